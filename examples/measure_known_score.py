@@ -19,6 +19,7 @@ from trust_table_pieces import HERE, OUT, Piece, Table
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.method.audits.drift import drift
+from blackbox_conformal.method.audits.stream_evidence import ANSWERS
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.images.making_inputs import bicubic_up
@@ -27,7 +28,7 @@ from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support.files import write_new
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.live_file import ANSWERS, log_wealth, p_values
+from blackbox_conformal.watching.live_file import log_wealth, p_values
 
 MIXTURES = ((0.0, 1.0), (1.2, 0.5), (0.6, 0.8))
 """Times the detail of the reference, and times its own; the first is the honest vendor."""

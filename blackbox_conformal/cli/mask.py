@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -293,6 +293,7 @@ class _Delivery:
     unlike: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
     shown_outside: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
     def judge(self, certificate: "Certificate") -> None:
         """Keep why a mask carries no guarantee, unless its own p-value alone says so, as chance does of a few."""
@@ -364,26 +365,47 @@ class _Delivery:
             if outside not in self.shown_outside:
                 self.shown_outside.append(outside)
                 self.screen.say(f"  outside the mask the safe picture is {outside}")
-        if certificate.status == "outside-calibration" and certificate.reason not in self.unlike:
-            self.screen.say(f"  no guarantee: {certificate.reason}")
-        elif certificate.status in ("abstains", "not-judged") and not self.hopeless:
-            self.screen.say(f"  nothing is trusted: {certificate.reason}")
+        self.say_status(certificate)
         self.judge(certificate)
         for note in certificate.notes:
             self.screen.note(f"  note: {note}")
 
-    def add_drift(self, drift: str) -> None:
-        """Add to every certificate that the answers to these pictures are not like those at calibration."""
+    def say_status(self, certificate: "Certificate") -> None:
+        """Say under each picture whether its guarantee holds; a reason in full under the first that has it."""
+        check, reason = certificate.input_check, str(certificate.reason)
+        told = reason in self.reasons
+        match certificate.status:
+            case "guaranteed":
+                said = "guaranteed"
+            case "if-like-calibration":
+                figure = "" if check is None else f" (p = {check.p_value:.2g})"
+                self.screen.say(f"  the guarantee holds if this input is like the calibration's{figure}")
+                return
+            case "outside-calibration":
+                said = "no guarantee: outside-calibration, as above" if told else f"no guarantee: {reason}"
+            case _ if self.hopeless:
+                return
+            case _:
+                said = f"nothing is trusted: {'as above' if told else reason}"
+        self.reasons.append(reason)
+        self.screen.say(f"  {said}")
+
+    def add_drift(self, found: Mapping[int, str]) -> None:
+        """Add to certificates, by their places, that the answers to these pictures are not like the calibration's."""
         from blackbox_conformal.study.mask.products import add_doubt
 
-        for place, entry in self.entries.items():
+        for place, drift in found.items():
+            entry = self.entries.get(place)
+            if entry is None:
+                continue
             certificate = add_doubt(Path(entry["certificate"]), drift, self.key, self.credentials)
             entry |= {"notes": list(certificate.notes), "status": certificate.status, "reason": certificate.reason}
             if self.kept is not None:
                 files = [Path(entry[kind]) for kind in ("image", "safe", "certificate") if entry[kind]]
                 self.kept.keep(files, Path(self.options.out).resolve().name, force=True)
             self.store.add_doubt(self.previews[place], certificate)
-        self.warn(drift)
+        for drift in dict.fromkeys(found.values()):
+            self.warn(drift)
 
     def show(self, run: Path) -> None:
         """What to do next, which pictures could not be masked, and the document.

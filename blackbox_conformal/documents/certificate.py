@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.signing_key import SigningKey
 
 
+DOUBT, FEWEST = 0.05, 19
+"""At this p-value and below an input is in doubt; with fewer inputs of the calibration none can be as small."""
+
+UNNOTICED = 91
+"""So many of 100 snapshots passed a comparison with 40 photographs of nature, the most measured; see docs/inputs.md."""
+
+
 class InputCheck(BaseModel):
     """How an input compares with those of the calibration.
 
@@ -68,6 +75,28 @@ class InputCheck(BaseModel):
         )
 
     @property
+    def unsure(self) -> str:
+        """Why no test tells that the guarantee speaks of an input of which it may."""
+        if not self.can_fail:
+            return f"beside {self.n} inputs of the calibration no comparison can fail; {FEWEST} are enough for it"
+        if self.doubtful:
+            return f"{self.differs} (p = {self.p_value:.2g}); 1 in 20 inputs like theirs differs so much"
+        return (
+            f"nothing tells its input from theirs (p = {self.p_value:.2g}), nor did it for up to {UNNOTICED} of 100 "
+            "pictures of other scenes that were made in the same way"
+        )
+
+    @property
+    def can_fail(self) -> bool:
+        """Whether there are enough inputs of the calibration for a p-value of `DOUBT`."""
+        return self.n >= FEWEST
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the input differs as much as only 5 % of right ones do: no quality is then certified."""
+        return self.p_value <= DOUBT
+
+    @property
     def note(self) -> str | None:
         """What to say of an input that differs much and is not marked; None where there is nothing to say."""
         if self.outside or not self.beyond:
@@ -82,68 +111,27 @@ class InputCheck(BaseModel):
         )
 
 
-LEAST_TESTED, ENOUGH = 4, 20
-"""So many inputs are compared together, and so many without a doubt are enough for a guarantee."""
-
-LEVEL, DOUBT = 0.05, 0.1
-"""The guarantee does not speak of inputs that differ at the level, and those that differ at the other are in doubt. Of
-twenty slightly soft inputs beside 40, the least visible kind measured, 0.2 % of batches pass; docs/inputs.md."""
-
-
-class BatchCheck(BaseModel):
-    """How inputs that are masked together compare with those of the calibration, before anything is paid.
+class StreamCheck(BaseModel):
+    """How the pictures that were masked in one run folder compare with those of the calibration.
 
     Attributes
     ----------
-    pictures, earlier
-        How many different inputs were compared. Where a batch is too small to tell, `earlier` of them are those that
-        were masked last in the same run folder.
     n
         How many inputs of the calibration they were compared with; 0: it keeps nothing of its inputs.
-    p_value
-        Of both being of one kind, by permutations; None: they were not compared.
-    moved, level
-        What differs, a sentence each, and the level at which it does: `LEVEL`, or `DOUBT` where nothing differs at
-        that; nothing where nothing differs at either.
+    pictures
+        How many different ones were entered, this one among them; 0: they cannot be compared.
+    evidence
+        Against their being of one kind; 5 % of streams of right pictures ever reach 20.
+    found
+        Why the guarantee does not speak of this picture; None where the stream does not say so.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    pictures: int = Field(ge=1)
-    earlier: int = Field(ge=0)
     n: int = Field(ge=0)
-    p_value: float | None = Field(gt=0, le=1)
-    level: float = Field(gt=0, lt=1)
-    moved: tuple[str, ...] = ()
-
-    @property
-    def reason(self) -> str | None:
-        """Why the guarantee does not speak of this batch; None where it may.
-
-        Inputs that were masked before do not mark it: pictures that come one by one would be compared so often that
-        some of the right ones were marked.
-        """
-        # Only inputs that were masked together mark the batch; see above.
-        return None if self.earlier or not self.moved or self.level > LEVEL else self._difference
-
-    @property
-    def unsure(self) -> str | None:
-        """Why it is not known that the inputs are like the calibration's; None where enough were compared."""
-        if not self.n:
-            return "the calibration keeps nothing of its inputs to compare with; a new one does"
-        if self.p_value is None or self.pictures < ENOUGH:
-            seen = "1 input is" if self.pictures == 1 else f"{self.pictures} inputs are"
-            return f"{seen} too few to tell; {ENOUGH} in one run folder are enough"
-        return self._difference if self.moved else None
-
-    @property
-    def _difference(self) -> str:
-        before = f", {self.earlier} of them masked before," if self.earlier else ""
-        return (
-            f"the guarantee is for inputs like the calibration's {self.n}, and these {self.pictures} together{before} "
-            f"{'are' if self.level <= LEVEL else 'may be'} of another kind: {'; '.join(self.moved)} "
-            f"(p = {self.p_value:.2g})"
-        )
+    pictures: int = Field(ge=0)
+    evidence: float = Field(ge=0, allow_inf_nan=False)
+    found: str | None = None
 
 
 _SHOWN_AS = {
@@ -275,9 +263,10 @@ class CertifiedQuality(BaseModel):
             return None
         n = len(calibrated)
         statement = (
-            f"The whole picture, clear and hatched, has {', '.join(claims)}: each by itself with a probability of "
-            f"{percent(complement(MISS_RATE))} %. Of 100 new photographs like the {n} calibrated, at least 90 on "
-            "average have the quality that is stated of them; which ones do not, nothing tells."
+            f"If this input is like the {n} calibrated, the whole picture, clear and hatched, has {', '.join(claims)}: "
+            f"each by itself with a probability of {percent(complement(MISS_RATE))} %. Of 100 new photographs like the "
+            f"{n} calibrated, at least 90 on average have the quality that is stated of them; which ones do not, "
+            "nothing tells."
         )
         if floor is not None and psnr is not None and psnr >= floor:
             statement += (
@@ -297,7 +286,7 @@ class CertifiedQuality(BaseModel):
             f"SSIM at least {self.ssim:.3f}" if self.ssim is not None else "",
         ]
         bounds = ", ".join(filter(None, said)) or f"mean error at most {self.metric:g}"
-        return f"{bounds} (each with a probability of {percent(complement(MISS_RATE))} %)"
+        return f"{bounds} (if like the calibration's, each with a probability of {percent(complement(MISS_RATE))} %)"
 
 
 def _floor(number: float, digits: int) -> float:
@@ -310,8 +299,9 @@ class Certificate(BaseModel):
     Attributes
     ----------
     status
-        ``guaranteed``: the statement holds for this mask. ``if-like-calibration``: it does if the input is like the
-        calibration's, which `reason` says why nothing tells. ``outside-calibration``: the input is not, so the
+        ``guaranteed``: the statement allows for pictures of another kind, and nothing tells this one from the
+        calibration's. ``if-like-calibration``: the statement holds if the input is like the calibration's, and `reason`
+        says how far that was compared. ``outside-calibration``: the input is not, so the
         statement does not speak of this mask; `reason` says in what. ``abstains``: nothing could be trusted; `reason`
         says why. ``not-judged``: input and answer do not tell whether the one shows the other, and nothing is
         trusted.
@@ -339,11 +329,14 @@ class Certificate(BaseModel):
         takes none.
     input_check
         How the input compares with those of the calibration; None where that is not known.
+    stream_check
+        How the pictures that were masked in the same run folder compare with the calibration's.
+    drift
+        What the calibration's watch found about inputs; None where it found nothing.
+    doubt
+        Why how the picture was answered leaves the guarantee in doubt; None where it does not.
     batch_check
-        How the inputs that were masked together compare with them.
-    drift, doubt
-        What the pictures masked before found about inputs or answers, and what the answers to a whole batch found; None
-        where they found nothing.
+        In certificates from before there was a `stream_check`: what was masked together.
     missing_images
         How many more calibration photographs the level would need at least; 0 when it is reachable.
     calibration_signature
@@ -382,7 +375,8 @@ class Certificate(BaseModel):
     input: dict[str, Any]
     outputs: dict[str, Any]
     input_check: InputCheck | None = None
-    batch_check: BatchCheck
+    stream_check: StreamCheck | None = None
+    batch_check: dict[str, Any] | None = None
     drift: str | None = None
     doubt: str | None = None
     input_bound: str | None = None
@@ -410,7 +404,7 @@ class Certificate(BaseModel):
             case "not-judged":
                 return f"Nothing is trusted: {self.reason}."
             case "if-like-calibration":
-                n = self.batch_check.n or self.n_calibration
+                n = self.n_calibration if self.input_check is None else self.input_check.n
                 return f"If this input is like the {n} calibrated ({self.reason}): {self.statement}"
         return self.statement
 
@@ -428,19 +422,23 @@ class Certificate(BaseModel):
         """``sha256:…`` of everything but the signature."""
         return CERTIFICATES.digest(self)
 
-    def doubted(self, found: str) -> Self:
-        """The same certificate once a whole batch found that its answers are unlike the calibration's."""
-        update: dict[str, Any] = {"notes": (*self.notes, found), "doubt": found}
-        if self.status == "guaranteed":
-            update |= {"status": "if-like-calibration", "reason": found}
+    def marked(self, found: str) -> Self:
+        """The same certificate once the answers say that the guarantee does not speak of the picture."""
+        update: dict[str, Any] = {"notes": (*self.notes, found)}
+        if self.stream_check is not None and self.status in ("guaranteed", "if-like-calibration"):
+            stream = self.stream_check.model_copy(update={"found": found})
+            update |= {"status": "outside-calibration", "reason": found, "stream_check": stream, "quality": None}
+            if "safe" in self.outputs:
+                safe = self.outputs["safe"] | {"statement": f"nothing is promised of any part of it: {found}"}
+                update["outputs"] = self.outputs | {"safe": safe}
         return self.model_copy(update=update)
 
-    @property
-    def undoubted(self) -> Self:
-        """As it was before `doubted`, when the files that it names were written."""
-        if self.doubt is None or self.reason != self.doubt:
-            return self
-        return self.model_copy(update={"status": "guaranteed", "reason": None})
+    def doubted(self, found: str) -> Self:
+        """The same certificate where how its picture was answered leaves the guarantee in doubt."""
+        update: dict[str, Any] = {"notes": (*self.notes, found), "doubt": found}
+        if self.status in ("guaranteed", "if-like-calibration"):
+            update |= {"status": "if-like-calibration", "reason": found}
+        return self.model_copy(update=update)
 
     def signed(self, key: "SigningKey") -> Self:
         """The same certificate with a signature by `key`."""
@@ -514,7 +512,7 @@ class _StoredCertificates(StoredPaper[Certificate]):
 
     def _fields(self, document: Certificate) -> dict[str, Any]:
         # Certificates from before there were these fields have none.
-        later = ("calibration_signature", "watch", "outside", "doubt", "quality")
+        later = ("calibration_signature", "watch", "outside", "doubt", "quality", "stream_check", "batch_check")
         fields = super()._fields(document)
         return {name: value for name, value in fields.items() if name not in later or value is not None}
 

@@ -367,6 +367,7 @@ class Gateway:
         for name in ("psnr", "ssim"):
             if (least := (facts.get("quality") or {}).get(name)) is not None:
                 headers[f"{PREFIX}-{name.upper()}-At-Least"] = str(least)
+                headers[f"{PREFIX}-Quality-Condition"] = "the input is like those of the calibration"
         if facts.get("reason"):
             headers[f"{PREFIX}-Reason"] = _line(facts["reason"])
         return headers

@@ -158,5 +158,7 @@ def files_named_by(certificate: Certificate) -> set[str]:
 def comparable(certificate: Certificate) -> Certificate:
     """The certificate without notes, files, who vouches, and what other inputs say: equal for equal results."""
     vouching = {"assumptions": (), "calibration_signature": None, "watch": None, "signature": None}
-    others = {"status": "guaranteed", "reason": None, "batch_check": None, "drift": None, "doubt": None}
+    others = dict.fromkeys(("reason", "stream_check", "batch_check", "drift", "doubt", "quality")) | {
+        "status": "abstains"
+    }
     return certificate.model_copy(update={"notes": (), "outputs": {}, **vouching, **others})

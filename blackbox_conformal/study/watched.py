@@ -61,13 +61,6 @@ class MaskedPictures(Protocol):
     ) -> None:
         """Enter a picture that was not entered before and did not calibrate, among the photographs of its group."""
 
-    @property
-    def drift(self) -> str | None:
-        """What was found of inputs and answers, in words; None where nothing was found."""
-
-    def before(self, inputs: Collection[str], most: int) -> InputStatistics:
-        """The inputs that were entered last, at most so many, without those that have these digests."""
-
 
 class Watching(Protocol):
     """What a watch answers. A watch file that cannot be read is an error, since a suspension may stand in it."""
@@ -101,11 +94,6 @@ class Watching(Protocol):
         self, path: Path | None, calibration: Calibration, group: str | None, key: SigningKey | None = None
     ) -> AbstractContextManager[MaskedPictures | None]:
         """Enters masked pictures into that watch; None where none goes on for them."""
-
-    def masked_before(
-        self, folder: Path, calibration: Calibration, group: str | None, *, make: bool = True
-    ) -> AbstractContextManager[MaskedPictures | None]:
-        """Enters masked pictures into the run folder's own file; None where inputs cannot be compared."""
 
 
 def watching() -> Watching:

@@ -3,7 +3,7 @@
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from math import ceil, exp, floor, log
@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from blackbox_conformal.method.audits.stream_evidence import ANSWERS, answer_features, standardised, unexplained
 from blackbox_conformal.method.images.input_statistics.statistics import SIZE, STATISTICS, InputStatistics
-from blackbox_conformal.method.risk.answers import LEVELS, Answers
+from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.support.wording import at_least
 from blackbox_conformal.watching.concluding import current_state
 from blackbox_conformal.watching.level import Level, rank_p_value, tie_of
@@ -26,20 +27,12 @@ from blackbox_conformal.watching.watch_file import WatchFile, reading
 INPUTS = tuple(statistic.name for statistic in STATISTICS if statistic.name != SIZE)
 """Sizes are left out: certificates have a note of their own on them."""
 
-_SCORES = {"low scores": 0.1, "median score": 0.5, "high scores": 0.9}
-ANSWERS = ("resemblance", "difference", *_SCORES, "trusted share", "agreement with the free reference")
-"""How much the answer shows what was sent; how far it is from it when made small again; scores of the most certain
-tenth, half and nine tenths of its pixels; share that is trusted at the level of the mask; how well its detail agrees
-with that of the reference that the score compares with."""
-
 POWERS = (0.25, 0.5)
 """Exponents e of the bets ``e p^(e-1)`` on small p-values and, with 1 - p, on large ones."""
 
 JUMP = 0.01
 """The share of the capital that is spread over the bets before each p-value."""
 
-_RIDGE = 1.0
-_DIGITS = 9
 _LEAST = 1e-12
 
 Values = NDArray[np.float64]
@@ -118,12 +111,12 @@ def p_values(
     Features of `INPUTS` and `ANSWERS`. Those of answers that the picture does not have are left out.
     """
     found = {name: _place(inputs.column(name), tie(name)) for name in INPUTS}
-    explaining = _standardised(inputs.values[first:].astype(np.float64))
-    for name, values in _features(answers, threshold).items():
+    explaining = standardised(inputs.values[first:].astype(np.float64))
+    for name, values in answer_features(answers, threshold).items():
         values = values[first:]
         known = np.isfinite(values)
         if known[-1]:
-            found[name] = _place(_unexplained(values[known], explaining[known]), tie(name))
+            found[name] = _place(unexplained(values[known], explaining[known]), tie(name))
     return found
 
 
@@ -134,32 +127,9 @@ def highest(wealth: Mapping[str, Wealth], names: tuple[str, ...]) -> tuple[str, 
     return name, wealth[name].log_highest if name in wealth else 0.0
 
 
-def _features(answers: Answers, threshold: float) -> dict[str, Values]:
-    scores = {name: answers.values[:, 2 + LEVELS.index(share)].astype(np.float64) for name, share in _SCORES.items()}
-    found = {"resemblance": answers.resemblance, "difference": answers.difference, **scores}
-    return {**found, "trusted share": answers.trusted_share(threshold), ANSWERS[-1]: answers.agreement}
-
-
 def _place(values: Values, tie: float) -> float:
     """The p-value of the last of (n,) values."""
     return rank_p_value(values[:-1].tolist(), float(values[-1]), tie)
-
-
-def _standardised(values: Values) -> Values:
-    """Columns with mean 0 and standard deviation 1; one that is constant is 0."""
-    centred = values - values.mean(axis=0)
-    spread = centred.std(axis=0)
-    # A constant column explains nothing, and its rounding error must not be made large.
-    constant = spread <= 1e-9 * np.abs(values).max(axis=0, initial=0)
-    return np.asarray(np.where(constant, 0.0, centred / np.where(constant, 1.0, spread)))
-
-
-def _unexplained(values: Values, explaining: Values) -> Values:
-    """(n,): what a ridge regression on (n, k) columns leaves, rounded so that equal pictures are equal."""
-    columns, wanted = _standardised(explaining), _standardised(values)
-    # Without it, more features than pictures would have no solution.
-    penalised = columns.T @ columns + _RIDGE * np.eye(columns.shape[1])
-    return np.asarray(np.round(wanted - columns @ np.linalg.solve(penalised, columns.T @ wanted), _DIGITS))
 
 
 # What live pictures come to: whether their inputs drifted, and whether their answers say that the vendor changed.
@@ -294,42 +264,6 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
         if found.verdict == "changed" and state not in ("suspended", "void"):
             file.enter(connection, watch.calibration, "suspended", f"answers: {found.statement}")
     return True
-
-
-def inputs_before(
-    file: WatchFile, calibration: str, groups: Collection[str | None], without: Collection[str], most: int
-) -> InputStatistics:
-    """The inputs that were entered last by any watch of a calibration, at most so many, each once.
-
-    Parameters
-    ----------
-    groups
-        Of the photographs that they were ranked among; None: all.
-    without
-        Digests of inputs that do not count.
-
-    Raises
-    ------
-    FileFormatError
-        The file is damaged.
-    """
-    with file.transaction() as connection:
-        rows = connection.execute(
-            "SELECT statistics, max(live.id) AS last FROM live JOIN watch ON watch.id = live.watch"
-            # One row of each input, the last of them, so that masking a picture twice counts once.
-            f" WHERE calibration = ? AND ({' OR '.join(['photographs_of IS ?'] * len(groups))})"
-            f" AND input NOT IN ({', '.join('?' * len(without))})"
-            " GROUP BY input ORDER BY last DESC LIMIT ?",
-            (calibration, *groups, *without, most),
-        ).fetchall()
-    with reading(file.path):
-        return InputStatistics.from_bytes(b"".join(row["statistics"] for row in rows))
-
-
-def count_of_pictures(file: WatchFile, watch: Watched) -> int:
-    """How many pictures entered a watch."""
-    with file.transaction() as connection:
-        return int(connection.execute("SELECT count(*) FROM live WHERE watch = ?", (watch.id,)).fetchone()[0])
 
 
 def live_findings(file: WatchFile, watch: Watched) -> tuple[Finding, Finding]:

@@ -1,9 +1,7 @@
-"""`guaranteed` stands only on masks of inputs that enough others were compared with."""
+"""No mask is called guaranteed whose picture may be of another kind unnoticed, and a status only worsens."""
 
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,10 @@ from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.documents.certificate import ENOUGH
+from blackbox_conformal.method.audits.stream_evidence import ALARM
 from blackbox_conformal.study.stages.certify import contradictions
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
-from blackbox_conformal.watching.visit import live_pictures
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +87,7 @@ def test_a_batch_of_another_kind_is_told_before_it_is_paid_and_no_mask_is_guaran
     suggesting = f"blackbox-conformal inputs {inputs} --suggest --photographs PHOTOGRAPHS --scale 4"
     code, entries, said = mask(inputs, "--max-calls", "0")
     assert (code, entries, mask.server.account.paid) == (4, [], paid), said
-    assert "these 8 together are of another kind: your inputs are" in said
+    assert "8 that were masked in this run folder are of another kind: your inputs are" in said
     assert suggesting in said
     code, entries, said = mask(inputs)
     assert (code, statuses(entries), len(entries)) == (3, {"outside-calibration"}, 8)
@@ -98,36 +95,49 @@ def test_a_batch_of_another_kind_is_told_before_it_is_paid_and_no_mask_is_guaran
     assert "8 masks carry no guarantee, and everything is written" in said
     assert suggesting in said.partition("error:")[2]
     certificate = bc.Certificate.from_json(Path(entries[0]["certificate"]).read_text(encoding="utf-8"))
-    assert certificate.stated.startswith("No guarantee: the guarantee is for inputs like the calibration's 24")
+    assert certificate.stated.startswith("No guarantee: the guarantee is for pictures like the calibration's 24")
 
 
-def test_enough_inputs_of_the_same_kind_are_guaranteed_and_fewer_are_under_a_condition(mask: Masking) -> None:
-    few = write(mask.folder / "few", range(100, 105))
-    code, entries, said = mask(few)
+def test_right_inputs_have_a_condition_however_many_they_are(mask: Masking) -> None:
+    code, entries, said = mask(write(mask.folder / "many", range(200, 230)))
     assert (code, statuses(entries)) == (0, {"if-like-calibration"})
-    assert "5 of 5 guarantees hold if the input is like the calibration's: 5 inputs are too few to tell" in said
-    certificate = bc.Certificate.from_json(Path(entries[0]["certificate"]).read_text(encoding="utf-8"))
-    assert certificate.stated.startswith("If this input is like the 24 calibrated (5 inputs are too few to tell; ")
-    assert certificate.stated.endswith(certificate.statement)
-    code, entries, _ = mask(write(mask.folder / "many", range(200, 200 + ENOUGH)))
-    assert (code, statuses(entries)) == (0, {"guaranteed"})
-    sure = bc.Certificate.from_json(Path(entries[0]["certificate"]).read_text(encoding="utf-8"))
-    doubted = sure.doubted("the answers differ")
-    assert (doubted.status, doubted.notes[-1]) == ("if-like-calibration", "the answers differ")
-    assert doubted.stated == f"If this input is like the 24 calibrated (the answers differ): {sure.statement}"
+    assert "30 of 30 guarantees hold if the input is like the calibration's" in said
+    for entry in entries:
+        certificate = bc.Certificate.from_json(Path(entry["certificate"]).read_text(encoding="utf-8"))
+        check, stream = certificate.input_check, certificate.stream_check
+        assert check is not None
+        assert stream is not None
+        assert (stream.n, stream.pictures, stream.found) == (24, 30, None)
+        assert stream.evidence < ALARM
+        assert certificate.stated.startswith("If this input is like the 24 calibrated (")
+        assert certificate.stated.endswith(certificate.statement)
+        told = f"nothing tells its input from theirs (p = {check.p_value:.2g}), nor did it for up to 91 of 100 pictures"
+        assert (told in certificate.stated) == (check.p_value > 0.05)
+        assert ("1 in 20 inputs like theirs differs so much" in certificate.stated) == (check.p_value <= 0.05)
+        assert certificate.quality is None or check.p_value > 0.05
 
 
-def test_inputs_that_come_one_by_one_are_compared_with_those_before(mask: Masking) -> None:
-    assert mask(write(mask.folder / "first", range(100, 100 + ENOUGH - 2)))[0] == 0
-    _, entries, _ = mask(write(mask.folder / "last", range(300, 301)))
-    assert entries[0]["reason"].startswith(f"{ENOUGH - 1} inputs are too few")
-    code, entries, _ = mask(write(mask.folder / "enough", range(301, 302)))
-    assert (code, statuses(entries)) == (0, {"guaranteed"})
-    certificate = bc.Certificate.from_json(Path(entries[0]["certificate"]).read_text(encoding="utf-8"))
-    assert (certificate.batch_check.pictures, certificate.batch_check.earlier) == (ENOUGH, ENOUGH - 1)
-    for _ in range(2):
-        _, entries, _ = mask(mask.folder / "enough")
-        assert statuses(entries) == {"guaranteed"}, "an input is not compared with itself"
+def test_only_a_statement_that_allows_for_other_kinds_is_called_guaranteed(mask: Masking) -> None:
+    inputs = write(mask.folder / "inputs", range(200, 212))
+    code, entries, _ = mask(inputs, "--yes", "--guarantee", "expected:outsiders=0.1")
+    assert code == 0
+    for entry in entries:
+        assert entry["status"] == ("guaranteed" if entry["input_p_value"] > 0.05 else "if-like-calibration")
+        certificate = bc.Certificate.from_json(Path(entry["certificate"]).read_text(encoding="utf-8"))
+        assert "10 %" in " ".join((certificate.statement, *certificate.assumptions))
+    assert "guaranteed" in statuses(entries)
+    wrong = write(mask.folder / "wrong", range(100, 112), quality=10)
+    assert statuses(mask(wrong, "--yes", "--guarantee", "expected:outsiders=0.1")[1]) == {"outside-calibration"}
+
+
+def test_what_was_marked_together_stays_marked_one_by_one(mask: Masking) -> None:
+    inputs = write(mask.folder / "wrong", range(100, 112), quality=10)
+    together = mask(inputs)[1]
+    for entry in together:
+        code, entries, said = mask(Path(entry["input"]))
+        assert (code, entries[0]["status"], entries[0]["reason"]) == (3, "outside-calibration", entry["reason"]), said
+    code, entries, _ = mask(write(mask.folder / "right", range(200, 220)))
+    assert (code, statuses(entries)) == (0, {"if-like-calibration"}), "it does not count against what follows"
 
 
 def test_inputs_of_another_kind_that_come_one_by_one_are_found(mask: Masking) -> None:
@@ -137,36 +147,28 @@ def test_inputs_of_another_kind_that_come_one_by_one_are_found(mask: Masking) ->
         found.append(entries[0]["status"])
         if code:
             break
-    assert set(found) == {"if-like-calibration"}, "never guaranteed"
-    assert code == 3, said
-    assert "the inputs drifted: those of the pictures that are masked are" in said
+    assert set(found[:-1]) == {"if-like-calibration"}, "never guaranteed"
+    assert (code, found[-1]) == (3, "outside-calibration"), said
+    assert "Mask other kinds of pictures with another --run" in entries[0]["reason"]
     code, entries, said = mask(write(mask.folder / "next", range(130, 131), quality=10))
     assert (code, statuses(entries)) == (3, {"outside-calibration"}), said
-    assert f"move {live_pictures.MASKED_FILE} out of the run folder" in entries[0]["reason"]
-    (mask.folder / "run" / live_pictures.MASKED_FILE).unlink()
-    assert mask(write(mask.folder / "right", range(200, 201)))[0] == 0
+    assert mask(mask.folder / "100")[0] == 3 or found.index("outside-calibration") > 8, "asked again, it is marked"
 
 
-def test_what_was_marked_does_not_count_against_what_follows(mask: Masking) -> None:
-    assert mask(write(mask.folder / "wrong", range(100, 112), quality=10))[0] == 3
-    code, entries, _ = mask(write(mask.folder / "right", range(200, 200 + ENOUGH)))
-    assert (code, statuses(entries)) == (0, {"guaranteed"})
-
-
-def test_the_file_of_a_run_folder_begins_anew_and_keeps_what_was_masked(
-    mask: Masking, monkeypatch: pytest.MonkeyPatch
+def test_the_screen_says_under_every_picture_whether_its_guarantee_holds(
+    mask: Masking, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(live_pictures, "MOST", ENOUGH)
-    for start in (100, 200, 300):
-        code, entries, _ = mask(write(mask.folder / f"{start}", range(start, start + ENOUGH)))
-        assert (code, statuses(entries)) == (0, {"guaranteed"})
-    with closing(sqlite3.connect(mask.folder / "run" / live_pictures.MASKED_FILE)) as connection:
-        counts = connection.execute("SELECT count(*) FROM live GROUP BY watch ORDER BY watch").fetchall()
-    assert counts == [(ENOUGH,)] * 3
-    # Which of the last twenty stand beside it depends on the order in which they were done.
-    _, entries, _ = mask(write(mask.folder / "one", range(400, 401)))
-    certificate = bc.Certificate.from_json(Path(entries[0]["certificate"]).read_text(encoding="utf-8"))
-    assert (certificate.batch_check.pictures, certificate.batch_check.earlier) == (ENOUGH, ENOUGH - 1)
+    for name, quality in (("wrong", 10), ("right", None)):
+        inputs = write(mask.folder / name, range(100, 108), quality=quality)
+        words = ["--adapter", VENDOR, "-p", f"url={mask.server.url}", "--run", str(mask.folder / name / "run"), "--yes"]
+        places = ["--calibration", str(mask.calibration), "--out", str(mask.folder / name / "out"), "--alpha", "0.9"]
+        run(["mask", str(inputs), *words, *places])
+        said = capsys.readouterr().out
+        if quality:
+            assert said.count("  no guarantee: the guarantee is for pictures like") == 1
+            assert said.count("  no guarantee: outside-calibration, as above") == 7
+        else:
+            assert said.count("  the guarantee holds if this input is like the calibration's (p = ") == 8
 
 
 def test_a_jpeg_file_beside_a_calibration_without_jpeg_has_no_guarantee(mask: Masking) -> None:
@@ -185,42 +187,45 @@ def test_verify_recomputes_the_status_from_what_the_certificate_states(mask: Mas
     content = json.loads(path.read_text(encoding="utf-8"))
 
     def verified(**changes: object) -> tuple[int, str]:
-        path.write_text(redigested(content | changes), encoding="utf-8")
+        said = {name: value for name, value in (content | changes).items() if (name, value) != ("stream_check", None)}
+        path.write_text(redigested(said), encoding="utf-8")
         code = run(["verify", str(path), "--calibration", str(mask.calibration)])
         return code, mask.capsys.readouterr().out
 
     code, said = verified()
-    assert (code, "its guarantee holds if the input is like the calibration's: 1 input is" in said) == (0, True)
-    enough = content["batch_check"] | {"pictures": ENOUGH, "earlier": ENOUGH - 1, "p_value": 0.6}
+    assert (code, "its guarantee holds if the input is like the calibration's: nothing tells" in said) == (0, True)
+    stream = content["stream_check"]
     for changes, follows in (
         ({"status": "guaranteed", "reason": None}, "'if-like-calibration' follows"),
-        ({"status": "guaranteed", "reason": None, "batch_check": enough, "drift": "it moved"}, "'outside-calibration'"),
-        (
-            {
-                "status": "guaranteed",
-                "reason": None,
-                "batch_check": enough,
-                "input": content["input"] | {"format": "JPEG"},
-            },
-            "'outside-calibration' follows",
-        ),
-        ({"status": "guaranteed", "reason": None, "batch_check": enough, "doubt": "it moved"}, "'if-like-calibration'"),
-        ({"batch_check": content["batch_check"] | {"n": 400}}, "'n': 24"),
+        ({"status": "guaranteed", "reason": None, "drift": "it moved"}, "'outside-calibration' follows"),
+        ({"stream_check": stream | {"found": "it moved"}}, "'outside-calibration' follows"),
+        ({"input": content["input"] | {"format": "JPEG"}}, "'outside-calibration' follows"),
+        ({"stream_check": stream | {"n": 400}}, "'n': 24"),
+        ({"status": "guaranteed", "reason": None, "stream_check": None}, "'if-like-calibration' follows"),
     ):
         code, said = verified(**changes)
         assert (code, follows in said) == (3, True), said
-    assert verified(status="guaranteed", reason=None, batch_check=enough)[0] == 0
     code, said = verified(version=2)
     assert (code, "format 2, which called masks guaranteed whose inputs were not compared" in said) == (3, True)
     assert "blackbox-conformal mask INPUT --calibration FILE --alpha ALPHA --force" in said
 
 
-def test_a_session_says_guaranteed_once_enough_pictures_were_compared(mask: Masking, server: FaultServer) -> None:
+def test_answers_of_a_batch_that_are_others_mark_its_certificates(mask: Masking, server: FaultServer) -> None:
+    _, entries, _ = mask(write(mask.folder / "few", range(200, 201)))
+    sure = bc.Certificate.from_json(Path(entries[0]["certificate"]).read_text(encoding="utf-8"))
+    marked = sure.marked("the answers differ")
+    assert (marked.status, marked.notes[-1], marked.quality) == ("outside-calibration", "the answers differ", None)
+    assert marked.stated == "No guarantee: the answers differ."
+    assert contradictions(marked, bc.Calibration.load(mask.calibration)) == []
+    assert marked.marked("again").reason == "the answers differ"
+    doubted = sure.doubted("it fell back")
+    assert (doubted.status, doubted.reason) == ("if-like-calibration", "it fell back")
+    assert contradictions(doubted, bc.Calibration.load(mask.calibration)) == []
     vendor = SynchronousVendor(url=server.url)
     with bc.Session(mask.calibration, vendor, 0.9, run=mask.folder / "session", max_cost=9) as session:
-        found = [session.mask((f"new{seed}", small(seed))).certificate.status for seed in range(100, 100 + ENOUGH)]
+        found = {session.mask((f"new{seed}", small(seed))).certificate.status for seed in range(200, 225)}
         large = session.mask(("large", large_input(130))).certificate
-    assert found == ["if-like-calibration"] * (ENOUGH - 1) + ["guaranteed"]
+    assert found == {"if-like-calibration"}
     assert large.status == "if-like-calibration"
     assert large.reason == "it has 9.0 times the pixels of the largest, and pictures of other sizes are no like ones"
     assert contradictions(large, bc.Calibration.load(mask.calibration)) == []

@@ -73,6 +73,8 @@ def test_the_vendors_bytes_come_back_and_the_mask_is_that_of_apply(
     assert said.quality == alone.certificate.quality is not None
     assert told["blackbox_conformal"]["quality"] == said.quality.model_dump(mode="json")
     assert answer.headers["x-blackbox-conformal-psnr-at-least"] == str(said.quality.psnr)
+    assert answer.headers["x-blackbox-conformal-quality-condition"] == "the input is like those of the calibration"
+    assert said.quality.statement.startswith("If this input is like the ")
     assert answer.headers["x-blackbox-conformal-ssim-at-least"] == str(said.quality.ssim)
 
 

@@ -139,7 +139,7 @@ def test_content_credentials_say_the_same_also_after_a_whole_batch_is_in_doubt(d
     products = replace(desk.result, certificate=sure).save(tmp_path, credentials=key)
     assert run(["verify", str(products.image), "--trust", key.key]) == 0
     doubted = add_doubt(products.certificate, "the answers differ", credentials=bc.CertifiedKey.of(key))
-    assert doubted.status == "if-like-calibration"
+    assert doubted.status == "outside-calibration"
     assert run(["verify", str(products.image), "--trust", key.key]) == 0
 
 

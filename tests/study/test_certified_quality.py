@@ -16,7 +16,8 @@ from blackbox_conformal.method.risk.whole_errors import WholeErrors
 from blackbox_conformal.method.scores.predicted_invention import PredictedInvention
 from blackbox_conformal.method.scores.texture import Texture
 from blackbox_conformal.method.scores.unsupported import Unsupported
-from blackbox_conformal.study.stages.certify import contradictions, known_errors_agree
+from blackbox_conformal.study.stages.certify import Comparisons, claims, contradictions, known_errors_agree
+from blackbox_conformal.support import catalog
 
 
 class Studio:
@@ -57,6 +58,27 @@ def test_the_bounds_are_those_of_the_definition(studio: Studio) -> None:
     assert said in found.statement
     assert "like the 20 calibrated, at least 90 on average" in found.statement
     assert found.short.startswith(f"PSNR at least {found.psnr:.2f} dB, SSIM at least")
+
+
+def test_the_condition_stands_in_the_statement_and_in_few_words(studio: Studio) -> None:
+    found = studio.mask(studio.calibration).certificate
+    assert found.status == "if-like-calibration"
+    assert found.quality.statement.startswith("If this input is like the 20 calibrated, the whole picture, clear and")
+    assert "(if like the calibration's, each with" in found.quality.short
+
+
+def test_nothing_is_certified_of_a_picture_in_doubt(studio: Studio) -> None:
+    """One input in twenty like the calibration's differs so much, and of others nothing is known."""
+    certificate, calibration = studio.mask(studio.calibration).certificate, studio.calibration
+    rule, metric = calibration.rule(None), catalog.of_specification("metrics", calibration.procedure.metric)
+    stated = {}
+    for p_value in (0.05, 0.051):
+        check = certificate.input_check.model_copy(update={"p_value": p_value})
+        known = Comparisons(check, certificate.stream_check)
+        errors = np.array(certificate.quality.known)
+        found = claims(calibration, metric, rule, 0.9, 0.5, known, None, judged=True, known=errors)
+        stated[p_value] = (found["status"], found["quality"] is not None)
+    assert stated == {0.05: ("if-like-calibration", False), 0.051: ("if-like-calibration", True)}
 
 
 def test_a_quality_that_does_not_follow_is_found(studio: Studio) -> None:

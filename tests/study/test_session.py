@@ -37,8 +37,7 @@ from blackbox_conformal.errors import (
 )
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.study.mask import masking
-from blackbox_conformal.study.session import picture_masker
-from blackbox_conformal.study.stages import draws
+from blackbox_conformal.study.stages import draws, masked_inputs
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
@@ -509,24 +508,18 @@ def test_another_model_than_the_calibrated_one_is_refused_and_nothing_else_is_br
         session.mask(picture(0))
 
 
-def test_answers_to_many_pictures_that_are_unlike_the_calibrations_are_told_of(
+def test_answers_that_are_unlike_the_calibrations_are_told_of_and_mark_what_follows(
     calibrated: Calibrated, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(picture_masker, "DRIFT_BATCH", 3)
-    batches: list[int] = []
-
-    def drifted(calibration: Any, answers: Any, *_: Any) -> str:
-        batches.append(len(answers))
-        return "not like those"
-
-    monkeypatch.setattr(picture_masker, "drifted", drifted)
+    monkeypatch.setattr(masked_inputs, "answers_test", lambda *_: (1e-4, "not like those"))
     told: list[str] = []
     with opened(calibrated.one, server, tmp_path / "run", on_drift=told.append) as session:
-        results = [session.mask(picture(number)) for number in range(7)]
-    assert batches == [3, 3]
-    assert told == ["not like those"] * 2
-    noted = ["not like those" in result.certificate.notes for result in results]
-    assert noted == [False] * 3 + [True] * 4
+        results = [session.mask(picture(number)) for number in range(6)]
+    # The fourth has enough beside it to be compared.
+    assert [result.certificate.status for result in results[:3]] == ["if-like-calibration"] * 3
+    assert {result.certificate.status for result in results[3:]} == {"outside-calibration"}
+    assert told
+    assert all("not like those" in one for one in told)
 
 
 @pytest.mark.parametrize("given", ["path", "loaded", "saved"])

@@ -38,7 +38,7 @@ def test_inputs_of_another_making_are_outside_whatever_the_degradation(tmp_path)
         results = bc.mask_all(vendor, [read_image(path).pixels for path in inputs], calibration, 0.3, run=run)
         statuses[degradation] = {result.certificate.status for result in results}
         for certificate in (results[0].certificate, results[-1].certificate):
-            assert certificate.stated.startswith("No guarantee: the guarantee is for inputs like the calibration's")
+            assert certificate.stated.startswith("No guarantee: the guarantee is for pictures like the calibration's")
             assert certificate.quality is None
             assert contradictions(certificate, calibration) == []
     assert set().union(*statuses.values()) == {"outside-calibration"}

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.documents.certificate import BatchCheck, Certificate
+from blackbox_conformal.documents.certificate import Certificate, StreamCheck
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec, VendorReport
 from blackbox_conformal.drawing.ledger.places import Ledger
@@ -165,7 +165,7 @@ def make_result(calibration: Calibration, name: str, seed: int, alpha: float, si
         fingerprint=calibration.procedure.fingerprint,
         procedure=calibration.procedure.model_dump(mode="json"),
         vendor_model=None,
-        batch_check=BatchCheck(pictures=20, earlier=0, n=40, p_value=0.5, level=0.1),
+        stream_check=StreamCheck(n=40, pictures=20, evidence=0.3),
         input={"name": name, "pixels": pixels_digest(low), "conversions": [HOSTILE[2]]},
         outputs={},
         notes=(HOSTILE[3],),

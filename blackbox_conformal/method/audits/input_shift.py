@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from math import comb
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -264,25 +265,46 @@ def compare(
     if not n or not m:
         missing = "the calibration's" if not n else "new"
         raise UsageError(f"expected statistics of at least one of {missing} inputs; got none")
-    ranks = centred_ranks(np.concatenate([known.values, new.values]))
-    # Only the m new inputs are summed: the other sum follows from it. The sums are whole numbers, and so exact.
-    sums = np.concatenate([chosen @ ranks.astype(np.float64) for chosen in _chosen(n, m, permutations, seed)])
-    own = ranks[n:].sum(axis=0)
-    # The standard deviation of a rank sum when m of n + m are drawn without replacement.
-    spread = np.sqrt((ranks.astype(np.float64) ** 2).sum(axis=0) * n * m / ((n + m) * max(n + m - 1, 1)))
-    # A statistic with one value for all inputs has rank sums of 0: it must not divide by 0.
-    spread[spread == 0] = 1.0
-    # The largest over statistics of each permutation: so p-values are adjusted for all of them (Westfall and Young).
-    largest = (np.abs(sums) / spread).max(axis=1)
+    standardised, p_values = joint_test(np.concatenate([known.values, new.values]), m, permutations, seed)
     found = []
     for column, statistic in enumerate(STATISTICS):
-        standardised = float(own[column] / spread[column])
-        at_least = int(np.count_nonzero(largest >= abs(standardised)))
         before, after = (tuple(np.sort(side.values[:, column]).astype(float).tolist()) for side in (known, new))
-        found.append(Movement(statistic, before, after, standardised, (1 + at_least) / (1 + permutations)))
+        found.append(Movement(statistic, before, after, float(standardised[column]), float(p_values[column])))
     # The statistic that moved most has the smallest adjusted p-value, which is the joint one.
     found.sort(key=lambda movement: -abs(movement.standardised))
     return InputShift(n, m, found[0].p_value, level, tuple(found), seed, permutations)
+
+
+def joint_test(
+    values: NDArray[np.floating[Any]], m: int, permutations: int = PERMUTATIONS, seed: int = SEED
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Whether the last m of n + m rows are a random choice among all.
+
+    Parameters
+    ----------
+    values
+        (n + m, k). A value that is NaN has the mean rank of its column.
+
+    Returns
+    -------
+    standardised
+        (k,): the standardised rank sum of the last m rows; positive where their values are the larger ones.
+    p_values
+        (k,): adjusted for all columns; the least is the joint one.
+    """
+    n = len(values) - m
+    ranks = centred_ranks(values).astype(np.float64)
+    # Only the m new rows are summed: the other sum follows from it. The sums are whole numbers, and so exact.
+    sums = np.concatenate([chosen @ ranks for chosen in _chosen(n, m, permutations, seed)])
+    # The standard deviation of a rank sum when m of n + m are drawn without replacement.
+    spread = np.sqrt((ranks**2).sum(axis=0) * n * m / ((n + m) * max(n + m - 1, 1)))
+    # A column with one value has rank sums of 0: it must not divide by 0.
+    spread[spread == 0] = 1.0
+    standardised = ranks[n:].sum(axis=0) / spread
+    # The largest over columns of each permutation: so p-values are adjusted for all of them (Westfall and Young).
+    largest = (np.abs(sums) / spread).max(axis=1)
+    at_least = (largest[:, None] >= np.abs(standardised)).sum(axis=0)
+    return standardised, (1 + at_least) / (1 + permutations)
 
 
 def _chosen(n: int, m: int, permutations: int, seed: int) -> Iterable[NDArray[np.float64]]:
@@ -304,12 +326,13 @@ def _chosen_again(n: int, m: int, permutations: int, seed: int) -> tuple[NDArray
     return tuple(_chosen_anew(n, m, permutations, seed))
 
 
-def centred_ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Twice the mean rank of each value in its column, less the mean of all: whole numbers."""
+def centred_ranks(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    """Twice the mean rank of each value in its column, less the mean of all: whole numbers, 0 for NaN."""
     columns = []
     for column in values.T:
-        ordered = np.sort(column)
+        known = column[~np.isnan(column)]
+        ordered = np.sort(known)
         both = np.searchsorted(ordered, column, "left") + np.searchsorted(ordered, column, "right")
         # Twice the mean rank is a whole number with ties as well, so sums are exact.
-        columns.append(both - len(column))
+        columns.append(np.where(np.isnan(column), 0, both - len(known)))
     return np.stack(columns, axis=1)

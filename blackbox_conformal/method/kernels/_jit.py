@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib
+import math
 import os
 import pkgutil
 import threading
@@ -142,9 +143,15 @@ def interpreted() -> bool:
     return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
+_COMPILER_BYTES = 500 * 2**20
+"""Address space that the compiler takes; where there is less it aborts the process, or loads in part."""
+
+
 @functools.cache
 def _compiler() -> Any:
     try:
+        if _room() < _COMPILER_BYTES:
+            raise MemoryError(f"it takes {_COMPILER_BYTES >> 20} MiB beside what this process has")
         import numba
     except (ImportError, OSError, MemoryError) as error:
         raise IncompleteError(
@@ -153,6 +160,18 @@ def _compiler() -> Any:
             " and run the same command again: what was paid for is kept"
         ) from None
     return numba
+
+
+def _room() -> float:
+    """Bytes of address space that this process may still take; infinity where nothing limits it or that is not told."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except (ImportError, OSError):
+        return math.inf
+    return math.inf if limit == resource.RLIM_INFINITY else limit - pages * resource.getpagesize()
 
 
 _failures = 0

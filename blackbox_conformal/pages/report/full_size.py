@@ -234,7 +234,7 @@ class FullSizeStore:
         """Say of the mask that was kept last in `kept` what its certificate says since it is in doubt."""
         entry = read_entry(kept)
         certified = (Certified.of(certificate), *entry.certified[1:])
-        self._write(replace(entry, certified=certified, notes=(*entry.notes, str(certificate.doubt))))
+        self._write(replace(entry, certified=certified, notes=(*entry.notes, str(certificate.reason))))
 
     def _write(self, entry: FullSize) -> Path:
         return _ENTRIES.write(entry, self.folder / f"{entry.stem}.json")

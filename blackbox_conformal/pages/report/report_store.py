@@ -123,7 +123,7 @@ class ReportStore:
     def add_doubt(self, kept: Path, certificate: Certificate) -> None:
         """Say of the picture in `kept` what its certificate says since a whole batch put it in doubt."""
         preview = read_preview(kept)
-        notes = (_stated(certificate), *preview.notes[1:], str(certificate.doubt))
+        notes = (_stated(certificate), *preview.notes[1:], str(certificate.reason))
         self.keep(replace(preview, notes=notes, no_guarantee=_no_guarantee(certificate)))
         if self._full_size is not None:
             self._full_size.add_doubt(self._full_size.folder / f"{kept.stem}.json", certificate)

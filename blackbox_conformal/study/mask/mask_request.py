@@ -1,24 +1,23 @@
 """What is asked of masks: calibration, level, guarantee and group, and what its watch says."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.documents.certificate import ENOUGH, BatchCheck, InputCheck
+from blackbox_conformal.documents.certificate import InputCheck
 from blackbox_conformal.documents.signature import trusted_keys
 from blackbox_conformal.errors import ProcedureMismatchError, UsageError
 from blackbox_conformal.method.audits.outlying import LEVEL, check_level
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
-from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.job import Terms
 from blackbox_conformal.study.keyword_terms import calibrated
 from blackbox_conformal.study.stages.certify import rules_of_masks
 from blackbox_conformal.study.stages.draws import Drawn
-from blackbox_conformal.study.stages.input_check import check_batch, check_input
+from blackbox_conformal.study.stages.input_check import check_input
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, set_up_as
 from blackbox_conformal.study.watched import WatchState, watching
@@ -144,25 +143,6 @@ class MaskRequest:
     def check(self, picture: Prepared) -> InputCheck | None:
         """How an input compares with those of the calibration, which is known before anything is paid."""
         return check_input(self.calibration, picture.statistics, self.outside, self.group)
-
-    def check_together(self, pictures: Sequence[Prepared], folder: Path) -> tuple[BatchCheck, str | None]:
-        """How different inputs together compare with those of the calibration, and what was found before them.
-
-        A few are compared beside those that were masked last in this run folder.
-
-        Raises
-        ------
-        FileFormatError, UsageError
-            What the run folder keeps of them cannot be read.
-        """
-        inputs = InputStatistics.together(picture.statistics for picture in pictures)
-        earlier, drift = inputs[[]], None if self.watched is None else self.watched.drift
-        with watching().masked_before(folder, self.calibration, self.group, make=False) as before:
-            if before is not None:
-                drift = drift or before.drift
-            if before is not None and len(inputs) < ENOUGH:
-                earlier = before.before([picture.input_digest for picture in pictures], ENOUGH - len(inputs))
-        return check_batch(self.calibration, inputs, earlier, self.group), drift
 
     @property
     def nothing(self) -> str | None:

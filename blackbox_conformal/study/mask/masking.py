@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from blackbox_conformal.documents.certificate import BatchCheck
+from blackbox_conformal.documents.certificate import StreamCheck
 from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.drawing.estimate import wanted_of
 from blackbox_conformal.drawing.task import FellBack
@@ -30,8 +30,9 @@ from blackbox_conformal.study.mask.mask_request import MaskRequest
 from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.study.stages.certify import Comparisons, certify
 from blackbox_conformal.study.stages.draws import Drawn
-from blackbox_conformal.study.stages.evaluate import Evaluation, drifted, evaluate
+from blackbox_conformal.study.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.study.stages.grouped_errors import names
+from blackbox_conformal.study.stages.masked_inputs import MaskedInputs
 from blackbox_conformal.study.stages.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.study.stages.prepare import Input, Prepared
 from blackbox_conformal.study.stages.ready import Ready, described
@@ -49,13 +50,10 @@ class Receiver:
     ----------
     on_result
         Gets each result as soon as it is there, or what `in_thread` made of it; neither is then kept.
-    on_answers
-        Gets what the answers to each picture were like, and the group of the calibration that they belong to.
     on_fell_back
         Gets why a picture was answered without the last vendor of a cascade.
     on_watch
-        Gets a sentence when the inputs, or the answers so far, are found to be unlike the calibration's: of a batch
-        before anything is paid.
+        Gets a sentence when the inputs are found to be unlike the calibration's: before anything is paid.
     in_thread
         Makes of each result what `on_result` gets, where it was calculated: in a thread, or on a worker of a cluster.
         For what takes time, such as writing files.
@@ -63,15 +61,14 @@ class Receiver:
         Gets what is wrong with an input that cannot be masked; the others are masked all the same. None: one that
         cannot is an error.
     on_drift
-        Gets a sentence when the answers are not like those to the calibration photographs.
+        Gets a sentence for each place whose answers are among those that are not like the calibration's.
     sign_with
         Signs what is entered into the calibration's watch; None: it is not signed.
     """
 
     on_result: Callable[[int, Any], None] | None = None
     on_failure: Callable[[int, BlackboxConformalError], None] | None = None
-    on_drift: Callable[[str], None] = lambda _: None
-    on_answers: Callable[[Answers, str | None], None] = lambda *_: None
+    on_drift: Callable[[Mapping[int, str]], None] = lambda _: None
     on_fell_back: Callable[[FellBack], None] = lambda _: None
     in_thread: Callable[[int, Result], Any] | None = None
     on_watch: Callable[[str], None] = lambda _: None
@@ -126,8 +123,6 @@ def mask_pictures(
         fallback = None if request.fallback is None else _Company(request.fallback[1], receiver, open_files)
         company.compare(distinct, job.folder)
         job.confirm()
-        for each in filter(None, (company, fallback)):
-            each.begin(job.folder)
         masking = _Masking(job, inputs, pictures, receiver, company, fallback)
         on_unusable = None if receiver.on_failure is None else masking.give_up
         cluster = terms.cluster is not None
@@ -149,64 +144,58 @@ class _Company:
     ----------
     request
         The request, by what the watch says now.
-    batch
-        How all inputs together compare with the calibration's.
+    checks
+        How the run folder's pictures compare with the calibration's, by the digests of inputs; None: not yet known.
     drift
-        What was found so far, by the pictures before.
+        What the calibration's watch found so far.
     """
 
     def __init__(self, request: MaskRequest, receiver: Receiver, open_files: ExitStack) -> None:
         self.request, self.drift = request, None if request.watched is None else request.watched.drift
-        self.batch: BatchCheck | None = None
-        self._on_watch, self._open_files = receiver.on_watch, open_files
+        self.checks: dict[str, StreamCheck] | None = None
+        self._on_watch = receiver.on_watch
         # By the vendor of a cascade that pictures end at: whose answers they are decides what they are like.
-        self._answers: dict[str | None, tuple[float, list[Answers]]] = {}
+        self._answers: dict[str | None, tuple[float, dict[str, Answers]]] = {}
         self._watch: MaskedPictures | None = open_files.enter_context(
             watching().live_watch(request.file, request.calibration, request.group, receiver.sign_with)
         )
-        self._before: MaskedPictures | None = None
 
     def compare(self, pictures: Sequence[Prepared], folder: Path) -> None:
         """Compare these inputs with the calibration's, and say in what they differ."""
-        self.batch, self.drift = self.request.check_together(pictures, folder)
-        if (unlike := self.batch.reason or self.drift) is not None:
-            self._on_watch(unlike)
+        self._stream = MaskedInputs(folder, self.request.calibration, self.request.group)
+        self.checks = self._stream.enter(pictures)
+        self.drift = None if self.request.watched is None else self.request.watched.drift
+        for unlike in dict.fromkeys([*(check.found for check in self.checks.values()), self.drift]):
+            if unlike is not None:
+                self._on_watch(unlike)
 
-    def begin(self, folder: Path) -> None:
-        """Open the run folder's own file."""
-        likeness = watching().masked_before(folder, self.request.calibration, self.request.group)
-        self._before = self._open_files.enter_context(likeness)
+    def check(self, picture: Prepared) -> StreamCheck:
+        """How the run folder's pictures compare with the calibration's, for a picture."""
+        assert self.checks is not None
+        if picture.input_digest not in self.checks:
+            self.checks |= self._stream.enter([picture])
+        return self.checks[picture.input_digest]
 
     def enter(self, drawn: Drawn, named: Prepared, answers: Answers) -> None:
-        """Let a picture bet; what is then found stands in the certificates of those that follow.
-
-        One that is unlike the calibration's by itself, or by its batch, is not entered in the run folder: its mask says
-        so, and it says nothing of others.
-        """
-        assert self.batch is not None
-        rule, drift = self.request.rule_of(drawn), None
+        """Let a picture bet; what is then found stands in the certificates of those that follow."""
+        rule = self.request.rule_of(drawn)
         threshold = rule.threshold(self.request.calibration.curves_for(rule), self.request.alpha)
-        self._answers.setdefault(rule.own_group, (threshold, []))[1].append(answers)
-        known = drawn.prepared, named.statistics, answers, threshold, rule.own_group
-        if self._watch is not None:
-            self._watch.enter(*known)
-            self.request = self.request.now()
-            drift = None if self.request.watched is None else self.request.watched.drift
-        if self._before is not None:
-            alone = Comparisons(self.request.check(named), self.batch, file_format=named.file_format)
-            if alone.unlike(self.request.calibration.procedure) is None:
-                self._before.enter(*known)
-            drift = drift or self._before.drift
+        self._answers.setdefault(rule.own_group, (threshold, {}))[1][drawn.prepared.input_digest] = answers
+        if self._watch is None:
+            return
+        self._watch.enter(drawn.prepared, named.statistics, answers, threshold, rule.own_group)
+        self.request = self.request.now()
+        drift = None if self.request.watched is None else self.request.watched.drift
         if drift is not None and self.drift is None:
             self._on_watch(drift)
         self.drift = drift
 
-    @property
-    def drifted(self) -> str | None:
-        """In which way all answers together are unlike the calibration's; None: they are like them."""
-        calibration, part = self.request.calibration, 1 / max(1, len(self._answers))
-        found = [drifted(calibration, those, [at], group, part) for group, (at, those) in self._answers.items()]
-        return next(filter(None, found), None)
+    def answered(self) -> dict[str, str]:
+        """Why the guarantee does not speak of pictures, by the digests of inputs: their answers are others."""
+        found: dict[str, str] = {}
+        for group, (threshold, answers) in self._answers.items():
+            found |= self._stream.answered(answers, threshold, group)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +203,7 @@ class _Sought:
     """What masking takes of a picture beside its draws: places with file or content, and what certificates add."""
 
     places: tuple[tuple[int, Prepared, Path | bytes], ...]
-    batch: BatchCheck
+    check: StreamCheck
     watched: WatchState | None
     drift: str | None
 
@@ -283,7 +272,7 @@ def _results_of(
         opacity = None if given.opacity is None else enlarged_opacity(given.opacity, delivered.shape[:2])
         shown = scores if opacity is None else np.where(opacity > 0, scores, np.float32(np.nan))
         mask = trusted(shown, threshold)
-        known = Comparisons(request.check(named), sought.batch, sought.drift, named.file_format)
+        known = Comparisons(request.check(named), sought.check, sought.drift, named.file_format)
         certificate = certify(
             request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, opacity, known
         )
@@ -305,9 +294,8 @@ def _fallen_back(result: Result, fell_back: FellBack | None) -> Result:
         f"{fell_back.reason}"
     )
     if fell_back.by_picture:
-        return doubted(
-            result, f"{note}. That may depend on the picture, and the calibration is of all pictures that go on"
-        )
+        doubt = f"{note}. That may depend on the picture, and the calibration is of all pictures that go on"
+        return replace(result, certificate=result.certificate.doubted(doubt))
     certificate = result.certificate
     return replace(result, certificate=certificate.model_copy(update={"notes": (*certificate.notes, note)}))
 
@@ -340,7 +328,7 @@ class _Masking:
         if drawn.fell_back is None or self._fallback is None:
             return self._company
         with self._lock:
-            if self._fallback.batch is None:
+            if self._fallback.checks is None:
                 setup, tasks, folder = self._job.setup, self._job.tasks, self._job.folder
                 going_on = wanted_of(setup.adapter, folder, self._job.limits, tasks)[-1].by_picture
                 digests = {digest for digest, _ in going_on}
@@ -351,12 +339,11 @@ class _Masking:
     def about(self, drawn: Drawn) -> _Sought:
         """What `_Mask` gets to know of a picture, as the watch stands now."""
         company = self._company_of(drawn)
-        assert company.batch is not None
         places = self._places[drawn.prepared.input_digest]
         sources = [self._inputs[place][1] for place in places]
         sources = [source.absolute() if isinstance(source, Path) else source for source in sources]
         named = [(place, self._pictures[place], source) for place, source in zip(places, sources, strict=True)]
-        return _Sought(tuple(named), company.batch, company.request.watched, company.drift)
+        return _Sought(tuple(named), company.check(drawn.prepared), company.request.watched, company.drift)
 
     def finish(self, drawn: Drawn, masked: _Masked | BlackboxConformalError) -> None:
         """Hand the results of a picture over."""
@@ -368,8 +355,6 @@ class _Masking:
             (self._receiver.on_result or self._results.__setitem__)(place, result)
         if drawn.fell_back is not None:
             self._receiver.on_fell_back(drawn.fell_back)
-        else:
-            self._receiver.on_answers(masked.answers, self._company.request.rule_of(drawn).own_group)
         # Of pictures whose own answers were unusable no calibration is, so they say nothing of others.
         bets = drawn.fell_back is None or not drawn.fell_back.by_picture
         self._take_turns(picture.input_digest, (drawn, masked.answers) if bets else None)
@@ -398,15 +383,17 @@ class _Masking:
         self._take_turns(picture.input_digest, None)
 
     def results(self) -> list[Result]:
-        """Every result that was kept, after a word about the whole batch; errors as for `mask_pictures`."""
-        companies = filter(None, [self._company, self._fallback])
-        drift = next(filter(None, (company.drifted for company in companies)), None)
-        if drift is not None:
-            self._receiver.on_drift(drift)
+        """Every result that was kept, after a word about all answers; errors as for `mask_pictures`."""
+        found = self._company.answered()
+        if self._fallback is not None:
+            found |= self._fallback.answered()
+        said = {place: why for digest, why in found.items() for place in self._places[digest]}
+        if said:
+            self._receiver.on_drift(said)
         if self._failures:
             raise _refused([(self._pictures[place].name, error) for place, error in self._failures.items()])
-        results = [self._results[place] for place in sorted(self._results)]
-        return results if drift is None else [doubted(result, drift) for result in results]
+        results = {place: self._results[place] for place in sorted(self._results)}
+        return [_marked(result, said[place]) if place in said else result for place, result in results.items()]
 
 
 def _vendor_file(evaluation: Evaluation, setup: Setup, read: Callable[[int], bytes]) -> bytes | None:
@@ -425,9 +412,9 @@ def _input_picture(source: Path | bytes, picture: Prepared, setup: Setup) -> Pic
     return opened
 
 
-def doubted(result: Result, found: str) -> Result:
-    """The result once a whole batch found that its answers are unlike the calibration's."""
-    return replace(result, certificate=result.certificate.doubted(found))
+def _marked(result: Result, found: str) -> Result:
+    """The result once the answers to several pictures say that the guarantee does not speak of this one."""
+    return replace(result, certificate=result.certificate.marked(found))
 
 
 def _with_watch(result: Result, watched: WatchState) -> Result:

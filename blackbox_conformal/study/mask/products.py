@@ -585,7 +585,7 @@ def add_doubt(
         It is to be signed again, and is not what was signed before.
     """
     written = Certificate.from_json(certificate.read_text(encoding="utf-8"))
-    remarked, files = written.doubted(found).model_copy(update={"signature": None}), dict[Path, bytes]()
+    remarked, files = written.marked(found).model_copy(update={"signature": None}), dict[Path, bytes]()
     if credentials is not None:
         outputs = dict(remarked.outputs)
         mask = certificate.parent / outputs["mask"]["file"]

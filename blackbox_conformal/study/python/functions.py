@@ -197,7 +197,7 @@ def mask_all(
         for place, error in failures.items():
             on_failure(place, error)
     terms.refuse_unlimited(vendor)
-    receiver = Receiver(on_result, on_failure, warn, on_watch=warn)
+    receiver = Receiver(on_result, on_failure, lambda found: warn(next(iter(found.values()))), on_watch=warn)
     results = mask_pictures(terms, setup, inputs, prepared, request, receiver)
     reason = None if request.empty_masks else request.nothing
     if reason is not None:

@@ -1,6 +1,5 @@
 """One calibration of a session: masks one picture after the other, from any thread."""
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -13,52 +12,16 @@ from blackbox_conformal.drawing.job_budget import NOBODY, Payer
 from blackbox_conformal.drawing.open_run import AnyRun, OpenCascade
 from blackbox_conformal.drawing.work_item import ToBuy
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.study.job import Terms
 from blackbox_conformal.study.mask.mask_request import MaskRequest
-from blackbox_conformal.study.mask.masking import Receiver, doubted, mask_pictures
+from blackbox_conformal.study.mask.masking import Receiver, mask_pictures
 from blackbox_conformal.study.session.masked_stream import Found
 from blackbox_conformal.study.stages.certify import format_reason
-from blackbox_conformal.study.stages.evaluate import drifted
 from blackbox_conformal.study.stages.memory import Room, size_by_header
 from blackbox_conformal.study.stages.prepare import Input, Prepared, prepare_inputs
 from blackbox_conformal.study.stages.second_vendor import second_tasks
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.occupancy import Occupancy
-
-# Whether the answers to the pictures of a session, batch by batch, are like those to the calibration's photographs.
-
-DRIFT_BATCH = 32
-"""So many pictures in a row are compared together with the calibration's photographs."""
-
-
-class BatchDrift:
-    """Compares the answers to pictures, batch by batch, with those to the calibration's photographs.
-
-    Batches do not overlap, so that each is called another by chance as rarely as one batch that `mask_all` is given.
-    `note` is what was found of the latest batch; None: it is like the calibration, or there is none yet.
-    """
-
-    def __init__(self, request: MaskRequest, on_drift: Callable[[str], None]) -> None:
-        self.tell = on_drift
-        self.note: str | None = None
-        self._request = request
-        self._batches: dict[str | None, list[Answers]] = {}
-        self._lock = threading.Lock()
-
-    def add_answers(self, answers: Answers, group: str | None) -> None:
-        request = self._request
-        with self._lock:
-            batch = self._batches.setdefault(group, [])
-            batch.append(answers)
-            if len(batch) < DRIFT_BATCH:
-                return
-            del self._batches[group]
-        rule = next(rule for rule in request.rules if rule.own_group == group)
-        thresholds = [rule.threshold(request.calibration.curves_for(rule), request.alpha)]
-        self.note = drifted(request.calibration, batch, thresholds, group)
-        if self.note is not None:
-            self.tell(self.note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +80,7 @@ class PictureMasker:
     ) -> None:
         self.setup = setup
         self._terms, self._request, self._turns = terms, request, turns
-        self._drift = BatchDrift(request, on_drift)
+        self._on_drift = on_drift
         self.fallbacks: Counter[str] = Counter()
 
     def unlike(self, named: Input) -> str | None:
@@ -137,12 +100,10 @@ class PictureMasker:
             return error
         receiver = Receiver(
             on_failure=failures.__setitem__,
-            on_drift=self._drift.tell,
-            on_answers=self._drift.add_answers,
-            on_watch=self._drift.tell,
+            on_drift=lambda found: self._on_drift(found[0]),
+            on_watch=self._on_drift,
             on_fell_back=lambda why: self.fallbacks.update([why.kind]),
         )
-        note = self._drift.note
         terms = replace(self._terms, limits=replace(self._terms.limits, payer=payer))
         to_buy = partial(self._to_buy, prepared, payer)
         with self._turns.taken(prepared, to_buy, terms.shared.first, payer) as answered:
@@ -151,7 +112,7 @@ class PictureMasker:
                 answered()
         if failures:
             return failures[0]
-        return results[0] if note is None else doubted(results[0], note)
+        return results[0]
 
     def _prepared(self, named: Input, request: MaskRequest) -> Prepared:
         """The picture of an input; raises what is wrong with it."""

@@ -18,11 +18,11 @@ from pydantic import ValidationError
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import (
     MISS_RATE,
-    BatchCheck,
     Certificate,
     CertifiedQuality,
     InputCheck,
     Outside,
+    StreamCheck,
 )
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature
@@ -69,16 +69,16 @@ class Comparisons:
 
     Attributes
     ----------
-    own, batch
-        The input alone, and all that are masked together.
+    own, stream
+        The input alone, and all that were masked in the run folder.
     drift, doubt
-        What the pictures masked before found, and the answers to a whole batch; None where they found nothing.
+        What the calibration's watch found, and what how the picture was answered leaves in doubt; None: nothing.
     file_format
         Of the input's file, empty where there is none.
     """
 
     own: InputCheck | None
-    batch: BatchCheck
+    stream: StreamCheck
     drift: str | None = None
     file_format: str = ""
     doubt: str | None = None
@@ -96,7 +96,18 @@ class Comparisons:
     def unlike(self, procedure: Procedure) -> str | None:
         """Why the guarantee does not speak of the input; None where it may."""
         own = None if self.own is None else self.own.reason
-        return format_reason(procedure, self.file_format) or self.batch.reason or self.drift or own
+        return format_reason(procedure, self.file_format) or self.stream.found or self.drift or own
+
+    def unsure(self, rule: Guarantee) -> str | None:
+        """Why the guarantee may not speak of an input of which it is not known that it does not; None: it does.
+
+        No test tells that an input is of the calibration's kind. So it takes a statement that allows for a share of
+        others, and a comparison that might have found one.
+        """
+        if self.own is None:
+            return "the calibration keeps nothing of its inputs to compare with; a new one does"
+        passed = self.own.can_fail and not self.own.doubtful
+        return None if passed and rule.specification().get("outsiders") else self.own.unsure
 
 
 def format_reason(procedure: Procedure, file_format: str) -> str | None:
@@ -249,8 +260,8 @@ def claims(
     choice, procedure = rule.choose(calibration.curves_for(rule), alpha), calibration.procedure
     status, reason = "abstains", choice.reason
     if threshold > -math.inf or not judged:
-        unlike, unsure = comparisons.unlike(procedure), comparisons.batch.unsure or comparisons.doubt
-        unsure = unsure or comparisons.larger(calibration)
+        unlike, unsure = comparisons.unlike(procedure), comparisons.doubt or comparisons.larger(calibration)
+        unsure = unsure or comparisons.unsure(rule)
         status = "outside-calibration" if unlike else "if-like-calibration" if unsure else "guaranteed"
         reason = unlike or unsure or reason
         if not judged and not unlike:
@@ -261,7 +272,7 @@ def claims(
         "assumptions": assumptions(rule, calibration.procedure, signature),
         "reason": reason,
         "input_check": comparisons.own,
-        "batch_check": comparisons.batch,
+        "stream_check": comparisons.stream,
         "drift": comparisons.drift,
         "guarantee": rule.specification(),
         "theorem": rule.theorem,
@@ -285,7 +296,8 @@ def _quality(
     calibration: Calibration, metric: Metric, rule: Guarantee, comparisons: Comparisons, known: Errors | None
 ) -> CertifiedQuality | None:
     procedure = calibration.procedure
-    if known is None or comparisons.unlike(procedure) is not None:
+    doubtful = comparisons.own is not None and comparisons.own.doubtful
+    if known is None or doubtful or comparisons.unlike(procedure) is not None:
         return None
     space = "sRGB" if procedure.bands is None else "of the declared range"
     calibrated = calibration.whole_errors_of(rule.own_group)
@@ -341,9 +353,10 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
         raise FileFormatError("expected how the input compares with the calibration's; the certificate does not say it")
     named = certificate.calibration_signature
     known = len(calibration.comparable_inputs(None if check is None else check.group))
-    batch = certificate.batch_check.model_copy(update={"n": known})
+    stream = certificate.stream_check or StreamCheck(n=known, pictures=0, evidence=0.0)
     file_format = str(certificate.input.get("format"))
-    comparisons = Comparisons(check, batch, certificate.drift, file_format, certificate.doubt)
+    stream = stream.model_copy(update={"n": known})
+    comparisons = Comparisons(check, stream, certificate.drift, file_format, certificate.doubt)
     errors = None if certificate.quality is None else np.array(certificate.quality.known)
     implied = claims(
         calibration, metric, rule, certificate.alpha, threshold, comparisons, named, judged=judged, known=errors
@@ -356,6 +369,14 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
         named_by_it = ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images")
         for name in (*named_by_it, "outside"):
             del implied[name]
+    if certificate.stream_check is None:
+        del implied["stream_check"]
+        # One from before tells by what was masked with it why the condition stands, or that it does not hold.
+        if certificate.status in (implied["status"], "outside-calibration"):
+            del implied["status"], implied["reason"]
+        if certificate.quality is not None and implied["quality"] is not None:
+            said = {"statement": certificate.quality.statement}
+            implied["quality"] = implied["quality"].model_copy(update=said)
     stated = certificate.model_dump(mode="json")
     return (
         _other_signer(named, calibration.signature)

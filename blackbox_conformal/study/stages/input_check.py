@@ -1,11 +1,8 @@
-"""How one input, and a batch of them, compare with the calibration's inputs, as certificates say it."""
-
-from dataclasses import replace
+"""How one input compares with the calibration's, as certificates say it."""
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.documents.certificate import DOUBT, LEAST_TESTED, LEVEL, BatchCheck, InputCheck
+from blackbox_conformal.documents.certificate import InputCheck
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.method.audits.input_shift import compare
 from blackbox_conformal.method.audits.outlying import place
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 
@@ -34,33 +31,6 @@ def check_input(
         differs=placement.sentence,
         beyond=placement.beyond,
     )
-
-
-def check_batch(
-    calibration: Calibration, inputs: InputStatistics, earlier: InputStatistics, group: str | None = None
-) -> BatchCheck:
-    """The check of `inputs` that are masked together; where they are too few to tell, with the `earlier` ones."""
-    alone = _compared(calibration, inputs, 0, group)
-    if alone.moved or not len(earlier):
-        return alone
-    return _compared(calibration, InputStatistics.together([inputs, earlier]), len(earlier), group)
-
-
-def not_compared(calibration: Calibration, pictures: int, earlier: int, group: str | None) -> BatchCheck:
-    """The check of so many inputs that were not compared."""
-    known = len(calibration.comparable_inputs(group))
-    return BatchCheck(pictures=pictures, earlier=earlier, n=known, p_value=None, level=LEVEL)
-
-
-def _compared(calibration: Calibration, inputs: InputStatistics, earlier: int, group: str | None) -> BatchCheck:
-    known, m = calibration.comparable_inputs(group), len(inputs)
-    check = not_compared(calibration, m, earlier, group)
-    shift = compare(known, inputs, level=LEVEL) if len(known) and m >= LEAST_TESTED else None
-    if shift is None or shift.too_few:
-        return check
-    at = shift if shift.differ else replace(shift, level=DOUBT)
-    moved = tuple(movement.sentence for movement in at.moved)
-    return check.model_copy(update={"p_value": shift.p_value, "level": at.level, "moved": moved})
 
 
 def checked_again(calibration: Calibration, check: InputCheck) -> InputCheck | None:

@@ -1,0 +1,140 @@
+"""What the run folder keeps of masked pictures: each is compared once, and what was marked stays marked."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from support.synthetic import photograph, reduced, write_photographs
+
+import blackbox_conformal as bc
+from blackbox_conformal.documents.certificate import StreamCheck
+from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.method.audits.stream_evidence import ALARM
+from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.risk.answers import Answers
+from blackbox_conformal.study.stages import masked_inputs
+from blackbox_conformal.study.stages.masked_inputs import FILE, MaskedInputs
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+
+
+@dataclass
+class Entered:
+    """What is looked at of an input."""
+
+    input_digest: str
+    statistics: InputStatistics
+
+
+def inputs(seeds: range, grain: float = 0.0) -> list[Any]:
+    random, found = np.random.default_rng(0), []
+    for seed in seeds:
+        low = reduced(photograph(seed), 4)
+        noisy = np.clip(low + random.normal(0, grain, low.shape), 0, 255).astype(np.uint8)
+        found.append(Entered(f"{seed} {grain}", InputStatistics.of(noisy)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def calibration(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("streams")
+    photographs = write_photographs(folder / "photographs", range(24))
+    with FaultServer() as server:
+        settings = {"metric": "rgb-linf", "draws": 1, "score": "bicubic-gap", "max_calls": 24}
+        return bc.calibrate(SynchronousVendor(url=server.url), photographs, run=folder / "run", **settings)
+
+
+@pytest.fixture
+def stream(tmp_path, calibration):
+    return MaskedInputs(tmp_path / "run", calibration, None)
+
+
+def found(checks):
+    return {check.found is not None for check in checks.values()}
+
+
+def test_right_inputs_are_not_marked_and_asking_again_is_no_look(stream):
+    first = stream.enter(inputs(range(100, 120)))
+    assert found(first) == {False}
+    assert {(check.n, check.pictures) for check in first.values()} == {(24, 20)}
+    assert first["100 0.0"].evidence < ALARM
+    for _ in range(5):
+        assert stream.enter(inputs(range(100, 120))) == first
+
+
+def test_a_batch_of_another_kind_is_marked_for_good_and_a_right_one_after_it_is_not(stream):
+    wrong = stream.enter(inputs(range(100, 112), grain=30))
+    assert found(wrong) == {True}
+    assert "12 that were masked in this run folder are of another kind: your inputs are" in wrong["100 30"].found
+    assert found(stream.enter(inputs(range(200, 220)))) == {False}
+    for one in inputs(range(100, 112), grain=30):
+        assert stream.enter([one])[one.input_digest].found == wrong["100 30"].found, "asking again does not help"
+
+
+def test_wrong_inputs_one_by_one_are_found_and_those_before_are_marked_when_asked_again(stream):
+    assert found(stream.enter(inputs(range(200, 208)))) == {False}
+    statuses = [next(iter(found(stream.enter([one])))) for one in inputs(range(100, 140), grain=30)]
+    first = statuses.index(True)
+    assert first < 30
+    again = [next(iter(found(stream.enter([one])))) for one in inputs(range(100, 140), grain=30)]
+    assert all(after or not before for before, after in zip(statuses, again, strict=True)), "only worse"
+    assert sum(again) > sum(statuses)
+    assert found(stream.enter(inputs(range(200, 208)))) == {False}, "they were compared before, and passed"
+
+
+def test_after_an_alarm_single_inputs_are_marked_until_some_pass(stream):
+    stream.enter(inputs(range(100, 112), grain=30))
+    statuses = [next(iter(found(stream.enter([one])))) for one in inputs(range(200, 208))]
+    assert statuses == [True] * 3 + [False] * 5, "the fourth is compared with the calibration, beside three"
+    assert next(iter(found(stream.enter(inputs(range(200, 201)))))), "a certificate said so"
+
+
+def test_answers_that_their_inputs_do_not_explain_are_found(stream, calibration):
+    right, wrong = inputs(range(200, 220)), inputs(range(300, 320))
+    random = np.random.default_rng(0)
+    known = calibration.answers
+
+    def answers(pictures, shift):
+        rows = {}
+        for one in pictures:
+            values = known.values[random.integers(len(known))].copy()
+            values[1] += shift
+            rows[one.input_digest] = Answers(values[None])
+        return rows
+
+    stream.enter(right)
+    assert stream.answered(answers(right, 0), 0.5) == {}
+    stream.enter(wrong)
+    said = stream.answered(answers(wrong, 40), 0.5)
+    assert said.keys() == {one.input_digest for one in wrong}
+    assert "the difference of their answers is larger than their inputs explain" in said["300 0.0"]
+    assert stream.answered(answers(wrong, 0), 0.5) == {}, "they are entered once"
+    assert stream.enter(wrong[:1])["300 0.0"].found == said["300 0.0"]
+    assert stream.enter(right[:1])["200 0.0"].found is None, "its answer was compared before, and passed"
+    after = inputs(range(400, 410))
+    assert found(stream.enter(after)) == {True}, "until answers pass"
+    assert stream.answered(answers(after, 0), 0.5) == {}
+    assert found(stream.enter(inputs(range(500, 504)))) == {False}
+
+
+def test_groups_and_calibrations_have_streams_of_their_own(stream):
+    stream.enter(inputs(range(100, 112), grain=30))
+    other = replace(stream, group="other")
+    assert other.enter(inputs(range(100, 112))) == {
+        f"{seed} 0.0": StreamCheck(n=0, pictures=0, evidence=0.0) for seed in range(100, 112)
+    }
+
+
+def test_a_long_stream_begins_anew(stream, monkeypatch):
+    monkeypatch.setattr(masked_inputs, "BEGINS_ANEW", 4)
+    checks = [stream.enter(inputs(range(start, start + 8))) for start in range(100, 150, 10)]
+    assert {check[f"{100 + 10 * k} 0.0"].evidence for k, check in enumerate(checks)} >= {checks[0]["100 0.0"].evidence}
+    assert set().union(*map(found, checks)) == {False}
+
+
+def test_a_damaged_file_is_refused(stream):
+    stream.folder.mkdir()
+    (stream.folder / FILE).write_bytes(b"no database, but long enough to be taken for one" * 30)
+    with pytest.raises(FileFormatError, match="restore a copy, or name another --run"):
+        stream.enter(inputs(range(100, 101)))
