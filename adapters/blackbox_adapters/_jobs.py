@@ -25,11 +25,6 @@ def polled(
     An `answer` that is there already is read first. `cancel` is sent when the vendor still works on the job and its
     time is over. A job whose polls fail is not cancelled: it may be finished. `cancelled` reads in the document of an
     answer of HTTP 2xx whether that worked; without it, it did unless the answer calls the job finished.
-
-    Raises
-    ------
-    JobCancelledError
-        The vendor says that the job is cancelled, so that it is not looked for again.
     """
     while True:
         result = read(answer or (yield poll))
@@ -95,13 +90,6 @@ class PolledJob:
 
         Vendors sometimes publish the state before the output, so a finished job without a picture is polled twice
         more, and no oftener.
-
-        Raises
-        ------
-        VendorFailedError, RefusedError
-            The job failed; which of the two, `reasons` says.
-        PayloadError
-            It has been finished for three polls and has no picture.
         """
         state = words(answer, *self.status)
         if state in self.failed:

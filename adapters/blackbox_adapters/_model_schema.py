@@ -118,13 +118,7 @@ def fit(adapter: NamedInputs, schema: ModelSchema | None) -> str | None:
 
 
 def fitted(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None]:
-    """The inputs that the adapter is to use with this model, and what was taken from its schema, in words.
-
-    Raises
-    ------
-    NotFoundError
-        The model has no such input, lacks a value, or takes others; the message has the parameter to give.
-    """
+    """The inputs that the adapter is to use with this model, and what was taken from its schema, in words."""
     names, told = _named(adapter, schema)
     sent = {**names.fixed, **adapter.inputs}
     for name in adapter.inputs:

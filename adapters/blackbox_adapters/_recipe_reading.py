@@ -31,13 +31,7 @@ _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 
 
 def read_recipe(name: str) -> RecipeFile:
-    """The shipped recipe called `name`, or the one in the file of that name.
-
-    Raises
-    ------
-    UsageError
-        There is none, or it is not a recipe; the message gives the line and the key.
-    """
+    """The shipped recipe called `name`, or the one in the file of that name."""
     path = SHIPPED / f"{name}.toml" if name in shipped_names() else Path(name)
     try:
         with path.open("rb") as file:

@@ -104,11 +104,6 @@ def aws_keys(owner: str) -> AwsKeys:
     """The keys in the environment, or those of the profile AWS_PROFILE in AWS_SHARED_CREDENTIALS_FILE.
 
     The profile is ``default`` and the file ~/.aws/credentials where these variables are not set.
-
-    Raises
-    ------
-    CredentialMissingError
-        There are no keys, half of a pair is missing, or a key holds characters that no HTTP header can carry.
     """
     if any(os.environ.get(f"AWS_ACCESS_KEY_ID{ending}") for ending in ("", "_FILE")):
         token = any(os.environ.get(f"AWS_SESSION_TOKEN{ending}") for ending in ("", "_FILE"))

@@ -312,13 +312,7 @@ _AGAIN = ("internal_server_error", "generation_timeout", "downstream_service_err
 
 
 def _check_output(adapter: Fal, document: Any) -> None:
-    """Refuse a place of the picture that the endpoint's answers do not have.
-
-    Raises
-    ------
-    NotFoundError
-        The message has the place where the picture may be.
-    """
+    """Refuse a place of the picture that the endpoint's answers do not have."""
     output = result_schema(document, f"/{adapter.model}/requests/{{request_id}}")
     first = adapter.names().output.partition(".")[0]
     if output is not None and first not in output.inputs:

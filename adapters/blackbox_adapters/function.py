@@ -90,15 +90,7 @@ class Function(Adapter):
         return answer.body
 
     def answer(self, step: Send) -> Answer:
-        """What the function makes of the picture.
-
-        Raises
-        ------
-        NotSentError
-            This program gave no function.
-        FunctionFailedError
-            It failed, or returned something else than the picture; where memory ran out, it is called again.
-        """
+        """What the function makes of the picture."""
         with self._testing:
             self._tested = self._tested or self._test()
         with PillowImage.open(io.BytesIO(step.body or b"")) as picture:
@@ -141,13 +133,7 @@ class Function(Adapter):
 
 
 def as_picture(answer: Any, size: tuple[int, int]) -> Image:
-    """What a function returned, as (height, width, 3) uint8: bytes as they are, numbers from 0 to 1 rounded.
-
-    Raises
-    ------
-    TypeError, ImageError
-        It is something else.
-    """
+    """What a function returned, as (height, width, 3) uint8: bytes as they are, numbers from 0 to 1 rounded."""
     pixels = np.asarray(answer)
     if pixels.shape != (*size, 3) or not (pixels.dtype == np.uint8 or pixels.dtype.kind == "f"):
         last = " (transpose it with .transpose(1, 2, 0))" if pixels.shape == (3, *size) else ""

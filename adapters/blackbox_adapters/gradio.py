@@ -52,13 +52,7 @@ _RANGE = re.compile(r"between (-?[\d.]+) and (-?[\d.]+)")
 
 
 def check_call(info: Any, call: str, inputs: Sequence[Any], output: str, scale: int) -> None:
-    """Refuse a call that the application does not have, arguments that it does not take, a result that is no picture.
-
-    Raises
-    ------
-    NotFoundError
-        The message has the parameter to give.
-    """
+    """Refuse a call that the application lacks, arguments that it does not take, a result that is no picture."""
     calls = peek(info, "named_endpoints")
     if not isinstance(calls, dict) or not calls:
         return

@@ -116,13 +116,7 @@ class Origin(NamedTuple):
 def write_annotation(
     folder: Path, truth: Image, delivered: Image, levels: Levels, origin: Origin, *, force: bool = False
 ) -> Path:
-    """Store `levels`, the annotation of `delivered` against `truth` (equal sizes); returns the JSON file.
-
-    Raises
-    ------
-    UsageError
-        The pair has another annotation and `force` is not set.
-    """
+    """Store `levels`, the annotation of `delivered` against `truth` (equal sizes); returns the JSON file."""
     return write_levels(folder, Pair.of(truth, delivered), levels, origin, force=force)
 
 
@@ -139,17 +133,7 @@ def write_levels(folder: Path, pair: Pair, levels: Levels, origin: Origin, *, fo
 
 
 def read_annotation(folder: Path, truth: Image, delivered: Image) -> Levels:
-    """The annotation in `folder` of `delivered` against `truth`, both (H, W, 3) uint8: (H, W) uint8.
-
-    Raises
-    ------
-    UsageError
-        There is no such folder.
-    CalibrationError
-        The folder has no annotation of this pair; the message says when there is one of another output.
-    FileFormatError
-        The annotation is damaged, of another size, or its contents are of another picture.
-    """
+    """The annotation in `folder` of `delivered` against `truth`, both (H, W, 3) uint8: (H, W) uint8."""
     pair = Pair.of(truth, delivered)
     if not folder.is_dir():
         raise UsageError(f"expected a folder of annotations; {printable(folder)} is none. Import annotations into it")
@@ -160,13 +144,7 @@ def read_annotation(folder: Path, truth: Image, delivered: Image) -> Levels:
 
 
 def read_levels(path: Path, pair: Pair | None = None, size: tuple[int, int] | None = None) -> tuple[Sidecar, Levels]:
-    """What the JSON file `path` says and the levels beside it, (H, W) uint8, checked against `pair` and `size`.
-
-    Raises
-    ------
-    FileFormatError
-        As for `read_annotation`.
-    """
+    """What the JSON file `path` says and the levels beside it, (H, W) uint8, checked against `pair` and `size`."""
     sidecar = read_sidecar(path)
     shown = printable(path)
     if pair is not None and (sidecar.reference, sidecar.output) != pair:
@@ -187,13 +165,7 @@ def read_levels(path: Path, pair: Pair | None = None, size: tuple[int, int] | No
 
 
 def read_sidecar(path: Path) -> Sidecar:
-    """What the JSON file `path` says.
-
-    Raises
-    ------
-    FileFormatError
-        It is no annotation, damaged, or of a newer version.
-    """
+    """What the JSON file `path` says."""
     return _SIDECARS.read(path)
 
 
@@ -209,13 +181,7 @@ def stored(folder: Path) -> list[Path]:
 
 
 def levels_of_png(content: bytes, size: tuple[int, int], name: str) -> Levels:
-    """Levels of an 8-bit grey PNG of `size` = (height, width).
-
-    Raises
-    ------
-    FileFormatError
-        It is damaged, no PNG, of another size (told before decoding), coloured, has a palette, or holds 0 and 1 only.
-    """
+    """Levels of an 8-bit grey PNG of `size` = (height, width)."""
     height, width = size
     try:
         picture = read_image(content, limits=ImageLimits(max_pixels=height * width), name=name)

@@ -146,13 +146,6 @@ def agreement(folder: str | Path, annotators: Sequence[str] | None = None) -> Ag
     ----------
     annotators
         Whom to compare; None: everyone there.
-
-    Raises
-    ------
-    UsageError
-        No marks are there, or none of a person who was named.
-    FileFormatError
-        An annotation is damaged, or of another picture than its name says.
     """
     people = _chosen(Path(folder), annotators)
     sums, pictures = _Sums(), []
@@ -192,13 +185,6 @@ def combine(
     Returns
     -------
     The JSON files.
-
-    Raises
-    ------
-    UsageError
-        As for `agreement`; or a picture lacks the marks of one of the people.
-    FileFormatError
-        As for `agreement`.
     """
     target = Path(folder)
     people = _chosen(target, annotators)

@@ -92,13 +92,7 @@ def read_format(
     size: tuple[int, int],
     grades: Mapping[str, float] | None = None,
 ) -> Levels:
-    """The levels, (H, W) uint8, of a picture of `size` = (height, width) in a tool's file, where `names` may call it.
-
-    Raises
-    ------
-    UsageError, FileFormatError
-        As for `import_annotations`.
-    """
+    """Return the levels, (H, W) uint8, of a picture of `size` = (height, width) that has one of the `names` in a file."""
     importer: Format = catalog.load("annotations.formats", format)
     return importer.read(ImportRequest(source, names, size, partial(_level, _checked_grades(grades, format))))
 

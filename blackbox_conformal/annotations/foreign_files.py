@@ -12,13 +12,7 @@ LARGEST_FILE = 64 * 2**20
 
 
 def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
-    """The bytes of a regular file of at most `largest` bytes.
-
-    Raises
-    ------
-    FileFormatError
-        It cannot be read or is larger.
-    """
+    """The bytes of a regular file of at most `largest` bytes."""
     try:
         if not path.is_file():
             raise FileFormatError(f"expected a file; {printable(path)} is none")
@@ -32,13 +26,7 @@ def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
 
 
 def read_json(path: Path, largest: int = LARGEST_FILE) -> Any:
-    """The document in a JSON file.
-
-    Raises
-    ------
-    FileFormatError
-        It is no UTF-8, no JSON, nested too deeply, or holds NaN or an infinity.
-    """
+    """The document in a JSON file."""
     content = read_bytes(path, largest)
     try:
         return json.loads(content.decode("utf-8-sig"), parse_constant=_no_constant)
@@ -48,13 +36,7 @@ def read_json(path: Path, largest: int = LARGEST_FILE) -> Any:
 
 
 def number(value: Any, what: str) -> float:
-    """`value`, a number or text that holds one, as a finite number.
-
-    Raises
-    ------
-    FileFormatError
-        It is not one.
-    """
+    """`value`, a number or text that holds one, as a finite number."""
     try:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError
@@ -67,13 +49,7 @@ def number(value: Any, what: str) -> float:
 
 
 def whole(value: Any, what: str) -> int:
-    """`value` as a whole number from 0 to 2^31.
-
-    Raises
-    ------
-    FileFormatError
-        It is not one.
-    """
+    """`value` as a whole number from 0 to 2^31."""
     converted = number(value, what)
     if converted != int(converted) or not 0 <= converted <= 2**31:
         raise FileFormatError(f"expected a whole number >= 0 as {what}; got {printable(repr(value), 40)}")
@@ -81,39 +57,21 @@ def whole(value: Any, what: str) -> int:
 
 
 def entries(value: Any, what: str) -> list[Any]:
-    """`value` if it is a list.
-
-    Raises
-    ------
-    FileFormatError
-        It is not one.
-    """
+    """`value` if it is a list."""
     if not isinstance(value, list):
         raise FileFormatError(f"expected a list of {what}; got {type(value).__name__}. Export it again")
     return value
 
 
 def fields(value: Any, what: str) -> dict[str, Any]:
-    """`value` if it is an object.
-
-    Raises
-    ------
-    FileFormatError
-        It is not one.
-    """
+    """`value` if it is an object."""
     if not isinstance(value, dict):
         raise FileFormatError(f"expected an object as {what}; got {type(value).__name__}. Export it again")
     return value
 
 
 def objects(value: Any, what: str, each: str) -> list[dict[str, Any]]:
-    """`value` if it is a list of objects; `each` is what one of them is called.
-
-    Raises
-    ------
-    FileFormatError
-        It is not one, or an entry is no object.
-    """
+    """`value` if it is a list of objects; `each` is what one of them is called."""
     return [fields(entry, each) for entry in entries(value, what)]
 
 

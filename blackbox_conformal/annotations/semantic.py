@@ -47,19 +47,7 @@ class Semantic(Metric):
         return "grade by a person (semantic, 1: another meaning)"
 
     def map(self, truth: Image, delivered: Image) -> Map:
-        """The annotation of `delivered` against `truth`, both (H, W, 3) uint8: (H, W) float32 in [0, 1].
-
-        Raises
-        ------
-        ImageError
-            The pictures cannot be compared.
-        UsageError
-            No folder is given, or it does not exist.
-        CalibrationError
-            The folder has no annotation of this pair.
-        FileFormatError
-            The annotation is damaged, of another size, or of other pictures.
-        """
+        """The annotation of `delivered` against `truth`, both (H, W, 3) uint8: (H, W) float32 in [0, 1]."""
         truth, delivered = image_pair(truth, delivered)
         grades: Map = read_annotation(self._folder(), truth, delivered).astype(np.float32) / np.float32(255)
         return grades

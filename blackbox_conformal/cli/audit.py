@@ -304,13 +304,7 @@ def _show_next(screen: Screen, run: Path, calibration: str, *, kept: bool) -> No
 
 
 def _show_verdict(screen: Screen, audit: "Audit") -> None:
-    """What follows from a verdict against the guarantee.
-
-    Raises
-    ------
-    CheckFailedError
-        The guarantee is contradicted.
-    """
+    """What follows from a verdict against the guarantee."""
     if audit.verdict == "contradicted":
         raise CheckFailedError(
             f"the guarantee is contradicted by {audit.n} unseen photographs: they are not of the same population, or "

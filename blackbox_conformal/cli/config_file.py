@@ -37,15 +37,7 @@ _PARAMETERS = ("p", "second", "vendor")
 
 
 def read_own(path: Path) -> str:
-    """The text of a settings file that belongs to this user and that no other can write.
-
-    Raises
-    ------
-    UsageError
-        Somebody else owns it or can write it.
-    OSError, UnicodeDecodeError
-        It cannot be read.
-    """
+    """The text of a settings file that belongs to this user and that no other can write."""
     with path.open("rb") as file:
         # The open file is asked and not its name, which may lead to another file a moment later.
         status = os.fstat(file.fileno())
@@ -84,13 +76,7 @@ def _is_private_group(gid: int) -> bool:
 
 
 def refuse_code(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse a settings file that names a module to import as a vendor.
-
-    Raises
-    ------
-    UsageError
-        It does.
-    """
+    """Refuse a settings file that names a module to import as a vendor."""
     from blackbox_conformal.study.plugins import refuse_import
 
     for shown, name, value in _entries(content):
@@ -107,11 +93,6 @@ def refuse_of_project(path: Path, content: Mapping[str, Any]) -> None:
     """Refuse a project's settings file that agrees, signs or trusts in the user's place.
 
     Such a file often comes with a project of somebody else, who would spend the user's money and vouch for papers.
-
-    Raises
-    ------
-    UsageError
-        It does; or it lies above the working folder and says where a vendor, and with it a key, is.
     """
     for shown, name, value in _entries(content):
         if name in (*_CONSENT, *_VOUCHING):
@@ -184,14 +165,7 @@ def user_file() -> Path:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The file's content.
-
-    Raises
-    ------
-    UsageError
-        It is no TOML, or cannot be read; the message has the line. Or it sets what no command takes, or what a file
-        where it lies may not set.
-    """
+    """The file's content."""
     try:
         content = _content(path, (path.stat().st_mtime_ns, path.stat().st_ctime_ns, path.lstat().st_ctime_ns))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -219,11 +193,6 @@ def lookup(
     Of a limit in a project's file and the user's own, the lower one counts.
 
     `vendor`: the adapter that was typed. A file's parameters are for the adapter that the file names, if it names one.
-
-    Raises
-    ------
-    UsageError
-        A file cannot be used, or there is no such `preset`.
     """
     variable = PREFIX + name.upper().replace("-", "_")
     if variable in os.environ:

@@ -45,17 +45,7 @@ class Consent:
         self.confirm(expected)
 
     def look(self, setup: "Setup", tasks: "Sequence[Task]", run: Path, expected: "Estimate") -> None:
-        """Refuse what cannot succeed and what need not be paid for; ask where keys go.
-
-        Raises
-        ------
-        UsageError
-            A key would go where the user did not send it; see `confirm_keys`.
-        CredentialMissingError
-            The key of a vendor is not set, and calls are to be made.
-        BudgetError
-            Draws that would be made lie in another run folder, and the user did not say yes to buying them again.
-        """
+        """Refuse what cannot succeed and what need not be paid for; ask where keys go."""
         from blackbox_conformal.study.budget import are_stored, missing_key
 
         calls = expected.calls
@@ -78,11 +68,6 @@ class Consent:
         """Show the estimate and ask, unless nothing is spent or the user has said yes or set a limit to the cost.
 
         A project's settings file says neither, nor that a call costs nothing.
-
-        Raises
-        ------
-        BudgetError
-            The answer is no, or there is no terminal to ask at.
         """
         if not (spends(expected) or (expected.calls and _is_priced_by_project())):
             return
@@ -102,13 +87,7 @@ class Consent:
 
 
 def refuse_limit_of_project() -> None:
-    """Refuse to spend unasked under limits that a project's settings file alone sets.
-
-    Raises
-    ------
-    BudgetError
-        It sets one, and the user sets none.
-    """
+    """Refuse to spend unasked under limits that a project's settings file alone sets."""
     values = click.get_current_context().params
     given = [name for limit in LIMITS if values.get(name := limit.replace("-", "_")) is not None]
     if given and all(map(is_of_project, given)):

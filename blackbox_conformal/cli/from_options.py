@@ -91,13 +91,7 @@ def note_address(screen: Screen, setup: "Setup") -> None:
 
 
 def refuse_without_key(options: SpendingOptions, setup: "Setup", run: Path) -> None:
-    """Before photographs are read: tell of a key that is missing, where nothing can be stored that needs none.
-
-    Raises
-    ------
-    CredentialMissingError
-        The environment holds no key for the vendor.
-    """
+    """Before photographs are read: tell of a key that is missing, where nothing can be stored that needs none."""
     import numpy as np
 
     from blackbox_conformal.drawing.ledger.places import has_ledger
@@ -156,13 +150,7 @@ def say_fitted(screen: Screen, job: "Job") -> None:
 
 
 def ask_about_parts(screen: Screen, pictures: "Sequence[Prepared]", *, sure: bool) -> "Question | None":
-    """Ask whether photographs are parts of the same ones, where they look so; `sure`, or without a terminal, a note.
-
-    Raises
-    ------
-    UsageError
-        The answer is that they are.
-    """
+    """Ask whether photographs are parts of the same ones, where they look so; `sure`, or without a terminal, a note."""
     from blackbox_conformal.study.calibrate.parts_of_one import question_of
 
     question = question_of(pictures)

@@ -32,14 +32,6 @@ def confirm_keys(screen: Screen, adapters: "Iterable[Adapter]", options: Spendin
 
     The user names an address by an option of the command line, by the environment, or in his own settings file. What a
     project's settings file names is asked about, since the project may be somebody else's.
-
-    Raises
-    ------
-    UsageError
-        The key would go to another machine unencrypted; or it would go to an address that the user did not name, and
-        there is no terminal to ask at.
-    BudgetError
-        The answer is no.
     """
     for adapter in (vendor for each in adapters for vendor in each.members or (each,)):
         for origin in destinations(adapter):

@@ -302,13 +302,7 @@ class _Delivery:
             self.unlike.append(str(certificate.reason))
 
     def refuse_unlike(self) -> None:
-        """End with exit code 3 where inputs or answers are unlike the calibration's.
-
-        Raises
-        ------
-        CheckFailedError
-            They are.
-        """
+        """End with exit code 3 where inputs or answers are unlike the calibration's."""
         if self.unlike:
             masks = "1 mask carries" if len(self.unlike) == 1 else f"{len(self.unlike)} masks carry"
             raise CheckFailedError(
@@ -408,13 +402,7 @@ class _Delivery:
             self.warn(drift)
 
     def show(self, run: Path) -> None:
-        """What to do next, which pictures could not be masked, and the document.
-
-        Raises
-        ------
-        IncompleteError
-            Some could not be masked.
-        """
+        """What to do next, which pictures could not be masked, and the document."""
         from blackbox_conformal.study.mask.empty_masks import ways_out
 
         screen, options = self.screen, self.options
@@ -473,13 +461,7 @@ def _refuse_terminal(screen: Screen, options: MaskOptions) -> None:
 
 
 def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) -> _Batch:
-    """Every input, read and prepared.
-
-    Raises
-    ------
-    PicturesError
-        Some cannot be masked, and --keep-going was not given.
-    """
+    """Every input, read and prepared."""
     from blackbox_conformal.study.stages.grouped_errors import refuse_together
     from blackbox_conformal.study.stages.prepare import prepare_inputs
 

@@ -40,11 +40,6 @@ def refuse_other_calibration(
     """Refuse when `path` holds anything but a calibration of this procedure (None: any) on these photographs.
 
     Called before anything is drawn, since what follows could not be written.
-
-    Raises
-    ------
-    UsageError
-        It does.
     """
     from blackbox_conformal.documents.calibration import Calibration
 

@@ -222,13 +222,7 @@ def _not_kept(adapter: "Adapter", options: VendorOptions) -> list[str]:
 
 
 def refuse_shift(shift: "InputShift") -> None:
-    """End with exit code 3 where the inputs differ.
-
-    Raises
-    ------
-    CheckFailedError
-        They do.
-    """
+    """End with exit code 3 where the inputs differ."""
     if shift.differ:
         raise CheckFailedError(f"{shift.moved[0].sentence}. {_how_to_agree(shift)}")
 

@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_paper(path: Path) -> "Calibration | Certificate":
-    """The calibration or certificate at `path`: its own digest, its signature, and the files beside it, are checked.
-
-    Raises
-    ------
-    BlackboxConformalError
-        It is neither, or something does not agree.
-    """
+    """The calibration or certificate at `path`: its own digest, its signature, and the files beside it, are checked."""
     from blackbox_conformal.documents.calibration import CALIBRATIONS, Calibration
     from blackbox_conformal.documents.certificate import Certificate
     from blackbox_conformal.study.stages.certify import file_contradictions
@@ -57,13 +51,7 @@ def read_paper(path: Path) -> "Calibration | Certificate":
 
 
 def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], object]:
-    """What writes the paper at `path` with a signature.
-
-    Raises
-    ------
-    BlackboxConformalError
-        It is no paper, does not agree with its files, or is signed by somebody else.
-    """
+    """What writes the paper at `path` with a signature."""
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.support.files import write_new
 

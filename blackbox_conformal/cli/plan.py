@@ -108,13 +108,7 @@ def _compared(screen: Screen, job: "Job", inputs: str) -> "InputShift":
 
 
 def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":
-    """Draw the pilot, and plan by it.
-
-    Raises
-    ------
-    UsageError
-        Pictures that are to be sent are to be compared, or a quoted price is to be used, which a pilot does not.
-    """
+    """Draw the pilot, and plan by it."""
     from blackbox_conformal.study.plan.frontier_rows import Wish
     from blackbox_conformal.study.plan.piloting import PilotRequest, plan_with_pilot
     from blackbox_conformal.study.plugins import load_adapter

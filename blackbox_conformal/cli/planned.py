@@ -27,11 +27,6 @@ def inspect(screen: Screen, job: "Job", options: shared.JobOptions) -> None:
     """Read what the vendor publishes of the model that draws are to be bought from, where it publishes anything.
 
     A key that is missing, or that the user has not sent there before, is not asked for: the run does that.
-
-    Raises
-    ------
-    RunRefusedError
-        It does not fit the parameters, or the vendor has retired it.
     """
     from blackbox_conformal.drawing.inspecting import inspect_vendor, refuse_retired
     from blackbox_conformal.drawing.task import asked_of

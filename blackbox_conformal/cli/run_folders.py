@@ -25,11 +25,6 @@ def run_folder_of(
 
     `note` gets each folder whose ledger cannot be read, or, unless `whole` is unset, is damaged in any way. Errors
     call what names the folder `option`. Only folders that hold `file` are considered, where it is given.
-
-    Raises
-    ------
-    UsageError
-        The folder does not exist, or there are none or several to choose from.
     """
     from blackbox_conformal.drawing.ledger.places import has_ledger
 

@@ -23,13 +23,7 @@ PASSPHRASE = f"{PREFIX}SIGNING_PASSPHRASE"
 
 
 def load_signing_key(screen: Screen, path: str | None) -> "SigningKey | None":
-    """The key in a file, after its passphrase if it has one; None where none is named.
-
-    Raises
-    ------
-    UsageError
-        It cannot be used, or there is no passphrase and no terminal to ask at.
-    """
+    """The key in a file, after its passphrase if it has one; None where none is named."""
     from blackbox_conformal.documents.signing_key import SigningKey, is_encrypted
 
     if path is None:
@@ -43,15 +37,7 @@ def load_signing_key(screen: Screen, path: str | None) -> "SigningKey | None":
 def load_certified_key(
     screen: Screen, credentials: bool, path: str | None, own: "SigningKey | None", calibration: "Calibration"
 ) -> "CertifiedKey | None":
-    """The key that signs Content Credentials: the one in a file of the user's, or `own`; None where none are asked for.
-
-    Raises
-    ------
-    UsageError
-        There is none, it cannot be used, its certificates do not sign them, or pictures by this calibration hold none.
-    MissingPackageError
-        The extra ``c2pa`` is not installed.
-    """
+    """Return the key that signs Content Credentials: the user's, or `own`; None where none are asked for."""
     from blackbox_conformal.documents.credentials import refuse_bands, refuse_unfit
     from blackbox_conformal.documents.signing_key import is_encrypted
     from blackbox_conformal.documents.x509 import CertifiedKey
@@ -75,13 +61,7 @@ def load_certified_key(
 
 
 def read_passphrase(question: str, *, twice: bool = False) -> Secret:
-    """The passphrase from the environment, or typed at the terminal, where it does not show.
-
-    Raises
-    ------
-    UsageError
-        There is none, and no terminal to ask at.
-    """
+    """The passphrase from the environment, or typed at the terminal, where it does not show."""
     text = os.environ.get(PASSPHRASE, "")
     file = os.environ.get(f"{PASSPHRASE}_FILE", "")
     if not text and file:
@@ -102,14 +82,7 @@ def read_passphrase(question: str, *, twice: bool = False) -> Secret:
 
 
 def trusted(trust: tuple[str, ...]) -> frozenset[str]:
-    """The keys that the option `--trust` names.
-
-    Raises
-    ------
-    UsageError
-        One is no key, or a setting holds none, or names a file relative to the working folder: that may be another one
-        each time.
-    """
+    """The keys that the option `--trust` names."""
     from blackbox_conformal.documents.signature import PREFIX as KEY
     from blackbox_conformal.documents.signature import trusted_keys
 
@@ -136,13 +109,6 @@ def load_calibration(
     """A calibration; where keys are trusted, one that is signed with one of them.
 
     `own` is the key that the user signs with: it counts as trusted, and is not one of `trust`.
-
-    Raises
-    ------
-    CheckFailedError
-        Its signature is broken, or is not by a trusted key.
-    UsageError
-        What is to be trusted is no key, or the signature cannot be checked here.
     """
     from blackbox_conformal.documents.calibration import Calibration
 

@@ -20,13 +20,7 @@ _NEAR = 0.8
 
 
 def refuse_unknown_settings(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse a configuration file that sets what no command takes.
-
-    Raises
-    ------
-    UsageError
-        It does; the message names the file, the setting, and what is near it.
-    """
+    """Refuse a configuration file that sets what no command takes."""
     of_command = settings()
     anywhere = set().union(*of_command.values())
     for key, value in content.items():
@@ -42,11 +36,6 @@ def refuse_near_variables(prefix: str) -> None:
     """Refuse a variable of the environment whose name is nearly that of a setting.
 
     Others may be meant for something else.
-
-    Raises
-    ------
-    UsageError
-        There is one.
     """
     variables = [name for name in os.environ if name.startswith(prefix)]
     if not variables:

@@ -554,13 +554,6 @@ def check_agreement(calibration: Calibration) -> None:
     """Refuse a calibration that no run of this program could have written.
 
     A file may come from anyone: what follows from the metric is computed again, and no name in it is run as code.
-
-    Raises
-    ------
-    FileFormatError
-        Bound, curves, photographs or guarantee do not belong together.
-    UsageError
-        Score, metric, guarantee, perturbation or degradation do not exist, or have no such parameters.
     """
     _check_vendor(calibration.procedure.vendor, "vendor")
     if calibration.procedure.second_opinion is not None:

@@ -190,13 +190,6 @@ def sign_picture(content: bytes, key: CertifiedKey, provenance: Provenance) -> t
     """A picture's file with credentials, and what its certificate says of them; its other bytes stay as they are.
 
     Credentials of the files that it was made of are kept byte by byte, whole or not, unless they cannot be read at all.
-
-    Raises
-    ------
-    MissingPackageError
-        The package is not installed.
-    UsageError
-        The key or its certificates do not sign credentials that others accept.
     """
     library = _library()
     for dropped in ((), ("input",), ("vendor",), ("input", "vendor")):
@@ -232,13 +225,7 @@ def refuse_unfit(key: CertifiedKey) -> None:
 
 
 def refuse_bands(procedure: Procedure) -> None:
-    """Refuse pictures of declared bands.
-
-    Raises
-    ------
-    UsageError
-        They are.
-    """
+    """Refuse pictures of declared bands."""
     if procedure.bands is not None:
         raise UsageError(
             "expected 8-bit sRGB pictures for Content Credentials; those of this calibration have declared bands, and "
@@ -308,15 +295,6 @@ def read_credentials(content: bytes, trusted: Collection[str] = (), anchors: str
         Public keys that the reader trusts.
     anchors
         Authorities whose certificates the reader trusts, PEM.
-
-    Raises
-    ------
-    CheckFailedError
-        The picture or its credentials were changed after they were signed, or cannot be read.
-    ImageError
-        It is no picture, or a checksum in it is wrong.
-    MissingPackageError
-        The package is not installed.
     """
     media_type = _media_type(content)
     try:
@@ -340,11 +318,6 @@ def contradictions(found: Credentials, content: bytes, certificate: Certificate 
     """Each thing that the credentials of a picture say and their mask, or the certificate, does not; in words.
 
     `content` is the picture's file. Without a `certificate` its words are not compared.
-
-    Raises
-    ------
-    ImageError
-        What they hold as a mask is none of this picture.
     """
     claim, wrong, container = dict(found.claim or {}), [], inspect(content)
     digest = None if found.mask is None else digest_bytes(found.mask)
@@ -377,15 +350,7 @@ def without_credentials(png: bytes) -> bytes:
 
 
 def _checked_json(content: bytes, media_type: str, anchors: str = "") -> dict[str, Any]:
-    """What the library reads, of which nothing is known.
-
-    Raises
-    ------
-    CheckFailedError
-        It finds that something was changed, or cannot read what is there.
-    c2pa.C2paError.ManifestNotFound
-        There are none.
-    """
+    """What the library reads, of which nothing is known."""
     library = _library()
     try:
         return _read_json(library, content, media_type, anchors)

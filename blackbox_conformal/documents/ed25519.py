@@ -24,13 +24,7 @@ def is_installed() -> bool:
 
 
 def refuse_odd_key(public: bytes) -> None:
-    """Refuse 32 bytes that are no point of the curve in its one encoding, or a point of small order.
-
-    Raises
-    ------
-    UsageError
-        They are.
-    """
+    """Refuse 32 bytes that are no point of the curve in its one encoding, or a point of small order."""
     y = int.from_bytes(public, "little") & (2**255 - 1)
     # The curve is -x^2 + y^2 = 1 + d x^2 y^2, solved for x^2.
     square = (y * y - 1) * pow(_CURVE * y * y + 1, -1, _PRIME) % _PRIME
@@ -44,15 +38,7 @@ def refuse_odd_key(public: bytes) -> None:
 
 
 def verifies(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether `signature` (64 bytes) is one of `message` with the key `public`.
-
-    Raises
-    ------
-    UsageError
-        The key is odd.
-    MissingPackageError
-        The package is not installed.
-    """
+    """Whether `signature` (64 bytes) is one of `message` with the key `public`."""
     refuse_odd_key(public)
     library()
     from cryptography.exceptions import InvalidSignature
@@ -83,13 +69,7 @@ class PrivateKey:
 
     @classmethod
     def from_pem(cls, pem: bytes, passphrase: bytes | None) -> "PrivateKey":
-        """The key in PEM text (PKCS #8).
-
-        Raises
-        ------
-        UsageError
-            It is none, it is of another kind, or the passphrase is wrong, missing or not needed.
-        """
+        """The key in PEM text (PKCS #8)."""
         library()
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -137,12 +117,6 @@ class PrivateKey:
 
 
 def library() -> None:
-    """Refuse to go on without the package.
-
-    Raises
-    ------
-    MissingPackageError
-        It is not installed.
-    """
+    """Refuse to go on without the package."""
     if not is_installed():
         raise MissingPackageError(f"expected the package cryptography for signatures; it cannot be imported. {INSTALL}")

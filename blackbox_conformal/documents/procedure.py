@@ -111,12 +111,7 @@ class Procedure(BaseModel):
         return _differences("", self.model_dump(mode="json"), other.model_dump(mode="json"))
 
     def require(self, actual: Self) -> None:
-        """Refuse `actual` unless it is this procedure.
-        Raises
-        ------
-        ProcedureMismatchError
-            It is another; the message names each difference.
-        """
+        """Refuse `actual` unless it is this procedure."""
         differences = self.differences(actual)
         if differences:
             moved = _MOVED if any(difference.startswith("vendor.address") for difference in differences) else ""
@@ -127,29 +122,13 @@ class Procedure(BaseModel):
             )
 
     def build_score(self) -> Score:
-        """The score, with its weights.
-
-        Raises
-        ------
-        UsageError
-            There is none of this name and parameters, or it is given no weights, or others than it names.
-        PluginError
-            Another package's score cannot be imported.
-        """
+        """The score, with its weights."""
         weights = {} if self.score_weights is None else {"weights": self.score_weights}
         score: Score = catalog.of_specification("scores", self.score, **weights)
         return score
 
     def require_degradation(self, text: str) -> None:
-        """Refuse inputs that were made in another way than `text` says.
-
-        Raises
-        ------
-        UsageError
-            `text` describes no degradation that fits the scale.
-        ProcedureMismatchError
-            It is another one than the calibration's.
-        """
+        """Refuse inputs that were made in another way than `text` says."""
         declared = Mixture.of_text(text).at(self.scale)
         # Compared as specifications, so that two ways to type one degradation are the same.
         if declared.specification != self.mixture.at(self.scale).specification:
@@ -167,13 +146,7 @@ class Procedure(BaseModel):
 
     @property
     def mixture(self) -> Mixture:
-        """How inputs are made from photographs.
-
-        Raises
-        ------
-        UsageError
-            A step is not installed, or not in this version.
-        """
+        """How inputs are made from photographs."""
         return Mixture.of_text(self.degradation)
 
     def degraded(self, truth: Image, digest: str) -> Image:
@@ -289,13 +262,7 @@ class Procedure(BaseModel):
 
 
 def delivery_rule(text: str) -> str:
-    """How pictures are delivered, in the form that is fingerprinted: ``consistent`` is ``consistent:steps=2``.
-
-    Raises
-    ------
-    UsageError
-        It is no such rule.
-    """
+    """How pictures are delivered, in the form that is fingerprinted: ``consistent`` is ``consistent:steps=2``."""
     rule = "consistent:steps=2" if text == "consistent" else text
     if not re.fullmatch(_DELIVERY, rule):
         raise UsageError(

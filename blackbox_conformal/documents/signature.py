@@ -21,13 +21,7 @@ _KEY = "^ed25519:[0-9a-f]{64}$"
 
 
 def checked_name(name: str) -> str:
-    """`name`, if it is one line that shows as it is.
-
-    Raises
-    ------
-    UsageError
-        It is empty, too long, begins or ends with a space, or holds characters that do not show.
-    """
+    """`name`, if it is one line that shows as it is."""
     if not name or name != name.strip() or printable(name, LONGEST_NAME) != name:
         raise UsageError(
             f"expected a name of 1 to {LONGEST_NAME} characters that show, without spaces at its ends; got "
@@ -75,13 +69,7 @@ class Signature(BaseModel):
         return signer_words(self.key, self.name)
 
     def is_of(self, paper_format: str, version: int | None, digest: str) -> bool:
-        """Whether it is a signature of the paper with this format, version (None: any) and digest of its content.
-
-        Raises
-        ------
-        UsageError
-            The key is odd, or the package is not installed.
-        """
+        """Whether it is a signature of the paper with this format, version (None: any) and digest of its content."""
         if self.format != paper_format or version not in (None, self.version):
             return False
         # Keys and signatures are hexadecimal by the fields' patterns, so these cannot fail.
@@ -117,13 +105,7 @@ class Vouching:
         digest: str,
         trusted: Collection[str] = (),
     ) -> "Vouching":
-        """Check a signature; `paper` says in the message what it belongs to.
-
-        Raises
-        ------
-        CheckFailedError
-            The signature is not one of this paper.
-        """
+        """Check a signature; `paper` says in the message what it belongs to."""
         # Without the package nothing is claimed: the signature is shown as not checked.
         if signature is None or not ed25519.is_installed():
             return cls(signature)
@@ -159,15 +141,7 @@ class Vouching:
         }
 
     def require(self, paper: str, *, trusted: bool) -> None:
-        """Refuse a paper that no key vouches for or, with `trusted`, no trusted key.
-
-        Raises
-        ------
-        CheckFailedError
-            Its signature is missing or is not by such a key.
-        UsageError
-            Its signature cannot be checked here.
-        """
+        """Refuse a paper that no key vouches for or, with `trusted`, no trusted key."""
         if self.signature is not None and not self.checked:
             ed25519.library()
         if self.signature is None or (trusted and not self.trusted):
@@ -179,11 +153,6 @@ def trusted_keys(texts: Sequence[str]) -> frozenset[str]:
     """The public keys in `texts`, each a key or the path of a file with one key at the start of each line.
 
     In a file anything may follow a key after a space, such as a name, and lines that begin with ``#`` are left out.
-
-    Raises
-    ------
-    UsageError
-        One is no key, or a file cannot be read or holds none.
     """
     keys: set[str] = set()
     for text in texts:

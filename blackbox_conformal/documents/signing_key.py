@@ -112,13 +112,7 @@ class SigningKey:
 
 
 def is_encrypted(path: str | Path) -> bool:
-    """Whether a key file needs a passphrase.
-
-    Raises
-    ------
-    UsageError
-        It cannot be read, or others can read it.
-    """
+    """Whether a key file needs a passphrase."""
     pem = _PEM.search(secret_text(Path(path)))
     return pem is not None and pem[1] is not None
 

@@ -100,13 +100,7 @@ class Stored(Generic[Document]):
         return json.dumps(content, ensure_ascii=False, **self._style) + "\n"
 
     def read(self, path: Path) -> Document:
-        """Read the file.
-
-        Raises
-        ------
-        FileFormatError
-            It is missing, too large, damaged, or another file.
-        """
+        """Read the file."""
         return self.parse(self.bytes_of(path), printable(path, _LONGEST_PATH))
 
     def bytes_of(self, path: Path) -> bytes:
@@ -221,11 +215,5 @@ class StoredPaper(Stored[Paper]):
         return key.sign(self.format, self.version, paper.digest)
 
     def vouching(self, paper: Paper, trusted: Collection[str]) -> Vouching:
-        """Who vouches for the paper.
-
-        Raises
-        ------
-        CheckFailedError
-            The signature is broken.
-        """
+        """Who vouches for the paper."""
         return Vouching.of(paper.signature, f"the {self._name}", self.format, self.version, paper.digest, trusted)

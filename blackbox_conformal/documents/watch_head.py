@@ -55,13 +55,7 @@ class WatchHead(BaseModel):
         return self.model_copy(update={"signature": key.sign(FORMAT, VERSION, self.digest)})
 
     def vouching(self, trusted: Collection[str] = ()) -> Vouching:
-        """Who vouches for it; `trusted`: the public keys that the reader trusts.
-
-        Raises
-        ------
-        CheckFailedError
-            The signature is broken.
-        """
+        """Who vouches for it; `trusted`: the public keys that the reader trusts."""
         return Vouching.of(self.signature, f"entry {self.entries} of the watch", FORMAT, VERSION, self.digest, trusted)
 
     @property

@@ -24,11 +24,6 @@ class Admission:
         """Hold room for so many draws of this price together, on the account of `payer`, in the ``with`` block.
 
         Waits while pictures that have begun may leave some of theirs.
-
-        Raises
-        ------
-        BudgetError
-            There is no room, and nothing that has begun can make any.
         """
         wanted = (payer.name, price_nanousd, calls)
         return self._begun.taken(wanted, lambda begun: self._fits(*wanted, begun) and self._fits_payer(*wanted, begun))

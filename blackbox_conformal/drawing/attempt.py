@@ -62,13 +62,7 @@ from blackbox_conformal.vendor.refusals import UnclearError
 
 
 def adapter_steps(adapter: Adapter, task: Task, spec: AttemptSpec, job: str | None) -> Flow:
-    """The adapter's steps of a draw, or from its job where that was accepted; returns the picture as bytes.
-
-    Raises
-    ------
-    AdapterError
-        The adapter's code failed, or returned something else. Other errors of this package pass, cleaned.
-    """
+    """The adapter's steps of a draw, or from its job where that was accepted; returns the picture as bytes."""
     draw = Draw(task.index, task.seed, spec.idempotency_key)
     failure: BlackboxConformalError
     try:
@@ -157,15 +151,6 @@ class AttemptRunner:
 
         An error of a request is raised inside the adapter's generator, which may look the job up, or cancel a job that
         is overdue; most let it pass. After an overdue job nothing but a cancellation is carried out.
-
-        Raises
-        ------
-        StoppedError
-            The run was stopped; what can be resumed is recorded so.
-        VendorError, AdapterError
-            A stored picture could not be restored.
-        LedgerError
-            The end could not be recorded.
         """
         steps, replayable = self._steps(), self.adapter.capabilities.idempotency_header is not None
         try:

@@ -254,13 +254,7 @@ class AttemptRecord:
         self.ledger.require_hold(self.row)
 
     def accept(self, job: str) -> None:
-        """Record the vendor's job.
-
-        Raises
-        ------
-        LedgerError
-            It could not be recorded; the message names the job, and says whether it is kept beside the ledger.
-        """
+        """Record the vendor's job."""
         row, self.job = self.row, job
         # Two places for one job: whichever survives lets the next run fetch the picture instead of paying again.
         kept = True
@@ -284,11 +278,6 @@ class AttemptRecord:
         """Add what the vendor says to the report; what it bills is reserved from now on, if that is more.
 
         A bill of 0 for a call with a price is kept aside, unless `free_answers`.
-
-        Raises
-        ------
-        UsageError
-            The price makes no sense; the rest is added.
         """
         report = self.report
         self.report = replace(
@@ -314,13 +303,7 @@ class AttemptRecord:
             self.state = "ready"
 
     def keep_picture(self, data: bytes) -> None:
-        """Make a paid picture durable, which the ledger does not know yet: the next run would tell it.
-
-        Raises
-        ------
-        OSError
-            The disk is full or broken, or there is no descriptor left; it may be tried again.
-        """
+        """Make a paid picture durable, which the ledger does not know yet: the next run would tell it."""
         if (self.state, bytes) not in ENDINGS:
             raise AdapterError(f"adapter {self.spec.adapter} returned a picture without having submitted anything")
         # What has arrived is not written again where only its receipt could not be.
@@ -341,13 +324,7 @@ class AttemptRecord:
         self.settle()
 
     def restore_picture(self, data: bytes) -> None:
-        """Put the file of a picture that was stored back.
-
-        Raises
-        ------
-        PayloadError
-            These are other bytes.
-        """
+        """Put the file of a picture that was stored back."""
         arrival = self.store.receive(self.row, data)
         if self.earlier is not None and arrival.digest != self.earlier.digest:
             raise PayloadError(

@@ -61,15 +61,6 @@ class Desk:
         ----------
         late
             What the vendor did not tell where patience ends, and what to do then.
-
-        Raises
-        ------
-        IncompleteError
-            Patience ended; the message has what the vendor said last.
-        VendorError
-            The vendor could not be reached, or refused, and the steps do without no answer.
-        AdapterError
-            A step that might be billed or stored.
         """
         # Patience is for the whole question, however many requests it takes.
         self._until, self._last, self._late = self._clock.monotonic() + self._patience, None, late

@@ -72,13 +72,7 @@ def costs(calls: int, cost_usd: tuple[Decimal, Decimal] | None) -> bool:
 
 
 class KnownPrices:
-    """Prices of draws: those of the adapter's list, or as draws in a run folder were booked, where that is more.
-
-    Raises
-    ------
-    LedgerError
-        The folder's ledger cannot be read.
-    """
+    """Prices of draws: those of the adapter's list, or as draws in a run folder were booked, where that is more."""
 
     def __init__(self, adapter: Adapter, run: Path) -> None:
         self._adapter = adapter
@@ -162,11 +156,6 @@ def estimate(
     ----------
     quoted
         (width, height) of every upload among the tasks → US dollars a draw, as the vendor quoted it.
-
-    Raises
-    ------
-    LedgerError
-        The folder's ledger cannot be read.
     """
     capabilities = adapter.capabilities
     if adapter.members:

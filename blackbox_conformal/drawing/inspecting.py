@@ -10,15 +10,7 @@ _LATE = "nothing of itself", "the same command asks again later"
 
 
 def inspect_vendor(adapter: Adapter, limits: Limits) -> str | None:
-    """What an open adapter took from what its vendor publishes, in words; None where there is nothing to say.
-
-    Raises
-    ------
-    RunRefusedError
-        What the vendor publishes does not fit the adapter's parameters, or the service is retired.
-    IncompleteError, VendorError
-        The vendor could not be asked; the same command asks again.
-    """
+    """What an open adapter took from what its vendor publishes, in words; None where there is nothing to say."""
     refuse_retired(adapter)
     steps = adapter.inspect()
     if steps is None:

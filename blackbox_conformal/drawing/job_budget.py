@@ -79,13 +79,7 @@ class Budget:
         return self.limits_money or self.max_calls is not None
 
     def check(self, totals: Totals, price_nanousd: int, calls: int = 1) -> None:
-        """Refuse so many submissions of this price together that there is no room for beside these totals of the job.
-
-        Raises
-        ------
-        BudgetError
-            Spent and reserved money, or calls, would exceed a limit.
-        """
+        """Refuse so many submissions of this price together that the job's totals leave no room for them."""
         spent, reserved, made, of_day = totals
         wanted = "the next draw costs" if calls == 1 else f"the next {calls} draws cost"
         # Held money counts as spent: all that is under way may be billed.

@@ -24,15 +24,7 @@ class LocalDraws:
         self._adapter.close()
 
     def draw(self, task: Task) -> Outcome:
-        """The outcome of a task.
-
-        Raises
-        ------
-        RunRefusedError
-            The adapter refuses every picture.
-        ModelChangedError
-            The draw comes from a model that was not calibrated.
-        """
+        """The outcome of a task."""
         try:
             data, model = _run(self._adapter, task)
         except RunRefusedError:
@@ -48,13 +40,7 @@ class LocalDraws:
         return Outcome(task, state, True, digest_bytes(data), Decimal(0), model, error)
 
     def read(self, outcome: Outcome) -> bytes:
-        """The bytes of an outcome, read again.
-
-        Raises
-        ------
-        PayloadError
-            They have changed since.
-        """
+        """The bytes of an outcome, read again."""
         return read_again(self._adapter, outcome)
 
 

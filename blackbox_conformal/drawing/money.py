@@ -13,13 +13,7 @@ _MOST_USD = Decimal(2**62) / _NANO
 
 @lru_cache(1024)
 def to_nano(usd: Decimal) -> int:
-    """`usd` in nano-dollars, rounded up so that nothing is booked too low.
-
-    Raises
-    ------
-    UsageError
-        The amount is negative, not finite, or beyond what a ledger can hold.
-    """
+    """`usd` in nano-dollars, rounded up so that nothing is booked too low."""
     if not usd.is_finite() or usd < 0 or usd > _MOST_USD:
         raise UsageError(f"expected a price in US dollars between 0 and 4 billion; got {usd}")
     return int((usd * _NANO).to_integral_value(rounding=ROUND_CEILING))

@@ -72,13 +72,7 @@ class BlobStore(Protocol):
         """Keep a content in the place of any other."""
 
     def get(self, name: str, tag: str | None = None) -> bytes | None:
-        """The content of that name; None where there is none.
-
-        Raises
-        ------
-        ChangedError
-            Its tag is not `tag`.
-        """
+        """The content of that name; None where there is none."""
 
     def head(self, name: str) -> StoredObject | None:
         """What is known of the content of that name; None where there is none."""
@@ -100,13 +94,7 @@ class BucketAddress:
 
     @classmethod
     def of_text(cls, text: str) -> "BucketAddress":
-        """The address that a text such as ``s3://bucket/photographs`` says.
-
-        Raises
-        ------
-        UsageError
-            It is another text, or holds a user name.
-        """
+        """The address that a text such as ``s3://bucket/photographs`` says."""
         scheme, separator, rest = text.partition("://")
         bucket, _, prefix = rest.partition("/")
         # Names such as ".." would lead out of the prefix.
@@ -128,13 +116,7 @@ def is_bucket(text: str) -> bool:
 
 
 def store_at(text: str) -> BlobStore:
-    """The store at an address, or in a folder.
-
-    Raises
-    ------
-    UsageError
-        It is an address of another kind, or needs a package that is not installed.
-    """
+    """The store at an address, or in a folder."""
     if is_bucket(text):
         return Bucket(BucketAddress.of_text(text))
     if "://" in text:
@@ -187,15 +169,7 @@ class FolderStore:
 
 
 class Bucket:
-    """A store in a bucket, reached through obstore (see `BlobStore`).
-
-    Raises
-    ------
-    MissingPackageError
-        obstore is not installed.
-    UsageError
-        The environment names an endpoint that cannot be used.
-    """
+    """A store in a bucket, reached through obstore (see `BlobStore`)."""
 
     def __init__(self, address: BucketAddress) -> None:
         if importlib.util.find_spec("obstore") is None:
@@ -323,13 +297,6 @@ def refuse_unconditional(store: BlobStore) -> None:
     """Refuse a store that overwrites what is only to be put where nothing is, or does not give back what it took.
 
     It is tried with an object of a name that no other process has, which is removed.
-
-    Raises
-    ------
-    UsageError
-        It does.
-    IncompleteError
-        It cannot be reached.
     """
     name, content = f".probe-{secrets.token_hex(8)}", secrets.token_bytes(32)
     try:

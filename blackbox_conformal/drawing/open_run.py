@@ -50,13 +50,7 @@ class InProcess:
         self._overdue: list[Future[Answer]] = []
 
     def send(self, step: Send, resumption: Resumption | None = None, seconds: float | None = None) -> Answer:
-        """Its answer.
-
-        Raises
-        ------
-        FunctionFailedError
-            The call did not return in time, or an earlier one has not returned yet.
-        """
+        """Its answer."""
         if not all(call.done() for call in self._overdue):
             raise FunctionFailedError(f"an earlier call of {self._adapter.name} has not returned yet", permanent=True)
         asked, call = self._idle.pop() if self._idle else self._new_thread(), Future[Answer]()

@@ -29,14 +29,6 @@ class OwnedFolder:
     ----------
     remembered
         What the ledger had forgotten of calls that were paid, in words; "" where it knows all that lies beside it.
-
-    Raises
-    ------
-    UsageError
-        The folder cannot be written.
-    LedgerError
-        The ledger is in use, damaged, newer, foreign, or on a network disk; or it has forgotten calls that were paid,
-        and what is left of them is damaged.
     """
 
     def __init__(self, run: Path) -> None:

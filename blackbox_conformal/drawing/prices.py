@@ -51,11 +51,6 @@ class Prices:
 
         A draw goes alone while no upload as large was answered, since many vendors bill by size. Others that are as
         large wait until `leave` is called for it.
-
-        Raises
-        ------
-        StoppedError
-            The run was stopped first.
         """
         # Read without the lock: the size that is known only grows.
         if pixels <= self._known_pixels:

@@ -27,15 +27,6 @@ def ask_quotes(
         As of a run; one exchange takes `patience_s` at most.
     patience_s
         Seconds after which no request for the price of one size is begun and no pause is waited for any more.
-
-    Raises
-    ------
-    UsageError
-        The vendor cannot be asked; or it has no key to be asked with.
-    IncompleteError
-        The vendor told no price in time; the message has what it said last.
-    VendorError
-        The vendor could not be reached, or gave no price.
     """
     # One picture of each size, since prices go by size.
     sizes = {(upload.width, upload.height): upload for upload in uploads}

@@ -82,12 +82,6 @@ class Reservations:
 
         A planned one for which the budget has room at once, and which has no turn to wait for, is marked as sent in the
         same commit.
-
-        Raises
-        ------
-        StoppedError
-            The limit is reached and nothing under way can change that, or the disk is full, which stops the run; or
-            the run was stopped before.
         """
         self._require_disk_space()
         alone = self.prices.enter(spec.pixels, self.control.stopping)

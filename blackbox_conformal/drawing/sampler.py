@@ -90,11 +90,6 @@ class Sampler:
     shared
         The vendor where it is open already, with these limits and a listener: other samplers draw from it at the same
         time, each other pictures, and it stays open. None: the sampler opens `run` and the vendor, and owns both.
-
-    Raises
-    ------
-    UsageError
-        A limit on money for a vendor whose price is unknown, also to the run folder's ledger.
     """
 
     def __init__(
@@ -146,15 +141,7 @@ class Sampler:
         self.close()
 
     def open(self) -> "AnyRun | LocalDraws":
-        """Own the run folder, settle what an earlier session left, and start what the adapter needs.
-
-        Raises
-        ------
-        LedgerError
-            The ledger is in use, damaged, newer, foreign, or on a network disk.
-        UsageError
-            The sampler was closed, or the run folder cannot be written.
-        """
+        """Own the run folder, settle what an earlier session left, and start what the adapter needs."""
         if self._closed:
             raise UsageError("the sampler is closed; open another one")
         if self._opened is None and self._local:
@@ -253,15 +240,6 @@ class Sampler:
         """Draw every task, yielding outcomes as they arrive, roughly in the order of the tasks.
 
         While another process draws with the same ledger, the order is any.
-
-        Raises
-        ------
-        AccountRefusedError, BudgetError, IncompleteError, VendorError, AdapterError
-            After everything under way was finished and yielded. The same call resumes.
-        ModelChangedError
-            The vendor answered with a model that must not be mixed with earlier ones. The same call cannot succeed.
-        UsageError
-            One draw is asked for twice, or another call of `draw` is not finished.
         """
         opened = self.open()
         if self._members:
@@ -501,15 +479,7 @@ class Sampler:
         self._board.tell(kind, text, outcome.task.upload.name, outcome.task.index)
 
     def read(self, outcome: Outcome) -> bytes:
-        """The bytes of an outcome, hashed again; a damaged file is put aside and fetched again by its job.
-
-        Raises
-        ------
-        PayloadError
-            The bytes are damaged or gone and the vendor keeps no job to fetch them from.
-        LedgerError
-            The outcome is not of this run folder.
-        """
+        """The bytes of an outcome, hashed again; a damaged file is put aside and fetched again by its job."""
         if outcome.digest is None:
             raise PayloadError(f"a draw that is {outcome.state} has no bytes")
         opened = self.open()

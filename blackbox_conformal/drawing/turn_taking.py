@@ -34,15 +34,7 @@ class TurnTaking:
         return not self.rate_limiter.rates and self.breaker.is_closed()
 
     def wait(self, wake: threading.Event, purpose: Purpose) -> float:
-        """Wait for the end of a pause, and for a turn at the request rates; seconds that the turn took to come.
-
-        Raises
-        ------
-        StoppedError
-            `wake` was set first.
-        TryLaterError
-            The vendor asked for a pause that is longer than the limits allow.
-        """
+        """Wait for the end of a pause, and for a turn at the request rates; seconds that the turn took to come."""
         if wake.is_set():
             raise StoppedError
         self._wait_for_pause(wake)

@@ -158,15 +158,7 @@ class Processor:
         return digest_json(self.identity)
 
     def work_items(self, tasks: Sequence[Task]) -> list[WorkItem]:
-        """A work item for each task, in order; what is to be bought has a row in the ledger.
-
-        Raises
-        ------
-        UsageError
-            One draw is asked for twice.
-        ModelChangedError
-            Stored draws came from a model that the run must not be mixed with, so that there is nothing to do.
-        """
+        """A work item for each task, in order; what is to be bought has a row in the ledger."""
         keys = task_keys(self.identity, tasks)
         # Two equal tasks would be one draw in the ledger, counted twice.
         if len(set(keys)) != len(keys):
@@ -352,13 +344,7 @@ class Processor:
         return stopped or self.control.leaving.is_set()
 
     def process(self, item: WorkItem) -> Outcome:
-        """Do what is to be done for one task.
-
-        Raises
-        ------
-        StoppedError
-            The run was stopped before this task came to an end; the same command takes it up again.
-        """
+        """Do what is to be done for one task."""
         limits, stopping = self.limits, self.control.stopping
         step, resampled = item.step, item.resampled
         repeats = deferrals = failures = astray = 0

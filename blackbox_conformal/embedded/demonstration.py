@@ -89,13 +89,7 @@ def reduce(pixels: Image, side: int) -> Image:
 
 
 def held_out_count(photographs: int) -> int:
-    """A quarter of the photographs, at least one, are never seen by calibration.
-
-    Raises
-    ------
-    CalibrationError
-        There are too few photographs to keep one and calibrate on the others.
-    """
+    """A quarter of the photographs, at least one, are never seen by calibration."""
     if photographs < 6:
         raise CalibrationError(
             f"the demonstration needs at least 6 photographs, some to calibrate and others to audit; got {photographs}"

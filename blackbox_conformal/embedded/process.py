@@ -33,11 +33,6 @@ class VendorProcess:
         ``http://127.0.0.1:PORT``.
     model
         The vendor's own name for its upscaler, as in the header ``X-Model``.
-
-    Raises
-    ------
-    VendorError
-        The child ended or did not serve in time; the message holds the end of what it wrote to standard error.
     """
 
     def __init__(self, start_seconds: float = START_SECONDS) -> None:

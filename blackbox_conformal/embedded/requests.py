@@ -57,11 +57,6 @@ def parse_order(task: str, scale: int, query: str, headers: dict[str, str], body
         By lower-case name; ``x-scale`` and ``x-seed`` stand in for absent query parameters.
     body
         A PNG or JPEG file.
-
-    Raises
-    ------
-    RefusalError
-        400 undecodable, 413 too large, 415 not a picture, 422 bad parameter.
     """
     parameters = _parameters(query, headers)
     kind = headers.get("content-type", "").split(";")[0].strip().lower()

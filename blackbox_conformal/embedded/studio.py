@@ -51,13 +51,6 @@ def check_input(picture: Picture, seed: int) -> None:
         Expected as (H, W, 3) uint8 sRGB, any size from 1 x 1.
     seed
         Expected from 0 to 2**32 - 1.
-
-    Raises
-    ------
-    ImageError
-        The picture has another shape or dtype, or no pixels.
-    UsageError
-        The seed is out of range.
     """
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
         raise ImageError(
@@ -204,13 +197,6 @@ class Generator:
         Returns
         -------
         (4H, 4W, 3) uint8 sRGB, C-contiguous.
-
-        Raises
-        ------
-        ImageError
-            The picture has another shape or dtype, or no pixels.
-        UsageError
-            The seed is out of range.
         """
         check_input(picture, seed)
         height, width = picture.shape[:2]
@@ -433,13 +419,6 @@ class Colouriser:
         Returns
         -------
         (H, W, 3) uint8 sRGB, C-contiguous; its luma is the picture's up to the rounding of three colours to 8 bits.
-
-        Raises
-        ------
-        ImageError
-            The picture has another shape or dtype, or no pixels.
-        UsageError
-            The seed is out of range.
         """
         check_input(picture, seed)
         height, width = picture.shape[:2]
@@ -574,13 +553,7 @@ class Studio:
         self._kept_bytes = 0
 
     def serve(self, order: StudioOrder, key: str | None) -> StudioAnswer:
-        """Draw the picture, or give the stored answer if ``key`` was used before for the same order.
-
-        Raises
-        ------
-        RefusalError
-            422: the key was used for another task, picture or seed.
-        """
+        """Draw the picture, or give the stored answer if ``key`` was used before for the same order."""
         if key is None:
             return self._draw(order)
         with self._lock:

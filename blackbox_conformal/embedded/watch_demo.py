@@ -30,13 +30,7 @@ CHANGE = 0.01
 
 
 def show(screen: Screen, folder: Path, *, opened: bool) -> None:
-    """Calibrate, visit, change the vendor, visit again, and write the page; everything goes into `folder`.
-
-    Raises
-    ------
-    UsageError
-        The folder is there already.
-    """
+    """Calibrate, visit, change the vendor, visit again, and write the page; everything goes into `folder`."""
     from blackbox_conformal.study.pages import pages
 
     if folder.exists():

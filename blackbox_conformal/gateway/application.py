@@ -52,11 +52,6 @@ def application(
         Bytes of a body; a larger one is answered with 413 before it is read or parsed.
     base
         Scheme and host of every link; None: as the client has it.
-
-    Raises
-    ------
-    UsageError
-        Two dialects serve the same address.
     """
     opened: list[Gateway] = []
 

@@ -415,13 +415,7 @@ _WITHOUT_IT = (
 
 
 class SqliteBook(Book):
-    """The book in a folder.
-
-    Raises
-    ------
-    LedgerError
-        The file is damaged, or of another version.
-    """
+    """The book in a folder."""
 
     trusted_share = "json_extract(facts, '$.trusted_share')"
 

@@ -44,13 +44,7 @@ class FileStore:
         return None if stored is None else _content(stored)
 
     def keep(self, content: bytes) -> str:
-        """Keep a file; its digest. One that is there and damaged is made again.
-
-        Raises
-        ------
-        IncompleteError, UsageError
-            It cannot be written.
-        """
+        """Keep a file; its digest. One that is there and damaged is made again."""
         digest = digest_bytes(content)
         path = self._path(digest)
         try:
@@ -72,13 +66,7 @@ class FileStore:
         return digest
 
     def read(self, digest: str) -> bytes:
-        """The content of a file, which is made again where it is gone or damaged and lies elsewhere, too.
-
-        Raises
-        ------
-        IncompleteError
-            It is gone or damaged, and there is no whole copy.
-        """
+        """The content of a file, which is made again where it is gone or damaged and lies elsewhere, too."""
         try:
             content = _content(self._path(digest))
             if content is None or digest_bytes(content) != digest:

@@ -98,13 +98,7 @@ class Gateway:
         self._decoding = asyncio.Semaphore(evaluated_at_once())
 
     async def accept(self, http: HttpRequest, dialect: str, order: Order) -> Request:
-        """Accept a request, durably, and begin to work on it; an earlier one where the idempotency key is known.
-
-        Raises
-        ------
-        NotServedError
-            It is not served; nothing was accepted.
-        """
+        """Accept a request, durably, and begin to work on it; an earlier one where the idempotency key is known."""
         if self.runner.draining:
             raise NotServedError(503, "the gateway is being stopped; ask again", _LATER)
         await self._refuse_while_down(http, dialect, order)
@@ -240,11 +234,6 @@ class Gateway:
         ----------
         number
             Its id, or, in a dialect, the idempotency key that it was sent with.
-
-        Raises
-        ------
-        NotServedError
-            There is none; that of another token, or of another dialect, is none.
         """
         found = await asyncio.to_thread(self.book.find, number, http.owner)
         if found is None and dialect is not None:

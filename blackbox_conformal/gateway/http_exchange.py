@@ -59,13 +59,7 @@ class HttpRequest:
     form: tuple[tuple[str, Field], ...] | None = None
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object.
-
-        Raises
-        ------
-        NotServedError
-            It is none, or too large.
-        """
+        """The body as a JSON object."""
         if len(self.body) > LARGEST_JSON:
             raise NotServedError(413, f"expected at most {LARGEST_JSON} bytes of JSON; send the picture as a file")
         if sum(self.body.count(mark) for mark in (b",", b"[", b"{")) > MOST_MEMBERS:

@@ -25,11 +25,6 @@ class Offer:
     ----------
     allowed
         Parameters that a request may give another value, without a mask.
-
-    Raises
-    ------
-    UsageError
-        The vendor has no such parameter, or it is one that says where the vendor is.
     """
 
     def __init__(self, vendor: Adapter, calibration: Calibration, allowed: Collection[str] = ()) -> None:
@@ -49,13 +44,7 @@ class Offer:
         self.models = sorted({vendor.name, *calibration.vendor_models, *([own] if isinstance(own, str) else [])})
 
     def vendor_for(self, options: Mapping[str, Any], model: str | None) -> tuple[Adapter | None, str | None]:
-        """The vendor as a request asks for it, and why the calibration does not speak of it; (None, None): it does.
-
-        Raises
-        ------
-        NotServedError
-            A field is unknown, or one that requests may not change.
-        """
+        """The vendor as a request asks for it, and why the calibration does not speak of it; (None, None): it does."""
         other: dict[str, Any] = {}
         for name, value in options.items():
             if value is not None and not (name in self._sent and _same(value, self._sent[name])):

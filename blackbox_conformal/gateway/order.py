@@ -49,13 +49,7 @@ def renamed(order: Order, file: str) -> Order:
 
 
 def picture_field(given: Mapping[str, Any]) -> str:
-    """The one field of a request that holds a link, which is the picture's; services call it differently.
-
-    Raises
-    ------
-    NotServedError
-        There is none, or more than one.
-    """
+    """The one field of a request that holds a link, which is the picture's; services call it differently."""
     fields = [name for name, value in given.items() if isinstance(value, str) and value.startswith(_LINKS)]
     if len(fields) != 1:
         raise NotServedError(422, f"expected one field of the input to be the link of a picture; got {len(fields)}")

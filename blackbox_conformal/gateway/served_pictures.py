@@ -125,11 +125,6 @@ def product_of(
     """A file of a request, by its name without ending; None where it has none of that name.
 
     The safe picture is signed with `credentials`, anew each time.
-
-    Raises
-    ------
-    IncompleteError
-        A file is gone or damaged.
     """
     files = request.outcome.files
     if name in files:

@@ -43,13 +43,7 @@ _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Lengt
 
 
 def connections_within(descriptors: int, draws_at_once: int) -> int:
-    """How many connections may be open where the process may have so many descriptors.
-
-    Raises
-    ------
-    UsageError
-        Too few are left beside those that draws need.
-    """
+    """How many connections may be open where the process may have so many descriptors."""
     kept = _KEPT + _KEPT_A_DRAW * draws_at_once
     if descriptors < kept + _LEAST:
         raise UsageError(
@@ -279,13 +273,7 @@ def _interrupt() -> None:
 
 
 def listen(host: str, port: int) -> Listening:
-    """A socket that listens; port 0 is a free one.
-
-    Raises
-    ------
-    UsageError
-        The address cannot be had.
-    """
+    """A socket that listens; port 0 is a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return Listening(socket.create_server((host, port), family=family))
@@ -296,14 +284,7 @@ def listen(host: str, port: int) -> Listening:
 
 
 def run(service: Service, listening: Listening, tls: Tls | None, on_start: Callable[[Server], None]) -> None:
-    """Serve until the process is told to end; `on_start` is called once requests are accepted.
-
-    Raises
-    ------
-    BlackboxConformalError
-        As `Service.opened`. LedgerError: it can draw nothing more; the next one goes on. UsageError: the process may
-        have too few files and connections open.
-    """
+    """Serve until the process is told to end; `on_start` is called once requests are accepted."""
     begun: list[Gateway] = []
     descriptors = raise_descriptor_limit()
     with service.opened(begun.append) as (application, draws_at_once):

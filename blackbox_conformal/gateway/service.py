@@ -192,13 +192,7 @@ class Service:
         return (*self.host_names, self.host, urlsplit(self.public_url or "").hostname or self.host)
 
     def served(self) -> str:
-        """Who is served, in words.
-
-        Raises
-        ------
-        UsageError
-            Others than programs on this machine reach it, and it has no tokens; or it has some and is to ask for none.
-        """
+        """Who is served, in words."""
         names = Tokens(self.tokens).names()
         # A proxy that others reach comes from this machine, too.
         reached = [*self.host_names, *filter(None, [self.public_url])]
@@ -219,11 +213,6 @@ class Service:
         """The ASGI application and how many draws it makes at once, for the ``with`` block.
 
         `on_start` gets what it works with once a server runs it.
-
-        Raises
-        ------
-        BlackboxConformalError
-            As `Session`, and as `served`.
         """
         tokens, loopback = Tokens(self.tokens), is_loopback_name(self.host)
         self.served()

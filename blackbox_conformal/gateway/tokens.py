@@ -43,13 +43,7 @@ class Holder:
 
 
 class Tokens:
-    """The tokens in a file, which is read again whenever it changes.
-
-    Raises
-    ------
-    FileFormatError
-        The file is damaged.
-    """
+    """The tokens in a file, which is read again whenever it changes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -79,13 +73,7 @@ class Tokens:
         return next(found, Holder(name, pay_again=not self.required))
 
     def require_room(self, name: str, nanousd: int) -> None:
-        """Refuse that the requests of an owner cost so many nano-dollars in all; see `AnyLedger.check_payer`.
-
-        Raises
-        ------
-        BudgetError
-            It is more than the owner's token allows.
-        """
+        """Refuse that the requests of an owner cost so many nano-dollars in all; see `AnyLedger.check_payer`."""
         limit = self.holder(name).max_cost_usd
         if limit is not None and nanousd > to_nano(limit):
             raise BudgetError(
@@ -93,13 +81,7 @@ class Tokens:
             )
 
     def new(self, name: str, max_cost_usd: Decimal | None = None, *, pay_again: bool = False) -> Secret:
-        """Make a token for somebody; parameters as of `Holder`.
-
-        Raises
-        ------
-        UsageError
-            There is one of that name.
-        """
+        """Make a token for somebody; parameters as of `Holder`."""
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
             raise UsageError(f"expected a name of letters, digits, dots and dashes; got {name!r}")
         token = "bbc_" + secrets.token_urlsafe(32)
@@ -117,13 +99,7 @@ class Tokens:
         return [holder.name for holder in self.holders()]
 
     def revoke(self, name: str) -> None:
-        """Take somebody's token away; a gateway that runs notices it.
-
-        Raises
-        ------
-        UsageError
-            There is none.
-        """
+        """Take somebody's token away; a gateway that runs notices it."""
         with self._changing() as holders:
             found = [digest for digest, holder in holders.items() if holder.name == name]
             if not found:

@@ -29,11 +29,6 @@ def complete(parameters: Any) -> Any:
 
     A measure alone names its window (`sigma` a Gaussian, `size` a box); a Gaussian defaults to sigma 4, a box to
     31 pixels.
-
-    Raises
-    ------
-    ValueError
-        A measure of the other window is given as well.
     """
     if not isinstance(parameters, dict):
         return parameters

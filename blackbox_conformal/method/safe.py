@@ -60,13 +60,6 @@ def safe_picture(delivered: Image, mask: Mask, outside: Image, feather: int = 0)
         (H, W) bool, True = trusted. These pixels are exactly the delivered ones, whatever `feather` is.
     feather
         Over how many pixels outside the mask the delivered picture fades into the other; 0: a hard edge.
-
-    Raises
-    ------
-    MapError
-        A mask or a picture of another size.
-    UsageError
-        `feather` is negative.
     """
     delivered = check_any_pixels(delivered)
     if mask.shape != delivered.shape[:2] or mask.dtype != np.bool_:

@@ -31,13 +31,7 @@ class UserFunctions:
         self._functions: dict[tuple[str, ...], Function] = {}
 
     def define(self, key: tuple[str, ...], function: Function) -> None:
-        """Remember `function` under its name, version and so on.
-
-        Raises
-        ------
-        UsageError
-            It is not callable, or another one is defined there. The same code read again is the same function.
-        """
+        """Remember `function` under its name, version and so on."""
         if not callable(function):
             raise UsageError(f"expected a function for {self._what} {key[0]}; got {type(function).__name__}")
         defined = self._functions.get(key)
@@ -49,13 +43,7 @@ class UserFunctions:
         self._functions[key] = function
 
     def function(self, key: tuple[str, ...]) -> Function:
-        """The function of that name and version.
-
-        Raises
-        ------
-        UsageError
-            This program has not defined it.
-        """
+        """The function of that name and version."""
         defined = self._functions.get(key)
         if defined is None:
             raise UsageError(
@@ -65,13 +53,7 @@ class UserFunctions:
         return defined
 
     def checked(self, answer: ArrayLike, shape: tuple[int, ...], name: str, largest: float) -> NDArray[Any]:
-        """`answer` as an array of `shape` with values in [0, largest].
-
-        Raises
-        ------
-        MapError
-            It has another shape or a value out of range; the message names the first wrong pixel.
-        """
+        """`answer` as an array of `shape` with values in [0, largest]."""
         values = np.asarray(answer)
         if values.shape != shape or values.dtype.kind not in "fiub":
             raise MapError(

@@ -65,13 +65,6 @@ def new_geotiff(
         Of its numbers, such as ``uint16``.
     said, xmp
         Its tags, and the packet by which a picture says that a machine made it.
-
-    Raises
-    ------
-    UsageError
-        There is another file of that name, and `force` is not set.
-    IncompleteError
-        It could not be written whole.
     """
     rasterio = library()
     from rasterio.shutil import copy
@@ -181,14 +174,7 @@ def _read(source: Path | bytes, bands: Bands | None) -> Picture:
 
 
 def write_geotiffs(certificate: Path, scenes: Scenes, folder: Path | None = None, *, force: bool = False) -> list[Path]:
-    """Write the GeoTIFFs of the certificate at this path into `folder`, or beside it; their paths.
-
-    Raises
-    ------
-    BlackboxConformalError
-        It is no certificate or does not agree with the files beside it, its input is not among the scenes or has no
-        place, or another file is in the way.
-    """
+    """Write the GeoTIFFs of the certificate at this path into `folder`, or beside it; their paths."""
     from blackbox_conformal.documents.certificate import Certificate
 
     paper = read_paper(certificate)
@@ -268,13 +254,7 @@ def scores_in(tiff: GeoTiff, window: Any) -> Map:
 
 @dataclass(frozen=True, slots=True)
 class ScoredScene:
-    """Score map of a large scene, the picture that it is of, and what that was made of: open GeoTIFFs.
-
-    Raises
-    ------
-    MapError, ImageError
-        They do not fit together.
-    """
+    """Score map of a large scene, the picture that it is of, and what that was made of: open GeoTIFFs."""
 
     scores: GeoTiff
     picture: GeoTiff | None = None
@@ -302,13 +282,7 @@ class ScoredScene:
 
     @property
     def nodata(self) -> float | None:
-        """What stands for no value in the picture.
-
-        Raises
-        ------
-        UsageError
-            Nothing does, and no input was given to show instead.
-        """
+        """What stands for no value in the picture."""
         assert self.picture is not None
         found = self.picture.dataset
         if found.nodata is None and self.low_resolution is None and np.dtype(found.dtypes[0]).kind != "f":
@@ -426,13 +400,7 @@ def mask(screen: Screen, options: SceneOptions) -> None:
 
 
 def _threshold(screen: Screen, options: SceneOptions) -> tuple[float, dict[str, str]]:
-    """Below which scores are trusted, and what the files say of it.
-
-    Raises
-    ------
-    BlackboxConformalError
-        The calibration cannot be used, or its guarantee needs more than a score map.
-    """
+    """Below which scores are trusted, and what the files say of it."""
     from blackbox_conformal.method.guarantees.corollaries import statement
     from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
     from blackbox_conformal.study.mask.mask_request import MaskRequest

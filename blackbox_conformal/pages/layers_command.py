@@ -56,13 +56,7 @@ def command(screen: Screen, certificates: tuple[str, ...], out: str | None, forc
 
 
 def write_layers(path: Path, folder: Path | None = None, *, force: bool = False) -> Path:
-    """Write the OpenRaster file of the certificate at `path` into `folder`, or beside it; its path.
-
-    Raises
-    ------
-    BlackboxConformalError
-        It is no certificate, does not agree with the files beside it, or another file is in the way.
-    """
+    """Write the OpenRaster file of the certificate at `path` into `folder`, or beside it; its path."""
     from blackbox_conformal.documents.certificate import Certificate
 
     certificate = read_paper(path)

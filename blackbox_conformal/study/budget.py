@@ -20,14 +20,7 @@ AnyEstimate = TypeVar("AnyEstimate", bound=Estimate)
 
 
 def refuse_unlimited(adapter: Adapter, limits: Limits, run: Path) -> None:
-    """Refuse to spend money without a limit; what draws in the folder `run` were booked at counts as a price.
-
-    Raises
-    ------
-    BudgetError
-        Draws cost something, or their price is unknown, and neither a cost nor a number of calls is given; or a
-        cost is given for a vendor whose price is unknown.
-    """
+    """Refuse to spend money without a limit; what draws in the folder `run` were booked at counts as a price."""
     price = KnownPrices(adapter, run).of_any()
     if adapter.capabilities.local or (price is not None and price.high_usd == 0):
         return
@@ -65,11 +58,6 @@ def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], sc
     Calls for unusable answers, which `--max-resample` and `--retry-ambiguous` allow, are among them.
 
     `scope` holds the keys of the job's draws, which a limit is for; `runs` are their folders.
-
-    Raises
-    ------
-    BudgetError
-        A limit that was given is known to be too small, so that money would be spent and nothing finished.
     """
     earlier = [spending_on(run, scope) for run in runs]
     spent = sum((spending.spent_usd for spending in earlier), Decimal(0))
@@ -146,11 +134,6 @@ def stored_elsewhere(
     """The run folder beside `run` that holds most of the draws that `run` lacks; None when no folder holds any.
 
     Ledgers are read only. One beside `run` that cannot be read is left out, and `note` says so.
-
-    Raises
-    ------
-    LedgerError
-        The ledger of `run` itself cannot be read.
     """
     if adapter.capabilities.local or not run.parent.is_dir():
         return None

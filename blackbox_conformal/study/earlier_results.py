@@ -44,12 +44,6 @@ def refuse_existing(
     Returns
     -------
     Whether such files are there.
-
-    Raises
-    ------
-    UsageError
-        Some of the files exist, and they are not one whole result of this calibration at this level, with such a
-        guarantee and this `outside`.
     """
     there = [path for path in possible_paths(name, folder) if path.exists()]
     if not there:
@@ -127,13 +121,7 @@ def refuse_unsigned(earlier: Certificate, outputs: Collection[str], path: Path, 
 
 
 def keeping_signature(certificate: Certificate, earlier: Certificate, path: Path) -> Certificate:
-    """The certificate with the signature of an earlier one that says the same.
-
-    Raises
-    ------
-    UsageError
-        The earlier one is signed and says something else.
-    """
+    """The certificate with the signature of an earlier one that says the same."""
     if earlier.signature is None or earlier.digest == certificate.digest:
         return certificate.model_copy(update={"signature": earlier.signature})
     raise UsageError(

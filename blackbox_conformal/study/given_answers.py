@@ -28,13 +28,7 @@ from blackbox_conformal.vendor.adapter import Adapter
 
 @contextmanager
 def given_answers(settings: dict[str, Any]) -> Iterator[tuple[Adapter, list[Path], dict[str, Any]]]:
-    """A vendor that reads the outputs among `settings`, the photographs, and the settings that are left.
-
-    Raises
-    ------
-    UsageError, ImageError
-        Pictures are missing, or do not belong together.
-    """
+    """A vendor that reads the outputs among `settings`, the photographs, and the settings that are left."""
     rest = dict(settings)
     for key in ("inputs", "outputs", "truths"):
         if isinstance(rest.get(key), str | Path):
@@ -74,13 +68,7 @@ def given_answers(settings: dict[str, Any]) -> Iterator[tuple[Adapter, list[Path
 
 @contextmanager
 def given_answer(picture: Given, answer: Answer, calibration: Calibration | str | Path) -> Iterator[Adapter]:
-    """The vendor of a calibration on given answers, which gives `answer` to `picture`.
-
-    Raises
-    ------
-    UsageError, ImageError
-        The calibration is one of another vendor, or the answer is none to the picture.
-    """
+    """The vendor of a calibration on given answers, which gives `answer` to `picture`."""
     procedure = (calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)).procedure
     if procedure.vendor["adapter"] != "folder":
         raise UsageError(

@@ -162,13 +162,6 @@ class Job:
             All are to be drawn: they are kept decoded until their draws are there, and limits have to allow it.
         tiles
             See `prepare_photographs`.
-
-        Raises
-        ------
-        BudgetError
-            See `Terms.refuse_unlimited`.
-        UsageError, CalibrationError, PicturesError
-            See `prepare_photographs` and `refuse_large`.
         """
         if to_draw:
             terms.refuse_unlimited(setup.adapter)
@@ -380,13 +373,6 @@ def agree(
         Further run folders in which such draws may be.
     paid
         Keys of draws that the budget is not for.
-
-    Raises
-    ------
-    BudgetError
-        The person does not agree, no person is asked and no limit is given, or a limit is known to be too small.
-    NotFoundError
-        Draws are missing, and the vendor has retired the service.
     """
     for job in jobs:
         if job.setup.adapter.capabilities.retired and job.estimate().calls:

@@ -25,15 +25,7 @@ def _are_of_same_mask(*contents: bytes) -> bool:
 
 
 class KeptResults:
-    """Puts finished files into the store of a run, ``results/<folder>/<file>``; nothing of others is overwritten.
-
-    Raises
-    ------
-    UsageError
-        The store does not heed conditions, or cannot be used.
-    IncompleteError
-        It cannot be reached.
-    """
+    """Puts finished files into the store of a run, ``results/<folder>/<file>``; nothing of others is overwritten."""
 
     def __init__(self, store: BlobStore) -> None:
         refuse_unconditional(store)
@@ -61,13 +53,6 @@ class KeptResults:
             Whether a content that is there may be replaced by another one also without `force`; by default a
             certificate by one of the same mask, which may have more to say, and a picture by the same one with other
             Content Credentials.
-
-        Raises
-        ------
-        UsageError
-            The store holds other content under one of their names.
-        IncompleteError
-            It cannot be reached; the files are where they were written.
         """
         for path in files:
             content = path.read_bytes()

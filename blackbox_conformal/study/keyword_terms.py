@@ -78,13 +78,7 @@ def named_keywords(command: Command) -> Command:
 
 
 def read(settings: Mapping[str, Any], known: Mapping[str, Setting]) -> dict[str, Any]:
-    """`settings` that are not None, each `known` one as its kind reads it, a preset as what it stands for.
-
-    Raises
-    ------
-    UsageError
-        A value is none that its setting may have.
-    """
+    """`settings` that are not None, each `known` one as its kind reads it, a preset as what it stands for."""
     given = {key: value for key, value in settings.items() if value is not None}
     preset = given.pop("preset", None)
     of_preset = {} if preset is None else preset_settings(preset)
@@ -130,13 +124,7 @@ def _with_keywords(documentation: str, known: Mapping[str, Setting]) -> str:
 
 
 def refuse_unknown(name: str, keywords: Iterable[str], taken: Collection[str]) -> None:
-    """Refuse a keyword that the command `name` does not take.
-
-    Raises
-    ------
-    UsageError
-        There is one; the message names what is near it, or else all there are.
-    """
+    """Refuse a keyword that the command `name` does not take."""
     for key in keywords:
         if key not in taken:
             near = difflib.get_close_matches(key, taken, n=2)
@@ -181,13 +169,7 @@ def calibrated(calibration: Calibration | str | Path, settings: Mapping[str, Any
 
 
 def limits_of(settings: Mapping[str, Any]) -> Limits:
-    """The limits that these settings describe.
-
-    Raises
-    ------
-    UsageError
-        A limit is no number, or below 0.
-    """
+    """The limits that these settings describe."""
     known = {name: setting for name, setting in described(SessionSettings).items() if setting.limit}
     given = read({name: settings[name] for name in known if name in settings}, known)
     limits: Limits = settings.get("limits", Limits())

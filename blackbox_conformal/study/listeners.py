@@ -41,11 +41,6 @@ def shown_progress(progress: bool | Progress | None) -> Iterator[Progress]:
     ----------
     progress
         True: bars. False: nothing. None: bars in a notebook and where stderr is a terminal. Else what is called.
-
-    Raises
-    ------
-    UsageError
-        It is none of these.
     """
     if callable(progress):
         yield progress

@@ -49,12 +49,7 @@ class TuningRecord(BaseModel):
 
     @classmethod
     def load(cls, path: Path) -> "TuningRecord":
-        """Read the file.
-        Raises
-        ------
-        FileFormatError
-            It is missing, damaged, or another file.
-        """
+        """Read the file."""
         record = _RECORDS.read(path)
         with _RECORDS.refusing(str(path)):
             for photograph in record.photographs:
@@ -104,14 +99,6 @@ class Unseen:
 
         Copies are left out, too. With `nothing_chosen` only `files` and what taught the score count, with `everywhere`
         also what was looked at in other run folders, instead of an error.
-
-        Raises
-        ------
-        UsageError
-            None are left, or some were looked at in another run folder; the message says how to leave them out, or to
-            use them.
-        FileFormatError
-            One of `files`, or the run folder's own, is damaged.
         """
         own = run / TUNING_FILE
         read = [*files, *([own] if own.exists() and not nothing_chosen else [])]

@@ -86,12 +86,6 @@ class Pages(Protocol):
 
 
 def pages() -> Pages:
-    """The pages of this package.
-
-    Raises
-    ------
-    PluginError
-        This package was installed without its entry points.
-    """
+    """The pages of this package."""
     found: Pages = catalog.hook("pages")
     return found

@@ -59,27 +59,13 @@ def photographs_as_files(*names: str) -> Callable[[Command], Command]:
 
 @contextmanager
 def as_files(photographs: Photographs) -> Iterator[list[Path]]:
-    """Paths of photographs; of those in memory while the context lasts, in order.
-
-    Raises
-    ------
-    UsageError, ImageError
-        One is nothing that can be a picture, or its name cannot be that of a file.
-    IncompleteError
-        The disk is full.
-    """
+    """Paths of photographs; of those in memory while the context lasts, in order."""
     with tempfile.TemporaryDirectory(prefix="blackbox-conformal-") as folder:
         yield [_path(photograph, Path(folder) / f"{place:06d}") for place, photograph in enumerate(_each(photographs))]
 
 
 def photograph_paths(photographs: Photographs) -> list[Path]:
-    """Return every photograph among files and folders.
-
-    Raises
-    ------
-    UsageError
-        None is named, or one cannot be found.
-    """
+    """Return every photograph among files and folders."""
     sources = [photographs] if isinstance(photographs, str | Path) else list(photographs)
     if not sources:
         raise UsageError("expected files or folders of photographs; got none")

@@ -29,15 +29,7 @@ def adapter_names() -> list[str]:
 
 
 def adapter_class(name: str) -> type[Adapter]:
-    """The adapter called `name`, or at ``package.module:Class``.
-
-    Raises
-    ------
-    UsageError
-        There is none of that name; the message lists near matches, or all.
-    AdapterError
-        It cannot be imported, or is not an adapter.
-    """
+    """The adapter called `name`, or at ``package.module:Class``."""
     if ":" in name:
         adapter = catalog.imported("adapters", name, f"adapter {name}")
     else:
@@ -56,26 +48,13 @@ def installed_adapter_class(name: Any, where: str) -> type[Adapter]:
         What stands in the file.
     where
         The file and the place in it, for the message, such as ``adapter in calibration.json``.
-
-    Raises
-    ------
-    UsageError
-        It is no text, names a class to import, or there is no adapter of that name.
-    AdapterError
-        It cannot be imported, or is not an adapter.
     """
     refuse_import(name, where)
     return adapter_class(name)
 
 
 def refuse_import(name: Any, where: str, option: str = "adapter") -> None:
-    """Refuse a text in a file that is not an adapter's name, above all a class to import.
-
-    Raises
-    ------
-    UsageError
-        It is no text, or names a class to import; the message says by which option a user can.
-    """
+    """Refuse a text in a file that is not an adapter's name, above all a class to import."""
     if not isinstance(name, str):
         raise UsageError(f"{where}: expected the name of an installed adapter; got {name!r}")
     if ":" in name:
@@ -196,11 +175,6 @@ def describe(name: str, parameters: Mapping[str, Any] | None = None) -> dict[str
     which the key is sent, where it is not sent without them. ``jobs`` says whether the
     vendor works with jobs, None where that is not known. ``error`` is None, or says why the adapter cannot be used;
     nothing else is then known.
-
-    Raises
-    ------
-    UsageError
-        There is none of that name, or it does not take these parameters.
     """
     listing = next((each for each in catalog.listings("adapters") if each.name == name), None)
     described: dict[str, Any] = {"name": name, "origin": listing.origin if listing else "", "error": None}

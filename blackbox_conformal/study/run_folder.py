@@ -73,13 +73,7 @@ def run_of(path: Path, runs: Path) -> Path | None:
 
 
 def find_calibration(run: Path) -> Calibration:
-    """The calibration in the run folder, else the one that was last written elsewhere from it.
-
-    Raises
-    ------
-    UsageError
-        There is none, or what lies there now is another one.
-    """
+    """The calibration in the run folder, else the one that was last written elsewhere from it."""
     if (run / CALIBRATION_FILE).is_file():
         return Calibration.load(run / CALIBRATION_FILE)
     note = run / CALIBRATION_NOTE
@@ -129,11 +123,6 @@ def is_first_look(run: Path, truths: Sequence[str]) -> bool:
     """Note an audit of the photographs with these digests, and say whether none of them was audited with others before.
 
     The same photographs again are the same look: another level, another guarantee, or a run that is resumed.
-
-    Raises
-    ------
-    FileFormatError
-        The note of earlier audits is damaged.
     """
     file, own = run / LOOKS_FILE, sorted(set(truths))
     try:

@@ -77,13 +77,7 @@ class Spending:
 
 
 def read_spending(run: Path) -> Spending | None:
-    """What the ledger of `run` says; None when there is no ledger.
-
-    Raises
-    ------
-    LedgerError
-        The ledger is corrupt, foreign or newer.
-    """
+    """What the ledger of `run` says; None when there is no ledger."""
     with reading(run) as connection:
         if connection is None:
             return None
@@ -149,11 +143,6 @@ def spending_on(
     """What the draws with these keys (see `sampling.task.task_key`) took in `run`; nothing when there is no ledger.
 
     `whole`: see `open_for_reading`; `among`: only these attempts, by their numbers in the ledger.
-
-    Raises
-    ------
-    LedgerError
-        The ledger is corrupt, foreign or newer.
     """
     wanted, rows = sorted(frozenset(keys)), []
     with reading(run, whole=whole) as connection:

@@ -97,12 +97,6 @@ class Watching(Protocol):
 
 
 def watching() -> Watching:
-    """The watch of this package.
-
-    Raises
-    ------
-    PluginError
-        This package was installed without its entry points. No mask is made then: a suspension would be missed.
-    """
+    """The watch of this package."""
     watch: Watching = catalog.hook("watch")
     return watch

@@ -150,13 +150,7 @@ class Figure(Block):
         return str(_renderer().svg(self, alone=True))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write it as an SVG file.
-
-        Raises
-        ------
-        UsageError
-            `path` does not end with ``.svg``, or exists with other content and `force` is not set.
-        """
+        """Write it as an SVG file."""
         path = Path(path)
         if path.suffix.lower() != ".svg":
             raise UsageError(
@@ -189,13 +183,6 @@ class Faces:
         """The rows of its first table, or of the one called `of`, as a table of pandas.
 
         A tuple of (low, high) or (mean, low, high) becomes a column each.
-
-        Raises
-        ------
-        MissingPackageError
-            pandas is not installed.
-        UsageError
-            It has no such table.
         """
         tables: dict[str, list[Mapping[str, Any]]] = {}
         for block in self.blocks():
@@ -207,13 +194,7 @@ class Faces:
         return frame(tables[name])
 
     def plot(self) -> Figure:
-        """Its first figure.
-
-        Raises
-        ------
-        UsageError
-            It has none.
-        """
+        """Its first figure."""
         figure = next((block for block in self.blocks() if isinstance(block, Figure)), None)
         if figure is None:
             raise UsageError(f"expected a result that has a plot; got {self!r}")
@@ -244,13 +225,7 @@ def _plain(value: Any) -> Any:
 
 
 def frame(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
-    """The rows as a `pandas.DataFrame`, with the numbers as they are.
-
-    Raises
-    ------
-    MissingPackageError
-        pandas is not installed.
-    """
+    """The rows as a `pandas.DataFrame`, with the numbers as they are."""
     try:
         pandas: Any = import_module("pandas")
     except ImportError:

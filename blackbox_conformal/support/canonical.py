@@ -12,13 +12,7 @@ from blackbox_conformal.errors import FileFormatError
 
 
 def canonical_json(value: Any) -> bytes:
-    """`value` as canonical JSON bytes.
-
-    Raises
-    ------
-    ValueError
-        The value holds NaN or an infinity, which JSON cannot carry.
-    """
+    """`value` as canonical JSON bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -33,15 +27,7 @@ def digest_json(value: Any) -> str:
 
 
 def strict_json(text: str | bytes) -> Any:
-    """The value of a JSON text that every reader reads alike: no key stands twice, and no number is NaN or infinite.
-
-    Raises
-    ------
-    FileFormatError
-        A key stands twice in one object, or a number is none.
-    ValueError, RecursionError
-        It is no JSON, or nested too deeply.
-    """
+    """The value of a JSON text that every reader reads alike: no key stands twice, and no number is NaN or infinite."""
     return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
 
 

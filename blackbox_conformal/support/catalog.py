@@ -128,13 +128,7 @@ class Plugin(BaseModel):
 
 @cache
 def hook(name: str) -> Any:
-    """What a ring of this package, such as the watch, does for its core: the entry point `name` of our own hooks.
-
-    Raises
-    ------
-    PluginError
-        This package was installed without its entry points.
-    """
+    """What a ring of this package, such as the watch, does for its core: the entry point `name` of our own hooks."""
     for point in entry_points(group="blackbox_conformal.hooks", name=name):
         if is_ours(point):
             return point.load()
@@ -187,15 +181,7 @@ def listings(family: str) -> tuple[Listing, ...]:
 
 
 def member(family: str, name: str) -> type[Any]:
-    """The class of the member of `family` that is called `name`.
-
-    Raises
-    ------
-    UsageError
-        The family has no such member; the message lists near matches, or all.
-    PluginError
-        Another package's member of that name cannot be imported, or is none.
-    """
+    """The class of the member of `family` that is called `name`."""
     # Our own are found without a look at what is installed.
     listing = _own_listings(family).get(name) or next((each for each in listings(family) if each.name == name), None)
     if listing is None:
@@ -228,11 +214,6 @@ def imported(family: str, target: str, what: str) -> type[Any]:
     ----------
     what
         The member, for messages, such as ``adapter folder``.
-
-    Raises
-    ------
-    PluginError
-        It cannot be imported, or is no member; errors of this package pass as they are.
     """
     attribute, error = FAMILIES[family].attribute, FAMILIES[family].error
     module, _, named = target.partition(":")
@@ -260,16 +241,7 @@ def is_own(kind: type[Plugin]) -> bool:
 
 
 def load(family: str, name: str, /, **parameters: Any) -> Any:
-    """The member of `family` called `name`, with its parameters.
-
-    Raises
-    ------
-    UsageError
-        There is no such member or parameter, or ``package``, as `Plugin.specification` gives it, is not the package
-        that is installed.
-    PluginError
-        Another package's member cannot be imported.
-    """
+    """The member of `family` called `name`, with its parameters."""
     kind = member(family, name)
     announcement = _announcement(kind)
     if announcement is not None:
@@ -294,13 +266,6 @@ def of_specification(family: str, specification: Mapping[str, Any], **beside: An
     ----------
     beside
         Parameters that are no part of a specification.
-
-    Raises
-    ------
-    UsageError
-        See `load`; or it names a place on this machine, which no specification does.
-    PluginError
-        Another package's member cannot be imported.
     """
     content = dict(specification)
     name = str(content.pop("name"))
@@ -416,11 +381,6 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
     """Split `name:key=value,key=value` as typed on a command line; dashes in keys read as underscores.
 
     Commas within brackets or braces part nothing, so that a value may be a list, JSON, or a name with parameters.
-
-    Raises
-    ------
-    UsageError
-        A part after the colon is not `key=value`, a key is given twice, or a bracket has no partner.
     """
     name, _, rest = text.partition(":")
     parameters: dict[str, str] = {}

@@ -54,13 +54,7 @@ def descriptors_for(draws: int) -> int:
 
 
 def require_descriptors(draws: int) -> None:
-    """Refuse more draws at once than this process may have descriptors for.
-
-    Raises
-    ------
-    UsageError
-        They do not fit.
-    """
+    """Refuse more draws at once than this process may have descriptors for."""
     limit = descriptor_limit()
     if limit is None or descriptors_for(draws) <= limit:
         return

@@ -39,15 +39,7 @@ class SharedSync:
 
 
 def write_new(path: Path, content: Content, *, force: bool = False) -> Path:
-    """Write `content` to `path`, whole or not at all; the same content again is no change.
-
-    Raises
-    ------
-    UsageError
-        The file exists with other content and `force` is not set, or the folder cannot be written.
-    IncompleteError
-        The disk is full.
-    """
+    """Write `content` to `path`, whole or not at all; the same content again is no change."""
     write_together({path: content}, force=force)
     return path
 
@@ -59,13 +51,6 @@ def write_together(contents: Mapping[Path, Content], *, force: bool = False, may
     ----------
     may_differ
         Those that are overwritten also without `force`.
-
-    Raises
-    ------
-    UsageError
-        A file exists with other content and `force` is not set, or a folder cannot be written.
-    IncompleteError
-        The disk is full.
     """
     ready: dict[Path, Path] = {}
     path = Path()
@@ -96,13 +81,7 @@ def refusal(path: Path, error: OSError) -> UsageError | IncompleteError:
 
 
 def require_writable(folder: Path) -> None:
-    """Refuse a folder in which no file can be made, as it is or once it is made; nothing is left there.
-
-    Raises
-    ------
-    UsageError
-        It cannot be written, or a file is in its way.
-    """
+    """Refuse a folder in which no file can be made, as it is or once it is made; nothing is left there."""
     # The folder may not exist yet, so its nearest parent that does is tried; making it to try it would leave it there.
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
     try:
@@ -113,13 +92,7 @@ def require_writable(folder: Path) -> None:
 
 
 def make_private(folder: Path) -> None:
-    """Make `folder` for this user alone, unless it is there; folders above it are made as usual.
-
-    Raises
-    ------
-    OSError
-        It cannot be made.
-    """
+    """Make `folder` for this user alone, unless it is there; folders above it are made as usual."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Of the mode, only the last folder's is set: those above it may be shared on purpose.
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -162,11 +135,6 @@ def write_once(path: Path, content: bytes) -> bool:
     """Write `content` to `path`, whole and durable, unless there is a file of that name; whether it was written.
 
     Of several processes that try, one succeeds.
-
-    Raises
-    ------
-    OSError
-        The folder cannot be written, or is full.
     """
     temporary = _whole(path, content)
     try:
@@ -204,13 +172,7 @@ def _whole(path: Path, content: Content) -> Path:
 
 
 def refuse_other(path: Path, content: Content, *, force: bool = False) -> None:
-    """Refuse a path that is a folder, or that holds other content, unless `force`.
-
-    Raises
-    ------
-    UsageError
-        It does.
-    """
+    """Refuse a path that is a folder, or that holds other content, unless `force`."""
     if path.is_dir():
         raise UsageError(f"{path} cannot be written: a folder has this name. Rename it, or choose another place")
     if force or not path.exists():

@@ -136,14 +136,7 @@ def _replaced(value: Any, text: Callable[[Secret], str]) -> Any:
 
 
 def read_credential(variable: str, owner: str) -> Secret:
-    """The key in `variable`, stripped of surrounding white space.
-
-    Raises
-    ------
-    CredentialMissingError
-        The variable and its `_FILE` twin are unset or empty, the file cannot be read, or the key holds characters
-        that no HTTP header can carry.
-    """
+    """The key in `variable`, stripped of surrounding white space."""
     value = os.environ.get(variable, "")
     file_name = os.environ.get(f"{variable}_FILE", "")
     if not value and file_name:
@@ -162,13 +155,7 @@ def read_credential(variable: str, owner: str) -> Secret:
 
 
 def checked_secret(value: str, place: str) -> Secret:
-    """`value` as a key; `place` says in the message where it was found.
-
-    Raises
-    ------
-    CredentialMissingError
-        The key holds characters that no HTTP header can carry.
-    """
+    """`value` as a key; `place` says in the message where it was found."""
     secret = Secret(value)
     if not value.isascii() or not value.isprintable() or " " in value:
         raise CredentialMissingError(f"{place} holds white space or non-ASCII characters; copy it again")

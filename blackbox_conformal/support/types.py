@@ -11,13 +11,7 @@ from blackbox_conformal.errors import ImageError
 
 
 def eight_bit(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Numbers from 0 to 1 rounded to uint8; what holds no floating-point numbers, as it is.
-
-    Raises
-    ------
-    ImageError
-        Numbers lie further outside than a network overshoots, or many lie below 0.
-    """
+    """Numbers from 0 to 1 rounded to uint8; what holds no floating-point numbers, as it is."""
     if pixels.dtype.kind != "f" or not pixels.size:
         return pixels
     lowest, highest = float(pixels.min()), float(pixels.max())

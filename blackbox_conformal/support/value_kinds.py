@@ -38,13 +38,7 @@ class Kind:
     range: str = ""
 
     def of(self, value: Any, name: str = "") -> Any:
-        """The value that `value` stands for; `name`: of which setting, which errors name.
-
-        Raises
-        ------
-        UsageError
-            There is none.
-        """
+        """The value that `value` stands for; `name`: of which setting, which errors name."""
         try:
             return self.read(value)
         except (ArithmeticError, TypeError, ValueError):

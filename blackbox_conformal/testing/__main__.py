@@ -38,13 +38,7 @@ faults, with their parameters, which may be left out where a value stands:"""
 
 
 def script_from(text: str, seed: int) -> Script | None:
-    """A plan (purpose → fault or list of faults) or chances (purpose → {fault: probability}) from JSON text.
-
-    Raises
-    ------
-    ValueError
-        It is no JSON, or names a purpose, a fault or a parameter that there is not.
-    """
+    """A plan (purpose → fault or list of faults) or chances (purpose → {fault: probability}) from JSON text."""
     plan: dict[str, Any] = json.loads(text) if text else {}
     if not isinstance(plan, dict) or not plan.keys() <= PURPOSES:
         raise UsageError(f"expected an object with keys among {', '.join(sorted(PURPOSES))}; got {text}")

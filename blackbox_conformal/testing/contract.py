@@ -654,15 +654,6 @@ def check_adapter(
     -------
     list of CheckResult
         In a fixed order; those of the fault part only when the static part holds.
-
-    Raises
-    ------
-    AdapterError
-        The adapter shows no example, or cannot be built from it.
-    UsageError
-        There is no adapter of that name; or it sends nothing, so that there is nothing to check.
-    NotFoundError
-        Its vendor has retired the service, so that the sampler does not draw.
     """
     kind = adapter_class(adapter) if isinstance(adapter, str) else adapter
     shown = example or example_of(kind)

@@ -122,13 +122,7 @@ def yes(value: Any) -> bool:
 
 
 def function_of(chosen: Fault) -> FaultFunction:
-    """What plays `chosen`.
-
-    Raises
-    ------
-    UsageError
-        There is no such fault, it has no such parameter, or it needs one that is missing.
-    """
+    """What plays `chosen`."""
     function = FAULTS.get(chosen.name)
     if function is None:
         raise UsageError(f"expected a fault among {', '.join(sorted(FAULTS))}; got {chosen.name!r}")

@@ -44,11 +44,6 @@ def prepare_check(
     """What is going to be drawn: `picture`, or one of this package; nothing is sent.
 
     One draw of a vendor that says it never varies, which could not differ from a second one; two of every other.
-
-    Raises
-    ------
-    ImageError, UsageError
-        The picture cannot be used, or does not fit the vendor's limits.
     """
     setup = set_up(
         adapter,
@@ -81,11 +76,6 @@ def check_live(job: Job) -> list[LiveFinding]:
     """Draw the one picture of a job, and compare what came with what the adapter says of its vendor.
 
     Draws that the run folder holds already are looked at again and not paid again.
-
-    Raises
-    ------
-    VendorError, BudgetError, CredentialMissingError
-        The vendor took no request at all, for the reason that is told; or see `Job.confirm`.
     """
     setup = job.setup
     job.confirm()

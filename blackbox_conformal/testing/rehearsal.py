@@ -80,15 +80,7 @@ class Rehearsal:
 
 
 def rehearse(adapter: Adapter, flow: Flow, answers: Iterable[Answer] | Callable[[Send], Answer | None]) -> Rehearsal:
-    """Run `flow` until it returns its picture or `answers` run out; a function answers each request, None ends.
-
-    Raises
-    ------
-    VendorError
-        The flow, or the adapter's reading of a failed answer, says so.
-    AdapterError
-        The flow yields something that is no step, returns something that is no picture, or does not end.
-    """
+    """Run `flow` until it returns its picture or `answers` run out; a function answers each request, None ends."""
     rehearsal = Rehearsal()
     end = _run(rehearsal, adapter, flow, answers)
     if end is not None and not isinstance(end.value, bytes):
@@ -127,15 +119,7 @@ def cancellation(flow: Flow, answers: Sequence[Answer]) -> Send | None:
 
 
 def rehearse_quote(adapter: Adapter, upload: Upload, answers: Iterable[Answer]) -> Rehearsal:
-    """Run `quote` of `upload` until it returns its price or `answers` run out.
-
-    Raises
-    ------
-    VendorError
-        The flow, or the adapter's reading of a failed answer, says so.
-    AdapterError
-        There is no quote, or it yields something that is no step, or returns something that is no price.
-    """
+    """Run `quote` of `upload` until it returns its price or `answers` run out."""
     flow = adapter.quote(upload)
     if flow is None:
         raise AdapterError(f"adapter {adapter.name} has no quote")

@@ -17,13 +17,7 @@ _LONGEST_S = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` requests in any `seconds` (at most a day); of one `purpose`, or of every kind where it is None.
-
-    Raises
-    ------
-    UsageError
-        `count` is below 1, or `seconds` is not in 0..86400.
-    """
+    """At most `count` requests in any `seconds` (at most a day), of one `purpose`, or of every kind for None."""
 
     count: int
     seconds: float

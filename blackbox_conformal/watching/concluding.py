@@ -87,11 +87,6 @@ def accept(file: WatchFile, calibration: str, reason: str) -> Entry:
     """Record why a calibration that a watch suspended or voided is used nevertheless, and end that watch.
 
     The next visit begins another one, against the vendor as it is then.
-
-    Raises
-    ------
-    UsageError
-        No reason is given, or there is nothing to accept.
     """
     if not reason.strip():
         raise UsageError(

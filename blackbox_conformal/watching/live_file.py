@@ -319,13 +319,7 @@ def live_evidence(file: WatchFile, watch: Watched) -> LiveEvidence:
 
 
 def wealth_of(path: Path, connection: sqlite3.Connection, watch: int) -> dict[str, Wealth]:
-    """Feature → its martingale after all live pictures of a watch; none before the first.
-
-    Raises
-    ------
-    FileFormatError
-        The watch file at `path`, to which the connection is, is damaged.
-    """
+    """Feature → its martingale after all live pictures of a watch; none before the first."""
     rows = connection.execute(
         "SELECT feature, shares, log_wealth, log_highest FROM live_wealth WHERE watch = ?", (watch,)
     ).fetchall()

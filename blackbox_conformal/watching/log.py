@@ -154,13 +154,6 @@ def check(
     Returns
     -------
     None where the file has no watch of this calibration.
-
-    Raises
-    ------
-    FileFormatError
-        The file was changed otherwise than by this package.
-    CheckFailedError
-        A signature is broken or missing, or is by a key that is neither the calibration's nor trusted.
     """
     newest = _newest(connection, calibration.digest)
     if whole:

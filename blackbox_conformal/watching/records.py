@@ -76,13 +76,7 @@ _form: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def records(kind: type[Record], rows: Iterable[Mapping[str, Any] | sqlite3.Row]) -> list[Record]:
-    """Each row as a record: its fields are the columns of their names, and other columns are left out.
-
-    Raises
-    ------
-    ValueError
-        A column is missing, or holds another kind of value.
-    """
+    """Each row as a record: its fields are the columns of their names, and other columns are left out."""
     return [_form(kind).validate_python(dict(row)) for row in rows]
 
 

@@ -102,13 +102,7 @@ class WatchOptions(shared.VendorOptions, shared.TermsOptions):
 
     @property
     def file(self) -> str:
-        """The calibration's file.
-
-        Raises
-        ------
-        UsageError
-            None is named.
-        """
+        """The calibration's file."""
         if self.calibration is None:
             raise UsageError("expected --calibration FILE, or --demo to see how it works; got neither")
         return self.calibration
@@ -290,15 +284,7 @@ def _accept(screen: Screen, options: WatchOptions, calibration: "Calibration", c
 
 
 def _end(result: "VisitResult", calibration: str) -> None:
-    """Raise what the exit code says.
-
-    Raises
-    ------
-    SuspendedError
-        The vendor changed, or the risk is above what is allowed.
-    IncompleteError
-        A layer could not tell.
-    """
+    """Raise what the exit code says."""
     if result.state in ("suspended", "void"):
         raise SuspendedError(
             f"the calibration is {result.state}. Calibrate again, or say why you use it nevertheless: "

@@ -84,13 +84,6 @@ class WatchFile:
         Make it where there is none.
     key
         What is written is signed with it; None: it is not signed.
-
-    Raises
-    ------
-    FileFormatError
-        It is damaged, newer than this version, or another file.
-    UsageError
-        It cannot be written, or there is none and `make` is not set.
     """
 
     def __init__(self, path: Path, *, make: bool = True, key: "SigningKey | None" = None) -> None:

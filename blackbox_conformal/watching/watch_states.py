@@ -23,13 +23,7 @@ _ABOUT_INPUTS = "The guarantee is for inputs like the calibration's: calibrate a
 
 
 def state_of(file: Path, calibration: "Calibration", trusted: Collection[str] = ()) -> Entry | None:
-    """The state that the watch beside this calibration's file left it in; None where it is not watched.
-
-    Raises
-    ------
-    FileFormatError, CheckFailedError
-        The watch file cannot be read, was changed, or is not signed as the calibration is, so its state is unknown.
-    """
+    """The state that the watch beside this calibration's file left it in; None where it is not watched."""
     if not watch_path(file).exists():
         return None
     with _read(watch_path(file)) as connection:
@@ -111,13 +105,6 @@ def refuse_suspended(
         Public keys whose signatures count beside the calibration's own.
     whole
         Check the whole file, and not what is new alone.
-
-    Raises
-    ------
-    SuspendedError
-        The watch suspended the calibration or called it void, and the user did not accept that.
-    FileFormatError, CheckFailedError
-        Its state is unknown, since the watch file cannot be read, was changed, or is not signed as the calibration is.
     """
     path = watch_path(file)
     if not path.exists():

@@ -43,13 +43,7 @@ class DrawnLevels:
         self._work = 0
 
     def polygon(self, points: Points, level: int) -> None:
-        """Mark a polygon with corners (x, y); with fewer than three corners, its outline.
-
-        Raises
-        ------
-        FileFormatError
-            No corner, a corner further outside than the picture is large, or no pixel of the picture is touched.
-        """
+        """Mark a polygon with corners (x, y); with fewer than three corners, its outline."""
         corners = self._checked(points)
         low = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
         high = np.minimum(np.floor(corners.max(axis=0)).astype(int) + 1, self.levels.shape[::-1])
@@ -82,13 +76,7 @@ class DrawnLevels:
         self.polygon(_turned(corners, ((left + right) / 2, (top + bottom) / 2), degrees), level)
 
     def patch(self, marked: NDArray[np.bool_], top: int, left: int, level: int) -> None:
-        """Mark the True pixels of an (h, w) array whose first pixel is at (top, left).
-
-        Raises
-        ------
-        FileFormatError
-            It reaches beyond the picture.
-        """
+        """Mark the True pixels of an (h, w) array whose first pixel is at (top, left)."""
         bottom, right = top + marked.shape[0], left + marked.shape[1]
         height, width = self.levels.shape
         if not (0 <= top < bottom <= height and 0 <= left < right <= width):
@@ -121,13 +109,7 @@ class DrawnLevels:
 
 
 def runs(counts: Sequence[int], size: int) -> NDArray[np.bool_]:
-    """Lengths of runs that are not marked, marked, not marked, …: (size,) bool.
-
-    Raises
-    ------
-    FileFormatError
-        A run is negative or the runs do not add up to `size`.
-    """
+    """Lengths of runs that are not marked, marked, not marked, …: (size,) bool."""
     if min(counts, default=0) < 0 or sum(counts) != size:
         raise FileFormatError(f"expected runs that add up to {size} pixels; got {sum(counts)}. Export it again")
     marked = np.arange(len(counts)) % 2 == 1
@@ -234,11 +216,6 @@ def compressed_runs(text: str) -> list[int]:
     Each character, less 48, is six bits: five bits of a number, lowest first, and one that says whether more follow.
     The last five bits of a number carry its sign. From the fourth on, a number is the difference to the length two
     before.
-
-    Raises
-    ------
-    FileFormatError
-        It is no such text.
     """
     lengths: list[int] = []
     value = shift = 0

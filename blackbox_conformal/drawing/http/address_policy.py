@@ -105,13 +105,7 @@ class LinkRules:
         )
 
     def admit(self, target: WebOrigin, has_user: bool, public: bool) -> tuple[bool, AddressPolicy]:
-        """Whether the key may go to `target`, and which addresses it may have.
-
-        Raises
-        ------
-        PayloadError
-            The link may not be followed at all: the vendor sent something else than a link to a result.
-        """
+        """Whether the key may go to `target`, and which addresses it may have."""
         where = f"{target.scheme}://{target.host}:{target.port}"
         if has_user:
             raise PayloadError(f"the vendor's link to {where} carries a user name; such links are not followed")

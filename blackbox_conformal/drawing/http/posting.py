@@ -50,13 +50,7 @@ class _Https(_Known, urllib.request.HTTPSHandler):
 
 
 def post(address: str, body: bytes, headers: Mapping[str, str]) -> None:
-    """Post to a web address, which must answer with 2xx within `DEADLINE_S`; redirects are not followed.
-
-    Raises
-    ------
-    UndeliveredError
-        It did not.
-    """
+    """Post to a web address, which must answer with 2xx within `DEADLINE_S`; redirects are not followed."""
     made: list[http.client.HTTPConnection] = []
     # A receiver that sends a byte now and then would never meet the time limit of a single read.
     deadline = threading.Timer(DEADLINE_S, _end, [made])

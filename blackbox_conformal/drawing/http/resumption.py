@@ -38,11 +38,6 @@ class Resumption:
         """Take up an answer; whether its body is the rest of what is here.
 
         Any other answer of success, and one that says that the version is gone (412, 416), empties what is here.
-
-        Raises
-        ------
-        ValueError
-            A part (206) that does not begin where the cut was, or is of another version.
         """
         if status == 206 and self.pieces:
             part = _RANGE.fullmatch(headers.get("content-range", ""))

@@ -201,11 +201,6 @@ def read_body(
         Largest number of bytes before and after decoding.
     pieces
         Filled with the bytes as they come, so that the caller has them when the body is cut.
-
-    Raises
-    ------
-    PayloadError
-        Too large, an encoding that cannot be decoded, damaged, or not as long as announced.
     """
     if length is not None and length > most:
         raise PayloadError(f"expected an answer of at most {most} bytes; {length} are announced")
@@ -250,13 +245,7 @@ def _inflate(decoder: "zlib._Decompress", chunk: bytes, pieces: list[bytes], roo
 
 
 def read_data_link(link: str, most: int) -> tuple[str, bytes]:
-    """Media type and bytes of a ``data:`` link.
-
-    Raises
-    ------
-    PayloadError
-        The link is longer than its bytes may be, or is not a data link.
-    """
+    """Media type and bytes of a ``data:`` link."""
     head, comma, data = link[5:].partition(",")
     if not comma:
         raise PayloadError("expected a data link with a comma before its data; found none")
@@ -399,15 +388,6 @@ class Transport:
             What an earlier try of this download left: the rest is asked for, and handed out as a whole (200).
         seconds
             The most that this exchange may take, where that is less than `attempt_timeout_s`.
-
-        Raises
-        ------
-        NotSentError
-            Class N: nothing reached the vendor.
-        MaybeSentError
-            Class M: some of it was sent and no whole answer came back.
-        PayloadError
-            Class P: an answer too large or broken to be read, or a link that must not be followed.
         """
         # The bytes are in the link itself: nothing is asked.
         if step.url[:5].lower() == "data:":
@@ -633,13 +613,7 @@ class Transport:
 
 
 def _proxy_for(origin: WebOrigin) -> httpcore.Proxy | None:
-    """The proxy that the environment names for an origin; never one for this machine itself.
-
-    Raises
-    ------
-    NotSentError
-        It is no address of a proxy, or one that needs a package which is not installed.
-    """
+    """The proxy that the environment names for an origin; never one for this machine itself."""
     if origin.on_loopback or urllib.request.proxy_bypass(origin.host):
         return None
     proxies = urllib.request.getproxies()

@@ -33,13 +33,7 @@ class Address:
 
     @classmethod
     def of_text(cls, text: str) -> "Address":
-        """The address that a text such as ``postgresql://user@host:5432/name`` says.
-
-        Raises
-        ------
-        UsageError
-            It is of another kind, or holds a password among its parameters.
-        """
+        """The address that a text such as ``postgresql://user@host:5432/name`` says."""
         expected = "expected an address such as postgresql://user@host:5432/name"
         try:
             parts = urlsplit(text.strip())
@@ -84,13 +78,7 @@ class _Ledgers(NotedAddresses[Address]):
         return super().place(run, text)
 
     def keep(self, run: Path, place: Address) -> None:
-        """Note in a run folder where its ledger is, so that nothing is ever drawn into it with another one.
-
-        Raises
-        ------
-        UsageError
-            The folder cannot be written.
-        """
+        """Note in a run folder where its ledger is, so that nothing is ever drawn into it with another one."""
         # The folder is made private before it says where money is counted.
         try:
             make_private(run)

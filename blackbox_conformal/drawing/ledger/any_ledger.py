@@ -111,13 +111,6 @@ class AnyLedger(ABC):
         ----------
         alone
             Whether others wait to learn from this draw what one costs (see `Prices.enter`).
-
-        Raises
-        ------
-        BudgetError
-            Spent and reserved money, or calls, would exceed the limit. Nothing was written.
-        DearerError, AwaitedBillError
-            Another process learned that it costs more, or is about to learn what it costs. Nothing was written.
         """
         known = () if attempt is None else (attempt,)
         return self._write(lambda transaction: self._reserve(transaction, spec, attempt, price_nanousd, alone), *known)
@@ -162,22 +155,10 @@ class AnyLedger(ABC):
         """Let other processes go on with an attempt whose job was not fetched."""
 
     def require_hold(self, attempt: int) -> None:  # noqa: B027 - nothing where no other process is
-        """Refuse to send an attempt once more that another process may have settled meanwhile.
-
-        Raises
-        ------
-        LedgerError
-            This process stood still for longer than its lease.
-        """
+        """Refuse to send an attempt once more that another process may have settled meanwhile."""
 
     def require_lease(self) -> None:  # noqa: B027 - nothing where no other process is
-        """Refuse where this process can draw nothing more with it, whatever comes.
-
-        Raises
-        ------
-        LedgerError
-            This process stood still for longer than its lease, or the ledger cannot be written any more.
-        """
+        """Refuse where this process can draw nothing more with it, whatever comes."""
 
     def now(self, wall: float) -> float:
         """Seconds since 1970 by the clock that dates attempts; `wall` is what this machine's says."""
@@ -263,13 +244,7 @@ class AnyLedger(ABC):
         self._write(lambda transaction: transaction.move(attempt, state, cost, **values), attempt)
 
     def adopt(self, attempt: int, digest: str, size: int, report: VendorReport) -> bool:
-        """Record an answer that an owner which died had made durable; False if no attempt waits for it.
-
-        Raises
-        ------
-        LedgerError
-            The ledger does not know that this attempt was ever sent.
-        """
+        """Record an answer that an owner which died had made durable; False if no attempt waits for it."""
         # Also ends: the ledger may have settled an attempt whose answer then turned up in the inbox.
         waiting = ("sent", *WITH_JOB, "ambiguous", *SETTLED)
         return self._adopt(attempt, "stored", waiting, report, digest=digest, size=size)
@@ -340,13 +315,7 @@ class AnyLedger(ABC):
         return {key for key in left if is_unknown(key, attempts.get(key.task, ()))}
 
     def record(self, receipts: Sequence[Receipt]) -> list[Receipt]:
-        """Record the ends of attempts that it knows nothing of, whatever they cost; returns those that it recorded.
-
-        Raises
-        ------
-        LedgerError
-            Another process is about to make one of these submissions again.
-        """
+        """Record the ends of attempts that it knows nothing of, whatever they cost; returns those that it recorded."""
         try:
             return self._write(lambda transaction: [one for one in receipts if record(transaction, one)])
         except TakenError:

@@ -89,13 +89,7 @@ def damage_of_payers(connection: Connection) -> list[str]:
 
 
 def damage(connection: sqlite3.Connection) -> list[str]:
-    """What is wrong with the open ledger, in words; empty when every row is as it was written, and none is missing.
-
-    Raises
-    ------
-    sqlite3.Error
-        It is too damaged for SQLite to read.
-    """
+    """What is wrong with the open ledger, in words; empty when every row is as it was written, and none is missing."""
     # One snapshot for all questions, though a run may write meanwhile.
     connection.execute("BEGIN")
     try:

@@ -90,11 +90,6 @@ def read_invoice(path: Path, named: Mapping[str, str]) -> Invoice:
     ----------
     named
         Headings of columns by what they hold, one of `ROLES`; the others are found by common headings.
-
-    Raises
-    ------
-    UsageError
-        It is no table of calls that can be read in one way, or is not in US dollars.
     """
     rows = _rows(path)
     _, headings = next(rows, (0, list[str]()))

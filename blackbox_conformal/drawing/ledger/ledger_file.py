@@ -100,11 +100,6 @@ def is_begun(path: Path) -> bool:
 
     The folder for samples is made once the ledger is, before anything is sent. Without that folder, three kinds of file
     were never used: an empty one, one of ours without tables, and one of another version without attempts.
-
-    Raises
-    ------
-    LedgerError
-        The file cannot be read.
     """
     if not path.exists():
         return False
@@ -228,13 +223,7 @@ class LedgerFile:
         self._mark: FileIO | None = None
 
     def guard(self) -> None:
-        """Refuse to go on with a ledger whose file is gone: what is written into it would be lost.
-
-        Raises
-        ------
-        LedgerError
-            The file was deleted, moved or replaced.
-        """
+        """Refuse to go on with a ledger whose file is gone: what is written into it would be lost."""
         # Its number on the disk tells a file that was put in the place of the one that is open.
         if file_identity(self._path) != self._file:
             raise LedgerError(
@@ -262,13 +251,6 @@ def open_for_writing(run: Path) -> sqlite3.Connection:
     """The ledger of `run`, begun if the folder has none, in WAL mode (or DELETE where WAL does not work).
 
     The caller holds the folder's `RunLock`.
-
-    Raises
-    ------
-    LedgerError
-        The ledger is lost, corrupt, foreign, of another version, or locked by a program that is not this one.
-    DiskFullError
-        There is no room to begin it or to work on it.
     """
     path = ledger_path(run)
     if not is_begun(path):
@@ -298,11 +280,6 @@ def open_for_reading(run: Path, *, whole: bool = True) -> sqlite3.Connection | N
     """The ledger of `run` for queries only, also while another process writes it; None when there is none.
 
     Unless `whole` is unset, every row is compared with its checksum, which takes about a second for 100,000 rows.
-
-    Raises
-    ------
-    LedgerError
-        The ledger is corrupt, foreign, of another version, or locked.
     """
     path = ledger_path(run)
     if not is_begun(path):

@@ -52,13 +52,7 @@ class NotedAddresses(Generic[Place]):
         return self.name(text) if text else None
 
     def place(self, run: Path, text: str) -> Place:
-        """Let a run folder have the address that the user names; nothing is written until `keep`.
-
-        Raises
-        ------
-        UsageError
-            It is no such address, or the folder has another one.
-        """
+        """Let a run folder have the address that the user names; nothing is written until `keep`."""
         # A folder keeps its place: its draws are counted there.
         place, noted = self._parse(text), self.noted(run)
         if noted not in (None, str(place)):
@@ -77,13 +71,7 @@ class NotedAddresses(Generic[Place]):
         return run.resolve() in self._placed or self._note(run).is_file()
 
     def noted(self, run: Path) -> str | None:
-        """The address that a run folder notes; None when it notes none.
-
-        Raises
-        ------
-        LedgerError
-            The note cannot be read.
-        """
+        """The address that a run folder notes; None when it notes none."""
         try:
             with self._note(run).open("rb") as file:
                 # Limited, since the folder may come from a stranger.
@@ -94,13 +82,7 @@ class NotedAddresses(Generic[Place]):
             raise LedgerError(f"{self._note(run)} does not say {self._unreadable}") from None
 
     def of(self, run: Path) -> Place | None:
-        """The address of a run folder; None when it has none.
-
-        Raises
-        ------
-        LedgerError
-            The user of this process did not name the address that the folder notes.
-        """
+        """The address of a run folder; None when it has none."""
         noted = self.noted(run)
         if noted is None:
             return self._placed.get(run.resolve())

@@ -82,15 +82,7 @@ Result = TypeVar("Result")
 
 
 class Ledger(AnyLedger):
-    """The ledger of one run folder, which this process holds until `close`.
-
-    Raises
-    ------
-    LedgerError
-        The folder is in use or on a network disk; or the ledger is lost, damaged, foreign or of another version.
-    DiskFullError
-        There is no room to begin the ledger or to work on it.
-    """
+    """The ledger of one run folder, which this process holds until `close`."""
 
     def __init__(self, run: Path) -> None:
         super().__init__()
@@ -229,11 +221,6 @@ def reading(where: Where, *, whole: bool = True) -> Iterator[Connection | None]:
 
     Unless `whole` is unset, every row of a file is compared with its checksum, which takes about a second for 100,000
     rows.
-
-    Raises
-    ------
-    LedgerError
-        The ledger is corrupt, foreign, of another version, locked, or cannot be reached.
     """
     address = address_at(where)
     if address is None:

@@ -40,13 +40,7 @@ UNPRICED = f"priced = 0 AND cost_nanousd = 0 AND state IN ({_literals((*PAID, 'a
 
 
 def ledger_ls(run: Where, states: tuple[str, ...] = (), limit: int | None = None) -> list[Attempt]:
-    """Attempts in the order they were planned, all or those in `states`; where there are more, the last `limit`.
-
-    Raises
-    ------
-    LedgerError
-        There is no ledger in `run`, or it cannot be read.
-    """
+    """Attempts in the order they were planned, all or those in `states`; where there are more, the last `limit`."""
     where = f" WHERE state IN ({', '.join('?' * len(states))})" if states else ""
     with _open(run) as connection:
         query = f"SELECT {COLUMNS} FROM attempt{where} ORDER BY id DESC LIMIT ?"
@@ -152,13 +146,7 @@ class Verification:
 
 
 def ledger_verify(run: Where) -> Verification:
-    """Hash every stored sample again, and check the states, the money and that no draw was bought twice.
-
-    Raises
-    ------
-    LedgerError
-        There is no ledger in `run`, or it cannot be read.
-    """
+    """Hash every stored sample again, and check the states, the money and that no draw was bought twice."""
     problems: list[str] = []
     with _open(run, whole=False) as connection:
         problems += damage(connection)

@@ -112,13 +112,7 @@ class ReceiptFile:
         self._shared = SharedSync()
 
     def add(self, receipt: Receipt) -> None:
-        """Keep a receipt, durable on return.
-
-        Raises
-        ------
-        OSError
-            The disk is full or broken; nothing was written.
-        """
+        """Keep a receipt, durable on return."""
         line = memoryview(receipt.to_line())
         with self._lock:
             descriptor = self._open()
@@ -159,13 +153,7 @@ class ReceiptFile:
             self._descriptor = None
 
     def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
-        """Receipts of which a ledger knows nothing, oldest first; each part is to be recorded before the next one.
-
-        Raises
-        ------
-        LedgerError
-            One is damaged, so that it is unknown whether the ledger knows of it.
-        """
+        """Receipts of which a ledger knows nothing, oldest first; each part is to be recorded before the next one."""
         # A ledger that was restored lacks what came last, so that most of the time only that is looked at.
         if not any(None in receipts or _of(receipts, unknown) for _, receipts in self.parts(_TAIL_BYTES)):
             return

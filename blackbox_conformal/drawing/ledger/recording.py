@@ -60,13 +60,7 @@ def is_unknown(key: Key, attempts: Sequence[Attempt]) -> bool:
 
 
 def record(transaction: LedgerTransaction, receipt: Receipt) -> bool:
-    """Record the end of an attempt as its receipt says; False where the ledger knows it meanwhile.
-
-    Raises
-    ------
-    TakenError
-        Another process is about to make this submission again.
-    """
+    """Record the end of an attempt as its receipt says; False where the ledger knows it meanwhile."""
     spec = receipt.spec
     row = transaction.connection.execute(
         "SELECT id FROM attempt WHERE task = ? AND generation = ? AND state <> 'cancelled' ORDER BY id DESC LIMIT 1",

@@ -22,15 +22,7 @@ _THIS_PROCESS = uuid4().hex
 
 
 class RunLock:
-    """This process's hold on a run folder, until `release`; the operating system ends it when the process dies.
-
-    Raises
-    ------
-    LedgerError
-        Another process, or another call in this one, holds the folder; or the folder is on a network disk.
-    OSError
-        The folder cannot be written.
-    """
+    """This process's hold on a run folder, until `release`; the operating system ends it when the process dies."""
 
     def __init__(self, run: Path) -> None:
         _refuse_network_disk(run)
@@ -59,13 +51,7 @@ class RunLock:
         self._owner.write_text(json.dumps(owner), encoding="utf-8")
 
     def guard(self) -> None:
-        """Check that no other process can have locked the folder meanwhile.
-
-        Raises
-        ------
-        LedgerError
-            The lock's file was deleted or replaced, so that it keeps no process away.
-        """
+        """Check that no other process can have locked the folder meanwhile."""
         if file_identity(self._path) != self._file:
             raise LedgerError(
                 f"{self._path} was deleted or replaced while a run was using it, and another process may have taken"

@@ -203,13 +203,7 @@ class Store:
         sync(self._samples.parent)
 
     def reserve(self, name: str) -> InboxFile | None:
-        """The place of an answer, under a name of its own; None where a file that is open cannot be renamed.
-
-        Raises
-        ------
-        OSError
-            There is no descriptor left, or no room for an answer like the largest so far.
-        """
+        """The place of an answer, under a name of its own; None where a file that is open cannot be renamed."""
         if os.name == "nt":
             return None
         path = f"{self._inbox}/{name}.place"
@@ -243,11 +237,6 @@ class Store:
         ----------
         place
             Where there is room for it.
-
-        Raises
-        ------
-        OSError
-            The disk is full or broken.
         """
         value = hashlib.sha256(data).hexdigest()
         path = f"{self._inbox}/{attempt}-{value}-{report_to_name(report)}{sniff_extension(data)}"
@@ -272,13 +261,7 @@ class Store:
             self._inbox_names.sync(self._inbox_folder)
 
     def keep_job(self, attempt: int, job: str, report: VendorReport) -> None:
-        """Write down a job that the vendor accepted, until the ledger holds it and `forget_job` is called.
-
-        Raises
-        ------
-        OSError
-            The disk is full or broken.
-        """
+        """Write down a job that the vendor accepted, until the ledger holds it and `forget_job` is called."""
         self._put(f"{self._inbox}/{attempt}.job", job_file(job, report))
 
     def forget_job(self, attempt: int) -> None:
@@ -302,13 +285,7 @@ class Store:
                 yield int(named[1]), *job
 
     def require_folders(self) -> None:
-        """Refuse to go on when the folders were removed.
-
-        Raises
-        ------
-        LedgerError
-            They were.
-        """
+        """Refuse to go on when the folders were removed."""
         if self._inbox_removed or not self._inbox.is_dir():
             raise _removed(self._inbox)
         if not self._samples.is_dir():
@@ -318,11 +295,6 @@ class Store:
         """Move an arrival to its place among the samples, once the ledger holds its digest.
 
         A file that is there already is replaced: the one from the inbox is known to be good.
-
-        Raises
-        ------
-        LedgerError
-            The folder for samples was removed.
         """
         try:
             self._move(arrival)
@@ -349,13 +321,7 @@ class Store:
         return f"{self._samples}/{value[:2]}", value + os.path.splitext(arrival.path)[1]
 
     def flush(self) -> None:
-        """Make every name so far durable; until then a power loss leaves a file in either place, and both are read.
-
-        Raises
-        ------
-        LedgerError
-            A folder was removed.
-        """
+        """Make every name so far durable; until then a power loss leaves a file in either place, and both are read."""
         with self._lock:
             moved, self._moved = self._moved, set()
         for folder in moved:
@@ -424,13 +390,7 @@ class Store:
         return None
 
     def examine(self, digest: str) -> Path:
-        """The file of `digest`, hashed again; nothing is moved.
-
-        Raises
-        ------
-        PayloadError
-            There is no such file, or it no longer holds those bytes.
-        """
+        """The file of `digest`, hashed again; nothing is moved."""
         path = self.locate(digest)
         if path is None:
             raise PayloadError(f"expected the stored sample {digest} in {self._samples}; the file is gone")
@@ -441,13 +401,7 @@ class Store:
         return path
 
     def read(self, digest: str) -> bytes:
-        """The bytes of `digest`, hashed again.
-
-        Raises
-        ------
-        PayloadError
-            There is no such file, or it no longer holds those bytes; it is then in quarantine.
-        """
+        """The bytes of `digest`, hashed again."""
         moved: Path | None = None
         while (path := self.locate(digest)) is not None:
             try:

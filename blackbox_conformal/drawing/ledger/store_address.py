@@ -9,13 +9,7 @@ from blackbox_conformal.support.secrets import redact
 
 
 def normal(text: str) -> str:
-    """A bucket's address, or the absolute path of a folder, as it is noted.
-
-    Raises
-    ------
-    UsageError
-        It is an address of another kind.
-    """
+    """A bucket's address, or the absolute path of a folder, as it is noted."""
     if is_bucket(text):
         return str(BucketAddress.of_text(text))
     if "://" in text or not text.strip() or not text.isprintable():

@@ -54,14 +54,7 @@ def cache_verify(run: Path) -> list[str]:
 
 
 def cache_prune(run: Path, *, dry_run: bool = False) -> list[Path]:
-    """Remove what was not paid for: samples that no attempt names, and what is in quarantine; returns those files.
-
-    Raises
-    ------
-    LedgerError
-        The run folder is in use, or its ledger is lost: then everything may have been paid for; or it has forgotten
-        what was paid for.
-    """
+    """Remove what was not paid for: samples that no attempt names, and what is in quarantine; returns those files."""
     store = Store(run)
     with contextlib.ExitStack() as owned:
         if LEDGERS.of(run) is not None:
@@ -83,15 +76,7 @@ def cache_prune(run: Path, *, dry_run: bool = False) -> list[Path]:
 
 
 def cache_export(run: Path, folder: Path) -> list[Path]:
-    """Copy every stored sample into `folder` under names for people: picture, draw, digest; returns the copies.
-
-    Raises
-    ------
-    UsageError
-        A file of that name is there already.
-    PayloadError
-        A sample is damaged.
-    """
+    """Copy every stored sample into `folder` under names for people: picture, draw, digest; returns the copies."""
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise UsageError(f"expected an empty folder to export into; {folder} holds files. Name another")

@@ -119,11 +119,6 @@ class LedgerTransaction:
             What the vendor says that it bills, in nano-dollars; None keeps the price that was reserved.
         reserve
             Price to reserve, for an intent.
-
-        Raises
-        ------
-        LedgerError
-            There is no such attempt, or no step from its state to `state`.
         """
         row = self._row(attempt)
         if row is None or state not in STEPS[row[0]]:

@@ -42,13 +42,7 @@ class Writer(ABC):
 
     @abstractmethod
     def _commit_together(self, batch: Sequence[Change]) -> list[Any]:
-        """What each operation returns, all of which are committed together.
-
-        Raises
-        ------
-        FailedOperationError
-            One failed by itself, and nothing was written.
-        """
+        """What each operation returns, all of which are committed together."""
 
     @abstractmethod
     def _undo(self, error: Exception) -> LedgerError | None:
@@ -65,11 +59,6 @@ class Writer(ABC):
         ----------
         attempts
             Those that it looks at, which may be read for all operations of a commit together.
-
-        Raises
-        ------
-        LedgerError
-            The ledger is closed, or cannot be written.
         """
         future: Future[Result] = Future()
         with self._closing:

@@ -47,11 +47,6 @@ class Outage:
         """Let a picture, in the ``with`` block, ask the vendor for so many draws; one that needs none always passes.
 
         Gives what is called once the picture has its answer.
-
-        Raises
-        ------
-        VendorUnavailableError
-            The outage goes on; nothing was sent for the picture.
         """
         # Stored draws need nothing of the vendor, so an outage does not concern them.
         if not calls:

@@ -22,13 +22,7 @@ Result = TypeVar("Result")
 
 
 class PostgresRateLimiter(SharedRateLimiter):
-    """The turns and pauses of one account. While the database is away no turn is given, as nothing may be sent.
-
-    Raises
-    ------
-    LedgerError
-        The database cannot be reached.
-    """
+    """The turns and pauses of one account. While the database is away no turn is given, as nothing may be sent."""
 
     def __init__(self, adapter: Adapter, rates: Sequence[Rate], clock: Clock, address: Address) -> None:
         super().__init__(adapter, rates, clock, None, lambda _: None)

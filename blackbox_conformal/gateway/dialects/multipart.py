@@ -87,13 +87,7 @@ def _order(http: HttpRequest) -> Order:
 
 
 def seconds_of(text: str | None) -> float | None:
-    """A number of seconds of the header ``Prefer: wait=``; None where it names none.
-
-    Raises
-    ------
-    NotServedError
-        It is no number of at least 0.
-    """
+    """A number of seconds of the header ``Prefer: wait=``; None where it names none."""
     if not text:
         return None
     if not text.isdecimal():

@@ -131,13 +131,6 @@ def leakage_curve(
         that knows them by heart, so that they show no error at all.
     repeats
         Random choices of the replaced photographs that are averaged.
-
-    Raises
-    ------
-    CalibrationError
-        More photographs are to be replaced than there are.
-    UsageError
-        No bound on leakage is stated for the guarantee.
     """
     n = len(calibration)
     if any(not 0 <= count <= n for count in counts):

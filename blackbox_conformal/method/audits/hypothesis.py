@@ -22,11 +22,6 @@ def claim(
     clusters
         The photograph that each audited picture is a tile of, whose mean is one value; None: each is a photograph of
         its own.
-
-    Raises
-    ------
-    UsageError
-        Nothing that losses could contradict is claimed; see `Guarantee.refuse_unclaimed`.
     """
     # Before the claim is made: some guarantees say nothing of the mean over tiles.
     rule.refuse_unclaimed(clusters is not None)

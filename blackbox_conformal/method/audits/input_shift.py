@@ -252,11 +252,6 @@ def compare(
         Probability of calling inputs of one kind different, between 0 and 1.
     permutations
         How many random permutations; the least p-value is 1 / (permutations + 1).
-
-    Raises
-    ------
-    UsageError
-        The level is no such number, or one side has no inputs whose statistics are known.
     """
     if not 0 < level < 1:
         raise UsageError(f"expected a level between 0 and 1 such as {LEVEL:g}; got {level!r}")

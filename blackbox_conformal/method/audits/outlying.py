@@ -94,13 +94,7 @@ def place(known: InputStatistics, new: InputStatistics) -> Placement | None:
 
 
 def check_level(level: float) -> float:
-    """`level`, which must be at least 0 and below 1; 0 marks nothing.
-
-    Raises
-    ------
-    UsageError
-        It is another number.
-    """
+    """`level`, which must be at least 0 and below 1; 0 marks nothing."""
     if not 0 <= level < 1:
         raise UsageError(f"expected --outside (outside in Python) at least 0 and below 1, such as 0.01; got {level!r}")
     return level

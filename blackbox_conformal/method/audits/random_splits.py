@@ -144,13 +144,6 @@ def split_audit(
         Equal seeds give equal splits.
     error
         What is measured at a pixel, in words.
-
-    Raises
-    ------
-    UsageError
-        The guarantee does not treat its photographs alike (weights, leaked ones), or numbers are out of range.
-    CalibrationError
-        The pool is too small to be split.
     """
     units = rule.unit_curves(curves)
     if not units.rule.treats_photographs_alike:

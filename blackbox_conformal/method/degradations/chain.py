@@ -71,13 +71,7 @@ class Chain:
                 yield step.drawn(random), random
 
     def at(self, scale: int) -> "Chain":
-        """The same with every factor written out, where it follows from `scale`.
-
-        Raises
-        ------
-        UsageError
-            It makes pictures smaller by another factor.
-        """
+        """The same with every factor written out, where it follows from `scale`."""
         if scale == 1 and all(isinstance(step, Reduction) for step in self.steps):
             raise UsageError(
                 f"expected a degradation that a vendor of scale 1 can undo, such as noise:10, jpeg:30, blur:2 or grey; "
@@ -135,13 +129,7 @@ class Mixture:
 
     @classmethod
     def of_text(cls, text: str) -> "Mixture":
-        """The mixture that `text` describes.
-
-        Raises
-        ------
-        UsageError
-            A step or parameter does not exist, or shares do not add up to 100 %.
-        """
+        """The mixture that `text` describes."""
         return _parsed(text)
 
     @property
@@ -204,13 +192,6 @@ class Mixture:
         ----------
         key
             Says which random numbers are drawn: equal keys and pixels give equal inputs.
-
-        Raises
-        ------
-        ImageError
-            A side is not a multiple of the scale, or a step gives another size.
-        UsageError
-            Inputs come with their photographs.
         """
         if self.given:
             raise UsageError(

@@ -10,13 +10,7 @@ from blackbox_conformal.support.types import Image
 
 
 def saved_and_read(pixels: Image, kind: str, longest: int, **settings: int | str) -> Image:
-    """`pixels`, (H, W, 3) uint8, as Pillow reads the file of this kind that it writes of them.
-
-    Raises
-    ------
-    ImageError
-        A side is longer than the format takes.
-    """
+    """`pixels`, (H, W, 3) uint8, as Pillow reads the file of this kind that it writes of them."""
     height, width = pixels.shape[:2]
     if max(height, width) > longest:
         raise ImageError(

@@ -119,13 +119,7 @@ class ByCluster(Around):
 
 
 def in_tiles(rule: Guarantee, clusters: Sequence[str]) -> Guarantee:
-    """`rule` for curves that are tiles of the photographs `clusters`, one name a curve.
-
-    Raises
-    ------
-    UsageError
-        The guarantee says nothing of a mean over tiles.
-    """
+    """`rule` for curves that are tiles of the photographs `clusters`, one name a curve."""
     inner = {key: value for key, value in rule.specification().items() if value is not None}
     tiled: Guarantee = catalog.load(
         "guarantees", "by-cluster", of=inner.pop("name"), parameters=inner, clusters=tuple(clusters)

@@ -14,13 +14,7 @@ from blackbox_conformal.support import catalog
 
 
 def guarantee(name: str, /, **parameters: Any) -> Guarantee:
-    """The guarantee called `name`, with its parameters checked.
-
-    Raises
-    ------
-    UsageError
-        No such guarantee or parameter, or a combination that the mathematics does not allow; says why.
-    """
+    """The guarantee called `name`, with its parameters checked."""
     if name.replace("-", "_") in NOT_MEMBERS:
         raise UsageError(f"expected a guarantee; {name!r} is none. `blackbox-conformal list guarantees` shows them")
     rule: Guarantee = catalog.load("guarantees", name, **parameters)

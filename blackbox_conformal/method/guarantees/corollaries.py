@@ -138,11 +138,6 @@ def psnr(guarantee: Guarantee, alpha: float, metric: Metric) -> Psnr:
     metric
         The metric; its map must bound each pixel's root mean square error from above. A sum of absolute differences
         over three channels, as in ``lab-l1`` and ``rgb-l1``, gives 4.77 dB more.
-
-    Raises
-    ------
-    UsageError
-        The premise is not true: an averaged, structural or capped metric, a share instead of a supremum, a level of 0.
     """
     if not metric.pointwise_root_mean_square:
         raise UsageError(

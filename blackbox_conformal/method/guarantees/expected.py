@@ -210,13 +210,7 @@ class Expected(WithOutsiders):
         return float_up(self._overall(level, curves.bound))
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
-        """Every level at which the threshold changes, each rounded up by a few units in the last place.
-
-        Raises
-        ------
-        UsageError
-            The bound is a staircase or function of one picture: levels are a property of the calibration.
-        """
+        """Every level at which the threshold changes, each rounded up by a few units in the last place."""
         self.check(curves)
         if callable(self.bound_new) or isinstance(self.bound_new, RiskCurve):
             raise UsageError("expected levels of a calibration; got a bound_new of one picture. Ask without bound_new")

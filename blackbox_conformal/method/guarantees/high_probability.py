@@ -417,13 +417,7 @@ class HighProbability(OfLoss):
 
 
 def holding_together(rule: Guarantee, levels: Sequence[float]) -> HighProbability:
-    """`rule` at all of these levels together.
-
-    Raises
-    ------
-    UsageError
-        It is another guarantee, which holds at a single level.
-    """
+    """`rule` at all of these levels together."""
     if not isinstance(rule, HighProbability):
         raise UsageError(
             f"expected one --alpha, since {rule.plugin_name()} holds at one level that is chosen beforehand; got "

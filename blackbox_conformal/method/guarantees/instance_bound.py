@@ -40,11 +40,6 @@ def rule_for_picture(
         (H, W) float32.
     degradation
         How the input was made.
-
-    Raises
-    ------
-    UsageError
-        Metric or degradation allow no such bound, or the input that it needs is not known.
     """
     if rule.bound_source == "metric":
         return rule
@@ -56,13 +51,7 @@ def rule_for_picture(
 
 
 def refuse_bound(rule: Guarantee, metric: Metric, degradation: Mixture, scale: int) -> None:
-    """Refuse, before anything is drawn, a bound of one picture's own loss that metric or degradation do not allow.
-
-    Raises
-    ------
-    UsageError
-        They do not; as a black picture shows.
-    """
+    """Refuse, before anything is drawn, a bound of one picture's own loss that metric or degradation do not allow."""
     # An empty picture of the right shape goes the same way as a real one, so both are refused for the same reasons.
     low, side = np.zeros((8, 8, 3), np.uint8), 8 * scale
     delivered, scores = np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.float32)
@@ -141,11 +130,6 @@ def linear_steps(degradation: Mixture, length: int) -> tuple[Degradation, ...]:
     ----------
     length
         Of a line that the degradation can take, to try it with.
-
-    Raises
-    ------
-    UsageError
-        It does anything else, or makes no picture smaller; the message says what.
     """
     # Chains beyond the first are looked at only to refuse: a mixture is no single linear map.
     steps = degradation.chains[0].steps

@@ -110,13 +110,7 @@ class PerImage(OfLoss):
         return float_up(Fraction(np.sort(curves.losses_at(threshold))[-rank])) if rank else curves.bound
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
-        """Every tolerance at which the threshold changes.
-
-        Raises
-        ------
-        PluginError
-            `risk` and `_threshold` of a subclass disagree: the threshold of the risk above one does not pass it.
-        """
+        """Every tolerance at which the threshold changes."""
         self.check(curves)
         if not self.rank(len(curves)):
             return np.array([curves.bound])

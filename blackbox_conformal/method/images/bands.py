@@ -49,13 +49,7 @@ class Bands:
 
     @classmethod
     def of_text(cls, text: str) -> "Bands":
-        """``COUNT:LOW:HIGH`` for whole numbers, with ``:float`` behind it for others.
-
-        Raises
-        ------
-        UsageError
-            It is no such text, or more values than there are levels.
-        """
+        """``COUNT:LOW:HIGH`` for whole numbers, with ``:float`` behind it for others."""
         found = _TEXT.fullmatch(text)
         bands = cls(int(found[1]), float(found[2]), float(found[3]), bool(found[4])) if found else None
         if bands is None or not (1 <= bands.count <= 1024 and -math.inf < bands.low < bands.high < math.inf):
@@ -96,13 +90,7 @@ class Bands:
         return next(kind for kind, end in ends if end.min <= self.low and self.high <= end.max)
 
     def levels(self, values: NDArray[Any]) -> Image:
-        """The levels of (H, W, bands) values, or of (H, W) where there is one band: (H, W, bands) uint16.
-
-        Raises
-        ------
-        ImageError
-            Another shape, other numbers, or values outside the range.
-        """
+        """The levels of (H, W, bands) values, or of (H, W) where there is one band: (H, W, bands) uint16."""
         values = values[:, :, None] if values.ndim == 2 else values
         if values.ndim != 3 or values.shape[2] != self.count or values.size == 0:
             turn = ". Give np.moveaxis(pixels, 0, -1)" if values.ndim == 3 and values.shape[0] == self.count else ""

@@ -44,11 +44,6 @@ def block_energies(pixels: Image) -> NDArray[np.float64]:
     them, which tell weak noise that was sharpened from strong noise.
     The last number is how much more of the three finest bands the flattest bright blocks hold than the flattest dark
     ones, which tells noise that grows with the light.
-
-    Raises
-    ------
-    ImageError
-        There are fewer than four whole blocks without a clipped pixel.
     """
     red, green, blue = (pixels[:, :, channel].astype(np.float32) for channel in range(3))
     plane, usable = luma_of(pixels), unclipped(pixels)

@@ -26,13 +26,7 @@ class KnownPhotograph(BaseModel):
 
     @property
     def as_sketch(self) -> Sketch:
-        """The sketch, ready to be compared.
-
-        Raises
-        ------
-        FileFormatError
-            The text is no sketch.
-        """
+        """The sketch, ready to be compared."""
         return Sketch.from_text(self.truth, self.sketch)
 
 

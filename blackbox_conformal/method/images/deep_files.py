@@ -104,13 +104,7 @@ READERS: dict[str, Reader] = {"NPY": read_npy, "PNG": read_png, "TIFF": read_tif
 
 
 def deep_kind(content: bytes) -> str:
-    """The kind of a file, a key of `READERS`.
-
-    Raises
-    ------
-    ImageError
-        It is of none of them.
-    """
+    """The kind of a file, a key of `READERS`."""
     if content.startswith(NPY_SIGNATURE):
         return "NPY"
     if content.startswith(PNG_SIGNATURE):
@@ -121,13 +115,7 @@ def deep_kind(content: bytes) -> str:
 
 
 def deep_picture(content: bytes, bands: Bands, check_size: Callable[[int, int], None]) -> Picture:
-    """The picture in a file's content; `check_size` is told (width, height) before memory is taken for pixels.
-
-    Raises
-    ------
-    ImageError
-        The file is damaged, of another kind, or not of these bands.
-    """
+    """The picture in a file's content; `check_size` is told (width, height) before memory is taken for pixels."""
 
     def check(width: int, height: int, count: int) -> None:
         if count != bands.count:

@@ -64,13 +64,7 @@ class Sketch:
 
     @classmethod
     def from_text(cls, digest: str, text: str) -> Self:
-        """Read `text` again.
-
-        Raises
-        ------
-        FileFormatError
-            It is no thumbnail.
-        """
+        """Read `text` again."""
         try:
             thumbnail = np.frombuffer(base64.b64decode(text, validate=True), np.uint8).reshape(SIDE, SIDE, 3)
         except (binascii.Error, ValueError):
@@ -136,13 +130,7 @@ class Distinct:
             self._remember(name, picture)
 
     def add(self, name: str, picture: Sketch, whole: str | None = None) -> None:
-        """Remember `picture` under `name`; parts of one `whole`, such as frames of a clip, may look alike.
-
-        Raises
-        ------
-        CalibrationError
-            An earlier picture is the same, or the same up to size, compression, brightness, a turn or a mirroring.
-        """
+        """Remember `picture` under `name`; parts of one `whole`, such as frames of a clip, may look alike."""
         twin = self.twin(picture, whole) or (Twin(name, "hold the same pixels") if name in self._wholes else None)
         if twin is not None:
             raise CalibrationError(

@@ -109,13 +109,7 @@ def grey_png(levels: NDArray[np.uint8]) -> bytes:
 
 
 def mask_png(mask: Mask) -> bytes:
-    """`mask`, (H, W) bool, as a 1-bit PNG: white (255) is trusted, black is not.
-
-    Raises
-    ------
-    MapError
-        Not a two-dimensional bool array with at least one pixel.
-    """
+    """`mask`, (H, W) bool, as a 1-bit PNG: white (255) is trusted, black is not."""
     if mask.dtype != np.bool_ or mask.ndim != 2 or mask.size == 0:
         raise MapError(f"expected a (H, W) bool mask; got {mask.dtype} {mask.shape}")
     return write_png(np.packbits(mask, axis=1), mask.shape[1], 1, GREY)
@@ -135,11 +129,6 @@ def score_map_png(score_map: Map) -> tuple[bytes, dict[str, Any]]:
         Levels 0 to 65534, monotone in the score; 65535 = no score.
     dict
         ``offset``, ``step``: score = offset + step × level, to within half a step; ``no_score``: 65535.
-
-    Raises
-    ------
-    MapError
-        Not a two-dimensional map with at least one pixel.
     """
     if score_map.ndim != 2 or score_map.size == 0 or score_map.dtype.kind != "f":
         raise MapError(f"expected a (H, W) float score map; got {score_map.dtype} {score_map.shape}")
@@ -161,13 +150,7 @@ def score_map_png(score_map: Map) -> tuple[bytes, dict[str, Any]]:
 
 
 def grey_levels(content: bytes, size: tuple[int, int], depth: int) -> NDArray[Any]:
-    """What `mask_png` (`depth` 1) or `score_map_png` (16) wrote: (H, W) bool, or (H, W) integers from 0 to 65535.
-
-    Raises
-    ------
-    ImageError
-        It is no such PNG of `size`, (height, width); it is not decoded then.
-    """
+    """What `mask_png` (`depth` 1) or `score_map_png` (16) wrote: (H, W) bool, or (H, W) integers from 0 to 65535."""
     height, width = size
     header = PNG_SIGNATURE + struct.pack(">I4sIIBB", 13, b"IHDR", width, height, depth, GREY)
     if not content.startswith(header):
@@ -179,15 +162,7 @@ def grey_levels(content: bytes, size: tuple[int, int], depth: int) -> NDArray[An
 
 
 def as_source(given: Given, *, numbers: bool = False) -> Path | bytes:
-    """The file's path, or a file's bytes; `numbers`: of an array a ``.npy`` file, since it is no 8-bit sRGB.
-
-    Raises
-    ------
-    ImageError
-        An array that is not (H, W, 3) uint8, or a picture of a kind that no PNG holds, such as CMYK.
-    UsageError
-        Something else altogether.
-    """
+    """The file's path, or a file's bytes; `numbers`: of an array a ``.npy`` file, since it is no 8-bit sRGB."""
     if isinstance(given, bytes | bytearray | memoryview):
         return bytes(given)
     if isinstance(given, str | os.PathLike):

@@ -71,13 +71,7 @@ class GeoTiff:
 
     @property
     def grid(self) -> Grid:
-        """Where its pixels lie.
-
-        Raises
-        ------
-        ImageError
-            It does not say so by a coordinate reference system and a transform.
-        """
+        """Where its pixels lie."""
         found = self.dataset
         lost = found.crs is None or found.transform.is_identity or found.transform.is_degenerate
         if lost and (found.gcps[0] or found.rpcs):
@@ -93,13 +87,7 @@ class GeoTiff:
         return Grid(found.height, found.width, found.crs, found.transform)
 
     def read(self, **options: Any) -> Any:
-        """As rasterio's `read`.
-
-        Raises
-        ------
-        ImageError
-            A block is damaged or missing.
-        """
+        """As rasterio's `read`."""
         with damage_named(self.name):
             return self.dataset.read(**options)
 
@@ -120,15 +108,7 @@ def damage_named(name: str) -> Iterator[None]:
 
 @contextmanager
 def opened(source: Path | bytes) -> Iterator[GeoTiff]:
-    """A GeoTIFF, by its path or content, for reading.
-
-    Raises
-    ------
-    ImageError
-        It is none, is damaged, or is of a kind that cannot be read in little memory.
-    MissingPackageError
-        The extra is not installed.
-    """
+    """A GeoTIFF, by its path or content, for reading."""
     rasterio = library()
     shown = f"{printable(source)}: " if isinstance(source, Path) else ""
     with ExitStack() as stack:
@@ -151,13 +131,7 @@ def opened(source: Path | bytes) -> Iterator[GeoTiff]:
 
 
 def library() -> Any:
-    """rasterio.
-
-    Raises
-    ------
-    MissingPackageError
-        It is not installed.
-    """
+    """rasterio."""
     try:
         import rasterio
     except ImportError:

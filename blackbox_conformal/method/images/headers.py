@@ -83,12 +83,6 @@ def inspect(content: bytes, *, deepest: int = 8) -> Container:
     ----------
     deepest
         Most bits a channel of a PNG.
-
-    Raises
-    ------
-    ImageError
-        An unknown kind, a truncated or damaged file, more than one frame, more bits a channel. The message does not
-        name the file.
     """
     if content.startswith(PNG_SIGNATURE):
         return _png(content, deepest)

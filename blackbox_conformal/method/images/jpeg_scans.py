@@ -57,14 +57,7 @@ class JpegSegments:
 
 
 def read_jpeg(content: bytes) -> JpegSegments:
-    """The segments of `content`, up to the end marker.
-
-    Raises
-    ------
-    ImageError
-        It is damaged, has no end, has fewer coded bits than its header asks for or lacks scans, is of a kind that
-        is rare, or has more than 8 bits a channel.
-    """
+    """The segments of `content`, up to the end marker."""
     jpeg = JpegSegments()
     for marker, position, length in _segments(content):
         if jpeg.scans and jpeg.scans[-1][1] == 0:

@@ -90,13 +90,7 @@ def jpeg_trace(picture: Picture) -> JpegTrace | None:
 
 
 def trace_of_file(content: bytes) -> JpegTrace:
-    """How a JPEG file is compressed, by its quantisation table for luma.
-
-    Raises
-    ------
-    ImageError
-        It is no JPEG file, or has no such table.
-    """
+    """How a JPEG file is compressed, by its quantisation table for luma."""
     try:
         # Not by `Image.open`, which would warn of large pictures; the decode gate has its own limits.
         with JpegImagePlugin.JpegImageFile(io.BytesIO(content)) as opened:

@@ -41,11 +41,6 @@ def crop_to_multiple(pixels: Image, scale: int) -> Image:
     """The top left part of `pixels`, whose sides are multiples of `scale`; nothing is moved.
 
     At most ``scale - 1`` columns on the right and rows at the bottom are cut; `crop_note` says so in words.
-
-    Raises
-    ------
-    ImageError
-        A side is shorter than `scale`.
     """
     pixels = check_any_pixels(pixels)
     height, width = pixels.shape[:2]

@@ -30,11 +30,6 @@ def overlay(pixels: Image, mask: Mask, unchanged: Mask | None = None) -> Image:
         (H, W) bool, True = trusted.
     unchanged
         (H, W) bool, True where no detail was added: dotted where it is trusted.
-
-    Raises
-    ------
-    MapError
-        A mask of another size.
     """
     pixels = check_pixels(pixels)
     if mask.shape != pixels.shape[:2] or mask.dtype != np.bool_:

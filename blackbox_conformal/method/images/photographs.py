@@ -30,13 +30,7 @@ class Photograph:
 
 
 def find_photographs(sources: Iterable[str | Path]) -> list[Photograph]:
-    """Photographs in `sources`, files and folders with all below them, each once, sorted by path.
-
-    Raises
-    ------
-    UsageError
-        A source does not exist, or nothing was found.
-    """
+    """Photographs in `sources`, files and folders with all below them, each once, sorted by path."""
     photographs: dict[Path, Photograph] = {}
     named = [Path(source) for source in sources]
     for source in named:

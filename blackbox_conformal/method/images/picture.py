@@ -73,13 +73,7 @@ def is_blank(pixels: Image) -> bool:
 
 
 def check_pixels(pixels: Image) -> Image:
-    """`pixels` if they are a picture as this project keeps it, C-contiguous.
-
-    Raises
-    ------
-    ImageError
-        Not (H, W, 3) uint8 with at least one pixel.
-    """
+    """`pixels` if they are a picture as this project keeps it, C-contiguous."""
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         arrived = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
         raise ImageError(f"expected (H, W, 3) uint8 pixels; got {arrived}. {_conversion(pixels)}")

@@ -79,14 +79,7 @@ LARGEST_PROFILE = 16 * 2**20
 def to_srgb(
     image: Image.Image, conversions: list[str], *, transparent: bool = False
 ) -> tuple[Image.Image, Image.Image | None]:
-    """`image` in mode RGB, sRGB, and its alpha channel where something is hidden; `image` is loaded.
-
-    Raises
-    ------
-    ImageError
-        Transparency that is not `transparent`, CMYK without a profile, a damaged profile, or a kind of picture without
-        a stated conversion.
-    """
+    """`image` in mode RGB, sRGB, and its alpha channel where something is hidden; `image` is loaded."""
     if image.mode in ("I", "F", "I;16", "I;16L", "I;16B", "I;16N"):
         kind = {"I": "32-bit integers", "F": "floating-point numbers"}.get(image.mode, "16-bit grey")
         raise too_deep(kind)
@@ -280,11 +273,6 @@ def decoded(
         Whether an EXIF orientation is applied; else it is refused.
     transparent
         Whether pixels may be transparent; else they are refused.
-
-    Raises
-    ------
-    Exception
-        An `ImageError` for what is told from the file; of hostile bytes whatever Pillow makes of them.
     """
     image, orientation = _load(content, container, check_size)
     if orientation != 1 and not may_be_turned:
@@ -470,11 +458,6 @@ def read_image(
         Gets the width and height before anything is decoded; what it raises is raised.
     transparent
         Keep alpha apart as the picture's `opacity`; else transparent pixels are refused.
-
-    Raises
-    ------
-    ImageError
-        The file cannot be read or breaks a rule of the table above; the message names it.
     """
     shown = printable(name if name is not None else source if isinstance(source, Path) else "the picture")
     try:
@@ -513,11 +496,6 @@ def read_output(
         Bring a picture of any scale to the expected size; its proportions may be off by `LARGEST_RESAMPLE` at most.
     bands
         As for `read_image`.
-
-    Raises
-    ------
-    PayloadError
-        The bytes are not the picture that was paid for.
     """
     height, width = expected_size
 

@@ -51,11 +51,6 @@ def reference(pixels: Image, scale: int, *, degraded: bool = False, tile: int = 
     Returns
     -------
     (h · scale, w · scale, 3) uint8.
-
-    Raises
-    ------
-    ImageError
-        The picture has another shape or dtype, or no pixels; the scale or the tile is none of these.
     """
     pixels = check_pixels(pixels)
     if scale < 1 or tile < ROWS or tile % ROWS:

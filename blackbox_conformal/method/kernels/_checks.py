@@ -9,13 +9,7 @@ from blackbox_conformal.support.types import Image, Map
 
 
 def image(pixels: Any, name: str = "the image") -> Image:
-    """`pixels` as a C-contiguous (H, W, 3) uint8 array.
-
-    Raises
-    ------
-    ImageError
-        It is no array, not uint8, not (H, W, 3), or empty.
-    """
+    """`pixels` as a C-contiguous (H, W, 3) uint8 array."""
     kind = _describe(pixels)
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ImageError(
@@ -34,13 +28,7 @@ def levels(pixels: Any) -> Image:
 
 
 def image_pair(truth: Any, delivered: Any) -> tuple[Image, Image]:
-    """Both pictures checked as by `image`, and equal in size.
-
-    Raises
-    ------
-    ImageError
-        One of them is not an image, or their sizes differ.
-    """
+    """Both pictures checked as by `image`, and equal in size."""
     truth, delivered = image(truth, "the true image"), image(delivered, "the delivered image")
     if truth.shape != delivered.shape:
         raise ImageError(
@@ -52,13 +40,7 @@ def image_pair(truth: Any, delivered: Any) -> tuple[Image, Image]:
 
 
 def float_map(values: Any, name: str = "the map") -> Map:
-    """`values` as a C-contiguous (H, W) float32 array; what it contains is not looked at.
-
-    Raises
-    ------
-    MapError
-        It is no array, not float32, not (H, W), or empty.
-    """
+    """`values` as a C-contiguous (H, W) float32 array; what it contains is not looked at."""
     kind = _describe(values)
     if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.ndim != 2 or values.size == 0:
         raise MapError(
@@ -68,13 +50,7 @@ def float_map(values: Any, name: str = "the map") -> Map:
 
 
 def map_pair(scores: Any, losses: Any) -> tuple[Map, Map]:
-    """A score map and an error map checked as by `float_map`, and equal in shape.
-
-    Raises
-    ------
-    MapError
-        One of them is not a map, or their shapes differ.
-    """
+    """A score map and an error map checked as by `float_map`, and equal in shape."""
     scores, losses = float_map(scores, "the score map"), float_map(losses, "the error map")
     if scores.shape != losses.shape:
         raise MapError(

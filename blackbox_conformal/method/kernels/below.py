@@ -52,11 +52,6 @@ def first_above(scores: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint
     Returns
     -------
     (H, W) uint8; `NONE` where there is none.
-
-    Raises
-    ------
-    MapError
-        More thresholds.
     """
     if thresholds.size > NONE:
         raise MapError(f"expected at most {NONE} thresholds; got {thresholds.size}")

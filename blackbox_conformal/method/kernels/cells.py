@@ -38,11 +38,6 @@ def cell_statistics(delivered: Image, plain: Image, scale: int) -> NDArray[np.fl
     B - G), and of the plain picture's brightness; the standard deviations of both brightnesses; the coherence of the
     structure tensor (Bigün and Granlund 1987) in [0, 1]; the share of channel values that are 0 or 255. Pixels beyond
     the border equal the nearest one.
-
-    Raises
-    ------
-    ImageError
-        The pictures are not (H, W, 3) uint8 of one size, or the scale does not divide it.
     """
     delivered, plain = image_pair(delivered, plain)
     height, width = delivered.shape[:2]
@@ -181,11 +176,6 @@ def cell_products(delivered: Image, free: Image, plain: Image, scale: int) -> ND
     pixels and channels; the mean of a in red, green and blue, of r and of u; the six products again of what the
     brightness of a, r and u changes to the next pixel, to the right and down together. Pixels beyond the border equal
     the nearest one.
-
-    Raises
-    ------
-    ImageError
-        As for `cell_statistics`.
     """
     delivered, plain = image_pair(delivered, plain)
     free, plain = image_pair(free, plain)

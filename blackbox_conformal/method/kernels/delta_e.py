@@ -23,11 +23,6 @@ def delta_e_2000(truth: Image, delivered: Image) -> Map:
 
     Unclipped; the largest that a search finds between two sRGB colours is 119.47. Within 1e-4 of exact arithmetic.
 
-    Raises
-    ------
-    ImageError
-        One of them is not (H, W, 3) uint8, or their sizes differ.
-
     Notes
     -----
     Sharma, Wu and Dalal (2005), with kL = kC = kH = 1.
@@ -39,13 +34,7 @@ def delta_e_2000(truth: Image, delivered: Image) -> Map:
 
 
 def delta_e_2000_of_lab(first: Colours, second: Colours) -> NDArray[np.float64]:
-    """CIEDE2000 of (N, 3) CIE 1976 L*, a*, b* colours (L* in [0, 100]): (N,) float64.
-
-    Raises
-    ------
-    MapError
-        They are not two (N, 3) arrays of one length.
-    """
+    """CIEDE2000 of (N, 3) CIE 1976 L*, a*, b* colours (L* in [0, 100]): (N,) float64."""
     first, second = np.ascontiguousarray(first, np.float64), np.ascontiguousarray(second, np.float64)
     if first.ndim != 2 or first.shape != second.shape or first.shape[1] != 3:
         raise MapError(f"expected two (N, 3) arrays of L*, a*, b*; got {first.shape} and {second.shape}")

@@ -63,11 +63,6 @@ def unexplained(changed: Image, explained: Image, plain: Image, sigma: float, *,
     ``part = min over b in [0, 1] of <|a - b t|^2>`` and ``whole = <a . a>``, where ``a = changed - plain``,
     ``t = explained - plain``, each less its own Gaussian mean with the high-pass. `part` is 0 where `changed` is, in
     the window, a blend of `plain` and `explained`.
-
-    Raises
-    ------
-    ImageError
-        The pictures are not (H, W, 3) uint8 of one size.
     """
     changed, plain = image_pair(changed, plain)
     explained, plain = image_pair(explained, plain)

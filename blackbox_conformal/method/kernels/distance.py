@@ -26,11 +26,6 @@ def lab_planes(pixels: Image) -> Planes:
     """Normalised Lab of a picture: (3, H, W) float32, `L/100`, `a/254 + 1/2`, `b/254 + 1/2`, each in [0, 1].
 
     Within 2e-6 of exact CIE 1976 Lab of sRGB under D65 (scikit-image's `rgb2lab`, scaled).
-
-    Raises
-    ------
-    ImageError
-        `pixels` is not (H, W, 3) uint8.
     """
     pixels = image(pixels)
     out = np.empty((3, *pixels.shape[:2]), np.float32)
@@ -39,13 +34,7 @@ def lab_planes(pixels: Image) -> Planes:
 
 
 def lab_difference(truth: Image, delivered: Image) -> Planes:
-    """`lab_planes(truth) - lab_planes(delivered)`: (3, H, W) float32, exactly 0 where colours are equal.
-
-    Raises
-    ------
-    ImageError
-        One of them is not (H, W, 3) uint8, or their sizes differ.
-    """
+    """`lab_planes(truth) - lab_planes(delivered)`: (3, H, W) float32, exactly 0 where colours are equal."""
     truth, delivered = image_pair(truth, delivered)
     out = np.empty((3, *truth.shape[:2]), np.float32)
     _lab_difference(truth.reshape(-1), delivered.reshape(-1), *_tables(), out.reshape(3, -1))
@@ -56,11 +45,6 @@ def lab_l1(truth: Image, delivered: Image) -> Map:
     """L1 distance in normalised Lab: (H, W) float32 in [0, 1.9576], exactly 0 where colours are equal.
 
     Within 1e-5 of the distance computed in exact arithmetic.
-
-    Raises
-    ------
-    ImageError
-        One of them is not (H, W, 3) uint8, or their sizes differ.
     """
     truth, delivered = image_pair(truth, delivered)
     out = np.empty(truth.shape[:2], np.float32)
@@ -69,13 +53,7 @@ def lab_l1(truth: Image, delivered: Image) -> Map:
 
 
 def rgb_difference(truth: Image, delivered: Image) -> Planes:
-    """`(truth - delivered) / 255`: (3, H, W) float32 in [-1, 1], correctly rounded.
-
-    Raises
-    ------
-    ImageError
-        One of them is not (H, W, 3) uint8, or their sizes differ.
-    """
+    """`(truth - delivered) / 255`: (3, H, W) float32 in [-1, 1], correctly rounded."""
     truth, delivered = image_pair(truth, delivered)
     out = np.empty((3, *truth.shape[:2]), np.float32)
     _rgb_difference(truth.reshape(-1), delivered.reshape(-1), out.reshape(3, -1))
@@ -83,13 +61,7 @@ def rgb_difference(truth: Image, delivered: Image) -> Planes:
 
 
 def rgb_l1(truth: Image, delivered: Image) -> Map:
-    """Sum over channels of `|truth - delivered| / 255`: (H, W) float32 in [0, 3], correctly rounded.
-
-    Raises
-    ------
-    ImageError
-        One of them is not (H, W, 3) uint8, or their sizes differ.
-    """
+    """Sum over channels of `|truth - delivered| / 255`: (H, W) float32 in [0, 3], correctly rounded."""
     truth, delivered = image_pair(truth, delivered)
     out = np.empty(truth.shape[:2], np.float32)
     _rgb_l1(truth.reshape(-1), delivered.reshape(-1), out.reshape(-1))
@@ -97,13 +69,7 @@ def rgb_l1(truth: Image, delivered: Image) -> Map:
 
 
 def rgb_linf(truth: Image, delivered: Image) -> Map:
-    """Largest over channels of `|truth - delivered| / 255`: (H, W) float32 in [0, 1], correctly rounded.
-
-    Raises
-    ------
-    ImageError
-        One of them is not (H, W, 3) uint8, or their sizes differ.
-    """
+    """Largest over channels of `|truth - delivered| / 255`: (H, W) float32 in [0, 1], correctly rounded."""
     truth, delivered = image_pair(truth, delivered)
     out = np.empty(truth.shape[:2], np.float32)
     _rgb_linf(truth.reshape(-1), delivered.reshape(-1), out.reshape(-1))

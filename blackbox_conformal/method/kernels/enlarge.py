@@ -34,11 +34,6 @@ def add_enlarged(pixels: Image, difference: NDArray[np.int16]) -> None:
     difference
         (H / factor, W / factor, 3) int16, in [-255, 255]. The factor is a whole number; at 1 nothing is enlarged.
         Beyond the border the nearest sample counts.
-
-    Raises
-    ------
-    ImageError
-        The sizes do not fit, or `pixels` are not in one piece of memory that may be written.
     """
     _checks.image(pixels)
     if not (pixels.flags.c_contiguous and pixels.flags.writeable):

@@ -42,11 +42,6 @@ def blurred(pixels: Image, sigma: float) -> Image:
     Returns
     -------
     (H, W, 3) uint8, rounded to nearest. Constants are kept.
-
-    Raises
-    ------
-    UsageError
-        `sigma` is out of range.
     """
     centre, *sides = fixed_taps(sigma)
     height, width = pixels.shape[:2]

@@ -44,13 +44,6 @@ def squares_staircase(scores: Map, losses: Map, side: int, bound: float, levels:
     -------
     scores, losses
         float32, both strictly increasing, as of `staircase`.
-
-    Raises
-    ------
-    MapError
-        As for `staircase`, or a loss exceeds the bound.
-    UsageError
-        `side` or `levels` < 1, or `bound` is not above 0.
     """
     # No float32 lies between `highest` and `bound`, so a loss of float32 is within one exactly if within the other.
     highest = float32_down(bound)

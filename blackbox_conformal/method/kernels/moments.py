@@ -44,15 +44,7 @@ class Moments:
         self.clear()
 
     def add(self, *draws: Image) -> None:
-        """Take draws, each (H, W, 3) uint8; many at once take little more than half the time.
-
-        Raises
-        ------
-        ImageError
-            A draw is not an image, or of another size than the first; none is taken then.
-        UsageError
-            More than `MAX_DRAWS` draws.
-        """
+        """Take draws, each (H, W, 3) uint8; many at once take little more than half the time."""
         checked = [image(pixels, "the draw") for pixels in draws]
         for pixels in checked:
             _require_size(pixels.shape, self.shape)
@@ -68,15 +60,7 @@ class Moments:
         self.draws += len(checked)
 
     def merge(self, other: Self) -> None:
-        """Take over the draws of `other`.
-
-        Raises
-        ------
-        ImageError
-            `other` holds draws of another size.
-        UsageError
-            More than `MAX_DRAWS` draws together.
-        """
+        """Take over the draws of `other`."""
         _require_size(other.shape, self.shape)
         if other.draws == 0:
             return
@@ -154,15 +138,7 @@ class FixedPointMoments:
         self.squares: NDArray[np.uint64] = np.zeros(shape, np.uint64)
 
     def add(self, planes: Sequence[Map]) -> None:
-        """Take one draw: three (H, W) float32 maps of grey levels in [0, 255].
-
-        Raises
-        ------
-        ImageError
-            A plane is of another size than the first draw.
-        UsageError
-            More than `MAX_FIXED_POINT_DRAWS` draws.
-        """
+        """Take one draw: three (H, W) float32 maps of grey levels in [0, 255]."""
         for plane in planes:
             _require_size(plane.shape, self.shape)
         self._require_room(self.draws + 1)

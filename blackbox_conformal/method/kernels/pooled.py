@@ -34,11 +34,6 @@ def pooled_variance(moments: Moments, size: int) -> Map:
     -------
     (H, W) float32 in [0, 3/4], white = 1: `(N S2 - sum_c S1_c^2) / (255 N)^2` for N values a channel. The numerator is
     an exact integer, so nothing cancels, and the variance is 0 where all values agree and nowhere else.
-
-    Raises
-    ------
-    UsageError
-        There are no draws, or too many values for whole numbers of 64 bits (see `fits`).
     """
     if moments.draws == 0 or not fits(moments.draws, size):
         raise UsageError(

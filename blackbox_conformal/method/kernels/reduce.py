@@ -41,11 +41,6 @@ def reduced(pixels: Image, factor: int, across: NDArray[np.int32], down: NDArray
     -------
     Image
         (H / factor, W / factor, 3) uint8.
-
-    Raises
-    ------
-    ImageError
-        A side is no multiple of `factor`.
     """
     pixels = _checks.image(pixels)
     height, width = pixels.shape[:2]

@@ -31,11 +31,6 @@ def structural_dissimilarity(truth: Image, delivered: Image) -> Map:
     Gaussian window of 11 x 11 taps, sigma 1.5, weights that sum to 1, population variances, reflected borders,
     luminance on [0, 1]. The sums are in float64.
 
-    Raises
-    ------
-    ImageError
-        One of them is not (H, W, 3) uint8, or their sizes differ.
-
     Notes
     -----
     Wang, Bovik, Sheikh and Simoncelli (2004).
@@ -57,11 +52,6 @@ def gradient_dissimilarity(truth: Image, delivered: Image, downsample: bool = Fa
     downsample
         Average blocks of 2 x 2 pixels first, as the source does; every pixel of a block gets the block's value. An
         odd last row or column is averaged with its own reflection.
-
-    Raises
-    ------
-    ImageError
-        One of them is not (H, W, 3) uint8, or their sizes differ.
 
     Notes
     -----

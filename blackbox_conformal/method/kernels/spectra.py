@@ -29,13 +29,7 @@ def band_planes(pixels: Image) -> Planes:
 
 
 def band_difference(truth: Image, delivered: Image) -> Planes:
-    """Signed differences of shares of the range: (bands, H, W) float32 in [-1, 1], correctly rounded.
-
-    Raises
-    ------
-    ImageError
-        One of them is no picture, or they differ in size, bands or type.
-    """
+    """Signed differences of shares of the range: (bands, H, W) float32 in [-1, 1], correctly rounded."""
     truth, delivered = _pair(truth, delivered)
     planes = np.empty((truth.shape[2], *truth.shape[:2]), np.float32)
     for band, plane in enumerate(planes):
@@ -66,11 +60,6 @@ def spectral_angle(truth: Image, delivered: Image) -> Map:
     """The angle between the two spectra of a pixel: (H, W) float32 in radians, exactly 0 where they are equal.
 
     Spectra of 0 in all bands have no direction: two of them are 0 apart, one and another by a right angle.
-
-    Raises
-    ------
-    ImageError
-        As above.
 
     Notes
     -----

@@ -23,11 +23,6 @@ def summed_squares(picture: Image, truth: Image, kinds: NDArray[np.uint8], count
     Returns
     -------
     (count,) int64.
-
-    Raises
-    ------
-    ImageError
-        The pictures are not (H, W, 3) uint8 of one size.
     """
     if picture.dtype == np.uint16:
         squares = np.zeros(kinds.shape)

@@ -117,11 +117,6 @@ def staircase(scores: Map, losses: Map) -> Steps:
     scores, losses
         float32, both strictly increasing, losses > 0: `L(t)` is the loss of the last record with score < t, 0 if none.
 
-    Raises
-    ------
-    MapError
-        Shapes or dtypes are wrong, a score is infinite, or a loss is NaN, infinite or negative; names the pixel.
-
     Notes
     -----
     Equal scores (-0 equals 0) make one record, with their largest loss: they are trusted together. See
@@ -151,11 +146,6 @@ def staircase_and_area(
         Those of `staircase`; and scores and counts, float32 and int64, both strictly increasing: exactly `counts`
         pixels score no more than `scores`, so that staircase is never too high, and at most 1 / `steps` of the pixels
         too low. The last count is that of all pixels not scored NaN. The scores need not occur in the map.
-
-    Raises
-    ------
-    MapError
-        As for `staircase`.
 
     Notes
     -----
@@ -264,13 +254,6 @@ def share_staircase(scores: Map, losses: Map, tolerance: float, steps: int = 102
     -------
     scores, shares
         float32, both strictly increasing, shares in (0, 1] of all pixels of the picture, those scored NaN included.
-
-    Raises
-    ------
-    MapError
-        As for `staircase`.
-    UsageError
-        `tolerance` is not a finite number >= 0, or `steps` < 1.
     """
     if not 0 <= tolerance < np.inf:
         raise UsageError(f"expected a finite tolerance >= 0; got {tolerance!r}. Choose a loss that is still right")

@@ -172,13 +172,6 @@ def gaussian(values: Values, sigma: float, *, overwrite: bool = False) -> Values
     -------
     (H, W) array of the dtype of `values`, between their smallest and largest value; constants are kept.
 
-    Raises
-    ------
-    MapError
-        `values` is no such array, or holds NaN or an infinity.
-    UsageError
-        `sigma` is out of range.
-
     Notes
     -----
     Below `WIDE_SIGMA` the taps are those of a sampled Gaussian, normalised; float32 sums leave a relative error of
@@ -228,13 +221,6 @@ def box(values: Values, size: int, *, overwrite: bool = False) -> Values:
     Returns
     -------
     (H, W) array of the dtype of `values`, between their smallest and largest value; constants are kept.
-
-    Raises
-    ------
-    MapError
-        `values` is no such array, or holds NaN or an infinity.
-    UsageError
-        `size` is even or out of range.
 
     Notes
     -----

@@ -85,15 +85,7 @@ class AveragedMetric(Metric):
         return self.order == "pointwise"
 
     def map(self, truth: Image, delivered: Image) -> Map:
-        """The map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures of equal size.
-
-        Raises
-        ------
-        ImageError
-            One of them is not (H, W, 3) uint8, or their sizes differ.
-        UsageError
-            The map exceeds `largest`, so that guarantees with it would be false.
-        """
+        """The map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures of equal size."""
         if self.order == "difference-of-blurs":
             # Averaging is linear, so the averaged difference is the difference of averages, with less rounding.
             planes = self.difference(truth, delivered)

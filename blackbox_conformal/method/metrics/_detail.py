@@ -58,26 +58,14 @@ class DetailMetric(Metric):
         """None: how wrong a block is depends on the input."""
 
     def map(self, truth: Image, delivered: Image) -> Map:
-        """Refused: two pictures do not show what the vendor added.
-
-        Raises
-        ------
-        UsageError
-            Always; `errors` takes the input as well.
-        """
+        """Refused: two pictures do not show what the vendor added."""
         raise UsageError(
             f"{self.plugin_name()} needs the input, which shows what the vendor added; got truth and delivered picture "
             "alone. Calibrate or audit with it, or give --metric lab-l1:sigma=4"
         )
 
     def energies(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Energies:
-        """What was invented and all that was added, in squares of grey levels; parameters as `errors`.
-
-        Raises
-        ------
-        ImageError
-            The delivered picture is shifted against its input, so that nearly all detail would count as invented.
-        """
+        """What was invented and all that was added, in squares of grey levels; parameters as `errors`."""
         plain, sigma = _plain(delivered, low_resolution)
         changed, explained = self.compared(truth, delivered)
         return unexplained(changed, explained, plain, sigma, high_pass=not degradation.loses_colours)

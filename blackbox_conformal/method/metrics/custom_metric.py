@@ -55,13 +55,7 @@ class CustomMetric(Metric):
 
     @property
     def bound(self) -> float:
-        """The declared bound.
-
-        Raises
-        ------
-        UsageError
-            This program has declared another for the same name and version.
-        """
+        """The declared bound."""
         # Another bound under the same name and version would change a stored guarantee without a word.
         declared = _bounds.get((self.metric, self.version), self.largest)
         if declared != self.largest:
@@ -77,27 +71,11 @@ class CustomMetric(Metric):
         return f"{self.metric} error (a metric of the user's own)"
 
     def require(self) -> None:
-        """Refuse the metric unless this program has defined the function, which alone vouches for the bound.
-
-        Raises
-        ------
-        UsageError
-            It has not.
-        """
+        """Refuse the metric unless this program has defined the function, which alone vouches for the bound."""
         _functions.function((self.metric, self.version))
 
     def map(self, truth: Image, delivered: Image) -> Map:
-        """What the function answers, as (H, W) float32 in [0, bound].
-
-        Raises
-        ------
-        ImageError
-            The pictures cannot be compared.
-        UsageError
-            This program has not defined the function.
-        MapError
-            The answer has another shape, or a value that is not finite, below 0 or above the bound; names the pixel.
-        """
+        """What the function answers, as (H, W) float32 in [0, bound]."""
         function = _functions.function((self.metric, self.version))
         truth, delivered = image_pair(truth, delivered)
         # Copies, since a user's function may write into what it is given.

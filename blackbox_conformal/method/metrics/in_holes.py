@@ -95,13 +95,7 @@ class InHoles(Metric):
             )
 
     def map(self, truth: Image, delivered: Image) -> Map:
-        """Refused: two pictures do not show where holes were.
-
-        Raises
-        ------
-        UsageError
-            Always; `errors` takes the input as well.
-        """
+        """Refused: two pictures do not show where holes were."""
         raise UsageError(
             f"in-holes needs the input, which shows where the holes are; got truth and delivered picture alone. Give "
             f"--metric {self.of} for the whole picture"

@@ -74,13 +74,7 @@ class Answers:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """What `to_bytes` wrote.
-
-        Raises
-        ------
-        ValueError
-            The bytes are no such values, or values that no answers can have.
-        """
+        """What `to_bytes` wrote."""
         # Little-endian whatever the machine, as `to_bytes` wrote it.
         values = np.frombuffer(content, "<f4").astype(np.float32)
         if values.size and values[0] == _MARK:

@@ -22,13 +22,7 @@ from blackbox_conformal.support.rounding import all_down
 
 
 def check_shapes(score_map: NDArray[np.float32], errors: NDArray[np.float32]) -> None:
-    """Refuse maps that are empty, or whose shapes differ or are not (H, W).
-
-    Raises
-    ------
-    MapError
-        They are.
-    """
+    """Refuse maps that are empty, or whose shapes differ or are not (H, W)."""
     if score_map.ndim != 2 or score_map.shape != errors.shape:
         raise MapError(
             f"expected two maps of one shape (H, W); got shapes {score_map.shape} and {errors.shape}. "
@@ -39,13 +33,7 @@ def check_shapes(score_map: NDArray[np.float32], errors: NDArray[np.float32]) ->
 
 
 def refuse_values(score_map: NDArray[np.float32], errors: NDArray[np.float32], bound: float) -> None:
-    """Say which value no staircase may be made of; pass where there is none.
-
-    Raises
-    ------
-    MapError
-        A value is not finite, or a metric value lies outside [0, bound]; names the pixel.
-    """
+    """Say which value no staircase may be made of; pass where there is none."""
     _refuse("score", score_map, ~np.isfinite(score_map), "a finite number")
     _refuse("error", errors, ~np.isfinite(errors), "a finite number")
     # Nearest float32: a map clipped at a bound that float32 cannot hold passes; `curve` clips the rounding.

@@ -65,13 +65,7 @@ class CurveSet:
 
     @classmethod
     def from_curves(cls, curves: Sequence[RiskCurve]) -> Self:
-        """The set of `curves`, in their order.
-
-        Raises
-        ------
-        CalibrationError
-            There is none, or they differ in kind, bound or tolerance.
-        """
+        """The set of `curves`, in their order."""
         if not curves:
             raise CalibrationError("expected at least one risk curve; got none. Calibrate on at least one photograph")
         first = curves[0]
@@ -130,13 +124,7 @@ class CurveSet:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Read the packed form.
-
-        Raises
-        ------
-        FileFormatError
-            The bytes are damaged, foreign, newer, or built to harm; refused before memory is taken for them.
-        """
+        """Read the packed form."""
         if len(data) < _HEADER.size or data[:8] != MAGIC:
             raise FileFormatError(f"expected packed risk curves; got {len(data)} foreign bytes. {_DAMAGED}")
         _, version, kind, curves, records, areas, bound, parameter, stored = _HEADER.unpack_from(data)
@@ -230,13 +218,7 @@ class CurveSet:
         return curves
 
     def marked(self, largest: int) -> "CurveSet":
-        """Those that an earlier version made, as ``marked``; `largest`: pixels of the largest photograph.
-
-        Raises
-        ------
-        CalibrationError
-            It has so many that the two losses differ.
-        """
+        """Those that an earlier version made, as ``marked``; `largest`: pixels of the largest photograph."""
         if largest > MOST_PIXELS:
             raise CalibrationError(
                 f"an earlier version counted a grey level at every pixel of photographs of more than {MOST_PIXELS} "

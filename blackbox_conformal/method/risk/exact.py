@@ -19,13 +19,7 @@ GRAIN_BITS = 44
 
 @lru_cache(1024)
 def as_typed(number: float, name: str = "number") -> Fraction:
-    """The decimal that a float was typed as: 0.1 is one tenth.
-
-    Raises
-    ------
-    UsageError
-        It is NaN or infinite.
-    """
+    """The decimal that a float was typed as: 0.1 is one tenth."""
     if not math.isfinite(number):
         raise UsageError(f"expected {name} to be a finite number; got {number!r}")
     # The shortest decimal that reads back as this float is what a person typed.

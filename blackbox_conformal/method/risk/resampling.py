@@ -152,13 +152,7 @@ class Axis:
 
 @lru_cache(maxsize=8)
 def axis(steps: tuple[Step, ...], length: int, window: str, sigma: float | None, size: int | None) -> Axis:
-    """The matrices for one side of a picture.
-
-    Raises
-    ------
-    UsageError
-        A step is no map along an axis.
-    """
+    """The matrices for one side of a picture."""
     maps = [_map(steps[0], length)]
     for step in steps[1:]:
         maps.append(_map(step, maps[-1].shape[0]))

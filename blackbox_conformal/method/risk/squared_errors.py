@@ -62,13 +62,7 @@ class SquaredErrors:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """What `to_bytes` wrote.
-
-        Raises
-        ------
-        ValueError
-            The bytes are no such values, or values that no photograph can have.
-        """
+        """What `to_bytes` wrote."""
         values = np.frombuffer(content, "<f4").reshape(-1, *_ROW).astype(np.float32)
         known = ~np.asarray(np.isnan(values[:, 1:]).any(axis=2))
         looked_at = np.asarray(known.any(axis=1))

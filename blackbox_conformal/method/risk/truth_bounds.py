@@ -116,13 +116,6 @@ def blurred_truth(
     window, sigma, size
         ``gaussian`` with sigma, or ``box`` with an odd size, in pixels of the truth; borders reflected.
 
-    Raises
-    ------
-    ImageError
-        The input is not (h, w, 3) uint8.
-    UsageError
-        Scale, steps or window cannot be used.
-
     Notes
     -----
     Weak duality: for any L, ``K * Y - L A Y`` is a sum of the samples of Y with weights that sum to 0, so it is at most

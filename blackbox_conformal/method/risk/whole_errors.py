@@ -93,13 +93,7 @@ class WholeErrors:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """What `to_bytes` wrote.
-
-        Raises
-        ------
-        ValueError
-            The bytes are no such errors, or errors that no photograph can have.
-        """
+        """What `to_bytes` wrote."""
         values = np.frombuffer(content, "<f8").reshape(-1, 2, 3).astype(np.float64)
         unknown = np.isnan(values).all(axis=(1, 2))
         truth, known = values[~unknown, 0], values[~unknown, 1]

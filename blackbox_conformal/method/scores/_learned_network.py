@@ -124,13 +124,7 @@ def own_network() -> Network:
 
 
 def network_in(file: Path) -> Network:
-    """The network in a file of the user's.
-
-    Raises
-    ------
-    FileFormatError
-        The file cannot be read, or holds no weights that fit.
-    """
+    """The network in a file of the user's."""
     try:
         with file.open("rb") as opened:
             # One byte more than allowed shows that a file is too large, without reading it whole.

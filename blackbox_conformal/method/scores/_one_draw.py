@@ -54,13 +54,7 @@ class DeliveredAccumulator:
 
 
 def input_of(context: Context, score: str) -> Image:
-    """The low-resolution picture, which `score` needs.
-
-    Raises
-    ------
-    UsageError
-        It is not known.
-    """
+    """The low-resolution picture, which `score` needs."""
     if context.low_resolution is None:
         raise UsageError(f"{score} compares with what the vendor was sent; give low_resolution")
     return context.low_resolution

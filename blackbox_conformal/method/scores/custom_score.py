@@ -57,13 +57,7 @@ class CustomScore(Score):
         return self.kind == "delivered"
 
     def start(self, shape: tuple[int, int]) -> Accumulator:
-        """An empty accumulator for draws of `shape` = (H, W).
-
-        Raises
-        ------
-        UsageError
-            This program has not defined the function.
-        """
+        """An empty accumulator for draws of `shape` = (H, W)."""
         function = _functions.function((self.score, self.version, self.kind))
         if self.kind == "moments":
             return MomentsAccumulator(

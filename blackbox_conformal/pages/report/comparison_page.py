@@ -161,11 +161,6 @@ def write_comparison(
     ----------
     pictures
         What `compare_contestants` handed over; without it the page has no pictures.
-
-    Raises
-    ------
-    UsageError
-        `path` exists, is no unchanged comparison of the same contestants, and `force` is not set.
     """
     shown = comparison.telling_alpha
     text = render_blocks(

@@ -66,11 +66,6 @@ def page_picture(data: bytes, factor: int, side: int, form: Literal["WEBP", "JPE
 
     A JPEG is as good as the WebP and a quarter larger. Browsers put it into a PDF file as it is, and of any other
     picture every pixel, in ten times as many bytes.
-
-    Raises
-    ------
-    FileFormatError
-        It is no picture of at most `side` pixels a side.
     """
     if factor == 1 and form == "WEBP" and data[:4] == b"RIFF":
         # Earlier versions kept WebP.

@@ -254,13 +254,7 @@ def packed(codes: NDArray[np.uint8]) -> bytes:
 
 
 def unpacked(content: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The (H, W) codes that `packed` wrote.
-
-    Raises
-    ------
-    IncompleteError
-        They are not of this size, or damaged.
-    """
+    """The (H, W) codes that `packed` wrote."""
     height, width = size
     try:
         raw = isal_zlib.decompressobj().decompress(content, height * width + 1)
@@ -274,13 +268,7 @@ def unpacked(content: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def read_entry(path: Path) -> FullSize:
-    """Read what is kept of a picture, without its parts.
-
-    Raises
-    ------
-    FileFormatError
-        It is damaged, foreign or of an earlier version.
-    """
+    """Read what is kept of a picture, without its parts."""
     entry = _ENTRIES.read(path)
     with _ENTRIES.refusing(str(path)):
         if not 1 <= min(entry.size) <= max(entry.size) <= _LARGEST_SIDE:

@@ -44,13 +44,7 @@ if TYPE_CHECKING:
 
 
 def write_page(text: str, about: str, path: Path, *, force: bool = False) -> Path:
-    """Write a page; an unchanged one that is `about` the same, such as ``report of sha256:…``, is replaced.
-
-    Raises
-    ------
-    UsageError
-        `path` exists with other content and `force` is not set.
-    """
+    """Write a page; an unchanged one that is `about` the same, such as ``report of sha256:…``, is replaced."""
     return write_new(path, _sealed(text.encode(), about), force=force or is_page(path, about))
 
 
@@ -63,13 +57,7 @@ def is_page(path: Path, about: str) -> bool:
 
 
 def refuse_other(path: Path, about: str, what: str, option: str) -> None:
-    """Refuse, before anything is drawn, to overwrite a file that is not an earlier page `about` this.
-
-    Raises
-    ------
-    UsageError
-        There is such a file at `path`; the message calls the page `what`, and names what to give instead.
-    """
+    """Refuse, before anything is drawn, to overwrite a file that is not an earlier page `about` this."""
     if path.exists() and not is_page(path, about):
         raise UsageError(f"{path} exists and is not {what} as it was written; give --force or another --{option}")
 
@@ -115,11 +103,6 @@ def write_report(
         Masked pictures; those that `run` keeps for the report are added.
     alpha
         The level that the report opens at.
-
-    Raises
-    ------
-    UsageError
-        `path` exists, is no unchanged report of this calibration, and `force` is not set; or `alpha` is not above 0.
     """
     if not (math.isfinite(alpha) and alpha > 0):
         raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
@@ -196,13 +179,7 @@ _PARTS = {
 
 
 def write_blocks(title: str, blocks: Iterable[Block], path: Path, about: str, *, force: bool = False) -> Path:
-    """Write a page of blocks; an unchanged one that is `about` the same is replaced.
-
-    Raises
-    ------
-    UsageError
-        `path` exists with other content and `force` is not set.
-    """
+    """Write a page of blocks; an unchanged one that is `about` the same is replaced."""
     return write_page(render_blocks(title, blocks), about, path, force=force)
 
 

@@ -159,13 +159,7 @@ class Preview:
         return float(self.losses[index]) if index < len(self.losses) else math.nan
 
     def within(self, side: int) -> "Preview":
-        """The same preview with at most `side` pixels a side, and its pictures as a page holds them.
-
-        Raises
-        ------
-        FileFormatError
-            What it keeps as a picture is none.
-        """
+        """The same preview with at most `side` pixels a side, and its pictures as a page holds them."""
         size = (self.ceiling.shape[0], self.ceiling.shape[1])
         factor = block_side(size, side)
         return replace(
@@ -366,13 +360,7 @@ def write_preview(preview: Preview, path: Path) -> Path:
 
 
 def read_preview(path: Path) -> Preview:
-    """Read a stored preview.
-
-    Raises
-    ------
-    FileFormatError
-        It is damaged, foreign, of an earlier version or too large.
-    """
+    """Read a stored preview."""
     preview = _PREVIEWS.read(path)
     with _PREVIEWS.refusing(str(path)):
         rows, columns = (-(-side // max(preview.block, 1)) for side in preview.size)
@@ -401,13 +389,7 @@ def parts_of(content: Any) -> list[bytes | memoryview]:
 
 
 def content_of(data: bytes) -> Any:
-    """The content of a file whose pieces `parts_of` made.
-
-    Raises
-    ------
-    ValueError, RecursionError
-        It is damaged or foreign.
-    """
+    """The content of a file whose pieces `parts_of` made."""
     end = data.find(b"\n")
     if end < 0:
         raise ValueError("no line of JSON")

@@ -79,13 +79,7 @@ def report(
 
 
 def calibration_of(run: Path, calibration: Calibration | str | Path | None) -> Calibration:
-    """The calibration that a report is about: the given one, else that of the run folder.
-
-    Raises
-    ------
-    UsageError
-        The folder does not exist or holds no calibration.
-    """
+    """The calibration that a report is about: the given one, else that of the run folder."""
     if not run.is_dir():
         raise UsageError(f"expected a run folder; {run} is none. `calibrate` makes one and says where")
     if calibration is None:
@@ -94,13 +88,7 @@ def calibration_of(run: Path, calibration: Calibration | str | Path | None) -> C
 
 
 def level_to_open_at(calibration: Calibration, audit: Audit | None, alpha: float | None) -> float:
-    """`alpha` where it is given and possible, else a level chosen from the audit.
-
-    Raises
-    ------
-    UsageError
-        No mask can be made at `alpha`.
-    """
+    """`alpha` where it is given and possible, else a level chosen from the audit."""
     if alpha is None:
         return opening_level(calibration, [] if audit is None else [level.alpha for level in audit.levels])
     rule = calibration.rule()

@@ -58,12 +58,6 @@ def write_watch_page(
         Its file, which the watch lies beside, and the run folder that holds the answers.
     trusted
         Public keys whose signatures of the watch count beside the calibration's own.
-
-    Raises
-    ------
-    UsageError
-        There is neither a visit nor a masked picture to show, or `path` exists, is no unchanged page of a watch of
-        this calibration, and `force` is not set.
     """
     with WatchFile(watch_path(file), make=False) as opened:
         standing, digest = opened.check(calibration, trusted), calibration.digest

@@ -169,11 +169,6 @@ class LocalSite:
     ----------
     url
         Address of the page at ``/``, with its token.
-
-    Raises
-    ------
-    UsageError
-        The address cannot be had, or other machines would reach it.
     """
 
     def __init__(

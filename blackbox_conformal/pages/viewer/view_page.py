@@ -153,23 +153,11 @@ class RunPictures:
             self.pictures[entry.stem] = Listed(entry.stem, name, entry.kind, source, number, entry.size)
 
     def entry(self, stem: str) -> FullSize | None:
-        """What is kept of a picture of the index; None: it is not in it.
-
-        Raises
-        ------
-        FileFormatError
-            It was damaged since.
-        """
+        """What is kept of a picture of the index; None: it is not in it."""
         return read_entry(self._folder / f"{stem}.json") if stem in self.pictures else None
 
     def part(self, entry: FullSize, part: Part) -> bytes:
-        """A file of a picture.
-
-        Raises
-        ------
-        IncompleteError
-            It is gone, or not what was kept.
-        """
+        """A file of a picture."""
         try:
             content = part_path(self._folder, entry.stem, part).read_bytes()
         except OSError as error:
@@ -510,11 +498,6 @@ def open_run(run: Path, calibration: Calibration, alpha: float | None = None) ->
     ----------
     alpha
         The level that it opens at; None: chosen from the audit.
-
-    Raises
-    ------
-    UsageError
-        No mask can be made at `alpha`.
     """
     store = ReportStore(run, calibration)
     opening = level_to_open_at(calibration, store.audit(), alpha)

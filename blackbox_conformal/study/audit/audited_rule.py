@@ -41,12 +41,6 @@ def audited_rule(
     tiles
         Picture → photograph it is a tile of. When calibration pictures are among them, the guarantee becomes
         ``by-cluster``: a photograph counts once.
-
-    Raises
-    ------
-    UsageError
-        Only some of the calibration pictures are named, or ``by-cluster`` or ``by-group`` without its parts; or a
-        cascade is audited without a group.
     """
     if isinstance(guarantee, str):
         name = catalog.parse(guarantee)[0]
@@ -79,15 +73,7 @@ def is_own(calibration: Calibration, rule: Guarantee) -> bool:
 
 
 def photographs_of(rule: Guarantee, names: Sequence[str], tiles: Mapping[str, str] | None) -> tuple[str, ...] | None:
-    """The photograph that each of the audited `names` is a tile of; None: each is a photograph of its own.
-
-    Raises
-    ------
-    UsageError
-        A picture is not named.
-    CalibrationError
-        A photograph has tiles among both calibration and audit pictures.
-    """
+    """The photograph that each of the audited `names` is a tile of; None: each is a photograph of its own."""
     if tiles is None:
         return None
     missing = [name for name in names if name not in tiles]
@@ -127,13 +113,7 @@ class Outlook:
 
 
 def refuse_hopeless(calibration: Calibration, rule: Guarantee, levels: Sequence[float]) -> None:
-    """Refuse to audit masks that are known to be empty at every level.
-
-    Raises
-    ------
-    CalibrationError
-        They are; the message says why.
-    """
+    """Refuse to audit masks that are known to be empty at every level."""
     curves = calibration.curves_for(rule)
     reasons = [reason_of_nothing(rule, curves, alpha) for alpha in levels]
     if reasons and all(reasons):

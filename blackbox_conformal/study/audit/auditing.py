@@ -226,13 +226,7 @@ class AuditRequest:
         tiles: Mapping[str, str] | None = None,
         groups: Mapping[str, str] | None = None,
     ) -> "AuditRequest":
-        """The request for the levels `alphas`, or for those that hold together, or for the usual ones.
-
-        Raises
-        ------
-        UsageError
-            The guarantee cannot be audited; says why. Or a level cannot be.
-        """
+        """The request for the levels `alphas`, or for those that hold together, or for the usual ones."""
         rule = audited_rule(calibration, guarantee, group, tiles)
         rule.unit_curves(calibration.curves_for(rule))
         rule.refuse_unclaimed(tiles is not None)
@@ -269,18 +263,6 @@ def audit_photographs(
         Gets each photograph's pixels and maps, in worker threads.
     crops
         Keeps the surroundings of the worst pixels.
-
-    Raises
-    ------
-    CalibrationError
-        A photograph was used for calibration or tuning, one stands twice, or there is none.
-    UsageError
-        A photograph alone would take more memory than the terms allow, or is no tile of a named photograph, or the
-        guarantee takes a bound from the picture that metric or degradation do not allow.
-    BudgetError
-        See `Job.confirm`.
-    ModelChangedError
-        The vendor answers with a model that was not calibrated.
     """
     calibration, rule, levels = request.calibration, request.rule, request.levels
     job = _job(request, setup, paths, terms)
@@ -409,11 +391,6 @@ def audit_splits(
         The share of the pool that calibrates; None: 0.7, or as many as `calibration` has when others join.
     guarantee, group, tiles
         As for `AuditRequest`; tiles are split whole.
-
-    Raises
-    ------
-    UsageError
-        Random splits say nothing of the guarantee; says why.
     """
     rule = audited_rule(calibration, guarantee, group, tiles)
     curves = calibration.curves_for(rule)

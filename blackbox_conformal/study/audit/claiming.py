@@ -17,13 +17,7 @@ from blackbox_conformal.study.stages.settings import Setup
 
 
 def settings_of_claim(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings for a claim, which is about pictures and no mask, so that the lightest score does.
-
-    Raises
-    ------
-    UsageError
-        A score or a metric was chosen.
-    """
+    """The settings for a claim, which is about pictures and no mask, so that the lightest score does."""
     for name in ("score", "metric"):
         if settings.get(name) is not None:
             raise UsageError(
@@ -75,17 +69,7 @@ class _Measure:
 
 
 def put_to_photographs(claim: VendorClaim, setup: Setup, paths: Sequence[Path], terms: Terms) -> ClaimAudit:
-    """Put a claim about a vendor's pictures to photographs, and stop buying as soon as it is decided.
-
-    Raises
-    ------
-    CalibrationError
-        There is no photograph.
-    UsageError
-        Inputs have holes, where all that fills them is added.
-    BudgetError
-        See `Job.confirm`.
-    """
+    """Put a claim about a vendor's pictures to photographs, and stop buying as soon as it is decided."""
     if not paths:
         raise CalibrationError("expected at least one photograph; got none")
     if hides(setup.procedure.mixture):

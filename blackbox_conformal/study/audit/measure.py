@@ -95,10 +95,6 @@ class WorstCrops:
         Returns
         -------
         The files by level and digest of the photograph.
-        Raises
-        ------
-        UsageError
-            A file exists with other content and `force` is not set; then nothing is written.
         """
         contents: dict[Path, bytes] = {}
         files: dict[tuple[float, str], dict[str, Path]] = {}

@@ -24,16 +24,7 @@ def checked_rule(
     groups: Mapping[str, str] | None,
     tiles: Mapping[str, str] | None,
 ) -> Guarantee:
-    """The guarantee of a calibration on photographs with these names, which are enough for `alpha`.
-
-    Raises
-    ------
-    CalibrationError
-        They are too few.
-    UsageError
-        `groups` or `tiles` are those of other photographs, no error of the metric can exceed the guarantee's
-        tolerance, or the guarantee takes a bound from the picture that metric or degradation do not allow.
-    """
+    """The guarantee of a calibration on photographs with these names, which are enough for `alpha`."""
     if groups is not None and setup.procedure.vendors_that_end:
         raise UsageError(
             "expected no groups beside a cascade: its photographs are grouped by the vendor that they end at. Leave "
@@ -77,13 +68,7 @@ def stored_losses(rule: Guarantee, setup: Setup) -> Losses:
 
 
 def refuse_detail(rule: Guarantee, setup: Setup) -> None:
-    """Refuse a guarantee of detail of inputs that show no whole picture, or without a ceiling in the score's unit.
-
-    Raises
-    ------
-    UsageError
-        It is so.
-    """
+    """Refuse a guarantee of detail of inputs that show no whole picture, or without a ceiling in the score's unit."""
     if rule.threshold_ceiling is None:
         return
     inner, kind = rule.innermost, rule.needs.curve_kind
@@ -98,13 +83,7 @@ def refuse_detail(rule: Guarantee, setup: Setup) -> None:
 
 
 def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> None:
-    """Refuse a level that `n` photographs cannot reach, before they cost anything.
-
-    Raises
-    ------
-    CalibrationError
-        There are fewer photographs than the level needs; the message says how many are missing.
-    """
+    """Refuse a level that `n` photographs cannot reach, before they cost anything."""
     if n < 1:
         raise CalibrationError("expected at least one calibration photograph; got none. Name files or folders")
     if alpha is None:
@@ -136,13 +115,7 @@ def check_beside(rule: Guarantee, n: int, bound: float) -> None:
 
 
 def check_groups(groups: Mapping[str, str] | None, names: Sequence[str]) -> str | None:
-    """What to say of photographs without a group; None when each has one, or no groups are given.
-
-    Raises
-    ------
-    UsageError
-        No photograph has a group, so the table is another one's.
-    """
+    """What to say of photographs without a group; None when each has one, or no groups are given."""
     without = [name for name in names if groups is not None and name not in groups]
     if groups is None or not without:
         return None

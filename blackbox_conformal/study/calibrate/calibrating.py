@@ -61,16 +61,6 @@ def calibrate_job(
         Photographs that choices were made on.
     overruled
         How many photographs of the job were looked at, of which the user said that nothing was chosen by them.
-
-    Raises
-    ------
-    CalibrationError
-        Too few photographs for `alpha`, or one of `tuning` among them (before anything is drawn), or every photograph
-        was refused.
-    UsageError
-        `groups` or `tiles` are those of other photographs (before anything is drawn).
-    BudgetError
-        See `Job.confirm`.
     """
     setup, promised = job.setup, job.setup.promised(guarantee)
     rule = _checked(job, promised, alpha, groups, tiles)

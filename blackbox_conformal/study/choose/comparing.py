@@ -55,13 +55,6 @@ def compare_contestants(
     ----------
     on_picture
         Called with each measured photograph that the vendor did not refuse.
-
-    Raises
-    ------
-    BudgetError
-        Draws cost something and there is no limit, or the limit is reached.
-    FileFormatError
-        The record of earlier choices in the folder is damaged.
     """
     if contest.tuning_file.exists():
         TuningRecord.load(contest.tuning_file)

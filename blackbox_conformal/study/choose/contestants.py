@@ -44,11 +44,6 @@ def under_one_promise(
     """Contestants as `build` makes them for a guarantee, and the one that they are compared under.
 
     That is the named `guarantee`, else the usual one of all, else `expected`, which any score is for.
-
-    Raises
-    ------
-    UsageError
-        No comparison is made under it.
     """
     contestants = build(guarantee)
     if guarantee is None and len({contestant.setup.promised(None) for contestant in contestants}) > 1:
@@ -121,18 +116,7 @@ class Contest:
         baselines: bool = True,
         rule: Guarantee | None = None,
     ) -> "Contest":
-        """The contest on these photographs, which are prepared here; the folder of the terms is its root.
-
-        Raises
-        ------
-        UsageError
-            Fewer than two contestants, equal ones, or ones that differ in metric or magnification; or a photograph
-            alone would take more memory than the terms allow.
-        CalibrationError
-            Too few photographs.
-        PicturesError
-            Several photographs cannot be used.
-        """
+        """The contest on these photographs, which are prepared here; the folder of the terms is its root."""
         refuse_incomparable(contestants, len(paths), held_out)
         rule = Expected() if rule is None else rule
         baselines = baselines and rule.threshold_ceiling is None

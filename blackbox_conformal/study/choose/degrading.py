@@ -48,13 +48,7 @@ class Degraded:
 
     @property
     def input(self) -> Path:
-        """The file that was written.
-
-        Raises
-        ------
-        UsageError
-            No folder was named, so that none was written.
-        """
+        """The file that was written."""
         if self.file is None:
             raise UsageError("expected a folder for the inputs; none was named. Give out='inputs', or take pixels")
         return self.file

@@ -132,13 +132,7 @@ class DrawnErrors(NamedTuple):
         return psnr
 
     def limit(self, floor: float) -> float:
-        """The smallest foretold PSNR with which every answer that suffices is certified to reach the floor.
-
-        Raises
-        ------
-        UsageError
-            There is none.
-        """
+        """The smallest foretold PSNR with which every answer that suffices is certified to reach the floor."""
         earlier = self.figures[:, :-1]
         limits = np.unique(earlier[np.isfinite(earlier)])
         least = np.array([self._least(limit) for limit in limits])

@@ -88,11 +88,6 @@ def read_statistics(
         What their numbers are declared to be.
     formats
         Gets the format of each file; None: nobody asks.
-
-    Raises
-    ------
-    ImageError
-        A picture cannot be read; several: the message says what is wrong with each.
     """
     found: list[InputStatistics] = []
     failures: list[tuple[str, BlackboxConformalError]] = []

@@ -156,13 +156,7 @@ def learn_score(
 
 
 def setup_to_learn(setup: Setup) -> Setup:
-    """The same set-up with the score learned.
-
-    Raises
-    ------
-    UsageError
-        It is not for this scale.
-    """
+    """The same set-up with the score learned."""
     learned, scale = LearnedScore(), setup.procedure.scale
     if (refused := learned.refused_at(scale)) is not None:
         raise UsageError(f"{refused}; got scale {scale}. Leave --learn out (tune in Python), to choose among others")
@@ -178,14 +172,6 @@ def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms
         The folder of outputs; None: the embedded vendor makes them.
     terms
         Those of the job that the weights are for: draws are kept in a folder of their own in its folder.
-
-    Raises
-    ------
-    UsageError
-        There are fewer than `FEWEST` photographs or more than `MOST`, or the outputs would cost something; see also
-        `set_up`.
-    FileFormatError
-        The tuning file in the folder is damaged.
     """
     if (terms.folder / TUNING_FILE).exists():
         TuningRecord.load(terms.folder / TUNING_FILE)
@@ -228,13 +214,6 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
         Where the weights go; None: into the run folder.
     force
         Whether they may replace another file.
-
-    Raises
-    ------
-    CalibrationError
-        The outputs are the photographs themselves, or too many were refused.
-    BlackboxConformalError
-        Outputs are missing, or cannot be used; see `Job.run`. Or its sampler was stopped, while learning too.
     """
     job, on_step = _stoppable(job)
     lessons: dict[str, Lesson] = {}

@@ -94,11 +94,6 @@ class TuningJob:
         """Split the photographs, of which a `share` is tuned on, and leave out what earlier choices were made on.
 
         With `nothing_chosen` the user says that those choices have led to nothing here.
-
-        Raises
-        ------
-        UsageError, CalibrationError, PicturesError
-            See `Job.of_photographs`; or tuning has looked at all of the photographs before.
         """
         job = Job.of_photographs(setup, paths, terms, pixel_bytes=bytes_a_pixel(len(candidates)))
         calibrating, tuning = split_prepared(job.pictures, max(1, math.floor(share * len(paths))), seed)
@@ -140,13 +135,7 @@ class TuningJob:
 
 
 def refuse_both(alpha: float | None, want_share: float | None, guarantee: object = None) -> None:
-    """Refuse a level beside a wanted share, and neither, a share that is none, and one beside a guarantee.
-
-    Raises
-    ------
-    UsageError
-        It is so.
-    """
+    """Refuse a level beside a wanted share, and neither, a share that is none, and one beside a guarantee."""
     if (alpha is None) == (want_share is None):
         raise UsageError(
             "expected one of --alpha and --want-share (alpha and want_share in Python); got "
@@ -187,12 +176,6 @@ class ToTune:
             The set-up with a score, None for the usual one, and for a guarantee.
         typed
             The candidates that were named; empty: all that fit.
-
-        Raises
-        ------
-        UsageError
-            See `refuse_both`, `parse_candidate`, `score_for`, and `set_up`; or a candidate's score is not for the
-            guarantee.
         """
         refuse_both(alpha, want_share, guarantee)
         named = parse_candidates(typed, draws)
@@ -214,13 +197,7 @@ class ToTune:
 
 
 def score_for(candidates: Sequence[Candidate], *, second: bool) -> Score | None:
-    """The score among the candidates that compares with a second vendor; None when none does.
-
-    Raises
-    ------
-    UsageError
-        There is a second vendor, and no candidate compares with it.
-    """
+    """The score among the candidates that compares with a second vendor; None when none does."""
     comparing = next((candidate.score for candidate in candidates if candidate.score.needs_second), None)
     if comparing is None and second:
         raise UsageError(
@@ -259,13 +236,7 @@ def _candidates_of(name: str, draws: int, second: bool) -> list[str]:
 
 
 def parse_candidate(text: str, draws: int) -> Candidate:
-    """`NAME:key=value@DRAWS`; without ``@`` the score gets all `draws`, or one if it needs no more.
-
-    Raises
-    ------
-    UsageError
-        Unknown score or parameter, or a number of draws that does not fit.
-    """
+    """`NAME:key=value@DRAWS`; without ``@`` the score gets all `draws`, or one if it needs no more."""
     specification, at, count = text.rpartition("@")
     if not at:
         specification, count = text, ""
@@ -311,16 +282,6 @@ def tune_job(
     want_share
         The trusted share that is wanted, 0 to 1: the best candidate is the one that is expected to trust so much at
         the smallest level.
-
-    Raises
-    ------
-    CalibrationError
-        `alpha` cannot be reached with that many photographs, whatever the score, or no level is expected to give
-        `want_share`.
-    UsageError
-        The delivered picture does not follow from the first draw, so that candidates would deliver different ones.
-    BudgetError
-        See `Job.confirm`.
     """
     _check(job.setup, alpha, n_calibration, len(job.pictures), rule)
     curves: list[list[list[RiskCurve]]] = []

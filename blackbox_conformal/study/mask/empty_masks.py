@@ -21,11 +21,6 @@ def refuse_paid_emptiness(job: Job, request: MaskRequest) -> None:
     """Refuse to pay for draws of masks in which nothing will be trusted; what is stored or free is no reason.
 
     Of a cascade, those of the pictures that end at one of its vendors are enough to refuse, unless no photograph did.
-
-    Raises
-    ------
-    UsageError
-        Calls would be made that cost something, or might; says at which level they would be worth it.
     """
     nothing = zip(request.rules, request.reasons_of_nothing, strict=True)
     n = request.calibration.n

@@ -70,17 +70,7 @@ class MaskRequest:
         file: Path | None = None,
         trusted: Collection[str] = (),
     ) -> "MaskRequest":
-        """The request for masks with a guarantee, the calibration's own unless another is named.
-
-        Raises
-        ------
-        UsageError, CalibrationError
-            The calibration has no such guarantee or group, or the level cannot be.
-        SuspendedError
-            The calibration's `file` has a watch beside it, which raised an alarm.
-        FileFormatError, CheckFailedError
-            That watch was changed, or is not signed as the calibration is.
-        """
+        """The request for masks with a guarantee, the calibration's own unless another is named."""
         watched = None if file is None else watching().refuse_suspended(file, calibration, trusted)
         rule = calibration.rule(guarantee)
         if group is not None and calibration.procedure.vendors_that_end:
@@ -95,13 +85,7 @@ class MaskRequest:
         return cls(calibration, rule, alpha, group, empty_masks, check_level(outside), watched, file, trusted)
 
     def falling_back(self, vendor: Adapter, fallback: "Calibration | str | Path | None") -> "MaskRequest":
-        """The same with the fallback that a calibration of `vendor` without its last member gives; None: without.
-
-        Raises
-        ------
-        BlackboxConformalError
-            See `MaskRequest.of` and `set_up_as`.
-        """
+        """The same with the fallback that a calibration of `vendor` without its last member gives; None: without."""
         if fallback is None:
             return self
         loaded = fallback if isinstance(fallback, Calibration) else Calibration.load(fallback)
@@ -172,13 +156,7 @@ def _by_place(calibration: Calibration) -> dict[str, set[str]]:
 def masking_of(
     vendor: Adapter, calibration: Calibration | str | Path, alpha: float, settings: Mapping[str, Any]
 ) -> tuple[Terms, Setup, MaskRequest]:
-    """What masks of `vendor` at this level are made on, with and for, by keywords of `ApplySettings`.
-
-    Raises
-    ------
-    BlackboxConformalError
-        See `MaskRequest.of` and `set_up_as`.
-    """
+    """What masks of `vendor` at this level are made on, with and for, by keywords of `ApplySettings`."""
     loaded, terms = calibrated(calibration, settings)
     trust = trusted_keys(settings.get("trust", ()))
     if trust:

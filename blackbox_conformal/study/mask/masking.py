@@ -95,18 +95,6 @@ def mask_pictures(
     Returns
     -------
     The results; none where the receiver gets them.
-
-    Raises
-    ------
-    UsageError
-        Every mask would be empty, and cost something; or the guarantee takes a bound from the picture that metric or
-        degradation do not allow.
-    IncompleteError
-        The vendor refused a picture, or draws are missing.
-    ModelChangedError
-        The vendor answers with a model that was not calibrated.
-    SuspendedError
-        The answers so far say that the vendor changed; results before that are handed over.
     """
     refuse_bound(request.rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     if not pictures:

@@ -297,11 +297,6 @@ class Wanted:
         The overlay shows where no detail was added, as it does by itself where the guarantee is about detail.
     keep_metadata
         EXIF and XMP of the input are kept in image and safe picture.
-
-    Raises
-    ------
-    UsageError
-        A feather or `sharp` without the picture, metadata without XMP, or something is left out that cannot be.
     """
 
     safe: bool = False
@@ -520,14 +515,6 @@ def write_products(
     Files of the same result that are there already are kept, and stay in its certificate. With `force`, files of an
     earlier result under this name are replaced, and those that this one does not have are removed. A picture with
     `credentials` takes the place of the same one without them, or with earlier ones.
-
-    Raises
-    ------
-    UsageError
-        A file exists with other content and `force` is not set, or a signature would be lost or given to what is not
-        written here.
-    IncompleteError
-        The disk is full.
     """
     products = {kind: encode_product(result, kind, wanted) for kind in wanted.kinds}
     encoded = {kind: product for kind, product in products.items() if product is not None}
@@ -578,11 +565,6 @@ def add_doubt(
     """Add to a certificate that was just written what a whole batch found after it; the certificate as it is now.
 
     The `credentials` of its pictures say it, too: each has the earlier one, with all that it was made of, as its input.
-
-    Raises
-    ------
-    CheckFailedError
-        It is to be signed again, and is not what was signed before.
     """
     written = Certificate.from_json(certificate.read_text(encoding="utf-8"))
     remarked, files = written.marked(found).model_copy(update={"signature": None}), dict[Path, bytes]()

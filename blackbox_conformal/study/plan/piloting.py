@@ -68,14 +68,7 @@ class PilotRequest:
         return [*found, *(way.with_score(errors, way.procedure.draws) for way in found)]
 
     def refuse(self, job: Job) -> None:
-        """Refuse, before anything is paid, what a pilot cannot tell.
-
-        Raises
-        ------
-        UsageError
-            No photographs would be left, there are too few, or the guarantee is another one than those compared, or
-            nothing is known of how the stand-in differs from other vendors.
-        """
+        """Refuse, before anything is paid, what a pilot cannot tell."""
         if not FEWEST <= self.photographs < len(job.pictures):
             raise UsageError(
                 f"expected --pilot (pilot in Python) to be {FEWEST} or more and fewer than the {len(job.pictures)} "
@@ -99,13 +92,6 @@ def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
     """Draw some of a job's photographs, and plan the calibration on the others by what they show.
 
     The same call again pays for nothing that is stored.
-
-    Raises
-    ------
-    UsageError
-        See `PilotRequest.refuse`.
-    BudgetError
-        See `Job.confirm`.
     """
     request.refuse(job)
     _, looked_at = split_prepared(job.pictures, request.photographs, request.seed)

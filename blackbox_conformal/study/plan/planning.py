@@ -223,13 +223,7 @@ def plan_job(
 def plan_number(
     setup: Setup, n: int, rule: Guarantee, run: Path, limits: Limits, *, alpha: float | None = None
 ) -> Plan:
-    """The plan for `n` photographs that are not there yet: every draw is a call; room on disk and memory are not known.
-
-    Raises
-    ------
-    UsageError
-        `n` is below 1.
-    """
+    """Return the plan for `n` photographs that are not there yet: every draw is a call, room and memory are unknown."""
     if n < 1:
         raise UsageError(f"expected photographs, or how many there will be, at least 1; got {n}")
     if setup.adapter.in_tiles:

@@ -49,11 +49,6 @@ class Turns:
 
         A request for an equal picture at the same time waits, and finds what the first one paid. `vendor`: None
         where draws come from this machine's disk.
-
-        Raises
-        ------
-        VendorUnavailableError, BudgetError
-            It may not be drawn.
         """
         key = picture.input_digest
         with self.under_way.taken(key, lambda keys: key not in keys), ExitStack() as stack:

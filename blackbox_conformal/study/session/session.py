@@ -63,13 +63,7 @@ class Unmasked:
 
 
 def draw_unmasked(setup: Setup, picture: Prepared, terms: Terms, shared: AnyRun | None) -> Unmasked:
-    """The first draw of a picture, from any model of the vendor; a draw that is stored is not bought again.
-
-    Raises
-    ------
-    BlackboxConformalError
-        As `Sampler.draw`. RefusedError: the vendor says no to the picture. UnusableDrawsError: no answer is usable.
-    """
+    """The first draw of a picture, from any model of the vendor; a draw that is stored is not bought again."""
     with Sampler(
         setup.adapter, terms.folder, terms.limits, models=None, check=output_check(setup), shared=shared
     ) as sampler:

@@ -165,13 +165,7 @@ def _with_jpeg(mixture: Mixture) -> str:
 
 
 def rules_of_masks(calibration: Calibration, rule: Guarantee) -> list[Guarantee]:
-    """The guarantees that masks are made with where `rule` is asked for: one, or one for each vendor of a cascade.
-
-    Raises
-    ------
-    CalibrationError
-        An earlier version calibrated a cascade, and kept nothing of who answered which photograph.
-    """
+    """The guarantees that masks are made with where `rule` is asked for: one, or one for each vendor of a cascade."""
     ends = calibration.procedure.vendors_that_end
     if not ends:
         return [rule]
@@ -329,11 +323,6 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
 
     Where the guarantee takes a bound from the picture itself, threshold, status and reason follow from the picture
     too and are not looked at.
-
-    Raises
-    ------
-    UsageError, CalibrationError, FileFormatError
-        The certificate's guarantee, level or statistics cannot be, or not with this calibration.
     """
     metric = catalog.of_specification("metrics", calibration.procedure.metric)
     specification = dict(certificate.guarantee)
@@ -402,15 +391,7 @@ def picture_size(certificate: Certificate, content: bytes) -> tuple[int, int]:
 
 
 def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
-    """Each thing in which mask and score map in `folder` are not as the certificate says, in words.
-
-    Raises
-    ------
-    CheckFailedError
-        A file is missing, or is not the one that the certificate names.
-    ImageError
-        A file is no picture, mask or score map.
-    """
+    """Each thing in which mask and score map in `folder` are not as the certificate says, in words."""
     certificate.verify(folder)
     content = {kind: (folder / Path(entry["file"]).name).read_bytes() for kind, entry in certificate.outputs.items()}
     delivered = content[certificate.pictured]

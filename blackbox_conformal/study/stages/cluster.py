@@ -58,13 +58,7 @@ _CALCULATING = ("blackbox-conformal", "numpy", "numba", "llvmlite", "pillow", "i
 
 
 def checked_place(text: str) -> str:
-    """Where workers are, as it was typed.
-
-    Raises
-    ------
-    UsageError
-        It is neither ``local:N`` nor the address of a scheduler.
-    """
+    """Where workers are, as it was typed."""
     if not _LOCAL.fullmatch(text) and not _ADDRESS.fullmatch(text):
         raise UsageError(
             "expected local:N, such as local:4, or the address of a Dask scheduler, such as tcp://host:8786; got "
@@ -178,12 +172,6 @@ class Cluster:
         `distributed.Client`, which stays open.
     memory_bytes
         Most memory that each worker may take; None: as much as its own limit allows.
-
-    Raises
-    ------
-    UsageError
-        `place` is none of these. On entry: Dask is not installed, no scheduler answers, no worker is there, or one
-        has other versions.
     """
 
     def __init__(self, place: "str | Client", memory_bytes: int | None = None) -> None:
@@ -273,13 +261,7 @@ class Cluster:
             self.refuse_unseen([Path(file.name)])
 
     def refuse_unseen(self, paths: Sequence[Path]) -> None:
-        """Refuse workers that do not see files of this machine.
-
-        Raises
-        ------
-        UsageError
-            A path is not there on a worker; the message names both.
-        """
+        """Refuse workers that do not see files of this machine."""
         for worker, missing in self._everywhere(_missing, [str(path.absolute()) for path in paths]).items():
             if missing:
                 raise UsageError(
@@ -343,11 +325,6 @@ class Cluster:
             What an item is called in messages.
         on_error
             Told at once of an error of `function`, from any thread.
-
-        Raises
-        ------
-        IncompleteError
-            Workers died again and again at a batch, or the scheduler went away.
         """
         assert self._client is not None
         from distributed import as_completed

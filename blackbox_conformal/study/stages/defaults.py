@@ -68,13 +68,7 @@ PRESETS: Mapping[str, Mapping[str, int | str]] = {
 
 
 def preset_settings(name: str) -> Mapping[str, int | str]:
-    """The settings that the preset `name` stands for.
-
-    Raises
-    ------
-    UsageError
-        There is no such preset.
-    """
+    """The settings that the preset `name` stands for."""
     if name not in PRESETS:
         raise UsageError(f"expected --preset (preset in Python) to be {' or '.join(PRESETS)}; got {name!r}")
     return PRESETS[name]

@@ -113,13 +113,6 @@ def drawn_picture(content: bytes, task: Task, setup: Setup, sent: Sent) -> Drawn
     ----------
     sent
         The task's upload.
-
-    Raises
-    ------
-    PayloadError
-        It is no picture of the size that was asked for, or it shows something else than what was sent; or it is blank
-        although the input is not: vendors answer so when they refuse, and a blank draw must not be taken for an
-        opinion.
     """
     if (found := LATEST.take(setup, task, content)) is not None:
         return found
@@ -196,12 +189,6 @@ def drawn_pictures(
     ----------
     on_unusable
         Gets each picture that lacks a usable draw, instead of an error at the end.
-
-    Raises
-    ------
-    IncompleteError
-        After everything that could be drawn was: some draws are ambiguous, expired or invalid. Before anything is
-        calculated: draws that should be on this machine are missing or are no pictures.
     """
     owner = {(task.upload.digest, task.index): picture for picture in pictures for task in picture.tasks}
     waiting: dict[str, list[Outcome]] = {picture.input_digest: [] for picture in pictures}
@@ -256,11 +243,6 @@ def map_pictures(
     memory_bytes
         Most memory that the calculation may take; fewer pictures are in memory at a time when they are large. None: no
         limit.
-
-    Raises
-    ------
-    UsageError
-        One picture alone would take more; nothing was done for it yet.
     """
     workers = workers or evaluated_at_once()
     room = inf if memory_bytes is None else memory_bytes - BASE_BYTES
@@ -330,13 +312,7 @@ class EqualDraws:
         self._lock = threading.Lock()
 
     def __call__(self, task: Task, digest: str) -> None:
-        """Count a draw whose file has this digest.
-
-        Raises
-        ------
-        AdapterError
-            It was the last draw of its picture, which is not of one colour, and all of them are the same file.
-        """
+        """Count a draw whose file has this digest."""
         if not self._draws:
             return
         picture = task.upload.digest

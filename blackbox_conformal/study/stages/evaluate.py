@@ -98,12 +98,6 @@ def evaluate(
     ----------
     on_draw
         Gets each draw, (H, W, 3) uint8; draws that it keeps take memory.
-
-    Raises
-    ------
-    AdapterError
-        All M answers are the same picture, though the input is not of one colour: their spread says nothing, and the
-        score rests on it.
     """
     procedure = setup.procedure
     height, width = drawn.prepared.size

@@ -22,11 +22,6 @@ def refuse_together(
         How many pictures were looked at.
     advice
         What can be done about it; a single failure is raised as it is when there is none.
-
-    Raises
-    ------
-    PicturesError
-        There are several; `failures` holds them all, the message the first ten.
     """
     if not failures:
         return

@@ -34,13 +34,7 @@ def check_input(
 
 
 def checked_again(calibration: Calibration, check: InputCheck) -> InputCheck | None:
-    """The check that follows from the calibration and the statistics that `check` names.
-
-    Raises
-    ------
-    FileFormatError
-        They are no statistics of this version.
-    """
+    """The check that follows from the calibration and the statistics that `check` names."""
     try:
         statistics = InputStatistics.of_named(check.statistics)
     except ValueError as error:

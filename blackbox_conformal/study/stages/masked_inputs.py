@@ -47,13 +47,7 @@ class MaskedInputs:
     group: str | None
 
     def enter(self, pictures: Sequence[Prepared]) -> dict[str, StreamCheck]:
-        """Enter inputs, each once, before anything is paid for them; how each stands, by digest.
-
-        Raises
-        ------
-        FileFormatError, UsageError
-            The file is damaged, or cannot be written.
-        """
+        """Enter inputs, each once, before anything is paid for them; how each stands, by digest."""
         known = self.calibration.comparable_inputs(self.group)
         if not self._ranked:
             check = StreamCheck(n=len(known), pictures=0, evidence=0.0)

@@ -64,13 +64,7 @@ def limits_within(memory_bytes: int | None) -> ImageLimits:
 
 
 def refuse_beyond(size: tuple[int, int], name: str, memory_bytes: int | None) -> None:
-    """Refuse a picture that alone would take more than the limit, before memory is taken for it.
-
-    Raises
-    ------
-    UsageError
-        It would; the message says how much it needs.
-    """
+    """Refuse a picture that alone would take more than the limit, before memory is taken for it."""
     needed = BASE_BYTES + picture_bytes(size)
     if memory_bytes is not None and needed > memory_bytes:
         raise UsageError(
@@ -147,13 +141,6 @@ def refuse_large(
         Magnification between the file and what is evaluated: 1 for photographs.
     pixel_bytes
         What the calculation takes for a pixel.
-
-    Raises
-    ------
-    UsageError
-        A picture is too large; the message says how much it needs, how much there is, and what to do.
-    PicturesError
-        Several are.
     """
     if memory_bytes is None:
         return

@@ -240,15 +240,6 @@ def prepare_photographs(
         Most memory that the calculation may take; None: no limit. Photographs too large for it are refused unread.
     tiles
         Name → photograph, of those that are tiles or frames: parts of one photograph may look alike.
-
-    Raises
-    ------
-    CalibrationError
-        Two files hold the same picture, or the same up to size, compression, a turn or a mirroring.
-    ImageError, UsageError
-        A file cannot be used, or does not fit the vendor's limits.
-    PicturesError
-        Several cannot; all have been looked at, and the message says what is wrong with each.
     """
     pictures = []
     failures: list[tuple[str, BlackboxConformalError]] = []
@@ -388,13 +379,7 @@ def _changed(perturbation: Perturbation, index: int, pixels: Callable[[], Image]
 
 
 def refuse_misfit(source: Path | bytes, name: str, setup: Setup, *, memory_bytes: int | None = None) -> None:
-    """Refuse a picture to be masked by its header alone; one of which only a decoder tells the size is let pass.
-
-    Raises
-    ------
-    UsageError
-        The vendor does not take its size, or it does not fit into the memory.
-    """
+    """Refuse a picture to be masked by its header alone; one of which only a decoder tells the size is let pass."""
     refuse_large([source], memory_bytes, scale=setup.procedure.scale, pixel_bytes=MASK_PIXEL_BYTES)
     width, height = size_by_header(source)
     if width and height:
@@ -437,11 +422,6 @@ def named_input(picture: Given | tuple[str, Given], *, numbers: bool = False) ->
     ----------
     numbers
         See `as_source`.
-
-    Raises
-    ------
-    UsageError, ImageError
-        It is nothing that can be a picture.
     """
     if isinstance(picture, tuple):
         name, file = picture

@@ -66,11 +66,6 @@ class Ready:
         ----------
         doing
             What the photograph is being, for the message.
-
-        Raises
-        ------
-        CalibrationError
-            They were not kept, and the file is not the one that was prepared.
         """
         picture = self.drawn.prepared
         assert picture.path is not None
@@ -130,13 +125,7 @@ class _Shared:
 
 
 def refuse_defined_here(parts: Iterable[Score | Metric | Perturbation | None]) -> None:
-    """Refuse what workers cannot import: functions of this program, and classes that no installed package announces.
-
-    Raises
-    ------
-    UsageError
-        There is such a part.
-    """
+    """Refuse what workers cannot import: functions of this program, and classes that no installed package announces."""
     for part in parts:
         if part is None:
             continue
@@ -153,14 +142,7 @@ def refuse_defined_here(parts: Iterable[Score | Metric | Perturbation | None]) -
 def refuse_elsewhere(
     cluster: Cluster, setup: Setup, scores: Collection[Score], run: Path, pictures: Sequence[Prepared]
 ) -> None:
-    """Refuse, before anything is paid, what workers could not evaluate.
-
-    Raises
-    ------
-    UsageError
-        A score, metric or perturbation is defined by this program alone; or a worker sees neither the photographs nor,
-        unless a database keeps the answers, the run folder.
-    """
+    """Refuse, before anything is paid, what workers could not evaluate."""
     refuse_defined_here([*(scores or [setup.score]), setup.metric, setup.perturbation])
     cluster.refuse_unseen([picture.path for picture in pictures[:1] if picture.path is not None])
     if len({member.capabilities.local for member in setup.adapter.members}) > 1:
@@ -199,13 +181,6 @@ def each_on_cluster(
         The most that one worker may take, and what `work` takes for a pixel.
     on_error
         As for `map_pictures`.
-
-    Raises
-    ------
-    UsageError
-        A part of the set-up is defined by this program alone; or one picture would take more memory than there is.
-    IncompleteError
-        See `Cluster.map`.
     """
     shared = _Shared(work, described(setup), run.absolute(), _ledger(run))
     memory_bytes = narrowed(*memory)

@@ -80,13 +80,7 @@ def second_opinions(
     on_sampler: Callable[[Sampler], None] = lambda _: None,
     shared: AnyRun | None = None,
 ) -> Iterator[SecondOpinions]:
-    """One draw of the second vendor for each picture, paid for at once; `shared`: see `Sampler`.
-
-    Raises
-    ------
-    IncompleteError
-        The second vendor refused a picture, or a draw of it is missing.
-    """
+    """One draw of the second vendor for each picture, paid for at once; `shared`: see `Sampler`."""
     vendor = setup.second
     if vendor is None:
         yield SecondOpinions(setup, {}, _nothing)

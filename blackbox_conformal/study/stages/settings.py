@@ -65,13 +65,7 @@ class Setup:
         return (*(vendor.capabilities for vendor in vendors), *self.beside)
 
     def input_of(self, name: str, truth: Image, digest: str) -> Image:
-        """The input of a photograph, (h, w, 3) uint8: as it was given, or made; parameters as `Procedure.degraded`.
-
-        Raises
-        ------
-        ImageError, UsageError
-            The one that was given is of another size, or not the one that the degradation makes.
-        """
+        """The input of a photograph, (h, w, 3) uint8: as it was given, or made; parameters as `Procedure.degraded`."""
         file = self.adapter.given_input(name)
         if file is None:
             return self.procedure.degraded(truth, digest)
@@ -143,24 +137,13 @@ class Setup:
         """The same set-up with another score and number of draws, and with a second vendor where the score needs one.
 
         `delivery`: another rule of which picture is delivered; None keeps that of this set-up.
-
-        Raises
-        ------
-        UsageError
-            See `set_up`.
         """
         second = self.second if score.needs_second else None
         settings = {**_settings(self.procedure), "draws": draws, "delivery": delivery or self.procedure.delivery}
         return set_up(self.adapter, score=score, metric=self.metric, second=second, **settings)
 
     def with_stand_in(self, stand_in: Adapter) -> "Setup":
-        """The same set-up with another vendor, which gets only what fits this one's vendor, too.
-
-        Raises
-        ------
-        UsageError
-            See `set_up`.
-        """
+        """The same set-up with another vendor, which gets only what fits this one's vendor, too."""
         settings = _settings(self.procedure) | {"seeds": "per-image", "first_seed": None, "perturbation": None}
         return replace(set_up(stand_in, score=self.score, metric=self.metric, **settings), beside=self.limits)
 
@@ -198,11 +181,6 @@ def set_up(
     ----------
     score, guarantee
         None: the usual ones; a guarantee brings its score.
-
-    Raises
-    ------
-    UsageError
-        A part does not exist, does not fit the vendor, or the score needs more draws.
     """
     for vendor in filter(None, (adapter, second)):
         _refuse_no_vendor(vendor)
@@ -422,11 +400,6 @@ def set_up_as(
     ----------
     degradation
         How the user says that inputs were made; None where nothing is said of it.
-
-    Raises
-    ------
-    ProcedureMismatchError
-        The vendor, as it is configured, is not the one that was calibrated, or inputs were made in another way.
     """
     if degradation is not None:
         procedure.require_degradation(degradation)

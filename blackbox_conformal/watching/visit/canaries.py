@@ -197,11 +197,6 @@ def choose_canaries(job: Job, count: int) -> tuple[list[Canary], bool]:
 
     Where enough of the pictures are drawn, as those of a calibration are, they are compared by what planted changes do
     to their draws. Otherwise the first by digest are taken. Nothing is bought.
-
-    Raises
-    ------
-    UsageError
-        There are fewer pictures.
     """
     if len(job.pictures) < count:
         raise UsageError(

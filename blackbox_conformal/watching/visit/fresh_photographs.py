@@ -110,13 +110,7 @@ class Reserve:
 
     @cached_property
     def rule(self) -> Guarantee:
-        """The calibration's guarantee.
-
-        Raises
-        ------
-        UsageError
-            Nothing that losses of photographs could contradict is claimed, or the level cannot be.
-        """
+        """The calibration's guarantee."""
         rule = audited_rule(self.calibration)
         rule.refuse_unclaimed(False)
         rule.check_level(self.alpha, self.calibration.bound_for(rule))
@@ -148,13 +142,7 @@ class Reserve:
         return tests
 
     def job(self, setup: Setup, terms: Terms) -> Job:
-        """The job on all photographs of the reserve.
-
-        Raises
-        ------
-        CalibrationError
-            Calibration or tuning has seen one of them.
-        """
+        """The job on all photographs of the reserve."""
         # Before anything is bought: what cannot be measured is not paid for.
         refuse_bound(self.rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
         job = Job.of_photographs(setup, self.paths, terms, pixel_bytes=audit_bytes_a_pixel(1))

@@ -63,11 +63,6 @@ def live_watch(
     """The watch beside the calibration's file, for the ``with`` block; None where none goes on for live pictures.
 
     What is entered is signed with the `key`.
-
-    Raises
-    ------
-    UsageError, FileFormatError
-        The watch file cannot be read or written.
     """
     if path is None or not watch_path(path).exists() or not _ranks(calibration, group):
         yield None

@@ -283,11 +283,6 @@ class Looking:
 
         Models are compared here and not by the sampler, which would end the visit: it is asked for the calibration's
         draws and for new ones apart.
-
-        Raises
-        ------
-        VendorError, BudgetError, IncompleteError
-            Before everything came. What came is kept, and the visit is gone on with next time.
         """
         found = VisitLook([], self._watch.repeats_itself)
         done: dict[int, WatchDraw] = {}

@@ -258,13 +258,7 @@ def last_result(file: WatchFile, watch: Watched, state: State, standing: WatchSt
 
 
 def refuse_unsigned_visit(calibration: Calibration, key: SigningKey | None) -> None:
-    """Refuse to write into the watch of a signed calibration without a key, since what is written would not count.
-
-    Raises
-    ------
-    UsageError
-        The calibration is signed and there is no key.
-    """
+    """Refuse to write into the watch of a signed calibration without a key, since what is written would not count."""
     if calibration.signature is not None and key is None:
         raise UsageError(
             f"expected --sign-with FILE, since the calibration is signed by {calibration.signature.signer}: its watch "

@@ -129,20 +129,7 @@ CANARIES = 8
 
 
 def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
-    """Make the next visit, or go on with one that was not finished.
-
-    Raises
-    ------
-    UsageError
-        There is nothing to watch, photographs to choose canaries from are missing, or the calibration is signed and no
-        key is given to sign the visit with.
-    FileFormatError, CheckFailedError
-        The watch file was changed, or is not signed as the calibration is.
-    BudgetError
-        A limit is known to be too small, or the person does not agree.
-    VendorError, IncompleteError
-        The vendor could not be asked. What came is kept, and the next visit goes on there.
-    """
+    """Make the next visit, or go on with one that was not finished."""
     _refuse_unwatchable(request, setup)
     refuse_unsigned_visit(request.calibration, request.key)
     with WatchFile(watch_path(request.file), key=request.key) as file:
@@ -159,13 +146,7 @@ def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
 
 
 def outlook(request: VisitRequest, setup: Setup, terms: Terms) -> VisitOutlook:
-    """What watching would cost; nothing is sent or written.
-
-    Raises
-    ------
-    UsageError
-        There is nothing to watch, or photographs to choose canaries from are missing.
-    """
+    """What watching would cost; nothing is sent or written."""
     _refuse_unwatchable(request, setup)
     digest = request.calibration.digest
     if watch_path(request.file).exists():

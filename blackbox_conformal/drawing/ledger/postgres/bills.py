@@ -30,15 +30,7 @@ INDEXES = (
 
 
 def require_known_price(connection: Connection, spec: AttemptSpec, price_nanousd: int, *, alone: bool) -> None:
-    """Refuse to reserve less than the vendor bills, and a draw that goes `alone` beside another one that does.
-
-    Raises
-    ------
-    DearerError
-        Another process learned that a draw costs more.
-    AwaitedBillError
-        Another process waits for the answer to a draw that tells what one costs.
-    """
+    """Refuse to reserve less than the vendor bills, and a draw that goes `alone` beside another one that does."""
     if spec.listed_nanousd:
         # Another process may have been billed more than this one knows, so the table is asked in the transaction.
         row = connection.execute(_HIGHEST, (spec.identity,)).fetchone()

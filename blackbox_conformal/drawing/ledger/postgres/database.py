@@ -101,13 +101,7 @@ class PostgresConnection:
 
 
 def connect(address: Address, *, durable: bool = True) -> PostgresConnection:
-    """A new connection; unless it is `durable`, a commit may return before it is on disk.
-
-    Raises
-    ------
-    psycopg.Error
-        The database cannot be reached, or refuses.
-    """
+    """A new connection; unless it is `durable`, a commit may return before it is on disk."""
     settings = dict(_SETTINGS)
     if address.password is not None:
         settings["password"] = address.password.reveal()

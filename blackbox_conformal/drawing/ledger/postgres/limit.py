@@ -13,13 +13,7 @@ from blackbox_conformal.errors import BudgetError
 
 
 def require_room(limit_nanousd: int, totals: Totals, spec: AttemptSpec, price_nanousd: int, address: Address) -> None:
-    """Refuse a submission of this price beside these totals of the ledger, or one of unknown price.
-
-    Raises
-    ------
-    BudgetError
-        There is no room.
-    """
+    """Refuse a submission of this price beside these totals of the ledger, or one of unknown price."""
     if totals.spent + totals.reserved + price_nanousd <= limit_nanousd and (price_nanousd or spec.priced):
         return
     costs = f"up to {to_usd(price_nanousd)} USD" if price_nanousd or spec.priced else "an unknown amount"
@@ -31,13 +25,7 @@ def require_room(limit_nanousd: int, totals: Totals, spec: AttemptSpec, price_na
 
 
 def set_limit(address: Address, limit_usd: Decimal | None) -> None:
-    """Let everything with a ledger cost so much in all; None: any amount. Processes that draw now keep to it at once.
-
-    Raises
-    ------
-    LedgerError
-        The database cannot be written.
-    """
+    """Let all draws of a ledger cost so much; None: any amount. Processes that draw now keep to it at once."""
     with as_ledger_error(address), closing(connect_at_last(address)) as connection:
         # Raising the limit of a ledger that does not exist yet makes it.
         migrate(connection, address)

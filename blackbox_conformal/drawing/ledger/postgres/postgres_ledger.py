@@ -102,13 +102,6 @@ class PostgresLedger(AnyLedger):
     ----------
     me
         This process among the owners.
-
-    Raises
-    ------
-    UsageError
-        psycopg is not installed.
-    LedgerError
-        The database cannot be reached, or its ledger is of a newer version.
     """
 
     shared = True

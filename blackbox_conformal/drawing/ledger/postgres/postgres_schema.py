@@ -213,13 +213,7 @@ def version_of(connection: PostgresConnection) -> int:
 
 
 def require_version(connection: PostgresConnection, address: Address, *, may_be_empty: bool = False) -> bool:
-    """Whether the database holds a ledger of this version.
-
-    Raises
-    ------
-    LedgerError
-        It holds one of another version.
-    """
+    """Whether the database holds a ledger of this version."""
     version = version_of(connection)
     if version > VERSION:
         raise LedgerError(
@@ -235,13 +229,7 @@ def require_version(connection: PostgresConnection, address: Address, *, may_be_
 
 
 def migrate(connection: PostgresConnection, address: Address) -> None:
-    """Make the tables, or bring them up to date; of many processes that come at once one does it.
-
-    Raises
-    ------
-    LedgerError
-        The ledger was made by a newer version.
-    """
+    """Make the tables, or bring them up to date; of many processes that come at once one does it."""
     if require_version(connection, address, may_be_empty=True):
         return
     # Before the transaction, which then sees the tables that another process has just made.

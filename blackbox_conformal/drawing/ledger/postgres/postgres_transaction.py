@@ -205,13 +205,7 @@ class PostgresTransaction(LedgerTransaction):
         return {(row[0], row[1]): row[2] for row in found}
 
     def insert(self, **values: Any) -> int:
-        """Write a new attempt that is planned, or find the one that is; returns its number.
-
-        Raises
-        ------
-        TakenError
-            Another process has made, or makes, that submission.
-        """
+        """Write a new attempt that is planned, or find the one that is; returns its number."""
         values |= {"state": "planned", "planned_at": self._now}
         marks = ", ".join("?" * len(values))
         row = self.connection.execute(
@@ -235,15 +229,7 @@ class PostgresTransaction(LedgerTransaction):
     def move(
         self, attempt: int, state: AttemptState, cost: int | None = None, reserve: int | None = None, **values: Any
     ) -> None:
-        """Take an attempt to `state` (see `LedgerTransaction.move`), and own it while it is under way.
-
-        Raises
-        ------
-        TakenError
-            It is another process's, and this step leads to paying.
-        LedgerError
-            There is no such step; or this process's lease is over, so that it may not pay.
-        """
+        """Take an attempt to `state` (see `LedgerTransaction.move`), and own it while it is under way."""
         row = self._row(attempt)
         # A late word of a process that was taken for dead must not undo what others know by now.
         if row is not None and row[0] in _SAID_BY.get(state, (state,)) and state not in _PAYING:

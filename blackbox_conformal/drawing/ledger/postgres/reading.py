@@ -15,13 +15,7 @@ _MOST_NAMED = 5
 
 @contextmanager
 def reading(address: Address) -> Iterator[PostgresConnection | None]:
-    """The ledger as it is now, for the ``with`` block; None when the database holds none yet.
-
-    Raises
-    ------
-    LedgerError
-        The database cannot be reached, or its ledger is of another version.
-    """
+    """The ledger as it is now, for the ``with`` block; None when the database holds none yet."""
     with as_ledger_error(address), closing(connect_at_last(address)) as connection:
         if not require_version(connection, address):
             yield None

@@ -28,13 +28,7 @@ class Reconnecting:
         self._connection: PostgresConnection | None = None
 
     def run(self, action: Callable[[PostgresConnection], Result], patience_s: float = PATIENCE_S) -> Result:
-        """What `action` returns, which is run again after an error that passes, for so many seconds.
-
-        Raises
-        ------
-        LedgerError
-            The database did not come back in time, or the error does not pass.
-        """
+        """What `action` returns, which is run again after an error that passes, for so many seconds."""
         until, pause = time.monotonic() + patience_s, _FIRST_PAUSE_S
         while True:
             try:

@@ -175,13 +175,7 @@ class InputStatistics:
 
     @classmethod
     def of_named(cls, values: Mapping[str, float]) -> Self:
-        """One input from what `named` says of it.
-
-        Raises
-        ------
-        ValueError
-            Other statistics than these are named, or a value is out of its range.
-        """
+        """One input from what `named` says of it."""
         names = [statistic.name for statistic in STATISTICS]
         if set(values) != set(names):
             raise ValueError(f"expected {', '.join(names)}; got {', '.join(sorted(values))}")
@@ -194,13 +188,7 @@ class InputStatistics:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """What `to_bytes` wrote.
-
-        Raises
-        ------
-        ValueError
-            The bytes are no such values, or values that no input can have.
-        """
+        """What `to_bytes` wrote."""
         return cls(_possible(np.frombuffer(content, "<f4").reshape(-1, len(STATISTICS)).astype(np.float64)))
 
     def to_bytes(self) -> bytes:
