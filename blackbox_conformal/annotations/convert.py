@@ -92,7 +92,7 @@ def read_format(
     size: tuple[int, int],
     grades: Mapping[str, float] | None = None,
 ) -> Levels:
-    """Return the levels, (H, W) uint8, of a picture of `size` = (height, width) that has one of the `names` in a file."""
+    """Return the levels, (H, W) uint8, of a picture of `size` = (height, width) called one of `names` there."""
     importer: Format = catalog.load("annotations.formats", format)
     return importer.read(ImportRequest(source, names, size, partial(_level, _checked_grades(grades, format))))
 
