@@ -334,16 +334,16 @@ class Calibration(Faces):
         )
 
     def _of_detail(self, rule: Guarantee) -> CurveSet:
-        ceiling = rule.threshold_ceiling
+        ceiling, kind = rule.threshold_ceiling, rule.needs.curve_kind
         for curves in self.detail:
-            if (curves.kind, curves.ceiling) == (rule.needs.curve_kind, ceiling):
+            if (curves.kind, curves.ceiling) == (kind, ceiling):
                 return curves
-            if (curves.kind, rule.needs.curve_kind, curves.ceiling) == ("marked-by-area", "marked", ceiling):
+            if (curves.kind, kind, curves.ceiling) == ("marked-by-area", "marked", ceiling):
                 return curves.marked(max(image.height * image.width for image in self.images))
-        stored = ", ".join(sorted({f"{curves.ceiling:g}" for curves in self.detail})) or "none"
+        stored = ", ".join(sorted({f"{curves.ceiling:g}" for curves in self.detail if curves.kind == kind})) or "none"
         raise CalibrationError(
-            f"curves of detail are stored for the ceiling {stored}; asked for {ceiling:g}. Calibrate again with "
-            f"--guarantee {rule.needs.curve_kind}:ceiling={ceiling:g}: the draws are stored, so no call is made"
+            f"curves of {kind} are stored for the ceiling {stored}; asked for {ceiling:g}. Calibrate again with "
+            f"--guarantee {kind}:ceiling={ceiling:g}: the draws are stored, so no call is made"
         )
 
     def _threshold_beside(self, rule: Guarantee) -> float:

@@ -14,7 +14,7 @@ from blackbox_conformal.method.guarantees.choose import guarantee
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing, rule_for_picture
 from blackbox_conformal.method.metrics.rgb_linf import RgbLinf
-from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve import DETAIL, RiskCurve
 from blackbox_conformal.method.risk.trust import threshold_json
 from blackbox_conformal.support import catalog
 
@@ -69,7 +69,7 @@ def accepted():
 def calibration():
     all_but = [list(curves(0, N, left_out=share)) for share in (0.01, 0.05)]
     shares = [list(curves(0, N, tolerance=0.4))]
-    detail = [list(detail_curves(0, N, kind, 0.9)) for kind in ("marked", "clear-share")]
+    detail = [list(detail_curves(0, N, kind, 0.9)) for kind in DETAIL]
     local = [list(curves(0, N, side=64))]
     return calibration_of(curves(0, N), groups=GROUPS, shares=shares, all_but=all_but, detail=detail, local=local)
 

@@ -290,17 +290,36 @@ def both(scores, energies, t):
     return marked(scores, energies, t), errors[trusted(scores, t)].max(initial=0)
 
 
+SQUARE = 4
+
+
+def in_squares(scores, energies, t):
+    rows, columns = np.indices(scores.shape) // SQUARE
+    squares = [
+        (rows == row) & (columns == column) for row in range(rows.max() + 1) for column in range(columns.max() + 1)
+    ]
+    clear = trusted(scores, t)
+    losses = [energies.part[at & clear].sum() / (energies.part[at].sum() + at.sum()) for at in squares]
+    return np.average(losses, weights=[at.sum() for at in squares])
+
+
 def marked_in_a_large_picture(scores, energies, t):
     return energies.part[trusted(scores, t)].sum() / (energies.part.sum() + SMALL)
 
 
 @pytest.mark.parametrize(
     ("kind", "loss", "alpha"),
-    [("marked", marked, 0.35), ("marked", marked_in_a_large_picture, 0.35), ("clear-share", clear_share, 0.2)],
+    [
+        ("marked", marked, 0.35),
+        ("marked", marked_in_a_large_picture, 0.35),
+        ("clear-share", clear_share, 0.2),
+        ("marked-in-squares", in_squares, 0.35),
+    ],
 )
 def test_shares_of_detail_keep_alpha_from_maps_to_masks_and_the_literal_rule_breaks_it(
     tools, kind, loss, alpha, monkeypatch
 ):
+    monkeypatch.setattr(curve_module, "SQUARE", SQUARE)
     if loss is marked_in_a_large_picture:
         monkeypatch.setattr(curve_module, "MOST_PIXELS", SMALL)
     rng = np.random.default_rng(28)

@@ -151,6 +151,8 @@ class Guarantee(Plugin):
         Whether a level of 0 means something.
     bounds_tile_means
         Whether it still holds where each loss is the mean over a photograph's tiles, so that `by-cluster` can use it.
+    holds_at_every_size
+        Whether a picture loses as much as its parts do on average, so that larger ones need not lose more.
     refused
         Parameters that other guarantees have and this one must not, with the reason.
     """
@@ -161,6 +163,7 @@ class Guarantee(Plugin):
     theorem: ClassVar[str] = ""
     zero_allowed: ClassVar[bool] = False
     bounds_tile_means: ClassVar[bool] = False
+    holds_at_every_size: ClassVar[bool] = False
     refused: ClassVar[dict[str, str]] = {}
 
     @model_validator(mode="before")
@@ -563,6 +566,7 @@ _LOSS_NAMES: dict[Kind, str] = {
     "share": "share of trusted pixels that are wrong",
     "marked-by-area": "share of the invention that is clear",
     "marked": "share of the invention that is clear",
+    "marked-in-squares": "share of the invention of a square that is clear",
     "clear-share": "share of the clear detail that is invented",
 }
 

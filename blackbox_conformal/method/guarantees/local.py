@@ -27,6 +27,7 @@ class Local(Expected):
 
     curve_kind: ClassVar[Kind] = "local"
     curve_parameter: ClassVar[str] = "side"
+    holds_at_every_size: ClassVar[bool] = True
 
     side: int = Field(default=64, ge=1, le=2**16)
 

@@ -50,13 +50,13 @@ def _refuse(name: str, values: NDArray[np.float32], wrong: NDArray[np.bool_], ex
         )
 
 
-Kind = Literal["supremum", "share", "all-but", "marked-by-area", "clear-share", "local", "marked"]
+Kind = Literal["supremum", "share", "all-but", "marked-by-area", "clear-share", "local", "marked", "marked-in-squares"]
 """In the order that files count them in; an earlier version made ``marked-by-area``."""
 
-SHARES: tuple[Kind, ...] = ("share", "marked-by-area", "marked", "clear-share")
+SHARES: tuple[Kind, ...] = ("share", "marked-by-area", "marked", "clear-share", "marked-in-squares")
 """Kinds of which every loss is a share, whatever the bound of the metric."""
 
-DETAIL: tuple[Kind, ...] = ("marked", "clear-share")
+DETAIL: tuple[Kind, ...] = ("marked", "clear-share", "marked-in-squares")
 """Kinds that add up energies of detail."""
 
 PARAMETERS: dict[Kind, str] = {
@@ -66,6 +66,7 @@ PARAMETERS: dict[Kind, str] = {
     "marked-by-area": "ceiling",
     "marked": "ceiling",
     "clear-share": "ceiling",
+    "marked-in-squares": "ceiling",
 }
 """What all curves of a kind share beside their bound."""
 
@@ -75,6 +76,9 @@ LEAST_INVENTED = 1.0
 MOST_PIXELS = 256 * 256
 """At so many pixels at most. At every pixel the sum would outgrow any one object: 32 x 32 pixels wrong by 40 levels
 have a loss of 0.98 in an else quiet picture of 192 x 192, and would have one of 0.09 in 4096 x 4096."""
+
+SQUARE = 128
+"""Side of the squares of ``marked-in-squares``, in pixels of the delivered picture, from its upper left corner on."""
 
 LEAST_CLEAR = 0.05
 """Share of all added detail against which ``clear-share`` counts where the clear part holds less."""
@@ -100,7 +104,8 @@ class RiskCurve:
         them are left out, as many as `left_out` of all pixels. ``local``: the largest error among trusted pixels of a
         square of `side` pixels, averaged over the picture. ``marked``: the share of invented detail that is trusted;
         ``marked-by-area`` the same with `LEAST_INVENTED` at every pixel. ``clear-share``: the share of trusted added
-        detail that is invented, the largest so far. These are 1 for every threshold above `ceiling`.
+        detail that is invented, the largest so far. ``marked-in-squares``: the loss ``marked`` of each square of
+        `SQUARE` pixels, averaged over the picture. These are 1 for every threshold above `ceiling`.
     tolerance, left_out, ceiling, side
         See `kind`; None for other kinds.
     area_scores, area_shares
@@ -250,7 +255,7 @@ class RiskCurve:
         return [cls(*records, bound, "supremum", None, *area), *shares, *rest, *local]
 
     def of_detail(self, score_map: ArrayLike, energies: Energies, ceiling: float) -> list[Self]:
-        """The curves ``marked`` and ``clear-share`` of the photograph whose other curve this is.
+        """Return the curves of `DETAIL` of the photograph whose other curve this is.
 
         Parameters
         ----------
@@ -271,8 +276,9 @@ class RiskCurve:
         marked = invented / (invented[-1] + least_invented(order.size))
         counted = np.maximum(added, LEAST_CLEAR * added[-1])
         share = np.divide(invented, counted, out=np.zeros_like(counted), where=counted > 0)
+        in_squares = np.cumsum(_weighed_by_square(part)[order])[ends]
         found = []
-        for kind, losses in zip(DETAIL, (marked, np.maximum.accumulate(share)), strict=True):
+        for kind, losses in zip(DETAIL, (marked, np.maximum.accumulate(share), in_squares), strict=True):
             below = ascending[ends] < top
             steps = np.minimum(np.ceil(np.append(losses[below], 1.0) * STEPS), STEPS).astype(np.float32) / STEPS
             grows = np.diff(steps, prepend=np.float32(0)) > 0
@@ -354,6 +360,16 @@ class RiskCurve:
 def least_invented(pixels: float) -> float:
     """What ``marked`` adds to the energy that was invented in a picture of so many pixels."""
     return LEAST_INVENTED * min(pixels, MOST_PIXELS)
+
+
+def _weighed_by_square(energy: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what each pixel of (H, W) energy adds to the mean over squares of the loss ``marked``: (H * W,)."""
+    height, width = energy.shape
+    rows, columns = np.arange(height) // SQUARE, np.arange(width) // SQUARE
+    squares = (rows[:, None] * (columns[-1] + 1) + columns).ravel()
+    areas = np.bincount(squares)
+    whole = np.bincount(squares, weights=energy.ravel()) + LEAST_INVENTED * areas
+    return np.asarray(energy.ravel() * (areas / whole / energy.size)[squares])
 
 
 def in_order(values: NDArray[np.float32]) -> NDArray[np.uint32]:

@@ -12,10 +12,11 @@ from blackbox_conformal.errors import ProcedureMismatchError, UsageError
 from blackbox_conformal.method.audits.outlying import LEVEL, check_level
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
+from blackbox_conformal.method.images.input_statistics.statistics import SIZE
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.job import Terms
 from blackbox_conformal.study.keyword_terms import calibrated
-from blackbox_conformal.study.stages.certify import rules_of_masks
+from blackbox_conformal.study.stages.certify import rule_at_size, rules_of_masks
 from blackbox_conformal.study.stages.draws import Drawn
 from blackbox_conformal.study.stages.input_check import check_input
 from blackbox_conformal.study.stages.prepare import Prepared
@@ -108,9 +109,10 @@ class MaskRequest:
         return setup, replace(self, rule=self.rule_of(drawn))
 
     def rule_of(self, drawn: Drawn) -> Guarantee:
-        """The guarantee of a picture's mask, by the vendor that it ends at."""
+        """The guarantee of a picture's mask, by the vendor that it ends at and by its size."""
         rules = self.rules
-        return rules[drawn.asked] if len(rules) > 1 else rules[0]
+        rule = rules[drawn.asked] if len(rules) > 1 else rules[0]
+        return rule_at_size(self.calibration, rule, float(drawn.prepared.statistics.column(SIZE)[0]))
 
     @property
     def rules(self) -> list[Guarantee]:

@@ -85,13 +85,9 @@ class Comparisons:
 
     def larger(self, calibration: Calibration) -> str | None:
         """That the input has far more pixels than every calibrated one; None where it has not, or that is not known."""
-        if self.own is None:
-            return None
-        size, known = self.own.statistics[SIZE], calibration.comparable_inputs(self.own.group).column(SIZE)
-        if size <= known.max() + math.log2(SIZE_FACTOR):
-            return None
-        times = 2 ** float(size - known.max())
-        return f"it has {times:.1f} times the pixels of the largest, and pictures of other sizes are no like ones"
+        times = 0.0 if self.own is None else times_the_largest(calibration, self.own.statistics[SIZE], self.own.group)
+        told = f"it has {times:.1f} times the pixels of the largest, and pictures of other sizes are no like ones"
+        return told if times > SIZE_FACTOR else None
 
     def unlike(self, procedure: Procedure) -> str | None:
         """Why the guarantee does not speak of the input; None where it may."""
@@ -108,6 +104,23 @@ class Comparisons:
             return "the calibration keeps nothing of its inputs to compare with; a new one does"
         passed = self.own.can_fail and not self.own.doubtful
         return None if passed and rule.specification().get("outsiders") else self.own.unsure
+
+
+def times_the_largest(calibration: Calibration, size: float, group: str | None = None) -> float:
+    """Return how many times the largest calibrated input's pixels an input of this `SIZE` has; 0: none is known."""
+    known = calibration.comparable_inputs(group).column(SIZE)
+    return float(2 ** (size - known.max())) if known.size else 0.0
+
+
+def rule_at_size(calibration: Calibration, rule: Guarantee, size: float) -> Guarantee:
+    """Return the guarantee for an input of this `SIZE`: `marked` speaks by squares of one larger than calibrated."""
+    is_larger = times_the_largest(calibration, size) > SIZE_FACTOR
+    if rule.plugin_name() != "marked" or not is_larger:
+        return rule
+    same = {name: value for name, value in rule.specification().items() if name not in ("name", "largest_error")}
+    by_squares = calibration.rule("marked-in-squares", **same)
+    # Files of earlier versions have no curves by squares.
+    return by_squares if any(curves.kind == by_squares.needs.curve_kind for curves in calibration.detail) else rule
 
 
 def format_reason(procedure: Procedure, file_format: str) -> str | None:
@@ -254,7 +267,9 @@ def claims(
     choice, procedure = rule.choose(calibration.curves_for(rule), alpha), calibration.procedure
     status, reason = "abstains", choice.reason
     if threshold > -math.inf or not judged:
-        unlike, unsure = comparisons.unlike(procedure), comparisons.doubt or comparisons.larger(calibration)
+        unlike, unsure = comparisons.unlike(procedure), comparisons.doubt
+        if not rule.innermost.holds_at_every_size:
+            unsure = unsure or comparisons.larger(calibration)
         unsure = unsure or comparisons.unsure(rule)
         status = "outside-calibration" if unlike else "if-like-calibration" if unsure else "guaranteed"
         reason = unlike or unsure or reason
