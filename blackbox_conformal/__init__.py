@@ -57,7 +57,7 @@ _HOMES = {
     "plan": "blackbox_conformal.study.python.choosing",
     "report": "blackbox_conformal.pages.report.run_report",
     "suggest_degradation": "blackbox_conformal.study.choose.suggesting",
-    "threshold": "blackbox_conformal.method.guarantees.choose",
+    "threshold": "blackbox_conformal.method.guarantees.guarantee",
     "trusted": "blackbox_conformal.method.risk.trust",
     "tune": "blackbox_conformal.study.python.choosing",
     "watch": "blackbox_conformal.watching.visit.visiting",
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.method.audits.findings import Audit as Audit
     from blackbox_conformal.method.audits.input_shift import InputShift as InputShift
     from blackbox_conformal.method.audits.vendor_claim import ClaimAudit as ClaimAudit
-    from blackbox_conformal.method.guarantees.choose import threshold as threshold
+    from blackbox_conformal.method.guarantees.guarantee import threshold as threshold
     from blackbox_conformal.method.risk.curve import RiskCurve as RiskCurve
     from blackbox_conformal.method.risk.trust import trusted as trusted
     from blackbox_conformal.pages.report.run_report import report as report

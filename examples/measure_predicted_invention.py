@@ -23,13 +23,13 @@ from pathlib import Path
 import figures
 import numpy as np
 
-from blackbox_conformal.method.degradations.back_projection import back_projected
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.guarantees import choose
+from blackbox_conformal.method.guarantees import guarantee
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.metrics import invention, lab_l1
 from blackbox_conformal.method.risk.curve import LEAST_INVENTED, RiskCurve
+from blackbox_conformal.method.safe import back_projected
 from blackbox_conformal.method.scores.score import Context, Score, accumulated_map
 from blackbox_conformal.study.stages.settings import member
 
@@ -122,11 +122,11 @@ def sums(row: Known, name: str, thresholds: np.ndarray) -> np.ndarray:
 def clear_parts(rows: list[Known], index: int, numbers: list[int]) -> np.ndarray:
     """(numbers + 1, photographs, 5): `sums`, means over the splits that mask a photograph, and of whole pictures."""
     name, kind, level = SENTENCES[index]
-    rule = choose.guarantee(kind, **({} if kind == "expected" else {"ceiling": CEILING}))
+    rule = guarantee.guarantee(kind, **({} if kind == "expected" else {"ceiling": CEILING}))
     thresholds, masked = [], []
     for n, seed in itertools.product(numbers, range(SPLITS)):
         order = np.random.default_rng(seed).permutation(len(rows))
-        thresholds.append(choose.threshold([rows[k].curves[index] for k in order[:n]], level, rule))
+        thresholds.append(guarantee.threshold([rows[k].curves[index] for k in order[:n]], level, rule))
         masked.append(np.isin(np.arange(len(rows)), order[n:]))
     found = np.stack([sums(row, name, np.array([*thresholds, np.inf])) for row in rows], axis=1)
     parts = found[:-1].reshape(len(numbers), SPLITS, *found.shape[1:])

@@ -15,8 +15,7 @@ import numpy as np
 from PIL import Image
 
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.guarantees.choose import guarantee
-from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, guarantee
 from blackbox_conformal.method.guarantees.instance_bound import bound_curve
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.kernels.windows import gaussian

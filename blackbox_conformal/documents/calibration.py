@@ -22,8 +22,8 @@ from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
 from blackbox_conformal.method.guarantees.by_cluster import in_tiles
-from blackbox_conformal.method.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, Needs
+from blackbox_conformal.method.guarantees.guarantee import guarantee as choose_guarantee
 from blackbox_conformal.method.images.calibration_images import CalibrationImage, History, KnownPhotograph
 from blackbox_conformal.method.images.duplicates import Distinct, Sketch
 from blackbox_conformal.method.images.input_statistics.statistics import SIZE, InputStatistics
@@ -32,8 +32,7 @@ from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import DETAIL, PARAMETERS, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet, StoredCurves
 from blackbox_conformal.method.risk.exact import largest_loss
-from blackbox_conformal.method.risk.squared_errors import SquaredErrors
-from blackbox_conformal.method.risk.whole_errors import WholeErrors
+from blackbox_conformal.method.risk.whole_errors import SquaredErrors, WholeErrors
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.blocks import Block, Faces, Figure, Table
 from blackbox_conformal.support.files import write_new

@@ -12,8 +12,7 @@ from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
 from blackbox_conformal.documents.watch_head import WatchHead
 from blackbox_conformal.errors import CheckFailedError
-from blackbox_conformal.method.risk.squared_errors import SHOWN, SquaredErrors
-from blackbox_conformal.method.risk.whole_errors import Errors, WholeErrors
+from blackbox_conformal.method.risk.whole_errors import SHOWN, Errors, SquaredErrors, WholeErrors
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.wording import at_most, complement, percent

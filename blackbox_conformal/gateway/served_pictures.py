@@ -13,7 +13,7 @@ from blackbox_conformal.gateway.request import Kept, Request, RequestOutcome
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.method.nothing_added import about_detail, nothing_added
+from blackbox_conformal.method.metrics._detail import about_detail, nothing_added
 from blackbox_conformal.method.risk.trust import threshold_json
 from blackbox_conformal.study.earlier_results import VENDOR_ENDINGS
 from blackbox_conformal.study.mask.products import (

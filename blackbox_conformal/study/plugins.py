@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from blackbox_conformal.errors import AdapterError, PluginError, UsageError
-from blackbox_conformal.method.degradations.parameter_range import Range
+from blackbox_conformal.method.degradations.degradation import Range
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.catalog import Listing
 from blackbox_conformal.support.wording import option_words

@@ -10,9 +10,9 @@ from material import cut, photograph
 from PIL import Image
 from timing import at_most, pairs
 
-from blackbox_conformal.method.degradations.back_projection import back_projected
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up
+from blackbox_conformal.method.safe import back_projected
 
 CHAINS = (
     "bicubic:4",

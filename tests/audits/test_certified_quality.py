@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from blackbox_conformal.method.audits.certified_quality import chance_of_misses, quality_blocks, quality_misses
+from blackbox_conformal.method.audits.quality import chance_of_misses, quality_blocks, quality_misses
 from blackbox_conformal.method.risk.whole_errors import WholeErrors
 
 

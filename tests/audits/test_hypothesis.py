@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.audits.hypothesis import claim, quantity
+from blackbox_conformal.method.audits.verdict import claim, quantity
 from blackbox_conformal.method.guarantees.by_cluster import ByCluster
 from blackbox_conformal.method.guarantees.by_group import ByGroup
 from blackbox_conformal.method.guarantees.expected import Expected
@@ -12,7 +12,7 @@ from blackbox_conformal.method.guarantees.false_trust import FalseTrust
 from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee
 from blackbox_conformal.method.guarantees.high_probability import HighProbability
 from blackbox_conformal.method.guarantees.per_image import PerImage
-from blackbox_conformal.method.risk.pool import mean_of_clusters
+from blackbox_conformal.method.risk.curve_set import mean_of_clusters
 
 LOSSES = np.array([0.0, 0.1, 0.1000001, 0.5])
 TILES = ("one", "two", "one", "one")

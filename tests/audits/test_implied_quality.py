@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from support.audit_material import alike
 
-from blackbox_conformal.method.audits.implied_quality import promise
-from blackbox_conformal.method.audits.quality import QualityMaps, mean_quality
+from blackbox_conformal.method.audits.quality import QualityMaps, mean_quality, promise
 from blackbox_conformal.method.guarantees.by_cluster import ByCluster
 from blackbox_conformal.method.guarantees.by_group import ByGroup
 from blackbox_conformal.method.guarantees.expected import Expected

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
-from blackbox_conformal.method.audits.confidence import LEVEL, upper_bound
-from blackbox_conformal.method.audits.interval import Betting, Exact, interval_for
+from blackbox_conformal.method.audits.confidence import LEVEL, Betting, Exact, interval_for, upper_bound
 from blackbox_conformal.method.audits.verdict import BEFOREHAND, BEFOREHAND_EXACT, beforehand, judge, meaning
 
 exact = Exact()

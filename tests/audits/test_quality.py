@@ -14,8 +14,8 @@ from blackbox_conformal.method.audits.quality import (
     peak_signal_to_noise,
     squared_error,
 )
-from blackbox_conformal.method.guarantees.choose import guarantee
 from blackbox_conformal.method.guarantees.corollaries import psnr
+from blackbox_conformal.method.guarantees.guarantee import guarantee
 from blackbox_conformal.method.kernels.similarity import structural_dissimilarity
 from blackbox_conformal.method.metrics.lab_l1 import LabL1
 from blackbox_conformal.method.metrics.rgb_l1 import RgbL1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.method.audits.worst_pixels import PixelPlace, window, worst_place
+from blackbox_conformal.method.risk.trust import PixelPlace, window, worst_place
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from support.synthetic import draw, photograph
 
-from blackbox_conformal.method.degradations.back_projection import back_projected
 from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.safe import back_projected
 
 CHAINS = ["bicubic:4", "area:4", "lanczos:4", "area:2+bicubic:2", "blur:1.5+bicubic:4", "bicubic:2", "blur:1.5"]
 

@@ -10,7 +10,7 @@ from support.family_cases import settings
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.degradations.chain import Chain, Mixture
-from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
+from blackbox_conformal.method.degradations.degradation import RandomNumbers
 from blackbox_conformal.support import catalog
 
 FAMILY = "degradations"

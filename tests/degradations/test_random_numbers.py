@@ -5,8 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from blackbox_conformal.method.degradations.parameter_range import Range
-from blackbox_conformal.method.degradations.random_numbers import RandomNumbers, normals
+from blackbox_conformal.method.degradations.degradation import RandomNumbers, Range, normals
 
 
 def test_the_numbers_of_a_key_never_change():

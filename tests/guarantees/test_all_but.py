@@ -13,8 +13,8 @@ from support.synthetic import photograph, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.method.guarantees.choose import guarantee, threshold
 from blackbox_conformal.method.guarantees.corollaries import psnr, statement
+from blackbox_conformal.method.guarantees.guarantee import guarantee, threshold
 from blackbox_conformal.method.guarantees.instance_bound import bound_curve
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.study.plugins import load_adapter

@@ -6,7 +6,7 @@ import pytest
 from naive import risk_curves as naive
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.guarantees.choose import guarantee, threshold
+from blackbox_conformal.method.guarantees.guarantee import guarantee, threshold
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 

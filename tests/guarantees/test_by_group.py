@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.guarantees.choose import choose, guarantee, threshold
+from blackbox_conformal.method.guarantees.guarantee import choose, guarantee, threshold
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 

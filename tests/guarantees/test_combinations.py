@@ -8,10 +8,9 @@ from support.audit_material import calibration_of, curves, detail_curves
 from support.family_cases import built_without_parameters
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.audits.hypothesis import claim, quantity
+from blackbox_conformal.method.audits.verdict import claim, quantity
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.guarantees.choose import guarantee
-from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, guarantee
 from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing, rule_for_picture
 from blackbox_conformal.method.metrics.rgb_linf import RgbLinf
 from blackbox_conformal.method.risk.curve import DETAIL, RiskCurve

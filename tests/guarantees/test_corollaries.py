@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.guarantees.choose import guarantee
 from blackbox_conformal.method.guarantees.corollaries import leaked_level, level_given_trust, psnr
+from blackbox_conformal.method.guarantees.guarantee import guarantee
 from blackbox_conformal.method.metrics.metric import Metric
 
 

@@ -14,12 +14,12 @@ from support.synthetic import photograph, reduced, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
-from blackbox_conformal.method.guarantees.choose import guarantee, threshold
 from blackbox_conformal.method.guarantees.corollaries import psnr, statement
+from blackbox_conformal.method.guarantees.guarantee import guarantee, threshold
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.kernels.detail import Energies, unexplained
-from blackbox_conformal.method.nothing_added import about_detail
+from blackbox_conformal.method.metrics._detail import about_detail
 from blackbox_conformal.method.risk import curve as curve_module
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet

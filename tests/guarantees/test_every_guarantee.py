@@ -10,9 +10,8 @@ from support.family_cases import built_without_parameters, settings
 
 import blackbox_conformal
 from blackbox_conformal.method.audits.contamination import leakage_curve
-from blackbox_conformal.method.audits.hypothesis import claim
-from blackbox_conformal.method.guarantees.choose import guarantee
-from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.audits.verdict import claim
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, guarantee
 from blackbox_conformal.method.risk.curve import SHARES
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound
 from blackbox_conformal.support import catalog

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.errors import CalibrationError
-from blackbox_conformal.method.guarantees.choose import guarantee, threshold
+from blackbox_conformal.method.guarantees.guarantee import guarantee, threshold
 from blackbox_conformal.method.risk.curve import RiskCurve
 
 

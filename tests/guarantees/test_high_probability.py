@@ -10,8 +10,8 @@ from scipy.stats import beta
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.guarantees import _bounds as bounds
-from blackbox_conformal.method.guarantees._binomial import binomial_cdf, binomial_tail
-from blackbox_conformal.method.guarantees.choose import choose, guarantee, threshold
+from blackbox_conformal.method.guarantees._bounds import binomial_cdf, binomial_tail
+from blackbox_conformal.method.guarantees.guarantee import choose, guarantee, threshold
 from blackbox_conformal.method.risk import betting
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet

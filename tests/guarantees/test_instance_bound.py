@@ -11,7 +11,7 @@ from support.family_cases import cases, interpreted_kernels, metrics_of_pictures
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.degradations.chain import Chain, Mixture
 from blackbox_conformal.method.degradations.degradation import Degradation
-from blackbox_conformal.method.guarantees.choose import guarantee, threshold
+from blackbox_conformal.method.guarantees.guarantee import guarantee, threshold
 from blackbox_conformal.method.guarantees.instance_bound import (
     bound_curve,
     input_statement,

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from naive import risk_curves as naive
 
-from blackbox_conformal.method.guarantees import _binomial
+from blackbox_conformal.method.guarantees import _bounds
 from blackbox_conformal.method.guarantees._bounds import binomial_budget, hoeffding_bentkus_budget
-from blackbox_conformal.method.guarantees.choose import choose, guarantee
+from blackbox_conformal.method.guarantees.guarantee import choose, guarantee
 from blackbox_conformal.method.risk.betting import mixture_certifies, split_stake
 from blackbox_conformal.method.risk.curve import RiskCurve
 
@@ -102,7 +102,7 @@ def test_without_a_loss_the_numbers_are_those_of_the_closed_form(alpha):
 def test_tiny_levels_ask_few_questions_and_need_little_memory(name, parameters, alpha, refused, monkeypatch):
     """Not one array of the length of the answer: at 10^12 photographs and more there could be none."""
     asked = 0
-    tail = _binomial.binomial_tail
+    tail = _bounds.binomial_tail
 
     def counted(*given):
         nonlocal asked

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from naive import risk_curves as naive
 
 from blackbox_conformal.errors import PluginError, UsageError
-from blackbox_conformal.method.guarantees.choose import choose, guarantee, threshold
+from blackbox_conformal.method.guarantees.guarantee import choose, guarantee, threshold
 from blackbox_conformal.method.guarantees.per_image import PerImage
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.guarantees.choose import choose, guarantee
+from blackbox_conformal.method.guarantees.guarantee import choose, guarantee
 from blackbox_conformal.method.guarantees.high_probability import holding_together, levels_together
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet

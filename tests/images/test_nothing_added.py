@@ -7,7 +7,7 @@ from support.synthetic import draw, photograph, reduced
 
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up
-from blackbox_conformal.method.nothing_added import about_detail, nothing_added
+from blackbox_conformal.method.metrics._detail import about_detail, nothing_added
 
 BICUBIC = Mixture.of_text("bicubic")
 

@@ -14,9 +14,9 @@ import blackbox_conformal as bc
 from blackbox_conformal.documents.calibration import check_agreement
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
-from blackbox_conformal.method.audits.implied_quality import promise
-from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.audits.quality import promise
 from blackbox_conformal.method.guarantees.corollaries import cap_note, psnr, statement
+from blackbox_conformal.method.guarantees.guarantee import guarantee
 from blackbox_conformal.method.guarantees.instance_bound import rule_for_picture
 from blackbox_conformal.method.metrics.custom_metric import from_function
 from blackbox_conformal.method.metrics.metric import Metric

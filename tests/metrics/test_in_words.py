@@ -7,8 +7,8 @@ import pytest
 from scipy.ndimage import gaussian_filter, uniform_filter
 from support.family_cases import has_difference_of_blurs, metrics_of_pictures_alone, settings
 
-from blackbox_conformal.method.guarantees.choose import guarantee
 from blackbox_conformal.method.guarantees.corollaries import LARGEST_BLOCK, allowed_detail, level_in_greys, statement
+from blackbox_conformal.method.guarantees.guarantee import guarantee
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support import catalog

@@ -1,4 +1,4 @@
-"""The bounds of `risk.lab_given_mean` at one pixel, as defined: plain loops over slopes, signs and pixels."""
+"""The bounds of `risk.truth_bounds` at one pixel, as defined: plain loops over slopes, signs and pixels."""
 
 import itertools
 

@@ -17,7 +17,7 @@ from riskgate.multirisk import hb_pvalue, ltt_threshold
 from riskgate.weighted import weighted_crc_threshold
 
 from blackbox_conformal.method.guarantees import _bounds as bounds
-from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.guarantee import guarantee
 from blackbox_conformal.method.guarantees.per_image import limits
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet

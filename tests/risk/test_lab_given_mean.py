@@ -9,7 +9,7 @@ from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.kernels.distance import lab_planes
 from blackbox_conformal.method.kernels.windows import average
 from blackbox_conformal.method.metrics.lab_l1 import LabL1
-from blackbox_conformal.method.risk import lab_given_mean, resampling, truth_bounds
+from blackbox_conformal.method.risk import resampling, truth_bounds
 
 SIDE = 64
 CORNERS = np.array([[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)], np.uint8)
@@ -23,18 +23,18 @@ METRICS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("index", range(len(lab_given_mean.SLOPES)))
+@pytest.mark.parametrize("index", range(len(truth_bounds.SLOPES)))
 def test_the_supports_are_those_of_an_exhaustive_search(index):
-    supports = lab_supports(slope=tuple(lab_given_mean.SLOPES[index]))
-    assert (supports <= lab_given_mean.SUPPORTS[index]).all()
-    assert (supports + 3e-6 >= lab_given_mean.SUPPORTS[index]).all()
+    supports = lab_supports(slope=tuple(truth_bounds.SLOPES[index]))
+    assert (supports <= truth_bounds.SUPPORTS[index]).all()
+    assert (supports + 3e-6 >= truth_bounds.SUPPORTS[index]).all()
 
 
 def test_no_random_colour_exceeds_the_supports():
     colours = np.random.default_rng(60).integers(0, 256, (1, 100_000, 3), dtype=np.uint8)
     colours[0, :8] = CORNERS
     signed = truth_bounds.SIGNS @ lab_planes(colours).reshape(3, -1).astype(np.float64)
-    for slope, supports in zip(lab_given_mean.SLOPES, lab_given_mean.SUPPORTS, strict=True):
+    for slope, supports in zip(truth_bounds.SLOPES, truth_bounds.SUPPORTS, strict=True):
         values = (signed - slope @ colours[0].T / 255).max(axis=1)
         assert (values <= supports).all()
         assert (values + 0.1 >= supports).all()
@@ -90,7 +90,7 @@ def test_no_truth_exceeds_the_bound_and_the_delivered_colours_alone_say_no_less(
 
 @pytest.mark.parametrize("metric", METRICS[::3], ids=str)
 def test_supports_that_are_too_small_by_a_tenth_would_be_noticed(metric, monkeypatch):
-    monkeypatch.setattr(lab_given_mean, "SUPPORTS", lab_given_mean.SUPPORTS - 0.1)
+    monkeypatch.setattr(truth_bounds, "SUPPORTS", truth_bounds.SUPPORTS - 0.1)
     mixture = Mixture.of_text("area:2")
     assert any(
         (
@@ -111,13 +111,13 @@ def test_the_bound_is_that_of_plain_loops(metric):
     known = truth_bounds.blurred_truth(low, steps, 4, window="gaussian", sigma=4.0)
     window = resampling.window_matrix(24, "gaussian", 4.0, None)
     colours = lab_planes(delivered).astype(float).reshape(3, -1).T.tolist()
-    twin, slopes = naive.distance_of_averages, len(lab_given_mean.SLOPES)
+    twin, slopes = naive.distance_of_averages, len(truth_bounds.SLOPES)
     if metric.order == "blur-of-difference":
-        twin, slopes = naive.average_of_distances, lab_given_mean.AVERAGED
+        twin, slopes = naive.average_of_distances, truth_bounds.AVERAGED
     for p, q in ((0, 0), (11, 12), (23, 5)):
         weights = np.outer(window[p], window[q]).reshape(-1).tolist()
         ends = known.low[:, p, q].tolist(), known.high[:, p, q].tolist()
-        table = lab_given_mean.SLOPES[:slopes].tolist(), lab_given_mean.SUPPORTS[:slopes].tolist()
+        table = truth_bounds.SLOPES[:slopes].tolist(), truth_bounds.SUPPORTS[:slopes].tolist()
         expected = twin(weights, colours, *ends, *table)
         assert expected <= most[p, q] <= min(expected + 2e-4, metric.bound)
 
@@ -135,7 +135,7 @@ def test_averages_are_those_of_the_metric():
     """The map is averaged as the metric averages: a box of one pixel averages nothing."""
     lab = lab_planes(np.random.default_rng(63).integers(0, 256, (8, 8, 3), dtype=np.uint8))
     nothing_known = truth_bounds.BlurredTruth(np.zeros((3, 8, 8)), np.ones((3, 8, 8)))
-    most = lab_given_mean.average_of_distances(
+    most = truth_bounds.average_of_distances(
         lab, nothing_known, lambda values: average(values, "box", None, 1, overwrite=True)
     )
     assert most == pytest.approx(truth_bounds.farthest_lab_l1(lab), abs=1e-5)

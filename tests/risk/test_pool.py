@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.method.risk.curve import RiskCurve
-from blackbox_conformal.method.risk.curve_set import CurveSet
-from blackbox_conformal.method.risk.pool import pool
+from blackbox_conformal.method.risk.curve_set import CurveSet, pool
 
 
 def test_the_mean_is_exact_up_to_a_float32_rounded_up():

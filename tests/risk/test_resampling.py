@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
+from blackbox_conformal.method.degradations.degradation import RandomNumbers
 from blackbox_conformal.method.risk import resampling
 
 PILLOWS = {"area": Image.Resampling.BOX, "bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.documents.certificate import Outside
-from blackbox_conformal.method.risk.squared_errors import SHOWN, SquaredErrors
+from blackbox_conformal.method.risk.whole_errors import SHOWN, SquaredErrors
 
 rng = np.random.default_rng(7)
 

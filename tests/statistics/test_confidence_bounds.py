@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.method.guarantees import _bounds as bounds
-from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.guarantee import guarantee
 from blackbox_conformal.method.risk import betting
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from blackbox_conformal.method.guarantees.choose import guarantee, threshold
+from blackbox_conformal.method.guarantees.guarantee import guarantee, threshold
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.risk import curve as curve_module
 from blackbox_conformal.method.risk.curve import RiskCurve

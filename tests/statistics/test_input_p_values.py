@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from support.synthetic import photograph
 
-from blackbox_conformal.method.audits.input_shift import compare
-from blackbox_conformal.method.audits.outlying import place
+from blackbox_conformal.method.audits.input_shift import compare, place
 from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
 
 Rows = NDArray[np.float64]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.guarantee import guarantee
 
 LEVELS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35)
 RUNS, N, DELTA = 150, 60, 0.2

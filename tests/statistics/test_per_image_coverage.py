@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.guarantee import guarantee
 
 
 def photographs(rng, n):

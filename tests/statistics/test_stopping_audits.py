@@ -7,8 +7,7 @@ import pytest
 
 from blackbox_conformal.method.audits.confidence import BETS, LEVEL
 from blackbox_conformal.method.audits.sequential import EARLY, level_test
-from blackbox_conformal.method.guarantees.choose import guarantee
-from blackbox_conformal.method.guarantees.guarantee import Claim
+from blackbox_conformal.method.guarantees.guarantee import Claim, guarantee
 from blackbox_conformal.method.risk.betting import growth
 
 ALPHA, RUNS, MOST = 0.1, 1000, 300

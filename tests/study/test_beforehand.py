@@ -6,8 +6,8 @@ from support.audit_material import calibration_of, curves, detail_curves
 
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.method.audits.confidence import fewest, further, stakes, upper_bound
-from blackbox_conformal.method.guarantees.choose import guarantee
 from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.guarantee import guarantee
 from blackbox_conformal.method.guarantees.per_image import PerImage
 from blackbox_conformal.study.audit.audited_rule import outlook, refuse_hopeless
 

@@ -8,7 +8,7 @@ from support.synthetic import write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import CalibrationError
-from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.guarantee import guarantee
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.calibrate.bound_choice import chosen_bound

@@ -8,7 +8,7 @@ from PIL import Image
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.guarantee import guarantee
 from blackbox_conformal.method.images.photographs import demo_photographs
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job

@@ -17,8 +17,8 @@ from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up
-from blackbox_conformal.method.nothing_added import nothing_added
-from blackbox_conformal.method.risk.squared_errors import SHOWN, SquaredErrors
+from blackbox_conformal.method.metrics._detail import nothing_added
+from blackbox_conformal.method.risk.whole_errors import SHOWN, SquaredErrors
 from blackbox_conformal.method.safe import picture_to_show
 from blackbox_conformal.study.mask.products import Wanted, encode_product
 from blackbox_conformal.study.plugins import load_adapter

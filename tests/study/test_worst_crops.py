@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.audits.worst_pixels import PixelPlace
+from blackbox_conformal.method.risk.trust import PixelPlace
 from blackbox_conformal.study.audit.measure import CROP_SIDE, Crop, WorstCrops
 
 SIZE = (200, 300)

@@ -9,12 +9,11 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.method.audits.findings import AuditedPicture
 from blackbox_conformal.method.audits.quality import NO_PIXELS, Quality
-from blackbox_conformal.method.audits.worst_pixels import worst_place
 from blackbox_conformal.method.images.calibration_images import CalibrationImage
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
-from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.method.risk.trust import trusted, worst_place
 from blackbox_conformal.support.canonical import digest_bytes
 from support.synthetic import sketch_of
 

@@ -21,7 +21,7 @@ from blackbox_conformal.method.images.input_statistics.statistics import InputSt
 from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.method.images.resemblance import Sent
 from blackbox_conformal.method.kernels.detail import displacement
-from blackbox_conformal.method.risk.squared_errors import SquaredErrors
+from blackbox_conformal.method.risk.whole_errors import SquaredErrors
 from blackbox_conformal.method.scores._learned_features import features as learned_features
 from blackbox_conformal.method.scores._learned_network import own_network
 from blackbox_conformal.method.scores.predicted_invention import features

@@ -14,12 +14,11 @@ from blackbox_conformal.drawing.ledger.attempts import AttemptSpec, VendorReport
 from blackbox_conformal.drawing.ledger.places import Ledger
 from blackbox_conformal.method.audits.findings import AuditedPicture
 from blackbox_conformal.method.audits.quality import QualityMaps
-from blackbox_conformal.method.audits.worst_pixels import worst_place
 from blackbox_conformal.method.images.calibration_images import CalibrationImage
 from blackbox_conformal.method.images.duplicates import sketch
 from blackbox_conformal.method.images.picture import pixels_digest
 from blackbox_conformal.method.risk.curve import RiskCurve
-from blackbox_conformal.method.risk.trust import threshold_json, trusted
+from blackbox_conformal.method.risk.trust import threshold_json, trusted, worst_place
 from blackbox_conformal.pages.report.preview import make_preview
 from blackbox_conformal.pages.report.report_store import ReportStore
 from blackbox_conformal.pages.report.slider_levels import choose_stops, thresholds_of

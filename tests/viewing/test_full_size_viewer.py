@@ -12,7 +12,7 @@ from PIL import Image
 from support.report_browser import drawn, frame, move_to, opened, until, veiled_on_screen, view_of, zoom_to
 
 from blackbox_conformal.documents.certificate import Outside
-from blackbox_conformal.method.nothing_added import nothing_added
+from blackbox_conformal.method.metrics._detail import nothing_added
 from blackbox_conformal.method.risk.trust import trusted
 from blackbox_conformal.method.safe import picture_to_show, safe_picture
 from blackbox_conformal.pages.report.full_size import FullSizeStore

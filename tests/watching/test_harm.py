@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from support.audit_material import calibration_of, curves, detail_curves
 
-from blackbox_conformal.method.guarantees.choose import guarantee
-from blackbox_conformal.method.guarantees.guarantee import Claim
+from blackbox_conformal.method.guarantees.guarantee import Claim, guarantee
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.records import FreshMeasurement
 from blackbox_conformal.watching.visit.fresh_photographs import HarmTest, Reserve, harm_finding

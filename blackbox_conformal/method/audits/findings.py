@@ -11,19 +11,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from blackbox_conformal.method.audits.certified_quality import QualityMisses, quality_blocks
 from blackbox_conformal.method.audits.contamination import Leakage
 from blackbox_conformal.method.audits.detail_shares import DetailSums, detail_blocks
-from blackbox_conformal.method.audits.implied_quality import QualityBounds
 from blackbox_conformal.method.audits.kinds import KindRisk, kind_blocks, kinds_in_words
-from blackbox_conformal.method.audits.quality import Quality
+from blackbox_conformal.method.audits.quality import Quality, QualityBounds, QualityMisses, quality_blocks
 from blackbox_conformal.method.audits.random_splits import claimed_column
 from blackbox_conformal.method.audits.sequential import AuditStop
 from blackbox_conformal.method.audits.verdict import EXPLAINED, FIXED, SHORT, Judgement, Verdict, beforehand, in_short
-from blackbox_conformal.method.audits.worst_pixels import PixelPlace
 from blackbox_conformal.method.images.input_statistics.kind import InputKind
 from blackbox_conformal.method.risk.curve_set import StoredCurve
-from blackbox_conformal.method.risk.trust import threshold_json
+from blackbox_conformal.method.risk.trust import PixelPlace, threshold_json
 from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, Table
 from blackbox_conformal.support.plots import Chart, Series
 from blackbox_conformal.support.text import counted

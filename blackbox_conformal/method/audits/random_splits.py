@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.method.audits.hypothesis import claim, quantity
+from blackbox_conformal.method.audits.verdict import claim, quantity
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, Units
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support.blocks import Block, Faces, How, Note, Table

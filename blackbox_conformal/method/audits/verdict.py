@@ -25,10 +25,36 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.method.audits.confidence import LEVEL
-from blackbox_conformal.method.audits.interval import interval_for
+from blackbox_conformal.method.audits.confidence import LEVEL, interval_for
+from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee
+from blackbox_conformal.method.risk.curve_set import mean_of_clusters
 from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.wording import at_least, at_most, exactly
+
+# What a guarantee says about the losses of unseen photographs: which mean must stay below which level.
+
+
+def claim(
+    rule: Guarantee, losses: NDArray[np.float64], alpha: float, bound: float, clusters: Sequence[str] | None = None
+) -> Claim:
+    """The claim of `rule` at `alpha` about the (m,) `losses` of audited pictures.
+
+    Parameters
+    ----------
+    clusters
+        The photograph that each audited picture is a tile of, whose mean is one value; None: each is a photograph of
+        its own.
+    """
+    # Before the claim is made: some guarantees say nothing of the mean over tiles.
+    rule.refuse_unclaimed(clusters is not None)
+    return rule.claim(losses if clusters is None else mean_of_clusters(losses, clusters), alpha, bound)
+
+
+def quantity(rule: Guarantee, clusters: Sequence[str] | None = None, error: str = "error") -> str:
+    """What an audit of `rule` measures, in words; `error` names the metric's error."""
+    rule.refuse_unclaimed(clusters is not None)
+    return rule.quantity("photographs" if clusters is None else "photographs, each the mean over its tiles", error)
+
 
 BEFOREHAND = (
     "You may add photographs to confirm, since the upper end of the interval holds however often you look. To test for "

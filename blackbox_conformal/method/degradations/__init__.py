@@ -1,3 +1,3 @@
 """From a photograph to an input: one step a file, and chains of them."""
 
-NOT_MEMBERS = ("back_projection", "chain", "codec", "parameter_range", "preset", "random_numbers", "reduction")
+NOT_MEMBERS = ("chain", "reduction")

@@ -1,16 +1,33 @@
 """JPEG: the file format that most photographs have been through."""
 
+import io
 import re
 from typing import Literal, Self
 
 import numpy as np
+from PIL import Image as PillowImage
 from pydantic import Field, field_validator
 
-from blackbox_conformal.method.degradations.codec import saved_and_read
-from blackbox_conformal.method.degradations.degradation import Degradation
-from blackbox_conformal.method.degradations.parameter_range import Range, between
-from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
+from blackbox_conformal.errors import ImageError
+from blackbox_conformal.method.degradations.degradation import Degradation, RandomNumbers, Range, between
 from blackbox_conformal.support.types import Image
+
+# A picture after it was saved as a file of some format.
+
+
+def saved_and_read(pixels: Image, kind: str, longest: int, **settings: int | str) -> Image:
+    """`pixels`, (H, W, 3) uint8, as Pillow reads the file of this kind that it writes of them."""
+    height, width = pixels.shape[:2]
+    if max(height, width) > longest:
+        raise ImageError(
+            f"expected sides of at most {longest} pixels, the most that {kind} takes; got {width}×{height}. Use a "
+            "smaller photograph"
+        )
+    file = io.BytesIO()
+    PillowImage.fromarray(pixels).save(file, kind, **settings)
+    with PillowImage.open(file) as picture:
+        return np.array(picture.convert("RGB"), np.uint8, order="C")
+
 
 UNIT = 16
 """Pixels from one place of the grid to the next that is the same: halved chroma has blocks of 8 × 8, too."""

@@ -1,6 +1,6 @@
 """A photograph by a phone's small sensor."""
 
-from blackbox_conformal.method.degradations.preset import Preset
+from blackbox_conformal.method.degradations.degradation import Preset
 
 
 class Phone(Preset):

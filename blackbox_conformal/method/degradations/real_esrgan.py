@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from blackbox_conformal.method.degradations.preset import Preset
+from blackbox_conformal.method.degradations.degradation import Preset
 
 _NOISES = (("60", ""), ("40", ",grey=true"))
 _SIZE = "rescale:1,filter=random,relative=input+bicubic"

@@ -1,6 +1,6 @@
 """A print on a scanner."""
 
-from blackbox_conformal.method.degradations.preset import Preset
+from blackbox_conformal.method.degradations.degradation import Preset
 
 
 class Scan(Preset):

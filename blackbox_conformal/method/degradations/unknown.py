@@ -1,6 +1,6 @@
 """Inputs that came about in a way that is not known."""
 
-from blackbox_conformal.method.degradations.preset import Preset
+from blackbox_conformal.method.degradations.degradation import Preset
 
 
 class Unknown(Preset):

@@ -1,6 +1,6 @@
 """A picture from a web page."""
 
-from blackbox_conformal.method.degradations.preset import Preset
+from blackbox_conformal.method.degradations.degradation import Preset
 
 _AFTER = "unsharp:30-80,radius=0.5-1,threshold=0,chance=0.5+jpeg:70-92"
 

@@ -10,8 +10,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from blackbox_conformal.method.guarantees._outsiders import WithOutsiders
-from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.expected import Expected, WithOutsiders
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, Needs
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support import catalog

@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.guarantees._around import Around
+from blackbox_conformal.method.guarantees.by_group import Around
 from blackbox_conformal.method.guarantees.guarantee import Choice, Guarantee, Units, require_length
-from blackbox_conformal.method.risk.curve_set import CurveSet
-from blackbox_conformal.method.risk.pool import pool
+from blackbox_conformal.method.risk.curve_set import CurveSet, pool
 from blackbox_conformal.support import catalog
 
 _ONE_TILE = "a bound of one tile does not bound the mean over its photograph's tiles"

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from blackbox_conformal.method.guarantees._of_detail import OfDetail
+from blackbox_conformal.method.guarantees.marked import OfDetail
 from blackbox_conformal.method.risk.curve import LEAST_CLEAR, Kind
 from blackbox_conformal.support.wording import percent
 

@@ -1,5 +1,7 @@
 """What a guarantee is: a rule from risk curves and a level to a threshold, with its needs and its wording."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,12 +14,12 @@ from numpy.typing import NDArray
 from pydantic import InstanceOf, model_validator
 
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.method.risk.curve import DETAIL, PARAMETERS, SHARES, Kind, RiskCurve
-from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.guarantees import NOT_MEMBERS
+from blackbox_conformal.method.risk.curve import DEFAULT_TOLERANCE, DETAIL, PARAMETERS, SHARES, Kind, Losses, RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet, mean_of_clusters, pool
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound
-from blackbox_conformal.method.risk.losses import DEFAULT_TOLERANCE, Losses
-from blackbox_conformal.method.risk.pool import mean_of_clusters, pool
 from blackbox_conformal.method.risk.samples import ROUNDING, Samples
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.catalog import Plugin
 
 # What a guarantee hands to those who test it: its claim about unseen losses, and the units that split at random.
@@ -61,7 +63,7 @@ class Units:
         The photograph that each of `parts` belongs to; None: each is one.
     """
 
-    rule: "Guarantee"
+    rule: Guarantee
     curves: CurveSet
     parts: CurveSet
     clusters: tuple[str, ...] | None
@@ -332,7 +334,7 @@ class Guarantee(Plugin):
         """The same guarantee for one new picture, whose own loss is at most `bound`."""
         raise UsageError(f"{type(self).__name__} takes no bound of one picture. Leave bound_from out")
 
-    def alternatives(self) -> "tuple[Guarantee, ...]":
+    def alternatives(self) -> tuple[Guarantee, ...]:
         """The same promise by every bound that is left open, to choose among on tuning photographs; empty: by none."""
         return ()
 
@@ -343,7 +345,7 @@ class Guarantee(Plugin):
     # What an audit, a report and a certificate ask of it.
 
     @property
-    def innermost(self) -> "Guarantee":
+    def innermost(self) -> Guarantee:
         """The guarantee within groups and tiles: itself, unless it is made around another one."""
         return self
 
@@ -400,7 +402,7 @@ class Guarantee(Plugin):
         """
         return Units(self, curves, curves, None)
 
-    def extended(self, tiles: Sequence[str] | None, new: int) -> tuple["Guarantee", int | None]:
+    def extended(self, tiles: Sequence[str] | None, new: int) -> tuple[Guarantee, int | None]:
         """The same guarantee for calibration pictures and `new` audit pictures in one pool.
 
         Parameters
@@ -490,7 +492,7 @@ class Guarantee(Plugin):
         return Losses(tolerances, left_out, sides, self.threshold_ceiling)
 
     @property
-    def beside(self) -> "tuple[Guarantee, float] | None":
+    def beside(self) -> tuple[Guarantee, float] | None:
         """Another guarantee, of the largest error, that the same mask keeps at its own level; None where none is."""
         return None
 
@@ -580,3 +582,61 @@ def require_length(name: str, values: tuple[Any, ...], curves: CurveSet) -> None
     """Refuse `values` unless there is one for each curve."""
     if len(values) != len(curves):
         raise UsageError(f"expected one of {name} for each of {len(curves)} photographs; got {len(values)}")
+
+
+# From a guarantee's name to a threshold.
+
+
+def guarantee(name: str, /, **parameters: Any) -> Guarantee:
+    """The guarantee called `name`, with its parameters checked."""
+    if name.replace("-", "_") in NOT_MEMBERS:
+        raise UsageError(f"expected a guarantee; {name!r} is none. `blackbox-conformal list guarantees` shows them")
+    rule: Guarantee = catalog.load("guarantees", name, **parameters)
+    return rule
+
+
+def threshold(
+    curves: CurveSet | Sequence[RiskCurve], alpha: float, guarantee: str | Guarantee = "expected", **parameters: Any
+) -> float:
+    """The largest threshold that keeps the guarantee at `alpha`.
+
+    Parameters
+    ----------
+    curves
+        One risk curve a calibration photograph.
+    alpha
+        The level, in the metric's unit (a share of the picture for ``false-trust``); a decimal is taken as typed.
+    guarantee
+        ``expected``, ``per-image``, ``high-probability``, ``false-trust``, ``by-group``, ``by-cluster``, or one built.
+    parameters
+        The guarantee's own.
+
+    Returns
+    -------
+    float
+        Trust where score < threshold; ``-inf`` nothing, ``+inf`` everything.
+
+    Raises
+    ------
+    UsageError
+        Level, name or parameters that cannot be used.
+    CalibrationError
+        No curve, or curves that do not belong together or not to this guarantee.
+    """
+    return choose(curves, alpha, guarantee, **parameters).threshold
+
+
+def choose(
+    curves: CurveSet | Sequence[RiskCurve], alpha: float, guarantee: str | Guarantee = "expected", **parameters: Any
+) -> Choice:
+    """As `threshold`, with the reason and the number of missing photographs when nothing can be trusted."""
+    rule = _built(guarantee, parameters)
+    return rule.choose(CurveSet.of(curves), alpha)
+
+
+def _built(name_or_rule: str | Guarantee, parameters: dict[str, Any]) -> Guarantee:
+    if isinstance(name_or_rule, str):
+        return guarantee(name_or_rule, **parameters)
+    if parameters:
+        raise UsageError("expected parameters inside the guarantee that was built; got some beside it")
+    return name_or_rule

@@ -1,10 +1,74 @@
 """On average at least a share 1 - alpha of the invented detail is hatched: a bound on the false negative rate."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from blackbox_conformal.method.guarantees._of_detail import OfDetail
+from pydantic import Field
+
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.risk.curve import MOST_PIXELS, Kind
-from blackbox_conformal.support.wording import complement, percent
+from blackbox_conformal.support.wording import complement, exactly, percent
+
+# Guarantees of an expected share of detail, whose curves the metric `invention` makes.
+
+CEILING = 0.9
+"""The largest threshold where scores are shares: what the score holds to be invented to nine tenths is never clear."""
+
+
+class OfDetail(Expected):
+    """``E[ L_new(t) ] <= alpha`` for a share L of detail, in [0, 1]; parameters of `Expected` but bound_from.
+
+    Attributes
+    ----------
+    ceiling
+        No pixel is clear whose score is at least this, whatever the level; must be that of the curves. The loss counts
+        as 1 above it, so that it never falls and no level below 1 allows it.
+    largest_error
+        A level at which the same mask also keeps `Expected` for the metric of the calibration; None: it need not. The
+        threshold is the smaller one of the two, and neither loss ever falls, so both hold.
+    """
+
+    curve_parameter: ClassVar[str] = "ceiling"
+    theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
+    refused: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("delta", "confidence"),
+        "it bounds a mean, also over calibration sets. Of single pictures --guarantee per-image:of=marked speaks, of "
+        "one calibration --guarantee high-probability:of=marked",
+    )
+
+    ceiling: float = Field(default=CEILING, allow_inf_nan=False)
+    largest_error: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[0.3])
+
+    def specification(self) -> dict[str, Any]:
+        """As of every plugin; without a second level there is no word of it."""
+        content = super().specification()
+        return {key: value for key, value in content.items() if key != "largest_error" or value is not None}
+
+    @property
+    def beside(self) -> tuple[Guarantee, float] | None:
+        """`Expected` at `largest_error`, with the same photographs leaked, weighted or of another kind."""
+        if self.largest_error is None:
+            return None
+        same = {name: getattr(self, name) for name in Expected.model_fields.keys() & self.model_fields_set}
+        return Expected(**same), self.largest_error
+
+    def _promised(self, alpha: float, error: str) -> str:
+        """The share, and the largest error beside it: both hold on average, so one sentence says both."""
+        if self.beside is None:
+            return self.within(alpha, error)
+        rule, level = self.beside
+        assert isinstance(rule, Expected)
+        return f"{self.within(alpha, error)}, and {rule.within(level, error)}"
+
+    @property
+    def definitions(self) -> tuple[str, ...]:
+        """What counts as detail, and the ceiling."""
+        return (
+            "Detail is what differs from plain enlargement of the input and is no wide cast of colour; it counts by "
+            "its energy, the square of the difference.",
+            f"No pixel is clear whose score is {exactly(self.ceiling)} or more.",
+        )
+
 
 COUNTED = (
     f"One grey level of detail at each pixel, of a larger picture at {MOST_PIXELS} of its pixels, is counted as "

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blackbox_conformal.errors import PluginError, UsageError
-from blackbox_conformal.method.guarantees._binomial import MARGIN, binomial_cdf, binomial_tail, least, least_without
+from blackbox_conformal.method.guarantees._bounds import MARGIN, binomial_cdf, binomial_tail, least, least_without
 from blackbox_conformal.method.guarantees._of_loss import OfLoss
 from blackbox_conformal.method.guarantees.guarantee import Claim, Needs
 from blackbox_conformal.method.risk.curve_set import CurveSet

@@ -5,16 +5,18 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import model_validator
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.averaging import Sigma, Size, Window, complete
 from blackbox_conformal.method.degradations.degradation import Degradation
-from blackbox_conformal.method.kernels.distance import Planes
+from blackbox_conformal.method.kernels.distance import Planes, rgb_difference
+from blackbox_conformal.method.kernels.spectra import band_difference, band_planes
 from blackbox_conformal.method.kernels.windows import average, gaussian_taps
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.exact import largest_loss
-from blackbox_conformal.method.risk.truth_bounds import BlurredTruth, blurred_truth
+from blackbox_conformal.method.risk.truth_bounds import BlurredTruth, blurred_truth, farthest, rgb_planes
 from blackbox_conformal.support.types import Image, Map
 
 FULL_WIDTH = 2 * math.sqrt(2 * math.log(2))
@@ -192,3 +194,110 @@ class AveragedMetric(Metric):
     def _average(self, values: Map) -> None:
         """Put the average in the place of `values`, C-contiguous."""
         average(values, self.kernel or "", self.sigma, self.size, overwrite=True)
+
+
+# Metrics that are not a norm of a colour difference: as they are, or averaged afterwards.
+
+
+class LocalMetric(AveragedMetric):
+    """A finished map, averaged over a window if one is given; a mean cannot exceed the bound.
+
+    The difference of two averaged pictures means nothing here, so that order is not offered.
+
+    Attributes
+    ----------
+    order
+        `pointwise`: the map. `blur-of-difference`: the map averaged, `K * D`. Pointwise unless a window is given.
+    compares
+        What one value compares where that is more than a pixel; empty: pixels.
+    """
+
+    largest: ClassVar[float] = 1.0
+    compares: ClassVar[str] = ""
+
+    order: Literal["pointwise", "blur-of-difference"] = "pointwise"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _offered(cls, parameters: Any) -> Any:
+        if isinstance(parameters, dict) and parameters.get("order") == "difference-of-blurs":
+            raise ValueError("expected order pointwise or blur-of-difference; this metric has no difference of blurs")
+        return parameters
+
+    @property
+    def error_in_words(self) -> str:
+        """As of every average, with what is compared."""
+        return super().error_in_words + (f", which compares {self.compares}," if self.compares else "")
+
+    @property
+    def pointwise_root_mean_square(self) -> bool:  # type: ignore[override]
+        """False: none of these maps bounds a root mean square error."""
+        return False
+
+
+# Norms of the colour difference in sRGB, and the bounds that one picture gives of them.
+
+
+class RgbMetric(AveragedMetric):
+    """A norm of the difference of sRGB colours, white = 1."""
+
+    @property
+    def grey_scale(self) -> NDArray[np.float64]:
+        """From 0 for black to the largest error for white."""
+        return self.largest * np.arange(256) / 255
+
+    def difference(self, truth: Image, delivered: Image) -> Planes:
+        """Signed differences of the three channels."""
+        return rgb_difference(truth, delivered)
+
+    def bound_from_delivered(self, delivered: Image) -> Map:
+        """The largest value that the map can take, from the farthest corner of the colour cube."""
+        return self._averaged_bound(rgb_planes(delivered), lambda planes: self.norm(farthest(planes)))
+
+    def bound_from_input(
+        self, low_resolution: Image, delivered: Image, steps: tuple[Degradation, ...], scale: int
+    ) -> Map:
+        """What the input says of the averaged truth; difference-of-blurs only."""
+        if self.order != "difference-of-blurs":
+            return super().bound_from_input(low_resolution, delivered, steps, scale)
+        truth = self._truth_behind(low_resolution, delivered, steps, scale)
+        blurred = rgb_planes(delivered)
+        for plane in blurred:
+            self._average(plane)
+        # The metric's own bound holds as well, for every picture.
+        largest: Map = np.minimum(self.norm(truth.largest_difference(blurred)), np.float32(self.bound))
+        return largest
+
+
+# Norms of the difference of two spectra, and the bounds that one picture gives of them.
+
+
+class BandMetric(AveragedMetric):
+    """A norm of the difference of two spectra, each band as a share of its declared range: at most 1."""
+
+    fewest_bands: ClassVar[int] = 1
+    space: ClassVar[str] = "shares of the range of each band"
+    largest: ClassVar[float] = 1.0
+    opposite_error: ClassVar[float] = 1.0
+
+    @property
+    def pointwise_root_mean_square(self) -> bool:  # type: ignore[override]
+        """False: no PSNR follows."""
+        return False
+
+    @property
+    def averages_colours(self) -> bool:
+        """False: what the input tells of averaged bands is not worked out."""
+        return False
+
+    @property
+    def opposites(self) -> str:
+        return "the lowest value in place of the highest in every band"
+
+    def difference(self, truth: Image, delivered: Image) -> Planes:
+        """Signed differences of all bands, (bands, H, W)."""
+        return band_difference(truth, delivered)
+
+    def bound_from_delivered(self, delivered: Image) -> Map:
+        """The largest value that the map can take, from the farther end of each range."""
+        return self._averaged_bound(band_planes(delivered), lambda planes: self.norm(farthest(planes)))

@@ -4,7 +4,7 @@ import numpy as np
 
 from blackbox_conformal.method.kernels.distance import Planes
 from blackbox_conformal.method.kernels.spectra import band_linf
-from blackbox_conformal.method.metrics._bands import BandMetric
+from blackbox_conformal.method.metrics._averaged import BandMetric
 from blackbox_conformal.support.types import Image, Map
 
 

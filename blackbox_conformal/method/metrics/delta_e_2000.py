@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from blackbox_conformal.method.kernels.delta_e import delta_e_2000
-from blackbox_conformal.method.metrics._local import LocalMetric
+from blackbox_conformal.method.metrics._averaged import LocalMetric
 from blackbox_conformal.support.types import Image, Map
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from blackbox_conformal.errors import MapError, MissingPackageError
 from blackbox_conformal.method.kernels._checks import image_pair
-from blackbox_conformal.method.metrics._local import LocalMetric
+from blackbox_conformal.method.metrics._averaged import LocalMetric
 from blackbox_conformal.support.types import Image, Map
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from blackbox_conformal.method.kernels.similarity import gradient_dissimilarity
-from blackbox_conformal.method.metrics._local import LocalMetric
+from blackbox_conformal.method.metrics._averaged import LocalMetric
 from blackbox_conformal.support.types import Image, Map
 
 

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.method.degradations.degradation import Degradation
 from blackbox_conformal.method.kernels.distance import Planes, lab_difference, lab_l1, lab_planes
 from blackbox_conformal.method.metrics._averaged import AveragedMetric
-from blackbox_conformal.method.risk.lab_given_mean import average_of_distances, distance_of_averages
-from blackbox_conformal.method.risk.truth_bounds import farthest_lab_l1
+from blackbox_conformal.method.risk.truth_bounds import average_of_distances, distance_of_averages, farthest_lab_l1
 from blackbox_conformal.support.types import Image, Map
 
 

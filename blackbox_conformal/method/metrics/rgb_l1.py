@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from blackbox_conformal.method.kernels.distance import rgb_l1
-from blackbox_conformal.method.metrics._rgb import RgbMetric
+from blackbox_conformal.method.metrics._averaged import RgbMetric
 from blackbox_conformal.support.types import Image, Map
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from blackbox_conformal.method.kernels.distance import Planes, rgb_linf
-from blackbox_conformal.method.metrics._rgb import RgbMetric
+from blackbox_conformal.method.metrics._averaged import RgbMetric
 from blackbox_conformal.support.types import Image, Map
 
 

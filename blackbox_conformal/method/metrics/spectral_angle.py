@@ -4,7 +4,7 @@ import math
 from typing import ClassVar
 
 from blackbox_conformal.method.kernels.spectra import spectral_angle
-from blackbox_conformal.method.metrics._local import LocalMetric
+from blackbox_conformal.method.metrics._averaged import LocalMetric
 from blackbox_conformal.support.types import Image, Map
 
 

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from blackbox_conformal.method.kernels.similarity import structural_dissimilarity
-from blackbox_conformal.method.metrics._local import LocalMetric
+from blackbox_conformal.method.metrics._averaged import LocalMetric
 from blackbox_conformal.support.types import Image, Map
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image as PillowImage
 
-from blackbox_conformal.method.audits.worst_pixels import worst_place
+from blackbox_conformal.method.risk.trust import worst_place
 from blackbox_conformal.pages.report.encoded import Bytes, webp
 from blackbox_conformal.support.types import Image, Map
 

@@ -14,14 +14,13 @@ from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.contamination import Leakage
 from blackbox_conformal.method.audits.findings import Audit, AuditedLevel, AuditedPicture
-from blackbox_conformal.method.audits.hypothesis import claim, quantity
 from blackbox_conformal.method.audits.kinds import DESCRIPTIVE, kind_blocks
 from blackbox_conformal.method.audits.quality import Quality
 from blackbox_conformal.method.audits.random_splits import Splits
-from blackbox_conformal.method.audits.verdict import too_few
+from blackbox_conformal.method.audits.verdict import claim, quantity, too_few
 from blackbox_conformal.method.guarantees.corollaries import error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
-from blackbox_conformal.method.nothing_added import about_detail
+from blackbox_conformal.method.metrics._detail import about_detail
 from blackbox_conformal.pages.report.cards import WORST_SHOWN, Card, ErrorExample, WorstCrop, make_cards, worst_crops
 from blackbox_conformal.pages.report.error_pairs import ERRORS
 from blackbox_conformal.pages.report.names_apart import picture_stem

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.documents.stored import Stored
-from blackbox_conformal.method.audits.worst_pixels import window, worst_place
 from blackbox_conformal.method.images.overlay import dot_squares
 from blackbox_conformal.method.kernels.below import count_below
-from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.method.risk.trust import trusted, window, worst_place
 from blackbox_conformal.pages.report.encoded import (
     Bytes,
     Doubles,

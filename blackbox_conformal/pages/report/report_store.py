@@ -18,7 +18,7 @@ from blackbox_conformal.documents.stored import Stored
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.audits.random_splits import Splits
 from blackbox_conformal.method.images.bands import is_deep, rendered
-from blackbox_conformal.method.nothing_added import about_detail, nothing_added
+from blackbox_conformal.method.metrics._detail import about_detail, nothing_added
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.pages.report.full_size import Certified, FullSizeStore, Part
 from blackbox_conformal.pages.report.names_apart import end_of, picture_stem

@@ -7,8 +7,8 @@ import numpy as np
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.method.audits.hypothesis import claim
-from blackbox_conformal.method.audits.interval import Exact, interval_for
+from blackbox_conformal.method.audits.confidence import Exact, interval_for
+from blackbox_conformal.method.audits.verdict import claim
 from blackbox_conformal.method.guarantees.by_cluster import in_tiles
 from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing

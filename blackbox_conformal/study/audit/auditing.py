@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import MISS_RATE
 from blackbox_conformal.errors import CalibrationError
-from blackbox_conformal.method.audits.certified_quality import QualityMisses, quality_misses
 from blackbox_conformal.method.audits.detail_shares import DetailMeter
 from blackbox_conformal.method.audits.findings import Audit, AuditedPicture
-from blackbox_conformal.method.audits.hypothesis import claim
+from blackbox_conformal.method.audits.quality import QualityMisses, quality_misses
 from blackbox_conformal.method.audits.random_splits import Splits, split_audit
 from blackbox_conformal.method.audits.sequential import AuditLook, AuditStop, LevelTest, Reason, level_test
+from blackbox_conformal.method.audits.verdict import claim
 from blackbox_conformal.method.guarantees.corollaries import error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.high_probability import levels_together

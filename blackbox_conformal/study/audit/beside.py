@@ -9,9 +9,8 @@ import numpy as np
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.method.audits.confidence import LEVEL
 from blackbox_conformal.method.audits.findings import AuditedPicture
-from blackbox_conformal.method.audits.hypothesis import claim, quantity
 from blackbox_conformal.method.audits.sequential import LevelTest, level_test
-from blackbox_conformal.method.audits.verdict import Judgement, judge, meaning
+from blackbox_conformal.method.audits.verdict import Judgement, claim, judge, meaning, quantity
 from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee
 
 

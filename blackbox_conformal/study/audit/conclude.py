@@ -15,19 +15,16 @@ from blackbox_conformal.method.audits.confidence import LEVEL
 from blackbox_conformal.method.audits.contamination import audit_leakage
 from blackbox_conformal.method.audits.detail_shares import VENDOR
 from blackbox_conformal.method.audits.findings import Audit, AuditedLevel, AuditedPicture
-from blackbox_conformal.method.audits.hypothesis import claim, quantity
-from blackbox_conformal.method.audits.implied_quality import promise
 from blackbox_conformal.method.audits.kinds import AtLevel, KindRisk, group_of_each, kind_risks, statistics_of
 from blackbox_conformal.method.audits.permutation import resplit_risks
-from blackbox_conformal.method.audits.quality import mean_quality
+from blackbox_conformal.method.audits.quality import mean_quality, promise
 from blackbox_conformal.method.audits.sequential import AuditStop
-from blackbox_conformal.method.audits.verdict import Verdict, judge, meaning, overall
+from blackbox_conformal.method.audits.verdict import Verdict, claim, judge, meaning, overall, quantity
 from blackbox_conformal.method.guarantees.corollaries import cap_note, error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee, Units
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve import least_invented
-from blackbox_conformal.method.risk.curve_set import CurveSet
-from blackbox_conformal.method.risk.pool import mean_of_clusters, pool
+from blackbox_conformal.method.risk.curve_set import CurveSet, mean_of_clusters, pool
 from blackbox_conformal.study.audit.beside import Beside
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import printable

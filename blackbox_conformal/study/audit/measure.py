@@ -11,7 +11,6 @@ import numpy as np
 from blackbox_conformal.method.audits.detail_shares import DetailMeter
 from blackbox_conformal.method.audits.findings import AuditedPicture
 from blackbox_conformal.method.audits.quality import NO_PIXELS, QualityMaps
-from blackbox_conformal.method.audits.worst_pixels import PixelPlace, window, worst_place
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import rule_for_picture
 from blackbox_conformal.method.images.bands import rendered
@@ -19,7 +18,7 @@ from blackbox_conformal.method.images.encode import image_png, mask_png
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
-from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.method.risk.trust import PixelPlace, trusted, window, worst_place
 from blackbox_conformal.method.risk.whole_errors import WholeErrors
 from blackbox_conformal.study.stages.evaluate import Evaluation, curves_of, errors_of_whole, evaluate
 from blackbox_conformal.study.stages.prepare import Prepared

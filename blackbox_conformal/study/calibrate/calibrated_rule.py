@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.method.guarantees._of_detail import CEILING
 from blackbox_conformal.method.guarantees.by_cluster import in_tiles
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
-from blackbox_conformal.method.risk.losses import DEFAULT_TOLERANCE, Losses
+from blackbox_conformal.method.guarantees.marked import CEILING
+from blackbox_conformal.method.risk.curve import DEFAULT_TOLERANCE, Losses
 from blackbox_conformal.study.stages.settings import Setup, member
 from blackbox_conformal.support.text import printable
 

@@ -12,10 +12,8 @@ from blackbox_conformal.method.images.calibration_images import CalibrationImage
 from blackbox_conformal.method.images.duplicates import Distinct
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
-from blackbox_conformal.method.risk.curve import DETAIL, Kind, RiskCurve
-from blackbox_conformal.method.risk.losses import Losses
-from blackbox_conformal.method.risk.squared_errors import SquaredErrors
-from blackbox_conformal.method.risk.whole_errors import WholeErrors
+from blackbox_conformal.method.risk.curve import DETAIL, Kind, Losses, RiskCurve
+from blackbox_conformal.method.risk.whole_errors import SquaredErrors, WholeErrors
 from blackbox_conformal.study.calibrate.calibrated_rule import check_beside, checked_rule, stored_losses
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.looked_at import together

@@ -14,7 +14,7 @@ import numpy as np
 
 from blackbox_conformal.drawing.estimate import KnownPrices
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.audits.interval import Exact
+from blackbox_conformal.method.audits.confidence import Exact
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.risk.curve import RiskCurve

@@ -9,7 +9,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import InputCheck
 from blackbox_conformal.documents.signature import trusted_keys
 from blackbox_conformal.errors import ProcedureMismatchError, UsageError
-from blackbox_conformal.method.audits.outlying import LEVEL, check_level
+from blackbox_conformal.method.audits.input_shift import OUTLYING, check_level
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
 from blackbox_conformal.method.images.input_statistics.statistics import SIZE
@@ -52,7 +52,7 @@ class MaskRequest:
     alpha: float
     group: str | None = None
     empty_masks: bool = False
-    outside: float = LEVEL
+    outside: float = OUTLYING
     watched: WatchState | None = None
     file: Path | None = None
     trusted: Collection[str] = ()
@@ -67,7 +67,7 @@ class MaskRequest:
         group: str | None = None,
         *,
         empty_masks: bool = False,
-        outside: float = LEVEL,
+        outside: float = OUTLYING,
         file: Path | None = None,
         trusted: Collection[str] = (),
     ) -> "MaskRequest":

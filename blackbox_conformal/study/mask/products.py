@@ -32,7 +32,7 @@ from blackbox_conformal.method.images.encode import image_png, mask_png, score_m
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.metadata import Metadata, has_caption
 from blackbox_conformal.method.images.overlay import overlay
-from blackbox_conformal.method.nothing_added import CLEAR, DOTTED, STRIPED, about_detail, nothing_added
+from blackbox_conformal.method.metrics._detail import CLEAR, DOTTED, STRIPED, about_detail, nothing_added
 from blackbox_conformal.method.safe import picture_to_show, safe_picture, safe_statement
 from blackbox_conformal.study.earlier_results import (
     VENDOR_ENDINGS,

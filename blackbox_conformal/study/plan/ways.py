@@ -8,15 +8,14 @@ import numpy as np
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.guarantees._of_detail import CEILING
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound, rule_for_picture
+from blackbox_conformal.method.guarantees.marked import CEILING
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.metrics.metric import Metric
-from blackbox_conformal.method.risk.curve import DETAIL, RiskCurve
+from blackbox_conformal.method.risk.curve import DETAIL, Losses, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import largest_loss
-from blackbox_conformal.method.risk.losses import Losses
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.plan.usual_levels import usual_level
 from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE, default_score

@@ -28,9 +28,9 @@ from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.method.guarantees.corollaries import leaked_level, psnr, statement
 from blackbox_conformal.method.guarantees.guarantee import NOT_SIGNED, TREATED_ALIKE, Guarantee
+from blackbox_conformal.method.guarantees.guarantee import guarantee as choose_guarantee
 from blackbox_conformal.method.guarantees.instance_bound import input_statement, is_input_statement
 from blackbox_conformal.method.guarantees.marked import COUNTED, COUNTED_BEFORE
 from blackbox_conformal.method.images.deep_files import deep_size

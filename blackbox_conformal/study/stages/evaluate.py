@@ -23,10 +23,8 @@ from blackbox_conformal.method.kernels.moments import Moments
 from blackbox_conformal.method.kernels.spectra import moments_of
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.answers import Answers
-from blackbox_conformal.method.risk.curve import RiskCurve
-from blackbox_conformal.method.risk.losses import Losses
-from blackbox_conformal.method.risk.squared_errors import SquaredErrors
-from blackbox_conformal.method.risk.whole_errors import LEAST, Errors, WholeErrors, whole_errors
+from blackbox_conformal.method.risk.curve import Losses, RiskCurve
+from blackbox_conformal.method.risk.whole_errors import LEAST, Errors, SquaredErrors, WholeErrors, whole_errors
 from blackbox_conformal.method.safe import may_be_shown, picture_to_show
 from blackbox_conformal.method.scores.score import Context, Score
 from blackbox_conformal.study.stages.draws import (

@@ -3,7 +3,7 @@
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import InputCheck
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.method.audits.outlying import place
+from blackbox_conformal.method.audits.input_shift import place
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 
 

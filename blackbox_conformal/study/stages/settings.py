@@ -9,7 +9,6 @@ import numpy as np
 
 from blackbox_conformal.documents.procedure import Fit, Procedure, SeedPolicy, delivery_rule
 from blackbox_conformal.errors import ImageError, UsageError
-from blackbox_conformal.method.degradations.back_projection import back_projected
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.degradations.reduction import Reduction
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
@@ -22,9 +21,9 @@ from blackbox_conformal.method.images.resemblance import Sent
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.metrics._detail import hides
 from blackbox_conformal.method.metrics.metric import Metric
-from blackbox_conformal.method.risk.losses import DEFAULT_TOLERANCE
+from blackbox_conformal.method.risk.curve import DEFAULT_TOLERANCE
 from blackbox_conformal.method.risk.whole_errors import foretold_psnr, squared_errors
-from blackbox_conformal.method.safe import picture_to_show
+from blackbox_conformal.method.safe import back_projected, picture_to_show
 from blackbox_conformal.method.scores.score import Context, Score, accumulated_map
 from blackbox_conformal.study.stages.defaults import (
     DEFAULT_DRAWS,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.audits.confidence import p_above, stakes
-from blackbox_conformal.method.audits.hypothesis import claim
 from blackbox_conformal.method.audits.sequential import allowed_risk
+from blackbox_conformal.method.audits.verdict import claim
 from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.study.audit.audited_rule import audited_rule
