@@ -31,7 +31,7 @@ _HOMES = {
     "Result": "blackbox_conformal.study.mask.products",
     "RiskCurve": "blackbox_conformal.method.risk.curve",
     "Session": "blackbox_conformal.study.session.session",
-    "SigningKey": "blackbox_conformal.documents.signing_key",
+    "SigningKey": "blackbox_conformal.documents.signature",
     "Suggestion": "blackbox_conformal.study.choose.suggesting",
     "Tuning": "blackbox_conformal.study.choose.tuned",
     "VisitResult": "blackbox_conformal.watching.visit.visiting",
@@ -66,7 +66,7 @@ _HOMES = {
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration as Calibration
     from blackbox_conformal.documents.certificate import Certificate as Certificate
-    from blackbox_conformal.documents.signing_key import SigningKey as SigningKey
+    from blackbox_conformal.documents.signature import SigningKey as SigningKey
     from blackbox_conformal.documents.x509 import CertifiedKey as CertifiedKey
     from blackbox_conformal.drawing.limits import Limits as Limits
     from blackbox_conformal.errors import BlackboxConformalError as BlackboxConformalError

@@ -40,10 +40,9 @@ from blackbox_conformal.study.calibrate.calibrating import calibrate_job
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.stages.cluster import Cluster
 from blackbox_conformal.study.stages.settings import set_up
-from blackbox_conformal.testing.account import Account
-from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_server import Fault, FaultServer
+from blackbox_conformal.testing.fault_vendor import Account
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
-from blackbox_conformal.testing.script import Fault
 
 DRAWS = 4
 CALLS_AT_ONCE = 4

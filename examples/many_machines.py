@@ -48,9 +48,8 @@ from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import Task, task_keys
 from blackbox_conformal.errors import BlackboxConformalError, LedgerError
-from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_server import Fault, FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
-from blackbox_conformal.testing.script import Fault
 
 PRICE = Decimal("0.01")
 THREADS = 4

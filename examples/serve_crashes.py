@@ -46,9 +46,8 @@ from blackbox_conformal.drawing.ledger.address import LEDGERS
 from blackbox_conformal.drawing.ledger.places import Where
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.method.images.encode import image_png
-from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_server import FaultServer, chances
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
-from blackbox_conformal.testing.script import chances
 
 PRICE = Decimal("0.01")
 FAULTS = {

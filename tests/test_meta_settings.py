@@ -15,8 +15,8 @@ from support.documentation import DOCS, ROOT, text_of
 
 import blackbox_conformal
 import blackbox_conformal as bc
-from blackbox_conformal.cli.config_file import Described
 from blackbox_conformal.cli.main import cli, run
+from blackbox_conformal.cli.option_sources import Described
 from blackbox_conformal.cli.options import Command, setting, takes
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.study import keyword_arguments

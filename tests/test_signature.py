@@ -12,8 +12,7 @@ from naive import ed25519 as naive
 
 from blackbox_conformal.documents import ed25519
 from blackbox_conformal.documents.ed25519 import PrivateKey
-from blackbox_conformal.documents.signature import DOMAIN, Signature, Vouching, trusted_keys
-from blackbox_conformal.documents.signing_key import SigningKey, is_encrypted
+from blackbox_conformal.documents.signature import DOMAIN, Signature, SigningKey, Vouching, is_encrypted, trusted_keys
 from blackbox_conformal.errors import CheckFailedError, IncompleteError, UsageError
 from blackbox_conformal.support.canonical import digest_bytes
 

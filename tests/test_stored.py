@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from blackbox_conformal.documents.signature import Signature
-from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.signature import Signature, SigningKey
 from blackbox_conformal.documents.stored import Stored, StoredPaper
 from blackbox_conformal.errors import CheckFailedError, FileFormatError
 from blackbox_conformal.support.canonical import digest_json

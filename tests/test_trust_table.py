@@ -20,7 +20,7 @@ from trust_table_picture import picture
 from trust_table_pieces import HERE, Piece, Table, digest_of, make_inputs, note_digest
 
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.signature import SigningKey
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.photographs import demo_photographs
 from blackbox_conformal.method.images.read import read_image

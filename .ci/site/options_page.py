@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 
 from blackbox_conformal.cli.commands import every_command
-from blackbox_conformal.cli.config_file import Described
+from blackbox_conformal.cli.option_sources import Described
 from blackbox_conformal.cli.options import Command
 from blackbox_conformal.study.keyword_arguments import GROUPS
 

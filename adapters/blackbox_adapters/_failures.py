@@ -17,8 +17,7 @@ from blackbox_conformal.errors import (
     VendorError,
 )
 from blackbox_conformal.vendor.adapter import Answer, Purpose
-from blackbox_conformal.vendor.refusals import ACCOUNT, NOT_FOUND, PUT_OFF, refusal
-from blackbox_conformal.vendor.retry_after import parse_retry_after
+from blackbox_conformal.vendor.refusals import ACCOUNT, NOT_FOUND, PUT_OFF, parse_retry_after, refusal
 
 
 class Failure(NamedTuple):

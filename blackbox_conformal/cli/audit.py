@@ -13,8 +13,8 @@ import click
 from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.named_files import photograph_paths, read_groups
-from blackbox_conformal.cli.signing import load_calibration, trusted
+from blackbox_conformal.cli.from_options import photograph_paths, read_groups
+from blackbox_conformal.cli.sign import load_calibration, trusted
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.study.keyword_arguments import AuditSettings
 from blackbox_conformal.support.text import counted

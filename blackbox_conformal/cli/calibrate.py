@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, bill, spent
-from blackbox_conformal.cli.named_files import photograph_paths, read_groups, refuse_other_calibration
-from blackbox_conformal.cli.planned import inspect, present
-from blackbox_conformal.cli.signing import load_signing_key
+from blackbox_conformal.cli.from_options import photograph_paths, read_groups, refuse_other_calibration
+from blackbox_conformal.cli.plan import inspect, present
+from blackbox_conformal.cli.sign import load_signing_key
 from blackbox_conformal.study.keyword_arguments import CalibrateSettings
 from blackbox_conformal.support.text import LONGEST_MESSAGE, counted, name_of, printable
 from blackbox_conformal.support.wording import at_most, share
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
     from blackbox_conformal.method.guarantees.guarantee import Choice, Guarantee
     from blackbox_conformal.method.images.calibration_images import CalibrationImage
     from blackbox_conformal.method.metrics.metric import Metric

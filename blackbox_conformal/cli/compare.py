@@ -10,7 +10,7 @@ from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent, spends
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.named_files import photograph_paths
+from blackbox_conformal.cli.from_options import photograph_paths
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.keyword_arguments import NEEDED, CompareSettings, described
 from blackbox_conformal.support.wording import as_typed

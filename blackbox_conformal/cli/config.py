@@ -8,8 +8,8 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.commands import Group
-from blackbox_conformal.cli.config_file import FILE_NAME, Configured, ConfiguredSetting, files, lookup, user_file
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.option_sources import FILE_NAME, Configured, ConfiguredSetting, files, lookup, user_file
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC, DETAIL_GUARANTEE, ERROR_GUARANTEE, default_score
 from blackbox_conformal.support.secrets import redact

@@ -7,10 +7,10 @@ import click
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.signing import load_signing_key, read_passphrase
+from blackbox_conformal.cli.sign import load_signing_key, read_passphrase
 
 if TYPE_CHECKING:
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
 
 
 @click.group("key", cls=Group)
@@ -25,7 +25,7 @@ def command() -> None:
 @shared.output
 def new(screen: Screen, file: str, name: str, passphrase: bool) -> None:
     """Write a new private key to FILE, readable by you alone, and print its public key."""
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
 
     key = SigningKey.new(name)
     secret = read_passphrase("Passphrase for the new key", twice=True) if passphrase else None

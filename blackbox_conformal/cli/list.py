@@ -10,8 +10,8 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli import values
+from blackbox_conformal.cli.consent import way_of_key
 from blackbox_conformal.cli.console import Screen, default_text
-from blackbox_conformal.cli.keys import way_of_key
 from blackbox_conformal.errors import AdapterError, UsageError
 from blackbox_conformal.support.text import dollars, money
 

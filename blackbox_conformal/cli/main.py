@@ -120,7 +120,7 @@ def _end(kind: str, message: str, code: int, word: str = "error") -> int:
 
 def _wants_json(arguments: list[str]) -> bool:
     """Whether a document is wanted, before the command is known. Files may set it too; they are read later."""
-    from blackbox_conformal.cli.config_file import PREFIX, is_yes
+    from blackbox_conformal.cli.option_sources import PREFIX, is_yes
 
     return "--json" in arguments or is_yes(os.environ.get(f"{PREFIX}JSON", ""))
 
@@ -222,7 +222,7 @@ def _nearest(complaint: str) -> str:
 
 def _one_line(error: click.ClickException) -> str:
     """An error of click in the form of our own: one line that says where to look."""
-    from blackbox_conformal.cli.unknown_settings import RENAMED as SETTINGS
+    from blackbox_conformal.cli.option_sources import RENAMED as SETTINGS
 
     text = " ".join(error.format_message().split()).removesuffix(".")
     if isinstance(error, click.NoSuchOption) and (new := SETTINGS.get(error.option_name.lstrip("-"))):

@@ -14,9 +14,8 @@ from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.named_files import photograph_paths
-from blackbox_conformal.cli.papers import sign_paper
-from blackbox_conformal.cli.signing import load_calibration, load_certified_key, load_signing_key, trusted
+from blackbox_conformal.cli.from_options import photograph_paths
+from blackbox_conformal.cli.sign import load_calibration, load_certified_key, load_signing_key, sign_paper, trusted
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, IncompleteError, UsageError
 from blackbox_conformal.study.keyword_arguments import ApplyAllSettings
 from blackbox_conformal.support.files import require_writable
@@ -25,7 +24,7 @@ from blackbox_conformal.support.wording import share
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.certificate import Certificate
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
     from blackbox_conformal.documents.x509 import CertifiedKey
     from blackbox_conformal.drawing.estimate import Estimate
     from blackbox_conformal.study.job import Job

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import click
 
 from blackbox_conformal.cli import values
-from blackbox_conformal.cli.config_file import Configured, Described
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.option_sources import Configured, Described
 from blackbox_conformal.study.keyword_arguments import (
     DRAWING,
     GROUPS,

@@ -1,22 +1,194 @@
-"""`plan`: what a calibration would cost before a cent is spent."""
+"""`plan` and `calibrate --dry-run`: what a calibration would cost, before a cent is spent."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.consent import confirm_keys, stored_elsewhere
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.keys import confirm_keys
-from blackbox_conformal.cli.named_files import photograph_paths
-from blackbox_conformal.cli.planned import followed_row, inspect, present, show_plan
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal.cli.from_options import photograph_paths
+from blackbox_conformal.errors import IncompleteError, RunRefusedError, UsageError, VendorError
 from blackbox_conformal.study.keyword_arguments import INPUTS, PlanSettings
+from blackbox_conformal.study.stages.defaults import SEVERAL_DRAWS
+from blackbox_conformal.support.text import counted
 
 if TYPE_CHECKING:
     from blackbox_conformal.method.audits.input_shift import InputShift
+    from blackbox_conformal.method.guarantees.guarantee import Guarantee
     from blackbox_conformal.study.job import Job
+    from blackbox_conformal.study.plan.frontier import Frontier
     from blackbox_conformal.study.plan.frontier_rows import Wish
     from blackbox_conformal.study.plan.planning import Plan
+    from blackbox_conformal.study.stages.settings import Setup
+
+
+def inspect(screen: Screen, job: "Job", options: shared.JobOptions) -> None:
+    """Read what the vendor publishes of the model that draws are to be bought from, where it publishes anything.
+
+    A key that is missing, or that the user has not sent there before, is not asked for: the run does that.
+    """
+    from blackbox_conformal.drawing.inspecting import inspect_vendor, refuse_retired
+    from blackbox_conformal.drawing.task import asked_of
+    from blackbox_conformal.study.budget import missing_key
+
+    second = () if job.setup.second is None else ((job.setup.second, job.second_tasks),)
+    for adapter, tasks in (*asked_of(job.setup.adapter, job.tasks), *second):
+        if not job.estimate().calls:
+            continue
+        refuse_retired(adapter)
+        if adapter.inspect() is None or missing_key(adapter, tasks[0]):
+            continue
+        try:
+            confirm_keys(screen, [adapter], options)
+            told = inspect_vendor(adapter, job.limits)
+        except RunRefusedError:
+            raise
+        except (IncompleteError, UsageError, VendorError) as error:
+            told = f"what {adapter.name} publishes of its model could not be read: {error}"
+        if told is not None:
+            screen.note(f"note: {told}")
+
+
+def present(
+    screen: Screen,
+    job: "Job",
+    rule: "Guarantee",
+    alpha: float | None,
+    quoted: Mapping[tuple[int, int], Decimal] | None = None,
+    shift: "InputShift | None" = None,
+    wish: "Wish | None" = None,
+    guarantee: str | None = None,
+) -> None:
+    """Show what calibrating would take, at the prices that the vendor quoted or else by its price list.
+
+    Where there is a comparison with pictures that are to be sent, it is shown, too, and where there is a wish what
+    promises are expected to keep it.
+    """
+    from blackbox_conformal.method.guarantees.guarantee import number_in_words
+    from blackbox_conformal.study.budget import missing_key
+    from blackbox_conformal.study.plan.planning import plan_job
+
+    adapter = job.setup.adapter
+    planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
+    if wish is not None:
+        planned = planned.with_frontier(job.setup, wish, guarantee, next_steps.chosen_settings())
+    show_plan(screen, planned, job, shift)
+    if shift is not None:
+        screen.show(shift.blocks(job.setup.procedure.mixture.text))
+    short = 0 if alpha is None else planned.needed_n[f"{alpha:g}"] - planned.n
+    if short > 0:
+        missing = "1 photograph is" if short == 1 else f"{number_in_words(short)} photographs are"
+        screen.say(f"alpha={alpha:g} is out of reach of the guarantee {rule.plugin_name()}: {missing} missing")
+    if planned.calls:
+        for remark in (
+            missing_key(adapter, job.tasks[0]),
+            stored_elsewhere(screen, adapter, job.tasks, job.folder, planned.cost_usd),
+        ):
+            if remark is not None:
+                screen.note(f"note: {remark}")
+    if shift is not None and shift.differ:
+        if shift.more_than_size:
+            screen.next(*next_steps.suggest_degradation(job.setup.procedure.scale))
+        return
+    # A limit covers the draws that are stored as well, and what they cost is not part of the estimate.
+    highest = None if planned.cost_usd is None or planned.cached else planned.cost_usd[1]
+    followed = followed_row(screen, planned)
+    screen.next(*next_steps.calibrate_as_planned(highest, followed, more=followed is None and short > 0))
+
+
+def _pace(planned: "Plan", job: "Job") -> tuple[float, str] | None:
+    """Seconds that the calls will take and where that is from; None when nothing is known."""
+    from blackbox_conformal.study.spending import read_spending
+
+    if planned.calls == 0:
+        return 0.0, "nothing is to be drawn"
+    workers = job.limits.for_vendor(job.setup.adapter.capabilities).first_workers
+    earlier = read_spending(job.folder)
+    latency = None if earlier is None else earlier.latency
+    seconds = 0.0 if latency is None else planned.calls * latency.median / workers
+    if planned.seconds and planned.seconds >= seconds:
+        return planned.seconds, "at least, at the request rate"
+    return None if latency is None else (seconds, f"as {latency.count} earlier draws took, {workers} at a time")
+
+
+def show_plan(screen: Screen, planned: "Plan", job: "Job", shift: "InputShift | None" = None) -> None:
+    """The plan for people and for scripts."""
+    pace, setup = _pace(planned, job), job.setup
+    mixture = setup.procedure.mixture
+    screen.show(planned.blocks())
+    screen.summary(
+        {
+            "inputs": "given with the photographs" if mixture.given else f"made of the photographs by {mixture.text}",
+            **({} if setup.adapter.capabilities.local else {"a mask": _a_mask(setup)}),
+            "time": "unknown" if pace is None else f"about {pace[0]:.0f} s, {pace[1]}",
+        }
+    )
+    seconds = None if pace is None else round(pace[0], 1)
+    compared = {} if shift is None else {"inputs": shift.document()}
+    screen.data({**planned.document(), "seconds": seconds, **compared})
+
+
+def _a_mask(setup: "Setup") -> str:
+    """How many calls a mask will take, and what more draws would buy where there is one."""
+    if setup.adapter.in_tiles:
+        return "1 call, and 1 more for each tile that does not suffice"
+    if setup.adapter.members:
+        return f"from 1 call to {len(setup.adapter.members)}, by the rules of the cascade"
+    second = int(setup.second is not None)
+    calls = counted(setup.procedure.draws + second, "call")
+    if setup.procedure.draws > 1:
+        return calls
+    several = f"{SEVERAL_DRAWS + second} with --draws {SEVERAL_DRAWS}"
+    return f"{calls}; {several}, which trusts little or no more"
+
+
+def followed_row(screen: Screen, planned: "Plan") -> dict[str, str] | None:
+    """The options of the row to follow, after saying what they change; None where there is none."""
+    followed = None if planned.frontier is None else options_to_follow(planned.frontier, planned)
+    change = None if followed is None else what_changes(followed, next_steps.chosen_settings())
+    if change is not None:
+        screen.say(change)
+    return followed
+
+
+def options_to_follow(frontier: "Frontier", planned: "Plan") -> dict[str, str] | None:
+    """The options of the row to follow; None where the photographs at hand reach none with the planned draws.
+
+    Of the first promise that they reach, at the usual level or else the smallest, it is the row that trusts most.
+    """
+    from blackbox_conformal.study.plan.usual_levels import usual_level
+
+    reached = [row for row in frontier.rows if row.n <= planned.n and row.draws == planned.draws]
+    if not reached:
+        return None
+    of_promise = [row for row in reached if row.promise == reached[0].promise]
+    own = reached[0].promise.usual_level
+    usual = usual_level(reached[0].way.metric.capped_bound) if own is None else own
+    levels = {row.alpha for row in of_promise}
+    level = usual if usual in levels else min(levels)
+    row = max((row for row in of_promise if row.alpha == level), key=lambda row: row.prospect.share)
+    delivery = {} if row.way.procedure.delivery == "first" else {"delivery": "consistent"}
+    return {**row.options, **delivery, "alpha": f"{row.alpha:g}"}
+
+
+def what_changes(followed: Mapping[str, str], typed: Collection[str]) -> str | None:
+    """In words, what the options of a row change beside the level and what was `typed`; None: nothing."""
+    changes = {
+        "guarantee": "another promise than the default",
+        "metric": "another measure of error",
+        "delivery": "the delivered picture is made consistent with its input",
+    }
+    words = [
+        f"--{name} {followed[name]} ({change})"
+        for name, change in changes.items()
+        if name in followed and name not in typed
+    ]
+    if not words:
+        return None
+    return f"The next command is that of a row above, so it has {', '.join(words)}. Leave out what you do not want."
 
 
 @dataclass(frozen=True, kw_only=True)

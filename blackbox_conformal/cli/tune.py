@@ -10,7 +10,7 @@ import click
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, bill, spent
-from blackbox_conformal.cli.named_files import photograph_paths, refuse_other_calibration
+from blackbox_conformal.cli.from_options import photograph_paths, refuse_other_calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.keyword_arguments import LearnSettings, TuneSettings, described
 

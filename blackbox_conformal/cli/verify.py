@@ -11,8 +11,7 @@ from blackbox_conformal.cli import from_options
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import typed
-from blackbox_conformal.cli.papers import read_paper
-from blackbox_conformal.cli.signing import trusted
+from blackbox_conformal.cli.sign import read_paper, trusted
 from blackbox_conformal.documents import ed25519
 from blackbox_conformal.errors import (
     BlackboxConformalError,

@@ -40,7 +40,7 @@ from blackbox_conformal.support.plots import Chart, Series
 from blackbox_conformal.support.text import counted, printable, vendor_title
 
 if TYPE_CHECKING:
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
 
 _LEVELS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 """Levels of the table, as far as the guarantee can promise them."""

@@ -18,7 +18,7 @@ from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.wording import at_most, complement, percent
 
 if TYPE_CHECKING:
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
 
 
 DOUBT, FEWEST = 0.05, 19

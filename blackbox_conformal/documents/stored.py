@@ -29,7 +29,7 @@ class _Paper(Protocol):
 
 
 if TYPE_CHECKING:
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
 
 Document = TypeVar("Document")
 Paper = TypeVar("Paper", bound=_Paper)

@@ -10,7 +10,7 @@ from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.support.canonical import digest_json
 
 if TYPE_CHECKING:
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
 
 FORMAT = "blackbox-conformal watch head"
 VERSION = 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.documents.ed25519 import library
-from blackbox_conformal.documents.signing_key import SigningKey, secret_text
+from blackbox_conformal.documents.signature import SigningKey, secret_text
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.text import printable
 

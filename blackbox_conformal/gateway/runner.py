@@ -26,7 +26,7 @@ from blackbox_conformal.study.session.picture_masker import PictureMasker
 from blackbox_conformal.study.session.session import Session
 
 if TYPE_CHECKING:
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
     from blackbox_conformal.documents.x509 import CertifiedKey
 
 LOOK_S = 5.0

@@ -12,11 +12,10 @@ import click
 from blackbox_conformal.cli import from_options, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.commands import Group
-from blackbox_conformal.cli.consent import refuse_limit_of_project
+from blackbox_conformal.cli.consent import confirm_keys, refuse_limit_of_project
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
-from blackbox_conformal.cli.keys import confirm_keys
-from blackbox_conformal.cli.signing import load_calibration, load_certified_key, load_signing_key
+from blackbox_conformal.cli.sign import load_calibration, load_certified_key, load_signing_key
 from blackbox_conformal.errors import MissingPackageError, UsageError
 from blackbox_conformal.study.keyword_arguments import (
     ACCESS,

@@ -31,7 +31,7 @@ from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Mask
 
 if TYPE_CHECKING:
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
     from blackbox_conformal.documents.x509 import CertifiedKey
 
 MEDIA_TYPES = {ending: f"image/{name.lower()}" for name, ending in VENDOR_ENDINGS.items()} | {

@@ -33,7 +33,7 @@ from blackbox_conformal.support.local_servers import is_loopback_name
 from blackbox_conformal.vendor.adapter import Adapter
 
 if TYPE_CHECKING:
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
     from blackbox_conformal.documents.x509 import CertifiedKey
 import time
 from collections.abc import Sequence

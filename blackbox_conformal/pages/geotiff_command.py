@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.papers import read_paper
-from blackbox_conformal.cli.signing import load_calibration, trusted
+from blackbox_conformal.cli.sign import load_calibration, read_paper, trusted
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import BlackboxConformalError, ImageError, IncompleteError, MapError, UsageError
 from blackbox_conformal.method.images.bands import Bands

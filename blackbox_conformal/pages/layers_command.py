@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.papers import read_paper
+from blackbox_conformal.cli.sign import read_paper
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.images.encode import grey_levels, image_png, write_png
 from blackbox_conformal.method.images.overlay import stripe_pitch

@@ -13,7 +13,7 @@ from blackbox_conformal.support.canonical import canonical_json
 from blackbox_conformal.support.text import file_stem, printable
 
 if TYPE_CHECKING:
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
 
 VENDOR_ENDINGS = {
     "PNG": "png",

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.procedure import Fit, SeedPolicy
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
     from blackbox_conformal.drawing.events import Event
     from blackbox_conformal.drawing.limits import Limits
     from blackbox_conformal.drawing.sampler import Sampler

@@ -14,9 +14,16 @@ from typing import Any
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support import local_servers
 from blackbox_conformal.support.wording import option_words
-from blackbox_conformal.testing.fault_server import PURPOSES, FaultServer, fault_names
+from blackbox_conformal.testing.fault_server import (
+    PURPOSES,
+    FaultServer,
+    Script,
+    as_fault,
+    chances,
+    fault_names,
+    planned,
+)
 from blackbox_conformal.testing.faults import function_of, usage
-from blackbox_conformal.testing.script import Script, as_fault, chances, planned
 
 ADDRESSES = """\
 Serves until it is told to end (SIGTERM, Ctrl-C): in a script, start it with `&` and end it with `kill`.

@@ -10,9 +10,8 @@ import click
 from blackbox_conformal.cli import from_options, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.commands import Group
-from blackbox_conformal.cli.consent import Consent
+from blackbox_conformal.cli.consent import Consent, way_of_key
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.keys import way_of_key
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.support.text import file_stem
 

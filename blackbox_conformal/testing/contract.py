@@ -40,8 +40,8 @@ from blackbox_conformal.errors import (
     UsageError,
 )
 from blackbox_conformal.study.plugins import adapter_class
-from blackbox_conformal.testing.account import Account
-from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_server import FaultServer, Plan
+from blackbox_conformal.testing.fault_vendor import Account
 from blackbox_conformal.testing.raw_http import Head, Response
 from blackbox_conformal.testing.rehearsal import (
     a_draw,
@@ -54,7 +54,6 @@ from blackbox_conformal.testing.rehearsal import (
     rehearse_failure,
     rehearse_quote,
 )
-from blackbox_conformal.testing.script import Plan
 from blackbox_conformal.testing.static_contract import CheckResult, Subject, static_checks
 from blackbox_conformal.vendor.adapter import Adapter, Answer, Send, Wait
 from blackbox_conformal.vendor.example import Example, example_of

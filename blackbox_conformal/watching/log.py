@@ -21,7 +21,7 @@ from blackbox_conformal.watching.records import insert
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
 
 Kind = Literal["watch", "visit", "live", "state"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, limit_above
-from blackbox_conformal.cli.named_files import photograph_paths
-from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
+from blackbox_conformal.cli.from_options import photograph_paths
+from blackbox_conformal.cli.sign import load_calibration, load_signing_key, trusted
 from blackbox_conformal.errors import CredentialMissingError, IncompleteError, SuspendedError, UsageError
 from blackbox_conformal.study.keyword_arguments import NOTICES, WatchSettings
 from blackbox_conformal.support import catalog

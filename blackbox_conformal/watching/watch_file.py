@@ -39,7 +39,7 @@ from blackbox_conformal.watching.watch_schema import APPLICATION_ID, FROM, LOGGE
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
-    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.signature import SigningKey
 
 BUSY_S = 15.0
 _DRAWS = (

@@ -17,7 +17,7 @@ from support.annotation_files import (
 )
 from support.annotation_forms import BOX, SAME, read_form
 
-from blackbox_conformal.annotations import foreign_files
+from blackbox_conformal.annotations import annotation_file
 from blackbox_conformal.annotations.formats.coco import Coco
 from blackbox_conformal.annotations.formats.format import ImportRequest
 from blackbox_conformal.annotations.formats.png import Png
@@ -68,11 +68,11 @@ def test_hostile_and_unusable_files_are_refused(tmp_path, form):
 
 
 def test_large_files_are_refused_unread(tmp_path, monkeypatch):
-    monkeypatch.setattr(foreign_files.read_bytes, "__defaults__", (100,))
+    monkeypatch.setattr(annotation_file.read_bytes, "__defaults__", (100,))
     with pytest.raises(FileFormatError, match="expected at most 100 bytes"):
         read_form(Png(), tmp_path, png(marked(BOX)) + b"x" * 100)
     with pytest.raises(FileFormatError, match="expected a file"):
-        foreign_files.read_bytes(tmp_path / "missing")
+        annotation_file.read_bytes(tmp_path / "missing")
 
 
 @settings(deadline=None, max_examples=200)

@@ -85,7 +85,7 @@ def test_a_user_without_rights_believes_nobody_elses_file(here: Path) -> None:
     here.joinpath(FILE).chmod(0o644)
     script = (
         "import os, sys; sys.path[:] = sys.argv[1].split(os.pathsep);"
-        "from blackbox_conformal.cli.config_file import read_own; from pathlib import Path;"
+        "from blackbox_conformal.cli.option_sources import read_own; from pathlib import Path;"
         "uid = os.geteuid(); os.seteuid(65534) if uid == 0 else setattr(os, 'geteuid', lambda: 65534); os.chdir('/');"
         "print(read_own(Path(sys.argv[2])))"
     )

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from support.synthetic import write_photographs
 
-from blackbox_conformal.cli import config_file
+from blackbox_conformal.cli import option_sources
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.cli.unknown_settings import OTHERS, settings
+from blackbox_conformal.cli.option_sources import OTHERS, settings
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_the_environment_is_searched_for_mistyped_variables_once_a_command(
     plan: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searched: list[str] = []
-    monkeypatch.setattr(config_file, "refuse_near_variables", searched.append)
+    monkeypatch.setattr(option_sources, "refuse_near_variables", searched.append)
     assert run(plan) == 0
     assert len(searched) == 1
 

@@ -16,11 +16,11 @@ from support.mutations import mutate, redigested
 from support.synthetic import photograph, write_draws, write_photographs
 
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.cli.papers import read_paper
+from blackbox_conformal.cli.sign import read_paper
 from blackbox_conformal.documents import ed25519
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import Certificate
-from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.signature import SigningKey
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError
 from blackbox_conformal.study.mask.products import add_doubt
 from blackbox_conformal.support.canonical import digest_json

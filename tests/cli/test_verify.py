@@ -15,7 +15,7 @@ from support.synthetic import photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.cli.papers import read_paper
+from blackbox_conformal.cli.sign import read_paper
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.method.images.encode import mask_png

@@ -11,7 +11,7 @@ from support.watch_post import CHANGED, Post
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.signature import SigningKey
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.study.python.functions import audit, mask
 from blackbox_conformal.testing.fault_server import FaultServer

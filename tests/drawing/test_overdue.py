@@ -8,10 +8,9 @@ from support.draws import draw, ledger, limits, tasks
 
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import IncompleteError
-from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_server import FaultServer, Situation
 from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.reference_adapters import JobVendor
-from blackbox_conformal.testing.script import Situation
 
 STUCK = {"submit": Fault("mark", {"stuck": True})}
 

@@ -14,9 +14,8 @@ from blackbox_conformal.drawing.events import Event
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import Task, task_keys
 from blackbox_conformal.errors import BudgetError
-from blackbox_conformal.testing.account import Account
 from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.fault_vendor import FaultVendor
+from blackbox_conformal.testing.fault_vendor import Account, FaultVendor
 from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.raw_http import Head, Response
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor

@@ -18,9 +18,8 @@ from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.pacing.rate_limiter import LOOK_S, SharedRateLimiter, pace_file
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.support.secrets import Secret
-from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_server import FaultServer, Situation
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
-from blackbox_conformal.testing.script import Situation
 from blackbox_conformal.vendor.rates import Rate
 
 DRIVER = Path(__file__).with_name("pace_driver.py")

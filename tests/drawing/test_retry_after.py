@@ -2,7 +2,7 @@
 
 import pytest
 
-from blackbox_conformal.vendor.retry_after import FAR, clock_difference, parse_retry_after
+from blackbox_conformal.vendor.refusals import FAR, clock_difference, parse_retry_after
 
 NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
 

@@ -27,9 +27,8 @@ from blackbox_conformal.errors import (
     LedgerError,
     UsageError,
 )
-from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_server import FaultServer, Situation
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
-from blackbox_conformal.testing.script import Situation
 from blackbox_conformal.vendor.adapter import Capabilities
 from blackbox_conformal.vendor.rates import Rate
 

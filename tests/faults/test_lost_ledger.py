@@ -17,10 +17,9 @@ from support.draws import check, draw, ledger, limits, tasks
 from blackbox_conformal.drawing.ledger import ledger_file
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import LedgerError
-from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_server import FaultServer, Situation
 from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
-from blackbox_conformal.testing.script import Situation
 
 SLOW = {"submit": Fault("slow-start", {"seconds": 0.4})}
 

@@ -22,11 +22,10 @@ from blackbox_conformal.errors import (
     NotFoundError,
     RedirectedError,
 )
-from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_server import FaultServer, Situation
 from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.pictures import upscale
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
-from blackbox_conformal.testing.script import Situation
 
 
 @contextmanager

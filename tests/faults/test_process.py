@@ -24,10 +24,9 @@ from support.forked import Forked
 from blackbox_conformal.drawing import filesystem
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, LedgerError
-from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_server import FaultServer, Situation, chances, planned
 from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
-from blackbox_conformal.testing.script import Situation, chances, planned
 
 DRIVER = Path(__file__).with_name("kill_driver.py")
 KINDS: dict[str, Any] = {"jobs": JobVendor, "synchronous": SynchronousVendor}

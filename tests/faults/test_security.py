@@ -15,10 +15,9 @@ from support.draws import draw, tasks
 from blackbox_conformal.drawing.ledger.queries import csv_cell, ledger_export
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.support.secrets import redact
-from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_server import FaultServer, planned
 from blackbox_conformal.testing.faults import HOSTILE_TEXT, Fault
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
-from blackbox_conformal.testing.script import planned
 from blackbox_conformal.vendor.adapter import Accepted, Draw, Flow, Part, Send, Upload
 
 CANARY = "canary-7f3a9c-key"

@@ -15,9 +15,8 @@ from blackbox_conformal.drawing.ledger import places
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.gateway.gateway import GatewayTerms
-from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_server import FaultServer, chances
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
-from blackbox_conformal.testing.script import chances
 
 
 def test_the_limit_in_all_holds_over_restarts(

@@ -18,8 +18,7 @@ from support.gateway_process import GatewayProcess
 from blackbox_conformal.drawing.ledger.address import LEDGERS
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.gateway.tokens import Tokens
-from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.script import chances
+from blackbox_conformal.testing.fault_server import FaultServer, chances
 
 PRICE = Decimal("0.01")
 

@@ -11,7 +11,7 @@ import pytest
 from support.report_material import make_calibration
 
 from blackbox_conformal.documents import ed25519
-from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.signature import SigningKey
 from blackbox_conformal.support.canonical import digest_bytes
 
 DIGEST = digest_bytes(b"a paper")

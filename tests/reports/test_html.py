@@ -13,7 +13,7 @@ import pytest
 from support.audit_material import audited_picture, calibration_of, curves, maps
 from support.report_material import HOSTILE, make_calibration, make_ledger
 
-from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.signature import SigningKey
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.random_splits import CAUTION
 from blackbox_conformal.method.audits.verdict import EXPLAINED, FIXED

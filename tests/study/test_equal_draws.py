@@ -18,9 +18,8 @@ from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.errors import AdapterError
 from blackbox_conformal.study.stages.draws import Drawn, map_pictures
 from blackbox_conformal.study.stages.prepare import Prepared
-from blackbox_conformal.testing.account import Account
 from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.fault_vendor import FaultVendor
+from blackbox_conformal.testing.fault_vendor import Account, FaultVendor
 from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.raw_http import Head, Response
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor

@@ -39,10 +39,9 @@ from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.study.mask import masking
 from blackbox_conformal.study.stages import draws, masked_inputs
 from blackbox_conformal.support.types import Image
-from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_server import FaultServer, chances
 from blackbox_conformal.testing.fault_vendor import FaultVendor
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
-from blackbox_conformal.testing.script import chances
 
 PRICE = Decimal("0.01")
 

@@ -21,11 +21,10 @@ from support.raw_client import Raw, png, talk
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.testing.__main__ import main
-from blackbox_conformal.testing.fault_server import FaultServer, fault_names
+from blackbox_conformal.testing.fault_server import FaultServer, Situation, chances, fault_names
 from blackbox_conformal.testing.faults import FAULTS, Fault
 from blackbox_conformal.testing.pictures import WRONG_PICTURES, bomb, upscale
 from blackbox_conformal.testing.raw_http import Head
-from blackbox_conformal.testing.script import Situation, chances
 
 
 def meet(fault: Fault | str, **options: object) -> tuple[Raw, FaultServer]:

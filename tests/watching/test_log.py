@@ -13,7 +13,7 @@ from support.report_material import make_calibration
 from support.watched_file import CHANGED, live, visit
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.signature import SigningKey
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError, SuspendedError
 from blackbox_conformal.watching import watch_file
 from blackbox_conformal.watching.concluding import accept

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.annotations.annotation_file import Levels
-from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json, whole
+from blackbox_conformal.annotations.annotation_file import Levels, entries, fields, number, objects, read_json, whole
 from blackbox_conformal.annotations.formats.format import Format, ImportRequest, Marked, level_named
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.support.text import printable

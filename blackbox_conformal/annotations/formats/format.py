@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.annotations.annotation_file import Levels
-from blackbox_conformal.annotations.foreign_files import whole
+from blackbox_conformal.annotations.annotation_file import Levels, whole
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.support.catalog import Plugin
 from blackbox_conformal.support.text import printable

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from blackbox_conformal.annotations.annotation_file import Levels, levels_of_png
-from blackbox_conformal.annotations.foreign_files import read_bytes
+from blackbox_conformal.annotations.annotation_file import Levels, levels_of_png, read_bytes
 from blackbox_conformal.annotations.formats.format import Format, ImportRequest, Marked
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.method.images.encode import grey_png

@@ -19,8 +19,7 @@ from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.support.text import clean
 from blackbox_conformal.support.wording import option_words
 from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
-from blackbox_conformal.vendor.refusals import ACCOUNT, NOT_FOUND, PUT_OFF, refusal
-from blackbox_conformal.vendor.retry_after import clock_difference, parse_retry_after
+from blackbox_conformal.vendor.refusals import ACCOUNT, NOT_FOUND, PUT_OFF, clock_difference, parse_retry_after, refusal
 
 _CLOCK_TOLERANCE_S = 120.0
 _LONGEST_WORDS = 4096

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from blackbox_conformal.documents.certificate import StreamCheck
-from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.signature import SigningKey
 from blackbox_conformal.drawing.estimate import wanted_of
 from blackbox_conformal.drawing.task import FellBack
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError

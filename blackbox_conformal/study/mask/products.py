@@ -22,7 +22,7 @@ from blackbox_conformal.documents.credentials import (
     without_credentials,
 )
 from blackbox_conformal.documents.procedure import Procedure
-from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.signature import SigningKey
 from blackbox_conformal.documents.x509 import CertifiedKey
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture

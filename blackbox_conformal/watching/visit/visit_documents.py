@@ -10,7 +10,7 @@ from math import log
 from pathlib import Path
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.signature import SigningKey
 from blackbox_conformal.documents.watch_head import WatchStanding
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, Table

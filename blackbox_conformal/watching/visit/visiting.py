@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Unpack
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.documents.signature import trusted_keys
-from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.signature import SigningKey, trusted_keys
 from blackbox_conformal.drawing.estimate import Estimate, price_missing
 from blackbox_conformal.drawing.task import Task, draw_keys
 from blackbox_conformal.errors import BudgetError, UsageError
