@@ -62,5 +62,5 @@ def try_damage(tool: str, count: int, seed: int, folder: Path) -> dict[str, int]
 
 
 @pytest.mark.parametrize("tool", HONEST)
-def test_no_damage_ends_in_a_bare_exception(tool: str, tmp_path: Path) -> None:
+def test_no_damage_ends_in_a_bare_exception(tool, tmp_path):
     assert try_damage(tool, 150, 4, tmp_path)["refused"] > 0

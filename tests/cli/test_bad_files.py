@@ -53,7 +53,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield shop
 
 
-def test_every_bad_file_is_named_before_anything_is_paid(shop: Shop) -> None:
+def test_every_bad_file_is_named_before_anything_is_paid(shop):
     before = shop.paid
     found = shop.mask("--alpha", "0.9", "--out", "none", source="inputs")
     assert found.returncode == 2
@@ -66,7 +66,7 @@ def test_every_bad_file_is_named_before_anything_is_paid(shop: Shop) -> None:
     assert not (shop.folder / "none").exists()
 
 
-def test_the_good_ones_are_written_and_the_bad_ones_listed(shop: Shop) -> None:
+def test_the_good_ones_are_written_and_the_bad_ones_listed(shop):
     found = shop.mask("--alpha", "0.9", "--out", "good", "--keep-going", "--json", source="inputs")
     assert found.returncode == 6, found.stderr
     document = json.loads(found.stdout)
@@ -82,13 +82,13 @@ def test_the_good_ones_are_written_and_the_bad_ones_listed(shop: Shop) -> None:
     assert all(name in found.stderr for name in BAD), "people see the table too"
 
 
-def test_all_good_with_keep_going_ends_well(shop: Shop) -> None:
+def test_all_good_with_keep_going_ends_well(shop):
     found = shop.mask("--alpha", "0.9", "--out", "well", "--keep-going", "--json")
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)["failed"] == []
 
 
-def test_a_refusal_of_the_vendor_is_one_failure_among_others(tmp_path: Path) -> None:
+def test_a_refusal_of_the_vendor_is_one_failure_among_others(tmp_path):
     refusal = [None] * 16 + ["status:code=422"]
     with FaultServer({"submit": refusal}) as server:
         shop = Shop(tmp_path, server)
@@ -105,7 +105,7 @@ def test_a_refusal_of_the_vendor_is_one_failure_among_others(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("command", ["calibrate", "plan", "audit"])
-def test_every_bad_photograph_is_named(shop: Shop, tmp_path: Path, command: str) -> None:
+def test_every_bad_photograph_is_named(shop, tmp_path, command):
     write_photographs(tmp_path, range(50, 53))
     spoil(tmp_path)
     shutil.copy(next(tmp_path.glob("p50*")), tmp_path / "twin.png")
@@ -119,7 +119,7 @@ def test_every_bad_photograph_is_named(shop: Shop, tmp_path: Path, command: str)
     assert shop.paid == before
 
 
-def test_of_many_bad_files_ten_are_named(shop: Shop, tmp_path: Path) -> None:
+def test_of_many_bad_files_ten_are_named(shop, tmp_path):
     for index in range(13):
         (tmp_path / f"t{index:02}.png").write_bytes(b"text")
     found = shop.mask("--alpha", "0.9", source=str(tmp_path))
@@ -127,7 +127,7 @@ def test_of_many_bad_files_ten_are_named(shop: Shop, tmp_path: Path) -> None:
     assert b"and 3 more" in found.stderr
 
 
-def test_missing_draws_of_several_pictures_are_named_together(tmp_path: Path) -> None:
+def test_missing_draws_of_several_pictures_are_named_together(tmp_path):
     write_photographs(tmp_path / "photographs", range(6))
     rng = np.random.default_rng(0)
     for path in (tmp_path / "photographs").iterdir():
@@ -148,7 +148,7 @@ def test_missing_draws_of_several_pictures_are_named_together(tmp_path: Path) ->
     assert "2 pictures" not in str(raised.value)
 
 
-def test_from_python_failures_are_handed_over(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_python_failures_are_handed_over(shop, monkeypatch):
     monkeypatch.chdir(shop.folder)
     calibration = Calibration.load(shop.calibration)
     vendor = load_adapter("blackbox_conformal.testing.reference_adapters:SynchronousVendor", url=shop.server.url)

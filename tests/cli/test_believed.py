@@ -54,9 +54,7 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize("where", [".", ".."])
-def test_a_file_of_another_user_is_not_believed(
-    here: Path, where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_of_another_user_is_not_believed(here, where, monkeypatch, capsys):
     path = (here / where).resolve() / FILE
     path.write_text("draws = 4\n")
     assert planned() == 0
@@ -68,9 +66,7 @@ def test_a_file_of_another_user_is_not_believed(
     assert "chown" in said
 
 
-def test_a_link_of_another_user_is_not_believed(
-    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_link_of_another_user_is_not_believed(here, tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.toml").write_text("draws = 4\n")
     (here / FILE).symlink_to(tmp_path / "mine.toml")
     assert planned() == 0
@@ -80,7 +76,7 @@ def test_a_link_of_another_user_is_not_believed(
     assert f"belongs to user {owner} and" in refusal(capsys)
 
 
-def test_a_user_without_rights_believes_nobody_elses_file(here: Path) -> None:
+def test_a_user_without_rights_believes_nobody_elses_file(here):
     here.joinpath(FILE).write_text("draws = 4\n")
     here.joinpath(FILE).chmod(0o644)
     script = (
@@ -99,9 +95,7 @@ def test_a_user_without_rights_believes_nobody_elses_file(here: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o646, 0o664])
-def test_a_file_that_others_can_write_is_not_believed(
-    here: Path, mode: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_others_can_write_is_not_believed(here, mode, monkeypatch, capsys):
     path = here / FILE
     path.write_text("draws = 4\n")
     monkeypatch.setattr(grp, "getgrgid", group("staff"))
@@ -112,7 +106,7 @@ def test_a_file_that_others_can_write_is_not_believed(
     assert f"chmod go-w {path}" in said
 
 
-def test_a_file_of_a_group_that_is_the_users_own_is_believed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_a_group_that_is_the_users_own_is_believed(here, monkeypatch):
     path = here / FILE
     path.write_text("draws = 4\n")
     monkeypatch.setattr(grp, "getgrgid", group(pwd.getpwuid(os.geteuid()).pw_name))
@@ -120,7 +114,7 @@ def test_a_file_of_a_group_that_is_the_users_own_is_believed(here: Path, monkeyp
     assert planned() == 0
 
 
-def test_files_outside_the_project_are_not_looked_for(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_outside_the_project_are_not_looked_for(here, capsys):
     (here.parents[2] / FILE).write_text("draws = 4\n")
     assert run(["config", "show", "--origin"]) == 0
     assert "files read, strongest first: none" in capsys.readouterr().out
@@ -142,9 +136,7 @@ def test_files_outside_the_project_are_not_looked_for(here: Path, capsys: pytest
         ('[compare]\nvendor = ["http:url=https://evil.example"]', "[compare] vendor", "type it"),
     ],
 )
-def test_above_the_working_folder_a_file_names_no_address(
-    here: Path, content: str, shown: str, cure: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_above_the_working_folder_a_file_names_no_address(here, content, shown, cure, capsys):
     above = here.parent / FILE
     above.write_text(content)
     assert planned() == 2
@@ -156,7 +148,7 @@ def test_above_the_working_folder_a_file_names_no_address(
     assert planned() == 0
 
 
-def test_above_the_working_folder_a_file_may_set_the_rest(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_above_the_working_folder_a_file_may_set_the_rest(here, capsys):
     (here.parent / FILE).write_text('draws = 3\nadapter = "http"\nscale = 2\n')
     assert run(["plan", "photographs", "-p", "url=http://127.0.0.1:9/", "-p", "price-usd=1", "--json"]) == 0
     assert '"cost_usd": [6.0, 6.0]' in capsys.readouterr().out
@@ -172,9 +164,7 @@ def test_above_the_working_folder_a_file_may_set_the_rest(here: Path, capsys: py
         ('vendor = "embedded evil.mod:X"', "vendor"),
     ],
 )
-def test_no_file_names_code_to_run(
-    here: Path, tmp_path: Path, content: str, shown: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_file_names_code_to_run(here, tmp_path, content, shown, capsys):
     users = tmp_path / "home" / "blackbox-conformal" / "config.toml"
     users.parent.mkdir(parents=True)
     for path in (here.parent / FILE, here / FILE, users):
@@ -187,7 +177,7 @@ def test_no_file_names_code_to_run(
 
 
 @pytest.mark.parametrize("content", ["draws = " + 3000 * "[" + 3000 * "]", "a" + 3000 * ".a" + " = 1"])
-def test_settings_nested_too_deeply_are_refused(here: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_nested_too_deeply_are_refused(here, content, capsys):
     (here / FILE).write_text(content)
     assert planned() == 2
     assert str(here / FILE) in refusal(capsys)

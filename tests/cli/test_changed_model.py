@@ -51,7 +51,7 @@ def change_model(server: FaultServer, name: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["mask", "audit"])
-def test_answers_of_another_model_end_masking_and_auditing(folder: Path, server: FaultServer, command: str) -> None:
+def test_answers_of_another_model_end_masking_and_auditing(folder, server, command):
     change_model(server, "acme-v2")
     # Three answers in a row, and those that are under way then.
     for run, most in (("fresh", 12 + 10), ("first", 12 + 20)):
@@ -68,9 +68,7 @@ def test_answers_of_another_model_end_masking_and_auditing(folder: Path, server:
     assert not list((folder / "masked").glob("*")) if command == "mask" else True
 
 
-def test_after_a_new_calibration_everything_works_again_in_the_old_run_folder(
-    folder: Path, server: FaultServer
-) -> None:
+def test_after_a_new_calibration_everything_works_again_in_the_old_run_folder(folder, server):
     change_model(server, "acme-v2")
     assert use(folder, server, "mask", "first", "first").returncode == 3
     mixed = calibrate(folder, server, "first")
@@ -86,7 +84,7 @@ def test_after_a_new_calibration_everything_works_again_in_the_old_run_folder(
     assert use(folder, server, "audit", "second", "second").returncode == 0
 
 
-def test_a_change_while_calibrating_says_how_it_can_be_completed(tmp_path: Path) -> None:
+def test_a_change_while_calibrating_says_how_it_can_be_completed(tmp_path):
     write_photographs(tmp_path / "photographs", range(4))
     with FaultServer({"submit": [None, None, "model:name=acme-v2"]}) as server:
         for _ in range(2):

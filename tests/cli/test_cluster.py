@@ -5,7 +5,7 @@ import os
 import pickle
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,6 @@ from PIL import Image
 from support.command_line import COMMAND, VENDOR, called, called_in_new_process
 from support.dask_processes import certificates, kill, scheduler, until, workers, workers_of
 from support.forked import Forked
-from support.postgres_server import PostgresServer
 from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
@@ -90,7 +89,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_every_command_gives_the_bytes_of_one_process_and_buys_each_draw_once(place: Place) -> None:
+def test_every_command_gives_the_bytes_of_one_process_and_buys_each_draw_once(place):
     write_photographs(place.folder / "unseen", range(30, 36))
     write_photographs(place.folder / "small", range(40, 43))
     made: dict[str, list[object]] = {"one": [], "many": []}
@@ -128,7 +127,7 @@ def test_every_command_gives_the_bytes_of_one_process_and_buys_each_draw_once(pl
 
 
 @pytest.mark.slow
-def test_workers_that_are_killed_cost_nothing_and_change_nothing(slow_place: Place) -> None:
+def test_workers_that_are_killed_cost_nothing_and_change_nothing(slow_place):
     with slow_place.begin("--cluster", "local:2") as command:
         killed = 0
         for bought in (2, 8, 14):
@@ -141,7 +140,7 @@ def test_workers_that_are_killed_cost_nothing_and_change_nothing(slow_place: Pla
 
 
 @pytest.mark.slow
-def test_a_command_that_is_killed_leaves_no_worker_and_resumes_without_paying_twice(slow_place: Place) -> None:
+def test_a_command_that_is_killed_leaves_no_worker_and_resumes_without_paying_twice(slow_place):
     with slow_place.begin("--cluster", "local:2") as command:
         until(lambda: slow_place.paid[0] >= 6)
         started = workers_of(command.pid)
@@ -159,7 +158,7 @@ def test_a_command_that_is_killed_leaves_no_worker_and_resumes_without_paying_tw
 
 
 @pytest.mark.slow
-def test_an_interrupt_from_the_terminal_waits_for_calls_and_resumes(slow_place: Place) -> None:
+def test_an_interrupt_from_the_terminal_waits_for_calls_and_resumes(slow_place):
     with slow_place.begin("--cluster", "local:2") as command:
         until(lambda: slow_place.paid[0] >= 4)
         started = workers_of(command.pid)
@@ -196,7 +195,7 @@ class Killer(Texture):
 
 
 @pytest.mark.slow
-def test_a_picture_that_kills_workers_ends_the_command_with_its_name(place: Place, tmp_path: Path) -> None:
+def test_a_picture_that_kills_workers_ends_the_command_with_its_name(place, tmp_path):
     site = announced(tmp_path / "site", "killer:Killer", {"killer.py": KILLER})
     Image.fromarray(photograph(50, (64, 96))).save(place.folder / "photographs" / "dangerous.png")
     choices = ("--score", "killer", "--metric", "rgb-linf", "--cluster", "local:2")
@@ -225,7 +224,7 @@ def added(site: Path) -> str:
     return os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
 
 
-def test_workers_of_a_scheduler_do_the_work(place: Place, tmp_path: Path) -> None:
+def test_workers_of_a_scheduler_do_the_work(place, tmp_path):
     with scheduler(tmp_path / "scheduler") as (address, _), workers(tmp_path / "workers", address):
         done = place.calibrate("--cluster", address, "--json")
     assert done.returncode == 0, done.stderr
@@ -234,7 +233,7 @@ def test_workers_of_a_scheduler_do_the_work(place: Place, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_an_encrypted_scheduler_takes_who_has_a_certificate_of_its_authority(place: Place, tmp_path: Path) -> None:
+def test_an_encrypted_scheduler_takes_who_has_a_certificate_of_its_authority(place, tmp_path):
     own, other = certificates(tmp_path / "own"), certificates(tmp_path / "other")
     with scheduler(tmp_path / "scheduler", **own) as (address, _), workers(tmp_path / "workers", address, **own):
         assert address.startswith("tls://")
@@ -254,7 +253,7 @@ def test_an_encrypted_scheduler_takes_who_has_a_certificate_of_its_authority(pla
     assert place.file() == place.one_process()
 
 
-def test_workers_with_other_packages_are_refused_before_anything_is_paid(place: Place, tmp_path: Path) -> None:
+def test_workers_with_other_packages_are_refused_before_anything_is_paid(place, tmp_path):
     site = announced(tmp_path / "site", "killer:Killer", {"killer.py": KILLER})
     with (
         scheduler(tmp_path / "scheduler") as (address, _),
@@ -278,7 +277,7 @@ def test_workers_with_other_packages_are_refused_before_anything_is_paid(place: 
         (("--cluster", "local:1", "--memory", "300MiB"), "memory"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_paid(place: Place, more: Sequence[str], said: str) -> None:
+def test_what_cannot_be_is_refused_before_anything_is_paid(place, more, said):
     done = place.calibrate(*more)
     assert done.returncode == 2, done.stderr
     assert said in " ".join(done.stderr.split())
@@ -286,9 +285,7 @@ def test_what_cannot_be_is_refused_before_anything_is_paid(place: Place, more: S
 
 
 @pytest.mark.slow
-def test_workers_read_answers_from_the_database_where_the_run_folder_lacks_them(
-    place: Place, tmp_path: Path, postgres: PostgresServer
-) -> None:
+def test_workers_read_answers_from_the_database_where_the_run_folder_lacks_them(place, tmp_path, postgres):
     ledger = ("--ledger", postgres.new_database())
     assert place.calibrate(*ledger, run="first").returncode == 0
     with scheduler(tmp_path / "scheduler") as (address, _), workers(tmp_path / "workers", address):
@@ -298,7 +295,7 @@ def test_workers_read_answers_from_the_database_where_the_run_folder_lacks_them(
     assert place.file("second") == place.file("first")
 
 
-def test_neither_key_nor_address_nor_way_to_ask_goes_to_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_key_nor_address_nor_way_to_ask_goes_to_a_worker(monkeypatch):
     vendor = bc.load_adapter("recraft")
     monkeypatch.setenv(vendor.key_variable or "", "a-key-that-stays-here")
     assert vendor.credential().reveal() == "a-key-that-stays-here"
@@ -312,7 +309,7 @@ def test_neither_key_nor_address_nor_way_to_ask_goes_to_a_worker(monkeypatch: py
         there.adapter.draw(None, None)
 
 
-def test_functions_of_a_program_are_refused() -> None:
+def test_functions_of_a_program_are_refused():
     own = score_from_function("of-this-program", lambda delivered, low, scale: np.zeros(delivered.shape[:2]))
     refuse_defined_here([catalog.load("scores", "texture"), catalog.load("metrics", "lab-l1"), None])
     with pytest.raises(UsageError, match="leave --cluster out"):
@@ -320,7 +317,7 @@ def test_functions_of_a_program_are_refused() -> None:
 
 
 @pytest.mark.filterwarnings("default")
-def test_a_folder_that_workers_do_not_see_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_workers_do_not_see_is_named(tmp_path):
     with Cluster("local:1") as cluster:
         cluster.refuse_unshared(tmp_path / "seen")
         assert list((tmp_path / "seen").iterdir()) == []
@@ -328,9 +325,7 @@ def test_a_folder_that_workers_do_not_see_is_named(tmp_path: Path) -> None:
             cluster.refuse_unseen([tmp_path / "nowhere"])
 
 
-def test_a_worker_that_does_not_answer_is_not_taken_for_one_without_the_package(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_worker_that_does_not_answer_is_not_taken_for_one_without_the_package(monkeypatch, tmp_path):
     with Cluster("local:1") as cluster:
         late = {"tls://127.0.0.1:9": TimeoutError("Timed out trying to connect after 30 s")}
         monkeypatch.setattr(cluster._client, "run", lambda *_, **__: late)

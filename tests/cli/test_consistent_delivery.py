@@ -142,7 +142,7 @@ def test_at_the_same_size_the_difference_itself_is_added(server):
     np.testing.assert_array_equal(setup.delivered(low, low), expected)
 
 
-def test_a_metric_that_the_input_fixes_is_refused_and_never_offered() -> None:
+def test_a_metric_that_the_input_fixes_is_refused_and_never_offered():
     vendor = load_adapter("embedded")
     blurred = {"metric": "lab-l1:kernel=gaussian,sigma=4,order=difference-of-blurs"}
     with pytest.raises(UsageError, match=r"invented texture too\. Give --metric lab-l1 or --delivery first"):

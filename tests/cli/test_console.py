@@ -40,9 +40,7 @@ def screen(**how: bool) -> Screen:
     return Screen(**{"as_json": False, "quiet": False, "verbose": 0, **how})
 
 
-def test_a_pipe_gets_tables_as_wide_as_they_are(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pipe_gets_tables_as_wide_as_they_are(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     screen().table("Title", COLUMNS, ROWS)
     title, head, _, first, second = capsys.readouterr().out.rstrip().splitlines()
@@ -55,7 +53,7 @@ def test_a_pipe_gets_tables_as_wide_as_they_are(
 
 
 @pytest.mark.parametrize("width", [122, 110, 80, 50, 24])
-def test_a_narrow_terminal_folds_and_cuts_nothing(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+def test_a_narrow_terminal_folds_and_cuts_nothing(monkeypatch, width):
     terminal = on_terminal(monkeypatch, width)
     screen().table("Title", COLUMNS, ROWS)
     lines = terminal.shown().splitlines()
@@ -66,7 +64,7 @@ def test_a_narrow_terminal_folds_and_cuts_nothing(monkeypatch: pytest.MonkeyPatc
     assert shown == wanted
 
 
-def test_words_stay_whole_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_stay_whole_where_there_is_room(monkeypatch):
     terminal = on_terminal(monkeypatch, 124)
     screen().table("Title", COLUMNS, ROWS)
     for word in "".join(f"{cell} " for row in ROWS for cell in row).split():
@@ -82,9 +80,7 @@ def test_words_stay_whole_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -
         ({"quiet": True, "as_json": True}, '{"a": 1}\n', ""),
     ],
 )
-def test_results_on_stdout_remarks_on_stderr(
-    capsys: pytest.CaptureFixture[str], how: dict[str, bool], out: str, err: str
-) -> None:
+def test_results_on_stdout_remarks_on_stderr(capsys, how, out, err):
     shown = screen(**how)
     shown.say("result")
     shown.note("remark")
@@ -92,7 +88,7 @@ def test_results_on_stdout_remarks_on_stderr(
     assert capsys.readouterr() == (out, err)
 
 
-def test_results_make_way_for_a_picture_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_make_way_for_a_picture_on_stdout(capsys):
     shown = screen()
     shown.free_stdout()
     shown.say("result")
@@ -100,13 +96,11 @@ def test_results_make_way_for_a_picture_on_stdout(capsys: pytest.CaptureFixture[
     assert capsys.readouterr() == ("", "result\nremark\n")
 
 
-def test_little_is_not_nothing() -> None:
+def test_little_is_not_nothing():
     assert [share(value) for value in (0.0, 1e-6, 0.0006, 1.0)] == ["0.0 %", "< 0.1 %", "0.1 %", "100.0 %"]
 
 
-def test_without_a_terminal_progress_is_a_line_now_and_then(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_terminal_progress_is_a_line_now_and_then(monkeypatch, capsys):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     shown = screen()

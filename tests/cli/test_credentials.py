@@ -115,7 +115,7 @@ def read_elsewhere(content: bytes, anchors: str = "") -> tuple[str, set[str], di
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_another_reader_finds_the_manifest_valid(desk: Desk, name: str) -> None:
+def test_another_reader_finds_the_manifest_valid(desk, name):
     content = (desk.folder / "out" / name).read_bytes()
     state, failures, manifest = read_elsewhere(content)
     assert (state, failures) == ("Valid", {UNTRUSTED})
@@ -140,7 +140,7 @@ def test_another_reader_finds_the_manifest_valid(desk: Desk, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_the_manifests_of_others_are_kept_byte_by_byte_and_the_pixels_stay(desk: Desk, name: str) -> None:
+def test_the_manifests_of_others_are_kept_byte_by_byte_and_the_pixels_stay(desk, name):
     assert desk.mask("plain", "--force") == 0
     signed, plain = ((desk.folder / out / name).read_bytes() for out in ("out", "plain"))
     assert all(manifest in signed for manifest in desk.manifests.values())
@@ -152,9 +152,7 @@ def test_the_manifests_of_others_are_kept_byte_by_byte_and_the_pixels_stay(desk:
     assert vendor == (desk.folder / "draws" / "p20" / "0.png").read_bytes()
 
 
-def test_verify_reads_them_with_and_without_the_files_beside(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verify_reads_them_with_and_without_the_files_beside(desk, tmp_path, capsys):
     for name in PICTURES:
         code, row, said = verified(capsys, desk.path(f"out/{name}"), "--calibration", desk.path("c.json"))
         assert (code, row["verified"], row["credentials"]["key"]) == (7, False, desk.key.key)
@@ -174,7 +172,7 @@ def test_verify_reads_them_with_and_without_the_files_beside(
     assert "expected a signer that you trust" in said
 
 
-def test_pictures_of_others_are_read_and_a_plain_one_is_refused(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pictures_of_others_are_read_and_a_plain_one_is_refused(desk, capsys):
     code, row, said = verified(capsys, desk.path("out/p20-vendor.png"))
     assert (code, row["credentials"]["claim"]) == (7, None)
     assert "signed by Vendor Inc, certified by Authority" in said
@@ -186,7 +184,7 @@ def test_pictures_of_others_are_read_and_a_plain_one_is_refused(desk: Desk, caps
     assert (code, row["credentials"]["trusted"]) == (0, True)
 
 
-def test_flipped_bytes_are_found(desk: Desk) -> None:
+def test_flipped_bytes_are_found(desk):
     content = (desk.folder / "out" / "p20-safe.png").read_bytes()
     rng = random.Random(0)
     assert read_credentials(content) is not None
@@ -230,7 +228,7 @@ def mutated(png: bytes, rng: random.Random) -> bytes:
     return with_manifest(png, bytes(store))
 
 
-def test_mutated_manifests_are_refused_or_say_the_same(desk: Desk) -> None:
+def test_mutated_manifests_are_refused_or_say_the_same(desk):
     content = (desk.folder / "out" / "p20-image.png").read_bytes()
     found, rng, refusals = read_credentials(content), random.Random(0), []
     for _ in range(60):
@@ -242,7 +240,7 @@ def test_mutated_manifests_are_refused_or_say_the_same(desk: Desk) -> None:
     assert all("Content Credentials" in one for one in refusals)
 
 
-def test_a_manifest_that_would_take_much_memory_is_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_that_would_take_much_memory_is_not_read(desk, monkeypatch):
     content = (desk.folder / "out" / "p20-image.png").read_bytes()
     monkeypatch.setattr(credentials, "LARGEST", 2**20)
     assert read_credentials(content) is not None
@@ -250,7 +248,7 @@ def test_a_manifest_that_would_take_much_memory_is_not_read(desk: Desk, monkeypa
         read_credentials(with_manifest(content, bytes(2**20 + 8 * 64 * 80)))
 
 
-def test_pictures_made_of_mutated_manifests_are_signed_all_the_same(desk: Desk) -> None:
+def test_pictures_made_of_mutated_manifests_are_signed_all_the_same(desk):
     content, plain = ((desk.folder / out / "p20-image.png").read_bytes() for out in ("out", "plain"))
     certificate = bc.Certificate.from_json((desk.folder / "out/p20-certificate.json").read_text())
     mask = Ingredient("p20-mask.png", (desk.folder / "out" / "p20-mask.png").read_bytes())
@@ -273,9 +271,7 @@ def test_pictures_made_of_mutated_manifests_are_signed_all_the_same(desk: Desk) 
     assert 0 < lost < 20
 
 
-def test_credentials_that_were_signed_to_say_otherwise_are_contradicted(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_credentials_that_were_signed_to_say_otherwise_are_contradicted(desk, tmp_path, capsys):
     certificate = bc.Certificate.from_json((desk.folder / "out/p20-certificate.json").read_text())
     files = {kind: (desk.folder / "out" / f"p20-{kind}.png").read_bytes() for kind in ("vendor", "mask")}
     plain = (desk.folder / "plain" / "p20-image.png").read_bytes()
@@ -299,9 +295,7 @@ def test_credentials_that_were_signed_to_say_otherwise_are_contradicted(
 
 
 @pytest.mark.parametrize("with_certificate", [True, False])
-def test_a_mask_beside_a_picture_that_was_swapped_is_found(
-    desk: Desk, tmp_path: Path, with_certificate: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_mask_beside_a_picture_that_was_swapped_is_found(desk, tmp_path, with_certificate, capsys):
     for name in ("p20-image.png", "p20-mask.png", *(["p20-certificate.json"] if with_certificate else [])):
         (tmp_path / name).write_bytes((desk.folder / "out" / name).read_bytes())
     picture, trust = str(tmp_path / "p20-image.png"), ("--trust", desk.key.key)
@@ -319,9 +313,7 @@ def test_a_mask_beside_a_picture_that_was_swapped_is_found(
 
 
 @pytest.mark.parametrize("name", ["a" * 5000, "a\0b"])
-def test_a_name_that_no_file_can_have_ends_no_other_check(
-    desk: Desk, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_name_that_no_file_can_have_ends_no_other_check(desk, tmp_path, name, capsys):
     certificate = bc.Certificate.from_json((desk.folder / "out/p20-certificate.json").read_text())
     parts = [Ingredient(one, (desk.folder / "out" / one).read_bytes()) for one in ("p20-vendor.png", "p20-mask.png")]
     made = Provenance(title="t", paper=name, certificate=certificate, given=parts[0], vendor=None, mask=parts[1])
@@ -335,9 +327,7 @@ def test_a_name_that_no_file_can_have_ends_no_other_check(
     assert (code, name in err) == (3 if "a" * 9 in name else 0, False)
 
 
-def test_a_certificate_that_names_credentials_is_refused_without_them(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_certificate_that_names_credentials_is_refused_without_them(desk, tmp_path, capsys):
     for path in (desk.folder / "out").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     image, paper = tmp_path / "p20-image.png", tmp_path / "p20-certificate.json"
@@ -350,12 +340,12 @@ def test_a_certificate_that_names_credentials_is_refused_without_them(
     assert "the image has not the Content Credentials" in verified(capsys, str(paper))[1]["reason"]
 
 
-def test_a_certificate_that_ended_is_not_called_a_change() -> None:
+def test_a_certificate_that_ended_is_not_called_a_change():
     assert "certificate is not valid, or has ended" in str(credentials._ChangedError("signingCredential.expired"))
     assert "were changed after" in str(credentials._ChangedError("claimSignature.mismatch, signingCredential.expired"))
 
 
-def test_who_signs_with_whose_certificates(desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_signs_with_whose_certificates(desk, tmp_path, capsys):
     for name, kind in (("Company Y", None), ("Company Z", ed25519.Ed25519PrivateKey.generate())):
         own, anchors = own_chain(tmp_path, name, kind)
         assert desk.mask(name, "--credentials-with", str(own)) == 0
@@ -370,9 +360,7 @@ def test_who_signs_with_whose_certificates(desk: Desk, tmp_path: Path, capsys: p
     assert read_elsewhere((desk.folder / "out" / "p20-safe.png").read_bytes(), root)[0] == "Trusted"
 
 
-def test_a_key_that_does_not_sign_is_refused_before_anything_is_drawn(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_that_does_not_sign_is_refused_before_anything_is_drawn(desk, tmp_path, capsys, monkeypatch):
     expired, _ = own_chain(tmp_path, "Expired", days=-1)
     odd, _ = own_chain(tmp_path, "Odd", ec.generate_private_key(ec.SECP256K1()))
     unfit, _ = own_chain(tmp_path, "Unfit", usage=False)
@@ -404,9 +392,7 @@ def test_a_key_that_does_not_sign_is_refused_before_anything_is_drawn(
     assert "Content Credentials of its pictures (expected the package c2pa-python" in said
 
 
-def test_the_same_command_again_renews_them_and_none_are_lost_unasked(
-    desk: Desk, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_same_command_again_renews_them_and_none_are_lost_unasked(desk, capsys):
     assert desk.mask("again") == 0
     for _ in range(2):
         assert desk.signed("again") == 0
@@ -417,9 +403,7 @@ def test_the_same_command_again_renews_them_and_none_are_lost_unasked(
     assert read_credentials((desk.folder / "again" / "p20-image.png").read_bytes()) is None
 
 
-def test_a_picture_with_alpha_keeps_it_and_says_what_is_trusted_of_what_shows(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_picture_with_alpha_keeps_it_and_says_what_is_trusted_of_what_shows(desk, tmp_path, capsys):
     rgb = reduced(photograph(20), 4)
     alpha = np.full((*rgb.shape[:2], 1), 255, np.uint8)
     alpha[:4] = 0
@@ -434,9 +418,7 @@ def test_a_picture_with_alpha_keeps_it_and_says_what_is_trusted_of_what_shows(
     assert verified(capsys, str(tmp_path / "out" / "p20-certificate.json"), "--trust", desk.key.key)[0] == 0
 
 
-def test_what_a_whole_batch_found_is_said_in_the_pictures_too(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_whole_batch_found_is_said_in_the_pictures_too(desk, tmp_path, capsys):
     for path in (desk.folder / "out").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     paper = tmp_path / "p20-certificate.json"
@@ -455,7 +437,7 @@ def test_what_a_whole_batch_found_is_said_in_the_pictures_too(
     assert verified(capsys, str(paper), "--trust", desk.key.key)[0] == 0
 
 
-def test_pictures_of_declared_bands_hold_none(desk: Desk) -> None:
+def test_pictures_of_declared_bands_hold_none(desk):
     procedure = bc.Calibration.load(desk.path("c.json")).procedure
     credentials.refuse_bands(procedure)
     vendor = {**procedure.vendor, "parameters": {**procedure.vendor["parameters"], "bands": "4:0:10000"}}
@@ -463,12 +445,12 @@ def test_pictures_of_declared_bands_hold_none(desk: Desk) -> None:
         credentials.refuse_bands(procedure.model_copy(update={"vendor": vendor}))
 
 
-def test_no_key_goes_to_a_worker(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_key_goes_to_a_worker(desk, capsys):
     code = desk.signed("none", "--cluster", "tcp://127.0.0.1:1")
     assert "expected no --cluster beside --credentials" in refused(capsys, code)
 
 
-def test_stdout_and_python_sign_too(desk: Desk, tmp_path: Path) -> None:
+def test_stdout_and_python_sign_too(desk, tmp_path):
     content = (desk.folder / "p20.png").read_bytes()
     shutil.copytree(desk.folder / "draws" / "p20", desk.folder / "draws" / "stdin")
     common = ["--calibration", desk.path("c.json"), "--alpha", "0.9", "-p", f"path={desk.folder / 'draws'}"]
@@ -504,7 +486,7 @@ def listener() -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def test_no_address_in_a_picture_is_asked(desk: Desk, listener: tuple[str, list[str]]) -> None:
+def test_no_address_in_a_picture_is_asked(desk, listener):
     address, asked = listener
     xmp = (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -527,9 +509,7 @@ def test_no_address_in_a_picture_is_asked(desk: Desk, listener: tuple[str, list[
     assert not asked
 
 
-def test_a_certificate_that_names_a_key_it_was_not_issued_by_is_refused(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_certificate_that_names_a_key_it_was_not_issued_by_is_refused(desk, tmp_path, monkeypatch):
     content, honest = (desk.folder / "plain" / "p20-image.png").read_bytes(), signers.named
     root = x509._named(x509.ROOT, desk.key.key.removeprefix("ed25519:"))
     monkeypatch.setattr(signers, "named", lambda name: root if name == "Authority" else honest(name))
@@ -538,7 +518,7 @@ def test_a_certificate_that_names_a_key_it_was_not_issued_by_is_refused(
         read_credentials(forged)
 
 
-def test_a_private_key_is_neither_shown_nor_pickled(desk: Desk) -> None:
+def test_a_private_key_is_neither_shown_nor_pickled(desk):
     key = CertifiedKey.of(desk.key)
     assert "PRIVATE" not in repr(key)
     with pytest.raises(TypeError, match="not pickled"):

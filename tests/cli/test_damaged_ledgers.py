@@ -56,9 +56,7 @@ def scribble(content: bytearray, chooser: random.Random) -> None:
 
 
 @pytest.mark.parametrize("damage", [foreign_text, no_number, scribble])
-def test_commands_on_a_damaged_ledger_end_in_a_clear_error_and_buy_nothing(
-    bought: Path, server: FaultServer, capsys: pytest.CaptureFixture[str], damage: object
-) -> None:
+def test_commands_on_a_damaged_ledger_end_in_a_clear_error_and_buy_nothing(bought, server, capsys, damage):
     chooser = random.Random(1)
     content = (bought / "whole" / "ledger.sqlite").read_bytes()
     refused = 0
@@ -78,9 +76,7 @@ def test_commands_on_a_damaged_ledger_end_in_a_clear_error_and_buy_nothing(
     assert server.account.paid == 0
 
 
-def test_verify_lists_what_is_wrong_with_the_only_ledger_there_is(
-    bought: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verify_lists_what_is_wrong_with_the_only_ledger_there_is(bought, tmp_path, monkeypatch, capsys):
     shutil.copytree(bought / "whole", tmp_path / "runs" / "a")
     with closing(sqlite3.connect(tmp_path / "runs" / "a" / "ledger.sqlite")) as connection:
         connection.execute("UPDATE attempt SET model = 'another' WHERE id = 2")

@@ -42,14 +42,14 @@ def each(folder: str, numbers: range, times: int) -> dict[str, int]:
     return {f"{folder}/p{number}.png": times for number in numbers}
 
 
-def test_calibrate_reads_a_photograph_once(vendor: list[str], tmp_path: Path, reads: Counter[str]) -> None:
+def test_calibrate_reads_a_photograph_once(vendor, tmp_path, reads):
     assert run(["calibrate", str(tmp_path / "photographs"), *vendor, *PROCEDURE]) == 0
     assert reads == each("photographs", range(8), 1)
 
 
 def test_photographs_that_there_is_no_room_for_are_read_again_with_the_same_result(
-    vendor: list[str], tmp_path: Path, reads: Counter[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    vendor, tmp_path, reads, monkeypatch
+):
     given = ["calibrate", str(tmp_path / "photographs"), *vendor, *PROCEDURE, "--out"]
     assert run([*given, str(tmp_path / "kept.json")]) == 0
     height, width = photograph(0).shape[:2]
@@ -62,9 +62,7 @@ def test_photographs_that_there_is_no_room_for_are_read_again_with_the_same_resu
         assert (tmp_path / "again.json").read_bytes() == (tmp_path / "kept.json").read_bytes()
 
 
-def test_plan_reads_a_photograph_once_and_keeps_nothing(
-    vendor: list[str], tmp_path: Path, reads: Counter[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plan_reads_a_photograph_once_and_keeps_nothing(vendor, tmp_path, reads, monkeypatch):
     def keep(*_: object) -> None:
         raise AssertionError("nothing is drawn after a plan")
 
@@ -73,7 +71,7 @@ def test_plan_reads_a_photograph_once_and_keeps_nothing(
     assert reads == each("photographs", range(8), 1)
 
 
-def test_audit_reads_a_photograph_once(vendor: list[str], tmp_path: Path, reads: Counter[str]) -> None:
+def test_audit_reads_a_photograph_once(vendor, tmp_path, reads):
     assert run(["calibrate", str(tmp_path / "photographs"), *vendor, *PROCEDURE]) == 0
     reads.clear()
     calibration = str(tmp_path / "run" / "calibration.json")
@@ -81,14 +79,12 @@ def test_audit_reads_a_photograph_once(vendor: list[str], tmp_path: Path, reads:
     assert reads == each("unseen", range(8, 12), 1)
 
 
-def test_a_pool_that_is_split_is_read_once(vendor: list[str], tmp_path: Path, reads: Counter[str]) -> None:
+def test_a_pool_that_is_split_is_read_once(vendor, tmp_path, reads):
     assert run(["audit", str(tmp_path / "photographs"), "--splits", "5", *vendor, *PROCEDURE]) == 0
     assert reads == each("photographs", range(8), 1)
 
 
-def test_mask_reads_an_input_to_prepare_and_to_evaluate_it(
-    vendor: list[str], tmp_path: Path, reads: Counter[str]
-) -> None:
+def test_mask_reads_an_input_to_prepare_and_to_evaluate_it(vendor, tmp_path, reads):
     assert run(["calibrate", str(tmp_path / "photographs"), *vendor, *PROCEDURE]) == 0
     small = tmp_path / "small" / "p9.png"
     small.parent.mkdir()
@@ -99,18 +95,14 @@ def test_mask_reads_an_input_to_prepare_and_to_evaluate_it(
     assert reads == {"small/p9.png": 2}
 
 
-def test_tune_reads_a_photograph_once_whether_it_tunes_or_calibrates(
-    vendor: list[str], tmp_path: Path, reads: Counter[str]
-) -> None:
+def test_tune_reads_a_photograph_once_whether_it_tunes_or_calibrates(vendor, tmp_path, reads):
     given = ["--draws", "3", "--metric", "rgb-linf", "--alpha", "0.5", "--candidate", "pixel-variance@2"]
     assert run(["tune", str(tmp_path / "photographs"), *vendor, *given]) == 0
     assert reads == each("photographs", range(8), 1)
     assert Calibration.load(tmp_path / "run" / "calibration.json").procedure.draws == 2
 
 
-def test_compare_reads_a_photograph_once_for_each_contestant(
-    vendor: list[str], tmp_path: Path, reads: Counter[str]
-) -> None:
+def test_compare_reads_a_photograph_once_for_each_contestant(vendor, tmp_path, reads):
     draws = tmp_path / "outputs"
     both = [f"--vendor=folder:path={draws},label={score},score={score}" for score in ("pixel-variance", "texture")]
     given = ["--draws", "3", "--metric", "rgb-linf", "--alpha", "0.9", "--run", str(tmp_path / "runs")]

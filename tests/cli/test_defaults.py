@@ -49,9 +49,7 @@ def holds(specification: dict[str, Any], expected: dict[str, Any]) -> bool:
     return {key: specification.get(key) for key in expected} == expected
 
 
-def test_one_draw_is_the_default_everywhere(
-    desk: list[str], vendor: bc.Adapter, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_draw_is_the_default_everywhere(desk, vendor, capsys):
     assert bc.plan(vendor, 7).calls == 7
     assert bc.plan(vendor, "photographs").draws == 1
     planned = printed(capsys, "plan", "photographs", *desk)
@@ -65,7 +63,7 @@ def test_one_draw_is_the_default_everywhere(
     assert set_up(vendor).procedure == set_up(vendor, draws=1, score=DETAIL_SCORE).procedure
 
 
-def test_a_mask_makes_the_one_call_of_its_picture(desk: list[str], server: FaultServer) -> None:
+def test_a_mask_makes_the_one_call_of_its_picture(desk, server):
     assert run(["calibrate", "photographs", *desk, "--run", "run", "--yes", "-q"]) == 0
     assert server.account.paid == 6
     given = ["--calibration", "run/calibration.json", "-p", f"url={server.url}"]
@@ -78,12 +76,12 @@ def test_a_mask_makes_the_one_call_of_its_picture(desk: list[str], server: Fault
         assert promised in certificate.stated
 
 
-def test_several_draws_bring_the_score_that_compares_them(vendor: bc.Adapter) -> None:
+def test_several_draws_bring_the_score_that_compares_them(vendor):
     for draws in (2, 8):
         assert set_up(vendor, draws=draws).procedure == set_up(vendor, draws=draws, score=WEIGHTED).procedure
 
 
-def test_a_fitted_score_is_the_default_at_the_scale_that_it_was_fitted_on() -> None:
+def test_a_fitted_score_is_the_default_at_the_scale_that_it_was_fitted_on():
     assert default_score(1, 4) == "learned"
     assert {default_score(1, scale) for scale in (2, 3, 8)} == {"tie-broken:first=bicubic-gap,second=texture,sigma=8"}
     assert default_score(1, 4, of_detail=True) == "predicted-invention"
@@ -102,7 +100,7 @@ def test_a_fitted_score_is_the_default_at_the_scale_that_it_was_fitted_on() -> N
         {"preset": "paper"},
     ],
 )
-def test_what_is_not_about_detail_keeps_the_promise_about_errors(vendor: bc.Adapter, choices: dict[str, Any]) -> None:
+def test_what_is_not_about_detail_keeps_the_promise_about_errors(vendor, choices):
     setup = setup_of(vendor, read(choices, described(PlanSettings)))
     named = choices.get("guarantee")
     assert setup.promised(named).plugin_name() == "expected"
@@ -110,16 +108,14 @@ def test_what_is_not_about_detail_keeps_the_promise_about_errors(vendor: bc.Adap
     assert default_score(1, 4, of_detail=False) == "learned"
 
 
-def test_the_default_promises_detail_and_colours(vendor: bc.Adapter) -> None:
+def test_the_default_promises_detail_and_colours(vendor):
     for choices in ({}, {"score": "unsupported"}, {"degradation": "bicubic:4+noise:5"}, {"delivery": "consistent"}):
         rule = setup_of(vendor, choices).promised(None)
         assert rule == member("guarantees", DETAIL_GUARANTEE)
         assert rule.beside == (member("guarantees", "expected"), 0.3)
 
 
-def test_too_few_photographs_for_the_default_are_refused_before_anything_is_paid(
-    desk: list[str], server: FaultServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_too_few_photographs_for_the_default_are_refused_before_anything_is_paid(desk, server, capsys):
     next(Path("photographs").iterdir()).unlink()
     calibrate = ["calibrate", "photographs", *desk, "--run", "run", "--yes", "-q"]
     assert run(calibrate) == 2
@@ -130,9 +126,7 @@ def test_too_few_photographs_for_the_default_are_refused_before_anything_is_paid
     assert server.account.paid == 5
 
 
-def test_a_group_too_small_for_the_promise_beside_trusts_nothing_and_says_so(
-    desk: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_group_too_small_for_the_promise_beside_trusts_nothing_and_says_so(desk, tmp_path, capsys):
     names = sorted(path.stem for path in Path("photographs").iterdir())
     lines = [f"{name},{'few' if number < 2 else 'more'}" for number, name in enumerate(names)]
     (tmp_path / "groups.csv").write_text("\n".join(["photograph,group", *lines, ""]))
@@ -141,18 +135,18 @@ def test_a_group_too_small_for_the_promise_beside_trusts_nothing_and_says_so(
     assert "nothing: 4 photographs missing" in capsys.readouterr().out
 
 
-def test_a_guarantee_of_errors_is_the_default_that_was(vendor: bc.Adapter, desk: list[str]) -> None:
+def test_a_guarantee_of_errors_is_the_default_that_was(vendor, desk):
     before = set_up(vendor, guarantee="expected")
     assert before.procedure == set_up(vendor, guarantee="expected", score="learned").procedure
     calibration = bc.calibrate(vendor, "photographs", guarantee="expected", run="run", max_calls=9)
     assert (calibration.procedure, calibration.guarantee["name"]) == (before.procedure, "expected")
 
 
-def test_at_scale_one_texture_decides(server: FaultServer) -> None:
+def test_at_scale_one_texture_decides(server):
     assert set_up(RestoringVendor(url=server.url), degradation="blur:2").procedure.score["name"] == "texture"
 
 
-def test_plain_enlargement_is_not_one_tie() -> None:
+def test_plain_enlargement_is_not_one_tie():
     low = reduced(photograph(0), 4)
     enlarged = bicubic_up(low, 4)
     context = Context(enlarged, low, 4)
@@ -161,9 +155,7 @@ def test_plain_enlargement_is_not_one_tie() -> None:
     assert np.unique(found).size > found.size / 100
 
 
-def test_a_score_that_compares_draws_asks_for_them(
-    desk: list[str], vendor: bc.Adapter, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_score_that_compares_draws_asks_for_them(desk, vendor, capsys):
     with pytest.raises(UsageError, match=r"at least 2 draws; got 1\. Add --draws 8"):
         bc.plan(vendor, 7, score="smoothed-variance")
     wanted = ["tune", "photographs", *desk, "--alpha", "0.9", "--candidate", "smoothed-variance", "--yes"]
@@ -171,9 +163,7 @@ def test_a_score_that_compares_draws_asks_for_them(
     assert "Add --draws 8" in capsys.readouterr().err
 
 
-def test_tuning_on_one_draw_compares_scores_of_one_draw_and_the_default_is_among_them(
-    desk: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_tuning_on_one_draw_compares_scores_of_one_draw_and_the_default_is_among_them(desk, capsys):
     write_photographs(Path("photographs"), range(9))
     tuned = printed(capsys, "tune", "photographs", *desk, "--alpha", "0.9", "--run", "tuned", "--yes")
     labels = {candidate["score"] for candidate in tuned["candidates"]}
@@ -184,18 +174,14 @@ def test_tuning_on_one_draw_compares_scores_of_one_draw_and_the_default_is_among
     assert bc.Calibration.load(tuned["calibration"]).guarantee["name"] == "marked"
 
 
-def test_tuning_for_a_share_and_among_scores_of_errors_promises_errors(
-    desk: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_tuning_for_a_share_and_among_scores_of_errors_promises_errors(desk, capsys):
     for choices in (["--want-share", "0.01"], ["--alpha", "0.9", "--candidate", "texture"]):
         tune = ["tune", "photographs", *desk, *choices, "--run", choices[0].strip("-"), "--yes"]
         tuned = printed(capsys, *tune)
         assert bc.Calibration.load(tuned["calibration"]).guarantee["name"] == "expected"
 
 
-def test_the_preset_paper_is_the_recipe_of_the_paper(
-    desk: list[str], vendor: bc.Adapter, server: FaultServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_preset_paper_is_the_recipe_of_the_paper(desk, vendor, server, capsys):
     calibration = bc.calibrate(vendor, "photographs", preset="paper", run="run", max_calls=60)
     procedure = calibration.procedure
     assert holds(procedure.score, PAPER_SCORE)
@@ -206,18 +192,14 @@ def test_the_preset_paper_is_the_recipe_of_the_paper(
     assert (made["fingerprint"], made["calls"]) == (procedure.fingerprint, 0)
 
 
-def test_what_is_given_beside_a_preset_goes_before_it(
-    desk: list[str], vendor: bc.Adapter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_given_beside_a_preset_goes_before_it(desk, vendor, tmp_path, capsys):
     assert bc.plan(vendor, 7, preset="paper", draws=2).calls == 14
     assert printed(capsys, "plan", "photographs", *desk, "--preset", "paper", "--draws", "2")["calls"] == 12
     (tmp_path / "blackbox-conformal.toml").write_text("draws = 3\n[plan]\npreset = 'paper'\n")
     assert printed(capsys, "plan", "photographs", *desk)["calls"] == 18
 
 
-def test_config_says_what_comes_from_a_preset(
-    desk: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_config_says_what_comes_from_a_preset(desk, tmp_path, monkeypatch, capsys):
     (tmp_path / "blackbox-conformal.toml").write_text("draws = 3\n")
     shown = printed(capsys, "config", "show", "--origin", "--preset", "paper")
     assert shown["preset"] == {"value": "paper", "origin": "--preset"}
@@ -229,9 +211,7 @@ def test_config_says_what_comes_from_a_preset(
     assert printed(capsys, "config", "show", "mask", "--origin")["guarantee"]["origin"] == "default"
 
 
-def test_an_unknown_preset_is_told(
-    desk: list[str], vendor: bc.Adapter, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_preset_is_told(desk, vendor, monkeypatch, capsys):
     with pytest.raises(UsageError, match="to be paper; got 'papre'"):
         bc.plan(vendor, 7, preset="papre")
     with pytest.raises(UsageError, match="to be paper; got 'papre'"):
@@ -242,9 +222,7 @@ def test_an_unknown_preset_is_told(
     assert capsys.readouterr().err.count("papre") == 2
 
 
-def test_a_calibration_made_with_eight_draws_says_so_itself(
-    desk: list[str], server: FaultServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_calibration_made_with_eight_draws_says_so_itself(desk, server, capsys):
     calibrate = ["calibrate", "photographs", *desk, "--run", "run", "--yes", "-q"]
     assert run([*calibrate, "--draws", "8"]) == 0
     assert server.account.paid == 48
@@ -258,9 +236,7 @@ def test_a_calibration_made_with_eight_draws_says_so_itself(
     assert server.account.paid == 56
 
 
-def test_a_plan_without_a_pilot_tells_what_the_default_clears_by_number_of_photographs(
-    desk: list[str], server: FaultServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_plan_without_a_pilot_tells_what_the_default_clears_by_number_of_photographs(desk, server, capsys):
     write_photographs(Path("photographs"), range(12))
     found = printed(capsys, "plan", "photographs", *desk, "--alpha", "0.2", "--delivery", "first")["frontier"]
     assert {(row["promise"], row["alpha"], row["score"]) for row in found} == {("marked", 0.2, DETAIL_SCORE)}
@@ -294,9 +270,7 @@ def test_a_plan_without_a_pilot_tells_what_the_default_clears_by_number_of_photo
     assert server.account.paid == 0
 
 
-def test_a_plan_tells_promises_about_errors_from_the_default(
-    desk: list[str], server: FaultServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_plan_tells_promises_about_errors_from_the_default(desk, server, capsys):
     write_photographs(Path("photographs"), range(12))
     pilot = ["plan", "photographs", *desk, "--run", "run", "--pilot", "6", "--max-cost", "1"]
     free = printed(capsys, *pilot, "--alpha", "0.5", "--stand-in")

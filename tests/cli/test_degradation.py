@@ -275,7 +275,7 @@ def test_vendors_whose_inputs_differ_are_not_compared(scene, vendor):
         )
 
 
-def test_a_plan_tells_how_inputs_are_made_where_nobody_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_tells_how_inputs_are_made_where_nobody_said(tmp_path, capsys):
     write_photographs(tmp_path / "photographs", range(3))
     words = ["plan", str(tmp_path / "photographs"), "--adapter", "topaz", "-p", "task=denoise", "-p", "model=Normal"]
     code = run([*words, "-p", "scale=1", "--draws", "1", "--score", "texture", "--run", str(tmp_path / "run")])

@@ -19,7 +19,7 @@ def demo(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return called("demo", "--out", str(folder / "demo"), *more)
 
 
-def test_demo_on_a_folder_of_photographs(tmp_path: Path) -> None:
+def test_demo_on_a_folder_of_photographs(tmp_path):
     write_photographs(tmp_path / "photographs", range(9))
     images = ["--images", str(tmp_path / "photographs")]
     found = demo(tmp_path, *images, "--json")
@@ -56,7 +56,7 @@ def test_demo_on_a_folder_of_photographs(tmp_path: Path) -> None:
     assert Certificate.from_json(Path(document["certificate"]).read_text()).alpha == 0.3
 
 
-def test_demo_of_colourisation(tmp_path: Path) -> None:
+def test_demo_of_colourisation(tmp_path):
     write_photographs(tmp_path / "photographs", range(7))
     images = ["--images", str(tmp_path / "photographs")]
     found = demo(tmp_path, "--task", "colourise", "--draws", "2", *images, "--json")
@@ -78,7 +78,7 @@ def test_demo_of_colourisation(tmp_path: Path) -> None:
     assert "inputs made by <code>grey</code>" in report
 
 
-def test_demo_of_denoising_takes_one_draw(tmp_path: Path) -> None:
+def test_demo_of_denoising_takes_one_draw(tmp_path):
     write_photographs(tmp_path / "photographs", range(7))
     wanted = ["--task", "denoise", "--images", str(tmp_path / "photographs")]
     refused = demo(tmp_path, *wanted, "--draws", "2")
@@ -91,7 +91,7 @@ def test_demo_of_denoising_takes_one_draw(tmp_path: Path) -> None:
     assert overlay.parents[1] == tmp_path / "blackbox-conformal-demo-denoise"
 
 
-def test_too_few_photographs_are_a_clear_error(tmp_path: Path) -> None:
+def test_too_few_photographs_are_a_clear_error(tmp_path):
     write_photographs(tmp_path / "photographs", range(3))
     found = demo(tmp_path, "--images", str(tmp_path / "photographs"))
     assert found.returncode == 2

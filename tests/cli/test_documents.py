@@ -41,7 +41,7 @@ def calibrate(url: str, *more: str) -> list[str]:
     return ["calibrate", "photographs", "--adapter", VENDOR, "-p", f"url={url}", *CHOICES, "--json", *more]
 
 
-def test_usage(desk: Path) -> None:
+def test_usage(desk):
     assert failed("calibrat", "--json", cwd=desk)[1]["kind"] == "UsageError"
     assert failed("calibrate", "--json", cwd=desk)[0] == 2
     assert failed("calibrate", "photographs", "--json", "--adapter", "none", cwd=desk)[0] == 2
@@ -49,7 +49,7 @@ def test_usage(desk: Path) -> None:
     assert (code, error["kind"]) == (2, "UsageError")
 
 
-def test_money_keys_and_what_is_left_over(desk: Path) -> None:
+def test_money_keys_and_what_is_left_over(desk):
     with FaultServer() as server:
         assert failed(*calibrate(server.url), cwd=desk)[1]["kind"] == "BudgetError"
     with FaultServer({"submit": ["status:code=401"] * 50}) as server:
@@ -59,7 +59,7 @@ def test_money_keys_and_what_is_left_over(desk: Path) -> None:
         assert failed(*calibrate(server.url, "--yes", "--run", "left"), cwd=desk)[0] == 6
 
 
-def test_a_bug(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug(desk, monkeypatch):
     def broken(*_: object) -> None:
         raise RuntimeError("never seen")
 
@@ -70,7 +70,7 @@ def test_a_bug(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("times", "codes"), [(1, {6}), (2, {130})])
-def test_an_interrupt(desk: Path, times: int, codes: set[int]) -> None:
+def test_an_interrupt(desk, times, codes):
     with (
         FaultServer({"submit": ["slow-start:seconds=2"] * 50}) as server,
         start(*calibrate(server.url, "--yes", "-v", "--run", f"stopped-{times}"), cwd=desk) as process,
@@ -88,7 +88,7 @@ def test_an_interrupt(desk: Path, times: int, codes: set[int]) -> None:
     assert json.loads(out)["error"]["exit_code"] == process.returncode
 
 
-def test_a_document_that_was_written_stands_alone(desk: Path) -> None:
+def test_a_document_that_was_written_stands_alone(desk):
     (desk / "doctored" / "runs" / "x").mkdir(parents=True)
     (desk / "doctored" / "runs" / "x" / "ledger.sqlite").write_bytes(b"no database, " * 400)
     ended = called("ledger", "verify", "--run", "doctored/runs/x", "--json", folder=desk)
@@ -96,5 +96,5 @@ def test_a_document_that_was_written_stands_alone(desk: Path) -> None:
     json.loads(ended.stdout)
 
 
-def test_without_json_stdout_stays_empty(desk: Path) -> None:
+def test_without_json_stdout_stays_empty(desk):
     assert called("calibrate", "photographs", "--adapter", "none", folder=desk, code=2).stdout == ""

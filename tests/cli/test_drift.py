@@ -39,9 +39,7 @@ def mask(folder: Path, server: FaultServer, name: str, *more: str) -> int:
     return run([*arguments, "-p", f"url={server.url}", "--alpha", "0.9", "--yes", "--json", *places, *more])
 
 
-def test_a_vendor_that_changes_without_a_word_is_told_by_mask(
-    calibrated: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_vendor_that_changes_without_a_word_is_told_by_mask(calibrated, capsys):
     with FaultServer(CHANGED) as server:
         assert mask(calibrated, server, "changed") == 3
         found = capsys.readouterr()
@@ -57,7 +55,7 @@ def test_a_vendor_that_changes_without_a_word_is_told_by_mask(
         assert mask(calibrated, server, "changed") == 3
 
 
-def test_the_report_shows_the_change_at_each_picture(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_shows_the_change_at_each_picture(calibrated, capsys):
     with FaultServer(CHANGED) as server:
         assert mask(calibrated, server, "reported") == 3
     where = ["--run", str(calibrated / "run-reported"), "--out", str(calibrated / "reported.html")]
@@ -70,7 +68,7 @@ def test_the_report_shows_the_change_at_each_picture(calibrated: Path, capsys: p
         assert card.count("of another kind: the difference of their answers is larger") >= 2
 
 
-def test_a_vendor_that_is_as_it_was_raises_nothing(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_vendor_that_is_as_it_was_raises_nothing(calibrated, capsys):
     with FaultServer() as server:
         assert mask(calibrated, server, "same") == 0
     found = capsys.readouterr()
@@ -78,9 +76,7 @@ def test_a_vendor_that_is_as_it_was_raises_nothing(calibrated: Path, capsys: pyt
     assert not any(entry["notes"] for entry in json.loads(found.out)["pictures"])
 
 
-def test_a_vendor_that_changes_without_a_word_is_told_by_an_audit(
-    calibrated: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_vendor_that_changes_without_a_word_is_told_by_an_audit(calibrated, capsys):
     write_photographs(calibrated / "unseen", range(60, 64))
     with FaultServer(CHANGED) as server:
         arguments = ["audit", str(calibrated / "unseen"), "--calibration", str(calibrated / "run" / "calibration.json")]
@@ -93,9 +89,7 @@ def test_a_vendor_that_changes_without_a_word_is_told_by_an_audit(
     assert "differ more" in json.loads(found.out)["drift"]
 
 
-def test_draws_of_the_next_photograph_are_refused_one_and_all(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_draws_of_the_next_photograph_are_refused_one_and_all(tmp_path, capsys):
     write_photographs(tmp_path / "photographs", range(8))
     draws = write_draws(tmp_path / "draws", range(12))
     write_photographs(tmp_path / "unseen", range(8, 12))

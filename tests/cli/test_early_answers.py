@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-import pytest
 from support.command_line import VENDOR
 from support.report_material import make_run
 from support.synthetic import write_photographs
@@ -19,9 +18,7 @@ def calibrate(folder: Path, url: str, *more: str) -> int:
     return run(["calibrate", str(folder / "photographs"), *vendor, "--run", str(folder / "run"), *more])
 
 
-def test_a_missing_key_is_said_before_a_photograph_is_read(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_key_is_said_before_a_photograph_is_read(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv(KEY, raising=False)
     write_photographs(tmp_path / "photographs", range(3))[0].write_bytes(b"damaged")
     with FaultServer() as server:
@@ -32,9 +29,7 @@ def test_a_missing_key_is_said_before_a_photograph_is_read(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_wrong_key_is_called_by_its_variable(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_key_is_called_by_its_variable(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv(KEY, "wrong-key-of-a-test")
     write_photographs(tmp_path / "photographs", range(3))
     with FaultServer({"submit": "status:code=401"}) as server:
@@ -44,9 +39,7 @@ def test_a_wrong_key_is_called_by_its_variable(
     assert "list adapters NAME" not in said
 
 
-def test_too_small_a_budget_is_refused_before_the_key_is_spoken_of(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_small_a_budget_is_refused_before_the_key_is_spoken_of(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv(KEY, "key-of-a-test")
     write_photographs(tmp_path / "photographs", range(3))
     with FaultServer() as server:
@@ -57,17 +50,13 @@ def test_too_small_a_budget_is_refused_before_the_key_is_spoken_of(
         assert server.account.paid == 0
 
 
-def test_a_picture_given_as_the_calibration_is_called_a_picture(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_picture_given_as_the_calibration_is_called_a_picture(tmp_path, capsys):
     (picture,) = write_photographs(tmp_path, range(1))
     assert run(["mask", str(picture), "--calibration", str(picture), "--alpha", "0.1"]) == 2
     assert "expected a calibration file; this is a picture" in capsys.readouterr().err
 
 
-def test_a_missing_calibration_or_level_is_answered_with_what_lies_here(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_calibration_or_level_is_answered_with_what_lies_here(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (picture,) = write_photographs(tmp_path, range(1))
     assert run(["mask", str(picture), "--alpha", "0.1"]) == 2
@@ -80,9 +69,7 @@ def test_a_missing_calibration_or_level_is_answered_with_what_lies_here(
     assert "add --alpha 0.1, say" in capsys.readouterr().err
 
 
-def test_report_finds_the_only_run_as_view_does(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_report_finds_the_only_run_as_view_does(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(["report"]) == 2
     assert "expected --run FOLDER, since no folder below ./runs holds a calibration.json" in capsys.readouterr().err
@@ -94,9 +81,7 @@ def test_report_finds_the_only_run_as_view_does(
     assert "there is more than one: runs/one, runs/two" in capsys.readouterr().err
 
 
-def test_a_webhook_that_was_typed_is_answered_with_how_to_name_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_webhook_that_was_typed_is_answered_with_how_to_name_it(tmp_path, capsys):
     calibration = make_run(tmp_path / "run", sizes=((64, 48),)).folder / "calibration.json"
     address = "http://127.0.0.1:8899/hook?token=secret"
     watch = ["watch", str(tmp_path), "--calibration", str(calibration), "--accept", "yes", "--notify-webhook"]
@@ -109,9 +94,7 @@ def test_a_webhook_that_was_typed_is_answered_with_how_to_name_it(
     assert "NO_SUCH_VARIABLE is not set" in capsys.readouterr().err
 
 
-def test_help_of_view_names_the_default_once_and_doctor_lists_no_vendor_without_a_key(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_help_of_view_names_the_default_once_and_doctor_lists_no_vendor_without_a_key(capsys, tmp_path, monkeypatch):
     assert run(["view", "--help"]) == 0
     assert capsys.readouterr().out.count("a free one") == 1
     monkeypatch.delenv("REPLICATE_API_TOKEN", raising=False)

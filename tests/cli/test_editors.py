@@ -1,9 +1,7 @@
 """A calibration with an editor on loopback: its pictures are of its own scale, and what it costs is booked."""
 
 from decimal import Decimal
-from pathlib import Path
 
-import pytest
 from support.scripted_vendor import ScriptedGemini
 from support.synthetic import write_photographs
 
@@ -11,9 +9,7 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
 
 
-def test_pictures_of_an_editors_own_scale_are_calibrated_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pictures_of_an_editors_own_scale_are_calibrated_on(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GEMINI_API_KEY", "AIza-made-up")
     write_photographs(tmp_path / "photographs", range(12))

@@ -19,7 +19,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         yield Shop(tmp_path, server)
 
 
-def test_mask_refuses_to_pay_for_empty_masks_and_names_the_way_out(shop: Shop) -> None:
+def test_mask_refuses_to_pay_for_empty_masks_and_names_the_way_out(shop):
     before = shop.paid
     refused = shop.mask("--alpha", "0.05")
     said = refused.stderr.decode()
@@ -45,7 +45,7 @@ def test_mask_refuses_to_pay_for_empty_masks_and_names_the_way_out(shop: Shop) -
     assert calibration.threshold(float(level) - 0.01) == float("-inf")
 
 
-def test_from_python_too(shop: Shop) -> None:
+def test_from_python_too(shop):
     vendor = bc.load_adapter(VENDOR, url=shop.server.url)
     before = shop.paid
     choices = {"alpha": 0.05, "max_calls": 2, "run": shop.folder / "run"}

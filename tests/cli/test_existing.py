@@ -33,9 +33,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         yield Shop(tmp_path, server)
 
 
-def test_another_procedure_or_other_photographs_are_refused_before_anything_is_paid(
-    shop: Shop, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_procedure_or_other_photographs_are_refused_before_anything_is_paid(shop, capsys):
     assert shop.calibrate() == 0
     written, paid = shop.out.read_bytes(), shop.server.account.paid
     assert paid == 8
@@ -54,9 +52,7 @@ def test_another_procedure_or_other_photographs_are_refused_before_anything_is_p
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b'{"format": "blackbox-conformal certificate"}'])
-def test_any_other_file_is_refused_before_anything_is_paid(
-    shop: Shop, content: bytes, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_any_other_file_is_refused_before_anything_is_paid(shop, content, capsys):
     shop.out.write_bytes(content)
     for command, more in (("calibrate", []), ("tune", ["--alpha", "0.9", "--candidate", "pixel-variance"])):
         assert shop.calibrate(*more, command=command) == 2
@@ -64,7 +60,7 @@ def test_any_other_file_is_refused_before_anything_is_paid(
     assert (shop.out.read_bytes(), shop.server.account.paid) == (content, 0)
 
 
-def test_tuning_again_is_no_conflict_and_another_split_is(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tuning_again_is_no_conflict_and_another_split_is(shop, capsys):
     more = ["--alpha", "0.9", "--candidate", "pixel-variance", "--candidate", "patch-variance"]
     assert shop.calibrate(*more, command="tune") == 0
     written = shop.out.read_bytes()
@@ -78,9 +74,7 @@ def test_tuning_again_is_no_conflict_and_another_split_is(shop: Shop, capsys: py
     assert shop.out.read_bytes() == written
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_anything_is_paid(
-    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_paid(shop, tmp_path, capsys):
     """A file lies where the folder of the results is to be made."""
     assert shop.calibrate() == 0
     paid = shop.server.account.paid

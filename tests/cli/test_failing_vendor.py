@@ -46,9 +46,7 @@ def calibrate(folder: Path, server: ScriptedReplicate, *more: str, code: int) ->
     ],
     ids=["interrupted", "interrupted, by consent alone", "crashed"],
 )
-def test_failures_of_the_vendor_cost_no_guarantee(
-    tmp_path: Path, state: Mapping[str, Any], limit: tuple[str, ...], more: tuple[str, ...], cost: str
-) -> None:
+def test_failures_of_the_vendor_cost_no_guarantee(tmp_path, state, limit, more, cost):
     write_photographs(tmp_path / "photographs", range(24))
     with ScriptedReplicate("0.02", one_in_twenty(state)) as server:
         found = calibrate(tmp_path, server, *limit, *more, code=0)

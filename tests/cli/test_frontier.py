@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_is_to_be_wanted_less_is_what_was_wanted() -> None:
+def test_what_is_to_be_wanted_less_is_what_was_wanted():
     assert Wish(alpha=0.01).less == "raise --alpha"
     assert Wish(share=0.5, usd=Decimal(1)).less == "want a smaller share or raise --max-cost"
     (note,) = Frontier(rows=(), source="one vendor", less="raise --alpha").blocks(20)
@@ -74,7 +74,7 @@ def paid(server: FaultServer) -> int:
         ["--alpha", "0.1", "--max-cost", "0.7"],
     ],
 )
-def test_every_row_keeps_the_wish_and_no_row_beats_another(folder: Path, server: FaultServer, wish: list[str]) -> None:
+def test_every_row_keeps_the_wish_and_no_row_beats_another(folder, server, wish):
     found = rows(folder, server, *wish)
     wanted = dict(zip(wish[::2], map(float, wish[1::2]), strict=True))
     for row in found:
@@ -91,7 +91,7 @@ def test_every_row_keeps_the_wish_and_no_row_beats_another(folder: Path, server:
     assert paid(server) == 0
 
 
-def test_the_photographs_at_hand_have_a_row_of_the_default_promise(folder: Path, server: FaultServer) -> None:
+def test_the_photographs_at_hand_have_a_row_of_the_default_promise(folder, server):
     told = plan(folder, server, "--max-cost", "0.5")
     at_hand = [row for row in rows(folder, server, "--max-cost", "0.5") if row["n"] == 16]
     assert {row["promise"] for row in at_hand} >= {"expected"}
@@ -102,7 +102,7 @@ def test_the_photographs_at_hand_have_a_row_of_the_default_promise(folder: Path,
     assert "The next command is" not in plan(folder, server, "--max-cost", "0.5", "--delivery", "first").stdout
 
 
-def test_the_table_is_for_people_with_eighty_columns(folder: Path, server: FaultServer) -> None:
+def test_the_table_is_for_people_with_eighty_columns(folder, server):
     said = plan(folder, server, "--want-share", "0.4").stdout
     table = said.partition("Expected trusted shares")[2].partition("From ")[0]
     lines = table.splitlines()
@@ -114,9 +114,7 @@ def test_the_table_is_for_people_with_eighty_columns(folder: Path, server: Fault
     assert member("metrics", capped) == member("metrics", f"{DEFAULT_METRIC},cap=0.5")
 
 
-def test_what_is_out_of_reach_is_marked_and_the_next_command_follows_what_is_not(
-    folder: Path, server: FaultServer
-) -> None:
+def test_what_is_out_of_reach_is_marked_and_the_next_command_follows_what_is_not(folder, server):
     for extra in range(12, 16):
         (folder / "photographs" / f"p{extra}.png").unlink()
     said = plan(folder, server, "--alpha", "0.1").stdout
@@ -137,13 +135,13 @@ def test_what_is_out_of_reach_is_marked_and_the_next_command_follows_what_is_not
     assert Calibration.load(folder / "run" / "calibration.json").threshold(0.1) > float("-inf")
 
 
-def test_where_no_row_can_be_reached_the_next_command_asks_for_photographs(folder: Path, server: FaultServer) -> None:
+def test_where_no_row_can_be_reached_the_next_command_asks_for_photographs(folder, server):
     said = plan(folder, server, "--alpha", "0.02", "--guarantee", "all-but:share=0.01").stdout
     calibrate = shlex.split(said.partition("Next: blackbox-conformal ")[2].splitlines()[0])
     assert calibrate[:3] == ["calibrate", "photographs", "more-photographs"]
 
 
-def test_settings_that_were_typed_are_not_varied(folder: Path, server: FaultServer) -> None:
+def test_settings_that_were_typed_are_not_varied(folder, server):
     found = rows(folder, server, "--alpha", "0.1", "--draws", "8", "--delivery", "first", "--guarantee", "per-image")
     assert {(row["draws"], row["delivery"], row["promise"]) for row in found} == {(8, "first", "per-image 90 %")}
     capped = "lab-l1:kernel=gaussian,sigma=4,cap=0.5"
@@ -152,7 +150,7 @@ def test_settings_that_were_typed_are_not_varied(folder: Path, server: FaultServ
     }
 
 
-def test_what_was_not_measured_is_said_and_how_to_measure_it(folder: Path, server: FaultServer) -> None:
+def test_what_was_not_measured_is_said_and_how_to_measure_it(folder, server):
     told = plan(folder, server, "--alpha", "0.1", "--metric", "rgb-linf")
     assert "Expected trusted shares: nothing was measured" in told.stdout
     assert "--pilot 20" in told.stdout
@@ -161,7 +159,7 @@ def test_what_was_not_measured_is_said_and_how_to_measure_it(folder: Path, serve
     assert "frontier" not in json.loads(plan(folder, server, "--json").stdout), "nobody asked"
 
 
-def test_a_pilot_is_paid_once_and_does_not_calibrate(folder: Path, server: FaultServer) -> None:
+def test_a_pilot_is_paid_once_and_does_not_calibrate(folder, server):
     asked = plan(folder, server, *CHOICES, "--pilot", str(PILOT), code=4)
     assert "cannot ask for confirmation" in asked.stderr
     assert paid(server) == 0
@@ -195,7 +193,7 @@ def test_a_pilot_is_paid_once_and_does_not_calibrate(folder: Path, server: Fault
     assert not kept & {image.truth for image in calibration.images}
 
 
-def test_a_stand_in_draws_the_pilot_for_nothing(folder: Path, server: FaultServer) -> None:
+def test_a_stand_in_draws_the_pilot_for_nothing(folder, server):
     alone = plan(folder, server, "--stand-in", code=2)
     assert "Add --pilot 20" in alone.stderr
     other = plan(folder, server, "--pilot", "6", "--stand-in", "--metric", "rgb-linf", code=2)
@@ -222,7 +220,7 @@ def test_a_stand_in_draws_the_pilot_for_nothing(folder: Path, server: FaultServe
     assert paid(server) == 6, "draws of a stand-in are not those of the vendor"
 
 
-def test_a_choice_that_leads_to_another_folder_leaves_them_out_as_well(folder: Path, server: FaultServer) -> None:
+def test_a_choice_that_leads_to_another_folder_leaves_them_out_as_well(folder, server):
     vendor = ["--adapter", VENDOR, "-p", f"url={server.url}", "--draws", "1", "--yes"]
     called("plan", "photographs", *vendor, "--pilot", "6", "--stand-in", "-q", folder=folder, code=0)
     (record,) = (folder / "runs").glob("*/tuning.json")
@@ -236,9 +234,7 @@ def test_a_choice_that_leads_to_another_folder_leaves_them_out_as_well(folder: P
     assert paid(server) == 10
 
 
-def test_a_pilot_measures_any_promise_of_a_mean_or_of_single_pictures_that_is_named(
-    folder: Path, server: FaultServer
-) -> None:
+def test_a_pilot_measures_any_promise_of_a_mean_or_of_single_pictures_that_is_named(folder, server):
     asked = [*CHOICES, "--pilot", str(PILOT), "--max-cost", "1", "--alpha", "0.3"]
     for text in (
         "local:side=16",
@@ -259,14 +255,14 @@ def test_a_pilot_measures_any_promise_of_a_mean_or_of_single_pictures_that_is_na
     assert "--pilot 20" not in said
 
 
-def test_a_larger_pilot_contains_the_smaller_one(folder: Path, server: FaultServer) -> None:
+def test_a_larger_pilot_contains_the_smaller_one(folder, server):
     for count in (5, 8):
         plan(folder, server, *CHOICES, "--pilot", str(count), "--yes", "-q")
         assert paid(server) == 2 * count
     assert len(json.loads((folder / "run" / "tuning.json").read_text())["photographs"]) == 8
 
 
-def test_a_pilot_that_is_killed_resumes_without_paying_twice(folder: Path) -> None:
+def test_a_pilot_that_is_killed_resumes_without_paying_twice(folder):
     vendor = "blackbox_conformal.testing.reference_adapters:JobVendor"
     # The eighth job is paid and has begun when the program dies.
     with FaultServer({"poll": ["ok"] * 7 + ["never-answers:billed=false"]}) as server:
@@ -295,12 +291,12 @@ def test_a_pilot_that_is_killed_resumes_without_paying_twice(folder: Path) -> No
         (["--want-share", "1.5"], "expected a number above 0 and below 1; got '1.5'"),
     ],
 )
-def test_what_cannot_be_piloted_costs_nothing(folder: Path, server: FaultServer, wrong: list[str], says: str) -> None:
+def test_what_cannot_be_piloted_costs_nothing(folder, server, wrong, says):
     assert says in plan(folder, server, *wrong, "--yes", code=2).stderr
     assert paid(server) == 0
 
 
-def test_python_has_the_same(folder: Path, server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_has_the_same(folder, server, monkeypatch):
     monkeypatch.chdir(folder)
     vendor = bc.load_adapter(VENDOR, url=server.url)
     planned = bc.plan(vendor, 100, alpha=0.1, want_share=0.3)
@@ -318,7 +314,7 @@ def test_python_has_the_same(folder: Path, server: FaultServer, monkeypatch: pyt
         bc.plan(vendor, 100, pilot=PILOT)
 
 
-def test_tune_chooses_the_smallest_level_for_a_wanted_share(folder: Path, server: FaultServer) -> None:
+def test_tune_chooses_the_smallest_level_for_a_wanted_share(folder, server):
     given = ["--adapter", VENDOR, "-p", f"url={server.url}", "--draws", "2", "--metric", "rgb-linf", "--run", "run"]
     candidates = ["--candidate", "pixel-variance@2", "--candidate", "bicubic-gap@1", "--yes"]
     tune = ["tune", "photographs", *given, *candidates, "--tuning-share", "0.4"]

@@ -55,7 +55,7 @@ def nothing_is_lost(server: FaultServer, photographs: Path, bought: int) -> None
     assert (server.account.paid, server.account.distinct) == (12, 12)
 
 
-def test_a_hang_up_finishes_what_is_in_flight_however_often_it_comes(photographs: Path) -> None:
+def test_a_hang_up_finishes_what_is_in_flight_however_often_it_comes(photographs):
     with FaultServer(SLOW) as server:
         with Forked(
             command(server, photographs), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -69,7 +69,7 @@ def test_a_hang_up_finishes_what_is_in_flight_however_often_it_comes(photographs
         nothing_is_lost(server, photographs, server.account.paid)
 
 
-def test_a_run_whose_terminal_is_closed_finishes_what_is_in_flight(photographs: Path) -> None:
+def test_a_run_whose_terminal_is_closed_finishes_what_is_in_flight(photographs):
     def own_terminal() -> None:
         # Also where these tests run under nohup.
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -95,7 +95,7 @@ def test_a_run_whose_terminal_is_closed_finishes_what_is_in_flight(photographs: 
         nothing_is_lost(server, photographs, server.account.paid)
 
 
-def test_under_nohup_a_hang_up_changes_nothing(photographs: Path) -> None:
+def test_under_nohup_a_hang_up_changes_nothing(photographs):
     with FaultServer(SLOW) as server:
         with subprocess.Popen(
             ["nohup", *command(server, photographs)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -107,7 +107,7 @@ def test_under_nohup_a_hang_up_changes_nothing(photographs: Path) -> None:
         assert server.account.paid == 12
 
 
-def test_of_two_first_starts_one_is_told_who_uses_the_folder(photographs: Path) -> None:
+def test_of_two_first_starts_one_is_told_who_uses_the_folder(photographs):
     with FaultServer(SLOW) as server:
         both = [
             Forked(command(server, photographs), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -120,9 +120,7 @@ def test_of_two_first_starts_one_is_told_who_uses_the_folder(photographs: Path) 
         assert (server.account.paid, server.account.distinct) == (12, 12)
 
 
-def test_an_interrupt_within_an_import_comes_once_the_import_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_within_an_import_comes_once_the_import_is_done(tmp_path, monkeypatch):
     module = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nfor _ in range(1000): pass\nWHOLE = True\n"
     (tmp_path / "interrupted_import.py").write_text(module)
     monkeypatch.syspath_prepend(tmp_path)
@@ -137,7 +135,7 @@ def test_an_interrupt_within_an_import_comes_once_the_import_is_done(
     assert sys.modules.pop("interrupted_import").WHOLE
 
 
-def test_an_interrupt_while_a_text_is_redacted_stops_and_says_so() -> None:
+def test_an_interrupt_while_a_text_is_redacted_stops_and_says_so():
     # In a process of its own: one lock taken twice would hang the tests.
     script = """
 import signal, threading
@@ -162,7 +160,7 @@ with interruptible(Told(as_json=False, quiet=False, verbose=0)) as on_sampler:
     assert "stopping: no new calls" in done.stderr
 
 
-def test_an_interrupt_while_an_object_is_deleted_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupt_while_an_object_is_deleted_is_not_lost(capfd):
     class Deleted:
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGINT)
@@ -189,7 +187,7 @@ class Recorded:
         self.stopped += 1
 
 
-def test_an_interrupt_stops_the_vendor_that_is_being_asked_and_not_the_first_one_alone() -> None:
+def test_an_interrupt_stops_the_vendor_that_is_being_asked_and_not_the_first_one_alone():
     first, second = Recorded(), Recorded()
     with interruptible(Screen(as_json=False, quiet=True, verbose=0)) as on_sampler:
         on_sampler(first)

@@ -14,7 +14,7 @@ ROOMS = ("annotations", "embedded", "gateway", "pages", "testing", "watching")
 OWN = "import click\n\n@click.command()\ndef command():\n    click.echo('ran')\n"
 
 
-def test_help_imports_nothing_that_the_core_can_do_without() -> None:
+def test_help_imports_nothing_that_the_core_can_do_without():
     code = (
         "import sys; from blackbox_conformal.cli.main import run; run(['--help']);"
         "print(*(name for name in sys.modules if name.startswith('blackbox_conformal.')), file=sys.stderr)"
@@ -23,7 +23,7 @@ def test_help_imports_nothing_that_the_core_can_do_without() -> None:
     assert not {module.split(".")[1] for module in found.stderr.split()} & set(ROOMS)
 
 
-def test_the_first_screen_has_every_command_under_its_section(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_screen_has_every_command_under_its_section(capsys):
     assert run(["--help"]) == 0
     said = capsys.readouterr().out
     places = [said.index(f"\n{title}:\n") for title in commands.SECTIONS]
@@ -52,7 +52,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         kept.cache_clear()
 
 
-def test_a_command_of_another_package_is_listed_and_runs(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_of_another_package_is_listed_and_runs(site, capsys):
     assert run(["--help"]) == 0
     assert "postcard  Sends postcards." in capsys.readouterr().out.partition("From other packages:")[2]
     assert run(["postcard"]) == 0
@@ -60,14 +60,14 @@ def test_a_command_of_another_package_is_listed_and_runs(site: Path, capsys: pyt
 
 
 @pytest.mark.parametrize("name", ["serve", "mask"])
-def test_a_name_of_ours_is_not_taken_over(site: Path, name: str) -> None:
+def test_a_name_of_ours_is_not_taken_over(site, name):
     found = commands.find(name)
     assert found is not None
     assert getattr(found, "alone", found).callback.__module__.startswith("blackbox_conformal.")
 
 
 @pytest.mark.parametrize("name", ["broken", "none"])
-def test_a_broken_command_is_named(site: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_command_is_named(site, name, capsys):
     assert run([name]) != 0
     assert f"command {name}" in capsys.readouterr().err
     assert {"postcard", "serve token new", "calibrate"} <= commands.every_command().keys()

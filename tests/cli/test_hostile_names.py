@@ -71,7 +71,7 @@ def on_terminal(arguments: list[str]) -> bytes:
     return written.replace(b"\r\n", b"\n")
 
 
-def test_no_name_reaches_a_terminal_as_it_is(shop: Shop) -> None:
+def test_no_name_reaches_a_terminal_as_it_is(shop):
     assert calibrate(shop) == 0
     written = on_terminal([*mask(shop, HOSTILE), "-v"])
     assert [raw for raw in RAW if raw in written] == []
@@ -84,7 +84,7 @@ def test_no_name_reaches_a_terminal_as_it_is(shop: Shop) -> None:
     assert b"A\\x1bcB\\x07\\u202ec" in written.replace(b"\n", b"")
 
 
-def test_what_is_no_text_is_masked_and_told_in_every_document(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_text_is_masked_and_told_in_every_document(shop, capsys):
     assert calibrate(shop) == 0
     names = {one["name"] for one in json.loads(Path("run/calibration.json").read_text())["images"]}
     assert "caf\\xe9-\\xff" in names
@@ -105,14 +105,14 @@ def test_what_is_no_text_is_masked_and_told_in_every_document(shop: Shop, capsys
         capsys.readouterr().out.encode()
 
 
-def test_a_file_that_is_not_there_is_named_whatever_its_name(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_there_is_named_whatever_its_name(capfd):
     assert run(["plan", HOSTILE, NO_TEXT, "--adapter", "embedded"]) == 2
     said = capfd.readouterr().err
     assert [raw for raw in RAW if raw.decode("utf-8", "replace") in said] == []
     assert said.count("\n") == 1
 
 
-def test_json_keeps_what_is_hidden_as_its_own_escapes() -> None:
+def test_json_keeps_what_is_hidden_as_its_own_escapes():
     document = {"name": HOSTILE, "other": NO_TEXT, "plain": "é \N{SNOWMAN} \N{GRINNING FACE}", "tag": "\U000e0041"}
     line = json_line(document)
     assert line.isprintable()
@@ -120,5 +120,5 @@ def test_json_keeps_what_is_hidden_as_its_own_escapes() -> None:
     assert "é \N{SNOWMAN} \N{GRINNING FACE}" in line
 
 
-def test_text_keeps_its_lines_and_nothing_else_that_is_hidden() -> None:
+def test_text_keeps_its_lines_and_nothing_else_that_is_hidden():
     assert shown("a\nb\x1b[0m\u202e\t\udcff\r") == "a\nb\\x1b[0m\\u202e\\x09\\udcff\\x0d"

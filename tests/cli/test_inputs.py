@@ -41,7 +41,7 @@ def compared(folder: Path, kind: str, *more: str) -> int:
     return run(["inputs", str(folder / kind), "--calibration", str(folder / "run" / "calibration.json"), *more])
 
 
-def test_compressed_inputs_are_told_with_the_direction(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compressed_inputs_are_told_with_the_direction(calibrated, capsys):
     page = calibrated / "page.html"
     assert compared(calibrated, "compressed", "--out", str(page)) == 3
     found = capsys.readouterr()
@@ -60,7 +60,7 @@ def test_compressed_inputs_are_told_with_the_direction(calibrated: Path, capsys:
     assert compared(calibrated, "alike", "--out", str(page), "--force") == 0
 
 
-def test_like_inputs_pass_and_the_document_says_all(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_like_inputs_pass_and_the_document_says_all(calibrated, capsys):
     assert compared(calibrated, "alike", "--json", "--level", "0.01") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["differ"] is False
@@ -72,14 +72,12 @@ def test_like_inputs_pass_and_the_document_says_all(calibrated: Path, capsys: py
     assert shift.p_value == document["p_value"]
 
 
-def test_a_calibration_of_other_groups_or_without_statistics_says_so(
-    calibrated: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_calibration_of_other_groups_or_without_statistics_says_so(calibrated, capsys):
     assert compared(calibrated, "alike", "--group", "night") == 2
     assert "photographs of the group night are like; this one does not" in capsys.readouterr().err
 
 
-def test_a_picture_that_cannot_be_read_is_named(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_picture_that_cannot_be_read_is_named(calibrated, capsys):
     broken = calibrated / "broken"
     broken.mkdir()
     (broken / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n no more")
@@ -87,7 +85,7 @@ def test_a_picture_that_cannot_be_read_is_named(calibrated: Path, capsys: pytest
     assert "a.png" in capsys.readouterr().err
 
 
-def test_the_next_command_names_every_input(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_next_command_names_every_input(calibrated, capsys):
     pictures = sorted((calibrated / "alike").iterdir())
     file = str(calibrated / "run" / "calibration.json")
     assert run(["inputs", *map(str, pictures), "--calibration", file]) == 0
@@ -97,7 +95,7 @@ def test_the_next_command_names_every_input(calibrated: Path, capsys: pytest.Cap
     assert float(words[-1]) > 0, "without a level `mask` refuses"
 
 
-def test_plan_compares_before_anything_is_paid(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_compares_before_anything_is_paid(calibrated, capsys):
     with FaultServer() as server:
         plan = ["plan", str(calibrated / "photographs"), "--adapter", VENDOR, "-p", f"url={server.url}", *CHOICES]
         plan += ["--run", str(calibrated / "planned")]
@@ -123,7 +121,7 @@ def masked(folder: Path, server: FaultServer, kind: str, out: str, *more: str) -
     return run([*arguments, "--adapter", VENDOR, "-p", f"url={server.url}", "--yes", *places, *more])
 
 
-def test_masks_of_other_inputs_carry_no_guarantee(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_masks_of_other_inputs_carry_no_guarantee(calibrated, capsys):
     with FaultServer() as server:
         assert masked(calibrated, server, "single", "marked", "--outside", "0.05", "--safe", "--json") == 0
         found = capsys.readouterr()
@@ -147,9 +145,7 @@ def test_masks_of_other_inputs_carry_no_guarantee(calibrated: Path, capsys: pyte
     assert "undamaged, and it gives no guarantee" in capsys.readouterr().out
 
 
-def test_one_picture_is_not_marked_beside_too_few_photographs(
-    calibrated: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_picture_is_not_marked_beside_too_few_photographs(calibrated, capsys):
     with FaultServer() as server:
         assert masked(calibrated, server, "single", "unmarked", "--json") == 0
         found = capsys.readouterr()
@@ -160,8 +156,8 @@ def test_one_picture_is_not_marked_beside_too_few_photographs(
 
 
 def test_masks_made_with_another_outside_or_guarantee_are_not_overwritten_and_nothing_is_paid(
-    calibrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    calibrated, tmp_path, capsys
+):
     batch = tmp_path / "batch"
     batch.mkdir()
     first, second = sorted((calibrated / "alike").iterdir())[:2]
@@ -187,9 +183,7 @@ def test_masks_made_with_another_outside_or_guarantee_are_not_overwritten_and_no
     assert certificate["input_check"]["level"] == 0.05
 
 
-def test_an_edited_check_of_an_input_is_not_verified(
-    calibrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_edited_check_of_an_input_is_not_verified(calibrated, tmp_path, capsys):
     with FaultServer() as server:
         assert masked(calibrated, server, "single", "edited", "--outside", "0.05", "--json") == 0
     entries = json.loads(capsys.readouterr().out)["pictures"]
@@ -210,7 +204,7 @@ def test_an_edited_check_of_an_input_is_not_verified(
     assert "expected sharpness, " in refused(input_check=check | {"statistics": {"noise": 1.0}})
 
 
-def test_one_jpeg_file_is_told_what_its_mask_would_say(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_jpeg_file_is_told_what_its_mask_would_say(calibrated, capsys):
     assert compared(calibrated, "compressed/new40.jpg", "--json") == 0
     found = capsys.readouterr()
     said = (

@@ -50,7 +50,7 @@ def after(said: str, command: str) -> list[str]:
     return shlex.split(line.partition("blackbox-conformal ")[2])
 
 
-def test_what_sends_the_key_is_said_and_goes_from_command_to_command(desk: Desk) -> None:
+def test_what_sends_the_key_is_said_and_goes_from_command_to_command(desk):
     given = ["calibrate", "photographs", "--adapter", "http", *desk.vendor, *CHOICES, "--run", "runs/workshop"]
     said = desk.run(*given, code=5).stderr
     assert "the vendor wants a key, and none was sent (HTTP 401: no such API key)" in said
@@ -74,14 +74,14 @@ def test_what_sends_the_key_is_said_and_goes_from_command_to_command(desk: Desk)
 
 
 @pytest.mark.parametrize("name", [name for name in adapter_names() if adapter_class(name).key_parameters])
-def test_the_parameters_that_send_the_key_do(name: str) -> None:
+def test_the_parameters_that_send_the_key_do(name):
     kind = adapter_class(name)
     address = {"url": "http://127.0.0.1:9"}
     assert kind(**address, **kind.key_parameters).key_variable == kind.auth_variable
     assert kind.key_parameters.keys() <= kind.transient, "they say how a vendor is asked, not which"
 
 
-def test_parameters_are_called_as_they_are_typed(desk: Desk) -> None:
+def test_parameters_are_called_as_they_are_typed(desk):
     given = ["plan", "photographs", "--adapter", "http", "-p", "url=http://127.0.0.1:9"]
     assert "price-usd: expected a number" in desk.run(*given, "-p", "price_usd=cheap", code=2).stderr
     assert (
@@ -91,7 +91,7 @@ def test_parameters_are_called_as_they_are_typed(desk: Desk) -> None:
     assert "-p price-usd is given twice" in desk.run(*given, *["-p", "price_usd=1"] * 2, code=2).stderr
 
 
-def test_a_key_without_its_word_is_told_and_the_calibration_that_saw_nothing_marks_no_later_one(desk: Desk) -> None:
+def test_a_key_without_its_word_is_told_and_the_calibration_that_saw_nothing_marks_no_later_one(desk):
     def recipe(prefix: str) -> str:
         (desk.folder / "own.toml").write_text(
             'name = "own"\ntitle = "Own"\ndocumentation = "https://own.example/docs"\nurl = "https://own.example"\n'

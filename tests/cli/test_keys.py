@@ -100,9 +100,7 @@ def error(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize("agreed", [(), ("--yes",), ("--max-cost", "9")])
-def test_a_recipes_own_address_is_asked_and_never_taken_for_granted(
-    vendor: RecordingServer, agreed: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_recipes_own_address_is_asked_and_never_taken_for_granted(vendor, agreed, capsys):
     assert run([*by_recipe(vendor.url), *agreed]) == 2
     said = error(capsys)
     assert f"ACME_API_KEY goes to {vendor.url} (adapter recipe) for the first time" in said
@@ -115,9 +113,7 @@ def test_a_recipes_own_address_is_asked_and_never_taken_for_granted(
     assert run([*by_recipe(vendor.url), "-p", "url=http://127.0.0.1:9", "--run", "third"]) == 2
 
 
-def test_another_host_that_gives_tokens_is_asked_about_too(
-    vendor: RecordingServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_host_that_gives_tokens_is_asked_about_too(vendor, capsys):
     command = by_recipe(vendor.url)
     token = '[token]\npath = "https://login.acme.example/token"\nform = { secret = "{auth.secret}" }\n[scale]'
     text = Path("acme.toml").read_text().replace("[scale]", token)
@@ -134,7 +130,7 @@ def test_another_host_that_gives_tokens_is_asked_about_too(
 
 
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 4), (b"y\n", None)])
-def test_at_a_terminal_the_address_is_shown_and_asked(vendor: RecordingServer, answer: bytes, code: int | None) -> None:
+def test_at_a_terminal_the_address_is_shown_and_asked(vendor, answer, code):
     terminal, other_end = pty.openpty()
     try:
         command = [sys.executable, "-m", "blackbox_conformal", *by_recipe(vendor.url), "--yes"]
@@ -155,7 +151,7 @@ def test_at_a_terminal_the_address_is_shown_and_asked(vendor: RecordingServer, a
     assert bool(vendor.asked) == (code is None)
 
 
-def test_what_was_agreed_is_kept_for_the_user_alone_and_holds_no_key(vendor: RecordingServer) -> None:
+def test_what_was_agreed_is_kept_for_the_user_alone_and_holds_no_key(vendor):
     run([*by_recipe(vendor.url), "-p", f"url={vendor.url}", "--yes"])
     folder = Path(os.environ["XDG_STATE_HOME"]) / "blackbox-conformal"
     agreed = (folder / "keys").read_text()
@@ -165,7 +161,7 @@ def test_what_was_agreed_is_kept_for_the_user_alone_and_holds_no_key(vendor: Rec
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_an_address_that_was_typed_needs_a_yes_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_address_that_was_typed_needs_a_yes_and_no_more(capsys):
     with FaultServer() as server:
         keyed = calibrate("--adapter", VENDOR, "-p", f"url={server.url}", "-p", "keyed=true")
         assert run(keyed) == 2
@@ -177,14 +173,14 @@ def test_an_address_that_was_typed_needs_a_yes_and_no_more(capsys: pytest.Captur
         assert server.account.paid == 4
 
 
-def test_no_key_no_question() -> None:
+def test_no_key_no_question():
     with FaultServer() as server:
         assert run(calibrate("--adapter", VENDOR, "-p", f"url={server.url}", "--max-cost", "1")) == 0
         assert run([*calibrate("--adapter", VENDOR, "-p", f"url={server.url}", "-p", "keyed=true")]) == 0
     assert not (Path(os.environ["XDG_STATE_HOME"]) / "blackbox-conformal" / "keys").exists()
 
 
-def test_a_file_that_names_the_address_does_not_agree_to_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_names_the_address_does_not_agree_to_it(capsys):
     with FaultServer() as server:
         Path("blackbox-conformal.toml").write_text(f'max-cost = 5\n[p]\nurl = "{server.url}"\nkeyed = "true"\n')
         command = calibrate("--adapter", VENDOR)
@@ -208,9 +204,7 @@ def cloned(url: str) -> list[str]:
 
 
 @pytest.mark.parametrize("agreed", [(), ("--max-cost", "5"), ("--yes",)])
-def test_a_cloned_project_sends_no_key_to_a_stranger(
-    vendor: RecordingServer, agreed: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_cloned_project_sends_no_key_to_a_stranger(vendor, agreed, capsys):
     command = cloned(vendor.url)
     assert run([*command, *agreed]) == 2
     said = error(capsys)
@@ -224,9 +218,7 @@ def test_a_cloned_project_sends_no_key_to_a_stranger(
     assert {request.head.headers["x-key"] for request in vendor.asked} == {KEY}
 
 
-def test_an_adapter_of_a_project_takes_no_key_to_a_typed_address(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_adapter_of_a_project_takes_no_key_to_a_typed_address(monkeypatch, capsys):
     monkeypatch.setenv("HTTP_VENDOR_KEY", KEY)
     with FaultServer() as server:
         Path("blackbox-conformal.toml").write_text('adapter = "http"\n')
@@ -236,7 +228,7 @@ def test_an_adapter_of_a_project_takes_no_key_to_a_typed_address(
 
 
 @pytest.mark.parametrize("where", ["environment", "own file"])
-def test_the_environment_and_the_users_own_file_name_an_address(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_and_the_users_own_file_name_an_address(where, monkeypatch):
     with FaultServer() as server:
         if where == "environment":
             monkeypatch.setenv("BLACKBOX_CONFORMAL_P", f"url={server.url} keyed=true")
@@ -249,8 +241,8 @@ def test_the_environment_and_the_users_own_file_name_an_address(where: str, monk
 
 
 def test_a_vendor_of_a_comparison_that_a_project_names_is_not_named_by_the_user(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    capsys,
+):
     with FaultServer() as server:
         Path("r.toml").write_text(RECIPE.format(url="https://acme.example"))
         theirs = [f"recipe:recipe=r.toml,url={server.url},label={label}" for label in ("one", "two")]
@@ -261,9 +253,7 @@ def test_a_vendor_of_a_comparison_that_a_project_names_is_not_named_by_the_user(
         assert server.account.recorded == []
 
 
-def test_a_recipe_that_was_changed_is_asked_about_again(
-    vendor: RecordingServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_recipe_that_was_changed_is_asked_about_again(vendor, capsys):
     assert run([*by_recipe(vendor.url), "-p", f"url={vendor.url}", "--yes"]) == 5
     capsys.readouterr()
     assert run([*by_recipe(vendor.url), "--run", "second", "--yes"]) == 5
@@ -276,7 +266,7 @@ def test_a_recipe_that_was_changed_is_asked_about_again(
     assert len(vendor.asked) == asked
 
 
-def test_a_vendors_own_address_is_shown_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_vendors_own_address_is_shown_too(capsys):
     assert (
         run(
             calibrate(
@@ -290,7 +280,7 @@ def test_a_vendors_own_address_is_shown_too(capsys: pytest.CaptureFixture[str]) 
     assert said.rstrip().endswith("add --yes")
 
 
-def test_a_price_is_asked_only_where_the_key_may_go(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_price_is_asked_only_where_the_key_may_go(capsys):
     with FaultServer() as server:
         plan = ["plan", "photographs", "--quote", "-q", "--adapter", VENDOR]
         plan += ["-p", f"url={server.url}", "-p", "keyed=true"]
@@ -300,9 +290,7 @@ def test_a_price_is_asked_only_where_the_key_may_go(capsys: pytest.CaptureFixtur
         assert run([*plan, "--yes"]) == 0
 
 
-def test_every_vendor_of_a_comparison_is_asked_about(
-    vendor: RecordingServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_vendor_of_a_comparison_is_asked_about(vendor, capsys):
     Path("acme.toml").write_text(RECIPE.format(url=vendor.url))
     write_photographs(Path("photographs"), range(2, 6))
     with FaultServer() as server:
@@ -313,7 +301,7 @@ def test_every_vendor_of_a_comparison_is_asked_about(
         assert (server.account.recorded, vendor.asked) == ([], [])
 
 
-def test_a_second_vendor_is_asked_about(vendor: RecordingServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_vendor_is_asked_about(vendor, capsys):
     Path("acme.toml").write_text(RECIPE.format(url=vendor.url))
     with FaultServer() as server:
         ours = calibrate("--adapter", VENDOR, "-p", f"url={server.url}", "--score", "second-opinion", "--yes")
@@ -322,7 +310,7 @@ def test_a_second_vendor_is_asked_about(vendor: RecordingServer, capsys: pytest.
         assert (server.account.recorded, vendor.asked) == ([], [])
 
 
-def test_a_calibrations_vendor_is_asked_about_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_calibrations_vendor_is_asked_about_as_well(capsys):
     write_photographs(Path("others"), range(20, 22))
     with FaultServer() as server:
         common = ["--adapter", VENDOR, "-p", f"url={server.url}", "-p", "keyed=true", "--run", "run", "-q"]
@@ -367,7 +355,7 @@ class Fixed(Elsewhere):
         return "https://api.fixed.example"
 
 
-def test_only_code_fixes_an_address(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_code_fixes_an_address(monkeypatch, capsys):
     monkeypatch.setenv("ELSEWHERE_API_KEY", KEY)
     assert Fixed().fixed_url == "https://api.fixed.example"
     assert Elsewhere().fixed_url == ""
@@ -376,9 +364,7 @@ def test_only_code_fixes_an_address(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "run the same command once at a terminal" in error(capsys)
 
 
-def test_a_key_that_comes_back_in_another_form_is_kept_and_shown_nowhere(
-    vendor: RecordingServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_key_that_comes_back_in_another_form_is_kept_and_shown_nowhere(vendor, capsys):
     command = [*by_recipe(vendor.url), "-p", f"url={vendor.url}", "--yes", "-vv"]
     assert run([word for word in command if word != "-q"]) == 5
     said = "".join(capsys.readouterr())
@@ -390,14 +376,14 @@ def test_a_key_that_comes_back_in_another_form_is_kept_and_shown_nowhere(
         assert form.encode() not in kept
 
 
-def test_letters_of_another_script_are_shown_as_they_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_letters_of_another_script_are_shown_as_they_are_asked_for(capsys):
     assert run([*by_recipe("https://\u0430cme.example"), "--yes"]) == 2
     said = error(capsys)
     assert "goes to https://xn--cme-5cd.example (adapter" in said
     assert "add -p url=https://xn--cme-5cd.example --yes" in said
 
 
-def test_no_key_goes_unencrypted_to_another_machine(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_key_goes_unencrypted_to_another_machine(capsys):
     url = "http://192.0.2.2:9932"
     assert run([*by_recipe(url), "-p", f"url={url}", "--yes"]) == 2
     said = error(capsys)
@@ -405,7 +391,7 @@ def test_no_key_goes_unencrypted_to_another_machine(capsys: pytest.CaptureFixtur
     assert "--insecure-http" in said
 
 
-def test_show_and_check_tell_where_a_recipes_key_goes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_and_check_tell_where_a_recipes_key_goes(capsys):
     by_recipe("https://api.acme.example/v1")
     assert run(["list", "adapters", "recipe", "-p", "recipe=acme.toml"]) == 0
     assert "environment variable ACME_API_KEY, sent to https://api.acme.example\n" in capsys.readouterr().out

@@ -25,7 +25,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed("mine.npz", **{**own_network().arrays, "tail_bias": np.ones(1, np.float32)})
 
 
-def test_a_calibration_carries_its_weights_wherever_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_calibration_carries_its_weights_wherever_it_goes(capsys):
     PillowImage.fromarray(reduced(photograph(20), 4)).save("small.png")
     weights = Path("mine.npz").read_bytes()
     with FaultServer() as server:
@@ -48,7 +48,7 @@ def test_a_calibration_carries_its_weights_wherever_it_goes(capsys: pytest.Captu
     assert calibration.save("again.json").read_bytes() == written
 
 
-def test_weights_are_compared_and_the_text_of_the_best_can_be_typed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_are_compared_and_the_text_of_the_best_can_be_typed(capsys):
     write_photographs(Path("more"), range(10, 24))
     with FaultServer() as server:
         vendor = ["--adapter", VENDOR, "-p", f"url={server.url}", "--yes"]
@@ -65,7 +65,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_a_calibration_without_its_weights_is_refused(kind: str) -> None:
+def test_a_calibration_without_its_weights_is_refused(kind):
     weights, message = WRONG[kind]
     content = _calibrated()
     del content["score_weights"]
@@ -76,7 +76,7 @@ def test_a_calibration_without_its_weights_is_refused(kind: str) -> None:
         Calibration.load("c.json")
 
 
-def test_a_calibration_that_names_a_file_is_refused_before_it_is_opened() -> None:
+def test_a_calibration_that_names_a_file_is_refused_before_it_is_opened():
     content = _calibrated()
     content["procedure"]["score"]["weights"] = "missing.npz"
     Path("c.json").write_text(redigested(content))
@@ -84,7 +84,7 @@ def test_a_calibration_that_names_a_file_is_refused_before_it_is_opened() -> Non
         Calibration.load("c.json")
 
 
-def test_weights_of_a_score_that_takes_none_are_refused() -> None:
+def test_weights_of_a_score_that_takes_none_are_refused():
     content = _calibrated()
     content["procedure"]["score"] = {"name": "texture"}
     Path("c.json").write_text(redigested(content))

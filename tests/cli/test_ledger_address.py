@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support.command_line import called, called_in_new_process, next_steps, served
-from support.postgres_server import PostgresServer
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.drawing.ledger.address import LEDGERS
@@ -24,16 +23,14 @@ def _folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
 
 
-def test_a_password_is_not_typed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_password_is_not_typed(capsys):
     assert run(["ledger", "sum", "--ledger", ADDRESS]) == 2
     told = capsys.readouterr().err
     assert "set PGPASSWORD or PGPASSFILE, or the whole address in BLACKBOX_CONFORMAL_LEDGER" in told
     assert "s3cret" not in told
 
 
-def test_a_password_may_stand_in_the_environment_and_is_not_shown(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_password_may_stand_in_the_environment_and_is_not_shown(monkeypatch, capsys):
     pytest.importorskip("psycopg")
     monkeypatch.setattr("blackbox_conformal.drawing.ledger.postgres.database._START_S", 0.0)
     monkeypatch.setenv("BLACKBOX_CONFORMAL_LEDGER", ADDRESS)
@@ -43,15 +40,13 @@ def test_a_password_may_stand_in_the_environment_and_is_not_shown(
     assert "s3cret" not in told
 
 
-def test_a_projects_settings_file_names_no_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_projects_settings_file_names_no_database(tmp_path, capsys):
     (tmp_path / "blackbox-conformal.toml").write_text('ledger = "postgresql://me@stranger.example/name"\n')
     assert run(["ledger", "sum"]) == 2
     assert "sets ledger, which a project's settings file may not" in capsys.readouterr().err
 
 
-def test_commands_name_the_ledger_that_was_typed_and_keep_to_its_limit(
-    photographs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
-) -> None:
+def test_commands_name_the_ledger_that_was_typed_and_keep_to_its_limit(photographs, capsys, monkeypatch, postgres):
     """Two jobs with other budgets spend no more than the ledger's limit together; what follows is ready to paste."""
     monkeypatch.setattr(LEDGERS, "_named", {})
     with FaultServer(price_usd="0.01") as vendor:
@@ -83,9 +78,7 @@ def test_commands_name_the_ledger_that_was_typed_and_keep_to_its_limit(
         assert "set BLACKBOX_CONFORMAL_LEDGER" in capsys.readouterr().err
 
 
-def test_what_people_look_at_takes_the_ledger_that_was_typed(
-    photographs: Path, tmp_path: Path, postgres: PostgresServer
-) -> None:
+def test_what_people_look_at_takes_the_ledger_that_was_typed(photographs, tmp_path, postgres):
     """Every command that a `Next` line names is run as it stands there."""
     with FaultServer(price_usd="0.01") as vendor:
         ledger = ["--ledger", postgres.new_database()]
@@ -109,8 +102,8 @@ def test_what_people_look_at_takes_the_ledger_that_was_typed(
 
 
 def test_commands_that_share_a_ledger_each_say_their_own_part_and_the_whole(
-    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
-) -> None:
+    photographs, tmp_path, monkeypatch, postgres
+):
     with FaultServer(price_usd="0.01") as vendor:
         monkeypatch.setenv("BLACKBOX_CONFORMAL_LEDGER", postgres.new_database())
         adapter = f"{SynchronousVendor.__module__}:{SynchronousVendor.__name__}"
@@ -130,9 +123,7 @@ def test_commands_that_share_a_ledger_each_say_their_own_part_and_the_whole(
 
 @pytest.mark.parametrize("sign", ["/", "?", "#", "@", "%2F", "/x@", "["])
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
-def test_a_password_is_shown_nowhere_however_it_is_written(
-    sign: str, scheme: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_password_is_shown_nowhere_however_it_is_written(sign, scheme, monkeypatch, capsys):
     monkeypatch.setattr("blackbox_conformal.drawing.ledger.postgres.database._START_S", 0.0)
     monkeypatch.setenv("BLACKBOX_CONFORMAL_LEDGER", f"{scheme}://me:b3gun{sign}s3cret@127.0.0.1:9/name")
     for command in (["ledger", "sum"], ["config", "show", "ledger", "sum"], ["config", "show", "--json"], ["doctor"]):

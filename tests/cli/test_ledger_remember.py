@@ -1,11 +1,8 @@
 """`ledger remember`: a database that was restored from an old dump learns of calls from what each machine keeps."""
 
 import shutil
-from pathlib import Path
 
-import pytest
 from support.draws import draw, tasks
-from support.postgres_server import PostgresServer
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.drawing.ledger.address import LEDGERS
@@ -13,9 +10,7 @@ from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
-def test_each_machine_tells_the_restored_database_of_its_own_calls(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], postgres: PostgresServer
-) -> None:
+def test_each_machine_tells_the_restored_database_of_its_own_calls(tmp_path, capsys, postgres):
     machines = [tmp_path / f"machine-{number}" for number in range(3)]
     with FaultServer(polls=0) as account:
         address, vendor = postgres.new_database(), SynchronousVendor(url=account.url)
@@ -36,9 +31,7 @@ def test_each_machine_tells_the_restored_database_of_its_own_calls(
         assert run(["ledger", "verify", "--ledger", address]) == 0
 
 
-def test_a_machine_notices_that_the_database_lost_what_others_wrote(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], postgres: PostgresServer
-) -> None:
+def test_a_machine_notices_that_the_database_lost_what_others_wrote(tmp_path, capsys, postgres):
     one, other = tmp_path / "one", tmp_path / "other"
     with FaultServer(polls=0) as account:
         address, vendor = postgres.new_database(), SynchronousVendor(url=account.url)
@@ -55,7 +48,7 @@ def test_a_machine_notices_that_the_database_lost_what_others_wrote(
             assert said in capsys.readouterr().out
 
 
-def test_what_was_paid_for_and_forgotten_is_not_pruned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_paid_for_and_forgotten_is_not_pruned(tmp_path, capsys):
     with FaultServer(polls=0) as account:
         vendor, folder = SynchronousVendor(url=account.url), tmp_path / "run"
         draw(vendor, folder, tasks(1, 1))

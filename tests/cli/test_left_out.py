@@ -36,14 +36,12 @@ EMBEDDED = ["--adapter", "embedded"]
         ["tune", "phone", *EMBEDDED, "--learn"],
     ],
 )
-def test_files_that_are_left_out_are_counted_by_kind(
-    phone: Path, command: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_that_are_left_out_are_counted_by_kind(phone, command, capsys):
     run(command)
     assert capsys.readouterr().err.count("note: 3 files left out: 2 .jxl, 1 .gif; what is read is") == 1
 
 
-def test_nothing_is_said_of_whole_folders_and_in_quiet(phone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_said_of_whole_folders_and_in_quiet(phone, capsys):
     assert run(["plan", "phone", *EMBEDDED, "-q"]) == 0
     assert "left out" not in capsys.readouterr().err
     for path in [*phone.glob("*.jxl"), *phone.glob("*.JXL"), *phone.glob("*.gif")]:
@@ -63,7 +61,7 @@ OTHER_PATHS = {
 }
 
 
-def test_every_option_that_takes_several_places_names_what_it_leaves_out() -> None:
+def test_every_option_that_takes_several_places_names_what_it_leaves_out():
     several = {
         f"{name} {parameter.name}"
         for name, command in every_command(cli, "")

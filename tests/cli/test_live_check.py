@@ -41,7 +41,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return checked
 
 
-def test_a_vendor_that_is_what_its_adapter_says_passes(check: Check, tmp_path: Path) -> None:
+def test_a_vendor_that_is_what_its_adapter_says_passes(check, tmp_path):
     with FaultServer() as server:
         code, found, said = check(server)
         assert code == 0, said
@@ -55,7 +55,7 @@ def test_a_vendor_that_is_what_its_adapter_says_passes(check: Check, tmp_path: P
     assert (tmp_path / "runs" / "check-fault-synchronous" / "ledger.sqlite").is_file()
 
 
-def test_what_was_drawn_is_not_paid_again(check: Check) -> None:
+def test_what_was_drawn_is_not_paid_again(check):
     with FaultServer() as server:
         assert check(server)[0] == 0
         code, found, said = check(server, consent="")
@@ -66,7 +66,7 @@ def test_what_was_drawn_is_not_paid_again(check: Check) -> None:
         assert server.account.paid == 4
 
 
-def test_nothing_is_sent_without_consent(check: Check) -> None:
+def test_nothing_is_sent_without_consent(check):
     with FaultServer() as server:
         code, _, said = check(server, consent="")
         assert (code, server.account.recorded) == (4, [])
@@ -74,7 +74,7 @@ def test_nothing_is_sent_without_consent(check: Check) -> None:
     assert "add --max-cost 0.02, or --yes" in said
 
 
-def test_a_vendor_that_takes_no_notice_of_the_seed(check: Check) -> None:
+def test_a_vendor_that_takes_no_notice_of_the_seed(check):
     with FaultServer(ignores_seed=True) as server:
         code, found, said = check(server)
     assert code == 3
@@ -83,7 +83,7 @@ def test_a_vendor_that_takes_no_notice_of_the_seed(check: Check) -> None:
     assert "is not what its vendor does: draws of one picture differ" in said
 
 
-def test_a_picture_of_something_else(check: Check) -> None:
+def test_a_picture_of_something_else(check):
     with FaultServer({"submit": "picture:kind=foreign"}) as server:
         code, found, _ = check(server)
     assert code == 3
@@ -91,7 +91,7 @@ def test_a_picture_of_something_else(check: Check) -> None:
     assert "Look at the picture" in found[SHOWN][1]
 
 
-def test_a_picture_of_another_size(check: Check) -> None:
+def test_a_picture_of_another_size(check):
     with FaultServer({"submit": "picture:kind=wrong-size"}) as server:
         code, found, _ = check(server)
     assert code == 3
@@ -99,7 +99,7 @@ def test_a_picture_of_another_size(check: Check) -> None:
     assert "256×256" in found[SHOWN][1]
 
 
-def test_a_jpeg_where_none_is_declared(check: Check) -> None:
+def test_a_jpeg_where_none_is_declared(check):
     with FaultServer({"submit": "picture:kind=jpeg"}) as server:
         code, found, said = check(server)
     assert code == 3, said
@@ -107,28 +107,28 @@ def test_a_jpeg_where_none_is_declared(check: Check) -> None:
     assert "a lossy JPEG came" in found[FORMAT][1]
 
 
-def test_a_vendor_that_takes_more_than_it_says(check: Check) -> None:
+def test_a_vendor_that_takes_more_than_it_says(check):
     with FaultServer(reported_price="0.05") as server:
         code, found, _ = check(server)
     assert code == 3
     assert found[PRICE] == (False, "booked at $0.05 a draw; the adapter declares $0.01. Give -p price-usd=…")
 
 
-def test_two_models(check: Check) -> None:
+def test_two_models(check):
     with FaultServer({"submit": [None, "model:name=fault-vendor-2"]}) as server:
         code, found, said = check(server, "--concurrency", "1")
     assert (code, found) == (3, {})
     assert "draws came from 'fault-vendor-1' and from 'fault-vendor-2'" in said
 
 
-def test_a_key_that_is_refused(check: Check) -> None:
+def test_a_key_that_is_refused(check):
     with FaultServer({"submit": "status:code=401"}) as server:
         code, found, said = check(server)
     assert (code, found) == (5, {})
     assert "refused this key" in said
 
 
-def test_ones_own_picture_and_scale(check: Check, tmp_path: Path) -> None:
+def test_ones_own_picture_and_scale(check, tmp_path):
     Image.fromarray(check_picture(40)[:, :30]).save(tmp_path / "own.png")
     with FaultServer() as server:
         code, found, said = check(server, "--image", "own.png", "--scale", "2")
@@ -136,12 +136,12 @@ def test_ones_own_picture_and_scale(check: Check, tmp_path: Path) -> None:
     assert found[SHOWN][1].startswith("2 of 60×80; ")
 
 
-def test_options_of_the_live_check_are_refused_without_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_of_the_live_check_are_refused_without_it(capsys):
     assert run(["adapters", "check", "stability", "--scale", "4"]) == 2
     assert "together with --live" in capsys.readouterr().err
 
 
-def test_the_picture_has_structure_everywhere_it_is_asked_for() -> None:
+def test_the_picture_has_structure_everywhere_it_is_asked_for():
     for side in (16, 64, 128, 512):
         picture = check_picture(side)
         assert (picture.shape, picture.dtype) == ((side, side, 3), np.uint8)

@@ -19,7 +19,7 @@ def run(*arguments: str, cwd: Path | None = None, **environment: str) -> subproc
     return called(*arguments, folder=cwd, **{"XDG_CONFIG_HOME": str(cwd or "/nonexistent"), **environment})
 
 
-def test_help_imports_neither_numba_nor_numpy() -> None:
+def test_help_imports_neither_numba_nor_numpy():
     code = (
         "import sys; from blackbox_conformal.cli.main import run; run(['--help']);"
         "print(sorted({'numpy', 'numba', 'PIL', 'httpx'} & sys.modules.keys()), file=sys.stderr)"
@@ -61,7 +61,7 @@ def test_help_imports_neither_numba_nor_numpy() -> None:
         (["list", "adapters", "no-such-vendor"], 2, "no-such-vendor"),
     ],
 )
-def test_exit_codes_and_messages(tmp_path: Path, arguments: list[str], code: int, says: str) -> None:
+def test_exit_codes_and_messages(tmp_path, arguments, code, says):
     found = run(*arguments, cwd=tmp_path)
     assert found.returncode == code, found.stderr
     assert says in found.stderr
@@ -72,7 +72,7 @@ def test_exit_codes_and_messages(tmp_path: Path, arguments: list[str], code: int
         assert found.stderr.count("\n") == 1
 
 
-def test_config_shows_where_each_setting_came_from(tmp_path: Path) -> None:
+def test_config_shows_where_each_setting_came_from(tmp_path):
     (tmp_path / "blackbox-conformal.toml").write_text('draws = 5\n[calibrate]\nmetric = "rgb-l1"\n')
     below = tmp_path / "deep" / "er"
     below.mkdir(parents=True)
@@ -90,7 +90,7 @@ def test_config_shows_where_each_setting_came_from(tmp_path: Path) -> None:
     assert settings["delivery"] == {"value": "first", "origin": "default"}
 
 
-def test_a_broken_configuration_file_is_named_with_its_line(tmp_path: Path) -> None:
+def test_a_broken_configuration_file_is_named_with_its_line(tmp_path):
     (tmp_path / "blackbox-conformal.toml").write_text("draws = \n")
     found = run("config", "show", cwd=tmp_path)
     assert found.returncode == 2
@@ -98,7 +98,7 @@ def test_a_broken_configuration_file_is_named_with_its_line(tmp_path: Path) -> N
     assert "line 1" in found.stderr
 
 
-def test_doctor_and_adapters_answer_in_json(tmp_path: Path) -> None:
+def test_doctor_and_adapters_answer_in_json(tmp_path):
     doctor = run("doctor", "--json", cwd=tmp_path)
     assert doctor.returncode == 0, doctor.stderr
     subjects = {one["subject"] for one in json.loads(doctor.stdout)}
@@ -110,7 +110,7 @@ def test_doctor_and_adapters_answer_in_json(tmp_path: Path) -> None:
     assert {one["name"] for one in json.loads(shown.stdout)["parameters"]} >= {"url", "scale"}
 
 
-def test_doctor_names_keys_and_never_their_value(tmp_path: Path) -> None:
+def test_doctor_names_keys_and_never_their_value(tmp_path):
     found = run("doctor", cwd=tmp_path, REPLICATE_API_TOKEN="canary-5be2d1")
     assert "replicate: REPLICATE_API_TOKEN is set" in found.stdout
     assert "embedded: no key needed" in found.stdout
@@ -119,7 +119,7 @@ def test_doctor_names_keys_and_never_their_value(tmp_path: Path) -> None:
     assert "canary-5be2d1" not in found.stderr + found.stdout
 
 
-def test_settings_for_people_say_what_is_used_and_where_files_are_looked_for(tmp_path: Path) -> None:
+def test_settings_for_people_say_what_is_used_and_where_files_are_looked_for(tmp_path):
     found = run("config", "show", "--origin", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert "None" not in found.stdout
@@ -128,7 +128,7 @@ def test_settings_for_people_say_what_is_used_and_where_files_are_looked_for(tmp
     assert found.stderr == ""
 
 
-def test_memory_may_stand_in_a_configuration_file(tmp_path: Path) -> None:
+def test_memory_may_stand_in_a_configuration_file(tmp_path):
     (tmp_path / "blackbox-conformal.toml").write_text('memory = "512MiB"\n')
     settings = json.loads(run("config", "show", "--origin", "--json", cwd=tmp_path).stdout)
     assert settings["memory"]["value"] == "512MiB"
@@ -136,14 +136,14 @@ def test_memory_may_stand_in_a_configuration_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_are_no_bug(tmp_path: Path, closed: str) -> None:
+def test_closed_streams_are_no_bug(tmp_path, closed):
     command = f'"{sys.executable}" -m blackbox_conformal config show {closed}'
     assert subprocess.run(command, shell=True, cwd=tmp_path, timeout=60, check=False).returncode == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 @pytest.mark.parametrize("arguments", [["config", "show"], ["config", "show", "--json"], ["--help"]])
-def test_a_full_disk_is_no_bug(tmp_path: Path, arguments: list[str]) -> None:
+def test_a_full_disk_is_no_bug(tmp_path, arguments):
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "blackbox_conformal", *arguments]
         found = subprocess.run(
@@ -155,9 +155,7 @@ def test_a_full_disk_is_no_bug(tmp_path: Path, arguments: list[str]) -> None:
     assert "make room and run the same command again" in found.stderr
 
 
-def test_a_file_that_may_not_be_read_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_may_not_be_read_is_named(monkeypatch, capsys):
     def refuse() -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "some/file")
 
@@ -172,9 +170,7 @@ def test_a_file_that_may_not_be_read_is_named(
     "trouble",
     [MemoryError(), RuntimeError("can't start new thread"), OSError(errno.ENOMEM, "Cannot allocate memory")],
 )
-def test_too_little_memory_is_no_bug(
-    trouble: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_too_little_memory_is_no_bug(trouble, monkeypatch, capsys):
     def fail() -> None:
         raise trouble
 
@@ -187,7 +183,7 @@ def test_too_little_memory_is_no_bug(
 
 
 @pytest.mark.parametrize("megabytes", [300, 400])
-def test_a_limit_on_memory_ends_in_one_sentence(tmp_path: Path, megabytes: int) -> None:
+def test_a_limit_on_memory_ends_in_one_sentence(tmp_path, megabytes):
     write_photographs(tmp_path / "photographs", range(4))
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)\n"
@@ -211,7 +207,7 @@ def test_a_limit_on_memory_ends_in_one_sentence(tmp_path: Path, megabytes: int) 
     assert found.stderr.count("\n") == (found.returncode == 6), found.stderr
 
 
-def test_any_other_trouble_is_a_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_any_other_trouble_is_a_bug(monkeypatch, capsys):
     def fail() -> None:
         raise OSError(errno.EBADF, "Bad file descriptor")
 
@@ -231,7 +227,7 @@ def test_any_other_trouble_is_a_bug(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         (["-qvv"], True),
     ],
 )
-def test_a_traceback_only_for_those_who_ask(more: list[str], traced: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_traceback_only_for_those_who_ask(more, traced, capsys):
     assert main.run(["calibrate", ".", "--adapter", "no-such-vendor", *more]) == 2
     said = capsys.readouterr().err
     assert ("Traceback" in said) == traced

@@ -32,7 +32,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield Shop(tmp_path_factory.mktemp("shop"), server)
 
 
-def test_files_and_json(shop: Shop) -> None:
+def test_files_and_json(shop):
     found = shop.mask("--alpha", "0.9", "--out", "files", "--json")
     assert found.returncode == 0, found.stderr
     (entry,) = json.loads(found.stdout)["pictures"]
@@ -45,7 +45,7 @@ def test_files_and_json(shop: Shop) -> None:
     assert shop.paid == before
 
 
-def test_another_level_does_not_overwrite_a_result(shop: Shop) -> None:
+def test_another_level_does_not_overwrite_a_result(shop):
     shop.mask("--alpha", "0.9", "--out", "kept")
     certificate = (shop.folder / "kept" / "small-certificate.json").read_bytes()
     found = shop.mask("--alpha", "0.8", "--out", "kept")
@@ -55,7 +55,7 @@ def test_another_level_does_not_overwrite_a_result(shop: Shop) -> None:
     assert shop.mask("--alpha", "0.8", "--out", "kept", "--force").returncode == 0
 
 
-def test_a_foreign_file_is_refused_before_anything_is_paid_and_nothing_is_half_written(shop: Shop) -> None:
+def test_a_foreign_file_is_refused_before_anything_is_paid_and_nothing_is_half_written(shop):
     PillowImage.fromarray(photograph(21)[:16, :20]).save(shop.folder / "other.png")
     (shop.folder / "foreign").mkdir()
     (shop.folder / "foreign" / "other-mask.png").write_bytes(b"mine")
@@ -67,13 +67,13 @@ def test_a_foreign_file_is_refused_before_anything_is_paid_and_nothing_is_half_w
     assert [path.name for path in (shop.folder / "foreign").iterdir()] == ["other-mask.png"]
 
 
-def test_another_scale_is_refused(shop: Shop) -> None:
+def test_another_scale_is_refused(shop):
     found = shop.mask("--alpha", "0.9", "--out", "scale", "--scale", "2")
     assert found.returncode == 2
     assert "×4".encode() in found.stderr
 
 
-def test_a_safe_picture_costs_nothing_more_and_is_verified(shop: Shop) -> None:
+def test_a_safe_picture_costs_nothing_more_and_is_verified(shop):
     assert shop.mask("--alpha", "0.5", "--out", "safe").returncode == 0
     before = shop.paid
     found = shop.mask("--alpha", "0.5", "--out", "safe", "--safe", "--json")
@@ -101,7 +101,7 @@ def test_a_safe_picture_costs_nothing_more_and_is_verified(shop: Shop) -> None:
     assert "the safe small-safe.png was changed" in called("verify", entry["certificate"], code=3).stdout
 
 
-def test_the_vendors_file_is_delivered_as_it_was_received(shop: Shop) -> None:
+def test_the_vendors_file_is_delivered_as_it_was_received(shop):
     found = shop.mask("--alpha", "0.9", "--out", "vendor", "--json")
     assert found.returncode == 0, found.stderr
     (entry,) = json.loads(found.stdout)["pictures"]
@@ -118,7 +118,7 @@ def beside_pixels(path: str) -> dict[str | tuple[int, int], Any]:
         return opened.info
 
 
-def test_pictures_say_that_a_machine_made_them_and_what_says_which_part_to_trust(shop: Shop) -> None:
+def test_pictures_say_that_a_machine_made_them_and_what_says_which_part_to_trust(shop):
     found = shop.mask("--alpha", "0.9", "--out", "marked", "--json", "--safe")
     assert found.returncode == 0, found.stderr
     (entry,) = json.loads(found.stdout)["pictures"]
@@ -135,7 +135,7 @@ def test_pictures_say_that_a_machine_made_them_and_what_says_which_part_to_trust
     assert all(not beside_pixels(entry[kind]) for kind in ("mask", "score_map"))
 
 
-def test_metadata_of_the_input_is_kept_where_asked_and_the_certificate_says_what(shop: Shop) -> None:
+def test_metadata_of_the_input_is_kept_where_asked_and_the_certificate_says_what(shop):
     exif = PillowImage.Exif()
     exif[0x13B] = "Ana"
     path = shop.folder / "told.png"
@@ -160,7 +160,7 @@ def test_metadata_of_the_input_is_kept_where_asked_and_the_certificate_says_what
     assert (found.returncode, b"Leave one out" in found.stderr) == (2, True)
 
 
-def test_files_that_are_left_out_are_not_written_and_the_rest_is_verified(shop: Shop) -> None:
+def test_files_that_are_left_out_are_not_written_and_the_rest_is_verified(shop):
     left_out = [word for kind in (*OPTIONAL, FULL_SIZE) for word in ("--leave-out", kind)]
     found = shop.mask("--alpha", "0.9", "--out", "few", "--json", *left_out)
     assert found.returncode == 0, found.stderr
@@ -173,14 +173,14 @@ def test_files_that_are_left_out_are_not_written_and_the_rest_is_verified(shop: 
     assert tuple(kind.replace("-", "_") for kind in OPTIONAL) == products.OPTIONAL
 
 
-def test_a_feather_without_a_safe_picture_is_refused_before_anything_is_paid(shop: Shop) -> None:
+def test_a_feather_without_a_safe_picture_is_refused_before_anything_is_paid(shop):
     before = shop.paid
     for alone in (["--feather", "4"], ["--sharp"]):
         found = shop.mask("--alpha", "0.9", "--out", "feather", *alone)
         assert (found.returncode, b"Add --safe" in found.stderr, shop.paid) == (2, True, before)
 
 
-def test_a_foreign_safe_picture_beside_a_result_is_refused(shop: Shop) -> None:
+def test_a_foreign_safe_picture_beside_a_result_is_refused(shop):
     assert shop.mask("--alpha", "0.9", "--out", "beside").returncode == 0
     (shop.folder / "beside" / "small-safe.png").write_bytes(b"mine")
     found = shop.mask("--alpha", "0.9", "--out", "beside", "--safe")
@@ -188,14 +188,14 @@ def test_a_foreign_safe_picture_beside_a_result_is_refused(shop: Shop) -> None:
     assert (shop.folder / "beside" / "small-safe.png").read_bytes() == b"mine"
 
 
-def test_stdin_to_stdout(shop: Shop) -> None:
+def test_stdin_to_stdout(shop):
     found = shop.mask("--alpha", "0.9", "--product", "mask", source="-", data=(shop.folder / "small.png").read_bytes())
     assert found.returncode == 0, found.stderr
     with PillowImage.open(io.BytesIO(found.stdout)) as mask:
         assert (mask.mode, mask.size) == ("1", (80, 64))
 
 
-def test_the_others_are_written_when_one_is_refused(tmp_path: Path) -> None:
+def test_the_others_are_written_when_one_is_refused(tmp_path):
     refusal = [None] * 16 + ["status:code=422"]
     with FaultServer({"submit": refusal}) as server:
         shop = Shop(tmp_path, server)
@@ -212,7 +212,7 @@ def test_the_others_are_written_when_one_is_refused(tmp_path: Path) -> None:
         assert len(list((tmp_path / "some").iterdir())) == 12
 
 
-def test_a_picture_of_another_size_than_the_photographs_is_named_so(shop: Shop) -> None:
+def test_a_picture_of_another_size_than_the_photographs_is_named_so(shop):
     usual = shop.mask("--alpha", "0.9", "--out", "usual", "--json")
     (entry,) = json.loads(usual.stdout)["pictures"]
     assert json.loads(Path(entry["certificate"]).read_text(encoding="utf-8"))["notes"] == []
@@ -226,7 +226,7 @@ def test_a_picture_of_another_size_than_the_photographs_is_named_so(shop: Shop) 
     assert note in " ".join(found.stderr.decode().split())
 
 
-def test_equal_pictures_under_two_names_have_files_and_certificates_of_their_own(shop: Shop) -> None:
+def test_equal_pictures_under_two_names_have_files_and_certificates_of_their_own(shop):
     folder = shop.folder / "equal"
     folder.mkdir()
     for name in ("one", "other"):

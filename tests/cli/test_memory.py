@@ -80,16 +80,14 @@ def amount(pictures: float) -> str:
 
 
 @pytest.mark.parametrize(("pictures", "most", "patience"), [(1.5, 1, 0.2), (2.5, 2, 20)])
-def test_fewer_photographs_at_a_time(
-    tmp_path: Path, arguments: list[str], watch: Watch, pictures: float, most: int, patience: float
-) -> None:
+def test_fewer_photographs_at_a_time(tmp_path, arguments, watch, pictures, most, patience):
     watch.start(patience)
     assert run(["calibrate", str(tmp_path / "photographs"), *arguments, "--memory", amount(pictures), "-q"]) == 0
     assert len(watch.seen) == 6
     assert max(watch.seen) == most
 
 
-def test_the_cap_changes_no_result(tmp_path: Path, arguments: list[str]) -> None:
+def test_the_cap_changes_no_result(tmp_path, arguments):
     photographs = str(tmp_path / "photographs")
     assert run(["calibrate", photographs, *arguments, "--out", str(tmp_path / "free.json"), "-q"]) == 0
     capped = ["--memory", amount(1.5), "--out", str(tmp_path / "capped.json")]
@@ -104,9 +102,7 @@ def header_only(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("command", ["plan", "calibrate", "compare", "tune"])
-def test_a_photograph_that_cannot_fit_is_refused_by_its_header(
-    tmp_path: Path, arguments: list[str], command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_photograph_that_cannot_fit_is_refused_by_its_header(tmp_path, arguments, command, capsys):
     (tmp_path / "photographs" / "huge.png").write_bytes(header_only(12000, 12000))
     if command == "compare":
         arguments = [*arguments[6:], "--vendor", "embedded:draws=2", "--vendor", "embedded"]
@@ -119,9 +115,7 @@ def test_a_photograph_that_cannot_fit_is_refused_by_its_header(
     assert not (tmp_path / "run").exists()
 
 
-def test_an_input_counts_as_large_as_its_answer(
-    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_input_counts_as_large_as_its_answer(tmp_path, arguments, capsys):
     assert run(["calibrate", str(tmp_path / "photographs"), *arguments, "-q"]) == 0
     (tmp_path / "wide.png").write_bytes(header_only(3000, 2000))
     calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
@@ -131,9 +125,7 @@ def test_an_input_counts_as_large_as_its_answer(
     assert not (tmp_path / "masked").exists()
 
 
-def test_an_audit_takes_more_for_a_pixel_and_is_refused_earlier(
-    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_audit_takes_more_for_a_pixel_and_is_refused_earlier(tmp_path, arguments, capsys):
     assert run(["calibrate", str(tmp_path / "photographs"), *arguments, "-q"]) == 0
     (tmp_path / "unseen").mkdir()
     (tmp_path / "unseen" / "huge.png").write_bytes(header_only(4000, 4000))
@@ -147,9 +139,7 @@ def test_an_audit_takes_more_for_a_pixel_and_is_refused_earlier(
         assert said in capsys.readouterr().err
 
 
-def test_fewer_audited_photographs_at_a_time(
-    tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fewer_audited_photographs_at_a_time(tmp_path, arguments, monkeypatch):
     assert run(["calibrate", str(tmp_path / "photographs"), *arguments, "-q"]) == 0
     write_photographs(tmp_path / "unseen", range(10, 14))
     write_draws(tmp_path / "outputs", range(10, 14), 3)
@@ -165,7 +155,7 @@ def test_fewer_audited_photographs_at_a_time(
         assert (len(watch.seen), max(watch.seen)) == (4, most)
 
 
-def test_results_that_are_handed_over_are_not_kept(tmp_path: Path, arguments: list[str]) -> None:
+def test_results_that_are_handed_over_are_not_kept(tmp_path, arguments):
     assert run(["calibrate", str(tmp_path / "photographs"), *arguments, "-q"]) == 0
     write_draws(tmp_path / "outputs", range(20, 28), 3)
     inputs = []
@@ -195,9 +185,7 @@ def test_results_that_are_handed_over_are_not_kept(tmp_path: Path, arguments: li
 
 
 @pytest.mark.parametrize(("command", "more"), [("calibrate", []), ("tune", ["--alpha", "0.9"])])
-def test_the_estimate_counts_what_the_command_takes(
-    tmp_path: Path, command: str, more: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_estimate_counts_what_the_command_takes(tmp_path, command, more, capsys):
     write_photographs(tmp_path / "photographs", range(6))
     vendor = ["--adapter", "http", "-p", "url=http://127.0.0.1:9/v1", "-p", "price-usd=1", "--draws", "3"]
     assert run([command, str(tmp_path / "photographs"), *vendor, "--run", str(tmp_path / "run"), *more]) == 4
@@ -208,9 +196,7 @@ def test_the_estimate_counts_what_the_command_takes(
     assert bytes_a_pixel(candidates) > 5 * PIXEL_BYTES
 
 
-def test_a_comparison_is_refused_before_its_first_vendor_draws(
-    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_comparison_is_refused_before_its_first_vendor_draws(tmp_path, arguments, capsys):
     """The second takes more than the first, which alone would fit."""
     few, many = bytes_a_pixel_of_draws(2, True), bytes_a_pixel_of_draws(8, True)
     assert few < many

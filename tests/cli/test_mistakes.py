@@ -38,9 +38,7 @@ def calibrate(photographs: Path, url: str, *more: str) -> list[str]:
     return ["calibrate", str(photographs), *vendor, *more]
 
 
-def test_a_stored_draw_that_is_no_answer_is_to_be_replaced_and_not_paid_for(
-    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stored_draw_that_is_no_answer_is_to_be_replaced_and_not_paid_for(photographs, tmp_path, capsys):
     write_draws(tmp_path / "outputs", range(3), 3)
     wrong = tmp_path / "outputs" / "p1" / "2.png"
     right = wrong.read_bytes()
@@ -58,9 +56,7 @@ def test_a_stored_draw_that_is_no_answer_is_to_be_replaced_and_not_paid_for(
     assert run(arguments) == 0
 
 
-def test_a_paid_draw_that_is_no_answer_says_how_to_pay_again(
-    photographs: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_paid_draw_that_is_no_answer_says_how_to_pay_again(photographs, capsys):
     with FaultServer({"submit": ["picture:kind=wrong-size"] * 2}) as server:
         assert run(calibrate(photographs, server.url, "--yes", "--concurrency", "1")) == 6
         said = capsys.readouterr().err
@@ -72,7 +68,7 @@ def test_a_paid_draw_that_is_no_answer_says_how_to_pay_again(
         assert server.account.paid == 11
 
 
-def test_calls_are_those_to_the_vendor_and_not_draws(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_calls_are_those_to_the_vendor_and_not_draws(photographs, capsys):
     with FaultServer({"submit": ["picture:kind=wrong-size"]}) as server:
         once = calibrate(photographs, server.url, "--yes", "--max-resample", "1", "--json")
         assert run(once) == 0
@@ -84,9 +80,7 @@ def test_calls_are_those_to_the_vendor_and_not_draws(photographs: Path, capsys: 
         assert (again["calls"], again["cached"], again["cost_usd"]) == (0, 9, 0)
 
 
-def test_a_draw_that_was_never_answered_says_how_to_pay_again(
-    photographs: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_draw_that_was_never_answered_says_how_to_pay_again(photographs, capsys):
     with FaultServer({"submit": ["close-without-answer"]}) as server:
         assert run(calibrate(photographs, server.url, "--yes", "--concurrency", "1")) == 6
         said = capsys.readouterr().err
@@ -97,9 +91,7 @@ def test_a_draw_that_was_never_answered_says_how_to_pay_again(
         assert run(calibrate(photographs, server.url, "--yes", "--retry-ambiguous", "-q")) == 0
 
 
-def test_a_missing_key_is_told_before_anyone_is_asked_to_pay(
-    photographs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_key_is_told_before_anyone_is_asked_to_pay(photographs, capsys, monkeypatch):
     monkeypatch.delenv("FAULT_VENDOR_KEY", raising=False)
     monkeypatch.delenv("FAULT_VENDOR_KEY_FILE", raising=False)
     with FaultServer() as server:
@@ -117,7 +109,7 @@ def test_a_missing_key_is_told_before_anyone_is_asked_to_pay(
     assert not (photographs.parent / "run").exists()
 
 
-def test_a_no_is_a_no(photographs: Path) -> None:
+def test_a_no_is_a_no(photographs):
     terminal, other_end = pty.openpty()
     try:
         with FaultServer() as server:
@@ -136,9 +128,7 @@ def test_a_no_is_a_no(photographs: Path) -> None:
     assert found.stdout == ""
 
 
-def test_when_every_photograph_is_refused_a_wrong_setting_is_likely(
-    photographs: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_when_every_photograph_is_refused_a_wrong_setting_is_likely(photographs, capsys):
     with FaultServer({"submit": "status:code=422"}) as server:
         assert run(calibrate(photographs, server.url, "--yes", "--accept-refusals")) == 2
     said = capsys.readouterr().err
@@ -146,9 +136,7 @@ def test_when_every_photograph_is_refused_a_wrong_setting_is_likely(
     assert "has these draws asked for again" in said
 
 
-def test_refused_photographs_are_named_with_the_command_that_shows_why(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_refused_photographs_are_named_with_the_command_that_shows_why(tmp_path, capsys):
     write_photographs(tmp_path / "photographs", range(9))
     with FaultServer({"submit": ["status:code=422,message=not this one"] * 4}) as server:
         # One after the other, so that each photograph meets one refusal.
@@ -166,9 +154,7 @@ def test_refused_photographs_are_named_with_the_command_that_shows_why(
     assert all("not this one" in attempt["error"] for attempt in attempts)
 
 
-def test_three_photographs_refused_in_the_same_words_stop_the_run_until_that_is_accepted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_three_photographs_refused_in_the_same_words_stop_the_run_until_that_is_accepted(tmp_path, capsys, monkeypatch):
     """Numbers and identifiers in the words do not count, and stored refusals do."""
     write_photographs(tmp_path / "photographs", range(12))
     answers = [f"status:code=422,message=upload {number}a{number} is not fit" for number in range(6)]
@@ -195,7 +181,7 @@ def test_three_photographs_refused_in_the_same_words_stop_the_run_until_that_is_
     assert "6 refusals reopened" in capsys.readouterr().out
 
 
-def test_no_limit_for_a_price_that_nobody_knows(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_limit_for_a_price_that_nobody_knows(photographs, capsys):
     with FaultServer() as server:
         vendor = ["--adapter", "http", "-p", f"url={server.url}/v1/upscale", *CHOICES]
         assert run(["calibrate", str(photographs), *vendor, "--max-cost", "1"]) == 4
@@ -205,9 +191,7 @@ def test_no_limit_for_a_price_that_nobody_knows(photographs: Path, capsys: pytes
         assert server.account.paid == 0
 
 
-def test_the_second_vendor_is_planned_for_and_its_key_is_missed(
-    photographs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_second_vendor_is_planned_for_and_its_key_is_missed(photographs, capsys, monkeypatch):
     monkeypatch.delenv("FAULT_VENDOR_KEY", raising=False)
     with FaultServer() as server:
         first = ["--adapter", VENDOR, "-p", f"url={server.url}", "--draws", "2", "--metric", "rgb-linf"]
@@ -224,7 +208,7 @@ def test_the_second_vendor_is_planned_for_and_its_key_is_missed(
         assert server.account.paid == 9
 
 
-def test_a_state_that_no_attempt_can_have_is_told(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_state_that_no_attempt_can_have_is_told(photographs, capsys):
     with FaultServer() as server:
         assert run(calibrate(photographs, server.url, "--yes", "-q")) == 0
     listing = ["ledger", "ls", "--run", str(photographs.parent / "run"), "--json"]
@@ -234,7 +218,7 @@ def test_a_state_that_no_attempt_can_have_is_told(photographs: Path, capsys: pyt
     assert len(json.loads(capsys.readouterr().out)) == 9
 
 
-def test_of_a_long_ledger_the_last_attempts_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_a_long_ledger_the_last_attempts_are_listed(tmp_path, capsys):
     with closing(Ledger(tmp_path / "run")) as ledger:
         ledger.plan([want(f"t{number}") for number in range(1003)])
     listing = ["ledger", "ls", "--run", str(tmp_path / "run")]
@@ -255,9 +239,7 @@ def test_of_a_long_ledger_the_last_attempts_are_listed(tmp_path: Path, capsys: p
     assert listed("--json", "--limit", "1")[0] == [1003]
 
 
-def test_where_a_vendor_is_must_be_said_again(
-    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_where_a_vendor_is_must_be_said_again(photographs, tmp_path, capsys):
     write_draws(tmp_path / "outputs", range(3), 3)
     vendor = ["--adapter", "folder", "-p", f"path={tmp_path / 'outputs'}", "-p", "label=synthetic"]
     assert run(["calibrate", str(photographs), *vendor, *CHOICES, "--run", str(tmp_path / "run")]) == 0
@@ -270,9 +252,7 @@ def test_where_a_vendor_is_must_be_said_again(
         assert "Folder that holds one picture, or one folder of draws, for each photograph" in said
 
 
-def test_nobody_is_asked_to_pay_for_a_photograph_that_calibration_has_seen(
-    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nobody_is_asked_to_pay_for_a_photograph_that_calibration_has_seen(photographs, tmp_path, capsys):
     with FaultServer() as server:
         assert run(calibrate(photographs, server.url, "--yes", "-q")) == 0
         given = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9", "--adapter", VENDOR]
@@ -285,7 +265,7 @@ def test_nobody_is_asked_to_pay_for_a_photograph_that_calibration_has_seen(
         assert server.account.paid == 9
 
 
-def test_equal_inputs_with_different_stored_answers_never_get_each_others(tmp_path: Path) -> None:
+def test_equal_inputs_with_different_stored_answers_never_get_each_others(tmp_path):
     write_draws(tmp_path / "outputs", range(9), 2)
     write_photographs(tmp_path / "photographs", range(8))
     vendor = ["--adapter", "folder", "-p", "path=outputs", "-p", "label=synthetic", "--run", "run"]
@@ -318,12 +298,12 @@ def test_equal_inputs_with_different_stored_answers_never_get_each_others(tmp_pa
         (["plan", "ph/winter"], "does not exist. See"),
     ],
 )
-def test_a_mistyped_kind_or_folder_names_the_nearest(tmp_path: Path, typed: list[str], said: str) -> None:
+def test_a_mistyped_kind_or_folder_names_the_nearest(tmp_path, typed, said):
     (tmp_path / "photos" / "summer").mkdir(parents=True)
     assert said in called(*typed, folder=tmp_path, code=2).stderr
 
 
-def test_a_calibration_of_a_recipe_says_that_it_does_not_know_where_the_file_lies(tmp_path: Path) -> None:
+def test_a_calibration_of_a_recipe_says_that_it_does_not_know_where_the_file_lies(tmp_path):
     said = "Of a recipe of your own a calibration keeps the name, and not where it lies$"
     with pytest.raises(UsageError, match=said):
         bc.load_adapter("recipe", recipe="houseup")

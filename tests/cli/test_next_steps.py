@@ -56,7 +56,7 @@ def the_next(said: str, command: str) -> list[str]:
     return shlex.split(lines[0].partition("blackbox-conformal ")[2])
 
 
-def test_what_a_calibration_is_bound_to_is_said_before_anything_is_paid(desk: Desk, tmp_path: Path) -> None:
+def test_what_a_calibration_is_bound_to_is_said_before_anything_is_paid(desk, tmp_path):
     bound = "will hold for this address alone"
     for command in ("plan", "calibrate"):
         words = [command, "photographs", "--adapter", "http", *desk.vendor, *CHOICES, "--run", str(tmp_path / command)]
@@ -65,7 +65,7 @@ def test_what_a_calibration_is_bound_to_is_said_before_anything_is_paid(desk: De
         assert bound not in desk.run(*words, "-p", "label=workshop").stderr
 
 
-def test_each_command_says_the_next_and_it_runs(desk: Desk, calibrated: str) -> None:
+def test_each_command_says_the_next_and_it_runs(desk, calibrated):
     mask = the_next(calibrated, "mask")
     assert mask[1] == "small.png"
     assert "price-usd=0.01" in mask
@@ -85,14 +85,14 @@ def test_each_command_says_the_next_and_it_runs(desk: Desk, calibrated: str) -> 
     assert not [path.name for path in (desk.folder / "runs").iterdir() if path.name != "my acme"]
 
 
-def test_a_calibration_apart_from_its_draws_names_their_folder_for_the_mask(desk: Desk, calibrated: str) -> None:
+def test_a_calibration_apart_from_its_draws_names_their_folder_for_the_mask(desk, calibrated):
     given = ["--adapter", "http", *desk.vendor, *CHOICES, "--max-calls", "0", "--run", "runs/my acme", "--alpha", "0.9"]
     mask = the_next(desk.run("calibrate", "photographs", *given, "--out", "apart of it.json").stdout, "mask")
     assert mask[mask.index("--calibration") + 1] == "apart of it.json"
     assert mask[mask.index("--run") + 1] == "runs/my acme"
 
 
-def test_the_level_that_is_proposed_is_the_one_asked_for_or_the_usual_one_or_the_smallest_that_trusts() -> None:
+def test_the_level_that_is_proposed_is_the_one_asked_for_or_the_usual_one_or_the_smallest_that_trusts():
     calibration, usual = make_calibration(hostile=False), [0.001, 0.05, 0.1, 0.2, 0.3]
     assert calibration.threshold(0.001) == float("-inf")
     trusting = [level for level in usual if calibration.threshold(level) > float("-inf")]
@@ -105,7 +105,7 @@ def test_the_level_that_is_proposed_is_the_one_asked_for_or_the_usual_one_or_the
     assert level_to_mask_at(calibration, [0.001], [0.001]) is None
 
 
-def test_a_plan_says_how_to_carry_it_out(desk: Desk) -> None:
+def test_a_plan_says_how_to_carry_it_out(desk):
     given = ["--adapter", "http", *desk.vendor, *CHOICES, "-p", "label=planned", "--run", "runs/planned"]
     for command in (["plan"], ["calibrate", "--dry-run"]):
         calibrate = the_next(desk.run(*command, "photographs", *given).stdout, "calibrate")
@@ -116,7 +116,7 @@ def test_a_plan_says_how_to_carry_it_out(desk: Desk) -> None:
     assert (desk.folder / "runs" / "planned" / "calibration.json").is_file()
 
 
-def test_a_comparison_says_how_to_calibrate_what_trusts_most_and_it_runs(desk: Desk) -> None:
+def test_a_comparison_says_how_to_calibrate_what_trusts_most_and_it_runs(desk):
     vendors = ["--vendor", "http:draws=3,label=three", "--vendor", "http:score=[weighted:weight=0.5],label=two"]
     given = [*desk.vendor, "--draws", "2", "--metric", "rgb-linf", "--alpha", "0.9", "--max-cost", "2"]
     said = desk.run("compare", "photographs", *vendors, *given, "--run", "far/compared", "--no-baselines").stdout
@@ -130,7 +130,7 @@ def test_a_comparison_says_how_to_calibrate_what_trusts_most_and_it_runs(desk: D
     assert f"photographs  3, {draws} draws each" in said
 
 
-def test_a_limit_that_is_proposed_counts_what_was_paid_before(desk: Desk) -> None:
+def test_a_limit_that_is_proposed_counts_what_was_paid_before(desk):
     given = ["--adapter", "http", *desk.vendor, *CHOICES, "-p", "label=part", "--run", "runs/part"]
     desk.run("calibrate", *(f"photographs/p{index}.png" for index in range(3)), *given, "--max-cost", "1")
     calibrate = the_next(desk.run("plan", "photographs", *given).stdout, "calibrate")
@@ -139,7 +139,7 @@ def test_a_limit_that_is_proposed_counts_what_was_paid_before(desk: Desk) -> Non
     assert "The estimate is $0.10 more: add --yes, or --max-cost for all these draws, earlier ones included" in said
 
 
-def test_a_calibration_that_lies_elsewhere_finds_its_run_folder(desk: Desk) -> None:
+def test_a_calibration_that_lies_elsewhere_finds_its_run_folder(desk):
     given = [
         "--adapter",
         "http",
@@ -160,7 +160,7 @@ def test_a_calibration_that_lies_elsewhere_finds_its_run_folder(desk: Desk) -> N
     assert "run folder: runs/origin" in desk.run(*mask, "--out", "far").stderr
 
 
-def test_a_second_calibration_pays_for_no_stored_draw_without_a_yes(desk: Desk) -> None:
+def test_a_second_calibration_pays_for_no_stored_draw_without_a_yes(desk):
     PillowImage.fromarray(photograph(26)[:16, :20]).save(desk.folder / "again.png")
     limits = ["--max-cost", "0.20", "--run"]
     for metric in ("rgb-linf", "rgb-l1"):
@@ -194,7 +194,7 @@ def test_a_second_calibration_pays_for_no_stored_draw_without_a_yes(desk: Desk) 
     assert desk.server.account.paid == paid + 2
 
 
-def test_what_a_calibration_does_not_keep_is_asked_for_at_once(desk: Desk, calibrated: str) -> None:
+def test_what_a_calibration_does_not_keep_is_asked_for_at_once(desk, calibrated):
     given = ["small.png", "--calibration", "runs/my acme/calibration.json", "--alpha", "0.9", "--max-cost", "1"]
     for command in ("mask", "audit"):
         said = desk.run(command, *given, code=2).stderr
@@ -203,7 +203,7 @@ def test_what_a_calibration_does_not_keep_is_asked_for_at_once(desk: Desk, calib
     assert "price-usd" not in desk.run("mask", *given[:-2], code=2).stderr, "without a limit no price is needed"
 
 
-def test_what_a_settings_file_has_is_no_blank_of_the_next_command(desk: Desk, calibrated: str, tmp_path: Path) -> None:
+def test_what_a_settings_file_has_is_no_blank_of_the_next_command(desk, calibrated, tmp_path):
     report = ["report", "--run", str(desk.folder / "runs" / "my acme")]
     # After an audit of this run folder it is another command, with the same blanks.
     assert blanks(called(*report, folder=tmp_path).stdout) == ["url=…", "price-usd=…"]
@@ -212,7 +212,7 @@ def test_what_a_settings_file_has_is_no_blank_of_the_next_command(desk: Desk, ca
     assert blanks(called(*report, folder=tmp_path).stdout) == []
 
 
-def test_verify_leaves_what_a_calibration_does_not_keep_to_be_filled_in(desk: Desk, calibrated: str) -> None:
+def test_verify_leaves_what_a_calibration_does_not_keep_to_be_filled_in(desk, calibrated):
     assert blanks(desk.run("verify", "runs/my acme/calibration.json").stdout) == ["url=…", "price-usd=…"]
 
 
@@ -223,7 +223,7 @@ def blanks(said: str) -> list[str]:
     return [word for line in lines for word in shlex.split(line) if word.endswith("…")]
 
 
-def test_the_run_folder_that_is_used_is_named(desk: Desk, calibrated: str, tmp_path: Path) -> None:
+def test_the_run_folder_that_is_used_is_named(desk, calibrated, tmp_path):
     kept = desk.folder / "runs" / "my acme" / "calibration.json"
     mask = ["mask", "small.png", "--alpha", "0.9", *desk.vendor, "--max-cost", "1"]
     said = desk.run(*mask, "--calibration", str(kept), "--out", "a").stderr
@@ -235,7 +235,7 @@ def test_the_run_folder_that_is_used_is_named(desk: Desk, calibrated: str, tmp_p
     assert "run folder:" not in named.stderr
 
 
-def test_config_show_takes_a_command(desk: Desk) -> None:
+def test_config_show_takes_a_command(desk):
     assert "Settings of mask" in desk.run("config", "show", "mask").stdout
     assert "Settings of ledger ls" in desk.run("config", "show", "ledger", "ls").stdout
     assert "Settings of calibrate" in desk.run("config", "show").stdout
@@ -248,7 +248,7 @@ ALL = dict(every_command(cli, "blackbox-conformal"))
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_command_and_every_option_has_help(name: str) -> None:
+def test_every_command_and_every_option_has_help(name):
     command = ALL[name]
     assert command.help
     silent = [one.name for one in command.params if isinstance(one, click.Option) and not one.help]
@@ -256,7 +256,7 @@ def test_every_command_and_every_option_has_help(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, command in ALL.items() if isinstance(command, click.Group)])
-def test_no_summary_is_cut(name: str) -> None:
+def test_no_summary_is_cut(name):
     group = ALL[name]
     assert isinstance(group, click.Group)
     said = " ".join(group.get_help(click.Context(group, info_name=name, max_content_width=100)).split())
@@ -278,14 +278,14 @@ def test_no_summary_is_cut(name: str) -> None:
     ids=["asked for at a terminal", "not asked for", "no terminal", "continuous integration"],
 )
 def test_what_was_made_is_opened_only_where_somebody_asks_and_looks(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    terminal: bool,
-    environment: dict[str, str],
-    wanted: bool,
-    opens: bool,
-) -> None:
+    tmp_path,
+    monkeypatch,
+    capsys,
+    terminal,
+    environment,
+    wanted,
+    opens,
+):
     page, opened = tmp_path / "my report.html", []
     page.write_text("")
     monkeypatch.delenv("CI", raising=False)
@@ -326,7 +326,7 @@ def test_what_was_made_is_opened_only_where_somebody_asks_and_looks(
         "report --run 'runs/my acme'",
     ],
 )
-def test_commands_that_only_look_name_the_next_one_too(desk: Desk, calibrated: str, command: str) -> None:
+def test_commands_that_only_look_name_the_next_one_too(desk, calibrated, command):
     said = desk.run(*shlex.split(command)).stdout.splitlines()
     (line,) = [line for line in said if line.startswith("Next: ")]
     following = shlex.split(line)[2:]
@@ -340,7 +340,7 @@ def test_commands_that_only_look_name_the_next_one_too(desk: Desk, calibrated: s
             assert {word for word in following if word.startswith("-")} <= known
 
 
-def test_a_public_key_is_alone_on_standard_output(desk: Desk) -> None:
+def test_a_public_key_is_alone_on_standard_output(desk):
     made = desk.run("key", "new", "mine.pem", "--name", "Laboratory X")
     assert made.stdout == desk.run("key", "show", "mine.pem").stdout
     assert "Next: blackbox-conformal sign calibration.json --sign-with mine.pem" in made.stderr

@@ -47,7 +47,7 @@ def calibration(folder: Path) -> Calibration:
     return Calibration.load(folder / "calibration.json")
 
 
-def test_the_next_command_can_be_pasted_and_keeps_the_two_apart(bench: Bench, capsys: pytest.CaptureFixture[str]):
+def test_the_next_command_can_be_pasted_and_keeps_the_two_apart(bench, capsys):
     assert bench.only_choose() == 0
     said = capsys.readouterr().out
     kept = json.loads(bench.tuning.read_text())
@@ -68,7 +68,7 @@ def test_the_next_command_can_be_pasted_and_keeps_the_two_apart(bench: Bench, ca
     assert run(words) == 0, "the same again is no conflict"
 
 
-def test_a_calibration_in_the_same_run_folder_finds_the_file_by_itself(bench: Bench, capsys):
+def test_a_calibration_in_the_same_run_folder_finds_the_file_by_itself(bench, capsys):
     assert bench.only_choose("-q") == 0
     assert bench.calibrate("--json") == 0
     told = json.loads(capsys.readouterr().out)
@@ -81,7 +81,7 @@ def test_a_calibration_in_the_same_run_folder_finds_the_file_by_itself(bench: Be
     assert calibration(bench.folder / "third").n == 9
 
 
-def test_the_screen_says_that_a_level_chosen_from_it_is_chosen_by_looking(bench: Bench, capsys):
+def test_the_screen_says_that_a_level_chosen_from_it_is_chosen_by_looking(bench, capsys):
     assert bench.calibrate() == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "Which alpha? Take the error you can live with, not the share you like" in told
@@ -89,7 +89,7 @@ def test_the_screen_says_that_a_level_chosen_from_it_is_chosen_by_looking(bench:
     assert any("no score, metric, setting, seed or level" in one for one in calibration(bench.run).rule().assumptions)
 
 
-def test_a_copy_of_a_tuning_photograph_does_not_calibrate_either(bench: Bench):
+def test_a_copy_of_a_tuning_photograph_does_not_calibrate_either(bench):
     assert bench.only_choose("-q") == 0
     for index, path in enumerate(bench.files):
         Image.fromarray(np.minimum(photograph(index), 252) + np.uint8(3)).save(path)
@@ -97,7 +97,7 @@ def test_a_copy_of_a_tuning_photograph_does_not_calibrate_either(bench: Bench):
     assert calibration(bench.folder / "other").n == 9
 
 
-def test_looking_at_others_does_not_undo_having_looked(bench: Bench):
+def test_looking_at_others_does_not_undo_having_looked(bench):
     assert bench.only_choose("-q") == 0
     first = {one["truth"] for one in json.loads(bench.tuning.read_text())["photographs"]}
     assert bench.only_choose("-q", "--tuning-share", "0.5", "--seed", "7") == 0
@@ -108,7 +108,7 @@ def test_looking_at_others_does_not_undo_having_looked(bench: Bench):
     assert calibration(bench.run).n == 12 - len(both)
 
 
-def test_python_refuses_them_in_the_same_run_folder(bench: Bench):
+def test_python_refuses_them_in_the_same_run_folder(bench):
     assert bench.only_choose("-q") == 0
     vendor = bc.load_adapter("folder", label="synthetic", path=str(bench.draws))
     choices = {"draws": 3, "score": "pixel-variance", "metric": "rgb-linf"}
@@ -116,7 +116,7 @@ def test_python_refuses_them_in_the_same_run_folder(bench: Bench):
         bc.calibrate(vendor, bench.photographs, run=bench.run, **choices)
 
 
-def test_all_photographs_looked_at_leave_none(bench: Bench, capsys):
+def test_all_photographs_looked_at_leave_none(bench, capsys):
     assert bench.only_choose("-q", "--tuning-share", "0.9") == 0
     kept = json.loads(bench.tuning.read_text())
     assert len(kept["photographs"]) == 10
@@ -139,7 +139,7 @@ def calibrate_only(bench: Bench, kept: dict) -> list[str]:
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"{}", b"\xff", b'{"format": "blackbox-conformal calibration"}', b"[" * 100_000]
 )
-def test_any_other_file_is_refused(bench: Bench, content: bytes, capsys):
+def test_any_other_file_is_refused(bench, content, capsys):
     bench.run.mkdir()
     bench.tuning.write_bytes(content)
     assert bench.calibrate("-q") == 2

@@ -30,7 +30,7 @@ def calibrate(folder: Path, server: FaultServer, *more: str) -> subprocess.Compl
     return called(more[0], "photographs", *vendor, *choices, *more[1:], folder=folder)
 
 
-def test_a_limit_ends_a_dear_vendor_after_one_draw_and_says_why(folder: Path) -> None:
+def test_a_limit_ends_a_dear_vendor_after_one_draw_and_says_why(folder):
     with FaultServer(reported_price="0.10") as server:
         found = calibrate(folder, server, "calibrate", "--max-cost", "0.12", "--concurrency", "32", "-q")
         assert found.returncode == 4
@@ -39,7 +39,7 @@ def test_a_limit_ends_a_dear_vendor_after_one_draw_and_says_why(folder: Path) ->
     assert "the vendor billed 0.1 USD for a draw, more than the 0.01 USD of the price table" in found.stderr
 
 
-def test_what_the_ledger_has_seen_is_planned_with_and_asked_for(folder: Path) -> None:
+def test_what_the_ledger_has_seen_is_planned_with_and_asked_for(folder):
     with FaultServer(reported_price="0.05") as server:
         first = calibrate(folder, server, "calibrate", "--max-cost", "0.2", "--concurrency", "1")
         assert (first.returncode, server.account.paid) == (4, 4), first.stderr
@@ -56,7 +56,7 @@ def test_what_the_ledger_has_seen_is_planned_with_and_asked_for(folder: Path) ->
         assert (enough.returncode, server.account.paid) == (0, 12), enough.stderr
 
 
-def test_a_price_that_calibrate_was_given_need_not_be_given_again(folder: Path) -> None:
+def test_a_price_that_calibrate_was_given_need_not_be_given_again(folder):
     with FaultServer() as server:
         vendor = ["-p", f"url={server.url}/v1/upscale"]
         choices = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
@@ -72,7 +72,7 @@ def test_a_price_that_calibrate_was_given_need_not_be_given_again(folder: Path) 
             assert (found.returncode, server.account.paid) == (code, paid), found.stderr
 
 
-def test_yes_counts_what_the_tools_own_advice_buys(folder: Path) -> None:
+def test_yes_counts_what_the_tools_own_advice_buys(folder):
     with FaultServer() as server:
         assert calibrate(folder, server, "calibrate", "--yes").returncode == 0
         (sample, *_) = ledger_ls(folder / "run")
@@ -90,16 +90,14 @@ def test_yes_counts_what_the_tools_own_advice_buys(folder: Path) -> None:
     ("fault", "option"),
     [("picture:kind=truncated", ("--max-resample", "1")), ("close-without-answer", ("--retry-ambiguous",))],
 )
-def test_yes_counts_what_may_have_to_be_bought_again(folder: Path, fault: str, option: tuple[str, ...]) -> None:
+def test_yes_counts_what_may_have_to_be_bought_again(folder, fault, option):
     with FaultServer({"submit": [fault]}) as server:
         found = calibrate(folder, server, "calibrate", "--yes", *option)
         assert (found.returncode, server.account.paid) == (0, 13), found.stderr
     assert "more for answers that are asked for again" in found.stderr
 
 
-def test_a_plan_tells_the_price_of_its_cheapest_and_of_its_dearest_photograph(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plan_tells_the_price_of_its_cheapest_and_of_its_dearest_photograph(tmp_path, monkeypatch):
     monkeypatch.setenv("TOPAZ_API_KEY", "made-up-key")
     write_photographs(tmp_path / "photographs", range(2))
     Image.new("RGB", (1600, 1400)).save(tmp_path / "photographs" / "large.png")
@@ -112,14 +110,14 @@ def test_a_plan_tells_the_price_of_its_cheapest_and_of_its_dearest_photograph(
     assert plan["cost_usd"] == [1.2, 1.2]
 
 
-def test_an_adapter_is_shown_with_the_rule_of_its_price(tmp_path: Path) -> None:
+def test_an_adapter_is_shown_with_the_rule_of_its_price(tmp_path):
     shown = called("list", "adapters", "topaz", folder=tmp_path)
     assert "$0.10 to $2.20, by output megapixels: a credit of 0.10 USD for every 24 that are begun" in " ".join(
         shown.stdout.split()
     )
 
 
-def test_one_call_is_one_call(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_call_is_one_call(capsys):
     for calls, said in ((1, "1 call to make,"), (2, "2 calls to make,")):
         _say_estimate(Screen(as_json=False, quiet=False, verbose=0), Estimate(calls, 0, None, None, None))
         assert said in capsys.readouterr().err

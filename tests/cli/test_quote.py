@@ -28,7 +28,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return planned
 
 
-def test_what_the_vendor_asks_goes_before_its_price_list(plan: Plan) -> None:
+def test_what_the_vendor_asks_goes_before_its_price_list(plan):
     with FaultServer({"quote": ["status:code=429,retry-after=0"]}, price_usd="0.07") as server:
         code, listed, _ = plan(server)
         assert (code, len(server.account.recorded)) == (0, 0)
@@ -41,7 +41,7 @@ def test_what_the_vendor_asks_goes_before_its_price_list(plan: Plan) -> None:
     assert "$0.42 (quoted by the vendor)" in said
 
 
-def test_without_its_key_nobody_is_asked(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_key_nobody_is_asked(plan, monkeypatch):
     monkeypatch.delenv("FAULT_VENDOR_KEY", raising=False)
     with FaultServer() as server:
         code, _, said = plan(server, "-p", "keyed=true", "--quote")
@@ -50,7 +50,7 @@ def test_without_its_key_nobody_is_asked(plan: Plan, monkeypatch: pytest.MonkeyP
     assert "FAULT_VENDOR_KEY" in said
 
 
-def test_a_refused_key_ends_the_plan(plan: Plan) -> None:
+def test_a_refused_key_ends_the_plan(plan):
     with FaultServer({"quote": "status:code=401"}) as server:
         code, _, said = plan(server, "--quote")
     assert code == 5

@@ -1,7 +1,5 @@
 """`--rate` and `--job-timeout` on the command line: what the vendor's log says of them."""
 
-from pathlib import Path
-
 from support.command_line import called
 from support.synthetic import write_photographs
 
@@ -13,7 +11,7 @@ CHOICES = ["--draws", "4", "--score", "pixel-variance", "--metric", "rgb-linf", 
 JOBS = ["--adapter", f"{REFERENCE}:JobVendor", "-p", "cancels=true", "-p", "poll_seconds=0.1", "--job-timeout", "1"]
 
 
-def test_submissions_come_no_faster_than_the_rate(tmp_path: Path) -> None:
+def test_submissions_come_no_faster_than_the_rate(tmp_path):
     """Without the rate, which is the control, they come faster."""
     write_photographs(tmp_path / "photographs", range(2))
     spans = []
@@ -30,7 +28,7 @@ def test_submissions_come_no_faster_than_the_rate(tmp_path: Path) -> None:
     assert kept > free
 
 
-def test_an_overdue_job_is_cancelled_once_while_the_others_are_drawn(tmp_path: Path) -> None:
+def test_an_overdue_job_is_cancelled_once_while_the_others_are_drawn(tmp_path):
     write_photographs(tmp_path / "photographs", range(2))
     with FaultServer({"submit": [Fault("mark", {"stuck": True})]}) as server:
         account = server.account
@@ -47,7 +45,7 @@ def test_an_overdue_job_is_cancelled_once_while_the_others_are_drawn(tmp_path: P
         assert (account.paid, account.requests("cancel")) == (9, 1)
 
 
-def test_a_job_that_the_vendor_does_not_cancel_is_fetched_by_the_same_command(tmp_path: Path) -> None:
+def test_a_job_that_the_vendor_does_not_cancel_is_fetched_by_the_same_command(tmp_path):
     write_photographs(tmp_path / "photographs", range(2))
     late = Fault("mark", {"word": "warming", "times": 25})
     with FaultServer({"submit": [late], "cancel": "status:code=409"}) as server:

@@ -19,9 +19,7 @@ WORDS = {
 
 
 @pytest.mark.parametrize("vendor", WORDS)
-def test_credit_that_is_used_up_refuses_no_photograph(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], vendor: str
-) -> None:
+def test_credit_that_is_used_up_refuses_no_photograph(tmp_path, monkeypatch, capsys, vendor):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(f"{vendor.upper()}_API_KEY", "made-up-for-this-test")
     write_photographs(tmp_path / "photographs", range(24))

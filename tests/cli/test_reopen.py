@@ -1,7 +1,6 @@
 """`ledger reopen`: refusals that said nothing about the picture are asked for again, and nothing is paid twice."""
 
 import json
-from pathlib import Path
 
 import pytest
 from support.command_line import VENDOR
@@ -29,9 +28,7 @@ class Censor(SynchronousVendor):
         return answer.body
 
 
-def test_a_calibration_asks_again_for_refused_draws_alone_and_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_calibration_asks_again_for_refused_draws_alone_and_says_so(tmp_path, capsys):
     photographs = [str(path) for path in write_photographs(tmp_path / "photographs", range(6))]
     folder, out = tmp_path / "run", tmp_path / "run" / "calibration.json"
     with FaultServer({"submit": ["status:code=400"] * 3}) as server:
@@ -58,9 +55,7 @@ def test_a_calibration_asks_again_for_refused_draws_alone_and_says_so(
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_what_was_billed_for_a_refusal_stays_booked(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest, kind: str
-) -> None:
+def test_what_was_billed_for_a_refusal_stays_booked(tmp_path, capsys, request, kind):
     folder = tmp_path / "run"
     if kind == "postgres":
         database: PostgresServer = request.getfixturevalue("postgres")

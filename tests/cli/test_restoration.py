@@ -22,7 +22,7 @@ TASKS = {
 
 
 @pytest.mark.parametrize("degradation", TASKS)
-def test_calibrate_mask_and_audit_at_scale_1(degradation, tmp_path: Path, capsys):
+def test_calibrate_mask_and_audit_at_scale_1(degradation, tmp_path, capsys):
     write_photographs(tmp_path / "photographs", range(8))
     write_photographs(tmp_path / "unseen", range(8, 12))
     truth = photograph(20)
@@ -51,7 +51,7 @@ def test_calibrate_mask_and_audit_at_scale_1(degradation, tmp_path: Path, capsys
     assert document["n"] == 4
 
 
-def test_what_is_wrong_outside_holes_does_not_count(tmp_path: Path):
+def test_what_is_wrong_outside_holes_does_not_count(tmp_path):
     photographs = write_photographs(tmp_path / "photographs", range(6))
     curves = {}
     with FaultServer() as server:
@@ -73,7 +73,7 @@ def test_what_is_wrong_outside_holes_does_not_count(tmp_path: Path):
     assert in_holes.min() > 0.3, "the fault server leaves holes as they are"
 
 
-def test_vendors_and_scores_are_compared_inside_holes(tmp_path: Path, capsys):
+def test_vendors_and_scores_are_compared_inside_holes(tmp_path, capsys):
     """`compare` and `tune` measure as `calibrate` does, on its draws."""
     photographs = str(write_photographs(tmp_path / "photographs", range(6))[0].parent)
     with FaultServer() as server:
@@ -93,7 +93,7 @@ def test_vendors_and_scores_are_compared_inside_holes(tmp_path: Path, capsys):
     assert bc.Calibration.load(tmp_path / "tuned.json").procedure.metric["of"] == "rgb-linf"
 
 
-def test_the_seed_of_random_inputs_is_the_calibrations(tmp_path: Path, capsys):
+def test_the_seed_of_random_inputs_is_the_calibrations(tmp_path, capsys):
     photographs = write_photographs(tmp_path / "photographs", range(6))
     with FaultServer() as server:
         vendor = ["--adapter", RESTORING, "-p", f"url={server.url}", "-p", "seedable=false"]

@@ -56,7 +56,7 @@ def command(verb: str, url: str, *more: str) -> list[str]:
     return [verb, "photographs", *vendor, "--run", "run", *more]
 
 
-def test_lists_and_pages_tell_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lists_and_pages_tell_it(capsys):
     assert run(["list", "adapters"]) == 0
     assert "novita is retired by its vendor: 2026-07-22, novita.ai/docs" in capsys.readouterr().out
     assert run(["list", "adapters", "novita", "--json"]) == 0
@@ -68,9 +68,7 @@ def test_lists_and_pages_tell_it(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("verb", ["plan", "calibrate"])
-def test_nothing_is_sent_and_the_date_is_told(
-    verb: str, vendor: RecordingServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_is_sent_and_the_date_is_told(verb, vendor, capsys):
     write(SINCE)
     assert run(command(verb, vendor.url, *["--yes"] * (verb == "calibrate"))) == 2
     said = capsys.readouterr().err
@@ -79,7 +77,7 @@ def test_nothing_is_sent_and_the_date_is_told(
     assert vendor.asked == []
 
 
-def test_a_retired_model_is_planned_for_by_nobody(vendor: RecordingServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_retired_model_is_planned_for_by_nobody(vendor, capsys):
     openai = ["plan", "photographs", "--adapter", "openai", "-p", f"url={vendor.url}", "-p", "model=gpt-image-1.5"]
     assert run(openai) == 2
     said = capsys.readouterr().err
@@ -88,9 +86,7 @@ def test_a_retired_model_is_planned_for_by_nobody(vendor: RecordingServer, capsy
     assert run([*openai[:-1], "model=gpt-image-2.6-sunburst"]) == 0
 
 
-def test_a_comparison_is_refused_before_anything_is_asked(
-    vendor: RecordingServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_comparison_is_refused_before_anything_is_asked(vendor, capsys):
     write(SINCE)
     write_photographs(Path("photographs"), range(4))
     named = f"recipe:recipe=acme.toml,url={vendor.url},score=bicubic-gap,draws="
@@ -102,14 +98,14 @@ def test_a_comparison_is_refused_before_anything_is_asked(
     assert vendor.asked == []
 
 
-def test_the_sampler_refuses_too(vendor: RecordingServer, tmp_path: Path) -> None:
+def test_the_sampler_refuses_too(vendor, tmp_path):
     write(SINCE)
     drawn = draw(Recipe(recipe="acme.toml", url=vendor.url), tmp_path / "own", tasks())
     assert type(drawn.error) is NotFoundError
     assert (drawn.outcomes, vendor.asked) == ([], [])
 
 
-def test_what_was_paid_for_before_is_used(vendor: RecordingServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_paid_for_before_is_used(vendor, capsys):
     assert run(command("calibrate", vendor.url, "--yes")) == 0
     bought = len(vendor.asked)
     assert bought == 4
@@ -120,7 +116,7 @@ def test_what_was_paid_for_before_is_used(vendor: RecordingServer, capsys: pytes
     assert len(vendor.asked) == bought
 
 
-def test_the_day_and_the_source_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_day_and_the_source_are_asked_for(capsys):
     write("last summer")
     assert run(["list", "adapters", "recipe", "-p", "recipe=acme.toml"]) == 2
     assert "retired: expected the day and where the vendor says so" in capsys.readouterr().err

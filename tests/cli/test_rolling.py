@@ -42,7 +42,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory):
         yield Desk(tmp_path_factory.mktemp("desk"), server.url)
 
 
-def test_another_seed_at_mask_or_audit_is_refused(desk: Desk) -> None:
+def test_another_seed_at_mask_or_audit_is_refused(desk):
     desk.calibrate("plain.json")
     refused = desk.run(
         "mask", "small.png", "--calibration", "plain.json", "--alpha", "0.9", "--seed", "3", "--out", "again", code=2
@@ -54,7 +54,7 @@ def test_another_seed_at_mask_or_audit_is_refused(desk: Desk) -> None:
     assert "--seed 3" in audit.stderr
 
 
-def test_the_seed_is_the_calibrations_and_stands_on_the_certificate(desk: Desk) -> None:
+def test_the_seed_is_the_calibrations_and_stands_on_the_certificate(desk):
     made = desk.calibrate("seven.json", "--seed", "7")
     assert "the root seed is 7, not the usual 0" in made.stderr
     assert json.loads((desk.folder / "seven.json").read_text())["procedure"]["root_seed"] == 7

@@ -37,9 +37,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ('quiet = "maybe"', "quiet in {file}: expected one of 1, true, yes, on, 0, false, no, off; got 'maybe'"),
     ],
 )
-def test_a_slip_in_a_file_is_told_with_its_place(
-    plan: list[str], tmp_path: Path, content: str, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_slip_in_a_file_is_told_with_its_place(plan, tmp_path, content, said, capsys):
     file = tmp_path / "blackbox-conformal.toml"
     file.write_text(content)
     assert run(plan) == 2
@@ -50,7 +48,7 @@ def test_a_slip_in_a_file_is_told_with_its_place(
     assert json.loads(out)["error"]["kind"] == "UsageError"
 
 
-def test_what_a_file_may_hold(plan: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_file_may_hold(plan, tmp_path, capsys):
     (tmp_path / "blackbox-conformal.toml").write_text(
         'draws = 4\nmax_cost = 2.5\nmax-calls = 9\n[mask]\nout = "there"\n[compare]\nheld-out = 0.4\n[sum]\nrun = "r"\n'
         '[plan]\nadapter = "http"\n[plan.p]\nurl = "http://127.0.0.1:9/v1"\nprice_usd = 0.5\n'
@@ -69,34 +67,32 @@ def test_what_a_file_may_hold(plan: list[str], tmp_path: Path, capsys: pytest.Ca
     ],
 )
 def test_a_slip_in_the_environment_is_told(
-    plan: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    value: str,
-    said: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    plan,
+    monkeypatch,
+    name,
+    value,
+    said,
+    capsys,
+):
     monkeypatch.setenv(f"BLACKBOX_CONFORMAL_{name}", value)
     assert run(plan) == 2
     assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["SPECS", "ANNOTATIONS", "KERNEL_CACHE", "YES", "TUNING_SHARE"])
-def test_other_variables_are_left_alone(plan: list[str], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_other_variables_are_left_alone(plan, monkeypatch, name):
     monkeypatch.setenv(f"BLACKBOX_CONFORMAL_{name}", "off")
     assert run([*plan, "-q"]) == 0
 
 
-def test_a_flag_goes_before_what_is_wrong_elsewhere(
-    plan: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_flag_goes_before_what_is_wrong_elsewhere(plan, monkeypatch, capsys):
     monkeypatch.setenv("BLACKBOX_CONFORMAL_DRAWS", "five")
     assert run([*plan, "--draws", "3"]) == 0
     assert run([*plan, "--draws", "x"]) == 2
     assert "environment" not in capsys.readouterr().err
 
 
-def test_every_command_has_its_settings() -> None:
+def test_every_command_has_its_settings():
     known = settings()
     assert known["calibrate"] >= {"adapter", "p", "draws", "max-cost", "memory", "json"}
     assert "draws" not in known["mask"]
@@ -104,18 +100,14 @@ def test_every_command_has_its_settings() -> None:
     assert not set(OTHERS) & set().union(*known.values())
 
 
-def test_the_environment_is_searched_for_mistyped_variables_once_a_command(
-    plan: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_is_searched_for_mistyped_variables_once_a_command(plan, monkeypatch):
     searched: list[str] = []
     monkeypatch.setattr(option_sources, "refuse_near_variables", searched.append)
     assert run(plan) == 0
     assert len(searched) == 1
 
 
-def test_parameters_in_a_file_are_for_the_adapter_that_it_names(
-    plan: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_parameters_in_a_file_are_for_the_adapter_that_it_names(plan, tmp_path, capsys):
     file, table = tmp_path / "blackbox-conformal.toml", '[p]\nurl = "http://127.0.0.1:9/v1"\nlabel = "mine"\n'
     file.write_text(f'adapter = "http"\n{table}')
     assert run(plan) == 0, "embedded takes no label"

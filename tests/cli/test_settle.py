@@ -63,9 +63,7 @@ def books(folder: Path) -> tuple[list[str], str]:
     return [one.state for one in ledger_ls(folder)], str(ledger_sum(folder)["cost_usd"])
 
 
-def test_ambiguous_calls_end_as_the_invoice_says_and_only_once(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ambiguous_calls_end_as_the_invoice_says_and_only_once(folder, tmp_path, capsys):
     with FaultServer(polls=0) as server:
         *answered, first, second, _ = interrupted(folder, server)
         assert books(folder)[1] == "0.06"
@@ -97,9 +95,7 @@ def test_ambiguous_calls_end_as_the_invoice_says_and_only_once(
 
 
 @pytest.mark.parametrize(("listed", "states"), [(6, ["expired"] * 3), (4, ["expired", "failed", "failed"])])
-def test_without_ids_and_times_calls_are_counted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], listed: int, states: list[str]
-) -> None:
+def test_without_ids_and_times_calls_are_counted(tmp_path, capsys, listed, states):
     with FaultServer(polls=0) as server:
         interrupted(folder := tmp_path / "run", server)
     invoice = an_invoice(tmp_path / "invoice.csv", (listed, f"${listed * 0.01:.2f}"), headings="Quantity,Amount (USD)")
@@ -110,7 +106,7 @@ def test_without_ids_and_times_calls_are_counted(
     assert books(folder) == (["validated"] * 3 + states, f"{listed * 0.01:.2f}".rstrip("0"))
 
 
-def test_times_of_another_zone_do_not_make_calls_free_and_calls_after_the_invoice_stay(tmp_path: Path) -> None:
+def test_times_of_another_zone_do_not_make_calls_free_and_calls_after_the_invoice_stay(tmp_path):
     with FaultServer(polls=0) as server:
         attempts = interrupted(folder := tmp_path / "run", server)
     shifted = an_invoice(
@@ -128,7 +124,7 @@ def test_times_of_another_zone_do_not_make_calls_free_and_calls_after_the_invoic
     assert books(early) == (["validated"] * 3 + ["ambiguous"] * 3, "0.06")
 
 
-def test_an_answer_that_turns_up_after_all_is_kept_and_booked(folder: Path, tmp_path: Path) -> None:
+def test_an_answer_that_turns_up_after_all_is_kept_and_booked(folder, tmp_path):
     """The answers of three draws lie in the inbox of a machine that could not record them, and are brought back."""
     with FaultServer(polls=0) as server:
         attempts = interrupted(folder, server)
@@ -148,7 +144,7 @@ def test_an_answer_that_turns_up_after_all_is_kept_and_booked(folder: Path, tmp_
         assert books(folder) == (["validated"] * 5 + ["failed"], "0.06")
 
 
-def test_a_ledger_restored_from_an_older_copy_learns_what_was_settled(tmp_path: Path) -> None:
+def test_a_ledger_restored_from_an_older_copy_learns_what_was_settled(tmp_path):
     folder = tmp_path / "run"
     with FaultServer(polls=0) as server:
         attempts = interrupted(folder, server)
@@ -189,9 +185,7 @@ def test_a_ledger_restored_from_an_older_copy_learns_what_was_settled(tmp_path: 
         (b"request_id,cost\n\xff,1", (), "UTF-8"),
     ],
 )
-def test_an_invoice_that_cannot_be_read_in_one_way_is_refused_in_a_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | bytes, options: tuple[str, ...], said: str
-) -> None:
+def test_an_invoice_that_cannot_be_read_in_one_way_is_refused_in_a_sentence(tmp_path, capsys, content, options, said):
     with FaultServer(polls=0) as server:
         draw(SynchronousVendor(url=server.url), folder := tmp_path / "run", WORK[:1])
     invoice = tmp_path / "invoice.csv"
@@ -200,9 +194,7 @@ def test_an_invoice_that_cannot_be_read_in_one_way_is_refused_in_a_sentence(
     assert said in capsys.readouterr().err
 
 
-def test_a_charge_and_its_credit_are_one_call_and_a_wrong_price_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_charge_and_its_credit_are_one_call_and_a_wrong_price_is_told(tmp_path, capsys):
     with FaultServer(polls=0) as server:
         draw(SynchronousVendor(url=server.url), folder := tmp_path / "run", WORK[:3])
     first, second, _ = ((one.request_id or one.job) for one in ledger_ls(folder))

@@ -85,7 +85,7 @@ def verified(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
     return code, json.loads(out), err
 
 
-def test_who_vouches_for_certificate_and_calibration_is_told(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_vouches_for_certificate_and_calibration_is_told(desk, capsys):
     lab, issuer = desk.keys["lab"].key, desk.keys["issuer"].key
     papers = (desk.path(f"out/{CERTIFICATE}"), "--calibration", desk.path("c.json"))
     code, (row,), said = verified(capsys, *papers, "--trust", lab, "--trust", issuer, "--require-signature")
@@ -99,7 +99,7 @@ def test_who_vouches_for_certificate_and_calibration_is_told(desk: Desk, capsys:
     assert not any("not signed" in sentence for sentence in certificate.assumptions)
 
 
-def test_a_key_that_is_not_trusted_vouches_for_nothing(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_key_that_is_not_trusted_vouches_for_nothing(desk, capsys):
     paper, issuer = desk.path(f"out/{CERTIFICATE}"), desk.keys["issuer"]
     for more in ((), ("--require-signature",), ("--calibration", desk.path("c.json"))):
         code, (row,), said = verified(capsys, paper, *more)
@@ -117,7 +117,7 @@ def test_a_key_that_is_not_trusted_vouches_for_nothing(desk: Desk, capsys: pytes
         assert "you have not told verify" in said
 
 
-def test_nobody_vouches_for_an_unsigned_paper(desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nobody_vouches_for_an_unsigned_paper(desk, tmp_path, capsys):
     path = desk.copy(tmp_path)
     content = json.loads(path.read_text())
     del content["signature"]
@@ -132,7 +132,7 @@ def test_nobody_vouches_for_an_unsigned_paper(desk: Desk, tmp_path: Path, capsys
             assert "not signed, so no key vouches for it" in said
 
 
-def test_files_without_signatures_are_those_from_before(desk: Desk, tmp_path: Path) -> None:
+def test_files_without_signatures_are_those_from_before(desk, tmp_path):
     plain = json.loads(Path(desk.path("plain.json")).read_text())
     assert plain.keys() == json.loads(Path(desk.path("c.json")).read_text()).keys() - {"signature"}
     assert desk.mask(tmp_path, calibration=desk.path("plain.json")) == 0
@@ -208,11 +208,11 @@ def its_own_calibration_signature(content: dict[str, Any], desk: Desk) -> None:
     ],
 )
 def test_a_signature_of_something_else_is_broken(
-    desk: Desk,
-    tmp_path: Path,
-    edit: Callable[[dict[str, Any], Desk], None],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    desk,
+    tmp_path,
+    edit,
+    capsys,
+):
     path = desk.copy(tmp_path)
     content = json.loads(path.read_text())
     signature = content["signature"]
@@ -225,7 +225,7 @@ def test_a_signature_of_something_else_is_broken(
     assert "signature is broken" in said
 
 
-def test_a_calibration_that_was_changed_and_digested_anew_is_no_longer_signed(desk: Desk, tmp_path: Path) -> None:
+def test_a_calibration_that_was_changed_and_digested_anew_is_no_longer_signed(desk, tmp_path):
     content = json.loads(Path(desk.path("c.json")).read_text())
     signature = content.pop("signature")
     content["vendor_models"] = ["another"]
@@ -256,7 +256,7 @@ def wrapped(text: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", wrapped('{"signature": {}}'))
-def test_nothing_can_stand_beside_what_was_signed(desk: Desk, tmp_path: Path, name: str) -> None:
+def test_nothing_can_stand_beside_what_was_signed(desk, tmp_path, name):
     path = desk.copy(tmp_path)
     path.write_text(wrapped(path.read_text())[name])
     assert run(["verify", str(path)]) == 3
@@ -266,9 +266,7 @@ def test_nothing_can_stand_beside_what_was_signed(desk: Desk, tmp_path: Path, na
         Calibration.load(calibration)
 
 
-def test_a_made_up_certificate_of_a_signed_calibration_is_nobodys(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_made_up_certificate_of_a_signed_calibration_is_nobodys(desk, tmp_path, capsys):
     path = desk.copy(tmp_path)
     content = json.loads(path.read_text())
     del content["signature"]
@@ -282,16 +280,14 @@ def test_a_made_up_certificate_of_a_signed_calibration_is_nobodys(
     assert "a key that you trust" not in said.replace("expected a signature by a key that you trust", "")
 
 
-def test_a_calibration_that_was_changed_after_it_was_signed_is_not_written(desk: Desk, tmp_path: Path) -> None:
+def test_a_calibration_that_was_changed_after_it_was_signed_is_not_written(desk, tmp_path):
     calibration = Calibration.load(desk.path("c.json"))
     with pytest.raises(CheckFailedError, match="broken"):
         replace(calibration, vendor_models=("another",)).save(tmp_path / "c.json")
     assert not (tmp_path / "c.json").exists()
 
 
-def test_pictures_of_another_certificate_are_found(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pictures_of_another_certificate_are_found(desk, tmp_path, capsys):
     path = desk.copy(tmp_path)
     (tmp_path / "p20-mask.png").write_bytes((tmp_path / "p20-overlay.png").read_bytes())
     code, _, said = verified(capsys, str(path), "--trust", desk.keys["issuer"].key)
@@ -299,9 +295,7 @@ def test_pictures_of_another_certificate_are_found(
     assert "p20-mask.png was changed" in said
 
 
-def test_a_calibration_whose_signature_was_taken_away_or_replaced_is_noticed(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_calibration_whose_signature_was_taken_away_or_replaced_is_noticed(desk, tmp_path, capsys):
     paper = desk.path(f"out/{CERTIFICATE}")
     code, _, said = verified(capsys, paper, "--calibration", desk.path("plain.json"))
     assert code == 3
@@ -315,7 +309,7 @@ def test_a_calibration_whose_signature_was_taken_away_or_replaced_is_noticed(
     assert "expected a signature by a key that you trust" in capsys.readouterr().err
 
 
-def test_no_flipped_bit_of_a_signed_certificate_is_verified(desk: Desk, tmp_path: Path) -> None:
+def test_no_flipped_bit_of_a_signed_certificate_is_verified(desk, tmp_path):
     rng = random.Random(5)
     path = desk.copy(tmp_path)
     honest = path.read_bytes()
@@ -332,7 +326,7 @@ def test_no_flipped_bit_of_a_signed_certificate_is_verified(desk: Desk, tmp_path
         assert honest[spot : spot + 1].isspace(), spot
 
 
-def test_no_edit_of_a_signed_certificate_is_verified(desk: Desk, tmp_path: Path) -> None:
+def test_no_edit_of_a_signed_certificate_is_verified(desk, tmp_path):
     rng = random.Random(6)
     path = desk.copy(tmp_path)
     honest = json.loads(path.read_text())
@@ -349,9 +343,7 @@ def test_no_edit_of_a_signed_certificate_is_verified(desk: Desk, tmp_path: Path)
         assert unchanged or paper.signature is None, (number, where)
 
 
-def test_masks_and_audits_refuse_a_calibration_of_somebody_else(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_masks_and_audits_refuse_a_calibration_of_somebody_else(desk, tmp_path, capsys):
     lab, stranger = desk.keys["lab"].key, desk.keys["stranger"].key
     assert desk.mask(tmp_path / "a", "--trust", lab) == 0
     assert f'signed by {lab} (says it is "Laboratory X"), a key that you trust' in capsys.readouterr().err
@@ -373,7 +365,7 @@ def test_masks_and_audits_refuse_a_calibration_of_somebody_else(
     assert desk.mask(tmp_path / "e", *own, "--trust", stranger) == 3
 
 
-def test_the_same_command_signs_the_same_bytes(desk: Desk, tmp_path: Path) -> None:
+def test_the_same_command_signs_the_same_bytes(desk, tmp_path):
     path, sign = tmp_path / "c.json", ["--sign-with", desk.path("lab.pem")]
     assert desk.calibrate(str(path)) == 0
     unsigned = path.read_bytes()
@@ -388,9 +380,7 @@ def test_the_same_command_signs_the_same_bytes(desk: Desk, tmp_path: Path) -> No
     assert path.read_bytes() == unsigned
 
 
-def test_masking_again_keeps_a_signature_or_says_that_it_would_be_lost(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_masking_again_keeps_a_signature_or_says_that_it_would_be_lost(desk, tmp_path, capsys):
     path, sign = desk.copy(tmp_path), ["--sign-with", desk.path("issuer.pem")]
     honest = path.read_bytes()
     assert desk.mask(tmp_path) == 0
@@ -408,9 +398,7 @@ def test_masking_again_keeps_a_signature_or_says_that_it_would_be_lost(
     assert certificate.vouching([desk.keys["issuer"].key]).trusted
 
 
-def test_what_others_wrote_into_a_certificate_is_not_signed(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_others_wrote_into_a_certificate_is_not_signed(desk, tmp_path, capsys):
     assert desk.mask(tmp_path) == 0
     path = tmp_path / CERTIFICATE
     content = json.loads(path.read_text())
@@ -424,7 +412,7 @@ def test_what_others_wrote_into_a_certificate_is_not_signed(
     assert "names a file that is not written now, safe" in capsys.readouterr().err
 
 
-def test_a_note_is_added_only_to_what_was_signed(desk: Desk, tmp_path: Path) -> None:
+def test_a_note_is_added_only_to_what_was_signed(desk, tmp_path):
     path, key = desk.copy(tmp_path), desk.keys["issuer"]
     add_doubt(path, "remark", key)
     certificate = Certificate.from_json(path.read_text())
@@ -439,7 +427,7 @@ def test_a_note_is_added_only_to_what_was_signed(desk: Desk, tmp_path: Path) -> 
     assert Certificate.from_json(path.read_text()).signature is None
 
 
-def test_papers_are_signed_later(desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_papers_are_signed_later(desk, tmp_path, capsys):
     with_lab = ["--sign-with", desk.path("lab.pem")]
     path = tmp_path / "c.json"
     path.write_bytes(Path(desk.path("plain.json")).read_bytes())
@@ -468,9 +456,7 @@ def test_papers_are_signed_later(desk: Desk, tmp_path: Path, capsys: pytest.Capt
     assert run(["sign", str(tmp_path / "other.json"), *with_lab]) == 2
 
 
-def test_without_the_extra_nothing_counts_as_verified(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_the_extra_nothing_counts_as_verified(desk, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ed25519, "is_installed", lambda: False)
     paper, lab = desk.path(f"out/{CERTIFICATE}"), desk.keys["lab"].key
     for more in ([], ["--trust", desk.keys["issuer"].key], ["--require-signature"]):
@@ -494,13 +480,13 @@ def test_without_the_extra_nothing_counts_as_verified(
 @pytest.mark.parametrize("setting", ["trust", "sign-with", "require-signature"])
 @pytest.mark.parametrize("where", [".", ".."])
 def test_a_projects_settings_file_neither_signs_nor_trusts(
-    desk: Desk,
-    tmp_path: Path,
-    setting: str,
-    where: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    desk,
+    tmp_path,
+    setting,
+    where,
+    monkeypatch,
+    capsys,
+):
     (tmp_path / "project" / ".git").mkdir(parents=True)
     here = tmp_path / "project" / "here"
     here.mkdir()
@@ -517,9 +503,7 @@ def test_a_projects_settings_file_neither_signs_nor_trusts(
         file.unlink()
 
 
-def test_the_users_own_file_and_the_environment_say_who_is_trusted(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_users_own_file_and_the_environment_say_who_is_trusted(desk, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
     own = tmp_path / "home" / "blackbox-conformal" / "config.toml"
@@ -542,9 +526,7 @@ def test_the_users_own_file_and_the_environment_say_who_is_trusted(
     assert plain.read_bytes() == Path(desk.path("c.json")).read_bytes()
 
 
-def test_keys_and_passphrases_are_written_nowhere(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_keys_and_passphrases_are_written_nowhere(desk, tmp_path, monkeypatch, capsys):
     passphrase = "correct horse battery"
     monkeypatch.setenv("BLACKBOX_CONFORMAL_SIGNING_PASSPHRASE", passphrase)
     key = tmp_path / "key.pem"
@@ -568,9 +550,7 @@ def test_keys_and_passphrases_are_written_nowhere(
         assert not [path for path, content in written.items() if text in content]
 
 
-def test_a_passphrase_is_no_option_and_comes_from_a_file_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_passphrase_is_no_option_and_comes_from_a_file_too(tmp_path, monkeypatch, capsys):
     key, file = str(tmp_path / "key.pem"), tmp_path / "passphrase"
     assert run(["key", "new", key, "--name", "X", "--passphrase", "secret words"]) == 2
     assert run(["key", "new", key, "--name", "X", "--passphrase"]) == 2
@@ -585,7 +565,7 @@ def test_a_passphrase_is_no_option_and_comes_from_a_file_too(
     assert SigningKey.load(key, "secret words").key in public
 
 
-def test_a_certificate_on_stdout_is_signed(desk: Desk, tmp_path: Path) -> None:
+def test_a_certificate_on_stdout_is_signed(desk, tmp_path):
     common = ["--calibration", desk.path("c.json"), "-p", f"path={desk.path('draws')}", "--run", desk.path("run")]
     sign = ["--product", "certificate", "--sign-with", desk.path("issuer.pem")]
     small = (desk.folder / "p20.png").read_bytes()
@@ -594,16 +574,14 @@ def test_a_certificate_on_stdout_is_signed(desk: Desk, tmp_path: Path) -> None:
     assert Certificate.from_json(made.stdout.decode()).vouching([desk.keys["issuer"].key]).trusted
 
 
-def test_a_mistyped_passphrase_variable_is_noticed(desk: Desk) -> None:
+def test_a_mistyped_passphrase_variable_is_noticed(desk):
     typo = {"BLACKBOX_CONFORMAL_SIGNING_PASFRASE": "x"}
     refused = called("verify", desk.path("plain.json"), code=2, **typo)
     assert "did you mean BLACKBOX_CONFORMAL_SIGNING_PASSPHRASE" in refused.stderr
 
 
 @pytest.mark.parametrize("empty", ["", "  "])
-def test_trusting_an_empty_setting_is_an_error(
-    desk: Desk, empty: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_trusting_an_empty_setting_is_an_error(desk, empty, monkeypatch, capsys):
     monkeypatch.setenv("BLACKBOX_CONFORMAL_TRUST", empty)
     assert run(["verify", desk.path("plain.json")]) == 2
     said = capsys.readouterr().err
@@ -615,9 +593,7 @@ ODD_DEGRADATIONS = ["evilmod:X", "bicubic\x1b[31m", "evilmod.steps:X=1", "", "bi
 
 
 @pytest.mark.parametrize("degradation", ODD_DEGRADATIONS)
-def test_verify_takes_no_degradation_that_mask_would_refuse(
-    desk: Desk, tmp_path: Path, degradation: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verify_takes_no_degradation_that_mask_would_refuse(desk, tmp_path, degradation, capsys):
     content = json.loads(Path(desk.path("plain.json")).read_text())
     content["procedure"]["degradation"] = degradation
     path = tmp_path / "edited.json"

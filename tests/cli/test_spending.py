@@ -39,7 +39,7 @@ def paid(server: FaultServer) -> int:
     return server.account.paid
 
 
-def test_without_consent_and_without_a_terminal_nothing_is_sent(server: FaultServer, photographs: Path) -> None:
+def test_without_consent_and_without_a_terminal_nothing_is_sent(server, photographs):
     found = run(server, photographs)
     assert found.returncode == 4
     assert "cannot ask for confirmation here" in found.stderr
@@ -49,9 +49,7 @@ def test_without_consent_and_without_a_terminal_nothing_is_sent(server: FaultSer
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o002])
-def test_a_run_folder_is_the_users_alone_and_what_was_asked_for_follows_the_umask(
-    server: FaultServer, photographs: Path, umask: int
-) -> None:
+def test_a_run_folder_is_the_users_alone_and_what_was_asked_for_follows_the_umask(server, photographs, umask):
     out = photographs.parent / "out" / "calibration.json"
     before = os.umask(umask)
     try:
@@ -63,7 +61,7 @@ def test_a_run_folder_is_the_users_alone_and_what_was_asked_for_follows_the_umas
     assert stat.S_IMODE(out.parent.stat().st_mode) == 0o777 & ~umask
 
 
-def test_a_dry_run_plans_and_sends_nothing(server: FaultServer, photographs: Path) -> None:
+def test_a_dry_run_plans_and_sends_nothing(server, photographs):
     found = run(server, photographs, "--dry-run")
     assert found.returncode == 0, found.stderr
     plan = json.loads(found.stdout)
@@ -76,7 +74,7 @@ def test_a_dry_run_plans_and_sends_nothing(server: FaultServer, photographs: Pat
     assert paid(server) == 0
 
 
-def test_a_budget_stops_before_it_is_exceeded_and_the_same_command_resumes(photographs: Path) -> None:
+def test_a_budget_stops_before_it_is_exceeded_and_the_same_command_resumes(photographs):
     with FaultServer(reported_price="0.02") as server:
         # The table says 0.01 a draw, so that 12 seem to fit.
         first = run(server, photographs, "--max-cost", "0.15", "--concurrency", "1")
@@ -103,16 +101,14 @@ def test_a_budget_stops_before_it_is_exceeded_and_the_same_command_resumes(photo
         (("--max-calls", "11", "--yes"), "12 calls are to be made, and --max-calls (max_calls) allows 11,"),
     ],
 )
-def test_a_limit_that_is_known_to_be_too_small_spends_nothing(
-    server: FaultServer, photographs: Path, limit: tuple[str, ...], said: str
-) -> None:
+def test_a_limit_that_is_known_to_be_too_small_spends_nothing(server, photographs, limit, said):
     found = run(server, photographs, *limit)
     assert found.returncode == 4
     assert said in found.stderr
     assert paid(server) == 0
 
 
-def test_a_limit_is_for_one_job_however_often_it_is_repeated(server: FaultServer, photographs: Path) -> None:
+def test_a_limit_is_for_one_job_however_often_it_is_repeated(server, photographs):
     assert run(server, photographs, "--max-cost", "0.12").returncode == 0
     calibration = str(photographs.parent / "run" / "calibration.json")
     write_photographs(photographs.parent / "others", range(20, 22))
@@ -132,7 +128,7 @@ def test_a_limit_is_for_one_job_however_often_it_is_repeated(server: FaultServer
     assert paid(server) == 22
 
 
-def test_a_comparison_has_one_limit_for_all_its_vendors(server: FaultServer, photographs: Path) -> None:
+def test_a_comparison_has_one_limit_for_all_its_vendors(server, photographs):
     vendors = [f"{VENDOR}:url={server.url},seedable={one},label=seedable-{one}" for one in ("true", "false")]
     command = ["compare", str(photographs), "--vendor", vendors[0], "--vendor", vendors[1], *CHOICES, "--alpha", "0.9"]
     for limit, said in ((("--max-cost", "0.23"), "cost at least $0.24"), (("--max-calls", "23", "--yes"), "24 calls")):
@@ -150,7 +146,7 @@ def test_a_comparison_has_one_limit_for_all_its_vendors(server: FaultServer, pho
     assert (found.returncode, paid(server)) == (0, 48), found.stderr
 
 
-def test_yes_is_a_yes_to_the_plan_and_to_no_more(server: FaultServer, photographs: Path) -> None:
+def test_yes_is_a_yes_to_the_plan_and_to_no_more(server, photographs):
     found = run(server, photographs, "--yes")
     assert found.returncode == 0, found.stderr
     assert paid(server) == 12
@@ -170,7 +166,7 @@ def test_yes_is_a_yes_to_the_plan_and_to_no_more(server: FaultServer, photograph
     assert document["thresholds"]["0.1"] is None
 
 
-def test_a_vendor_that_refuses_the_key_stops_the_run(photographs: Path) -> None:
+def test_a_vendor_that_refuses_the_key_stops_the_run(photographs):
     with FaultServer(api_key="right") as server:
         keyed = arguments(server, photographs, "--yes", "-p", "keyed=true")
         found = called(*keyed, FAULT_VENDOR_KEY="canary-wrong-key")
@@ -184,7 +180,7 @@ def test_a_vendor_that_refuses_the_key_stops_the_run(photographs: Path) -> None:
         assert paid(server) == 12
 
 
-def test_one_interrupt_finishes_what_is_in_flight_and_the_run_resumes(photographs: Path) -> None:
+def test_one_interrupt_finishes_what_is_in_flight_and_the_run_resumes(photographs):
     with FaultServer({"submit": "slow-start:seconds=0.4"}) as server:
         process = subprocess.Popen(
             [*COMMAND, *arguments(server, photographs, "--yes", "--concurrency", "1")],
@@ -207,7 +203,7 @@ def test_one_interrupt_finishes_what_is_in_flight_and_the_run_resumes(photograph
         assert json.loads(again.stdout)["cached"] == bought
 
 
-def test_an_audit_says_beforehand_what_it_can_find(server: FaultServer, photographs: Path) -> None:
+def test_an_audit_says_beforehand_what_it_can_find(server, photographs):
     assert run(server, photographs, "--yes").returncode == 0
     calibration = str(photographs.parent / "run" / "calibration.json")
     write_photographs(photographs.parent / "others", range(20, 22))
@@ -227,9 +223,7 @@ def test_an_audit_says_beforehand_what_it_can_find(server: FaultServer, photogra
     )
 
 
-def test_draws_that_lie_elsewhere_are_not_bought_again_unless_the_folder_is_named(
-    server: FaultServer, photographs: Path, tmp_path: Path
-) -> None:
+def test_draws_that_lie_elsewhere_are_not_bought_again_unless_the_folder_is_named(server, photographs, tmp_path):
     command = ["calibrate", str(photographs), "--adapter", VENDOR, "-p", f"url={server.url}", *CHOICES, "--yes"]
     there = tmp_path / "work"
     there.mkdir()
@@ -252,7 +246,7 @@ def test_draws_that_lie_elsewhere_are_not_bought_again_unless_the_folder_is_name
     assert json.loads(summed.stdout)["attempts"] == 12
 
 
-def test_one_sum_over_all_run_folders(tmp_path: Path, server: FaultServer, photographs: Path) -> None:
+def test_one_sum_over_all_run_folders(tmp_path, server, photographs):
     for name in ("a", "b"):
         folder = ["--run", str(tmp_path / "runs" / name)]
         assert called(*arguments(server, photographs, "--yes"), *folder).returncode == 0
@@ -261,7 +255,7 @@ def test_one_sum_over_all_run_folders(tmp_path: Path, server: FaultServer, photo
     assert "of 2 run folders: runs/a, runs/b" in summed.stderr
 
 
-def test_from_python_each_call_has_its_own_limit(server: FaultServer, photographs: Path) -> None:
+def test_from_python_each_call_has_its_own_limit(server, photographs):
     vendor = bc.load_adapter(VENDOR, url=server.url)
     run_folder = photographs.parent / "run"
     choices = {"draws": 3, "score": "pixel-variance", "metric": "rgb-linf", "run": run_folder}

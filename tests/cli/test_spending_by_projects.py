@@ -40,13 +40,13 @@ def own(tmp_path: Path, content: str) -> None:
 @pytest.mark.parametrize("table", ["", "[calibrate]\n"])
 @pytest.mark.parametrize("where", [".", ".."])
 def test_a_projects_file_agrees_to_nothing(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    setting: str,
-    table: str,
-    where: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+    tmp_path,
+    monkeypatch,
+    setting,
+    table,
+    where,
+    capsys,
+):
     (tmp_path / "project" / ".git").mkdir(parents=True)
     here = tmp_path / "project" / "deep"
     here.mkdir()
@@ -62,9 +62,7 @@ def test_a_projects_file_agrees_to_nothing(
 
 
 @pytest.mark.parametrize("content", ["max-cost = 5", "max-calls = 1000", "max-cost = 5\nmax-calls = 1000"])
-def test_a_projects_limit_is_no_consent(
-    server: FaultServer, tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_projects_limit_is_no_consent(server, tmp_path, content, capsys):
     project(server, content)
     assert run(COMMAND) == 4
     assert "cannot ask for confirmation here" in capsys.readouterr().err
@@ -74,7 +72,7 @@ def test_a_projects_limit_is_no_consent(
     assert server.account.paid == 4
 
 
-def test_a_projects_price_of_nothing_is_no_consent(server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_projects_price_of_nothing_is_no_consent(server, capsys):
     project(server, "", price="0")
     assert run(COMMAND) == 4
     assert "cannot ask for confirmation here" in capsys.readouterr().err
@@ -83,9 +81,7 @@ def test_a_projects_price_of_nothing_is_no_consent(server: FaultServer, capsys: 
 
 
 @pytest.mark.parametrize(("projects", "users"), [("0.01", "9"), ("9", "0.01")])
-def test_of_two_limits_the_lower_one_counts(
-    server: FaultServer, tmp_path: Path, projects: str, users: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_of_two_limits_the_lower_one_counts(server, tmp_path, projects, users, capsys):
     project(server, f"max-cost = {projects}")
     own(tmp_path, f"max-cost = {users}\n")
     assert run(COMMAND) == 4
@@ -94,7 +90,7 @@ def test_of_two_limits_the_lower_one_counts(
     assert run([*COMMAND, "--max-cost", "1"]) == 0, "what is typed goes before both"
 
 
-def test_serve_needs_a_limit_of_the_users(server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_serve_needs_a_limit_of_the_users(server, capsys):
     Path(FILE).write_text("max-cost-per-day = 1000\nmax-calls = 5\n")
     assert run(["serve", "--calibration", FILE, "--alpha", "0.1"]) == 4
     said = capsys.readouterr().err

@@ -82,7 +82,7 @@ def statuses(entries: list[dict[str, Any]]) -> set[str]:
     return {entry["status"] for entry in entries}
 
 
-def test_a_batch_of_another_kind_is_told_before_it_is_paid_and_no_mask_is_guaranteed(mask: Masking) -> None:
+def test_a_batch_of_another_kind_is_told_before_it_is_paid_and_no_mask_is_guaranteed(mask):
     inputs, paid = write(mask.folder / "inputs", range(100, 108), quality=10), mask.server.account.paid
     suggesting = f"blackbox-conformal inputs {inputs} --suggest --photographs PHOTOGRAPHS --scale 4"
     code, entries, said = mask(inputs, "--max-calls", "0")
@@ -98,7 +98,7 @@ def test_a_batch_of_another_kind_is_told_before_it_is_paid_and_no_mask_is_guaran
     assert certificate.stated.startswith("No guarantee: the guarantee is for pictures like the calibration's 24")
 
 
-def test_right_inputs_have_a_condition_however_many_they_are(mask: Masking) -> None:
+def test_right_inputs_have_a_condition_however_many_they_are(mask):
     code, entries, said = mask(write(mask.folder / "many", range(200, 230)))
     assert (code, statuses(entries)) == (0, {"if-like-calibration"})
     assert "30 of 30 guarantees hold if the input is like the calibration's" in said
@@ -117,7 +117,7 @@ def test_right_inputs_have_a_condition_however_many_they_are(mask: Masking) -> N
         assert certificate.quality is None or check.p_value > 0.05
 
 
-def test_only_a_statement_that_allows_for_other_kinds_is_called_guaranteed(mask: Masking) -> None:
+def test_only_a_statement_that_allows_for_other_kinds_is_called_guaranteed(mask):
     inputs = write(mask.folder / "inputs", range(200, 212))
     code, entries, _ = mask(inputs, "--yes", "--guarantee", "expected:outsiders=0.1")
     assert code == 0
@@ -130,7 +130,7 @@ def test_only_a_statement_that_allows_for_other_kinds_is_called_guaranteed(mask:
     assert statuses(mask(wrong, "--yes", "--guarantee", "expected:outsiders=0.1")[1]) == {"outside-calibration"}
 
 
-def test_what_was_marked_together_stays_marked_one_by_one(mask: Masking) -> None:
+def test_what_was_marked_together_stays_marked_one_by_one(mask):
     inputs = write(mask.folder / "wrong", range(100, 112), quality=10)
     together = mask(inputs)[1]
     for entry in together:
@@ -140,7 +140,7 @@ def test_what_was_marked_together_stays_marked_one_by_one(mask: Masking) -> None
     assert (code, statuses(entries)) == (0, {"if-like-calibration"}), "it does not count against what follows"
 
 
-def test_inputs_of_another_kind_that_come_one_by_one_are_found(mask: Masking) -> None:
+def test_inputs_of_another_kind_that_come_one_by_one_are_found(mask):
     found: list[str] = []
     for seed in range(100, 130):
         code, entries, said = mask(write(mask.folder / f"{seed}", range(seed, seed + 1), quality=10))
@@ -155,9 +155,7 @@ def test_inputs_of_another_kind_that_come_one_by_one_are_found(mask: Masking) ->
     assert mask(mask.folder / "100")[0] == 3 or found.index("outside-calibration") > 8, "asked again, it is marked"
 
 
-def test_the_screen_says_under_every_picture_whether_its_guarantee_holds(
-    mask: Masking, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_screen_says_under_every_picture_whether_its_guarantee_holds(mask, capsys):
     for name, quality in (("wrong", 10), ("right", None)):
         inputs = write(mask.folder / name, range(100, 108), quality=quality)
         words = ["--adapter", VENDOR, "-p", f"url={mask.server.url}", "--run", str(mask.folder / name / "run"), "--yes"]
@@ -171,7 +169,7 @@ def test_the_screen_says_under_every_picture_whether_its_guarantee_holds(
             assert said.count("  the guarantee holds if this input is like the calibration's (p = ") == 8
 
 
-def test_a_jpeg_file_beside_a_calibration_without_jpeg_has_no_guarantee(mask: Masking) -> None:
+def test_a_jpeg_file_beside_a_calibration_without_jpeg_has_no_guarantee(mask):
     folder = mask.folder / "jpeg"
     folder.mkdir()
     small(100).save(folder / "new100.jpg", quality=95)
@@ -181,7 +179,7 @@ def test_a_jpeg_file_beside_a_calibration_without_jpeg_has_no_guarantee(mask: Ma
     assert "1 mask carries no guarantee, and everything is written" in said
 
 
-def test_verify_recomputes_the_status_from_what_the_certificate_states(mask: Masking) -> None:
+def test_verify_recomputes_the_status_from_what_the_certificate_states(mask):
     _, entries, _ = mask(write(mask.folder / "few", range(100, 101)))
     path = Path(entries[0]["certificate"])
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -210,7 +208,7 @@ def test_verify_recomputes_the_status_from_what_the_certificate_states(mask: Mas
     assert "blackbox-conformal mask INPUT --calibration FILE --alpha ALPHA --force" in said
 
 
-def test_answers_of_a_batch_that_are_others_mark_its_certificates(mask: Masking, server: FaultServer) -> None:
+def test_answers_of_a_batch_that_are_others_mark_its_certificates(mask, server):
     _, entries, _ = mask(write(mask.folder / "few", range(200, 201)))
     sure = bc.Certificate.from_json(Path(entries[0]["certificate"]).read_text(encoding="utf-8"))
     marked = sure.marked("the answers differ")

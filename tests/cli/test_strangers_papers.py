@@ -83,9 +83,7 @@ def verified(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list
     return code, json.loads(found.out), found.err
 
 
-def test_the_mask_is_computed_again_from_picture_and_input(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_mask_is_computed_again_from_picture_and_input(desk, tmp_path, capsys):
     assert 0 < mask_of(desk).mean() < 1
     honest = str(desk.folder / "out" / PAPER)
     code, (row,), _ = verified(capsys, honest, *desk.both)
@@ -105,9 +103,7 @@ def test_the_mask_is_computed_again_from_picture_and_input(
     assert "the mask is not where the scores of picture and input are below the threshold" in row["reason"]
 
 
-def test_a_score_map_made_up_for_a_mask_is_found(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_score_map_made_up_for_a_mask_is_found(desk, tmp_path, capsys):
     path = whitened(desk, tmp_path)
     content = json.loads(path.read_text())
     # Every level is worth less than the threshold.
@@ -120,9 +116,7 @@ def test_a_score_map_made_up_for_a_mask_is_found(
     assert "the score map is not the score of picture and input" in row["reason"]
 
 
-def test_a_picture_of_another_size_than_its_input_is_refused(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_picture_of_another_size_than_its_input_is_refused(desk, tmp_path, capsys):
     PillowImage.new("RGB", (19, 16)).save(tmp_path / "other.png")
     given = json.loads((desk.folder / "out" / PAPER).read_text())["input"]
     digest = pixels_digest(np.zeros((16, 19, 3), np.uint8))
@@ -131,9 +125,7 @@ def test_a_picture_of_another_size_than_its_input_is_refused(
     assert (code, "not 4 times as many pixels a side as the input" in row["reason"]) == (3, True)
 
 
-def test_masks_of_several_draws_are_said_not_to_be_checked(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_masks_of_several_draws_are_said_not_to_be_checked(desk, tmp_path, capsys):
     vendor = bc.load_adapter("folder", path=str(desk.folder / "draws"), label="made up")
     choices = {"draws": 4, "score": "pixel-variance", "metric": "rgb-linf", "run": tmp_path / "run"}
     calibration = bc.calibrate(vendor, desk.folder / "photographs", **choices)
@@ -162,9 +154,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return Desk(folder)
 
 
-def test_model_and_seeds_follow_from_the_calibration(
-    seeded: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_model_and_seeds_follow_from_the_calibration(seeded, tmp_path, capsys):
     honest = json.loads((seeded.folder / "out" / PAPER).read_text())
     assert (honest["vendor_model"], len(honest["draw_seeds"])) == ("fault-vendor-1", 1)
     assert verified(capsys, str(seeded.folder / "out" / PAPER), *seeded.against)[0] == 0
@@ -186,9 +176,7 @@ def test_model_and_seeds_follow_from_the_calibration(
     assert verified(capsys, str(silent), *seeded.against)[0] == 0, "some answers name no model"
 
 
-def test_a_model_that_the_calibration_does_not_know_is_said_not_to_be_checked(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_that_the_calibration_does_not_know_is_said_not_to_be_checked(desk, tmp_path, capsys):
     silent = replace(bc.Calibration.load(desk.folder / "c.json"), vendor_models=())
     silent.save(tmp_path / "c.json")
     path = edited(desk, tmp_path, vendor_model="a model that is never wrong", calibration_digest=silent.digest)

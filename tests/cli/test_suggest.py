@@ -34,7 +34,7 @@ def suggested(folder: Path, kind: str, *more: str) -> int:
     return run(["inputs", str(folder / kind), "--suggest", *photographs, *more])
 
 
-def test_options_can_be_pasted(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_can_be_pasted(folders, capsys):
     assert suggested(folders, "inputs") == 0
     text = capsys.readouterr().out
     assert "traces of JPEG in 100% of the inputs, quality 60;" in text
@@ -46,7 +46,7 @@ def test_options_can_be_pasted(folders: Path, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.slow
-def test_document_says_what_still_differs(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_document_says_what_still_differs(folders, capsys):
     assert suggested(folders, "others", "--json") == 3
     found = capsys.readouterr()
     document = json.loads(found.out)
@@ -57,7 +57,7 @@ def test_document_says_what_still_differs(folders: Path, capsys: pytest.CaptureF
     assert "error: after the nearest chain your inputs are" in found.err
 
 
-def test_what_is_missing_or_too_much_is_named(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missing_or_too_much_is_named(folders, capsys):
     inputs = str(folders / "inputs")
     assert run(["inputs", inputs]) == 2
     assert "give --calibration FILE, or --suggest" in capsys.readouterr().err

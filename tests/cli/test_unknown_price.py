@@ -29,7 +29,7 @@ def summed(folder: Path, *words: str) -> str:
     return ledger(folder, "sum", *words)
 
 
-def test_a_sum_with_calls_at_an_unknown_price_is_unknown(tmp_path: Path) -> None:
+def test_a_sum_with_calls_at_an_unknown_price_is_unknown(tmp_path):
     bought(tmp_path / "runs" / "a", None, None)
     assert ledger_sum(tmp_path / "runs" / "a")["unpriced"] == 4
     assert "unknown: 4 calls were made at an unknown price; nothing is known" in " ".join(summed(tmp_path).split())
@@ -39,14 +39,14 @@ def test_a_sum_with_calls_at_an_unknown_price_is_unknown(tmp_path: Path) -> None
     assert (found["cost_usd"], found["unpriced"]) == (None, 4)
 
 
-def test_prices_that_are_known_or_told_are_summed(tmp_path: Path) -> None:
+def test_prices_that_are_known_or_told_are_summed(tmp_path):
     for name, price, told, cost in (("a", "0", None, 0), ("b", None, "0", 0), ("c", None, "0.05", "0.2")):
         bought(tmp_path / name, price, told)
         sums = ledger_sum(tmp_path / name)
         assert (sums["unpriced"], sums["cost_usd"]) == (0, Decimal(cost))
 
 
-def test_calls_at_an_unknown_price_are_listed_as_unknown(tmp_path: Path) -> None:
+def test_calls_at_an_unknown_price_are_listed_as_unknown(tmp_path):
     bought(tmp_path / "runs" / "a", None, None)
     lines = [line for line in ledger(tmp_path, "ls").splitlines() if "validated" in line]
     assert [line.split()[-1] for line in lines] == ["unknown"] * 4
@@ -59,7 +59,7 @@ def test_calls_at_an_unknown_price_are_listed_as_unknown(tmp_path: Path) -> None
         assert [row["cost_usd"] for row in rows] == [cost] * 4
 
 
-def test_what_was_spent_is_unknown_only_where_calls_were_made() -> None:
+def test_what_was_spent_is_unknown_only_where_calls_were_made():
     unknown, known = (SynchronousVendor(url="http://127.0.0.1:1", price_usd=price) for price in (None, "0.1"))
     assert spent(bill(Decimal(0), 3, unknown, None)) == "spent: unknown, as the vendor's price is"
     assert spent(bill(Decimal(0), 0, unknown, None)) == "$0.00 spent"

@@ -28,9 +28,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("openai", "2", OPENAI, "price-usd=.25", "$2"),
     ],
 )
-def test_a_plan_a_list_and_a_limit_tell_what_is_known(
-    adapter: str, draws: str, known: str, given: str, price: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_plan_a_list_and_a_limit_tell_what_is_known(adapter, draws, known, given, price, capsys):
     plan = ["plan", "photographs", "--adapter", adapter, "--draws", draws]
     assert run(plan) == 0
     assert f"unknown in US dollars: {known}" in " ".join(capsys.readouterr().out.split()).replace("by tokens: ", "")
@@ -42,6 +40,6 @@ def test_a_plan_a_list_and_a_limit_tell_what_is_known(
     assert price in capsys.readouterr().out
 
 
-def test_a_price_of_which_nothing_is_known_says_which_parameter_tells_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_price_of_which_nothing_is_known_says_which_parameter_tells_it(capsys):
     assert run(["plan", "photographs", "--adapter", "kie", "--draws", "2"]) == 0
     assert "unknown: give -p price-usd=…" in capsys.readouterr().out

@@ -53,7 +53,7 @@ def edited(masked: Path, tmp_path: Path, **changes: object) -> Path:
     return path
 
 
-def test_an_honest_certificate_is_verified(masked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_honest_certificate_is_verified(masked, capsys):
     path = str(masked / "out" / "p20-certificate.json")
     assert run(["verify", path]) == 0
     assert run(["verify", path, "--calibration", str(masked / "c.json"), "--json"]) == 0
@@ -65,9 +65,7 @@ def test_an_honest_certificate_is_verified(masked: Path, capsys: pytest.CaptureF
     assert document["unchecked"][-1] == "more than the digest of overlay, vendor"
 
 
-def test_a_report_is_as_it_was_written_and_nobody_vouches_for_it(
-    masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_report_is_as_it_was_written_and_nobody_vouches_for_it(masked, tmp_path, capsys):
     calibration, report = str(masked / "c.json"), tmp_path / "report.html"
     made = ["report", "--run", str(masked / "run"), "--calibration", calibration, "--out", str(report)]
     assert run(made) == 0
@@ -89,9 +87,7 @@ def test_a_report_is_as_it_was_written_and_nobody_vouches_for_it(
     assert "this page was changed" in capsys.readouterr().out
 
 
-def test_what_is_no_paper_is_told_what_verify_takes(
-    masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_no_paper_is_told_what_verify_takes(masked, tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("no paper")
     (tmp_path / "notes.bin").write_bytes(b"\xff\xfe")
     others = [str(tmp_path / "notes.bin"), str(masked / "out" / "p20-mask.png")]
@@ -114,17 +110,13 @@ def test_what_is_no_paper_is_told_what_verify_takes(
         ({"assumptions": []}, "assumptions is"),
     ],
 )
-def test_what_does_not_follow_from_the_calibration_is_found(
-    masked: Path, tmp_path: Path, changes: dict, says: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_does_not_follow_from_the_calibration_is_found(masked, tmp_path, changes, says, capsys):
     path = edited(masked, tmp_path, **changes)
     assert run(["verify", str(path), "--calibration", str(masked / "c.json")]) == 3
     assert says in capsys.readouterr().out
 
 
-def test_a_threshold_next_to_the_right_one_is_found(
-    masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_threshold_next_to_the_right_one_is_found(masked, tmp_path, capsys):
     honest = json.loads((masked / "out" / "p20-certificate.json").read_text())["threshold"]
     near = float(np.nextafter(honest, 1))
     path = edited(masked, tmp_path, threshold=near, threshold_hex=near.hex())
@@ -132,9 +124,7 @@ def test_a_threshold_next_to_the_right_one_is_found(
     assert f"threshold is {near!r}" in capsys.readouterr().out
 
 
-def test_changed_missing_and_unnamed_files_are_found(
-    masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_changed_missing_and_unnamed_files_are_found(masked, tmp_path, capsys):
     path = edited(masked, tmp_path, outputs={})
     assert run(["verify", str(path)]) == 3
     assert "names no image, mask" in capsys.readouterr().out
@@ -153,9 +143,7 @@ def test_changed_missing_and_unnamed_files_are_found(
     assert "2 of 2 papers are not verified, first " in capsys.readouterr().err
 
 
-def test_a_certificate_that_was_edited_by_hand_is_found(
-    masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_certificate_that_was_edited_by_hand_is_found(masked, tmp_path, capsys):
     path = edited(masked, tmp_path)
     path.write_text(path.read_text().replace('"alpha": 0.6', '"alpha": 0.1'))
     assert run(["verify", str(path)]) == 3
@@ -188,14 +176,12 @@ def try_edits(masked: Path, folder: Path, count: int, seed: int) -> dict[str, in
     return found
 
 
-def test_no_edit_ends_in_a_bare_exception_or_changes_a_claim(masked: Path, tmp_path: Path) -> None:
+def test_no_edit_ends_in_a_bare_exception_or_changes_a_claim(masked, tmp_path):
     assert try_edits(masked, tmp_path, 300, 3)["refused"] > 150
 
 
 @pytest.mark.parametrize("part", ["parameters", "vendor"])
-def test_a_hostile_certificate_ends_verify_for_no_other_paper(
-    masked: Path, tmp_path: Path, part: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_hostile_certificate_ends_verify_for_no_other_paper(masked, tmp_path, part, capsys):
     path, good = edited(masked, tmp_path), str(masked / "out" / "p20-certificate.json")
     content = json.loads(path.read_text())
     if part == "vendor":
@@ -222,14 +208,12 @@ def mask_of(masked: Path) -> np.ndarray:
     return np.array(PillowImage.open(masked / "out" / "p20-mask.png"))
 
 
-def test_the_mask_of_the_scene_trusts_some_pixels_and_not_all(masked: Path) -> None:
+def test_the_mask_of_the_scene_trusts_some_pixels_and_not_all(masked):
     assert 0 < mask_of(masked).mean() < 1
 
 
 @pytest.mark.parametrize("with_calibration", [False, True])
-def test_a_mask_is_counted_and_compared_with_its_scores(
-    masked: Path, tmp_path: Path, with_calibration: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_mask_is_counted_and_compared_with_its_scores(masked, tmp_path, with_calibration, capsys):
     honest = mask_of(masked)
     more = ["--calibration", str(masked / "c.json")] if with_calibration else []
     white = mask_png(np.ones_like(honest))
@@ -249,7 +233,7 @@ def test_a_mask_is_counted_and_compared_with_its_scores(
 
 @pytest.mark.parametrize("called", ["score_map", "indecision"])
 @pytest.mark.parametrize("scaling", [{"step": 0.0}, {"step": "a"}, {"offset": None}])
-def test_a_score_map_of_another_scale_shows_no_mask(masked: Path, tmp_path: Path, scaling: dict, called: str) -> None:
+def test_a_score_map_of_another_scale_shows_no_mask(masked, tmp_path, scaling, called):
     path = edited(masked, tmp_path)
     content = json.loads(path.read_text())
     content["outputs"][called] = content["outputs"].pop("score_map") | scaling
@@ -269,13 +253,11 @@ def test_a_score_map_of_another_scale_shows_no_mask(masked: Path, tmp_path: Path
         {"threshold": None, "threshold_hex": "-inf", "status": "abstains"},
     ],
 )
-def test_a_certificate_that_contradicts_itself_is_refused(masked: Path, tmp_path: Path, changes: dict) -> None:
+def test_a_certificate_that_contradicts_itself_is_refused(masked, tmp_path, changes):
     assert run(["verify", str(edited(masked, tmp_path, **changes))]) == 3
 
 
-def test_a_note_that_follows_from_the_calibration_cannot_be_dropped(
-    masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_note_that_follows_from_the_calibration_cannot_be_dropped(masked, tmp_path, capsys):
     calibration = Calibration.load(masked / "c.json")
     content = json.loads((masked / "out" / "p20-certificate.json").read_text())
     seeded = calibration.procedure.model_copy(update={"root_seed": 5})
@@ -294,9 +276,7 @@ def test_a_note_that_follows_from_the_calibration_cannot_be_dropped(
     assert run(["verify", str(path), "--calibration", str(tmp_path / "chosen.json")]) == 0
 
 
-def test_a_page_whose_seal_was_computed_anew_is_not_verified(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_page_whose_seal_was_computed_anew_is_not_verified(tmp_path, capsys):
     page = tmp_path / "page.html"
     write_page("<h1>Everything is guaranteed at 0.0001</h1>", f"report of sha256:{'0' * 64}", page)
     assert run(["verify", str(page), "--json"]) == 0
@@ -323,9 +303,7 @@ def bounded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_bound_from_the_input_is_computed_again(
-    bounded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_bound_from_the_input_is_computed_again(bounded, tmp_path, capsys):
     path = bounded / "out" / "p20-certificate.json"
     stated = json.loads(path.read_text())["input_bound"]
     numbers = re.findall(r"\d+\.\d{3}", stated)
@@ -346,9 +324,7 @@ def test_the_bound_from_the_input_is_computed_again(
     assert "input_bound is" in capsys.readouterr().out
 
 
-def test_good_certificates_are_one_line_and_a_bad_one_is_named_after_them(
-    masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_good_certificates_are_one_line_and_a_bad_one_is_named_after_them(masked, tmp_path, capsys):
     papers = []
     for number in range(6):
         shutil.copytree(masked / "out", tmp_path / str(number))

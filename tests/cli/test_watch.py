@@ -36,7 +36,7 @@ def post(tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]
     return made
 
 
-def test_the_same_vendor_is_silent_for_twenty_visits_and_each_draw_is_paid_once(post: Post) -> None:
+def test_the_same_vendor_is_silent_for_twenty_visits_and_each_draw_is_paid_once(post):
     paid = post.paid
     document = post.first("--canaries", "3")
     # One request six times, and each canary anew.
@@ -61,7 +61,7 @@ def test_the_same_vendor_is_silent_for_twenty_visits_and_each_draw_is_paid_once(
     assert pixels.endswith("25 of 25 so far were equal: at least 88 % of requests are, with 95% confidence")
 
 
-def test_another_model_name_suspends_the_calibration(post: Post) -> None:
+def test_another_model_name_suspends_the_calibration(post):
     post.first("--canaries", "2")
     assert isinstance(post.server.vendor, FaultVendor)
     post.server.vendor.model = "acme-v2"
@@ -74,7 +74,7 @@ def test_another_model_name_suspends_the_calibration(post: Post) -> None:
     assert (code, document["made"], post.paid) == (3, False, paid), "after an alarm nothing is bought"
 
 
-def test_pixels_of_a_vendor_that_repeats_itself_tell_a_silent_change_at_once(post: Post) -> None:
+def test_pixels_of_a_vendor_that_repeats_itself_tell_a_silent_change_at_once(post):
     post.first("--canaries", "2")
     post.server.script = {"submit": CHANGED}
     code, document, said = post.watch()
@@ -86,7 +86,7 @@ def test_pixels_of_a_vendor_that_repeats_itself_tell_a_silent_change_at_once(pos
     assert document["calls"] == 1 + 4 + 2, "it was asked again before the vendor was called changed"
 
 
-def test_one_answer_of_another_machine_is_asked_for_again_and_is_no_change(post: Post) -> None:
+def test_one_answer_of_another_machine_is_asked_for_again_and_is_no_change(post):
     post.first("--canaries", "3")
     for _ in range(12):
         assert post.watch()[0] == 0
@@ -100,9 +100,7 @@ def test_one_answer_of_another_machine_is_asked_for_again_and_is_no_change(post:
     assert verdicts(post.watch()[1])["pixels"] == "same"
 
 
-def test_a_vendor_without_seeds_is_told_by_its_canaries_within_eight_visits(
-    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_vendor_without_seeds_is_told_by_its_canaries_within_eight_visits(tmp_path, server, capsys):
     post = Post(tmp_path, server, capsys, seedable=False)
     post.calibrate(8)
     document = post.first("--canaries", "8", "--level", "0.5")
@@ -127,9 +125,7 @@ def test_a_vendor_without_seeds_is_told_by_its_canaries_within_eight_visits(
     assert "standard deviations" in said
 
 
-def test_a_vendor_that_never_varies_needs_no_further_references(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_vendor_that_never_varies_needs_no_further_references(tmp_path, capsys):
     with FaultServer(ignores_seed=True) as server:
         post = Post(tmp_path, server, capsys, seedable=False)
         post.calibrate(1)
@@ -143,9 +139,7 @@ def test_a_vendor_that_never_varies_needs_no_further_references(
         assert (code, verdicts(document)["pixels"], document["calls"]) == (3, "changed", 3 + 4)
 
 
-def test_a_vendor_with_many_other_answers_does_not_repeat_itself_and_its_canaries_bet(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_vendor_with_many_other_answers_does_not_repeat_itself_and_its_canaries_bet(tmp_path, capsys):
     with FaultServer(ignores_seed=True) as server:
         post = Post(tmp_path, server, capsys, seedable=False)
         post.calibrate(1)
@@ -157,7 +151,7 @@ def test_a_vendor_with_many_other_answers_does_not_repeat_itself_and_its_canarie
         assert "the vendor answers equal requests differently: 1 of 11 were others" in said.replace("\n", " ")
 
 
-def test_whether_a_vendor_repeats_itself_is_measured_later_where_the_first_visit_could_not(post: Post) -> None:
+def test_whether_a_vendor_repeats_itself_is_measured_later_where_the_first_visit_could_not(post):
     asked = post.server.account.requests("submit")
     refused = Fault("status", {"code": 422})
     post.server.script = lambda situation: refused if situation.number < asked + 6 else None
@@ -169,7 +163,7 @@ def test_whether_a_vendor_repeats_itself_is_measured_later_where_the_first_visit
     assert (code, verdicts(document)["pixels"], document["calls"]) == (0, "same", 1 + 2), said
 
 
-def test_mask_refuses_after_an_alarm_until_it_is_accepted_with_a_reason(post: Post) -> None:
+def test_mask_refuses_after_an_alarm_until_it_is_accepted_with_a_reason(post):
     assert post.mask()[0] == 0
     post.first("--canaries", "2")
     post.server.script = {"submit": CHANGED}
@@ -203,9 +197,7 @@ def test_mask_refuses_after_an_alarm_until_it_is_accepted_with_a_reason(post: Po
     assert states == ["suspended", "accepted", "suspended"]
 
 
-def test_canaries_that_are_chosen_at_calibration_need_no_photographs_at_the_first_visit(
-    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_canaries_that_are_chosen_at_calibration_need_no_photographs_at_the_first_visit(tmp_path, server, capsys):
     post = Post(tmp_path, server, capsys)
     post.calibrate(2, "--canaries", "3")
     assert "note: 3 canaries are chosen; `watch` draws each of them once a visit" in post.said
@@ -217,7 +209,7 @@ def test_canaries_that_are_chosen_at_calibration_need_no_photographs_at_the_firs
     assert values == sorted(values, reverse=True)
 
 
-def test_there_is_nothing_to_accept_before_an_alarm(post: Post) -> None:
+def test_there_is_nothing_to_accept_before_an_alarm(post):
     assert run(post.words("--accept", "why not")) == 2
     assert "there is none" in post.capsys.readouterr().err
     post.first("--canaries", "1")
@@ -225,7 +217,7 @@ def test_there_is_nothing_to_accept_before_an_alarm(post: Post) -> None:
     assert "nothing to accept" in post.capsys.readouterr().err.replace("\n", " ")
 
 
-def test_an_audit_says_that_the_calibration_is_suspended_and_measures_it(post: Post) -> None:
+def test_an_audit_says_that_the_calibration_is_suspended_and_measures_it(post):
     post.first("--canaries", "1")
     post.server.script = {"submit": CHANGED}
     assert post.watch()[0] == 3
@@ -235,7 +227,7 @@ def test_an_audit_says_that_the_calibration_is_suspended_and_measures_it(post: P
     assert "note: this calibration is suspended since" in post.capsys.readouterr().err
 
 
-def test_the_risk_itself_is_measured_on_fresh_photographs_each_used_once(post: Post) -> None:
+def test_the_risk_itself_is_measured_on_fresh_photographs_each_used_once(post):
     write_photographs(post.folder / "fresh", range(30, 33))
     fresh = ["--fresh", str(post.folder / "fresh"), "--alpha", "0.9", "--fresh-each", "2"]
     assert verdicts(post.first("--canaries", "1", *fresh))["harm"] == "same"
@@ -260,9 +252,7 @@ def brightened(png: bytes, scale: int, seed: int) -> bytes:
     return encode((pixels // 8 + 223).astype(np.uint8))
 
 
-def test_a_risk_above_alpha_makes_the_calibration_void(
-    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_risk_above_alpha_makes_the_calibration_void(tmp_path, server, capsys, monkeypatch):
     post = Post(tmp_path, server, capsys, seedable=False, photographs=30)
     post.calibrate(2)
     write_photographs(post.folder / "fresh", range(60, 84))
@@ -283,8 +273,8 @@ def test_a_risk_above_alpha_makes_the_calibration_void(
 
 
 def test_a_vendor_that_breaks_the_promise_beside_alone_makes_the_calibration_void(
-    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path, server, capsys, monkeypatch
+):
     post = Post(tmp_path, server, capsys, seedable=False, photographs=30)
     post.calibrate(2, "--guarantee", "marked:ceiling=9,largest_error=0.42")
     write_photographs(post.folder / "fresh", range(60, 84))
@@ -307,7 +297,7 @@ def test_a_vendor_that_breaks_the_promise_beside_alone_makes_the_calibration_voi
     assert errors[1:].mean() > 0.6
 
 
-def test_answers_of_another_size_are_a_change_and_no_answers_are_no_opinion(post: Post) -> None:
+def test_answers_of_another_size_are_a_change_and_no_answers_are_no_opinion(post):
     post.first("--canaries", "2")
     post.server.script = {"submit": Fault("status", {"code": 422})}
     code, document, said = post.watch()
@@ -319,7 +309,7 @@ def test_answers_of_another_size_are_a_change_and_no_answers_are_no_opinion(post
     assert "sizes are ×2, and were ×4" in said
 
 
-def test_a_plan_says_what_a_month_costs_and_sends_and_writes_nothing(post: Post) -> None:
+def test_a_plan_says_what_a_month_costs_and_sends_and_writes_nothing(post):
     paid = post.paid
     photographs = str(post.folder / "photographs")
     code, document, said = post.watch("--plan", photographs)
@@ -338,8 +328,8 @@ def test_a_plan_says_what_a_month_costs_and_sends_and_writes_nothing(post: Post)
 
 
 def test_a_plan_says_when_small_changes_would_be_found_and_a_change_is_found_by_then(
-    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path, server, capsys, monkeypatch
+):
     post = Post(tmp_path, server, capsys, seedable=False)
     post.calibrate(8)
     paid = post.paid
@@ -369,7 +359,7 @@ def test_a_plan_says_when_small_changes_would_be_found_and_a_change_is_found_by_
     assert visits <= 9, "one change in ten may take longer than is promised"
 
 
-def test_a_page_shows_evidence_canaries_and_alarms_and_makes_no_visit(post: Post) -> None:
+def test_a_page_shows_evidence_canaries_and_alarms_and_makes_no_visit(post):
     page = post.folder / "page.html"
     assert post.watch("--page-only", str(page))[0] == 2, "there is nothing to show"
     post.first("--canaries", "2")
@@ -393,7 +383,7 @@ def test_a_page_shows_evidence_canaries_and_alarms_and_makes_no_visit(post: Post
     assert post.watch("--page-only", str(page))[0] == 2, "only a page as it was written is made anew"
 
 
-def test_a_page_is_written_beside_a_visit_and_ends_no_watch(post: Post) -> None:
+def test_a_page_is_written_beside_a_visit_and_ends_no_watch(post):
     page = post.folder / "page.html"
     document = post.first("--canaries", "2", "--page", str(page))
     assert (document["page"], page.is_file()) == (str(page.resolve()), True)
@@ -411,12 +401,12 @@ def test_a_page_is_written_beside_a_visit_and_ends_no_watch(post: Post) -> None:
 
 
 @pytest.mark.parametrize("other", [("--plan",), ("--accept", "why")])
-def test_a_page_is_not_silently_left_out(post: Post, other: tuple[str, ...]) -> None:
+def test_a_page_is_not_silently_left_out(post, other):
     for option in ("--page", "--page-only"):
         assert post.watch(option, "page.html", *other)[0] == 2
 
 
-def test_limits_hold_for_a_visit_and_for_all_together(post: Post) -> None:
+def test_limits_hold_for_a_visit_and_for_all_together(post):
     photographs = str(post.folder / "photographs")
     common = [word for word in post.common if word != "--yes"]
     base = ["watch", photographs, "--calibration", post.calibration, *common, "--canaries", "2"]
@@ -432,7 +422,7 @@ def test_limits_hold_for_a_visit_and_for_all_together(post: Post) -> None:
     assert post.paid == paid + 8 + 3
 
 
-def test_the_first_visit_asks_for_photographs_and_later_ones_for_the_same_settings(post: Post) -> None:
+def test_the_first_visit_asks_for_photographs_and_later_ones_for_the_same_settings(post):
     assert run(post.words()) == 2
     assert not post.file.exists()
     assert "blackbox-conformal watch PHOTOGRAPHS --calibration" in post.capsys.readouterr().err.replace("\n", " ")
@@ -442,7 +432,7 @@ def test_the_first_visit_asks_for_photographs_and_later_ones_for_the_same_settin
     assert "which the watch was begun with" in post.capsys.readouterr().err.replace("\n", " ")
 
 
-def test_a_damaged_watch_file_lets_nothing_be_issued(post: Post) -> None:
+def test_a_damaged_watch_file_lets_nothing_be_issued(post):
     post.file.write_bytes(b"no database at all, and long enough to be looked at" * 40)
     assert run(post.words()) == 2
     assert "expected the watch of a calibration" in post.capsys.readouterr().err.replace("\n", " ")
@@ -487,16 +477,12 @@ def killed_visit(folder: Path, capsys: pytest.CaptureFixture[str], canaries: int
         assert post.paid - paid == bought == 6 + canaries
 
 
-def test_a_killed_visit_is_gone_on_with_and_each_canary_is_paid_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_killed_visit_is_gone_on_with_and_each_canary_is_paid_once(tmp_path, capsys):
     killed_visit(tmp_path, capsys, 2, 6)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_visit_that_is_killed_at_nearly_every_draw_pays_each_canary_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_visit_that_is_killed_at_nearly_every_draw_pays_each_canary_once(tmp_path, capsys):
     # Sixteen of these kills follow a purchase, and there are eighteen.
     killed_visit(tmp_path, capsys, 12, 24)

@@ -26,9 +26,7 @@ def vendor() -> Iterator[VendorServer]:
     server.server_close()
 
 
-def test_weights_that_change_by_a_hundredth_are_told_at_the_next_visit(
-    vendor: VendorServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_weights_that_change_by_a_hundredth_are_told_at_the_next_visit(vendor, tmp_path, capsys):
     write_photographs(tmp_path / "photographs", range(4))
     common = ["-p", f"url={vendor.url}", "--run", str(tmp_path / "run")]
     choices = ["--adapter", "embedded", "--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
@@ -45,7 +43,7 @@ def test_weights_that_change_by_a_hundredth_are_told_at_the_next_visit(
     assert (verdicts["identity"], verdicts["pixels"]) == ("same", "changed")
 
 
-def test_the_demo_shows_a_planted_change_being_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_shows_a_planted_change_being_found(tmp_path, capsys):
     folder = tmp_path / "demo"
     assert run(["watch", "--demo", "--run", str(folder), "--json"]) == 0
     out = capsys.readouterr()

@@ -53,9 +53,7 @@ def rows(post: Post, query: str) -> list[tuple[object, ...]]:
         return connection.execute(query).fetchall()
 
 
-def test_a_silent_change_is_caught_by_mask_itself_within_ten_pictures(
-    post: Post, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_change_is_caught_by_mask_itself_within_ten_pictures(post, monkeypatch):
     for seed in range(100, 106):
         assert post.mask(seed)[0] == 0
     monkeypatch.setattr(Response, "with_headers", lambda self, **_: self)
@@ -94,7 +92,7 @@ def test_a_silent_change_is_caught_by_mask_itself_within_ten_pictures(
     assert rows(post, "SELECT count(*) FROM live WHERE watch > 1") == [(12,)]
 
 
-def test_the_pictures_of_a_session_are_watched_too(post: Post) -> None:
+def test_the_pictures_of_a_session_are_watched_too(post):
     vendor = SynchronousVendor(url=post.server.url)
     post.server.script = {"submit": CHANGED}
     done: list[int] = []
@@ -111,7 +109,7 @@ def test_the_pictures_of_a_session_are_watched_too(post: Post) -> None:
     assert 0 < len(done) < 10
 
 
-def test_inputs_of_another_kind_are_a_note_and_no_fault_of_the_vendor(post: Post) -> None:
+def test_inputs_of_another_kind_are_a_note_and_no_fault_of_the_vendor(post):
     noisy, random = post.folder / "noisy", np.random.default_rng(1)
     noisy.mkdir()
     for seed in range(100, 130):
@@ -129,7 +127,7 @@ def test_inputs_of_another_kind_are_a_note_and_no_fault_of_the_vendor(post: Post
     assert (code, document["state"], verdicts(document)["inputs"]) == (0, "watched", "note")
 
 
-def test_each_picture_enters_once_and_a_calibrations_own_not_at_all(post: Post) -> None:
+def test_each_picture_enters_once_and_a_calibrations_own_not_at_all(post):
     for _ in range(2):
         assert post.mask(100)[0] == 0
     assert post.mask(101)[0] == 0
@@ -138,7 +136,7 @@ def test_each_picture_enters_once_and_a_calibrations_own_not_at_all(post: Post) 
     assert rows(post, "SELECT count(*) FROM live_wealth") == [(14,)]
 
 
-def test_a_watch_that_was_begun_before_keeps_its_level_and_looks_at_no_live_picture(post: Post) -> None:
+def test_a_watch_that_was_begun_before_keeps_its_level_and_looks_at_no_live_picture(post):
     with closing(sqlite3.connect(post.file)) as connection:
         connection.executescript(
             "DROP TABLE log; DROP TABLE live_rank; DROP TABLE live_wealth; DROP TABLE live;"
@@ -152,7 +150,7 @@ def test_a_watch_that_was_begun_before_keeps_its_level_and_looks_at_no_live_pict
 
 
 @pytest.mark.parametrize("damage", ["live_wealth SET shares = '[1, null]'", "live SET statistics = x'00'"])
-def test_live_pictures_that_are_damaged_are_told_of(post: Post, damage: str) -> None:
+def test_live_pictures_that_are_damaged_are_told_of(post, damage):
     assert post.mask(100)[0] == 0
     with closing(sqlite3.connect(post.file)) as connection:
         connection.execute(f"UPDATE {damage}")
@@ -166,9 +164,7 @@ def test_live_pictures_that_are_damaged_are_told_of(post: Post, damage: str) -> 
     assert "expected the watch of a calibration" in said.replace("\n", " ")
 
 
-def test_a_calibration_that_nobody_watches_gets_no_watch_by_masking(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_calibration_that_nobody_watches_gets_no_watch_by_masking(tmp_path, capsys):
     with FaultServer() as server:
         assert isinstance(server.vendor, FaultVendor)
         post = Post(tmp_path, server, capsys)

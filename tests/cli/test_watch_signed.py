@@ -52,7 +52,7 @@ def verified(post: Post, *words: str) -> tuple[int, list[dict[str, Any]]]:
     return code, json.loads(post.capsys.readouterr().out)
 
 
-def test_a_visit_to_a_signed_calibration_needs_a_key_and_masks_heed_whose_it_is(post: Post) -> None:
+def test_a_visit_to_a_signed_calibration_needs_a_key_and_masks_heed_whose_it_is(post):
     paid = post.paid
     assert run(post.words()) == 2
     assert "expected --sign-with FILE, since the calibration is signed by" in post.capsys.readouterr().err
@@ -77,7 +77,7 @@ def test_a_visit_to_a_signed_calibration_needs_a_key_and_masks_heed_whose_it_is(
         mask(vendor, small, post.calibration, 0.9, run=post.folder / "run", max_cost=1, trust=[company])
 
 
-def test_an_alarm_is_accepted_with_the_key_alone(post: Post) -> None:
+def test_an_alarm_is_accepted_with_the_key_alone(post):
     assert post.watch(*sign_with(post))[0] == 0
     post.server.script = {"submit": CHANGED}
     assert post.watch(*sign_with(post))[0] == 3
@@ -90,7 +90,7 @@ def test_an_alarm_is_accepted_with_the_key_alone(post: Post) -> None:
     assert any("looked at" in note for note in pictures[0]["notes"])
 
 
-def test_from_python_a_visit_is_signed_too(post: Post) -> None:
+def test_from_python_a_visit_is_signed_too(post):
     vendor = SynchronousVendor(url=post.server.url)
     settings: dict[str, Any] = {"run": post.folder / "run", "max_cost": 1}
     with pytest.raises(UsageError, match="--sign-with"):
@@ -99,7 +99,7 @@ def test_from_python_a_visit_is_signed_too(post: Post) -> None:
     assert (found.standing.vouched, found.standing.own) == (found.standing.head.entries, True)
 
 
-def test_a_certificate_names_the_entry_that_it_read_and_a_rollback_shows(post: Post) -> None:
+def test_a_certificate_names_the_entry_that_it_read_and_a_rollback_shows(post):
     assert post.watch(*sign_with(post))[0] == 0
     older = post.file.read_bytes()
     assert post.watch(*sign_with(post))[0] == 0
@@ -132,7 +132,7 @@ def test_a_certificate_names_the_entry_that_it_read_and_a_rollback_shows(post: P
     assert "an older file was put back" in of_certificate["reason"] or "was changed" in of_certificate["reason"]
 
 
-def test_two_certificates_that_name_different_entries_contradict_each_other(post: Post, tmp_path: Path) -> None:
+def test_two_certificates_that_name_different_entries_contradict_each_other(post, tmp_path):
     assert post.watch(*sign_with(post))[0] == 0
     older = post.file.read_bytes()
     folders = []
@@ -147,7 +147,7 @@ def test_two_certificates_that_name_different_entries_contradict_each_other(post
     assert "one of the two watch files was put back or written anew" in rows[1]["reason"]
 
 
-def test_signing_a_calibration_signs_the_watch_that_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_signing_a_calibration_signs_the_watch_that_it_has(tmp_path, capsys):
     SigningKey.new("lab").save(tmp_path / "lab.pem")
     with FaultServer() as server:
         post = Post(tmp_path, server, capsys)
@@ -163,7 +163,7 @@ def test_signing_a_calibration_signs_the_watch_that_it_has(tmp_path: Path, capsy
         assert post.mask()[0] == 0
 
 
-def test_an_audit_marks_what_the_watch_found(post: Post) -> None:
+def test_an_audit_marks_what_the_watch_found(post):
     assert post.watch(*sign_with(post))[0] == 0
     post.server.script = {"submit": CHANGED}
     assert post.watch(*sign_with(post))[0] == 3

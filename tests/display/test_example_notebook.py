@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.filterwarnings("default")
-def test_every_cell_runs_and_shows_itself(tmp_path: Path) -> None:
+def test_every_cell_runs_and_shows_itself(tmp_path):
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
     for package in ("ipykernel", "pandas"):
@@ -35,9 +35,7 @@ def test_every_cell_runs_and_shows_itself(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "calibration.json", "audit.svg"}
 
 
-def test_without_pandas_only_the_tables_at_its_end_stop_and_name_the_cure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_pandas_only_the_tables_at_its_end_stop_and_name_the_cure(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "pandas", None)
     cells = json.loads((ROOT / "examples" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]

@@ -2,7 +2,6 @@
 
 import xml.etree.ElementTree as ElementTree
 from itertools import combinations
-from pathlib import Path
 
 import pytest
 from support.synthetic import photograph
@@ -32,7 +31,7 @@ def plots() -> list[Plot]:
 
 
 @pytest.mark.parametrize("alone", [True, False])
-def test_it_is_xml_without_foreign_marks_and_says_what_it_shows(alone: bool) -> None:
+def test_it_is_xml_without_foreign_marks_and_says_what_it_shows(alone):
     figure = Figure(plots())
     root = ElementTree.fromstring(figure.svg if alone else figure._repr_html_())
     names = {element.tag.rpartition("}")[2] for element in root.iter()}
@@ -43,7 +42,7 @@ def test_it_is_xml_without_foreign_marks_and_says_what_it_shows(alone: bool) -> 
     assert text.count(HOSTILE) == 5
 
 
-def test_every_plot_lies_within_it_and_none_on_another() -> None:
+def test_every_plot_lies_within_it_and_none_on_another():
     root = ElementTree.fromstring(Figure(plots()).svg)
     space = "{http://www.w3.org/2000/svg}"
     groups = [group.get("transform", "")[len("translate(") : -1].split() for group in root.findall(f"{space}g")]
@@ -55,7 +54,7 @@ def test_every_plot_lies_within_it_and_none_on_another() -> None:
     assert max(box[3] for box in boxes) <= float(root.get("height", ""))
 
 
-def test_alone_it_is_dark_on_white_and_in_a_page_in_the_pages_colour() -> None:
+def test_alone_it_is_dark_on_white_and_in_a_page_in_the_pages_colour():
     figure = Figure(plots())
     assert 'fill="#ffffff"' in figure.svg
     assert 'color="#16181d"' in figure.svg
@@ -73,13 +72,13 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("ground", ["#ffffff", "#111111"])
-def test_colours_can_be_seen_on_light_and_on_dark(ground: str) -> None:
+def test_colours_can_be_seen_on_light_and_on_dark(ground):
     for role, look in LOOKS.items():
         lighter, darker = sorted((luminance(look.colour), luminance(ground)), reverse=True)
         assert (lighter + 0.05) / (darker + 0.05) >= 3, role
 
 
-def test_it_is_saved_once_and_as_svg_alone(tmp_path: Path) -> None:
+def test_it_is_saved_once_and_as_svg_alone(tmp_path):
     figure = Figure(plots())
     path = figure.save(tmp_path / "figure.svg")
     assert path.read_text("utf-8") == figure.svg == figure._repr_svg_()

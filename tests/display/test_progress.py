@@ -4,7 +4,6 @@ import io
 import sys
 import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,14 +59,14 @@ def become_terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return stream
 
 
-def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_shown_where_nobody_looks(monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with shown_progress(None) as step:
         assert step is unseen
     assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
 
 
-def test_a_terminal_shows_bars_unless_told_not_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_bars_unless_told_not_to(monkeypatch):
     terminal = become_terminal(monkeypatch)
     with shown_progress(None) as step:
         assert isinstance(step, TerminalDisplay)
@@ -79,7 +78,7 @@ def test_a_terminal_shows_bars_unless_told_not_to(monkeypatch: pytest.MonkeyPatc
         assert step is unseen
 
 
-def test_a_terminals_ipython_is_no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminals_ipython_is_no_notebook(monkeypatch):
     become_terminal(monkeypatch)
     shell = types.SimpleNamespace()
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))  # type: ignore[arg-type]
@@ -87,9 +86,7 @@ def test_a_terminals_ipython_is_no_notebook(monkeypatch: pytest.MonkeyPatch) -> 
         assert isinstance(step, TerminalDisplay)
 
 
-def test_a_notebook_shows_one_display_that_ends_complete(
-    notebook: list[Display], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_notebook_shows_one_display_that_ends_complete(notebook, monkeypatch):
     monkeypatch.setattr(module, "REFRESH_S", 1000.0)
     with shown_progress(None) as step:
         assert isinstance(step, NotebookDisplay)
@@ -110,13 +107,13 @@ def interrupted_at_three() -> None:
         raise KeyboardInterrupt
 
 
-def test_bars_stay_where_they_were_after_an_error(notebook: list[Display]) -> None:
+def test_bars_stay_where_they_were_after_an_error(notebook):
     with pytest.raises(KeyboardInterrupt):
         interrupted_at_three()
     assert notebook[0].shown[-1]["text/plain"] == "drawing: 3 of 10"
 
 
-def test_a_function_is_called_instead() -> None:
+def test_a_function_is_called_instead():
     told: list[Any] = []
     with shown_progress(lambda *step: told.append(step)) as step:
         step("a", 1, 2)
@@ -163,9 +160,7 @@ def commands(vendor: bc.Adapter, arrays: dict[str, Any]) -> dict[str, Callable[.
     }
 
 
-def test_every_command_shows_how_far_it_is(
-    notebook: list[Display], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_command_shows_how_far_it_is(notebook, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_draws(tmp_path / "outputs", range(9))
     vendor = bc.load_adapter("folder", path="outputs", label="made-up", scale=4)

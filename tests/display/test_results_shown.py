@@ -5,7 +5,6 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,7 +64,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_its_line_is_short_and_its_card_shows_its_plot(name: str, shown: dict[str, Any]) -> None:
+def test_its_line_is_short_and_its_card_shows_its_plot(name, shown):
     result = shown[name]
     assert len(repr(result)) < 200
     assert repr(result).startswith("<")
@@ -79,14 +78,14 @@ def test_its_line_is_short_and_its_card_shows_its_plot(name: str, shown: dict[st
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_its_table_is_of_pandas(name: str, shown: dict[str, Any]) -> None:
+def test_its_table_is_of_pandas(name, shown):
     pytest.importorskip("pandas")
     table = shown[name].to_frame()
     assert set(table.columns) >= COLUMNS[name]
     assert len(table) == ROWS.get(name, len(table)) > 0
 
 
-def test_every_line_is_short_whatever_the_names_are(shown: dict[str, Any]) -> None:
+def test_every_line_is_short_whatever_the_names_are(shown):
     assert len(repr(shown["result"].certificate)) < 200
     assert len(repr(replace(shown["result"], name="x" * 1000))) < 200
     comparison: bc.Comparison = shown["comparison"]
@@ -103,7 +102,7 @@ def test_every_line_is_short_whatever_the_names_are(shown: dict[str, Any]) -> No
     assert len(repr(bc.RiskCurve.from_maps(np.eye(99, dtype="f4"), np.eye(99, dtype="f4"), bound=1))) < 200
 
 
-def test_levels_are_those_of_the_calibration(shown: dict[str, Any]) -> None:
+def test_levels_are_those_of_the_calibration(shown):
     pytest.importorskip("pandas")
     calibration: bc.Calibration = shown["calibration"]
     levels = calibration.to_frame()
@@ -116,7 +115,7 @@ def test_levels_are_those_of_the_calibration(shown: dict[str, Any]) -> None:
         calibration.to_frame("levles")  # type: ignore[arg-type]
 
 
-def test_an_audits_photographs_have_the_means_of_its_levels(shown: dict[str, Any]) -> None:
+def test_an_audits_photographs_have_the_means_of_its_levels(shown):
     pytest.importorskip("pandas")
     audit: bc.Audit = shown["audit"]
     photographs = audit.to_frame("photographs")
@@ -125,7 +124,7 @@ def test_an_audits_photographs_have_the_means_of_its_levels(shown: dict[str, Any
     assert means.tolist() == pytest.approx(audit.to_frame()["risk"].tolist())
 
 
-def test_a_comparison_plots_the_level_that_is_asked_for(shown: dict[str, Any]) -> None:
+def test_a_comparison_plots_the_level_that_is_asked_for(shown):
     comparison: bc.Comparison = shown["comparison"]
     assert "alpha = 0.5" in comparison.plot().svg
     assert "alpha = 0.9" in comparison.plot(0.9).svg
@@ -143,7 +142,7 @@ def test_a_comparison_plots_the_level_that_is_asked_for(shown: dict[str, Any]) -
         "local:side=16",
     ],
 )
-def test_every_guarantee_has_its_card(guarantee: str, tmp_path: Path) -> None:
+def test_every_guarantee_has_its_card(guarantee, tmp_path):
     write_draws(tmp_path / "outputs", range(9))
     vendor = bc.load_adapter("folder", path=str(tmp_path / "outputs"), label="made-up", scale=4)
     arrays = {f"p{seed}": photograph(seed) for seed in range(9)}
@@ -156,7 +155,7 @@ def test_every_guarantee_has_its_card(guarantee: str, tmp_path: Path) -> None:
     assert f"{audit.levels[0].claimed:g}" in audit._repr_html_()
 
 
-def test_a_calibration_that_trusts_nothing_says_so(tmp_path: Path) -> None:
+def test_a_calibration_that_trusts_nothing_says_so(tmp_path):
     write_draws(tmp_path / "outputs", range(1))
     vendor = bc.load_adapter("folder", path=str(tmp_path / "outputs"), label="made-up", scale=4)
     calibration = bc.calibrate(vendor, {"p0": photograph(0)}, run=tmp_path / "run", **CHOICES)
@@ -165,12 +164,12 @@ def test_a_calibration_that_trusts_nothing_says_so(tmp_path: Path) -> None:
     assert "0.0 %" in card
 
 
-def test_names_from_files_stay_text(shown: dict[str, Any]) -> None:
+def test_names_from_files_stay_text(shown):
     card = replace(shown["result"], name='<img src=x onerror="alert(1)">')._repr_html_()
     assert "<img" not in card
 
 
-def test_nothing_of_matplotlib_or_pandas_is_loaded_to_show(tmp_path: Path) -> None:
+def test_nothing_of_matplotlib_or_pandas_is_loaded_to_show(tmp_path):
     script = (
         "import sys, blackbox_conformal as bc\n"
         "plan = bc.plan(bc.load_adapter('embedded'), 100)\n"

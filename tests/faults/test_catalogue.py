@@ -56,7 +56,7 @@ def numbered() -> dict[str, list[str]]:
     return found
 
 
-def test_every_fault_has_a_row() -> None:
+def test_every_fault_has_a_row():
     """Numbers of one letter follow each other."""
     rows = list(table())
     counts = {letter: sum(row.startswith(letter) for row in rows) for letter in LETTERS}
@@ -65,13 +65,13 @@ def test_every_fault_has_a_row() -> None:
     assert sorted({*numbered(), *ELSEWHERE} - set(rows)) == []
 
 
-def test_every_row_has_a_test_or_says_why_it_needs_none() -> None:
+def test_every_row_has_a_test_or_says_why_it_needs_none():
     tested = numbered()
     for fault, row in table().items():
         assert fault in tested or fault in ELSEWHERE or "does not apply" in row, fault
 
 
-def test_the_tests_elsewhere_exist() -> None:
+def test_the_tests_elsewhere_exist():
     for fault, names in ELSEWHERE.items():
         for name in names:
             path, _, function = name.partition("::")

@@ -52,7 +52,7 @@ def leave(folder: Path, statements: list[str]) -> None:
 
 
 @pytest.mark.parametrize("kind", [*leavings(), "empty", "hot-journal"])
-def test_a_ledger_that_never_held_anything_is_begun_again(tmp_path: Path, kind: str) -> None:
+def test_a_ledger_that_never_held_anything_is_begun_again(tmp_path, kind):
     run = tmp_path / "run"
     if kind in leavings():
         leave(run, leavings()[kind])
@@ -79,7 +79,7 @@ def test_a_ledger_that_never_held_anything_is_begun_again(tmp_path: Path, kind: 
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 
-def test_a_kill_at_every_step_of_beginning_leaves_a_folder_that_can_be_begun(tmp_path: Path) -> None:
+def test_a_kill_at_every_step_of_beginning_leaves_a_folder_that_can_be_begun(tmp_path):
     steps = 0
     while True:
         run = tmp_path / str(steps)
@@ -95,7 +95,7 @@ def test_a_kill_at_every_step_of_beginning_leaves_a_folder_that_can_be_begun(tmp
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "interrupt"])
-def test_a_command_killed_as_it_begins_its_folder_resumes_and_harms_no_other(tmp_path: Path, number: int) -> None:
+def test_a_command_killed_as_it_begins_its_folder_resumes_and_harms_no_other(tmp_path, number):
     write_photographs(tmp_path / "photographs", range(3))
     chooser = random.Random(number)
     with FaultServer() as server:
@@ -119,7 +119,7 @@ def test_a_command_killed_as_it_begins_its_folder_resumes_and_harms_no_other(tmp
     called("ledger", "sum", folder=tmp_path, code=0)
 
 
-def test_bad_ledgers_beside_a_run_are_named_and_passed_over(tmp_path: Path) -> None:
+def test_bad_ledgers_beside_a_run_are_named_and_passed_over(tmp_path):
     write_photographs(tmp_path / "photographs", range(3))
     leave(tmp_path / "runs" / "begun", leavings()["marked"])
     leave(tmp_path / "runs" / "foreign", ["CREATE TABLE notes (text)"])

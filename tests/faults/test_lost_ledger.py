@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,9 +38,7 @@ def meanwhile(condition: Callable[[], Any], deed: Callable[[], None]) -> threadi
 
 
 @pytest.mark.parametrize("kind", [JobVendor, SynchronousVendor])
-def test_what_was_accepted_while_another_program_held_the_ledger_is_taken_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
-) -> None:
+def test_what_was_accepted_while_another_program_held_the_ledger_is_taken_over(tmp_path, monkeypatch, kind):
     run, work = tmp_path / "run", tasks(2, 4)
     monkeypatch.setattr(ledger_file, "BUSY_TIMEOUT_S", 0.5)
     with FaultServer(SLOW) as server:
@@ -63,7 +60,7 @@ def test_what_was_accepted_while_another_program_held_the_ledger_is_taken_over(
     assert list((run / "inbox").iterdir()) == []
 
 
-def test_jobs_whose_row_cannot_be_written_are_in_the_inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_whose_row_cannot_be_written_are_in_the_inbox(tmp_path, monkeypatch):
     run = tmp_path / "run"
     monkeypatch.setattr(ledger_file, "BUSY_TIMEOUT_S", 0.2)
     with FaultServer(SLOW) as server:
@@ -81,7 +78,7 @@ def test_jobs_whose_row_cannot_be_written_are_in_the_inbox(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("deed", ["deleted", "replaced"])
-def test_a_ledger_that_is_gone_under_a_run_stops_it(tmp_path: Path, deed: str) -> None:
+def test_a_ledger_that_is_gone_under_a_run_stops_it(tmp_path, deed):
     run, work = tmp_path / "run", tasks(6, 8)
     with FaultServer(SLOW) as server:
         adapter = SynchronousVendor(url=server.url)
@@ -109,7 +106,7 @@ def test_a_ledger_that_is_gone_under_a_run_stops_it(tmp_path: Path, deed: str) -
 
 @pytest.mark.parametrize("name", ["samples", "inbox"])
 @pytest.mark.parametrize("kind", [JobVendor, SynchronousVendor])
-def test_a_folder_that_is_removed_under_a_run_stops_it_with_a_clear_error(tmp_path: Path, name: str, kind: Any) -> None:
+def test_a_folder_that_is_removed_under_a_run_stops_it_with_a_clear_error(tmp_path, name, kind):
     run, work = tmp_path / "run", tasks(6, 8)
     with FaultServer(SLOW) as server:
         adapter = kind(url=server.url)
@@ -124,7 +121,7 @@ def test_a_folder_that_is_removed_under_a_run_stops_it_with_a_clear_error(tmp_pa
         assert server.account.paid < 48
 
 
-def test_jobs_left_by_a_run_that_ended_otherwise_are_fetched_without_paying(tmp_path: Path) -> None:
+def test_jobs_left_by_a_run_that_ended_otherwise_are_fetched_without_paying(tmp_path):
     run, work = tmp_path / "run", tasks(2, 4)
 
     first: list[str] = []

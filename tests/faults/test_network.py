@@ -35,9 +35,7 @@ def closed_port() -> Iterator[int]:
         yield holder.getsockname()[1]
 
 
-def test_n01_name_does_not_resolve_is_not_sent_and_names_the_host(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_n01_name_does_not_resolve_is_not_sent_and_names_the_host(tmp_path, monkeypatch):
     asked: list[Any] = []
 
     def refuse(host: Any, *rest: Any, **more: Any) -> Any:
@@ -53,7 +51,7 @@ def test_n01_name_does_not_resolve_is_not_sent_and_names_the_host(
     assert asked
 
 
-def test_n01_name_that_resolves_late_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_n01_name_that_resolves_late_is_repeated(tmp_path, monkeypatch):
     resolve, failures = socket.getaddrinfo, [socket.gaierror(socket.EAI_AGAIN, "Temporary failure")] * 2
 
     def late(*arguments: Any, **more: Any) -> Any:
@@ -68,7 +66,7 @@ def test_n01_name_that_resolves_late_is_repeated(tmp_path: Path, monkeypatch: py
     assert server.account.paid == 1
 
 
-def test_n02_connection_refused_is_not_sent(tmp_path: Path) -> None:
+def test_n02_connection_refused_is_not_sent(tmp_path):
     with closed_port() as port:
         drawn = draw(SynchronousVendor(url=f"http://127.0.0.1:{port}"), tmp_path / "run", tasks())
     assert isinstance(drawn.error, IncompleteError)
@@ -76,7 +74,7 @@ def test_n02_connection_refused_is_not_sent(tmp_path: Path) -> None:
     assert "127.0.0.1" in drawn.text
 
 
-def test_n02_swallowed_syn_ends_by_the_connect_timeout(tmp_path: Path) -> None:
+def test_n02_swallowed_syn_ends_by_the_connect_timeout(tmp_path):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -99,7 +97,7 @@ def test_n02_swallowed_syn_ends_by_the_connect_timeout(tmp_path: Path) -> None:
     assert "ambiguous" not in drawn.states
 
 
-def test_n03_wrong_certificate_stops_at_once_without_a_bad_tip(tmp_path: Path) -> None:
+def test_n03_wrong_certificate_stops_at_once_without_a_bad_tip(tmp_path):
     with FaultServer(certificate=Path(__file__).with_name("certificate.pem")) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(4), concurrency=1)
     assert drawn.error is not None
@@ -110,7 +108,7 @@ def test_n03_wrong_certificate_stops_at_once_without_a_bad_tip(tmp_path: Path) -
     assert server.account.summary()["connections"] == 1
 
 
-def test_certificates_that_cannot_be_read_bill_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificates_that_cannot_be_read_bill_nothing(tmp_path, monkeypatch):
     run = tmp_path / "run"
     with FaultServer(certificate=Path(__file__).with_name("certificate.pem")) as server:
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
@@ -122,7 +120,7 @@ def test_certificates_that_cannot_be_read_bill_nothing(tmp_path: Path, monkeypat
         assert "invalid" not in draw(SynchronousVendor(url=server.url), run, tasks(4)).states
 
 
-def test_n04_credentials_of_a_proxy_are_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_n04_credentials_of_a_proxy_are_never_shown(tmp_path, monkeypatch):
     with closed_port() as port:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, f"http://someone:pr0xyPassw0rd@127.0.0.1:{port}")
@@ -134,7 +132,7 @@ def test_n04_credentials_of_a_proxy_are_never_shown(tmp_path: Path, monkeypatch:
     assert "pr0xyPassw0rd" not in drawn.text
 
 
-def test_n04_netrc_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_n04_netrc_is_not_read(tmp_path, monkeypatch):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password netrcPassw0rd\n")
     netrc.chmod(0o600)
@@ -146,7 +144,7 @@ def test_n04_netrc_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("fault", ["reset-before-body", "reset-while-body:after=1000"])
-def test_n05_reset_while_the_body_is_sent_is_maybe_sent(tmp_path: Path, fault: str) -> None:
+def test_n05_reset_while_the_body_is_sent_is_maybe_sent(tmp_path, fault):
     with FaultServer({"submit": fault}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(1, width=500, height=500))
         assert drawn.states == ["ambiguous"]
@@ -155,7 +153,7 @@ def test_n05_reset_while_the_body_is_sent_is_maybe_sent(tmp_path: Path, fault: s
 
 @pytest.mark.parametrize("fault", ["close-without-answer", "reset-after-body", "half-close", "half-head", "not-http"])
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-def test_n06_server_closes_without_an_answer_and_is_asked_only_once(tmp_path: Path, kind: Any, fault: str) -> None:
+def test_n06_server_closes_without_an_answer_and_is_asked_only_once(tmp_path, kind, fault):
     with FaultServer({"submit": [fault]}) as server:
         adapter = kind(url=server.url)
         first = draw(adapter, tmp_path / "run", tasks())
@@ -171,7 +169,7 @@ def test_n06_server_closes_without_an_answer_and_is_asked_only_once(tmp_path: Pa
 
 @pytest.mark.parametrize("fault", ["close-without-answer", "reset-after-body", "status:code=500,billed=yes"])
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-def test_n06_with_an_idempotency_key_the_same_key_is_sent_again(tmp_path: Path, kind: Any, fault: str) -> None:
+def test_n06_with_an_idempotency_key_the_same_key_is_sent_again(tmp_path, kind, fault):
     with FaultServer({"submit": [fault]}, idempotent=True) as server:
         drawn = draw(kind(url=server.url, idempotent=True), tmp_path / "run", tasks())
         keys = {seen.headers["idempotency-key"] for seen in server.account.recorded if seen.purpose == "submit"}
@@ -180,7 +178,7 @@ def test_n06_with_an_idempotency_key_the_same_key_is_sent_again(tmp_path: Path, 
     assert len(keys) == 1
 
 
-def test_n06_with_a_lookup_the_job_is_found_and_not_paid_again(tmp_path: Path) -> None:
+def test_n06_with_a_lookup_the_job_is_found_and_not_paid_again(tmp_path):
     with FaultServer({"submit": ["close-without-answer"]}) as server:
         drawn = draw(JobVendor(url=server.url, lookup=True), tmp_path / "run", tasks())
     assert drawn.states == ["stored"]
@@ -189,7 +187,7 @@ def test_n06_with_a_lookup_the_job_is_found_and_not_paid_again(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("fault", ["close-after-answer", "reset-after-answer"])
-def test_n07_keep_alive_closed_under_the_client_pays_nothing_twice(tmp_path: Path, fault: str) -> None:
+def test_n07_keep_alive_closed_under_the_client_pays_nothing_twice(tmp_path, fault):
     with FaultServer({"submit": fault}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(8), concurrency=1)
     assert server.account.paid == server.account.distinct
@@ -198,7 +196,7 @@ def test_n07_keep_alive_closed_under_the_client_pays_nothing_twice(tmp_path: Pat
     assert drawn.states.count("stored") >= 4
 
 
-def test_n08_read_timeout_while_the_vendor_works_is_maybe_sent_and_says_so(tmp_path: Path) -> None:
+def test_n08_read_timeout_while_the_vendor_works_is_maybe_sent_and_says_so(tmp_path):
     with FaultServer({"submit": ["never-answers"]}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), attempt_timeout_s=0.4)
     assert drawn.states == ["ambiguous"]
@@ -210,7 +208,7 @@ def test_n08_read_timeout_while_the_vendor_works_is_maybe_sent_and_says_so(tmp_p
     "fault",
     [Fault("drip-body", {"interval": 0.05}), Fault("drip-headers", {"interval": 0.05}), Fault("endless-interim")],
 )
-def test_n09_dripping_answers_end_by_the_wall_clock(tmp_path: Path, fault: str) -> None:
+def test_n09_dripping_answers_end_by_the_wall_clock(tmp_path, fault):
     with FaultServer({"download": [fault]}) as server:
         drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(), attempt_timeout_s=0.6)
         assert drawn.states == ["stored"]
@@ -224,7 +222,7 @@ CUTS = ["cut-length", "length-too-long", "cut-chunked", "unframed-body:share=0.5
 
 
 @pytest.mark.parametrize("fault", CUTS)
-def test_n10_cut_download_is_never_accepted_and_repeated(tmp_path: Path, fault: str) -> None:
+def test_n10_cut_download_is_never_accepted_and_repeated(tmp_path, fault):
     with FaultServer({"download": [fault]}) as server:
         drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
         assert drawn.states == ["stored"]
@@ -232,14 +230,14 @@ def test_n10_cut_download_is_never_accepted_and_repeated(tmp_path: Path, fault: 
 
 
 @pytest.mark.parametrize("fault", CUTS)
-def test_n10_cut_answer_to_a_submission_is_not_paid_again(tmp_path: Path, fault: str) -> None:
+def test_n10_cut_answer_to_a_submission_is_not_paid_again(tmp_path, fault):
     with FaultServer({"submit": [fault]}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
     assert drawn.states[0] in ("ambiguous", "invalid")
     assert server.account.requests("submit") == 1
 
 
-def test_n10_length_too_short_is_not_accepted(tmp_path: Path) -> None:
+def test_n10_length_too_short_is_not_accepted(tmp_path):
     with FaultServer({"download": ["length-too-short"]}) as server:
         drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
     assert drawn.states == ["stored"]
@@ -258,40 +256,40 @@ def downloads(tmp_path: Path, plan: list[Any], *, ranges: bool) -> list[dict[str
 
 
 @pytest.mark.parametrize("fault", ["cut-length", "cut-length:share=0.01", "cut-chunked"])
-def test_n10_cut_download_of_a_known_version_goes_on_where_it_was_cut(tmp_path: Path, fault: str) -> None:
+def test_n10_cut_download_of_a_known_version_goes_on_where_it_was_cut(tmp_path, fault):
     first, second = downloads(tmp_path, [fault], ranges=True)
     assert "range" not in first
     assert int(second["range"].removeprefix("bytes=").removesuffix("-")) > 0
     assert second["if-match"].startswith('"')
 
 
-def test_n10_download_that_is_cut_again_and_again_goes_on_each_time(tmp_path: Path) -> None:
+def test_n10_download_that_is_cut_again_and_again_goes_on_each_time(tmp_path):
     _, *further = downloads(tmp_path, ["cut-length", "cut-length", "status:code=503,retry-after=0"], ranges=True)
     starts = [int(headers["range"].removeprefix("bytes=").removesuffix("-")) for headers in further]
     assert starts[0] < starts[1] == starts[2]
 
 
-def test_n11_a_broken_download_without_a_version_starts_from_zero(tmp_path: Path) -> None:
+def test_n11_a_broken_download_without_a_version_starts_from_zero(tmp_path):
     first, second = downloads(tmp_path, ["cut-length"], ranges=False)
     assert "range" not in first
     assert "range" not in second
 
 
-def test_n11_a_range_answered_by_the_whole_is_taken_as_the_whole(tmp_path: Path) -> None:
+def test_n11_a_range_answered_by_the_whole_is_taken_as_the_whole(tmp_path):
     assert len(downloads(tmp_path, ["cut-length", "range-ignored"], ranges=True)) == 2
 
 
 @pytest.mark.parametrize(
     "fault", ["range-of-another-version", "range-of-another-version:tag=none", "range-shifted", "version-gone"]
 )
-def test_n11_another_version_or_place_is_never_joined(tmp_path: Path, fault: str) -> None:
+def test_n11_another_version_or_place_is_never_joined(tmp_path, fault):
     _, second, third = downloads(tmp_path, ["cut-length", fault], ranges=True)
     assert "range" in second
     assert "range" not in third
 
 
 @pytest.mark.parametrize("fault", ["endless-body", "declared-huge", "endless-headers"])
-def test_n12_endless_answers_stop_at_the_cap(tmp_path: Path, fault: str) -> None:
+def test_n12_endless_answers_stop_at_the_cap(tmp_path, fault):
     with FaultServer({"download": [fault]}) as server:
         tracemalloc.start()
         drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(), attempt_timeout_s=5.0)
@@ -303,14 +301,14 @@ def test_n12_endless_answers_stop_at_the_cap(tmp_path: Path, fault: str) -> None
 
 
 @pytest.mark.parametrize("fault", ["endless-body", "declared-huge"])
-def test_n12_endless_answer_to_a_submission_is_not_paid_again(tmp_path: Path, fault: str) -> None:
+def test_n12_endless_answer_to_a_submission_is_not_paid_again(tmp_path, fault):
     with FaultServer({"submit": [fault]}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), attempt_timeout_s=5.0)
     assert drawn.states[0] in ("ambiguous", "invalid")
     assert server.account.requests("submit") == 1
 
 
-def test_n13_bomb_in_the_content_encoding_is_never_inflated(tmp_path: Path) -> None:
+def test_n13_bomb_in_the_content_encoding_is_never_inflated(tmp_path):
     bomb = Fault("gzip-bomb", {"size": 256 * 1024 * 1024})
     with FaultServer({"download": [bomb]}) as server:
         tracemalloc.start()
@@ -327,14 +325,14 @@ def test_n13_bomb_in_the_content_encoding_is_never_inflated(tmp_path: Path) -> N
     assert peak < 60_000_000
 
 
-def test_n13_stacked_encodings_are_refused(tmp_path: Path) -> None:
+def test_n13_stacked_encodings_are_refused(tmp_path):
     with FaultServer({"download": "stacked-encodings"}) as server:
         drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
     assert "stored" not in drawn.states
     assert server.account.paid == 1
 
 
-def test_n13_one_layer_that_nobody_asked_for_is_read_under_the_cap(tmp_path: Path) -> None:
+def test_n13_one_layer_that_nobody_asked_for_is_read_under_the_cap(tmp_path):
     with FaultServer({"download": ["stacked-encodings:times=1"]}) as server:
         drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
     assert drawn.states == ["stored"]
@@ -343,7 +341,7 @@ def test_n13_one_layer_that_nobody_asked_for_is_read_under_the_cap(tmp_path: Pat
     assert list(drawn.pictures.values()) == [upscale(task.upload.png, 4, task.seed or 0)]
 
 
-def test_n14_the_pool_survives_timeouts_under_contention(tmp_path: Path) -> None:
+def test_n14_the_pool_survives_timeouts_under_contention(tmp_path):
     def script(situation: Situation) -> Fault | None:
         return Fault("slow-start", {"seconds": 0.5}) if situation.number % 3 else None
 
@@ -370,14 +368,14 @@ def test_n14_the_pool_survives_timeouts_under_contention(tmp_path: Path) -> None
     assert server.account.paid == 48
 
 
-def test_n15_rate_limit_without_a_hint_is_waited_for(tmp_path: Path) -> None:
+def test_n15_rate_limit_without_a_hint_is_waited_for(tmp_path):
     with FaultServer({"submit": ["status:code=429", "status:code=429"]}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), max_attempts=5)
     assert drawn.states == ["stored"]
     assert (server.account.paid, server.account.requests("submit")) == (1, 3)
 
 
-def test_n15_a_conflict_is_waited_for_and_refuses_no_picture(tmp_path: Path) -> None:
+def test_n15_a_conflict_is_waited_for_and_refuses_no_picture(tmp_path):
     with FaultServer({"submit": ["status:code=409", "status:code=409"]}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(2), max_attempts=5, concurrency=1)
         assert drawn.states == ["stored"] * 2
@@ -410,7 +408,7 @@ def test_n15_a_conflict_is_waited_for_and_refuses_no_picture(tmp_path: Path) -> 
         "1, 2",
     ],
 )
-def test_n16_every_retry_after_is_parsed_safely(tmp_path: Path, value: str) -> None:
+def test_n16_every_retry_after_is_parsed_safely(tmp_path, value):
     with FaultServer({"submit": [Fault("status", {"code": 429, "retry_after": value})]}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), max_attempts=5)
     assert server.account.paid in (0, 1)
@@ -422,14 +420,14 @@ def test_n16_every_retry_after_is_parsed_safely(tmp_path: Path, value: str) -> N
 
 
 @pytest.mark.parametrize("value", ["0", "0.05", "-5", "soon", "nan", "Wed, 21 Oct 2015 07:28:00 GMT"])
-def test_n16_a_harmless_retry_after_ends_in_a_picture(tmp_path: Path, value: str) -> None:
+def test_n16_a_harmless_retry_after_ends_in_a_picture(tmp_path, value):
     with FaultServer({"submit": [Fault("status", {"code": 503, "retry_after": value})]}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), max_attempts=5)
     assert drawn.states == ["stored"]
     assert server.account.paid == 1
 
 
-def test_n16_a_day_long_retry_after_stops_and_says_when_to_resume(tmp_path: Path) -> None:
+def test_n16_a_day_long_retry_after_stops_and_says_when_to_resume(tmp_path):
     with FaultServer({"submit": [Fault("status", {"code": 429, "retry_after": "86400"})]}) as server:
         adapter = SynchronousVendor(url=server.url)
         drawn = draw(adapter, tmp_path / "run", tasks(3), concurrency=1)
@@ -439,7 +437,7 @@ def test_n16_a_day_long_retry_after_stops_and_says_when_to_resume(tmp_path: Path
         assert draw(adapter, tmp_path / "run", tasks(3)).states == ["stored"] * 3
 
 
-def test_n16_nobody_who_draws_from_the_same_vendor_asks_again_before_a_day_is_over(tmp_path: Path) -> None:
+def test_n16_nobody_who_draws_from_the_same_vendor_asks_again_before_a_day_is_over(tmp_path):
     """A gateway draws so: one vendor, and a set of draws for each request."""
     with FaultServer({"submit": [Fault("status", {"code": 429, "retry_after": "86400"})]}) as server:
         adapter = SynchronousVendor(url=server.url)
@@ -453,7 +451,7 @@ def test_n16_nobody_who_draws_from_the_same_vendor_asks_again_before_a_day_is_ov
         assert draw(adapter, tmp_path / "run", tasks(1)).states == ["stored"]
 
 
-def test_n17_a_storm_of_limits_meets_one_pause_for_all(tmp_path: Path) -> None:
+def test_n17_a_storm_of_limits_meets_one_pause_for_all(tmp_path):
     first: list[float] = []
 
     def script(situation: Situation) -> Fault | None:
@@ -472,7 +470,7 @@ def test_n17_a_storm_of_limits_meets_one_pause_for_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("idempotent", [False, True])
-def test_n18_when_everything_fails_the_circuit_opens_and_the_ledger_is_whole(tmp_path: Path, idempotent: bool) -> None:
+def test_n18_when_everything_fails_the_circuit_opens_and_the_ledger_is_whole(tmp_path, idempotent):
     with FaultServer({"submit": "status:code=500"}, idempotent=idempotent) as server:
         drawn = draw(SynchronousVendor(url=server.url, idempotent=idempotent), tmp_path / "run", tasks(20, 5))
     assert isinstance(drawn.error, IncompleteError)
@@ -481,14 +479,14 @@ def test_n18_when_everything_fails_the_circuit_opens_and_the_ledger_is_whole(tmp
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 
-def test_n19_an_error_object_in_a_200_is_no_picture_and_not_sent_again(tmp_path: Path) -> None:
+def test_n19_an_error_object_in_a_200_is_no_picture_and_not_sent_again(tmp_path):
     with FaultServer({"submit": "json-error"}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
     assert drawn.states[0] in ("invalid", "refused", "ambiguous")
     assert server.account.requests("submit") == 1
 
 
-def test_n20_a_login_page_is_no_picture(tmp_path: Path) -> None:
+def test_n20_a_login_page_is_no_picture(tmp_path):
     with FaultServer({"download": ["captive-portal"]}) as server:
         drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
         assert drawn.states == ["stored"]
@@ -501,7 +499,7 @@ def test_n20_a_login_page_is_no_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_n21_a_redirected_submission_is_refused_and_shows_the_host_only(tmp_path: Path, code: int) -> None:
+def test_n21_a_redirected_submission_is_refused_and_shows_the_host_only(tmp_path, code):
     target = "http://other.example:81/secret/path?token=abcdef123"
     with FaultServer({"submit": Fault("redirect", {"location": target, "code": code})}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
@@ -513,7 +511,7 @@ def test_n21_a_redirected_submission_is_refused_and_shows_the_host_only(tmp_path
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_n21_a_redirected_submission_that_was_accepted_is_booked_and_not_paid_again(tmp_path: Path, code: int) -> None:
+def test_n21_a_redirected_submission_that_was_accepted_is_booked_and_not_paid_again(tmp_path, code):
     redirected = Fault("redirect", {"location": "/done", "code": code, "billed": True})
     with FaultServer({"submit": [redirected]}) as server:
         adapter = SynchronousVendor(url=server.url)
@@ -528,7 +526,7 @@ def test_n21_a_redirected_submission_that_was_accepted_is_booked_and_not_paid_ag
 
 
 @pytest.mark.parametrize("code", [404, 405, 410])
-def test_n26_an_unknown_address_stops_the_run_and_refuses_no_picture(tmp_path: Path, code: int) -> None:
+def test_n26_an_unknown_address_stops_the_run_and_refuses_no_picture(tmp_path, code):
     with FaultServer({"submit": [f"status:code={code}"]}) as server:
         adapter = SynchronousVendor(url=server.url)
         drawn = draw(adapter, tmp_path / "run", tasks(), concurrency=1)
@@ -540,7 +538,7 @@ def test_n26_an_unknown_address_stops_the_run_and_refuses_no_picture(tmp_path: P
         assert set(draw(adapter, tmp_path / "run", tasks(), concurrency=1).states) == {"stored"}
 
 
-def test_n22_a_redirect_loop_on_the_result_ends(tmp_path: Path) -> None:
+def test_n22_a_redirect_loop_on_the_result_ends(tmp_path):
     with FaultServer({"download": "redirect-loop"}) as server:
         drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(), max_attempts=2)
     assert "stored" not in drawn.states
@@ -548,9 +546,7 @@ def test_n22_a_redirect_loop_on_the_result_ends(tmp_path: Path) -> None:
     assert server.account.requests("download") <= 2 * 4 * 3
 
 
-def test_n22_a_redirect_on_the_result_is_followed_without_credentials(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_n22_a_redirect_on_the_result_is_followed_without_credentials(tmp_path, monkeypatch):
     monkeypatch.setenv("FAULT_VENDOR_KEY", "sesame-open-4711")
     with FaultServer({"download": ["redirect-loop"]}, api_key="sesame-open-4711") as server:
         drawn = draw(JobVendor(url=server.url, keyed=True), tmp_path / "run", tasks())
@@ -560,7 +556,7 @@ def test_n22_a_redirect_on_the_result_is_followed_without_credentials(
     assert all("sesame" not in str(seen.headers) for seen in downloads)
 
 
-def test_n23_empty_account_in_the_middle_stops_cleanly_and_resumes(tmp_path: Path) -> None:
+def test_n23_empty_account_in_the_middle_stops_cleanly_and_resumes(tmp_path):
     work = tasks(4, 3)
     with FaultServer({"submit": [None] * 5 + ["status:code=402"]}) as server:
         adapter = SynchronousVendor(url=server.url)
@@ -573,7 +569,7 @@ def test_n23_empty_account_in_the_middle_stops_cleanly_and_resumes(tmp_path: Pat
     assert (server.account.paid, server.account.distinct) == (12, 12)
 
 
-def test_n24_revoked_key_stops_all_workers_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_n24_revoked_key_stops_all_workers_in_one_step(tmp_path, monkeypatch):
     monkeypatch.setenv("FAULT_VENDOR_KEY", "sesame-open-4711")
 
     def script(situation: Situation) -> str | None:
@@ -588,7 +584,7 @@ def test_n24_revoked_key_stops_all_workers_in_one_step(tmp_path: Path, monkeypat
     assert "sesame" not in drawn.text
 
 
-def test_n25_a_refused_signature_names_the_clock_when_the_clocks_differ(tmp_path: Path) -> None:
+def test_n25_a_refused_signature_names_the_clock_when_the_clocks_differ(tmp_path):
     skewed = Fault("status", {"code": 403, "message": "signature refused", "date": "Wed, 21 Oct 2015 07:28:00 GMT"})
     with FaultServer({"submit": skewed}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
@@ -596,5 +592,5 @@ def test_n25_a_refused_signature_names_the_clock_when_the_clocks_differ(tmp_path
     assert "clock" in drawn.text
 
 
-def test_the_environment_of_these_tests_has_no_proxy() -> None:
+def test_the_environment_of_these_tests_has_no_proxy():
     assert not {"http_proxy", "https_proxy", "all_proxy"} & {name.lower() for name in os.environ}

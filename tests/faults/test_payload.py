@@ -45,12 +45,12 @@ def refuse(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", REFUSED["i01"])
-def test_i01_wrong_size_is_invalid_and_never_resized(tmp_path: Path, kind: str) -> None:
+def test_i01_wrong_size_is_invalid_and_never_resized(tmp_path, kind):
     refuse(tmp_path, kind)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp"])
-def test_i02_other_format_than_asked_for_is_told_by_its_bytes(tmp_path: Path, kind: str) -> None:
+def test_i02_other_format_than_asked_for_is_told_by_its_bytes(tmp_path, kind):
     with FaultServer({"submit": Fault("picture", {"kind": kind})}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
     assert drawn.states == ["stored"]
@@ -59,23 +59,23 @@ def test_i02_other_format_than_asked_for_is_told_by_its_bytes(tmp_path: Path, ki
     assert any("lossy" in note for note in noted) == (kind == "jpeg")
 
 
-def test_i03_missing_profile_is_taken_as_srgb() -> None:
+def test_i03_missing_profile_is_taken_as_srgb():
     good = upscale(tasks()[0].upload.png, 4, 1)
     assert read_output(good, (40, 48)).conversions == ()
 
 
 @pytest.mark.parametrize("kind", REFUSED["i04"])
-def test_i04_orientation_tag_in_a_result_is_refused(tmp_path: Path, kind: str) -> None:
+def test_i04_orientation_tag_in_a_result_is_refused(tmp_path, kind):
     refuse(tmp_path, kind)
 
 
 @pytest.mark.parametrize("kind", REFUSED["i05"])
-def test_i05_kinds_without_a_stated_conversion_are_refused(tmp_path: Path, kind: str) -> None:
+def test_i05_kinds_without_a_stated_conversion_are_refused(tmp_path, kind):
     refuse(tmp_path, kind)
 
 
 @pytest.mark.parametrize("kind", ["palette", "grey"])
-def test_i05_stated_conversions_are_made_and_noted(tmp_path: Path, kind: str) -> None:
+def test_i05_stated_conversions_are_made_and_noted(tmp_path, kind):
     with FaultServer({"submit": Fault("picture", {"kind": kind})}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
     assert drawn.states == ["stored"]
@@ -84,16 +84,16 @@ def test_i05_stated_conversions_are_made_and_noted(tmp_path: Path, kind: str) ->
 
 
 @pytest.mark.parametrize("kind", REFUSED["i06"])
-def test_i06_sixteen_bits_are_refused_and_never_cut(tmp_path: Path, kind: str) -> None:
+def test_i06_sixteen_bits_are_refused_and_never_cut(tmp_path, kind):
     refuse(tmp_path, kind)
 
 
 @pytest.mark.parametrize("kind", REFUSED["i07"])
-def test_i07_bombs_and_animations_are_refused(tmp_path: Path, kind: str) -> None:
+def test_i07_bombs_and_animations_are_refused(tmp_path, kind):
     refuse(tmp_path, kind)
 
 
-def test_i07_bombs_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+def test_i07_bombs_are_refused_before_they_are_decoded(tmp_path):
     for kind in ("bomb", "stuffed-text"):
         with FaultServer({"submit": Fault("picture", {"kind": kind})}) as server:
             tracemalloc.start()
@@ -106,11 +106,11 @@ def test_i07_bombs_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", REFUSED["i08"])
-def test_i08_damaged_files_are_refused(tmp_path: Path, kind: str) -> None:
+def test_i08_damaged_files_are_refused(tmp_path, kind):
     refuse(tmp_path, kind)
 
 
-def test_i08_bytes_of_a_refused_picture_are_kept_as_evidence(tmp_path: Path) -> None:
+def test_i08_bytes_of_a_refused_picture_are_kept_as_evidence(tmp_path):
     with FaultServer({"submit": Fault("picture", {"kind": "no-iend"})}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
     (outcome,) = drawn.outcomes
@@ -121,7 +121,7 @@ def test_i08_bytes_of_a_refused_picture_are_kept_as_evidence(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", ["black", "constant"])
-def test_i09_blank_pictures_are_noted(tmp_path: Path, kind: str) -> None:
+def test_i09_blank_pictures_are_noted(tmp_path, kind):
     with FaultServer({"submit": Fault("picture", {"kind": kind})}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
     assert server.account.paid == 1
@@ -129,7 +129,7 @@ def test_i09_blank_pictures_are_noted(tmp_path: Path, kind: str) -> None:
         assert any("blank" in note for note in read_output(content, (40, 48)).conversions)
 
 
-def test_i11_shift_changes_the_pixels_that_are_measured() -> None:
+def test_i11_shift_changes_the_pixels_that_are_measured():
     good = upscale(tasks()[0].upload.png, 4, 1)
     from blackbox_conformal.testing.pictures import WRONG_PICTURES
 
@@ -154,7 +154,7 @@ def test_i11_shift_changes_the_pixels_that_are_measured() -> None:
         "ü" * 200,
     ],
 )
-def test_i12_hostile_names_are_never_a_path(tmp_path: Path, name: str) -> None:
+def test_i12_hostile_names_are_never_a_path(tmp_path, name):
     (task,) = tasks()
     hostile = replace(task, upload=replace(task.upload, name=name))
     with FaultServer({"submit": ["status:code=422"]}) as server:
@@ -170,5 +170,5 @@ def test_i12_hostile_names_are_never_a_path(tmp_path: Path, name: str) -> None:
         assert not any(ord(letter) < 32 or letter == "\u202e" for letter in text)
 
 
-def test_every_refused_picture_belongs_to_a_case() -> None:
+def test_every_refused_picture_belongs_to_a_case():
     assert len(EVERY) == len({kind for _, kind in EVERY})

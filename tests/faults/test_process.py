@@ -105,7 +105,7 @@ def judge(server: FaultServer, run: Path, once: dict[str, int], kept: set[str], 
     assert len({row["task"] for row in rows(run, WHOLE)}) == n
 
 
-def test_d01_full_disk_loses_no_paid_result_that_can_be_fetched_again(tmp_path: Path) -> None:
+def test_d01_full_disk_loses_no_paid_result_that_can_be_fetched_again(tmp_path):
     run, size = tmp_path / "run", {"width": 250, "height": 250}
     changes = {"concurrency": 1, "max_answer_bytes": 8_000_000, "attempt_timeout_s": 20.0}
     with FaultServer() as server:
@@ -121,7 +121,7 @@ def test_d01_full_disk_loses_no_paid_result_that_can_be_fetched_again(tmp_path: 
         assert (server.account.paid, server.account.distinct) == (4, 4)
 
 
-def test_d01_nothing_is_submitted_when_the_disk_has_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_d01_nothing_is_submitted_when_the_disk_has_no_room(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url)
@@ -149,9 +149,7 @@ def test_d01_nothing_is_submitted_when_the_disk_has_no_room(tmp_path: Path, monk
         ("jobs", "ambiguous", {"submit": "close-without-answer"}, {}),
     ],
 )
-def test_d02_kill_at_each_state_of_the_ledger(
-    tmp_path: Path, dialect: str, state: str, plan: dict[str, Any], extras: dict[str, Any]
-) -> None:
+def test_d02_kill_at_each_state_of_the_ledger(tmp_path, dialect, state, plan, extras):
     run = tmp_path / "run"
     with FaultServer(plan) as server:
         # An intent is written by itself only when the submission has to wait for its turn.
@@ -200,18 +198,18 @@ def kill_often(tmp_path: Path, dialect: str, kills: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize(("dialect", "seed"), [("synchronous", 1), ("jobs", 2)])
-def test_d02_kill_at_random_moments(tmp_path: Path, dialect: str, seed: int) -> None:
+def test_d02_kill_at_random_moments(tmp_path, dialect, seed):
     kill_often(tmp_path, dialect, 8, seed)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("dialect", "seed"), [("synchronous", 3), ("jobs", 4)])
-def test_d02_kill_at_random_moments_a_hundred_times(tmp_path: Path, dialect: str, seed: int) -> None:
+def test_d02_kill_at_random_moments_a_hundred_times(tmp_path, dialect, seed):
     kill_often(tmp_path, dialect, 100, seed)
 
 
-def test_d03_a_sample_cut_by_a_power_loss_is_noticed_and_fetched_again(tmp_path: Path) -> None:
+def test_d03_a_sample_cut_by_a_power_loss_is_noticed_and_fetched_again(tmp_path):
     run = tmp_path / "run"
     with FaultServer() as server:
         adapter = JobVendor(url=server.url)
@@ -228,7 +226,7 @@ def test_d03_a_sample_cut_by_a_power_loss_is_noticed_and_fetched_again(tmp_path:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["d04", "d05"])
 @pytest.mark.parametrize("dialect", ["synchronous", "jobs"])
-def test_d04_and_d05_one_signal_finishes_what_is_in_flight(tmp_path: Path, dialect: str, number: int) -> None:
+def test_d04_and_d05_one_signal_finishes_what_is_in_flight(tmp_path, dialect, number):
     run = tmp_path / "run"
     with FaultServer({"submit": Fault("slow-start", {"seconds": 0.2})}) as server:
         with driver(server.url, run, dialect, 8, 4) as process:
@@ -247,7 +245,7 @@ def test_d04_and_d05_one_signal_finishes_what_is_in_flight(tmp_path: Path, diale
     assert (server.account.paid, server.account.distinct) == (32, 32)
 
 
-def test_d04_two_signals_leave_at_once_with_a_consistent_ledger(tmp_path: Path) -> None:
+def test_d04_two_signals_leave_at_once_with_a_consistent_ledger(tmp_path):
     run = tmp_path / "run"
     with FaultServer({"submit": "never-answers"}) as server:
         with driver(server.url, run, "synchronous", 4, 4, {"attempt_timeout_s": 600.0}) as process:
@@ -262,7 +260,7 @@ def test_d04_two_signals_leave_at_once_with_a_consistent_ledger(tmp_path: Path) 
     judge(server, run, once, set(), 16)
 
 
-def test_d06_second_run_on_one_folder_is_refused_and_names_the_owner(tmp_path: Path) -> None:
+def test_d06_second_run_on_one_folder_is_refused_and_names_the_owner(tmp_path):
     run = tmp_path / "run"
     with FaultServer({"submit": "never-answers"}) as server:
         with driver(server.url, run, "synchronous", 1, 1) as process:
@@ -273,7 +271,7 @@ def test_d06_second_run_on_one_folder_is_refused_and_names_the_owner(tmp_path: P
             pass
 
 
-def test_d07_ledger_on_a_network_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_d07_ledger_on_a_network_disk_is_refused(tmp_path, monkeypatch):
     table = tmp_path / "mountinfo"
     table.write_text(f"36 35 98:0 / {tmp_path} rw,noatime - nfs4 server:/export rw\n")
     monkeypatch.setattr(filesystem, "MOUNTINFO", table)
@@ -284,7 +282,7 @@ def test_d07_ledger_on_a_network_disk_is_refused(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("damage", ["garbage", "empty", "header", "middle", "newer", "foreign"])
-def test_d08_damaged_ledgers_are_refused_and_left_as_they_are(tmp_path: Path, damage: str) -> None:
+def test_d08_damaged_ledgers_are_refused_and_left_as_they_are(tmp_path, damage):
     run = tmp_path / "run"
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url)
@@ -311,7 +309,7 @@ def test_d08_damaged_ledgers_are_refused_and_left_as_they_are(tmp_path: Path, da
         assert server.account.paid == 1
 
 
-def test_d08_lost_ledger_beside_paid_samples_is_not_replaced(tmp_path: Path) -> None:
+def test_d08_lost_ledger_beside_paid_samples_is_not_replaced(tmp_path):
     run = tmp_path / "run"
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url)
@@ -323,7 +321,7 @@ def test_d08_lost_ledger_beside_paid_samples_is_not_replaced(tmp_path: Path) -> 
     assert server.account.paid == 1
 
 
-def test_a_ledger_from_an_older_copy_buys_nothing_again(tmp_path: Path) -> None:
+def test_a_ledger_from_an_older_copy_buys_nothing_again(tmp_path):
     run, copy = tmp_path / "run", tmp_path / "copy"
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url)
@@ -345,7 +343,7 @@ def test_a_ledger_from_an_older_copy_buys_nothing_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["synchronous", "jobs"])
-def test_d09_edited_sample_is_never_read_as_good(tmp_path: Path, dialect: str) -> None:
+def test_d09_edited_sample_is_never_read_as_good(tmp_path, dialect):
     run = tmp_path / "run"
     with FaultServer() as server:
         adapter = KINDS[dialect](url=server.url)
@@ -366,7 +364,7 @@ def test_d09_edited_sample_is_never_read_as_good(tmp_path: Path, dialect: str) -
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
 
-def test_d10_other_parameters_are_other_draws(tmp_path: Path) -> None:
+def test_d10_other_parameters_are_other_draws(tmp_path):
     with FaultServer() as server:
         draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
         other = SynchronousVendor(url=server.url, price_usd="0.02")
@@ -375,7 +373,7 @@ def test_d10_other_parameters_are_other_draws(tmp_path: Path) -> None:
     assert server.account.paid == 2
 
 
-def test_d11_order_and_names_do_not_matter_but_pixels_do(tmp_path: Path) -> None:
+def test_d11_order_and_names_do_not_matter_but_pixels_do(tmp_path):
     work = tasks(4, 2)
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url)
@@ -387,7 +385,7 @@ def test_d11_order_and_names_do_not_matter_but_pixels_do(tmp_path: Path) -> None
     assert server.account.paid == 8
 
 
-def test_d12_dead_owner_is_replaced_at_once_and_its_late_result_is_kept(tmp_path: Path) -> None:
+def test_d12_dead_owner_is_replaced_at_once_and_its_late_result_is_kept(tmp_path):
     run = tmp_path / "run"
     with FaultServer({"poll": Fault("slow-start", {"seconds": 0.5})}) as server:
         with driver(server.url, run, "jobs", 1, 1) as process:
@@ -400,7 +398,7 @@ def test_d12_dead_owner_is_replaced_at_once_and_its_late_result_is_kept(tmp_path
 
 
 @pytest.mark.parametrize("jump", [-3.0e8, 3.0e8])
-def test_d14_jump_of_the_wall_clock_harms_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float) -> None:
+def test_d14_jump_of_the_wall_clock_harms_nothing(tmp_path, monkeypatch, jump):
     real, started = time.time, time.monotonic()
     monkeypatch.setattr(time, "time", lambda: real() + (jump if time.monotonic() - started > 0.3 else 0.0))
     with FaultServer({"submit": Fault("slow-start", {"seconds": 0.1})}) as server:
@@ -420,7 +418,7 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_d15_nothing_is_left_open(tmp_path: Path) -> None:
+def test_d15_nothing_is_left_open(tmp_path):
     with FaultServer({"poll": ["reset-after-body"] * 5}) as server:
         adapter = JobVendor(url=server.url)
         draw(adapter, tmp_path / "warm", tasks(1, 4))
@@ -437,7 +435,7 @@ def test_d15_nothing_is_left_open(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_d15_ten_thousand_draws_leave_memory_and_descriptors_flat(tmp_path: Path) -> None:
+def test_d15_ten_thousand_draws_leave_memory_and_descriptors_flat(tmp_path):
     command = [sys.executable, "-m", "blackbox_conformal.testing", "--while-stdin"]
     with Forked(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -459,7 +457,7 @@ def test_d15_ten_thousand_draws_leave_memory_and_descriptors_flat(tmp_path: Path
     assert still <= opened + 2
 
 
-def test_an_error_ends_the_process_with_its_exit_code(tmp_path: Path) -> None:
+def test_an_error_ends_the_process_with_its_exit_code(tmp_path):
     with (
         FaultServer({"submit": "status:code=402"}) as server,
         driver(server.url, tmp_path / "run", "synchronous", 1, 2) as process,
@@ -470,7 +468,7 @@ def test_an_error_ends_the_process_with_its_exit_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("gone", [True, False])
-def test_a_lost_sample_is_fetched_by_its_job_and_bought_again_only_if_that_is_gone(tmp_path: Path, gone: bool) -> None:
+def test_a_lost_sample_is_fetched_by_its_job_and_bought_again_only_if_that_is_gone(tmp_path, gone):
     forgotten: list[str] = []
 
     def forget(situation: Situation) -> str | None:

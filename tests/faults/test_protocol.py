@@ -3,7 +3,6 @@
 import hashlib
 import threading
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,7 @@ def marked(**marks: Any) -> dict[str, Fault]:
     return {"submit": Fault("mark", marks)}
 
 
-def test_p01_unknown_status_word_is_polled_on_to_the_deadline(tmp_path: Path) -> None:
+def test_p01_unknown_status_word_is_polled_on_to_the_deadline(tmp_path):
     with FaultServer(marked(word="aborted")) as server:
         drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(), job_deadline_s=0.5)
         assert "stored" not in drawn.states
@@ -48,7 +47,7 @@ def test_p01_unknown_status_word_is_polled_on_to_the_deadline(tmp_path: Path) ->
         assert draw(JobVendor(url=server.url), tmp_path / "other", tasks()).states == ["stored"]
 
 
-def test_p02_stuck_job_ends_at_its_deadline_and_is_not_submitted_again(tmp_path: Path) -> None:
+def test_p02_stuck_job_ends_at_its_deadline_and_is_not_submitted_again(tmp_path):
     with FaultServer(marked(stuck=True)) as server:
         adapter = JobVendor(url=server.url, poll_seconds=0.05)
         first = draw(adapter, tmp_path / "run", tasks(), job_deadline_s=0.6)
@@ -59,7 +58,7 @@ def test_p02_stuck_job_ends_at_its_deadline_and_is_not_submitted_again(tmp_path:
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
 
-def test_p02_job_that_outlives_one_session_is_fetched_by_the_next(tmp_path: Path) -> None:
+def test_p02_job_that_outlives_one_session_is_fetched_by_the_next(tmp_path):
     with FaultServer({"poll": "status:code=503"}) as server:
         adapter = JobVendor(url=server.url)
         first = draw(adapter, tmp_path / "run", tasks(), job_deadline_s=1.0, max_attempts=2)
@@ -69,7 +68,7 @@ def test_p02_job_that_outlives_one_session_is_fetched_by_the_next(tmp_path: Path
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
 
-def test_p03_status_that_goes_backwards_costs_nothing(tmp_path: Path) -> None:
+def test_p03_status_that_goes_backwards_costs_nothing(tmp_path):
     with FaultServer(marked(backwards=True)) as server:
         drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
     assert drawn.states == ["stored"]
@@ -77,7 +76,7 @@ def test_p03_status_that_goes_backwards_costs_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output", ["null", "empty"])
-def test_p04_success_without_output_is_read_again_then_invalid(tmp_path: Path, output: str) -> None:
+def test_p04_success_without_output_is_read_again_then_invalid(tmp_path, output):
     with FaultServer(marked(output=output, times=1)) as server:
         assert draw(JobVendor(url=server.url), tmp_path / "late", tasks()).states == ["stored"]
     with FaultServer(marked(output=output)) as server:
@@ -98,7 +97,7 @@ def test_p04_success_without_output_is_read_again_then_invalid(tmp_path: Path, o
         ["cut-length"],
     ],
 )
-def test_p05_failing_polls_lose_no_job(tmp_path: Path, faults: list[str]) -> None:
+def test_p05_failing_polls_lose_no_job(tmp_path, faults):
     with FaultServer({"poll": list(faults)}) as server:
         drawn = draw(
             JobVendor(url=server.url),
@@ -112,7 +111,7 @@ def test_p05_failing_polls_lose_no_job(tmp_path: Path, faults: list[str]) -> Non
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
 
-def test_p06_polls_count_against_the_request_rate(tmp_path: Path) -> None:
+def test_p06_polls_count_against_the_request_rate(tmp_path):
     with FaultServer(polls=5) as server:
         drawn = draw(
             JobVendor(url=server.url, poll_seconds=0.001),
@@ -130,14 +129,14 @@ def test_p06_polls_count_against_the_request_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [403, 404, 410])
-def test_p07_expired_link_is_renewed_by_reading_the_job_again(tmp_path: Path, code: int) -> None:
+def test_p07_expired_link_is_renewed_by_reading_the_job_again(tmp_path, code):
     with FaultServer({"download": [Fault("expired-link", {"code": code})]}) as server:
         drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
     assert drawn.states == ["stored"]
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
 
-def test_p07_links_that_never_work_are_reported_with_their_price(tmp_path: Path) -> None:
+def test_p07_links_that_never_work_are_reported_with_their_price(tmp_path):
     with FaultServer(marked(dead_links=404)) as server:
         adapter = JobVendor(url=server.url)
         drawn = draw(adapter, tmp_path / "run", tasks())
@@ -147,7 +146,7 @@ def test_p07_links_that_never_work_are_reported_with_their_price(tmp_path: Path)
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
 
-def test_p08_one_job_for_two_submissions_is_not_two_samples(tmp_path: Path) -> None:
+def test_p08_one_job_for_two_submissions_is_not_two_samples(tmp_path):
     with FaultServer({"submit": [None, Fault("mark", {"same_id": True})]}) as server:
         drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(1, 2), concurrency=1)
     assert drawn.states.count("stored") <= 1
@@ -161,7 +160,7 @@ def photographs() -> list[Upload]:
     return [upload_from(reduced(np.ascontiguousarray(truth), 4), f"photograph-{k}") for k, truth in enumerate(truths)]
 
 
-def test_p09_result_of_another_picture_is_invalid(tmp_path: Path, photographs: list[Upload]) -> None:
+def test_p09_result_of_another_picture_is_invalid(tmp_path, photographs):
     work = [Task(upload, 0, number) for number, upload in enumerate(photographs)]
     with FaultServer({"submit": [None, Fault("mark", {"swapped": True})]}) as server:
         adapter = JobVendor(url=server.url)
@@ -182,9 +181,7 @@ def test_p09_result_of_another_picture_is_invalid(tmp_path: Path, photographs: l
         ("constant", "one colour everywhere"),
     ],
 )
-def test_p09_what_is_not_the_picture_that_was_sent_is_invalid_and_kept(
-    tmp_path: Path, photographs: list[Upload], kind: str, said: str
-) -> None:
+def test_p09_what_is_not_the_picture_that_was_sent_is_invalid_and_kept(tmp_path, photographs, kind, said):
     work = [Task(upload, 0, number) for number, upload in enumerate(photographs)]
     with FaultServer({"submit": Fault("picture", {"kind": kind})}) as server:
         adapter = SynchronousVendor(url=server.url)
@@ -197,7 +194,7 @@ def test_p09_what_is_not_the_picture_that_was_sent_is_invalid_and_kept(
         assert any("sha256:" + hashlib.sha256(path.read_bytes()).hexdigest() == outcome.digest for path in kept)
 
 
-def test_p10_equal_draws_are_all_kept_so_that_equality_can_be_seen(tmp_path: Path) -> None:
+def test_p10_equal_draws_are_all_kept_so_that_equality_can_be_seen(tmp_path):
     with FaultServer(ignores_seed=True) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(1, 4))
     assert drawn.states == ["stored"] * 4
@@ -205,7 +202,7 @@ def test_p10_equal_draws_are_all_kept_so_that_equality_can_be_seen(tmp_path: Pat
     assert server.account.paid == 4
 
 
-def test_p11_replayed_error_is_not_answered_by_a_new_key(tmp_path: Path) -> None:
+def test_p11_replayed_error_is_not_answered_by_a_new_key(tmp_path):
     with FaultServer({"submit": ["replayed-error"]}, idempotent=True) as server:
         drawn = draw(SynchronousVendor(url=server.url, idempotent=True), tmp_path / "run", tasks())
         keys = {seen.headers["idempotency-key"] for seen in server.account.recorded if seen.purpose == "submit"}
@@ -215,7 +212,7 @@ def test_p11_replayed_error_is_not_answered_by_a_new_key(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-def test_p12_change_of_model_in_the_middle_stops_the_run(tmp_path: Path, kind: Any) -> None:
+def test_p12_change_of_model_in_the_middle_stops_the_run(tmp_path, kind):
     with FaultServer({"submit": [None, None, "model:name=fault-vendor-2"]}) as server:
         adapter = kind(url=server.url)
         drawn = draw(adapter, tmp_path / "run", tasks(6), concurrency=1)
@@ -235,7 +232,7 @@ def test_p12_change_of_model_in_the_middle_stops_the_run(tmp_path: Path, kind: A
 
 
 @pytest.mark.parametrize("concurrency", [1, 32])
-def test_p12_a_model_that_was_not_calibrated_stops_after_three_answers(tmp_path: Path, concurrency: int) -> None:
+def test_p12_a_model_that_was_not_calibrated_stops_after_three_answers(tmp_path, concurrency):
     with FaultServer({"submit": Fault("slow-start", {"seconds": 0.05})}) as server:
         adapter = SynchronousVendor(url=server.url)
         known = frozenset({"fault-vendor-0", "fault-vendor-1"})
@@ -252,7 +249,7 @@ def test_p12_a_model_that_was_not_calibrated_stops_after_three_answers(tmp_path:
 
 
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-def test_p13_price_that_the_vendor_tells_goes_before_the_table(tmp_path: Path, kind: Any) -> None:
+def test_p13_price_that_the_vendor_tells_goes_before_the_table(tmp_path, kind):
     with FaultServer(reported_price="0.0375") as server:
         adapter = kind(url=server.url)
         drawn = draw(adapter, tmp_path / "run", tasks(1, 3))
@@ -262,7 +259,7 @@ def test_p13_price_that_the_vendor_tells_goes_before_the_table(tmp_path: Path, k
 
 @pytest.mark.parametrize("most", [0, 1, 7])
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-def test_p14_thirty_two_workers_never_exceed_a_number_of_calls(tmp_path: Path, kind: Any, most: int) -> None:
+def test_p14_thirty_two_workers_never_exceed_a_number_of_calls(tmp_path, kind, most):
     with FaultServer({"submit": Fault("slow-start", {"seconds": 0.02})}) as server:
         drawn = draw(kind(url=server.url), tmp_path / "run", tasks(8, 8), concurrency=32, max_calls=most)
     assert isinstance(drawn.error, BudgetError)
@@ -271,7 +268,7 @@ def test_p14_thirty_two_workers_never_exceed_a_number_of_calls(tmp_path: Path, k
     assert drawn.states.count("stored") == most
 
 
-def test_p14_reserved_and_spent_money_never_exceed_the_limit(tmp_path: Path) -> None:
+def test_p14_reserved_and_spent_money_never_exceed_the_limit(tmp_path):
     with FaultServer({"submit": Fault("slow-start", {"seconds": 0.02})}) as server:
         adapter = SynchronousVendor(url=server.url)
         drawn = draw(adapter, tmp_path / "run", tasks(8, 8), concurrency=32, max_cost_usd=Decimal("0.095"))
@@ -285,7 +282,7 @@ def test_p14_reserved_and_spent_money_never_exceed_the_limit(tmp_path: Path) -> 
     assert (server.account.paid, server.account.distinct) == (64, 64)
 
 
-def test_p14_ambiguous_draws_are_booked_at_full_price(tmp_path: Path) -> None:
+def test_p14_ambiguous_draws_are_booked_at_full_price(tmp_path):
     with FaultServer({"submit": "close-without-answer"}) as server:
         drawn = draw(
             SynchronousVendor(url=server.url),
@@ -298,7 +295,7 @@ def test_p14_ambiguous_draws_are_booked_at_full_price(tmp_path: Path) -> None:
     assert isinstance(drawn.error, BudgetError | IncompleteError)
 
 
-def test_p14_money_limit_without_a_price_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+def test_p14_money_limit_without_a_price_is_refused_before_anything_is_sent(tmp_path):
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url, price_usd=None)
         with pytest.raises(UsageError, match="price"):
@@ -306,7 +303,7 @@ def test_p14_money_limit_without_a_price_is_refused_before_anything_is_sent(tmp_
         assert server.account.requests("submit") == 0
 
 
-def test_p15_a_second_process_cannot_spend_from_the_same_run(tmp_path: Path) -> None:
+def test_p15_a_second_process_cannot_spend_from_the_same_run(tmp_path):
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url)
         refused: list[BaseException] = []
@@ -345,14 +342,14 @@ class EagerJobs(JobVendor):
                 return end.value
 
 
-def test_p16_job_that_is_announced_twice_is_one_job(tmp_path: Path) -> None:
+def test_p16_job_that_is_announced_twice_is_one_job(tmp_path):
     with FaultServer() as server:
         drawn = draw(EagerJobs(url=server.url), tmp_path / "run", tasks(1, 3))
     assert drawn.states == ["stored"] * 3
     assert server.account.paid == 3
 
 
-def test_p17_failed_jobs_are_not_submitted_again_and_keep_their_message(tmp_path: Path) -> None:
+def test_p17_failed_jobs_are_not_submitted_again_and_keep_their_message(tmp_path):
     with FaultServer(marked(failed="flagged as sensitive (E005)")) as server:
         adapter = JobVendor(url=server.url)
         drawn = draw(adapter, tmp_path / "run", tasks())
@@ -369,7 +366,7 @@ def crashing(*numbers: int) -> Any:
     return lambda situation: crash if situation.purpose == "submit" and situation.number in numbers else None
 
 
-def test_p18_a_vendor_that_bills_no_failures_is_asked_again(tmp_path: Path) -> None:
+def test_p18_a_vendor_that_bills_no_failures_is_asked_again(tmp_path):
     with FaultServer(crashing(0, 5, 6)) as server:
         adapter = JobVendor(url=server.url, failures_billed=False)
         drawn = draw(adapter, tmp_path, tasks(4, 2), max_cost_usd=Decimal("0.08"), concurrency=1)
@@ -381,7 +378,7 @@ def test_p18_a_vendor_that_bills_no_failures_is_asked_again(tmp_path: Path) -> N
     assert ledger_verify(tmp_path).problems == ()
 
 
-def test_p18_billed_failures_are_asked_again_as_often_as_the_user_allows(tmp_path: Path) -> None:
+def test_p18_billed_failures_are_asked_again_as_often_as_the_user_allows(tmp_path):
     with FaultServer(crashing(0, 1)) as server:
         adapter = JobVendor(url=server.url)
         drawn = draw(adapter, tmp_path, tasks())
@@ -395,7 +392,7 @@ def test_p18_billed_failures_are_asked_again_as_often_as_the_user_allows(tmp_pat
     assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.03")
 
 
-def test_p18_a_vendor_that_goes_on_failing_leaves_the_draw_to_the_next_run(tmp_path: Path) -> None:
+def test_p18_a_vendor_that_goes_on_failing_leaves_the_draw_to_the_next_run(tmp_path):
     with FaultServer(crashing(0, 1, 2)) as server:
         adapter = JobVendor(url=server.url, failures_billed=False)
         drawn = draw(adapter, tmp_path, tasks())
@@ -406,7 +403,7 @@ def test_p18_a_vendor_that_goes_on_failing_leaves_the_draw_to_the_next_run(tmp_p
     assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
 
 
-def test_p19_a_refusal_after_generation_is_booked(tmp_path: Path) -> None:
+def test_p19_a_refusal_after_generation_is_booked(tmp_path):
     with FaultServer(marked(failed="the output was filtered")) as server:
         drawn = draw(JobVendor(url=server.url, refusals_billed=True), tmp_path / "billed", tasks())
         free = draw(JobVendor(url=server.url), tmp_path / "free", tasks())

@@ -45,9 +45,9 @@ def key(monkeypatch: pytest.MonkeyPatch) -> str:
 )
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
 def test_s01_key_appears_in_no_artifact_log_or_message(
-    tmp_path: Path, key: str, kind: Any, plan: dict[str, Any], caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    tmp_path, key, kind, plan, caplog,
+    capfd,
+):  # fmt: skip
     events: list[Any] = []
     caplog.set_level(logging.DEBUG)
     with FaultServer(plan, api_key=key) as server:
@@ -173,18 +173,18 @@ def forbidden(tmp_path: Path, target: str, *, redirected: bool) -> None:
 
 @pytest.mark.usefixtures("names")
 @pytest.mark.parametrize("target", TARGETS)
-def test_s02_links_to_forbidden_places_are_never_opened(tmp_path: Path, target: str) -> None:
+def test_s02_links_to_forbidden_places_are_never_opened(tmp_path, target):
     forbidden(tmp_path, target, redirected=False)
 
 
 @pytest.mark.usefixtures("names")
 @pytest.mark.parametrize("target", TARGETS)
-def test_s02_redirects_to_forbidden_places_are_never_followed(tmp_path: Path, target: str) -> None:
+def test_s02_redirects_to_forbidden_places_are_never_followed(tmp_path, target):
     forbidden(tmp_path, target, redirected=True)
 
 
 @pytest.mark.usefixtures("names")
-def test_s02_a_link_to_the_vendors_own_place_is_opened(tmp_path: Path) -> None:
+def test_s02_a_link_to_the_vendors_own_place_is_opened(tmp_path):
     with FaultServer() as server:
         own = f"http://vendor.example:{server.port}"
         server.script = planned({"submit": Fault("mark", {"url": f"{own}/results/x"})})
@@ -193,7 +193,7 @@ def test_s02_a_link_to_the_vendors_own_place_is_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_s03_key_is_not_sent_with_a_download_or_after_a_redirect(tmp_path: Path, key: str, code: int) -> None:
+def test_s03_key_is_not_sent_with_a_download_or_after_a_redirect(tmp_path, key, code):
     plan = {
         "poll": ["redirect-loop"],
         "download": [Fault("redirect", {"location": "/results/elsewhere", "code": code})],
@@ -226,9 +226,7 @@ class Careless(JobVendor):
 
 @pytest.mark.parametrize("separate", [False, True])
 @pytest.mark.parametrize("public", [False, True])
-def test_s03_key_of_a_careless_adapter_reaches_the_vendors_own_place_only(
-    tmp_path: Path, key: str, separate: bool, public: bool
-) -> None:
+def test_s03_key_of_a_careless_adapter_reaches_the_vendors_own_place_only(tmp_path, key, separate, public):
     plan = {"download": ["redirect-loop"]}
     with FaultServer(plan, api_key=key, separate_results=separate) as server:
         drawn = draw(Careless(url=server.url, keyed=True, public=public), tmp_path / "run", tasks())
@@ -253,7 +251,7 @@ class Traversing(JobVendor):
         return (Part("image", "../../escape.png", upload.png),)
 
 
-def test_s05_job_ids_and_names_never_become_paths(tmp_path: Path) -> None:
+def test_s05_job_ids_and_names_never_become_paths(tmp_path):
     with FaultServer() as server:
         drawn = draw(Traversing(url=server.url), tmp_path / "run", tasks())
     assert drawn.states == ["stored"]
@@ -262,7 +260,7 @@ def test_s05_job_ids_and_names_never_become_paths(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [400, 413, 415, 422, 401])
-def test_s06_s07_vendor_texts_reach_the_terminal_without_control_characters(tmp_path: Path, code: int) -> None:
+def test_s06_s07_vendor_texts_reach_the_terminal_without_control_characters(tmp_path, code):
     with FaultServer({"submit": Fault("hostile-message", {"code": code})}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
     assert isinstance(drawn.error, VendorError) or drawn.states == ["refused"]
@@ -272,7 +270,7 @@ def test_s06_s07_vendor_texts_reach_the_terminal_without_control_characters(tmp_
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
-def test_s08_no_cell_of_an_export_begins_like_a_formula(tmp_path: Path, start: str) -> None:
+def test_s08_no_cell_of_an_export_begins_like_a_formula(tmp_path, start):
     (task,) = tasks()
     hostile = replace(task, upload=replace(task.upload, name=f"{start}cmd|'/c calc'!A1"))
     with FaultServer() as server:
@@ -284,7 +282,7 @@ def test_s08_no_cell_of_an_export_begins_like_a_formula(tmp_path: Path, start: s
     assert csv_cell(-3) == "-3"
 
 
-def test_signed_links_are_redacted_wherever_they_are_shown() -> None:
+def test_signed_links_are_redacted_wherever_they_are_shown():
     shown = redact("GET https://cdn.example/x.png?X-Amz-Signature=abc&token=def&width=4 failed")
     assert "abc" not in shown
     assert "def" not in shown

@@ -1,7 +1,5 @@
 """Faults of the statistics, X1 to X7, as far as the sampler could commit them."""
 
-from pathlib import Path
-
 import pytest
 from support.draws import draw, tasks
 
@@ -11,7 +9,7 @@ from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 
-def test_x01_failed_draws_are_handed_over_and_never_dropped(tmp_path: Path) -> None:
+def test_x01_failed_draws_are_handed_over_and_never_dropped(tmp_path):
     plan = {"submit": [None, "status:code=422", None, "close-without-answer", Fault("picture", {"kind": "truncated"})]}
     with FaultServer(plan) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(6), concurrency=1)
@@ -19,7 +17,7 @@ def test_x01_failed_draws_are_handed_over_and_never_dropped(tmp_path: Path) -> N
     assert len({outcome.task.upload.digest for outcome in drawn.outcomes}) == 6
 
 
-def test_x02_a_draw_is_bought_again_only_by_rule_and_every_purchase_is_counted(tmp_path: Path) -> None:
+def test_x02_a_draw_is_bought_again_only_by_rule_and_every_purchase_is_counted(tmp_path):
     wrong = Fault("picture", {"kind": "wrong-size"})
     for most, paid, state in ((0, 1, "invalid"), (1, 2, "invalid"), (2, 3, "stored")):
         run = tmp_path / f"run-{most}"
@@ -30,7 +28,7 @@ def test_x02_a_draw_is_bought_again_only_by_rule_and_every_purchase_is_counted(t
 
 
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-def test_x03_an_interrupted_run_gives_each_picture_all_its_draws(tmp_path: Path, kind: type[SynchronousVendor]) -> None:
+def test_x03_an_interrupted_run_gives_each_picture_all_its_draws(tmp_path, kind):
     work = tasks(3, 4)
     with FaultServer({"submit": [None] * 5 + ["status:code=402"]}) as server:
         adapter = kind(url=server.url)
@@ -41,7 +39,7 @@ def test_x03_an_interrupted_run_gives_each_picture_all_its_draws(tmp_path: Path,
     assert len(seeds) == len(set(seeds)) == 12
 
 
-def test_x04_seeds_of_a_resumed_run_are_those_of_the_first(tmp_path: Path) -> None:
+def test_x04_seeds_of_a_resumed_run_are_those_of_the_first(tmp_path):
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url)
         first = draw(adapter, tmp_path / "run", tasks(2, 3))
@@ -51,7 +49,7 @@ def test_x04_seeds_of_a_resumed_run_are_those_of_the_first(tmp_path: Path) -> No
     assert server.account.paid == 12
 
 
-def test_x05_concurrency_does_not_change_the_pictures(tmp_path: Path) -> None:
+def test_x05_concurrency_does_not_change_the_pictures(tmp_path):
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url)
         one = draw(adapter, tmp_path / "one", tasks(2, 6), concurrency=1)
@@ -60,7 +58,7 @@ def test_x05_concurrency_does_not_change_the_pictures(tmp_path: Path) -> None:
     assert len(one.pictures) == 12
 
 
-def test_x06_equal_pictures_under_two_names_are_one_picture(tmp_path: Path) -> None:
+def test_x06_equal_pictures_under_two_names_are_one_picture(tmp_path):
     from dataclasses import replace
 
     (task,) = tasks()
@@ -73,7 +71,7 @@ def test_x06_equal_pictures_under_two_names_are_one_picture(tmp_path: Path) -> N
     assert server.account.paid == 1
 
 
-def test_x07_outcomes_do_not_depend_on_what_was_drawn_before(tmp_path: Path) -> None:
+def test_x07_outcomes_do_not_depend_on_what_was_drawn_before(tmp_path):
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url)
         draw(adapter, tmp_path / "run", tasks(1, 8))

@@ -42,9 +42,7 @@ OF_JOBS = (FAILURE, COST, OVERDUE)
     ("kind", "promises"),
     [(SynchronousVendor, [*STATIC, *BOTH, COST]), (JobVendor, [*STATIC, *ANY, *OF_JOBS])],
 )
-def test_the_reference_adapters_keep_every_promise_that_applies_to_them(
-    kind: type[Adapter], promises: list[str]
-) -> None:
+def test_the_reference_adapters_keep_every_promise_that_applies_to_them(kind, promises):
     results = check_adapter(kind)
     assert [result.detail for result in results if not result.passed] == []
     assert [result.name for result in results] == promises
@@ -59,7 +57,7 @@ class Idempotent(SynchronousVendor):
     )
 
 
-def test_an_idempotent_adapter_keeps_the_whole_contract() -> None:
+def test_an_idempotent_adapter_keeps_the_whole_contract():
     assert failed(Idempotent) == set()
 
 
@@ -71,7 +69,7 @@ class Inquiring(SynchronousVendor):
         return None
 
 
-def test_a_look_beforehand_is_not_taken_for_a_redirection_that_was_followed() -> None:
+def test_a_look_beforehand_is_not_taken_for_a_redirection_that_was_followed():
     assert failed(Inquiring) == set()
 
 
@@ -82,7 +80,7 @@ class Stubborn(SynchronousVendor):
         return TryLaterError("try again", retry_after=0.0)
 
 
-def test_an_adapter_that_asks_again_after_a_refusal_is_found() -> None:
+def test_an_adapter_that_asks_again_after_a_refusal_is_found():
     found = failed(Stubborn)
     told = {"a refused key stops the run", "a refused picture is not sent again", "a wrong address stops the run"}
     assert told <= found
@@ -95,7 +93,7 @@ class Impatient(SynchronousVendor):
         return TryLaterError("busy", retry_after=0.0) if answer.status == 429 else None
 
 
-def test_an_adapter_that_comes_back_too_early_is_found() -> None:
+def test_an_adapter_that_comes_back_too_early_is_found():
     assert failed(Impatient) == {"a rate limit is waited for as long as told"}
 
 
@@ -109,14 +107,14 @@ class Insistent(SynchronousVendor):
             return (yield from super().draw(upload, draw))
 
 
-def test_an_adapter_that_submits_again_by_itself_is_found_and_stopped() -> None:
+def test_an_adapter_that_submits_again_by_itself_is_found_and_stopped():
     results = {result.name: result for result in check_adapter(Insistent)}
     lost = results["a lost answer is not paid twice"]
     assert not lost.passed
     assert "1 submissions, 1 billed" in lost.detail
 
 
-def test_the_fault_part_waits_for_the_static_part() -> None:
+def test_the_fault_part_waits_for_the_static_part():
     class Unseeded(SynchronousVendor):
         def _fields(self, draw: Draw) -> dict[str, str]:
             return {"scale": "4", "seed": "1337"}
@@ -126,7 +124,7 @@ def test_the_fault_part_waits_for_the_static_part() -> None:
     assert [result.name for result in results if not result.passed] == ["varies"]
 
 
-def test_adapters_are_checked_by_name_and_path() -> None:
+def test_adapters_are_checked_by_name_and_path():
     path = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
     assert all(result.passed for result in check_adapter(path, faults=False))
     with pytest.raises(UsageError, match="no-such-vendor"):
@@ -137,7 +135,7 @@ class Silent(SynchronousVendor):
     example: ClassVar[Example | None] = None  # type: ignore[assignment]
 
 
-def test_an_adapter_without_an_example_is_told_what_to_add() -> None:
+def test_an_adapter_without_an_example_is_told_what_to_add():
     with pytest.raises(AdapterError, match="EXAMPLE"):
         check_adapter(Silent)
 
@@ -150,7 +148,7 @@ class Here(Silent):
         return Capabilities(scale_factors=(4,), local=True)
 
 
-def test_a_local_adapter_has_no_wire_contract() -> None:
+def test_a_local_adapter_has_no_wire_contract():
     with pytest.raises(UsageError, match=r"^fault-synchronous has no wire contract to check"):
         check_adapter(Here)
     with pytest.raises(UsageError, match="folder has no wire contract"):
@@ -167,23 +165,23 @@ class Greedy(SynchronousVendor):
         return (yield from super().quote(upload))
 
 
-def test_a_quote_that_is_billed_is_found() -> None:
+def test_a_quote_that_is_billed_is_found():
     shown = replace(SynchronousVendor.example, quotes=(shows(), *SynchronousVendor.example.quotes))
     failed = {result.name: result.detail for result in check_adapter(Greedy, shown) if not result.passed}
     assert "purpose quote" in failed["quotes"]
 
 
-def test_an_example_that_does_not_fit_its_adapter_is_an_error() -> None:
+def test_an_example_that_does_not_fit_its_adapter_is_an_error():
     with pytest.raises(AdapterError, match="own example"):
         check_adapter(SynchronousVendor, Example(parameters={"strength": 1}, answers=()))
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_shipped_adapters_keep_the_static_contract(name: str) -> None:
+def test_shipped_adapters_keep_the_static_contract(name):
     assert [result for result in check_adapter(name, faults=False) if not result.passed] == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SHOWN if not describe(name)["capabilities"]["retired"]])
-def test_shipped_adapters_keep_the_whole_contract(name: str) -> None:
+def test_shipped_adapters_keep_the_whole_contract(name):
     assert [result for result in check_adapter(name) if not result.passed] == []

@@ -105,7 +105,7 @@ class Cancelling(JobVendor):
         (Cancelling, {FAILURE, COST, OVERDUE}),
     ],
 )
-def test_what_is_declared_is_done(kind: type[Adapter], promises: set[str]) -> None:
+def test_what_is_declared_is_done(kind, promises):
     assert broken(kind) == ({}, promises)
 
 
@@ -241,15 +241,13 @@ class Hoping(Gradio):
         (Mislabelled, OVERDUE, "expected 1 requests to cancel an overdue job; got 0"),
     ],
 )
-def test_an_adapter_that_says_something_else_breaks_that_promise_alone(
-    kind: type[Adapter], promise: str, message: str
-) -> None:
+def test_an_adapter_that_says_something_else_breaks_that_promise_alone(kind, promise, message):
     found, _ = broken(kind)
     assert set(found) == {promise}, found
     assert message in found[promise]
 
 
-def test_a_limiter_that_lets_too_many_through_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limiter_that_lets_too_many_through_is_found(monkeypatch):
     monkeypatch.setattr(SharedRateLimiter, "take", lambda limiter, purpose: 0.0)
     assert broken(Limited)[0] == {RATES: "expected at most 3/second submit; got more"}
 
@@ -260,10 +258,10 @@ class Spacious(SynchronousVendor):
         return replace(super().capabilities, max_concurrency=200)
 
 
-def test_many_draws_at_once_are_read_from_the_engine_and_not_all_made() -> None:
+def test_many_draws_at_once_are_read_from_the_engine_and_not_all_made():
     assert broken(Spacious) == ({}, {AT_ONCE, COST})
 
 
-def test_more_submissions_at_once_than_workers_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_submissions_at_once_than_workers_are_found(monkeypatch):
     monkeypatch.setattr(OpenRun, "most_workers", 1)
     assert set(broken(Crowding)[0]) == {AT_ONCE}

@@ -10,7 +10,7 @@ from blackbox_conformal.study.stages.picture_limits import misfit, too_many_byte
 from blackbox_conformal.testing.contract import check_adapter
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.static_contract import beyond
-from blackbox_conformal.vendor.adapter import Adapter, Capabilities, Draw, Flow, Upload
+from blackbox_conformal.vendor.adapter import Capabilities, Draw, Flow, Upload
 from blackbox_conformal.vendor.example import Example
 
 
@@ -81,7 +81,7 @@ class Unkept(SynchronousVendor):
         (Unkept, "refuses unfit", "limits that a picture can keep"),
     ],
 )
-def test_each_broken_promise_is_found_by_its_own_check(kind: type[Adapter], check: str, message: str) -> None:
+def test_each_broken_promise_is_found_by_its_own_check(kind, check, message):
     found = {result.name: result.detail for result in check_adapter(kind, faults=False) if not result.passed}
     assert set(found) == {check}
     assert message in found[check]
@@ -101,12 +101,12 @@ LIMITED = Capabilities(
 
 
 @pytest.mark.parametrize("limit", [name for name, _ in beyond(LIMITED, 4)])
-def test_a_picture_beyond_a_limit_breaks_that_limit(limit: str) -> None:
+def test_a_picture_beyond_a_limit_breaks_that_limit(limit):
     broken = dict(beyond(LIMITED, 4))[limit]
     alone = Capabilities((4,), **{limit: getattr(LIMITED, limit)})
     assert misfit(broken.width, broken.height, alone, 4) or too_many_bytes(broken, alone)
 
 
-def test_every_limit_of_a_picture_has_one_beyond_it() -> None:
+def test_every_limit_of_a_picture_has_one_beyond_it():
     limits = {name for name in Capabilities.__dataclass_fields__ if name.startswith(("min_", "max_"))}
     assert {name for name, _ in beyond(LIMITED, 4)} == limits - {"max_concurrency"}

@@ -12,7 +12,6 @@ import threading
 import urllib.error
 import urllib.request
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,7 +37,7 @@ def pixels(data: bytes) -> np.ndarray:
         return np.array(opened)
 
 
-def test_a_submission_is_answered_by_an_upscaled_picture_and_billed_once() -> None:
+def test_a_submission_is_answered_by_an_upscaled_picture_and_billed_once():
     raw, server = meet("ok")
     assert raw.status == 200
     assert raw.headers["content-type"] == "image/png"
@@ -46,7 +45,7 @@ def test_a_submission_is_answered_by_an_upscaled_picture_and_billed_once() -> No
     assert (server.account.paid, server.account.distinct) == (1, 1)
 
 
-def test_equal_seeds_give_equal_bytes_and_different_seeds_different_pictures() -> None:
+def test_equal_seeds_give_equal_bytes_and_different_seeds_different_pictures():
     with FaultServer() as server:
         first, again, other = (talk(server, target=f"/v1/upscale?seed={seed}").body for seed in (1, 1, 2))
     assert first == again
@@ -54,7 +53,7 @@ def test_equal_seeds_give_equal_bytes_and_different_seeds_different_pictures() -
     assert (server.account.paid, server.account.distinct) == (3, 2)
 
 
-def test_draws_without_a_seed_differ() -> None:
+def test_draws_without_a_seed_differ():
     with FaultServer() as server:
         first, second = (talk(server, target="/v1/upscale").body for _ in range(2))
     assert first != second
@@ -73,12 +72,12 @@ def test_draws_without_a_seed_differ() -> None:
         ("never-answers:billed=no", "silence", 0),
     ],
 )
-def test_connection_faults_send_nothing_and_bill_as_told(name: str, end: str, paid: int) -> None:
+def test_connection_faults_send_nothing_and_bill_as_told(name, end, paid):
     raw, server = meet(name, timeout=0.6 if end == "silence" else 20.0)
     assert (raw.data, raw.end, server.account.paid) == (b"", end, paid)
 
 
-def test_kept_alive_connection_is_closed_under_the_client() -> None:
+def test_kept_alive_connection_is_closed_under_the_client():
     raw, server = meet("close-after-answer", close=False)
     assert raw.status == 200
     assert "connection" not in raw.headers
@@ -86,7 +85,7 @@ def test_kept_alive_connection_is_closed_under_the_client() -> None:
     assert server.account.paid == 1
 
 
-def test_kept_alive_connection_serves_the_next_request() -> None:
+def test_kept_alive_connection_serves_the_next_request():
     with FaultServer() as server, socket.create_connection(("127.0.0.1", server.port), timeout=2) as sock:
         for _ in range(3):
             sock.sendall(b"GET /account HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -95,7 +94,7 @@ def test_kept_alive_connection_serves_the_next_request() -> None:
     assert (summary["connections"], summary["requests"]) == (1, {"other": 3})
 
 
-def test_slow_faults_deliver_the_right_bytes_in_the_end() -> None:
+def test_slow_faults_deliver_the_right_bytes_in_the_end():
     good = upscale(png(4, 3), 4, 5)
     for fault in (Fault("slow-start", {"seconds": 0.2}), Fault("drip-body", {"interval": 0.001, "size": 200})):
         raw, _ = meet(fault, body=png(4, 3))
@@ -105,13 +104,13 @@ def test_slow_faults_deliver_the_right_bytes_in_the_end() -> None:
 
 
 @pytest.mark.parametrize(("name", "start"), [("half-head", b"HTTP/1.1 20"), ("not-http", b"220 mail")])
-def test_broken_heads(name: str, start: bytes) -> None:
+def test_broken_heads(name, start):
     raw, _ = meet(name)
     assert raw.data.startswith(start)
     assert b"\r\n\r\n" not in raw.data
 
 
-def test_endless_heads_do_not_end() -> None:
+def test_endless_heads_do_not_end():
     assert meet("endless-interim", at_most=100_000)[0].data.count(b"102 Processing") > 1000
     raw, _ = meet("endless-headers", at_most=2_000_000)
     assert len(raw.data) >= 2_000_000
@@ -127,13 +126,13 @@ def test_endless_heads_do_not_end() -> None:
         ("declared-huge:length=1000000000", "less"),
     ],
 )
-def test_lengths_that_lie(name: str, relation: str) -> None:
+def test_lengths_that_lie(name, relation):
     raw, _ = meet(name)
     declared = int(raw.headers["content-length"])
     assert (len(raw.body) < declared) if relation == "less" else (len(raw.body) > declared)
 
 
-def test_chunked_bodies_are_whole_or_cut() -> None:
+def test_chunked_bodies_are_whole_or_cut():
     good = upscale(png(), 4, 5)
     whole, _ = meet("chunked:size=1000")
     assert whole.body.endswith(b"0\r\n\r\n")
@@ -144,7 +143,7 @@ def test_chunked_bodies_are_whole_or_cut() -> None:
     assert len(endless.data) >= 2_000_000
 
 
-def test_encodings_explode() -> None:
+def test_encodings_explode():
     raw, _ = meet("gzip-bomb:size=8388608")
     assert raw.headers["content-encoding"] == "gzip"
     assert len(raw.body) < 20_000
@@ -154,7 +153,7 @@ def test_encodings_explode() -> None:
     assert gzip.decompress(gzip.decompress(gzip.decompress(raw.body))) == upscale(png(), 4, 5)
 
 
-def test_statuses_carry_what_they_are_told() -> None:
+def test_statuses_carry_what_they_are_told():
     raw, server = meet(Fault("status", {"code": 429, "retry_after": "Wed, 21 Oct 2026 07:28:00 GMT"}))
     assert (raw.status, raw.headers["retry-after"]) == (429, "Wed, 21 Oct 2026 07:28:00 GMT")
     assert server.account.paid == 0
@@ -162,27 +161,27 @@ def test_statuses_carry_what_they_are_told() -> None:
     assert (raw.status, server.account.paid) == (500, 1)
 
 
-def test_texts_in_place_of_pictures() -> None:
+def test_texts_in_place_of_pictures():
     assert b"\x1b[2J" in json.loads(meet("hostile-message")[0].body)["error"]["message"].encode()
     raw, _ = meet("json-error")
     assert (raw.status, "error" in json.loads(raw.body)) == (200, True)
     assert meet("captive-portal")[0].headers["content-type"].startswith("text/html")
 
 
-def test_redirects() -> None:
+def test_redirects():
     raw, server = meet(Fault("redirect", {"location": "http://127.0.0.1:{port}/elsewhere", "code": 307}))
     assert (raw.status, raw.headers["location"]) == (307, f"http://127.0.0.1:{server.port}/elsewhere")
     assert meet("redirect-loop")[0].headers["location"] == "/v1/upscale?seed=5"
 
 
 @pytest.mark.parametrize("kind", sorted(WRONG_PICTURES))
-def test_wrong_pictures_are_served_and_differ_from_the_right_one(kind: str) -> None:
+def test_wrong_pictures_are_served_and_differ_from_the_right_one(kind):
     raw, _ = meet(Fault("picture", {"kind": kind}))
     assert raw.status == 200
     assert raw.body != upscale(png(), 4, 5)
 
 
-def test_bomb_is_a_well_formed_png() -> None:
+def test_bomb_is_a_well_formed_png():
     data = bomb(1200)
     with Image.open(io.BytesIO(data)) as opened:
         assert opened.size == (1200, 1200)
@@ -206,7 +205,7 @@ def read(server: FaultServer, job: str) -> dict[str, object]:
     return state
 
 
-def test_jobs_go_from_queued_to_a_link_that_serves_the_picture() -> None:
+def test_jobs_go_from_queued_to_a_link_that_serves_the_picture():
     with FaultServer(polls=2) as server:
         job = submit(server)
         states = [read(server, job) for _ in range(3)]
@@ -227,13 +226,13 @@ def test_jobs_go_from_queued_to_a_link_that_serves_the_picture() -> None:
         ({"failed": "no"}, ["queued", "failed", "failed", "failed"]),
     ],
 )
-def test_marks_spoil_a_job(marks: dict[str, object], expected: list[str]) -> None:
+def test_marks_spoil_a_job(marks, expected):
     with FaultServer({"submit": Fault("mark", marks)}) as server:
         job = submit(server)
         assert [read(server, job)["status"] for _ in range(4)] == expected
 
 
-def test_a_dead_link_is_replaced_when_the_job_is_read_again() -> None:
+def test_a_dead_link_is_replaced_when_the_job_is_read_again():
     with FaultServer({"download": ["expired-link:code=410"]}, polls=0, separate_results=True) as server:
         job = submit(server)
         first = str(read(server, job)["output"])
@@ -243,7 +242,7 @@ def test_a_dead_link_is_replaced_when_the_job_is_read_again() -> None:
         assert read(server, job)["output"] != first
 
 
-def test_idempotency_keys_are_honoured_only_when_asked_for() -> None:
+def test_idempotency_keys_are_honoured_only_when_asked_for():
     for idempotent, paid in ((True, 1), (False, 2)):
         with FaultServer(idempotent=idempotent) as server:
             first, second = (talk(server, headers="Idempotency-Key: k\r\n") for _ in range(2))
@@ -252,35 +251,35 @@ def test_idempotency_keys_are_honoured_only_when_asked_for() -> None:
         assert second.headers.get("idempotent-replayed") == ("true" if idempotent else None)
 
 
-def test_a_replayed_error_stays_with_its_key() -> None:
+def test_a_replayed_error_stays_with_its_key():
     with FaultServer({"submit": ["replayed-error"]}, idempotent=True) as server:
         states = [talk(server, headers=f"Idempotency-Key: {key}\r\n").status for key in "aab"]
     assert states == [500, 500, 200]
 
 
-def test_the_key_is_checked_and_never_billed_without() -> None:
+def test_the_key_is_checked_and_never_billed_without():
     with FaultServer(api_key="sesame") as server:
         assert talk(server).status == 401
         assert talk(server, headers="Authorization: Bearer sesame\r\n").status == 200
     assert server.account.paid == 1
 
 
-def test_the_model_changes_for_good() -> None:
+def test_the_model_changes_for_good():
     with FaultServer({"submit": [None, "model:name=next"]}) as server:
         assert [talk(server).headers["x-model"] for _ in range(3)] == ["fault-vendor-1", "next", "next"]
 
 
-def test_a_request_may_choose_its_own_fault() -> None:
+def test_a_request_may_choose_its_own_fault():
     with FaultServer() as server:
         assert talk(server, headers="X-Fault: status:code=503\r\n").status == 503
 
 
-def test_connections_may_be_reset_or_ignored_before_any_request() -> None:
+def test_connections_may_be_reset_or_ignored_before_any_request():
     with FaultServer(connections=["reset", "silent", None]) as server:
         assert [talk(server, timeout=1.0).end for _ in range(3)] == ["rst", "silence", "fin"]
 
 
-def test_an_unknown_fault_names_those_there_are() -> None:
+def test_an_unknown_fault_names_those_there_are():
     server = FaultServer({"submit": "no-such-fault"}).start()
     talk(server)
     with pytest.raises(UsageError, match=r"close-without-answer.*no-such-fault"):
@@ -288,7 +287,7 @@ def test_an_unknown_fault_names_those_there_are() -> None:
     assert set(fault_names()) == set(FAULTS)
 
 
-def test_chances_are_repeatable_and_near_their_shares() -> None:
+def test_chances_are_repeatable_and_near_their_shares():
     script = chances(7, {"submit": {"ok": 0.2, "redirect-loop": 0.3}})
     drawn = [script(Situation("submit", number, Head("POST", "/", {}))) for number in range(2000)]
     assert drawn == [script(Situation("submit", number, Head("POST", "/", {}))) for number in range(2000)]
@@ -296,14 +295,14 @@ def test_chances_are_repeatable_and_near_their_shares() -> None:
     assert abs(drawn.count("redirect-loop") / 2000 - 0.3) < 0.03
 
 
-def test_stopping_ends_every_thread_even_under_silent_faults() -> None:
+def test_stopping_ends_every_thread_even_under_silent_faults():
     before = threading.active_count()
     with FaultServer({"submit": "never-answers"}) as server:
         talk(server, timeout=0.1)
     assert threading.active_count() == before
 
 
-def test_it_runs_as_a_process_of_its_own(tmp_path: Path) -> None:
+def test_it_runs_as_a_process_of_its_own(tmp_path):
     key = tmp_path / "key"
     key.write_text("sesame\n")
     command = [
@@ -334,9 +333,7 @@ def test_it_runs_as_a_process_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, " \n"], ids=["missing", "empty"])
-def test_a_key_file_without_a_key_is_refused(
-    content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_key_file_without_a_key_is_refused(content, tmp_path, capsys):
     file = tmp_path / "key.txt"
     if content is not None:
         file.write_text(content)
@@ -345,13 +342,13 @@ def test_a_key_file_without_a_key_is_refused(
     assert f"expected --api-key-file to name a file with a key; {file}: " in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_is_taken_is_refused(capsys):
     with FaultServer() as server, pytest.raises(SystemExit):
         main(["--port", str(server.port)])
     assert f"expected a free port; --port {server.port}: " in capsys.readouterr().err
 
 
-def test_the_process_ends_on_sigterm() -> None:
+def test_the_process_ends_on_sigterm():
     command = [sys.executable, "-m", "blackbox_conformal.testing"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -373,9 +370,7 @@ def test_the_process_ends_on_sigterm() -> None:
         ('{"submit": {"status:cod=503": 0.5}}', "expected status:code=…"),
     ],
 )
-def test_a_script_that_cannot_be_played_is_refused_before_the_server_starts(
-    script: str, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_script_that_cannot_be_played_is_refused_before_the_server_starts(script, said, capsys):
     with pytest.raises(SystemExit):
         main(["--script", script])
     captured = capsys.readouterr()
@@ -384,7 +379,7 @@ def test_a_script_that_cannot_be_played_is_refused_before_the_server_starts(
 
 
 @pytest.mark.parametrize("path", ["/v1/upscale", "/v1/jobs"])
-def test_what_is_no_png_is_refused_and_not_billed(path: str) -> None:
+def test_what_is_no_png_is_refused_and_not_billed(path):
     with FaultServer() as server:
         request = urllib.request.Request(f"{server.url}{path}", data=b'{"image": "iVBOR"}', method="POST")
         request.add_header("Content-Type", "application/json")
@@ -395,7 +390,7 @@ def test_what_is_no_png_is_refused_and_not_billed(path: str) -> None:
         assert server.account.paid == 0
 
 
-def test_the_help_tells_every_address(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_tells_every_address(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     said = capsys.readouterr().out

@@ -37,7 +37,7 @@ def failed(kind: type[Adapter], example: Example | None = None) -> dict[str, str
 
 
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-def test_the_reference_adapters_keep_every_promise(kind: type[Adapter]) -> None:
+def test_the_reference_adapters_keep_every_promise(kind):
     assert failed(kind) == {}
 
 
@@ -289,18 +289,18 @@ class Shown(SynchronousVendor):
         (Shown, "quotes", "as text"),
     ],
 )
-def test_each_broken_promise_is_found(kind: type[Adapter], check: str, message: str) -> None:
+def test_each_broken_promise_is_found(kind, check, message):
     found = failed(kind)
     assert message in found[check], found
 
 
-def test_an_example_without_the_place_of_resuming_is_found() -> None:
+def test_an_example_without_the_place_of_resuming_is_found():
     shown = JobVendor.example
     bare = replace(shown, polls=None)
     assert "polls" in failed(JobVendor, bare)["resumes"]
 
 
-def test_every_check_has_an_adapter_that_breaks_it() -> None:
+def test_every_check_has_an_adapter_that_breaks_it():
     broken = {"declares", "is capable", "identifies", "draws", "sends picture", "varies", "keeps secrets", "sends well"}
     broken |= {
         "keeps no state",
@@ -317,13 +317,13 @@ def test_every_check_has_an_adapter_that_breaks_it() -> None:
     assert broken == {check.__name__.replace("_", " ") for check in CHECKS}
 
 
-def test_an_example_that_ends_early_shows_the_request_that_has_no_answer() -> None:
+def test_an_example_that_ends_early_shows_the_request_that_has_no_answer():
     shown = JobVendor.example
     found = failed(JobVendor, replace(shown, answers=shown.answers[:2]))
     assert "then came another poll request, GET /v1/jobs/job-0: the answers before" in found["draws"]
 
 
-def test_one_mistake_is_explained_once() -> None:
+def test_one_mistake_is_explained_once():
     shown = JobVendor.example
     found = failed(JobVendor, replace(shown, answers=(says('{"ident": 1}', 201), *shown.answers[1:])))
     assert "expected 'id' as text" in found["draws"]
@@ -351,13 +351,13 @@ class EndlessFlow(SynchronousVendor):
 @pytest.mark.parametrize(
     ("kind", "message"), [(NotASendFlow, "Send, Wait"), (NotBytesFlow, "bytes"), (EndlessFlow, "to end")]
 )
-def test_flows_that_are_no_flows_are_adapter_errors(kind: type[SynchronousVendor], message: str) -> None:
+def test_flows_that_are_no_flows_are_adapter_errors(kind, message):
     adapter = kind(url="http://127.0.0.1:9")
     with pytest.raises(AdapterError, match=message):
         rehearse(adapter, adapter.draw(an_upload(adapter), a_draw(adapter)), ())
 
 
-def test_a_text_is_read_only_from_an_object() -> None:
+def test_a_text_is_read_only_from_an_object():
     for body in (b"[]", b'{"id": 3}'):
         with pytest.raises(VendorError, match="expected"):
             text_field(Answer(200, {}, body), "id")

@@ -3,7 +3,6 @@
 import sys
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -15,7 +14,6 @@ from blackbox_conformal.testing.reference_adapters import JobVendor, Synchronous
 from blackbox_conformal.testing.rehearsal import environment
 from blackbox_conformal.testing.static_contract import Subject, static_checks
 from blackbox_conformal.vendor.adapter import (
-    Adapter,
     Answer,
     Capabilities,
     Draw,
@@ -112,7 +110,7 @@ class ShortKey(SynchronousVendor):
         (ShortKey, "keeps secrets", "expected a made-up FAULT_VENDOR_KEY of at least 8 letters"),
     ],
 )
-def test_a_mistake_is_found_without_a_socket(kind: type[Adapter], check: str, said: str) -> None:
+def test_a_mistake_is_found_without_a_socket(kind, check, said):
     shown = example_of(kind)
     assert shown is not None
     with environment(shown):
@@ -178,7 +176,7 @@ class Refunded(JobVendor):
         ),
     ],
 )
-def test_a_mistake_is_found_by_drawing(kind: type[Adapter], names: set[str], said: str) -> None:
+def test_a_mistake_is_found_by_drawing(kind, names, said):
     found = {each.name: each.detail for each in check_adapter(kind) if not each.passed}
     assert set(found) == names
     assert all(said in detail for detail in found.values()), found
@@ -194,7 +192,7 @@ class Shown(SynchronousVendor):
 '''
 
 
-def test_an_example_on_the_class_needs_no_annotation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_example_on_the_class_needs_no_annotation(tmp_path, monkeypatch):
     (tmp_path / "shown_plainly.py").write_text(PLAIN, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     kind = adapter_class("shown_plainly:Shown")
@@ -215,7 +213,7 @@ class Direct(Adapter):
 '''
 
 
-def test_nor_does_that_of_a_class_that_derives_from_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nor_does_that_of_a_class_that_derives_from_adapter(tmp_path, monkeypatch):
     (tmp_path / "shown_directly.py").write_text(PICKED, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(AdapterError, match="does not define base_url, capabilities, draw"):
