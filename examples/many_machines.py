@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from support.draws import an_upload
 from support.postgres_server import PostgresServer, postgres_server
 
-from blackbox_conformal.drawing.ledger.address import LEDGERS, Address
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS, Address
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
 from blackbox_conformal.drawing.ledger.postgres import postgres_ledger
 from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify

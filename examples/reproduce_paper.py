@@ -37,6 +37,7 @@ from PIL import Image
 
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.spending.prices import refuse_unlimited
 from blackbox_conformal.embedded.demonstration import reduced_photographs
 from blackbox_conformal.method.audits.contamination import leakage_curve
 from blackbox_conformal.method.guarantees.expected import Expected
@@ -46,7 +47,6 @@ from blackbox_conformal.method.kernels.similarity import structural_dissimilarit
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import trusted
-from blackbox_conformal.study.budget import refuse_unlimited
 from blackbox_conformal.study.choose import baselines
 from blackbox_conformal.study.choose.baselines import SCALES
 from blackbox_conformal.study.plugins import load_adapter

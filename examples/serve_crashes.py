@@ -42,8 +42,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from support.postgres_server import postgres_server
 
 import blackbox_conformal as bc
-from blackbox_conformal.drawing.ledger.address import LEDGERS
-from blackbox_conformal.drawing.ledger.places import Where
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
+from blackbox_conformal.drawing.ledger.backends import Where
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.testing.fault_server import FaultServer, chances

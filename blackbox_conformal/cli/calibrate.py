@@ -19,6 +19,7 @@ from blackbox_conformal.support.wording import at_most, share
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.signature import SigningKey
+    from blackbox_conformal.drawing.spending.spent import DrawsSpending
     from blackbox_conformal.method.guarantees.guarantee import Choice, Guarantee
     from blackbox_conformal.method.images.calibration_images import CalibrationImage
     from blackbox_conformal.method.metrics.metric import Metric
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.calibrate.parts_of_one import Question
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.looked_at import Unseen
-    from blackbox_conformal.study.spending import DrawsSpending
     from blackbox_conformal.study.stages.settings import Setup
 
 

@@ -16,7 +16,7 @@ from blackbox_conformal.study.keyword_arguments import NEEDED, CompareSettings, 
 from blackbox_conformal.support.wording import as_typed
 
 if TYPE_CHECKING:
-    from blackbox_conformal.drawing.estimate import Estimate
+    from blackbox_conformal.drawing.spending.estimate import Estimate
     from blackbox_conformal.method.guarantees.guarantee import Guarantee
     from blackbox_conformal.study.choose.compared_picture import OnCompared
     from blackbox_conformal.study.choose.comparison import Comparison

@@ -21,8 +21,8 @@ from blackbox_conformal.support.files import private_folder
 from blackbox_conformal.support.text import counted, mebibytes, money
 
 if TYPE_CHECKING:
-    from blackbox_conformal.drawing.estimate import Estimate
     from blackbox_conformal.drawing.http.address_policy import WebOrigin
+    from blackbox_conformal.drawing.spending.estimate import Estimate
     from blackbox_conformal.drawing.task import Task
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.stages.settings import Setup
@@ -204,7 +204,7 @@ class Consent:
 
     def look(self, setup: "Setup", tasks: "Sequence[Task]", run: Path, expected: "Estimate") -> None:
         """Refuse what cannot succeed and what need not be paid for; ask where keys go."""
-        from blackbox_conformal.study.budget import are_stored, missing_key
+        from blackbox_conformal.drawing.spending.estimate import are_stored, missing_key
 
         calls = expected.calls
         vendors = [vendor for vendor in (setup.adapter, setup.second) if vendor is not None]
@@ -262,7 +262,7 @@ def _is_priced_by_project() -> bool:
 
 def spends(expected: "Estimate") -> bool:
     """Whether calls are to be made that cost something, or might."""
-    from blackbox_conformal.drawing.estimate import costs
+    from blackbox_conformal.drawing.spending.estimate import costs
 
     return costs(expected.calls, expected.cost_usd)
 
@@ -276,7 +276,7 @@ def stored_elsewhere(
 ) -> str | None:
     """What to say when draws that would be made lie in another run folder; `cost_usd`: of making them in `run`."""
     from blackbox_conformal.cli.next_steps import again
-    from blackbox_conformal.study.budget import stored_elsewhere
+    from blackbox_conformal.drawing.spending.estimate import stored_elsewhere
 
     other = stored_elsewhere(adapter, tasks, run, screen.note)
     if other is None:

@@ -147,8 +147,8 @@ def _ledgers(run: Path) -> list[DoctorFinding]:
 
 def _database(ledger: str | None) -> list[DoctorFinding]:
     """Whether a ledger in a database can be reached, and keeps what it is given; nothing where none is named."""
-    from blackbox_conformal.drawing.ledger.address import LEDGERS
-    from blackbox_conformal.drawing.ledger.places import inspect_database
+    from blackbox_conformal.drawing.ledger.addresses import LEDGERS
+    from blackbox_conformal.drawing.ledger.backends import inspect_database
 
     if ledger is None:
         return []

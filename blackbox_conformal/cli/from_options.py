@@ -140,10 +140,10 @@ def refuse_without_key(options: SpendingOptions, setup: "Setup", run: Path) -> N
     """Before photographs are read: tell of a key that is missing, where nothing can be stored that needs none."""
     import numpy as np
 
-    from blackbox_conformal.drawing.ledger.places import has_ledger
+    from blackbox_conformal.drawing.ledger.backends import has_ledger
+    from blackbox_conformal.drawing.spending.estimate import missing_key
     from blackbox_conformal.drawing.task import Task
     from blackbox_conformal.method.images.encode import upload_png
-    from blackbox_conformal.study.budget import missing_key
     from blackbox_conformal.vendor.adapter import Upload
 
     if options.ledger or options.store or has_ledger(run):

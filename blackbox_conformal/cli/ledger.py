@@ -24,8 +24,7 @@ from blackbox_conformal.support.text import counted, dollars, name_of, printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.drawing.ledger.attempts import Attempt
-    from blackbox_conformal.drawing.ledger.invoice import Invoice
-    from blackbox_conformal.drawing.ledger.settling import InvoiceComparison, Match, Period
+    from blackbox_conformal.drawing.ledger.invoice import Invoice, InvoiceComparison, Match, Period
 
 
 _MOST_SHOWN = 20
@@ -90,7 +89,7 @@ def ls(screen: Screen, run: str | None, ledger: str | None, states: tuple[str, .
 @shared.output
 def ledger_total(screen: Screen, run: str | None, ledger: str | None) -> None:
     """Counts and money; without --run of all run folders together."""
-    from blackbox_conformal.drawing.ledger.places import Where, address_at
+    from blackbox_conformal.drawing.ledger.backends import Where, address_at
     from blackbox_conformal.drawing.ledger.queries import ledger_sum
 
     folders: list[Where] = [*run_folders(run, screen.note)] if ledger is None else [place_of(run, ledger, screen.note)]
@@ -122,8 +121,8 @@ def limit(screen: Screen, amount: str | None, ledger: str | None) -> None:
 
     AMOUNT is the new limit, or `none`; without it, the limit is shown.
     """
-    from blackbox_conformal.drawing.ledger.address import LEDGERS
-    from blackbox_conformal.drawing.ledger.places import set_limit
+    from blackbox_conformal.drawing.ledger.addresses import LEDGERS
+    from blackbox_conformal.drawing.ledger.backends import set_limit
     from blackbox_conformal.drawing.ledger.queries import ledger_limit, ledger_sum
 
     if ledger is None:
@@ -306,9 +305,8 @@ def settle(
     With it, ambiguous calls that the invoice has are booked at its cost, and the booked cost of those that it lacks is
     given back.
     """
-    from blackbox_conformal.drawing.ledger.invoice import read_invoice
+    from blackbox_conformal.drawing.ledger.invoice import compare, read_invoice
     from blackbox_conformal.drawing.ledger.queries import ledger_ls
-    from blackbox_conformal.drawing.ledger.settling import compare
 
     listed = read_invoice(Path(invoice), _named(columns))
     period = _period(listed, first, last)
@@ -456,13 +454,13 @@ def _booked(matches: "Sequence[Match]") -> str:
 
 
 def _sum(costs: Any) -> str:
-    from blackbox_conformal.drawing.money import to_usd
+    from blackbox_conformal.drawing.ledger.money import to_usd
 
     return dollars(to_usd(sum(costs)))
 
 
 def _document(invoice: "Invoice", comparison: "InvoiceComparison", settled: "list[Match]") -> dict[str, Any]:
-    from blackbox_conformal.drawing.money import to_usd
+    from blackbox_conformal.drawing.ledger.money import to_usd
 
     ended = {match.attempt.id for match in settled}
     return {

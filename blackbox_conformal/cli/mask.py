@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.certificate import Certificate
     from blackbox_conformal.documents.signature import SigningKey
     from blackbox_conformal.documents.x509 import CertifiedKey
-    from blackbox_conformal.drawing.estimate import Estimate
+    from blackbox_conformal.drawing.spending.estimate import Estimate
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.kept_results import KeptResults
     from blackbox_conformal.study.mask.mask_request import MaskRequest

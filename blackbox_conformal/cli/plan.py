@@ -30,9 +30,9 @@ def inspect(screen: Screen, job: "Job", options: shared.JobOptions) -> None:
 
     A key that is missing, or that the user has not sent there before, is not asked for: the run does that.
     """
-    from blackbox_conformal.drawing.inspecting import inspect_vendor, refuse_retired
+    from blackbox_conformal.drawing.free_requests import inspect_vendor, refuse_retired
+    from blackbox_conformal.drawing.spending.estimate import missing_key
     from blackbox_conformal.drawing.task import asked_of
-    from blackbox_conformal.study.budget import missing_key
 
     second = () if job.setup.second is None else ((job.setup.second, job.second_tasks),)
     for adapter, tasks in (*asked_of(job.setup.adapter, job.tasks), *second):
@@ -67,8 +67,8 @@ def present(
     Where there is a comparison with pictures that are to be sent, it is shown, too, and where there is a wish what
     promises are expected to keep it.
     """
+    from blackbox_conformal.drawing.spending.estimate import missing_key
     from blackbox_conformal.method.guarantees.guarantee import number_in_words
-    from blackbox_conformal.study.budget import missing_key
     from blackbox_conformal.study.plan.planning import plan_job
 
     adapter = job.setup.adapter
@@ -101,7 +101,7 @@ def present(
 
 def _pace(planned: "Plan", job: "Job") -> tuple[float, str] | None:
     """Seconds that the calls will take and where that is from; None when nothing is known."""
-    from blackbox_conformal.study.spending import read_spending
+    from blackbox_conformal.drawing.spending.spent import read_spending
 
     if planned.calls == 0:
         return 0.0, "nothing is to be drawn"
@@ -235,7 +235,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
     It spends nothing, except with --pilot. It sends only free questions, which need the vendor's key: what it
     publishes of the model, where it does, and with --quote its price.
     """
-    from blackbox_conformal.drawing.quotes import ask_quotes
+    from blackbox_conformal.drawing.free_requests import ask_quotes
     from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 
     if options.stand_in and options.pilot is None:

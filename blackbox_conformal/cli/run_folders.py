@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from blackbox_conformal.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
-    from blackbox_conformal.drawing.ledger.places import Where
+    from blackbox_conformal.drawing.ledger.backends import Where
 
 LEDGER = "ledger.sqlite"
 NOTE = "ledger.address"
@@ -26,7 +26,7 @@ def run_folder_of(
     `note` gets each folder whose ledger cannot be read, or, unless `whole` is unset, is damaged in any way. Errors
     call what names the folder `option`. Only folders that hold `file` are considered, where it is given.
     """
-    from blackbox_conformal.drawing.ledger.places import has_ledger
+    from blackbox_conformal.drawing.ledger.backends import has_ledger
 
     if named is not None:
         folder = Path(named)
@@ -47,7 +47,7 @@ def run_folder_of(
 
 def place_of(named: str | None, ledger: str | None, note: Callable[[str], object], *, whole: bool = True) -> "Where":
     """The address of a ledger that was given, or else the folder as `run_folder_of` says."""
-    from blackbox_conformal.drawing.ledger.address import LEDGERS
+    from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 
     address = None if ledger is None else LEDGERS.name(ledger)
     # An address from the environment says where new ledgers are; a folder that is named has one.
@@ -56,7 +56,7 @@ def place_of(named: str | None, ledger: str | None, note: Callable[[str], object
 
 def folder_of(named: str | None, ledger: str | None, note: Callable[[str], object]) -> Path:
     """The folder as `run_folder_of` says, which may have its ledger at an address that was given."""
-    from blackbox_conformal.drawing.ledger.address import LEDGERS
+    from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 
     if ledger is not None:
         LEDGERS.name(ledger)
@@ -81,7 +81,7 @@ def _here(note: Callable[[str], object], whole: bool) -> list[Path]:
 
 def ledgers_below(runs: Path, *, whole: bool = True) -> list[tuple[Path, str | None]]:
     """Every run folder in or below `runs`, and why its ledger cannot be read: None it can, '' it was never used."""
-    from blackbox_conformal.drawing.ledger.places import reading
+    from blackbox_conformal.drawing.ledger.backends import reading
 
     ledgers: list[tuple[Path, str | None]] = []
     found = [path for name in (LEDGER, NOTE) for path in (*runs.glob(name), *runs.glob(f"*/{name}"))]

@@ -41,7 +41,7 @@ def whole(low: int, high: int | None = None) -> Value:
 
 def ledger_address(text: str) -> str:
     """The address of a ledger; with a password in it only from the environment, where other users do not see it."""
-    from blackbox_conformal.drawing.ledger.address import VARIABLE, Address
+    from blackbox_conformal.drawing.ledger.addresses import VARIABLE, Address
 
     try:
         address = Address.of_text(text)
@@ -57,7 +57,7 @@ def ledger_address(text: str) -> str:
 
 def store_address(text: str) -> str:
     """The address of a store, or the path of a folder."""
-    from blackbox_conformal.drawing.ledger.store_address import normal
+    from blackbox_conformal.drawing.ledger.addresses import normal
 
     try:
         return normal(text)

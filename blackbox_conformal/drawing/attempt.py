@@ -14,17 +14,16 @@ from typing import Protocol
 
 from blackbox_conformal.drawing.acceptance import Acceptance
 from blackbox_conformal.drawing.attempt_record import OUTCOME_ERRORS, AttemptRecord, is_unbilled
-from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.events import EventBoard, EventKind
 from blackbox_conformal.drawing.http.classify import GoneError, classify
 from blackbox_conformal.drawing.http.resumption import Resumption
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
+from blackbox_conformal.drawing.ledger.money import to_usd
 from blackbox_conformal.drawing.ledger.states import OTHER_MODEL
-from blackbox_conformal.drawing.money import to_usd
+from blackbox_conformal.drawing.pacing.rate_limiter import TurnTaking
 from blackbox_conformal.drawing.pacing.retry import Retrier
-from blackbox_conformal.drawing.run_control import RunControl, StoppedError
+from blackbox_conformal.drawing.run_control import Clock, RunControl, StoppedError
 from blackbox_conformal.drawing.task import Outcome, OutcomeState, Task
-from blackbox_conformal.drawing.turn_taking import TurnTaking
 from blackbox_conformal.errors import (
     AdapterError,
     BlackboxConformalError,

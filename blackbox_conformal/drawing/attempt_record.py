@@ -7,12 +7,12 @@ from typing import Final, Literal
 
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.attempts import Attempt, AttemptSpec, VendorReport
+from blackbox_conformal.drawing.ledger.money import to_nano
 from blackbox_conformal.drawing.ledger.receipts import Receipt
 from blackbox_conformal.drawing.ledger.sample_store import Arrival, InboxFile, Store
 from blackbox_conformal.drawing.ledger.states import WITH_JOB, AttemptState
-from blackbox_conformal.drawing.money import to_nano
-from blackbox_conformal.drawing.reservations import Reservation, Reservations
 from blackbox_conformal.drawing.run_control import StoppedError
+from blackbox_conformal.drawing.spending.reservations import Reservation, Reservations
 from blackbox_conformal.drawing.task import OutcomeState
 from blackbox_conformal.errors import (
     AdapterError,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, TypedDict, Unpack
 
-from blackbox_conformal.drawing.clock import Clock
-from blackbox_conformal.drawing.money import to_nano, to_usd
+from blackbox_conformal.drawing.ledger.money import to_nano, to_usd
+from blackbox_conformal.drawing.run_control import Clock
 from blackbox_conformal.support.text import clean
 
 EventKind = Literal[

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
-from blackbox_conformal.drawing.job_budget import NOBODY, Budget, Payer
+from blackbox_conformal.drawing.ledger.money import NOBODY, Budget, Payer
 from blackbox_conformal.support.descriptors import descriptor_limit, draws_that_fit
 from blackbox_conformal.support.value_kinds import COUNT, SECONDS, USD, WORKERS, number, whole
 from blackbox_conformal.vendor.adapter import Capabilities

@@ -10,6 +10,12 @@ from blackbox_conformal.drawing.limits import Limits
 IDEMPOTENCY_WINDOW_S = 20.0 * 3600
 """Vendors forget idempotency keys after a day; a key older than this is not trusted to find its first submission."""
 
+FREE_REPEATS = 2
+"""How often a run asks again for a draw at which the vendor failed on its own, where that attempt cost nothing.
+
+As often it asks again for one that another model answered, which is paid for.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Done:

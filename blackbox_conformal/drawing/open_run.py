@@ -12,22 +12,20 @@ from queue import SimpleQueue
 from weakref import WeakSet
 
 from blackbox_conformal.drawing.acceptance import Acceptance, FirstModel
-from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.events import EventBoard
+from blackbox_conformal.drawing.free_requests import inspect_vendor
 from blackbox_conformal.drawing.http.resumption import Resumption
 from blackbox_conformal.drawing.http.transport import Transport
-from blackbox_conformal.drawing.inspecting import inspect_vendor
-from blackbox_conformal.drawing.job_budget import NOBODY, Payer
+from blackbox_conformal.drawing.ledger.money import NOBODY, Payer
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
-from blackbox_conformal.drawing.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
-from blackbox_conformal.drawing.pacing.outage import Outage
+from blackbox_conformal.drawing.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker, Outage
+from blackbox_conformal.drawing.pacing.rate_limiter import TurnTaking
 from blackbox_conformal.drawing.pacing.retry import Retrier, RetryBudget
-from blackbox_conformal.drawing.prices import Prices
-from blackbox_conformal.drawing.reservations import Reservations
-from blackbox_conformal.drawing.run_control import RunControl
+from blackbox_conformal.drawing.run_control import Clock, RunControl
+from blackbox_conformal.drawing.spending.prices import Prices
+from blackbox_conformal.drawing.spending.reservations import Reservations
 from blackbox_conformal.drawing.task import Task, asked_of
-from blackbox_conformal.drawing.turn_taking import TurnTaking
 from blackbox_conformal.drawing.work_item import Processor, ToBuy
 from blackbox_conformal.errors import FunctionFailedError
 from blackbox_conformal.support.canonical import digest_json

@@ -4,15 +4,14 @@ import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from blackbox_conformal.drawing.clock import Clock
-from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS, STORES
+from blackbox_conformal.drawing.ledger.backends import open_ledger, store_of
 from blackbox_conformal.drawing.ledger.ledger_file import mark_path, marked_commits
-from blackbox_conformal.drawing.ledger.places import open_ledger, store_of
+from blackbox_conformal.drawing.ledger.money import to_usd
 from blackbox_conformal.drawing.ledger.run_lock import RunLock
 from blackbox_conformal.drawing.ledger.shared_store import SharedStore
-from blackbox_conformal.drawing.ledger.store_address import STORES
-from blackbox_conformal.drawing.money import to_usd
 from blackbox_conformal.drawing.pacing.rate_limiter import SharedRateLimiter, pace_file
+from blackbox_conformal.drawing.run_control import Clock
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.files import make_private, refusal
 from blackbox_conformal.support.text import dollars

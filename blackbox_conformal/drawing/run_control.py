@@ -1,8 +1,27 @@
 """How a run is stopped: by the user, or by the first error that concerns all its draws. Workers ask whether it is."""
 
 import threading
+import time
 
 from blackbox_conformal.errors import BlackboxConformalError, RunRefusedError
+
+# Time as one object: a stop can interrupt a wait, and a test can replace it.
+
+
+class Clock:
+    """The machine's clocks; `sleep` ends early when `wake` is set."""
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """Seconds since 1970 in UTC."""
+        return time.time()
+
+    def sleep(self, seconds: float, wake: threading.Event) -> bool:
+        """Wait; True when `wake` was set before the time was over."""
+        return wake.wait(max(0.0, seconds))
 
 
 class StoppedError(Exception):

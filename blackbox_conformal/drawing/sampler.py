@@ -12,15 +12,14 @@ from pathlib import Path
 from types import TracebackType
 
 from blackbox_conformal.drawing.acceptance import Acceptance, Check
-from blackbox_conformal.drawing.clock import Clock
-from blackbox_conformal.drawing.estimate import KnownPrices, price_missing
 from blackbox_conformal.drawing.events import Counters, Event, EventBoard
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.local_draws import LocalDraws
 from blackbox_conformal.drawing.next_step import Submit
 from blackbox_conformal.drawing.open_run import AnyRun, OpenCascade, OpenRun, opened
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
-from blackbox_conformal.drawing.run_control import RunControl
+from blackbox_conformal.drawing.run_control import Clock, RunControl
+from blackbox_conformal.drawing.spending.prices import KnownPrices, price_missing
 from blackbox_conformal.drawing.task import ENDED, FellBack, Outcome, Task, sent_to, task_keys
 from blackbox_conformal.drawing.work_item import Processor, WorkItem
 from blackbox_conformal.errors import (

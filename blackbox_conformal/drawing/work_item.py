@@ -15,16 +15,16 @@ from typing import Any, NamedTuple
 from blackbox_conformal.drawing.acceptance import STRANGERS, Acceptance
 from blackbox_conformal.drawing.attempt import AttemptRunner, Carrier
 from blackbox_conformal.drawing.attempt_record import OUTCOME_ERRORS, AttemptRecord
-from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.events import EventBoard
 from blackbox_conformal.drawing.http.classify import GoneError
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.attempts import Attempt, AttemptSpec
+from blackbox_conformal.drawing.ledger.money import may_be_billed, to_nano
 from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.drawing.ledger.states import OTHER_MODEL, WHOLE, WITH_JOB
 from blackbox_conformal.drawing.limits import Limits
-from blackbox_conformal.drawing.money import may_be_billed, to_nano
 from blackbox_conformal.drawing.next_step import (
+    FREE_REPEATS,
     Done,
     Elsewhere,
     Fetch,
@@ -35,11 +35,11 @@ from blackbox_conformal.drawing.next_step import (
     times_resampled,
 )
 from blackbox_conformal.drawing.pacing.concurrency import AdaptiveConcurrency
+from blackbox_conformal.drawing.pacing.rate_limiter import TurnTaking
 from blackbox_conformal.drawing.pacing.retry import Retrier, full_jitter
-from blackbox_conformal.drawing.reservations import Reservations
-from blackbox_conformal.drawing.run_control import PutOffError, RunControl, StoppedError, TakenError
+from blackbox_conformal.drawing.run_control import Clock, PutOffError, RunControl, StoppedError, TakenError
+from blackbox_conformal.drawing.spending.reservations import Reservations
 from blackbox_conformal.drawing.task import Outcome, OutcomeState, Task, idempotency_key, task_keys
-from blackbox_conformal.drawing.turn_taking import TurnTaking
 from blackbox_conformal.errors import (
     AccountRefusedError,
     BlackboxConformalError,
@@ -77,11 +77,6 @@ def earlier_outcome(task: Task, state: OutcomeState, attempt: Attempt, error: Ve
 
 _LOOK_AGAIN_S = 0.5
 _LOOKED_AT_TOGETHER = 32
-FREE_REPEATS = 2
-"""How often a run asks again for a draw at which the vendor failed on its own, where that attempt cost nothing.
-
-As often it asks again for one that another model answered, which is paid for.
-"""
 
 
 class ToBuy(NamedTuple):

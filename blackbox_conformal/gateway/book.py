@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from blackbox_conformal.drawing.job_budget import Totals
-from blackbox_conformal.drawing.ledger.checksums import checksum, know_seals
 from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.drawing.ledger.money import Totals
+from blackbox_conformal.drawing.ledger.sqlite_schema import checksum, know_seals
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.gateway.counts import counts
 from blackbox_conformal.gateway.request import Kept, Request, RequestOutcome

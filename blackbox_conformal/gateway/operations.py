@@ -10,10 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from blackbox_conformal.drawing.job_budget import Totals
 from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.drawing.ledger.money import Totals, to_usd
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, spent_by_procedure
-from blackbox_conformal.drawing.money import to_usd
 from blackbox_conformal.drawing.sampler import UNAVAILABLE
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.gateway.book import Book

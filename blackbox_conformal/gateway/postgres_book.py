@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
-from blackbox_conformal.drawing.ledger.address import Address
+from blackbox_conformal.drawing.ledger.addresses import Address
 from blackbox_conformal.drawing.ledger.connection import Connection
-from blackbox_conformal.drawing.ledger.postgres.connection_pool import Pool
-from blackbox_conformal.drawing.ledger.postgres.database import PostgresConnection
+from blackbox_conformal.drawing.ledger.postgres.database import Pool, PostgresConnection
+from blackbox_conformal.drawing.ledger.postgres.inspection import reading
 from blackbox_conformal.drawing.ledger.postgres.postgres_transaction import LIVES
-from blackbox_conformal.drawing.ledger.postgres.reading import reading
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.gateway.book import DUE, LEFT, NOTICES, Book, Notice, notice_of
 

@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from blackbox_conformal.drawing.job_budget import Payer
-from blackbox_conformal.drawing.money import to_usd
+from blackbox_conformal.drawing.ledger.money import Payer, to_usd
 from blackbox_conformal.errors import BlackboxConformalError, LedgerError, VendorUnavailableError
 from blackbox_conformal.gateway.book import Book
 from blackbox_conformal.gateway.failures import NOT_COVERED, operators_words, outcome_of, words

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.drawing.job_budget import Totals
-from blackbox_conformal.drawing.ledger.address import LEDGERS
-from blackbox_conformal.drawing.ledger.places import answers_of
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
+from blackbox_conformal.drawing.ledger.backends import answers_of
+from blackbox_conformal.drawing.ledger.money import Totals
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.gateway.application import application
 from blackbox_conformal.gateway.book import Book, SqliteBook

@@ -14,7 +14,7 @@ from typing import Any
 
 import filelock
 
-from blackbox_conformal.drawing.money import to_nano, to_usd
+from blackbox_conformal.drawing.ledger.money import to_nano, to_usd
 from blackbox_conformal.errors import BudgetError, FileFormatError, UsageError
 from blackbox_conformal.support.files import make_private, write_new
 from blackbox_conformal.support.secrets import Secret

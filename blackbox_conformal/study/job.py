@@ -10,18 +10,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-from blackbox_conformal.drawing.estimate import Estimate, answered, estimate
-from blackbox_conformal.drawing.inspecting import refuse_retired
-from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.free_requests import refuse_retired
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.open_run import AnyRun
 from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.spending.estimate import AnyEstimate, Estimate, agreed_limits, answered, estimate, total
+from blackbox_conformal.drawing.spending.prices import refuse_unlimited
+from blackbox_conformal.drawing.spending.spent import NOTHING, DrawsSpending, spending_on
 from blackbox_conformal.drawing.task import Task, draw_keys
 from blackbox_conformal.errors import IncompleteError
 from blackbox_conformal.method.scores.score import Score
-from blackbox_conformal.study.budget import AnyEstimate, agreed_limits, refuse_unlimited, total
 from blackbox_conformal.study.listeners import SILENT, Listeners
-from blackbox_conformal.study.spending import NOTHING, DrawsSpending, spending_on
 from blackbox_conformal.study.stages.cluster import Cluster
 from blackbox_conformal.study.stages.draws import Drawn, EqualDraws, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.study.stages.kept_pixels import KeptPixels

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.documents.credentials import without_credentials
-from blackbox_conformal.drawing.ledger.store_address import STORES
+from blackbox_conformal.drawing.ledger.addresses import STORES
 from blackbox_conformal.drawing.object_store import BlobStore, refuse_unconditional, store_at
 from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
 from blackbox_conformal.method.images.headers import PNG_SIGNATURE

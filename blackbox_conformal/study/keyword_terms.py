@@ -14,8 +14,7 @@ from typing import Any, TypeVar, cast, get_args
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.drawing.events import Event
-from blackbox_conformal.drawing.ledger.address import LEDGERS
-from blackbox_conformal.drawing.ledger.store_address import STORES
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS, STORES
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.job import Terms

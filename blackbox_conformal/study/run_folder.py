@@ -11,7 +11,7 @@ from typing import Any
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.procedure import Procedure
-from blackbox_conformal.drawing.ledger.places import has_ledger
+from blackbox_conformal.drawing.ledger.backends import has_ledger
 from blackbox_conformal.drawing.ledger.queries import unanswered_procedures
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.method.images.calibration_images import History

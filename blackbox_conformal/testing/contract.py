@@ -20,13 +20,12 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from blackbox_conformal.drawing.inspecting import refuse_retired
+from blackbox_conformal.drawing.free_requests import ask_quotes, refuse_retired
 from blackbox_conformal.drawing.ledger.attempts import Attempt
+from blackbox_conformal.drawing.ledger.money import to_nano, to_usd
 from blackbox_conformal.drawing.ledger.queries import ledger_ls
 from blackbox_conformal.drawing.limits import Limits
-from blackbox_conformal.drawing.money import to_nano, to_usd
 from blackbox_conformal.drawing.open_run import OpenRun
-from blackbox_conformal.drawing.quotes import ask_quotes
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import (

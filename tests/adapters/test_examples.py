@@ -20,9 +20,9 @@ from support.flow_driver import (
     upload,
 )
 
+from blackbox_conformal.drawing.spending.estimate import missing_key
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import AccountRefusedError, NotFoundError, RefusedError, TryLaterError, VendorError
-from blackbox_conformal.study.budget import missing_key
 from blackbox_conformal.support.secrets import Secret, masked
 from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
 

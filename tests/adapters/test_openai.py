@@ -8,7 +8,7 @@ from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
 
 from blackbox_adapters._editors import RESTORE
 from blackbox_adapters.openai import OpenAI
-from blackbox_conformal.drawing.inspecting import refuse_retired
+from blackbox_conformal.drawing.free_requests import refuse_retired
 from blackbox_conformal.errors import (
     AccountRefusedError,
     NotFoundError,

@@ -14,7 +14,7 @@ from support.flow_driver import ADDRESS, drive, failure, seeded, upload
 from support.recording_server import RecordingServer
 
 from blackbox_adapters.recipe import Recipe
-from blackbox_conformal.drawing.ledger.places import Ledger
+from blackbox_conformal.drawing.ledger.backends import Ledger
 from blackbox_conformal.drawing.ledger.queries import ledger_ls
 from blackbox_conformal.errors import (
     AccountRefusedError,

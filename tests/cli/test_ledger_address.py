@@ -9,8 +9,8 @@ from PIL import Image
 from support.command_line import called, called_in_new_process, next_steps, served
 
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.drawing.ledger.address import LEDGERS
-from blackbox_conformal.drawing.ledger.places import has_ledger
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
+from blackbox_conformal.drawing.ledger.backends import has_ledger
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 

@@ -5,7 +5,7 @@ import shutil
 from support.draws import draw, tasks
 
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 

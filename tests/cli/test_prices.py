@@ -12,8 +12,8 @@ from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.consent import _say_estimate
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.drawing.estimate import Estimate
 from blackbox_conformal.drawing.ledger.queries import ledger_ls
+from blackbox_conformal.drawing.spending.estimate import Estimate
 from blackbox_conformal.testing.fault_server import FaultServer
 
 

@@ -10,7 +10,7 @@ from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.errors import RefusedError
 from blackbox_conformal.testing.fault_server import FaultServer

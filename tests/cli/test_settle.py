@@ -12,7 +12,7 @@ from support.draws import draw, tasks
 from support.postgres_server import PostgresServer
 
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.ledger.attempts import Attempt
 from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.drawing.ledger.sample_store import Store

@@ -5,7 +5,7 @@ from support.postgres_server import PostgresServer, run_with_both
 from support.postgres_server import database as database
 from support.postgres_server import postgres as postgres
 
-from blackbox_conformal.drawing.ledger.address import LEDGERS, Address
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS, Address
 
 BOTH = {
     "test_attempt_ledger",

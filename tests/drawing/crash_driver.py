@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support.draws import limits, tasks
 
 from blackbox_conformal.drawing.http.transport import Transport
-from blackbox_conformal.drawing.ledger.places import Ledger
+from blackbox_conformal.drawing.ledger.backends import Ledger
 from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.drawing.ledger.shared_store import ObjectAnswers
 from blackbox_conformal.drawing.sampler import Sampler
@@ -23,14 +23,14 @@ from blackbox_conformal.vendor.rates import Rate
 
 LEDGER = Ledger
 if address := os.environ.get("LEDGER_OF_THE_CRASH"):
-    from blackbox_conformal.drawing.ledger.address import LEDGERS
+    from blackbox_conformal.drawing.ledger.addresses import LEDGERS
     from blackbox_conformal.drawing.ledger.postgres import postgres_ledger
 
     LEDGER = postgres_ledger.PostgresLedger  # type: ignore[assignment, misc]
     LEDGERS.place(Path(sys.argv[2]), address)
 
 if store := os.environ.get("STORE_OF_THE_CRASH"):
-    from blackbox_conformal.drawing.ledger.store_address import STORES
+    from blackbox_conformal.drawing.ledger.addresses import STORES
 
     STORES.place(Path(sys.argv[2]), store)
 

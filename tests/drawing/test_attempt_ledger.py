@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 from support.draws import want
 
-from blackbox_conformal.drawing.job_budget import Budget
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
+from blackbox_conformal.drawing.ledger.backends import Ledger, open_ledger
 from blackbox_conformal.drawing.ledger.ledger_file import LedgerFile
-from blackbox_conformal.drawing.ledger.places import Ledger, open_ledger
+from blackbox_conformal.drawing.ledger.money import Budget, to_usd
 from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.drawing.ledger.states import STATES, STEPS, AttemptState
 from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
-from blackbox_conformal.drawing.money import to_usd
 from blackbox_conformal.errors import BudgetError, LedgerError
 
 PRICE = 250_000_000

@@ -6,7 +6,7 @@ import pytest
 from support.draws import killed, limits, tasks
 from support.postgres_server import end_leases
 
-from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer

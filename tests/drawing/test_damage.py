@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from blackbox_conformal.drawing.ledger.attempts import Attempt, AttemptSpec, VendorReport
-from blackbox_conformal.drawing.ledger.places import Ledger
+from blackbox_conformal.drawing.ledger.backends import Ledger
 from blackbox_conformal.drawing.ledger.queries import ledger_export, ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.next_step import NextStep, next_step

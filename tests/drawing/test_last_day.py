@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.synthetic import photograph
 
-from blackbox_conformal.drawing.ledger import places
+from blackbox_conformal.drawing.ledger import backends
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import Task
@@ -51,7 +51,7 @@ def test_what_is_older_than_a_day_makes_room(
     with FaultServer(price_usd="0.01") as server:
         assert draw(server, tmp_path, 0, 4) == 3
         now = time.time
-        monkeypatch.setattr(places.time, "time", lambda: now() + hours * 3600)
+        monkeypatch.setattr(backends.time, "time", lambda: now() + hours * 3600)
         assert draw(server, tmp_path, 10, 4) == room
 
 
@@ -61,7 +61,7 @@ def test_a_limit_in_all_and_one_of_a_day_hold_together(tmp_path: Path, monkeypat
     with FaultServer(price_usd="0.01") as server:
         assert draw(server, tmp_path, 0, 4, both) == 3
         now = time.time
-        monkeypatch.setattr(places.time, "time", lambda: now() + 25 * 3600)
+        monkeypatch.setattr(backends.time, "time", lambda: now() + 25 * 3600)
         assert draw(server, tmp_path, 10, 4, both) == 1
 
 

@@ -19,8 +19,8 @@ from support.forked import Forked
 
 from blackbox_conformal.drawing import filesystem
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
+from blackbox_conformal.drawing.ledger.backends import Ledger
 from blackbox_conformal.drawing.ledger.ledger_file import ledger_path, open_for_reading
-from blackbox_conformal.drawing.ledger.places import Ledger
 from blackbox_conformal.drawing.ledger.queries import ledger_export, ledger_verify
 from blackbox_conformal.drawing.ledger.sqlite_schema import APPLICATION_ID, VERSION, WITHOUT_PAYERS
 from blackbox_conformal.errors import DiskFullError, LedgerError
@@ -172,7 +172,7 @@ def test_a_process_that_is_refused_costs_the_owner_nothing(tmp_path: Path) -> No
     """What the owner commits after it is on disk when the owner is killed."""
     script = (
         "import os, sys; from pathlib import Path;"
-        "from blackbox_conformal.drawing.ledger.places import Ledger;"
+        "from blackbox_conformal.drawing.ledger.backends import Ledger;"
         "from blackbox_conformal.drawing.ledger.attempts import AttemptSpec;"
         "from blackbox_conformal.drawing.ledger.queries import ledger_sum;"
         "run = Path(sys.argv[1]); ledger = Ledger(run); ledger_sum(run);"
@@ -194,7 +194,7 @@ def test_a_process_that_is_refused_costs_the_owner_nothing(tmp_path: Path) -> No
 def test_a_dead_owner_on_this_machine_is_replaced_at_once(tmp_path: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path;"
-        "from blackbox_conformal.drawing.ledger.places import Ledger;"
+        "from blackbox_conformal.drawing.ledger.backends import Ledger;"
         "Ledger(Path(sys.argv[1])); os._exit(9)"
     )
     assert forked.run([sys.executable, "-c", script, str(tmp_path)]).returncode == 9
@@ -215,7 +215,7 @@ def test_a_note_of_the_owner_that_says_nothing_frees_nobody(tmp_path: Path, note
 
 def test_an_owner_in_another_container_keeps_others_away_until_it_ends(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from blackbox_conformal.drawing.ledger.places import Ledger;"
+        "import sys; from pathlib import Path; from blackbox_conformal.drawing.ledger.backends import Ledger;"
         "ledger = Ledger(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
     )
     apart = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]

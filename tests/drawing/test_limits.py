@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
+from blackbox_conformal.drawing.ledger.money import to_nano, to_usd
 from blackbox_conformal.drawing.limits import Limits
-from blackbox_conformal.drawing.money import to_nano, to_usd
 from blackbox_conformal.errors import UsageError
 
 

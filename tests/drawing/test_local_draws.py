@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import pytest
 from support.draws import limits, tasks
 
-from blackbox_conformal.drawing.estimate import estimate
 from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.spending.estimate import estimate
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import (
     AdapterError,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from blackbox_conformal.drawing.pacing.outage import Outage
+from blackbox_conformal.drawing.pacing.concurrency import Outage
 from blackbox_conformal.errors import VendorUnavailableError
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from support.draws import want
 
-from blackbox_conformal.drawing.job_budget import Totals
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec, VendorReport
-from blackbox_conformal.drawing.ledger.places import Ledger, open_ledger
+from blackbox_conformal.drawing.ledger.backends import Ledger, open_ledger
+from blackbox_conformal.drawing.ledger.money import Totals
 from blackbox_conformal.drawing.ledger.queries import ledger_export, ledger_verify
 from blackbox_conformal.errors import BudgetError, LedgerError
 

@@ -19,19 +19,18 @@ from support import forked
 from support.draws import draw, tasks, want
 from support.postgres_server import PostgresServer, end_leases
 
-from blackbox_conformal.drawing.clock import Clock
-from blackbox_conformal.drawing.job_budget import Totals
-from blackbox_conformal.drawing.ledger.address import LEDGERS, Address
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS, Address
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
-from blackbox_conformal.drawing.ledger.places import inspect_database
-from blackbox_conformal.drawing.ledger.postgres import postgres_schema, reconnecting
+from blackbox_conformal.drawing.ledger.backends import inspect_database
+from blackbox_conformal.drawing.ledger.money import Totals
+from blackbox_conformal.drawing.ledger.postgres import database, postgres_schema
 from blackbox_conformal.drawing.ledger.postgres.database import PostgresConnection, connect
 from blackbox_conformal.drawing.ledger.postgres.postgres_ledger import PostgresLedger
 from blackbox_conformal.drawing.ledger.postgres.postgres_schema import VERSION
 from blackbox_conformal.drawing.ledger.postgres.postgres_transaction import PostgresTransaction
 from blackbox_conformal.drawing.ledger.queries import ledger_export, ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.drawing.pacing.postgres_rate_limiter import PostgresRateLimiter
-from blackbox_conformal.drawing.run_control import TakenError
+from blackbox_conformal.drawing.run_control import Clock, TakenError
 from blackbox_conformal.errors import LedgerError, UsageError
 from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -343,7 +342,7 @@ def test_a_password_that_is_changed_meanwhile_ends_the_run_at_once(
             connection.execute("ALTER ROLE machine PASSWORD 'second'")
             connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'machine'")
         pauses: list[float] = []
-        monkeypatch.setattr(reconnecting, "time", SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append))
+        monkeypatch.setattr(database, "time", SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append))
         with pytest.raises(LedgerError, match=r"does not let this user in .*PGPASSWORD") as told:
             ledger.stored(number, VendorReport(), "sha256:x", 1)
         assert "first" not in str(told.value)

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import pytest
 from support.draws import an_upload, check, draw, limits, tasks
 
-from blackbox_conformal.drawing.estimate import estimate
 from blackbox_conformal.drawing.events import Event
 from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.spending.estimate import estimate
 from blackbox_conformal.drawing.task import Task, task_keys
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.testing.fault_server import FaultServer

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.draws import limits, tasks
 
-from blackbox_conformal.drawing.ledger.places import Ledger
+from blackbox_conformal.drawing.ledger.backends import Ledger
 from blackbox_conformal.drawing.ledger.queries import csv_cell, ledger_export, ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.drawing.ledger.stored_samples import cache_export, cache_ls, cache_prune, cache_verify
 from blackbox_conformal.drawing.sampler import Sampler

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from blackbox_conformal.drawing.estimate import estimate
+from blackbox_conformal.drawing.free_requests import ask_quotes
 from blackbox_conformal.drawing.limits import Limits
-from blackbox_conformal.drawing.quotes import ask_quotes
+from blackbox_conformal.drawing.spending.estimate import estimate
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import (
     AccountRefusedError,

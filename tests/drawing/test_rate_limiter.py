@@ -14,8 +14,8 @@ import pytest
 from support.draws import draw, limits, tasks
 from support.forked import Forked
 
-from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.pacing.rate_limiter import LOOK_S, SharedRateLimiter, pace_file
+from blackbox_conformal.drawing.run_control import Clock
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.testing.fault_server import FaultServer, Situation

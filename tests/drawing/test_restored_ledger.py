@@ -14,12 +14,11 @@ from support.draws import draw, killed, limits, tasks
 from support.postgres_server import PostgresServer, end_leases
 
 from blackbox_conformal.drawing.events import Event
-from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS, STORES
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec, VendorReport
 from blackbox_conformal.drawing.ledger.postgres.postgres_ledger import PostgresLedger
 from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.drawing.ledger.receipts import Receipt
-from blackbox_conformal.drawing.ledger.store_address import STORES
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import BudgetError, LedgerError

@@ -5,13 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
-from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.events import EventBoard
 from blackbox_conformal.drawing.http.classify import GoneError
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
 from blackbox_conformal.drawing.pacing.retry import Retrier, RetryBudget
-from blackbox_conformal.drawing.run_control import RunControl, StoppedError
+from blackbox_conformal.drawing.run_control import Clock, RunControl, StoppedError
 from blackbox_conformal.errors import (
     IncompleteError,
     JobError,

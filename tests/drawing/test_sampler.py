@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from support.draws import check, draw, limits, tasks
 
-from blackbox_conformal.drawing.estimate import estimate
 from blackbox_conformal.drawing.events import Event
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
-from blackbox_conformal.drawing.ledger.places import Ledger, reading
+from blackbox_conformal.drawing.ledger.backends import Ledger, reading
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.spending.estimate import estimate
 from blackbox_conformal.errors import (
     AccountRefusedError,
     BudgetError,

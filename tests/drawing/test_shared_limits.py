@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from support.draws import Drawn, draw, tasks, want
 
-from blackbox_conformal.drawing.job_budget import Budget
-from blackbox_conformal.drawing.ledger.address import LEDGERS, Address
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS, Address
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
-from blackbox_conformal.drawing.ledger.places import set_limit
+from blackbox_conformal.drawing.ledger.backends import set_limit
+from blackbox_conformal.drawing.ledger.money import Budget
 from blackbox_conformal.drawing.ledger.postgres.postgres_ledger import PostgresLedger
 from blackbox_conformal.drawing.ledger.queries import ledger_verify
 from blackbox_conformal.errors import BudgetError

@@ -12,7 +12,7 @@ import pytest
 from support.draws import Drawn, an_upload, draw
 from support.recording_server import RecordingServer
 
-from blackbox_conformal.drawing.estimate import price_missing
+from blackbox_conformal.drawing.spending.prices import price_missing
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.study.plugins import load_adapter

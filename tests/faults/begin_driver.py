@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from blackbox_conformal.drawing.ledger.places import Ledger
+from blackbox_conformal.drawing.ledger.backends import Ledger
 
 COUNTED = ("open", "os.link", "os.remove", "os.rename", "os.chmod", "sqlite3.connect", "os.utime")
 

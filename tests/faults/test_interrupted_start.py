@@ -17,8 +17,8 @@ from support.draws import draw, tasks
 from support.forked import Forked
 from support.synthetic import write_photographs
 
+from blackbox_conformal.drawing.ledger.backends import Ledger
 from blackbox_conformal.drawing.ledger.ledger_file import ledger_path
-from blackbox_conformal.drawing.ledger.places import Ledger
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.gateway import picture, serving
 
-from blackbox_conformal.drawing.ledger import places
+from blackbox_conformal.drawing.ledger import backends
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.gateway.gateway import GatewayTerms
@@ -62,7 +62,7 @@ def test_the_limit_of_a_day_holds_over_restarts_and_a_day_later_there_is_room_ag
         assert "of 0.02 allowed in a day" in answers[-1].json()["error"]
     assert server.account.paid == 2
     now = time.time
-    monkeypatch.setattr(places.time, "time", lambda: now() + 24 * 3600 + 61)
+    monkeypatch.setattr(backends.time, "time", lambda: now() + 24 * 3600 + 61)
     with serving(calibration, vendor, tmp_path / "run", settings=settings) as gateway:
         assert gateway.post(picture(50)).status_code == 200
     assert server.account.paid == 3

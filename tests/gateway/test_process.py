@@ -15,7 +15,7 @@ import pytest
 from support.gateway import picture
 from support.gateway_process import GatewayProcess
 
-from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.gateway.tokens import Tokens
 from blackbox_conformal.testing.fault_server import FaultServer, chances

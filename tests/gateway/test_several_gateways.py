@@ -17,7 +17,7 @@ from support.gateway import picture
 from support.gateway_process import GatewayProcess
 from support.postgres_server import PostgresServer, end_leases, set_leases
 
-from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.testing.fault_server import FaultServer

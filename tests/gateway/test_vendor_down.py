@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.gateway import picture, serving
 
-from blackbox_conformal.drawing.pacing import outage
+from blackbox_conformal.drawing.pacing import concurrency
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
@@ -48,7 +48,7 @@ def test_a_vendor_that_gives_nothing_usable_is_not_paid_for_every_request(
 def test_it_goes_on_by_itself_when_the_vendor_is_well(
     calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outage, "FIRST_PAUSE_S", 0.3)
+    monkeypatch.setattr(concurrency, "FIRST_PAUSE_S", 0.3)
     server.script = {"submit": "picture:kind=html"}
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         numbers = iter(range(1000))

@@ -16,9 +16,8 @@ from support.synthetic import photograph, reduced, write_photographs
 
 from blackbox_conformal.cli import main
 from blackbox_conformal.drawing import object_store
-from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS, STORES
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
-from blackbox_conformal.drawing.ledger.store_address import STORES
 from blackbox_conformal.drawing.object_store import store_at
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import BudgetError, LedgerError, UsageError

@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from blackbox_conformal.drawing.spending.spent import Latency
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pages.report.comparison_page import refuse_foreign, write_comparison
 from blackbox_conformal.study.choose.comparison import INTERVALS, OURS, Comparison, ComparisonRow, Standing
-from blackbox_conformal.study.spending import Latency
 from blackbox_conformal.support.plots import Dot, Dots
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'

@@ -139,7 +139,7 @@ PROGRAM = """
 import os, signal, sys
 import blackbox_conformal as bc
 from study.test_cascades import of_servers, KINDS
-from blackbox_conformal.drawing.ledger.places import Ledger
+from blackbox_conformal.drawing.ledger.backends import Ledger
 from blackbox_conformal.drawing.ledger.sample_store import Store
 cheap, dear, folder, point, left = *sys.argv[1:5], int(sys.argv[5])
 owner = {"stored": Ledger, "reserve_and_mark_sent": Ledger, "settle": Store, "receive": Store}[point]

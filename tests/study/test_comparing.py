@@ -14,6 +14,7 @@ from support import forked
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.spending.spent import read_spending
 from blackbox_conformal.errors import BudgetError, CalibrationError, IncompleteError, PicturesError, UsageError
 from blackbox_conformal.method.audits import detail_shares
 from blackbox_conformal.method.audits.detail_shares import DetailMeter, DetailShares
@@ -33,7 +34,6 @@ from blackbox_conformal.study.held_out import split_prepared
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.python.functions import audit
-from blackbox_conformal.study.spending import read_spending
 from blackbox_conformal.study.stages.memory import AUDIT_PIXEL_BYTES, BASE_BYTES
 from blackbox_conformal.study.stages.prepare import prepare_photographs
 from blackbox_conformal.study.stages.settings import set_up

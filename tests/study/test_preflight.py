@@ -7,13 +7,13 @@ from support.command_line import VENDOR
 from support.synthetic import write_photographs
 
 from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.spending.estimate import missing_key, stored_elsewhere
+from blackbox_conformal.drawing.spending.spent import spending_on
 from blackbox_conformal.drawing.task import task_keys
 from blackbox_conformal.errors import BudgetError
-from blackbox_conformal.study.budget import missing_key, stored_elsewhere
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.plugins import load_adapter
-from blackbox_conformal.study.spending import spending_on
 from blackbox_conformal.study.stages.prepare import prepare_photographs
 from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.testing.fault_server import FaultServer

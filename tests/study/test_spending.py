@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.report_material import make_ledger
 
-from blackbox_conformal.study.spending import latency, read_spending
+from blackbox_conformal.drawing.spending.spent import latency, read_spending
 
 
 def test_a_ledger_is_summed_up(tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
-from blackbox_conformal.drawing.ledger.places import reading
+from blackbox_conformal.drawing.ledger.backends import reading
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import Outcome, Task

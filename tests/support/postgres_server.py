@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 
 _SETTINGS = (
     "-c listen_addresses=''",

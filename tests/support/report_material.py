@@ -11,7 +11,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import Certificate, StreamCheck
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec, VendorReport
-from blackbox_conformal.drawing.ledger.places import Ledger
+from blackbox_conformal.drawing.ledger.backends import Ledger
 from blackbox_conformal.method.audits.findings import AuditedPicture
 from blackbox_conformal.method.audits.quality import QualityMaps
 from blackbox_conformal.method.images.calibration_images import CalibrationImage

@@ -12,12 +12,13 @@ from dataclasses import fields
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from blackbox_conformal.drawing.job_budget import Budget, PayerCheck, Totals
 from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, AttemptSpec, VendorReport, attempt_from
-from blackbox_conformal.drawing.ledger.billed import Billed, billed
 from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.drawing.ledger.money import Billed, Budget, PayerCheck, Totals, billed, to_usd
 from blackbox_conformal.drawing.ledger.receipts import TOLD, Key, Receipt
-from blackbox_conformal.drawing.ledger.recording import (
+from blackbox_conformal.drawing.ledger.states import COUNTED, ENDED, SETTLED, UNSENT, WITH_JOB, AttemptState
+from blackbox_conformal.drawing.ledger.transaction import (
+    LedgerTransaction,
     columns,
     insert,
     is_unknown,
@@ -25,9 +26,6 @@ from blackbox_conformal.drawing.ledger.recording import (
     record,
     settle_left_behind,
 )
-from blackbox_conformal.drawing.ledger.states import COUNTED, ENDED, SETTLED, UNSENT, WITH_JOB, AttemptState
-from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
-from blackbox_conformal.drawing.money import to_usd
 from blackbox_conformal.drawing.run_control import TakenError
 from blackbox_conformal.errors import LedgerError
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from blackbox_conformal.drawing.ledger.money import to_usd
 from blackbox_conformal.drawing.ledger.states import PAID, REOPENED, AttemptState
-from blackbox_conformal.drawing.money import to_usd
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from contextlib import closing, contextmanager
 from io import FileIO
 from pathlib import Path
 
-from blackbox_conformal.drawing.ledger.checksums import damage, know_seals
 from blackbox_conformal.drawing.ledger.run_lock import file_identity
 from blackbox_conformal.drawing.ledger.sample_store import sync
 from blackbox_conformal.drawing.ledger.sqlite_schema import (
@@ -22,7 +21,9 @@ from blackbox_conformal.drawing.ledger.sqlite_schema import (
     VERSION,
     WITHOUT_PAYERS,
     bring_up_to_date,
+    damage,
     empty_ledger,
+    know_seals,
     read_as_today,
 )
 from blackbox_conformal.errors import BlackboxConformalError, DiskFullError, LedgerError

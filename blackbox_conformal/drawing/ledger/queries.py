@@ -13,14 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from blackbox_conformal.drawing.ledger.address import Address
+from blackbox_conformal.drawing.ledger.addresses import Address
 from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, attempt_from
+from blackbox_conformal.drawing.ledger.backends import Where, address_at, damage, reading, store_of
 from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.drawing.ledger.ledger_file import ledger_path
-from blackbox_conformal.drawing.ledger.places import Where, address_at, damage, reading, store_of
+from blackbox_conformal.drawing.ledger.money import to_usd
 from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.drawing.ledger.states import COUNTED, ENDED, PAID, RESERVING, WHOLE, WITH_JOB, AttemptState
-from blackbox_conformal.drawing.money import to_usd
 from blackbox_conformal.errors import LedgerError, PayloadError
 
 

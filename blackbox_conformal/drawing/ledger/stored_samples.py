@@ -8,8 +8,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from blackbox_conformal.drawing.ledger.address import LEDGERS
-from blackbox_conformal.drawing.ledger.places import has_ledger, open_ledger, store_of
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
+from blackbox_conformal.drawing.ledger.backends import has_ledger, open_ledger, store_of
 from blackbox_conformal.drawing.ledger.queries import ledger_ls
 from blackbox_conformal.drawing.ledger.run_lock import RunLock
 from blackbox_conformal.drawing.ledger.sample_store import Store

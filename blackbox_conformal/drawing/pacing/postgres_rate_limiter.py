@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from blackbox_conformal.drawing.clock import Clock
-from blackbox_conformal.drawing.ledger.address import Address
+from blackbox_conformal.drawing.ledger.addresses import Address
 from blackbox_conformal.drawing.ledger.connection import Connection
-from blackbox_conformal.drawing.ledger.postgres.database import PostgresConnection
+from blackbox_conformal.drawing.ledger.postgres.database import PostgresConnection, Reconnecting
 from blackbox_conformal.drawing.ledger.postgres.postgres_transaction import NOW
-from blackbox_conformal.drawing.ledger.postgres.reconnecting import Reconnecting
 from blackbox_conformal.drawing.pacing.rate_limiter import FORGET_S, SharedRateLimiter, account_of
+from blackbox_conformal.drawing.run_control import Clock
 from blackbox_conformal.vendor.adapter import Adapter
 from blackbox_conformal.vendor.rates import Rate
 

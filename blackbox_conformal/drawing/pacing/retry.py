@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 
 import tenacity
 
-from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.events import EventBoard
 from blackbox_conformal.drawing.http.classify import GoneError
 from blackbox_conformal.drawing.limits import Limits
-from blackbox_conformal.drawing.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
-from blackbox_conformal.drawing.run_control import RunControl, StoppedError
+from blackbox_conformal.drawing.pacing.concurrency import LONGEST_ASKED_S, AdaptiveConcurrency, CircuitBreaker
+from blackbox_conformal.drawing.run_control import Clock, RunControl, StoppedError
 from blackbox_conformal.errors import (
     AdapterError,
     FunctionFailedError,
@@ -32,8 +31,6 @@ from blackbox_conformal.vendor.adapter import Answer
 
 BASE_S = 0.5
 CAP_S = 30.0
-LONGEST_PAUSE_S = 86400.0
-"""A vendor that asks for a longer pause is asked again after a day."""
 
 
 class RetryBudget:
@@ -218,7 +215,7 @@ class Retrier:
         seconds = error.retry_after
         if seconds is not None and seconds > self._limits.max_retry_after_s:
             # Other sets of tasks that draw from this vendor now, as in a gateway, do not ask before that either.
-            self._breaker.open(min(seconds, LONGEST_PAUSE_S))
+            self._breaker.open(min(seconds, LONGEST_ASKED_S))
             why = f"{error}, for {seconds:.0f} s; resume after {self._date_in(seconds)}"
             return self._end_run(why, retry_after=seconds)
         if seconds is None:

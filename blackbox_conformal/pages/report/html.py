@@ -21,6 +21,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.drawing.spending.spent import read_spending
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.pages.notebook import LOOKS, PLOTS, template_text
@@ -30,7 +31,6 @@ from blackbox_conformal.pages.report.page import build_page, read_manifest, sect
 from blackbox_conformal.pages.report.preview import Preview
 from blackbox_conformal.pages.report.report_store import ReportStore, preview_of_result
 from blackbox_conformal.pages.report.slider_levels import choose_stops, thresholds_of
-from blackbox_conformal.study.spending import read_spending
 from blackbox_conformal.support.blocks import NUMBER, Block
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.files import write_new

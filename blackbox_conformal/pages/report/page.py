@@ -11,6 +11,7 @@ import numpy as np
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.procedure import Procedure
+from blackbox_conformal.drawing.spending.spent import Spending
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.contamination import Leakage
 from blackbox_conformal.method.audits.findings import Audit, AuditedLevel, AuditedPicture
@@ -27,7 +28,6 @@ from blackbox_conformal.pages.report.names_apart import picture_stem
 from blackbox_conformal.pages.report.preview import CODES, STRIPE, VEIL, Preview
 from blackbox_conformal.pages.report.slider_levels import Stop
 from blackbox_conformal.study.audit.conclude import calibrated_kinds
-from blackbox_conformal.study.spending import Spending
 from blackbox_conformal.study.stages.certify import assumptions
 from blackbox_conformal.support.blocks import Block, Figure, How, Note, Table
 from blackbox_conformal.support.canonical import digest_bytes

@@ -52,8 +52,7 @@ def command(
     The file opens anywhere and fetches nothing. A slider moves the level of all masks. Pictures and audit figures are
     those that `audit` and `mask` left in the run folder for this calibration.
     """
-    from blackbox_conformal.drawing.ledger.address import LEDGERS
-    from blackbox_conformal.drawing.ledger.store_address import STORES
+    from blackbox_conformal.drawing.ledger.addresses import LEDGERS, STORES
     from blackbox_conformal.pages.report.report_store import ReportStore
     from blackbox_conformal.pages.report.run_report import calibration_of, level_to_open_at, report
     from blackbox_conformal.study.run_folder import calibration_file

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.pages.report.html import is_own_report, write_report

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.drawing.ledger.places import store_of
+from blackbox_conformal.drawing.ledger.backends import store_of
 from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.method.images.read import read_image

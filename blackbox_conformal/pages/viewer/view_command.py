@@ -95,7 +95,7 @@ def command(
     """
     refuse_missing()
     _refuse_unless_typed(beyond_loopback)
-    from blackbox_conformal.drawing.ledger.address import LEDGERS
+    from blackbox_conformal.drawing.ledger.addresses import LEDGERS
     from blackbox_conformal.pages.report.run_report import calibration_of
     from blackbox_conformal.pages.viewer.local_site import LocalSite
     from blackbox_conformal.pages.viewer.view_page import open_run

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from blackbox_conformal.drawing.estimate import KnownPrices
+from blackbox_conformal.drawing.spending.prices import KnownPrices
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.confidence import Exact
 from blackbox_conformal.method.guarantees.guarantee import Guarantee

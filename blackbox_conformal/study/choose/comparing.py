@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from blackbox_conformal.drawing.spending.spent import DrawsSpending, spending_on
 from blackbox_conformal.method.audits.detail_shares import DetailMeter, DetailShares, free_shares
 from blackbox_conformal.method.audits.quality import decibels, peak_signal_to_noise
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
@@ -31,7 +32,6 @@ from blackbox_conformal.study.choose.contestants import Contest, remaining
 from blackbox_conformal.study.held_out import split_prepared
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.looked_at import TuningRecord
-from blackbox_conformal.study.spending import DrawsSpending, spending_on
 from blackbox_conformal.study.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.support.types import Image, Map

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blackbox_conformal.drawing.spending.spent import Latency
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.detail_shares import (
     CONFIDENCE,
@@ -27,7 +28,6 @@ from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.study.choose import baselines
-from blackbox_conformal.study.spending import Latency
 from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, How, Note, Table, words
 from blackbox_conformal.support.plots import Dot, Dots
 from blackbox_conformal.support.text import dollars, printable

@@ -6,20 +6,19 @@ from decimal import Decimal
 from itertools import combinations
 from pathlib import Path
 
-from blackbox_conformal.drawing.estimate import estimate
-from blackbox_conformal.drawing.ledger.places import has_ledger
+from blackbox_conformal.drawing.ledger.backends import has_ledger
 from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.spending.estimate import estimate, total
+from blackbox_conformal.drawing.spending.spent import spending_on
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
-from blackbox_conformal.study.budget import total
 from blackbox_conformal.study.calibrate.calibrated_rule import refuse_detail
 from blackbox_conformal.study.job import Job, Terms, agree
 from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord, together
 from blackbox_conformal.study.plan.planning import Plan, memory_bytes, plan_job
-from blackbox_conformal.study.spending import spending_on
 from blackbox_conformal.study.stages.defaults import ERROR_GUARANTEE
 from blackbox_conformal.study.stages.memory import AUDIT_PIXEL_BYTES, PIXEL_BYTES, refuse_large
 from blackbox_conformal.study.stages.settings import Setup

@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left
 
-from blackbox_conformal.drawing.estimate import costs
+from blackbox_conformal.drawing.spending.estimate import costs
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words

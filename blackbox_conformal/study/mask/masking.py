@@ -15,7 +15,7 @@ import numpy as np
 
 from blackbox_conformal.documents.certificate import StreamCheck
 from blackbox_conformal.documents.signature import SigningKey
-from blackbox_conformal.drawing.estimate import wanted_of
+from blackbox_conformal.drawing.spending.estimate import wanted_of
 from blackbox_conformal.drawing.task import FellBack
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound, rule_for_picture

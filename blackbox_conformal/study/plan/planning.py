@@ -8,14 +8,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
 
-from blackbox_conformal.drawing.estimate import (
-    Estimate,
-    KnownPrices,
-    calls_again,
-    estimate,
-    has_jobs,
-)
 from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.spending.estimate import Estimate, calls_again, estimate, has_jobs
+from blackbox_conformal.drawing.spending.prices import KnownPrices
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
 from blackbox_conformal.study.job import Job

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from blackbox_conformal.drawing.quotes import ask_quotes
+from blackbox_conformal.drawing.free_requests import ask_quotes
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.study.choose.comparing import compare_contestants

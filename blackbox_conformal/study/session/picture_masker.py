@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from blackbox_conformal.drawing.admission import Admission
-from blackbox_conformal.drawing.job_budget import NOBODY, Payer
+from blackbox_conformal.drawing.ledger.money import NOBODY, Payer
 from blackbox_conformal.drawing.open_run import AnyRun, OpenCascade
+from blackbox_conformal.drawing.spending.reservations import Admission
 from blackbox_conformal.drawing.work_item import ToBuy
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.study.job import Terms

@@ -19,16 +19,16 @@ from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.drawing.admission import Admission
-from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.events import EventBoard
-from blackbox_conformal.drawing.job_budget import NOBODY, Payer, PayerCheck
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
+from blackbox_conformal.drawing.ledger.money import NOBODY, Payer, PayerCheck
 from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.drawing.open_run import AnyRun, member_names, opened
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
-from blackbox_conformal.drawing.pacing.outage import Outage
+from blackbox_conformal.drawing.pacing.concurrency import Outage
+from blackbox_conformal.drawing.run_control import Clock
 from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.spending.reservations import Admission
 from blackbox_conformal.drawing.task import ENDED
 from blackbox_conformal.drawing.work_item import ToBuy
 from blackbox_conformal.errors import BlackboxConformalError, UnusableDrawsError, UsageError

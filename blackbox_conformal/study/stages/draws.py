@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
 
-from blackbox_conformal.drawing.money import may_be_billed
+from blackbox_conformal.drawing.ledger.money import may_be_billed
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import ENDED, FellBack, Outcome, Task
 from blackbox_conformal.errors import (

@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from blackbox_conformal.drawing.ledger.address import LEDGERS
-from blackbox_conformal.drawing.ledger.places import store_of
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
+from blackbox_conformal.drawing.ledger.backends import store_of
 from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.drawing.local_draws import read_again
 from blackbox_conformal.drawing.task import Outcome

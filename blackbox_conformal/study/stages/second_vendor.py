@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from blackbox_conformal.drawing.events import Event
-from blackbox_conformal.drawing.ledger.places import store_of
+from blackbox_conformal.drawing.ledger.backends import store_of
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.open_run import AnyRun
 from blackbox_conformal.drawing.sampler import Sampler

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.spending.estimate import are_stored
 from blackbox_conformal.drawing.task import Outcome, Task
 from blackbox_conformal.errors import BlackboxConformalError, ModelChangedError, PayloadError
 from blackbox_conformal.method.guarantees._bounds import binomial_upper
 from blackbox_conformal.method.images.headers import inspect
-from blackbox_conformal.study.budget import are_stored
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.stages.draws import drawn_picture, output_check
 from blackbox_conformal.study.stages.uploads import sent_pixels

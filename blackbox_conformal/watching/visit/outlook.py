@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from blackbox_conformal.drawing.estimate import Estimate, estimate
 from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.spending.estimate import Estimate, are_stored, estimate
 from blackbox_conformal.drawing.task import Task
-from blackbox_conformal.study.budget import are_stored
 from blackbox_conformal.study.job import Terms
 from blackbox_conformal.study.stages.draws import output_check
 from blackbox_conformal.study.stages.settings import Setup

@@ -1,15 +1,17 @@
 """Connections to the database: how they are opened, what their rows are, and which errors pass by themselves."""
 
+import queue
+import random
 import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.adapt import Loader
 
-from blackbox_conformal.drawing.ledger.address import Address
+from blackbox_conformal.drawing.ledger.addresses import Address
 from blackbox_conformal.errors import DiskFullError, LedgerError
 from blackbox_conformal.support.secrets import redact
 
@@ -169,3 +171,75 @@ def as_ledger_error(address: Address) -> Iterator[None]:
         yield
     except (psycopg.Error, OverflowError) as error:
         raise told(address, error) from None
+
+
+# A connection that outlives cuts and restarts of the database.
+
+Result = TypeVar("Result")
+
+PATIENCE_S = 120.0
+"""Seconds that a database which is away is waited for. Nothing is sent meanwhile."""
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 2.0
+
+
+class Reconnecting:
+    """A connection that is opened when it is needed, and again when it was lost; for one thread at a time."""
+
+    def __init__(self, address: Address, *, durable: bool = True) -> None:
+        self._address, self._durable = address, durable
+        self._connection: PostgresConnection | None = None
+
+    def run(self, action: Callable[[PostgresConnection], Result], patience_s: float = PATIENCE_S) -> Result:
+        """What `action` returns, which is run again after an error that passes, for so many seconds."""
+        until, pause = time.monotonic() + patience_s, _FIRST_PAUSE_S
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = connect(self._address, durable=self._durable)
+                return action(self._connection)
+            except psycopg.Error as error:
+                # A connection after an error is in an unknown state: the next try opens a new one.
+                self.close()
+                if not is_passing(error) or time.monotonic() > until:
+                    raise told(self._address, error) from None
+            # A random pause, so that many processes do not come back in the same instant.
+            time.sleep(random.uniform(pause / 2, pause))
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def close(self) -> None:
+        """Close the connection; `run` opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.close()
+
+
+# A few connections for any number of threads.
+
+_CONNECTIONS = 4
+
+
+class Pool:
+    """Connections to a database, each opened when it is needed; errors are a `LedgerError`."""
+
+    def __init__(self, address: Address) -> None:
+        # Last in, first out: the connection used last is the least likely to be cut.
+        self._idle: queue.LifoQueue[Reconnecting] = queue.LifoQueue()
+        for _ in range(_CONNECTIONS):
+            self._idle.put(Reconnecting(address))
+
+    def run(self, action: Callable[[PostgresConnection], Result], patience_s: float = PATIENCE_S) -> Result:
+        """What `action` returns on a connection that no other thread uses meanwhile; see `Reconnecting.run`."""
+        connection = self._idle.get()
+        try:
+            return connection.run(action, patience_s)
+        finally:
+            self._idle.put(connection)
+
+    def close(self) -> None:
+        """Close the connections; nothing is asked afterwards."""
+        with suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()

@@ -3,33 +3,148 @@
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import psycopg
 
-from blackbox_conformal.drawing.job_budget import Budget, Totals
-from blackbox_conformal.drawing.ledger.address import Address
+from blackbox_conformal.drawing.ledger.addresses import Address
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, AttemptSpec, attempt_from
 from blackbox_conformal.drawing.ledger.connection import Connection
-from blackbox_conformal.drawing.ledger.postgres.bills import require_known_price
+from blackbox_conformal.drawing.ledger.money import AwaitedBillError, Bill, Budget, DearerError, Totals, to_nano, to_usd
 from blackbox_conformal.drawing.ledger.postgres.database import (
+    Pool,
     PostgresConnection,
+    Reconnecting,
     as_ledger_error,
     connect_at_last,
 )
-from blackbox_conformal.drawing.ledger.postgres.limit import require_room
 from blackbox_conformal.drawing.ledger.postgres.postgres_schema import migrate
 from blackbox_conformal.drawing.ledger.postgres.postgres_transaction import EXPIRED, NOW, UNSETTLED, PostgresTransaction
-from blackbox_conformal.drawing.ledger.postgres.reconnecting import Reconnecting
-from blackbox_conformal.drawing.ledger.recording import settle_left_behind
-from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
+from blackbox_conformal.drawing.ledger.receipts import Receipt, Unknown
+from blackbox_conformal.drawing.ledger.states import RESERVING, WHOLE, WITH_JOB
+from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction, settle_left_behind
 from blackbox_conformal.drawing.ledger.writer import Change, FailedOperationError, Writer
-from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.errors import BudgetError, LedgerError
 from blackbox_conformal.support.canonical import digest_json
+
+# Answers as the database keeps them: each content once, by its digest.
+
+_LOOKED_FOR_AT_ONCE = 5000
+
+
+class PostgresAnswers:
+    """The contents in one database (see `shared_store.AnswerStore`); errors are a `LedgerError`.
+
+    A content is on disk when `put` returns, since a crash of the server may come before the ledger names it.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._pool = Pool(address)
+
+    def prepare(self) -> None:
+        """The database was looked at when its ledger was opened."""
+
+    def put(self, digest: str, content: bytes) -> None:
+        """Keep a content; nothing happens where it is kept already."""
+        query = "INSERT INTO sample VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
+        self._pool.run(lambda connection: connection.execute(query, (digest, len(content), content)))
+
+    def get(self, digest: str) -> bytes | None:
+        """A content; None when there is none."""
+        # In binary: a picture as text would be twice as long on the way.
+        query = "SELECT content FROM sample WHERE digest = %s"
+        row = self._pool.run(lambda connection: connection.raw.execute(query, (digest,), binary=True).fetchone())
+        return None if row is None else bytes(row[0])
+
+    def among(self, digests: Collection[str]) -> set[str]:
+        """Those of `digests` whose contents are kept."""
+        wanted, found = list(digests), set[str]()
+        for start in range(0, len(wanted), _LOOKED_FOR_AT_ONCE):
+            found |= self._among(wanted[start : start + _LOOKED_FOR_AT_ONCE])
+        return found
+
+    def _among(self, digests: list[str]) -> set[str]:
+        query = "SELECT digest FROM sample WHERE digest = ANY(?)"
+        return self._pool.run(lambda connection: {row[0] for row in connection.execute(query, (digests,)).fetchall()})
+
+    def keep_receipt(self, receipt: Receipt) -> None:
+        """What would be restored together with the ledger could tell it nothing."""
+
+    def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
+        """None are kept here."""
+        return iter(())
+
+    def close(self) -> None:
+        """Close the connections; nothing is asked afterwards."""
+        self._pool.close()
+
+
+# The most that everything with a ledger may cost, on whichever machine it is drawn; it stands in the ledger itself.
+
+
+def require_room(limit_nanousd: int, totals: Totals, spec: AttemptSpec, price_nanousd: int, address: Address) -> None:
+    """Refuse a submission of this price beside these totals of the ledger, or one of unknown price."""
+    if totals.spent + totals.reserved + price_nanousd <= limit_nanousd and (price_nanousd or spec.priced):
+        return
+    costs = f"up to {to_usd(price_nanousd)} USD" if price_nanousd or spec.priced else "an unknown amount"
+    raise BudgetError(
+        f"the next draw costs {costs}, with {to_usd(totals.spent)} spent and {to_usd(totals.reserved)} reserved of"
+        f" {to_usd(limit_nanousd)} that everything with the ledger {address} may cost together; to raise that:"
+        f" blackbox-conformal ledger limit USD --ledger {address}"
+    )
+
+
+def set_limit(address: Address, limit_usd: Decimal | None) -> None:
+    """Let all draws of a ledger cost so much; None: any amount. Processes that draw now keep to it at once."""
+    with as_ledger_error(address), closing(connect_at_last(address)) as connection:
+        # Raising the limit of a ledger that does not exist yet makes it.
+        migrate(connection, address)
+        limit = None if limit_usd is None else to_nano(limit_usd)
+        connection.execute("UPDATE total SET limit_nanousd = ?", (limit,))
+
+
+# What other processes were billed meanwhile, and whether one of them is about to learn what a draw costs.
+
+_HIGHEST = (
+    "SELECT cost_nanousd, listed_nanousd FROM attempt WHERE identity = ? AND listed_nanousd > 0 AND cost_nanousd > 0"
+    " ORDER BY (CAST(cost_nanousd AS DOUBLE PRECISION) / listed_nanousd) DESC LIMIT 1"
+)
+_HIGHEST_UNLISTED = (
+    "SELECT cost_nanousd FROM attempt WHERE identity = ? AND listed_nanousd IS NULL AND cost_nanousd > 0"
+    " ORDER BY cost_nanousd DESC LIMIT 1"
+)
+_LARGEST = f"SELECT pixels FROM attempt WHERE identity = ? AND state IN {WHOLE} ORDER BY pixels DESC LIMIT 1"
+_UNDER_WAY = (
+    "SELECT 1 FROM attempt WHERE owner IS NOT NULL AND identity = ? AND pixels > ?"
+    # Pictures below the largest one that was answered are priced by it.
+    f" AND state IN {(*RESERVING, *WITH_JOB)} LIMIT 1"
+)
+
+
+def require_known_price(connection: Connection, spec: AttemptSpec, price_nanousd: int, *, alone: bool) -> None:
+    """Refuse to reserve less than the vendor bills, and a draw that goes `alone` beside another one that does."""
+    if spec.listed_nanousd:
+        # Another process may have been billed more than this one knows, so the table is asked in the transaction.
+        row = connection.execute(_HIGHEST, (spec.identity,)).fetchone()
+        if row is not None and Bill(*row).raised(spec.listed_nanousd) > price_nanousd:
+            raise DearerError(*row)
+    elif spec.listed_nanousd is None:
+        row = connection.execute(_HIGHEST_UNLISTED, (spec.identity,)).fetchone()
+        if row is not None and row[0] > price_nanousd:
+            raise DearerError(row[0], None)
+    if alone:
+        row = connection.execute(_LARGEST, (spec.identity,)).fetchone()
+        largest = 0 if row is None else row[0]
+        unknown = spec.pixels > largest
+        # Two draws that both go alone would each learn the price, and both pay it.
+        if unknown and connection.execute(_UNDER_WAY, (spec.identity, largest)).fetchone() is not None:
+            raise AwaitedBillError
+
 
 # The thread that writes a shared ledger: it outlives cut connections and restarts of the database.
 

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from blackbox_conformal.drawing.ledger.address import Address
-from blackbox_conformal.drawing.ledger.postgres.bills import INDEXES
+from blackbox_conformal.drawing.ledger.addresses import Address
 from blackbox_conformal.drawing.ledger.postgres.database import SCHEMA, PostgresConnection
-from blackbox_conformal.drawing.ledger.states import STATES
+from blackbox_conformal.drawing.ledger.states import STATES, WHOLE
 from blackbox_conformal.errors import LedgerError
 
 _LOCK = 0x42424366
@@ -175,7 +174,14 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE secret (id INTEGER PRIMARY KEY CHECK (id = 1), value TEXT NOT NULL)",
     ),
     ("ALTER TABLE total ADD COLUMN limit_nanousd BIGINT CHECK (limit_nanousd >= 0)",),
-    INDEXES,
+    # Without these, every reservation would read all attempts of the procedure.
+    (
+        "CREATE INDEX attempt_bill ON attempt (identity, (CAST(cost_nanousd AS DOUBLE PRECISION) / listed_nanousd))"
+        " WHERE listed_nanousd > 0 AND cost_nanousd > 0",
+        "CREATE INDEX attempt_unlisted ON attempt (identity, cost_nanousd)"
+        " WHERE listed_nanousd IS NULL AND cost_nanousd > 0",
+        f"CREATE INDEX attempt_largest ON attempt (identity, pixels) WHERE state IN {WHOLE}",
+    ),
     # What was bought for a request and for an owner of tokens, and what metrics counted of requests that were deleted.
     (
         "ALTER TABLE request ADD COLUMN pay_again INTEGER NOT NULL DEFAULT 0",

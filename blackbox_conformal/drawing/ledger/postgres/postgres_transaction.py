@@ -12,9 +12,9 @@ from dataclasses import asdict, fields
 from typing import Any
 from uuid import UUID
 
-from blackbox_conformal.drawing.job_budget import Totals
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
 from blackbox_conformal.drawing.ledger.connection import Cursor
+from blackbox_conformal.drawing.ledger.money import Totals
 from blackbox_conformal.drawing.ledger.postgres.database import PostgresConnection
 from blackbox_conformal.drawing.ledger.states import COUNTED, WHOLE, WITH_JOB, AttemptState
 from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction

@@ -1,20 +1,28 @@
 """Where one vendor is asked free questions: its connections, and the rules by which they are repeated."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
+from decimal import Decimal
 from typing import TypeVar
 
-from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.events import EventBoard
 from blackbox_conformal.drawing.http.classify import classify
 from blackbox_conformal.drawing.http.transport import Transport
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
 from blackbox_conformal.drawing.pacing.retry import Retrier, RetryBudget
-from blackbox_conformal.drawing.run_control import RunControl
-from blackbox_conformal.errors import AdapterError, IncompleteError, TryLaterError, VendorError
+from blackbox_conformal.drawing.run_control import Clock, RunControl
+from blackbox_conformal.errors import (
+    AdapterError,
+    IncompleteError,
+    NotFoundError,
+    PayloadError,
+    TryLaterError,
+    UsageError,
+    VendorError,
+)
 from blackbox_conformal.support.text import clean, cleaned
-from blackbox_conformal.vendor.adapter import EMPTY_ANSWER, Adapter, Answer, Purpose, Send, Step, Wait
+from blackbox_conformal.vendor.adapter import EMPTY_ANSWER, Adapter, Answer, Purpose, Send, Step, Upload, Wait
 
 PATIENCE_S = 60.0
 """A person waits for an answer; who has to wait longer than this had better go on without it."""
@@ -122,3 +130,83 @@ class Desk:
             raise IncompleteError(f"{self._adapter.name} told {what} within {self._patience:g} s{said}; {advice}")
         if seconds > 0:
             self._clock.sleep(seconds, self._control.leaving)
+
+
+# What a vendor publishes of itself, read once before the first paid draw of a run.
+
+_NOTHING_TOLD = "nothing of itself", "the same command asks again later"
+
+
+def inspect_vendor(adapter: Adapter, limits: Limits) -> str | None:
+    """What an open adapter took from what its vendor publishes, in words; None where there is nothing to say."""
+    refuse_retired(adapter)
+    steps = adapter.inspect()
+    if steps is None:
+        return None
+    with Desk(adapter, limits, PATIENCE_S) as desk:
+        told = desk.ask(steps, "lookup", _NOTHING_TOLD)
+    return None if told is None else clean(told)
+
+
+def refuse_retired(adapter: Adapter) -> None:
+    """Raise `NotFoundError` if the vendor does not offer any more what the adapter asks for."""
+    retired = adapter.capabilities.retired
+    if retired:
+        model = "another model with -p model=…, or " if "model" in type(adapter).model_fields else ""
+        raise NotFoundError(
+            f"adapter {adapter.name} asks for a service that its vendor has retired ({retired}), so nothing is sent;"
+            f" choose {model}another adapter: blackbox-conformal list adapters"
+        )
+
+
+# What the vendor itself asks for a draw, where it can be asked: a free request for each size of picture.
+
+_NO_PRICE = "no price", "ask again later, or leave --quote out to plan by the price list"
+
+
+def ask_quotes(
+    adapter: Adapter,
+    uploads: Iterable[Upload],
+    limits: Limits | None = None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    *,
+    patience_s: float = PATIENCE_S,
+) -> dict[tuple[int, int], Decimal]:
+    """(width, height) → US dollars a draw as the vendor quotes it now, for every size among `uploads`.
+
+    Parameters
+    ----------
+    limits
+        As of a run; one exchange takes `patience_s` at most.
+    patience_s
+        Seconds after which no request for the price of one size is begun and no pause is waited for any more.
+    """
+    # One picture of each size, since prices go by size.
+    sizes = {(upload.width, upload.height): upload for upload in uploads}
+    if any(adapter.quote(upload) is None for upload in sizes.values()):
+        raise UsageError(
+            f"adapter {adapter.name} has no way of asking its vendor for a price; leave --quote out to plan by its"
+            " price list"
+        )
+    opened = adapter.open()
+    try:
+        with Desk(opened, limits or Limits(), patience_s) as desk:
+            prices = {}
+            for number, (size, upload) in enumerate(sizes.items(), start=1):
+                progress("quotes", number, len(sizes))
+                prices[size] = _price(opened, desk, upload)
+            return prices
+    finally:
+        opened.close()
+
+
+def _price(adapter: Adapter, desk: Desk, upload: Upload) -> Decimal:
+    """The price of one draw of `upload`."""
+    steps = adapter.quote(upload)
+    if steps is None:
+        raise AdapterError(f"adapter {adapter.name} had a quote for this picture a moment ago, and has none")
+    price: object = desk.ask(steps, "quote", _NO_PRICE)
+    # A price that is no amount would make a plan that is no plan.
+    if not isinstance(price, Decimal) or not price.is_finite() or price < 0:
+        raise PayloadError(f"expected a price in US dollars from the vendor; got {str(price)[:80]!r}")
+    return price

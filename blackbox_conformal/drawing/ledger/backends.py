@@ -10,9 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
-from blackbox_conformal.drawing.job_budget import Budget, Totals
-from blackbox_conformal.drawing.ledger import checksums, ledger_file
-from blackbox_conformal.drawing.ledger.address import LEDGERS, Address
+from blackbox_conformal.drawing.ledger import ledger_file, sqlite_schema
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS, STORES, Address
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.drawing.ledger.ledger_file import (
@@ -22,11 +21,11 @@ from blackbox_conformal.drawing.ledger.ledger_file import (
     open_for_reading,
     open_for_writing,
 )
+from blackbox_conformal.drawing.ledger.money import Budget, Totals
 from blackbox_conformal.drawing.ledger.run_lock import RunLock
 from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.drawing.ledger.shared_store import AnswerStore, ObjectAnswers, SharedStore
 from blackbox_conformal.drawing.ledger.states import COUNTED
-from blackbox_conformal.drawing.ledger.store_address import STORES
 from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
 from blackbox_conformal.drawing.ledger.writer import SqliteWriter
 from blackbox_conformal.drawing.object_store import store_at
@@ -202,7 +201,7 @@ def answers_of(where: Where) -> AnswerStore | None:
 
 def _answers_at(address: Address) -> AnswerStore:
     _require_driver(address)
-    from blackbox_conformal.drawing.ledger.postgres.stored_answers import PostgresAnswers
+    from blackbox_conformal.drawing.ledger.postgres.postgres_ledger import PostgresAnswers
 
     return PostgresAnswers(address)
 
@@ -210,9 +209,9 @@ def _answers_at(address: Address) -> AnswerStore:
 def set_limit(address: Address, limit_usd: Decimal | None) -> None:
     """Let everything with a ledger in a database cost so much in all; None: any amount. Errors as `reading`."""
     _require_driver(address)
-    from blackbox_conformal.drawing.ledger.postgres import limit
+    from blackbox_conformal.drawing.ledger.postgres import postgres_ledger
 
-    limit.set_limit(address, limit_usd)
+    postgres_ledger.set_limit(address, limit_usd)
 
 
 @contextmanager
@@ -229,7 +228,7 @@ def reading(where: Where, *, whole: bool = True) -> Iterator[Connection | None]:
             yield connection
         return
     _require_driver(address)
-    from blackbox_conformal.drawing.ledger.postgres import reading as postgres
+    from blackbox_conformal.drawing.ledger.postgres import inspection as postgres
 
     with postgres.reading(address) as shared:
         yield shared
@@ -238,8 +237,8 @@ def reading(where: Where, *, whole: bool = True) -> Iterator[Connection | None]:
 def damage(connection: Connection) -> list[str]:
     """What is wrong with an open ledger, in words; empty when all in it agrees."""
     if isinstance(connection, sqlite3.Connection):
-        return checksums.damage(connection)
-    from blackbox_conformal.drawing.ledger.postgres import reading as postgres
+        return sqlite_schema.damage(connection)
+    from blackbox_conformal.drawing.ledger.postgres import inspection as postgres
 
     return postgres.damage(connection)
 

@@ -1,29 +1,28 @@
 """What a set of draws would cost, from the ledger and the adapter's price list; files are only read."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, attempt_from
-from blackbox_conformal.drawing.ledger.billed import AS_LISTED, Billed, billed
-from blackbox_conformal.drawing.ledger.places import reading, store_of
+from blackbox_conformal.drawing.ledger.backends import has_ledger, reading, store_of
 from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.drawing.ledger.states import WHOLE
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.local_draws import answer_of
-from blackbox_conformal.drawing.money import to_nano, to_usd
-from blackbox_conformal.drawing.next_step import Done, NextStep, Submit, next_step
-from blackbox_conformal.drawing.task import Task, asked_of, sent_to, task_keys
-from blackbox_conformal.errors import PayloadError
-from blackbox_conformal.support.canonical import digest_json
-from blackbox_conformal.vendor.adapter import Adapter, Price, Upload
+from blackbox_conformal.drawing.next_step import FREE_REPEATS, Done, NextStep, Submit, next_step
+from blackbox_conformal.drawing.spending.prices import KnownPrices
+from blackbox_conformal.drawing.spending.spent import spending_on
+from blackbox_conformal.drawing.task import Task, asked_of, draw_keys, idempotency_key, sent_to, task_keys
+from blackbox_conformal.errors import BudgetError, CredentialMissingError, LedgerError, PayloadError
+from blackbox_conformal.support.text import dollars
+from blackbox_conformal.vendor.adapter import EMPTY_ANSWER, Adapter, Draw, Send
 from blackbox_conformal.vendor.rates import least_seconds
 
-_BOOKED = "as earlier draws were booked"
 _BYTES_PER_PIXEL = 2.0
 
 
@@ -69,77 +68,6 @@ def has_jobs(adapter: Adapter) -> bool:
 def costs(calls: int, cost_usd: tuple[Decimal, Decimal] | None) -> bool:
     """Whether so many calls are to be made and cost something, or might, as their price is None."""
     return calls > 0 and cost_usd != (Decimal(0), Decimal(0))
-
-
-class KnownPrices:
-    """Prices of draws: those of the adapter's list, or as draws in a run folder were booked, where that is more."""
-
-    def __init__(self, adapter: Adapter, run: Path) -> None:
-        self._adapter = adapter
-        self._members = [KnownPrices(member, run) for member in adapter.members]
-        self._billed = Billed()
-        # Local vendors cost nothing, so their ledger is not read.
-        if not (adapter.capabilities.local or adapter.members):
-            with reading(run) as connection:
-                if connection is not None:
-                    self._billed = billed(connection, digest_json(adapter.identity()))
-
-    def of_any(self) -> Price | None:
-        """Price of a draw, over all sizes of uploads; None when none is listed and none was booked."""
-        if self._members:
-            return _of_cascade([member.of_any() for member in self._members])
-        return self._raised(self._adapter.capabilities.price)
-
-    def of(self, upload: Upload) -> Price | None:
-        """Price of a draw of this upload; None as for `of_any`."""
-        if self._members:
-            sent = [self._adapter.sent(place, upload) for place in range(len(self._members))]
-            return _of_cascade(
-                [member.of(part) for member, own in zip(self._members, sent, strict=True) for part in own]
-            )
-        return self._raised(self._adapter.price_for(upload.width, upload.height))
-
-    def of_these(self, uploads: Sequence[Upload]) -> Price | None:
-        """Price of a draw of the cheapest and of the dearest of these uploads; `of_any` where there are none."""
-        by_size = {(upload.width, upload.height): upload for upload in uploads}
-        prices = [price for upload in by_size.values() if (price := self.of(upload)) is not None]
-        # A price that is known for some uploads only would understate the whole.
-        if not uploads or len(prices) < len(by_size):
-            return None if uploads else self.of_any()
-        cheapest = min(prices, key=lambda price: price.low_usd)
-        dearest = max(prices, key=lambda price: price.high_usd)
-        # The dearest price list with the cheapest low end: the range over all uploads.
-        return replace(dearest, low=cheapest.low)
-
-    def _raised(self, listed: Price | None) -> Price | None:
-        known, (least, most) = self._billed, self._billed.booked_nanousd
-        if listed is None or not listed.high_usd:
-            # Nothing is listed, so the bookings are all there is.
-            return Price(to_usd(least or most), to_usd(most), _BOOKED) if most else listed
-        if not known.highest.exceeds(AS_LISTED):
-            return listed
-        low, high = known.lowest.raised(to_nano(listed.low_usd)), known.highest.raised(to_nano(listed.high_usd))
-        return Price(to_usd(min(low, high)), to_usd(high), _BOOKED)
-
-
-def _of_cascade(prices: Sequence[Price | None]) -> Price | None:
-    """From what the first member asks to what all ask together; None where the price of one is not known."""
-    known = [price for price in prices if price is not None]
-    if len(known) < len(prices):
-        return None
-    most = sum((price.high_usd for price in known), Decimal(0))
-    return Price(known[0].low_usd, most, "; ".join(dict.fromkeys(price.source for price in known)))
-
-
-def price_missing(adapter: Adapter) -> str:
-    """What to do where money is limited and the price of a draw is unknown."""
-    asked = ", which plan --quote asks for" if type(adapter).quote is not Adapter.quote else ""
-    stated = adapter.unpriced or "add -p price-usd=0.02 with your vendor's price (price_usd in Python)"
-    stated += f"{asked}, or "
-    return (
-        f"--max-cost (max_cost in Python) needs the price of one call, and none is known for {adapter.name}: "
-        f"{stated if 'price_usd' in type(adapter).model_fields else ''}give --max-calls (max_calls) instead"
-    )
 
 
 def estimate(
@@ -327,3 +255,141 @@ def _read(run: Path, keys: Sequence[str]) -> tuple[list[list[Attempt]], float | 
                 by_key[row["task"]].append(attempt_from(row))
         mean = connection.execute("SELECT AVG(size) FROM attempt WHERE state IN ('stored', 'validated')").fetchone()[0]
     return [by_key[key] for key in keys], mean
+
+
+# What a job may cost: what is known before a call is made, and the one budget that follows. Nothing is sent.
+
+AnyEstimate = TypeVar("AnyEstimate", bound=Estimate)
+
+
+def total(first: AnyEstimate, *others: Estimate) -> AnyEstimate:
+    """`first` with the calls, prices, times and room on disk of the `others` added; unknown where one is unknown."""
+    estimates: list[Estimate] = [first, *others]
+    prices = [estimate.cost_usd for estimate in estimates if estimate.cost_usd is not None]
+    seconds = [estimate.seconds for estimate in estimates if estimate.seconds is not None]
+    sizes = [estimate.disk_bytes for estimate in estimates if estimate.disk_bytes is not None]
+    lowest, highest = (sum((price[end] for price in prices), Decimal(0)) for end in (0, 1))
+    return replace(
+        first,
+        calls=sum(estimate.calls for estimate in estimates),
+        cached=sum(estimate.cached for estimate in estimates),
+        again=sum(estimate.again for estimate in estimates),
+        passed_on=sum(estimate.passed_on for estimate in estimates),
+        # One unknown price makes the sum unknown: adding only the others would understate it.
+        cost_usd=(lowest, highest) if len(prices) == len(estimates) else None,
+        seconds=sum(seconds) if len(seconds) == len(estimates) else None,
+        disk_bytes=sum(sizes) if len(sizes) == len(estimates) else None,
+    )
+
+
+def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], scope: frozenset[str]) -> Limits:
+    """A person's yes to a number of calls is a yes to them and to no more, on top of earlier calls for these draws.
+
+    Calls for unusable answers, which `--max-resample` and `--retry-ambiguous` allow, are among them.
+
+    `scope` holds the keys of the job's draws, which a limit is for; `runs` are their folders.
+    """
+    earlier = [spending_on(run, scope) for run in runs]
+    spent = sum((spending.spent_usd for spending in earlier), Decimal(0))
+    made = sum(spending.calls for spending in earlier)
+    most, most_calls = limits.max_cost_usd, limits.max_calls
+    needed = Decimal(0) if expected.cost_usd is None else expected.cost_usd[0]
+    if expected.calls and most is not None and spent + needed > most:
+        raise BudgetError(
+            f"the {expected.calls} calls that are to be made cost at least {dollars(needed)}, and "
+            f"--max-cost (max_cost) allows {dollars(most)}{_of_which(spent)}, so nothing was "
+            "sent. Raise it, or take fewer pictures or draws"
+        )
+    if expected.calls and most_calls is not None and made + expected.calls > most_calls:
+        raise BudgetError(
+            f"{expected.calls} calls are to be made, and --max-calls (max_calls) allows {most_calls}"
+            f"{_of_which(made)}, so nothing was sent. Raise it, or take fewer pictures or draws"
+        )
+    if not limits.budget.is_limited:
+        # Calls at which the vendor fails for nothing are repeated within the same consent: they cost nothing.
+        # Repeats that cost nothing belong to the same consent.
+        most_calls = made + (expected.calls + expected.passed_on) * (1 + FREE_REPEATS) + expected.again
+    return replace(limits, max_calls=most_calls, scope=scope)
+
+
+def _of_which(made: Decimal | int) -> str:
+    """That some of a limit is used up, by earlier runs of the same job."""
+    if not made:
+        return ""
+    return f" with {dollars(made) if isinstance(made, Decimal) else made} used for these draws before"
+
+
+_STEPS_BEFORE_SENDING = 8
+
+
+def missing_key(adapter: Adapter, task: Task) -> CredentialMissingError | None:
+    """What the adapter says of the key that its first request lacks; None when nothing lacks.
+
+    The request is composed and thrown away: whether a key is needed may depend on the adapter's parameters. Whatever
+    else is wrong with the request is told when it is sent.
+    """
+    if adapter.capabilities.local:
+        return None
+    if adapter.members:
+        asked = ((vendor, sent_to(adapter, place, task, task.upload)) for place, vendor in enumerate(adapter.members))
+        return next(filter(None, (missing_key(vendor, own) for vendor, own in asked)), None)
+    # The key of a draw that is never sent.
+    flow = adapter.draw(task.upload, Draw(task.index, task.seed, idempotency_key("sha256:composed")))
+    try:
+        step = next(flow)
+        for _ in range(_STEPS_BEFORE_SENDING):
+            if isinstance(step, Send):
+                break
+            step = flow.send(EMPTY_ANSWER)
+    except CredentialMissingError as error:
+        return error
+    except Exception:  # noqa: BLE001 - a foreign adapter that was not opened may fail in any way
+        return None
+    finally:
+        flow.close()
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredElsewhere:
+    """`count` draws that `folder` holds, a run folder, and that the wanted one lacks."""
+
+    folder: Path
+    count: int
+
+
+def stored_elsewhere(
+    adapter: Adapter, tasks: Sequence[Task], run: Path, note: Callable[[str], object] = lambda text: None
+) -> StoredElsewhere | None:
+    """The run folder beside `run` that holds most of the draws that `run` lacks; None when no folder holds any.
+
+    Ledgers are read only. One beside `run` that cannot be read is left out, and `note` says so.
+    """
+    if adapter.capabilities.local or not run.parent.is_dir():
+        return None
+    wanted = draw_keys(adapter, tasks) - _stored(run)
+    beside = sorted(folder for folder in run.parent.glob("*") if has_ledger(folder))
+    others = []
+    for folder in beside:
+        if folder.resolve() == run.resolve():
+            continue
+        try:
+            others.append(StoredElsewhere(folder, len(wanted & _stored(folder))))
+        except LedgerError as error:
+            note(f"note: the run folder {folder} is left out: {error}")
+    best = max(others, key=lambda other: other.count, default=None)
+    return best if best is not None and best.count else None
+
+
+def are_stored(adapter: Adapter, tasks: Sequence[Task], run: Path) -> bool:
+    """Whether `run` holds the picture of every draw, so that nothing at all is asked of the vendor."""
+    return adapter.capabilities.local or draw_keys(adapter, tasks) <= _stored(run)
+
+
+def _stored(run: Path) -> set[str]:
+    """Keys of the draws whose pictures `run` holds."""
+    with reading(run, whole=False) as connection:
+        if connection is None:
+            return set()
+        rows = connection.execute("SELECT task FROM attempt WHERE state IN ('stored', 'validated')")
+        return {row["task"] for row in rows}

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from blackbox_conformal.drawing.ledger.places import reading
+from blackbox_conformal.drawing.ledger.backends import reading
+from blackbox_conformal.drawing.ledger.money import to_usd
 from blackbox_conformal.drawing.ledger.queries import UNPRICED
 from blackbox_conformal.drawing.ledger.states import COUNTED
-from blackbox_conformal.drawing.money import to_usd
 from blackbox_conformal.support.secrets import redact
 from blackbox_conformal.support.text import printable
 

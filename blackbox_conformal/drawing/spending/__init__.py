@@ -1,0 +1,1 @@
+"""What draws cost: expected, held and booked; and the refusal to spend what nobody limited."""
