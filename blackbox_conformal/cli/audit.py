@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.method.audits.findings import Audit
     from blackbox_conformal.study.audit.audited_rule import Outlook
-    from blackbox_conformal.study.audit.auditing import AuditRequest
 
 _OF_PROCEDURE = ("draws", "score", "metric", "delivery", "perturbation", "seeds", "fit")
 
@@ -102,7 +99,11 @@ def command(screen: Screen, options: AuditOptions) -> None:
     if options.calibration is None:
         _audit_pool(screen, options)
         return
-    _refuse_procedure(click.get_current_context())
+    if typed := shared.typed_flags(_OF_PROCEDURE):
+        raise UsageError(
+            f"expected no {', '.join(sorted(typed))} beside --calibration, which fixes it. Leave it out, or "
+            "calibrate with it"
+        )
     calibration = load_calibration(screen, options.calibration, options.trust)
     if options.degradation is not None:
         calibration.procedure.require_degradation(options.degradation)
@@ -117,8 +118,8 @@ def command(screen: Screen, options: AuditOptions) -> None:
 
 
 def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", file: str) -> None:
-    from blackbox_conformal.study.audit.audited_rule import is_own
-    from blackbox_conformal.study.audit.auditing import audit_photographs
+    from blackbox_conformal.study.audit.audited_rule import is_own, outlook, refuse_hopeless
+    from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
     from blackbox_conformal.study.audit.measure import WorstCrops
     from blackbox_conformal.study.pages import pages
     from blackbox_conformal.support.blocks import document
@@ -127,11 +128,22 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     setup = from_options.calibrated_setup(calibration, options, seed=options.seed)
     paths = photograph_paths(options.images)
     run = from_options.calibrated_folder(screen, options, calibration.procedure, file)
-    request = _request(options, calibration)
+    request = AuditRequest.of(
+        calibration,
+        options.alphas,
+        guarantee=options.guarantee,
+        group=options.group,
+        tiles=read_groups(options.tiles),
+        groups=read_groups(options.groups),
+    )
     store = pages().report_material(run, calibration, request.levels) if is_own(calibration, request.rule) else None
     crops = WorstCrops(options.worst if options.out else 0)
     if not setup.adapter.capabilities.local:
-        _look_ahead(screen, request, len(paths), fixed=not options.stop)
+        refuse_hopeless(request.calibration, request.rule, request.levels)
+        if request.tiles is None:
+            # How many photographs tiles are of is known to the audit alone.
+            found = outlook(request.calibration, request.rule, request.levels, fixed=not options.stop)
+            _show_outlook(screen, found, len(paths))
     if calibration.procedure.fit_assumption:
         screen.note(f"note: {calibration.procedure.fit_assumption}")
     with from_options.job_terms(screen, options, run) as terms:
@@ -157,11 +169,21 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     if any(kind.fails for kind in audit.kinds):
         screen.next(*next_steps.calibrate_by_group(setup, options))
     screen.data(content)
-    _show_verdict(screen, audit)
+    if audit.verdict == "contradicted":
+        raise CheckFailedError(
+            f"the guarantee is contradicted by {audit.n} unseen photographs: they are not of the same population, or "
+            "the vendor has changed. Do not use this calibration"
+        )
+    if audit.verdict == "shifted":
+        screen.note(
+            f"warning: {audit.n} unseen photographs are not like those of the calibration, and their risk is above "
+            "what is claimed. No promise is shown to be broken, but none is made for photographs like these. Audit "
+            "more of them, or calibrate on them"
+        )
 
 
 def _watched(screen: Screen, calibration: "Calibration", options: AuditOptions, file: str) -> dict[str, Any] | None:
-    """What the calibration's watch found, as it is said and as scripts read it; an audit measures it nevertheless."""
+    """Say what the calibration's watch found, and return it for scripts. The audit goes on either way."""
     from blackbox_conformal.study.watched import watching
 
     entry = watching().state_of(Path(file), calibration, trusted(options.trust))
@@ -171,32 +193,7 @@ def _watched(screen: Screen, calibration: "Calibration", options: AuditOptions, 
     return {"state": entry.state, "at": entry.at, "reason": entry.reason}
 
 
-def _request(options: AuditOptions, calibration: "Calibration") -> "AuditRequest":
-    from blackbox_conformal.study.audit.auditing import AuditRequest
-
-    return AuditRequest.of(
-        calibration,
-        options.alphas,
-        guarantee=options.guarantee,
-        group=options.group,
-        tiles=read_groups(options.tiles),
-        groups=read_groups(options.groups),
-    )
-
-
-def _look_ahead(screen: Screen, request: "AuditRequest", photographs: int, *, fixed: bool) -> None:
-    """Before anything is paid for: refuse what cannot be tested, and say what so many photographs can show."""
-    from blackbox_conformal.study.audit.audited_rule import outlook, refuse_hopeless
-
-    refuse_hopeless(request.calibration, request.rule, request.levels)
-    if request.tiles is None:
-        # How many photographs tiles are of is known to the audit alone.
-        found = outlook(request.calibration, request.rule, request.levels, fixed=fixed)
-        _show_outlook(screen, found, photographs)
-
-
 def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
-    """Put a vendor's claim to photographs; exit 3 when they contradict it."""
     from blackbox_conformal.method.audits.vendor_claim import VendorClaim
     from blackbox_conformal.study.audit.claiming import put_to_photographs, settings_of_claim
     from blackbox_conformal.study.keyword_terms import setup_of
@@ -222,7 +219,7 @@ def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
 
 
 def _audit_pool(screen: Screen, options: AuditOptions) -> None:
-    """Draw a pool once, as a calibration on all of it, and split it."""
+    """Draw a pool once, as `calibrate` does, and split it."""
     from blackbox_conformal.study.calibrate.calibrating import calibrate_job
 
     if options.splits is None:
@@ -248,7 +245,6 @@ def _audit_pool(screen: Screen, options: AuditOptions) -> None:
 def _splits(
     screen: Screen, options: AuditOptions, calibration: "Calibration", splits: int, audit: "Audit | None" = None
 ) -> dict[str, Any]:
-    """Split at random, show, keep for the report, and return the document."""
     from blackbox_conformal.method.guarantees.high_probability import levels_together
     from blackbox_conformal.study.audit.audited_rule import audited_rule, is_own
     from blackbox_conformal.study.audit.auditing import audit_splits
@@ -276,23 +272,7 @@ def _splits(
     return study.document()
 
 
-def _refuse_procedure(context: click.Context) -> None:
-    """Refuse settings beside a calibration, which fixes them: they would be ignored."""
-    typed = [
-        max(parameter.opts, key=len)
-        for parameter in context.command.params
-        if parameter.name in _OF_PROCEDURE
-        and context.get_parameter_source(parameter.name) == click.core.ParameterSource.COMMANDLINE
-    ]
-    if typed:
-        raise UsageError(
-            f"expected no {', '.join(sorted(typed))} beside --calibration, which fixes it. Leave it out, or "
-            "calibrate with it"
-        )
-
-
 def _show_next(screen: Screen, run: Path, calibration: str, *, kept: bool) -> None:
-    """The report that shows the audit, or why none does."""
     if kept:
         screen.next(*next_steps.view_of(run, calibration))
         screen.next(*next_steps.report_on(run, calibration))
@@ -303,23 +283,8 @@ def _show_next(screen: Screen, run: Path, calibration: str, *, kept: bool) -> No
     )
 
 
-def _show_verdict(screen: Screen, audit: "Audit") -> None:
-    """What follows from a verdict against the guarantee."""
-    if audit.verdict == "contradicted":
-        raise CheckFailedError(
-            f"the guarantee is contradicted by {audit.n} unseen photographs: they are not of the same population, or "
-            "the vendor has changed. Do not use this calibration"
-        )
-    if audit.verdict == "shifted":
-        screen.note(
-            f"warning: {audit.n} unseen photographs are not like those of the calibration, and their risk is above "
-            "what is claimed. No promise is shown to be broken, but none is made for photographs like these. Audit "
-            "more of them, or calibrate on them"
-        )
-
-
 def _show_outlook(screen: Screen, outlooks: "Sequence[Outlook]", photographs: int) -> None:
-    """Say for which levels so few photographs are unlikely to confirm the guarantee, or cannot."""
+    """Say which levels so few photographs are unlikely to confirm."""
     from blackbox_conformal.method.audits.verdict import about
 
     for level in outlooks:

@@ -18,7 +18,6 @@ from blackbox_conformal.support.wording import at_most, share
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
-    from blackbox_conformal.documents.signature import SigningKey
     from blackbox_conformal.drawing.spending.spent import DrawsSpending
     from blackbox_conformal.method.guarantees.guarantee import Choice, Guarantee
     from blackbox_conformal.method.images.calibration_images import CalibrationImage
@@ -26,14 +25,11 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.calibrate.calibrating import CalibrationRun
     from blackbox_conformal.study.calibrate.parts_of_one import Question
     from blackbox_conformal.study.job import Job
-    from blackbox_conformal.study.looked_at import Unseen
     from blackbox_conformal.study.stages.settings import Setup
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrateOptions(shared.ClusterOptions, shared.JobOptions):
-    """What `calibrate` is given; several levels, with high-probability, hold together."""
-
     images: tuple[str, ...] = shared.photographs()
     guarantee: str | None = shared.setting()
     alpha: tuple[float, ...] = shared.setting(multiple=True)
@@ -77,7 +73,9 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     """
     from blackbox_conformal.study.calibrate.calibrated_rule import check_groups, checked_rule, rule_for
     from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+    from blackbox_conformal.study.looked_at import Unseen
     from blackbox_conformal.study.run_folder import keep_calibration
+    from blackbox_conformal.study.watched import watching
 
     setup = from_options.build_setup(options, options.guarantee)
     from_options.note_address(screen, setup)
@@ -98,7 +96,9 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     with from_options.job_terms(screen, here, run) as terms:
         job = from_options.photograph_job(screen, setup, paths, terms, tiles=tiles)
         from_options.say_lossy(screen, job)
-        unseen = _unseen(screen, options, job)
+        files, taught = list(map(Path, options.tuning)), job.setup.score.taught_by
+        unseen = Unseen.of(job.pictures, job.folder, taught, files, nothing_chosen=options.nothing_chosen)
+        from_options.show_left_out(screen, len(job.pictures), len(job.pictures) - len(unseen.pictures))
         job = job.only(unseen.pictures)
         sure = options.yes or options.dry_run
         parts = None if tiles else from_options.ask_about_parts(screen, job.pictures, sure=sure)
@@ -122,36 +122,16 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     calibration = result.calibration if key is None else result.calibration.signed(key)
     keep_calibration(run, calibration, out, force=options.force)
     if options.canaries is not None:
-        _begin_watch(screen, options.canaries, job, calibration, out, key)
+        watching().begin_watch(job, calibration, out, options.canaries, key)
+        screen.note(f"note: {options.canaries} canaries are chosen; `watch` draws each of them once a visit")
     _show(screen, options, job, result, out, parts)
 
 
-def _begin_watch(
-    screen: Screen, count: int, job: "Job", calibration: "Calibration", out: Path, key: "SigningKey | None"
-) -> None:
-    """Choose canaries, and say so."""
-    from blackbox_conformal.study.watched import watching
-
-    watching().begin_watch(job, calibration, out, count, key)
-    screen.note(f"note: {count} canaries are chosen; `watch` draws each of them once a visit")
-
-
 def _promised(options: CalibrateOptions, setup: "Setup") -> "Guarantee":
-    """The guarantee, at several levels together where several are given."""
     from blackbox_conformal.method.guarantees.high_probability import holding_together
 
     rule = setup.promised(options.guarantee)
     return rule if len(set(options.alpha)) < 2 else holding_together(rule, options.alpha)
-
-
-def _unseen(screen: Screen, options: CalibrateOptions, job: "Job") -> "Unseen":
-    """The photographs that no choice was made by, as far as records and the score's weights say."""
-    from blackbox_conformal.study.looked_at import Unseen
-
-    files, taught = list(map(Path, options.tuning)), job.setup.score.taught_by
-    unseen = Unseen.of(job.pictures, job.folder, taught, files, nothing_chosen=options.nothing_chosen)
-    from_options.show_left_out(screen, len(job.pictures), len(job.pictures) - len(unseen.pictures))
-    return unseen
 
 
 def _show(
@@ -162,7 +142,6 @@ def _show(
     path: Path,
     parts: "Question | None",
 ) -> None:
-    """The thresholds, what they took, and what to do next."""
     from blackbox_conformal.method.guarantees.high_probability import levels_together
     from blackbox_conformal.study.plan.usual_levels import usual_levels
 
@@ -218,7 +197,7 @@ def _show(
 def _remark(
     screen: Screen, job: "Job", calibration: "Calibration", refusals: list[dict[str, Any]], reopened: int
 ) -> None:
-    """What a reader of the thresholds should know: refusals, and what certificates will say."""
+    """Say what a reader of the thresholds should know: refusals, and notes that certificates will carry."""
     from blackbox_conformal.study.mask.empty_masks import own_bound_is_known
 
     setup, run = job.setup, job.folder
@@ -252,7 +231,7 @@ def _remark(
 
 
 def _refusals(calibration: "Calibration") -> list[dict[str, Any]]:
-    """Which photographs were refused in which words, the most frequent words first."""
+    """Group refused photographs by the vendor's words, the most frequent first."""
     from blackbox_conformal.vendor.refusals import same_words
 
     alike: dict[str, list[CalibrationImage]] = {}
@@ -279,7 +258,6 @@ def _in_all(spending: "DrawsSpending") -> str:
 
 
 def _show_next(screen: Screen, options: CalibrateOptions, job: "Job", path: Path, level: float | None) -> None:
-    """`mask` at a level that trusts anything."""
     if level is None:
         screen.say("Next: add photographs, since nothing is trusted at these levels, and calibrate again")
         return
@@ -289,7 +267,9 @@ def _show_next(screen: Screen, options: CalibrateOptions, job: "Job", path: Path
 
 
 def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels: Sequence[float]) -> float | None:
-    """The level that was asked for, else the usual one, else the smallest; None where all of them trust nothing."""
+    """Return a level that trusts something: the one asked for, else the usual, else the smallest; None if there is
+    none.
+    """
     from blackbox_conformal.study.plan.usual_levels import usual_level
 
     rule = calibration.rule()
@@ -305,7 +285,7 @@ def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels:
 def _show_levels(
     screen: Screen, calibration: "Calibration", metric: "Metric", levels: Sequence[float], asked: Sequence[float]
 ) -> None:
-    """The levels that were asked for, or how to choose one without a look at the shares; with -v all of them."""
+    """Show the levels asked for; without any say how to choose one before looking at shares. With -v show all."""
     from blackbox_conformal.method.guarantees.high_probability import levels_together
 
     together = bool(levels_together(calibration.rule()))
@@ -322,7 +302,7 @@ def _show_levels(
 
 
 def _sizes(calibration: "Calibration", metric: "Metric", levels: Sequence[float]) -> list[list[str]]:
-    """How much each possible level is, as greys or in words; where none is possible, what is missing to each."""
+    """Describe each possible level as greys or in words; if none is possible, say what each lacks."""
     from blackbox_conformal.method.guarantees.corollaries import greys_apart
     from blackbox_conformal.method.risk.curve import SHARES
 
@@ -337,7 +317,7 @@ def _sizes(calibration: "Calibration", metric: "Metric", levels: Sequence[float]
 
 
 def _choice(calibration: "Calibration", rule: "Guarantee", level: float) -> "Choice":
-    """What the guarantee allows at a level; where what it promises beside allows nothing, that."""
+    """Return what the guarantee allows at a level, or the promise beside it if that allows nothing."""
     if rule.beside is not None:
         beside = rule.beside[0].choose(calibration.curves, rule.beside[1])
         if beside.reason is not None:
@@ -346,7 +326,7 @@ def _choice(calibration: "Calibration", rule: "Guarantee", level: float) -> "Cho
 
 
 def _nothing(choice: "Choice") -> str | None:
-    """How many photographs are missing where so few trust nothing at a level."""
+    """Say how many photographs are missing if so few trust nothing at a level."""
     from blackbox_conformal.method.guarantees.guarantee import number_in_words
 
     if choice.threshold > float("-inf"):
@@ -356,7 +336,7 @@ def _nothing(choice: "Choice") -> str | None:
 
 
 def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequence[float]) -> None:
-    """The threshold and the trusted share of each of these levels, of all photographs and within each group."""
+    """Show threshold and trusted share at each level, for all photographs and for each group."""
     if not calibration.procedure.vendors_that_end:
         screen.table(
             "Thresholds",
@@ -377,7 +357,7 @@ def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequenc
 
 
 def _on_picking(calibration: "Calibration", levels: Sequence[float]) -> str:
-    """Whether a level may be picked after a look at the shares, and what to do where it may not."""
+    """Say whether a level may be picked after a look at the shares, and what to do if not."""
     from blackbox_conformal.method.guarantees.high_probability import HighProbability, holding_together, levels_together
     from blackbox_conformal.support.catalog import specification_text
 
@@ -403,7 +383,7 @@ def _thresholds(calibration: "Calibration", rule: "Guarantee", levels: Sequence[
 
 
 def _row(calibration: "Calibration", rule: "Guarantee", level: float, group: str | None = None) -> list[str]:
-    """Level, threshold, and the trusted share of the calibration pictures of `group`, or of all."""
+    """Return level, threshold, and the trusted share of the photographs of `group`, or of all."""
     choice = _choice(calibration, rule, level)
     if nothing := _nothing(choice):
         return [f"{level:g}", nothing, share(0.0)]

@@ -1,7 +1,7 @@
-"""The commands by what they are for, each imported only when it runs, so that help is fast.
+"""The commands by purpose. Each is imported only when it runs, so that help is fast.
 
-Those that people need without further parts of the package have a file beside this one. All others are announced by an
-entry point in the group `GROUP`, ``name = "package.module:command"``, as other packages announce theirs.
+Commands of this folder are listed here. Every other one is announced by an entry point ``name =
+"package.module:command"`` in the group `GROUP`, also those of other packages.
 """
 
 import importlib
@@ -81,13 +81,7 @@ RENAMED = {
 
 
 class Group(click.Group):
-    """A command that holds others.
-
-    Attributes
-    ----------
-    alone
-        The command that runs when none of these is named; None: one has to be.
-    """
+    """A command that holds others; `alone` runs when none of them is named."""
 
     def __init__(self, name: str | None = None, *, alone: click.Command | None = None, **settings: object) -> None:
         super().__init__(name, **settings)  # type: ignore[arg-type]
@@ -96,7 +90,7 @@ class Group(click.Group):
             self.help, alone.epilog = alone.help, self.epilog
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One entry for each command, with the whole first sentence, folded where it is long."""
+        """List each command with its whole first sentence."""
         with formatter.section("Commands"):
             formatter.write_dl(
                 [(name, _first_sentence(command.help or "")) for name, command in sorted(self.commands.items())]
@@ -109,7 +103,7 @@ def _first_sentence(text: str) -> str:
 
 @cache
 def _announced() -> Mapping[str, EntryPoint]:
-    """Commands that packages announce. Our own come first: another package can add a name, never take over one."""
+    """Find the commands that packages announce. Ours come first: another package can add a name, not take one."""
     points = sorted(entry_points(group=GROUP), key=lambda point: (point.name not in _LISTED, not is_ours(point)))
     found: dict[str, EntryPoint] = {}
     for point in points:
@@ -119,7 +113,7 @@ def _announced() -> Mapping[str, EntryPoint]:
 
 
 def sections() -> dict[str, dict[str, str]]:
-    """Every command with what it is for, by section; nothing is imported. Other packages' commands come last."""
+    """Return every command with its purpose, by section, without importing any. Other packages' commands come last."""
     further = {
         name: str((point.dist.metadata["Summary"] if point.dist is not None else None) or point.value)
         for name, point in sorted(_announced().items())
@@ -129,12 +123,12 @@ def sections() -> dict[str, dict[str, str]]:
 
 
 def names() -> list[str]:
-    """Every command, in the order of the first screen of help."""
+    """Return every command in the order of the first screen of help."""
     return [name for section in sections().values() for name in section]
 
 
 def find(name: str) -> click.Command | None:
-    """The command called `name`, imported now; None where there is none."""
+    """Import and return the command called `name`; None if there is none."""
     if name in _BESIDE:
         command: click.Command = importlib.import_module(f"blackbox_conformal.cli.{name}").command
         return command
@@ -155,9 +149,9 @@ def find(name: str) -> click.Command | None:
 
 @cache
 def every_command() -> dict[str, click.Command]:
-    """Every command that can run, by its words: ``serve``, ``serve token new``; imports them all.
+    """Import every command, by its words: ``serve``, ``serve token new``.
 
-    A broken one of another package is left out: it must not stop the others.
+    A broken command of another package is left out, so that it does not stop the others.
     """
     found: dict[str, click.Command] = {}
     for name in names():

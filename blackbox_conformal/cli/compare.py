@@ -112,7 +112,6 @@ def _compared(
     paths: Sequence[Path],
     on_picture: "OnCompared",
 ) -> "Comparison":
-    """The comparison, after a person agreed to what it costs."""
     from blackbox_conformal.study.calibrate.calibrated_rule import check_enough
     from blackbox_conformal.study.choose.comparing import compare_contestants
     from blackbox_conformal.study.choose.contestants import Contest
@@ -148,7 +147,7 @@ def _compared(
 
 @dataclass(frozen=True, slots=True)
 class _Typed:
-    """One `--vendor` as it was typed: its label, adapter and parameters, and settings by the names of their options."""
+    """One `--vendor` as typed: label, adapter, parameters, and settings by option name."""
 
     label: str
     adapter: str
@@ -156,21 +155,20 @@ class _Typed:
     settings: dict[str, str]
 
     def options(self, shared_options: CompareOptions) -> CompareOptions:
-        """The options that hold for all, with those of this vendor in their place."""
+        """Return the shared options with those of this vendor in their place."""
         values: dict[str, Any] = {key: _value(key, text) for key, text in self.settings.items()}
         own = tuple(f"{key}={value}" for key, value in self.parameters.items())
         parameters = (*shared_options.parameters, *own)
         return replace(shared_options, adapter=self.adapter, parameters=parameters, **values)
 
     def words(self) -> list[str]:
-        """The same as options of `calibrate`."""
+        """Write this vendor as options of `calibrate`."""
         parameters = [word for key, value in self.parameters.items() for word in ("-p", f"{key}={value}")]
         settings = [word for key, text in self.settings.items() for word in (f"--{key}", str(_value(key, text)))]
         return ["--adapter", self.adapter, *parameters, *settings]
 
 
 def _read(text: str, options: CompareOptions) -> _Typed:
-    """One `--vendor`, taken apart."""
     from blackbox_conformal.study.plugins import adapter_class
 
     if options.adapter:
@@ -188,7 +186,7 @@ def _read(text: str, options: CompareOptions) -> _Typed:
 
 
 def _parsed(text: str) -> tuple[str, dict[str, str]]:
-    """Name and parameters; the name may be that of a class, package.module:Class."""
+    """Split name and parameters; the name may be a class, package.module:Class."""
     from blackbox_conformal.support.catalog import parse
 
     module, _, rest = text.partition(":")
@@ -199,7 +197,7 @@ def _parsed(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _refuse_not_shared(options: CompareOptions, typed: Sequence[_Typed]) -> None:
-    """Refuse a -p parameter that only some vendors take, and say how it is given to these alone."""
+    """Refuse a -p parameter that only some vendors take, and say how to give it to these alone."""
     from blackbox_conformal.study.plugins import adapter_class
 
     taken = [adapter_class(vendor.adapter).model_fields.keys() for vendor in typed]
@@ -223,7 +221,7 @@ def _refuse_not_shared(options: CompareOptions, typed: Sequence[_Typed]) -> None
 
 
 def _refuse_loose(score: str, unknown: list[str]) -> None:
-    """Refuse unknown vendor parameters that follow a score without brackets: they are meant for the score."""
+    """Refuse vendor parameters that follow a score without brackets: the user meant them for the score."""
     name, colon, first = score.partition(":")
     if colon and not score.startswith("[") and unknown:
         meant = ",".join(f"{key}=…" for key in (first.partition("=")[0], *unknown))
@@ -234,7 +232,7 @@ def _refuse_loose(score: str, unknown: list[str]) -> None:
 
 
 def _value(key: str, value: str) -> int | str:
-    """A setting of `--vendor` as the option of that name gives it; a score may stand in brackets."""
+    """Convert a setting of `--vendor` as its option would; a score may stand in brackets."""
     bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     read: int | str = described(CompareSettings)[key].of(bare, key)
     return read
@@ -247,7 +245,7 @@ def _show_next(
     contestants: "Sequence[Contestant]",
     comparison: "Comparison",
 ) -> None:
-    """`calibrate` with each vendor that is first in something, on photographs that it has not seen."""
+    """Propose `calibrate` with each vendor that is best in something, on photographs it has not seen."""
     screen.say(
         "Calibrate what you choose on other photographs: its guarantee does not hold as stated on those by which it "
         "was chosen."

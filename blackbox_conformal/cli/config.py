@@ -56,7 +56,7 @@ def show(screen: Screen, of: tuple[str, ...], origin: bool, preset: str | None) 
 
 
 def _without_secrets(value: Any) -> Any:
-    """A setting to be shown; an address in it may hold a password."""
+    """Hide the password of an address."""
     if isinstance(value, dict):
         return {name: _without_secrets(entry) for name, entry in value.items()}
     if isinstance(value, list):
@@ -65,7 +65,6 @@ def _without_secrets(value: Any) -> Any:
 
 
 def _command(words: tuple[str, ...]) -> tuple[click.Command, str]:
-    """The command that is called by these words."""
     from blackbox_conformal.cli.main import cli
 
     target: click.Command = cli
@@ -86,7 +85,7 @@ def _command(words: tuple[str, ...]) -> tuple[click.Command, str]:
 
 
 def _preset(typed: str | None, target: click.Command, names: Sequence[str]) -> ConfiguredSetting | None:
-    """The preset that was typed, or the one that is set for the command; None where there is none."""
+    """Return the preset that was typed, or that is set for the command."""
     if "preset" in names:
         return ConfiguredSetting(typed, "--preset") if typed else lookup("preset", target.name)
     if typed:
@@ -95,7 +94,7 @@ def _preset(typed: str | None, target: click.Command, names: Sequence[str]) -> C
 
 
 def _usual_promise(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Score and guarantee where none is set, given what is, at the vendor's scale where it is set or else 4."""
+    """Return the default score and guarantee, at the vendor's scale if it is set, else 4."""
     from blackbox_conformal.study.stages.settings import member
 
     set_to = {name: entry["value"] for name, entry in settings.items()}
@@ -110,7 +109,7 @@ def _usual_promise(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _typed(name: str, value: Any, settings: Mapping[str, Mapping[str, Any]]) -> str:
-    """A setting's value as it would be typed; the default where none is set and the command has one."""
+    """Write a setting's value as a user would type it, or its default."""
     if value is None or value == ():
         usual = {"metric": DEFAULT_METRIC, "run": "runs/<procedure>"}
         return {**usual, **_usual_promise(settings)}.get(name, "not set")

@@ -35,10 +35,10 @@ CHOOSERS = {"parameters": "adapter", "second_parameters": "second_adapter", "ven
 
 
 def confirm_keys(screen: Screen, adapters: "Iterable[Adapter]", options: SpendingOptions) -> None:
-    """Show and ask where the key of each adapter goes, unless this user's key went there before.
+    """Show and ask where each adapter's key goes, unless this user's key went there before.
 
-    The user names an address by an option of the command line, by the environment, or in his own settings file. What a
-    project's settings file names is asked about, since the project may be somebody else's.
+    A user names an address by an option, the environment or his own settings file. An address from a project's settings
+    file is asked about, since the project may be somebody else's.
     """
     for adapter in (vendor for each in adapters for vendor in each.members or (each,)):
         for origin in destinations(adapter):
@@ -46,7 +46,7 @@ def confirm_keys(screen: Screen, adapters: "Iterable[Adapter]", options: Spendin
 
 
 def destinations(adapter: "Adapter") -> "list[WebOrigin]":
-    """Where requests of `adapter` carry a key, the vendor's own address first; nowhere when they carry none."""
+    """List where requests of `adapter` carry a key, the vendor's own address first; empty if they carry none."""
     if not (adapter.key_variable and adapter.base_url):
         return []
     return list(dict.fromkeys(filter(None, map(_origin, (adapter.base_url, *adapter.further_urls)))))
@@ -85,31 +85,36 @@ def _confirm(screen: Screen, adapter: "Adapter", where: "WebOrigin", options: Sp
             f"{statement} for the first time{told}, and there is no terminal to ask at; "
             + (f"if that is right, add {way}" if way else "run the same command once at a terminal")
         )
-    _remember(entry)
+    file = _file()
+    if file is not None:
+        handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as opened:
+            opened.write(f"{entry}\n")
 
 
 def _is_named(where: "WebOrigin", texts: Iterable[str]) -> bool:
-    """Whether parameters name the address, or its host alone."""
+    """Tell whether parameters name the address, or its host alone."""
     return any(text.partition("=")[2] == where.host or where in map(_origin, _ADDRESS.findall(text)) for text in texts)
 
 
 def _texts(*, of_project: bool) -> Iterator[str]:
-    """The parameters that the user set for adapters that he chose; `of_project`: those of a project's file, too."""
+    """Return the parameters that the user set for adapters that he chose; with `of_project` also those of a project's
+    file.
+    """
     for name, chooser in CHOOSERS.items():
         if of_project or not (is_of_project(name) or is_of_project(chooser)):
             yield from click.get_current_context().params.get(name) or ()
 
 
 def _told_by() -> str:
-    """Which project's file chose the adapter or its parameters, as the end of a sentence."""
     told = [origin_of(name) for pair in CHOOSERS.items() for name in pair if is_of_project(name)]
     return f", as {told[0]} says" if told else ""
 
 
 def _naming(adapter: "Adapter", where: "WebOrigin") -> str:
-    """Options that name the address on the command line, what a project's file says of vendors among them.
+    """Write options that name the address on the command line, with what a project's file says of vendors.
 
-    Empty where no option of the command could.
+    Empty if no option could.
     """
     context = click.get_current_context()
     words = []
@@ -148,7 +153,6 @@ def _file() -> Path | None:
 
 
 def _agreed() -> frozenset[str]:
-    """What was agreed to: variable, adapter and address of each."""
     file = _file()
     try:
         return frozenset(file.read_text(encoding="utf-8").splitlines()) if file is not None else frozenset()
@@ -158,16 +162,8 @@ def _agreed() -> frozenset[str]:
         raise UsageError(f"{file} cannot be read ({error}); delete it, and you are asked again") from None
 
 
-def _remember(entry: str) -> None:
-    file = _file()
-    if file is not None:
-        handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as opened:
-            opened.write(f"{entry}\n")
-
-
 def way_of_key(name: str, typed: Mapping[str, Any]) -> str:
-    """Which key goes where with these parameters, completed from the example; empty without parameters."""
+    """Say which key goes where with these parameters, completed from the example; empty without parameters."""
     from blackbox_conformal.study.plugins import adapter_class, assumed_parameters, load_adapter
     from blackbox_conformal.vendor.example import example_of
 
@@ -185,12 +181,8 @@ def way_of_key(name: str, typed: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """Asks a person before a job spends anything; a job calls it with what it would cost.
-
-    Attributes
-    ----------
-    fresh
-        New draws are wanted, so that other run folders are not searched for them.
+    """Asks a person before a job spends anything. `fresh`: the user wants new draws, so other run folders are not
+    searched.
     """
 
     screen: Screen
@@ -198,12 +190,12 @@ class Consent:
     fresh: bool = False
 
     def __call__(self, job: "Job", expected: "Estimate") -> None:
-        """Look before drawing, show what it would cost, and ask; errors as `look` and `confirm`."""
+        """Look, show what the job would cost, and ask."""
         self.look(job.setup, job.tasks, job.folder, expected)
         self.confirm(expected)
 
     def look(self, setup: "Setup", tasks: "Sequence[Task]", run: Path, expected: "Estimate") -> None:
-        """Refuse what cannot succeed and what need not be paid for; ask where keys go."""
+        """Refuse what cannot succeed or is stored elsewhere; ask where keys go."""
         from blackbox_conformal.drawing.spending.estimate import are_stored, missing_key
 
         calls = expected.calls
@@ -223,13 +215,26 @@ class Consent:
             confirm_keys(self.screen, vendors, self.options)
 
     def confirm(self, expected: "Estimate") -> None:
-        """Show the estimate and ask, unless nothing is spent or the user has said yes or set a limit to the cost.
+        """Show the estimate and ask, unless nothing is spent or the user said yes or set a limit.
 
-        A project's settings file says neither, nor that a call costs nothing.
+        A project's settings file cannot say yes, nor that a call costs nothing.
         """
+        from blackbox_conformal.study.plan.planning import Plan
+
         if not (spends(expected) or (expected.calls and _is_priced_by_project())):
             return
-        _say_estimate(self.screen, expected)
+        again = f", and at most {expected.again} more for answers that are asked for again" if expected.again else ""
+        price = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
+        if expected.passed_on:
+            again = f", and at most {expected.passed_on} more to later vendors of the cascade{again}"
+        text = f"{counted(expected.calls, 'call')} to make{again}, {expected.cached} draws stored; price {price}"
+        if isinstance(expected, Plan):
+            text += (
+                f" in US dollars: {expected.price_rule}" if expected.cost_usd is None and expected.price_rule else ""
+            )
+            text += f"; disk {mebibytes(expected.disk_bytes)}, memory {mebibytes(expected.memory_bytes)}"
+            text += "" if expected.seconds is None else f"; about {expected.seconds:.0f} s at the allowed rate"
+        self.screen.note(text)
         if self.options.yes or (self.options.max_cost is not None and not is_of_project("max_cost")):
             return
         if not sys.stdin.isatty():
@@ -245,7 +250,7 @@ class Consent:
 
 
 def refuse_limit_of_project() -> None:
-    """Refuse to spend unasked under limits that a project's settings file alone sets."""
+    """Refuse to spend unasked under limits that only a project's settings file sets."""
     values = click.get_current_context().params
     given = [name for limit in LIMITS if values.get(name := limit.replace("-", "_")) is not None]
     if given and all(map(is_of_project, given)):
@@ -261,7 +266,7 @@ def _is_priced_by_project() -> bool:
 
 
 def spends(expected: "Estimate") -> bool:
-    """Whether calls are to be made that cost something, or might."""
+    """Tell whether calls will be made that cost something, or might."""
     from blackbox_conformal.drawing.spending.estimate import costs
 
     return costs(expected.calls, expected.cost_usd)
@@ -274,7 +279,7 @@ def stored_elsewhere(
     run: Path,
     cost_usd: tuple[Decimal, Decimal] | None,
 ) -> str | None:
-    """What to say when draws that would be made lie in another run folder; `cost_usd`: of making them in `run`."""
+    """Say which draws are stored in another run folder; `cost_usd` is the price of making them in `run`."""
     from blackbox_conformal.cli.next_steps import again
     from blackbox_conformal.drawing.spending.estimate import stored_elsewhere
 
@@ -288,22 +293,6 @@ def stored_elsewhere(
         f"run folder, here {run}. To use them: {line} (to draw all that {run} lacks {cost}, which buys them again, add "
         f"--run {shlex.quote(str(run))} --yes)"
     )
-
-
-def _say_estimate(screen: Screen, expected: "Estimate") -> None:
-    """What is to be bought, what may have to be bought again, its price, and what a plan says besides."""
-    from blackbox_conformal.study.plan.planning import Plan
-
-    again = f", and at most {expected.again} more for answers that are asked for again" if expected.again else ""
-    price = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
-    if expected.passed_on:
-        again = f", and at most {expected.passed_on} more to later vendors of the cascade{again}"
-    text = f"{counted(expected.calls, 'call')} to make{again}, {expected.cached} draws stored; price {price}"
-    if isinstance(expected, Plan):
-        text += f" in US dollars: {expected.price_rule}" if expected.cost_usd is None and expected.price_rule else ""
-        text += f"; disk {mebibytes(expected.disk_bytes)}, memory {mebibytes(expected.memory_bytes)}"
-        text += "" if expected.seconds is None else f"; about {expected.seconds:.0f} s at the allowed rate"
-    screen.note(text)
 
 
 def _how_to_agree(expected: "Estimate") -> str:

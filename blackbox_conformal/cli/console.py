@@ -48,13 +48,7 @@ class _Stream(Console):
 
 
 class Screen:
-    """One command's output.
-
-    Parameters
-    ----------
-    as_json
-        `data` is written to stdout, and people's text to stderr.
-    """
+    """One command's output. With `as_json`, stdout gets `data` alone, and text for people goes to stderr."""
 
     def __init__(self, *, as_json: bool, quiet: bool, verbose: int) -> None:
         self.as_json = as_json
@@ -178,7 +172,7 @@ class Screen:
             self.remarks.print(Text(redact(json_line(event.to_json()))))
 
     def _log(self, what: str, done: int, total: int, note: str) -> None:
-        """One line of progress for a log, unless there was one a short while ago; with the latest trouble, once."""
+        """Write one line of progress for a log at most every `LINE_S` seconds, with the latest trouble."""
         if self.quiet or time.monotonic() < self._next_line:
             return
         self._next_line = time.monotonic() + LINE_S
@@ -187,7 +181,7 @@ class Screen:
         self.remarks.print(Text(shown("; ".join(parts))))
 
     def _console(self) -> Console:
-        """Where results go. A terminal that shows progress gets them through the display, which would else be torn."""
+        """Return the console for results: the progress display while there is one, which would else be torn."""
         on_terminal = self._progress is not None and self.results.file.isatty()
         return self.remarks if on_terminal else self.results
 
@@ -198,7 +192,7 @@ def _stream(*, stderr: bool) -> Console:
 
 
 def _table(columns: list[str], rows: list[list[str]], *, whole_words: bool) -> RichTable:
-    """Numbers to the right, text to the left; with `whole_words` lines are broken at spaces only."""
+    """Align numbers right and text left; with `whole_words` break lines at spaces only."""
     table = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]
@@ -216,7 +210,7 @@ def _table(columns: list[str], rows: list[list[str]], *, whole_words: bool) -> R
 
 
 def _width(console: Console, table: RichTable) -> int:
-    """Columns that `table` takes; words that must stay whole can make it wider than the terminal."""
+    """Measure the columns that `table` takes: words kept whole can make it wider than the terminal."""
     text = "".join(segment.text for segment in console.render(table))
     return max(map(cell_len, text.splitlines()), default=0)
 

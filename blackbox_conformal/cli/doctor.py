@@ -49,7 +49,14 @@ def command(screen: Screen, run: str, ledger: str | None, store: str | None, clu
     _show(
         screen, "\nAdapters that do not load", "adapter", [finding for finding in adapters if finding.state == "note"]
     )
-    _say_adapters(screen, adapters)
+    lines = [
+        f"{finding.subject.removeprefix(_ADAPTER)}: {finding.detail.partition(';')[0]}"
+        for finding in adapters
+        if finding.state == "ok"
+    ]
+    screen.say("\nAdapters that can draw now\n  " + "\n  ".join(lines or ["none"]))
+    if without_key := sum(finding.state == "no key" for finding in adapters):
+        screen.say(f"  {without_key} more lack their key; `blackbox-conformal list adapters NAME` says how to set it")
     findings = [*machine, *members, *adapters]
     screen.data([{**asdict(finding), "detail": redact(finding.detail)} for finding in findings])
     screen.next("list", "adapters")
@@ -64,18 +71,6 @@ def _show(screen: Screen, title: str, subject: str, findings: list[DoctorFinding
     if findings:
         rows = [[finding.subject, finding.state, finding.detail] for finding in findings]
         screen.table(title, [subject, "state", "detail"], rows)
-
-
-def _say_adapters(screen: Screen, findings: list[DoctorFinding]) -> None:
-    """Adapters that can draw now, and how many more lack their key."""
-    lines = [
-        f"{finding.subject.removeprefix(_ADAPTER)}: {finding.detail.partition(';')[0]}"
-        for finding in findings
-        if finding.state == "ok"
-    ]
-    screen.say("\nAdapters that can draw now\n  " + "\n  ".join(lines or ["none"]))
-    if without_key := sum(finding.state == "no key" for finding in findings):
-        screen.say(f"  {without_key} more lack their key; `blackbox-conformal list adapters NAME` says how to set it")
 
 
 def _clock() -> DoctorFinding:
@@ -131,7 +126,7 @@ def _sqlite() -> DoctorFinding:
 
 
 def _ledgers(run: Path) -> list[DoctorFinding]:
-    """The ledgers of the runs that cannot be used, or were never used; one line for the others."""
+    """List ledgers that cannot be used or never were; count the others."""
     from blackbox_conformal.cli.run_folders import ledgers_below
 
     ledgers = ledgers_below(run)
@@ -146,7 +141,7 @@ def _ledgers(run: Path) -> list[DoctorFinding]:
 
 
 def _database(ledger: str | None) -> list[DoctorFinding]:
-    """Whether a ledger in a database can be reached, and keeps what it is given; nothing where none is named."""
+    """Try whether the ledger's database can be reached and keeps what it is given."""
     from blackbox_conformal.drawing.ledger.addresses import LEDGERS
     from blackbox_conformal.drawing.ledger.backends import inspect_database
 
@@ -164,7 +159,7 @@ def _database(ledger: str | None) -> list[DoctorFinding]:
 
 
 def _object_store(place: str | None) -> list[DoctorFinding]:
-    """Whether a store heeds conditions and gives back what it took; nothing where none is named."""
+    """Try whether a store heeds conditions and returns what it took."""
     from blackbox_conformal.drawing.object_store import refuse_unconditional, store_at
 
     if place is None:
@@ -179,7 +174,7 @@ def _object_store(place: str | None) -> list[DoctorFinding]:
 
 
 def _cluster(place: str | None) -> list[DoctorFinding]:
-    """Whether the workers of `--cluster` are there, have these versions, and how large they are."""
+    """Try whether the workers of `--cluster` answer, have these versions, and how large they are."""
     from blackbox_conformal.study.stages.cluster import Cluster, dask_version
 
     installed = dask_version()
@@ -210,7 +205,6 @@ def _kernels() -> DoctorFinding:
 
 
 def _broken_members() -> list[DoctorFinding]:
-    """Members of every family but adapters that do not load, each with its error."""
     from blackbox_conformal.study.plugins import describe_member
     from blackbox_conformal.support import catalog
 

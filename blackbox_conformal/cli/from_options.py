@@ -58,9 +58,9 @@ def read_groups(path: str | None) -> dict[str, str] | None:
 def refuse_other_calibration(
     path: Path, procedure: "Procedure | None", truths: Collection[str], tuning: Collection[str] = ()
 ) -> None:
-    """Refuse when `path` holds anything but a calibration of this procedure (None: any) on these photographs.
+    """Refuse if `path` holds anything but a calibration of this procedure (None: any) on these photographs.
 
-    Called before anything is drawn, since what follows could not be written.
+    Call it before anything is drawn, since the result could not be written.
     """
     from blackbox_conformal.documents.calibration import Calibration
 
@@ -91,7 +91,7 @@ def open_vendor(options: VendorOptions) -> "Adapter":
 
 
 def _load(name: str, parameters: dict[str, Any], option: str | None) -> "Adapter":
-    """The adapter; an error about its parameters says where those of `option` came from, if any were given."""
+    """Build the adapter; an error about its parameters says where those of `option` came from."""
     from blackbox_conformal.study.plugins import load_adapter
 
     try:
@@ -221,10 +221,9 @@ def show_left_out(screen: Screen, photographs: int, left_out: int) -> None:
 
 @contextmanager
 def job_terms(screen: Screen, options: SpendingOptions, run: Path, ask: "Ask | None" = None) -> "Iterator[Terms]":
-    """The terms of a job that `options` describe, with draws in `run`, for the ``with`` block.
+    """Open the terms of a job for the ``with`` block: draws in `run`, progress, signals, and the cluster.
 
-    Progress is shown there, signals stop drawing, and the cluster is open that `--cluster` names. `ask` asks before
-    anything is spent; None: the terminal does.
+    `ask` is called before anything is spent; by default the terminal asks.
     """
     from blackbox_conformal.study.keyword_terms import terms_of
     from blackbox_conformal.study.stages.cluster import Cluster
@@ -263,7 +262,7 @@ def calibrated_folder(screen: Screen, options: SpendingOptions, procedure: "Proc
 def open_calibrated_vendor(
     calibration: "Calibration", options: VendorOptions, *, seed: int | None = None, priced: bool = False
 ) -> "Adapter":
-    """The vendor of a calibration; what a calibration does not keep (addresses) is taken from the options.
+    """Build a calibration's vendor; addresses, which a calibration does not keep, come from the options.
 
     `priced`: a limit on the cost is given, which needs the price of a call.
     """
@@ -300,9 +299,9 @@ def calibrated_setup(
 
 
 def _installed(name: str, option: str) -> str:
-    """The name that a calibration gives its adapter, when an installed package announces one of that name.
+    """Return the name of a calibration's adapter if an installed package announces it.
 
-    A calibration is data: it never says what to import. An adapter of the user's own has to be typed again.
+    A calibration is data and never says what to import: the user types an adapter of his own again.
     """
     from blackbox_conformal.study.plugins import installed_adapter_class
 
@@ -316,7 +315,7 @@ def _installed(name: str, option: str) -> str:
 
 
 def _refuse_missing(vendor: "type[Adapter]", parameters: dict[str, Any], *, priced: bool) -> None:
-    """Ask at once for all that a calibration does not keep: where the vendor is and, under a limit, what it costs."""
+    """Ask at once for all that a calibration does not keep: address and, under a limit, price."""
     fields, missing = vendor.model_fields, _missing(vendor, parameters, priced=priced)
     if not missing:
         return
@@ -331,7 +330,7 @@ def _refuse_missing(vendor: "type[Adapter]", parameters: dict[str, Any], *, pric
 
 
 def _missing(vendor: "type[Adapter]", parameters: Collection[str], *, priced: bool) -> list[str]:
-    """The required parameters that are not among these; with them the price, if `priced`."""
+    """List the required parameters that are not given, with the price if `priced`."""
     fields = vendor.model_fields
     missing = [name for name, field in fields.items() if field.is_required() and name not in parameters]
     if missing and priced and "price_usd" in fields and "price_usd" not in parameters:
@@ -355,7 +354,7 @@ def blanks(identity: Mapping[str, Any], command: str) -> list[str]:
 
 
 def _refuse_other_seed(seed: int | None, procedure: "Procedure", adapter: "Adapter") -> None:
-    """Refuse to draw a calibrated vendor from another root seed, by which a mask could be rolled until it pleases."""
+    """Refuse another root seed: a mask could be rolled until it pleases."""
     drawn = procedure.seeds != "shared" and adapter.capabilities.seed_range is not None
     unused = not drawn and not procedure.mixture.random
     if seed not in (None, procedure.root_seed) and not unused:

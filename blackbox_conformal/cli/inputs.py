@@ -147,7 +147,6 @@ def _suggest(screen: Screen, options: InputsOptions) -> None:
 
 
 def _compressed(suggestion: "Suggestion") -> str:
-    """What traces of JPEG say, in words."""
     found = suggestion.chain.compression
     if found is None:
         return "no trace of JPEG"

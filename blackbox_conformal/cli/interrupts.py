@@ -35,10 +35,10 @@ def listening(screen: Screen) -> "Iterator[Listeners]":
 
 @contextmanager
 def interruptible(screen: Screen) -> Iterator[Any]:
-    """Signals while drawing: the first Ctrl-C or SIGTERM stops new calls, the second leaves at once.
+    """Handle signals while drawing: the first Ctrl-C or SIGTERM stops new calls, the second leaves at once.
 
-    A closed terminal (SIGHUP) also stops new calls, and calls under way are waited for however often it comes. Under
-    ``nohup`` it changes nothing. Yields a function that is given each sampler as soon as it is open.
+    A closed terminal (SIGHUP) also stops new calls, but calls under way are always waited for. ``nohup`` disables this.
+    Yields a function that is given each sampler once it is open.
     """
     samplers: list[Sampler] = []
     asked = 0
@@ -101,7 +101,7 @@ def interruptible(screen: Screen) -> Iterator[Any]:
 
 
 def _again(number: int) -> None:
-    """Raise a signal once more, soon: an exception that it raised where it came would have done harm or got lost."""
+    """Raise a signal once more, soon: raised where it came, its exception would do harm or get lost."""
     # Sent to the main thread, where the system can, it wakes one that sleeps; raised here, it waits until that awakes.
     to_main = getattr(signal, "pthread_kill", lambda _, number: signal.raise_signal(number))
 
@@ -113,7 +113,7 @@ def _again(number: int) -> None:
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Whether a module is being imported there. An exception then may leave Python's lock on imports held for ever."""
+    """Tell whether a module is being imported in `frame`, where an exception may hold Python's import lock for ever."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
@@ -122,7 +122,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _leave_closed(terminals: list[int]) -> None:
-    """Write no more to terminals that are closed: it would fail, and end what is still to be waited for."""
+    """Redirect closed terminals to nowhere: writing there would fail, and end what is still waited for."""
     for descriptor in terminals:
         if not os.isatty(descriptor):
             nowhere = os.open(os.devnull, os.O_WRONLY)

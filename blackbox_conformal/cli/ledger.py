@@ -307,6 +307,7 @@ def settle(
     """
     from blackbox_conformal.drawing.ledger.invoice import compare, read_invoice
     from blackbox_conformal.drawing.ledger.queries import ledger_ls
+    from blackbox_conformal.drawing.owned_folder import OwnedFolder
 
     listed = read_invoice(Path(invoice), _named(columns))
     period = _period(listed, first, last)
@@ -320,11 +321,16 @@ def settle(
         attempts = ledger_ls(place_of(run, ledger, screen.note))
         return compare(_of_vendor([one for one in attempts if one.state not in _UNSENT], adapter), listed, period)
 
+    settled: list[Match] = []
     if not write:
         comparison = found()
-        settled: list[Match] = []
     else:
-        comparison, settled = _settle(folder_of(run, ledger, screen.note), found)
+        with closing(OwnedFolder(folder_of(run, ledger, screen.note))) as owned:
+            comparison = found()
+            for match in comparison.to_settle:
+                if owned.ledger.settle(match.attempt, match.invoiced_nanousd):
+                    owned.store.keep_receipt(owned.ledger.receipt(match.attempt.id))
+                    settled.append(match)
     _show_invoice(screen, listed, comparison)
     _show_settled(screen, comparison, settled, write=write)
     if comparison.to_settle and not write:
@@ -332,20 +338,6 @@ def settle(
     else:
         screen.next("ledger", "sum", *run_named(run))
     screen.data(_document(listed, comparison, settled))
-
-
-def _settle(folder: Path, found: Any) -> "tuple[InvoiceComparison, list[Match]]":
-    """End the calls of a run folder that may have been billed; what was found, and those that were ended."""
-    from blackbox_conformal.drawing.owned_folder import OwnedFolder
-
-    with closing(OwnedFolder(folder)) as owned:
-        comparison: InvoiceComparison = found()
-        settled = []
-        for match in comparison.to_settle:
-            if owned.ledger.settle(match.attempt, match.invoiced_nanousd):
-                owned.store.keep_receipt(owned.ledger.receipt(match.attempt.id))
-                settled.append(match)
-    return comparison, settled
 
 
 def _named(columns: Sequence[str]) -> dict[str, str]:

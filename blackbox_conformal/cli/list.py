@@ -117,7 +117,6 @@ def _first_sentence(text: str) -> str:
 
 
 def _list_adapters(screen: Screen) -> None:
-    """Every adapter: key, price, draws, how it was checked, limits, failures; a broken one with its error."""
     from blackbox_conformal.study.plugins import adapter_names, describe
 
     adapters = [describe(name) for name in adapter_names()]
@@ -136,7 +135,6 @@ def _list_adapters(screen: Screen) -> None:
 
 
 def _show_adapter(screen: Screen, name: str, parameters: tuple[str, ...]) -> None:
-    """What adapter NAME is for, its parameters, and with those of -p: price, limits, seeds, where its key goes."""
     from blackbox_conformal.study.plugins import describe
 
     typed = values.vendor_parameters(parameters)
@@ -209,7 +207,7 @@ def _limits(capabilities: dict[str, Any]) -> str:
 
 
 def _rates(capabilities: dict[str, Any], most: int | None = None) -> str:
-    """The declared rates; the first `most` of them where a table has room for no more."""
+    """Write the declared rates, at most `most` of them if a table has no room for more."""
     from blackbox_conformal.vendor.rates import Rate
 
     rates = [str(Rate(**rate)) for rate in capabilities["rates"]]
@@ -238,14 +236,13 @@ def _late_jobs(described: dict[str, Any]) -> str:
 
 
 def _assumption(assumed: dict[str, Any]) -> str:
-    """What the figures are those of, where a required parameter is not given."""
+    """Name the example whose figures are shown if a required parameter is missing."""
     shown = ", ".join(key if Path(str(value)).is_absolute() else f"{key}={value}" for key, value in assumed.items())
     give = " ".join(f"-p {key.replace('_', '-')}=…" for key in assumed)
     return f"  These figures are those of an example ({shown}). Add {give} to see your own."
 
 
 def _choice(described: dict[str, Any]) -> tuple[str, ...]:
-    """A row of the list for who chooses an adapter."""
     capabilities, variable = described["capabilities"], described["auth_variable"]
     draws = "seeded" if capabilities["seedable"] else "equal" if capabilities["deterministic"] else "vary"
     return (
@@ -258,7 +255,6 @@ def _choice(described: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _behaviour(described: dict[str, Any]) -> tuple[str, ...]:
-    """A row of the list for who is about to draw."""
     capabilities = described["capabilities"]
     named = "named" if capabilities["transient_known"] else "not named"
     return (
@@ -272,7 +268,7 @@ def _behaviour(described: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _listed_price(described: dict[str, Any]) -> str:
-    """The price in few letters; a star: that of an example's model."""
+    """Write the price in few letters; a star marks the price of an example's model."""
     price = described["capabilities"]["price"]
     if price is None or float(price["high_usd"]) == 0:
         return _price(described)
@@ -290,7 +286,7 @@ def _price(described: dict[str, Any]) -> str:
 
 
 def _price_rule(described: dict[str, Any]) -> str:
-    """What the price depends on, where it was read, and what to do where there is none."""
+    """Say what the price depends on and where it was read, or what to do without one."""
     price = described["capabilities"]["price"]
     if price is None:
         given = any(parameter["name"] == "price-usd" for parameter in described["parameters"])

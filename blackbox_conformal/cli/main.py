@@ -69,15 +69,23 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    _open_closed_streams()
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     raise_descriptor_limit()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def run(arguments: list[str]) -> int:
     """Run one command; errors become one line on stderr, an exit code and, with --json, the document."""
-    loud = _wants_tracebacks(arguments)
-    DOCUMENT.renew(wanted=_wants_json(arguments))
+    from blackbox_conformal.cli.option_sources import PREFIX, is_yes
+
+    short = (argument for argument in arguments if re.fullmatch("-[qv]+", argument))
+    loud = sum(argument.count("v") for argument in short) + arguments.count("--verbose") >= 2
+    DOCUMENT.renew(wanted="--json" in arguments or is_yes(os.environ.get(f"{PREFIX}JSON", "")))
     try:
         cli.main(args=arguments, prog_name="blackbox-conformal", standalone_mode=False)
         return 0
@@ -103,7 +111,11 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug becomes one line and exit code 1
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             return _end("OSError", shown(_refusal(error)), _OF_THE_MACHINE[error.errno])
-        if _is_short_of_memory(error):
+        if (
+            isinstance(error, MemoryError)
+            or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+            or (isinstance(error, RuntimeError) and str(error) == "can't start new thread")
+        ):
             return _end("MemoryError", shown(_SHORT.format(error=str(error) or type(error).__name__)), 6)
         text = traceback.format_exc() if loud else f"{type(error).__name__}: {error}"
         _end(type(error).__name__, shown(text), 1, "bug")
@@ -112,27 +124,14 @@ def run(arguments: list[str]) -> int:
 
 
 def _end(kind: str, message: str, code: int, word: str = "error") -> int:
-    """Say how the command ended: for people, and for scripts where a document is wanted and none was written."""
+    """Say how the command ended: to people, and to scripts that want a document and got none."""
     click.echo(f"{word}: {message}", err=True)
     DOCUMENT.write({"error": {"kind": kind, "message": message, "exit_code": code}})
     return code
 
 
-def _wants_json(arguments: list[str]) -> bool:
-    """Whether a document is wanted, before the command is known. Files may set it too; they are read later."""
-    from blackbox_conformal.cli.option_sources import PREFIX, is_yes
-
-    return "--json" in arguments or is_yes(os.environ.get(f"{PREFIX}JSON", ""))
-
-
-def _wants_tracebacks(arguments: list[str]) -> bool:
-    """Whether -v was given twice, together, apart or spelled out."""
-    short = (argument for argument in arguments if re.fullmatch("-[qv]+", argument))
-    return sum(argument.count("v") for argument in short) + arguments.count("--verbose") >= 2
-
-
 def _with_advice(error: Exception) -> str:
-    """The error; a refused account with what to do about it."""
+    """Write the error; add what to do if the vendor refused the account."""
     if not isinstance(error, AccountRefusedError) or isinstance(error, KeyNotSentError):
         return str(error)
     variable = error.key_variable
@@ -173,27 +172,8 @@ _SHORT = (
 )
 
 
-def _is_short_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, perhaps when a thread was to start."""
-    return (
-        isinstance(error, MemoryError)
-        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-        or (isinstance(error, RuntimeError) and str(error) == "can't start new thread")
-    )
-
-
-def _open_closed_streams() -> None:
-    """Replace standard streams that a daemon lacks by the null device."""
-    if sys.stdin is None:
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-
-
 def _proposal(name: str | None) -> str:
-    """What may be given for a parameter that is missing: a calibration that lies here, or a usual level."""
+    """Propose a value for a missing parameter: a calibration found here, or a usual level."""
     if name == "alpha":
         return ", the risk that you accept: add --alpha 0.1, say"
     if name != "calibration":
@@ -206,7 +186,7 @@ def _proposal(name: str | None) -> str:
 
 
 def _nearest(complaint: str) -> str:
-    """A hint at what was probably meant by a choice or a path that does not exist; or empty."""
+    """Guess what was meant by a choice or path that does not exist; empty if nothing is near."""
     meant: list[str] = []
     if found := re.search(r"'([^']*)' is not one of (.*)", complaint):
         meant = difflib.get_close_matches(found[1], re.findall(r"'([^']*)'", found[2]), n=1)
@@ -221,7 +201,7 @@ def _nearest(complaint: str) -> str:
 
 
 def _one_line(error: click.ClickException) -> str:
-    """An error of click in the form of our own: one line that says where to look."""
+    """Write an error of click as one line that says where to look."""
     from blackbox_conformal.cli.option_sources import RENAMED as SETTINGS
 
     text = " ".join(error.format_message().split()).removesuffix(".")

@@ -79,7 +79,7 @@ class MaskWriter:
         return cls(Path(out), wanted, store, key, credentials, force)
 
     def __call__(self, place: int, result: "Result") -> Written:
-        """Write the files; `place` is that of the picture among the inputs."""
+        """Write the files of the picture at `place` among the inputs."""
         from blackbox_conformal.study.mask.products import write_products
 
         force = self.force or place in self.replacing
@@ -214,7 +214,16 @@ def command(screen: Screen, options: MaskOptions) -> None:
     if not piped:
         require_writable(Path(options.out))
     else:
-        _refuse_terminal(screen, options)
+        if options.cluster is not None:
+            raise UsageError("expected no --cluster beside -: one picture is masked here. Leave --cluster out")
+        if len(options.inputs) > 1 or screen.as_json:
+            raise UsageError(
+                "expected - to be the only input, without --json: stdout carries one product. Mask other pictures apart"
+            )
+        if sys.stdout.isatty():
+            raise UsageError(
+                "expected stdout to be a file or a pipe, since it carries a PNG; got a terminal. Add > FILE"
+            )
         screen.free_stdout()
     key = load_signing_key(screen, options.sign_with)
     calibration = load_calibration(screen, options.calibration, options.trust, key)
@@ -239,7 +248,13 @@ def command(screen: Screen, options: MaskOptions) -> None:
     from_options.place(options, run)
     kept = None if piped else KeptResults.of(run)
     delivery = _Delivery(screen, options, batch, request, store, hopeless, key, credentials, kept)
-    _say_outside(screen, request, batch)
+    checks = [check for check in map(request.check, batch.pictures.values()) if check is not None]
+    outside = [check for check in checks if check.outside]
+    if outside:
+        which = f"{len(outside)} of {len(checks)} inputs are" if len(checks) > 1 else "this input is"
+        screen.note(
+            f"warning: {which} not like the calibration's, so a mask would carry no guarantee: {outside[0].differs}"
+        )
     elsewhere = options.cluster is not None
     writer = MaskWriter.of(options.out, wanted, store, key, credentials, force=options.force, elsewhere=elsewhere)
     writer = replace(writer, replacing=batch.replacing)
@@ -261,9 +276,9 @@ def command(screen: Screen, options: MaskOptions) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """The inputs by place: path, name with file or content, prepared picture or what is wrong with it.
+    """The inputs by place: path, name with file or content, prepared picture or error.
 
-    `replacing`: those whose files take the place of an answer that stood in for a cascade's last vendor.
+    `replacing`: places whose files replace an answer that stood in for a cascade's last vendor.
     """
 
     setup: "Setup"
@@ -276,8 +291,6 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Delivery:
-    """Tells of each result as soon as it is written, and keeps what the document says of it."""
-
     screen: Screen
     options: MaskOptions
     batch: _Batch
@@ -295,13 +308,13 @@ class _Delivery:
     reasons: list[str] = field(default_factory=list)
 
     def judge(self, certificate: "Certificate") -> None:
-        """Keep why a mask carries no guarantee, unless its own p-value alone says so, as chance does of a few."""
+        """Keep why a mask carries no guarantee, unless only its own p-value says so, as chance does for a few."""
         own = None if certificate.input_check is None else certificate.input_check.reason
         if certificate.status == "outside-calibration" and certificate.reason != own:
             self.unlike.append(str(certificate.reason))
 
     def refuse_unlike(self) -> None:
-        """End with exit code 3 where inputs or answers are unlike the calibration's."""
+        """End with exit code 3 if inputs or answers are unlike the calibration's."""
         if self.unlike:
             masks = "1 mask carries" if len(self.unlike) == 1 else f"{len(self.unlike)} masks carry"
             raise CheckFailedError(
@@ -312,12 +325,11 @@ class _Delivery:
             raise CheckFailedError(f"{self.warned[0]}. The masks are written")
 
     def warn(self, note: str, advice: str = "") -> None:
-        """Say what was found of all pictures together; the command then ends with exit code 3."""
+        """Report a finding about all pictures together; the command then ends with exit code 3."""
         self.warned.append(note)
         self.screen.note(f"warning: {note}{advice}")
 
     def tell(self, place: int, written: Written) -> None:
-        """Say what was written of a picture, and keep it for the document."""
         from blackbox_conformal.method.risk.trust import threshold_json
         from blackbox_conformal.study.mask.products import outside_of
 
@@ -364,7 +376,7 @@ class _Delivery:
             self.screen.note(f"  note: {note}")
 
     def say_status(self, certificate: "Certificate") -> None:
-        """Say under each picture whether its guarantee holds; a reason in full under the first that has it."""
+        """Say whether each picture's guarantee holds; give a reason in full only the first time."""
         check, reason = certificate.input_check, str(certificate.reason)
         told = reason in self.reasons
         match certificate.status:
@@ -384,7 +396,7 @@ class _Delivery:
         self.screen.say(f"  {said}")
 
     def add_drift(self, found: Mapping[int, str]) -> None:
-        """Add to certificates, by their places, that the answers to these pictures are not like the calibration's."""
+        """Add to certificates, by place, that the answers to these pictures are unlike the calibration's."""
         from blackbox_conformal.study.mask.products import add_doubt
 
         for place, drift in found.items():
@@ -401,7 +413,6 @@ class _Delivery:
             self.warn(drift)
 
     def show(self, run: Path) -> None:
-        """What to do next, which pictures could not be masked, and the document."""
         from blackbox_conformal.study.mask.empty_masks import ways_out
 
         screen, options = self.screen, self.options
@@ -447,20 +458,7 @@ class _Delivery:
             )
 
 
-def _refuse_terminal(screen: Screen, options: MaskOptions) -> None:
-    """Refuse anything beside a picture on stdout, and a terminal there."""
-    if options.cluster is not None:
-        raise UsageError("expected no --cluster beside -: one picture is masked here. Leave --cluster out")
-    if len(options.inputs) > 1 or screen.as_json:
-        raise UsageError(
-            "expected - to be the only input, without --json: stdout carries one product. Mask other pictures apart"
-        )
-    if sys.stdout.isatty():
-        raise UsageError("expected stdout to be a file or a pipe, since it carries a PNG; got a terminal. Add > FILE")
-
-
 def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) -> _Batch:
-    """Every input, read and prepared."""
     from blackbox_conformal.study.stages.grouped_errors import refuse_together
     from blackbox_conformal.study.stages.prepare import prepare_inputs
 
@@ -471,7 +469,11 @@ def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) ->
     if "-" in options.inputs:
         paths, sources = [Path("-")], [("stdin", sys.stdin.buffer.read())]
     else:
-        paths = [path for name in options.inputs for path in _pictures(name)]
+        paths = [
+            path
+            for name in options.inputs
+            for path in (photograph_paths([name]) if Path(name).is_dir() else [Path(name)])
+        ]
         sources = [(name_of(path), path) for path in paths]
         failed, replacing = _in_the_way(paths, request, options)
     pictures = prepare_inputs(sources, setup, calibration, failed, memory_bytes=options.memory)
@@ -481,25 +483,14 @@ def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) ->
     return _Batch(setup, paths, sources, pictures, failed, replacing)
 
 
-def _say_outside(screen: Screen, request: "MaskRequest", batch: _Batch) -> None:
-    """Before anything is paid: how many inputs are so unlike the calibration's that their masks are marked."""
-    checks = [check for check in map(request.check, batch.pictures.values()) if check is not None]
-    outside = [check for check in checks if check.outside]
-    if outside:
-        which = f"{len(outside)} of {len(checks)} inputs are" if len(checks) > 1 else "this input is"
-        screen.note(
-            f"warning: {which} not like the calibration's, so a mask would carry no guarantee: {outside[0].differs}"
-        )
-
-
 def _suggesting(options: MaskOptions, batch: _Batch) -> str:
-    """The command that finds how inputs like these are made."""
+    """Write the command that finds how such inputs are made."""
     words = ["blackbox-conformal", "inputs", *options.inputs, "--suggest", "--photographs", "PHOTOGRAPHS"]
     return shlex.join([*words, "--scale", str(batch.setup.procedure.scale)])
 
 
 def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[Result]":
-    """Draw and mask the batch; results are given to `delivery` as they come, that of stdin is returned."""
+    """Draw and mask the batch. Results go to `delivery` as they come; only stdin's is returned."""
     from blackbox_conformal.study.mask.masking import Receiver, mask_pictures
 
     screen, options, batch = delivery.screen, delivery.options, delivery.batch
@@ -530,9 +521,9 @@ def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[
 def _in_the_way(
     paths: Sequence[Path], request: "MaskRequest", options: MaskOptions
 ) -> tuple[dict[int, BlackboxConformalError], frozenset[int]]:
-    """Inputs, by place, whose files would overwrite those of another input or of an earlier result.
+    """Find inputs, by place, whose files would overwrite another input's or an earlier result.
 
-    Beside them those whose files are to be replaced; see `refuse_existing`.
+    Also returns the places whose files are to be replaced; see `refuse_existing`.
     """
     from blackbox_conformal.study.earlier_results import refuse_existing
 
@@ -554,8 +545,3 @@ def _in_the_way(
         except UsageError as error:
             failed[place] = error
     return failed, frozenset(replacing)
-
-
-def _pictures(name: str) -> list[Path]:
-    """The file itself as it was named, or every picture in the folder."""
-    return photograph_paths([name]) if Path(name).is_dir() else [Path(name)]

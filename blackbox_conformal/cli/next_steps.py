@@ -31,9 +31,9 @@ _OPENERS = {"darwin": "open", "win32": "start"}
 def with_calibration(
     command: str, pictures: str, path: str | Path, adapter: "Adapter", options: VendorOptions
 ) -> list[str]:
-    """A command on `pictures` for the calibration at `path`, with what that does not keep.
+    """Write a command on `pictures` for the calibration at `path`, with the vendor options it does not keep.
 
-    It has no limit: how many pictures there will be is not known, and without one the command asks.
+    It sets no limit: the number of pictures is unknown, and without a limit the command asks.
     """
     named = ["--adapter", options.adapter] if options.adapter and ":" in options.adapter else []
     words = [command, pictures, "--calibration", str(path), *named, *_not_kept(adapter, options)]
@@ -41,7 +41,7 @@ def with_calibration(
 
 
 def calibrate_by_group(setup: "Setup", options: VendorOptions) -> list[str]:
-    """`calibrate` as the present calibration was made, on other photographs and with a group for each of them."""
+    """Write `calibrate` as for the present calibration, on other photographs with groups."""
     from blackbox_conformal.support.catalog import specification_text
 
     procedure = setup.procedure
@@ -55,7 +55,7 @@ def calibrate_by_group(setup: "Setup", options: VendorOptions) -> list[str]:
 
 
 def limit_for_one(setup: "Setup") -> list[str]:
-    """A limit that the draws of one picture fit into, where their price is known and they have one."""
+    """Write a limit for the draws of one picture; empty if their price is unknown or zero."""
     if setup.adapter.in_tiles:
         # How many tiles there are depends on the picture.
         return []
@@ -66,12 +66,12 @@ def limit_for_one(setup: "Setup") -> list[str]:
 
 
 def typed(*names: str) -> list[str]:
-    """Options as they were typed for the present command; from the environment the next command has them, too."""
+    """Write options as they were typed; those from the environment need no repeating."""
     return _typed(names)
 
 
 def report_on(run: Path, calibration: str) -> list[str]:
-    """`report`, with the calibration's file unless the run folder has it under its usual name."""
+    """Write `report`, with the calibration's file unless it has its usual name."""
     return ["report", "--run", str(run), *_calibration_of(run, calibration), *typed("ledger", "store")]
 
 
@@ -87,9 +87,9 @@ def _calibration_of(run: Path, calibration: str) -> list[str]:
 def calibrate_with(
     score: str, draws: int, tuning: Path, run: Path, *, second: bool, guarantee: str | None = None
 ) -> list[str]:
-    """`calibrate` with what the present command was given, for a score and perhaps a guarantee that it chose.
+    """Write `calibrate` with the present options, for a chosen score and perhaps guarantee.
 
-    `second` says whether that score compares with a second vendor.
+    `second`: that score compares with a second vendor.
     """
     elsewhere = {"score", "draws", "run", "out", "memory", *(() if guarantee is None else ("guarantee",))}
     words = _calibrate(elsewhere | (set() if second else {"second_adapter", "second_parameters"}))
@@ -98,7 +98,7 @@ def calibrate_with(
 
 
 def again(without: set[str]) -> list[str]:
-    """The present command as it was typed, but for some options; paths come first."""
+    """Write the present command as it was typed, paths first, without some options."""
     context = click.get_current_context()
     words = context.command_path.split()[1:]
     for parameter in context.command.params:
@@ -109,7 +109,7 @@ def again(without: set[str]) -> list[str]:
 
 
 def calibrate_learned(score: str, tuning: Path, run: Path) -> list[str]:
-    """`calibrate` with what the present command was given, for a score that was learned, on other photographs."""
+    """Write `calibrate` with the present options for a learned score, on other photographs."""
     elsewhere = {"score", "run", "out", "force", "memory", "max_cost", "max_calls"}
     words = ["calibrate", "other-photographs", *_typed_options(elsewhere), "--score", score]
     return [*words, "--run", str(run), "--tuning", str(tuning)]
@@ -118,9 +118,9 @@ def calibrate_learned(score: str, tuning: Path, run: Path) -> list[str]:
 def calibrate_as_planned(
     highest_usd: Decimal | None, chosen: Mapping[str, str] | None, *, more: bool = False
 ) -> list[str]:
-    """`calibrate` with what the present command was given, and a limit for `highest_usd` where there is none.
+    """Write `calibrate` with the present options, and a limit for `highest_usd` unless one is set.
 
-    `chosen` are options that take the place of those given; `more`: on further photographs, too.
+    `chosen`: options that replace those given. `more`: also on further photographs.
     """
     chosen = chosen or {}
     command, *words = _calibrate({"dry_run", *chosen})
@@ -135,10 +135,7 @@ def calibrate_as_planned(
 def calibrate_after_pilot(
     run: Path, tuning: Path, highest_usd: Decimal | None, chosen: Mapping[str, str] | None
 ) -> list[str]:
-    """`calibrate` with what the present command was given, on the photographs that its pilot did not look at.
-
-    `chosen` as in `calibrate_as_planned`.
-    """
+    """Write `calibrate` with the present options on the photographs that the pilot did not see."""
     chosen = chosen or {}
     words = [*_calibrate({"run", "max_cost", "max_calls", "memory", *chosen}), "--run", str(run)]
     words += ["--tuning", str(tuning), *(word for name, value in chosen.items() for word in (f"--{name}", value))]
@@ -146,33 +143,32 @@ def calibrate_after_pilot(
 
 
 def chosen_settings() -> set[str]:
-    """The parameters of the present command that the user set, by an option, the environment or a file."""
+    """List the parameters that the user set by option, environment or file."""
     context = click.get_current_context()
     default = click.core.ParameterSource.DEFAULT
     return {name for name in context.params if context.get_parameter_source(name) is not default}
 
 
 def suggest_degradation(scale: int) -> list[str]:
-    """`inputs --suggest` for the inputs and photographs that the present command was given."""
+    """Write `inputs --suggest` for the present inputs and photographs."""
     given = click.get_current_context().params
     photographs = [word for image in given["images"] for word in ("--photographs", image)]
     return ["inputs", given["inputs"], "--suggest", *photographs, "--scale", str(scale)]
 
 
 def calibrate_contestant(words: list[str]) -> list[str]:
-    """`calibrate` with the vendor of a comparison, on other photographs; `words` are the options of that vendor."""
+    """Write `calibrate` with a compared vendor, whose options are `words`, on other photographs."""
     own = {word.removeprefix("--") for word in words if word.startswith("--")}
     elsewhere = {"adapter", "run", "out", "memory", "max_cost", "max_calls", "yes", "force", *own}
     return ["calibrate", "other-photographs", *words, *_typed_options(elsewhere)]
 
 
 def _calibrate(without: set[str]) -> list[str]:
-    """`calibrate` with the images and the options of the present command that it takes, too."""
+    """Write `calibrate` with the present images and the options that it takes, too."""
     return ["calibrate", *click.get_current_context().params["images"], *_typed_options(without)]
 
 
 def _typed_options(without: set[str]) -> list[str]:
-    """The options that were typed for the present command and that `calibrate` takes, too."""
     calibrate = find("calibrate")
     assert calibrate is not None
     taken = {parameter.name for parameter in calibrate.params if parameter.name}
@@ -180,7 +176,7 @@ def _typed_options(without: set[str]) -> list[str]:
 
 
 def _typed(wanted: Collection[str]) -> list[str]:
-    """Those of the `wanted` options that were typed for the present command, in its own order."""
+    """Write the `wanted` options that were typed, in the command's own order."""
     context, words = click.get_current_context(), list[str]()
     for option in context.command.params:
         if not isinstance(option, click.Option) or option.name not in wanted or option.name is None:
@@ -196,24 +192,23 @@ def _typed(wanted: Collection[str]) -> list[str]:
 
 
 def run_named(run: str | None) -> list[str]:
-    """The options that named a run folder, and a ledger in a database, for the next command."""
+    """Write the options that named a run folder and a ledger in a database."""
     return [*([] if run is None else ["--run", run]), *typed("ledger")]
 
 
 def offer(screen: Screen, made: Path, *, opened: bool) -> None:
-    """Open a page or picture that was made if that is wanted and somebody sits at a terminal; else say how."""
+    """Open a new page or picture if wanted and somebody sits at a terminal; else say how."""
     at_terminal = sys.stderr.isatty() and not os.environ.get("CI")
     if not (opened and at_terminal and webbrowser.open(made.resolve().as_uri())):
         screen.say(f"Open it: {open_line(made)}")
 
 
 def open_line(path: Path) -> str:
-    """How to look at a file in a browser."""
     return f"{_OPENERS.get(sys.platform, 'xdg-open')} {shlex.quote(str(path))}"
 
 
 def _not_kept(adapter: "Adapter", options: VendorOptions) -> list[str]:
-    """What was typed of the vendors and a calibration does not keep; of a second one, all of it."""
+    """Write what was typed about the vendors that a calibration does not keep."""
     typed = vendor_parameters(options.parameters).items()
     words = option_words({key: value for key, value in typed if key in adapter.transient})
     if options.second_adapter and ":" in options.second_adapter:
@@ -228,7 +223,6 @@ def refuse_shift(shift: "InputShift") -> None:
 
 
 def _how_to_agree(shift: "InputShift") -> str:
-    """What makes a calibration's inputs like those that differ from them."""
     advice = []
     if shift.size_factor is not None:
         advice.append(

@@ -44,10 +44,7 @@ def refuse_unknown_settings(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def refuse_near_variables(prefix: str) -> None:
-    """Refuse a variable of the environment whose name is nearly that of a setting.
-
-    Others may be meant for something else.
-    """
+    """Refuse an environment variable whose name is nearly a setting's. Others may belong to something else."""
     variables = [name for name in os.environ if name.startswith(prefix)]
     if not variables:
         return
@@ -70,7 +67,7 @@ def _refuse(path: Path, place: str, name: str, names: Collection[str]) -> None:
 
 @cache
 def settings() -> dict[str, frozenset[str]]:
-    """The settings of every command, and of every command within a group, by the last word of its name."""
+    """Return the settings of every command, also within groups, by the last word of its name."""
     settings_of: dict[str, frozenset[str]] = {}
     for words, command in every_command().items():
         # Options that can be set say as what; see `Configured` in `settings`.
@@ -97,7 +94,7 @@ _PARAMETERS = ("p", "second", "vendor")
 
 
 def read_own(path: Path) -> str:
-    """The text of a settings file that belongs to this user and that no other can write."""
+    """Read a settings file that belongs to this user and that nobody else can write."""
     with path.open("rb") as file:
         # The open file is asked and not its name, which may lead to another file a moment later.
         status = os.fstat(file.fileno())
@@ -124,7 +121,7 @@ def _is_open_to_others(status: os.stat_result) -> bool:
 
 
 def _is_private_group(gid: int) -> bool:
-    """Whether a group is the user's own, as many systems give everyone: no other user can write a file of 0664 then."""
+    """Tell whether a group is the user's own, as many systems give everyone: then 0664 opens a file to nobody else."""
     import grp
     import pwd
 
@@ -152,7 +149,7 @@ def refuse_code(path: Path, content: Mapping[str, Any]) -> None:
 def refuse_of_project(path: Path, content: Mapping[str, Any]) -> None:
     """Refuse a project's settings file that agrees, signs or trusts in the user's place.
 
-    Such a file often comes with a project of somebody else, who would spend the user's money and vouch for papers.
+    Such a file often comes with somebody else's project, who would spend the user's money and vouch for papers.
     """
     for shown, name, value in _entries(content):
         if name in (*_CONSENT, *_VOUCHING):
@@ -168,7 +165,7 @@ def refuse_of_project(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _entries(content: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Every setting: as it stands in the file, the name of its option, and its value."""
+    """Yield every setting: its name in the file, its option's name, and its value."""
     for key, value in content.items():
         name = key.replace("_", "-")
         if isinstance(value, dict) and name not in _PARAMETERS:
@@ -201,13 +198,13 @@ class ConfiguredSetting:
 
 
 def files() -> list[Path]:
-    """The configuration files that apply, the strongest first."""
+    """List the configuration files that apply, the strongest first."""
     user = user_file()
     return [*filter(None, [_project_file()]), *([user] if user.is_file() else [])]
 
 
 def _project_file() -> Path | None:
-    """The nearest file up to the folder of `.git` or the home; where there is neither, only the working folder's."""
+    """Find the nearest file up to the folder of `.git` or the home; without either, in the working folder alone."""
     here, home = Path.cwd(), Path(os.path.expanduser("~"))
     nearest = None
     for folder in (here, *here.parents):
@@ -219,13 +216,11 @@ def _project_file() -> Path | None:
 
 
 def user_file() -> Path:
-    """Where a user's own settings are looked for."""
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
     return home / "blackbox-conformal" / "config.toml"
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The file's content."""
     try:
         content = _content(path, (path.stat().st_mtime_ns, path.stat().st_ctime_ns, path.lstat().st_ctime_ns))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -248,11 +243,10 @@ def _content(path: Path, changed: tuple[int, ...]) -> dict[str, Any]:
 def lookup(
     name: str, command: str | None, preset: str | None = None, vendor: str | None = None
 ) -> ConfiguredSetting | None:
-    """The strongest value of `name` (an option without its dashes) below flags; None when nothing sets it.
+    """Return the strongest value of `name` (an option without dashes) below flags; None if nothing sets it.
 
-    Of a limit in a project's file and the user's own, the lower one counts.
-
-    `vendor`: the adapter that was typed. A file's parameters are for the adapter that the file names, if it names one.
+    Between a limit in a project's file and the user's own, the lower one counts. `vendor`: the adapter that was typed;
+    a file's parameters apply to the adapter that the file names, if any.
     """
     variable = PREFIX + name.upper().replace("-", "_")
     if variable in os.environ:
@@ -283,7 +277,7 @@ def lookup(
 
 
 def _lower(project: ConfiguredSetting, own: ConfiguredSetting) -> ConfiguredSetting:
-    """The lower of two limits, which is the user's own either way; one that is no number is refused later."""
+    """Return the lower of two limits, as the user's own; what is no number is refused later."""
     try:
         is_lower = Decimal(str(project.value)) <= Decimal(str(own.value))
     except InvalidOperation:
@@ -292,16 +286,9 @@ def _lower(project: ConfiguredSetting, own: ConfiguredSetting) -> ConfiguredSett
 
 
 class Described(click.Option):
-    """An option with what help and the reference say of it.
+    """An option with its place in help (`group`; `main`: most people need it) and the reference.
 
-    Attributes
-    ----------
-    group
-        The heading under which help shows it.
-    main
-        Whether most people need it.
-    no_keyword
-        Why no keyword of Python is its like; "" where one is.
+    `no_keyword`: why Python has no keyword like it; "" if it has one.
     """
 
     def __init__(self, *names: Any, group: str = OUTPUT, main: bool = False, no_keyword: str = "", **more: Any) -> None:
@@ -318,7 +305,7 @@ class Configured(Described):
         return max(self.opts, key=len).lstrip("-")
 
     def consume_value(self, ctx: click.Context, opts: Any) -> tuple[Any, click.core.ParameterSource]:
-        """The flag if given, else the strongest setting, else the default. Options read the preset, which is eager."""
+        """Return the flag, else the strongest setting, else the default. Options read the preset, which is eager."""
         value, source = super().consume_value(ctx, opts)
         if source in (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.PROMPT):
             return value, source
@@ -336,18 +323,23 @@ class Configured(Described):
         return self._typed(setting), click.core.ParameterSource.DEFAULT_MAP
 
     def _typed(self, setting: ConfiguredSetting) -> Any:
-        """The setting as it would have been typed."""
+        """Convert the setting to what would have been typed."""
         value = setting.value
         if self.multiple and isinstance(value, dict):
             return tuple(f"{key}={entry}" for key, entry in value.items())
         if self.multiple:
             return tuple(value.split()) if isinstance(value, str) else value
         if self.is_flag and isinstance(value, str):
-            return _switch(value, setting.origin)
+            word = value.strip().lower()
+            if word not in _YES + _NO:
+                raise UsageError(
+                    f"{setting.origin}: expected one of {', '.join(filter(None, _YES + _NO))}; got {value!r}"
+                )
+            return word in _YES
         return value if isinstance(value, (str, bool)) else str(value)
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:
-        """The value, checked. An error about a value that was not typed says where it stands."""
+        """Check the value. An error about a value that was not typed says where it stands."""
         try:
             return super().process_value(ctx, value)
         except click.BadParameter as error:
@@ -359,7 +351,7 @@ class Configured(Described):
 
 
 def _said(content: dict[str, Any], command: str | None, name: str) -> Iterator[tuple[Any, str]]:
-    """What a file says of a setting and where, first what it says for the command."""
+    """Yield what a file says of a setting and where, what it says for the command first."""
     section = content.get(command or "", {})
     for table, where in ((section if isinstance(section, dict) else {}, f"[{command}] "), (content, "")):
         for key in (name, name.replace("-", "_")):
@@ -368,45 +360,35 @@ def _said(content: dict[str, Any], command: str | None, name: str) -> Iterator[t
 
 
 def origin_of(name: str) -> str | None:
-    """Where the option that a command knows as `name` was set; None: typed, or not at all."""
+    """Say where the option that a command knows as `name` was set; None: typed, or not at all."""
     setting = _setting(name)
     return None if setting is None else setting.origin
 
 
 def is_typed(name: str) -> bool:
-    """Whether the option that a command knows as `name` comes from the command line or the environment, not a file."""
+    """Tell whether the option `name` comes from the command line or the environment, not a file."""
     origin = origin_of(name)
     return origin is None or origin.startswith(_ENVIRONMENT)
 
 
 def is_of_project(name: str) -> bool:
-    """Whether a project's settings file alone set the option that a command knows as `name`.
+    """Tell whether only a project's settings file set the option `name`.
 
-    Such a file often comes with a project of somebody else, so what it names was not named by this user.
+    Such a file often comes with somebody else's project, so this user did not choose what it names.
     """
     setting = _setting(name)
     return setting is not None and setting.of_project
 
 
 def _setting(name: str) -> ConfiguredSetting | None:
-    """The setting that an option took its value from; None: typed, or not given at all."""
+    """Return the setting that an option took its value from; None: typed, or not given."""
     context = click.get_current_context(silent=True)
     return None if context is None else context.meta.get(_key(name))
 
 
 def _key(name: str | None) -> str:
-    """The name under which a context keeps the setting of an option."""
     return f"{__name__}.{name}"
 
 
 def is_yes(text: str) -> bool:
-    """Whether a switch is on, as people write it."""
     return text.strip().lower() in _YES
-
-
-def _switch(text: str, origin: str) -> bool:
-    """Yes or no, as people write it."""
-    word = text.strip().lower()
-    if word not in _YES + _NO:
-        raise UsageError(f"{origin}: expected one of {', '.join(filter(None, _YES + _NO))}; got {text!r}")
-    return word in _YES

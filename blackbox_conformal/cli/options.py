@@ -7,7 +7,7 @@ most are settings, which `study/keyword_arguments.py` describes; the others are 
 import functools
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path
@@ -127,6 +127,16 @@ class Command(click.Command):
                     formatter.write_dl(shown)
 
 
+def typed_flags(names: Collection[str]) -> list[str]:
+    """Return the flags of the options `names` that were typed for the present command."""
+    context = click.get_current_context()
+    return [
+        max(option.opts, key=len)
+        for option in context.command.params
+        if option.name in names and context.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
+    ]
+
+
 _ALL = f"{__name__}: all options"
 
 
@@ -177,14 +187,8 @@ def command(
 def takes(kind: type, python: Any = Settings, only_typed: str = "") -> Decorator:
     """Declare the fields of `kind` as parameters of a command, which is called with its screen and one `kind`.
 
-    Parameters of `kind` itself come first, those of its bases after them in their order.
-
-    Parameters
-    ----------
-    python
-        The class that describes the settings of the function that is the command in Python.
-    only_typed
-        Why that function takes none of the settings of `kind` that `python` lacks.
+    Parameters of `kind` come first, then those of its bases. `python` describes the settings of the same function in
+    Python; `only_typed` says why that function lacks some of them.
     """
     own = described(python)
     known = {**described(Settings), **own}
@@ -281,7 +285,7 @@ def output(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _note_left_out(screen: Screen) -> None:
-    """Say which files are left out of the folders of pictures that the command was given, by whichever option."""
+    """Say which files are left out of the folders of pictures that the command was given."""
     context = click.get_current_context()
     sources: list[str] = []
     for parameter in context.command.params:

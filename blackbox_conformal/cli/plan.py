@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 def inspect(screen: Screen, job: "Job", options: shared.JobOptions) -> None:
-    """Read what the vendor publishes of the model that draws are to be bought from, where it publishes anything.
+    """Read what the vendor publishes about the model that draws will be bought from.
 
-    A key that is missing, or that the user has not sent there before, is not asked for: the run does that.
+    A missing key, or one that was not sent there before, is not asked for: the run does that.
     """
     from blackbox_conformal.drawing.free_requests import inspect_vendor, refuse_retired
     from blackbox_conformal.drawing.spending.estimate import missing_key
@@ -62,10 +62,9 @@ def present(
     wish: "Wish | None" = None,
     guarantee: str | None = None,
 ) -> None:
-    """Show what calibrating would take, at the prices that the vendor quoted or else by its price list.
+    """Show what calibrating would take, at quoted prices or else by the price list.
 
-    Where there is a comparison with pictures that are to be sent, it is shown, too, and where there is a wish what
-    promises are expected to keep it.
+    Shows also the comparison with pictures to be sent, and which promises are expected to keep a wish.
     """
     from blackbox_conformal.drawing.spending.estimate import missing_key
     from blackbox_conformal.method.guarantees.guarantee import number_in_words
@@ -100,7 +99,7 @@ def present(
 
 
 def _pace(planned: "Plan", job: "Job") -> tuple[float, str] | None:
-    """Seconds that the calls will take and where that is from; None when nothing is known."""
+    """Return the seconds that the calls will take, and where that is from; None if unknown."""
     from blackbox_conformal.drawing.spending.spent import read_spending
 
     if planned.calls == 0:
@@ -115,7 +114,6 @@ def _pace(planned: "Plan", job: "Job") -> tuple[float, str] | None:
 
 
 def show_plan(screen: Screen, planned: "Plan", job: "Job", shift: "InputShift | None" = None) -> None:
-    """The plan for people and for scripts."""
     pace, setup = _pace(planned, job), job.setup
     mixture = setup.procedure.mixture
     screen.show(planned.blocks())
@@ -132,7 +130,7 @@ def show_plan(screen: Screen, planned: "Plan", job: "Job", shift: "InputShift | 
 
 
 def _a_mask(setup: "Setup") -> str:
-    """How many calls a mask will take, and what more draws would buy where there is one."""
+    """Say how many calls a mask will take, and what more draws would buy."""
     if setup.adapter.in_tiles:
         return "1 call, and 1 more for each tile that does not suffice"
     if setup.adapter.members:
@@ -146,7 +144,7 @@ def _a_mask(setup: "Setup") -> str:
 
 
 def followed_row(screen: Screen, planned: "Plan") -> dict[str, str] | None:
-    """The options of the row to follow, after saying what they change; None where there is none."""
+    """Return the options of the row to follow, after saying what they change; None if there is none."""
     followed = None if planned.frontier is None else options_to_follow(planned.frontier, planned)
     change = None if followed is None else what_changes(followed, next_steps.chosen_settings())
     if change is not None:
@@ -155,9 +153,9 @@ def followed_row(screen: Screen, planned: "Plan") -> dict[str, str] | None:
 
 
 def options_to_follow(frontier: "Frontier", planned: "Plan") -> dict[str, str] | None:
-    """The options of the row to follow; None where the photographs at hand reach none with the planned draws.
+    """Return the options of the row to follow; None if the photographs reach none with the planned draws.
 
-    Of the first promise that they reach, at the usual level or else the smallest, it is the row that trusts most.
+    It is the row that trusts most, of the first promise within reach, at the usual level or else the smallest.
     """
     from blackbox_conformal.study.plan.usual_levels import usual_level
 
@@ -211,7 +209,7 @@ class PlanOptions(shared.JobOptions):
 
     @property
     def wish(self) -> "Wish | None":
-        """What rows must keep; None where nothing is wished for."""
+        """Return what rows must keep; None if nothing is wished for."""
         from blackbox_conformal.study.plan.frontier_rows import Wish
 
         wish = Wish(alpha=self.alpha, share=self.want_share, usd=self.max_cost)
@@ -268,7 +266,6 @@ def command(screen: Screen, options: PlanOptions) -> None:
 
 
 def _compared(screen: Screen, job: "Job", inputs: str) -> "InputShift":
-    """The pictures that are to be sent, beside the inputs of the job's photographs."""
     from blackbox_conformal.method.audits.input_shift import compare
     from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
     from blackbox_conformal.study.choose.input_comparison import read_statistics, reason_of_files
@@ -280,7 +277,6 @@ def _compared(screen: Screen, job: "Job", inputs: str) -> "InputShift":
 
 
 def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":
-    """Draw the pilot, and plan by it."""
     from blackbox_conformal.study.plan.frontier_rows import Wish
     from blackbox_conformal.study.plan.piloting import PilotRequest, plan_with_pilot
     from blackbox_conformal.study.plugins import load_adapter
@@ -299,7 +295,7 @@ def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":
 
 
 def present_pilot(screen: Screen, job: "Job", planned: "Plan") -> None:
-    """Show what calibrating on the photographs that a pilot left would take and is expected to trust."""
+    """Show what calibrating on the remaining photographs would take and is expected to trust."""
     from blackbox_conformal.study.looked_at import TUNING_FILE
 
     show_plan(screen, planned, job)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def read_paper(path: Path) -> "Calibration | Certificate":
-    """The calibration or certificate at `path`: its own digest, its signature, and the files beside it, are checked."""
+    """Read the calibration or certificate at `path`, and check its digest, signature and the files beside it."""
     from blackbox_conformal.documents.calibration import CALIBRATIONS, Calibration
     from blackbox_conformal.documents.certificate import Certificate
     from blackbox_conformal.study.stages.certify import file_contradictions
@@ -60,13 +60,14 @@ def read_paper(path: Path) -> "Calibration | Certificate":
 
 
 def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], object]:
-    """What writes the paper at `path` with a signature."""
+    """Return a function that writes the paper at `path` with a signature."""
     from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.study.watched import watching
     from blackbox_conformal.support.files import write_new
 
     paper = read_paper(path)
     if isinstance(paper, Calibration):
-        _check_watch(path, paper)
+        watching().check_beside(path, replace(paper, signature=None))
     if paper.signature is not None and paper.signature.key != key.key and not force:
         raise UsageError(
             f"{printable(path)} is signed by {paper.signature.signer}; give --force to replace that signature by yours"
@@ -77,15 +78,8 @@ def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], ob
     return lambda: write_new(path, signed.to_json().encode(), force=True)
 
 
-def _check_watch(path: Path, calibration: "Calibration") -> None:
-    """Refuse a watch file beside the calibration that was changed since it was written, by any signer."""
-    from blackbox_conformal.study.watched import watching
-
-    watching().check_beside(path, replace(calibration, signature=None))
-
-
 def _write(path: Path, calibration: "Calibration", key: "SigningKey") -> None:
-    """Write a signed calibration, and sign the log of the watch beside it, if there is one."""
+    """Write a signed calibration, and sign the log of its watch."""
     from blackbox_conformal.study.watched import watching
 
     calibration.save(path, force=True)
@@ -97,7 +91,7 @@ PASSPHRASE = f"{PREFIX}SIGNING_PASSPHRASE"
 
 
 def load_signing_key(screen: Screen, path: str | None) -> "SigningKey | None":
-    """The key in a file, after its passphrase if it has one; None where none is named."""
+    """Load the key in a file, asking for its passphrase if it has one; None if `path` is None."""
     from blackbox_conformal.documents.signature import SigningKey, is_encrypted
 
     if path is None:
@@ -111,7 +105,7 @@ def load_signing_key(screen: Screen, path: str | None) -> "SigningKey | None":
 def load_certified_key(
     screen: Screen, credentials: bool, path: str | None, own: "SigningKey | None", calibration: "Calibration"
 ) -> "CertifiedKey | None":
-    """Return the key that signs Content Credentials: the user's, or `own`; None where none are asked for."""
+    """Return the key that signs Content Credentials: the user's, or `own`; None if none are asked for."""
     from blackbox_conformal.documents.credentials import refuse_bands, refuse_unfit
     from blackbox_conformal.documents.signature import is_encrypted
     from blackbox_conformal.documents.x509 import CertifiedKey
@@ -135,7 +129,7 @@ def load_certified_key(
 
 
 def read_passphrase(question: str, *, twice: bool = False) -> Secret:
-    """The passphrase from the environment, or typed at the terminal, where it does not show."""
+    """Read the passphrase from the environment or the terminal, without showing it."""
     text = os.environ.get(PASSPHRASE, "")
     file = os.environ.get(f"{PASSPHRASE}_FILE", "")
     if not text and file:
@@ -156,7 +150,7 @@ def read_passphrase(question: str, *, twice: bool = False) -> Secret:
 
 
 def trusted(trust: tuple[str, ...]) -> frozenset[str]:
-    """The keys that the option `--trust` names."""
+    """Return the keys that the option `--trust` names."""
     from blackbox_conformal.documents.signature import PREFIX as KEY
     from blackbox_conformal.documents.signature import trusted_keys
 
@@ -180,9 +174,9 @@ def trusted(trust: tuple[str, ...]) -> frozenset[str]:
 def load_calibration(
     screen: Screen, path: str, trust: tuple[str, ...], own: "SigningKey | None" = None
 ) -> "Calibration":
-    """A calibration; where keys are trusted, one that is signed with one of them.
+    """Load a calibration; if keys are trusted, one of them must have signed it.
 
-    `own` is the key that the user signs with: it counts as trusted, and is not one of `trust`.
+    `own`, the key that the user signs with, counts as trusted although it is not in `trust`.
     """
     from blackbox_conformal.documents.calibration import Calibration
 

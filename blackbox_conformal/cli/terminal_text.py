@@ -12,12 +12,12 @@ from blackbox_conformal.support.text import visible
 
 
 def shown(text: str) -> str:
-    """`text` fit for a terminal: no key, and no hidden character that could move the cursor or turn letters around."""
+    """Make `text` fit for a terminal: without keys and hidden characters that move the cursor or turn letters."""
     return visible(redact(text))
 
 
 def json_line(document: Any) -> str:
-    """`document` as JSON on one line; hidden characters have JSON's own escapes, so that a terminal shows them."""
+    """Write `document` as one line of JSON, in which hidden characters are escaped."""
     text = json.dumps(document, ensure_ascii=False, default=str)
     if text.isprintable():
         return text
@@ -25,18 +25,17 @@ def json_line(document: Any) -> str:
 
 
 class Document:
-    """The one JSON document of a command: whether it is wanted on stdout, and whether it was written."""
+    """The one JSON document of a command: whether stdout wants it, and whether it was written."""
 
     def __init__(self) -> None:
         self.wanted = False
         self.written = False
 
     def renew(self, *, wanted: bool) -> None:
-        """Begin another command."""
         self.wanted, self.written = wanted, False
 
     def write(self, content: Any) -> None:
-        """Put the document on stdout, if it is wanted and none was written; a closed pipe is no error."""
+        """Write the document to stdout if it is wanted and none was written; a closed pipe is no error."""
         if not self.wanted or self.written:
             return
         self.written = True

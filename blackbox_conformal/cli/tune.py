@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, bill, spent
@@ -126,7 +124,7 @@ def _job(
     paths: Sequence[Path],
     terms: "Terms",
 ) -> "TuningJob":
-    """The photographs, split; refuses to overwrite another calibration."""
+    """Split the photographs; refuses to overwrite another calibration."""
     from blackbox_conformal.study.choose.tuning import TuningJob
 
     job = TuningJob.of_photographs(
@@ -154,7 +152,6 @@ def _show(
     result: "CalibrationRun | None",
     out: Path,
 ) -> None:
-    """What was chosen, what it took, and what to do next; without a calibration, `out` is the tuning file."""
     from blackbox_conformal.support.catalog import specification_text
 
     setup, rule = to_tune.setup, to_tune.rule
@@ -198,12 +195,15 @@ def _show(
 
 
 def _learn(screen: Screen, options: TuneOptions) -> None:
-    """Learn from the photographs' free outputs, write the weights, and say how to calibrate with them."""
     from blackbox_conformal.study.choose.learning import job_to_learn, learn_job, setup_to_learn
     from blackbox_conformal.study.looked_at import TUNING_FILE
     from blackbox_conformal.support.catalog import specification_text
 
-    _refuse_choosing()
+    if typed := shared.typed_flags((*_CHOOSING, "second_adapter")):
+        raise UsageError(
+            f"expected --learn without {' and '.join(typed)}, since it makes weights of the score learned and chooses "
+            "nothing. Leave out what is not for it; `calibrate` takes the level and the guarantee"
+        )
     plain = replace(options, score=None, second_adapter=None, perturbation=None)
     setup = setup_to_learn(from_options.build_setup(plain))
     run = from_options.folder_of(options, setup.procedure)
@@ -220,24 +220,7 @@ def _learn(screen: Screen, options: TuneOptions) -> None:
     screen.next(*next_steps.calibrate_learned(score, run / TUNING_FILE, run))
 
 
-def _refuse_choosing() -> None:
-    """Refuse options that choose among scores beside --learn."""
-    context = click.get_current_context()
-    typed = [
-        max(option.opts, key=len)
-        for option in context.command.params
-        if option.name in (*_CHOOSING, "second_adapter")
-        and context.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
-    ]
-    if typed:
-        raise UsageError(
-            f"expected --learn without {' and '.join(typed)}, since it makes weights of the score learned and chooses "
-            "nothing. Leave out what is not for it; `calibrate` takes the level and the guarantee"
-        )
-
-
 def _refuse_unnameable(path: Path) -> None:
-    """Refuse a path that no score could name."""
     from blackbox_conformal.support.catalog import parse
 
     try:

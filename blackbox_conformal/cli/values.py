@@ -13,20 +13,17 @@ from blackbox_conformal.support.wording import as_typed
 
 
 class Value(click.ParamType):  # type: ignore[type-arg] # takes none in click 8.2
-    """A value of a kind, as it is typed."""
-
     def __init__(self, kind: Kind) -> None:
         self.kind, self.name = kind, kind.metavar
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The value that was typed; an error that names the option where there is none."""
+        """Convert what was typed; an error names the option."""
         try:
             return self.kind.of(value)
         except UsageError as error:
             self.fail(str(error), param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """As the kind is written."""
         return self.kind.metavar
 
 
@@ -40,7 +37,7 @@ def whole(low: int, high: int | None = None) -> Value:
 
 
 def ledger_address(text: str) -> str:
-    """The address of a ledger; with a password in it only from the environment, where other users do not see it."""
+    """Return a ledger's address; a password in it is taken only from the environment, where others do not see it."""
     from blackbox_conformal.drawing.ledger.addresses import VARIABLE, Address
 
     try:
@@ -75,7 +72,7 @@ def cluster_place(text: str) -> str:
 
 
 def vendor_parameters(pairs: Sequence[str]) -> dict[str, str]:
-    """`KEY=VALUE` options as a dictionary."""
+    """Read `KEY=VALUE` options into a dictionary."""
     parameters: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -114,7 +114,7 @@ def _which(names: list[str], found: "list[_Found]") -> str:
 
 
 def _say(screen: Screen, found: "list[_Found]") -> None:
-    """Papers of which the same is to be said together, unless -v; then those that are not verified."""
+    """Say once what papers have in common, unless -v; papers that are not verified come last."""
     together: dict[tuple[object, ...], list[_Found]] = {}
     for one in sorted(found, key=lambda one: one.outcome == FAILED):
         apart = one if one.outcome == FAILED or screen.verbose else None
@@ -126,9 +126,9 @@ def _say(screen: Screen, found: "list[_Found]") -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found(Faces):
-    """What became of one paper: each note has what it says to people, and to scripts.
+    """What became of one paper; each note speaks to people and to scripts.
 
-    `checked`: every signature of it. `vendor`: of a calibration, its vendor's identity.
+    `checked`: all its signatures were. `vendor`: a calibration's vendor identity.
     """
 
     name: str
@@ -138,7 +138,7 @@ class _Found(Faces):
     vendor: Mapping[str, Any] | None = None
 
     def blocks(self) -> Iterator[Block]:
-        """What scripts find of every paper, then the notes."""
+        """Yield what scripts find for every paper, then the notes."""
         verified = self.outcome == VERIFIED
         every = {"paper": self.name, "verified": verified, "outcome": self.outcome, "status": None, "reason": None}
         yield Note("", every)
@@ -146,7 +146,6 @@ class _Found(Faces):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """For people."""
         return tuple(note.text for note in self.notes if note.text)
 
 
@@ -156,18 +155,9 @@ def _outcome(*, signed: bool, known: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """What the papers of one call of `verify` are held against.
+    """What papers are held against: the calibration `against`, trusted `keys`, and `sent` pictures by digest.
 
-    Attributes
-    ----------
-    against
-        The calibration that certificates are checked against.
-    keys
-        Public keys that the reader trusts.
-    sent
-        Pictures that were sent, (h, w, 3) uint8, by their digest.
-    named
-        Calibration and number of an entry of a watch → its digest, and the certificate that named it first.
+    `named` maps calibration and entry of a watch to its digest and the certificate that named it first.
     """
 
     options: VerifyOptions
@@ -177,7 +167,7 @@ class _Check:
     named: dict[tuple[str, int], tuple[str, str]] = field(default_factory=dict)
 
     def paper(self, name: str) -> _Found:
-        """What becomes of a paper; whatever is wrong with it, others are checked all the same."""
+        """Check one paper; whatever is wrong with it, the others are still checked."""
         path = Path(name)
         try:
             if path.suffix == ".html":
@@ -191,7 +181,7 @@ class _Check:
         return _Found(name=name, outcome=FAILED, notes=(Note(f"{FAILED}: {reason}", {"reason": reason}),))
 
     def _report(self, name: str) -> _Found:
-        """A report names its calibration and its own digest in its last line, and carries no signature."""
+        """Check a report, which names its calibration and its own digest in its last line and carries no signature."""
         from blackbox_conformal.documents.signature import Vouching
         from blackbox_conformal.study.pages import pages
 
@@ -256,7 +246,7 @@ class _Check:
         yield _not_checked(unchecked)
 
     def _unchecked(self, path: Path, certificate: "Certificate") -> list[str]:
-        """What a certificate says that nothing here shows, in words."""
+        """List what a certificate says that nothing here shows."""
         from blackbox_conformal.method.images.read import read_image
         from blackbox_conformal.study.stages.certify import (
             SCORE_MAPS,
@@ -306,7 +296,7 @@ class _Check:
         return [*unchecked, *([f"more than the digest of {', '.join(further)}"] if further else [])]
 
     def _credentials_of(self, path: Path, certificate: "Certificate") -> Iterator[Note]:
-        """What the pictures beside a certificate carry that names their Content Credentials."""
+        """Check the pictures beside a certificate that names their Content Credentials."""
         told: dict[str, list[str]] = {}
         for kind, output in certificate.outputs.items():
             if "credentials" not in output:
@@ -319,7 +309,7 @@ class _Check:
         yield from (Note(f"{' and '.join(kinds)}: {words}") for words, kinds in told.items())
 
     def _picture(self, path: Path) -> _Found:
-        """A picture by its Content Credentials; certificate and mask that they name are looked for beside it."""
+        """Check a picture by its Content Credentials, and the certificate and mask beside it."""
         content, found = self._read(path)
         if found is None:
             raise CheckFailedError(
@@ -354,7 +344,6 @@ class _Check:
         return _Found(name=str(path), outcome=outcome, notes=lines)
 
     def _read(self, path: Path) -> "tuple[bytes, Credentials | None]":
-        """A picture's file, and its Content Credentials."""
         from blackbox_conformal.documents.credentials import read_credentials
         from blackbox_conformal.method.images.read import DEFAULT_LIMITS
 
@@ -365,7 +354,7 @@ class _Check:
         return content, read_credentials(content, self.keys, text)
 
     def _refuse_disagreement(self, content: bytes, found: "Credentials", certificate: "Certificate | None") -> None:
-        """Refuse credentials that say something else than the mask in them, the certificate or the calibration."""
+        """Refuse credentials that contradict their mask, the certificate or the calibration."""
         from blackbox_conformal.documents.credentials import contradictions
 
         wrong = contradictions(found, content, certificate)
@@ -375,7 +364,7 @@ class _Check:
             raise CheckFailedError(f"its Content Credentials contradict what lies there: {'; '.join(wrong)}")
 
     def _watch_of_calibration(self, path: Path, calibration: "Calibration") -> Note:
-        """What the watch beside a calibration says, for people and for scripts; empty where there is none."""
+        """Report the watch beside a calibration."""
         from blackbox_conformal.study.watched import watching
 
         standing = watching().standing_of(path, calibration, self.keys)
@@ -386,7 +375,7 @@ class _Check:
         return Note(f"its watch: {standing.words}", {"watch": {"head": head, "signed": signed}})
 
     def _watch_of_certificate(self, name: str, certificate: "Certificate") -> Note:
-        """Where the watch stood when a certificate was issued, and whether the watch file still knows of it."""
+        """Report where the watch stood when a certificate was issued, and whether the watch file still knows."""
         from blackbox_conformal.study.watched import watching
 
         head = certificate.watch
@@ -429,7 +418,7 @@ def _is_picture(path: Path) -> bool:
 
 
 def _beside(path: Path, found: "Credentials", content: bytes) -> "Certificate | None":
-    """The certificate beside a picture that its credentials name; None where there is none."""
+    """Read the certificate that a picture's credentials name; None if it does not lie beside the picture."""
     from blackbox_conformal.documents.certificate import CERTIFICATES
     from blackbox_conformal.support.canonical import digest_bytes
 
@@ -450,7 +439,7 @@ def _beside(path: Path, found: "Credentials", content: bytes) -> "Certificate | 
 
 
 def _absent(path: Path, found: "Credentials") -> list[str]:
-    """What the credentials of a picture name that does not lie beside it, and what no picture shows."""
+    """List what the credentials name that does not lie beside the picture, and what no picture shows."""
     named = {kind: found.file(kind) for kind in ("certificate", "mask")}
     absent = [
         f"its {kind} {name}, which does not lie beside it"

@@ -559,12 +559,21 @@ def check_agreement(calibration: Calibration) -> None:
         _check_vendor(calibration.procedure.second_opinion, "second opinion")
     # From the metric and not from the file: a bound that is too small would void the guarantee.
     _check_bound(calibration, _metric(calibration.procedure))
-    _check_degradation(calibration.procedure)
+    # Read, it is known to exist; of white space within it the reader takes more than a terminal should.
+    if not (calibration.procedure.mixture.chains and calibration.procedure.degradation.isprintable()):
+        raise FileFormatError(
+            f"expected how inputs are made; got {calibration.procedure.degradation!r}. The file was edited"
+        )
     _check_images(calibration)
     for curves in calibration.every_curves:
         _check_refused(calibration.images, curves)
     _check_guarantee(calibration)
-    _check_taught(calibration)
+    taught = {photograph.truth for photograph in calibration.procedure.build_score().taught_by}
+    if count := len(taught & {image.truth for image in calibration.images}):
+        raise FileFormatError(
+            f"{count} of its photographs taught the weights of its score, so they give it no guarantee. The file was "
+            "edited"
+        )
 
 
 def _metric(procedure: Procedure) -> Metric:
@@ -576,12 +585,6 @@ def _metric(procedure: Procedure) -> Metric:
     _require_name("metrics", procedure.metric)
     metric: Metric = catalog.of_specification("metrics", procedure.metric)
     return metric
-
-
-def _check_degradation(procedure: Procedure) -> None:
-    # Read, it is known to exist; of white space within it the reader takes more than a terminal should.
-    if not (procedure.mixture.chains and procedure.degradation.isprintable()):
-        raise FileFormatError(f"expected how inputs are made; got {procedure.degradation!r}. The file was edited")
 
 
 def _require_name(family: str, specification: dict[str, Any]) -> None:
@@ -675,15 +678,6 @@ def _check_guarantee(calibration: Calibration) -> None:
     for name, values in rule.by_photograph.items():
         if len(values) != len(calibration.images):
             raise FileFormatError(f"expected {name} of {len(calibration.images)} photographs; got {len(values)}")
-
-
-def _check_taught(calibration: Calibration) -> None:
-    taught = {photograph.truth for photograph in calibration.procedure.build_score().taught_by}
-    if count := len(taught & {image.truth for image in calibration.images}):
-        raise FileFormatError(
-            f"{count} of its photographs taught the weights of its score, so they give it no guarantee. The file was "
-            "edited"
-        )
 
 
 def _twice(values: Iterable[Hashable]) -> bool:

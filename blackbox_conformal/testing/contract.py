@@ -193,7 +193,14 @@ class Scene:
                     opened = sampler.open()
                     if isinstance(opened, OpenRun):
                         self.limiter_rates, self.most_workers = opened.rates, opened.most_workers
-                    self._round(sampler, tasks)
+                    state, error = "", None
+                    try:
+                        for outcome in sampler.draw(tasks):
+                            state = outcome.state
+                    except BlackboxConformalError as caught:
+                        error = caught
+                    self.states.append(state)
+                    self.errors.append(error)
             self.attempts = ledger_ls(run)
         return self
 
@@ -229,16 +236,6 @@ class Scene:
             cancel = cancellation(adapter.draw(upload, draw), answers[:count])
             if cancel is not None:
                 vendor.load([cancel], [self.example.cancelled])
-
-    def _round(self, sampler: Sampler, tasks: list[Task]) -> None:
-        state, error = "", None
-        try:
-            for outcome in sampler.draw(tasks):
-                state = outcome.state
-        except BlackboxConformalError as caught:
-            error = caught
-        self.states.append(state)
-        self.errors.append(error)
 
     @property
     def submissions(self) -> int:

@@ -239,7 +239,14 @@ class FaultVendor:
         if self._api_key is not None and head.headers.get("authorization") != f"Bearer {self._api_key}":
             return _json(401, {"error": {"message": "no such API key"}})
         if purpose == "submit":
-            return self._submit(head, body, marks)
+            key = head.headers.get("idempotency-key", "")
+            if not (self._idempotent and key):
+                return self._accept(head, body, key, marks)
+            with self._lock:
+                if key in self._answers:
+                    return self._answers[key].with_headers(Idempotent_Replayed="true")
+                self._answers[key] = self._accept(head, body, key, marks)
+                return self._answers[key]
         if purpose == "lookup":
             jobs = [{"id": job.id} for job in list(self._jobs) if job.reference == head.query.get("reference")]
             return _json(200, {"jobs": jobs})
@@ -256,16 +263,6 @@ class FaultVendor:
     def expire(self, head: Head) -> None:
         """Let a link die."""
         self._dead.add(head.path.rpartition("/")[2])
-
-    def _submit(self, head: Head, body: bytes, marks: Mapping[str, Any]) -> Response:
-        key = head.headers.get("idempotency-key", "")
-        if not (self._idempotent and key):
-            return self._accept(head, body, key, marks)
-        with self._lock:
-            if key in self._answers:
-                return self._answers[key].with_headers(Idempotent_Replayed="true")
-            self._answers[key] = self._accept(head, body, key, marks)
-            return self._answers[key]
 
     def _accept(self, head: Head, body: bytes, key: str, marks: Mapping[str, Any]) -> Response:
         whole = head.path == "/v1/upscale"

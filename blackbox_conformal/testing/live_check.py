@@ -87,7 +87,9 @@ def check_live(job: Job) -> list[LiveFinding]:
         outcomes = sorted(sampler.draw(job.tasks), key=lambda outcome: outcome.task.index)
         failed = [outcome for outcome in outcomes if outcome.state != "stored"]
         if failed:
-            return [LiveFinding(SHOWN, False, _trouble(failed[0]))]
+            return [
+                LiveFinding(SHOWN, False, f"draw {failed[0].task.index} {ENDED[failed[0].state]}: {failed[0].error}")
+            ]
         files = [sampler.read(outcome) for outcome in outcomes]
         answers = [
             drawn_picture(file, outcome.task, setup, setup.sent(sent_pixels(outcome.task.upload)))
@@ -106,10 +108,6 @@ def check_live(job: Job) -> list[LiveFinding]:
         _price(setup.adapter, outcomes),
         _model(outcomes[0]),
     ]
-
-
-def _trouble(outcome: Outcome) -> str:
-    return f"draw {outcome.task.index} {ENDED[outcome.state]}: {outcome.error}"
 
 
 def _without_loss(adapter: Adapter, file: bytes) -> LiveFinding:

@@ -54,18 +54,9 @@ def _decoded(good: bytes) -> NDArray[np.uint8]:
         return np.array(opened.convert("RGB"))
 
 
-def _resized(good: bytes, width: int, height: int) -> bytes:
-    return encode(np.asarray(Image.fromarray(_decoded(good)).resize((width, height))))
-
-
-def _wrong_size(good: bytes) -> bytes:
-    height, width, _ = _decoded(good).shape
-    return _resized(good, width // 2, height // 2)
-
-
-def _rounded_size(good: bytes) -> bytes:
-    height, width, _ = _decoded(good).shape
-    return _resized(good, width + 1, height)
+def _resized(good: bytes, change: Callable[[int, int], tuple[int, int]]) -> bytes:
+    image = Image.fromarray(_decoded(good))
+    return encode(np.asarray(image.resize(change(*image.size))))
 
 
 def _sixteen_bit(good: bytes) -> bytes:
@@ -76,11 +67,6 @@ def _sixteen_bit(good: bytes) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b"")
     return PNG_SIGNATURE + body
-
-
-def _alpha(good: bytes) -> bytes:
-    pixels = _decoded(good)
-    return encode(np.dstack([pixels, np.full(pixels.shape[:2], 128, np.uint8)]))
 
 
 def _oriented(good: bytes) -> bytes:
@@ -114,27 +100,13 @@ def _jpeg_bomb(good: bytes) -> bytes:
     return content[:start] + struct.pack(">HH", height, width) + content[start + 4 :]
 
 
-def _frames(good: bytes) -> bytes:
-    first = Image.fromarray(_decoded(good))
-    return encode(first, save_all=True, append_images=[first.rotate(90), first.rotate(180)])
+def _turned(good: bytes, degrees: int) -> Image.Image:
+    return Image.fromarray(_decoded(good)).rotate(degrees)
 
 
 def _stuffed(good: bytes) -> bytes:
     text = chunk(b"zTXt", b"comment\x00\x00" + zlib.compress(bytes(64 * 1024 * 1024), 9))
     return good[:33] + text + good[33:]
-
-
-def _flipped_bit(good: bytes) -> bytes:
-    middle = len(good) // 2
-    return good[:middle] + bytes([good[middle] ^ 0x10]) + good[middle + 1 :]
-
-
-def _shifted(good: bytes) -> bytes:
-    return encode(np.roll(_decoded(good), (4, 4), axis=(0, 1)))
-
-
-def _noise(good: bytes) -> bytes:
-    return encode(np.random.default_rng(0).integers(0, 256, _decoded(good).shape, dtype=np.uint8))
 
 
 def _another_photograph(good: bytes) -> bytes:
@@ -151,12 +123,14 @@ def _another_photograph(good: bytes) -> bytes:
 
 
 WRONG_PICTURES: dict[str, Callable[[bytes], bytes]] = {
-    "wrong-size": _wrong_size,
-    "rounded-size": _rounded_size,
+    "wrong-size": lambda good: _resized(good, lambda width, height: (width // 2, height // 2)),
+    "rounded-size": lambda good: _resized(good, lambda width, height: (width + 1, height)),
     "truncated": lambda good: good[: len(good) // 2],
     "no-iend": lambda good: good[:-12],
     "trailing-garbage": lambda good: good + b"<!-- appended -->" * 8,
-    "flipped-bit": _flipped_bit,
+    "flipped-bit": lambda good: (
+        good[: len(good) // 2] + bytes([good[len(good) // 2] ^ 0x10]) + good[len(good) // 2 + 1 :]
+    ),
     "empty": lambda good: b"",
     "html": lambda good: b"<!doctype html><title>Sign in</title><p>Please sign in.</p>",
     "jpeg": lambda good: encode(_decoded(good), "JPEG", quality=80),
@@ -168,17 +142,19 @@ WRONG_PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "constant": lambda good: encode(np.full_like(_decoded(good), 127)),
     "grey": lambda good: encode(_decoded(good)[:, :, 1]),
     "sixteen-bit": _sixteen_bit,
-    "alpha": _alpha,
+    "alpha": lambda good: encode(np.insert(_decoded(good), 3, 128, axis=2)),
     "palette": _palette,
     "palette-missing": _palette_missing,
     "cmyk": lambda good: encode(Image.fromarray(_decoded(good)).convert("CMYK"), "JPEG", quality=95),
     "exif-orientation": _oriented,
     "bomb": lambda good: bomb(),
-    "many-frames": _frames,
+    "many-frames": lambda good: encode(
+        _turned(good, 0), save_all=True, append_images=[_turned(good, 90), _turned(good, 180)]
+    ),
     "stuffed-text": _stuffed,
-    "shifted": _shifted,
+    "shifted": lambda good: encode(np.roll(_decoded(good), (4, 4), axis=(0, 1))),
     "flatter-and-brighter": lambda good: encode(np.rint(_decoded(good) * 0.8 + 30).astype(np.uint8)),
-    "noise": _noise,
+    "noise": lambda good: encode(np.random.default_rng(0).integers(0, 256, _decoded(good).shape, dtype=np.uint8)),
     "another-photograph": _another_photograph,
     "mirrored": lambda good: encode(np.ascontiguousarray(_decoded(good)[:, ::-1])),
     "mirrored-top-to-bottom": lambda good: encode(np.ascontiguousarray(_decoded(good)[::-1])),
