@@ -10,7 +10,6 @@ from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, bill, spent
 from blackbox_conformal.cli.from_options import photograph_paths, read_groups, refuse_other_calibration
-from blackbox_conformal.cli.plan import inspect, present
 from blackbox_conformal.cli.sign import load_signing_key
 from blackbox_conformal.study.keyword_arguments import CalibrateSettings
 from blackbox_conformal.support.text import LONGEST_MESSAGE, counted, name_of, printable
@@ -103,6 +102,8 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
         sure = options.yes or options.dry_run
         parts = None if tiles else from_options.ask_about_parts(screen, job.pictures, sure=sure)
         if options.dry_run:
+            from blackbox_conformal.cli.plan import inspect, present
+
             rule = rule_for(guarantee, [picture.name for picture in job.pictures], tiles)
             inspect(screen, job, options)
             present(screen, job, rule, alpha)
