@@ -103,24 +103,10 @@ _STEM = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}")
 
 
 class Sidecar(BaseModel):
-    """What is stored about one annotation.
+    """What is stored about one annotation of a picture of `height` × `width` pixels.
 
-    Attributes
-    ----------
-    reference, output
-        Digests of the pixels of the true and of the delivered picture.
-    height, width
-        Of both, in pixels.
-    mask
-        Digest of the bytes of the PNG.
-    annotator
-        Who marked it.
-    date
-        When, as YYYY-MM-DD.
-    source
-        The form it was imported from.
-    picture
-        What the photograph is called, for people; None where that is not known.
+    `reference`, `output`: digests of the true and the delivered pixels. `mask`: digest of the PNG's bytes. `annotator`:
+    who marked it. `date`: YYYY-MM-DD. `source`: the format it came from. `picture`: the photograph's name, if known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -35,23 +35,11 @@ _COMBINED = re.compile(r"(mean|max) of \d+")
 
 @dataclass(frozen=True)
 class PictureAgreement:
-    """How far people agree about one picture.
+    """How far `people` agree about one picture (`stem`: its files' name; `name`: the photograph's, if known).
 
-    Attributes
-    ----------
-    stem
-        Name of its files, without ending.
-    people
-        How many marked it.
-    overlap
-        Mean over all two of them of intersection over union of what they marked at all, in [0, 1]; 1 where both marked
-        nothing. None for one person.
-    krippendorff_alpha
-        Krippendorff's alpha of their grades, at most 1; None where nothing varies, or for one person.
-    shares
-        Marked share of the picture for each person, in [0, 1], in the order of the people.
-    name
-        What the photograph is called; None where no person's file says it.
+    `overlap`: mean intersection over union of all pairs' marks, in [0, 1]; 1 if both marked nothing, None for one
+    person. `krippendorff_alpha`: at most 1; None if nothing varies or for one person. `shares`: each person's marked
+    share of the picture, in [0, 1].
     """
 
     stem: str
@@ -64,17 +52,10 @@ class PictureAgreement:
 
 @dataclass(frozen=True)
 class Agreement(Faces):
-    """How far people agree.
+    """How far `people` (sorted names) agree, with an entry in `pictures` for each pair that anyone marked.
 
-    Attributes
-    ----------
-    people
-        Their names, sorted.
-    pictures
-        One entry for each pair that anyone marked.
-    krippendorff_alpha
-        Krippendorff's alpha over the pixels of all pictures; None where nothing varies, or without a picture that two
-        people marked.
+    `krippendorff_alpha` is over the pixels of all pictures; None if nothing varies or no picture was marked by two
+    people.
     """
 
     people: tuple[str, ...]
@@ -98,7 +79,7 @@ class Agreement(Faces):
 
 
 class _Sums(NamedTuple):
-    """What alpha is computed from, in exact whole numbers: of values v, pixel by pixel."""
+    """Exact whole-number sums that alpha is computed from."""
 
     values: int = 0
     total: int = 0
@@ -115,10 +96,10 @@ class _Sums(NamedTuple):
 
     @property
     def alpha(self) -> float | None:
-        """Krippendorff's alpha of people's levels, pixels being units, with squared differences (interval metric).
+        """Compute Krippendorff's alpha; pixels are units, differences are squared (interval metric).
 
-        1 − (mean squared difference of two people's grades of a pixel) / (that of any two grades), over pairs of
-        values (Krippendorff 2011). None where all are equal everywhere, or of fewer than two people.
+        1 − (mean squared difference of two people's grades of a pixel) / (that of any two grades), over pairs of values
+        (Krippendorff 2011). None if all are equal everywhere, or for fewer than two people.
         """
         n = self.values
         expected = Fraction(2 * (n * self.squares - self.total**2), n * (n - 1)) if n > 1 else Fraction(0)
@@ -140,12 +121,9 @@ def people_of(folder: Path) -> dict[str, Path]:
 
 
 def agreement(folder: str | Path, annotators: Sequence[str] | None = None) -> Agreement:
-    """How far people agree on each picture, by their marks in `folder`.
+    """Measure how far people agree on each picture, by their marks in `folder`.
 
-    Parameters
-    ----------
-    annotators
-        Whom to compare; None: everyone there.
+    `annotators`: whom to compare; None compares everyone.
     """
     people = _chosen(Path(folder), annotators)
     sums, pictures = _Sums(), []
@@ -167,24 +145,11 @@ def agreement(folder: str | Path, annotators: Sequence[str] | None = None) -> Ag
 def combine(
     folder: str | Path, rule: Rule = "mean", annotators: Sequence[str] | None = None, *, force: bool = False
 ) -> list[Path]:
-    """Make of several people's marks in `folder` the annotations that the metric `semantic` reads there.
+    """Combine several people's marks in `folder` into the annotations that the metric `semantic` reads there.
 
-    The grade of a pixel is the mean of all people's, rounded up to a level, or the largest. Every picture needs the
-    marks of the same people: a grade that is a mean of three on one photograph and one person's on the next is not one
-    metric, and a calibration with it promises nothing about either.
-
-    Parameters
-    ----------
-    rule
-        ``mean`` or ``max``.
-    annotators
-        Whose marks count; None: everyone's.
-    force
-        Replace annotations that were imported.
-
-    Returns
-    -------
-    The JSON files.
+    A pixel's grade is the mean of all people's (rounded up to a level) or with the rule ``max`` the largest. Every
+    picture needs marks by the same people (`annotators`; None: everyone): otherwise the grade would not be one metric,
+    and a calibration with it would promise nothing. `force` replaces imported annotations. Returns the JSON files.
     """
     target = Path(folder)
     people = _chosen(target, annotators)
@@ -286,7 +251,6 @@ def _chosen(folder: Path, annotators: Sequence[str] | None) -> dict[str, Path]:
 
 
 def _marked(people: dict[str, Path]) -> dict[str, set[str]]:
-    """The stems of the pictures that each person marked."""
     return {name: {path.stem for path in stored(own)} for name, own in people.items()}
 
 
@@ -295,6 +259,6 @@ def _stems(marked: dict[str, set[str]]) -> list[str]:
 
 
 def _together(names: list[str]) -> str:
-    """The names in one line, or how many they are where they are too long."""
+    """Join the names in one line, or count them if they are too long."""
     line = "; ".join(names)
     return line if len(line) <= LONGEST_ANNOTATOR else f"{len(names)} people"

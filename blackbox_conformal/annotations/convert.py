@@ -168,7 +168,7 @@ def _checked_grades(grades: Mapping[str, float] | None, form: str) -> Mapping[st
 
 
 def _level(grades: Mapping[str, float] | None, label: str) -> int:
-    """The level of shapes with `label`, rounded up so that no grade shrinks."""
+    """Return the level of shapes with `label`, rounded up so that no grade shrinks."""
     if grades is None:
         return level_named(label) or 255
     if label not in grades and not label:

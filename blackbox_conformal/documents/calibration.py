@@ -50,7 +50,7 @@ _STEPS = 100
 
 
 def _packed(kind: Any) -> tuple[PlainValidator, PlainSerializer]:
-    """Return how rows of the kind are read from base64 and written as base64."""
+    """Return how rows of `kind` are read from base64 and written as base64."""
     return (
         PlainValidator(lambda text: kind.from_bytes(base64.b64decode(text, validate=True))),
         PlainSerializer(lambda rows: base64.b64encode(rows.to_bytes()).decode()),
@@ -210,14 +210,9 @@ class Calibration(Faces):
         return tuple(sorted({image.group for image in self.images if image.group}))
 
     def known(self, sketch: Sketch, pixels: str) -> str | None:
-        """Which photograph of this calibration or of its tuning a picture shows, in words; None: none of them.
+        """Say which photograph of this calibration or its tuning a picture shows; None if it shows none.
 
-        Parameters
-        ----------
-        sketch
-            The picture's sketch.
-        pixels
-            Digest of the pixels that the vendor is sent.
+        `sketch` is the picture's, `pixels` the digest of what the vendor is sent.
         """
         twin = self._distinct.twin(sketch)
         # The photograph itself first, as its own name says most.
@@ -240,22 +235,22 @@ class Calibration(Faces):
 
     @property
     def every_curves(self) -> tuple[CurveSet, ...]:
-        """Of every loss that is stored, that of the largest error first."""
+        """Return the curves of every stored loss, the largest error first."""
         return self.curves, *self.shares, *self.all_but, *self.local, *self.detail
 
     def comparable_inputs(self, group: str | None = None) -> InputStatistics:
-        """What new inputs are compared with: those of all photographs or of a group, one tile of each photograph."""
+        """Return the inputs that new ones are compared with, of all photographs or a group, one tile of each."""
         return self.inputs[self._one_each(group)].known
 
     def whole_errors_of(self, group: str | None = None) -> WholeErrors:
-        """How far whole delivered pictures are from the truth, of the same photographs as `comparable_inputs`."""
+        """Return the errors of whole delivered pictures, for the photographs of `comparable_inputs`."""
         return self.whole_errors[self._one_each(group)].known
 
     def _one_each(self, group: str | None) -> list[int]:
-        """All photographs or those of a group, one tile of each.
+        """Choose one tile of each photograph, of all or of a group.
 
-        Tiles of one photograph are more alike than photographs. Which one stands for them follows from a digest, so it
-        is like one that was drawn.
+        Tiles of one photograph are more alike than photographs. The choice follows from a digest, as if drawn at
+        random.
         """
         rows: dict[str, int] = {}
         for row, image in enumerate(self.images):
@@ -265,16 +260,13 @@ class Calibration(Faces):
         return list(rows.values())
 
     def errors_shown(self, group: str | None = None) -> SquaredErrors:
-        """How far pictures are from the truth that may be shown of its photographs, or of those of a group."""
+        """Return the errors of pictures that may be shown of the photographs, or of a group of them."""
         return self.squared_errors[[row for row, image in enumerate(self.images) if group in (None, image.group)]]
 
     def rule(self, guarantee: str | Guarantee | None = None, **parameters: Any) -> Guarantee:
-        """The guarantee asked for, or the one this calibration was made for; by cluster where tiles were calibrated.
+        """Return the guarantee asked for, or the calibration's own; by cluster if tiles were calibrated.
 
-        Parameters
-        ----------
-        guarantee
-            An instance, or ``name`` or ``name:key=value``; further parameters may be keywords.
+        `guarantee` is an instance, ``name`` or ``name:key=value``; keywords add parameters.
         """
         if isinstance(guarantee, Guarantee):
             rule = guarantee
@@ -346,7 +338,7 @@ class Calibration(Faces):
         )
 
     def _threshold_beside(self, rule: Guarantee) -> float:
-        """The largest threshold at which what `rule` promises beside holds, too."""
+        """Return the largest threshold at which the promise beside `rule` holds, too."""
         if rule.beside is None:
             return math.inf
         other, level = rule.beside
@@ -362,12 +354,9 @@ class Calibration(Faces):
         return rule.loss_bound(self.bound)
 
     def rule_of_group(self, group: str, rule: Guarantee | None = None) -> Guarantee:
-        """The guarantee within one group of photographs: those that carry its name calibrate, the others do not.
+        """Return the guarantee within one group: only photographs with its name calibrate.
 
-        Raises
-        ------
-        CalibrationError
-            The photographs were calibrated without groups, or none of them is of this one.
+        Raises CalibrationError if no photograph has this group.
         """
         groups = tuple(image.group or "" for image in self.images)
         if not any(groups):
@@ -405,7 +394,7 @@ class Calibration(Faces):
         yield Table("photographs", {}, self._photograph_rows())
 
     def _trusted_chart(self) -> Chart:
-        """The share of its photographs that is trusted, against alpha."""
+        """Plot the trusted share of the photographs against alpha."""
         levels = self.alphas[np.isfinite(self.alphas) & (self.alphas > 0)]
         # The level from which on everything is trusted, else the largest level there is.
         last = float(levels[-1]) if levels.size else math.inf
@@ -417,7 +406,7 @@ class Calibration(Faces):
         return Chart("Trusted share", "alpha", "trusted", [series], **axes)
 
     def _level_rows(self, levels: Sequence[float] = ()) -> list[dict[str, Any]]:
-        """The threshold at each level, and the mean trusted share of the calibration's photographs; None: not known."""
+        """Return threshold and mean trusted share at each level; None if unknown."""
         rule = self.rule()
         curves = self.curves_for(rule)
         possible = [level for level in levels or _LEVELS if level < self.bound_for(rule)]
@@ -428,7 +417,6 @@ class Calibration(Faces):
         ]
 
     def _photograph_rows(self) -> list[dict[str, Any]]:
-        """Each photograph: its name and size, its largest error, and what it was calibrated as."""
         said = ("name", "width", "height", "group", "cluster", "fitted", "refused", "reopened")
         errors = self.curves.losses_at(math.inf)
         return [
@@ -438,7 +426,7 @@ class Calibration(Faces):
         ]
 
     def _trusted_share(self, threshold: float) -> float | None:
-        """Mean over the calibration's photographs; None where their pixels were not counted."""
+        """Return the mean over the photographs; None if their pixels were not counted."""
         if not self.curves.area_scores.size:
             return None
         # A refused photograph has no pixels to trust.
@@ -552,7 +540,8 @@ CALIBRATIONS = _StoredCalibrations(
 def check_agreement(calibration: Calibration) -> None:
     """Refuse a calibration that no run of this program could have written.
 
-    A file may come from anyone: what follows from the metric is computed again, and no name in it is run as code.
+    A file may come from anyone: values that follow from the metric are computed again, and no name in it is run as
+    code.
     """
     _check_vendor(calibration.procedure.vendor, "vendor")
     if calibration.procedure.second_opinion is not None:
@@ -577,7 +566,7 @@ def check_agreement(calibration: Calibration) -> None:
 
 
 def _metric(procedure: Procedure) -> Metric:
-    """The metric of the procedure, after its score and perturbation were found to exist."""
+    """Return the procedure's metric, after checking that its score and perturbation exist."""
     _require_name("scores", procedure.score)
     procedure.build_score()
     if procedure.perturbation is not None:
@@ -652,7 +641,7 @@ def _check_images(calibration: Calibration) -> None:
 
 
 def _check_refused(images: Sequence[CalibrationImage], curves: CurveSet) -> None:
-    """A photograph that was refused has the worst curve, and no other has."""
+    """Check that refused photographs, and only these, have the worst curve."""
     worst = set(curves.owner[np.isneginf(curves.scores)].tolist())
     refused = {place for place, image in enumerate(images) if image.refused is not None}
     # What decides is the curve: a photograph marked as refused with a good curve would make the risk look small.

@@ -29,23 +29,13 @@ UNNOTICED = 91
 
 
 class InputCheck(BaseModel):
-    """How an input compares with those of the calibration.
+    """How an input compares with the calibration's, or with one `group` of its photographs (`n` of them).
 
-    Attributes
-    ----------
-    p_value
-        Conformal: an input like the calibration's has a value of at most e with a probability of at most e. Equal
-        distances make it larger.
-    level
-        At this p-value and below the guarantee does not speak of the input.
-    n, group
-        How many inputs of the calibration, or of one group of its photographs, it was compared with.
-    statistics
-        The input's statistics by name.
-    differs
-        The statistic in which it differs most, with its values, in words.
-    beyond
-        Whether a statistic lies farther outside the calibration's values than these are apart.
+    `p_value` is conformal: for an input like the calibration's it is at most e with probability at most e; ties make it
+    larger. At `level` and below, the guarantee does not cover the input.
+
+    `differs` names the statistic that differs most. `beyond`: one lies farther outside the calibration's values than
+    these are apart.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,18 +101,10 @@ class InputCheck(BaseModel):
 
 
 class StreamCheck(BaseModel):
-    """How the pictures that were masked in one run folder compare with those of the calibration.
+    """How the pictures masked in one run folder compare with the calibration's `n` inputs (0: none are kept).
 
-    Attributes
-    ----------
-    n
-        How many inputs of the calibration they were compared with; 0: it keeps nothing of its inputs.
-    pictures
-        How many different ones were entered, this one among them; 0: they cannot be compared.
-    evidence
-        Against their being of one kind; 5 % of streams of right pictures ever reach 20.
-    found
-        Why the guarantee does not speak of this picture; None where the stream does not say so.
+    `pictures` counts different ones, with this one (0: they cannot be compared). `evidence` speaks against one kind: 5
+    % of streams of right pictures ever reach 20. `found` says why the guarantee does not cover this picture.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -146,15 +128,10 @@ _LEAST = 1e-4
 
 
 class Outside(BaseModel):
-    """How near to the truth pictures are where nothing is trusted, on the calibration photographs.
+    """How near pictures are to the truth where nothing is trusted, on `photographs` of the calibration.
 
-    Attributes
-    ----------
-    photographs
-        How many photographs tell it.
-    squared_errors
-        By names of `SHOWN`: mean over these photographs of the squared error over the untrusted pixels, by the number
-        of all pixels, in squared grey levels.
+    `squared_errors`, by names of `SHOWN`: the mean squared error over untrusted pixels, divided by all pixels, in
+    squared grey levels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -170,8 +147,9 @@ class Outside(BaseModel):
         return cls(photographs=len(known.known), squared_errors=errors) if len(known.known) else None
 
     def shown(self, *, sharp: bool = False) -> str:
-        """Which picture to show: that with the least error; `sharp`: of those that are no worse than plain enlargement
-        the one with most detail."""
+        """Choose the picture with the least error; with `sharp` the most detailed that is no worse than plain
+        enlargement.
+        """
         errors: Mapping[str, float] = dict(self.squared_errors.items())
         if sharp:
             return next(name for name in SHOWN if errors.get(name, math.inf) <= errors["enlargement"])
@@ -197,22 +175,11 @@ MISS_RATE = 0.1
 
 
 class CertifiedQuality(BaseModel):
-    """What the whole delivered picture is certified to be at least: split conformal, each measure by itself.
+    """The certified quality of the whole delivered picture: split conformal, each measure by itself.
 
-    Attributes
-    ----------
-    statement
-        It in plain words.
-    probability
-        With which each bound is true of a new photograph.
-    photographs
-        How many calibrate it.
-    psnr, ssim
-        At least, in dB in sRGB with peak 255 and of the luminance; None where nothing follows.
-    metric
-        The mean of the calibration's metric over all pixels is at most that; None where nothing follows.
-    known
-        What the bounds follow from: see `WholeErrors`, the errors from the known picture.
+    Each bound holds for a new photograph with `probability`; `photographs` calibrate it. `psnr` (dB, sRGB, peak 255)
+    and `ssim` (of the luminance) are at least, `metric` (mean over all pixels) at most; None if nothing follows.
+    `known`: the errors from the known picture, see `WholeErrors`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -235,16 +202,10 @@ class CertifiedQuality(BaseModel):
         space: str = "sRGB",
         floor: float | None = None,
     ) -> "CertifiedQuality | None":
-        """Of a picture with the errors `known` from the known picture; None where nothing follows.
+        """Certify a picture with the errors `known` from the known picture; None if nothing follows.
 
-        Parameters
-        ----------
-        bound, error
-            The largest error of the calibration's metric, and its name in words.
-        space
-            What the PSNR is measured in.
-        floor
-            A PSNR in dB of which it is said whether the certified one reaches it.
+        `bound` and `error`: the largest error of the calibration's metric, and its name. `space`: what PSNR is measured
+        in. `floor`: a PSNR in dB to compare the certified one with.
         """
         squared, dissimilar, mean = np.sqrt(known) * calibrated.largest_ratios(MISS_RATE)
         # Bounds that are true of every picture say nothing. Rounded to the safe side, with digits that every machine

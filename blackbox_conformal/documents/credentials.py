@@ -59,14 +59,9 @@ class Ingredient:
 class Provenance:
     """What a picture was made of, and what is promised of it.
 
-    Attributes
-    ----------
-    title, paper
-        Names of its own file and of its certificate's.
-    given, vendor, mask
-        The input, the vendor's answer (None for a mean of several) and the mask.
-    outside
-        What a safe picture shows outside the mask; empty: it is the delivered picture.
+    `title` and `paper`: names of its file and its certificate's. `given`, `vendor`, `mask`: the input, the vendor's
+    answer (None for a mean of several) and the mask. `outside`: what a safe picture shows outside the mask; empty for
+    the delivered picture.
     """
 
     title: str
@@ -131,22 +126,11 @@ def rounded(value: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the credentials of a picture say, which were found whole.
+    """What whole credentials of a picture say.
 
-    Attributes
-    ----------
-    signer
-        Who signed, in words.
-    key
-        The signer's key, where it is one of this package.
-    trusted
-        Whether the reader trusts the key, or the authority that certified the signer.
-    claim
-        What the certificate says; None in a picture that another program made.
-    mask
-        The mask's file, where it is inside.
-    carried
-        Files that the picture was made of and that had credentials of their own, in words.
+    `signer`: who signed, in words. `key`: the signer's key, if it is one of this package. `trusted`: the reader trusts
+    the key or the authority that certified it. `claim`: what the certificate says, None for other programs' pictures.
+    `mask`: the mask's file, if inside. `carried`: source files with credentials of their own.
     """
 
     signer: str
@@ -176,7 +160,7 @@ class Credentials:
 
 
 class _ChangedError(CheckFailedError):
-    """What was signed is not what is there, or its signer's certificate is not valid; `codes` as C2PA has them."""
+    """The signed content was changed, or the signer's certificate is not valid; `codes` as C2PA has them."""
 
     def __init__(self, codes: str) -> None:
         why = "the picture or its Content Credentials were changed after they were signed"
@@ -187,9 +171,9 @@ class _ChangedError(CheckFailedError):
 
 
 def sign_picture(content: bytes, key: CertifiedKey, provenance: Provenance) -> tuple[bytes, dict[str, Any]]:
-    """A picture's file with credentials, and what its certificate says of them; its other bytes stay as they are.
+    """Return a picture's file with credentials, and what its certificate says of them; pixels stay as they are.
 
-    Credentials of the files that it was made of are kept byte by byte, whole or not, unless they cannot be read at all.
+    Credentials of source files are kept byte by byte, unless they cannot be read at all.
     """
     library = _library()
     for dropped in ((), ("input",), ("vendor",), ("input", "vendor")):
@@ -242,7 +226,7 @@ def _unfit(error: Exception) -> UsageError:
 
 
 def _signed(content: bytes, key: CertifiedKey, provenance: Provenance, dropped: Collection[str]) -> bytes:
-    """The file with credentials; those of parts that are `dropped` are not looked at."""
+    """Sign the file; credentials of `dropped` parts are not looked at."""
     assertions = [
         {"label": "c2pa.actions.v2", "data": {"actions": provenance.actions}},
         {"label": LABEL, "kind": "Json", "data": provenance.claim},
@@ -268,7 +252,7 @@ def _embedded(
     parts: Sequence[tuple[dict[str, Any], bytes]] = (),
     mask: bytes = b"",
 ) -> bytes:
-    """The file with a manifest, signed; `parts` are files that it was made of, and what is said of each."""
+    """Sign a file with a manifest; `parts` are source files with their descriptions."""
     library = _library()
     made_by = {"claim_generator_info": [{"name": "blackbox-conformal", "version": version("blackbox-conformal")}]}
     info = library.C2paSignerInfo(key.algorithm.encode(), key.chain.encode(), key.private, None)
@@ -287,14 +271,9 @@ def _embedded(
 
 
 def read_credentials(content: bytes, trusted: Collection[str] = (), anchors: str = "") -> Credentials | None:
-    """The credentials in a picture's file; None where it has none.
+    """Read the credentials in a picture's file; None if it has none.
 
-    Parameters
-    ----------
-    trusted
-        Public keys that the reader trusts.
-    anchors
-        Authorities whose certificates the reader trusts, PEM.
+    `trusted`: public keys, and `anchors`: authorities' certificates (PEM), that the reader trusts.
     """
     media_type = _media_type(content)
     try:
@@ -315,10 +294,7 @@ def read_credentials(content: bytes, trusted: Collection[str] = (), anchors: str
 
 
 def contradictions(found: Credentials, content: bytes, certificate: Certificate | None) -> list[str]:
-    """Each thing that the credentials of a picture say and their mask, or the certificate, does not; in words.
-
-    `content` is the picture's file. Without a `certificate` its words are not compared.
-    """
+    """List what the credentials of a picture (`content`) say that their mask or the certificate does not."""
     claim, wrong, container = dict(found.claim or {}), [], inspect(content)
     digest = None if found.mask is None else digest_bytes(found.mask)
     if found.mask is None:
@@ -350,7 +326,6 @@ def without_credentials(png: bytes) -> bytes:
 
 
 def _checked_json(content: bytes, media_type: str, anchors: str = "") -> dict[str, Any]:
-    """What the library reads, of which nothing is known."""
     library = _library()
     try:
         return _read_json(library, content, media_type, anchors)
@@ -402,7 +377,7 @@ def _read_json(library: Any, content: bytes, media_type: str, anchors: str) -> d
 
 
 def _failures(results: Mapping[str, Any]) -> str:
-    """What the library found wrong, by its codes; that nothing is known of a signer is nothing wrong."""
+    """List the library's findings by its codes; an unknown signer is no finding."""
     codes = re.findall(r'"code": "([\w.]+)"', json.dumps(_failed(results)))
     return ", ".join(sorted({code for code in codes if code != _UNTRUSTED}))
 
@@ -415,7 +390,7 @@ def _failed(results: Any) -> list[Any]:
 
 
 def _carried(part: Mapping[str, Any], manifests: Mapping[str, Any]) -> str:
-    """What is known of the credentials of a file that the picture was made of; empty where it had none."""
+    """Describe the credentials of a source file; empty if it had none."""
     wrong = _failures(part.get("validation_results", {}))
     title, label = printable(str(part.get("title"))), part.get("active_manifest")
     if label is None:
@@ -426,7 +401,7 @@ def _carried(part: Mapping[str, Any], manifests: Mapping[str, Any]) -> str:
 
 
 def _signer(found: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Who signed, in words, and the key that the root above the certificate is named after, where it is one of ours."""
+    """Name the signer, and the key of the root certificate if it is one of ours."""
     issuer = found["issuer"]
     named = str(issuer.get("CN"))
     if issuer.get("O") == ROOT and re.fullmatch("[0-9a-f]{64}", named):

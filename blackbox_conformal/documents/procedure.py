@@ -150,14 +150,10 @@ class Procedure(BaseModel):
         return Mixture.of_text(self.degradation)
 
     def degraded(self, truth: Image, digest: str) -> Image:
-        """The input of a photograph: (H / scale, W / scale, 3) uint8, the same whenever it is made.
+        """Make the input of a photograph: (H / scale, W / scale, 3) uint8, the same each time.
 
-        Parameters
-        ----------
-        truth
-            (H, W, 3) uint8, its sides multiples of the scale.
-        digest
-            The photograph's identity, from which its random numbers follow.
+        `truth`: (H, W, 3) uint8 with sides that are multiples of the scale. `digest`: the photograph's identity, which
+        its random numbers follow from.
         """
         return self.mixture.apply(truth, self.scale, self.root_seed, digest)
 

@@ -40,18 +40,10 @@ def signer_words(key: str, name: str) -> str:
 
 
 class Signature(BaseModel):
-    """A signature of a paper.
+    """A signature of a paper of this `format` and `version`.
 
-    Attributes
-    ----------
-    format, version
-        Of the paper.
-    key
-        The signer's public key: ``ed25519:`` and 64 hexadecimal digits.
-    name
-        Who the signer says it is. The owner of a key can claim any name.
-    value
-        The signature of `message`: 128 hexadecimal digits.
+    `key`: the signer's public key, ``ed25519:`` and 64 hexadecimal digits. `name`: who the signer claims to be; a key's
+    owner can claim any name. `value`: the signature of `message`, 128 hexadecimal digits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -83,16 +75,10 @@ class Signature(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Vouching:
-    """Who vouches for a paper, as far as it can be told.
+    """Who vouches for a paper.
 
-    Attributes
-    ----------
-    signature
-        None: the paper is not signed.
-    checked
-        Whether the signature was checked; it is not where the extra ``sign`` is missing.
-    trusted
-        Whether it was checked and is by a key that the reader trusts.
+    `signature`: None if the paper is not signed. `checked`: it was checked, which needs the extra ``sign``. `trusted`:
+    it was checked, and the reader trusts its key.
     """
 
     signature: Signature | None
@@ -154,9 +140,9 @@ class Vouching:
 
 
 def trusted_keys(texts: Sequence[str]) -> frozenset[str]:
-    """The public keys in `texts`, each a key or the path of a file with one key at the start of each line.
+    """Read public keys from `texts`: keys, or paths of files with one key at the start of each line.
 
-    In a file anything may follow a key after a space, such as a name, and lines that begin with ``#`` are left out.
+    In a file, text after the key and lines that begin with ``#`` are ignored.
     """
     keys: set[str] = set()
     for text in texts:

@@ -44,20 +44,11 @@ _EXACT = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
 
 class Stored(Generic[Document]):
-    """How the documents of one kind are written and read.
+    """How documents of one kind (a dataclass or a pydantic model) are written and read.
 
-    Parameters
-    ----------
-    kind
-        A dataclass or a model of pydantic: its fields are what the file holds.
-    name, version
-        What stands in the file as ``format`` (behind this package's name) and as ``version``.
-    anew
-        What to do about a file that cannot be read: a sentence without its full stop.
-    limit
-        Bytes; a file that is larger is not read.
-    style
-        Of the JSON: arguments of `json.dumps`.
+    `name` and `version` stand in the file, `name` as ``format`` behind this package's. `anew` says, without a full
+    stop, what to do about an unreadable file. A file above `limit` bytes is not read. `style`: arguments of
+    `json.dumps`.
     """
 
     earlier: ClassVar[Mapping[int, str]] = {}
@@ -84,7 +75,7 @@ class Stored(Generic[Document]):
         return cast(dict[str, Any], fields)
 
     def _document(self, fields: dict[str, Any]) -> Document:
-        """The document with these fields, of which nothing is known."""
+        """Build the document from unchecked fields."""
         (document,) = self._form.validate_python((fields,))
         return document
 
@@ -176,9 +167,9 @@ class Stored(Generic[Document]):
 
 
 class StoredPaper(Stored[Paper]):
-    """Documents whose file carries a digest of all that it says and, beside that, a signature or none.
+    """Documents with a digest of all that they say and, beside it, perhaps a signature.
 
-    A file that agrees with its digest is refused, too, where this version would not write the very same from it.
+    A file is refused also if this version would not write the very same from it.
     """
 
     def _fields(self, document: Paper) -> dict[str, Any]:

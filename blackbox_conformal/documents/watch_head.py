@@ -18,22 +18,11 @@ _DIGEST = "^sha256:[0-9a-f]{64}$"
 
 
 class WatchHead(BaseModel):
-    """What the newest entry of a watch file's log says; every visit, live picture and change of state is an entry.
+    """The newest entry of a watch file's log; every visit, live picture and change of state is an entry.
 
-    Attributes
-    ----------
-    calibration
-        Digest of the calibration that is watched.
-    entries
-        How many entries the log of this calibration has.
-    chain
-        Digest of the newest entry, which is also one of all entries before it.
-    state
-        Of the calibration, from this entry on.
-    at
-        When the entry was written: ISO 8601, UTC, by the clock of its writer.
-    signature
-        By its writer; None where it is not signed.
+    `calibration`: digest of the watched one. `entries`: how many its log has. `chain`: digest of the newest entry and
+    so of all before. `state`: the calibration's from here on. `at`: when it was written (ISO 8601, UTC, the writer's
+    clock). `signature`: its writer's, or None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -66,18 +55,10 @@ class WatchHead(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class WatchStanding:
-    """How far the log of a calibration reaches, and who vouches for it.
+    """How far a calibration's log reaches, and who vouches for it.
 
-    Attributes
-    ----------
-    head
-        Of the newest entry.
-    vouching
-        Of the newest entry whose signature counts; of none where there is none.
-    vouched
-        How many entries that signature vouches for; 0 where there is none.
-    own
-        Whether it is by the key that signed the calibration.
+    `head`: the newest entry's. `vouching`: for the newest entry whose signature counts, which vouches for `vouched`
+    entries. `own`: that signature is by the calibration's signer.
     """
 
     head: WatchHead

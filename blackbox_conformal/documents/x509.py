@@ -29,20 +29,10 @@ _OWN = "expected your certificates, the signer's first, and its private key in o
 
 @dataclass(frozen=True, slots=True)
 class CertifiedKey:
-    """A private key and the certificates that say whose it is.
+    """A private key (`private`, PEM PKCS #8) and its certificates (`chain`, PEM, the signer's first).
 
-    Attributes
-    ----------
-    signer
-        Who signs, in words.
-    key
-        The public key as this package writes it; None where it is of another kind.
-    chain
-        The certificates, the signer's first, PEM.
-    algorithm
-        As C2PA names it, such as ``ed25519`` or ``es256``.
-    private
-        The private key, PEM (PKCS #8).
+    `signer`: who signs, in words. `key`: the public key as this package writes it, None for other kinds. `algorithm`:
+    its name in C2PA, such as ``ed25519`` or ``es256``.
     """
 
     signer: str
@@ -53,13 +43,7 @@ class CertifiedKey:
 
     @classmethod
     def of(cls, key: SigningKey) -> "CertifiedKey":
-        """A key of this package: it certifies itself, and the same each time.
-
-        Raises
-        ------
-        MissingPackageError
-            The package is not installed.
-        """
+        """Certify a key of this package by itself, the same each time; raises MissingPackageError if it cannot."""
         library()
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -71,13 +55,10 @@ class CertifiedKey:
 
     @classmethod
     def load(cls, path: str | Path, passphrase: str | None = None) -> "CertifiedKey":
-        """Certificates and key of the user's own, from one PEM file.
+        """Load certificates and key of the user's own from one PEM file.
 
-        Raises
-        ------
-        UsageError
-            It cannot be read, others can read it, it lacks certificates or key, they do not belong together, a
-            certificate is not valid today, or Content Credentials take no key of its kind.
+        Raises UsageError if others can read it, a part is missing or does not fit, a certificate is not valid today, or
+        Content Credentials do not take such keys.
         """
         library()
         try:
@@ -96,7 +77,7 @@ class CertifiedKey:
 
 
 def root_of(public: bytes) -> str:
-    """The root of a public Ed25519 key, PEM, as readers need it: they take its name and key, not its own signature.
+    """Return the root of a public Ed25519 key (PEM) for readers, who take its name and key, not its own signature.
 
     That signature is by a key that is thrown away.
     """
@@ -106,7 +87,6 @@ def root_of(public: bytes) -> str:
 
 
 def _certificate(public: "Ed25519PublicKey", private: "Ed25519PrivateKey", owner: str = "") -> str:
-    """The certificate of a key's `owner`, or the root that stands above it."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
     from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -174,7 +154,7 @@ def _own(text: str, passphrase: str | None) -> CertifiedKey:
 
 
 def _called(name: "x509.Name") -> str:
-    """The organisation that a certificate names, or else its common name."""
+    """Return a certificate's organisation, or else its common name."""
     from cryptography.x509.oid import NameOID
 
     found = [
@@ -184,7 +164,6 @@ def _called(name: "x509.Name") -> str:
 
 
 def _algorithm(private: Any) -> str:
-    """How C2PA calls signatures of a key."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     match private:

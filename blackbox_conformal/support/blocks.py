@@ -55,33 +55,32 @@ class Block:
 
     @property
     def content(self) -> Mapping[str, Any]:
-        """What it adds to the JSON."""
+        """Return what it adds to the JSON."""
         return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Facts(Block):
-    """Names with values in words, None for one to leave out; `data` is what they add to the JSON."""
+    """Names with values in words (None leaves one out); `data` goes into the JSON."""
 
     items: Mapping[str, str | None]
     data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def content(self) -> Mapping[str, Any]:
-        """What it adds to the JSON."""
         return self.data
 
     @property
     def known(self) -> dict[str, str]:
-        """Those that are not left out."""
+        """Return the items that are not left out."""
         return {name: said for name, said in self.items.items() if said is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Note(Block):
-    """A sentence or several, or none: then only scripts get its data.
+    """A sentence or several; without `text` only scripts get its `data`.
 
-    A `remark` is ``note`` or ``warning``; a terminal shows it beside its results.
+    `remark` is ``note`` or ``warning``: a terminal then shows it beside its results.
     """
 
     text: str
@@ -90,7 +89,6 @@ class Note(Block):
 
     @property
     def content(self) -> Mapping[str, Any]:
-        """What it adds to the JSON."""
         return self.data
 
 
@@ -121,24 +119,22 @@ class Table(Block):
 
     @property
     def content(self) -> Mapping[str, Any]:
-        """What it adds to the JSON."""
         return {self.name: list(self.rows)} if self.data is None else self.data
 
     def cells(self, *, without: Collection[str] = ()) -> tuple[list[str], list[list[str]]]:
-        """Its headings and the cells of each row, in words, but for the columns `without`."""
+        """Return headings and rows in words, `without` some columns."""
         columns = {heading: how for heading, how in self.columns.items() if heading not in without}
         return list(columns), [[words(how, row) for how in columns.values()] for row in self.rows]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Figure(Block):
-    """Plots beside each other, or what makes them when they are looked at. Notebooks show it; `save` writes it."""
+    """Plots beside each other, or a function that makes them. Notebooks show it; `save` writes it."""
 
     made: Sequence[Plot] | Callable[[], Sequence[Plot]]
 
     @property
     def plots(self) -> Sequence[Plot]:
-        """Those given, or made at each call."""
         return self.made() if callable(self.made) else self.made
 
     def __repr__(self) -> str:
@@ -146,7 +142,7 @@ class Figure(Block):
 
     @property
     def svg(self) -> str:
-        """A picture to stand by itself, dark on white."""
+        """Return a picture to stand by itself, dark on white."""
         return str(_renderer().svg(self, alone=True))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
@@ -172,15 +168,15 @@ class Faces:
     __slots__ = ()
 
     def blocks(self) -> Iterable[Block]:
-        """What it shows, in the order in which it is read."""
+        """Return what it shows, in reading order."""
         raise NotImplementedError
 
     def document(self) -> dict[str, Any]:
-        """The JSON of it: NaN and infinities are null, amounts of money are numbers."""
+        """Return its JSON: NaN and infinities are null, amounts of money are numbers."""
         return document(self.blocks())
 
     def to_frame(self, of: str | None = None) -> pandas.DataFrame:
-        """The rows of its first table, or of the one called `of`, as a table of pandas.
+        """Return its first table, or the one called `of`, as a pandas table.
 
         A tuple of (low, high) or (mean, low, high) becomes a column each.
         """
@@ -194,7 +190,7 @@ class Faces:
         return frame(tables[name])
 
     def plot(self) -> Figure:
-        """Its first figure."""
+        """Return its first figure."""
         figure = next((block for block in self.blocks() if isinstance(block, Figure)), None)
         if figure is None:
             raise UsageError(f"expected a result that has a plot; got {self!r}")
@@ -205,7 +201,7 @@ class Faces:
 
 
 def document(blocks: Iterable[Block]) -> dict[str, Any]:
-    """The JSON of blocks; rows under one key follow each other."""
+    """Return the JSON of blocks; rows under one key follow each other."""
     whole: dict[str, Any] = {}
     for block in blocks:
         for key, value in block.content.items():
@@ -235,7 +231,6 @@ def frame(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with one value a column."""
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, tuple):
@@ -261,7 +256,7 @@ _WAYS: Mapping[str, Callable[[Any], str]] = {
 
 class _Words(Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
-        """A value for people: what is not known is a dash."""
+        """Write a value for people; unknown is a dash."""
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return "–"
         # Before the numbers: a bool is an int, which a format would write as 1 or 0.
@@ -276,14 +271,13 @@ _FORMATTER = _Words()
 
 
 def words(how: How, row: Mapping[str, Any]) -> str:
-    """One cell.
+    """Write one cell.
 
-    A template's fields may have Python's own formats, or ``share`` (``62.0 %``), ``points`` (``+1.5``), ``between``,
+    A template's fields take Python's formats, or ``share`` (``62.0 %``), ``points`` (``+1.5``), ``between``,
     ``at_most``, ``at_least`` (four digits, or three: ``at_most3``), ``usd``, ``usd3``.
     """
     return how(row) if callable(how) else _FORMATTER.vformat(how, (), row)
 
 
 def _renderer() -> Any:
-    """Draws blocks as HTML and figures as SVG."""
     return catalog.hook("notebook")

@@ -31,18 +31,10 @@ OWN_DISTRIBUTION = "blackbox-conformal"
 
 
 class Family(NamedTuple):
-    """One family.
+    """One family of plug-ins. Packages add members by the entry point `group`; ours lie in `package` (empty: they are
+    announced, too).
 
-    Attributes
-    ----------
-    group
-        The entry point group by which packages add to it.
-    package
-        The package that holds our members; empty where ours are announced like everybody else's.
-    attribute
-        What the class is called in a file that is a member.
-    error
-        What is raised of a member that cannot be used.
+    `attribute`: what a member's file calls its class. `error`: what an unusable member raises.
     """
 
     group: str
@@ -69,18 +61,10 @@ _RENAMED = {("scores", "price"): "learned"}
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One member that can be asked for, or one that cannot be used.
+    """A member that can be asked for, or one that is unusable because of `error` (None: nothing is known against it).
 
-    Attributes
-    ----------
-    name
-        What the user types; for a broken package the entry point's name.
-    target
-        Module, or ``module:Class``.
-    origin
-        Package and version that brought it, such as ``blackbox-conformal 1.0``.
-    error
-        Why it cannot be used; None when nothing is known against it (it has not been imported).
+    `name`: what the user types, or a broken package's entry point. `target`: module, or ``module:Class``. `origin`:
+    package and version that brought it.
     """
 
     name: str
@@ -208,12 +192,9 @@ def member(family: str, name: str) -> type[Any]:
 
 
 def imported(family: str, target: str, what: str) -> type[Any]:
-    """The class at `target`, ``module`` or ``module:Class``, if it is a whole member of `family`.
+    """Import the class at `target` (``module`` or ``module:Class``) if it is a whole member of `family`.
 
-    Parameters
-    ----------
-    what
-        The member, for messages, such as ``adapter folder``.
+    `what` names the member in messages, such as ``adapter folder``.
     """
     attribute, error = FAMILIES[family].attribute, FAMILIES[family].error
     module, _, named = target.partition(":")
@@ -260,12 +241,9 @@ def places(kind: type[Plugin]) -> list[str]:
 
 
 def of_specification(family: str, specification: Mapping[str, Any], **beside: Any) -> Any:
-    """The member that a specification, as `Plugin.specification` gives it, describes; it may come from a stranger.
+    """Build the member that a specification describes; it may come from a stranger.
 
-    Parameters
-    ----------
-    beside
-        Parameters that are no part of a specification.
+    `beside`: parameters that are no part of a specification.
     """
     content = dict(specification)
     name = str(content.pop("name"))
@@ -291,7 +269,7 @@ def build(plugin: type[PluginType], name: str, parameters: dict[str, Any]) -> Pl
 
 
 def _base(family: str) -> type[Any]:
-    """The class that every member derives from: ``Score`` of ``scores/score.py``, ``Adapter`` of ``adapter.py``."""
+    """Return the class that members derive from: ``Score`` of ``scores/score.py``, ``Adapter`` of ``adapter.py``."""
     kind = kind_of(family)
     module = importlib.import_module(f"{FAMILIES[family].package or 'blackbox_conformal.vendor'}.{kind}")
     base: type[Any] = getattr(module, kind.capitalize())
@@ -300,7 +278,7 @@ def _base(family: str) -> type[Any]:
 
 @cache
 def _own_listings(family: str) -> Mapping[str, Listing]:
-    """Our members in their package, by name, without importing them."""
+    """List our members in their package, without importing them."""
     if not FAMILIES[family].package:
         return {}
     package = importlib.import_module(FAMILIES[family].package)
@@ -332,7 +310,7 @@ def _announced_members(point: EntryPoint, origin: str) -> Iterator[Listing]:
 
 
 def _checked_name(announced: str) -> str:
-    """A name as it is typed: a colon would part it from its parameters, and a path would lead elsewhere."""
+    """Check a typed name: a colon would part it from parameters, and a path would lead elsewhere."""
     name = announced.replace("_", "-")
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
         raise PluginError(f"expected a name of small letters, digits, dots and dashes; got {announced!r}")
@@ -345,7 +323,7 @@ def is_ours(point: EntryPoint) -> bool:
 
 
 def _announcement(kind: type[Plugin]) -> Listing | None:
-    """How a class of another package is announced; None for our own and for classes that no package announces."""
+    """Find how another package announces a class; None for ours and for classes that no package announces."""
     if is_own(kind):
         return None
     if kind not in _announcements:
@@ -360,7 +338,6 @@ def _announcement(kind: type[Plugin]) -> Listing | None:
 
 
 def _problem(problem: ErrorDetails, plugin: type[BaseModel]) -> str:
-    """One thing that is wrong with parameters, in words."""
     name = str(problem["loc"][0]) if problem["loc"] else ""
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, plugin.model_fields, n=1)
@@ -378,9 +355,9 @@ def _problem(problem: ErrorDetails, plugin: type[BaseModel]) -> str:
 
 
 def parse(text: str) -> tuple[str, dict[str, str]]:
-    """Split `name:key=value,key=value` as typed on a command line; dashes in keys read as underscores.
+    """Split typed `name:key=value,key=value`; dashes in keys read as underscores.
 
-    Commas within brackets or braces part nothing, so that a value may be a list, JSON, or a name with parameters.
+    Commas within brackets or braces part nothing: a value may be a list, JSON, or a name with parameters.
     """
     name, _, rest = text.partition(":")
     parameters: dict[str, str] = {}
@@ -414,7 +391,7 @@ def specification_text(plugin: Plugin) -> str:
 
 
 def _parts(text: str) -> list[str]:
-    """`text` at its commas that stand outside brackets."""
+    """Split `text` at commas outside brackets."""
     parts, depth, quoted = [""], 0, False
     for character in text:
         if character == '"' and depth:

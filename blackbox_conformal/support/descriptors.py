@@ -18,10 +18,9 @@ MOST = 65_536
 
 
 def raise_descriptor_limit() -> int:
-    """Raise the soft limit of descriptors to the hard one; the limit as it is then.
+    """Raise the soft limit of descriptors to the hard one, and return it.
 
-    Without it a shell's default holds, 256 or 1024 on most systems, and what a vendor answers beyond it has no file to
-    be kept in.
+    A shell's default, often 256 or 1024, would leave a vendor's answers without files.
     """
     if sys.platform == "win32":
         return MOST

@@ -45,12 +45,9 @@ def write_new(path: Path, content: Content, *, force: bool = False) -> Path:
 
 
 def write_together(contents: Mapping[Path, Content], *, force: bool = False, may_differ: Collection[Path] = ()) -> None:
-    """Write several files, all or none; they get their names one after the other, the last one last.
+    """Write several files, all or none; they get their names in turn, the last one last.
 
-    Parameters
-    ----------
-    may_differ
-        Those that are overwritten also without `force`.
+    Files in `may_differ` are overwritten also without `force`.
     """
     ready: dict[Path, Path] = {}
     path = Path()
@@ -99,17 +96,10 @@ def make_private(folder: Path) -> None:
 
 
 def private_folder(variable: str, default: str, *below: str) -> Path | None:
-    """A folder of the user's own, outside every project, that no other user can write to.
+    """Return a folder of the user's own, outside every project, that nobody else can write to; None if there is none.
 
-    It is the folder that `variable` names, or `default` below the user's home; with this package's name and `below`. It
-    is made if it is missing. None when there is no private, writable one.
-
-    Parameters
-    ----------
-    variable
-        An environment variable of the XDG base directory specification, such as ``XDG_CACHE_HOME``.
-    default
-        Its default, relative to the home folder, such as ``.cache``.
+    It is `variable` (of the XDG specification, such as ``XDG_CACHE_HOME``), or `default` below the home (such as
+    ``.cache``), then this package's name and `below`; made if missing.
     """
     try:
         named = os.environ.get(variable)
@@ -132,9 +122,8 @@ def private_folder(variable: str, default: str, *below: str) -> Path | None:
 
 
 def write_once(path: Path, content: bytes) -> bool:
-    """Write `content` to `path`, whole and durable, unless there is a file of that name; whether it was written.
-
-    Of several processes that try, one succeeds.
+    """Write `content` durably to `path` unless that file exists; return whether it was written. Only one process
+    succeeds.
     """
     temporary = _whole(path, content)
     try:
@@ -155,7 +144,7 @@ def write_once(path: Path, content: bytes) -> bool:
 
 
 def _whole(path: Path, content: Content) -> Path:
-    """A file beside `path` that holds `content` and is on disk."""
+    """Write `content` to disk in a file beside `path`."""
     temporary = path.parent / f".{path.name[:64]}.{secrets.token_hex(8)}"
     # Made with the mode that every new file has, so that the system takes the process's umask off it.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)

@@ -29,9 +29,9 @@ def add_option(parser: ArgumentParser) -> None:
 
 
 def end_requested(*, while_stdin: bool) -> threading.Event:
-    """An event that is set on SIGTERM or SIGINT, and with `while_stdin` as soon as standard input closes.
+    """Return an event that is set on SIGTERM or SIGINT, and with `while_stdin` when standard input closes.
 
-    Call it before an address is printed: the reader of the address may end the server at once.
+    Call it before an address is printed: its reader may end the server at once.
     """
     ended = threading.Event()
 

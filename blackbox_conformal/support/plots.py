@@ -33,16 +33,11 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One curve of a chart.
+    """One curve of a chart. `style`: ``line``, ``step`` (constant until the next point), ``marks`` or ``dots`` (line
+    with marks).
 
-    Attributes
-    ----------
-    style
-        ``line``, ``step`` (constant until the next point), ``marks``, ``dots`` (a line with a mark at each point).
-    role
-        Names the look in the style sheet. Looks differ in dash and mark, never in hue alone.
-    whiskers
-        (x, low, high) intervals.
+    `role` names the look in the style sheet; looks differ in dash and mark, never in hue alone. `whiskers`: (x, low,
+    high).
     """
 
     label: str
@@ -53,14 +48,9 @@ class Series:
 
 
 class Chart:
-    """Several series over one pair of axes; points that are not finite are left out.
+    """Several series over one pair of axes, labelled with names and units; points that are not finite are left out.
 
-    Attributes
-    ----------
-    x_label, y_label
-        Names and units of the axes.
-    slider
-        Whether the x axis is alpha, so that the slider's place is shown.
+    `slider`: the x axis is alpha, so the slider's place is shown.
     """
 
     kind: ClassVar[str] = "chart"
@@ -151,13 +141,7 @@ class Bar:
 
 
 class Bars:
-    """Horizontal bars from 0, for so few levels that a line says nothing; values that are not finite are left out.
-
-    Attributes
-    ----------
-    unit
-        Follows each value.
-    """
+    """Horizontal bars from 0, for few levels; values that are not finite are left out. `unit` follows each value."""
 
     kind: ClassVar[str] = "bars"
 
@@ -178,16 +162,9 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """One value.
+    """One value, written beside its label as `words`. `interval`: (low, high) or None.
 
-    Attributes
-    ----------
-    words
-        The value as it is written beside the label.
-    role
-        Names the look in the style sheet. Looks differ in fill, never in hue alone.
-    interval
-        (low, high), or None.
+    `role` names the look in the style sheet; looks differ in fill, never in hue alone.
     """
 
     label: str
@@ -209,12 +186,7 @@ class LabelPlace:
 class Dots:
     """Dots on one scale that holds 0 and all of them; values that are not finite are left out.
 
-    Attributes
-    ----------
-    line
-        The value of a line across all rows, to compare dots with, or None.
-    unit
-        Follows each tick.
+    `line`: a value across all rows to compare with. `unit` follows each tick.
     """
 
     kind: ClassVar[str] = "dots"
@@ -290,10 +262,7 @@ def round_numbers(low: float, high: float) -> list[float]:
 
 
 def wrapped(text: str, width: float) -> list[str]:
-    """`text` in lines of at most `width` times the height of its letters, in any usual font.
-
-    Lines end at spaces, else within a word.
-    """
+    """Break `text` into lines of at most `width` letter heights in any usual font, at spaces if possible."""
     lines, line, break_at = [], "", 0
     for character in text:
         if line and sum(map(_letter_width, line + character)) > width:
@@ -307,14 +276,14 @@ def wrapped(text: str, width: float) -> list[str]:
 
 
 def _letter_width(character: str) -> float:
-    """An upper bound of a letter's width, in heights of a letter."""
+    """Bound a letter's width from above, in letter heights."""
     if unicodedata.east_asian_width(character) in "WF" or character in "mwMW@%":
         return 1.05
     return 0.8 if not character.isascii() or character.isupper() else 0.62
 
 
 def _span(values: Sequence[float]) -> Point:
-    """The range of `values` with a margin."""
+    """Return the range of `values` with a margin."""
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)

@@ -46,13 +46,8 @@ any letter where it was not percent-encoded."""
 class Secret:
     """A text that prints as ``***`` and is removed from every redacted text; `reveal` returns it.
 
-    Parameters
-    ----------
-    value
-        The text.
-    lasting
-        Whether it is a key, which is searched for in every way of writing it. What is made anew for each request, as
-        a signature is, is searched for as it stands.
+    `lasting`: it is a key, searched for in every way of writing it. A text made anew for each request, such as a
+    signature, is searched for as it stands.
     """
 
     __slots__ = ("_lasting", "_value")
@@ -62,7 +57,7 @@ class Secret:
         self._search_for()
 
     def _search_for(self) -> None:
-        """Have it found in texts; what was used last stays longest."""
+        """Have texts searched for it; the last ones used stay longest."""
         value = self._value
         # Three letters or fewer occur in any text: removing them would garble messages and protect little.
         if len(value) < 4:
@@ -163,10 +158,10 @@ def checked_secret(value: str, place: str) -> Secret:
 
 
 def redact(text: str) -> str:
-    """`text` without any secret, signed-link parameter or user name in a URL; that of a PostgreSQL address is shown.
+    """Remove every secret, signed-link parameter and user name in a URL from `text`; PostgreSQL user names stay.
 
-    A secret is found as it is and as others write it: percent-encoded, in base64 alone or within a longer text, in
-    hexadecimal digits, and with the escapes of JSON.
+    Secrets are found plain, percent-encoded, in base64 (also within longer texts), in hexadecimal and with JSON's
+    escapes.
     """
     with _lock:
         # The longest first: a key within a longer secret, as after `Bearer `, would else leave the rest of it in sight.
@@ -181,7 +176,6 @@ def redact(text: str) -> str:
 
 
 def _written(secret: str) -> Iterator[str]:
-    """The ways in which `secret` may be written in a text."""
     data = secret.encode("utf-8", "surrogateescape")
     shapes = {quote(data, safe=""), quote(data), quote_plus(data), secret.replace("/", "\\/")}
     shapes.add("".join(f"%{byte:02X}" for byte in data))

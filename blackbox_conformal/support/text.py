@@ -28,9 +28,9 @@ Failure = TypeVar("Failure", bound=BlackboxConformalError)
 
 
 def printable(name: str | os.PathLike[str], longest: int = LONGEST_NAME) -> str:
-    """`name` on one line: control, format (bidirectional, zero-width) and unassigned characters as ``\\u202e``.
+    """Write `name` on one line; control, format (bidirectional, zero-width) and unassigned characters as ``\\u202e``.
 
-    A name longer than `longest` characters keeps its two ends, with ``…`` between them.
+    A name above `longest` characters keeps its two ends, with ``…`` between.
     """
     text = os.fspath(name)
     # Cut before escaping too, so that a hostile name of megabytes costs nothing.
@@ -66,11 +66,10 @@ def name_of(path: str | os.PathLike[str]) -> str:
 
 
 def file_stem(name: str) -> str:
-    """`name` as the stem of a file to write: one component, safe on every system, at most `LONGEST_STEM` characters.
+    """Make `name` the stem of a file: one component, safe on every system, at most `LONGEST_STEM` characters.
 
-    A name of letters of any script, digits and ``. _ -`` and spaces stays as it is unless it is too long, is reserved
-    (``CON``) or starts or ends with a dot, dash or space. Any other gets dashes, and a digest so that different names
-    stay so.
+    Letters of any script, digits, ``. _ -`` and spaces stay, unless the name is too long, reserved (``CON``), or starts
+    or ends with a dot, dash or space. Other names get dashes and a digest that keeps them different.
     """
     # Composed, as some file systems write it: two spellings of one name would be one file there.
     kept = [letter if _may_stay(letter) else "\0" for letter in unicodedata.normalize("NFC", name)]
@@ -90,7 +89,7 @@ def file_stem(name: str) -> str:
 
 
 def _may_stay(character: str) -> bool:
-    """Whether a file's name may hold it: a letter, a mark on one, a digit or one of four signs."""
+    """Tell whether a file's name may hold it: a letter, a mark on one, a digit or one of four signs."""
     return character in "._ -" or unicodedata.category(character) in _LETTERS
 
 
@@ -117,10 +116,7 @@ def counted(number: int, thing: str) -> str:
 
 
 def dollars(amount: Decimal | float | str, digits: int | None = None) -> str:
-    """``$0.00``, ``$1.20``, ``$0.0679``: US dollars exactly, with two decimals at least.
-
-    `digits`: significant digits that an estimate is rounded to.
-    """
+    """Write US dollars exactly: ``$0.00``, ``$1.20``, ``$0.0679``; `digits` rounds an estimate."""
     exact = Decimal(str(amount))
     if digits is not None:
         exact = Decimal(f"{exact:.{digits}g}")

@@ -15,20 +15,10 @@ Number = TypeVar("Number", int, float, Decimal)
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a value may be.
+    """What a value may be, in `words`, as in "expected draws to be a whole number from 1 to 4096".
 
-    Attributes
-    ----------
-    words
-        It in words, as in "expected draws to be a whole number from 1 to 4096".
-    read
-        The value that a text or a value of Python stands for; an error of arithmetic, type or value where it is none.
-    metavar
-        How help writes it.
-    choices
-        The words that it may be; none where it is no choice among words.
-    range
-        From where to where, in words; "" where there is no end.
+    `read` converts a text or Python value, raising an error of arithmetic, type or value. `metavar`: how help writes
+    it. `choices`: the words it may be, if any. `range`: its ends in words, or "".
     """
 
     words: str
@@ -79,7 +69,7 @@ def within(found: Number, low: float, high: float | None = None) -> Number:
 
 
 def _no_switch(value: Any) -> Any:
-    """`value`, unless it is True or False, which are numbers in Python and mean none."""
+    """Refuse True and False, which are numbers in Python."""
     if isinstance(value, bool):
         raise TypeError
     return value

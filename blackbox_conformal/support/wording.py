@@ -72,18 +72,18 @@ def expected(value: float, error: float) -> str:
 
 
 def at_most(number: float, digits: int = 3, *, level: float = math.inf) -> str:
-    """A finite upper bound with so many significant digits, rounded up.
+    """Write a finite upper bound, rounded up to significant digits.
 
-    More digits are shown where a bound that is not above `level` would look as if it were.
+    More digits are shown if a bound not above `level` would look above it.
     """
     text = _rounded(number, digits, ROUND_CEILING)
     return text if not number <= level < float(text) else at_most(number, digits + 1, level=level)
 
 
 def at_least(number: float, digits: int = 3, *, level: float = -math.inf) -> str:
-    """A finite lower bound with so many significant digits, rounded down.
+    """Write a finite lower bound, rounded down to significant digits.
 
-    More digits are shown where a bound above `level` would look as if it were not.
+    More digits are shown if a bound above `level` would look as if it were not.
     """
     text = _rounded(number, digits, ROUND_FLOOR)
     return text if not float(text) <= level < number else at_least(number, digits + 1, level=level)
@@ -137,7 +137,6 @@ def _expected(problem: ErrorDetails, field: FieldInfo | None) -> str:
 
 
 def _bounds(field: FieldInfo | None) -> dict[str, Any]:
-    """Every limit that a field declares."""
     metadata = [] if field is None else field.metadata
     return {name: getattr(limit, name) for limit in metadata for name in _LIMITS if hasattr(limit, name)}
 

@@ -87,7 +87,7 @@ def check(screen: Screen, options: CheckOptions) -> None:
 
 
 def _check_live(screen: Screen, options: CheckOptions) -> "list[LiveFinding]":
-    """The vendor's draws compared with what its adapter says, after a person agreed to their price."""
+    """Compare the vendor's draws with what its adapter says, after a person agreed to their price."""
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.testing.live_check import check_live, prepare_check
 
@@ -106,7 +106,7 @@ def _check_live(screen: Screen, options: CheckOptions) -> "list[LiveFinding]":
 
 
 def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
-    """The example to replay with these parameters, on which that of an adapter may depend."""
+    """Return the example to replay with these parameters, on which an adapter's example may depend."""
     from blackbox_conformal.study.plugins import adapter_class, load_adapter
     from blackbox_conformal.vendor.example import example_of
 

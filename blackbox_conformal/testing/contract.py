@@ -65,12 +65,9 @@ FRAMING = frozenset({"content-length", "transfer-encoding", "content-encoding", 
 
 
 class ReplayVendor:
-    """Answers each recorded request (told by method and path) with its recorded answers, the last one again and again.
+    """Answers each recorded request (by method and path) with its recorded answers, the last one again and again.
 
-    Parameters
-    ----------
-    account
-        Where each answered submission is billed.
+    Answered submissions are billed to `account`.
     """
 
     def __init__(self, account: Account) -> None:
@@ -95,7 +92,7 @@ class ReplayVendor:
         self._header = (header or "").lower()
 
     def purpose(self, head: Head) -> str:
-        """The purpose of the recorded request with this method and path; an unrecorded GET only looks something up."""
+        """Return the purpose of the recorded request with this method and path; an unrecorded GET is a look-up."""
         return self._purposes.get((head.method, head.path), "lookup" if head.method == "GET" else "other")
 
     def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, Any]) -> Response:
@@ -128,28 +125,12 @@ LIMITS = Limits(
 
 @dataclass
 class Scene:
-    """One adapter before one misbehaving vendor, and what came of the draws made there.
+    """One adapter before one misbehaving vendor, and what came of the draws.
 
-    Attributes
-    ----------
-    exchanges
-        The answers of one draw after another that the vendor gives; the last answer to a request again and again.
-    draws
-        How many draws of the picture are made at once in each round.
-    limits
-        Those of each round; the last ones for all rounds that follow.
-    states
-        State of the last draw that ended in each round; empty text where none did.
-    errors
-        The error that ended each round; None where there was none.
-    attempts
-        The ledger after the last round.
-    limiter_rates
-        The rates that the sampler's limiter was given in the last round.
-    keyed
-        Whether submissions carry an idempotency key.
-    account
-        The vendor's books.
+    `exchanges`: the vendor's answers, draw by draw, the last answer again and again. `draws` are made at once in each
+    round. `limits`: each round's, the last one's for later rounds. `states` and `errors`: how each round ended ("" or
+    None if it did not). `attempts`: the ledger after the last round. `limiter_rates`: what the sampler's limiter got.
+    `keyed`: submissions carry an idempotency key. `account`: the vendor's books.
     """
 
     kind: type[Adapter]
@@ -166,7 +147,7 @@ class Scene:
     account: Account = field(default_factory=lambda: Account(Decimal("0.01")))
 
     def play(self, *rounds: Plan) -> "Scene":
-        """Make the same draws once a round, each time by a new sampler on the same run folder, under each plan."""
+        """Make the same draws once a round under each plan, with a new sampler on the same run folder."""
         with tempfile.TemporaryDirectory(prefix="adapter-check-") as folder, self._vendor() as (vendor, server):
             run = Path(folder) / "run"
             adapter = built(self.kind, self.example, server.url)
@@ -205,7 +186,7 @@ class Scene:
         return self
 
     def ask(self, plan: Plan) -> "Scene":
-        """Ask for a price under `plan`; states tell it, or stay empty."""
+        """Ask for a price under `plan`; `states` tells it, or stays empty."""
         with self._vendor() as (vendor, server):
             adapter = built(self.kind, self.example, server.url)
             upload = an_upload(adapter)
@@ -239,21 +220,19 @@ class Scene:
 
     @property
     def submissions(self) -> int:
-        """Requests that tried to submit."""
         return self.account.requests("submit")
 
     @property
     def submitted_at(self) -> list[float]:
-        """When each of them arrived, in seconds of the monotonic clock."""
+        """Return when each submission arrived, in seconds of the monotonic clock."""
         return [request.at for request in self.account.recorded if request.purpose == "submit"]
 
     @property
     def billed_and_sent(self) -> tuple[int, int]:
-        """Number of billed submissions, and of requests that tried to submit."""
+        """Return the number of billed and of tried submissions."""
         return self.account.paid, self.submissions
 
     def story(self) -> str:
-        """What happened, for a message."""
         ends = [
             f"{state or 'nothing'}{f' ({type(error).__name__}: {error})' if error else ''}"
             for state, error in zip(self.states, self.errors, strict=True)
@@ -262,7 +241,7 @@ class Scene:
 
 
 def _shifted(plan: Plan, account: Account) -> Plan:
-    """A plan whose lists begin at the next request instead of the first."""
+    """Return a plan whose lists begin at the next request."""
     return {
         purpose: entry
         if isinstance(entry, str) or not isinstance(entry, list)
@@ -298,19 +277,10 @@ GATEWAY = "status:code=504,kind=text/html"
 
 
 class Scenario(NamedTuple):
-    """One way in which a vendor misbehaves, and what must come of it.
+    """One way in which a vendor misbehaves: the promise (`name`), the plan of each round, and whether it was `kept`.
 
-    Attributes
-    ----------
-    name
-        The promise.
-    purpose
-        The purpose of request that the adapter must make for the scenario to apply; ``repeated poll`` is a poll that
-        is not of those that are answered once.
-    rounds
-        The plan of each round; of ``quote`` there is one.
-    kept
-        Whether the promise was kept.
+    It applies to adapters with requests of this `purpose`; a ``repeated poll`` is not answered only once. A ``quote``
+    has one round.
     """
 
     name: str
@@ -459,7 +429,7 @@ class DeclaredPromise(NamedTuple):
 
 
 def _failure_problem(subject: Subject) -> str:
-    """Each failure is booked as declared; the draw is asked for again, at no cost or where that is allowed."""
+    """Check that each failure is booked as declared, and asked again at no cost or if allowed."""
     for number, answers in enumerate(subject.example.failures):
         # What the vendor tells goes before what its documentation says.
         told = subject.rehearse_failure(number).told_usd
@@ -487,7 +457,9 @@ def _failure_problem(subject: Subject) -> str:
 
 
 def _booked_for_failure(subject: Subject, number: int) -> Decimal | None:
-    """US dollars: the cost that the vendor tells, else nothing or the price, by `failures_billed`; None = unknown."""
+    """Return US dollars: the cost that the vendor tells, else nothing or the price, by `failures_billed`; None if
+    unknown.
+    """
     adapter, upload = subject.adapter, subject.upload
     told = subject.rehearse_failure(number).told_usd
     price = adapter.price_for(upload.width, upload.height)
@@ -498,7 +470,7 @@ def _booked_for_failure(subject: Subject, number: int) -> Decimal | None:
 
 
 def _pause_problem(subject: Subject) -> str:
-    """A submission is made again no earlier than the answer's words ask for."""
+    """Check that a submission is not repeated before the answer's words ask for."""
     example = subject.example
     # Requests before the submission, such as a look-up, are answered as usual.
     before = [send.purpose for send in subject.rehearse().sends].index("submit")
@@ -514,7 +486,7 @@ def _pause_problem(subject: Subject) -> str:
 
 
 def _concurrency_problem(subject: Subject) -> str:
-    """The engine has no more workers than declared draws at once, and sends no more submissions at once."""
+    """Check that the engine has no more workers, and sends no more at once, than declared."""
     most = subject.adapter.capabilities.max_concurrency or 0
     # Two more than may go at once, so that some have to wait.
     draws = min(most, FEW) + 2
@@ -528,7 +500,7 @@ def _concurrency_problem(subject: Subject) -> str:
 
 
 def _rate_problem(subject: Subject) -> str:
-    """The limiter has the declared rates, and lets through no more; a refusal ends each draw with its submission."""
+    """Check that the limiter keeps the declared rates; a refusal ends each draw with its submission."""
     rates = subject.adapter.capabilities.rates
     # Windows of hours cannot be tried out, so their settings are compared instead.
     tried = [rate for rate in rates if rate.counts("submit") and rate.count <= FEW and rate.seconds <= SHORT_S]
@@ -548,7 +520,7 @@ def _rate_problem(subject: Subject) -> str:
 
 
 def _cost_problem(subject: Subject) -> str:
-    """The ledger books what the example's answers tell."""
+    """Check that the ledger books what the example's answers tell."""
     told = _told(subject)
     scene = Scene(subject.kind, subject.example).play({})
     if scene.states != ["stored"]:
@@ -563,9 +535,9 @@ def _told(subject: Subject) -> Decimal | None:
 
 
 def _overdue_problem(subject: Subject) -> str:
-    """A job that is not finished in time is cancelled once where the adapter says so, and never elsewhere.
+    """Check that a late job is cancelled once if the adapter says so, and never otherwise.
 
-    A job that is read from a stream may be cancelled by closing that, so that no request is needed.
+    A job that is read from a stream may be cancelled by closing the stream, without a request.
     """
     able, answers = subject.adapter.capabilities, _unfinished(subject)
     if not answers:
@@ -586,7 +558,7 @@ def _overdue_problem(subject: Subject) -> str:
 
 
 def _unfinished(subject: Subject) -> tuple[Answer, ...]:
-    """The example's answers up to its first poll, if that reads a stream, or the draw then waits to poll again."""
+    """Return the example's answers up to its first poll if that reads a stream or leads to another poll."""
     adapter, sends = subject.adapter, subject.rehearse().sends
     count = 1 + next((number for number, send in enumerate(sends) if send.purpose == "poll"), -1)
     if not count:
@@ -677,7 +649,7 @@ def check_adapter(
 
 
 def _sends_nothing(kind: type[Adapter]) -> bool:
-    """Whether the class says so by itself; an adapter whose parameters decide it shows an example."""
+    """Tell whether the class itself says so; an adapter whose parameters decide shows an example."""
     made = kind.model_construct()
     try:
         return made.capabilities.local or not made.base_url

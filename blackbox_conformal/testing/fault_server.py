@@ -89,22 +89,10 @@ PURPOSES = frozenset({"submit", "poll", "download", "lookup", "cancel", "quote"}
 class FaultServer:
     """An HTTP/1.1 server on 127.0.0.1 and a free port, run by threads between `start` and `stop`.
 
-    Parameters
-    ----------
-    script
-        Which fault meets which request (see `script`); a request's own ``X-Fault`` header goes before it.
-    account
-        The books; made when not given.
-    vendor
-        What to play; a `FaultVendor` with `options` when not given.
-    connections
-        For each connection in turn, ``reset`` or ``silent`` instead of reading it, or None.
-    separate_results
-        Links to results point to a second port.
-    certificate
-        PEM file of a certificate and its key: speak TLS.
-    options
-        Of `FaultVendor`.
+    `script`: which fault meets which request; a request's ``X-Fault`` header goes before it. `account`: the books.
+    `vendor`: what to play, by default a `FaultVendor` with `options`. `connections`: for each in turn ``reset``,
+    ``silent`` or None (read it). `separate_results`: result links point to a second port. `certificate`: PEM file of
+    certificate and key, to speak TLS.
     """
 
     def __init__(
@@ -250,7 +238,7 @@ class FaultServer:
                 self._open.discard(connection)
 
     def _request(self, connection: AcceptedSocket, port: int) -> bool:
-        """Answer one request; whether the connection serves another."""
+        """Answer one request; return whether the connection serves another."""
         head = connection.head()
         if head is None:
             return False

@@ -139,10 +139,9 @@ ALWAYS = 1_000_000
 class AcceptedJob:
     """One accepted submission and what became of it.
 
-    `marks` spoil it: ``stuck``, ``word`` (an unknown status, ``times`` polls long), ``backwards``, ``output``
-    (``null`` or ``empty``, ``times`` polls long), ``failed`` (a message), ``crashed`` (the vendor's own
-    failure, a message), ``swapped``, ``same_id``, ``url`` (the link
-    to give), ``dead_links`` (the status of every link), ``picture`` (a wrong picture as its file).
+    `marks` spoil it: ``stuck``; ``word`` (an unknown status) and ``output`` (``null`` or ``empty``), each ``times``
+    polls long; ``backwards``; ``failed`` and ``crashed`` (the vendor's own failure), each a message; ``swapped``;
+    ``same_id``; ``url`` (the link to give); ``dead_links`` (every link's status); ``picture`` (a wrong picture).
     """
 
     number: int
@@ -164,24 +163,11 @@ class AcceptedJob:
 class FaultVendor:
     """Answers both dialects; every method may be called from any thread.
 
-    Parameters
-    ----------
-    account
-        Where submissions are billed.
-    api_key
-        The key that requests to the interface must carry as ``Authorization: Bearer``; None asks for none.
-    idempotent
-        Whether ``Idempotency-Key`` is honoured: the same key is answered by the same job, billed once.
-    polls
-        How often a job is read before it is done; may be changed at any time.
-    result_port
-        Port of the links to results; None is the port that the job was read on.
-    ignores_seed
-        Whether every draw of a picture is the same.
-    ranges
-        Whether results have an ETag and can be fetched in parts.
-    reported_price
-        The price that answers name: ``billed``, another one as text, or None where they name none.
+    `account`: where submissions are billed. `api_key`: the key that requests must carry as ``Authorization: Bearer``;
+    None asks for none. `idempotent`: an ``Idempotency-Key`` that was seen is answered by the same job and billed once.
+    `polls`: how often a job is read before it is done. `result_port`: the port of result links; None is the job's own.
+    `ignores_seed`: every draw of a picture is the same. `ranges`: results have an ETag and come in parts.
+    `reported_price`: the price in answers: ``billed``, another as text, or None.
     """
 
     def __init__(

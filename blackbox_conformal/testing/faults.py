@@ -41,14 +41,9 @@ class Fault:
 
 
 class Exchange:
-    """A request whose head has arrived: read its body, do the work, answer, or misbehave.
+    """A request whose head has arrived from a `vendor`'s client: read its body, do the work, answer, or misbehave.
 
-    Attributes
-    ----------
-    vendor
-        The vendor that is being played.
-    keep_alive
-        Whether the connection serves another request afterwards.
+    `keep_alive`: the connection serves another request afterwards.
     """
 
     def __init__(
@@ -414,7 +409,7 @@ def picture(exchange: Exchange, kind: Any) -> None:
 
 
 def _without_range(exchange: Exchange) -> Response:
-    """The whole answer to a request for a part."""
+    """Answer a request for a part with the whole."""
     head = exchange.head
     headers = {name: value for name, value in head.headers.items() if name not in ("range", "if-match")}
     return exchange.vendor.respond(Head(head.method, head.target, headers), exchange.body(), exchange.port, {})

@@ -41,9 +41,9 @@ class LiveFinding:
 def prepare_check(
     adapter: Adapter, *, picture: Path | None = None, scale: int | None = None, seed: int = 0
 ) -> tuple[Setup, Prepared]:
-    """What is going to be drawn: `picture`, or one of this package; nothing is sent.
+    """Prepare `picture`, or one of this package, for drawing; nothing is sent.
 
-    One draw of a vendor that says it never varies, which could not differ from a second one; two of every other.
+    A vendor that says it never varies is asked for one draw, every other for two.
     """
     setup = set_up(
         adapter,
@@ -73,9 +73,9 @@ def check_picture(side: int) -> Image:
 
 
 def check_live(job: Job) -> list[LiveFinding]:
-    """Draw the one picture of a job, and compare what came with what the adapter says of its vendor.
+    """Draw the one picture of a job, and compare what came with what the adapter says.
 
-    Draws that the run folder holds already are looked at again and not paid again.
+    Draws that the run folder already holds are not paid again.
     """
     setup = job.setup
     job.confirm()
@@ -157,6 +157,6 @@ def _price(adapter: Adapter, outcomes: Sequence[Outcome]) -> LiveFinding:
 
 
 def _model(outcome: Outcome) -> LiveFinding:
-    """The sampler stops by itself when a second model answers."""
+    """Report the named model; the sampler itself stops when a second model answers."""
     silent = "it names none, so that a silent change of it cannot be seen"
     return LiveFinding("the model is named", True, outcome.model or silent)

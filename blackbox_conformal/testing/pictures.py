@@ -110,7 +110,7 @@ def _stuffed(good: bytes) -> bytes:
 
 
 def _another_photograph(good: bytes) -> bytes:
-    """A scene with edges of all directions that has nothing to do with the picture."""
+    """Draw a scene with edges of all directions, unlike any photograph."""
     height, width, _ = _decoded(good).shape
     row, column = np.mgrid[0:height, 0:width]
     scene = np.zeros((height, width, 3))

@@ -37,8 +37,6 @@ from blackbox_conformal.vendor.example import Example, says, shows
 
 
 class _Reference(Adapter):
-    """What both dialects share."""
-
     auth_variable: ClassVar[str | None] = "FAULT_VENDOR_KEY"
     documentation: ClassVar[str] = "python -m blackbox_conformal.testing --help"
     evidence: ClassVar = "own-software"

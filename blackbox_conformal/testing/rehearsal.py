@@ -137,7 +137,7 @@ def _run(
     flow: Generator[Step, Answer, Any],
     answers: Iterable[Answer] | Callable[[Send], Answer | None],
 ) -> StopIteration | None:
-    """Note the steps of `flow`; its end, or None when the answers ran out first."""
+    """Note the steps of `flow`, and return its end; None if the answers ran out first."""
     in_order = iter(()) if callable(answers) else iter(answers)
     reply = EMPTY_ANSWER
     try:

@@ -90,7 +90,7 @@ def beyond(limits: Capabilities, scale: int) -> Iterator[tuple[str, Upload]]:
 
 
 def _blank(width: int, height: int, size: int = 0) -> Upload:
-    """An upload of this size in pixels and bytes: nothing but these is looked at before it is refused."""
+    """Make an upload of this size in pixels and bytes; nothing else is looked at before it is refused."""
     return Upload("unfit", "sha256:" + "0" * 64, bytes(size), width, height)
 
 
@@ -315,7 +315,7 @@ def sends_well(subject: Subject, sends: Sequence[Send] | None = None) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in a value's lists and tables; also in JSON that is a form's field."""
+    """Yield every text in lists and tables, also in a form field's JSON."""
     if isinstance(value, Mapping):
         yield from _texts(list(value.values()))
     elif isinstance(value, list):
@@ -372,9 +372,9 @@ def keeps_no_state(subject: Subject) -> str:
 
 
 def resumes(subject: Subject) -> str:
-    """An accepted job is fetched without another submission; adapters without jobs say so.
+    """Check that an accepted job is fetched without another submission; adapters without jobs say so.
 
-    An adapter whose example shows no job may know jobs all the same, of draws that do not go by its example.
+    An adapter whose example shows no job may still know jobs, for draws unlike its example.
     """
     adapter, example = subject.adapter, subject.example
     draw = a_draw(adapter)

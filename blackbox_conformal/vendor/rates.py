@@ -48,9 +48,9 @@ class Rate:
 
     @property
     def kept_seconds(self) -> float:
-        """The time in which at most `count` requests are sent: 1 % and up to a second longer than `seconds`.
+        """Return the time in which at most `count` requests are sent: 1 % and up to a second longer than `seconds`.
 
-        A vendor counts requests when they arrive, and some take longer on their way than those after them.
+        A vendor counts requests when they arrive, and some take longer on their way than later ones.
         """
         return self.seconds * 1.01 + min(1.0, self.seconds / 4)
 

@@ -21,11 +21,10 @@ FAR = 10.0 * 365 * 86400
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait from `now` (seconds since 1970), in 0..ten years; None when the vendor did not say.
+    """Return the seconds to wait from `now` (seconds since 1970), in 0..ten years; None if the vendor did not say.
 
-    ``retry-after-ms`` goes before ``retry-after``, which may hold seconds, fractions of them, or an HTTP date, and that
-    goes before the end of the window of a rate (see `_window_end`). A date in the past or a negative number is 0; what
-    cannot be read counts as not said.
+    ``retry-after-ms`` goes before ``retry-after`` (seconds, fractions, or an HTTP date), which goes before the end of a
+    rate window (see `_window_end`). A past date or negative number is 0; unreadable text counts as not said.
     """
     milliseconds = _number(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
@@ -40,16 +39,16 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def clock_difference(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds by which the vendor's clock (its Date header) is ahead of `now`; None when it does not tell."""
+    """Return the seconds by which the vendor's clock (its Date header) is ahead of `now`; None if unknown."""
     return _date(headers.get("date", ""), now)
 
 
 def _window_end(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until the last window of a rate ends that is used up; None when the vendor does not say.
+    """Return the seconds until the last used-up rate window ends; None if the vendor does not say.
 
-    Vendors say it in ``RateLimit-Reset``, in ``RateLimit: …;r=0;t=30`` (both IETF drafts of "RateLimit header fields
-    for HTTP"), or in ``X-RateLimit-Reset`` and its kin: as seconds, a date of HTTP or ISO 8601, seconds or milliseconds
-    since 1970, or a span such as ``6m0s``. A window in which requests remain is not waited for.
+    Reads ``RateLimit-Reset``, ``RateLimit: …;r=0;t=30`` (IETF drafts of "RateLimit header fields for HTTP") and
+    ``X-RateLimit-Reset`` and its kin: seconds, a date (HTTP, ISO 8601), (milli)seconds since 1970, or a span such as
+    ``6m0s``. A window with requests left is not waited for.
     """
     ends: list[float | None] = []
     for name, text in headers.items():
@@ -67,7 +66,7 @@ def _remain(text: str) -> bool:
 
 
 def _moment(text: str, now: float) -> float | None:
-    """Seconds from `now` to what a vendor calls the end of a window."""
+    """Return the seconds from `now` to what a vendor calls the end of a window."""
     number = _number(text)
     if number is not None:
         since_1970 = number / 1000.0 if number > _MILLISECONDS else number
@@ -168,9 +167,9 @@ def plain(text: str) -> str:
 
 
 def speaks_of_account(text: str) -> Literal["", "perhaps", "surely"]:
-    """Whether words are about money or a key: credit that is used up, a spending limit, a plan, a wrong key.
+    """Tell whether words are about money or a key: used-up credit, a spending limit, a plan, a wrong key.
 
-    Words that are said of pictures, too, such as quota, balance and tokens, are so only perhaps.
+    Words such as quota, balance and tokens are said about pictures, too, so they count only perhaps.
     """
     said = plain(re.sub(r"[^\w.$]+|\.(?!\d)", " ", text))
     return "surely" if _SURELY.search(said) else "perhaps" if _PERHAPS.search(said) else ""

@@ -26,15 +26,10 @@ CORNER_WORK = 100_000
 
 
 class DrawnLevels:
-    """Levels of a picture's pixels; where shapes overlap, the largest level counts.
+    """Levels of a picture's pixels, of `size` (height, width); where shapes overlap, the largest counts.
 
-    A pixel is marked when its centre lies inside a shape (even-odd rule) or the outline passes through it, so that
-    thin, tiny and degenerate shapes are never lost.
-
-    Parameters
-    ----------
-    size
-        (height, width).
+    A pixel is marked if its centre lies inside a shape (even-odd rule) or the outline passes through it, so that thin,
+    tiny and degenerate shapes are never lost.
     """
 
     def __init__(self, size: tuple[int, int]) -> None:
@@ -139,7 +134,7 @@ def _cross(inside: NDArray[np.bool_], x: float, y: float, u: float, v: float) ->
 
 
 def _outline(inside: NDArray[np.bool_], x: float, y: float, u: float, v: float) -> None:
-    """Mark the pixels that the edge enters; running along the line between two pixels enters neither."""
+    """Mark the pixels that the edge enters; an edge between two pixels enters neither."""
     steps = np.linspace(0.0, 1.0, int(4 * max(abs(u - x), abs(v - y))) + 2)
     across, down = x + (u - x) * steps, y + (v - y) * steps
     columns, rows = np.floor(across), np.floor(down)
@@ -210,11 +205,10 @@ class Coco(Format):
 
 
 def compressed_runs(text: str) -> list[int]:
-    """Lengths of runs from COCO's compressed text.
+    """Decode lengths of runs from COCO's compressed text.
 
-    Each character, less 48, is six bits: five bits of a number, lowest first, and one that says whether more follow.
-    The last five bits of a number carry its sign. From the fourth on, a number is the difference to the length two
-    before.
+    Each character, less 48, is six bits: five of a number, lowest first, and one that says whether more follow. The
+    last five bits carry the sign. From the fourth on, a number is the difference to the length two before.
     """
     lengths: list[int] = []
     value = shift = 0

@@ -17,18 +17,10 @@ from blackbox_conformal.support.text import printable
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What an importer is asked for.
+    """What an importer is asked for in `source`, the tool's file or folder.
 
-    Attributes
-    ----------
-    source
-        The tool's file or folder.
-    names
-        Names without folder and ending that the picture may have there; empty: the only picture of the source.
-    size
-        (height, width) of the delivered picture.
-    level
-        From a label to the level, 0 to 255, that its shapes get.
+    `names`: what the picture may be called there, without folder and ending; empty for the only picture. `size`:
+    (height, width) delivered. `level` maps a label to its shapes' level, 0 to 255.
     """
 
     source: Path
@@ -41,12 +33,8 @@ class ImportRequest:
         return " or ".join(map(printable, sorted(self.names)))
 
     def file(self, ending: str) -> Path:
-        """The source, or the one file of that folder that is called like the picture.
-
-        Raises
-        ------
-        UsageError
-            There is none, or there are several.
+        """Return the source, or the one file in that folder that is called like the picture. Raises UsageError if there
+        is not one.
         """
         if not self.source.is_dir():
             return self.source
@@ -65,12 +53,8 @@ class ImportRequest:
         return not self.names or stem in self.names or stem.partition("-")[2] in self.names
 
     def choose(self, pictures: Iterable[tuple[str, Any]]) -> Any:
-        """The content of the one picture that is meant, from pairs of name and content.
-
-        Raises
-        ------
-        UsageError
-            None or several are.
+        """Return the content of the one picture that is meant, from (name, content). Raises UsageError if there is not
+        one.
         """
         listed = list(pictures)
         chosen = [content for name, content in listed if self.means(name)]
@@ -83,13 +67,7 @@ class ImportRequest:
         return chosen[0]
 
     def require_size(self, height: Any, width: Any) -> None:
-        """Refuse a picture of another size than the delivered one.
-
-        Raises
-        ------
-        FileFormatError
-            It is, or it has no size.
-        """
+        """Refuse a picture of another size than the delivered one with FileFormatError."""
         arrived = (whole(height, "height"), whole(width, "width"))
         if arrived != self.size:
             raise FileFormatError(
@@ -100,15 +78,7 @@ class ImportRequest:
 
 @dataclass(frozen=True)
 class Marked:
-    """A picture that is exported.
-
-    Attributes
-    ----------
-    name
-        What its file is called, with its ending.
-    levels
-        Its annotation, (H, W) uint8.
-    """
+    """A picture to export: its file's `name` with ending, and its annotation `levels`, (H, W) uint8."""
 
     name: str
     levels: Levels
