@@ -34,7 +34,7 @@ FRAGMENTS = [block for block in CODE if block.mark == "not run: part of a file"]
 SLOW = {"tasks.md", "variations.md"}
 """The demo of each task, and ten calibrations. `.ci/run docs` runs them."""
 READERS = [page for page in [*DOCS.glob("*.md"), README] if "bc." in text_of(page)]
-HOMES = ("blackbox_conformal.vendor.adapter", "blackbox_conformal.errors", "blackbox_adapters._price_list")
+HOMES = ("blackbox_conformal.vendor.adapter", "blackbox_conformal.errors", "blackbox_adapters._hosted")
 HOMES += ("blackbox_adapters._reading", "decimal", "datetime")
 """Modules that parts of an adapter take their names from."""
 

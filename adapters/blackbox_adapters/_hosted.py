@@ -1,19 +1,110 @@
 """What web vendors have in common: an address, a key, a price that the user may know better, and words for failures."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue
 
 from blackbox_adapters._failures import Failures
-from blackbox_adapters._price_list import PriceList
+from blackbox_adapters._reading import integer, peek
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.vendor.adapter import Adapter, Answer, Capabilities, Price, Purpose, Send
+
+# Price lists: what a vendor asks for a draw, by the size of the picture that it makes.
+
+LARGEST = 512_000_000
+"""Pixels of the largest picture that any of the vendors makes."""
+
+Amounts = Callable[[Decimal], tuple[Decimal, Decimal]]
+"""Megapixels of the output → lowest and highest price. Neither falls as the output grows."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """What a vendor asks with given parameters.
+
+    Attributes
+    ----------
+    amounts
+        The list itself; a megapixel is a million pixels.
+    rule
+        The list in words.
+    source, read_on
+        Where the list was read, and when.
+    unit
+        Price of one unit that the vendor counts in what it bills; None = it names none.
+    currency, usd_per_unit
+        As in `Price`.
+    """
+
+    amounts: Amounts
+    rule: str
+    source: str
+    read_on: date | None
+    unit: Decimal | None = None
+    currency: str = "USD"
+    usd_per_unit: Decimal = Decimal(1)
+
+    def of(self, pixels: int) -> Price:
+        """Price of a draw whose picture has so many pixels."""
+        return self._price(*self.amounts(Decimal(pixels) / 1_000_000))
+
+    def over(self, able: Capabilities) -> Price:
+        """Range over all pictures that these limits let through; the lowest price is rounded down to 0.0001."""
+        scale = able.scale_factors[0]
+        limits = (
+            able.max_output_pixels,
+            None if able.max_input_pixels is None else able.max_input_pixels * scale**2,
+            None if able.max_side is None else (able.max_side * scale) ** 2,
+            None if able.max_output_side is None else able.max_output_side**2,
+        )
+        # Prices never fall with size, so the smallest and the largest picture give the range.
+        fewest = Decimal(((able.min_side or 1) * scale) ** 2) / 1_000_000
+        most = Decimal(min([LARGEST, *(limit for limit in limits if limit is not None)])) / 1_000_000
+        low = self.amounts(fewest)[0]
+        # Down for the low end: a range may be too wide, and never too narrow.
+        rounded = low.quantize(Decimal("0.0001"), ROUND_FLOOR)
+        return self._price(low if low == rounded else rounded.normalize(), self.amounts(most)[1])
+
+    def _price(self, low: Decimal, high: Decimal) -> Price:
+        return Price(low, high, self.source, self.read_on, self.currency, self.usd_per_unit, self.rule)
+
+
+def flat(amount: str, source: str, read_on: date) -> PriceList:
+    """The same price for every size."""
+    usd = Decimal(amount)
+    return PriceList(lambda _: (usd, usd), "the same for every size", source, read_on, usd)
+
+
+def per_megapixel(amount: str, source: str, read_on: date) -> PriceList:
+    """So much for each megapixel of the output; whether a part is billed as a whole is not documented."""
+    usd = Decimal(amount)
+    rule = f"by output megapixels: {amount} USD each; a part of one may be billed as a whole"
+    # The low end as if parts were billed by their size, the high end as if each begun megapixel were billed.
+    return PriceList(lambda size: (usd * size, usd * blocks(size, 1)), rule, source, read_on, usd)
+
+
+def tiers(steps: tuple[tuple[int, str], ...], source: str, read_on: date) -> PriceList:
+    """Prices up to so many megapixels of the output, in rising order; what is larger costs as the last one."""
+
+    def amounts(size: Decimal) -> tuple[Decimal, Decimal]:
+        # What is larger than the last tier costs at least as much as that.
+        usd = Decimal(next((amount for most, amount in steps if size <= most), steps[-1][1]))
+        return usd, usd
+
+    words = ", ".join(f"{amount} USD up to {most}" for most, amount in steps)
+    return PriceList(amounts, f"by output megapixels: {words}", source, read_on)
+
+
+def blocks(size: Decimal, block: Decimal | int) -> int:
+    """Started blocks of so many megapixels, at least one."""
+    return max(1, math.ceil(size / block))
 
 
 def _from_text(value: Any) -> Any:
@@ -156,3 +247,41 @@ class OwnServer(Hosted):
     def output_size(self) -> Literal["exact", "resample"]:
         """What `resample` says, in the words of `Capabilities`."""
         return "resample" if self.resample else "exact"
+
+
+# Editors: models that are told in words what to do with a picture, and that promise nothing of its size.
+
+RESTORE = (
+    "Restore this photograph: reproduce exactly the same picture at higher quality and resolution. Recover sharp, "
+    "natural detail; remove blur, noise and compression artifacts. Keep the framing, every object, every face, every "
+    "letter, the colours and the light as they are. Add nothing, remove nothing, move nothing, crop nothing."
+)
+
+REPAINTS = (
+    "an editor paints the whole picture anew: what it shows may have moved or changed, though it looks flawless; the "
+    "check that a result shows its input refuses only what is plainly something else"
+)
+
+MILLION = Decimal(1_000_000)
+
+
+class Editor(Hosted):
+    """A vendor whose model edits a picture as `prompt` says; results are resampled to `scale` times the input."""
+
+    prompt: str = Field(
+        default=RESTORE,
+        min_length=1,
+        max_length=8000,
+        description="What the editor is told, with every picture; part of the procedure, so another is another vendor.",
+    )
+    scale: int = Field(
+        default=2,
+        ge=1,
+        le=8,
+        description="Magnification to which results are resampled, whatever size the editor gives them.",
+    )
+
+
+def tokens(answer: Any, path: str) -> int:
+    """Number of tokens at `path`; 0 where the answer does not say."""
+    return integer(peek(answer, path)) or 0

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Generator
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, TypeVar
 
+from blackbox_adapters._failures import USUAL, Reasons
 from blackbox_adapters._reading import document, peek, words
-from blackbox_adapters._reasons import USUAL, Reasons
 from blackbox_conformal.errors import DeadlineError, JobCancelledError, PayloadError, VendorError
 from blackbox_conformal.vendor.adapter import Answer, Send, Step, Wait
 

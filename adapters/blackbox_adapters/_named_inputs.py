@@ -1,15 +1,17 @@
 """How upscaling and restoring models name their inputs: what Replicate, Cog, fal and RunPod have in common."""
 
-from collections.abc import Mapping
+import difflib
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from blackbox_adapters._hosted import Hosted, JsonObject
-from blackbox_adapters._pictures import fetched
-from blackbox_adapters._price_list import PriceList
-from blackbox_adapters._reading import peek
+from blackbox_adapters._hosted import Hosted, JsonObject, PriceList, flat
+from blackbox_adapters._reading import fetched, peek, shorten
+from blackbox_conformal.errors import NotFoundError
 from blackbox_conformal.vendor.adapter import Capabilities, Draw, Flow, Price
 
 SEEDS = (0, 2**31 - 1)
@@ -184,3 +186,319 @@ class NamedInputs(Hosted):
         path = self.names().output
         link = output if isinstance(output, str) else peek(output, path or "0")
         return (yield from fetched(link, f"output.{path}".rstrip("."), base=base))
+
+
+# Inputs of the models that people run on Replicate or as Cog containers, from their published schemas.
+
+_PNG = {"output_format": "png"}
+_CRISP = flat("0.006", "the model's page at Replicate, as a third party read it", date(2026, 11, 26))
+
+MODELS: dict[str, Names] = {
+    "philz1337x/clarity-upscaler": Names(scale="scale_factor", seed="seed", fixed=_PNG, hazard=True, output="0"),
+    "nightmareai/real-esrgan": Names(deterministic=True, max_input_pixels=2_096_704),
+    "daanelson/real-esrgan-a100": Names(deterministic=True),
+    "xinntao/realesrgan": Names(image="img", deterministic=True),
+    "alexgenovese/upscaler": Names(deterministic=True),
+    "jingyunliang/swinir": Names(scale=None, scales=(4,), deterministic=True),
+    "mv-lab/swin2sr": Names(scale=None, scales=(4,), deterministic=True),
+    "fermatresearch/magic-image-refiner": Names(scale=None, seed="seed", output="0", exact=False),
+    "fermatresearch/high-resolution-controlnet-tile": Names(
+        scale=None, seed="seed", fixed={"format": "png"}, exact=False
+    ),
+    "cjwbw/supir": Names(scale="upscale", seed="seed", exact=False),
+    "zust-ai/supir": Names(scale="upscale", seed="seed", exact=False),
+    "fewjative/ultimate-sd-upscale": Names(scale="upscale_by", seed="seed"),
+    "csslc/ccsr": Names(scale="sr_scale", seed="seed"),
+    "zsxkib/aura-sr-v2": Names(scale=None, scales=(4,), fixed=_PNG),
+    "topazlabs/image-upscale": Names(
+        scale="upscale_factor", scales=(2, 4, 6), scale_form="2x", fixed=_PNG, official=True
+    ),
+    "recraft-ai/recraft-crisp-upscale": Names(scale=None, official=True, deterministic=True, exact=False, price=_CRISP),
+    "google/upscaler": Names(scale="upscale_factor", scales=(2, 4), scale_form="x2", official=True),
+    "megvii-research/nafnet": Names(scale=None, scales=(1,), deterministic=True, degradation="blur:2"),
+    "codeslake/ifan-defocus-deblur": Names(scale=None, scales=(1,), deterministic=True, degradation="blur:2"),
+    "piddnad/ddcolor": Names(scale=None, scales=(1,), deterministic=True, degradation="grey"),
+    "arielreplicate/deoldify_image": Names(
+        image="input_image", scale=None, scales=(1,), deterministic=True, exact=False, degradation="grey"
+    ),
+}
+"""``owner/name`` → inputs. SUPIR rounds sizes up to its own grid, so its pictures are resampled.
+
+The limit of Real-ESRGAN is the one that the model states when it refuses a larger picture. Prices are there where
+Replicate bills by the picture; most models are billed by the second of a GPU.
+"""
+
+TASKS: dict[str, tuple[str, dict[str, str]]] = {
+    "jingyunliang/swinir": (
+        "task_type",
+        {
+            "Color Image Denoising": "noise:{noise}",
+            "Grayscale Image Denoising": "grey+noise:{noise},grey=true",
+            "JPEG Compression Artifact Reduction": "jpeg:{jpeg}",
+        },
+    ),
+    "megvii-research/nafnet": ("task_type", {"Image Denoising": "noise:15"}),
+}
+"""``owner/name`` → the input that chooses a task, and what is undone at scale 1 by each value of it."""
+
+LEVELS = {"noise": 15, "jpeg": 40}
+"""What SwinIR's inputs of these names are unless they are given: grey levels, and JPEG quality."""
+
+
+def listed(model: str, inputs: Mapping[str, Any]) -> Names:
+    """What is known of a model for which the user gives these inputs, one of which may choose what it does."""
+    # Names of models are not told apart by their case where people type them.
+    names = MODELS.get(model.lower(), Names())
+    chooser, tasks = TASKS.get(model.lower(), ("", {}))
+    undone = tasks.get(str(inputs.get(chooser)))
+    return names if undone is None else replace(names, scales=(1,), degradation=undone.format(**{**LEVELS, **inputs}))
+
+
+# What a model's published schema says of its inputs, against what an adapter is going to send.
+
+IMAGE_INPUTS = ("image", "img", "image_url", "input_image", "image_path")
+SCALE_INPUTS = (
+    "scale",
+    "scale_factor",
+    "upscale",
+    "upscale_factor",
+    "upscale_by",
+    "sr_scale",
+    "scaling_factor",
+    "outscale",
+)
+SEED_INPUTS = ("seed", "random_seed", "noise_seed")
+FORMAT_INPUTS = ("output_format", "format", "image_format")
+DEEPEST_REFERENCE = 8
+"""References that are followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSchema:
+    """Inputs of one model.
+
+    Attributes
+    ----------
+    inputs
+        Name → its JSON schema, references followed.
+    required
+        Names of those that have to be given.
+    """
+
+    inputs: Mapping[str, Mapping[str, Any]]
+    required: frozenset[str]
+
+    @classmethod
+    def read(cls, document: Any, name: str = "Input") -> "ModelSchema | None":
+        """The schema `name` of an OpenAPI document; None where it describes no input."""
+        return cls._of(document, peek(document, f"components.schemas.{name}"))
+
+    @classmethod
+    def _of(cls, document: Any, schema: Any) -> "ModelSchema | None":
+        properties = peek(schema, "properties")
+        if not isinstance(properties, dict) or not properties:
+            return None
+        required = peek(schema, "required")
+        return cls(
+            {str(key): _followed(document, value, DEEPEST_REFERENCE) for key, value in properties.items()},
+            frozenset(map(str, required)) if isinstance(required, list) else frozenset(),
+        )
+
+    @classmethod
+    def of_request(cls, document: Any, path: str) -> "ModelSchema | None":
+        """The schema of what is posted to `path`; None where the document does not say."""
+        paths = peek(document, "paths")
+        content = paths.get(path) if isinstance(paths, dict) else None
+        body = peek(content, "post.requestBody.content")
+        schema = peek(body.get("application/json"), "schema") if isinstance(body, dict) else None
+        reference = peek(schema, "$ref")
+        # The schema of a body is named by reference in most documents, and written out in some.
+        return cls.read(document, reference.rpartition("/")[2]) if reference else cls._of(document, schema)
+
+    def one_of(self, known: Iterable[str]) -> str | None:
+        """The one input with a known name; None where there is none or more than one."""
+        found = [name for name in known if name in self.inputs]
+        return found[0] if len(found) == 1 else None
+
+    def picture(self) -> str | None:
+        """The input that takes the picture, where only one can be meant."""
+        # Only a link can be the picture; one that must be given is meant before any other.
+        links = [name for name, schema in self.inputs.items() if schema.get("format") == "uri"]
+        needed = [name for name in links if name in self.required]
+        for found in (needed, links):
+            if len(found) == 1:
+                return found[0]
+        return self.one_of(IMAGE_INPUTS)
+
+
+def result_schema(document: Any, path: str) -> ModelSchema | None:
+    """The schema of what a GET of `path` answers; None where the document does not say."""
+    paths = peek(document, "paths")
+    answer = peek(paths.get(path), "get.responses.200.content") if isinstance(paths, dict) else None
+    reference = peek(answer.get("application/json"), "schema.$ref") if isinstance(answer, dict) else None
+    return None if not isinstance(reference, str) else ModelSchema.read(document, reference.rpartition("/")[2])
+
+
+def _followed(document: Any, schema: Any, left: int) -> dict[str, Any]:
+    """A schema with what it refers to merged in; of alternatives, the one that is not null."""
+    if not isinstance(schema, dict):
+        return {}
+    merged = dict(schema)
+    reference = merged.pop("$ref", None)
+    parts = [peek(document, reference.removeprefix("#/").replace("/", "."))] if isinstance(reference, str) else []
+    parts += _list(merged.pop("allOf", None))
+    # "Nothing" among the alternatives only says that the input may be left out.
+    choices = [part for part in _list(merged.pop("anyOf", None)) if peek(part, "type") != "null"]
+    parts += choices if len(choices) == 1 else []
+    # References may form a circle: after so many steps the rest is left out.
+    for part in parts if left else ():
+        merged = {**_followed(document, part, left - 1), **merged}
+    return merged
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def fit(adapter: NamedInputs, schema: ModelSchema | None) -> str | None:
+    """Make the adapter send what this model takes; what was taken from the schema, in words. Errors as `fitted`."""
+    if schema is None:
+        return None
+    names, told = fitted(adapter, schema)
+    adapter.use(names)
+    return told
+
+
+def fitted(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None]:
+    """The inputs that the adapter is to use with this model, and what was taken from its schema, in words."""
+    names, told = _named(adapter, schema)
+    sent = {**names.fixed, **adapter.inputs}
+    for name in adapter.inputs:
+        if name not in schema.inputs:
+            # Before anything is sent: an unknown input is dropped in silence by some models, and the draw would cost
+            # all the same.
+            raise _no_input(adapter, schema, name, f"-p inputs='{json.dumps(_renamed(adapter.inputs, schema, name))}'")
+    if names.scale is not None and names.scale not in sent:
+        _check_scale(adapter, names.scale, adapter.scale_value(names), schema.inputs[names.scale])
+    for name, value in sent.items():
+        wrong = problem(value, schema.inputs[name])
+        if wrong:
+            raise NotFoundError(f"{adapter.model_name} takes for its input {name} {wrong}; got {shorten(value)}")
+    # What has a default need not be given.
+    given = {*sent, names.image, *filter(None, (names.scale, names.seed))}
+    missing = sorted(name for name in schema.required - given if "default" not in schema.inputs.get(name, {}))
+    if missing:
+        more = json.dumps({**adapter.inputs, **dict.fromkeys(missing, "…")}, ensure_ascii=False)
+        raise NotFoundError(f"{adapter.model_name} needs its input {' and '.join(missing)}; add -p inputs='{more}'")
+    _check_seed(adapter, names, schema)
+    return names, told
+
+
+def _named(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None]:
+    """The adapter's names, with those that the model does not have replaced by what its schema says."""
+    names, taken = adapter.stated(), {}
+    image, scale, seed, fixed = names.image, names.scale, names.seed, dict(names.fixed)
+    if image not in schema.inputs:
+        found = None if adapter.image_input else schema.picture()
+        if found is None:
+            raise _no_input(adapter, schema, image, f"-p image-input={_nearest(image, schema, IMAGE_INPUTS)}")
+        image = taken["image"] = found
+    if scale is not None and scale not in schema.inputs and scale not in adapter.inputs:
+        found = None if adapter.scale_input else schema.one_of(SCALE_INPUTS)
+        if found is None and adapter.scale == 1 and not adapter.scale_input:
+            scale, taken["no magnification"] = None, "asked for"
+        elif found is None:
+            near = _nearest(scale, schema, SCALE_INPUTS, least=0.6 if adapter.scale_input else 1.0)
+            fixed_factor = f"-p scale-input= where it magnifies by {adapter.scale} on its own"
+            raise _no_input(adapter, schema, scale, f"-p scale-input={near}" if near else fixed_factor)
+        else:
+            scale = taken["magnification"] = found
+    if seed is not None and seed not in schema.inputs:
+        raise _no_input(adapter, schema, seed, f"-p seed-input={schema.one_of(SEED_INPUTS) or ''}")
+    # The table may know more inputs than this version of the model has.
+    fixed = {name: value for name, value in fixed.items() if name in schema.inputs}
+    form = schema.one_of(FORMAT_INPUTS)
+    if form is not None and form not in fixed and form not in adapter.inputs:
+        described = schema.inputs[form]
+        # A lossless result where the model offers one: the metric measures the vendor and not the codec.
+        if "png" in _list(described.get("enum")) and described.get("default") != "png":
+            fixed[form], taken["lossless format"] = "png", f"{form}=png"
+    found_names = names.with_inputs(image, scale, seed, fixed, _form(schema.inputs.get(scale or "", {}), names))
+    told = ", ".join(f"{what} {name}" for what, name in taken.items())
+    return found_names, f"taken from the schema that {adapter.model_name} publishes: {told}" if told else None
+
+
+def _form(described: Mapping[str, Any], names: Names) -> Any:
+    """How the magnification is written: as the schema's texts are, else as the adapter has it."""
+    texts = [text for text in _list(described.get("enum")) if isinstance(text, str)]
+    for form, like in (("2x", "x"), ("x2", "x")):
+        if texts and all((text.endswith(like) if form == "2x" else text.startswith(like)) for text in texts):
+            return form
+    return "text" if texts and all(text.isdigit() for text in texts) else names.scale_form
+
+
+def _check_scale(adapter: NamedInputs, name: str, value: Any, described: Mapping[str, Any]) -> None:
+    wrong = problem(value, described)
+    if wrong:
+        near = _nearest_factor(adapter.scale, described)
+        advice = f"; give -p scale={near}" if near else ""
+        raise NotFoundError(f"{adapter.model_name} takes for its input {name} {wrong}; got {value}{advice}")
+
+
+def _nearest_factor(scale: int, described: Mapping[str, Any]) -> int | None:
+    offered = [int(digits) for item in _list(described.get("enum")) if (digits := str(item).strip("xX")).isdigit()]
+    bounds = [int(bound) for key in ("minimum", "maximum") if isinstance(bound := described.get(key), int | float)]
+    factors = [factor for factor in offered or bounds if factor >= 1]
+    return min(factors, key=lambda factor: abs(factor - scale)) if factors else None
+
+
+def _check_seed(adapter: NamedInputs, names: Names, schema: ModelSchema) -> None:
+    """Refuse to draw without a seed from a model that then takes a fixed one, so that all draws would be equal."""
+    seed = schema.one_of(SEED_INPUTS)
+    if names.seed is not None or seed is None or seed in adapter.inputs or adapter.seed_input is not None:
+        return
+    default = schema.inputs[seed].get("default")
+    # Some models say in words that 0 stands for a random seed.
+    random = default in (None, -1) or (default == 0 and "random" in str(schema.inputs[seed].get("description")).lower())
+    if not isinstance(default, bool) and isinstance(default, int) and not random:
+        raise NotFoundError(
+            f"{adapter.model_name} answers from the seed {default} unless its input {seed} is sent, so that all draws "
+            f"would be equal; add -p seed-input={seed}"
+        )
+
+
+def problem(value: Any, described: Mapping[str, Any]) -> str:
+    """What the schema asks for where `value` is something else; "" where it fits, or the schema does not say."""
+    choices = _list(described.get("enum"))
+    if choices and value not in choices:
+        near = difflib.get_close_matches(str(value), map(str, choices), n=1)
+        listed = ", ".join(map(str, choices[:12]))
+        return f"one of {listed}" + (f" ({near[0]} is near)" if near else "")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    kind = described.get("type")
+    if kind in ("number", "integer") and not number:
+        return "a number"
+    low, high = described.get("minimum"), described.get("maximum")
+    if number and isinstance(low, int | float) and value < low:
+        return f"at least {low:g}"
+    if number and isinstance(high, int | float) and value > high:
+        return f"at most {high:g}"
+    return ""
+
+
+def _renamed(inputs: Mapping[str, Any], schema: ModelSchema, wrong: str) -> dict[str, Any]:
+    """`inputs` with the wrong name replaced by the nearest that exists, or left out."""
+    near = _nearest(wrong, schema, (), least=0.6)
+    kept = {name: value for name, value in inputs.items() if name != wrong}
+    return {**kept, near: inputs[wrong]} if near else kept
+
+
+def _nearest(name: str, schema: ModelSchema, known: Iterable[str], *, least: float = 0.0) -> str:
+    """The input whose name is nearest to `name`, those with a known name first; "" where none is near enough."""
+    common = [candidate for candidate in known if candidate in schema.inputs]
+    return next(iter([*common, *difflib.get_close_matches(name, schema.inputs, n=1, cutoff=least)]), "")
+
+
+def _no_input(adapter: NamedInputs, schema: ModelSchema, name: str, advice: str) -> NotFoundError:
+    listed = ", ".join(list(schema.inputs)[:20])
+    return NotFoundError(f"{adapter.model_name} has no input {name!r}, only {listed}; give {advice}")

@@ -10,8 +10,7 @@ from pydantic import Field
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import JsonObject, OptionalKey, OwnServer
-from blackbox_adapters._pictures import base64_text, decoded
-from blackbox_adapters._reading import document, peek, words
+from blackbox_adapters._reading import base64_text, decoded, document, peek, words
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.vendor.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
 from blackbox_conformal.vendor.example import Example, says

@@ -16,12 +16,10 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, model_validator
 
-from blackbox_adapters._failures import Failures, not_found
-from blackbox_adapters._pictures import base64_text, decoded, fits_as_base64
-from blackbox_adapters._price_list import PriceList, flat
-from blackbox_adapters._reading import document, integer, peek, words
-from blackbox_adapters._reasons import Reasons
-from blackbox_adapters._stability_modes import StabilityModes
+from blackbox_adapters._failures import Failures, Reasons, not_found
+from blackbox_adapters._hosted import PriceList, flat
+from blackbox_adapters._reading import base64_text, decoded, document, fits_as_base64, integer, peek, words
+from blackbox_adapters.stability import StabilityModes
 from blackbox_conformal.errors import (
     CredentialMissingError,
     PayloadError,

@@ -8,11 +8,8 @@ from typing import Any
 
 from pydantic import Field
 
-from blackbox_adapters._cog_models import listed
-from blackbox_adapters._model_schema import ModelSchema, fit
-from blackbox_adapters._named_inputs import NamedInputs, Names
-from blackbox_adapters._pictures import data_link
-from blackbox_adapters._reading import document, peek, shorten, words
+from blackbox_adapters._named_inputs import ModelSchema, NamedInputs, Names, fit, listed
+from blackbox_adapters._reading import data_link, document, peek, shorten, words
 from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
 from blackbox_conformal.vendor.adapter import (
     FREE,

@@ -12,10 +12,8 @@ from pydantic import Field
 
 from blackbox_adapters._failures import Failure, Failures, not_found, retry_after
 from blackbox_adapters._jobs import PolledJob, polled
-from blackbox_adapters._model_schema import ModelSchema, fit
-from blackbox_adapters._named_inputs import NamedInputs, Names
-from blackbox_adapters._pictures import base64_text, data_link, received
-from blackbox_adapters._reading import document, money, peek, require, words
+from blackbox_adapters._named_inputs import ModelSchema, NamedInputs, Names, fit
+from blackbox_adapters._reading import base64_text, data_link, document, money, peek, received, require, words
 from blackbox_conformal.errors import (
     AccountRefusedError,
     PayloadError,

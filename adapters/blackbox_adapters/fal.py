@@ -1,6 +1,6 @@
 """fal: its queue, as its official clients and its documentation of 2026 describe it.
 
-Which input takes the picture, the magnification and the seed is a matter of the model: see `_fal_models`.
+Which input takes the picture, the magnification and the seed is a matter of the model: see `MODELS`.
 """
 
 import json
@@ -12,12 +12,10 @@ from typing import Any
 from pydantic import Field
 
 from blackbox_adapters._failures import Failures
+from blackbox_adapters._hosted import PriceList, flat, per_megapixel, tiers
 from blackbox_adapters._jobs import PolledJob, polled
-from blackbox_adapters._model_schema import ModelSchema, fit, result_schema
-from blackbox_adapters._named_inputs import NamedInputs, Names
-from blackbox_adapters._pictures import data_link, fetched
-from blackbox_adapters._price_list import PriceList, flat, per_megapixel, tiers
-from blackbox_adapters._reading import document, integer, money, peek, require, words
+from blackbox_adapters._named_inputs import ModelSchema, NamedInputs, Names, fit, result_schema
+from blackbox_adapters._reading import data_link, document, fetched, integer, money, peek, require, words
 from blackbox_conformal.errors import JobError, NotFoundError, RefusedError, VendorError, VendorFailedError
 from blackbox_conformal.vendor.adapter import (
     Accepted,

@@ -13,12 +13,10 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field
 
-from blackbox_adapters._editors import REPAINTS, Editor
-from blackbox_adapters._failures import Failures
+from blackbox_adapters._failures import Failures, Reasons
+from blackbox_adapters._hosted import REPAINTS, Editor
 from blackbox_adapters._jobs import PolledJob, polled
-from blackbox_adapters._pictures import base64_text, fetched
-from blackbox_adapters._reading import integer, money, peek, require
-from blackbox_adapters._reasons import Reasons
+from blackbox_adapters._reading import base64_text, fetched, integer, money, peek, require
 from blackbox_conformal.errors import JobError
 from blackbox_conformal.vendor.adapter import Accepted, Capabilities, Draw, Flow, Observed, Price, Send, Upload
 from blackbox_conformal.vendor.example import Example, says, shows

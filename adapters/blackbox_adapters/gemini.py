@@ -9,11 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from blackbox_adapters._editors import MILLION, REPAINTS, Editor, tokens
 from blackbox_adapters._failures import Failures, not_found
-from blackbox_adapters._hosted import present
-from blackbox_adapters._pictures import base64_text, decoded
-from blackbox_adapters._reading import document, peek, seconds, words
+from blackbox_adapters._hosted import MILLION, REPAINTS, Editor, present, tokens
+from blackbox_adapters._reading import base64_text, decoded, document, peek, seconds, words
 from blackbox_conformal.errors import (
     AccountRefusedError,
     RefusedError,

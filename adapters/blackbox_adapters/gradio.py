@@ -12,13 +12,10 @@ from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field
 
-from blackbox_adapters._failures import Failures
+from blackbox_adapters._failures import USUAL, Failures
 from blackbox_adapters._hosted import JsonList, OptionalKey, OwnServer
-from blackbox_adapters._model_schema import SCALES, problem
-from blackbox_adapters._model_schema import SEEDS as SEED_NAMES
-from blackbox_adapters._named_inputs import SEEDS
+from blackbox_adapters._named_inputs import SCALE_INPUTS, SEED_INPUTS, SEEDS, problem
 from blackbox_adapters._reading import peek, require, shorten, words
-from blackbox_adapters._reasons import USUAL
 from blackbox_conformal.errors import (
     AccountRefusedError,
     DeadlineError,
@@ -101,7 +98,7 @@ def _argument(parameter: Any) -> Any:
     if words(parameter, "component") in PICTURES:
         return "{image}"
     names = {words(parameter, path).lower().replace(" ", "_") for path in ("parameter_name", "label")}
-    for placeholder, known in (("{scale}", SCALES), ("{seed}", SEED_NAMES)):
+    for placeholder, known in (("{scale}", SCALE_INPUTS), ("{seed}", SEED_INPUTS)):
         if names & set(known):
             return placeholder
     default = peek(parameter, "parameter_default")

@@ -10,8 +10,7 @@ from pydantic import Field, field_validator
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import OwnServer
-from blackbox_adapters._pictures import received
-from blackbox_adapters._reading import document, integer, money, peek, shorten
+from blackbox_adapters._reading import document, integer, money, peek, received, shorten
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, Observed, Send, Upload

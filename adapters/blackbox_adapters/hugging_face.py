@@ -7,12 +7,10 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from blackbox_adapters._failures import Failures, not_found
+from blackbox_adapters._failures import UNFIT, Failures, Reasons, not_found
 from blackbox_adapters._hosted import Hosted, JsonObject, present
 from blackbox_adapters._named_inputs import SEEDS
-from blackbox_adapters._pictures import base64_text
-from blackbox_adapters._reading import document, peek, seconds, words
-from blackbox_adapters._reasons import UNFIT, Reasons
+from blackbox_adapters._reading import base64_text, document, peek, seconds, words
 from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
 from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
 from blackbox_conformal.vendor.example import Example, says, shows

@@ -10,13 +10,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from blackbox_adapters._failures import Failures
+from blackbox_adapters._failures import USUAL, Failures
 from blackbox_adapters._hosted import Hosted, JsonObject, present
 from blackbox_adapters._jobs import PolledJob, polled
 from blackbox_adapters._named_inputs import SEEDS
-from blackbox_adapters._pictures import data_link, fetched
-from blackbox_adapters._reading import peek, require, words
-from blackbox_adapters._reasons import USUAL
+from blackbox_adapters._reading import data_link, fetched, peek, require, words
 from blackbox_conformal.errors import NotFoundError, VendorError
 from blackbox_conformal.vendor.adapter import (
     Accepted,

@@ -11,12 +11,10 @@ from urllib.parse import quote
 
 from pydantic import Field, model_validator
 
-from blackbox_adapters._failures import Failures
+from blackbox_adapters._failures import MODERATION, UNFIT, Failures, Reasons
 from blackbox_adapters._hosted import FromText, Hosted, JsonObject
 from blackbox_adapters._jobs import PolledJob, polled
-from blackbox_adapters._pictures import fetched
-from blackbox_adapters._reading import money, peek, require, words
-from blackbox_adapters._reasons import MODERATION, UNFIT, Reasons
+from blackbox_adapters._reading import fetched, money, peek, require, words
 from blackbox_conformal.errors import PayloadError, RefusedError
 from blackbox_conformal.vendor.adapter import (
     Accepted,

@@ -11,11 +11,9 @@ from urllib.parse import quote
 from pydantic import Field
 
 from blackbox_adapters._failures import Failures
-from blackbox_adapters._hosted import FromText, Hosted, JsonObject
+from blackbox_adapters._hosted import FromText, Hosted, JsonObject, PriceList
 from blackbox_adapters._jobs import PolledJob, polled
-from blackbox_adapters._pictures import base64_text, fetched
-from blackbox_adapters._price_list import PriceList
-from blackbox_adapters._reading import document, peek, require, words
+from blackbox_adapters._reading import base64_text, document, fetched, peek, require, words
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.vendor.adapter import (

@@ -10,11 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from blackbox_adapters._editors import MILLION, REPAINTS, Editor, tokens
 from blackbox_adapters._failures import Failures, not_found
-from blackbox_adapters._hosted import present
-from blackbox_adapters._pictures import decoded
-from blackbox_adapters._reading import document, peek, words
+from blackbox_adapters._hosted import MILLION, REPAINTS, Editor, present, tokens
+from blackbox_adapters._reading import decoded, document, peek, words
 from blackbox_conformal.errors import (
     AccountRefusedError,
     PayloadError,

@@ -1,6 +1,6 @@
 """A vendor described by a TOML recipe instead of code: the adapter that carries any recipe out.
 
-`_recipe_format` has the form of a recipe, `_recipe_reading` reads one, `_recipe_fill` fills its placeholders, and
+`_recipe_format` has the form of a recipe, `_recipe_reading` reads one and fills its placeholders, and
 `recipes/` holds the shipped ones.
 """
 
@@ -19,14 +19,11 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from blackbox_adapters import _recipe_format as form
 from blackbox_adapters._failures import retry_after
-from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_adapters._hosted import Hosted, JsonObject, PriceList, blocks
 from blackbox_adapters._jobs import PolledJob, polled
-from blackbox_adapters._pictures import decoded
-from blackbox_adapters._price_list import PriceList, blocks
-from blackbox_adapters._reading import document, integer, money, peek, shorten, words
-from blackbox_adapters._recipe_fill import built_in, fill, fill_link
+from blackbox_adapters._reading import decoded, document, integer, money, peek, shorten, words
 from blackbox_adapters._recipe_format import PriceRow, RecipePrices
-from blackbox_adapters._recipe_reading import read_recipe, shipped_names
+from blackbox_adapters._recipe_reading import built_in, fill, fill_link, read_recipe, shipped_names
 from blackbox_conformal.errors import (
     AccountRefusedError,
     PayloadError,

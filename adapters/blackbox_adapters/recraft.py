@@ -10,10 +10,8 @@ from typing import Literal
 from pydantic import Field
 
 from blackbox_adapters._failures import Failures
-from blackbox_adapters._hosted import Hosted, present
-from blackbox_adapters._pictures import data_link, decoded
-from blackbox_adapters._price_list import PriceList, flat
-from blackbox_adapters._reading import money, peek, words
+from blackbox_adapters._hosted import Hosted, PriceList, flat, present
+from blackbox_adapters._reading import data_link, decoded, money, peek, words
 from blackbox_conformal.vendor.adapter import Capabilities, Draw, Flow, Observed, Upload
 from blackbox_conformal.vendor.example import Example, says
 

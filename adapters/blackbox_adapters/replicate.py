@@ -1,6 +1,6 @@
 """Replicate: predictions over its HTTP API, as its OpenAPI document of April 2026 describes them.
 
-Which input takes the picture, the magnification and the seed is a matter of the model: see `_cog_models`.
+Which input takes the picture, the magnification and the seed is a matter of the model: see `_named_inputs`.
 """
 
 from collections.abc import Generator
@@ -10,15 +10,11 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from blackbox_adapters._cog_models import listed
-from blackbox_adapters._failures import Failures, not_found
+from blackbox_adapters._failures import MODERATION, Failures, Reasons, not_found
+from blackbox_adapters._hosted import PriceList
 from blackbox_adapters._jobs import PolledJob, polled
-from blackbox_adapters._model_schema import ModelSchema, fit
-from blackbox_adapters._named_inputs import NamedInputs, Names
-from blackbox_adapters._pictures import data_link
-from blackbox_adapters._price_list import PriceList
-from blackbox_adapters._reading import document, money, peek, require, words
-from blackbox_adapters._reasons import MODERATION, Reasons
+from blackbox_adapters._named_inputs import ModelSchema, NamedInputs, Names, fit, listed
+from blackbox_adapters._reading import data_link, document, money, peek, require, words
 from blackbox_conformal.errors import PayloadError, VendorError
 from blackbox_conformal.vendor.adapter import (
     Accepted,

@@ -14,8 +14,7 @@ from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import OptionalKey
 from blackbox_adapters._jobs import PolledJob, polled
 from blackbox_adapters._named_inputs import NamedInputs, Names
-from blackbox_adapters._pictures import base64_text, data_link, fits_as_base64, received
-from blackbox_adapters._reading import peek, require, words
+from blackbox_adapters._reading import base64_text, data_link, fits_as_base64, peek, received, require, words
 from blackbox_conformal.errors import JobError
 from blackbox_conformal.vendor.adapter import FREE, Accepted, Answer, Capabilities, Draw, Flow, Observed, Upload
 from blackbox_conformal.vendor.example import Example, says

@@ -11,13 +11,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from blackbox_adapters._failures import Failures
-from blackbox_adapters._hosted import Hosted, JsonObject, present
+from blackbox_adapters._failures import MODERATION, UNFIT, Failures, Reasons
+from blackbox_adapters._hosted import Hosted, JsonObject, PriceList, present
 from blackbox_adapters._jobs import polled
-from blackbox_adapters._pictures import data_link, decoded
-from blackbox_adapters._price_list import PriceList
-from blackbox_adapters._reading import document, money, peek, words
-from blackbox_adapters._reasons import MODERATION, UNFIT, Reasons
+from blackbox_adapters._reading import data_link, decoded, document, money, peek, words
 from blackbox_conformal.errors import AccountRefusedError, PayloadError, TryLaterError, VendorError
 from blackbox_conformal.vendor.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
 from blackbox_conformal.vendor.example import Example, says

@@ -12,11 +12,9 @@ from urllib.parse import quote
 from pydantic import Field, model_validator
 
 from blackbox_adapters._failures import Failures
-from blackbox_adapters._hosted import Hosted, JsonObject
+from blackbox_adapters._hosted import Hosted, JsonObject, PriceList, blocks
 from blackbox_adapters._jobs import PolledJob, polled
-from blackbox_adapters._pictures import fetched
-from blackbox_adapters._price_list import PriceList, blocks
-from blackbox_adapters._reading import document, money, peek, require, words
+from blackbox_adapters._reading import document, fetched, money, peek, require, words
 from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
 from blackbox_conformal.vendor.adapter import (
     Accepted,

@@ -9,8 +9,7 @@ from pydantic import Field
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import FromText, Hosted, present
-from blackbox_adapters._pictures import base64_text, decoded
-from blackbox_adapters._reading import peek, words
+from blackbox_adapters._reading import base64_text, decoded, peek, words
 from blackbox_conformal.errors import PayloadError, RefusedError
 from blackbox_conformal.vendor.adapter import Capabilities, Draw, Flow, Observed, Rate, Upload
 from blackbox_conformal.vendor.example import Example, says

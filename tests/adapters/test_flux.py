@@ -18,7 +18,7 @@ from support.flow_driver import (
     upload,
 )
 
-from blackbox_adapters._editors import RESTORE
+from blackbox_adapters._hosted import RESTORE
 from blackbox_conformal.errors import (
     AccountRefusedError,
     JobError,

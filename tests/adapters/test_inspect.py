@@ -10,8 +10,7 @@ from support.flow_driver import built
 from support.replicate_server import VERSION, ReplicateServer, link, schema
 from support.synthetic import write_photographs
 
-from blackbox_adapters._model_schema import ModelSchema, fitted
-from blackbox_adapters._named_inputs import NamedInputs
+from blackbox_adapters._named_inputs import ModelSchema, NamedInputs, fitted
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import NotFoundError
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from blackbox_adapters._failures import Reasons
 from blackbox_adapters._jobs import PolledJob
-from blackbox_adapters._reasons import Reasons
 from blackbox_conformal.errors import PayloadError, RefusedError, RunRefusedError, VendorError, VendorFailedError
 
 

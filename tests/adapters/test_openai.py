@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
 
-from blackbox_adapters._editors import RESTORE
+from blackbox_adapters._hosted import RESTORE
 from blackbox_adapters.openai import OpenAI
 from blackbox_conformal.drawing.free_requests import refuse_retired
 from blackbox_conformal.errors import (

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 from support.flow_driver import built, modules
 
-from blackbox_adapters._cog_models import MODELS as REPLICATE
+from blackbox_adapters._named_inputs import MODELS as REPLICATE
 from blackbox_adapters.fal import MODELS as FAL
 from blackbox_conformal.vendor.adapter import Adapter
 

@@ -7,9 +7,11 @@ from email.utils import format_datetime
 import pytest
 
 from blackbox_adapters._failures import Failures, retry_after
-from blackbox_adapters._pictures import data_link, decoded, fetched
 from blackbox_adapters._reading import (
     LONGEST_MESSAGE,
+    data_link,
+    decoded,
+    fetched,
     integer,
     money,
     peek,

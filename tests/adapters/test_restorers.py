@@ -6,8 +6,7 @@ import pytest
 from support.flow_driver import built, replay, seeded
 from support.replicate_server import link, schema
 
-from blackbox_adapters._model_schema import ModelSchema, fitted
-from blackbox_adapters._named_inputs import NamedInputs
+from blackbox_adapters._named_inputs import ModelSchema, NamedInputs, fitted
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.errors import NotFoundError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 from support.flow_driver import a_draw, built
 
-from blackbox_adapters._stability_modes import SEEDS, StabilityModes
+from blackbox_adapters.stability import SEEDS, StabilityModes
 
 HOMES = ("stability", "bedrock")
 DIALS = {"negative_prompt": "text", "creativity": 0.3, "style_preset": "anime"}

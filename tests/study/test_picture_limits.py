@@ -12,7 +12,7 @@ from support.replicate_server import ReplicateServer, link, schema
 from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_adapters._cog_models import MODELS
+from blackbox_adapters._named_inputs import MODELS
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.drawing.limits import Limits
