@@ -37,10 +37,9 @@ from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.study.choose.tuning import parse_candidate
 from blackbox_conformal.study.plan.candidates import Candidate
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
-from blackbox_conformal.study.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.study.stages.draws import Drawn, drawn_pictures, map_pictures, output_check, second_opinions
 from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.prepare import prepare_photographs, read_truth
-from blackbox_conformal.study.stages.second_vendor import second_opinions
 from blackbox_conformal.study.stages.settings import Setup, member, set_up
 from blackbox_conformal.support.types import Image
 

@@ -23,7 +23,7 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.documents.calibration import CALIBRATIONS
 from blackbox_conformal.documents.certificate import CERTIFICATES
 from blackbox_conformal.drawing.ledger import sqlite_schema
-from blackbox_conformal.study.watched import watching
+from blackbox_conformal.study.watch_protocol import watching
 from blackbox_conformal.watching import watch_schema
 
 KEPT = Path(__file__).parent / "kept"

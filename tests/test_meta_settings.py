@@ -19,8 +19,8 @@ from blackbox_conformal.cli.main import cli, run
 from blackbox_conformal.cli.option_sources import Described
 from blackbox_conformal.cli.options import Command, setting, takes
 from blackbox_conformal.drawing.limits import Limits
-from blackbox_conformal.study import keyword_arguments
-from blackbox_conformal.study.keyword_arguments import described
+from blackbox_conformal.study import settings_table
+from blackbox_conformal.study.settings_table import described
 
 FUNCTIONS = {
     "calibrate": ["calibrate"],
@@ -48,7 +48,7 @@ OF_A_PROGRAM = {
 COMMANDS = {name.strip(): command for name, command in every_command(cli, "")}
 
 
-SETTINGS = [described(kind) for kind in vars(keyword_arguments).values() if is_typeddict(kind)]
+SETTINGS = [described(kind) for kind in vars(settings_table).values() if is_typeddict(kind)]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -58,7 +58,7 @@ def test_every_option_is_a_keyword_or_says_why_not(name: str) -> None:
         if isinstance(option, Described) and not {setting_of(option), option.name} & keywords:
             assert option.no_keyword, (
                 f"{option.opts[-1]} of `{name}` is no keyword of bc.{FUNCTIONS[name][0]}: describe it in the class of "
-                "its settings in study/keyword_arguments.py, or say no_keyword='why not' where it is declared"
+                "its settings in study/settings_table.py, or say no_keyword='why not' where it is declared"
             )
 
 
@@ -71,7 +71,7 @@ def test_every_keyword_is_an_option_or_says_why_not(name: str) -> None:
     without = sorted(keywords - options - explained - OF_A_PROGRAM)
     assert not without, (
         f"no option of `{name}` sets {', '.join(without)}: add a field `{without[0]}: … = setting()` to its options in "
-        "cli/options.py or the file of the command, or say no_option='why not' in study/keyword_arguments.py"
+        "cli/options.py or the file of the command, or say no_option='why not' in study/settings_table.py"
     )
 
 
@@ -82,7 +82,7 @@ def setting_of(option: click.Parameter) -> str:
 def test_every_setting_is_described_and_checked_in_one_place() -> None:
     for settings in SETTINGS:
         for name, each in settings.items():
-            assert each.help, f'say what {name} is in """a text""" under its key in study/keyword_arguments.py'
+            assert each.help, f'say what {name} is in """a text""" under its key in study/settings_table.py'
             assert each.default is None or each.of(each.default, name) == each.default
 
 
@@ -93,7 +93,7 @@ def test_every_setting_does_something() -> None:
     read = {
         word
         for path in files
-        if path.name != "keyword_arguments.py"
+        if path.name != "settings_table.py"
         for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))
     }
     for settings in SETTINGS:
@@ -102,7 +102,7 @@ def test_every_setting_does_something() -> None:
                 assert hasattr(limits, each.limit), f"{name} limits {each.limit}: write this field in drawing/limits.py"
                 usual = getattr(limits, each.limit)
                 assert each.default in (None, usual), (
-                    f"give {name} one default: study/keyword_arguments.py has {each.default}, Limits {usual}"
+                    f"give {name} one default: study/settings_table.py has {each.default}, Limits {usual}"
                 )
             else:
                 assert name in read, (
@@ -150,4 +150,4 @@ def test_an_option_that_only_a_command_has_is_red_with_words_that_help() -> None
         told_nowhere: float = setting()
 
     with pytest.raises(LookupError, match=r"Alone\.told_nowhere is a setting that nothing describes.*CalibrateSet"):
-        takes(Alone, keyword_arguments.CalibrateSettings)(lambda screen, options: None)
+        takes(Alone, settings_table.CalibrateSettings)(lambda screen, options: None)

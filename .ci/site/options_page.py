@@ -11,7 +11,7 @@ import click
 from blackbox_conformal.cli.commands import every_command
 from blackbox_conformal.cli.option_sources import Described
 from blackbox_conformal.cli.options import Command
-from blackbox_conformal.study.keyword_arguments import GROUPS
+from blackbox_conformal.study.settings_table import GROUPS
 
 HEAD = """# Settings
 

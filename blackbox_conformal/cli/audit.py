@@ -14,7 +14,7 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.from_options import photograph_paths, read_groups
 from blackbox_conformal.cli.sign import load_calibration, trusted
 from blackbox_conformal.errors import CheckFailedError, UsageError
-from blackbox_conformal.study.keyword_arguments import AuditSettings
+from blackbox_conformal.study.settings_table import AuditSettings
 from blackbox_conformal.support.text import counted
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     from blackbox_conformal.study.audit.audited_rule import is_own, outlook, refuse_hopeless
     from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
     from blackbox_conformal.study.audit.measure import WorstCrops
-    from blackbox_conformal.study.pages import pages
+    from blackbox_conformal.study.pages_protocol import pages
     from blackbox_conformal.support.blocks import document
 
     watched = _watched(screen, calibration, options, file)
@@ -184,7 +184,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
 
 def _watched(screen: Screen, calibration: "Calibration", options: AuditOptions, file: str) -> dict[str, Any] | None:
     """Say what the calibration's watch found, and return it for scripts. The audit goes on either way."""
-    from blackbox_conformal.study.watched import watching
+    from blackbox_conformal.study.watch_protocol import watching
 
     entry = watching().state_of(Path(file), calibration, trusted(options.trust))
     if entry is None or entry.state == "watched":
@@ -196,7 +196,7 @@ def _watched(screen: Screen, calibration: "Calibration", options: AuditOptions, 
 def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
     from blackbox_conformal.method.audits.vendor_claim import VendorClaim
     from blackbox_conformal.study.audit.claiming import put_to_photographs, settings_of_claim
-    from blackbox_conformal.study.keyword_terms import setup_of
+    from blackbox_conformal.study.from_keywords import setup_of
 
     claim = VendorClaim.of(text)
     if options.calibration or options.alphas or options.splits or options.guarantee:
@@ -248,7 +248,7 @@ def _splits(
     from blackbox_conformal.method.guarantees.high_probability import levels_together
     from blackbox_conformal.study.audit.audited_rule import audited_rule, is_own
     from blackbox_conformal.study.audit.auditing import audit_splits
-    from blackbox_conformal.study.pages import pages
+    from blackbox_conformal.study.pages_protocol import pages
     from blackbox_conformal.study.plan.usual_levels import audited_levels
 
     guarantee, group, tiles = options.guarantee, options.group, read_groups(options.tiles)

@@ -11,7 +11,7 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, bill, spent
 from blackbox_conformal.cli.from_options import photograph_paths, read_groups, refuse_other_calibration
 from blackbox_conformal.cli.sign import load_signing_key
-from blackbox_conformal.study.keyword_arguments import CalibrateSettings
+from blackbox_conformal.study.settings_table import CalibrateSettings
 from blackbox_conformal.support.text import LONGEST_MESSAGE, counted, name_of, printable
 from blackbox_conformal.support.wording import at_most, share
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.method.images.calibration_images import CalibrationImage
     from blackbox_conformal.method.metrics.metric import Metric
     from blackbox_conformal.study.calibrate.calibrating import CalibrationRun
-    from blackbox_conformal.study.calibrate.parts_of_one import Question
+    from blackbox_conformal.study.calibrate.dependent_photographs import Question
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.stages.settings import Setup
 
@@ -70,11 +70,10 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
 
     The same command again resumes and pays nothing twice.
     """
-    from blackbox_conformal.study.calibrate.calibrated_rule import check_groups, checked_rule, rule_for
-    from blackbox_conformal.study.calibrate.calibrating import calibrate_job
-    from blackbox_conformal.study.looked_at import Unseen
+    from blackbox_conformal.study.calibrate.calibrating import calibrate_job, check_groups, checked_rule, rule_for
     from blackbox_conformal.study.run_folder import keep_calibration
-    from blackbox_conformal.study.watched import watching
+    from blackbox_conformal.study.unseen_photographs import Unseen
+    from blackbox_conformal.study.watch_protocol import watching
 
     setup = from_options.build_setup(options, options.guarantee)
     from_options.note_address(screen, setup)
@@ -199,7 +198,7 @@ def _remark(
     screen: Screen, job: "Job", calibration: "Calibration", refusals: list[dict[str, Any]], reopened: int
 ) -> None:
     """Say what a reader of the thresholds should know: refusals, and notes that certificates will carry."""
-    from blackbox_conformal.study.mask.empty_masks import own_bound_is_known
+    from blackbox_conformal.study.mask.mask_request import own_bound_is_known
 
     setup, run = job.setup, job.folder
     if own_bound_is_known(setup, calibration.rule()):

@@ -12,7 +12,7 @@ from blackbox_conformal.cli.consent import Consent, spends
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.from_options import photograph_paths
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.study.keyword_arguments import NEEDED, CompareSettings, described
+from blackbox_conformal.study.settings_table import NEEDED, CompareSettings, described
 from blackbox_conformal.support.wording import as_typed
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def command(screen: Screen, options: CompareOptions) -> None:
     folder that exists is used for all.
     """
     from blackbox_conformal.study.choose.contestants import Contestant, refuse_incomparable, under_one_promise
-    from blackbox_conformal.study.pages import pages
+    from blackbox_conformal.study.pages_protocol import pages
 
     typed = [_read(text, options) for text in options.vendors]
     _refuse_not_shared(options, typed)
@@ -112,7 +112,7 @@ def _compared(
     paths: Sequence[Path],
     on_picture: "OnCompared",
 ) -> "Comparison":
-    from blackbox_conformal.study.calibrate.calibrated_rule import check_enough
+    from blackbox_conformal.study.calibrate.calibrating import check_enough
     from blackbox_conformal.study.choose.comparing import compare_contestants
     from blackbox_conformal.study.choose.contestants import Contest
     from blackbox_conformal.study.plan.usual_levels import audited_levels

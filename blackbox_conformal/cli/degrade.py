@@ -5,7 +5,7 @@ from pathlib import Path
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.study.keyword_arguments import DegradeSettings
+from blackbox_conformal.study.settings_table import DegradeSettings
 from blackbox_conformal.support.text import counted, printable
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.procedure import Procedure
     from blackbox_conformal.method.guarantees.guarantee import Guarantee
-    from blackbox_conformal.study.calibrate.parts_of_one import Question
+    from blackbox_conformal.study.calibrate.dependent_photographs import Question
     from blackbox_conformal.study.job import Ask, Job, Terms
     from blackbox_conformal.study.stages.prepare import Prepared
     from blackbox_conformal.study.stages.settings import Setup
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def photograph_paths(images: Sequence[str]) -> list[Path]:
     """Return every photograph in these files and folders."""
-    from blackbox_conformal.study.photographs_in_memory import photograph_paths
+    from blackbox_conformal.study.pictures_in_memory import photograph_paths
 
     return photograph_paths(images)
 
@@ -121,7 +121,7 @@ def open_second_vendor(options: VendorOptions, calibration: "Calibration | None"
 
 def build_setup(options: JobOptions, guarantee: "str | Guarantee | None" = None) -> "Setup":
     """The set-up that the options describe, for a guarantee."""
-    from blackbox_conformal.study.keyword_terms import setup_of
+    from blackbox_conformal.study.from_keywords import setup_of
 
     named = {"second_adapter": open_second_vendor(options), "guarantee": guarantee}
     return setup_of(open_vendor(options), {**settings_of(options), **named})
@@ -197,7 +197,7 @@ def say_fitted(screen: Screen, job: "Job") -> None:
 
 def ask_about_parts(screen: Screen, pictures: "Sequence[Prepared]", *, sure: bool) -> "Question | None":
     """Ask whether photographs are parts of the same ones, where they look so; `sure`, or without a terminal, a note."""
-    from blackbox_conformal.study.calibrate.parts_of_one import question_of
+    from blackbox_conformal.study.calibrate.dependent_photographs import question_of
 
     question = question_of(pictures)
     if question is None:
@@ -225,7 +225,7 @@ def job_terms(screen: Screen, options: SpendingOptions, run: Path, ask: "Ask | N
 
     `ask` is called before anything is spent; by default the terminal asks.
     """
-    from blackbox_conformal.study.keyword_terms import terms_of
+    from blackbox_conformal.study.from_keywords import terms_of
     from blackbox_conformal.study.stages.cluster import Cluster
 
     settings = {**settings_of(options), "run": run, "ask": ask or Consent(screen, options)}
@@ -237,9 +237,9 @@ def job_terms(screen: Screen, options: SpendingOptions, run: Path, ask: "Ask | N
 
 def place(options: SpendingOptions, run: Path) -> None:
     """Let the run folder have its ledger where `--ledger` says, and its store where `--store` says."""
-    from blackbox_conformal.study import keyword_terms
+    from blackbox_conformal.study import from_keywords
 
-    keyword_terms.place(run, settings_of(options))
+    from_keywords.place(run, settings_of(options))
 
 
 def folder_of(options: SpendingOptions, procedure: "Procedure", calibration: str | None = None) -> Path:

@@ -11,7 +11,7 @@ from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import CheckFailedError
-from blackbox_conformal.study.keyword_arguments import InputsSettings
+from blackbox_conformal.study.settings_table import InputsSettings
 
 if TYPE_CHECKING:
     from blackbox_conformal.study.choose.suggesting import Suggestion
@@ -75,7 +75,7 @@ def command(screen: Screen, options: InputsOptions) -> None:
         raise click.UsageError("expected the inputs to compare with; give --calibration FILE, or --suggest")
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.study.choose.input_comparison import compare_inputs
-    from blackbox_conformal.study.pages import pages
+    from blackbox_conformal.study.pages_protocol import pages
     from blackbox_conformal.support.blocks import document
 
     calibration = Calibration.load(options.calibration)

@@ -17,7 +17,7 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.from_options import photograph_paths
 from blackbox_conformal.cli.sign import load_calibration, load_certified_key, load_signing_key, sign_paper, trusted
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, IncompleteError, UsageError
-from blackbox_conformal.study.keyword_arguments import ApplyAllSettings
+from blackbox_conformal.study.settings_table import ApplyAllSettings
 from blackbox_conformal.support.files import require_writable
 from blackbox_conformal.support.text import name_of, printable
 from blackbox_conformal.support.wording import share
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.x509 import CertifiedKey
     from blackbox_conformal.drawing.spending.estimate import Estimate
     from blackbox_conformal.study.job import Job
-    from blackbox_conformal.study.kept_results import KeptResults
     from blackbox_conformal.study.mask.mask_request import MaskRequest
     from blackbox_conformal.study.mask.products import Products, Result, Wanted
-    from blackbox_conformal.study.pages import ReportMaterial
+    from blackbox_conformal.study.pages_protocol import ReportMaterial
+    from blackbox_conformal.study.result_files import KeptResults
     from blackbox_conformal.study.stages.prepare import Prepared
     from blackbox_conformal.study.stages.settings import Setup
 
@@ -205,10 +205,10 @@ def command(screen: Screen, options: MaskOptions) -> None:
 
     Exit code 3: inputs or answers are unlike the calibration's, so masks carry no guarantee. Everything is written.
     """
-    from blackbox_conformal.study.kept_results import KeptResults
     from blackbox_conformal.study.mask.mask_request import MaskRequest
     from blackbox_conformal.study.mask.products import encode_product, with_credentials
-    from blackbox_conformal.study.pages import pages
+    from blackbox_conformal.study.pages_protocol import pages
+    from blackbox_conformal.study.result_files import KeptResults
 
     piped, wanted = "-" in options.inputs, options.wanted
     if not piped:
@@ -413,7 +413,7 @@ class _Delivery:
             self.warn(drift)
 
     def show(self, run: Path) -> None:
-        from blackbox_conformal.study.mask.empty_masks import ways_out
+        from blackbox_conformal.study.mask.mask_request import ways_out
 
         screen, options = self.screen, self.options
         if self.entries and self.key is not None:
@@ -525,7 +525,7 @@ def _in_the_way(
 
     Also returns the places whose files are to be replaced; see `refuse_existing`.
     """
-    from blackbox_conformal.study.earlier_results import refuse_existing
+    from blackbox_conformal.study.result_files import refuse_existing
 
     failed: dict[int, BlackboxConformalError] = {}
     replacing = set[int]()

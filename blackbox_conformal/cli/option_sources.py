@@ -18,7 +18,7 @@ import click
 
 from blackbox_conformal.cli.commands import every_command
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.study.keyword_arguments import OUTPUT
+from blackbox_conformal.study.settings_table import OUTPUT
 from blackbox_conformal.study.stages.defaults import preset_settings
 
 OTHERS = ("annotations", "kernel-cache", "signing-passphrase", "signing-passphrase-file")

@@ -1,7 +1,7 @@
 """Options: how a command declares them, how its help shows them, and the classes of those that several commands share.
 
 A command receives its options as one value of a dataclass. Each field of that class is one parameter of the command:
-most are settings, which `study/keyword_arguments.py` describes; the others are described where they are declared.
+most are settings, which `study/settings_table.py` describes; the others are described where they are declared.
 """
 
 import functools
@@ -18,7 +18,7 @@ import click
 from blackbox_conformal.cli import values
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.option_sources import Configured, Described
-from blackbox_conformal.study.keyword_arguments import (
+from blackbox_conformal.study.settings_table import (
     DRAWING,
     GROUPS,
     NEEDED,
@@ -202,7 +202,7 @@ def takes(kind: type, python: Any = Settings, only_typed: str = "") -> Decorator
         if isinstance(of, str) and of not in known:
             raise LookupError(
                 f"{kind.__name__}.{name} is a setting that nothing describes. Describe it in {python.__name__} of "
-                "study/keyword_arguments.py, so that Python takes it too, or declare it with "
+                "study/settings_table.py, so that Python takes it too, or declare it with "
                 "declared(…, no_keyword='why Python has none')"
             )
         found = known[of] if isinstance(of, str) else of

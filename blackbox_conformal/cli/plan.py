@@ -11,7 +11,7 @@ from blackbox_conformal.cli.consent import confirm_keys, stored_elsewhere
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.from_options import photograph_paths
 from blackbox_conformal.errors import IncompleteError, RunRefusedError, UsageError, VendorError
-from blackbox_conformal.study.keyword_arguments import INPUTS, PlanSettings
+from blackbox_conformal.study.settings_table import INPUTS, PlanSettings
 from blackbox_conformal.study.stages.defaults import SEVERAL_DRAWS
 from blackbox_conformal.support.text import counted
 
@@ -296,7 +296,7 @@ def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":
 
 def present_pilot(screen: Screen, job: "Job", planned: "Plan") -> None:
     """Show what calibrating on the remaining photographs would take and is expected to trust."""
-    from blackbox_conformal.study.looked_at import TUNING_FILE
+    from blackbox_conformal.study.unseen_photographs import TUNING_FILE
 
     show_plan(screen, planned, job)
     highest = None if planned.cost_usd is None else planned.cost_usd[1]

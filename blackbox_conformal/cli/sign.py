@@ -62,7 +62,7 @@ def read_paper(path: Path) -> "Calibration | Certificate":
 def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], object]:
     """Return a function that writes the paper at `path` with a signature."""
     from blackbox_conformal.documents.calibration import Calibration
-    from blackbox_conformal.study.watched import watching
+    from blackbox_conformal.study.watch_protocol import watching
     from blackbox_conformal.support.files import write_new
 
     paper = read_paper(path)
@@ -80,7 +80,7 @@ def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], ob
 
 def _write(path: Path, calibration: "Calibration", key: "SigningKey") -> None:
     """Write a signed calibration, and sign the log of its watch."""
-    from blackbox_conformal.study.watched import watching
+    from blackbox_conformal.study.watch_protocol import watching
 
     calibration.save(path, force=True)
     watching().sign_beside(path, calibration, key)

@@ -10,7 +10,7 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, bill, spent
 from blackbox_conformal.cli.from_options import photograph_paths, refuse_other_calibration
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.study.keyword_arguments import LearnSettings, TuneSettings, described
+from blackbox_conformal.study.settings_table import LearnSettings, TuneSettings, described
 
 if TYPE_CHECKING:
     from blackbox_conformal.study.calibrate.calibrating import CalibrationRun
@@ -70,8 +70,8 @@ def command(screen: Screen, options: TuneOptions) -> None:
     With --want-share the level is chosen there, too. With --learn a score is made instead of chosen.
     """
     from blackbox_conformal.study.choose.tuning import ToTune
-    from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord
     from blackbox_conformal.study.run_folder import keep_calibration
+    from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord
     from blackbox_conformal.support.catalog import specification_text
 
     if options.learn:
@@ -196,7 +196,7 @@ def _show(
 
 def _learn(screen: Screen, options: TuneOptions) -> None:
     from blackbox_conformal.study.choose.learning import job_to_learn, learn_job, setup_to_learn
-    from blackbox_conformal.study.looked_at import TUNING_FILE
+    from blackbox_conformal.study.unseen_photographs import TUNING_FILE
     from blackbox_conformal.support.catalog import specification_text
 
     if typed := shared.typed_flags((*_CHOOSING, "second_adapter")):

@@ -183,7 +183,7 @@ class _Check:
     def _report(self, name: str) -> _Found:
         """Check a report, which names its calibration and its own digest in its last line and carries no signature."""
         from blackbox_conformal.documents.signature import Vouching
-        from blackbox_conformal.study.pages import pages
+        from blackbox_conformal.study.pages_protocol import pages
 
         of, vouching = pages().calibration_of(Path(name).read_bytes()), Vouching(None)
         if of is None:
@@ -365,7 +365,7 @@ class _Check:
 
     def _watch_of_calibration(self, path: Path, calibration: "Calibration") -> Note:
         """Report the watch beside a calibration."""
-        from blackbox_conformal.study.watched import watching
+        from blackbox_conformal.study.watch_protocol import watching
 
         standing = watching().standing_of(path, calibration, self.keys)
         if standing is None:
@@ -376,7 +376,7 @@ class _Check:
 
     def _watch_of_certificate(self, name: str, certificate: "Certificate") -> Note:
         """Report where the watch stood when a certificate was issued, and whether the watch file still knows."""
-        from blackbox_conformal.study.watched import watching
+        from blackbox_conformal.study.watch_protocol import watching
 
         head = certificate.watch
         if head is None:

@@ -120,13 +120,13 @@ def _demonstrate(
     from blackbox_conformal.embedded.demonstration import held_out_count, level_for, reduced_photographs, write_input
     from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
     from blackbox_conformal.study.calibrate.calibrating import calibrate_job
-    from blackbox_conformal.study.held_out import split
     from blackbox_conformal.study.job import Job, Terms
     from blackbox_conformal.study.mask.mask_request import MaskRequest
     from blackbox_conformal.study.mask.masking import mask_pictures
     from blackbox_conformal.study.mask.products import write_products
-    from blackbox_conformal.study.pages import pages
+    from blackbox_conformal.study.pages_protocol import pages
     from blackbox_conformal.study.stages.prepare import prepare_input
+    from blackbox_conformal.study.unseen_photographs import split
 
     photographs = reduced_photographs(sources, folder / "photographs", SIDE, listeners.progress, force=force)
     calibrating, unseen = split(

@@ -31,7 +31,7 @@ CHANGE = 0.01
 
 def show(screen: Screen, folder: Path, *, opened: bool) -> None:
     """Calibrate, visit, change the vendor, visit again, and write the page; everything goes into `folder`."""
-    from blackbox_conformal.study.pages import pages
+    from blackbox_conformal.study.pages_protocol import pages
 
     if folder.exists():
         raise UsageError(f"expected a new folder; {folder} is there already. Remove it, or name another with --run")

@@ -21,8 +21,7 @@ from blackbox_conformal.gateway.served_pictures import keep_masked, keep_unmaske
 from blackbox_conformal.gateway.spans import span
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.study.mask.products import Result
-from blackbox_conformal.study.session.picture_masker import PictureMasker
-from blackbox_conformal.study.session.session import Session
+from blackbox_conformal.study.session.session import PictureMasker, Session
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.signature import SigningKey

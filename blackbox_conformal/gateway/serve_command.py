@@ -17,7 +17,7 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.sign import load_calibration, load_certified_key, load_signing_key
 from blackbox_conformal.errors import MissingPackageError, UsageError
-from blackbox_conformal.study.keyword_arguments import (
+from blackbox_conformal.study.settings_table import (
     ACCESS,
     DRAWING,
     OUTPUT,
@@ -196,7 +196,7 @@ def serve(screen: Screen, options: ServeOptions) -> None:
     view = None
     if options.view:
         from blackbox_conformal.documents.calibration import Calibration
-        from blackbox_conformal.study.pages import pages
+        from blackbox_conformal.study.pages_protocol import pages
 
         calibration = Calibration.load(service.calibration)
         view = pages().viewer_beside_gateway(service.run, calibration, service.alpha, service.addressed)

@@ -15,7 +15,6 @@ from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.metrics._detail import about_detail, nothing_added
 from blackbox_conformal.method.risk.trust import threshold_json
-from blackbox_conformal.study.earlier_results import VENDOR_ENDINGS
 from blackbox_conformal.study.mask.products import (
     Product,
     Result,
@@ -27,6 +26,7 @@ from blackbox_conformal.study.mask.products import (
     with_credentials,
     xmp_of,
 )
+from blackbox_conformal.study.result_files import VENDOR_ENDINGS
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Mask
 

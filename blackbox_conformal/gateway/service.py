@@ -25,9 +25,9 @@ from blackbox_conformal.gateway.offer import Offer
 from blackbox_conformal.gateway.operations import Operations
 from blackbox_conformal.gateway.runner import Runner
 from blackbox_conformal.gateway.tokens import Tokens
-from blackbox_conformal.study.keyword_arguments import MaskSettings
 from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.study.session.session import Session
+from blackbox_conformal.study.settings_table import MaskSettings
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.local_servers import is_loopback_name
 from blackbox_conformal.vendor.adapter import Adapter

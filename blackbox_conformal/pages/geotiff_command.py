@@ -26,8 +26,8 @@ from blackbox_conformal.method.images.geotiff import SETTINGS, GeoTiff, Grid, li
 from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.risk import trust
-from blackbox_conformal.study.keyword_arguments import ApplyAllSettings
 from blackbox_conformal.study.mask.products import xmp_of
+from blackbox_conformal.study.settings_table import ApplyAllSettings
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Map
 from blackbox_conformal.support.wording import share

@@ -1,4 +1,4 @@
-"""Pages as the core knows them (`blackbox_conformal.study.pages.Pages`), each imported when it is used."""
+"""Pages as the core knows them (`blackbox_conformal.study.pages_protocol.Pages`), each imported when it is used."""
 
 from importlib import import_module
 from typing import Any

@@ -23,12 +23,19 @@ from blackbox_conformal.errors import IncompleteError
 from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.study.listeners import SILENT, Listeners
 from blackbox_conformal.study.stages.cluster import Cluster
-from blackbox_conformal.study.stages.draws import Drawn, EqualDraws, drawn_pictures, map_pictures, output_check
-from blackbox_conformal.study.stages.kept_pixels import KeptPixels
+from blackbox_conformal.study.stages.draws import (
+    Drawn,
+    EqualDraws,
+    SecondOpinions,
+    drawn_pictures,
+    map_pictures,
+    output_check,
+    second_opinions,
+    second_tasks,
+)
 from blackbox_conformal.study.stages.memory import BAND_PIXEL_BYTES, PIXEL_BYTES, narrowed, refuse_large
-from blackbox_conformal.study.stages.prepare import Prepared, prepare_photographs
+from blackbox_conformal.study.stages.prepare import KeptPixels, Prepared, prepare_photographs
 from blackbox_conformal.study.stages.ready import Ready, each_on_cluster, refuse_elsewhere
-from blackbox_conformal.study.stages.second_vendor import SecondOpinions, second_opinions, second_tasks
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.study.stages.warming import warming
 from blackbox_conformal.vendor.adapter import Adapter

@@ -15,7 +15,7 @@ from blackbox_conformal.drawing.ledger.backends import has_ledger
 from blackbox_conformal.drawing.ledger.queries import unanswered_procedures
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.method.images.calibration_images import History
-from blackbox_conformal.study.kept_results import KeptResults
+from blackbox_conformal.study.result_files import KeptResults
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.canonical import digest_json

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from blackbox_conformal.errors import BlackboxConformalError, VendorError, VendorFailedError
-from blackbox_conformal.study.stages.picture_limits import misfit, too_many_bytes
+from blackbox_conformal.study.stages.prepare import misfit, too_many_bytes
 from blackbox_conformal.support.secrets import holds_secret, masked
 from blackbox_conformal.testing.rehearsal import (
     Rehearsal,

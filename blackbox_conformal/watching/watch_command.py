@@ -12,7 +12,7 @@ from blackbox_conformal.cli.console import Screen, limit_above
 from blackbox_conformal.cli.from_options import photograph_paths
 from blackbox_conformal.cli.sign import load_calibration, load_signing_key, trusted
 from blackbox_conformal.errors import CredentialMissingError, IncompleteError, SuspendedError, UsageError
-from blackbox_conformal.study.keyword_arguments import NOTICES, WatchSettings
+from blackbox_conformal.study.settings_table import NOTICES, WatchSettings
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.secrets import Secret, read_credential
 
@@ -125,7 +125,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
     chooses canaries from IMAGES, the photographs that were calibrated. --max-cost is for one visit. After an alarm
     the calibration is suspended or void, and `mask` refuses it.
     """
-    from blackbox_conformal.study.pages import pages
+    from blackbox_conformal.study.pages_protocol import pages
     from blackbox_conformal.watching.visit.visiting import outlook, visit
 
     if options.demo:
@@ -185,7 +185,7 @@ def _visit(options: WatchOptions, adapter: "Adapter", planned: "VisitOutlook") -
 
 
 def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration", page: str) -> str:
-    from blackbox_conformal.study.pages import pages
+    from blackbox_conformal.study.pages_protocol import pages
 
     file, run = Path(options.file), from_options.folder_of(options, calibration.procedure, options.file)
     keys = trusted(options.trust)

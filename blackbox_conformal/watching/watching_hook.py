@@ -1,4 +1,4 @@
-"""The watch as the rest of the package knows it: `blackbox_conformal.study.watched.Watching`."""
+"""The watch as the rest of the package knows it: `blackbox_conformal.study.watch_protocol.Watching`."""
 
 from blackbox_conformal.watching.visit.live_pictures import live_watch as live_watch
 from blackbox_conformal.watching.visit.visiting import begin_watch as begin_watch

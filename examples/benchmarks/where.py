@@ -35,7 +35,7 @@ from blackbox_conformal.method.images.resemblance import Sent
 from blackbox_conformal.method.kernels._jit import Kernel
 from blackbox_conformal.study.calibrate import calibrating
 from blackbox_conformal.study.stages import prepare
-from blackbox_conformal.study.stages.kept_pixels import KeptPixels
+from blackbox_conformal.study.stages.prepare import KeptPixels
 
 STEPS = [
     (read, "decoded", "decoding"),

@@ -10,7 +10,7 @@ from support.synthetic import photograph, reduced, write_draws, write_photograph
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.method.images import read
-from blackbox_conformal.study.stages import kept_pixels
+from blackbox_conformal.study.stages import prepare
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_photographs_that_there_is_no_room_for_are_read_again_with_the_same_resu
     one = 3 * (height * width + (height // 4) * (width // 4))
     for room in (0, one, 5 * one - 1):
         reads.clear()
-        monkeypatch.setattr(kept_pixels, "MOST_BYTES", room)
+        monkeypatch.setattr(prepare, "MOST_BYTES", room)
         assert run([*given, str(tmp_path / "again.json")]) == 0
         assert reads.total() == 2 * 8 - room // one
         assert (tmp_path / "again.json").read_bytes() == (tmp_path / "kept.json").read_bytes()
@@ -66,7 +66,7 @@ def test_plan_reads_a_photograph_once_and_keeps_nothing(vendor, tmp_path, reads,
     def keep(*_: object) -> None:
         raise AssertionError("nothing is drawn after a plan")
 
-    monkeypatch.setattr(kept_pixels.KeptPixels, "keep", keep)
+    monkeypatch.setattr(prepare.KeptPixels, "keep", keep)
     assert run(["plan", str(tmp_path / "photographs"), *vendor, *PROCEDURE]) == 0
     assert reads == each("photographs", range(8), 1)
 

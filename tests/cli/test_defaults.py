@@ -16,8 +16,8 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.scores.score import Context, accumulated_map
-from blackbox_conformal.study.keyword_arguments import PlanSettings, described
-from blackbox_conformal.study.keyword_terms import read, setup_of
+from blackbox_conformal.study.from_keywords import read, setup_of
+from blackbox_conformal.study.settings_table import PlanSettings, described
 from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE, DETAIL_SCORE, PRESETS, default_score
 from blackbox_conformal.study.stages.settings import member, set_up
 from blackbox_conformal.testing.fault_server import FaultServer

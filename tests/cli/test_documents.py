@@ -63,7 +63,7 @@ def test_a_bug(desk, monkeypatch):
     def broken(*_: object) -> None:
         raise RuntimeError("never seen")
 
-    monkeypatch.setattr("blackbox_conformal.study.photographs_in_memory.find_photographs", broken)
+    monkeypatch.setattr("blackbox_conformal.study.pictures_in_memory.find_photographs", broken)
     code, error = failed(*calibrate("http://127.0.0.1:1"), cwd=desk)
     assert (code, error["kind"]) == (1, "RuntimeError")
     assert "never seen" in error["message"]

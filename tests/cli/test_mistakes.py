@@ -21,7 +21,7 @@ import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.drawing.ledger.backends import Ledger
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.study.photographs_in_memory import photograph_paths
+from blackbox_conformal.study.pictures_in_memory import photograph_paths
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]

@@ -4,7 +4,7 @@ import pytest
 
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.study.keyword_terms import limits_of
+from blackbox_conformal.study.from_keywords import limits_of
 from blackbox_conformal.vendor.adapter import Capabilities, Rate
 from blackbox_conformal.vendor.rates import least_seconds
 

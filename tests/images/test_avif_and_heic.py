@@ -13,7 +13,7 @@ from PIL import Image
 from blackbox_conformal.errors import ImageError, PayloadError
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.read import _DECODERS, read_image, read_output
-from blackbox_conformal.study.earlier_results import VENDOR_ENDINGS
+from blackbox_conformal.study.result_files import VENDOR_ENDINGS
 
 Y, X = np.mgrid[:48, :64]
 PIXELS = np.stack([X * 4 % 256, Y * 5 % 256, (X + Y) * 2 % 256], -1).astype(np.uint8)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blackbox_conformal.study.stages.kept_pixels import picture_room
+from blackbox_conformal.study.stages.prepare import picture_room
 
 MIB = 2**20
 

@@ -13,10 +13,9 @@ from blackbox_conformal.errors import CalibrationError, FileFormatError, Refused
 from blackbox_conformal.method.audits.detail_shares import DetailMeter, DetailShares
 from blackbox_conformal.method.audits.quality import peak_signal_to_noise
 from blackbox_conformal.pages.report.report_store import AUDITS
-from blackbox_conformal.study import job
+from blackbox_conformal.study import job, stages
 from blackbox_conformal.study.audit.measure import CROP_SIDE, WorstCrops
 from blackbox_conformal.study.python.functions import audit
-from blackbox_conformal.study.stages import kept_pixels
 from blackbox_conformal.study.stages.draws import Drawn
 
 DRAWS = 3
@@ -285,6 +284,6 @@ def test_a_photograph_that_is_read_again_and_was_changed_is_noticed(scene, tmp_p
         return pictures
 
     monkeypatch.setattr(job, "prepare_photographs", prepare_and_change)
-    monkeypatch.setattr(kept_pixels, "MOST_BYTES", 0)
+    monkeypatch.setattr(stages.prepare, "MOST_BYTES", 0)
     with pytest.raises(CalibrationError, match="was changed while it was being audited; run again"):
         audit(vendor, paths, calibration, [0.5], run=tmp_path / "run")

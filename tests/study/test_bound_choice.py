@@ -11,7 +11,7 @@ from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.method.guarantees.guarantee import guarantee
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
-from blackbox_conformal.study.calibrate.bound_choice import chosen_bound
+from blackbox_conformal.study.calibrate.calibrating import chosen_bound
 
 
 def curves_of(losses):

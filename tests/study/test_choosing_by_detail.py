@@ -18,10 +18,10 @@ from blackbox_conformal.study.choose.comparison import Comparison
 from blackbox_conformal.study.choose.contestants import Contest, Contestant, under_one_promise, vendor_folder
 from blackbox_conformal.study.choose.tuned import Tuning
 from blackbox_conformal.study.choose.tuning import ToTune, parse_candidates, tune_job
-from blackbox_conformal.study.held_out import split_prepared
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.stages.prepare import prepare_photographs
 from blackbox_conformal.study.stages.settings import Setup, set_up
+from blackbox_conformal.study.unseen_photographs import split_prepared
 
 pytestmark = pytest.mark.usual_promise
 

@@ -30,13 +30,13 @@ from blackbox_conformal.study.choose.contestants import (
     bytes_a_pixel,
     vendor_folder,
 )
-from blackbox_conformal.study.held_out import split_prepared
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.python.functions import audit
 from blackbox_conformal.study.stages.memory import AUDIT_PIXEL_BYTES, BASE_BYTES
 from blackbox_conformal.study.stages.prepare import prepare_photographs
 from blackbox_conformal.study.stages.settings import set_up
+from blackbox_conformal.study.unseen_photographs import split_prepared
 from blackbox_conformal.support.blocks import Facts
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor

@@ -15,9 +15,9 @@ import blackbox_conformal as bc
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.study import job as module
+from blackbox_conformal.study import stages
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job
 from blackbox_conformal.study.job import Job, Terms
-from blackbox_conformal.study.stages import kept_pixels
 from blackbox_conformal.study.stages.draws import drawn_pictures, map_pictures
 from blackbox_conformal.study.stages.memory import BASE_BYTES, picture_bytes
 from blackbox_conformal.study.stages.prepare import prepare_photographs
@@ -149,6 +149,6 @@ def test_a_photograph_that_changes_before_its_draws_are_there_is_noticed_if_it_i
     if kept:
         assert calibrated(setup, paths, tmp_path / "run").save(tmp_path / "after.json").read_bytes() == expected
         return
-    monkeypatch.setattr(kept_pixels, "MOST_BYTES", 0)
+    monkeypatch.setattr(stages.prepare, "MOST_BYTES", 0)
     with pytest.raises(CalibrationError, match=r"p2\.png was changed while it was being calibrated; run again"):
         calibrated(setup, paths, tmp_path / "run")

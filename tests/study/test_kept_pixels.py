@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blackbox_conformal.study.stages import kept_pixels
-from blackbox_conformal.study.stages.kept_pixels import KeptPixels
+from blackbox_conformal.study.stages import prepare
+from blackbox_conformal.study.stages.prepare import KeptPixels
 from blackbox_conformal.support.types import Image
 
 FIRST, SECOND, UNKNOWN = Path("first.png"), Path("second.png"), Path("unknown.png")
@@ -52,7 +52,7 @@ def test_a_photograph_that_does_not_fit_leaves_the_others(tmp_path: Path, monkey
     first, second = pair(0), pair(1)
     size = sum(picture.nbytes for picture in first)
     for room, both in ((2 * size, True), (2 * size - 1, False)):
-        monkeypatch.setattr(kept_pixels, "MOST_BYTES", room)
+        monkeypatch.setattr(prepare, "MOST_BYTES", room)
         kept = KeptPixels(tmp_path)
         kept.keep(FIRST, *first)
         kept.keep(SECOND, *second)
@@ -64,7 +64,7 @@ def test_little_is_taken_of_a_disk_that_is_nearly_full(tmp_path: Path, monkeypat
     first = pair(0)
     needed = sum(picture.nbytes for picture in first)
     for free, kept_then in ((4 * needed, True), (4 * needed - 4, False)):
-        monkeypatch.setattr(kept_pixels.shutil, "disk_usage", lambda _, free=free: type("Usage", (), {"free": free}))
+        monkeypatch.setattr(prepare.shutil, "disk_usage", lambda _, free=free: type("Usage", (), {"free": free}))
         kept = KeptPixels(tmp_path)
         kept.keep(FIRST, *first)
         assert is_kept(kept, FIRST, first) == kept_then
@@ -94,7 +94,7 @@ def test_a_folder_that_takes_no_file_keeps_nothing(tmp_path: Path, monkeypatch: 
     def refuse(**_: object) -> None:
         raise PermissionError("read only")
 
-    monkeypatch.setattr(kept_pixels.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(prepare.tempfile, "TemporaryFile", refuse)
     kept = KeptPixels(tmp_path)
     kept.keep(FIRST, *pair(0))
     assert kept.get(FIRST) is None

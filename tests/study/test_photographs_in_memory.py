@@ -11,7 +11,7 @@ from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import ImageError, UsageError
-from blackbox_conformal.study.photographs_in_memory import as_files, photograph_paths
+from blackbox_conformal.study.pictures_in_memory import as_files, photograph_paths
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES: dict[str, Any] = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}

@@ -20,8 +20,7 @@ from blackbox_conformal.errors import PicturesError, UsageError
 from blackbox_conformal.method.images.making_inputs import upload_from
 from blackbox_conformal.study.choose.contestants import Contest, Contestant
 from blackbox_conformal.study.job import Terms
-from blackbox_conformal.study.stages.picture_limits import misfit, png_bound, too_many_bytes
-from blackbox_conformal.study.stages.prepare import fitted
+from blackbox_conformal.study.stages.prepare import fitted, misfit, png_bound, too_many_bytes
 from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor

@@ -11,7 +11,7 @@ from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import BudgetError, UsageError
-from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord
+from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord
 from blackbox_conformal.testing.fault_server import FaultServer
 
 COMMANDS = ("calibrate", "mask", "mask_all", "audit", "compare", "tune", "plan", "report", "watch")

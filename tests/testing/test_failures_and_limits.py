@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 
 from blackbox_conformal.errors import RefusedError, VendorFailedError
-from blackbox_conformal.study.stages.picture_limits import misfit, too_many_bytes
+from blackbox_conformal.study.stages.prepare import misfit, too_many_bytes
 from blackbox_conformal.testing.contract import check_adapter
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.static_contract import beyond

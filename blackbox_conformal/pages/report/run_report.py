@@ -12,8 +12,8 @@ from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.pages.report.html import is_own_report, write_report
 from blackbox_conformal.pages.report.report_store import ReportStore
 from blackbox_conformal.pages.report.slider_levels import opening_level
-from blackbox_conformal.study.kept_results import KeptResults
 from blackbox_conformal.study.mask.products import Result
+from blackbox_conformal.study.result_files import KeptResults
 from blackbox_conformal.study.run_folder import find_calibration
 
 

@@ -28,7 +28,7 @@ from blackbox_conformal.study.audit.audited_rule import audited_rule, photograph
 from blackbox_conformal.study.audit.beside import Beside
 from blackbox_conformal.study.audit.conclude import conclude
 from blackbox_conformal.study.audit.measure import Measure, OnPicture, WorstCrops
-from blackbox_conformal.study.calibrate.calibrated_rule import check_groups
+from blackbox_conformal.study.calibrate.calibrating import check_groups
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.plan.usual_levels import audited_levels
 from blackbox_conformal.study.run_folder import is_first_look

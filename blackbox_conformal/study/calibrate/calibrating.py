@@ -1,29 +1,221 @@
 """Photographs and a vendor in, a calibration out."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
+from itertools import cycle, islice
+
+import numpy as np
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.errors import CalibrationError
-from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.method.guarantees.by_cluster import in_tiles
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
+from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
+from blackbox_conformal.method.guarantees.marked import CEILING
 from blackbox_conformal.method.images.calibration_images import CalibrationImage, KnownPhotograph
 from blackbox_conformal.method.images.duplicates import Distinct
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
-from blackbox_conformal.method.risk.curve import DETAIL, Kind, Losses, RiskCurve
+from blackbox_conformal.method.risk.curve import DEFAULT_TOLERANCE, DETAIL, Kind, Losses, RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.whole_errors import SquaredErrors, WholeErrors
-from blackbox_conformal.study.calibrate.calibrated_rule import check_beside, checked_rule, stored_losses
 from blackbox_conformal.study.job import Job
-from blackbox_conformal.study.looked_at import together
 from blackbox_conformal.study.plan.planning import plan_job
 from blackbox_conformal.study.run_folder import write_manifest
 from blackbox_conformal.study.stages.draws import Drawn
 from blackbox_conformal.study.stages.evaluate import calibration_curves
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
+from blackbox_conformal.study.stages.settings import Setup, member
+from blackbox_conformal.study.unseen_photographs import together
 from blackbox_conformal.support.text import printable
+
+# Which of its confidence bounds a guarantee uses, chosen on tuning photographs that never calibrate.
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenBound:
+    """The guarantee with the best bound.
+
+    Attributes
+    ----------
+    trusted_share
+        What it trusts on average of the tuning photographs, were as many like them calibrated as there will be.
+    """
+
+    rule: Guarantee
+    trusted_share: float
+
+
+def chosen_bound(rule: Guarantee, curves: CurveSet, alpha: float, n: int) -> ChosenBound | None:
+    """`rule` with the bound that trusts most.
+
+    Parameters
+    ----------
+    rule
+        The guarantee that is wanted.
+    curves
+        Those of the tuning photographs.
+    alpha
+        The level.
+    n
+        How many photographs will calibrate. They are taken to be like those of `curves`, over and over.
+
+    Returns
+    -------
+    ChosenBound | None
+        None where `rule` leaves no bound open, or trusts nothing with any of them. Among equals the first.
+    """
+    if not rule.alternatives():
+        return None
+    # The tuning photographs over and over, so that the bound is judged at the number that will calibrate.
+    as_many = CurveSet.from_curves(list(islice(cycle(curves), n)))
+    best: ChosenBound | None = None
+    for tried in rule.alternatives():
+        threshold = tried.threshold(as_many, alpha)
+        # A threshold of -inf trusts nothing of any picture.
+        trusted = float(np.mean(curves.trusted_shares_at(threshold))) if threshold > -math.inf else 0.0
+        if trusted > (0.0 if best is None else best.trusted_share):
+            best = ChosenBound(tried, trusted)
+    return best
+
+
+# Which guarantee a calibration is for, and whether its photographs are enough and are those of the user's tables.
+
+SHOWN = 3
+"""How many names a message shows."""
+
+
+def checked_rule(
+    names: Sequence[str],
+    setup: Setup,
+    guarantee: str | Guarantee,
+    alpha: float | None,
+    groups: Mapping[str, str] | None,
+    tiles: Mapping[str, str] | None,
+) -> Guarantee:
+    """The guarantee of a calibration on photographs with these names, which are enough for `alpha`."""
+    if groups is not None and setup.procedure.vendors_that_end:
+        raise UsageError(
+            "expected no groups beside a cascade: its photographs are grouped by the vendor that they end at. Leave "
+            "--groups out (groups in Python)"
+        )
+    check_groups(groups, names)
+    rule = rule_for(guarantee, names, tiles)
+    refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
+    tolerance = max(rule.losses.tolerances, default=0.0)
+    if tolerance >= setup.metric.capped_bound:
+        raise UsageError(
+            f"expected a tolerance below {setup.metric.capped_bound:g}, the largest error that counts; got "
+            f"{tolerance:g}, which no pixel can exceed, so nothing would be promised. Name a smaller one: "
+            "--guarantee false-trust:tolerance=…"
+        )
+    refuse_detail(rule, setup)
+    check_enough(rule, len(names), alpha, setup.metric.capped_bound)
+    return rule
+
+
+def rule_for(guarantee: str | Guarantee, names: Sequence[str], tiles: Mapping[str, str] | None) -> Guarantee:
+    """The guarantee of a calibration on pictures with these names; tiles of one photograph count once."""
+    rule: Guarantee = member("guarantees", guarantee)
+    if tiles is None:
+        return rule
+    check_tiles(tiles, names)
+    return in_tiles(rule, [tiles[name] for name in names])
+
+
+def stored_losses(rule: Guarantee, setup: Setup) -> Losses:
+    """What a calibration stores for `rule`: that, the share wrong by the usual tolerance, and shares of detail where
+    metric and score are such shares.
+    """
+    losses = rule.losses
+    usual = CEILING if setup.score.is_share and setup.metric.counts_detail else None
+    return replace(
+        losses,
+        tolerances=tuple(sorted({DEFAULT_TOLERANCE, *losses.tolerances})),
+        ceiling=usual if losses.ceiling is None else losses.ceiling,
+    )
+
+
+def refuse_detail(rule: Guarantee, setup: Setup) -> None:
+    """Refuse a guarantee of detail of inputs that show no whole picture, or without a ceiling in the score's unit."""
+    if rule.threshold_ceiling is None:
+        return
+    inner, kind = rule.innermost, rule.needs.curve_kind
+    name = inner.plugin_name()
+    setup.detail_metric.require_degradation(setup.procedure.mixture)
+    if not setup.score.is_share and "ceiling" not in inner.model_fields_set:
+        raise UsageError(
+            f"expected a score that is a share for the ceiling {rule.threshold_ceiling:g} of {kind}; got "
+            f"{setup.score.plugin_name()}, which has another unit. Give --score predicted-invention, or the score from "
+            f"which on no pixel may be clear, in its unit: --guarantee {name}:{f'of={kind},' * (name != kind)}ceiling=…"
+        )
+
+
+def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> None:
+    """Refuse a level that `n` photographs cannot reach, before they cost anything."""
+    if n < 1:
+        raise CalibrationError("expected at least one calibration photograph; got none. Name files or folders")
+    if alpha is None:
+        return
+    check_beside(rule, n, bound)
+    largest = rule.loss_bound(bound)
+    rule.check_level(alpha, largest)
+    n = rule.counted(n)
+    needed = rule.minimum_images(alpha, largest)
+    if n < needed:
+        raise CalibrationError(
+            f"alpha={alpha:g} needs at least {number_in_words(needed)} calibration photographs for a loss bounded by "
+            f"{largest:g}; got {n}, so {number_in_words(needed - n)} are missing. Add photographs or raise alpha"
+        )
+
+
+def check_beside(rule: Guarantee, n: int, bound: float) -> None:
+    """Refuse so few photographs that what is promised beside allows nothing at any level; errors as `check_enough`."""
+    if rule.beside is None:
+        return
+    other, level = rule.beside
+    missing = other.minimum_images(level, bound) - rule.counted(n)
+    if missing > 0:
+        name, there = rule.innermost.plugin_name(), rule.counted(n)
+        raise CalibrationError(
+            f"largest_error={level:g} of {name} needs at least {number_in_words(missing + there)} calibration "
+            f"photographs; got {there}. Add {number_in_words(missing)}, or promise less: --guarantee {name}"
+        )
+
+
+def check_groups(groups: Mapping[str, str] | None, names: Sequence[str]) -> str | None:
+    """What to say of photographs without a group; None when each has one, or no groups are given."""
+    without = [name for name in names if groups is not None and name not in groups]
+    if groups is None or not without:
+        return None
+    if len(without) == len(names):
+        raise UsageError(
+            f"expected groups of these photographs, {_few(names)}; got groups of {_few(list(groups))}. Write one "
+            "photograph,group line for each photograph, by the name of its file"
+        )
+    return (
+        f"{len(without)} of {len(names)} photographs have no group: {_few(without)}; "
+        "within a group they do not calibrate"
+    )
+
+
+def check_tiles(tiles: Mapping[str, str] | None, names: Sequence[str]) -> None:
+    """Refuse tiles whose photograph is not named, since how many photographs there are is then unknown."""
+    without = [name for name in names if tiles is not None and name not in tiles]
+    if without:
+        raise UsageError(
+            f"expected the photograph of every calibration picture; {len(without)} of {len(names)} have none: "
+            f"{_few(without)}. Write one tile,photograph line for each; a picture that is no tile is its own photograph"
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = ", …" if len(names) > SHOWN else ""
+    return ", ".join(map(printable, names[:SHOWN])) + more
 
 
 @dataclass(frozen=True, slots=True)

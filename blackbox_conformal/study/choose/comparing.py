@@ -29,11 +29,10 @@ from blackbox_conformal.study.choose.comparison import (
     rows_of,
 )
 from blackbox_conformal.study.choose.contestants import Contest, remaining
-from blackbox_conformal.study.held_out import split_prepared
 from blackbox_conformal.study.job import Job
-from blackbox_conformal.study.looked_at import TuningRecord
 from blackbox_conformal.study.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.study.stages.ready import Ready
+from blackbox_conformal.study.unseen_photographs import TuningRecord, split_prepared
 from blackbox_conformal.support.types import Image, Map
 
 

@@ -15,13 +15,13 @@ from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
-from blackbox_conformal.study.calibrate.calibrated_rule import refuse_detail
+from blackbox_conformal.study.calibrate.calibrating import refuse_detail
 from blackbox_conformal.study.job import Job, Terms, agree
-from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord, together
 from blackbox_conformal.study.plan.planning import Plan, memory_bytes, plan_job
 from blackbox_conformal.study.stages.defaults import ERROR_GUARANTEE
 from blackbox_conformal.study.stages.memory import AUDIT_PIXEL_BYTES, PIXEL_BYTES, refuse_large
 from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord, together
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.catalog import specification_text
 

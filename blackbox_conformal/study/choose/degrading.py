@@ -9,10 +9,10 @@ from typing import ClassVar, Unpack
 
 from blackbox_conformal.errors import NotSentError, UsageError
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.study.keyword_arguments import DegradeSettings
-from blackbox_conformal.study.keyword_terms import named_keywords
+from blackbox_conformal.study.from_keywords import named_keywords
 from blackbox_conformal.study.listeners import Progress, shown_progress
-from blackbox_conformal.study.photographs_in_memory import Photographs, as_files, photograph_paths
+from blackbox_conformal.study.pictures_in_memory import Photographs, as_files, photograph_paths
+from blackbox_conformal.study.settings_table import DegradeSettings
 from blackbox_conformal.study.stages.prepare import prepare_photographs
 from blackbox_conformal.study.stages.settings import Setup, set_up
 from blackbox_conformal.support.files import write_new

@@ -15,16 +15,16 @@ from blackbox_conformal.documents.certificate import MISS_RATE
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.risk.whole_errors import LEAST, WholeErrors, foretold_psnr, squared_error
+from blackbox_conformal.study.from_keywords import named_keywords, setup_of, terms_of
 from blackbox_conformal.study.job import Job
-from blackbox_conformal.study.keyword_arguments import CascadeSettings
-from blackbox_conformal.study.keyword_terms import named_keywords, setup_of, terms_of
-from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord
-from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.plugins import cascade
 from blackbox_conformal.study.run_folder import run_folder
+from blackbox_conformal.study.settings_table import CascadeSettings
 from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import known_picture
+from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord
 from blackbox_conformal.support.blocks import Block, Faces, Facts
 from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.text import counted

@@ -14,10 +14,10 @@ from blackbox_conformal.method.audits.input_shift import SEED, InputShift, compa
 from blackbox_conformal.method.images.bands import Bands, rendered
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.study.keyword_arguments import InputsSettings
-from blackbox_conformal.study.keyword_terms import named_keywords
+from blackbox_conformal.study.from_keywords import named_keywords
 from blackbox_conformal.study.listeners import Progress, shown_progress
-from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.settings_table import InputsSettings
 from blackbox_conformal.study.stages.certify import format_reason
 from blackbox_conformal.study.stages.grouped_errors import refuse_together
 from blackbox_conformal.study.stages.prepare import format_of

@@ -21,17 +21,16 @@ from blackbox_conformal.method.scores._learned_network import network_of, own_ne
 from blackbox_conformal.method.scores._learned_training import STEPS, Learned, Lesson, learn, usual_error
 from blackbox_conformal.method.scores.learned import LearnedScore
 from blackbox_conformal.method.scores.score import Context
-from blackbox_conformal.study.held_out import split_prepared
+from blackbox_conformal.study.from_keywords import named_keywords, setup_of, terms_of
 from blackbox_conformal.study.job import Job, Terms
-from blackbox_conformal.study.keyword_arguments import LearnSettings
-from blackbox_conformal.study.keyword_terms import named_keywords, setup_of, terms_of
-from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord
-from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.run_folder import run_folder
+from blackbox_conformal.study.settings_table import LearnSettings
 from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord, split_prepared
 from blackbox_conformal.support.blocks import Block, Faces, Facts
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.catalog import specification_text

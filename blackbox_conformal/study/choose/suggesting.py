@@ -29,10 +29,10 @@ from blackbox_conformal.method.images.making_inputs import crop_to_multiple
 from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.choose.candidate import COORDINATES, FILTERS, PARTS, CandidateChain, starts
-from blackbox_conformal.study.keyword_arguments import ShiftSettings
-from blackbox_conformal.study.keyword_terms import named_keywords
+from blackbox_conformal.study.from_keywords import named_keywords
 from blackbox_conformal.study.listeners import Progress, shown_progress
-from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.settings_table import ShiftSettings
 from blackbox_conformal.study.stages.grouped_errors import refuse_together
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import printable

@@ -8,9 +8,9 @@ from decimal import Decimal
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
-from blackbox_conformal.study.calibrate.bound_choice import ChosenBound
-from blackbox_conformal.study.looked_at import TuningRecord
+from blackbox_conformal.study.calibrate.calibrating import ChosenBound
 from blackbox_conformal.study.plan.candidates import Scored
+from blackbox_conformal.study.unseen_photographs import TuningRecord
 from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, How, Note, Table
 from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.plots import Dot, Dots

@@ -22,13 +22,15 @@ from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.risk.curve import DETAIL, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.scores.score import Score
-from blackbox_conformal.study.calibrate.bound_choice import chosen_bound
-from blackbox_conformal.study.calibrate.calibrated_rule import check_enough, refuse_detail
-from blackbox_conformal.study.calibrate.calibrating import CalibrationRun, calibrate_job
+from blackbox_conformal.study.calibrate.calibrating import (
+    CalibrationRun,
+    calibrate_job,
+    check_enough,
+    chosen_bound,
+    refuse_detail,
+)
 from blackbox_conformal.study.choose.tuned import Tuning
-from blackbox_conformal.study.held_out import split_prepared
 from blackbox_conformal.study.job import Job, Terms
-from blackbox_conformal.study.looked_at import TUNING_FILE, Unseen, together
 from blackbox_conformal.study.plan.candidates import (
     Candidate,
     TuningCurves,
@@ -44,6 +46,7 @@ from blackbox_conformal.study.stages.memory import PIXEL_BYTES
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup, member
+from blackbox_conformal.study.unseen_photographs import TUNING_FILE, Unseen, split_prepared, together
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.catalog import specification_text
 

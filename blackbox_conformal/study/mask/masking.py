@@ -25,8 +25,7 @@ from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.trust import trusted
 from blackbox_conformal.study.job import Job, Terms
-from blackbox_conformal.study.mask.empty_masks import refuse_paid_emptiness
-from blackbox_conformal.study.mask.mask_request import MaskRequest
+from blackbox_conformal.study.mask.mask_request import MaskRequest, refuse_paid_emptiness
 from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.study.stages.certify import Comparisons, certify
 from blackbox_conformal.study.stages.draws import Drawn
@@ -37,7 +36,7 @@ from blackbox_conformal.study.stages.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.study.stages.prepare import Input, Prepared
 from blackbox_conformal.study.stages.ready import Ready, described
 from blackbox_conformal.study.stages.settings import Setup
-from blackbox_conformal.study.watched import MaskedPictures, WatchState, watching
+from blackbox_conformal.study.watch_protocol import MaskedPictures, WatchState, watching
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import printable
 

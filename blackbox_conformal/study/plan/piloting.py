@@ -14,9 +14,7 @@ from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
-from blackbox_conformal.study.held_out import split_prepared
 from blackbox_conformal.study.job import Job
-from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord, Unseen, together
 from blackbox_conformal.study.plan.frontier import FEWEST, Pilot, pilot_frontier, piloted_promises
 from blackbox_conformal.study.plan.frontier_rows import Wish
 from blackbox_conformal.study.plan.measured import measured_shares
@@ -26,6 +24,7 @@ from blackbox_conformal.study.plan.ways import Curves, Promise, measured_curves,
 from blackbox_conformal.study.stages.defaults import default_score
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, member
+from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord, Unseen, split_prepared, together
 from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.vendor.adapter import Adapter
 

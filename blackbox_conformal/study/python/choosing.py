@@ -1,6 +1,6 @@
 """`plan`, `compare` and `tune` from Python: what helps to choose a vendor and its settings.
 
-Keywords that several take are described in `keyword_arguments`, and added to their documentation.
+Keywords that several take are described in `settings_table`, and added to their documentation.
 """
 
 from __future__ import annotations
@@ -18,15 +18,7 @@ from blackbox_conformal.study.choose.comparison import Comparison
 from blackbox_conformal.study.choose.contestants import Contest, Contestant, under_one_promise
 from blackbox_conformal.study.choose.tuned import Tuning
 from blackbox_conformal.study.choose.tuning import ToTune, TuningJob
-from blackbox_conformal.study.job import Job
-from blackbox_conformal.study.keyword_arguments import (
-    CompareSettings,
-    PlanSettings,
-    ProcedureSettings,
-    TuneSettings,
-    described,
-)
-from blackbox_conformal.study.keyword_terms import (
+from blackbox_conformal.study.from_keywords import (
     levels_of,
     named_keywords,
     read,
@@ -34,13 +26,21 @@ from blackbox_conformal.study.keyword_terms import (
     setup_of,
     terms_of,
 )
-from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.plan.frontier_rows import Wish
 from blackbox_conformal.study.plan.piloting import PilotRequest, plan_with_pilot
 from blackbox_conformal.study.plan.planning import Plan, plan_job, plan_number
 from blackbox_conformal.study.plan.usual_levels import audited_levels
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.run_folder import run_folder
+from blackbox_conformal.study.settings_table import (
+    CompareSettings,
+    PlanSettings,
+    ProcedureSettings,
+    TuneSettings,
+    described,
+)
 from blackbox_conformal.study.stages.certify import warn_of_lossy
 from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS
 from blackbox_conformal.vendor.adapter import Adapter

@@ -1,13 +1,14 @@
 """`calibrate`, `mask` and `audit` from Python, under the words of the command line.
 
-Keywords that several take are described in `keyword_arguments`, and added to their documentation.
+Keywords that several take are described in `settings_table`, and added to their documentation.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -16,33 +17,87 @@ from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, VendorClaim
 from blackbox_conformal.method.images.encode import Answer, Given
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.scores.score import Context, Score, accumulated_map
 from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
 from blackbox_conformal.study.audit.claiming import put_to_photographs, settings_of_claim
-from blackbox_conformal.study.calibrate.calibrated_rule import checked_rule
-from blackbox_conformal.study.calibrate.calibrating import calibrate_job
-from blackbox_conformal.study.given_answers import given_answer, given_answers
+from blackbox_conformal.study.calibrate.calibrating import calibrate_job, checked_rule
+from blackbox_conformal.study.from_keywords import calibrated, levels_of, named_keywords, setup_of, terms_of
 from blackbox_conformal.study.job import Job
-from blackbox_conformal.study.keyword_arguments import (
+from blackbox_conformal.study.mask.mask_request import masking_of
+from blackbox_conformal.study.mask.masking import Receiver, mask_pictures
+from blackbox_conformal.study.mask.products import Result
+from blackbox_conformal.study.pictures_in_memory import (
+    Photographs,
+    given_answer,
+    given_answers,
+    photograph_paths,
+    photographs_as_files,
+)
+from blackbox_conformal.study.run_folder import CALIBRATION_FILE, keep_calibration, run_folder
+from blackbox_conformal.study.settings_table import (
     ApplyAllSettings,
     ApplySettings,
     AuditSettings,
     CalibrateSettings,
     Settings,
 )
-from blackbox_conformal.study.keyword_terms import calibrated, levels_of, named_keywords, setup_of, terms_of
-from blackbox_conformal.study.looked_at import Unseen, together
-from blackbox_conformal.study.mask.mask_request import masking_of
-from blackbox_conformal.study.mask.masking import Receiver, mask_pictures
-from blackbox_conformal.study.mask.products import Result
-from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
-from blackbox_conformal.study.run_folder import CALIBRATION_FILE, keep_calibration, run_folder
 from blackbox_conformal.study.stages.certify import warn_of_lossy
 from blackbox_conformal.study.stages.grouped_errors import refuse_together
 from blackbox_conformal.study.stages.prepare import named_input, prepare_inputs
-from blackbox_conformal.study.stages.settings import set_up_as
-from blackbox_conformal.study.watched import watching
+from blackbox_conformal.study.stages.settings import member, set_up_as
+from blackbox_conformal.study.unseen_photographs import Unseen, together
+from blackbox_conformal.study.watch_protocol import watching
 from blackbox_conformal.support.text import name_of
+from blackbox_conformal.support.types import Image, Map
 from blackbox_conformal.vendor.adapter import Adapter
+
+# Score maps, error maps and metric bounds by name, for people who have arrays.
+
+
+def score_map(
+    samples: Iterable[Image],
+    score: str | Score,
+    *,
+    low_resolution: Image | None = None,
+    **parameters: Any,
+) -> Map:
+    """The score map of draws.
+
+    Parameters
+    ----------
+    samples
+        (H, W, 3) uint8 pictures, consumed once; the first is the delivered picture.
+    score
+        A score's name, with its parameters as keywords or as ``name:key=value``.
+    low_resolution
+        What the vendor was sent, (h, w, 3) uint8; only the one-draw scores need it.
+
+    Returns
+    -------
+    (H, W) float32, >= 0; larger = less sure.
+    """
+    plugin = member("scores", score, **parameters)
+    draws = iter(samples)
+    first = next(draws, None)
+    if first is None:
+        raise UsageError("expected at least one sample; got none")
+    scale = 1 if low_resolution is None else first.shape[0] // low_resolution.shape[0]
+    every = samples if isinstance(samples, Sequence) else chain([first], draws)
+    return accumulated_map(plugin, every, Context(first, low_resolution, scale))
+
+
+def error_map(truth: Image, delivered: Image, metric: str | Metric, **parameters: Any) -> Map:
+    """The error map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures."""
+    plugin = member("metrics", metric, **parameters)
+    errors: Map = plugin.capped_map(truth, delivered)
+    return errors
+
+
+def metric_bound(metric: str | Metric, **parameters: Any) -> float:
+    """The largest value that the metric can take."""
+    plugin = member("metrics", metric, **parameters)
+    return float(plugin.capped_bound)
 
 
 @named_keywords

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
@@ -23,7 +24,7 @@ from blackbox_conformal.drawing.events import EventBoard
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.money import NOBODY, Payer, PayerCheck
 from blackbox_conformal.drawing.ledger.sample_store import Store
-from blackbox_conformal.drawing.open_run import AnyRun, member_names, opened
+from blackbox_conformal.drawing.open_run import AnyRun, OpenCascade, member_names, opened
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.pacing.concurrency import Outage
 from blackbox_conformal.drawing.run_control import Clock
@@ -33,22 +34,150 @@ from blackbox_conformal.drawing.task import ENDED
 from blackbox_conformal.drawing.work_item import ToBuy
 from blackbox_conformal.errors import BlackboxConformalError, UnusableDrawsError, UsageError
 from blackbox_conformal.method.images.encode import Given
+from blackbox_conformal.study.from_keywords import named_keywords
 from blackbox_conformal.study.job import Shared, Terms
-from blackbox_conformal.study.keyword_arguments import MaskSettings, SessionSettings
-from blackbox_conformal.study.keyword_terms import named_keywords
 from blackbox_conformal.study.listeners import Progress
-from blackbox_conformal.study.mask.mask_request import masking_of
+from blackbox_conformal.study.mask.mask_request import MaskRequest, masking_of
+from blackbox_conformal.study.mask.masking import Receiver, mask_pictures
 from blackbox_conformal.study.mask.products import Result
-from blackbox_conformal.study.photographs_in_memory import photograph_paths
+from blackbox_conformal.study.pictures_in_memory import photograph_paths
 from blackbox_conformal.study.session.masked_stream import Found, MaskedStream, closed_before
-from blackbox_conformal.study.session.picture_masker import PictureMasker, Turns
-from blackbox_conformal.study.stages.draws import output_check
-from blackbox_conformal.study.stages.memory import MASK_PIXEL_BYTES, READING_BYTES, Room, evaluated_at_once, narrowed
-from blackbox_conformal.study.stages.prepare import Prepared, named_input, prepare_input, refuse_misfit
+from blackbox_conformal.study.settings_table import MaskSettings, SessionSettings
+from blackbox_conformal.study.stages.certify import format_reason
+from blackbox_conformal.study.stages.draws import output_check, second_tasks
+from blackbox_conformal.study.stages.memory import (
+    MASK_PIXEL_BYTES,
+    READING_BYTES,
+    Room,
+    evaluated_at_once,
+    narrowed,
+    size_by_header,
+)
+from blackbox_conformal.study.stages.prepare import (
+    Input,
+    Prepared,
+    named_input,
+    prepare_input,
+    prepare_inputs,
+    refuse_misfit,
+)
 from blackbox_conformal.study.stages.settings import Setup, set_up
 from blackbox_conformal.study.stages.warming import warming
 from blackbox_conformal.support.canonical import digest_json
+from blackbox_conformal.support.occupancy import Occupancy
 from blackbox_conformal.vendor.adapter import Adapter
+
+# One calibration of a session: masks one picture after the other, from any thread.
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Which pictures of a session may be read and drawn.
+
+    Equal ones are drawn one after the other, and each only with room for all its draws. None is while the vendor gives
+    nothing usable.
+    """
+
+    admission: Admission
+    reading: Room
+    under_way: Occupancy[str] = field(default_factory=Occupancy)
+
+    def reads(self, source: Path | bytes) -> AbstractContextManager[None]:
+        """Room in memory to read a picture, in the ``with`` block: a file of a few kB may hold a hundred megapixels."""
+        width, height = size_by_header(source)
+        return self.reading.taken((height, width))
+
+    @contextmanager
+    def taken(
+        self, picture: Prepared, to_buy: Callable[[], ToBuy], vendor: AnyRun | None, payer: Payer
+    ) -> Iterator[Callable[[], None]]:
+        """Draw a picture in the ``with`` block; gives what is called once it has its answer.
+
+        A request for an equal picture at the same time waits, and finds what the first one paid. `vendor`: None
+        where draws come from this machine's disk.
+        """
+        key = picture.input_digest
+        with self.under_way.taken(key, lambda keys: key not in keys), ExitStack() as stack:
+            price, calls = to_buy()
+            outage = None if vendor is None else vendor.outage
+            answered = (lambda: None) if outage is None else stack.enter_context(outage.kept_from(calls))
+            stack.enter_context(self.admission.room(price, calls, payer))
+            yield answered
+
+
+class PictureMasker:
+    """What masks the pictures of a session by one calibration.
+
+    Parameters
+    ----------
+    terms
+        Those of the session, with what its pictures share.
+    on_drift
+        See `Session`.
+    """
+
+    def __init__(
+        self, terms: Terms, setup: Setup, request: MaskRequest, turns: Turns, on_drift: Callable[[str], None]
+    ) -> None:
+        self.setup = setup
+        self._terms, self._request, self._turns = terms, request, turns
+        self._on_drift = on_drift
+        self.fallbacks: Counter[str] = Counter()
+
+    def unlike(self, named: Input) -> str | None:
+        """Why the calibration does not speak of a picture; errors as for `Session.unlike`."""
+        request = self._request.now()
+        picture = self._prepared(named, request)
+        check = request.check(picture)
+        reason = format_reason(request.calibration.procedure, picture.file_format)
+        return reason if reason is not None or check is None else check.reason
+
+    def masked(self, named: Input, payer: Payer = NOBODY) -> Found:
+        """What becomes of a picture; raises what concerns every picture."""
+        request, failures = self._request.now(), dict[int, BlackboxConformalError]()
+        try:
+            prepared = self._prepared(named, request)
+        except BlackboxConformalError as error:
+            return error
+        receiver = Receiver(
+            on_failure=failures.__setitem__,
+            on_drift=lambda found: self._on_drift(found[0]),
+            on_watch=self._on_drift,
+            on_fell_back=lambda why: self.fallbacks.update([why.kind]),
+        )
+        terms = replace(self._terms, limits=replace(self._terms.limits, payer=payer))
+        to_buy = partial(self._to_buy, prepared, payer)
+        with self._turns.taken(prepared, to_buy, terms.shared.first, payer) as answered:
+            results = mask_pictures(terms, self.setup, [named], {0: prepared}, request, receiver)
+            if results:
+                answered()
+        if failures:
+            return failures[0]
+        return results[0]
+
+    def _prepared(self, named: Input, request: MaskRequest) -> Prepared:
+        """The picture of an input; raises what is wrong with it."""
+        failures = dict[int, BlackboxConformalError]()
+        memory_bytes = self._terms.memory_bytes
+        with self._turns.reads(named[1]):
+            prepared = prepare_inputs([named], self.setup, request.calibration, failures, memory_bytes=memory_bytes)
+        if failures:
+            raise failures[0]
+        return prepared[0]
+
+    def _to_buy(self, picture: Prepared, payer: Payer) -> ToBuy:
+        """What the missing draws of a picture take."""
+        if self._request.fallback is not None and isinstance(self._terms.shared.first, OpenCascade):
+            # Only what is sure to be wanted has to have room: where the rest has none, there is a fallback.
+            return self._terms.shared.first.members_to_buy(picture.tasks, payer)[0]
+        shared, seconds = self._terms.shared, list(second_tasks(self.setup, [picture]).values())
+        parts = [
+            vendor.to_buy(tasks, payer)
+            for vendor, tasks in ((shared.first, picture.tasks), (shared.second, seconds))
+            if vendor is not None
+        ]
+        return ToBuy.together(parts)
+
 
 # The vendor's answer to a picture that no calibration speaks of: one draw, checked and kept as any other, no mask.
 

@@ -27,6 +27,7 @@ from blackbox_conformal.documents.certificate import (
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
+from blackbox_conformal.method.audits.input_shift import place
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.guarantees.corollaries import leaked_level, psnr, statement
 from blackbox_conformal.method.guarantees.guarantee import NOT_SIGNED, TREATED_ALIKE, Guarantee
@@ -36,20 +37,57 @@ from blackbox_conformal.method.guarantees.marked import COUNTED, COUNTED_BEFORE
 from blackbox_conformal.method.images.deep_files import deep_size
 from blackbox_conformal.method.images.encode import NO_SCORE, grey_levels
 from blackbox_conformal.method.images.headers import inspect
-from blackbox_conformal.method.images.input_statistics.statistics import SIZE
+from blackbox_conformal.method.images.input_statistics.statistics import SIZE, InputStatistics
 from blackbox_conformal.method.images.read import opacity_of
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.trust import threshold_json, trusted_share
 from blackbox_conformal.method.risk.whole_errors import Errors
 from blackbox_conformal.method.scores.score import Context, accumulated_map
 from blackbox_conformal.study.stages.evaluate import Evaluation, known_errors
-from blackbox_conformal.study.stages.input_check import checked_again
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.types import Image, Mask
 from blackbox_conformal.support.wording import at_most, exactly
+
+# How one input compares with the calibration's, as certificates say it.
+
+
+def check_input(
+    calibration: Calibration, statistics: InputStatistics, level: float, group: str | None = None
+) -> InputCheck | None:
+    """The check of an input with these `statistics`, one row; None where the calibration knows nothing of inputs.
+
+    Parameters
+    ----------
+    level
+        At this p-value and below the guarantee does not speak of the input.
+    group
+        The group of photographs that the input belongs to; it is compared with that group alone.
+    """
+    placement = place(calibration.comparable_inputs(group), statistics)
+    if placement is None:
+        return None
+    return InputCheck(
+        p_value=placement.p_value,
+        level=level,
+        n=placement.n,
+        group=group,
+        statistics=statistics.named[0],
+        differs=placement.sentence,
+        beyond=placement.beyond,
+    )
+
+
+def checked_again(calibration: Calibration, check: InputCheck) -> InputCheck | None:
+    """The check that follows from the calibration and the statistics that `check` names."""
+    try:
+        statistics = InputStatistics.of_named(check.statistics)
+    except ValueError as error:
+        raise FileFormatError(f"expected the statistics of an input in the certificate; {error}") from None
+    return check_input(calibration, statistics, check.level, check.group)
+
 
 NOT_JUDGED = (
     "the input is too flat, too small or too noisy to tell by it whether the vendor's answer shows it, and no pixel of "

@@ -1,14 +1,21 @@
 """From files to what a vendor is sent: the input and one task for each draw. Nothing is sent.
 
 Pixels are not kept in memory, which does not grow with the number of photographs: until the draws are there they are
-on the disk (`kept_pixels`), and those that are not kept are read again.
+on the disk (`KeptPixels`), and those that are not kept are read again.
 """
 
+import contextlib
 import math
+import mmap
+import shutil
+import tempfile
+import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from io import FileIO
 from os import cpu_count
 from pathlib import Path
 
@@ -29,15 +36,152 @@ from blackbox_conformal.method.images.perturbation.perturbation import Perturbat
 from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.read import DEFAULT_LIMITS, ImageLimits, read_image
 from blackbox_conformal.study.stages.grouped_errors import refuse_together
-from blackbox_conformal.study.stages.kept_pixels import KeptPixels
 from blackbox_conformal.study.stages.memory import MASK_PIXEL_BYTES, limits_within, refuse_large, size_by_header
-from blackbox_conformal.study.stages.picture_limits import misfit, png_bound, too_many_bytes
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.study.stages.uploads import Encoder
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import name_of, printable
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import Adapter, Capabilities, Upload
+
+# Photographs as they were prepared, kept on the disk until their draws are there, so that files are decoded once.
+
+MOST_BYTES = 2 * 2**30
+"""Kept of the photographs of one job: some 80 of 3840 x 2160."""
+
+SHARE_OF_FREE = 0.25
+"""Of what is free on the disk, the most that is taken."""
+
+
+LARGE_PAGE = 1 << 20
+"""Bytes of a picture from which on it lies in memory pages of its own."""
+
+
+def picture_room(height: int, width: int) -> Image:
+    """Memory for (H, W, 3) uint8 to be filled; what it holds until then is undefined.
+
+    The C library keeps freed pieces of up to 32 MiB, so whole pictures, and finds no use for many of them. In pages of
+    their own they go back to the system as soon as they are unused, and a large page is touched more quickly than
+    hundreds of small ones.
+    """
+    if 3 * height * width < LARGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        # Smaller than a large page, or not Linux.
+        return np.empty((height, width, 3), np.uint8)
+    pages = mmap.mmap(-1, 3 * height * width, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):
+        # A kernel without large pages has small ones.
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, np.uint8).reshape(height, width, 3)
+
+
+class KeptPixels:
+    """Photographs and their inputs, in a temporary file that ends with this object or with the process.
+
+    Asked from any thread. What does not fit, or what the disk does not take, is not kept: such a photograph's own file
+    is decoded again.
+
+    Parameters
+    ----------
+    folder
+        The file lies in this folder, or where that is to be made. The run folder serves: draws are stored there, too,
+        while the system's folder for temporary files may lie in memory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._places: dict[Path, tuple[int, list[tuple[int, int]]]] = {}
+        self._file: FileIO | None = None
+        self._end = 0
+        self._most = MOST_BYTES
+
+    def keep(self, path: Path, truth: Image, low_resolution: Image) -> None:
+        """Keep the photograph of a file, (H, W, 3) uint8, and its input, (h, w, 3) uint8, while there is room.
+
+        Of declared bands nothing is kept: their files are read again.
+        """
+        if truth.dtype != np.uint8:
+            return
+        pictures = [np.ascontiguousarray(picture) for picture in (truth, low_resolution)]
+        with self._lock:
+            try:
+                file = self._opened()
+                end = self._end + sum(picture.nbytes for picture in pictures)
+                if end > self._most:
+                    return
+                file.seek(self._end)
+                for picture in pictures:
+                    if file.write(picture.data) < picture.nbytes:
+                        raise OSError("the disk is full")
+            except OSError:
+                self._most = 0
+                return
+            self._places[path] = self._end, [(picture.shape[0], picture.shape[1]) for picture in pictures]
+            self._end = end
+
+    def get(self, path: Path) -> tuple[Image, Image] | None:
+        """What was kept of a file, the photograph and its input; None when nothing was."""
+        with self._lock:
+            if path not in self._places or self._file is None:
+                return None
+            start, shapes = self._places[path]
+            truth, low_resolution = (picture_room(*shape) for shape in shapes)
+            try:
+                self._file.seek(start)
+                whole = all(self._file.readinto(picture.data) == picture.nbytes for picture in (truth, low_resolution))
+            except OSError:
+                return None
+            return (truth, low_resolution) if whole else None
+
+    def _opened(self) -> FileIO:
+        if self._file is None:
+            there = next(folder for folder in (self._folder, *self._folder.absolute().parents) if folder.is_dir())
+            self._most = min(self._most, int(shutil.disk_usage(there).free * SHARE_OF_FREE))
+            # It has no name, or loses it at once, or on Windows when it is closed.
+            self._file = tempfile.TemporaryFile(dir=there, buffering=0)  # noqa: SIM115 - closed below
+            weakref.finalize(self, self._file.close)
+        return self._file
+
+
+# Whether a picture keeps the limits on sizes that the vendor states, said before anything is sent.
+
+
+def misfit(width: int, height: int, limits: Capabilities, scale: int) -> str | None:
+    """Which limit an input of this size breaks, in words that go on after the vendor's name; None: it keeps them."""
+    shown, output = f"the input is {width}×{height}", width * height * scale**2
+    by = "it" if scale == 1 else f"×{scale}"
+    made = f"{by} would make {width * scale}×{height * scale}"
+    short, long = min(width, height), max(width, height)
+    if limits.min_side is not None and short < limits.min_side:
+        return f"takes sides of at least {limits.min_side} pixels; {shown}"
+    if limits.max_side is not None and long > limits.max_side:
+        return f"takes sides of at most {limits.max_side} pixels; {shown}"
+    if limits.min_output_side is not None and short * scale < limits.min_output_side:
+        return f"returns sides of at least {limits.min_output_side} pixels; {made}"
+    if limits.max_output_side is not None and long * scale > limits.max_output_side:
+        return f"returns sides of at most {limits.max_output_side} pixels; {made}"
+    if limits.max_aspect is not None and long > limits.max_aspect * short:
+        return f"takes sides of which one is at most {limits.max_aspect:g} times the other; {shown}"
+    if limits.max_input_pixels is not None and width * height > limits.max_input_pixels:
+        return f"takes at most {limits.max_input_pixels} input pixels; the input has {width * height}"
+    if limits.max_output_pixels is not None and output > limits.max_output_pixels:
+        return f"returns at most {limits.max_output_pixels} pixels; {by} would make {output}"
+    return None
+
+
+def too_many_bytes(upload: Upload, limits: Capabilities) -> str | None:
+    """What `misfit` says, of the size of the file that is sent; encoded only where it might be too large."""
+    most = limits.max_upload_bytes
+    if most is None or png_bound(upload.width * upload.height, upload.height) <= most or len(upload.png) <= most:
+        return None
+    return f"takes files of at most {most} bytes; the input has {len(upload.png)} as PNG"
+
+
+def png_bound(pixels: int, rows: int) -> int:
+    """Bytes that the PNG of an 8-bit RGB picture does not exceed: deflate adds little to what it cannot compress."""
+    raw = 3 * pixels + rows
+    return raw + raw // 400 + 128
+
 
 # ``--fit``: photographs that break a vendor's limits are cut or made smaller until they keep them.
 

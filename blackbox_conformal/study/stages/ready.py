@@ -16,11 +16,9 @@ from blackbox_conformal.method.images.perturbation.perturbation import Perturbat
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.study.stages.cluster import Cluster
-from blackbox_conformal.study.stages.draws import Drawn
-from blackbox_conformal.study.stages.kept_pixels import KeptPixels
+from blackbox_conformal.study.stages.draws import Drawn, second_picture
 from blackbox_conformal.study.stages.memory import narrowed, refuse_beyond
-from blackbox_conformal.study.stages.prepare import Prepared, read_truth
-from blackbox_conformal.study.stages.second_vendor import second_picture
+from blackbox_conformal.study.stages.prepare import KeptPixels, Prepared, read_truth
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import Adapter, Capabilities, Draw, Flow, Upload

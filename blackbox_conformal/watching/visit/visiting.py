@@ -16,10 +16,10 @@ from blackbox_conformal.drawing.spending.spent import spending_on
 from blackbox_conformal.drawing.task import Task, draw_keys
 from blackbox_conformal.errors import BudgetError, UsageError
 from blackbox_conformal.method.images.duplicates import sketch
+from blackbox_conformal.study.from_keywords import calibrated, named_keywords
 from blackbox_conformal.study.job import Job, Terms, agree
-from blackbox_conformal.study.keyword_arguments import WatchSettings
-from blackbox_conformal.study.keyword_terms import calibrated, named_keywords
-from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.settings_table import WatchSettings
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, set_up_as
 from blackbox_conformal.study.stages.uploads import sent_pixels

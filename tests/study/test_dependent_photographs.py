@@ -10,8 +10,8 @@ from support.synthetic import sketch_of
 
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.images.time_shot import time_shot
-from blackbox_conformal.study.calibrate import parts_of_one
-from blackbox_conformal.study.calibrate.parts_of_one import question_of
+from blackbox_conformal.study.calibrate import dependent_photographs
+from blackbox_conformal.study.calibrate.dependent_photographs import question_of
 from blackbox_conformal.study.stages.prepare import Prepared
 
 STATISTICS = InputStatistics.unknown(1).values.shape[1]
@@ -79,7 +79,7 @@ def test_the_p_value_is_that_of_the_definition(monkeypatch: pytest.MonkeyPatch) 
     """The sum over columns and names of squared rank sums over their sizes, against every deal that was tried."""
     found = pictures([f"{one // 2}_{one % 2}" for one in range(8)], [one // 2 for one in range(8)], 3)
     named = [one.name.split("_")[0] for one in found]
-    monkeypatch.setattr(parts_of_one, "PERMUTATIONS", 50)
+    monkeypatch.setattr(dependent_photographs, "PERMUTATIONS", 50)
     values = np.stack([np.r_[one.statistics.values[0], one.sketch.thumbnail[0, 0]] for one in found])
 
     def statistic(order: np.ndarray) -> float:
@@ -91,9 +91,9 @@ def test_the_p_value_is_that_of_the_definition(monkeypatch: pytest.MonkeyPatch) 
                 total += sum(own) ** 2 / len(own)
         return total
 
-    (orders,) = parts_of_one.random_orders(8, 50, 0)
+    (orders,) = dependent_photographs.random_orders(8, 50, 0)
     more = sum(statistic(order) >= statistic(np.arange(8)) - 1e-9 for order in orders)
-    assert parts_of_one._p_value(found, named) == (1 + more) / 51
+    assert dependent_photographs._p_value(found, named) == (1 + more) / 51
 
 
 def shot(path: Path, when: str, seed: int) -> Path:

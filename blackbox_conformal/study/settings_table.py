@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.audit.measure import OnPicture, WorstCrops
     from blackbox_conformal.study.job import Ask
     from blackbox_conformal.study.listeners import Progress
-    from blackbox_conformal.study.photographs_in_memory import Photographs
+    from blackbox_conformal.study.pictures_in_memory import Photographs
     from blackbox_conformal.vendor.adapter import Adapter
 
     Listener = Callable[[Event], None]

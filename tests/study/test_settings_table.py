@@ -8,7 +8,7 @@ from PIL import Image as PillowImage
 import blackbox_conformal as bc
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.study.keyword_terms import limits_of
+from blackbox_conformal.study.from_keywords import limits_of
 
 
 def test_slips_name_what_was_called_and_what_is_near(tmp_path):
