@@ -15,7 +15,7 @@ from blackbox_conformal.study.settings_table import GROUPS
 
 HEAD = """# Settings
 
-Written by `python .ci/site/options_page.py`; change the descriptions in `study/keyword_arguments.py`.
+Written by `python .ci/site/options_page.py`; change the descriptions in `study/settings_table.py`.
 
 An option is also a key of [settings files](security.md#settings-files) (`max-cost = 5`), a variable of the environment
 (`BLACKBOX_CONFORMAL_MAX_COST`) and a keyword of the Python function (`max_cost=5`), but for commands that are marked *.
