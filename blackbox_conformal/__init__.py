@@ -33,7 +33,7 @@ _HOMES = {
     "Session": "blackbox_conformal.study.session.session",
     "SigningKey": "blackbox_conformal.documents.signature",
     "Suggestion": "blackbox_conformal.study.choose.suggesting",
-    "Tuning": "blackbox_conformal.study.choose.tuned",
+    "Tuning": "blackbox_conformal.study.choose.scored",
     "VisitResult": "blackbox_conformal.watching.visit.visiting",
     "compare_inputs": "blackbox_conformal.study.choose.input_comparison",
     "audit": "blackbox_conformal.study.python.functions",
@@ -86,9 +86,9 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.choose.input_comparison import compare_inputs as compare_inputs
     from blackbox_conformal.study.choose.learning import Learning as Learning
     from blackbox_conformal.study.choose.learning import learn_score as learn_score
+    from blackbox_conformal.study.choose.scored import Tuning as Tuning
     from blackbox_conformal.study.choose.suggesting import Suggestion as Suggestion
     from blackbox_conformal.study.choose.suggesting import suggest_degradation as suggest_degradation
-    from blackbox_conformal.study.choose.tuned import Tuning as Tuning
     from blackbox_conformal.study.mask.products import Result as Result
     from blackbox_conformal.study.plan.planning import Plan as Plan
     from blackbox_conformal.study.plugins import cascade as cascade

@@ -30,8 +30,7 @@ from measure_frontier import DETAIL, ERRORS, STAND_IN, Cell, Series, all_series,
 from numpy.typing import NDArray
 
 from blackbox_conformal.method.risk.curve_set import CurveSet
-from blackbox_conformal.study.plan.measured import measured_shares, series_name
-from blackbox_conformal.study.plan.prospects import COVERED, CurveOutlook, Prospect
+from blackbox_conformal.study.plan.expected_shares import COVERED, CurveOutlook, Prospect, measured_shares, series_name
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.study.stages.settings import member
 

@@ -34,8 +34,8 @@ from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.scores.score import Context
+from blackbox_conformal.study.choose.scored import Candidate
 from blackbox_conformal.study.choose.tuning import parse_candidate
-from blackbox_conformal.study.plan.candidates import Candidate
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.study.stages.draws import Drawn, drawn_pictures, map_pictures, output_check, second_opinions
 from blackbox_conformal.study.stages.evaluate import decoded_draws

@@ -28,7 +28,7 @@ from blackbox_conformal.method.degradations.degradation import Range
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.photographs import demo_photographs, find_photographs
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.study.choose.candidate import CandidateChain
+from blackbox_conformal.study.choose.candidate_chain import CandidateChain
 from blackbox_conformal.study.choose.suggesting import MOST_FITTED, Seen, halves, middle, nearest_chain, proven
 
 SCALE, SIDE = 4, 512

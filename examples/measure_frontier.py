@@ -34,9 +34,9 @@ from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve import Kind
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.job import Job, Terms
-from blackbox_conformal.study.plan import measured
-from blackbox_conformal.study.plan.prospects import COVERED, CurveOutlook
-from blackbox_conformal.study.plan.ways import Curves, Promise, measured_curves, promises, ways
+from blackbox_conformal.study.plan import expected_shares
+from blackbox_conformal.study.plan.expected_shares import COVERED, CurveOutlook
+from blackbox_conformal.study.plan.promises import Curves, Promise, measured_curves, promises, ways
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.study.stages.settings import Setup, member, set_up
 
@@ -58,9 +58,13 @@ class Table:
     detail: bool = False
 
 
-ERRORS = Table((0.02, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3), (1, 8), ("supremum", "all-but"), measured.FILE)
+ERRORS = Table((0.02, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3), (1, 8), ("supremum", "all-but"), expected_shares.FILE)
 DETAIL = Table(
-    (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6), (1,), ("supremum", "marked", "clear-share"), measured.DETAIL_FILE, True
+    (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6),
+    (1,),
+    ("supremum", "marked", "clear-share"),
+    expected_shares.DETAIL_FILE,
+    True,
 )
 
 Series = tuple[Promise, int, str]
@@ -191,8 +195,8 @@ def content(cells: Sequence[Cell], table: Table) -> dict[str, object]:
         found = [outcomes(cell, one, table.levels) for cell in cells]
         shares, errors = shares_and_errors(cells, found)
         kinds = {"shares": shares, "errors": errors, "vendors": vendor_errors(cells, found)}
-        whole = {name: np.round(measured.WHOLE * values).astype(int).tolist() for name, values in kinds.items()}
-        series[measured.series_name(*one)] = whole
+        whole = {name: np.round(expected_shares.WHOLE * values).astype(int).tolist() for name, values in kinds.items()}
+        series[expected_shares.series_name(*one)] = whole
     vendors = sorted({cell.vendor for cell in cells})
     collections = {cell.collection: cell.photographs for cell in cells}
     compared = every_way(bc.load_adapter("embedded"), table)
@@ -222,7 +226,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     table = DETAIL if options.detail else ERRORS
-    out: Path = options.out or Path(measured.__file__).with_name(table.file)
+    out: Path = options.out or Path(expected_shares.__file__).with_name(table.file)
     measure(options.draws, options.curves, table, embedded=options.embedded)
     cells = read(options.curves, table)
     if not any(cell.apart(other) for cell, other in itertools.product(cells, cells)):

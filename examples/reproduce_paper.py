@@ -47,8 +47,8 @@ from blackbox_conformal.method.kernels.similarity import structural_dissimilarit
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import trusted
-from blackbox_conformal.study.choose import baselines
-from blackbox_conformal.study.choose.baselines import SCALES
+from blackbox_conformal.study.choose import comparison
+from blackbox_conformal.study.choose.comparison import SCALES
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.study.stages.evaluate import evaluate
@@ -126,8 +126,8 @@ def measure(drawn: Drawn, setup: Setup, sampler: Sampler, annotated: bool) -> Ph
     found = evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low, on_draw=draws.append)
     metric, bound = errors_of(truth, found.delivered, setup, annotated)
     squares = np.square((truth.astype(np.float32) - found.delivered) / 255).mean(axis=2)
-    interval = baselines.intervals(draws, found.delivered, truth)
-    masks = [baselines.soft_mask(found.score_map, float(scale)) for scale in SCALES]
+    interval = comparison.intervals(draws, found.delivered, truth)
+    masks = [comparison.soft_mask(found.score_map, float(scale)) for scale in SCALES]
     weights = [float(mask.sum(dtype=np.float64)) for mask in masks]
     return Photograph(
         curve=RiskCurve.from_maps(found.score_map, metric, bound=bound),
@@ -135,7 +135,7 @@ def measure(drawn: Drawn, setup: Setup, sampler: Sampler, annotated: bool) -> Ph
         width_curve=RiskCurve.from_maps(interval.width, metric, bound=bound),
         width=Cumulative.of(interval.width, squares),
         ratios=interval.ratios,
-        soft_errors=baselines.soft_errors(found.score_map, metric),
+        soft_errors=comparison.soft_errors(found.score_map, metric),
         soft_shares=np.array(weights) / squares.size,
         soft_psnr=np.array(
             [
@@ -152,12 +152,12 @@ def one_split(photographs: list[Photograph], chosen: npt.NDArray[np.int64], n: i
     calibrating = [photographs[index] for index in chosen[:n]]
     unseen = [photographs[index] for index in chosen[n:]]
     curves = CurveSet.from_curves([one.curve for one in calibrating])
-    widened = baselines.interval_scale([one.ratios for one in calibrating])
+    widened = comparison.interval_scale([one.ratios for one in calibrating])
     found = np.full((len(METHODS), len(ALPHAS), 3), np.nan)
     for column, alpha in enumerate(ALPHAS):
         threshold = Expected().threshold(curves, alpha)
         narrow = alpha / widened
-        soft = baselines.soft_scale([one.soft_errors for one in calibrating], alpha)
+        soft = comparison.soft_scale([one.soft_errors for one in calibrating], alpha)
         at = int(np.searchsorted(SCALES, soft)) if soft else -1
         measured: list[list[tuple[float, float, float]]] = [
             [(one.curve.loss(threshold), *one.own.below(threshold)) for one in unseen],
@@ -256,8 +256,8 @@ def side_by_side(out: Path, drawn: Drawn, setup: Setup, sampler: Sampler, learne
     low = drawn.prepared.input_of(truth, setup)
     found = evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low, on_draw=draws.append)
     threshold, narrow, soft = learned
-    width = baselines.intervals(draws, found.delivered, truth).width
-    dimmed = found.delivered * baselines.soft_mask(found.score_map, soft)[:, :, None]
+    width = comparison.intervals(draws, found.delivered, truth).width
+    dimmed = found.delivered * comparison.soft_mask(found.score_map, soft)[:, :, None]
     panels = [
         truth,
         found.delivered,
@@ -323,8 +323,8 @@ def main() -> None:
         alpha = next((level for level in ALPHAS if level > 1.5 * bound / (n + 1)), ALPHAS[-1])
         learned = (
             Expected().threshold(CurveSet.from_curves([one.curve for one in others]), alpha),
-            alpha / baselines.interval_scale([one.ratios for one in others]),
-            baselines.soft_scale([one.soft_errors for one in others], alpha),
+            alpha / comparison.interval_scale([one.ratios for one in others]),
+            comparison.soft_scale([one.soft_errors for one in others], alpha),
         )
         side_by_side(out, kept, setup, sampler, learned)
     draw_figures(out, splits, float(np.mean(whole)), n, bound)

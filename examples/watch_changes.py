@@ -36,9 +36,8 @@ from blackbox_conformal.method.images.perturbation.dihedral import Dihedral
 from blackbox_conformal.method.images.photographs import find_photographs
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.support.types import Image
-from blackbox_conformal.watching.features import FEATURES, features
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.visit.canaries import CHANGES, planted, sensitivity
+from blackbox_conformal.watching.visit.canaries import CHANGES, FEATURES, features, planted, sensitivity
 from blackbox_conformal.watching.visit.looking import Difference
 from blackbox_conformal.watching.visit.outlook import speed_of
 

@@ -20,8 +20,8 @@ import figures
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.watching.features import FEATURES
 from blackbox_conformal.watching.level import LEVEL, Level, visit_p_values
+from blackbox_conformal.watching.visit.canaries import FEATURES
 from blackbox_conformal.watching.visit.looking import log_wealth
 from blackbox_conformal.watching.visit.outlook import SPEEDS, Speed
 

@@ -24,7 +24,7 @@ from blackbox_conformal.documents.calibration import CALIBRATIONS
 from blackbox_conformal.documents.certificate import CERTIFICATES
 from blackbox_conformal.drawing.ledger import sqlite_schema
 from blackbox_conformal.study.watch_protocol import watching
-from blackbox_conformal.watching import watch_schema
+from blackbox_conformal.watching import watch_file
 
 KEPT = Path(__file__).parent / "kept"
 ALPHA = 0.5
@@ -91,7 +91,7 @@ def test_files_of_this_version_are_kept() -> None:
 
 def test_the_page_of_versions_names_the_formats_of_today() -> None:
     page = (DOCS / "versions.md").read_text(encoding="utf-8")
-    ledger, watch = sqlite_schema.VERSION, watch_schema.VERSION
+    ledger, watch = sqlite_schema.VERSION, watch_file.VERSION
     formats = {"calibration": CALIBRATIONS.version, "certificate": CERTIFICATES.version, "ledger": ledger}
     for name, version in {**formats, "watch file": watch}.items():
         assert f"\n| {name} | {version} | " in page

@@ -22,7 +22,7 @@ PARTS = [
     ),
     *("method.audits.input_shift.Movement", "watching.records.Finding", "vendor.rates.Rate"),
     *("drawing.estimate.Estimate", "drawing.events.Event", "study.choose.suggesting.NearestChain"),
-    *("study.plan.frontier.Frontier", "study.plan.candidates.Scored", "study.choose.comparison.ComparisonRow"),
+    *("study.plan.frontier.Frontier", "study.choose.scored.Scored", "study.choose.comparison.ComparisonRow"),
     *("study.choose.degrading.Degraded", "study.session.session.Unmasked", "support.blocks.Figure"),
 ]
 """Classes below `blackbox_conformal` that are attributes of results, or that plugins derive from."""

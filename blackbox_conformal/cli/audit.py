@@ -195,7 +195,7 @@ def _watched(screen: Screen, calibration: "Calibration", options: AuditOptions, 
 
 def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
     from blackbox_conformal.method.audits.vendor_claim import VendorClaim
-    from blackbox_conformal.study.audit.claiming import put_to_photographs, settings_of_claim
+    from blackbox_conformal.study.audit.auditing import put_to_photographs, settings_of_claim
     from blackbox_conformal.study.from_keywords import setup_of
 
     claim = VendorClaim.of(text)

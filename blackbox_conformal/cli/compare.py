@@ -18,8 +18,7 @@ from blackbox_conformal.support.wording import as_typed
 if TYPE_CHECKING:
     from blackbox_conformal.drawing.spending.estimate import Estimate
     from blackbox_conformal.method.guarantees.guarantee import Guarantee
-    from blackbox_conformal.study.choose.compared_picture import OnCompared
-    from blackbox_conformal.study.choose.comparison import Comparison
+    from blackbox_conformal.study.choose.comparison import Comparison, OnCompared
     from blackbox_conformal.study.choose.contestants import Contestant
     from blackbox_conformal.study.job import Job
 

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.method.audits.input_shift import InputShift
     from blackbox_conformal.method.guarantees.guarantee import Guarantee
     from blackbox_conformal.study.job import Job
-    from blackbox_conformal.study.plan.frontier import Frontier
-    from blackbox_conformal.study.plan.frontier_rows import Wish
+    from blackbox_conformal.study.plan.frontier import Frontier, Wish
     from blackbox_conformal.study.plan.planning import Plan
     from blackbox_conformal.study.stages.settings import Setup
 
@@ -210,7 +209,7 @@ class PlanOptions(shared.JobOptions):
     @property
     def wish(self) -> "Wish | None":
         """Return what rows must keep; None if nothing is wished for."""
-        from blackbox_conformal.study.plan.frontier_rows import Wish
+        from blackbox_conformal.study.plan.frontier import Wish
 
         wish = Wish(alpha=self.alpha, share=self.want_share, usd=self.max_cost)
         return None if wish == Wish() else wish
@@ -277,7 +276,7 @@ def _compared(screen: Screen, job: "Job", inputs: str) -> "InputShift":
 
 
 def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":
-    from blackbox_conformal.study.plan.frontier_rows import Wish
+    from blackbox_conformal.study.plan.frontier import Wish
     from blackbox_conformal.study.plan.piloting import PilotRequest, plan_with_pilot
     from blackbox_conformal.study.plugins import load_adapter
 

@@ -14,10 +14,9 @@ from blackbox_conformal.study.settings_table import LearnSettings, TuneSettings,
 
 if TYPE_CHECKING:
     from blackbox_conformal.study.calibrate.calibrating import CalibrationRun
-    from blackbox_conformal.study.choose.tuned import Tuning
+    from blackbox_conformal.study.choose.scored import Candidate, Tuning
     from blackbox_conformal.study.choose.tuning import ToTune, TuningJob
     from blackbox_conformal.study.job import Terms
-    from blackbox_conformal.study.plan.candidates import Candidate
     from blackbox_conformal.study.stages.settings import Setup
 
 

@@ -17,12 +17,12 @@ from starlette.routing import Route as StarletteRoute
 
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.gateway.dialects.dialect import Dialect, Route
-from blackbox_conformal.gateway.failures import status_of, words
 from blackbox_conformal.gateway.gateway import Gateway
 from blackbox_conformal.gateway.guard import Application, read_off
 from blackbox_conformal.gateway.http_exchange import Field, FormFile, HttpAnswer, HttpRequest, refusal_answer
-from blackbox_conformal.gateway.not_served import NotServedError
 from blackbox_conformal.gateway.operations import Operations
+from blackbox_conformal.gateway.request import NotServedError
+from blackbox_conformal.gateway.runner import status_of, words
 
 _FORM = "multipart/form-data"
 _LARGEST_FIELD = 1024 * 1024

@@ -18,15 +18,12 @@ from blackbox_conformal.documents.ed25519 import PrivateKey
 from blackbox_conformal.documents.x509 import CertifiedKey
 from blackbox_conformal.errors import BlackboxConformalError, LedgerError, UsageError, VendorUnavailableError
 from blackbox_conformal.gateway.book import Book, KeptUpload, new_id
-from blackbox_conformal.gateway.failures import operators_words, status_of, words
 from blackbox_conformal.gateway.file_store import FileStore
 from blackbox_conformal.gateway.http_exchange import HttpRequest
 from blackbox_conformal.gateway.logs import LOG
-from blackbox_conformal.gateway.not_served import NotServedError
 from blackbox_conformal.gateway.offer import Offer
-from blackbox_conformal.gateway.order import Order
-from blackbox_conformal.gateway.request import Request, RequestOutcome
-from blackbox_conformal.gateway.runner import Runner
+from blackbox_conformal.gateway.request import NotServedError, Order, Request, RequestOutcome
+from blackbox_conformal.gateway.runner import Runner, operators_words, status_of, words
 from blackbox_conformal.gateway.served_pictures import ENDINGS, MADE, product_of
 from blackbox_conformal.gateway.tokens import Tokens
 from blackbox_conformal.study.mask.products import Product

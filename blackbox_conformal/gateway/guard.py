@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from h11 import LocalProtocolError
 
-from blackbox_conformal.gateway.spans import Tell, span
+from blackbox_conformal.gateway.logs import Tell, span
 from blackbox_conformal.gateway.tokens import Tokens
 from blackbox_conformal.support.local_servers import is_loopback_name
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.gateway.not_served import NotServedError
+from blackbox_conformal.gateway.request import NotServedError
 from blackbox_conformal.support.canonical import strict_json
 
 LARGEST_JSON = 32 * 1024 * 1024

@@ -4,9 +4,60 @@ import json
 import logging
 import sys
 import time
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 
 from blackbox_conformal.support.secrets import redact
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
+# Spans of OpenTelemetry: one for each request, and one for the work on it as its child.
+
+Tell = Callable[..., None]
+"""Gives a span another name, and attributes; those that are None are left out."""
+
+
+@contextmanager
+def span(name: str, kind: Literal["server", "internal"], headers: Mapping[str, str] | None = None) -> Iterator[Tell]:
+    """A span for the ``with`` block.
+
+    Parameters
+    ----------
+    headers
+        Of a request: the span is a child of the one that ``traceparent`` names (W3C Trace Context).
+    """
+    tracer = _tracer()
+    if tracer is None:
+        yield lambda *_, **__: None
+        return
+    from opentelemetry import propagate, trace
+
+    kinds = {"server": trace.SpanKind.SERVER, "internal": trace.SpanKind.INTERNAL}
+    parent = None if headers is None else propagate.extract(dict(headers))
+    # The text of an exception may hold a link.
+    with tracer.start_as_current_span(
+        name, parent, kinds[kind], record_exception=False, set_status_on_exception=False
+    ) as current:
+
+        def tell(renamed: str | None = None, /, **attributes: str | float | None) -> None:
+            if renamed is not None:
+                current.update_name(renamed)
+            for key, value in attributes.items():
+                if value is not None:
+                    current.set_attribute(key.replace("__", "."), value)
+
+        yield tell
+
+
+def _tracer() -> "Tracer | None":
+    try:
+        from opentelemetry import trace
+    except ImportError:
+        return None
+    return trace.get_tracer("blackbox_conformal")
+
 
 LOG = logging.getLogger("blackbox_conformal.gateway")
 

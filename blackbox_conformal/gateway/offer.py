@@ -9,7 +9,7 @@ from typing import Any
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.gateway.not_served import NotServedError
+from blackbox_conformal.gateway.request import NotServedError
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.vendor.adapter import Adapter

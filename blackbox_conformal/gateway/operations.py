@@ -15,8 +15,7 @@ from blackbox_conformal.drawing.ledger.money import Totals, to_usd
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, spent_by_procedure
 from blackbox_conformal.drawing.sampler import UNAVAILABLE
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.gateway.book import Book
-from blackbox_conformal.gateway.counts import counts
+from blackbox_conformal.gateway.book import Book, counts
 from blackbox_conformal.gateway.dialects.dialect import Dialect, Route
 from blackbox_conformal.gateway.gateway import RETRY_AFTER_S, Gateway
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest, json_answer, refusal_answer

@@ -8,8 +8,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.audits.random_splits import Splits
-from blackbox_conformal.study.choose.compared_picture import ComparedPicture
-from blackbox_conformal.study.choose.comparison import Comparison
+from blackbox_conformal.study.choose.comparison import ComparedPicture, Comparison
 from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.blocks import Block

@@ -1,28 +1,147 @@
 """`watch`: one visit to the vendor of a calibration; exit 3 when it changed, 6 when that could not be told."""
 
+import json
 import shlex
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, limit_above
 from blackbox_conformal.cli.from_options import photograph_paths
 from blackbox_conformal.cli.sign import load_calibration, load_signing_key, trusted
+from blackbox_conformal.drawing.http.posting import UndeliveredError, post
 from blackbox_conformal.errors import CredentialMissingError, IncompleteError, SuspendedError, UsageError
 from blackbox_conformal.study.settings_table import NOTICES, WatchSettings
 from blackbox_conformal.support import catalog
-from blackbox_conformal.support.secrets import Secret, read_credential
+from blackbox_conformal.support.secrets import Secret, read_credential, redact
+from blackbox_conformal.support.text import printable
+from blackbox_conformal.watching.records import Entry
+from blackbox_conformal.watching.watch_file import WatchFile
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.vendor.adapter import Adapter
-    from blackbox_conformal.watching.notices import Channel
     from blackbox_conformal.watching.visit.fresh_photographs import Reserve
     from blackbox_conformal.watching.visit.outlook import VisitOutlook
     from blackbox_conformal.watching.visit.visiting import VisitRequest, VisitResult
+
+# Tells others when a calibration's state changes: a command, a web address, or whatever apprise knows.
+
+Channel = Callable[[dict[str, Any]], None]
+"""Delivers one notice; raises whatever goes wrong."""
+
+TRIES = 3
+_PAUSES_S = (1.0, 3.0)
+_TIMEOUT_S = 20.0
+
+_LONGEST = 300
+
+
+def command_channel(words: Sequence[str]) -> Channel:
+    """Starts a program with these words as its arguments, no shell between, and writes the notice to its stdin."""
+
+    def deliver(notice: dict[str, Any]) -> None:
+        content = json.dumps(notice).encode() + b"\n"
+        # Words of their own and no shell, so that no notice can add a command.
+        ended = subprocess.run(list(words), input=content, capture_output=True, timeout=_TIMEOUT_S, check=False)
+        if ended.returncode:
+            said = ended.stderr.decode("utf-8", "replace").strip()
+            raise UndeliveredError(f"it ended with {ended.returncode}: {said or 'it said nothing'}")
+
+    return deliver
+
+
+def webhook_channel(address: Secret) -> Channel:
+    """Posts the notice as JSON to a web address; see `post`."""
+
+    def deliver(notice: dict[str, Any]) -> None:
+        post(address.reveal(), json.dumps(notice).encode(), {"Content-Type": "application/json"})
+
+    return deliver
+
+
+def apprise_channel(address: Secret) -> Channel:
+    """Sends the notice's title and text through the library apprise, which is installed with the extra of that name."""
+
+    def deliver(notice: dict[str, Any]) -> None:
+        try:
+            service = import_module("apprise").Apprise()
+        except ImportError:
+            raise UndeliveredError("apprise is not installed: pip install 'blackbox-conformal[apprise]'") from None
+        if not service.add(address.reveal()):
+            raise UndeliveredError("apprise knows no such address; its pages list those that it does")
+        if not service.notify(title=notice["title"], body=notice["text"]):
+            raise UndeliveredError("apprise could not send it")
+
+    return deliver
+
+
+def notice_of(entry: Entry, calibration: str, file: str) -> dict[str, Any]:
+    """What a notice says of a change of state."""
+    return {
+        "title": f"calibration {entry.state}: {file}",
+        "text": f"{file} is {entry.state} since {entry.at}: {entry.reason}",
+        "state": entry.state,
+        "at": entry.at,
+        "reason": entry.reason,
+        "calibration": calibration,
+        "file": file,
+    }
+
+
+def deliver(
+    file: WatchFile,
+    calibration: str,
+    named: str,
+    channels: Mapping[str, Channel],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[str]:
+    """Send what each channel has not been told yet; what could not be delivered, in words.
+
+    Parameters
+    ----------
+    named
+        The calibration's file, as it is told.
+    channels
+        ``command``, ``webhook`` or ``apprise`` → who delivers.
+    """
+    troubles = []
+    for name, channel in channels.items():
+        for entry in file.untold(calibration, name):
+            error = _tried(channel, notice_of(entry, calibration, named), sleep)
+            # Also what failed: the next visit sends it again, and says that it was not delivered.
+            file.note_notice(entry.id, name, error)
+            if error is not None:
+                troubles.append(f"the notice to the {name} was not delivered and is kept for the next visit: {error}")
+                # In order: an earlier notice that waits must not arrive after a later one.
+                break
+    return troubles
+
+
+def _tried(channel: Channel, notice: dict[str, Any], sleep: Callable[[float], None]) -> str | None:
+    """What went wrong at the last of several tries; None where one was taken."""
+    error = None
+    # The last try has no pause after it.
+    for pause in (*_PAUSES_S, 0.0)[:TRIES]:
+        try:
+            channel(notice)
+        except Exception as failed:  # noqa: BLE001 - whatever fails, the visit is made and the notice is kept
+            # Only our own words: an error of a library may quote the address, which may be secret.
+            error = printable(
+                redact(str(failed) if isinstance(failed, UndeliveredError) else type(failed).__name__), _LONGEST
+            )
+            sleep(pause)
+        else:
+            return None
+    return error
 
 
 SEES = "a program sees the state itself"
@@ -227,7 +346,6 @@ def _reserve(options: WatchOptions, calibration: "Calibration") -> "Reserve | No
 
 def _channels(options: WatchOptions) -> "dict[str, Channel]":
     """Who gets notices of a change of state."""
-    from blackbox_conformal.watching.notices import apprise_channel, command_channel, webhook_channel
 
     channels: dict[str, Channel] = {}
     if options.notify_command is not None:
@@ -257,7 +375,6 @@ def _address(option: str, variable: str) -> "Secret":
 
 def _tell(screen: Screen, options: WatchOptions, calibration: "Calibration", channels: "dict[str, Channel]") -> None:
     """Send the notices that are due; what is not delivered is kept."""
-    from blackbox_conformal.watching.notices import deliver
     from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
     if channels:

@@ -13,8 +13,7 @@ from blackbox_conformal.watching import log
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live_file import inputs_finding, wealth_of
 from blackbox_conformal.watching.records import Entry
-from blackbox_conformal.watching.watch_file import BUSY_S, watch_path
-from blackbox_conformal.watching.watch_schema import LOGGED
+from blackbox_conformal.watching.watch_file import BUSY_S, LOGGED, watch_path
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration

@@ -1,6 +1,6 @@
 """The watch as the rest of the package knows it: `blackbox_conformal.study.watch_protocol.Watching`."""
 
-from blackbox_conformal.watching.visit.live_pictures import live_watch as live_watch
+from blackbox_conformal.watching.live_file import live_watch as live_watch
 from blackbox_conformal.watching.visit.visiting import begin_watch as begin_watch
 from blackbox_conformal.watching.watch_file import check_beside as check_beside
 from blackbox_conformal.watching.watch_file import sign_beside as sign_beside

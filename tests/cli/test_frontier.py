@@ -16,8 +16,7 @@ from support.synthetic import write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.study.plan.frontier import Frontier
-from blackbox_conformal.study.plan.frontier_rows import Wish
+from blackbox_conformal.study.plan.frontier import Frontier, Wish
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.study.stages.settings import member
 from blackbox_conformal.testing.fault_server import FaultServer

@@ -15,7 +15,7 @@ from support.gateway import picture, serving
 from blackbox_conformal.drawing.task import Outcome
 from blackbox_conformal.errors import AccountRefusedError, BudgetError, CalibrationError, UsageError
 from blackbox_conformal.gateway.book import SqliteBook
-from blackbox_conformal.gateway.failures import words
+from blackbox_conformal.gateway.runner import words
 from blackbox_conformal.gateway.tokens import Holder, Tokens
 from blackbox_conformal.study.stages.draws import incomplete
 from blackbox_conformal.testing.fault_server import FaultServer

@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.gateway.not_served import NotServedError
 from blackbox_conformal.gateway.offer import Offer
+from blackbox_conformal.gateway.request import NotServedError
 from blackbox_conformal.study.plugins import adapter_class
 
 MODELS = {

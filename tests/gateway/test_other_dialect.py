@@ -12,7 +12,7 @@ from support.gateway_process import GatewayProcess
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CODE = '''
-from blackbox_conformal.gateway.order import Order
+from blackbox_conformal.gateway.request import Order
 from blackbox_conformal.gateway.dialects.dialect import Dialect, Route
 from blackbox_conformal.gateway.http_exchange import HttpAnswer
 

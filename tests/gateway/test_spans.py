@@ -60,7 +60,7 @@ def test_without_opentelemetry_nothing_is_told_and_nothing_fails() -> None:
     program = """
 import sys
 sys.modules["opentelemetry"] = None
-from blackbox_conformal.gateway.spans import span
+from blackbox_conformal.gateway.logs import span
 with span("mask", "internal", {}) as tell:
     tell("other", state="done")
 print("done")

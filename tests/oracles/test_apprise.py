@@ -13,8 +13,8 @@ import pytest
 
 from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.watching.concluding import Conclusion, conclude
-from blackbox_conformal.watching.notices import apprise_channel, deliver
 from blackbox_conformal.watching.records import Canary, Finding
+from blackbox_conformal.watching.watch_command import apprise_channel, deliver
 from blackbox_conformal.watching.watch_file import WatchFile
 
 CALIBRATION = "sha256:" + "0" * 64

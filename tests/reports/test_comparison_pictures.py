@@ -19,8 +19,7 @@ from blackbox_conformal.pages.report.comparison_page import (
     _most_detailed,
     write_comparison,
 )
-from blackbox_conformal.study.choose.compared_picture import ComparedPicture
-from blackbox_conformal.study.choose.comparison import OURS, Comparison, ComparisonRow, Standing
+from blackbox_conformal.study.choose.comparison import OURS, ComparedPicture, Comparison, ComparisonRow, Standing
 
 ALPHAS = (0.1, 0.2)
 

@@ -12,8 +12,8 @@ import pytest
 
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.risk.curve_set import CurveSet
-from blackbox_conformal.study.plan import prospects
-from blackbox_conformal.study.plan.prospects import CurveOutlook
+from blackbox_conformal.study.plan import expected_shares
+from blackbox_conformal.study.plan.expected_shares import CurveOutlook
 
 RULE, PILOT, TRIALS = Expected(), 20, 500
 LEVELS = tuple(np.round(np.arange(0.08, 0.6, 0.04), 2))
@@ -48,7 +48,7 @@ def number_by_pilot(pilot: CurveSet) -> Choice:
 def test_the_guarantee_holds_without_the_pilots_photographs_and_breaks_with_them(
     choose: Callable[[CurveSet], Choice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prospects, "RESAMPLES", 60)
+    monkeypatch.setattr(expected_shares, "RESAMPLES", 60)
     generator = np.random.default_rng(20)
     ratios = np.empty((2, TRIALS))
     for trial in range(TRIALS):

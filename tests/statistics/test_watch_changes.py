@@ -6,7 +6,7 @@ import watch_changes
 from support.synthetic import photograph
 
 from blackbox_conformal.embedded.studio import Generator
-from blackbox_conformal.watching.features import FEATURES
+from blackbox_conformal.watching.visit.canaries import FEATURES
 
 BEFORE = [np.random.default_rng(canary).normal(size=(64, len(FEATURES))) for canary in range(8)]
 

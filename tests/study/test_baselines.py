@@ -9,8 +9,8 @@ from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import trusted
-from blackbox_conformal.study.choose import baselines
-from blackbox_conformal.study.choose.baselines import SCALES
+from blackbox_conformal.study.choose import comparison
+from blackbox_conformal.study.choose.comparison import SCALES
 
 
 def draws(seed, count, shape=(9, 11, 3)):
@@ -23,7 +23,7 @@ def draws(seed, count, shape=(9, 11, 3)):
 def test_intervals_reach_from_the_low_to_the_high_draws(count):
     pictures, base = draws(count, count)
     truth = np.clip(base + 12, 0, 255).astype(np.uint8)
-    found = baselines.intervals(pictures, pictures[0], truth)
+    found = comparison.intervals(pictures, pictures[0], truth)
     cut = int(0.05 * (count - 1))
     needed = []
     for row in range(9):
@@ -49,15 +49,15 @@ def test_scaled_intervals_cover_new_photographs():
     for seed in range(60):
         rng = np.random.default_rng(seed)
         ratios = [np.sort(rng.gamma(1, rng.uniform(0.5, 2), 1025)).astype(np.float32) for _ in range(60)]
-        scale = baselines.interval_scale(ratios)
+        scale = comparison.interval_scale(ratios)
         missed = np.mean([np.exp(-scale / spread) for spread in np.linspace(0.5, 2, 400)])
-        failures += missed > baselines.MISCOVERAGE
+        failures += missed > comparison.MISCOVERAGE
         assert np.isfinite(scale)
     assert failures <= 6 + 3 * (60 * 0.1 * 0.9) ** 0.5
 
 
 def test_no_scale_where_photographs_are_too_few():
-    assert baselines.interval_scale([np.ones(1025, np.float32)] * 3) == float("inf")
+    assert comparison.interval_scale([np.ones(1025, np.float32)] * 3) == float("inf")
 
 
 def test_soft_masks_and_their_errors_by_plain_loops():
@@ -66,10 +66,10 @@ def test_soft_masks_and_their_errors_by_plain_loops():
     score_map[0, :2] = 0
     errors = rng.random((7, 5)).astype(np.float32)
     with warnings.catch_warnings(action="error"):
-        found = baselines.soft_errors(score_map, 50 * errors) / 50
+        found = comparison.soft_errors(score_map, 50 * errors) / 50
     assert (np.diff(found) >= -1e-12).all()
     for index in (0, 20, 50, 70, len(SCALES) - 1):
-        mask = baselines.soft_mask(score_map, SCALES[index])
+        mask = comparison.soft_mask(score_map, SCALES[index])
         expected = np.mean(
             [
                 (1.0 if score <= SCALES[index] else SCALES[index] / score) * error
@@ -78,15 +78,15 @@ def test_soft_masks_and_their_errors_by_plain_loops():
         )
         assert found[index] == pytest.approx(expected, rel=1e-6)
         assert np.mean(mask * errors) == pytest.approx(expected, rel=1e-5)
-    assert not baselines.soft_mask(score_map, 0.0)[score_map > 0].any()
+    assert not comparison.soft_mask(score_map, 0.0)[score_map > 0].any()
 
 
 def test_soft_scale_leaves_one_picture_in_ten_out():
     errors = [np.linspace(0, 1, len(SCALES)) * (1 + index / 10) for index in range(19)]
-    scale = baselines.soft_scale(errors, 0.5)
+    scale = comparison.soft_scale(errors, 0.5)
     borne = [one[list(SCALES).index(scale)] <= 0.5 for one in errors]
     assert sum(borne) == 18
-    assert baselines.soft_scale(errors[:8], 0.5) == 0.0, "eight photographs are too few for nine in ten"
+    assert comparison.soft_scale(errors[:8], 0.5) == 0.0, "eight photographs are too few for nine in ten"
 
 
 def test_a_soft_mask_keeps_its_mean_and_fully_trusts_errors_above_alpha_where_a_trust_mask_does_not():
@@ -98,8 +98,8 @@ def test_a_soft_mask_keeps_its_mean_and_fully_trusts_errors_above_alpha_where_a_
     for place in range(2 * n):
         sure = np.flatnonzero(scores[place] < 0.55)
         errors[place].flat[rng.choice(sure)] = 1
-    scale = baselines.soft_scale(
-        [baselines.soft_errors(*pair) for pair in zip(scores[:n], errors[:n], strict=True)], alpha
+    scale = comparison.soft_scale(
+        [comparison.soft_errors(*pair) for pair in zip(scores[:n], errors[:n], strict=True)], alpha
     )
     curves = CurveSet.from_curves(
         [RiskCurve.from_maps(*pair, bound=1.0) for pair in zip(scores[:n], errors[:n], strict=True)]
@@ -107,7 +107,7 @@ def test_a_soft_mask_keeps_its_mean_and_fully_trusts_errors_above_alpha_where_a_
     threshold = Expected().threshold(curves, alpha)
     kept, trusted_wrong, risk = [], [], []
     for score, error in zip(scores[n:], errors[n:], strict=True):
-        mask = baselines.soft_mask(score, scale)
+        mask = comparison.soft_mask(score, scale)
         kept.append((mask * error).mean() <= alpha)
         trusted_wrong.append(error[mask >= 1].max(initial=0))
         risk.append(error[trusted(score, threshold)].max(initial=0))
@@ -118,5 +118,5 @@ def test_a_soft_mask_keeps_its_mean_and_fully_trusts_errors_above_alpha_where_a_
 
 
 def test_labels_promise_nothing():
-    assert baselines.INTERVAL_LABEL.startswith("no guarantee")
-    assert baselines.SOFT_LABEL.startswith("no guarantee")
+    assert comparison.INTERVAL_LABEL.startswith("no guarantee")
+    assert comparison.SOFT_LABEL.startswith("no guarantee")

@@ -12,11 +12,10 @@ from blackbox_conformal.method.guarantees.guarantee import guarantee
 from blackbox_conformal.method.images.photographs import demo_photographs
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job
-from blackbox_conformal.study.choose.compared_picture import ComparedPicture
 from blackbox_conformal.study.choose.comparing import compare_contestants
-from blackbox_conformal.study.choose.comparison import Comparison
+from blackbox_conformal.study.choose.comparison import ComparedPicture, Comparison
 from blackbox_conformal.study.choose.contestants import Contest, Contestant, under_one_promise, vendor_folder
-from blackbox_conformal.study.choose.tuned import Tuning
+from blackbox_conformal.study.choose.scored import Tuning
 from blackbox_conformal.study.choose.tuning import ToTune, parse_candidates, tune_job
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.stages.prepare import prepare_photographs

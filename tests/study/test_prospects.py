@@ -11,9 +11,8 @@ from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
-from blackbox_conformal.study.plan.measured import MeasuredShares, measured_shares, series_name
-from blackbox_conformal.study.plan.prospects import CurveOutlook
-from blackbox_conformal.study.plan.ways import capped, promises
+from blackbox_conformal.study.plan.expected_shares import CurveOutlook, MeasuredShares, measured_shares, series_name
+from blackbox_conformal.study.plan.promises import capped, promises
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.study.stages.settings import member
 

@@ -16,7 +16,7 @@ from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.jpeg_traces import JpegTrace
 from blackbox_conformal.method.images.photographs import demo_photographs
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.study.choose.candidate import CandidateChain, gain, starts
+from blackbox_conformal.study.choose.candidate_chain import CandidateChain, gain, starts
 from blackbox_conformal.study.choose.suggesting import (
     EvenlySpread,
     Mismatch,

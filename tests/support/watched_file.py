@@ -8,9 +8,9 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.watching.concluding import Conclusion, conclude
-from blackbox_conformal.watching.features import FEATURES
 from blackbox_conformal.watching.live_file import Known, LivePicture, enter
 from blackbox_conformal.watching.records import Canary, Finding, FreshMeasurement, WatchDraw
+from blackbox_conformal.watching.visit.canaries import FEATURES
 from blackbox_conformal.watching.watch_file import WatchFile
 
 CANARY = Canary("one", "sha256:" + "1" * 64, b"png", 20, 16, None)

@@ -14,7 +14,7 @@ import pytest
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, json_answer
-from blackbox_conformal.gateway.not_served import NotServedError
+from blackbox_conformal.gateway.request import NotServedError
 from blackbox_conformal.pages.viewer.local_site import LocalSite, PageRoute
 
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from blackbox_conformal.watching.features import FEATURES
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.records import Finding, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.visit.canaries import FEATURES
 from blackbox_conformal.watching.visit.looking import canaries_finding, gather
 
 CANARIES = 8

@@ -3,9 +3,9 @@
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.watching.features import FEATURES
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.records import Finding, outcome, state_after
+from blackbox_conformal.watching.visit.canaries import FEATURES
 
 
 def test_the_parts_are_the_whole() -> None:

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image as PillowImage
 from support.synthetic import draw, photograph
 
-from blackbox_conformal.watching.features import FEATURES, features
-from blackbox_conformal.watching.visit.canaries import CHANGES, planted, sensitivity
+from blackbox_conformal.watching.visit.canaries import CHANGES, FEATURES, features, planted, sensitivity
 from blackbox_conformal.watching.visit.looking import Difference
 from blackbox_conformal.watching.visit.outlook import SPEEDS, speed_of
 from blackbox_conformal.watching.visit.visiting import Declared, compare

@@ -17,8 +17,8 @@ import pytest
 from blackbox_conformal.drawing.http import posting as http_posting
 from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.watching.concluding import Conclusion, accept, conclude
-from blackbox_conformal.watching.notices import apprise_channel, command_channel, deliver, webhook_channel
 from blackbox_conformal.watching.records import Canary, Finding
+from blackbox_conformal.watching.watch_command import apprise_channel, command_channel, deliver, webhook_channel
 from blackbox_conformal.watching.watch_file import WatchFile
 
 CALIBRATION = "sha256:" + "0" * 64

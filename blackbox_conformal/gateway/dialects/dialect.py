@@ -22,8 +22,7 @@ from typing import Any, ClassVar
 
 from blackbox_conformal.gateway.gateway import Gateway
 from blackbox_conformal.gateway.http_exchange import LARGEST_JSON, HttpAnswer, HttpRequest, refusal_answer
-from blackbox_conformal.gateway.not_served import NotServedError
-from blackbox_conformal.gateway.request import Request
+from blackbox_conformal.gateway.request import NotServedError, Request
 from blackbox_conformal.support.catalog import Plugin
 
 Handle = Callable[[Gateway, HttpRequest], Awaitable[HttpAnswer]]

@@ -22,9 +22,7 @@ from urllib.parse import parse_qsl, quote
 from blackbox_conformal.gateway.dialects.dialect import Dialect, Route
 from blackbox_conformal.gateway.gateway import Gateway
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest, json_answer
-from blackbox_conformal.gateway.not_served import NotServedError
-from blackbox_conformal.gateway.order import Order, picture_field
-from blackbox_conformal.gateway.request import Request
+from blackbox_conformal.gateway.request import NotServedError, Order, Request, picture_field
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.support.text import printable
 

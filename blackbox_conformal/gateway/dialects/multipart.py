@@ -5,9 +5,7 @@ from typing import Any
 from blackbox_conformal.gateway.dialects.dialect import Dialect, Route
 from blackbox_conformal.gateway.gateway import Gateway
 from blackbox_conformal.gateway.http_exchange import FormFile, HttpAnswer, HttpRequest, json_answer
-from blackbox_conformal.gateway.not_served import NotServedError
-from blackbox_conformal.gateway.order import Order, renamed
-from blackbox_conformal.gateway.request import Request
+from blackbox_conformal.gateway.request import NotServedError, Order, Request, renamed
 
 NAME = "multipart"
 

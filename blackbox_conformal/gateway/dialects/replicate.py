@@ -22,9 +22,7 @@ from blackbox_conformal.gateway.book import KeptUpload
 from blackbox_conformal.gateway.dialects.dialect import Dialect, Route
 from blackbox_conformal.gateway.gateway import Gateway
 from blackbox_conformal.gateway.http_exchange import FormFile, HttpAnswer, HttpRequest, json_answer
-from blackbox_conformal.gateway.not_served import NotServedError
-from blackbox_conformal.gateway.order import Order, picture_field
-from blackbox_conformal.gateway.request import Request, State
+from blackbox_conformal.gateway.request import NotServedError, Order, Request, State, picture_field
 
 NAME = "replicate"
 USUAL_WAIT_S = 60.0

@@ -10,8 +10,7 @@ from PIL import Image as PillowImage
 from blackbox_conformal.pages.report.encoded import webp
 from blackbox_conformal.pages.report.html import refuse_other, render_blocks, write_page
 from blackbox_conformal.pages.report.preview import first_stops, veil_png
-from blackbox_conformal.study.choose.compared_picture import ComparedPicture
-from blackbox_conformal.study.choose.comparison import Comparison
+from blackbox_conformal.study.choose.comparison import ComparedPicture, Comparison
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image

@@ -19,9 +19,9 @@ from blackbox_conformal.pages.report.html import refuse_other, render_blocks, wr
 from blackbox_conformal.support.blocks import Block, How, Note, Table
 from blackbox_conformal.support.text import counted, printable
 from blackbox_conformal.watching.concluding import current_state
-from blackbox_conformal.watching.features import FEATURES
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.records import Canary, Entry, Visit, WatchDraw
+from blackbox_conformal.watching.visit.canaries import FEATURES
 from blackbox_conformal.watching.visit.visit_documents import last_result
 from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 

@@ -21,7 +21,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import Outside
 from blackbox_conformal.errors import FileFormatError, ImageError, IncompleteError
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest, json_answer
-from blackbox_conformal.gateway.not_served import NotServedError
+from blackbox_conformal.gateway.request import NotServedError
 from blackbox_conformal.method.images.encode import image_png, mask_png
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.metrics._detail import nothing_added

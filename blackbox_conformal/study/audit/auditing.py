@@ -4,37 +4,39 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import MISS_RATE
-from blackbox_conformal.errors import CalibrationError
-from blackbox_conformal.method.audits.detail_shares import DetailMeter
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.method.audits.detail_shares import DetailMeter, Measured
 from blackbox_conformal.method.audits.findings import Audit, AuditedPicture
 from blackbox_conformal.method.audits.quality import QualityMisses, quality_misses
 from blackbox_conformal.method.audits.random_splits import Splits, split_audit
 from blackbox_conformal.method.audits.sequential import AuditLook, AuditStop, LevelTest, Reason, level_test
+from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, VendorClaim
 from blackbox_conformal.method.audits.verdict import claim
 from blackbox_conformal.method.guarantees.corollaries import error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.high_probability import levels_together
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
+from blackbox_conformal.method.metrics._detail import hides
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve_set import CurveSet
-from blackbox_conformal.study.audit.audited_rule import audited_rule, photographs_of
-from blackbox_conformal.study.audit.beside import Beside
+from blackbox_conformal.study.audit.audited_rule import Beside, audited_rule, photographs_of
 from blackbox_conformal.study.audit.conclude import conclude
 from blackbox_conformal.study.audit.measure import Measure, OnPicture, WorstCrops
 from blackbox_conformal.study.calibrate.calibrating import check_groups
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.plan.usual_levels import audited_levels
 from blackbox_conformal.study.run_folder import is_first_look
-from blackbox_conformal.study.stages.evaluate import drifted
+from blackbox_conformal.study.stages.evaluate import drifted, evaluate
 from blackbox_conformal.study.stages.memory import audit_bytes_a_pixel
 from blackbox_conformal.study.stages.prepare import Prepared
+from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.text import name_of, printable
 
@@ -414,3 +416,81 @@ def audit_splits(
         seed=seed,
         error=error,
     )
+
+
+# A vendor's claim put to photographs: drawn in turn, measured, and no more bought than decide it.
+
+
+def settings_of_claim(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings for a claim, which is about pictures and no mask, so that the lightest score does."""
+    for name in ("score", "metric"):
+        if settings.get(name) is not None:
+            raise UsageError(
+                f"expected no {name} beside a claim, which is about pictures and not about masks; leave {name} out"
+            )
+    return {**settings, "score": "texture"}
+
+
+class ClaimLooks:
+    """Says when enough photographs have been looked at; see `PhotographTurns.batches`."""
+
+    def __init__(self, claim: VendorClaim, given: int) -> None:
+        self._claim, self._given, self._test = claim, given, claim.test()
+        self.found: list[tuple[str, str, Measured]] = []
+        self._reason: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """What was found; None: not enough."""
+        return self._reason
+
+    def needed(self, most: int) -> int:
+        """How many more photographs are needed at the very least to decide, whatever they show; from 1 to `most`."""
+        least, greatest = self._claim.losses([measured for *_, measured in self.found])
+        support, against = self._test.fewest_to_confirm(greatest, most), self._test.fewest_against(least, most)
+        return max(1, min(support, against, most))
+
+    def look(self) -> ClaimAudit:
+        """What all photographs looked at so far say."""
+        ordered = sorted(self.found, key=lambda one: one[0])
+        names, measured = tuple(name for _, name, _ in ordered), tuple(one for *_, one in ordered)
+        audit = ClaimAudit(self._claim, names, measured, self._given)
+        self._reason = None if audit.verdict == "undecided" else audit.verdict
+        return audit
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """Measures detail; called in worker threads."""
+
+    meter: DetailMeter
+
+    def __call__(self, ready: Ready) -> Measured:
+        if ready.drawn.refusal is not None:
+            return {}
+        truth, low = ready.truth_and_input("audited")
+        delivered = evaluate(ready.drawn, ready.setup, ready.read, low).delivered
+        return self.meter(ready.drawn.prepared.truth_digest or "", truth, low, delivered)
+
+
+def put_to_photographs(claim: VendorClaim, setup: Setup, paths: Sequence[Path], terms: Terms) -> ClaimAudit:
+    """Put a claim about a vendor's pictures to photographs, and stop buying as soon as it is decided."""
+    if not paths:
+        raise CalibrationError("expected at least one photograph; got none")
+    if hides(setup.procedure.mixture):
+        raise UsageError(
+            "expected inputs without holes, since whatever fills a hole is added detail; leave the step "
+            "that makes them out of --degradation"
+        )
+    job = Job.of_photographs(setup, paths, terms)
+    job.confirm()
+    turns = PhotographTurns(job, None)
+    deciding, measure = ClaimLooks(claim, turns.given), _Measure(DetailMeter(setup.procedure.mixture))
+    for batch in turns.batches(deciding):
+        with job.only(batch).run(measure) as measured:
+            for drawn, one in measured:
+                picture = drawn.prepared
+                deciding.found.append((picture.truth_digest or "", picture.name, one))
+                job.listeners.progress("auditing", len(deciding.found), len(job.pictures))
+        audit = deciding.look()
+    return replace(audit, calls=job.calls, cached=job.cached)

@@ -25,7 +25,7 @@ from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee, Uni
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve import least_invented
 from blackbox_conformal.method.risk.curve_set import CurveSet, mean_of_clusters, pool
-from blackbox_conformal.study.audit.beside import Beside
+from blackbox_conformal.study.audit.audited_rule import Beside
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import printable
 

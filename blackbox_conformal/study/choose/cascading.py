@@ -19,11 +19,11 @@ from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.choose.scored import Candidate, TuningCurves, scored_at
 from blackbox_conformal.study.choose.tuning import measure
 from blackbox_conformal.study.from_keywords import named_keywords, setup_of, terms_of
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
-from blackbox_conformal.study.plan.candidates import Candidate, TuningCurves, scored_at
 from blackbox_conformal.study.plugins import cascade
 from blackbox_conformal.study.run_folder import run_folder
 from blackbox_conformal.study.settings_table import CascadeSettings

@@ -17,14 +17,15 @@ from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import trusted
-from blackbox_conformal.study.choose import baselines
-from blackbox_conformal.study.choose.compared_picture import ComparedPicture, OnCompared
+from blackbox_conformal.study.choose import comparison
 from blackbox_conformal.study.choose.comparison import (
     INTERVALS,
     OURS,
     SOFT,
+    ComparedPicture,
     Comparison,
     EvaluatedPhotograph,
+    OnCompared,
     Standing,
     rows_of,
 )
@@ -173,8 +174,8 @@ def _calibrate(job: Job, rule: Guarantee, baselines_too: bool, ready: Ready) -> 
     curves = seen.curves(rule, bound)
     if not baselines_too:
         return _Calibrated(curves, None, None)
-    ratios = baselines.intervals(seen.draws, seen.evaluation.delivered, seen.truth).ratios
-    return _Calibrated(curves, ratios, baselines.soft_errors(seen.evaluation.score_map, seen.errors))
+    ratios = comparison.intervals(seen.draws, seen.evaluation.delivered, seen.truth).ratios
+    return _Calibrated(curves, ratios, comparison.soft_errors(seen.evaluation.score_map, seen.errors))
 
 
 def _worst(rule: Guarantee, bound: float) -> list[RiskCurve]:
@@ -201,7 +202,7 @@ def _measure(
         return EvaluatedPhotograph(figures, math.nan, height * width / 1e6, cost)
     seen = _seen(job, contest.rule, baselines_too, ready)
     truth, evaluation, errors = seen.truth, seen.evaluation, seen.errors
-    width_map = baselines.intervals(seen.draws, evaluation.delivered, truth).width if baselines_too else None
+    width_map = comparison.intervals(seen.draws, evaluation.delivered, truth).width if baselines_too else None
     figures = {
         (method, alpha): _figures(method, scale, evaluation, truth, errors, width_map)
         for (method, alpha), scale in scales.items()
@@ -246,9 +247,9 @@ def _scales(
     ratios = [photograph.ratios for photograph in calibrated if photograph.ratios is not None]
     soft = [photograph.soft for photograph in calibrated if photograph.soft is not None]
     if ratios:
-        widened = baselines.interval_scale(ratios)
+        widened = comparison.interval_scale(ratios)
         scales |= {(INTERVALS, alpha): alpha / widened if widened > 0 else math.inf for alpha in alphas}
-        scales |= {(SOFT, alpha): baselines.soft_scale(soft, alpha) for alpha in alphas}
+        scales |= {(SOFT, alpha): comparison.soft_scale(soft, alpha) for alpha in alphas}
     return scales
 
 
@@ -267,7 +268,7 @@ def _figures(
 ) -> tuple[float, float, float]:
     """Share, largest error among trusted pixels, PSNR inside the mask."""
     if method == SOFT:
-        soft = baselines.soft_mask(evaluation.score_map, scale)
+        soft = comparison.soft_mask(evaluation.score_map, scale)
         full = soft >= 1
         squares = np.square((truth.astype(np.float32) - evaluation.delivered) / 255).mean(axis=2)
         weight = float(soft.sum(dtype=np.float64))

@@ -28,7 +28,7 @@ from blackbox_conformal.method.images.jpeg_traces import JpegTrace, jpeg_trace, 
 from blackbox_conformal.method.images.making_inputs import crop_to_multiple
 from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.study.choose.candidate import COORDINATES, FILTERS, PARTS, CandidateChain, starts
+from blackbox_conformal.study.choose.candidate_chain import COORDINATES, FILTERS, PARTS, CandidateChain, starts
 from blackbox_conformal.study.from_keywords import named_keywords
 from blackbox_conformal.study.listeners import Progress, shown_progress
 from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files

@@ -29,15 +29,15 @@ from blackbox_conformal.study.calibrate.calibrating import (
     chosen_bound,
     refuse_detail,
 )
-from blackbox_conformal.study.choose.tuned import Tuning
-from blackbox_conformal.study.job import Job, Terms
-from blackbox_conformal.study.plan.candidates import (
+from blackbox_conformal.study.choose.scored import (
     Candidate,
+    Tuning,
     TuningCurves,
     losses_allowed,
     scored_at,
     scored_reaching,
 )
+from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.plan.planning import plan_job
 from blackbox_conformal.study.plan.usual_levels import usual_level
 from blackbox_conformal.study.stages.defaults import ERROR_GUARANTEE, SEVERAL_DRAWS

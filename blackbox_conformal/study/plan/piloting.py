@@ -15,12 +15,11 @@ from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.job import Job
-from blackbox_conformal.study.plan.frontier import FEWEST, Pilot, pilot_frontier, piloted_promises
-from blackbox_conformal.study.plan.frontier_rows import Wish
-from blackbox_conformal.study.plan.measured import measured_shares
+from blackbox_conformal.study.plan.expected_shares import measured_shares
+from blackbox_conformal.study.plan.frontier import FEWEST, Pilot, Wish, pilot_frontier, piloted_promises
 from blackbox_conformal.study.plan.planning import Plan, plan_job
+from blackbox_conformal.study.plan.promises import Curves, Promise, measured_curves, promises_detail, ways
 from blackbox_conformal.study.plan.usual_levels import usual_level
-from blackbox_conformal.study.plan.ways import Curves, Promise, measured_curves, promises_detail, ways
 from blackbox_conformal.study.stages.defaults import default_score
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, member

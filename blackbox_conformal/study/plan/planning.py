@@ -14,11 +14,10 @@ from blackbox_conformal.drawing.spending.prices import KnownPrices
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
 from blackbox_conformal.study.job import Job
-from blackbox_conformal.study.plan.frontier import Frontier, measured_frontier
-from blackbox_conformal.study.plan.frontier_rows import Wish
-from blackbox_conformal.study.plan.measured import measured_shares
+from blackbox_conformal.study.plan.expected_shares import measured_shares
+from blackbox_conformal.study.plan.frontier import Frontier, Wish, measured_frontier
+from blackbox_conformal.study.plan.promises import promises_detail, ways
 from blackbox_conformal.study.plan.usual_levels import usual_levels
-from blackbox_conformal.study.plan.ways import promises_detail, ways
 from blackbox_conformal.study.stages.memory import BASE_BYTES
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, Table

@@ -16,7 +16,7 @@ from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.study.choose.comparing import compare_contestants
 from blackbox_conformal.study.choose.comparison import Comparison
 from blackbox_conformal.study.choose.contestants import Contest, Contestant, under_one_promise
-from blackbox_conformal.study.choose.tuned import Tuning
+from blackbox_conformal.study.choose.scored import Tuning
 from blackbox_conformal.study.choose.tuning import ToTune, TuningJob
 from blackbox_conformal.study.from_keywords import (
     levels_of,
@@ -28,7 +28,7 @@ from blackbox_conformal.study.from_keywords import (
 )
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
-from blackbox_conformal.study.plan.frontier_rows import Wish
+from blackbox_conformal.study.plan.frontier import Wish
 from blackbox_conformal.study.plan.piloting import PilotRequest, plan_with_pilot
 from blackbox_conformal.study.plan.planning import Plan, plan_job, plan_number
 from blackbox_conformal.study.plan.usual_levels import audited_levels

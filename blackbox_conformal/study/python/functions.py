@@ -19,8 +19,12 @@ from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, VendorClai
 from blackbox_conformal.method.images.encode import Answer, Given
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.scores.score import Context, Score, accumulated_map
-from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
-from blackbox_conformal.study.audit.claiming import put_to_photographs, settings_of_claim
+from blackbox_conformal.study.audit.auditing import (
+    AuditRequest,
+    audit_photographs,
+    put_to_photographs,
+    settings_of_claim,
+)
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job, checked_rule
 from blackbox_conformal.study.from_keywords import calibrated, levels_of, named_keywords, setup_of, terms_of
 from blackbox_conformal.study.job import Job

@@ -15,8 +15,7 @@ from blackbox_conformal.method.audits.sequential import allowed_risk
 from blackbox_conformal.method.audits.verdict import claim
 from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
-from blackbox_conformal.study.audit.audited_rule import audited_rule
-from blackbox_conformal.study.audit.beside import Beside
+from blackbox_conformal.study.audit.audited_rule import Beside, audited_rule
 from blackbox_conformal.study.audit.measure import Measure
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.stages.memory import audit_bytes_a_pixel

@@ -19,10 +19,9 @@ from blackbox_conformal.study.stages.draws import drawn_picture, output_check
 from blackbox_conformal.study.stages.uploads import sent_pixels
 from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.types import Image
-from blackbox_conformal.watching.features import FEATURES, features
 from blackbox_conformal.watching.level import Level, tie_of, visit_p_values
 from blackbox_conformal.watching.records import Canary, Finding, Visit, WatchDraw, Watched
-from blackbox_conformal.watching.visit.canaries import calibrated_draws, task_of
+from blackbox_conformal.watching.visit.canaries import FEATURES, calibrated_draws, features, task_of
 
 # Evidence that a vendor changed, from one p-value a visit: bets on each visit that a change may have come with.
 

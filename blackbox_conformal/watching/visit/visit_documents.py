@@ -16,10 +16,10 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, Table
 from blackbox_conformal.support.plots import Chart, Series
 from blackbox_conformal.support.text import dollars
-from blackbox_conformal.watching.features import FEATURES
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live_file import LiveEvidence, live_evidence, live_findings
 from blackbox_conformal.watching.records import Canary, Entry, Finding, State, Watched
+from blackbox_conformal.watching.visit.canaries import FEATURES
 from blackbox_conformal.watching.visit.fresh_photographs import Reserve
 from blackbox_conformal.watching.watch_file import WatchFile
 
