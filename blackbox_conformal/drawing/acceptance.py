@@ -1,4 +1,4 @@
-"""Which answers count: pictures that pass the run's check, from a model that they may be mixed with."""
+"""Decides which answers count: pictures that pass the run's check, from a model that they may be mixed with."""
 
 import math
 import shlex
@@ -49,15 +49,14 @@ class FirstModel:
         self._lock = threading.Lock()
 
     def name(self, model: str) -> str:
-        """Its name: `model`, which has just answered, where no other one did before."""
+        """Return that model: `model` itself where none answered before."""
         with self._lock:
-            # The first answer decides for all threads; later ones are compared with it.
             self._name = self._name or model
             return self._name
 
 
 class Acceptance:
-    """The rules by which the draws of one set of tasks count; used by all workers.
+    """Rules by which the draws of one set of tasks count; shared by all workers.
 
     Parameters
     ----------
@@ -66,19 +65,15 @@ class Acceptance:
     accept_refusals
         See `Limits`.
     calibrated
-        Names of the models that a calibration was made with; empty where there is none, or where it names none: draws
-        may come from the model that answers first. None: from any.
-    control
-        Ends the run with an error that `counted` raises.
-    run
-        The run folder, which messages name.
+        Models that a calibration was made with; empty: draws may come from the model that answers first. None: from
+        any.
     first_model
         Shared by all sets of tasks whose draws are of one model.
 
     Attributes
     ----------
     nothing_else
-        Whether only pictures are left to ask for that were put off since their refusal was unclear.
+        Whether only pictures are left that were put off since their refusal was unclear.
     """
 
     def __init__(
@@ -106,7 +101,7 @@ class Acceptance:
         self._first_model = first_model or FirstModel()
 
     def picture_error(self, data: bytes, task: Task) -> PayloadError | None:
-        """What is wrong with a picture by the rules of the run; None if it may be used."""
+        """Check a picture by the run's rules; return the error, or None."""
         if not data:
             return PayloadError("expected a picture from the vendor; got no bytes")
         if self.check is None:
@@ -123,7 +118,7 @@ class Acceptance:
         return PayloadError(text)
 
     def count(self, task: Task, digest: str) -> None:
-        """Tell of a draw that counts, and the digest of its file; an error that is raised then ends the run."""
+        """Tell `counted` of a draw that counts; an error that it raises ends the run."""
         if self._counted is None:
             return
         try:
@@ -132,15 +127,14 @@ class Acceptance:
             self._control.fail(error)
 
     def count_answer(self, sent_at: float) -> None:
-        """Tell that the vendor took and answered what was sent then (monotonic), so that nothing barred the account."""
+        """Note that the vendor answered what was sent then (monotonic): nothing bars the account."""
         with self._lock:
             self._newest_answered = max(self._newest_answered, sent_at)
 
     def judged(self, task: Task, error: BlackboxConformalError, now: float) -> BlackboxConformalError:
-        """What a refusal means whose words may be of money or of the key; every other error as it is.
+        """Decide whether a refusal that may be about money or the key concerns the account; return the error to raise.
 
-        Whether it is of the account, other pictures show: where one that was sent later is answered, this picture was
-        meant; where two meet it and none is answered, the account.
+        A later picture that is answered shows that this picture was meant; two pictures that meet it show the account.
         """
         if not isinstance(error, RefusedError) or isinstance(error, AccountRefusedError) or error.billed:
             return error
@@ -159,7 +153,7 @@ class Acceptance:
         return of_account(error, "If the pictures are meant, --accept-refusals counts them as refused and goes on")
 
     def stranger(self, model: str | None) -> PayloadError | None:
-        """Why a picture is thrown away, and asked for again: another model made it. The third in a row ends the run."""
+        """Return why a picture of another model is thrown away, or None; the third in a row ends the run."""
         changed = self.model_error(model)
         with self._lock:
             self._strangers = 0 if changed is None else self._strangers + 1
@@ -171,14 +165,13 @@ class Acceptance:
         return PayloadError(f"model {model!r} answered, which must not be mixed with the others", code=OTHER_MODEL)
 
     def count_refusal(self, task: Task, error: VendorError | None) -> None:
-        """Tell of a picture that the vendor refused, now or earlier; `SAME_REFUSALS` in the same words end the run."""
+        """Count a refused picture; `SAME_REFUSALS` pictures in the same words end the run."""
         if self._accept_refusals or error is None:
             return
         # Pictures and not draws or tiles are counted: one picture refused in every draw is about that picture.
         with self._lock:
             alike = self._refused.setdefault((error.code, same_words(str(error))), {})
             alike[task.picture or task.upload.digest] = printable(task.upload.name)
-            # Exactly that many, so that the run is ended once.
             if len(alike) != SAME_REFUSALS:
                 return
             names = ", ".join(alike.values())
@@ -194,7 +187,7 @@ class Acceptance:
         )
 
     def model_error(self, model: str | None, *, stored: bool = False) -> ModelChangedError | None:
-        """What is wrong with a draw from `model`, None = unnamed; `stored` in an earlier session."""
+        """Return what is wrong with a draw from `model`, None = unnamed; `stored` in an earlier session."""
         # A vendor that names no model cannot be held to one.
         if model is None or self.calibrated is None or model in self.calibrated:
             return None

@@ -1,6 +1,6 @@
-"""One attempt at a draw, from its first step, or from its job, to its outcome.
+"""Makes one attempt at a draw, from its first step, or from its job, to its outcome.
 
-`attempt_record` holds its state and the table of its endings; `work_item` decides whether there is another attempt.
+`attempt_record` holds its state and the table of endings; `work_item` decides whether another attempt follows.
 """
 
 import contextlib
@@ -57,11 +57,9 @@ from blackbox_conformal.vendor.adapter import (
 )
 from blackbox_conformal.vendor.refusals import UnclearError
 
-# The steps of an adapter's own code, with what is wrong in it told as an error of this package.
-
 
 def adapter_steps(adapter: Adapter, task: Task, spec: AttemptSpec, job: str | None) -> Flow:
-    """The adapter's steps of a draw, or from its job where that was accepted; returns the picture as bytes."""
+    """Yield the adapter's steps of a draw, or from its job where that was accepted; return the picture."""
     draw = Draw(task.index, task.seed, spec.idempotency_key)
     failure: BlackboxConformalError
     try:
@@ -72,7 +70,6 @@ def adapter_steps(adapter: Adapter, task: Task, spec: AttemptSpec, job: str | No
     except Exception as error:  # noqa: BLE001 - see `adapter_bug`
         failure = adapter_bug(adapter, error)
     else:
-        # An adapter may be foreign code, so what it returns is checked, and copied to bytes.
         if isinstance(data, (bytes, bytearray, memoryview)):
             return bytes(data)
         failure = AdapterError(f"expected adapter {adapter.name} to return bytes; got {type(data).__name__}")
@@ -80,7 +77,7 @@ def adapter_steps(adapter: Adapter, task: Task, spec: AttemptSpec, job: str | No
 
 
 def adapter_bug(adapter: Adapter, error: Exception) -> AdapterError:
-    """An error of the adapter's code as one of this package: what was paid for is recorded first."""
+    """Wrap an error of the adapter's code as one of this package."""
     if isinstance(error, MemoryError):
         return MemoryShortError(
             f"there is too little memory to read an answer of adapter {adapter.name}. Free some or allow more (ulimit "
@@ -90,12 +87,9 @@ def adapter_bug(adapter: Adapter, error: Exception) -> AdapterError:
     return AdapterError(f"adapter {adapter.name} failed while reading an answer: {text}")
 
 
-# Fetching the same job again costs nothing, and a picture may be written while it is first read.
 FURTHER_LOOKS = 2
 _LOOK_AGAIN_S = 0.3
-# Polls of a slow job come at most this far apart, so that its end is noticed.
 _LONGEST_WAIT_S = 10.0
-# What no job keeps exists in this process alone, so writing is tried as long as it lives.
 _WRITE_AGAIN_S = 1.0
 _TELL_AGAIN_S = 60.0
 
@@ -104,7 +98,7 @@ class Carrier(Protocol):
     """Carries requests to the vendor: `Transport`, or a part of this program."""
 
     def send(self, step: Send, resumption: Resumption | None = None, seconds: float | None = None) -> Answer:
-        """Make one exchange; errors as those of `Transport.send`."""
+        """Make one exchange; see `Transport.send`."""
 
     def distrust(self) -> None:
         """See `Transport.distrust`."""
@@ -112,14 +106,14 @@ class Carrier(Protocol):
 
 @dataclass(eq=False)
 class AttemptRunner:
-    """Carries out an adapter's steps for one attempt; what is paid for is recorded before and after.
+    """Carries out an adapter's steps for one attempt; records what is paid for before and after.
 
     Attributes
     ----------
     restore
-        The attempt was stored, and its file is gone: its job is fetched again, and nothing is recorded.
+        The attempt was stored and its file is gone: its job is fetched again, and nothing is recorded.
     job_deadline_s
-        Seconds that an accepted job is waited for.
+        Seconds to wait for an accepted job.
     """
 
     task: Task
@@ -142,14 +136,13 @@ class AttemptRunner:
 
     def __post_init__(self) -> None:
         if self.record.job is not None:
-            # An accepted job of an earlier run gets its whole time again.
             self._deadline = self.clock.monotonic() + self.job_deadline_s
 
     def run(self) -> Outcome | NotSentError | TryLaterError | UnclearError:
-        """Carry out the steps to their end, and record it; returns an error when the vendor took nothing.
+        """Carry out the steps and record how they end; return an error where the vendor took nothing.
 
-        An error of a request is raised inside the adapter's generator, which may look the job up, or cancel a job that
-        is overdue; most let it pass. After an overdue job nothing but a cancellation is carried out.
+        An error of a request is raised inside the adapter's generator, which may look the job up, or cancel an overdue
+        job.
         """
         steps, replayable = self._steps(), self.adapter.capabilities.idempotency_header is not None
         try:
@@ -157,7 +150,6 @@ class AttemptRunner:
             while True:
                 try:
                     if isinstance(step, Send) and step.purpose == "submit":
-                        # Called here instead of in `_carry_out`: few frames between a worker and its paid request.
                         answer = self.retrier.submit(self._submission(step), replayable)
                     else:
                         answer = self._carry_out(step)
@@ -172,7 +164,6 @@ class AttemptRunner:
                 else:
                     step = steps.send(answer)
         except StopIteration:
-            # The vendor works: its circuit breaker closes again.
             self.retrier.record_success()
             if self.record.told_nothing:
                 text = "the vendor says that a picture with a price costs 0, which counts only with free_answers = true"
@@ -200,7 +191,7 @@ class AttemptRunner:
             self.record.settle()
 
     def _steps(self) -> Generator[Step, Answer, None]:
-        """The adapter's steps until a usable picture is stored; a job whose picture is not usable is fetched again."""
+        """Yield the steps until a usable picture is stored; a job's unusable picture is fetched again."""
         looks = 0
         while True:
             failure: VendorError | None = None
@@ -232,7 +223,6 @@ class AttemptRunner:
         return isinstance(failure, (PayloadError, JobError, TryLaterError)) and not isinstance(failure, DeadlineError)
 
     def _submission(self, step: Send) -> Callable[[], Answer]:
-        """One try of the submission, for the retrier to repeat."""
         # A second submission would be a second purchase under one row of the ledger.
         if self._submitted or self.record.job is not None:
             raise AdapterError(
@@ -241,13 +231,12 @@ class AttemptRunner:
             )
         self._submitted = True
         header = self.adapter.capabilities.idempotency_header
-        # The header is added here, so that no adapter can forget what makes a repetition safe.
         if header is not None and header.lower() not in (name.lower() for name in step.headers):
             step = replace(step, headers={**step.headers, header: self.record.spec.idempotency_key})
         return partial(self._send_once, step, self.control.stopping)
 
     def _send_once(self, step: Send, wake: threading.Event, resumption: Resumption | None = None) -> Answer:
-        """One try of a request, in its turn. Errors are classed, and show neither addresses nor keys."""
+        """Try a request once, in its turn; its errors show neither addresses nor keys."""
         record, paid = self.record, step.purpose == "submit"
         # If an earlier try of this submission may have reached the vendor, no error of this try says that it did not.
         unanswered = record.state in ("sent", "ambiguous")
@@ -293,10 +282,9 @@ class AttemptRunner:
         return answer
 
     def _prepare_to_pay(self) -> None:
-        """Reserve place and price, wait for a turn, and have the ledger say ``sent`` before the first byte leaves."""
+        """Reserve place and price, wait for a turn, and record ``sent`` before the first byte leaves."""
         record, repeated = self.record, self.record.state == "sent"
         try:
-            # Room on the disk is made sure of before money is spent on what will need it.
             record.reserve_place()
         except OSError as error:
             self.control.fail(IncompleteError(f"{_unwritten(error)}, so nothing was sent; then run again"))
@@ -312,11 +300,9 @@ class AttemptRunner:
         elif repeated:
             record.require_hold()
         if not repeated:
-            # A repetition is the same submission: it is told once.
             self._tell("submitted", "sent")
 
     def _carry_out(self, step: Step) -> Answer:
-        """Do one step that costs nothing; errors are those that the adapter may see."""
         if isinstance(step, Send):
             return self._cancel(step) if step.purpose == "cancel" else self._fetch(step)
         if isinstance(step, Wait):
@@ -330,8 +316,7 @@ class AttemptRunner:
         return EMPTY_ANSWER
 
     def _given_up(self, steps: Generator[Step, Answer, None], overdue: DeadlineError) -> DeadlineError:
-        """Let the adapter cancel an overdue job, once; the error with which the attempt ends."""
-        # Some adapters can cancel: the error is raised in them, and one such request is carried out.
+        """Let the adapter cancel an overdue job once; return the error with which the attempt ends."""
         try:
             step = steps.throw(overdue)
             # The job of a picture that is only fetched again was finished once: there is nothing to cancel.
@@ -345,17 +330,14 @@ class AttemptRunner:
         return overdue
 
     def _cancel(self, step: Send) -> Answer:
-        """Ask the vendor to drop the job, once; an empty answer when there is none, which changes nothing."""
         with contextlib.suppress(NotSentError, MaybeSentError, PayloadError):
             return self.transport.send(step)
         return EMPTY_ANSWER
 
     def _fetch(self, step: Send) -> Answer:
         download = step.purpose == "download"
-        # The picture exists from here on, whatever becomes of the download.
         if download:
             self.record.mark_ready()
-        # Only a download that is read, and not asked for by a form, can go on where it was cut.
         resumption = Resumption() if download and step.method == "GET" else None
         try:
             return self.retrier.fetch(
@@ -382,22 +364,18 @@ class AttemptRunner:
             raise StoppedError
 
     def _wait(self, seconds: float) -> None:
-        """Wait as asked; ever longer for a job that takes long, so that polls stay few."""
-        # A tenth of the time waited so far: polls of a slow job grow rarer as it goes on.
+        """Wait as asked, and longer for a job that takes long, so that polls stay few."""
         seconds = max(seconds, min(self._waited_s * 0.1, _LONGEST_WAIT_S))
         left = self._left()
-        # No longer than the deadline leaves, so that overdue jobs are noticed in time.
         self._sleep(seconds if left is None else min(seconds, left), self._patience)
         self._waited_s += seconds
         if (overdue := self._overdue("the vendor still works on it")) is not None:
             raise overdue
 
     def _left(self) -> float | None:
-        """Seconds until the job's deadline, at least 0; None where there is no job."""
         return None if self._deadline is None else max(0.0, self._deadline - self.clock.monotonic())
 
     def _overdue(self, last: str) -> DeadlineError | None:
-        """The error of a job whose deadline is over; None while there is time."""
         if self._deadline is None or self.clock.monotonic() < self._deadline:
             return None
         return DeadlineError(
@@ -421,7 +399,6 @@ class AttemptRunner:
         self._refuse_same_job()
 
     def _refuse_same_job(self) -> None:
-        """Raise `PayloadError` if another draw has the same job."""
         if (other := self.record.same_job) is not None:
             text = (
                 f"the vendor gave the same job {self.record.job} to two submissions (draw {other.draw} of"
@@ -441,7 +418,7 @@ class AttemptRunner:
         self.board.tell(kind, text, self.record.spec.upload_name, self.record.spec.draw)
 
     def _receive(self, data: bytes) -> PayloadError | None:
-        """Store a picture that was paid for; what is wrong with it, if anything is."""
+        """Store a picture that was paid for; return what is wrong with it, or None."""
         # Kept before it is looked at: a picture that is paid for is stored, whatever is wrong with it.
         self._keep(data)
         valid = False
@@ -458,7 +435,7 @@ class AttemptRunner:
         return failure
 
     def _keep(self, data: bytes) -> None:
-        """Write a picture to the disk; what no job keeps is only here, and is tried as long as the process lives."""
+        """Write a picture to the disk; one without a job is only here, and is tried as long as the process lives."""
         tell_at = -math.inf
         while True:
             try:
@@ -476,7 +453,7 @@ class AttemptRunner:
             self.clock.sleep(_WRITE_AGAIN_S, threading.Event())
 
     def _ended(self, failure: BlackboxConformalError) -> Outcome | NotSentError | TryLaterError | UnclearError:
-        """Record how the attempt ended; errors that concern everybody stop the run instead."""
+        """Record how the attempt ended; errors that concern every draw stop the run."""
         record, rule = self.record, self.record.ending(type(failure))
         unbilled = is_unbilled(rule, failure, self.adapter.capabilities.failures_billed)
         request_id, code = (failure.request_id, failure.code) if isinstance(failure, VendorError) else (None, None)
@@ -496,7 +473,6 @@ class AttemptRunner:
         error = failure if isinstance(failure, kind) else kind(str(failure), request_id=request_id, code=code)
         if rule.result == "refused":
             self.acceptance.count_refusal(self.task, error)
-        # Unusable answers slow the run down, like failures.
         if rule.result in ("invalid", "failed"):
             self.retrier.record_unusable(error)
         return self._outcome(rule.result, error, unbilled)
@@ -514,8 +490,6 @@ class AttemptRunner:
 
 
 def _unwritten(error: OSError) -> str:
-    """That a paid answer cannot be written, and what would help."""
-    # Too many open files look like a full disk, and need another remedy.
     out = error.errno in (errno.EMFILE, errno.ENFILE)
     remedy = "close files or connections, or allow more (ulimit -n)" if out else "make room"
     return f"a paid answer cannot be written to the run folder ({error.strerror or type(error).__name__}); {remedy}"

@@ -1,4 +1,4 @@
-"""The states of an attempt, the table of its endings, and its record in the ledger and on the disk."""
+"""Records one attempt in the ledger and on the disk: its states and the table of its endings."""
 
 import contextlib
 import time
@@ -62,12 +62,11 @@ class Ending:
     Attributes
     ----------
     row
-        The state that the row is taken to; ``as it is`` keeps its state and notes the error; None writes nothing.
+        New state of the row; ``as it is`` keeps it and notes the error; None writes nothing.
     error_class
         Class of the error in the row, as drawn in `errors`.
     result
-        State of the draw's outcome. ``deferred``: the vendor took nothing, and the same submission is made again. None:
-        the run ends, and there is no outcome.
+        State of the outcome. ``deferred``: the same submission is made again. None: the run ends without an outcome.
     """
 
     row: AttemptState | Literal["as it is"] | None
@@ -134,16 +133,12 @@ OUTCOME_ERRORS: Final[dict[OutcomeState, type[VendorError]]] = {
 
 
 def ending(state: State, happened: type) -> Ending:
-    """The row of the table for a class, or else for the nearest of its base classes."""
-    # Python's order of base classes: the nearest class that has a row decides.
+    """Return the table's row for a class, or for its nearest base class."""
     return next(ENDINGS[state, kind] for kind in happened.__mro__ if (state, kind) in ENDINGS)
 
 
 def is_unbilled(rule: Ending, failure: BlackboxConformalError, failures_billed: bool) -> bool:
-    """Whether the vendor bills nothing for an attempt that ends so, unless it tells a cost.
-
-    An error says so only of the submission that it answers: one that was sent before and not answered may be billed.
-    """
+    """Tell whether the vendor bills nothing for an attempt that ends so, unless it tells a cost."""
     if rule.row == "refused" and isinstance(failure, RefusedError):
         return not failure.billed
     return rule.row == "failed" and not failures_billed
@@ -156,7 +151,7 @@ class AttemptRecord:
     Attributes
     ----------
     earlier
-        The attempt to go on with, instead of a new submission: its job is fetched, or its submission repeated.
+        The attempt to go on with: its job is fetched, or its submission repeated. None: a new submission.
     job
         The vendor's name of the job, once it is accepted.
     same_job
@@ -164,11 +159,11 @@ class AttemptRecord:
     report
         What the vendor said besides the picture.
     told_nothing
-        The last cost that the vendor told is 0, which is booked where it gives no picture.
+        The vendor's last cost is 0, which is booked only where it gives no picture.
     answer
         Body of the last answer that should have held the picture.
     digest
-        Digest of the bytes that this process received: the picture's, or those kept as evidence.
+        Digest of the picture, or of the bytes kept as evidence.
     """
 
     spec: AttemptSpec
@@ -202,22 +197,18 @@ class AttemptRecord:
 
     @property
     def row(self) -> int:
-        """Number of the ledger's row; raises `AdapterError` when nothing was submitted that has one."""
+        """Return the number of the ledger's row; raise `AdapterError` when nothing was submitted."""
         if self._row is None:
             raise AdapterError(f"adapter {self.spec.adapter} accepts a job before anything was submitted")
         return self._row
 
     @property
     def model(self) -> str | None:
-        """The model that answered, as far as the vendor says."""
+        """Return the model that answered, where the vendor names it."""
         return self.report.model or (None if self.earlier is None else self.earlier.model)
 
     def cost_nanousd(self, unbilled: bool = False) -> int:
-        """What the attempt is booked at: the cost that the vendor tells, or else its price unless it is `unbilled`.
-
-        Nothing without a row.
-        """
-        # What was never submitted costs nothing.
+        """Return what is booked: the cost that the vendor told, else the price unless `unbilled`; 0 without a row."""
         if self._row is None:
             return 0
         if self.report.cost_nanousd is not None:
@@ -225,24 +216,23 @@ class AttemptRecord:
         return 0 if unbilled else self._price_nanousd
 
     def reserve_place(self) -> None:
-        """Make sure that there is a file with room for the answer; errors as `Store.reserve`."""
+        """Make sure that there is a file with room for the answer."""
         if self._place is None:
             self._place = self.store.reserve(self.spec.idempotency_key)
 
     def _release_place(self) -> None:
         place, self._place = self._place, None
-        # Forgotten first, so that a place is never released twice.
         if place is not None:
             self.store.release(place)
 
     def reserve(self) -> None:
-        """Reserve the price of a new submission, which may mark it as sent (see `Reservations.reserve`)."""
+        """Reserve the price of a new submission, which may mark it as sent."""
         self._reservation = self.reservations.reserve(self.spec)
         self._row, self._price_nanousd = self._reservation.attempt, self._reservation.price_nanousd
         self.state = "sent" if self._reservation.sent else "intent"
 
     def mark_sent(self) -> None:
-        """Record that bytes are about to leave; returns once that is on disk."""
+        """Record that bytes are about to leave; return once that is on disk."""
         self.ledger.sent(self.row)
         if self.earlier is not None and self.state == "ambiguous":
             # An ambiguous attempt is booked in full; repeated, it holds that price again until it ends.
@@ -250,11 +240,10 @@ class AttemptRecord:
         self.state = "sent"
 
     def require_hold(self) -> None:
-        """Refuse to send once more what another process may have settled; errors as `AnyLedger.require_hold`."""
+        """Refuse to send again what another process may have settled."""
         self.ledger.require_hold(self.row)
 
     def accept(self, job: str) -> None:
-        """Record the vendor's job."""
         row, self.job = self.row, job
         # Two places for one job: whichever survives lets the next run fetch the picture instead of paying again.
         kept = True
@@ -275,7 +264,7 @@ class AttemptRecord:
         self._release_place()  # The vendor keeps the picture.
 
     def observe(self, observed: Observed, *, free_answers: bool = False) -> None:
-        """Add what the vendor says to the report; what it bills is reserved from now on, if that is more.
+        """Add what the vendor says to the report, and reserve more from now on where it bills more.
 
         A bill of 0 for a call with a price is kept aside, unless `free_answers`.
         """
@@ -293,7 +282,6 @@ class AttemptRecord:
             if self.told_nothing:
                 return
             self.report = replace(self.report, cost_nanousd=cost)
-            # The highest bill so far is what later draws reserve.
             self.reservations.prices.billed(self.spec.listed_nanousd, cost)
 
     def mark_ready(self) -> None:
@@ -303,7 +291,7 @@ class AttemptRecord:
             self.state = "ready"
 
     def keep_picture(self, data: bytes) -> None:
-        """Make a paid picture durable, which the ledger does not know yet: the next run would tell it."""
+        """Make a paid picture and its receipt durable; `mark_stored` tells the ledger."""
         if (self.state, bytes) not in ENDINGS:
             raise AdapterError(f"adapter {self.spec.adapter} returned a picture without having submitted anything")
         # What has arrived is not written again where only its receipt could not be.
@@ -324,7 +312,7 @@ class AttemptRecord:
         self.settle()
 
     def restore_picture(self, data: bytes) -> None:
-        """Put the file of a picture that was stored back."""
+        """Put the file of a stored picture back."""
         arrival = self.store.receive(self.row, data)
         if self.earlier is not None and arrival.digest != self.earlier.digest:
             raise PayloadError(
@@ -335,11 +323,11 @@ class AttemptRecord:
         self.digest = arrival.digest
 
     def ending(self, happened: type) -> Ending:
-        """What the table says of this class of error now."""
+        """Return what the table says of this class of error now."""
         return ending(self.state, happened)
 
     def end(self, rule: Ending, text: str, code: str | None = None, *, unbilled: bool = False) -> None:
-        """Record how the attempt ends; `text` and `code` are the error's, `unbilled` as for `cost_nanousd`."""
+        """Record how the attempt ends, with the error's `text` and `code`; `unbilled` as for `cost_nanousd`."""
         if rule.row is None:
             return
         if self.told_nothing and rule.row in ("failed", "refused", "cancelled"):
@@ -373,11 +361,10 @@ class AttemptRecord:
             self.state, self._row, self.report = "unrecorded", None, VendorReport()
         else:
             self._settle(self.cost_nanousd(unbilled))
-            # Other states keep what is known; an ambiguous one may still be repeated under the same key.
             self.state = "ambiguous" if rule.row == "ambiguous" else self.state
 
     def _report_with_cost(self, unbilled: bool) -> VendorReport:
-        """The vendor's report, with what the attempt is booked at; an unknown price stays unknown."""
+        """Add what is booked to the report; an unknown price stays unknown."""
         cost = self.cost_nanousd(unbilled)
         return replace(self.report, cost_nanousd=cost) if cost or unbilled else self.report
 
@@ -386,7 +373,6 @@ class AttemptRecord:
         return Receipt(self.spec, state, time.time(), self._price_nanousd, report, *found, *error)
 
     def _keep_evidence(self) -> None:
-        """Keep an answer that should have held the picture."""
         if self.answer:
             with contextlib.suppress(OSError):
                 arrival = self.store.receive(self.row, self.answer, self.report, self._place)
@@ -395,13 +381,12 @@ class AttemptRecord:
 
     def leave(self) -> None:
         """Let other processes go on with what this process did not bring to an end."""
-        # Only what this process holds and did not finish can be left to others.
         if self._row is not None and (self.earlier is not None or self.state in ("accepted", "ready")):
             with contextlib.suppress(LedgerError):  # Others then have to wait until this process ends.
                 self.ledger.leave(self._row)
 
     def settle(self) -> None:
-        """Give up the place, and book the price, that are still held: others may wait for what that gives back."""
+        """Give up the place and book the price that are still held."""
         self._release_place()
         self._settle(self.cost_nanousd())
 

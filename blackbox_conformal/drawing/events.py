@@ -1,4 +1,4 @@
-"""What a run tells while it goes: events, each with the counters at that moment."""
+"""Events that a run tells while it goes, each with the counters at that moment."""
 
 import dataclasses
 import threading
@@ -42,7 +42,7 @@ EventKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """A run at one moment; `budget` is None without a limit, `eta_s` while nothing is known."""
+    """Counters of a run; `budget` is None without a limit, `eta_s` while nothing is known."""
 
     total: int = 0
     done: int = 0
@@ -57,7 +57,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened: its kind, when (seconds since 1970), a line for people, which draw, the counters."""
+    """One thing that happened: kind, time (seconds since 1970), a line for people, the draw and the counters."""
 
     kind: EventKind
     at: float
@@ -67,7 +67,7 @@ class Event:
     counters: Counters
 
     def to_json(self) -> dict[str, Any]:
-        """The event as a JSON object; money as decimal text."""
+        """Return a JSON object, with money as decimal text."""
         counters = {
             name: str(value) if isinstance(value, Decimal) else value
             for name, value in dataclasses.asdict(self.counters).items()
@@ -83,7 +83,7 @@ class Event:
 
 
 class Amounts(TypedDict, total=False):
-    """What may be added to the counters; in nano-dollars, it is money."""
+    """Increments of the counters."""
 
     wanted: int
     done: int
@@ -118,7 +118,7 @@ class EventBoard:
 
     @property
     def counters(self) -> Counters:
-        """The counters now, with the time left at the pace so far."""
+        """Return the counters now, with the time left at the pace so far."""
         with self._lock:
             counts = self._counts
             bought = counts["done"] - counts["cached"]
@@ -138,12 +138,11 @@ class EventBoard:
             )
 
     def tell(self, kind: EventKind, text: str, upload: str | None = None, draw: int | None = None) -> None:
-        """Hand an event to the listener; one that raises is not called again, since its error must not cost a draw."""
+        """Hand an event to the listener; one that raises is not called again."""
         listener = self._listener
         if listener is None:
             return
         with self._lock:
-            # Another thread may have dropped the listener while this one waited.
             if listener is not self._listener:
                 return
             event = Event(kind, self._clock.wall(), clean(text), upload, draw, self.counters)

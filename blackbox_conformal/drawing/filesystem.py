@@ -52,7 +52,7 @@ _NETWORK_HELPERS = frozenset(
 
 
 def _unescape(field: str) -> str:
-    """A mountinfo path without its octal escapes for space, tab, newline and backslash."""
+    """Decode mountinfo's octal escapes for space, tab, newline and backslash."""
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         field = field.replace(code, character)
     return field
@@ -82,6 +82,6 @@ def file_system(folder: Path) -> str | None:
 
 
 def is_network(kind: str | None) -> bool:
-    """Whether a file system type belongs to a disk that other machines share, where locks are not to be trusted."""
+    """Tell whether other machines share such a disk, so that its locks are not to be trusted."""
     family, _, helper = (kind or "").partition(".")
     return kind in _NETWORK or (family == "fuse" and helper in _NETWORK_HELPERS)

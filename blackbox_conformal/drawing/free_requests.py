@@ -1,4 +1,4 @@
-"""Where one vendor is asked free questions: its connections, and the rules by which they are repeated."""
+"""Asks a vendor free questions outside of draws: its prices, and what it publishes of itself."""
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
@@ -31,14 +31,7 @@ Told = TypeVar("Told")
 
 
 class Desk:
-    """Asks one vendor, whose adapter is open.
-
-    Parameters
-    ----------
-    patience_s
-        Seconds after which no request of one question is begun and no pause is waited for any more; one exchange takes
-        as long at most.
-    """
+    """Asks one vendor, whose adapter is open; one question takes no longer than `patience_s` seconds."""
 
     def __init__(self, adapter: Adapter, limits: Limits, patience_s: float) -> None:
         # One exchange must not take longer than the person waits in all.
@@ -63,14 +56,13 @@ class Desk:
         self._transport.close()
 
     def ask(self, steps: Generator[Step, Answer, Told], purpose: Purpose, late: tuple[str, str]) -> Told:
-        """What `steps`, whose every request has this purpose, come to.
+        """Carry out `steps`, whose every request has this purpose; return what they return.
 
         Parameters
         ----------
         late
             What the vendor did not tell where patience ends, and what to do then.
         """
-        # Patience is for the whole question, however many requests it takes.
         self._until, self._last, self._late = self._clock.monotonic() + self._patience, None, late
         try:
             step = next(steps)
@@ -123,7 +115,6 @@ class Desk:
         raise cleaned(failure)
 
     def _pause(self, seconds: float) -> None:
-        """Wait, unless patience would be over by then."""
         if self._clock.monotonic() + seconds >= self._until:
             said = "" if self._last is None else f" (the last it said: {clean(str(self._last))})"
             what, advice = self._late
@@ -132,13 +123,11 @@ class Desk:
             self._clock.sleep(seconds, self._control.leaving)
 
 
-# What a vendor publishes of itself, read once before the first paid draw of a run.
-
 _NOTHING_TOLD = "nothing of itself", "the same command asks again later"
 
 
 def inspect_vendor(adapter: Adapter, limits: Limits) -> str | None:
-    """What an open adapter took from what its vendor publishes, in words; None where there is nothing to say."""
+    """Let an open adapter read what its vendor publishes; return that in words, or None."""
     refuse_retired(adapter)
     steps = adapter.inspect()
     if steps is None:
@@ -149,7 +138,7 @@ def inspect_vendor(adapter: Adapter, limits: Limits) -> str | None:
 
 
 def refuse_retired(adapter: Adapter) -> None:
-    """Raise `NotFoundError` if the vendor does not offer any more what the adapter asks for."""
+    """Refuse an adapter whose service the vendor has retired."""
     retired = adapter.capabilities.retired
     if retired:
         model = "another model with -p model=…, or " if "model" in type(adapter).model_fields else ""
@@ -158,8 +147,6 @@ def refuse_retired(adapter: Adapter) -> None:
             f" choose {model}another adapter: blackbox-conformal list adapters"
         )
 
-
-# What the vendor itself asks for a draw, where it can be asked: a free request for each size of picture.
 
 _NO_PRICE = "no price", "ask again later, or leave --quote out to plan by the price list"
 
@@ -172,14 +159,14 @@ def ask_quotes(
     *,
     patience_s: float = PATIENCE_S,
 ) -> dict[tuple[int, int], Decimal]:
-    """(width, height) → US dollars a draw as the vendor quotes it now, for every size among `uploads`.
+    """Return (width, height) → US dollars a draw as the vendor quotes it now, for every size of upload.
 
     Parameters
     ----------
     limits
         As of a run; one exchange takes `patience_s` at most.
     patience_s
-        Seconds after which no request for the price of one size is begun and no pause is waited for any more.
+        Seconds after which no request for one size begins and no pause is waited for.
     """
     # One picture of each size, since prices go by size.
     sizes = {(upload.width, upload.height): upload for upload in uploads}
@@ -201,7 +188,6 @@ def ask_quotes(
 
 
 def _price(adapter: Adapter, desk: Desk, upload: Upload) -> Decimal:
-    """The price of one draw of `upload`."""
     steps = adapter.quote(upload)
     if steps is None:
         raise AdapterError(f"adapter {adapter.name} had a quote for this picture a moment ago, and has none")

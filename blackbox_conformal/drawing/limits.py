@@ -32,31 +32,27 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one job: what a command draws, however often it is repeated.
+    """Limits of one job: everything that a command draws, however often it is repeated.
 
     Attributes
     ----------
     max_cost_usd, max_calls
-        Money and billable submissions that the run folder's ledger may ever hold, earlier sessions included. A job
-        that draws in several folders takes off what the others hold.
+        Most money and billable submissions in the run folder's ledger, earlier sessions included. A job that draws in
+        several folders subtracts what the other folders hold.
     max_cost_per_day_usd
-        Money that draws submitted in any 24 hours may cost, whichever process submitted them; all draws that the run
-        folder's ledger holds count.
+        Most money for draws submitted in any 24 hours, by any process; all draws of the ledger count.
     scope
-        Keys of the draws (see `task.task_key`) whose money and submissions those are; None = all in the folder.
+        Keys of the draws (see `task.task_key`) that the two limits above count; None: all in the folder.
     concurrency
         Draws under way at once; ``auto`` starts at 4 at most and moves between 1 and `auto_most`.
     auto_most
-        The most draws under way at once for ``auto``: 32, or those that the vendor works on at once; fewer where this
-        process may not have as many files and connections open.
+        Upper end of ``auto``: 32, or what the vendor works on at once; fewer where this process may open fewer files.
     rates
-        Requests in a time that may go to the vendor itself, from all processes of this user that have rates for the
-        same vendor and key; None = those that the adapter names.
+        Requests in a time to the vendor, from all processes of this user with the same key; None: the adapter's.
     attempt_timeout_s
-        Wall-clock time of one HTTP exchange, from connecting to the last byte of the answer; None = the vendor's own,
-        or 120.
+        Seconds for one HTTP exchange, until the last byte of the answer; None: the vendor's own, or 120.
     job_deadline_s
-        Wall-clock time that one accepted job is waited for; None = the vendor's own, or 1800.
+        Seconds to wait for an accepted job; None: the vendor's own, or 1800.
     max_attempts
         Tries of a request that did not reach the vendor, or that the vendor deferred while no other one succeeded.
     max_retry_after_s
@@ -64,11 +60,11 @@ class Limits:
     insecure_http
         Whether a key may be sent unencrypted (``http://``) to another machine.
     max_answer_bytes
-        Largest answer that is read, before and after decoding.
+        Largest answer, before and after decoding.
     max_resample
-        How often one draw may be bought again after its answer proved unusable.
+        How often one draw may be bought again after an unusable answer.
     accept_refusals
-        Go on although the vendor has refused three pictures in the same words.
+        Go on although the vendor refused three pictures in the same words.
     retry_ambiguous
         Buy a draw again whose submission may have been billed and got no answer, or whose job gave no result.
     payer
@@ -102,31 +98,26 @@ class Limits:
 
     @property
     def budget(self) -> Budget:
-        """The limits on money and submissions."""
         return Budget(self.max_cost_usd, self.max_calls, self.scope, self.max_cost_per_day_usd)
 
     @property
     def answer_timeout_s(self) -> float:
-        """`attempt_timeout_s`, or what is usual."""
         return self.attempt_timeout_s or ANSWER_TIMEOUT_S
 
     @property
     def job_timeout_s(self) -> float:
-        """`job_deadline_s`, or what is usual."""
         return self.job_deadline_s or JOB_TIMEOUT_S
 
     @property
     def most_workers(self) -> int:
-        """The largest number of draws that may ever be under way at once."""
         return self.auto_most if self.concurrency == "auto" else self.concurrency
 
     @property
     def first_workers(self) -> int:
-        """The number of draws under way at the start."""
         return min(AUTO_START, self.auto_most) if self.concurrency == "auto" else self.concurrency
 
     def for_vendor(self, capabilities: Capabilities) -> Limits:
-        """These limits, with what they leave open as the adapter of a vendor says."""
+        """Return these limits, completed by what the vendor's adapter says."""
         most, descriptors = capabilities.max_concurrency or self.auto_most, descriptor_limit()
         return replace(
             self,

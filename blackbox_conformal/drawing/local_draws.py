@@ -1,4 +1,4 @@
-"""Draws from this machine's disk: adapters that make no call and cost nothing; no ledger records them.
+"""Draws of local adapters, which cost nothing; no ledger records them.
 
 Their bytes are not stored: reading an outcome runs the adapter again.
 """
@@ -14,7 +14,7 @@ from blackbox_conformal.vendor.adapter import EMPTY_ANSWER, Adapter, Draw, Obser
 
 
 class LocalDraws:
-    """A local adapter that is open; its outcomes are free, and count as cached."""
+    """Draws from a local adapter; its outcomes count as cached."""
 
     def __init__(self, adapter: Adapter, acceptance: Acceptance) -> None:
         self._adapter = adapter.open()
@@ -24,7 +24,6 @@ class LocalDraws:
         self._adapter.close()
 
     def draw(self, task: Task) -> Outcome:
-        """The outcome of a task."""
         try:
             data, model = _run(self._adapter, task)
         except RunRefusedError:
@@ -40,12 +39,11 @@ class LocalDraws:
         return Outcome(task, state, True, digest_bytes(data), Decimal(0), model, error)
 
     def read(self, outcome: Outcome) -> bytes:
-        """The bytes of an outcome, read again."""
         return read_again(self._adapter, outcome)
 
 
 def read_again(adapter: Adapter, outcome: Outcome) -> bytes:
-    """The bytes of an outcome of a local adapter, or of the member that answered; errors as for `LocalDraws.read`."""
+    """Return the bytes of a local outcome, or of the cascade member that answered."""
     task = outcome.task
     if adapter.members:
         task, adapter = sent_to(adapter, outcome.member, task, task.upload), adapter.members[outcome.member]
@@ -57,7 +55,7 @@ def read_again(adapter: Adapter, outcome: Outcome) -> bytes:
 
 
 def answer_of(adapter: Adapter, task: Task) -> bytes | None:
-    """The bytes that a local adapter has for a task: none where it refuses the picture, None where it has nothing."""
+    """Return a local adapter's bytes for a task: empty where it refuses the picture, None where it has nothing."""
     try:
         return _run(adapter, task)[0]
     except RefusedError:
@@ -67,7 +65,6 @@ def answer_of(adapter: Adapter, task: Task) -> bytes | None:
 
 
 def _run(adapter: Adapter, task: Task) -> tuple[bytes, str | None]:
-    """The draw's bytes and the model it is said to come from."""
     key = idempotency_key(task_key(adapter.identity(), task))
     flow = adapter.draw(task.upload, Draw(task.index, task.seed, key))
     model: str | None = None

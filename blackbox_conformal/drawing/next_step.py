@@ -1,4 +1,4 @@
-"""What is left to do for a draw, from what the ledger holds of it."""
+"""Decides what is left to do for a draw, from its rows in the ledger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +19,6 @@ As often it asks again for one that another model answered, which is paid for.
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Nothing: this attempt is the answer."""
-
     attempt: Attempt
 
 
@@ -56,14 +54,14 @@ NextStep = Done | Fetch | Replay | Submit | Elsewhere
 def next_step(
     attempts: Sequence[Attempt], limits: Limits, *, on_disk: frozenset[str], replayable: bool, now: float
 ) -> NextStep:
-    """The next thing to do.
+    """Return the next thing to do for a draw.
 
     Parameters
     ----------
     attempts
-        Every attempt at this draw, oldest first.
+        All attempts at this draw, oldest first.
     on_disk
-        Digests of the samples there are.
+        Digests of the samples on disk.
     replayable
         Whether the vendor takes idempotency keys.
     now
@@ -83,7 +81,6 @@ def next_step(
     for attempt in whole:
         if attempt.digest in on_disk:
             return Done(attempt)
-    # A job is paid for: its picture is fetched before anything is bought.
     for attempt in real:
         if attempt.state in WITH_JOB:
             return Fetch(attempt)
@@ -113,7 +110,7 @@ def next_step(
 
 
 def times_resampled(attempts: Sequence[Attempt]) -> int:
-    """How many attempts were paid for and gave no usable picture: as often the draw was, or may be, bought again."""
+    """Count the attempts that were paid for and gave no usable picture."""
     unusable = [one for one in attempts if one.state in ("invalid", "failed") and not _went_astray(one)]
     return sum(not failed_for_free(attempt) for attempt in unusable)
 
@@ -122,7 +119,6 @@ def _went_astray(attempt: Attempt) -> bool:
     return attempt.state == "invalid" and attempt.code == OTHER_MODEL
 
 
-# Of unknown price, "nothing was billed" is only what the ledger could book.
 def failed_for_free(attempt: Attempt) -> bool:
-    """Whether the vendor failed on its own and billed nothing; with an unknown price, it may have."""
+    """Tell whether the vendor failed on its own and billed nothing; at an unknown price it may have billed."""
     return attempt.state == "failed" and attempt.priced and not attempt.cost_nanousd

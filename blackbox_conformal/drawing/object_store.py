@@ -1,7 +1,7 @@
-"""Objects by their names, in a folder or in a bucket: put if absent, get, head, list.
+"""Keeps objects by name, in a folder or a bucket: put if absent, get, head, list.
 
-A bucket is named by an address such as ``s3://bucket/prefix`` and reached through obstore, which takes keys from the
-environment. No text of obstore's is passed on unread: it may quote what a server answers.
+A bucket such as ``s3://bucket/prefix`` is reached through obstore, which takes keys from the environment. Texts of
+obstore are never passed on: they may quote a server's answer.
 """
 
 import importlib.util
@@ -44,7 +44,7 @@ RETRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What is known of an object: its name below the store's address, its size in bytes, and the tag of its content."""
+    """Name of an object below the store's address, its size in bytes, and the tag of its content."""
 
     name: str
     size: int
@@ -58,7 +58,7 @@ class ChangedError(IncompleteError):
 class BlobStore(Protocol):
     """Contents by names such as ``samples/ab/abcdef``; asked from any thread.
 
-    Every method raises `IncompleteError` when the store cannot be reached, and `UsageError` when it refuses.
+    Methods raise `IncompleteError` when the store cannot be reached, and `UsageError` when it refuses.
     """
 
     @property
@@ -86,15 +86,13 @@ class BlobStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BucketAddress:
-    """A place in a bucket: ``s3``, ``gs`` or ``az``, the bucket, and the start of names in it, without a last slash."""
-
     scheme: str
     bucket: str
     prefix: str
 
     @classmethod
     def of_text(cls, text: str) -> "BucketAddress":
-        """The address that a text such as ``s3://bucket/photographs`` says."""
+        """Parse a text such as ``s3://bucket/photographs``."""
         scheme, separator, rest = text.partition("://")
         bucket, _, prefix = rest.partition("/")
         # Names such as ".." would lead out of the prefix.
@@ -111,12 +109,11 @@ class BucketAddress:
 
 
 def is_bucket(text: str) -> bool:
-    """Whether a text is meant as the address of a bucket."""
+    """Tell whether a text is meant as the address of a bucket."""
     return text.partition("://")[0] in SCHEMES and "://" in text
 
 
 def store_at(text: str) -> BlobStore:
-    """The store at an address, or in a folder."""
     if is_bucket(text):
         return Bucket(BucketAddress.of_text(text))
     if "://" in text:
@@ -233,7 +230,7 @@ class Bucket:
         return "/".join(filter(None, (self._address.prefix, name)))
 
     def _asked(self, action: Callable[[], Result]) -> Result | None:
-        """What `action` returns; None where there is no such object."""
+        """Return what `action` returns; None where there is no such object."""
         try:
             return action()
         except FileNotFoundError:
@@ -242,7 +239,6 @@ class Bucket:
             raise self._trouble(error) from None
 
     def _trouble(self, error: Exception) -> UsageError | IncompleteError:
-        """What to say of an error of obstore's, whose own text may quote keys and whole answers."""
         from obstore import exceptions
 
         text = redact(str(error))
@@ -250,8 +246,6 @@ class Bucket:
         if isinstance(error, exceptions.PreconditionError):
             return ChangedError(f"an object in {self} was changed while it was being read; run again")
         refused = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
-        # Where no key is found, obstore asks the machine that it might run on.
-        # The address of the service by which machines in a cloud learn their keys.
         if refused or "169.254.169" in text or "metadata.google" in text:
             return UsageError(
                 f"{self} refuses access, or no key was found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (s3), "
@@ -270,10 +264,9 @@ class Bucket:
 
 
 def _opened(address: BucketAddress) -> "ObjectStore":
-    """The bucket; unencrypted only where the environment names a server on this machine, or agrees (AWS_ALLOW_HTTP)."""
+    """Open the bucket, unencrypted only with a server on this machine or by agreement (AWS_ALLOW_HTTP)."""
     from obstore import store
 
-    # Both variables are heeded by obstore.
     endpoint = os.environ.get(SCHEMES[address.scheme], "") or os.environ.get("AWS_ENDPOINT", "")
     near = is_loopback_name(urlsplit(endpoint).hostname or "")
     agreed = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1", "yes")
@@ -294,10 +287,7 @@ def _opened(address: BucketAddress) -> "ObjectStore":
 
 
 def refuse_unconditional(store: BlobStore) -> None:
-    """Refuse a store that overwrites what is only to be put where nothing is, or does not give back what it took.
-
-    It is tried with an object of a name that no other process has, which is removed.
-    """
+    """Refuse a store that overwrites what is only to be put where nothing is, or gives back other bytes."""
     name, content = f".probe-{secrets.token_hex(8)}", secrets.token_bytes(32)
     try:
         # Two contents under one name: only the first may be kept.
@@ -307,7 +297,6 @@ def refuse_unconditional(store: BlobStore) -> None:
         # One that keeps its user from removing anything can be used all the same.
         with suppress(UsageError):
             store.remove(name)
-    # Read again as well: a store that gives back other bytes keeps no answers.
     if not first or second or kept != content:
         how = "an object that was there was overwritten" if second else "what was put is not what was got"
         raise UsageError(

@@ -1,4 +1,4 @@
-"""A vendor that is open and draws into a run folder: what it needs is opened here, joined together, and closed."""
+"""Opens a vendor for draws into a run folder: connections, pace, prices and budget."""
 
 import contextlib
 import threading
@@ -36,10 +36,9 @@ from blackbox_conformal.vendor.rates import Rate
 
 
 class InProcess:
-    """Carries requests to an adapter that answers them itself, where `Transport` carries them to an address.
+    """Calls an adapter that answers requests itself, where `Transport` sends them to an address.
 
-    Calls are made in threads that last, since a function may keep something for each thread; one that does not return
-    in time is left alone, and keeps no program from its end.
+    Calls run in lasting threads, since a function may keep something for each thread; an overdue call is left alone.
     """
 
     def __init__(self, adapter: Adapter, seconds: float) -> None:
@@ -48,7 +47,6 @@ class InProcess:
         self._overdue: list[Future[Answer]] = []
 
     def send(self, step: Send, resumption: Resumption | None = None, seconds: float | None = None) -> Answer:
-        """Its answer."""
         if not all(call.done() for call in self._overdue):
             raise FunctionFailedError(f"an earlier call of {self._adapter.name} has not returned yet", permanent=True)
         asked, call = self._idle.pop() if self._idle else self._new_thread(), Future[Answer]()
@@ -78,30 +76,27 @@ class InProcess:
                 call.set_exception(error)
 
     def distrust(self) -> None:
-        """There is no connection."""
+        """Do nothing: there is no connection."""
 
     def close(self) -> None:
-        """Let the threads end that work on nothing."""
         while self._idle:
             self._idle.pop().put(None)
 
 
 class OpenRun:
-    """Connections, pace, prices and budget of one vendor, for any number of sets of tasks, also at the same time.
-
-    Attributes
-    ----------
-    board
-        Where every set tells of its events.
-    first_model
-        The model that answered first, which the draws of every set have to come from.
-    outage
-        For a service, which goes on with other pictures when the draws of one were ended.
+    """Connections, pace, prices and budget of one vendor, for any number of sets of tasks at the same time.
 
     Parameters
     ----------
     member
         Which vendor of a cascade it is, from 0; None: there is one vendor.
+
+    Attributes
+    ----------
+    first_model
+        The model that answered first; every set's draws have to come from it.
+    outage
+        For a service, which goes on with other pictures when the draws of one were ended.
     """
 
     def __init__(
@@ -126,7 +121,6 @@ class OpenRun:
         self._beginning = threading.Lock()
         self._stopped = False
         with contextlib.ExitStack() as stack:
-            # In the order in which they are closed, last opened first.
             self._adapter = adapter.open()
             stack.callback(self._adapter.close)
             capabilities = self._adapter.capabilities
@@ -151,7 +145,6 @@ class OpenRun:
             if folder.remembered:
                 board.tell("remembered", folder.remembered)
                 folder.remembered = ""
-            # A vendor that billed more than its table says is expected to do so again.
             billed = self._ledger.billed(digest_json(self._identity))
             source = "" if capabilities.price is None else capabilities.price.source
             self._prices = Prices(billed, source, limited=self._ledger.limits_money(), board=board)
@@ -159,27 +152,24 @@ class OpenRun:
 
     @property
     def outages(self) -> dict[str, Outage]:
-        """Its outage, by an empty name."""
         return {"": self.outage}
 
     @property
     def rates(self) -> tuple[Rate, ...]:
-        """How many requests may go in a time."""
         return self._rate_limiter.rates
 
     @property
     def most_workers(self) -> int:
-        """The largest number of draws that may ever be under way at once."""
+        """Return the largest number of draws that may ever be under way at once."""
         return self._limits.most_workers
 
     def begin(self, control: RunControl, acceptance: Acceptance, payer: Payer = NOBODY) -> Processor:
-        """What draws one set of tasks on the account of `payer`."""
+        """Return what draws one set of tasks on the account of `payer`."""
         with self._beginning:
             # A set that begins while the run is stopped must stop as well.
             self._controls.add(control)
             if self._stopped:
                 control.stop()
-        # Who pays differs between sets of tasks of the vendor's one run.
         limits = replace(self._limits, payer=payer)
         clock, board, concurrency = self._clock, self.board, self._concurrency
         turns = TurnTaking(self._breaker, self._rate_limiter, concurrency, limits, clock, board)
@@ -212,10 +202,9 @@ class OpenRun:
         )
 
     def stop(self, *, leave: bool = False) -> None:
-        """Submit nothing new for any set of tasks, and where it is to `leave`, wait for nothing."""
+        """Submit nothing new for any set of tasks, and with `leave` wait for nothing."""
         with self._beginning:
             self._stopped = True
-            # A copy, since stopping lets sets end and so change it.
             controls = list(self._controls)
         for control in controls:
             control.stop()
@@ -223,12 +212,12 @@ class OpenRun:
                 control.leave()
 
     def to_buy(self, tasks: Sequence[Task], payer: Payer = NOBODY) -> ToBuy:
-        """What the missing ones of these draws take; reads only."""
+        """Return the calls and the price of the draws that are missing; reads only."""
         control = RunControl()
         return self.begin(control, Acceptance(None, None, (), True, Path(), control), payer).to_buy(tasks)
 
     def inspect(self) -> None:
-        """Read what the vendor publishes of itself, once; errors as `inspect_vendor`."""
+        """Read what the vendor publishes of itself, once."""
         # Sets that begin together wait for one look at what the vendor publishes.
         with self._inspecting:
             if self._inspected:
@@ -239,21 +228,19 @@ class OpenRun:
             self.board.tell("inspected", told)
 
     def flush(self) -> None:
-        """Return once the names of all samples are durable."""
+        """Make the names of all samples durable."""
         self._store.flush()
 
     def spent_usd(self) -> tuple[Decimal, Decimal]:
-        """Dollars spent and reserved, as the limit on money counts them: those of other jobs are left out."""
+        """Return US dollars spent and reserved in the budget's scope."""
         spent, reserved, _ = self._ledger.totals()
         return spent, reserved
 
     def abandon(self) -> None:
-        """Leave the connections open when closing: threads that are not waited for may still use them."""
-        # Closing a connection under a thread that reads from it would crash that read.
+        """Leave the connections open on `close`: threads that are not waited for may still use them."""
         self._abandoned = True
 
     def close(self) -> None:
-        """Close the vendor; the folder stays open."""
         self._stack.close()
 
     def _close_transport(self) -> None:
@@ -262,14 +249,9 @@ class OpenRun:
 
 
 class OpenCascade:
-    """The members of a cascade, each open with connections, pace, prices and models of its own; one budget for all.
+    """The members of a cascade, each an `OpenRun` or None (local draws); one budget for all.
 
-    Attributes
-    ----------
-    members
-        Each member; None where its draws come from this machine's disk.
-    outage
-        None: each member has its own, so that one that is down keeps no picture from the others.
+    Each member has its own `outage`, so that one that is down keeps no picture from the others.
     """
 
     outage: None = None
@@ -291,7 +273,7 @@ class OpenCascade:
 
     @property
     def outages(self) -> dict[str, Outage]:
-        """The outage of each member that is asked, by its place from 1 and its name: ``2 dear``."""
+        """Return the outage of each member that is asked, by place from 1 and name: ``2 dear``."""
         named = zip(member_names(self._adapter), self.members, strict=True)
         return {name: member.outage for name, member in named if member is not None}
 
@@ -301,42 +283,34 @@ class OpenCascade:
 
     @property
     def most_workers(self) -> int:
-        """The largest number of draws of one member that may ever be under way at once."""
         return max((member.most_workers for member in self._open), default=1)
 
     def stop(self, *, leave: bool = False) -> None:
-        """As `OpenRun.stop`, for every member."""
         for member in self._open:
             member.stop(leave=leave)
 
     def to_buy(self, tasks: Sequence[Task], payer: Payer = NOBODY) -> ToBuy:
-        """What the missing draws take if every member is asked; reads only."""
         return ToBuy.together(self.members_to_buy(tasks, payer))
 
     def members_to_buy(self, tasks: Sequence[Task], payer: Payer) -> list[ToBuy]:
-        """What the missing draws take of each member."""
         return [
             ToBuy() if run is None else run.to_buy(own, payer)
             for run, (_, own) in zip(self.members, asked_of(self._adapter, tasks), strict=True)
         ]
 
     def spent_usd(self) -> tuple[Decimal, Decimal]:
-        """As `OpenRun.spent_usd`."""
         spent, reserved, _ = self.ledger.totals()
         return spent, reserved
 
     def flush(self) -> None:
-        """As `OpenRun.flush`."""
         for member in self._open:
             member.flush()
 
     def abandon(self) -> None:
-        """As `OpenRun.abandon`."""
         for member in self._open:
             member.abandon()
 
     def close(self) -> None:
-        """Close every member; the folder stays open."""
         self._stack.close()
 
 
@@ -344,12 +318,12 @@ AnyRun = OpenRun | OpenCascade
 
 
 def member_names(adapter: Adapter) -> list[str]:
-    """Each member of a cascade by its place from 1 and its name: ``2 dear``; none of another vendor."""
+    """Name each member of a cascade by its place from 1 and its name: ``2 dear``."""
     return [f"{place} {vendor_title(member.identity())}" for place, member in enumerate(adapter.members, 1)]
 
 
 def opened(adapter: Adapter, folder: OwnedFolder, limits: Limits, clock: Clock, board: EventBoard) -> AnyRun:
-    """The vendor, open, with what `limits` leave open as it says; a cascade's members each have their own."""
+    """Open the vendor, with limits completed by what its adapter says."""
     if adapter.members:
         return OpenCascade(adapter, folder, limits, clock, board)
     return OpenRun(adapter, folder, limits.for_vendor(adapter.capabilities), clock, board)

@@ -1,4 +1,4 @@
-"""A run folder that is open and owned: its ledger and samples, where nothing is half done any more."""
+"""Owns an open run folder: its ledger and samples, with everything settled that earlier processes left half done."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -22,12 +22,10 @@ from blackbox_conformal.vendor.rates import Rate
 class OwnedFolder:
     """A run folder that no other process may use until `close`; several vendors may draw into it at once.
 
-    Its ledger may be in a database that other processes, with run folders of their own, draw with meanwhile.
-
     Attributes
     ----------
     remembered
-        What the ledger had forgotten of calls that were paid, in words; "" where it knows all that lies beside it.
+        What the ledger had forgotten of paid calls, in words; "" where it knows all that lies beside it.
     """
 
     def __init__(self, run: Path) -> None:
@@ -56,13 +54,12 @@ class OwnedFolder:
             self._stack = stack.pop_all()
 
     def close(self) -> None:
-        """Record what is done, and give the folder up."""
         self._stack.close()
 
     def rate_limiter(
         self, adapter: Adapter, rates: Sequence[Rate], clock: Clock, tell: Callable[[str], None]
     ) -> SharedRateLimiter:
-        """Turns and pauses of a vendor's account, shared by all who draw with this ledger, or else by this user's."""
+        """Return the turns and pauses of a vendor's account, shared by all users of this ledger or of this machine."""
         if self._address is None:
             return SharedRateLimiter(adapter, rates, clock, pace_file(), tell)
         from blackbox_conformal.drawing.pacing.postgres_rate_limiter import PostgresRateLimiter
@@ -70,12 +67,11 @@ class OwnedFolder:
         return PostgresRateLimiter(adapter, rates, clock, self._address)
 
     def _keep_note(self, run: Path) -> None:
-        """Note where the answers are kept, once those that the folder held before are kept there, too."""
+        """Note where the answers are kept, after sharing the answers that the folder held before."""
         place = STORES.of(run)
         if place is None or STORES.noted(run) is not None:
             return
         assert isinstance(self.store, SharedStore)
-        # Older answers first: from the moment of the note on, all are looked for there.
         self.store.share()
         try:
             STORES.keep(run, place)
@@ -83,7 +79,6 @@ class OwnedFolder:
             raise refusal(run, error) from None
 
     def _adopt(self) -> None:
-        """Take over jobs and answers that lie in the inbox and that no process works on any more."""
         ledger, store = self.ledger, self.store
         # Jobs first: an answer in the inbox may be that of one of these jobs.
         for attempt, job, report in store.jobs(ledger.may_adopt):
@@ -98,8 +93,7 @@ class OwnedFolder:
         store.flush()
 
     def _missed(self, run: Path) -> str:
-        """That a shared ledger has lost what others wrote since this folder was opened last; "" where it has not."""
-        # The number that this folder saw last; a ledger restored from a copy has seen fewer.
+        """Say that a shared ledger lost what others wrote since this folder was opened last; "" where it did not."""
         seen, commits = marked_commits(run), self.ledger.commits()
         if self._address is not None:
             with contextlib.suppress(OSError):  # Then nothing is compared the next time.
@@ -113,7 +107,7 @@ class OwnedFolder:
         )
 
     def _remember(self) -> str:
-        """Let a ledger that was restored from an older copy know again what is kept of calls that it forgot."""
+        """Record again what a ledger that was restored from an older copy forgot; return it in words."""
         ledger, store = self.ledger, self.store
         calls = answers = nanousd = unpriced = 0
         for receipts in store.unknown_to(ledger.unknown):

@@ -19,7 +19,7 @@ from blackbox_conformal.drawing.next_step import Submit
 from blackbox_conformal.drawing.open_run import AnyRun, OpenCascade, OpenRun, opened
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.run_control import Clock, RunControl
-from blackbox_conformal.drawing.spending.prices import KnownPrices, price_missing
+from blackbox_conformal.drawing.spending.prices import KnownPrices, require_price
 from blackbox_conformal.drawing.task import ENDED, FellBack, Outcome, Task, sent_to, task_keys
 from blackbox_conformal.drawing.work_item import Processor, WorkItem
 from blackbox_conformal.errors import (
@@ -42,10 +42,7 @@ from blackbox_conformal.vendor.adapter import Adapter, Upload
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a member of a cascade is asked for of a picture, what has arrived of it by digest, and the answer before.
-
-    That may be a refusal.
-    """
+    """What a member of a cascade is asked for of a picture, what has arrived by digest, and the answer before."""
 
     task: Task
     uploads: tuple[Upload, ...]
@@ -70,25 +67,25 @@ class Sampler:
     adapter
         The vendor; opened on entry, closed on exit.
     run
-        The run folder: ``ledger.sqlite`` and ``samples/`` are made there.
+        The run folder, which gets ``ledger.sqlite`` and ``samples/``.
     limits
         Money, speed, patience.
     models
-        Names of the vendor's models that a calibration was made with: an answer of another one ends the run. Empty: the
-        model that answers first. None: any model may answer.
+        Models that a calibration was made with; an answer of another one ends the run. Empty: the model that answers
+        first. None: any.
     check
-        Called with an answer's bytes and its task before the answer counts; raises an error of this package when the
-        bytes are not the picture that was asked for.
+        Called with an answer's bytes and its task before the answer counts; raises an error of this package for bytes
+        that are not the picture.
     counted
         Called with the task of every draw that counts, stored ones first, and the digest of its file; an error of this
-        package that it raises ends the run.
+        package ends the run.
     listener
         Called with every event, from any thread, one at a time.
     falls_back
-        Where the last member of a cascade cannot be had, or gives nothing usable, the answer before is delivered.
+        Where the last member of a cascade fails, the answer before is delivered.
     shared
-        The vendor where it is open already, with these limits and a listener: other samplers draw from it at the same
-        time, each other pictures, and it stays open. None: the sampler opens `run` and the vendor, and owns both.
+        The vendor, open already, with these limits and a listener; other samplers draw from it at the same time. None:
+        the sampler opens and owns the vendor and `run`.
     """
 
     def __init__(
@@ -107,11 +104,9 @@ class Sampler:
     ) -> None:
         self._local = adapter.capabilities.local
         # Checked before the vendor is opened: without a price, a limit on money could not be kept.
-        limited = limits.budget.limits_money and not self._local and shared is None
-        if limited and KnownPrices(adapter, Path(run)).of_any() is None:
-            raise UsageError(price_missing(adapter))
+        if limits.budget.limits_money and not self._local and shared is None:
+            require_price(adapter, KnownPrices(adapter, Path(run)).of_any())
         self._adapter, self._run = adapter, Path(run)
-        # Members of a cascade leave open what each of them says itself.
         self._limits = limits if adapter.members else limits.for_vendor(adapter.capabilities)
         self._new_acceptance = partial(Acceptance, check, counted, models, limits.accept_refusals, self._run)
         self._clock = clock or Clock()
@@ -140,7 +135,7 @@ class Sampler:
         self.close()
 
     def open(self) -> "AnyRun | LocalDraws":
-        """Own the run folder, settle what an earlier session left, and start what the adapter needs."""
+        """Own the run folder, settle what an earlier session left, and open the adapter."""
         if self._closed:
             raise UsageError("the sampler is closed; open another one")
         if self._opened is None and self._local:
@@ -152,7 +147,6 @@ class Sampler:
         return self._opened
 
     def _open_members(self, opened: "AnyRun | LocalDraws") -> Iterator["Sampler"]:
-        """A sampler for each member of a cascade, which accepts its own calibrated models."""
         runs = opened.members if isinstance(opened, OpenCascade) else ()
         for place, member in enumerate(self._adapter.members):
             words = f"{self._answered_by(place)}: "
@@ -166,24 +160,21 @@ class Sampler:
         return f"{self._answered_by(place)} ({vendor_title(self._adapter.members[place].identity())})"
 
     def _open_alone(self) -> AnyRun:
-        """Own the run folder and open the vendor."""
         require_descriptors(self._limits.most_workers)
         folder = OwnedFolder(self._run)
         try:
             run = opened(self._adapter, folder, self._limits, self._clock, self._board)
         except BaseException:
-            # A folder that stays locked would keep the next run out.
             folder.close()
             raise
         self._folder = folder
         return run
 
     def close(self) -> None:
-        """Wait for nothing, keep everything: jobs under way are resumed by the next session."""
+        """Wait for nothing and keep everything; the next session resumes jobs under way."""
         self._closed = True
         for member in self._members:
             member.close()
-        # Before the threads are waited for, which then end as soon as they can.
         self._control.leave()
         opened, self._opened = self._opened, None
         if not self._abandoned:
@@ -198,12 +189,12 @@ class Sampler:
 
     @property
     def local(self) -> bool:
-        """Whether draws come from this machine's disk."""
+        """Tell whether draws come from this machine's disk."""
         return self._local
 
     @property
     def reserved(self) -> frozenset[int]:
-        """Attempts that this sampler pays for; other processes with the same ledger pay for others."""
+        """Return the attempts that this sampler pays for."""
         return frozenset(self._control.reserved).union(*(member.reserved for member in self._members))
 
     @property
@@ -212,7 +203,7 @@ class Sampler:
 
     @property
     def asked_to_stop(self) -> bool:
-        """Whether `stop` was called, which what follows the drawing may ask, too."""
+        """Tell whether `stop` was called."""
         return self._asked_to_stop
 
     def stop(self) -> None:
@@ -220,7 +211,6 @@ class Sampler:
 
         May be called from any thread and from a signal handler.
         """
-        # Once: finish what is under way. Twice: the user wants to go.
         if self._asked_to_stop:
             self._control.leave()
         self._asked_to_stop = True
@@ -236,10 +226,7 @@ class Sampler:
             member.fail(error)
 
     def draw(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """Draw every task, yielding outcomes as they arrive, roughly in the order of the tasks.
-
-        While another process draws with the same ledger, the order is any.
-        """
+        """Draw every task; yield outcomes as they arrive, roughly in the order of the tasks."""
         opened = self.open()
         if self._members:
             yield from self._draw_of_members(opened, tasks)
@@ -263,10 +250,10 @@ class Sampler:
             self._drawing = False
 
     def _draw_of_members(self, opened: "AnyRun | LocalDraws", tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """Each member's answers in turn: the first that suffices, or the last that is a picture, is delivered.
+        """Ask each member in turn; deliver the first answer that suffices, or the last picture.
 
-        A member that refuses a picture passes it on; where the last one does, the picture keeps the answer before.
-        Where tiles of a picture go on, the answers to them are delivered on the answer before.
+        A member that refuses a picture passes it on; where the last one refuses, the answer before is delivered.
+        Answers to tiles are delivered on the answer before.
         """
         if self._shared is None and isinstance(opened, OpenCascade):
             self._board.start(0, *opened.spent_usd())
@@ -298,7 +285,7 @@ class Sampler:
             waiting = going_on
 
     def _drawn_by(self, opened: "AnyRun | LocalDraws", place: int, waiting: Sequence[_Asked]) -> Iterator[_Asked]:
-        """Each picture once the member at `place` has answered all that it is asked for of it."""
+        """Yield each picture once the member at `place` has answered everything that it is asked for."""
         own, owners = dict[tuple[str, int], Task](), defaultdict[tuple[str, int], list[_Asked]](list)
         for asked in waiting:
             for digest, upload in {upload.digest: upload for upload in asked.uploads}.items():
@@ -321,7 +308,7 @@ class Sampler:
                         yield asked
 
     def _failed_on(self, opened: "AnyRun | LocalDraws", place: int, asked: _Asked) -> bool:
-        """Whether the member at `place` was asked for something of a picture, and gave no usable answer to it."""
+        """Tell whether the member at `place` was asked for a part of a picture, and gave no usable answer."""
         if not isinstance(opened, OpenCascade):
             return False
         identity = self._adapter.members[place].identity()
@@ -334,12 +321,11 @@ class Sampler:
         return self._falls_back and 0 < place == len(self._members) - 1
 
     def _fallen_back(self, asked: _Asked, why: FellBack) -> Outcome:
-        """The answer before that of the last member."""
         assert asked.before is not None
         return replace(asked.before, asked=len(self._members) - 1, fell_back=why)
 
     def _ended(self, asked: _Asked, place: int) -> Outcome | _Asked:
-        """What is delivered after all answers of the member at `place`, or what the next one is asked for."""
+        """Return what is delivered after the member at `place`, or what the next one is asked for."""
         task, before, parts = asked.task, asked.before, tuple(asked.arrived.values())
         unusable = next((part for part in parts if part.state not in ("stored", "refused")), None)
         stored = [part for part in parts if part.state == "stored"]
@@ -367,7 +353,6 @@ class Sampler:
         return replace(whole, digest=digest_bytes(self._pasted(whole)), cost_usd=cost)
 
     def _pasted(self, whole: Outcome) -> bytes:
-        """The bytes of what is made of several answers, made again."""
         tiles = {
             part.task.upload.digest: self._members[part.member].read(part)
             for part in whole.parts
@@ -380,7 +365,7 @@ class Sampler:
     def _outage_of(
         self, opened: "AnyRun | LocalDraws", place: int, draws: Sequence[Task]
     ) -> AbstractContextManager[Callable[[], None]]:
-        """The outage of one member, which keeps draws from it that are to be bought as long as it is down."""
+        """Return the outage of one member, which keeps purchases from it while it is down."""
         run = opened.members[place] if isinstance(opened, OpenCascade) else None
         return nullcontext(lambda: None) if run is None else run.outage.kept_from(run.to_buy(draws).calls)
 
@@ -414,7 +399,6 @@ class Sampler:
         # A ledger that failed counts for more than draws that are left.
         if isinstance(control.error, LedgerError):
             raise control.error
-        # Names of samples are durable before the run is called finished.
         opened.flush()
         self._board.tell("finished", f"{done} of {len(tasks)} draws are done")
         ended = control.error
@@ -426,11 +410,10 @@ class Sampler:
             raise processor.with_unanswered(ended, tasks)
 
     def _carried_out(self, processor: Processor, items: deque[WorkItem]) -> Generator[Outcome, None, int]:
-        """Work these off in threads; yields outcomes as they arrive, and returns how many there were."""
+        """Work items off in threads; yield outcomes as they arrive, and return their number."""
         arrived: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=processor.work, args=(items, arrived), name=f"draw-{number}", daemon=True)
-            # No more threads than draws.
             for number in range(min(self._limits.most_workers, len(items)))
         ]
         done, living = 0, len(self._threads)
@@ -457,7 +440,6 @@ class Sampler:
         return done
 
     def _begin(self, opened: OpenRun) -> Processor:
-        """Begin a new set of tasks."""
         self._control = RunControl()
         if self._asked_to_stop:
             self._control.stop()
@@ -478,7 +460,7 @@ class Sampler:
         self._board.tell(kind, text, outcome.task.upload.name, outcome.task.index)
 
     def read(self, outcome: Outcome) -> bytes:
-        """The bytes of an outcome, hashed again; a damaged file is put aside and fetched again by its job."""
+        """Return the bytes of an outcome, hashed again; a damaged file is put aside and fetched again by its job."""
         if outcome.digest is None:
             raise PayloadError(f"a draw that is {outcome.state} has no bytes")
         opened = self.open()

@@ -1,4 +1,4 @@
-"""One draw that is wanted, its identity, and its outcome."""
+"""Draws that are wanted, their identities and their outcomes."""
 
 import hashlib
 import uuid
@@ -40,10 +40,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class FellBack:
-    """Why the last member of a cascade did not answer; `by_picture`: by what it made of this very picture.
-
-    `kind`: the reason in a word, for counting.
-    """
+    """Why the last member of a cascade did not answer; `by_picture`: it failed on this very picture."""
 
     kind: str
     reason: str
@@ -57,27 +54,24 @@ class Outcome:
     Attributes
     ----------
     state
-        ``stored``: the picture's bytes are on disk. ``refused``: the vendor said no to the picture.
-        ``failed``: the vendor failed on its own, as often as it was asked; it may be asked again.
-        ``ambiguous``: sent, no answer, perhaps billed. ``invalid``: paid for, but not the picture that was asked for.
-        ``expired``: the vendor took the job and its result can no longer be fetched, or not in time. ``missing``: a
-        draw that should be on this machine is not there.
+        ``stored``: the picture is on disk. ``refused``: the vendor said no to the picture. ``failed``: the vendor
+        failed on its own; it may be asked again. ``ambiguous``: sent, no answer, perhaps billed. ``invalid``: paid for,
+        but not the picture that was asked for. ``expired``: the job's result cannot be fetched, or not in time.
+        ``missing``: a draw that should be on this machine is not there.
     cached
-        True when nothing was asked of the vendor: the answer was in the ledger.
+        Whether the answer was in the ledger already.
     digest
-        ``sha256:…`` of the stored bytes; of the evidence when `state` is ``invalid``; None when there are none.
+        ``sha256:…`` of the stored bytes, or of the evidence where `state` is ``invalid``; None when there are none.
     cost_usd
-        What this draw is booked at, whenever it was paid, with the attempts of this process that gave no picture.
+        US dollars booked, including this process's attempts that gave no picture.
     reopened
-        How often the vendor refused it before, where the user had these refusals reopened.
-    member
-        Which member of a cascade answered, from 0.
+        How many earlier refusals the user had reopened.
+    member, asked
+        Members of a cascade, from 0: which answered, and the last that the picture went on to.
     parts
-        Where parts of the picture went on, the answers that it is made of: to the picture, and to each part.
-    asked
-        The last member of a cascade that the picture went on to, from 0, whoever's answer is delivered.
+        Where parts of the picture went on, the answers that it is made of.
     fell_back
-        Why the answer before is delivered in place of that member's; None where its own is.
+        Why the answer before is delivered in place of the last member's; None where the last member answered.
     """
 
     task: Task
@@ -95,12 +89,11 @@ class Outcome:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Every model that answered, where it is named."""
         return tuple(each.model for each in self.parts or (self,) if each.model)
 
 
 def asked_of(adapter: Adapter, tasks: Sequence[Task]) -> list[tuple[Adapter, list[Task]]]:
-    """The vendors that may be asked for these draws, first to last, each with all that it would be sent."""
+    """Return the vendors that may be asked for these draws, first to last, each with all that it would be sent."""
     if not adapter.members:
         return [(adapter, list(tasks))]
     return [
@@ -113,9 +106,9 @@ def asked_of(adapter: Adapter, tasks: Sequence[Task]) -> list[tuple[Adapter, lis
 
 
 def sent_to(cascade: Adapter, place: int, task: Task, upload: Upload) -> Task:
-    """The draw that the member at `place` is asked for, with the seed that it would have as the only vendor.
+    """Return the member's draw of `upload`, with the seed that it would have as the only vendor.
 
-    A vendor that stands there again is asked for another draw.
+    A vendor that stands in the cascade again is asked for another draw.
     """
     seeds, (earlier, times) = cascade.members[place].capabilities.seed_range, cascade.turn(place)
     index = task.index * times + earlier
@@ -124,21 +117,20 @@ def sent_to(cascade: Adapter, place: int, task: Task, upload: Upload) -> Task:
 
 
 def draw_keys(adapter: Adapter, tasks: Sequence[Task]) -> frozenset[str]:
-    """Keys of these draws at every vendor that may be asked for them; see `task_key`."""
+    """Return the keys of these draws at every vendor that may be asked for them; see `task_key`."""
     return frozenset(key for vendor, own in asked_of(adapter, tasks) for key in task_keys(vendor.identity(), own))
 
 
 def task_key(identity: dict[str, Any], task: Task) -> str:
-    """``sha256:…`` that identifies a draw: the vendor procedure, the picture's content, the draw's index and seed.
+    """Return ``sha256:…`` of a draw: vendor procedure, picture, index and seed.
 
-    The index is always part of it: M draws of one picture are M equal requests, and a key without the index
-    would hand the first picture out M times.
+    The index is part of it: M draws of one picture are M equal requests, which must not share one answer.
     """
     return digest_json({"identity": identity, "upload": task.upload.digest, "draw": task.index, "seed": task.seed})
 
 
 def task_keys(identity: dict[str, Any], tasks: Sequence[Task]) -> list[str]:
-    """`task_key` of many tasks of one vendor procedure; the procedure and each picture are written out once."""
+    """Return `task_key` of many tasks of one vendor procedure."""
     # Written out once: of a hundred thousand tasks most of the text is the same.
     procedure = canonical_json(identity)
     pictures = {digest: canonical_json(digest) for digest in {task.upload.digest for task in tasks}}
@@ -146,19 +138,14 @@ def task_keys(identity: dict[str, Any], tasks: Sequence[Task]) -> list[str]:
         digest_bytes(
             # The same bytes as canonical JSON of the four fields, whose names are in this order.
             b'{"draw":%d,"identity":%b,"seed":%b,"upload":%b}'
-            % (
-                task.index,
-                procedure,
-                b"null" if task.seed is None else b"%d" % task.seed,
-                pictures[task.upload.digest],
-            )
+            % (task.index, procedure, b"null" if task.seed is None else b"%d" % task.seed, pictures[task.upload.digest])
         )
         for task in tasks
     ]
 
 
 def idempotency_key(key: str, generation: int = 0) -> str:
-    """UUID-shaped key for the vendor: equal for every repetition of one submission, new for each resubmission."""
+    """Return a UUID-shaped key, equal for each repetition of one submission and new for each resubmission."""
     # The generation is a part of it: buying again needs a key that the vendor has not seen.
     raw = hashlib.sha256(f"{key}#{generation}".encode()).digest()[:16]
     return str(uuid.UUID(bytes=raw, version=4))

@@ -1,4 +1,4 @@
-"""One draw that is wanted, from what the ledger holds of it to its outcome."""
+"""Carries out one wanted draw, from what the ledger holds of it to its outcome."""
 
 import contextlib
 import math
@@ -58,11 +58,9 @@ from blackbox_conformal.support.text import clean
 from blackbox_conformal.vendor.adapter import Adapter
 from blackbox_conformal.vendor.refusals import UnclearError
 
-# What a draw of an earlier session came to, by its row in the ledger.
-
 
 def failed_earlier(task: Task, attempt: Attempt) -> Outcome:
-    """The outcome of an attempt that gave no picture."""
+    """Return the outcome of a recorded attempt that gave no picture."""
     state: OutcomeState = next((state for state in OUTCOME_ERRORS if state == attempt.state), "ambiguous")
     error = OUTCOME_ERRORS[state](
         attempt.error or f"recorded as {attempt.state}", request_id=attempt.request_id, code=attempt.code
@@ -71,7 +69,7 @@ def failed_earlier(task: Task, attempt: Attempt) -> Outcome:
 
 
 def earlier_outcome(task: Task, state: OutcomeState, attempt: Attempt, error: VendorError | None) -> Outcome:
-    """The outcome `state` of an attempt that ended before this process began."""
+    """Return the outcome `state` of an attempt that ended before this process began."""
     return Outcome(task, state, True, attempt.digest, attempt.cost_usd, attempt.model, error)
 
 
@@ -80,31 +78,28 @@ _LOOKED_AT_TOGETHER = 32
 
 
 class ToBuy(NamedTuple):
-    """What the missing ones of some draws cost at most, and how many they are."""
+    """Highest price of the missing draws, and their number."""
 
     price_nanousd: int = 0
     calls: int = 0
 
     @classmethod
     def together(cls, parts: "Sequence[ToBuy]") -> "ToBuy":
-        """What all of these take."""
         return cls(sum(part.price_nanousd for part in parts), sum(part.calls for part in parts))
 
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """A task and what is to be done for it first.
+    """A task, the key of its draw, and what is to be done for it first.
 
     Attributes
     ----------
-    key
-        The task's (see `task_key`).
     name
         The picture's name, made fit to be shown.
     resampled
-        How often the draw was bought again because its answer proved unusable.
+        How often the draw was bought again after an unusable answer.
     looked_at
-        When the ledger was last asked for it (monotonic), where others share it.
+        When a shared ledger was last asked for it (monotonic).
     reopened
         See `Outcome`.
     """
@@ -120,7 +115,7 @@ class WorkItem:
 
 @dataclass(kw_only=True, eq=False)
 class Processor:
-    """Makes work items of tasks, and outcomes of work items; all workers share it.
+    """Makes work items of tasks, and outcomes of work items; shared by all workers.
 
     Attributes
     ----------
@@ -153,7 +148,7 @@ class Processor:
         return digest_json(self.identity)
 
     def work_items(self, tasks: Sequence[Task]) -> list[WorkItem]:
-        """A work item for each task, in order; what is to be bought has a row in the ledger."""
+        """Return a work item for each task, in order, with a row in the ledger for each purchase."""
         keys = task_keys(self.identity, tasks)
         # Two equal tasks would be one draw in the ledger, counted twice.
         if len(set(keys)) != len(keys):
@@ -187,7 +182,7 @@ class Processor:
         return items
 
     def _attempts(self, keys: Sequence[str]) -> Mapping[str, Sequence[Attempt]]:
-        """The ledger's rows of these draws; where any model may answer, what went astray for others is a picture."""
+        """Return the ledger's rows by key; where any model may answer, a picture of another model counts."""
         rows = self.ledger.rows(keys)
         if self.acceptance.calibrated is not None:
             return rows
@@ -197,7 +192,7 @@ class Processor:
         }
 
     def _refuse_astray(self, attempts: Sequence[Attempt]) -> None:
-        """Buy nothing where the last answers to these draws were all of another model, unless the user says so."""
+        """Buy nothing where the last answers were all of another model, unless the user says so."""
         newest = max((attempt.id for attempt in attempts if attempt.state in WHOLE), default=-1)
         last = [one for one in attempts if one.id > newest and one.code == OTHER_MODEL]
         changed = self.acceptance.model_error(last[-1].model, stored=True) if len(last) >= STRANGERS else None
@@ -205,7 +200,7 @@ class Processor:
             raise ModelChangedError(f"{changed}. If {last[-1].model!r} answered for a while only, add --max-resample 1")
 
     def last_items(self) -> list[WorkItem]:
-        """A work item for each draw that was put off, once all others have ended; none where the run is stopped."""
+        """Return the draws that were put off, once all others have ended; none where the run is stopped."""
         tasks, self._put_off = self._put_off, []
         if not tasks or self.control.stopping.is_set():
             return []
@@ -213,7 +208,6 @@ class Processor:
         return self.work_items(tasks)
 
     def _steps(self, keys: Sequence[str], rows: Mapping[str, Sequence[Attempt]]) -> list[NextStep]:
-        """What is left to do for the task of each key, by the ledger's rows of it."""
         wanted = {attempt.digest for attempts in rows.values() for attempt in attempts if attempt.state in WHOLE}
         on_disk = self.store.among({digest for digest in wanted if digest is not None})
         replayable, now = self.adapter.capabilities.idempotency_header is not None, self.clock.wall()
@@ -224,25 +218,24 @@ class Processor:
         ]
 
     def to_buy(self, tasks: Sequence[Task]) -> "ToBuy":
-        """What the missing ones of these draws take; reads only."""
+        """Return what the missing ones of these draws take; reads only."""
         keys = task_keys(self.identity, tasks)
         steps = zip(tasks, keys, self._steps(keys, self._attempts(keys)), strict=True)
         specs = [self._spec(task, key, "", step.generation) for task, key, step in steps if isinstance(step, Submit)]
         return ToBuy(sum(map(self.reservations.prices.nanousd, specs)), len(specs))
 
     def with_unanswered(self, error: BaseException, tasks: Sequence[Task]) -> BaseException:
-        """An error that ends the run, which says from now on what of these draws may have been billed."""
+        """Add to an error that ends the run which of these draws may have been billed."""
         if isinstance(error, AccountRefusedError):
             error.key_variable = self.adapter.key_variable
         rows = self.ledger.rows(task_keys(self.identity, tasks)).values()
-        # Known costs only: an unknown one is told as such.
         costs = [one.known_cost_usd for attempts in rows for one in attempts if one.state == "ambiguous"]
         if costs and isinstance(error, BlackboxConformalError):
             error.args = (f"{str(error).removesuffix('.')}. {may_be_billed(costs)}", *error.args[1:])
         return error
 
     def _count_stored(self, task: Task, attempt: Attempt) -> None:
-        """A draw of an earlier session counts as one of this run does, before anything is bought."""
+        """Count a draw of an earlier session, before anything is bought."""
         error = self.acceptance.model_error(attempt.model, stored=True)
         if error is not None:
             raise error
@@ -250,7 +243,6 @@ class Processor:
             self.acceptance.count(task, attempt.digest)
 
     def _spec(self, task: Task, key: str, name: str, generation: int) -> AttemptSpec:
-        """What the ledger records of a submission."""
         price = self.adapter.price_for(task.upload.width, task.upload.height)
         return AttemptSpec(
             task=key,
@@ -271,7 +263,7 @@ class Processor:
         )
 
     def work(self, items: deque[WorkItem], arrived: "SimpleQueue[Outcome | None]") -> None:
-        """One worker: takes items in order until there are none, or the run is stopped; its last outcome is None."""
+        """Work items off in order until there are none or the run is stopped; put None at the end."""
         try:
             while True:
                 try:
@@ -284,7 +276,6 @@ class Processor:
                 except IndexError:
                     return
                 if isinstance(item.step, Elsewhere) and not self._is_given_up(False):
-                    # At the end of the queue, so that other draws are made meanwhile.
                     items.append(item)
                     self.clock.sleep(_LOOK_AGAIN_S, self.control.stopping)
                     continue
@@ -313,20 +304,18 @@ class Processor:
             arrived.put(None)
 
     def _is_stale(self, item: WorkItem) -> bool:
-        """Whether other processes may have begun or made this draw since it was looked at."""
+        """Tell whether other processes may have begun or made this draw since it was looked at."""
         return isinstance(item.step, (Submit, Elsewhere)) and self.clock.monotonic() > item.looked_at + _LOOK_AGAIN_S
 
     def _look_again(self, items: deque[WorkItem], first: WorkItem) -> None:
-        """Put an item and those that follow it back, with what is left to do for them now."""
+        """Put an item and the next ones back, with what is left to do for them now."""
         stale = [first]
-        # Others may empty the queue meanwhile.
         with contextlib.suppress(IndexError):
             while len(stale) < _LOOKED_AT_TOGETHER:
                 stale.append(items.popleft())
         keys = [item.key for item in stale]
         rows = self._attempts(keys)
         now = self.clock.monotonic()
-        # Put back in reverse, so that they keep their order at the front.
         for item, step in reversed(list(zip(stale, self._steps(keys, rows), strict=True))):
             if isinstance(step, Done) and not isinstance(item.step, Done):
                 self._count_stored(item.task, step.attempt)
@@ -334,12 +323,11 @@ class Processor:
             items.appendleft(replace(item, step=step, resampled=resampled, looked_at=now))
 
     def _is_given_up(self, paid: bool) -> bool:
-        """Whether nothing is begun any more. When only the money has run out, what is paid already is still fetched."""
+        """Tell whether nothing is begun any more; what is `paid` is still fetched when only the money has run out."""
         stopped = self.control.stopping.is_set() and not (paid and isinstance(self.control.error, BudgetError))
         return stopped or self.control.leaving.is_set()
 
     def process(self, item: WorkItem) -> Outcome:
-        """Do what is to be done for one task."""
         limits, stopping = self.limits, self.control.stopping
         step, resampled = item.step, item.resampled
         repeats = deferrals = failures = astray = 0
@@ -381,10 +369,8 @@ class Processor:
                     raise StoppedError
                 # The same submission again: the vendor took nothing.
                 continue
-            # Attempts without a picture are a part of what the draw cost.
             spent += result.cost_usd
             result = replace(result, cost_usd=spent)
-            # Free of charge, so not counted as buying again.
             if result.state == "failed" and failures < FREE_REPEATS and failed_for_free(self._rows(item)[-1]):
                 failures += 1
                 if self.clock.sleep(full_jitter(failures), stopping):
@@ -421,13 +407,12 @@ class Processor:
         )
 
     def _recorded(self, task: Task, attempt: Attempt) -> Outcome | None:
-        """The outcome of an attempt that ended in an earlier session; None when it had better be fetched again."""
+        """Return the outcome of an earlier session's attempt; None when it had better be fetched again."""
         if attempt.state not in WHOLE:
             return failed_earlier(task, attempt)
         failure: PayloadError | None = None
         if attempt.state == "stored" and self.acceptance.check is not None:
             try:
-                # Stored and never checked: the process died in between.
                 failure = self.acceptance.picture_error(self.store.read(attempt.digest or ""), task)
             except PayloadError as error:
                 failure = error
@@ -446,7 +431,6 @@ class Processor:
         return earlier_outcome(task, "stored" if failure is None else "invalid", attempt, failure)
 
     def read(self, outcome: Outcome) -> bytes:
-        """The bytes of an outcome (see `Sampler.read`)."""
         task, digest = outcome.task, outcome.digest or ""
         try:
             return self.store.read(digest)
@@ -465,12 +449,10 @@ class Processor:
         return self.store.read(digest)
 
     def _restored(self, task: Task, attempt: Attempt) -> Outcome:
-        """The outcome of a stored draw whose file is gone, fetched again by its job."""
         error: VendorError | None = None
         try:
             self._restore(task, attempt)
         except RunRefusedError as refusal:
-            # A key or account that is refused concerns every picture.
             self.control.fail(refusal)
             raise StoppedError from None
         except VendorError as failure:
@@ -478,7 +460,7 @@ class Processor:
         return earlier_outcome(task, "stored" if error is None else "invalid", attempt, error)
 
     def _restore(self, task: Task, attempt: Attempt) -> None:
-        """Fetch the bytes of a stored draw again by its job, and put their file back; errors as the vendor's."""
+        """Fetch the bytes of a stored draw again by its job, and put their file back."""
         if attempt.job is None:
             raise PayloadError(
                 f"the sample {attempt.digest} of draw {attempt.draw} is damaged or gone, and the vendor keeps no job to"

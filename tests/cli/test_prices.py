@@ -51,7 +51,7 @@ def test_what_the_ledger_has_seen_is_planned_with_and_asked_for(folder):
         assert "8 calls to make, 4 draws stored; price $0.40" in asked.stderr
         small = calibrate(folder, server, "calibrate", "--max-cost", "0.59")
         assert (small.returncode, server.account.paid) == (4, 4), small.stderr
-        assert "the 8 calls that are to be made cost at least $0.40" in small.stderr
+        assert "the next 8 draws cost at least 0.4 USD" in small.stderr
         enough = calibrate(folder, server, "calibrate", "--max-cost", "0.6")
         assert (enough.returncode, server.account.paid) == (0, 12), enough.stderr
 

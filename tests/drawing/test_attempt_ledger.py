@@ -62,8 +62,7 @@ def test_price_is_reserved_before_and_booked_after(ledger: AnyLedger, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("state", "spent", "calls"),
-    [("cancelled", "0", 0), ("refused", "0", 1), ("ambiguous", "0.25", 1)],
+    ("state", "spent", "calls"), [("cancelled", "0", 0), ("refused", "0", 1), ("ambiguous", "0.25", 1)]
 )
 def test_side_exits_book_what_they_should(ledger: AnyLedger, state: AttemptState, spent: str, calls: int) -> None:
     number = ledger.reserve(want(), None, PRICE)

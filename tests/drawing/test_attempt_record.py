@@ -6,15 +6,7 @@ from typing import get_args
 import pytest
 
 from blackbox_conformal import errors
-from blackbox_conformal.drawing.attempt_record import (
-    _ROWS,
-    ENDINGS,
-    OUTCOME_ERRORS,
-    ROW_STATES,
-    Ending,
-    State,
-    ending,
-)
+from blackbox_conformal.drawing.attempt_record import _ROWS, ENDINGS, OUTCOME_ERRORS, ROW_STATES, Ending, State, ending
 from blackbox_conformal.drawing.http.classify import GoneError
 from blackbox_conformal.drawing.ledger.states import STATES, STEPS
 from blackbox_conformal.drawing.run_control import StoppedError

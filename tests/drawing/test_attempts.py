@@ -386,10 +386,7 @@ def test_a_bug_in_the_check_ends_the_run_with_the_bytes_stored(tmp_path: Path) -
     def fail(data: bytes, task: Task) -> None:
         raise ZeroDivisionError("oops")
 
-    with (
-        FaultServer() as server,
-        Sampler(SynchronousVendor(url=server.url), tmp_path, limits(), check=fail) as sampler,
-    ):
+    with FaultServer() as server, Sampler(SynchronousVendor(url=server.url), tmp_path, limits(), check=fail) as sampler:
         with pytest.raises(ZeroDivisionError):
             list(sampler.draw(tasks(1, 1)))
         assert [row.state for row in ledger_ls(tmp_path)] == ["stored"]

@@ -20,13 +20,7 @@ from blackbox_conformal.drawing.ledger.backends import Ledger, reading
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.spending.estimate import estimate
-from blackbox_conformal.errors import (
-    AccountRefusedError,
-    BudgetError,
-    IncompleteError,
-    LedgerError,
-    UsageError,
-)
+from blackbox_conformal.errors import AccountRefusedError, BudgetError, IncompleteError, LedgerError, UsageError
 from blackbox_conformal.testing.fault_server import FaultServer, Situation
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.vendor.adapter import Capabilities
@@ -106,7 +100,7 @@ def test_money_that_comes_back_is_spent_on_what_waited(tmp_path: Path) -> None:
 
 
 def test_a_limit_on_money_needs_a_price(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="price"):
+    with pytest.raises(BudgetError, match="price"):
         Sampler(SynchronousVendor(url="http://127.0.0.1:1", price_usd=None), tmp_path, limits(max_cost_usd=Decimal(1)))
 
 

@@ -12,7 +12,7 @@ import pytest
 from support.draws import Drawn, an_upload, draw
 from support.recording_server import RecordingServer
 
-from blackbox_conformal.drawing.spending.prices import price_missing
+from blackbox_conformal.drawing.spending.prices import require_price
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.study.plugins import load_adapter
@@ -140,7 +140,7 @@ def test_magnific_books_a_small_picture_at_its_two_steps(tmp_path: Path) -> None
 
 
 def test_a_missing_price_that_the_vendor_tells_on_request_is_said_to_be_there() -> None:
-    assert "with your vendor's price (price_usd in Python), or give --max-calls" in price_missing(
-        load_adapter("replicate", model="csslc/ccsr")
-    )
-    assert "(price_usd in Python), which plan --quote asks for, or give" in price_missing(load_adapter("ideogram-v2"))
+    with pytest.raises(BudgetError, match=r"with your vendor's price \(price_usd in Python\), or give --max-calls"):
+        require_price(load_adapter("replicate", model="csslc/ccsr"), None)
+    with pytest.raises(BudgetError, match=r"\(price_usd in Python\), which plan --quote asks for, or give"):
+        require_price(load_adapter("ideogram-v2"), None)

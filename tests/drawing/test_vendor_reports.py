@@ -10,13 +10,7 @@ from support.draws import limits, tasks
 
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
 from blackbox_conformal.drawing.ledger.queries import ledger_ls
-from blackbox_conformal.drawing.ledger.sample_store import (
-    Store,
-    from_job_file,
-    job_file,
-    report_from_name,
-    report_to_name,
-)
+from blackbox_conformal.drawing.ledger.sample_store import Store, from_job_file, report_from_name, report_to_name
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.method.images.headers import PNG_SIGNATURE
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -36,7 +30,6 @@ DRIVER = Path(__file__).with_name("crash_driver.py")
 )
 def test_what_was_told_survives_in_a_name_and_in_a_file(seen: VendorReport, tmp_path: Path) -> None:
     assert report_from_name(report_to_name(seen)) == seen
-    assert from_job_file(job_file("job-1", seen)) == ("job-1", seen)
     Store(tmp_path).prepare()
     Store(tmp_path).receive(7, PNG_SIGNATURE, seen)
     assert [one.report for one in Store(tmp_path).arrivals()] == [seen]

@@ -1,6 +1,6 @@
-"""Which addresses a request may go to, and whether it may carry the key there: decided before anything is resolved.
+"""Decides which addresses a request may go to, and whether with the key, before anything is resolved.
 
-`network` checks the resolved addresses when it connects.
+`transport.CheckedBackend` checks the resolved addresses when it connects.
 """
 
 import ipaddress
@@ -31,28 +31,27 @@ class WebOrigin:
 
     @property
     def on_loopback(self) -> bool:
-        """Whether the host is this machine by its own name, before anything is resolved."""
+        """Tell whether the host is this machine by its own name, before anything is resolved."""
         return is_loopback_name(self.host)
 
     @property
     def is_private_way(self) -> bool:
-        """Whether no machine on the way there can read what is sent: it is encrypted, or stays on this machine."""
+        """Tell whether nobody on the way can read what is sent: it is encrypted, or stays on this machine."""
         return self.scheme == "https" or self.on_loopback
 
     @property
     def text(self) -> str:
-        """As people write it: without the port that the scheme has anyway."""
+        """Return the origin as people write it, without the scheme's usual port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}" + ("" if self.port == _PORTS.get(self.scheme) else f":{self.port}")
 
 
 def make_origin(scheme: str, host: str, port: int | None) -> WebOrigin:
-    """The normal form of an origin."""
     return WebOrigin(scheme, host.lower().rstrip("."), port or _PORTS.get(scheme, 0))
 
 
 def is_allowed_address(address: str, policy: AddressPolicy) -> bool:
-    """Whether a resolved address is allowed by `policy`; addresses wrapped in IPv6 are judged by what they wrap."""
+    """Tell whether `policy` allows a resolved address; one wrapped in IPv6 is judged by what it wraps."""
     if policy == "own":
         return True
     try:
@@ -78,10 +77,8 @@ _PRIVATE_ENDINGS = ("localhost", "local", "internal", "localdomain", "lan", "hom
 
 
 def is_public_host(host: str) -> bool:
-    """Whether `host`, unresolved, can be a public one; an address in any form that a resolver takes is judged."""
+    """Tell whether `host`, unresolved, can be public; an address in any form that a resolver takes is judged."""
     try:
-        # Resolvers take 2852039166 and 0x7f.1 for addresses as well.
-        # Resolved without a name server: only texts that are addresses pass.
         address = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))
     except OSError:
         return "." in host and not any(host == name or host.endswith(f".{name}") for name in _PRIVATE_ENDINGS)
@@ -89,7 +86,7 @@ def is_public_host(host: str) -> bool:
 
 
 class LinkRules:
-    """The rules of one adapter: its own origin, others that see its key too, and the hosts of results."""
+    """Rules of one adapter: its own origin, other origins that see its key, and the hosts of results."""
 
     def __init__(self, own: WebOrigin, result_hosts: tuple[str, ...], keyed: tuple[WebOrigin, ...] = ()) -> None:
         self.own = own
@@ -97,7 +94,7 @@ class LinkRules:
         self._hosts = tuple(host.lower().rstrip(".") for host in result_hosts)
 
     def is_listed(self, host: str) -> bool:
-        """Whether the vendor is known to keep results at `host`."""
+        """Tell whether the vendor is known to keep results at `host`."""
         # A name with a leading dot stands for its subdomains, and never for a name that only ends alike.
         return host == self.own.host or any(
             host.endswith(name) and len(host) > len(name) if name.startswith(".") else host == name
@@ -105,7 +102,7 @@ class LinkRules:
         )
 
     def admit(self, target: WebOrigin, has_user: bool, public: bool) -> tuple[bool, AddressPolicy]:
-        """Whether the key may go to `target`, and which addresses it may have."""
+        """Return whether the key may go to `target`, and which addresses it may have."""
         where = f"{target.scheme}://{target.host}:{target.port}"
         if has_user:
             raise PayloadError(f"the vendor's link to {where} carries a user name; such links are not followed")

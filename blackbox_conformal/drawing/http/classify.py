@@ -1,4 +1,4 @@
-"""What a failed answer means, as one of the classes of `errors`: the adapter's own reading first, then the status."""
+"""Classes a failed answer as one of `errors`: by the adapter's own reading first, then by the status."""
 
 import json
 import shlex
@@ -27,11 +27,11 @@ _LONGEST_WORDS = 4096
 
 
 class GoneError(JobError):
-    """The vendor does not know this job or link (any more); asking for the same thing again is of no use."""
+    """The vendor does not know this job or link any more; asking for it again is of no use."""
 
 
 def classify(adapter: Adapter, step: Send, answer: Answer, now: float) -> VendorError | None:
-    """The error in `answer`; None when it is one that the adapter wants to see."""
+    """Return the error in `answer`; None when it is one that the adapter wants to see."""
     # An adapter may want to see an error status itself, such as 404 while a job begins.
     if answer.status in step.accept if step.accept is not None else 200 <= answer.status < 300:
         return None
@@ -42,7 +42,6 @@ def classify(adapter: Adapter, step: Send, answer: Answer, now: float) -> Vendor
         error = explained or _of_submission(answer, now)
     else:
         error = _of_free_request(step, answer, explained, now)
-    # 402 is about money, and no key would help.
     if isinstance(error, AccountRefusedError) and answer.status != 402:
         error = _without_key(adapter, answer) or error
     if isinstance(error, AccountRefusedError) and not isinstance(error, KeyNotSentError):
@@ -52,7 +51,6 @@ def classify(adapter: Adapter, step: Send, answer: Answer, now: float) -> Vendor
 
 
 def _without_key(adapter: Adapter, answer: Answer) -> KeyNotSentError | None:
-    """What to say where the vendor asks for a key and these parameters send none; None where they send one."""
     if adapter.key_variable is not None or adapter.auth_variable is None or not adapter.key_parameters:
         return None
     options = shlex.join(option_words(adapter.key_parameters))
@@ -64,7 +62,7 @@ def _without_key(adapter: Adapter, answer: Answer) -> KeyNotSentError | None:
 
 
 def _with_hints(error: AccountRefusedError, step: Send, answer: Answer, now: float) -> AccountRefusedError:
-    """Say what looks like a wrong key: clocks that differ, and a key without the word that belongs before it."""
+    """Add what looks like a wrong key: clocks that differ, and a key without the word that belongs before it."""
     hints, apart = "", clock_difference(answer.headers, now)
     if apart is not None and abs(apart) >= _CLOCK_TOLERANCE_S:
         hints = (
@@ -80,15 +78,14 @@ def _with_hints(error: AccountRefusedError, step: Send, answer: Answer, now: flo
     return AccountRefusedError(f"{error}{hints}", request_id=error.request_id, code=error.code) if hints else error
 
 
-# Whatever a vendor says is cleaned and cut, since it may hold secrets or control characters.
 def _said(answer: Answer) -> str:
-    """The status, and what the vendor says to it where its adapter reads nothing there."""
+    """Return the status and the vendor's words, cleaned and cut: they may hold secrets or control characters."""
     words = _words(answer)
     return f"HTTP {answer.status}" + (f": {words}" if words else "")
 
 
 def _words(answer: Answer) -> str:
-    """A sentence from a short answer in JSON or plain text; of pages and anything longer, nothing."""
+    """Return a sentence from a short answer in JSON or plain text; "" for pages and anything longer."""
     if len(answer.body) > _LONGEST_WORDS or "html" in answer.headers.get("content-type", ""):
         return ""
     try:
@@ -102,13 +99,12 @@ def _words(answer: Answer) -> str:
     fields = document if isinstance(document, dict) else {}
     values = [fields.get(name) for name in ("error", "message", "detail", "errors", "title")]
     texts = [value.get("message") if isinstance(value, dict) else value for value in values]
-    # Fields often repeat each other: each text is said once.
     joined = ": ".join(dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and text))
     return clean(joined.removesuffix("."))
 
 
 def _host(location: str) -> str:
-    """The host that a redirection names; never its path or query, which may hold secrets."""
+    """Return the host that a redirection names; never its path or query, which may hold secrets."""
     try:
         return urlsplit(location).hostname or "another path"
     except ValueError:

@@ -1,4 +1,4 @@
-"""Posts messages to web addresses of users: redirects are not followed, and a deadline holds for the whole exchange."""
+"""Posts messages to web addresses of users: follows no redirects, and keeps one deadline for the whole exchange."""
 
 import contextlib
 import http.client
@@ -25,15 +25,13 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class _Known(urllib.request.AbstractHTTPHandler):
-    """Keeps the connections that it makes, so that they can be ended."""
+    """Keeps its connections, so that they can be ended."""
 
     def __init__(self, made: list[http.client.HTTPConnection]) -> None:
         super().__init__()
         self._made = made
 
     def do_open(self, http_class: Any, req: urllib.request.Request, **given: Any) -> http.client.HTTPResponse:
-        """Make a connection by `http_class`, ask, and wait for the head of the answer."""
-
         def make(*where: Any, **how: Any) -> http.client.HTTPConnection:
             self._made.append(http_class(*where, **how))
             return self._made[-1]
@@ -50,7 +48,7 @@ class _Https(_Known, urllib.request.HTTPSHandler):
 
 
 def post(address: str, body: bytes, headers: Mapping[str, str]) -> None:
-    """Post to a web address, which must answer with 2xx within `DEADLINE_S`; redirects are not followed."""
+    """Post to a web address, which must answer with 2xx within `DEADLINE_S`."""
     made: list[http.client.HTTPConnection] = []
     # A receiver that sends a byte now and then would never meet the time limit of a single read.
     deadline = threading.Timer(DEADLINE_S, _end, [made])

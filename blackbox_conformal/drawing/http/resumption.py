@@ -1,4 +1,4 @@
-"""What a cut download left, and whether an answer may be joined to it: only the same version, where it was cut."""
+"""Resumes cut downloads, of the same version and where they were cut."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 class Resumption:
-    """The bytes of one download so far; empty until it is cut, and again whenever they must not be used.
+    """Bytes of one download so far; empty until it is cut.
 
     `total` is the size of the whole, where it is known. Only an answer with a strong ETag, from a server that offers
     byte ranges, is kept (RFC 9110, 8.8.1 and 14.2).
@@ -22,22 +22,20 @@ class Resumption:
 
     @property
     def size(self) -> int:
-        """Bytes that are there."""
         return sum(map(len, self.pieces))
 
     def clear(self) -> None:
-        """Begin from zero."""
         self._etag, self._taking, self.total, self.pieces = "", False, None, []
 
     def headers(self) -> dict[str, str]:
-        """What to ask for: the rest of the same version; nothing when there is no beginning."""
+        """Ask for the rest of the same version; empty when there is no beginning."""
         self._taking = False
         return {"range": f"bytes={self.size}-", "if-match": self._etag} if self.pieces else {}
 
     def begin(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Take up an answer; whether its body is the rest of what is here.
+        """Take up an answer; True where its body is the rest of what is here.
 
-        Any other answer of success, and one that says that the version is gone (412, 416), empties what is here.
+        Any other success, and an answer that says that the version is gone (412, 416), empties what is here.
         """
         if status == 206 and self.pieces:
             part = _RANGE.fullmatch(headers.get("content-range", ""))
@@ -63,6 +61,6 @@ class Resumption:
         return False
 
     def keep(self, pieces: list[bytes]) -> None:
-        """Note what arrived of an answer that was cut, if it can be gone on with."""
+        """Keep what arrived of an answer that was cut, if it can be resumed."""
         if self._taking:
             self.pieces = self.pieces + [piece for piece in pieces if piece]

@@ -1,7 +1,7 @@
-"""The only place that speaks HTTP: one step of an adapter in, one answer or one error class out.
+"""Speaks HTTP, in this one place: one step of an adapter in, one answer or one error class out.
 
-Keys are revealed here and nowhere else. `httpx` builds the request and `httpcore`, which `httpx` itself sends with,
-sends it: the latter has public settings for the network back-end, by which deadlines and addresses are enforced.
+Keys are revealed here and nowhere else. `httpx` builds the request and `httpcore` sends it, whose network back-end
+enforces deadlines and addresses.
 """
 
 import base64
@@ -36,43 +36,38 @@ from blackbox_conformal.errors import MaybeSentError, NotSentError, PayloadError
 from blackbox_conformal.support.secrets import Secret, holds_secret, redact, revealed
 from blackbox_conformal.vendor.adapter import Answer, Send
 
-# Sockets with a wall-clock deadline and checked addresses, as a network back-end for `httpcore`.
-
 _MOST_HELD = 16 * 1024
 
 
 class AddressRefusedError(Exception):
-    """A host name that resolved to an address that it may not have; nothing was connected."""
+    """A host name resolved to an address that it may not have; nothing was connected."""
 
 
 class NameUnknownError(Exception):
-    """A host name that does not resolve; nothing was connected."""
+    """A host name does not resolve; nothing was connected."""
 
 
 class OpenExchange(threading.local):
-    """What this thread's request may still take, whether any of it has left, and on which connection."""
+    """What this thread's request may still take, whether any of it has left, and its connection."""
 
     deadline: float = 0.0
     flushed: bool = False
     stream: "TimedStream | None" = None
 
     def begin(self, seconds: float) -> None:
-        """Start a request that must be over in `seconds`."""
         self.deadline = time.monotonic() + seconds
         self.flushed = False
 
     def left(self, timeout: float | None) -> float:
-        """`timeout`, shortened to what the deadline leaves."""
-        # Never 0, which would mean "do not wait at all" to the socket.
+        """Shorten `timeout` to what the deadline leaves."""
         left = max(0.001, self.deadline - time.monotonic())
         return left if timeout is None else min(timeout, left)
 
 
 class TimedStream(httpcore.NetworkStream):
-    """A connection whose every read and write ends with the exchange it serves.
+    """A connection whose reads and writes end with the exchange's deadline.
 
-    `to_vendor` is False while what is written on it is for a proxy: asking one for a tunnel sends the vendor nothing.
-    One that is `distrusted` carries no further request.
+    `to_vendor` is False while a proxy is asked for a tunnel. A `distrusted` connection carries no further request.
     """
 
     def __init__(self, inner: httpcore.NetworkStream, exchange: OpenExchange, to_vendor: bool = True) -> None:
@@ -83,18 +78,16 @@ class TimedStream(httpcore.NetworkStream):
         self.distrusted = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Read, at most until the exchange's deadline."""
         if self._held:
             # The request is whole once an answer is waited for.
             self._flush(timeout)
         return self._inner.read(max_bytes, self._exchange.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Write, at most until the deadline; the first write that works marks the exchange as begun to leave.
+        """Write; the first write that works marks the exchange as begun to leave.
 
-        The head of a request waits for the body behind it, so that both leave at once; nothing in `buffer` is the
-        library's word for the end of a request. A request that could not be written whole up to here lacks bytes that
-        it announced, or its end, and cannot have been understood.
+        The head of a request waits for the body, so that both leave at once; an empty `buffer` is the library's word
+        for the end of a request. A request that was not written whole cannot have been understood.
         """
         # Small writes are held back, so that head and body leave in one packet and one failure covers both.
         if self._held and (not buffer or len(self._held) + len(buffer) > _MOST_HELD):
@@ -119,22 +112,19 @@ class TimedStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> "TimedStream":
-        """Encrypt; what was written before was for a proxy, not for the vendor."""
         inner = self._inner.start_tls(ssl_context, server_hostname, self._exchange.left(timeout))
-        # The proxy has read something, and the vendor nothing.
         self._exchange.flushed = False
         return TimedStream(inner, self._exchange)
 
     def get_extra_info(self, info: str) -> Any:
-        """Facts about the connection."""
-        # An idle connection on which something arrives is closed by the library.
+        """Make a distrusted connection look readable: the library closes an idle connection on which something arrives."""
         return (info == "is_readable" and self.distrusted) or self._inner.get_extra_info(info)
 
 
 class CheckedBackend(httpcore.NetworkBackend):
-    """Connects only to addresses that `policy` allows: the address that was checked is the one that is connected to.
+    """Connects only to addresses that `policy` allows, and to the very address that was checked.
 
-    `encrypted` says that the vendor is sent nothing before `TimedStream.start_tls`.
+    `encrypted`: the vendor is sent nothing before `TimedStream.start_tls`.
     """
 
     def __init__(self, exchange: OpenExchange, policy: AddressPolicy, encrypted: bool) -> None:
@@ -151,7 +141,6 @@ class CheckedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> TimedStream:
-        """Resolve once, check every address, connect to one of those."""
         # The vendor's own host is the user's choice, so its addresses are not judged.
         addresses = [host] if self._policy == "own" else self._resolve(host, port)
         for number, address in enumerate(addresses):
@@ -181,26 +170,24 @@ class CheckedBackend(httpcore.NetworkBackend):
         return addresses
 
 
-# Reading a body, or a ``data:`` link, of limited size: the bytes that arrive, and what they decode to.
-
 _CHUNK = 1 << 20
 
 
 def read_body(
     chunks: Iterable[bytes], encoding: str, length: int | None, most: int, pieces: list[bytes] | None = None
 ) -> bytes:
-    """The whole body, decoded.
+    """Return the whole body, decoded.
 
     Parameters
     ----------
     encoding
-        Content-Encoding. ``identity`` is asked for; one layer of gzip or deflate is decoded all the same.
+        Content-Encoding; one layer of gzip or deflate is decoded.
     length
-        Content-Length, None when there is none.
+        Content-Length; None when there is none.
     most
         Largest number of bytes before and after decoding.
     pieces
-        Filled with the bytes as they come, so that the caller has them when the body is cut.
+        Filled with the bytes as they come, for a body that is cut.
     """
     if length is not None and length > most:
         raise PayloadError(f"expected an answer of at most {most} bytes; {length} are announced")
@@ -228,7 +215,7 @@ def read_body(
 
 
 def _inflate(decoder: "zlib._Decompress", chunk: bytes, pieces: list[bytes], room: int) -> int:
-    """Decode one chunk into `pieces`, never holding more than `room` bytes more; the number that came out."""
+    """Decode one chunk into `pieces`, at most `room` bytes; return the number of bytes."""
     size = 0
     while chunk and not decoder.eof:
         try:
@@ -245,7 +232,7 @@ def _inflate(decoder: "zlib._Decompress", chunk: bytes, pieces: list[bytes], roo
 
 
 def read_data_link(link: str, most: int) -> tuple[str, bytes]:
-    """Media type and bytes of a ``data:`` link."""
+    """Return the media type and bytes of a ``data:`` link."""
     head, comma, data = link[5:].partition(",")
     if not comma:
         raise PayloadError("expected a data link with a comma before its data; found none")
@@ -285,7 +272,7 @@ _FAILURES = (
 
 
 class _Redact(logging.Filter):
-    """Removes keys and signed links from a record of the HTTP library."""
+    """Removes keys and signed links from a record of the HTTP libraries."""
 
     # Arguments are formatted first: a key may stand in any of them.
     def filter(self, record: logging.LogRecord) -> bool:
@@ -294,7 +281,7 @@ class _Redact(logging.Filter):
 
 
 def _silence_library() -> None:
-    """The HTTP libraries log whole addresses, and signed links are secrets: only their warnings pass, redacted."""
+    """Let only warnings of the HTTP libraries pass, redacted: signed links in addresses are secrets."""
     for library in (httpx, httpcore):
         logger = logging.getLogger(library.__name__)
         logger.setLevel(logging.WARNING)
@@ -305,7 +292,6 @@ def _silence_library() -> None:
 def _is_certificate_trouble(error: BaseException) -> bool:
     causes: list[BaseException] = []
     cause: BaseException | None = error
-    # Causes may form a circle.
     while cause is not None and cause not in causes:
         causes.append(cause)
         cause = cause.__cause__ or cause.__context__
@@ -330,7 +316,7 @@ def _origin(url: httpx.URL) -> WebOrigin:
 
 
 def _left_over(response: httpcore.Response) -> bool:
-    """Whether bytes came after the answer: the next request on the connection would be answered by them."""
+    """Tell whether bytes came after the answer, which would answer the connection's next request."""
     try:
         # The library keeps such bytes for the next answer, and tells nobody.
         return bool(cast(Any, response.stream)._stream._connection._h11_state.trailing_data[0])
@@ -349,7 +335,7 @@ class Transport:
     Parameters
     ----------
     base_url
-        The vendor's own address: the only origin that is ever sent a key, but for those of `further_urls`.
+        The vendor's own address: only this origin and those of `further_urls` are ever sent a key.
     result_hosts
         Other hosts that results may come from.
     """
@@ -359,7 +345,6 @@ class Transport:
     ) -> None:
         _silence_library()
         try:
-            # An unusable address is refused below, with the option that gave it.
             url = _parse(base_url)
         except PayloadError:
             url = httpx.URL()
@@ -374,20 +359,20 @@ class Transport:
         self._closed = False
 
     def close(self) -> None:
-        """Close every idle connection; one that is in use is closed after its exchange."""
+        """Close idle connections; one in use is closed after its exchange."""
         with self._lock:
             self._closed = True
             self._close_idle(list(self._idle))
 
     def send(self, step: Send, resumption: Resumption | None = None, seconds: float | None = None) -> Answer:
-        """Make one exchange, within `attempt_timeout_s` of wall-clock time; the answer may have any status.
+        """Make one exchange within `attempt_timeout_s`; the answer may have any status.
 
         Parameters
         ----------
         resumption
-            What an earlier try of this download left: the rest is asked for, and handed out as a whole (200).
+            What an earlier try of this download left; the rest is asked for, and the whole returned (200).
         seconds
-            The most that this exchange may take, where that is less than `attempt_timeout_s`.
+            A tighter limit of time for this exchange.
         """
         # The bytes are in the link itself: nothing is asked.
         if step.url[:5].lower() == "data:":
@@ -411,7 +396,6 @@ class Transport:
     def _exchange_once(self, step: Send, url: httpx.URL, public: bool, resumption: Resumption | None) -> Answer:
         origin = _origin(url)
         with_key, policy = self._rules.admit(origin, bool(url.userinfo), public)
-        # Refused before anything is sent, so that the key is not on the wire in plain text even once.
         if with_key and not (origin.is_private_way or self._limits.insecure_http) and _carries_key(step):
             raise NotSentError(
                 f"the key would go to {origin.text} unencrypted, where anyone on the way can read it, so nothing was"
@@ -420,7 +404,6 @@ class Transport:
             )
         request = self._request(step, url, with_key, {} if resumption is None else resumption.headers())
         pool = self._take(origin, policy)
-        # Redirections before this one have used some of the time.
         started = self._exchange.left(None)
         response: httpcore.Response | None = None
         pieces: list[bytes] = []
@@ -443,7 +426,6 @@ class Transport:
             if resumption is not None:
                 resumption.keep(pieces)
             raise self._classify(error, origin) from None
-        # The connection goes back only after the answer is closed, so that no later request reads its rest.
         finally:
             if response is not None:
                 response.close()
@@ -453,7 +435,7 @@ class Transport:
     def distrust(self) -> None:
         """Send nothing more on the connection of this thread's last exchange: its answer was a wrong one.
 
-        What is wrong may be its place: answers that arrive one request late go on doing so until the connection ends.
+        Answers that arrive one request late go on doing so until the connection ends.
         """
         if self._exchange.stream is not None:
             self._exchange.stream.distrusted = True
@@ -461,7 +443,7 @@ class Transport:
     def _read(
         self, method: str, response: httpcore.Response, resumption: Resumption | None, pieces: list[bytes]
     ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of an answer; a body is filled into `pieces` as it comes."""
+        """Return status, headers and body of an answer; fill `pieces` with the body as it comes."""
         headers = dict(httpx.Headers(response.headers))
         announced = headers.get("content-length", "")
         # "²" counts as a digit, and is none that `int` takes.
@@ -470,7 +452,6 @@ class Transport:
         earlier = b""
         bodiless = method == "HEAD" or status in (204, 304)
         if resumption is not None and resumption.begin(status, headers):
-            # For the caller a joined download is an ordinary whole answer.
             earlier, status = b"".join(resumption.pieces), 200
         body = read_body(
             cast(Iterable[bytes], response.stream),
@@ -486,7 +467,7 @@ class Transport:
         return status, headers, earlier + body if earlier else body
 
     def _classify(self, error: Exception, origin: WebOrigin) -> NotSentError | MaybeSentError:
-        """The error class of a failed exchange: by what has left this machine, not by what went wrong."""
+        """Class a failed exchange by what has left this machine, not by what went wrong."""
         what = f"{type(error).__name__} with {origin.host}" + (f": {redact(str(error))[:200]}" if str(error) else "")
         if isinstance(error, httpcore.PoolTimeout):
             return NotSentError(f"no connection came free ({what})")
@@ -561,7 +542,7 @@ class Transport:
         raise NotSentError(reason, permanent=True)
 
     def _take(self, origin: WebOrigin, policy: AddressPolicy) -> httpcore.ConnectionPool:
-        """A pool for one exchange alone: one that threads share is searched from end to end at each request."""
+        """Take a pool for one exchange: a pool that threads share is searched from end to end at each request."""
         with self._lock:
             idle = self._idle.get((origin, policy))
             if idle:
@@ -586,9 +567,8 @@ class Transport:
                 pool.close()
 
     def _new_pool(self, origin: WebOrigin, policy: AddressPolicy) -> httpcore.ConnectionPool:
-        """Room for one connection, through the proxy that the environment names for this origin."""
+        """Make room for one connection, through the proxy that the environment names."""
         encrypted = origin.scheme == "https"
-        # Looked up for each new pool, since the environment may change in a long run.
         proxy = _proxy_for(origin)
         return httpcore.ConnectionPool(
             ssl_context=self._trusted() if encrypted else None,
@@ -601,7 +581,6 @@ class Transport:
 
     def _trusted(self) -> ssl.SSLContext:
         try:
-            # Made once, as reading the certificates takes longer than a request.
             self._tls = self._tls or httpx.create_ssl_context()
         except OSError as error:
             raise NotSentError(
@@ -613,7 +592,7 @@ class Transport:
 
 
 def _proxy_for(origin: WebOrigin) -> httpcore.Proxy | None:
-    """The proxy that the environment names for an origin; never one for this machine itself."""
+    """Return the environment's proxy for an origin; never one for this machine itself."""
     if origin.on_loopback or urllib.request.proxy_bypass(origin.host):
         return None
     proxies = urllib.request.getproxies()

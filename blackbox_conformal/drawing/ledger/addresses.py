@@ -1,4 +1,8 @@
-"""Addresses of ledgers that lie in a database. Passwords are neither noted nor shown."""
+"""Addresses of ledgers and stores: noted by run folders, used only where the user of this process named them.
+
+A note in a run folder alone makes no connection: the folder may come from a stranger, whose server would get a key or a
+password.
+"""
 
 import os
 import re
@@ -13,25 +17,23 @@ from blackbox_conformal.errors import LedgerError, UsageError
 from blackbox_conformal.support.files import make_private, write_once
 from blackbox_conformal.support.secrets import Secret, redact
 
-# Addresses that run folders note, and which of them this process may use.
-
 Place = TypeVar("Place")
 _LONGEST_NOTE = 4096
 
 
 class NotedAddresses(Generic[Place]):
-    """Addresses of one kind, as run folders note them and as the user of this process named them.
+    """Addresses of one kind, as run folders note them and as the user named them.
 
     Parameters
     ----------
     kind
-        The option that takes such an address, without its dashes; the note's name is ``<kind>.address``.
+        The option without its dashes; the note is ``<kind>.address``.
     variable
-        The environment variable that takes such an address.
+        The environment variable.
     parse
-        The address that a text says; its `str` is what is shown and noted. Raises `UsageError` for other texts.
+        Reads an address, whose `str` is shown and noted; raises `UsageError`.
     unreadable, refused
-        What errors say of a note that cannot be read, and of the `place` that only the folder `run` names.
+        What errors say of a note that cannot be read, and of a `place` that only the folder `run` names.
     """
 
     def __init__(
@@ -43,19 +45,18 @@ class NotedAddresses(Generic[Place]):
         self._placed: dict[Path, Place] = {}
 
     def name(self, text: str) -> Place:
-        """Let this process use an address that its user named; errors as `parse`."""
+        """Let this process use an address that its user named."""
         place = self._parse(text)
         self._named[str(place)] = place
         return place
 
     def of_environment(self) -> Place | None:
-        """The address that the environment names; None where it names none. Errors as `parse`."""
+        """Return the address that the environment names, or None."""
         text = os.environ.get(self._variable, "").strip()
         return self.name(text) if text else None
 
     def place(self, run: Path, text: str) -> Place:
         """Let a run folder have the address that the user names; nothing is written until `keep`."""
-        # A folder keeps its place: its draws are counted there.
         place, noted = self._parse(text), self.noted(run)
         if noted not in (None, str(place)):
             raise UsageError(
@@ -65,15 +66,15 @@ class NotedAddresses(Generic[Place]):
         return place
 
     def keep(self, run: Path, place: Place) -> None:
-        """Note in a run folder what its address is; errors are an `OSError`."""
+        """Note a run folder's address; errors are an `OSError`."""
         write_once(self._note(run), f"{place}\n".encode())
 
     def is_placed(self, run: Path) -> bool:
-        """Whether a run folder has such an address."""
+        """Tell whether a run folder has such an address."""
         return run.resolve() in self._placed or self._note(run).is_file()
 
     def noted(self, run: Path) -> str | None:
-        """The address that a run folder notes; None when it notes none."""
+        """Return the address that a run folder notes, or None."""
         try:
             with self._note(run).open("rb") as file:
                 # Limited, since the folder may come from a stranger.
@@ -84,11 +85,10 @@ class NotedAddresses(Generic[Place]):
             raise LedgerError(f"{self._note(run)} does not say {self._unreadable}") from None
 
     def of(self, run: Path) -> Place | None:
-        """The address of a run folder; None when it has none."""
+        """Return the address of a run folder, or None."""
         noted = self.noted(run)
         if noted is None:
             return self._placed.get(run.resolve())
-        # The environment may have changed since; what it names is the user's word.
         self.of_environment()
         # The folder alone is not believed: its note could lead a password to somebody else's server.
         if noted not in self._named:
@@ -100,11 +100,8 @@ class NotedAddresses(Generic[Place]):
         return run / f"{self._kind}.address"
 
 
-# Where the answers of a run are kept besides its folder: addresses of stores.
-
-
 def normal(text: str) -> str:
-    """A bucket's address, or the absolute path of a folder, as it is noted."""
+    """Return a bucket's address, or the absolute path of a folder, as it is noted."""
     if is_bucket(text):
         return str(BucketAddress.of_text(text))
     if "://" in text or not text.strip() or not text.isprintable():
@@ -136,7 +133,7 @@ class Address:
     shown
         The address without its password.
     password
-        The password that was written into it; None: libpq looks for one in ``PGPASSWORD`` and ``PGPASSFILE``.
+        The password in it; None: libpq looks for one in ``PGPASSWORD`` and ``PGPASSFILE``.
     """
 
     shown: str
@@ -144,7 +141,7 @@ class Address:
 
     @classmethod
     def of_text(cls, text: str) -> "Address":
-        """The address that a text such as ``postgresql://user@host:5432/name`` says."""
+        """Parse a text such as ``postgresql://user@host:5432/name``."""
         expected = "expected an address such as postgresql://user@host:5432/name"
         try:
             parts = urlsplit(text.strip())
@@ -170,17 +167,14 @@ class Address:
 
 
 class _Ledgers(NotedAddresses[Address]):
-    """Addresses of ledgers, with what holds for them alone."""
-
     def name(self, text: str) -> Address:
-        """As its base; a password that was named stays when the address is named again without one."""
+        """Keep a password that was named when the address is named again without one."""
         address = Address.of_text(text)
-        # The password is kept in memory and never in the note of the folder.
         known = self._named.get(address.shown)
         return super().name(text) if known is None or address.password is not None else known
 
     def place(self, run: Path, text: str) -> Address:
-        """As its base; and a `UsageError` where the folder has a ledger of its own."""
+        """Refuse a folder that has a ledger of its own."""
         if (run / "ledger.sqlite").exists():
             raise UsageError(
                 f"{run} holds a ledger of its own (ledger.sqlite), which counts what was paid for in it; give another "
@@ -189,8 +183,7 @@ class _Ledgers(NotedAddresses[Address]):
         return super().place(run, text)
 
     def keep(self, run: Path, place: Address) -> None:
-        """Note in a run folder where its ledger is, so that nothing is ever drawn into it with another one."""
-        # The folder is made private before it says where money is counted.
+        """Note in a run folder where its ledger is, so that nothing is drawn into it with another one."""
         try:
             make_private(run)
             super().keep(run, place)

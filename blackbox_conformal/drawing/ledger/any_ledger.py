@@ -1,7 +1,6 @@
-"""Every attempt that may cost money, recorded before it is made; the budget is checked in the same transaction.
+"""Records every attempt that may cost money before it is made, and checks the budget in the same transaction.
 
-Every change is on disk when the method that makes it returns. What differs between databases is left to the classes
-that are derived from `AnyLedger`.
+Every change is on disk when the method that makes it returns. Derived classes hold what differs between databases.
 """
 
 import time
@@ -40,7 +39,7 @@ class AnyLedger(ABC):
     shared
         Whether other processes may draw with it at the same time.
     check_payer
-        What each payer may spend, asked in the transaction that reserves a price on the account of one; None: anything.
+        Asked in the transaction that reserves a price what its payer may spend; None: anything.
     """
 
     shared = False
@@ -55,39 +54,34 @@ class AnyLedger(ABC):
 
     @abstractmethod
     def limit(self, budget: Budget) -> None:
-        """Check every reservation from now on against this budget; what draws beyond its scope cost is left out.
-
-        The budget that is in force already goes on as it is.
-        """
+        """Check every reservation from now on against this budget."""
 
     @abstractmethod
     def totals_in_scope(self) -> Totals:
-        """Nano-dollars spent and reserved, and calls, for the draws that the budget is for."""
+        """Return what is spent, reserved and called for the draws that the budget is for."""
 
     @abstractmethod
     def _write(self, operation: Callable[[LedgerTransaction], Result], *attempts: int) -> Result:
-        """What `operation`, which looks at these attempts, returns, or its error, once what it changed is durable.
+        """Return what `operation` on these attempts returns, or raise its error, once its changes are durable.
 
         It may be run more than once, each time as if it had not been run before.
         """
 
     @abstractmethod
     def _lookup(self) -> AbstractContextManager[Connection]:
-        """A connection to read what is durable."""
+        """Give a connection to read what is durable."""
 
     @abstractmethod
     def _totals_of_job(self, transaction: LedgerTransaction) -> Totals:
-        """`totals_in_scope`, with the changes of `transaction` so far."""
+        """Return `totals_in_scope`, with the changes of `transaction` so far."""
 
     def plan(self, specs: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:
-        """Record submissions that are to be made; returns the attempt of each (task, generation)."""
+        """Record submissions to be made; return the attempt of each (task, generation)."""
 
         def operation(transaction: LedgerTransaction) -> dict[tuple[str, int], int]:
             query = "SELECT id FROM attempt WHERE task = ? AND generation = ? AND state = ?"
             planned, connection = {}, transaction.connection
             for spec in specs:
-                # A submission that an earlier run planned and did not make is used again, so that planning twice buys
-                # once.
                 row = connection.execute(query, (spec.task, spec.generation, "planned")).fetchone()
                 planned[spec.task, spec.generation] = insert(transaction, spec) if row is None else row[0]
             return planned
@@ -103,12 +97,9 @@ class AnyLedger(ABC):
         self._move(attempt, "planned")
 
     def reserve(self, spec: AttemptSpec, attempt: int | None, price_nanousd: int, *, alone: bool = False) -> int:
-        """Reserve the price of one submission, in one transaction with the budget check; returns the attempt.
+        """Reserve the price of one submission and check the budget in one transaction; return the attempt.
 
-        Parameters
-        ----------
-        alone
-            Whether others wait to learn from this draw what one costs (see `Prices.enter`).
+        `alone`: others wait to learn from this draw what one costs (see `Prices.enter`).
         """
         known = () if attempt is None else (attempt,)
         return self._write(lambda transaction: self._reserve(transaction, spec, attempt, price_nanousd, alone), *known)
@@ -116,10 +107,7 @@ class AnyLedger(ABC):
     def reserve_and_mark_sent(
         self, spec: AttemptSpec, attempt: int, price_nanousd: int, *, alone: bool = False
     ) -> None:
-        """Reserve the price of what `plan` gave and record that bytes are about to leave, in one commit.
-
-        Errors as `reserve`.
-        """
+        """Reserve the price of what `plan` gave and record that bytes are about to leave, in one commit."""
 
         def operation(transaction: LedgerTransaction) -> None:
             # One commit for three steps: each of them alone would wait for the disk.
@@ -142,43 +130,42 @@ class AnyLedger(ABC):
         return number
 
     def limits_money(self) -> bool:
-        """Whether money is limited now, by the budget, for payers or for all who draw with it."""
+        """Tell whether money is limited now, by the budget, for payers or for all who draw with it."""
         return self._budget.limits_money or self.check_payer is not None
 
     def take(self, attempt: Attempt) -> bool:
-        """Go on with an earlier attempt; whether no other process works on it."""
+        """Go on with an earlier attempt; False where another process works on it."""
         return True
 
     def leave(self, attempt: int) -> None:  # noqa: B027 - nothing where no other process is
         """Let other processes go on with an attempt whose job was not fetched."""
 
     def require_hold(self, attempt: int) -> None:  # noqa: B027 - nothing where no other process is
-        """Refuse to send an attempt once more that another process may have settled meanwhile."""
+        """Refuse to send an attempt again that another process may have settled meanwhile."""
 
     def require_lease(self) -> None:  # noqa: B027 - nothing where no other process is
-        """Refuse where this process can draw nothing more with it, whatever comes."""
+        """Refuse where this process can draw nothing more with it."""
 
     def now(self, wall: float) -> float:
-        """Seconds since 1970 by the clock that dates attempts; `wall` is what this machine's says."""
+        """Return seconds since 1970 by the clock that dates attempts; `wall` is this machine's."""
         return wall
 
     def has_company(self) -> bool:
-        """Whether another process draws with it now."""
+        """Tell whether another process draws with it now."""
         return False
 
     def may_adopt(self, attempt: int) -> bool:
-        """Whether no process works on an attempt any more whose answer or job lies in the inbox."""
+        """Tell whether no process works any more on an attempt whose answer or job lies in the inbox."""
         return True
 
     def watch(self, adopt: Callable[[], None]) -> None:  # noqa: B027 - nothing where no other process is
-        """Call `adopt`, which takes over what lies in the inbox, before what another process left behind is settled."""
+        """Call `adopt`, which takes over the inbox, before what another process left behind is settled."""
 
     def sent(self, attempt: int) -> None:
-        """Record that bytes are about to leave."""
         self._move(attempt, "sent")
 
     def accepted(self, attempt: int, job: str, report: VendorReport) -> Attempt | None:
-        """Record the vendor's job id; returns another attempt that was given the same id, if there is one."""
+        """Record the vendor's job; return another attempt with the same job, if there is one."""
 
         def operation(transaction: LedgerTransaction) -> Attempt | None:
             transaction.move(attempt, "accepted", report.cost_nanousd, job=job, **columns(report))
@@ -195,7 +182,6 @@ class AnyLedger(ABC):
         return self._write(operation, attempt)
 
     def ready(self, attempt: int) -> None:
-        """Record that the vendor has the picture."""
         self._move(attempt, "ready")
 
     def stored(self, attempt: int, report: VendorReport, digest: str, size: int, *, valid: bool = False) -> None:
@@ -210,7 +196,6 @@ class AnyLedger(ABC):
         self._write(operation, attempt)
 
     def validated(self, attempt: int) -> None:
-        """Record that stored bytes passed the check."""
         self._move(attempt, "validated")
 
     def end(
@@ -228,7 +213,6 @@ class AnyLedger(ABC):
         """Take an attempt to a state that it may stay in, with what is known by then."""
         values: dict[str, Any] = {"error_class": error_class, "error": error, "code": code}
         if digest is not None:
-            # Only an end with bytes has a time of storing.
             values |= {"digest": digest, "size": size, "stored_at": time.time()}
         self._move(attempt, state, report, **values)
 
@@ -242,23 +226,23 @@ class AnyLedger(ABC):
         self._write(lambda transaction: transaction.move(attempt, state, cost, **values), attempt)
 
     def adopt(self, attempt: int, digest: str, size: int, report: VendorReport) -> bool:
-        """Record an answer that an owner which died had made durable; False if no attempt waits for it."""
+        """Record an answer that a process which died had made durable; False if no attempt waits for it."""
         # Also ends: the ledger may have settled an attempt whose answer then turned up in the inbox.
         waiting = ("sent", *WITH_JOB, "ambiguous", *SETTLED)
         return self._adopt(attempt, "stored", waiting, report, digest=digest, size=size)
 
     def adopt_job(self, attempt: int, job: str, report: VendorReport) -> bool:
-        """Record a job that an earlier owner could not record; as `adopt`."""
+        """Record a job that an earlier process could not record; as `adopt`."""
         return self._adopt(attempt, "accepted", ("sent", "ambiguous", *SETTLED), report, job=job)
 
     def reopen(self, attempts: Sequence[int]) -> int:
-        """Let these refusals count no more (see `LedgerTransaction.reopen`); returns how many they were."""
+        """Let these refusals count no more; return their number."""
         return self._write(lambda transaction: sum([transaction.reopen(number) for number in attempts]), *attempts)
 
     def settle(self, attempt: Attempt, cost_nanousd: int) -> bool:
-        """End an attempt that may have been billed as an invoice says (see `LedgerTransaction.settle`).
+        """End an attempt that may have been billed as an invoice says.
 
-        False where it is no such attempt any more, or another process is at it.
+        False where it is no such attempt any more, or another process works on it.
         """
         number = attempt.id
         return self.take(attempt) and self._write(lambda transaction: transaction.settle(number, cost_nanousd), number)
@@ -286,25 +270,24 @@ class AnyLedger(ABC):
         return self._write(operation, attempt)
 
     def recover(self) -> int:
-        """Settle what an owner that died left half done; returns how many attempts may have been billed for nothing.
+        """Settle what a process that died left half done; return how many attempts may have been billed for nothing.
 
-        Attempts that never left are freed. Attempts that left and have neither job nor bytes become ``ambiguous``,
-        booked at full price. Call it after the store's inbox has been adopted.
+        Attempts that never left are freed; those that left without job or bytes become ``ambiguous``, booked at full
+        price. The store's inbox is to be adopted first.
         """
 
         return self._write(settle_left_behind)
 
     def commits(self) -> int:
-        """How many commits it has seen; an older copy of it has seen fewer."""
+        """Return how many commits it has seen; an older copy of it has seen fewer."""
         with self._lookup() as reader:
             return int(reader.execute("SELECT commits FROM total").fetchone()[0])
 
     def unknown(self, keys: Sequence[Key]) -> set[Key]:
-        """Those ends of attempts that receipts are of, and that this ledger knows nothing of: it is an older copy."""
+        """Return those keys of receipts whose ends this ledger does not know: it is an older copy."""
         ended = set[tuple[str, int]]()
         query = f"SELECT task, generation FROM attempt WHERE state IN {ENDED} AND task IN "
         with self._lookup() as reader:
-            # SQLite takes a limited number of values in a statement.
             for start in range(0, len(keys), 500):
                 part = [key.task for key in keys[start : start + 500]]
                 ended.update(map(tuple, reader.execute(f"{query} ({', '.join('?' * len(part))})", part)))
@@ -313,7 +296,7 @@ class AnyLedger(ABC):
         return {key for key in left if is_unknown(key, attempts.get(key.task, ()))}
 
     def record(self, receipts: Sequence[Receipt]) -> list[Receipt]:
-        """Record the ends of attempts that it knows nothing of, whatever they cost; returns those that it recorded."""
+        """Record the ends of attempts that it does not know, whatever they cost; return the recorded ones."""
         try:
             return self._write(lambda transaction: [one for one in receipts if record(transaction, one)])
         except TakenError:
@@ -323,7 +306,7 @@ class AnyLedger(ABC):
             ) from None
 
     def receipt(self, attempt: int) -> Receipt:
-        """The receipt of an attempt that has ended."""
+        """Return the receipt of an attempt that has ended."""
         names = [field.name for field in fields(AttemptSpec)]
         with self._lookup() as reader:
             row = dict(reader.execute("SELECT * FROM attempt WHERE id = ?", (attempt,)).fetchone())
@@ -335,7 +318,7 @@ class AnyLedger(ABC):
         return Receipt(AttemptSpec(**spec), row["state"], row["sent_at"], row["cost_nanousd"], report, **told)
 
     def rows(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
-        """All attempts of each task, oldest first."""
+        """Return all attempts of each task, oldest first."""
         attempts: dict[str, list[Attempt]] = {}
         # Rows get the caller's own copy of each key: a hundred thousand equal texts would be kept twice.
         own = {key: key for key in keys}
@@ -356,28 +339,27 @@ class AnyLedger(ABC):
         return None if row is None else attempt_from(row)
 
     def earlier_with_same_job(self, attempt: Attempt) -> Attempt | None:
-        """An earlier attempt whose picture is that of the same job, if there is one."""
+        """Return an earlier attempt with the picture of the same job, if there is one."""
         with self._lookup() as reader:
             row = reader.execute(
                 f"SELECT {COLUMNS} FROM attempt WHERE adapter = ? AND job = ? AND id < ? AND state != ? LIMIT 1",
-                # The earliest row of a job keeps it; those after it are the duplicates.
                 (attempt.adapter, attempt.job, attempt.id, "invalid"),
             ).fetchone()
         return None if row is None else attempt_from(row)
 
     def billed(self, identity: str) -> Billed:
-        """What this procedure was billed so far."""
+        """Return what this procedure was billed so far."""
         with self._lookup() as reader:
             return billed(reader, identity)
 
     def payers(self) -> dict[str, Totals]:
-        """What is booked and held on each payer's account, and for how many submissions, by name."""
+        """Return what is booked, held and called on each payer's account, by name."""
         with self._lookup() as reader:
             rows = reader.execute("SELECT name, spent_nanousd, reserved_nanousd, calls FROM payer ORDER BY name")
             return {row[0]: Totals(*tuple(row)[1:]) for row in rows.fetchall()}
 
     def totals_of_request(self, request: str) -> Totals:
-        """What is booked and held for a request, and for how many submissions."""
+        """Return what is booked, held and called for a request."""
         query = (
             "SELECT COALESCE(SUM(cost_nanousd), 0), COALESCE(SUM(reserved_nanousd), 0),"
             f" COUNT(*) FILTER (WHERE state IN {COUNTED}) FROM attempt WHERE request = ?"
@@ -387,10 +369,9 @@ class AnyLedger(ABC):
 
     @property
     def budget(self) -> Budget:
-        """What every reservation is checked against."""
         return self._budget
 
     def totals(self) -> tuple[Decimal, Decimal, int]:
-        """Dollars spent, dollars reserved, and calls, for the draws that the budget is for."""
+        """Return US dollars spent and reserved, and calls, for the draws that the budget is for."""
         spent, reserved, calls, _ = self.totals_in_scope()
         return to_usd(spent), to_usd(reserved), calls

@@ -1,4 +1,4 @@
-"""One row of the ledger as a frozen value, what is known before it is written, and what the vendor says of it."""
+"""Rows of the ledger as frozen values: before they are written, what the vendor said, and as recorded."""
 
 import sys
 from dataclasses import dataclass, field
@@ -11,11 +11,10 @@ from blackbox_conformal.drawing.ledger.states import PAID, REOPENED, AttemptStat
 
 @dataclass(frozen=True, slots=True)
 class AttemptSpec:
-    """A submission to be made: everything the ledger records about it before it is sent.
+    """What the ledger records of a submission before it is sent.
 
-    `pixels` are the upload's; `listed_nanousd` is the highest price that the adapter's list names for it, None where no
-    price is known; `priced`: a price is known. `payer` and `request`: see `job_budget.Payer`. `member`: which vendor of
-    a cascade is asked, from 0; None where there is one vendor.
+    `pixels`: of the upload; `listed_nanousd`: the highest listed price, None where none is known; `priced`: a price is
+    known; `payer`, `request`: see `money.Payer`; `member`: which vendor of a cascade is asked, from 0.
     """
 
     task: str
@@ -38,7 +37,7 @@ class AttemptSpec:
 
 @dataclass(frozen=True, slots=True)
 class VendorReport:
-    """What the vendor said about a draw besides the picture, gathered while it runs."""
+    """What the vendor said about a draw besides the picture."""
 
     cost_nanousd: int | None = None
     model: str | None = None
@@ -48,7 +47,7 @@ class VendorReport:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A recorded attempt; prices in nano-dollars, times in seconds since 1970. `busy`: another process is at it."""
+    """A recorded attempt; prices in nano-dollars, times in seconds since 1970; `busy`: another process works on it."""
 
     id: int
     task: str
@@ -78,24 +77,22 @@ class Attempt:
 
     @property
     def cost_usd(self) -> Decimal:
-        """Price that this attempt is booked at."""
         return to_usd(self.cost_nanousd)
 
     @property
     def known_cost_usd(self) -> Decimal | None:
-        """What this attempt cost; None when it was paid at an unknown price, and is booked at nothing."""
+        """Return what it cost; None when it was paid at an unknown price, and is booked at nothing."""
         unknown = not self.priced and not self.cost_nanousd and self.state in (*PAID, "ambiguous")
-        # Nothing is booked, and that does not mean that nothing was paid.
         return None if unknown else self.cost_usd
 
     @property
     def reopened(self) -> bool:
-        """Whether the vendor refused it and the user wants the draw asked for again."""
+        """Tell whether the vendor refused it and the user wants the draw asked for again."""
         return self.state == "refused" and self.error_class == REOPENED
 
     @property
     def report(self) -> VendorReport:
-        """What is recorded of the vendor's report, to be recorded again."""
+        """Return what is recorded of the vendor's report."""
         return VendorReport(self.cost_nanousd, self.model, self.request_id)
 
 
@@ -106,7 +103,7 @@ COLUMNS = ", ".join(name for name in Attempt.__dataclass_fields__ if name != "bu
 
 
 def attempt_from(row: Any, task: str | None = None) -> Attempt:
-    """The attempt in a row selected by `COLUMNS`; `task` is the caller's own copy of its key."""
+    """Make an attempt of a row selected by `COLUMNS`; `task` is the caller's own copy of its key."""
     values = dict(row)
     values["task"] = task or values["task"]
     values["seed"] = None if values["seed"] is None else int(values["seed"])

@@ -1,7 +1,4 @@
-"""What statements of a ledger are run on, whichever database keeps it.
-
-Statements are written once, in the SQL that SQLite and PostgreSQL share, with ``?`` for each value.
-"""
+"""What a ledger's statements run on, in SQL that SQLite and PostgreSQL share, with ``?`` for each value."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -12,19 +9,17 @@ class Cursor(Protocol):
 
     @property
     def rowcount(self) -> int:
-        """Rows that a change concerned."""
+        """Return how many rows a change concerned."""
 
     def fetchone(self) -> Any:
-        """The next row; None when there is none."""
+        """Return the next row, or None."""
 
     def fetchall(self) -> list[Any]:
-        """All rows that are left."""
+        """Return all rows that are left."""
 
     def __iter__(self) -> Iterator[Any]: ...
 
 
 class Connection(Protocol):
-    """An open ledger."""
-
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
         """Run one statement."""

@@ -31,12 +31,7 @@ from blackbox_conformal.support.files import FULL_DISK, write_once
 
 _BESIDE = ("-journal", "-wal", "-shm")
 # Codes that mean a full disk, whatever SQLite calls it.
-_FULL = (
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR_WRITE,
-    sqlite3.SQLITE_IOERR_SHMSIZE,
-    sqlite3.SQLITE_IOERR_SHMOPEN,
-)
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN)
 # Another process holds the lock for one commit at a time; one that holds it longer stands still.
 BUSY_TIMEOUT_S = 15.0
 

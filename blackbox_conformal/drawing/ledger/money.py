@@ -193,24 +193,24 @@ class Budget:
         """Whether money or submissions are limited."""
         return self.limits_money or self.max_calls is not None
 
-    def check(self, totals: Totals, price_nanousd: int, calls: int = 1) -> None:
-        """Refuse so many submissions of this price together that the job's totals leave no room for them."""
+    def check(self, totals: Totals, price_nanousd: int, calls: int = 1, *, bound: str = "up to") -> None:
+        """Refuse `calls` submissions that cost this price together where `totals` leave no room for them."""
         spent, reserved, made, of_day = totals
-        wanted = "the next draw costs" if calls == 1 else f"the next {calls} draws cost"
+        costs = "the next draw costs" if calls == 1 else f"the next {calls} draws cost"
+        costs += f" {bound} {to_usd(price_nanousd)} USD, with"
         # Held money counts as spent: all that is under way may be billed.
-        if self.max_cost_usd is not None and spent + reserved + price_nanousd > to_nano(self.max_cost_usd):
+        most, held = self.max_cost_usd, f"{to_usd(reserved)} reserved of"
+        if most is not None and spent + reserved + price_nanousd > to_nano(most):
             raise BudgetError(
-                f"{wanted} up to {to_usd(price_nanousd)} USD, with {to_usd(spent)} spent and"
-                f" {to_usd(reserved)} reserved of {to_usd(to_nano(self.max_cost_usd))} allowed; raise --max-cost"
-                " (max_cost in Python) to go on"
+                f"{costs} {to_usd(spent)} spent and {held} {to_usd(to_nano(most))} allowed; raise --max-cost (max_cost"
+                " in Python) to go on"
             )
         # What is held was submitted within the day.
-        per_day = self.max_cost_per_day_usd
-        if per_day is not None and of_day + reserved + price_nanousd > to_nano(per_day):
+        most = self.max_cost_per_day_usd
+        if most is not None and of_day + reserved + price_nanousd > to_nano(most):
             raise BudgetError(
-                f"{wanted} up to {to_usd(price_nanousd)} USD, with {to_usd(of_day)} spent in the last 24 hours and"
-                f" {to_usd(reserved)} reserved of {to_usd(to_nano(per_day))} allowed in a day; wait, or raise"
-                " --max-cost-per-day (max_cost_per_day in Python)"
+                f"{costs} {to_usd(of_day)} spent in the last 24 hours and {held} {to_usd(to_nano(most))} allowed in a"
+                " day; wait, or raise --max-cost-per-day (max_cost_per_day in Python)"
             )
         if self.max_calls is not None and made + calls > self.max_calls:
             more = "" if calls == 1 else f", and {calls} more are needed"

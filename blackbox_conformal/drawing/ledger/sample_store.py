@@ -13,7 +13,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,15 @@ from blackbox_conformal.drawing.ledger.receipts import Receipt, ReceiptFile, Unk
 from blackbox_conformal.errors import LedgerError, PayloadError
 from blackbox_conformal.support.files import FULL_DISK, SharedSync
 
-# What a vendor said with an answer or a job, as text beside it in the inbox, in case the ledger cannot record it.
-
 _MOST_LETTERS = 150
 
 
+# What a vendor said lies beside its answer or job as JSON, four values in order, until the ledger holds it.
 def report_to_name(report: VendorReport) -> str:
-    """A report as at most 150 letters, digits, - and _ of a file's name; what does not fit is left out."""
-    for values in (
-        [report.cost_nanousd, report.model, report.request_id, report.vendor_seed],
-        [report.cost_nanousd, report.model, None, report.vendor_seed],
-        [report.cost_nanousd, None, None, report.vendor_seed],
-    ):
-        if values == [None] * 4:
+    """Pack a report into at most 150 letters, digits, - and _ for a file's name; what does not fit is left out."""
+    for left_out in ((), ("request_id",), ("request_id", "model")):
+        values = astuple(replace(report, **dict.fromkeys(left_out)))
+        if values == (None,) * 4:
             return ""
         text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
         packed = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
@@ -44,31 +40,27 @@ def report_to_name(report: VendorReport) -> str:
 
 
 def report_from_name(packed: str) -> VendorReport:
-    """The report that `report_to_name` was given; an empty one when the text makes no sense."""
+    """Unpack what `report_to_name` gave; an empty report where the text makes no sense."""
     try:
-        values = json.loads(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))
+        return _report_of(json.loads(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))))
     except (ValueError, RecursionError):
         return VendorReport()
-    return _report_of(values) if isinstance(values, list) and len(values) == 4 else VendorReport()
-
-
-def job_file(job: str, report: VendorReport) -> bytes:
-    """The content of a file about an accepted job."""
-    return json.dumps([job, [report.cost_nanousd, report.model, report.request_id, report.vendor_seed]]).encode()
 
 
 def from_job_file(content: bytes) -> tuple[str, VendorReport] | None:
-    """The job, and the report with it; None when the content makes no sense."""
+    """The job and its report, as `Store.keep_job` wrote them; None where the content makes no sense."""
     try:
         values = json.loads(content)
     except (ValueError, RecursionError):
         return None
     if not isinstance(values, list) or len(values) != 2 or not isinstance(values[0], str) or not values[0]:
         return None
-    return values[0], _report_of(values[1]) if isinstance(values[1], list) and len(values[1]) == 4 else VendorReport()
+    return values[0], _report_of(values[1])
 
 
-def _report_of(values: list[Any]) -> VendorReport:
+def _report_of(values: object) -> VendorReport:
+    if not isinstance(values, list) or len(values) != 4:
+        return VendorReport()
     cost, model, request, seed = values
     return VendorReport(
         cost if _is_number(cost) and 0 <= cost < 2**62 else None,
@@ -262,7 +254,7 @@ class Store:
 
     def keep_job(self, attempt: int, job: str, report: VendorReport) -> None:
         """Write down a job that the vendor accepted, until the ledger holds it and `forget_job` is called."""
-        self._put(f"{self._inbox}/{attempt}.job", job_file(job, report))
+        self._put(f"{self._inbox}/{attempt}.job", json.dumps([job, astuple(report)]).encode())
 
     def forget_job(self, attempt: int) -> None:
         """The ledger holds the job. A file that cannot be removed does no harm."""

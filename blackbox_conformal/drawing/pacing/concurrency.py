@@ -1,4 +1,4 @@
-"""When requests may go and how many draws run at once: a circuit breaker for all workers, an adaptive number of draws.
+"""Paces workers: a circuit breaker for requests, one for whole pictures, and an adaptive number of draws.
 
 No thread sleeps here: each part says how long to wait and is told what happened.
 """
@@ -10,8 +10,6 @@ from functools import partial
 
 from blackbox_conformal.errors import VendorUnavailableError
 
-# A vendor that gives nothing usable, as a service meets it: which pictures may be sent meanwhile.
-
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 3600.0
 LONGEST_ASKED_S = 86400.0
@@ -21,14 +19,9 @@ LONGEST_ASKED_S = 86400.0
 class Outage:
     """The circuit breaker around whole pictures (Nygard, "Release It!", 2007), for any number of threads.
 
-    A picture that ends with a `VendorUnavailableError` begins an outage. Others that need it are then refused.
-    After 30 s one of them is let through as a probe: one that gets its answer ends the outage, one that ends with that
-    error doubles the pause, up to an hour. A pause that the vendor asks for counts where it is longer, up to a day.
-
-    Parameters
-    ----------
-    now
-        Monotonic seconds.
+    A picture that ends with a `VendorUnavailableError` begins an outage, and others that need the vendor are refused.
+    After 30 s one is let through as a probe: an answer ends the outage, the same error doubles the pause, up to an
+    hour. A longer pause that the vendor asks for counts, up to a day.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -40,21 +33,20 @@ class Outage:
 
     @property
     def goes_on(self) -> bool:
-        """Whether the vendor is not known to be well again."""
+        """Tell whether the vendor is not known to be well again."""
         return self._pauses > 0
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until a picture is let through; 0: the next one is."""
+        """Return the seconds until a picture is let through; 0: the next one is."""
         return max(0.0, self._over_at - self._now()) if self.goes_on else 0.0
 
     @contextmanager
     def kept_from(self, calls: int) -> Iterator[Callable[[], None]]:
-        """Let a picture, in the ``with`` block, ask the vendor for so many draws; one that needs none always passes.
+        """Let a picture ask for so many draws in the ``with`` block; one that needs none always passes.
 
-        Gives what is called once the picture has its answer.
+        Gives a function to call once the picture has its answer.
         """
-        # Stored draws need nothing of the vendor, so an outage does not concern them.
         if not calls:
             yield lambda: None
             return
@@ -69,11 +61,10 @@ class Outage:
                 self._probing = False
 
     def _enter(self) -> int:
-        """How many pauses there were when the picture began; above 0 it is the probe."""
+        """Return the number of pauses when the picture began; above 0 it is the probe."""
         with self._lock:
             left = self.seconds_left
             if self.goes_on and (left > 0 or self._probing):
-                # At least a second, so that clients do not ask again at once.
                 left = max(1.0, left)
                 raise VendorUnavailableError(
                     f"the vendor gives no usable answers, and nothing was sent; ask again in {left:.0f} s",
@@ -93,9 +84,7 @@ class Outage:
             # Pictures that were under way together tell of one failure.
             if began_in == self._pauses:
                 self._pauses += 1
-            # Held to twenty doublings, so that the power cannot overflow.
             doubled = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._pauses - 1, 20))
-            # Before, the probe would only wait for its turn.
             pause = max(doubled, min(retry_after, LONGEST_ASKED_S))
             self._over_at = max(self._over_at, self._now() + pause)
 
@@ -103,24 +92,19 @@ class Outage:
 class CircuitBreaker:
     """Stops all workers when the vendor says "too many" (Nygard, "Release It!", 2007).
 
-    Closed, everyone sends. Open, everyone waits as long as the vendor asked. Half-open, once that time is over, one
-    worker's request is the probe; its success closes the breaker, and those who waited follow one by one.
+    Closed, everyone sends. Open, everyone waits as long as the vendor asked. Half-open, after that time, one request is
+    the probe; its success closes the breaker, and those who waited follow one by one.
 
     Parameters
     ----------
     now
         Monotonic seconds.
     spacing_s
-        Time between two workers that are let through after the breaker has closed.
+        Seconds between two workers that are let through after the breaker has closed.
     probe_timeout_s
-        A probe that reports nothing for so long is given up and another is sent.
+        Seconds after which a silent probe is given up and another is sent.
     announce
         Told the seconds of every pause that the vendor asked for.
-
-    Attributes
-    ----------
-    throttles_in_a_row
-        How often the breaker opened since a request last succeeded.
     """
 
     _LOOK_AGAIN_S = 0.05
@@ -145,12 +129,12 @@ class CircuitBreaker:
         self.throttles_in_a_row = 0
 
     def is_closed(self) -> bool:
-        """Whether no request has to wait at all: neither for the breaker nor for a turn after it closed."""
+        """Tell whether no request has to wait, neither for the breaker nor for a turn after it closed."""
         # Read without the lock: an answer that is out of date for a moment costs one question more at most.
         return self._open_until is None and not self._waiting
 
     def delay(self, worker: int) -> float:
-        """Seconds before `worker` should ask again; 0 when it may send now."""
+        """Return the seconds before `worker` should ask again; 0 when it may send now."""
         with self._lock:
             now = self._now()
             if self._open_until is None:  # closed: those who waited follow one by one
@@ -165,7 +149,6 @@ class CircuitBreaker:
                 self._waiting.add(worker)
                 return self._open_until - now
             # Half-open. The probe itself asks again when it had to wait for something else before it was sent.
-            # A probe whose worker died must not keep all others waiting for ever.
             lost = self._probe_since is None or now - self._probe_since > self._probe_timeout
             if lost or self._prober == worker:
                 self._probe_since, self._prober = now, worker
@@ -175,28 +158,24 @@ class CircuitBreaker:
             return self._LOOK_AGAIN_S
 
     def record_throttle(self, seconds: float) -> bool:
-        """Open for `seconds`, as the vendor asked; True when this opened the breaker, False when it was open already.
+        """Open for `seconds`, as the vendor asked; True when that opened the breaker.
 
-        Answers to requests that were under way when it opened belong to the same storm: they may lengthen the pause,
-        but count as one with it.
+        Answers to requests that were under way when it opened may lengthen the pause, but count as one with it.
         """
         with self._lock:
             opened = self._open(seconds)
-            # Requests that were under way together count as one refusal.
             if opened:
                 self.throttles_in_a_row += 1
-        # Outside the lock: it writes to a file, or asks a database.
         self._announce(seconds)
         return opened
 
     def open(self, seconds: float) -> bool:
-        """Open for a pause that another process was asked for; it does not count as a throttle of this one."""
+        """Open for another process's pause, which does not count as a throttle of this process."""
         with self._lock:
             return self._open(seconds)
 
     def _open(self, seconds: float) -> bool:
         now = self._now()
-        # Opened anew when it was closed, or when the probe met the pause again.
         opened = self._open_until is None or (self._probe_since is not None and now >= self._open_until)
         # A shorter pause that is asked for later does not shorten the one that runs.
         self._open_until = max(now + seconds, self._open_until or 0.0)
@@ -205,13 +184,12 @@ class CircuitBreaker:
         return opened
 
     def record_success(self) -> bool:
-        """Close, and return True when it was open. An answer that comes during the pause is to an earlier request."""
+        """Close, and return True when it was open; an answer during the pause is to an earlier request."""
         # Read without the lock: the usual case, in which nothing is to be done, must cost nothing.
         if self._open_until is None and not self.throttles_in_a_row:
             return False
         with self._lock:
             now = self._now()
-            # It answers a request from before the pause, and says nothing of the vendor now.
             if self._open_until is not None and now < self._open_until:
                 return False
             closed = self._open_until is not None
@@ -223,13 +201,13 @@ class CircuitBreaker:
             return closed
 
     def abandon_probe(self) -> None:
-        """The probe failed in a way that says nothing about throttling: let another worker probe."""
+        """Let another worker probe: this probe failed in a way that says nothing about throttling."""
         with self._lock:
             self._probe_since = None
 
 
 class AdaptiveConcurrency:
-    """How many draws may run at once: additive increase, multiplicative decrease (Chiu and Jain, 1989).
+    """Adapts how many draws run at once: additive increase, multiplicative decrease (Chiu and Jain, 1989).
 
     Parameters
     ----------
@@ -238,9 +216,9 @@ class AdaptiveConcurrency:
     now
         Monotonic seconds.
     decrease
-        The limit is multiplied by this when the vendor says "too many".
+        Factor of the limit when the vendor says "too many".
     cooldown_s
-        After a decrease or a failure the limit stays for so long.
+        Seconds without an increase after a decrease or a failure.
     """
 
     def __init__(
@@ -257,30 +235,25 @@ class AdaptiveConcurrency:
 
     @property
     def limit(self) -> int:
-        """Draws that may run at once now."""
         # At least one draw, or nothing could ever show that the vendor works again.
         return max(1, int(self._limit))
 
     def acquire(self, given_up: Callable[[], bool]) -> bool:
-        """Wait for a slot; False when `given_up` turned true first, which is looked at five times a second."""
+        """Wait for a slot; False when `given_up`, asked five times a second, turned true first."""
         with self._condition:
             while not given_up():
                 if self._used < self.limit:
                     self._used += 1
                     return True
-                # Woken by a slot that is freed, and five times a second for what no slot tells: that the run is
-                # stopped.
                 self._condition.wait(0.2)
             return False
 
     def release(self) -> None:
-        """Give a slot back."""
         with self._condition:
             self._used -= 1
             self._condition.notify()
 
     def record_throttle(self) -> None:
-        """The vendor said "too many": multiplicative decrease, once a cooldown."""
         with self._condition:
             now = self._now()
             # Several workers meet one refusal together: it counts once.
@@ -289,12 +262,10 @@ class AdaptiveConcurrency:
                 self._steady_until = now + self._cooldown
 
     def record_failure(self) -> None:
-        """A request failed: no increase for a cooldown."""
         with self._condition:
             self._steady_until = max(self._steady_until, self._now() + self._cooldown)
 
     def record_success(self) -> None:
-        """A draw worked: additive increase, by one once as many draws as the limit have worked."""
         with self._condition:
             if self._now() >= self._steady_until and self._limit < self._most:
                 # 1 / limit for each draw adds one in all once as many draws as the limit have worked.

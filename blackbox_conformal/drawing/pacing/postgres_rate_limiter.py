@@ -1,7 +1,4 @@
-"""How fast one account is asked by all machines that draw with one ledger: turns and pauses in the ledger's database.
-
-The clock is the database's, which all of them share.
-"""
+"""Shares turns and pauses of one account among all machines with one ledger, by the database's clock."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class PostgresRateLimiter(SharedRateLimiter):
-    """The turns and pauses of one account. While the database is away no turn is given, as nothing may be sent."""
+    """Turns and pauses of one account. While the database is away no turn is given, as nothing may be sent."""
 
     def __init__(self, adapter: Adapter, rates: Sequence[Rate], clock: Clock, address: Address) -> None:
         super().__init__(adapter, rates, clock, None, lambda _: None)

@@ -1,10 +1,9 @@
-"""How fast one account is asked, by all processes of a user together.
+"""Holds all processes of a user to the request rates of one account.
 
-A vendor counts requests by account, whatever run folder they are for, so their times are kept in a file of the user's
-own instead of a ledger. Nothing in it is worth money: where it cannot be used, each process keeps times of its own.
-Turns are given by a sliding window log: a request goes when fewer than `Rate.count` others of its kind went in the last
-`Rate.kept_seconds`, so that no window of that length ever holds more. Turns are taken when they are used and not
-before: a process that dies while it waits holds up no other.
+A vendor counts requests by account, so their times are kept in a file of the user's own instead of a ledger; where the
+file cannot be used, each process keeps times of its own. Turns follow a sliding window log: a request goes when fewer
+than `Rate.count` others of its kind went in the last `Rate.kept_seconds`. A turn is taken when it is used: a process
+that dies while it waits holds up no other.
 """
 
 import contextlib
@@ -52,7 +51,7 @@ _TURN = (
 
 
 def pace_file() -> Path | None:
-    """Where this user's processes share their rate; None when there is no private folder on a local disk."""
+    """Return where this user's processes share their rates; None without a private folder on a local disk."""
     folder = private_folder("XDG_STATE_HOME", ".local/state")
     if folder is None or is_network(file_system(folder)):
         return None
@@ -65,23 +64,17 @@ class SharedRateLimiter:
     Parameters
     ----------
     adapter
-        The vendor; its address and key name the account. The file holds a salted digest of them.
+        Its address and key name the account; the file holds a salted digest of them.
     rates
-        How many requests may go in a time, from this process and all that have rates for the same account. None: no
-        request waits for a turn, only for pauses.
+        Requests in a time, from all processes with the same account; empty: requests wait only for pauses.
     file
-        Where the rate is shared (see `pace_file`); None: this process keeps a rate of its own.
+        See `pace_file`; None: this process keeps times of its own.
     tell
-        Told why, when the rate cannot be shared.
+        Told why the rate cannot be shared.
     """
 
     def __init__(
-        self,
-        adapter: Adapter,
-        rates: Sequence[Rate],
-        clock: Clock,
-        file: Path | None,
-        tell: Callable[[str], None],
+        self, adapter: Adapter, rates: Sequence[Rate], clock: Clock, file: Path | None, tell: Callable[[str], None]
     ) -> None:
         self.rates = tuple(rates)
         self._longest = max((rate.kept_seconds for rate in rates), default=0.0)
@@ -103,17 +96,14 @@ class SharedRateLimiter:
         self._database = shared
 
     def close(self) -> None:
-        """Leave; the file stays."""
         with self._lock:
             self._database.close()
 
     def take(self, purpose: Purpose) -> float:
-        """Take a turn for a request that goes now: 0; or else the seconds after which to ask again.
+        """Take a turn and return 0, or return the seconds after which to ask again.
 
-        When a quarter of a window is used, polls come evenly, so that not all of them are spent on jobs that have just
-        begun.
+        Once a quarter of a window is used, polls come evenly, so that new jobs do not use all of it.
         """
-        # Without a rate nothing is counted.
         if not self.rates:
             return 0.0
         with self._lock:
@@ -130,7 +120,6 @@ class SharedRateLimiter:
             database.execute(
                 "DELETE FROM turn WHERE account = ? AND taken_at <= ?", (self._account, now - min(longest, FORGET_S))
             )
-            # The latest of all rates decides, as each of them must have room.
             seconds = max(self._free_at(rate, purpose, now) - now for rate in self.rates)
             if seconds <= 0:
                 # Taken in the same transaction in which it was found free, so that two processes cannot share a turn.
@@ -139,17 +128,15 @@ class SharedRateLimiter:
             return seconds
 
     def _free_at(self, rate: Rate, purpose: Purpose, now: float) -> float:
-        """From when on this rate has room for a request."""
         if not rate.counts(purpose):
             return 0.0
         free_at = self._nth_latest(rate, rate.count) + rate.kept_seconds
-        # With a quarter of the window used, polls are spread over it.
         if purpose == "poll" and self._nth_latest(rate, rate.count // 4 + 1) > now - rate.kept_seconds:
             free_at = max(free_at, self._nth_latest(rate, 1) + rate.kept_seconds / rate.count)
         return free_at
 
     def _nth_latest(self, rate: Rate, n: int) -> float:
-        """When the last but `n` - 1 of the requests went that this rate counts; long ago, where there are fewer."""
+        """Return when the `n`-th latest request went that this rate counts; -inf where there are fewer."""
         row = (
             self._turns()
             .execute(
@@ -162,13 +149,12 @@ class SharedRateLimiter:
         return float("-inf") if row is None else float(row[0])
 
     def announce_pause(self, seconds: float) -> None:
-        """Tell the other processes that the vendor asked for a pause."""
+        """Tell other processes that the vendor asked for a pause."""
         with self._lock:
             self._safely(lambda: self._announce(seconds))
 
     def _announce(self, seconds: float) -> None:
         with self._transaction() as database:
-            # Also read here: another process may have announced a longer pause.
             paused, now = self._pause()
             self._known_until = max(self._known_until, now + seconds)
             database.execute(
@@ -177,7 +163,7 @@ class SharedRateLimiter:
             )
 
     def new_pause(self) -> float:
-        """Seconds left of a pause that another process announced; 0 when none is new. Looks every `LOOK_S` seconds."""
+        """Return the seconds left of another process's new pause, or 0; looks every `LOOK_S` seconds."""
         # Looked at a few times a second at most, since each look costs a disk access.
         if self._clock.monotonic() < self._look_at:
             return 0.0
@@ -190,7 +176,7 @@ class SharedRateLimiter:
             return until - now if fresh else 0.0
 
     def _safely(self, act: Callable[[], Result]) -> Result:
-        """Do something with the shared file, or with a rate of this process only where the file has become unusable."""
+        """Use the shared file, or times of this process alone once the file is unusable."""
         try:
             return act()
         except _UNUSABLE as error:
@@ -210,15 +196,14 @@ class SharedRateLimiter:
             raise
 
     def _turns(self) -> Connection:
-        """Where turns and pauses are kept."""
         return self._database
 
     def _now(self) -> float:
-        """Seconds since 1970 by the clock that all who share the turns look at."""
+        """Return seconds since 1970 by the clock of all who share the turns."""
         return self._clock.wall()
 
     def _pause(self) -> tuple[float, float]:
-        """Until when to pause, and now; moved along with a clock that was set back."""
+        """Return until when to pause, and now; moved along with a clock that was set back."""
         row = (
             self._turns()
             .execute("SELECT paused_until, updated FROM pace WHERE account = ?", (self._account,))
@@ -227,11 +212,9 @@ class SharedRateLimiter:
         if row is None:
             raise sqlite3.DatabaseError("the account's row is gone")
         now = self._now()
-        # A clock that was set back would lengthen the pause by as much.
         return row[0] - max(0.0, row[1] - now), now
 
     def _go_alone(self, why: str) -> None:
-        """Go on with a rate of this process only."""
         self._database.close()
         self._database = _opened(None)
         _add_account(self._database, self._account, self._longest, self._clock.wall())
@@ -242,7 +225,6 @@ class SharedRateLimiter:
 
 
 def _joined(file: Path | None, adapter: Adapter, longest: float, clock: Clock) -> tuple[sqlite3.Connection, bytes]:
-    """The open file (None: memory), and the account's name in it."""
     database = _opened(file)
     try:
         database.execute("BEGIN IMMEDIATE")
@@ -259,16 +241,12 @@ def _joined(file: Path | None, adapter: Adapter, longest: float, clock: Clock) -
 
 
 def _add_account(database: sqlite3.Connection, account: bytes, longest: float, now: float) -> None:
-    """Make sure that the account has a row, and that turns are kept for the longest window of any process.
-
-    What was not used for two days is removed.
-    """
+    """Add the account's row, and remove what was not used for two days."""
     database.execute(_PACE)
     for statement in _TURN:
         database.execute(statement)
     database.execute("DELETE FROM turn WHERE taken_at < ?", (now - FORGET_S,))
     database.execute(
-        # Kept while a turn refers to it.
         "DELETE FROM pace WHERE max(paused_until, updated) < ? AND account NOT IN (SELECT account FROM turn)",
         (now - FORGET_S,),
     )
@@ -288,7 +266,6 @@ def _opened(file: Path | None) -> sqlite3.Connection:
         file.chmod(0o600)
         # No write-ahead log: its index is mapped into memory, and a process dies when another one cuts that file short.
         database.execute("PRAGMA journal_mode = TRUNCATE")
-        # Nothing in it is worth the wait for the disk.
         database.execute("PRAGMA synchronous = OFF")
     except BaseException:
         database.close()
@@ -306,14 +283,12 @@ def account_of(adapter: Adapter, salt: bytes) -> bytes:
     return hashlib.sha256(b"\0".join((salt, address.netloc.lower().encode(), key.encode()))).digest()
 
 
-# When a request may go: after every pause that the vendor asked for, and at the request rate.
-
 _TELL_S = 60.0
 
 
 @dataclass(eq=False)
 class TurnTaking:
-    """The pauses and the request rate, as one worker after another meets them."""
+    """Lets workers wait for pauses and turns."""
 
     breaker: CircuitBreaker
     rate_limiter: SharedRateLimiter
@@ -324,18 +299,17 @@ class TurnTaking:
     _tell_at: float = field(default=0.0, init=False)
 
     def is_free(self) -> bool:
-        """Whether a submission may go now without `wait`: there is no pause and no request rate."""
+        """Tell whether a submission may go now without `wait`."""
         self._join_pauses_of_others()
         # A half-open breaker has one probe, so nothing is free then.
         return not self.rate_limiter.rates and self.breaker.is_closed()
 
     def wait(self, wake: threading.Event, purpose: Purpose) -> float:
-        """Wait for the end of a pause, and for a turn at the request rates; seconds that the turn took to come."""
+        """Wait for the end of a pause and for a turn; return the seconds that the turn took."""
         if wake.is_set():
             raise StoppedError
         self._wait_for_pause(wake)
         waited = 0.0
-        # Asked again after each wait: another worker may have taken the turn.
         while (seconds := self.rate_limiter.take(purpose)) > 0:
             self._tell_wait(seconds)
             if self.clock.sleep(seconds, wake):
@@ -343,12 +317,11 @@ class TurnTaking:
                 self.breaker.abandon_probe()
                 raise StoppedError
             waited += seconds
-            # The vendor may have asked for a pause meanwhile.
             self._wait_for_pause(wake)
         return waited
 
     def _tell_wait(self, seconds: float) -> None:
-        """Say at most once a minute that the request rate holds the run up, where that takes longer than a minute."""
+        """Tell at most once a minute of a wait for the rate that is longer than a minute."""
         now = self.clock.monotonic()
         if seconds >= _TELL_S and now >= self._tell_at:
             self._tell_at = now + _TELL_S
@@ -367,7 +340,6 @@ class TurnTaking:
             self._join_pauses_of_others()
 
     def _join_pauses_of_others(self) -> None:
-        """Join a pause that the vendor asked of another process with the same key."""
         seconds = self.rate_limiter.new_pause()
         # Longer pauses end this run when it asks itself; joining them here would hide the reason.
         if 0.0 < seconds <= self.limits.max_retry_after_s:

@@ -1,7 +1,6 @@
-"""The one place that repeats requests: which, how often, and after how long.
+"""Repeats requests, in this one place: which, how often, and after how long.
 
-Each request runs in a `tenacity.Retrying` of its own; the HTTP library is told to repeat nothing. What an error means
-is decided in `http.classify`. Pauses that concern every worker are kept by `concurrency.CircuitBreaker`.
+Each request runs in a `tenacity.Retrying` of its own; `http.classify` decides what an error means.
 """
 
 import random
@@ -34,10 +33,10 @@ CAP_S = 30.0
 
 
 class RetryBudget:
-    """Failures that a run may have before it ends: each withdraws from the budget, each success deposits (Finagle).
+    """Failures that a run may have before it ends; each withdraws, each success deposits (Finagle).
 
-    Draws that may be billed and have no answer cost most: five in a row end the run. So do answers that are not the
-    picture while no draw has worked yet, since an adapter that misreads its vendor misreads every answer.
+    Five draws in a row that may be billed and have no answer end the run, and so do wrong answers while no draw has
+    worked.
     """
 
     _FULL = 1000.0
@@ -60,14 +59,12 @@ class RetryBudget:
             return self._balance > 0.0
 
     def deposit(self, amount: float) -> None:
-        """Credit a success."""
         with self._lock:
             self._balance = min(self._FULL, self._balance + amount)
 
 
 def full_jitter(attempt: int) -> float:
-    """Seconds before try `attempt` + 1: uniform in 0..min(30, 0.5 × 2^(attempt − 1)) (Brooker 2015, "full jitter")."""
-    # The exponent is held, so that it cannot overflow.
+    """Return a random pause before the next try: uniform in 0..min(30, 0.5 × 2^(attempt − 1)) s (Brooker 2015)."""
     return random.uniform(0.0, min(CAP_S, BASE_S * 2.0 ** (min(attempt, 30) - 1)))
 
 
@@ -97,7 +94,7 @@ class Retrier:
         self._concurrency, self._budget, self._board = concurrency, budget, board
 
     def submit(self, once: Callable[[], Answer], replayable: bool) -> Answer:
-        """Run a billable request; `replayable` when the vendor takes an idempotency key."""
+        """Make a billable request; `replayable` when the vendor takes an idempotency key."""
 
         def failed(error: BaseException, tries: int) -> bool:
             if isinstance(error, MaybeSentError):
@@ -115,9 +112,9 @@ class Retrier:
         return self._retrying(failed, self._control.stopping, lambda: None)(once)
 
     def fetch(self, once: Callable[[], Answer], deadline: Callable[[], float | None]) -> Answer:
-        """Run a free request, until `deadline` (monotonic) or, where that is None, up to ``max_attempts`` times.
+        """Make a free request, until `deadline` (monotonic) or, where that is None, up to ``max_attempts`` times.
 
-        The deadline of a job moves while its request waits for a turn; whether there is one does not change.
+        A job's deadline moves while its request waits for a turn; whether there is one does not change.
         """
         jobless = deadline() is None
 
@@ -142,18 +139,14 @@ class Retrier:
         return self._retrying(failed, wake, deadline)(once)
 
     def _retrying(
-        self,
-        failed: Callable[[BaseException, int], bool],
-        wake: threading.Event,
-        deadline: Callable[[], float | None],
+        self, failed: Callable[[BaseException, int], bool], wake: threading.Event, deadline: Callable[[], float | None]
     ) -> tenacity.Retrying:
-        """Tries until it works, `failed` (told the error and the number of tries) says no, or time is over."""
+        """Try until it works, `failed` (told error and tries) says no, or time is over."""
 
         def retry(state: tenacity.RetryCallState) -> bool:
             error = _error(state)
             if error is not None:
                 return failed(error, state.attempt_number)
-            # What works pays back, so that a long run survives failures that are rare.
             self._budget.deposit(self._budget.cost_free)
             return False
 
@@ -161,7 +154,6 @@ class Retrier:
             # After "later" everyone waits at the circuit breaker; a second wait on top would add nothing.
             seconds = 0.0 if isinstance(_error(state), TryLaterError) else full_jitter(state.attempt_number)
             until = deadline()
-            # A wait beyond the deadline would only delay the error.
             return seconds if until is None else max(0.0, min(seconds, until - self._clock.monotonic()))
 
         def stop(state: tenacity.RetryCallState) -> bool:
@@ -180,7 +172,7 @@ class Retrier:
         )
 
     def deferred(self, error: NotSentError | TryLaterError, tries: int) -> bool:
-        """Record that an adapter read "not taken" in an answer, `tries` times by now; False when that ends the run."""
+        """Record the `tries`-th "not taken" in an answer; False when that ends the run."""
         if tries >= self._limits.max_attempts:
             return self._end_run(f"{error}, {tries} times in a row")
         return self._pause_everyone(error) if isinstance(error, TryLaterError) else self._not_sent(error, tries)
@@ -192,13 +184,11 @@ class Retrier:
         self._withdraw(error, RetryBudget.COST_AMBIGUOUS if misread else RetryBudget.COST_INVALID)
 
     def record_success(self) -> None:
-        """Count a draw that worked."""
         self._concurrency.record_success()
         self._budget.worked = True
         self._budget.deposit(RetryBudget.DRAW)
 
     def _not_sent(self, error: NotSentError, tries: int) -> bool:
-        """Record a request that did not reach the vendor; False when that ends the run."""
         if error.permanent or tries >= self._limits.max_attempts:
             why = str(error) if error.permanent else f"{error}, {tries} times in a row"
             if not isinstance(error, FunctionFailedError):
@@ -209,7 +199,6 @@ class Retrier:
         return True
 
     def _pause_everyone(self, error: TryLaterError) -> bool:
-        """Open the circuit breaker for as long as the vendor asks; False when that ends the run."""
         self._board.count(too_many=1)
         self._concurrency.record_throttle()
         seconds = error.retry_after
@@ -219,7 +208,6 @@ class Retrier:
             why = f"{error}, for {seconds:.0f} s; resume after {self._date_in(seconds)}"
             return self._end_run(why, retry_after=seconds)
         if seconds is None:
-            # The vendor names no time: each refusal in a row makes the pause longer.
             seconds = full_jitter(self._breaker.throttles_in_a_row + 1)
         if self._breaker.record_throttle(seconds):
             self._board.tell("throttled", f"{error}; everyone pauses for {seconds:.1f} s")
@@ -228,11 +216,9 @@ class Retrier:
         return True
 
     def _withdraw(self, error: VendorError, cost: float) -> bool:
-        """Pay for a failure; False when the budget is empty, which ends the run at once."""
         if self._budget.withdraw(cost):
             return True
         self._end_run(f"everything fails, the last with: {error}")
-        # Nothing is waited for either: everything fails.
         self._control.leave()
         return False
 

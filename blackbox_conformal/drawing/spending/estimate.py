@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, attempt_from
 from blackbox_conformal.drawing.ledger.backends import has_ledger, reading, store_of
+from blackbox_conformal.drawing.ledger.money import Totals, to_nano
 from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.drawing.ledger.states import WHOLE
 from blackbox_conformal.drawing.limits import Limits
@@ -19,7 +20,6 @@ from blackbox_conformal.drawing.spending.prices import KnownPrices
 from blackbox_conformal.drawing.spending.spent import spending_on
 from blackbox_conformal.drawing.task import Task, asked_of, draw_keys, idempotency_key, sent_to, task_keys
 from blackbox_conformal.errors import BudgetError, CredentialMissingError, LedgerError, PayloadError
-from blackbox_conformal.support.text import dollars
 from blackbox_conformal.vendor.adapter import EMPTY_ANSWER, Adapter, Draw, Send
 from blackbox_conformal.vendor.rates import least_seconds
 
@@ -283,40 +283,32 @@ def total(first: AnyEstimate, *others: Estimate) -> AnyEstimate:
 
 
 def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], scope: frozenset[str]) -> Limits:
-    """A person's yes to a number of calls is a yes to them and to no more, on top of earlier calls for these draws.
+    """Make a person's yes to a number of calls the limit, on top of earlier calls for these draws.
 
-    Calls for unusable answers, which `--max-resample` and `--retry-ambiguous` allow, are among them.
+    Calls for unusable answers, which `--max-resample` and `--retry-ambiguous` allow, are among them. A limit that is
+    known to be too small is refused.
 
-    `scope` holds the keys of the job's draws, which a limit is for; `runs` are their folders.
+    Parameters
+    ----------
+    runs, scope
+        The run folders of the job's draws, and the draws' keys.
     """
     earlier = [spending_on(run, scope) for run in runs]
     spent = sum((spending.spent_usd for spending in earlier), Decimal(0))
     made = sum(spending.calls for spending in earlier)
-    most, most_calls = limits.max_cost_usd, limits.max_calls
-    needed = Decimal(0) if expected.cost_usd is None else expected.cost_usd[0]
-    if expected.calls and most is not None and spent + needed > most:
-        raise BudgetError(
-            f"the {expected.calls} calls that are to be made cost at least {dollars(needed)}, and "
-            f"--max-cost (max_cost) allows {dollars(most)}{_of_which(spent)}, so nothing was "
-            "sent. Raise it, or take fewer pictures or draws"
-        )
-    if expected.calls and most_calls is not None and made + expected.calls > most_calls:
-        raise BudgetError(
-            f"{expected.calls} calls are to be made, and --max-calls (max_calls) allows {most_calls}"
-            f"{_of_which(made)}, so nothing was sent. Raise it, or take fewer pictures or draws"
-        )
-    if not limits.budget.is_limited:
-        # Calls at which the vendor fails for nothing are repeated within the same consent: they cost nothing.
-        # Repeats that cost nothing belong to the same consent.
-        most_calls = made + (expected.calls + expected.passed_on) * (1 + FREE_REPEATS) + expected.again
+    if expected.calls:
+        needed = Decimal(0) if expected.cost_usd is None else expected.cost_usd[0]
+        # What a day allows ends the run where it is reached, and the next day goes on.
+        budget, totals = replace(limits.budget, max_cost_per_day_usd=None), Totals(to_nano(spent), calls=made)
+        try:
+            budget.check(totals, to_nano(needed), expected.calls, bound="at least")
+        except BudgetError as error:
+            raise BudgetError(f"{error}, or take fewer pictures or draws; nothing was sent") from None
+    if limits.budget.is_limited:
+        return replace(limits, scope=scope)
+    # Calls at which the vendor fails for nothing are repeated within the same consent.
+    most_calls = made + (expected.calls + expected.passed_on) * (1 + FREE_REPEATS) + expected.again
     return replace(limits, max_calls=most_calls, scope=scope)
-
-
-def _of_which(made: Decimal | int) -> str:
-    """That some of a limit is used up, by earlier runs of the same job."""
-    if not made:
-        return ""
-    return f" with {dollars(made) if isinstance(made, Decimal) else made} used for these draws before"
 
 
 _STEPS_BEFORE_SENDING = 8

@@ -84,19 +84,8 @@ def _of_cascade(prices: Sequence[Price | None]) -> Price | None:
     return Price(known[0].low_usd, most, "; ".join(dict.fromkeys(price.source for price in known)))
 
 
-def price_missing(adapter: Adapter) -> str:
-    """What to do where money is limited and the price of a draw is unknown."""
-    asked = ", which plan --quote asks for" if type(adapter).quote is not Adapter.quote else ""
-    stated = adapter.unpriced or "add -p price-usd=0.02 with your vendor's price (price_usd in Python)"
-    stated += f"{asked}, or "
-    return (
-        f"--max-cost (max_cost in Python) needs the price of one call, and none is known for {adapter.name}: "
-        f"{stated if 'price_usd' in type(adapter).model_fields else ''}give --max-calls (max_calls) instead"
-    )
-
-
 def refuse_unlimited(adapter: Adapter, limits: Limits, run: Path) -> None:
-    """Refuse to spend money without a limit; what draws in the folder `run` were booked at counts as a price."""
+    """Refuse to spend money without a limit, or with one that no price can be held to; `run` may hold booked prices."""
     price = KnownPrices(adapter, run).of_any()
     if adapter.capabilities.local or (price is not None and price.high_usd == 0):
         return
@@ -104,8 +93,21 @@ def refuse_unlimited(adapter: Adapter, limits: Limits, run: Path) -> None:
         raise BudgetError(
             f"drawing from {adapter.name} costs money: give max_cost (--max-cost) or max_calls (--max-calls)"
         )
-    if limits.budget.limits_money and price is None:
-        raise BudgetError(price_missing(adapter))
+    if limits.budget.limits_money:
+        require_price(adapter, price)
+
+
+def require_price(adapter: Adapter, price: object) -> None:
+    """Refuse to limit money where the price of a draw is None."""
+    if price is not None:
+        return
+    asked = ", which plan --quote asks for" if type(adapter).quote is not Adapter.quote else ""
+    stated = adapter.unpriced or "add -p price-usd=0.02 with your vendor's price (price_usd in Python)"
+    stated = f"{stated}{asked}, or " if "price_usd" in type(adapter).model_fields else ""
+    raise BudgetError(
+        f"--max-cost (max_cost in Python) needs the price of one call, and none is known for {adapter.name}: "
+        f"{stated}give --max-calls (max_calls) instead"
+    )
 
 
 class Prices:

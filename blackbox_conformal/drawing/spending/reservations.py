@@ -71,10 +71,7 @@ class Admission:
         try:
             # A draw of a picture that has begun may be counted twice, as begun and as held or spent: until it ends.
             together = Totals(
-                totals.spent + begun_nanousd,
-                totals.reserved,
-                totals.calls + begun_calls,
-                totals.of_day + begun_nanousd,
+                totals.spent + begun_nanousd, totals.reserved, totals.calls + begun_calls, totals.of_day + begun_nanousd
             )
             budget.check(together, price_nanousd, calls)
         except BudgetError:

@@ -11,7 +11,7 @@ from typing import Unpack
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.signature import SigningKey, trusted_keys
 from blackbox_conformal.drawing.spending.estimate import Estimate, are_stored, total
-from blackbox_conformal.drawing.spending.prices import price_missing
+from blackbox_conformal.drawing.spending.prices import require_price
 from blackbox_conformal.drawing.spending.spent import spending_on
 from blackbox_conformal.drawing.task import Task, draw_keys
 from blackbox_conformal.errors import BudgetError, UsageError
@@ -353,8 +353,8 @@ class _Visiting:
         most = self._request.max_cost_in_all
         if most is None:
             return
-        if expected.cost_usd is None:
-            raise BudgetError(price_missing(self._setup.adapter))
+        require_price(self._setup.adapter, expected.cost_usd)
+        assert expected.cost_usd is not None
         tasks = [task_of(canary, draw) for canary, draw in self._file.draws_of(self._watch.calibration)]
         bought = [task for task in tasks if task.index >= FIRST_INDEX]
         every = keys | draw_keys(self._setup.adapter, bought)
