@@ -117,7 +117,7 @@ class TimedStream(httpcore.NetworkStream):
         return TimedStream(inner, self._exchange)
 
     def get_extra_info(self, info: str) -> Any:
-        """Make a distrusted connection look readable: the library closes an idle connection on which something arrives."""
+        """Make a distrusted connection look readable: the library closes an idle one on which something arrives."""
         return (info == "is_readable" and self.distrusted) or self._inner.get_extra_info(info)
 
 

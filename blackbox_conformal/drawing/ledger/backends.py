@@ -1,4 +1,4 @@
-"""Where a ledger is, and how it is opened: an SQLite file in the run folder, or a database that the folder names."""
+"""Opens a ledger: an SQLite file in the run folder, or a database that the folder names."""
 
 import importlib.util
 import sqlite3
@@ -54,7 +54,7 @@ _TRIGGER = f"""
 
 
 def begin_last_day(connection: Connection) -> None:
-    """Keep the sums on this connection from now on; whatever the ledger holds already is counted."""
+    """Keep the sums on this connection from now on, beginning with what the ledger holds."""
     connection.execute(_TABLE)
     connection.execute("DELETE FROM booked_by_minute")
     connection.execute(
@@ -67,7 +67,7 @@ def begin_last_day(connection: Connection) -> None:
 
 
 def spent_in_last_day(connection: Connection) -> int:
-    """Nano-dollars booked of submissions of the last 24 hours, and of those of the minute before."""
+    """Return nano-dollars booked for submissions of the last 24 hours and the minute before."""
     first = int((time.time() - _DAY_S) // _MINUTE_S)
     # What is older than a day can never count again.
     connection.execute("DELETE FROM booked_by_minute WHERE minute < ?", (first,))
@@ -75,13 +75,11 @@ def spent_in_last_day(connection: Connection) -> int:
     return int(row[0])
 
 
-# The ledger of one run folder, in SQLite: one process at a time holds it.
-
 Result = TypeVar("Result")
 
 
 class Ledger(AnyLedger):
-    """The ledger of one run folder, which this process holds until `close`."""
+    """The ledger of one run folder in SQLite, which this process alone holds until `close`."""
 
     def __init__(self, run: Path) -> None:
         super().__init__()
@@ -135,19 +133,18 @@ class Ledger(AnyLedger):
         return self._in_scope(self._totals(transaction))
 
     def _totals(self, transaction: LedgerTransaction) -> Totals:
-        """The sums over all attempts; those of the last day only where the budget asks for them."""
+        """Sum all attempts; the last day's only where the budget asks for them."""
         totals = transaction.totals()
         if self._budget.max_cost_per_day_usd is None:
             return totals
         return totals._replace(of_day=spent_in_last_day(transaction.connection))
 
     def _in_scope(self, totals: Totals) -> Totals:
-        """The totals of the draws that the budget is for: the ledger's, less what was held elsewhere at the start."""
+        """Subtract what was held for other draws at the start."""
         spent, calls = self._elsewhere.spent, self._elsewhere.calls
         return totals._replace(spent=totals.spent - spent, calls=totals.calls - calls)
 
     def totals_in_scope(self) -> Totals:
-        # The sums of the day are a temporary table of the writer's own connection.
         if self._budget.max_cost_per_day_usd is not None:
             return self._write(self._totals_of_job)
         with self._lookup() as reader:
@@ -163,22 +160,21 @@ _NOWHERE = Path("/dev/null/no-run-folder")
 
 
 def has_ledger(run: Path) -> bool:
-    """Whether something was, or is to be, drawn into a folder."""
+    """Tell whether something was, or is to be, drawn into a folder."""
     return ledger_file.ledger_path(run).is_file() or LEDGERS.is_placed(run)
 
 
 def address_at(where: Where) -> Address | None:
-    """The address of a ledger; None when it is a file in the run folder. Errors as `LEDGERS.of`."""
+    """Return the address of a ledger; None when it is a file in the run folder."""
     return where if isinstance(where, Address) else LEDGERS.of(where)
 
 
 def open_ledger(run: Path) -> AnyLedger:
-    """The ledger of a run folder, begun where there is none, for writing; errors as the class of ledger says."""
+    """Open the ledger of a run folder for writing, begun where there is none."""
     address = LEDGERS.of(run)
     if address is None:
         return Ledger(run)
     _require_driver(address)
-    # Imported late: the driver is an extra.
     from blackbox_conformal.drawing.ledger.postgres.postgres_ledger import PostgresLedger
 
     LEDGERS.keep(run, address)
@@ -186,13 +182,13 @@ def open_ledger(run: Path) -> AnyLedger:
 
 
 def store_of(where: Where) -> Store:
-    """The samples of a run folder, or of a ledger itself."""
+    """Return the samples of a run folder, or of a ledger itself."""
     run, answers = where if isinstance(where, Path) else _NOWHERE, answers_of(where)
     return Store(run) if answers is None else SharedStore(run, answers)
 
 
 def answers_of(where: Where) -> AnswerStore | None:
-    """Where the answers are kept beside the run folder; None: nowhere."""
+    """Return where the answers are kept beside the run folder; None: nowhere."""
     address = address_at(where)
     kept = STORES.of(where) if isinstance(where, Path) else STORES.of_environment()
     in_database = None if address is None else _answers_at(address)
@@ -207,7 +203,7 @@ def _answers_at(address: Address) -> AnswerStore:
 
 
 def set_limit(address: Address, limit_usd: Decimal | None) -> None:
-    """Let everything with a ledger in a database cost so much in all; None: any amount. Errors as `reading`."""
+    """Limit what everything with a ledger in a database costs; None: any amount."""
     _require_driver(address)
     from blackbox_conformal.drawing.ledger.postgres import postgres_ledger
 
@@ -216,10 +212,9 @@ def set_limit(address: Address, limit_usd: Decimal | None) -> None:
 
 @contextmanager
 def reading(where: Where, *, whole: bool = True) -> Iterator[Connection | None]:
-    """A ledger, for queries only, for the ``with`` block; None when there is none.
+    """Give a ledger for queries in the ``with`` block; None when there is none.
 
-    Unless `whole` is unset, every row of a file is compared with its checksum, which takes about a second for 100,000
-    rows.
+    `whole`: compare every row of a file with its checksum, which takes about a second for 100,000 rows.
     """
     address = address_at(where)
     if address is None:
@@ -235,7 +230,7 @@ def reading(where: Where, *, whole: bool = True) -> Iterator[Connection | None]:
 
 
 def damage(connection: Connection) -> list[str]:
-    """What is wrong with an open ledger, in words; empty when all in it agrees."""
+    """Return what is wrong with an open ledger, in words; empty when all in it agrees."""
     if isinstance(connection, sqlite3.Connection):
         return sqlite_schema.damage(connection)
     from blackbox_conformal.drawing.ledger.postgres import inspection as postgres
@@ -244,7 +239,7 @@ def damage(connection: Connection) -> list[str]:
 
 
 def inspect_database(address: Address) -> list[tuple[str, str, bool]]:
-    """Parts of a database, how each is, and whether that makes it unfit to keep a ledger; errors as `reading`."""
+    """Return parts of a database, how each is, and whether that makes it unfit to keep a ledger."""
     _require_driver(address)
     from blackbox_conformal.drawing.ledger.postgres import inspection
 

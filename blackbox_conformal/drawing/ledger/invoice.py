@@ -1,4 +1,4 @@
-"""A vendor's invoice as a CSV file: the calls it lists, what each cost and when it was made."""
+"""Reads a vendor's invoice as a CSV file, and matches its calls with the attempts in a ledger."""
 
 import csv
 import heapq
@@ -58,13 +58,13 @@ class Line:
     Attributes
     ----------
     number
-        Of the line in the file, from 1.
+        Line in the file, from 1.
     ids
-        Ids and keys by which a vendor may name a call; none where the invoice has no such column.
+        Ids and keys by which a vendor may name a call.
     cost_nanousd
-        What it cost, in nano-dollars.
+        Cost in nano-dollars.
     span
-        The seconds since 1970 between which it was made: equal, or the ends of a day; None: not said.
+        First and last second since 1970 in which it was made; None: not said.
     """
 
     number: int
@@ -82,18 +82,15 @@ class Invoice:
 
     @property
     def period(self) -> tuple[float, float] | None:
-        """Seconds since 1970 of the first and the last call; None without a column of times."""
+        """Return the seconds since 1970 of the first and the last call; None without a column of times."""
         spans = [line.span for line in self.lines if line.span is not None]
         return (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else None
 
 
 def read_invoice(path: Path, named: Mapping[str, str]) -> Invoice:
-    """The calls that an invoice lists.
+    """Read the calls that an invoice lists.
 
-    Parameters
-    ----------
-    named
-        Headings of columns by what they hold, one of `ROLES`; the others are found by common headings.
+    `named`: headings of columns by what they hold, one of `ROLES`; other columns are found by common headings.
     """
     rows = _rows(path)
     _, headings = next(rows, (0, list[str]()))
@@ -111,7 +108,7 @@ def read_invoice(path: Path, named: Mapping[str, str]) -> Invoice:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Number and cells of each line that is not empty."""
+    """Yield number and cells of each line that is not empty."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -136,16 +133,15 @@ def _names(headings: Sequence[str]) -> str:
 
 
 def _plain(heading: str) -> str:
-    """A heading in small letters, with one _ for all that is no letter or digit; without the mark of US dollars."""
+    """Write a heading in small letters, with _ between words and without the mark of US dollars."""
     words = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", heading).lower()).strip("_")
     return re.sub(r"(_in)?_(usd|us_dollars)$", "", words)
 
 
 def _columns(path: Path, role: str, headings: Sequence[str], named: Mapping[str, str]) -> list[int]:
-    """The columns that hold something; a cost in another currency is refused."""
+    """Return the columns that hold something; refuse a cost in another currency."""
     if role in named:
         found = [index for index, heading in enumerate(headings) if heading == named[role]]
-        # Two columns with one heading would leave open which of them counts.
         if len(found) != 1:
             raise UsageError(
                 f"expected --column {role}= to name one column of {path}, which has {_names(headings)}; got"
@@ -185,7 +181,7 @@ def _foreign(path: Path, number: int, currency: str) -> UsageError:
 def _lines(
     path: Path, number: int, headings: Sequence[str], cells: Sequence[str], columns: Mapping[str, Sequence[int]]
 ) -> Iterator[Line]:
-    """The calls that one line of a file lists: as many as its column of counts says."""
+    """Yield the calls that one line of a file lists: as many as its column of counts says."""
     if len(cells) != len(headings):
         raise UsageError(
             f"line {number} of {path} has {len(cells)} cells, and the first line {len(headings)}: export it again"
@@ -232,7 +228,7 @@ def _amount(path: Path, number: int, text: str) -> Decimal:
 
 
 def _span(path: Path, number: int, text: str) -> tuple[float, float]:
-    """The seconds that a time says; of a date, its first and last, in UTC."""
+    """Return the seconds that a time says; of a date, its first and last second in UTC."""
     try:
         if re.fullmatch(r"\d{9,13}(\.\d+)?", text):
             # Thirteen digits are milliseconds: in seconds they would be tens of thousands of years.
@@ -241,7 +237,6 @@ def _span(path: Path, number: int, text: str) -> tuple[float, float]:
             return day(text), day(text) + _DAY_S
         else:
             moment = datetime.fromisoformat(re.sub(r"\s+UTC$", "+00:00", text))
-            # A time without a zone is taken as UTC, in which the ledger is kept.
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         seconds = 0.0
@@ -255,14 +250,13 @@ def _span(path: Path, number: int, text: str) -> tuple[float, float]:
 
 
 def _netted(path: Path, lines: Sequence[Line]) -> Iterator[Line]:
-    """The lines, of which those with the same ids, such as a charge and its credit, are one."""
+    """Yield the lines, with a charge and its credit under the same ids as one."""
     charged: dict[tuple[str, ...], Line] = {}
     for line in lines:
         if not line.ids:
             yield line
             continue
         first = charged.get(line.ids, line)
-        # A charge and its credit are one call at what is left of it.
         cost = line.cost_nanousd + (0 if first is line else first.cost_nanousd)
         charged[line.ids] = Line(first.number, line.ids, cost, first.span)
     for line in charged.values():
@@ -272,11 +266,9 @@ def _netted(path: Path, lines: Sequence[Line]) -> Iterator[Line]:
 
 
 def day(text: str) -> float:
-    """The first second of a date (UTC), since 1970; raises `ValueError`."""
+    """Return the first second of a date (UTC) since 1970; raises `ValueError`."""
     return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC).timestamp()
 
-
-# What a vendor's invoice says of the attempts in a ledger.
 
 WINDOW_S = 1800.0
 """How far the time on an invoice may be from that of the submission: a vendor may date a job by its end."""
@@ -287,7 +279,7 @@ Period = tuple[float, float] | None
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A call in the ledger with its line of the invoice (None: it has none), and by what they were matched."""
+    """A call in the ledger, its line of the invoice (None: it has none), and by what they were matched."""
 
     attempt: Attempt
     line: Line | None
@@ -295,12 +287,12 @@ class Match:
 
     @property
     def invoiced_nanousd(self) -> int:
-        """What the vendor charges for it."""
+        """Return what the vendor charges for it."""
         return 0 if self.line is None else self.line.cost_nanousd
 
     @property
     def agrees(self) -> bool:
-        """Whether ledger and invoice say the same cost."""
+        """Tell whether ledger and invoice say the same cost."""
         return self.attempt.state != "ambiguous" and self.invoiced_nanousd == self.attempt.cost_nanousd
 
 
@@ -311,11 +303,11 @@ class InvoiceComparison:
     Attributes
     ----------
     calls
-        Each call of the ledger that was, or may have been, billed, or that the invoice names.
+        Each call that was or may have been billed, or that the invoice names.
     unknown
-        Lines of the invoice that no call of the ledger accounts for.
+        Lines of the invoice without a call in the ledger.
     elsewhere
-        Calls that were made outside the period of the invoice, and are not compared.
+        Calls outside the period of the invoice, which are not compared.
     """
 
     calls: tuple[Match, ...]
@@ -324,7 +316,7 @@ class InvoiceComparison:
 
     @property
     def to_settle(self) -> list[Match]:
-        """The calls that are booked because they may have been billed; the invoice says whether they were."""
+        """Return the calls that are booked because they may have been billed."""
         return [match for match in self.calls if match.attempt.state == "ambiguous"]
 
 
@@ -332,8 +324,8 @@ def compare(attempts: Sequence[Attempt], invoice: Invoice, period: Period) -> In
     """Match the calls of one vendor with the lines of its invoice.
 
     By request id or idempotency key; else by time, to half an hour and then to a day; lines without a time by count.
-    Equal costs are matched first. Answered calls, which the vendor certainly billed, are matched before those that it
-    may have billed: so of the latter one is not billed only where no line can be its own.
+    Equal costs come first, and answered calls, which were certainly billed, before calls that may have been billed: so
+    one of these is not billed only where no line can be its own.
 
     Parameters
     ----------
@@ -382,7 +374,7 @@ def compare(attempts: Sequence[Attempt], invoice: Invoice, period: Period) -> In
 
 
 def _named(attempts: Sequence[Attempt]) -> dict[str, tuple[Attempt, str]]:
-    """Attempts by what a vendor may call them, and what that is."""
+    """Return attempts by what a vendor may call them, and which kind of name that is."""
     named: dict[str, tuple[Attempt, str]] = {}
     for attempt in attempts:
         named[idempotency_key(attempt.task, attempt.generation)] = (attempt, "idempotency key")
@@ -403,7 +395,7 @@ def _covers(period: Period, attempt: Attempt, window_s: float = 0.0) -> bool:
 def _pairs(
     calls: Sequence[Attempt], lines: Sequence[Line], window_s: float | None, same_cost: bool
 ) -> Iterator[tuple[Attempt, Line]]:
-    """Calls and lines that go together: of one cost, or all; by their times, or (None) as many as have no time."""
+    """Yield calls and lines that go together: of one cost, or all; by time, or (None) lines without a time."""
     by_cost: dict[int, list[Line]] = defaultdict(list)
     for line in lines:
         if (line.span is None) is (window_s is None):
@@ -417,7 +409,7 @@ def _pairs(
 
 
 def _by_time(calls: Sequence[Attempt], lines: Sequence[Line], window_s: float) -> Iterator[tuple[Attempt, Line]]:
-    """As many pairs as can be made: calls, in order, take the line whose time ends first."""
+    """Yield as many pairs as possible: calls, in order, take the line whose time ends first."""
     spans = sorted(
         (line.span[0] - window_s, line.span[1] + window_s, number)
         for number, line in enumerate(lines)

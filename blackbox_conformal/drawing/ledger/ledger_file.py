@@ -1,9 +1,7 @@
-"""Opening the ledger's SQLite file, and refusing every file that money must not be entrusted to.
+"""Opens the ledger's SQLite file, and refuses every file that money must not be entrusted to.
 
-A ledger appears whole or not at all, and is never recreated over an old one.
-
-Only SQLite may open the file: closing any handle of it gives up all locks that this process holds on it, and with them
-those of a connection that is in use. Another process would then take the WAL file for abandoned and delete it.
+A ledger appears whole or not at all, and is never recreated over an old one. Only SQLite may open the file: closing any
+other handle would give up this process's locks on it, and another process would take the WAL file for abandoned.
 """
 
 import contextlib
@@ -30,19 +28,17 @@ from blackbox_conformal.errors import BlackboxConformalError, DiskFullError, Led
 from blackbox_conformal.support.files import FULL_DISK, write_once
 
 _BESIDE = ("-journal", "-wal", "-shm")
-# Codes that mean a full disk, whatever SQLite calls it.
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN)
 # Another process holds the lock for one commit at a time; one that holds it longer stands still.
 BUSY_TIMEOUT_S = 15.0
 
 
 def ledger_path(run: Path) -> Path:
-    """Where a run folder keeps its ledger."""
     return run / "ledger.sqlite"
 
 
 def mark_path(run: Path) -> Path:
-    """Where a run folder keeps the number of commits that its ledger has seen, written after each of them.
+    """Return the file with the number of commits that a run folder's ledger has seen, written after each commit.
 
     A ledger that knows of fewer was restored from an older copy, or lost its newest entries with a damaged WAL file.
     """
@@ -50,12 +46,11 @@ def mark_path(run: Path) -> Path:
 
 
 def is_full(error: Exception) -> bool:
-    """Whether the disk, or what the user may fill of it, has no room left."""
+    """Tell whether the disk, or the user's quota, has no room left."""
     return getattr(error, "sqlite_errorcode", None) in _FULL or getattr(error, "errno", None) in FULL_DISK
 
 
 def _unusable(path: Path, error: Exception) -> LedgerError:
-    """The error for a ledger file that SQLite, or the operating system, cannot work on."""
     if is_full(error):
         return DiskFullError(f"{path} cannot be written ({error}); make room and run the same command again")
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
@@ -69,7 +64,7 @@ def _unusable(path: Path, error: Exception) -> LedgerError:
 
 @contextmanager
 def as_ledger_error(path: Path) -> Iterator[None]:
-    """Raise as a `LedgerError` whatever SQLite, the disk or a value that does not fit raises about a ledger."""
+    """Raise what SQLite, the disk or an unfit value raises about a ledger as a `LedgerError`."""
     try:
         yield
     except BlackboxConformalError:
@@ -79,8 +74,7 @@ def as_ledger_error(path: Path) -> Iterator[None]:
 
 
 def _refuse_lost(run: Path) -> None:
-    """A run folder with paid samples and no ledger has lost its ledger; an empty one must not take its place."""
-    # Files that were paid for, and no ledger: beginning a new one would pay for all of them again.
+    """Refuse a run folder with paid samples and no ledger: an empty ledger must not take its place."""
     for name in ("samples", "inbox"):
         if (run / name).is_dir() and any(entry.is_file() for entry in (run / name).rglob("*")):
             raise LedgerError(
@@ -92,10 +86,10 @@ def _refuse_lost(run: Path) -> None:
 
 
 def is_begun(path: Path) -> bool:
-    """Whether there is a ledger file that may ever have held anything.
+    """Tell whether there is a ledger file that may ever have held anything.
 
-    The folder for samples is made once the ledger is, before anything is sent. Without that folder, three kinds of file
-    were never used: an empty one, one of ours without tables, and one of another version without attempts.
+    The folder for samples is made after the ledger and before anything is sent. Without that folder, three kinds of
+    file were never used: an empty one, one of ours without tables, and one of another version without attempts.
     """
     if not path.exists():
         return False
@@ -116,13 +110,11 @@ def is_begun(path: Path) -> bool:
 
 def _begin(path: Path) -> None:
     """Put a ledger without attempts in its place, durable and whole."""
-    # Only a file that was never used is replaced; see `is_begun`.
     if path.exists():
         # Never begun. What SQLite left beside it would be taken for a part of the new one.
         for leftover in (path, *(path.with_name(path.name + ending) for ending in _BESIDE)):
             leftover.unlink(missing_ok=True)
     mark_path(path.parent).unlink(missing_ok=True)
-    # Written beside and renamed: a ledger is there whole or not at all.
     write_once(path, empty_ledger())
     sync(path.parent)
 
@@ -146,7 +138,7 @@ def _foreign(path: Path, kind: str) -> LedgerError:
 
 
 def marked_commits(run: Path) -> int:
-    """The number of commits that is written down; 0 when none can be read, for then nothing is compared."""
+    """Return the number of commits that is written down; 0 when none can be read."""
     try:
         return int(mark_path(run).read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -210,7 +202,7 @@ def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
 
 
 class LedgerFile:
-    """The file of a ledger that was opened for writing: whether it is still there, and the mark beside it."""
+    """The file of a ledger that is open for writing, and the mark beside it."""
 
     def __init__(self, run: Path) -> None:
         self._path = ledger_path(run)
@@ -220,7 +212,6 @@ class LedgerFile:
 
     def guard(self) -> None:
         """Refuse to go on with a ledger whose file is gone: what is written into it would be lost."""
-        # Its number on the disk tells a file that was put in the place of the one that is open.
         if file_identity(self._path) != self._file:
             raise LedgerError(
                 f"{self._path} was deleted, moved or replaced while a run was using it, so nothing more is sent. What"
@@ -238,16 +229,12 @@ class LedgerFile:
             self._mark.write(b"%020d" % commits)
 
     def close(self) -> None:
-        """Write no more."""
         if self._mark is not None:
             self._mark.close()
 
 
 def open_for_writing(run: Path) -> sqlite3.Connection:
-    """The ledger of `run`, begun if the folder has none, in WAL mode (or DELETE where WAL does not work).
-
-    The caller holds the folder's `RunLock`.
-    """
+    """Open the ledger of `run` in WAL mode (or DELETE), begun if there is none; the caller holds its `RunLock`."""
     path = ledger_path(run)
     if not is_begun(path):
         _refuse_lost(run)
@@ -273,9 +260,9 @@ def open_for_writing(run: Path) -> sqlite3.Connection:
 
 
 def open_for_reading(run: Path, *, whole: bool = True) -> sqlite3.Connection | None:
-    """The ledger of `run` for queries only, also while another process writes it; None when there is none.
+    """Open the ledger of `run` for queries, also while another process writes it; None when there is none.
 
-    Unless `whole` is unset, every row is compared with its checksum, which takes about a second for 100,000 rows.
+    `whole`: compare every row with its checksum, which takes about a second for 100,000 rows.
     """
     path = ledger_path(run)
     if not is_begun(path):
@@ -294,7 +281,7 @@ def open_for_reading(run: Path, *, whole: bool = True) -> sqlite3.Connection | N
 
 @contextmanager
 def reading(run: Path, *, whole: bool = True) -> Iterator[sqlite3.Connection | None]:
-    """As `open_for_reading`, closed at the end; whatever is wrong with what is read meanwhile is a `LedgerError`."""
+    """Open as `open_for_reading`, and close at the end; errors meanwhile are a `LedgerError`."""
     connection = open_for_reading(run, whole=whole)
     if connection is None:
         yield None

@@ -1,4 +1,4 @@
-"""US dollars as whole nano-dollars, which SQLite adds up without rounding."""
+"""Money in a ledger: whole nano-dollars (SQLite adds them up without rounding), bills, totals and budgets."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,24 +11,21 @@ from blackbox_conformal.drawing.ledger.states import WHOLE
 from blackbox_conformal.errors import BudgetError, UsageError
 from blackbox_conformal.support.text import dollars
 
-# What a vendor billed so far, beside what its price list says.
-
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What one draw was booked at, and the highest price that the list names for it, in nano-dollars."""
+    """What one draw was booked at, and its highest listed price, in nano-dollars."""
 
     cost: int
     listed: int
 
     def exceeds(self, other: "Bill") -> bool:
-        """Whether it is more of its listed price than `other` is; both have one."""
+        """Tell whether it is more of its listed price than `other` is of its own."""
         # Multiplied out, so that whole numbers decide and no quotient is rounded.
         return self.cost * other.listed > other.cost * self.listed
 
     def raised(self, listed: int) -> int:
-        """A listed price in the same proportion, rounded up; never below itself."""
-        # Rounded up: a reservation must not fall short of the bill.
+        """Raise a listed price in the same proportion, rounded up; never lower it."""
         return max(listed, -(-listed * self.cost // self.listed))
 
 
@@ -44,7 +41,7 @@ class DearerError(Exception):
 
 
 class AwaitedBillError(Exception):
-    """Another process is about to learn what a draw costs: it is waited for."""
+    """Another process is about to learn what a draw costs: wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +51,9 @@ class Billed:
     Attributes
     ----------
     highest, lowest
-        The bills that are most and least of their listed prices; the least among draws that were answered.
+        The bills that are most and, among answered draws, least of their listed prices.
     booked_nanousd
-        The lowest booking of a draw that was answered, and the highest of all; 0 = none.
+        The lowest booking of an answered draw, and the highest of all; 0 = none.
     pixels
         The largest upload that was answered; 0 = none.
     """
@@ -68,7 +65,7 @@ class Billed:
 
 
 def billed(connection: Connection, identity: str) -> Billed:
-    """What the ledger on `connection` says of a procedure, by the digest of its identity."""
+    """Read what the ledger says of a procedure, by the digest of its identity."""
     whole = f"state IN {WHOLE}"
     bills = (
         "SELECT cost_nanousd, listed_nanousd FROM attempt"
@@ -97,7 +94,7 @@ _MOST_USD = Decimal(2**62) / _NANO
 
 @lru_cache(1024)
 def to_nano(usd: Decimal) -> int:
-    """`usd` in nano-dollars, rounded up so that nothing is booked too low."""
+    """Convert to nano-dollars, rounded up so that nothing is booked too low."""
     if not usd.is_finite() or usd < 0 or usd > _MOST_USD:
         raise UsageError(f"expected a price in US dollars between 0 and 4 billion; got {usd}")
     return int((usd * _NANO).to_integral_value(rounding=ROUND_CEILING))
@@ -105,13 +102,13 @@ def to_nano(usd: Decimal) -> int:
 
 @lru_cache(1024)
 def to_usd(nano: int) -> Decimal:
-    """`nano` nano-dollars in US dollars, without trailing zeros; one value for many draws at one price."""
+    """Convert to US dollars without trailing zeros; one value for many draws at one price."""
     usd = (Decimal(nano) / _NANO).normalize()
     return usd.quantize(Decimal(1)) if usd == usd.to_integral_value() else usd
 
 
 def may_be_billed(costs: Sequence[Decimal | None]) -> str:
-    """What is said of calls that were never answered, booked at these costs in US dollars (None: unknown)."""
+    """Say of calls that were never answered what they were booked at, in US dollars (None: unknown)."""
     booked = f"booked at {dollars(sum(filter(None, costs), Decimal(0)))}"
     booked += f", {costs.count(None)} of them at an unknown price" if None in costs else ""
     which = f"{len(costs)} calls were" if len(costs) > 1 else "1 call was"
@@ -121,11 +118,8 @@ def may_be_billed(costs: Sequence[Decimal | None]) -> str:
     )
 
 
-# What the draws of one job may cost together, and whether one more fits.
-
-
 class Totals(NamedTuple):
-    """Nano-dollars booked and held, submissions that count, and nano-dollars of the last 24 hours, by all jobs.
+    """Nano-dollars spent and reserved, calls, and nano-dollars of the last 24 hours by all jobs.
 
     What other jobs hold counts in `of_day`.
     """
@@ -146,11 +140,11 @@ class Payer:
     Attributes
     ----------
     name
-        Such as that of the owner of a token; None: nobody's but the run folder's.
+        Such as the owner of a token; None: the run folder alone.
     request
         Id of the request that the draws are for.
     again
-        Whether a draw that earlier sets of tasks paid for, or may have, without a usable picture is bought once more.
+        Whether a draw that was or may have been paid for without a usable picture is bought once more.
     """
 
     name: str | None = None
@@ -166,16 +160,16 @@ PayerCheck = Callable[[str, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits on the money and the submissions of one job.
+    """Limits on the money and the submissions of one job; None = no limit.
 
     Attributes
     ----------
     max_cost_usd, max_calls
-        The most that its draws may cost, and how often something may be submitted for them; None = no limit.
+        The most US dollars and submissions for its draws.
     scope
         Keys of its draws (see `task.task_key`); None = all draws of the run folder.
     max_cost_per_day_usd
-        The most that all draws of the run folder may cost that were submitted in any 24 hours; None = no limit.
+        The most US dollars for all draws of the run folder submitted in any 24 hours.
     """
 
     max_cost_usd: Decimal | None = None
@@ -185,12 +179,10 @@ class Budget:
 
     @property
     def limits_money(self) -> bool:
-        """Whether money is limited, in all or by the day."""
         return self.max_cost_usd is not None or self.max_cost_per_day_usd is not None
 
     @property
     def is_limited(self) -> bool:
-        """Whether money or submissions are limited."""
         return self.limits_money or self.max_calls is not None
 
     def check(self, totals: Totals, price_nanousd: int, calls: int = 1, *, bound: str = "up to") -> None:

@@ -1,4 +1,4 @@
-"""Questions to a run folder's ledger: what was bought, what it cost, and whether it all adds up.
+"""Answers questions about a run folder's ledger: what was bought, what it cost, and whether it all adds up.
 
 Nothing is written, and a run may go on meanwhile.
 """
@@ -40,7 +40,7 @@ UNPRICED = f"priced = 0 AND cost_nanousd = 0 AND state IN ({_literals((*PAID, 'a
 
 
 def ledger_ls(run: Where, states: tuple[str, ...] = (), limit: int | None = None) -> list[Attempt]:
-    """Attempts in the order they were planned, all or those in `states`; where there are more, the last `limit`."""
+    """Return attempts in the order they were planned, all or those in `states`; at most the last `limit`."""
     where = f" WHERE state IN ({', '.join('?' * len(states))})" if states else ""
     with _open(run) as connection:
         query = f"SELECT {COLUMNS} FROM attempt{where} ORDER BY id DESC LIMIT ?"
@@ -48,15 +48,14 @@ def ledger_ls(run: Where, states: tuple[str, ...] = (), limit: int | None = None
 
 
 def ledger_sum(run: Where) -> dict[str, int | Decimal]:
-    """Counts and money of a run folder.
+    """Count and add up a run folder; all zero when there is no ledger.
 
     Returns
     -------
     dict
-        ``attempts``: submissions made, whatever became of them. ``paid``: those that the vendor took. ``ambiguous``:
-        those that it may have taken, booked at full price. ``stored``: pictures. ``unpriced``: those among the paid
-        and ambiguous ones of unknown price, which are booked at nothing. ``cost_usd``: booked.
-        ``reserved_usd``: held for submissions under way. All zero when there is no ledger.
+        ``attempts``: submissions. ``paid``: taken by the vendor. ``ambiguous``: perhaps taken, booked at full price.
+        ``stored``: pictures. ``unpriced``: paid and ambiguous ones of unknown price, booked at nothing. ``cost_usd``:
+        booked. ``reserved_usd``: held for submissions under way.
     """
     conditions = {
         "attempts": "sent_at IS NOT NULL",
@@ -75,7 +74,7 @@ def ledger_sum(run: Where) -> dict[str, int | Decimal]:
 
 
 def spent_by_procedure(run: Where) -> dict[str, Decimal]:
-    """US dollars booked by the digest of the vendor procedure; none without a ledger."""
+    """Return US dollars booked by the digest of the vendor procedure; empty without a ledger."""
     with reading(run) as connection:
         if connection is None:
             return {}
@@ -84,7 +83,7 @@ def spent_by_procedure(run: Where) -> dict[str, Decimal]:
 
 
 def unanswered_procedures(run: Where) -> frozenset[str]:
-    """Digests of the vendor procedures of which every attempt so far gave no answer to see; none without a ledger."""
+    """Return digests of vendor procedures of which no attempt gave an answer; empty without a ledger."""
     with reading(run) as connection:
         if connection is None:
             return frozenset()
@@ -95,14 +94,14 @@ def unanswered_procedures(run: Where) -> frozenset[str]:
 
 
 def ledger_limit(address: Address) -> Decimal | None:
-    """The most US dollars that everything with a shared ledger may cost; None: there is no limit."""
+    """Return the most US dollars that everything with a shared ledger may cost; None: no limit."""
     with _open(address) as connection:
         (limit,) = connection.execute("SELECT limit_nanousd FROM total").fetchone()
     return None if limit is None else to_usd(limit)
 
 
 def ledger_export(run: Where) -> Iterator[dict[str, Any]]:
-    """Every attempt with every column, as JSON-able rows: money as decimal text, times in ISO 8601 (UTC)."""
+    """Yield every attempt with every column: money as decimal text, times in ISO 8601 (UTC)."""
     with _open(run) as connection:
         for row in connection.execute("SELECT * FROM attempt ORDER BY id"):
             out: dict[str, Any] = {}
@@ -126,11 +125,10 @@ def _iso(seconds: float) -> str | None:
 
 
 def csv_cell(value: Any) -> str:
-    """A value as the text of a CSV cell that no spreadsheet takes for a formula."""
+    """Return a value as the text of a CSV cell that no spreadsheet takes for a formula."""
     if value is None:
         return ""
     text = str(value)
-    # A name from a stranger could begin like a formula, which a spreadsheet would run.
     if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
         return "'" + text
     return text
@@ -179,7 +177,7 @@ def _shown(run: Where) -> str:
 
 
 def _damaged(run: Where, digests: Sequence[str]) -> dict[str, str]:
-    """What is wrong with stored samples, by their digests; several are read at once, since they may be far away."""
+    """Return what is wrong with stored samples, by digest; several are read at once, since they may be far away."""
     problems: dict[str, str] = {}
     with closing(store_of(run)) as store, ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="verify") as pool:
         # Answers may lie in an object store, where one at a time would take hours.
@@ -199,7 +197,7 @@ def _damage(store: Store, digest: str) -> str | None:
 
 
 def _problems_of(attempt: Attempt) -> list[str]:
-    """What contradicts the attempt's own state."""
+    """Return what contradicts the attempt's own state."""
     problems = []
     if attempt.reserved_nanousd and attempt.state not in RESERVING:
         problems.append("holds a reserved price")

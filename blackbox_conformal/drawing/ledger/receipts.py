@@ -1,7 +1,7 @@
-"""What became of each attempt, kept beside the answers: a ledger that was restored from an older copy learns from it.
+"""Keeps how each attempt ended beside the answers, so that a ledger restored from an older copy learns it.
 
-A receipt is a line of JSON behind its checksum. The run folder has all of its own in one file; an object store has an
-object for each. That of an answer is durable before the ledger says that the answer is stored.
+A receipt is a line of JSON behind its checksum, in one file of the run folder, or an object each in a store. An
+answer's receipt is durable before the ledger says that the answer is stored.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _TAIL_BYTES = 2**20
 
 
 class Key(NamedTuple):
-    """Which end of which attempt a receipt is of: the draw's key (see `task.task_key`), its generation, the state."""
+    """Which end of which attempt: the draw's key (see `task.task_key`), its generation, the state."""
 
     task: str
     generation: int
@@ -45,14 +45,14 @@ Unknown = Callable[[Sequence[Key]], Collection[Key]]
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """How an attempt ended, with all that the ledger records of it.
+    """How an attempt ended, with all that the ledger records.
 
     Attributes
     ----------
     at
-        When it ended, in seconds since 1970 by this machine's clock.
+        Seconds since 1970 when it ended, by this machine's clock.
     price_nanousd
-        What was reserved for it; it is booked at this where `report` tells no cost.
+        What was reserved, and is booked where `report` tells no cost.
     """
 
     spec: AttemptSpec
@@ -69,7 +69,6 @@ class Receipt:
 
     @property
     def key(self) -> Key:
-        """Which end of which attempt this is."""
         return Key(self.spec.task, self.spec.generation, self.state)
 
     @property
@@ -82,7 +81,7 @@ class Receipt:
 
     @classmethod
     def from_line(cls, line: bytes) -> "Receipt | None":
-        """The receipt that a line says; None where it is damaged, but for its end."""
+        """Read a line; None where it is damaged, but for its end."""
         checksum, _, content = line.partition(b" ")
         content = content[: content.rfind(b"}") + 1]
         if checksum != _checksum(content):
@@ -103,7 +102,7 @@ def _checksum(content: bytes) -> bytes:
 
 
 class ReceiptFile:
-    """The receipts of one run folder, oldest first; written by the process that owns the folder, from any thread."""
+    """The receipts of one run folder, oldest first; written by the folder's owner, from any thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -126,12 +125,12 @@ class ReceiptFile:
         self._shared.sync(descriptor)
 
     def begin(self) -> None:
-        """Make the file, unless it is there; errors as `add`."""
+        """Make the file, unless it is there."""
         with self._lock:
             self._open()
 
     def _open(self) -> int:
-        """A descriptor to write after the last whole line; what a process that died wrote behind it is cut off."""
+        """Open after the last whole line, and cut off what a process that died wrote behind it."""
         if self._descriptor is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
             self._descriptor = os.open(self._path, flags, 0o644)
@@ -147,13 +146,12 @@ class ReceiptFile:
         return self._descriptor
 
     def close(self) -> None:
-        """Write no more."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
-        """Receipts of which a ledger knows nothing, oldest first; each part is to be recorded before the next one."""
+        """Yield receipts that a ledger does not know, oldest first; each part is to be recorded before the next."""
         # A ledger that was restored lacks what came last, so that most of the time only that is looked at.
         if not any(None in receipts or _of(receipts, unknown) for _, receipts in self.parts(_TAIL_BYTES)):
             return
@@ -168,7 +166,7 @@ class ReceiptFile:
                 yield found
 
     def parts(self, last_bytes: int | None = None) -> Iterator[tuple[int, list[Receipt | None]]]:
-        """Receipts (None: a damaged one) and the number of the first one's line; all, or those in so many last bytes.
+        """Yield the line number of a first receipt and receipts (None: damaged); all, or in so many last bytes.
 
         A last line that is not whole was being written when the process died, and is left out.
         """
@@ -187,6 +185,5 @@ class ReceiptFile:
 
 
 def _of(receipts: Sequence[Receipt | None], unknown: Unknown) -> list[Receipt]:
-    """Those of which the ledger knows nothing."""
     found = unknown([receipt.key for receipt in receipts if receipt is not None])
     return [receipt for receipt in receipts if receipt is not None and receipt.key in found]

@@ -1,7 +1,6 @@
-"""One process a run folder: a lock that the operating system keeps, and a note for the others of who holds it.
+"""Lets one process use a run folder: a lock that the operating system keeps, and a note of who holds it.
 
-The lock is on a file of its own. It must not be on the ledger: closing any handle of that file would give up the locks
-that SQLite keeps on it.
+The lock is on a file of its own: closing any handle of the ledger would give up SQLite's locks.
 """
 
 import json
@@ -22,7 +21,7 @@ _THIS_PROCESS = uuid4().hex
 
 
 class RunLock:
-    """This process's hold on a run folder, until `release`; the operating system ends it when the process dies."""
+    """This process's hold on a run folder, until `release` or its death."""
 
     def __init__(self, run: Path) -> None:
         _refuse_network_disk(run)
@@ -59,12 +58,11 @@ class RunLock:
             )
 
     def release(self) -> None:
-        """Let others use the folder."""
         self._lock.release()
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of a file, which are others once it is replaced; None when there is none."""
+    """Return device and inode of a file, which change when it is replaced; None when there is none."""
     try:
         status = os.stat(path)
     except OSError:
@@ -92,7 +90,6 @@ def _in_use(run: Path, owner: Path) -> str:
 
 
 def _holder(owner: Path) -> str:
-    """Who wrote the note, in words."""
     note = _read(owner)
     if not {"pid", "host", "since"} <= note.keys():
         return "another process"

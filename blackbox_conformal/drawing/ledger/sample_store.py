@@ -1,7 +1,7 @@
-"""The vendor's bytes as received, one file a content: ``samples/ab/abcdef….png``.
+"""Stores the vendor's bytes as received, one file a content: ``samples/ab/abcdef….png``.
 
-An answer is on disk before the ledger says so: it arrives in ``inbox/`` under its attempt's number and its own
-digest, and is moved to ``samples/`` once the ledger's row is committed; it is read from either.
+An answer is on disk before the ledger says so: it arrives in ``inbox/`` under its attempt's number and digest, and is
+moved to ``samples/`` once the ledger's row is committed; it is read from either.
 """
 
 import base64
@@ -83,7 +83,7 @@ _FIRST_ANSWER_BYTES = 2**20
 
 
 def sniff_extension(data: bytes) -> str:
-    """File extension by the first bytes; ``.bin`` for whatever is not a known picture."""
+    """Return the file extension by the first bytes; ``.bin`` for unknown pictures."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return ".png"
     if data.startswith(b"\xff\xd8\xff"):
@@ -139,15 +139,15 @@ def _write_durably(path: str, data: bytes) -> None:
 
 @dataclass(slots=True)
 class InboxFile:
-    """A file in the inbox that is open, and has room on the disk, for an answer that is to be paid for."""
+    """An open file in the inbox with room on the disk for an answer that is to be paid for."""
 
     path: str
     descriptor: int
 
     def write(self, path: str, data: bytes) -> None:
-        """Put an answer here, durable on return but for the file's name; may be tried again. Errors as `Store.receive`.
+        """Put an answer here, durable but for the file's name; may be tried again.
 
-        The file has its last name before it has the answer: a process that dies in between leaves what can be read.
+        The file gets its last name first: a process that dies in between leaves what can be read.
         """
         os.rename(self.path, path)
         self.path = path
@@ -158,7 +158,7 @@ class InboxFile:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Bytes in the inbox: whose attempt they answer, their digest, size and file, and the vendor's report with them."""
+    """Bytes in the inbox: the attempt, their digest, size and file, and the vendor's report."""
 
     attempt: int
     digest: str
@@ -168,8 +168,6 @@ class Arrival:
 
 
 class Store:
-    """The samples of one run folder."""
-
     def __init__(self, run: Path) -> None:
         self._samples = run / "samples"
         self._inbox = run / "inbox"
@@ -195,7 +193,7 @@ class Store:
         sync(self._samples.parent)
 
     def reserve(self, name: str) -> InboxFile | None:
-        """The place of an answer, under a name of its own; None where a file that is open cannot be renamed."""
+        """Make room for an answer under a name of its own; None where an open file cannot be renamed."""
         if os.name == "nt":
             return None
         path = f"{self._inbox}/{name}.place"
@@ -223,13 +221,7 @@ class Store:
         report: VendorReport = VendorReport(),  # noqa: B008 - frozen
         place: InboxFile | None = None,
     ) -> Arrival:
-        """Put an answer into the inbox, durable on return, with the vendor's report in its name.
-
-        Parameters
-        ----------
-        place
-            Where there is room for it.
-        """
+        """Put an answer into the inbox, or into `place`, durable on return, with the vendor's report in its name."""
         value = hashlib.sha256(data).hexdigest()
         path = f"{self._inbox}/{attempt}-{value}-{report_to_name(report)}{sniff_extension(data)}"
         self._put(path, data, place)
@@ -257,14 +249,14 @@ class Store:
         self._put(f"{self._inbox}/{attempt}.job", json.dumps([job, astuple(report)]).encode())
 
     def forget_job(self, attempt: int) -> None:
-        """The ledger holds the job. A file that cannot be removed does no harm."""
+        """Remove the file of a job that the ledger holds; one that stays does no harm."""
         with contextlib.suppress(OSError):
             os.unlink(f"{self._inbox}/{attempt}.job")
 
     def jobs(self, may_adopt: Callable[[int], bool] = lambda _: True) -> Iterator[tuple[int, str, VendorReport]]:
-        """Attempt, job and report of the jobs that a process could not record; other files are put aside.
+        """Yield attempt, job and report of jobs that a process could not record; put other files aside.
 
-        Those of attempts that another process works on, as `may_adopt` tells, are left alone.
+        `may_adopt` tells whether no other process works on an attempt.
         """
         for path in sorted(self._inbox.glob("*.job")):
             named = _JOB_NAME.fullmatch(path.name)
@@ -284,10 +276,7 @@ class Store:
             raise _removed(self._samples)
 
     def settle(self, arrival: Arrival) -> None:
-        """Move an arrival to its place among the samples, once the ledger holds its digest.
-
-        A file that is there already is replaced: the one from the inbox is known to be good.
-        """
+        """Move an arrival to its place among the samples, once the ledger holds its digest; replace what is there."""
         try:
             self._move(arrival)
         except FileNotFoundError:
@@ -322,10 +311,9 @@ class Store:
             _sync_folder(self._inbox)
 
     def arrivals(self, may_adopt: Callable[[int], bool] = lambda _: True) -> Iterator[Arrival]:
-        """Whole answers that a process which died left in the inbox; half-written ones are moved to quarantine.
+        """Yield whole answers that a process which died left in the inbox, made durable; quarantine half-written ones.
 
-        They are made durable before they are handed out: that process may not have come to it. Those of attempts that
-        another process works on, as `may_adopt` tells, are left alone.
+        `may_adopt` as for `jobs`.
         """
         _sync_folder(self._inbox)
         for path, named in self._waiting():
@@ -341,7 +329,7 @@ class Store:
                 self._move_to_quarantine(path)
 
     def locate(self, digest: str) -> Path | None:
-        """The file that should hold the bytes of `digest`; None when there is none."""
+        """Return the file that should hold the bytes of `digest`, or None."""
         value = digest.removeprefix("sha256:")
         if not _DIGEST.fullmatch(value):  # damage to the ledger, or a stranger, may have written anything
             return None
@@ -349,26 +337,25 @@ class Store:
         return self._sample(value) or next(self._inbox.glob(f"*-{value}[-.]*"), None) or self._sample(value)
 
     def among(self, digests: Collection[str]) -> frozenset[str]:
-        """Those of `digests` whose bytes there are."""
+        """Return those of `digests` whose bytes are there."""
         return frozenset(digest for digest in digests if self.locate(digest) is not None)
 
     def check(self, digest: str) -> None:
-        """Hash the bytes of `digest` again; errors as `examine`."""
+        """Hash the bytes of `digest` again."""
         self.examine(digest)
 
     def keep_receipt(self, receipt: Receipt) -> None:
-        """Keep how an attempt ended, durable on return; errors as `ReceiptFile.add`."""
+        """Keep how an attempt ended, durable on return."""
         self._receipts.add(receipt)
 
     def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
-        """Receipts of which a ledger knows nothing, in parts; errors as `ReceiptFile.unknown_to`."""
+        """Yield receipts that a ledger does not know, in parts."""
         return self._receipts.unknown_to(unknown)
 
     def share(self, digests: Collection[str] | None = None) -> None:
         """Put these contents, or all, where they are kept besides the folder, as far as they are missing there."""
 
     def close(self) -> None:
-        """Give up what reaches the samples."""
         self._receipts.close()
         folder, self._inbox_folder = self._inbox_folder, None
         if folder is not None:
@@ -382,7 +369,7 @@ class Store:
         return None
 
     def examine(self, digest: str) -> Path:
-        """The file of `digest`, hashed again; nothing is moved."""
+        """Return the file of `digest`, hashed again; nothing is moved."""
         path = self.locate(digest)
         if path is None:
             raise PayloadError(f"expected the stored sample {digest} in {self._samples}; the file is gone")
@@ -393,7 +380,7 @@ class Store:
         return path
 
     def read(self, digest: str) -> bytes:
-        """The bytes of `digest`, hashed again."""
+        """Return the bytes of `digest`, hashed again."""
         moved: Path | None = None
         while (path := self.locate(digest)) is not None:
             try:
@@ -419,7 +406,7 @@ class Store:
         return target
 
     def files(self) -> Iterator[tuple[str, Path]]:
-        """Digest and file of every sample, inbox included."""
+        """Yield digest and file of every sample, inbox included."""
         for path in sorted(self._samples.glob("??/*")):
             named = _SAMPLE_NAME.fullmatch(path.name)
             if named is not None:
@@ -437,5 +424,4 @@ class Store:
         return sorted(path for path in self._quarantine.glob("*") if path.is_file())
 
     def free_bytes(self) -> int:
-        """Bytes left on the disk."""
         return shutil.disk_usage(self._samples.parent).free

@@ -1,4 +1,4 @@
-"""The samples of a run folder that are kept elsewhere, too: a working copy of a store that all machines reach."""
+"""Keeps the samples of a run folder in a store that all machines reach, too."""
 
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -29,19 +29,19 @@ class AnswerStore(Protocol):
         """Keep a content; nothing happens where it is kept already."""
 
     def get(self, digest: str) -> bytes | None:
-        """A content; None when there is none."""
+        """Return a content, or None."""
 
     def among(self, digests: Collection[str]) -> set[str]:
-        """Those of `digests` whose contents are kept."""
+        """Return those of `digests` whose contents are kept."""
 
     def keep_receipt(self, receipt: Receipt) -> None:
         """Keep how an attempt ended, unless that is kept already."""
 
     def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
-        """Receipts of which a ledger knows nothing, in parts; each is to be recorded before the next one."""
+        """Yield receipts that a ledger does not know; each part is to be recorded before the next."""
 
     def close(self) -> None:
-        """Give up what reaches it."""
+        """Give the store up."""
 
 
 class SharedStore(Store):
@@ -120,7 +120,7 @@ class SharedStore(Store):
             raise PayloadError(f"expected the stored sample {digest} where answers are kept; it is gone, or damaged")
 
     def _kept(self, digest: str) -> bytes | None:
-        """A content of `answers`; None when there is none, or another one."""
+        """Return a content of `answers` if it has its digest."""
         content = self._answers.get(digest)
         return content if content is not None and digest_bytes(content) == digest else None
 
@@ -128,8 +128,6 @@ class SharedStore(Store):
         super().close()
         self._answers.close()
 
-
-# Answers as an object store keeps them: each content once, under its digest: ``samples/ab/abcdef…``.
 
 Result = TypeVar("Result")
 
@@ -143,23 +141,20 @@ _REQUESTS_AT_ONCE = 16
 
 
 class ObjectAnswers:
-    """The contents in a store (see `shared_store.AnswerStore`); errors are a `LedgerError`.
+    """Contents in an object store, under ``samples/ab/abcdef…`` (see `AnswerStore`); errors are a `LedgerError`.
 
-    Parameters
-    ----------
-    earlier
-        Where contents were kept before there was this store; it is looked into, too.
+    `earlier`: where contents were kept before there was this store; it is looked into, too.
     """
 
     def __init__(self, store: BlobStore, earlier: AnswerStore | None = None) -> None:
         self._store, self._earlier = store, earlier
 
     def prepare(self) -> None:
-        """Refuse a store that overwrites what is there, or gives back other bytes; errors as `refuse_unconditional`."""
+        """Refuse a store that overwrites what is there, or gives back other bytes."""
         refuse_unconditional(self._store)
 
     def put(self, digest: str, content: bytes) -> None:
-        """Keep a content; what lies there damaged is replaced."""
+        """Keep a content; replace what lies there damaged."""
         name = _name(digest)
 
         def keep() -> None:
@@ -169,14 +164,12 @@ class ObjectAnswers:
         self._asked(keep)
 
     def get(self, digest: str) -> bytes | None:
-        """A content; None when there is none, or another one."""
         content = self._asked(lambda: self._store.get(_name(digest)))
         if content is not None and digest_bytes(content) == digest:
             return content
         return None if self._earlier is None else self._earlier.get(digest)
 
     def among(self, digests: Collection[str]) -> set[str]:
-        """Those of `digests` whose contents are kept."""
         wanted = {_name(digest): digest for digest in digests}
         found = self._asked(lambda: self._listed(wanted))
         if self._earlier is not None:
@@ -190,14 +183,12 @@ class ObjectAnswers:
             return {wanted[found.name] for found in pool.map(self._store.head, wanted) if found is not None}
 
     def keep_receipt(self, receipt: Receipt) -> None:
-        """Keep how an attempt ended, unless that is kept already."""
         task, generation, state = receipt.key
         value = task.removeprefix("sha256:")
         name = f"{_RECEIPTS}/{value[:2]}/{value}-{generation}-{state}"
         self._asked(lambda: self._store.put_if_absent(name, receipt.to_line()))
 
     def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
-        """Receipts of which a ledger knows nothing, in parts; each is to be recorded before the next one."""
         found = self._asked(lambda: self._store.names(_RECEIPTS))
         while part := self._asked(lambda: [one.name for one in islice(found, TOGETHER)]):
             named = {name: match for name in part if (match := _RECEIPT_NAME.fullmatch(name))}
@@ -220,7 +211,6 @@ class ObjectAnswers:
         return receipt
 
     def close(self) -> None:
-        """Give up what reaches it."""
         if self._earlier is not None:
             self._earlier.close()
 

@@ -1,4 +1,7 @@
-"""The ledger's tables, and the marks by which a file is known to be a ledger."""
+"""Defines the ledger's tables in SQLite, the checksum of each row, and what counts as damage.
+
+A bit that flips on disk must not make a draw look unpaid, nor change what a row says.
+"""
 
 import hashlib
 import sqlite3
@@ -106,7 +109,7 @@ def read_as_today(connection: sqlite3.Connection) -> None:
 
 
 def bring_up_to_date(connection: sqlite3.Connection) -> None:
-    """Make a ledger without payers, which `read_as_today` was called for, one of this version."""
+    """Turn a ledger that `read_as_today` was called for into one of this version."""
     connection.execute("DROP VIEW temp.attempt")
     connection.execute("DROP VIEW temp.payer")
     connection.execute("BEGIN IMMEDIATE")
@@ -124,13 +127,13 @@ def _empty(version: int = VERSION) -> sqlite3.Connection:
 
 
 def empty_ledger() -> bytes:
-    """The content of a ledger file that holds no attempt yet."""
+    """Return the content of a ledger file that holds no attempt yet."""
     with closing(_empty()) as connection:
         return connection.serialize()
 
 
 def schema_of_an_empty_ledger(version: int) -> list[tuple[str, ...]]:
-    """Type, name, table and statement of everything that a ledger file of a version holds, by name."""
+    """Return type, name, table and statement of everything in a ledger file of a version, by name."""
     with closing(_empty(version)) as connection:
         return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall()
 
@@ -144,8 +147,6 @@ ATTEMPT_COLUMNS = tuple(name for name in _columns() if name != "seal")
 """Everything that a row says of an attempt, in order."""
 
 
-# Damage to a ledger: a checksum in each row, and everything else in the file that must agree.
-
 # Times are sealed as whole numbers of the steps that a double of this century has: how SQLite writes a fraction out
 # differs between its versions.
 _STEPS = 2**22
@@ -154,10 +155,10 @@ _STEPS = 2**22
 def checksum(
     columns: Iterable[str], times: Container[str], given: Container[str] = (), further: Container[str] = ()
 ) -> str:
-    """SQL: the checksum of these columns of a row, in order.
+    """Write SQL for the checksum of these columns of a row, in order.
 
-    `times` are those that hold seconds as fractions. What is `given` are parameters of the statement, in this order.
-    NULL in a `further` column, which an earlier version did not have, changes nothing.
+    `times` hold seconds as fractions. What is `given` are parameters of the statement, in this order. NULL in a
+    `further` column, which an earlier version did not have, changes nothing.
     """
     form, values = list[str](), list[str]()
     for name in columns:
@@ -211,7 +212,7 @@ _KEPT_OF_PAYERS = "SELECT name, spent_nanousd, reserved_nanousd, calls FROM paye
 
 
 def damage_of_payers(connection: Connection) -> list[str]:
-    """Payers whose account is not what their attempts add up to, in words, in either database."""
+    """Return payers whose account is not what their attempts add up to, in words, in either database."""
     # Who has only planned attempts has no account yet.
     missing = f"{_SUMS_OF_PAYERS} HAVING COUNT(*) FILTER (WHERE state IN ({_COUNTED})) > 0 EXCEPT {_KEPT_OF_PAYERS}"
     wrong = connection.execute(
@@ -222,7 +223,7 @@ def damage_of_payers(connection: Connection) -> list[str]:
 
 
 def damage(connection: sqlite3.Connection) -> list[str]:
-    """What is wrong with the open ledger, in words; empty when every row is as it was written, and none is missing."""
+    """Return what is wrong with the open ledger, in words; empty when every row is as it was written."""
     # One snapshot for all questions, though a run may write meanwhile.
     connection.execute("BEGIN")
     try:

@@ -1,4 +1,4 @@
-"""The samples of a run folder: list, verify, prune and export them. A sample that the ledger names is never removed."""
+"""Lists, verifies, prunes and exports the samples of a run folder; never removes one that the ledger names."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ from blackbox_conformal.support.text import file_stem
 
 @dataclass(frozen=True, slots=True)
 class StoredSample:
-    """A file in the samples: its digest, where it is, its size, and the attempts that own it (none: an orphan)."""
+    """A file in the samples: digest, path, size, and the attempts that own it (none: an orphan)."""
 
     digest: str
     path: Path
@@ -29,7 +29,7 @@ class StoredSample:
 
 
 def cache_ls(run: Path) -> list[StoredSample]:
-    """Every sample of a run folder."""
+    """Return every sample of a run folder."""
     owners: dict[str, list[int]] = defaultdict(list)
     if has_ledger(run):
         for attempt in ledger_ls(run):
@@ -42,7 +42,7 @@ def cache_ls(run: Path) -> list[StoredSample]:
 
 
 def cache_verify(run: Path) -> list[str]:
-    """Hash every sample again; what is wrong with them. Nothing is moved."""
+    """Hash every sample again; return what is wrong with them. Nothing is moved."""
     store = Store(run)
     problems = []
     for digest, _ in store.files():
@@ -54,7 +54,7 @@ def cache_verify(run: Path) -> list[str]:
 
 
 def cache_prune(run: Path, *, dry_run: bool = False) -> list[Path]:
-    """Remove what was not paid for: samples that no attempt names, and what is in quarantine; returns those files."""
+    """Remove what was not paid for: samples that no attempt names, and quarantined files; return those files."""
     store = Store(run)
     with contextlib.ExitStack() as owned:
         if LEDGERS.of(run) is not None:
@@ -76,7 +76,7 @@ def cache_prune(run: Path, *, dry_run: bool = False) -> list[Path]:
 
 
 def cache_export(run: Path, folder: Path) -> list[Path]:
-    """Copy every stored sample into `folder` under names for people: picture, draw, digest; returns the copies."""
+    """Copy every stored sample into `folder` as picture, draw, digest; return the copies."""
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise UsageError(f"expected an empty folder to export into; {folder} holds files. Name another")

@@ -1,7 +1,7 @@
-"""Changes of the ledger within one transaction: attempts between states, and the totals that move with them.
+"""Changes the ledger within one transaction: attempts between states, and the totals that move with them.
 
-These are the rules of money, whichever database keeps the ledger. `writer` begins the transaction. What changes is
-written at its end, once for each attempt, or before a question is asked.
+These are the rules of money, whichever database keeps the ledger. `writer` begins the transaction. Changes are written
+at its end, once for each attempt, or before a question is asked.
 """
 
 import time
@@ -32,8 +32,6 @@ _TIMES = {state: f"{state}_at" for state in ("planned", "claimed", "intent", "se
 
 
 class LedgerTransaction:
-    """The ledger within one transaction on `connection`."""
-
     _COLUMNS: tuple[str, ...] = ("state", "reserved_nanousd", "cost_nanousd", "tries", "payer")
     """What is kept of each attempt that is looked at, from its state on."""
 
@@ -49,7 +47,7 @@ class LedgerTransaction:
 
     @property
     def connection(self) -> Connection:
-        """What to ask questions of; the answers count every change so far."""
+        """Return what to ask questions of; the answers count every change so far."""
         self.flush()
         return self._connection
 
@@ -60,7 +58,7 @@ class LedgerTransaction:
             update_sealed(self._connection, attempt, values)
 
     def commit(self) -> int:
-        """Write what was changed and booked; the number of commits that the ledger has seen then."""
+        """Write what was changed and booked; return the number of commits that the ledger has seen then."""
         self.flush()
         # All rows are fetched, since a statement that is not at its end cannot be committed.
         rows = self._write_totals().fetchall()
@@ -70,7 +68,7 @@ class LedgerTransaction:
         return int(rows[0][0])
 
     def _write_totals(self) -> Cursor:
-        """Add what was booked to the totals, and give the number of commits."""
+        """Add what was booked to the totals; return the number of commits."""
         for payer, booked in self._booked_of_payer.items():
             self._connection.execute(
                 "INSERT INTO payer VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
@@ -87,20 +85,20 @@ class LedgerTransaction:
         )
 
     def totals(self) -> Totals:
-        """The sums over all attempts, every change so far included."""
+        """Sum all attempts, every change so far included."""
         if self._before is None:
             row = self._connection.execute("SELECT spent_nanousd, reserved_nanousd, calls FROM total").fetchone()
             self._before = Totals(*row)
         return self._before.plus(self._booked)
 
     def totals_of_payer(self, name: str) -> Totals:
-        """The sums over the attempts on a payer's account, every change so far included."""
+        """Sum the attempts on a payer's account, every change so far included."""
         query = "SELECT spent_nanousd, reserved_nanousd, calls FROM payer WHERE name = ?"
         row = self._connection.execute(query, (name,)).fetchone()
         return Totals(*(row or ())).plus(self._booked_of_payer.get(name, Totals()))
 
     def insert(self, **values: Any) -> int:
-        """Write a new attempt that is planned; returns its number."""
+        """Write a new planned attempt; return its number."""
         values |= {"state": "planned", "planned_at": self._now}
         marks = ", ".join("?" * len(values))
         rows = self._connection.execute(
@@ -108,7 +106,6 @@ class LedgerTransaction:
         ).fetchall()
         number = int(rows[0][0])
         self._inserted += 1
-        # It has a checksum once it is written again, with whatever changes in this transaction.
         self._rows[number], self._changes[number] = ["planned", 0, 0, 0, values["payer"]], {}
         return number
 
@@ -129,7 +126,7 @@ class LedgerTransaction:
         Parameters
         ----------
         cost
-            What the vendor says that it bills, in nano-dollars; None keeps the price that was reserved.
+            Nano-dollars that the vendor bills; None keeps the reserved price.
         reserve
             Price to reserve, for an intent.
         """
@@ -157,13 +154,7 @@ class LedgerTransaction:
         )
 
     def settle(self, attempt: int, cost: int) -> bool:
-        """End an attempt that may have been billed as the vendor's invoice says; whether it still was one.
-
-        Parameters
-        ----------
-        cost
-            What the invoice charges for it, in nano-dollars; 0: nothing.
-        """
+        """End an attempt that may have been billed at an invoice's `cost` in nano-dollars; False if it is none."""
         if self.state_of(attempt) != "ambiguous":
             return False
         error = f"it was never answered; {'' if cost else 'not '}billed, by the vendor's invoice"
@@ -171,24 +162,24 @@ class LedgerTransaction:
         return True
 
     def reopen(self, attempt: int) -> bool:
-        """Let a refusal count no more, whatever was billed for it; whether the attempt was refused."""
+        """Let a refusal count no more, whatever was billed for it; False if the attempt was not refused."""
         if self.state_of(attempt) != "refused":
             return False
         self.note(attempt, error_class=REOPENED)
         return True
 
     def state_of(self, attempt: int) -> AttemptState:
-        """The state of an attempt that there is, every change so far included."""
+        """Return the state of an attempt that exists, every change so far included."""
         state: AttemptState = self._row(attempt)[0]
         return state
 
     def left_behind(self, state: AttemptState) -> list[int]:
-        """Attempts in `state` that no process works on, for the one process that holds the ledger: all there are."""
+        """Return attempts in `state` that no process works on."""
         rows = self.connection.execute("SELECT id FROM attempt WHERE state = ?", (state,)).fetchall()
         return [row[0] for row in rows]
 
     def _row(self, attempt: int) -> Any:
-        """State, reserved and booked price and tries of an attempt, and more; None when there is none."""
+        """Return the `_COLUMNS` of an attempt; None when there is none."""
         if attempt not in self._rows:
             query = f"SELECT {', '.join(self._COLUMNS)} FROM attempt WHERE id = ?"
             row = self._connection.execute(query, (attempt,)).fetchone()
@@ -198,12 +189,10 @@ class LedgerTransaction:
         return self._rows[attempt]
 
     def _listed(self, attempt: int) -> int:
-        """The price that the vendor's list names for an attempt; 0: none."""
         row = self._connection.execute("SELECT listed_nanousd FROM attempt WHERE id = ?", (attempt,)).fetchone()
         return row[0] or 0
 
     def _book(self, attempt: int, *, spent: int, reserved: int, calls: int) -> None:
-        """Add what an attempt changes to the totals."""
         change = Totals(spent, reserved, calls)
         self._booked = self._booked.plus(change)
         payer = self._row(attempt)[_PAYER]
@@ -212,7 +201,7 @@ class LedgerTransaction:
 
 
 def _booked(state: AttemptState, price: int, cost: int | None, reserve: int | None) -> tuple[int, int]:
-    """Nano-dollars to hold and to book for an attempt in `state` at this price."""
+    """Return nano-dollars to hold and to book for an attempt in `state` at this price."""
     if reserve is not None:
         return reserve, 0
     if cost is not None:
@@ -222,11 +211,8 @@ def _booked(state: AttemptState, price: int, cost: int | None, reserve: int | No
     return (price, 0) if state in RESERVING else (0, price)
 
 
-# Changes of several steps within one transaction of a ledger.
-
-
 def insert(transaction: LedgerTransaction, spec: AttemptSpec) -> int:
-    """Write a new attempt that is planned; returns its number."""
+    """Write a new planned attempt; return its number."""
     values = {name: getattr(spec, name) for name in AttemptSpec.__dataclass_fields__}
     values["seed"] = None if spec.seed is None else str(spec.seed)
     values["priced"] = int(spec.priced)
@@ -234,12 +220,12 @@ def insert(transaction: LedgerTransaction, spec: AttemptSpec) -> int:
 
 
 def on_account(spec: AttemptSpec) -> dict[str, Any]:
-    """For whom a submission is reserved, as columns: what was planned for one may be made for another."""
+    """Return for whom a submission is reserved, as columns: what was planned for one may be made for another."""
     return {"payer": spec.payer, "request": spec.request, "member": spec.member}
 
 
 def columns(report: VendorReport) -> dict[str, Any]:
-    """What a report says, as columns of the attempt; nothing where it says nothing."""
+    """Return what a report says, as columns of the attempt."""
     values = {
         "model": report.model,
         "request_id": report.request_id,
@@ -263,9 +249,9 @@ def settle_left_behind(transaction: LedgerTransaction) -> int:
 
 
 def is_unknown(key: Key, attempts: Sequence[Attempt]) -> bool:
-    """Whether a ledger with these attempts at a draw knows nothing of the end of an attempt that a receipt is of.
+    """Tell whether a ledger with these attempts at a draw does not know the end that a receipt is of.
 
-    What another process is at is left to it: its receipt comes before its change of the ledger.
+    What another process works on is left to it: its receipt comes before its change of the ledger.
     """
     made = [one for one in attempts if one.generation == key.generation and one.state != "cancelled"]
     if not made or made[-1].state in UNSENT:
@@ -287,7 +273,6 @@ def record(transaction: LedgerTransaction, receipt: Receipt) -> bool:
     if state in UNSENT:
         if state != "intent":
             transaction.move(attempt, "intent", reserve=receipt.price_nanousd, **on_account(spec))
-        # It was submitted then: what is spent in a day is counted by this time.
         transaction.note(attempt, intent_at=receipt.at)
         transaction.move(attempt, "sent")
     elif receipt.state not in STEPS[state]:

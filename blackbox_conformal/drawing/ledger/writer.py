@@ -1,4 +1,4 @@
-"""The one thread that writes the ledger: changes of many workers share one durable commit."""
+"""Writes the ledger in one thread: changes of many workers share one durable commit."""
 
 import contextlib
 import queue
@@ -29,7 +29,7 @@ class FailedOperationError(Exception):
 
 
 class Writer(ABC):
-    """Runs operations one after another; the result of an operation is handed out after its commit is on disk."""
+    """Runs operations one after another; hands each result out after its commit is on disk."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
@@ -42,23 +42,20 @@ class Writer(ABC):
 
     @abstractmethod
     def _commit_together(self, batch: Sequence[Change]) -> list[Any]:
-        """What each operation returns, all of which are committed together."""
+        """Run the operations and commit them together; return their results."""
 
     @abstractmethod
     def _undo(self, error: Exception) -> LedgerError | None:
-        """Undo what was begun, and say why the ledger cannot be written; None: the error is nothing of the ledger's."""
+        """Undo what was begun; return why the ledger cannot be written, or None for an error of another kind."""
 
     @abstractmethod
     def _finish(self) -> None:
         """Close what was written to."""
 
     def call(self, operation: Callable[[LedgerTransaction], Result], attempts: Sequence[int] = ()) -> Result:
-        """Run `operation` in the next commit; what it returned, or its error, once that is durable.
+        """Run `operation` in the next commit; return its result, or raise its error, once that is durable.
 
-        Parameters
-        ----------
-        attempts
-            Those that it looks at, which may be read for all operations of a commit together.
+        `attempts`: those that it looks at, which may be read for all operations of a commit together.
         """
         future: Future[Result] = Future()
         with self._closing:
@@ -85,7 +82,7 @@ class Writer(ABC):
         self._finish()
 
     def _next_batch(self) -> list[Change]:
-        """Everything that waits by now, at least one change; nothing once the writer is closed."""
+        """Return everything that waits by now, at least one change; empty once the writer is closed."""
         batch: list[Change] = []
         change = self._queue.get()
         while change is not None:
@@ -98,7 +95,7 @@ class Writer(ABC):
         return batch
 
     def _give_up(self, batch: list[Change], error: Exception) -> None:
-        """Tell threads that wait, and those still to come, that memory ran out, or of another unexpected error."""
+        """Raise an unexpected error, such as a lack of memory, in all threads that wait and those still to come."""
         with self._closing:
             self._gave_up, self._closed = error, True
         with contextlib.suppress(queue.Empty):
@@ -111,17 +108,16 @@ class Writer(ABC):
                 future.set_exception(error)
 
     def _write(self, batch: Sequence[Change]) -> list[tuple[Any, Exception | None]]:
-        """The results of a batch, in which an operation that fails undoes only itself."""
+        """Return the results of a batch, in which an operation that fails undoes only itself."""
         try:
             return [(result, None) for result in self._commit_together(batch)]
         except FailedOperationError as failed:
             if len(batch) == 1:
                 return [(None, failed.error)]
-        # One of them undoes all, so each is run alone.
         return [result for change in batch for result in self._write([change])]
 
     def _commit(self, batch: list[Change]) -> None:
-        """Write a batch and hand the results out; after a commit that failed, nothing is written any more."""
+        """Write a batch and hand the results out; after a commit that failed, write nothing any more."""
         try:
             if self._broken is not None:
                 raise self._broken
@@ -142,17 +138,7 @@ class Writer(ABC):
 
 
 class SqliteWriter(Writer):
-    """Writes on one connection.
-
-    Parameters
-    ----------
-    connection
-        The ledger, opened for writing; closed by `close`.
-    lock
-        This process's hold on the run folder; checked before every transaction.
-    file
-        The ledger's file; checked before every transaction, closed by `close`.
-    """
+    """Writes on one connection; checks lock and file before every transaction, and closes connection and file."""
 
     def __init__(self, connection: sqlite3.Connection, lock: RunLock, file: LedgerFile) -> None:
         self._connection = connection

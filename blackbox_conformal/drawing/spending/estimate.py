@@ -1,4 +1,4 @@
-"""What a set of draws would cost, from the ledger and the adapter's price list; files are only read."""
+"""Estimates what a set of draws would cost, before a call is made; nothing is sent and files are only read."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -35,20 +35,17 @@ class Estimate:
     calls
         Submissions that would be made and billed.
     cached
-        Draws that need none: stored, or to be fetched from a job that is paid already.
+        Draws that need none: stored, or with a job that is paid already.
     cost_usd
-        Lowest and highest price of the calls, by what the vendor quoted or else by `KnownPrices`; None when neither is
-        known.
+        Lowest and highest price of the calls, as quoted or by `KnownPrices`; None when neither is known.
     seconds
-        Time that the calls take at best at the strictest request rate, with one poll a job; None without a rate.
+        Least time of the calls at the strictest request rate, with one poll a job; None without a rate.
     again
-        Submissions that may come on top at most, for draws whose answer proves unusable, where limits allow them.
+        Further submissions at most, for unusable answers, where limits allow them.
     passed_on
-        Submissions that may come on top at most since earlier members of a cascade may not suffice; the highest price
-        is with them.
+        Further submissions at most, since earlier members of a cascade may not suffice; in the highest price.
     disk_bytes
-        Room that the answers will need, by what earlier answers needed or else by the size of the pictures; None when
-        the pictures are not known.
+        Room for the answers, by earlier answers or else by the pictures' size; None when the pictures are not known.
     """
 
     calls: int
@@ -61,12 +58,12 @@ class Estimate:
 
 
 def has_jobs(adapter: Adapter) -> bool:
-    """Whether the vendor answers a submission with a job, which is polled."""
+    """Tell whether the vendor answers a submission with a job, which is polled."""
     return type(adapter).resume is not Adapter.resume
 
 
 def costs(calls: int, cost_usd: tuple[Decimal, Decimal] | None) -> bool:
-    """Whether so many calls are to be made and cost something, or might, as their price is None."""
+    """Tell whether so many calls cost something, or might, as their price is None."""
     return calls > 0 and cost_usd != (Decimal(0), Decimal(0))
 
 
@@ -80,10 +77,7 @@ def estimate(
 ) -> Estimate:
     """Estimate drawing `tasks` into the run folder `run`, which need not exist.
 
-    Parameters
-    ----------
-    quoted
-        (width, height) of every upload among the tasks → US dollars a draw, as the vendor quoted it.
+    `quoted`: (width, height) of every upload → US dollars a draw, as the vendor quoted it.
     """
     capabilities = adapter.capabilities
     if adapter.members:
@@ -98,7 +92,6 @@ def estimate(
     if quoted is not None:
         total = sum((quoted[task.upload.width, task.upload.height] for task in missing), Decimal(0))
         cost = (total, total)
-    # Area grows with the square of the factor.
     enlarged = max(capabilities.scale_factors, default=1) ** 2 * _BYTES_PER_PIXEL
     sizes = sum(mean_size or task.upload.width * task.upload.height * enlarged for task in missing)
     return Estimate(
@@ -112,7 +105,7 @@ def estimate(
 
 
 def _estimate_of_cascade(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]) -> Estimate:
-    """What the members take: the lowest price for draws that are sure to be wanted, the highest for all that may be."""
+    """Add up the members: the lowest price for draws that are sure, the highest for all that may be wanted."""
     wanted = wanted_of(adapter, run, limits, tasks)
     sure = [estimate(vendor, run, limits, own.sure) for vendor, own in zip(adapter.members, wanted, strict=True)]
     most = [estimate(vendor, run, limits, own.all) for vendor, own in zip(adapter.members, wanted, strict=True)]
@@ -133,19 +126,18 @@ def _estimate_of_cascade(adapter: Adapter, run: Path, limits: Limits, tasks: Seq
 
 
 class MemberDraws(NamedTuple):
-    """Draws that one member of a cascade has to make, by the digest of the picture, and those that it may have to."""
+    """Draws of one member of a cascade: those it has to make, by digest of the picture, and possible ones."""
 
     by_picture: list[tuple[str, Task]]
     possible: list[Task]
 
     @property
     def sure(self) -> list[Task]:
-        """Those that it has to make, each once: two pictures may have a tile in common."""
+        """Return what it has to make, each draw once: two pictures may have a tile in common."""
         return _each_once([task for _, task in self.by_picture])
 
     @property
     def all(self) -> list[Task]:
-        """Both."""
         return _each_once([*self.sure, *self.possible])
 
 
@@ -154,7 +146,7 @@ def _each_once(tasks: Sequence[Task]) -> list[Task]:
 
 
 def wanted_of(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]) -> list[MemberDraws]:
-    """What each member of a cascade is asked for, as far as the answers that the run folder holds tell; reads only."""
+    """Return what each member of a cascade is asked for, as far as the folder's answers tell."""
     wanted = [MemberDraws([], []) for _ in adapter.members]
     sure = [(task, adapter.sent(0, task.upload)) for task in tasks]
     unsure: list[Task] = []
@@ -177,7 +169,7 @@ def wanted_of(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]
 
 
 def _answers(vendor: Adapter, run: Path, limits: Limits, tasks: Sequence[Task], store: Store) -> Iterator[bytes | None]:
-    """The stored answer to each task: no bytes for a refusal, None where there is none yet or it cannot be read."""
+    """Yield the stored answer to each task: empty for a refusal, None where there is none that can be read."""
     if vendor.capabilities.local:
         yield from (answer_of(vendor, task) for task in tasks)
         return
@@ -195,7 +187,7 @@ def _answers(vendor: Adapter, run: Path, limits: Limits, tasks: Sequence[Task], 
 
 
 def answered(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]) -> list[bool]:
-    """Whether each draw has its answer already, a picture or a refusal, so that the vendor is not asked again."""
+    """Tell of each draw whether it has its answer, a picture or a refusal."""
     if adapter.capabilities.local:
         return [True for _ in tasks]
     if adapter.members:
@@ -214,7 +206,7 @@ def answered(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task])
 def _next_steps(
     adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]
 ) -> tuple[list[NextStep], float | None]:
-    """What is left to do for each draw, and the mean size of a stored answer."""
+    """Return what is left to do for each draw, and the mean size of a stored answer."""
     attempts_by_task, mean_size = _read(run, task_keys(adapter.identity(), tasks))
     stored = {attempt.digest for attempts in attempts_by_task for attempt in attempts if attempt.state in WHOLE}
     with closing(store_of(run)) as store:
@@ -227,7 +219,6 @@ def _next_steps(
 
 
 def _cost(known: KnownPrices, tasks: Sequence[Task]) -> tuple[Decimal, Decimal] | None:
-    """Lowest and highest price of these draws together; None when one is not known."""
     if not tasks:
         return None if known.of_any() is None else (Decimal(0), Decimal(0))
     by_size = {(task.upload.width, task.upload.height): known.of(task.upload) for task in tasks}
@@ -238,12 +229,12 @@ def _cost(known: KnownPrices, tasks: Sequence[Task]) -> tuple[Decimal, Decimal] 
 
 
 def calls_again(limits: Limits) -> int:
-    """Submissions of one draw that may come on top of the first, for answers that prove unusable."""
+    """Return how many submissions of one draw may follow the first, for unusable answers."""
     return limits.max_resample + (limits.max_attempts - 1 if limits.retry_ambiguous else 0)
 
 
 def _read(run: Path, keys: Sequence[str]) -> tuple[list[list[Attempt]], float | None]:
-    """Attempts at each key, and the mean size of a stored answer."""
+    """Return the attempts at each key, and the mean size of a stored answer."""
     by_key: dict[str, list[Attempt]] = {key: [] for key in keys}
     mean: float | None = None
     with reading(run) as connection:
@@ -257,13 +248,11 @@ def _read(run: Path, keys: Sequence[str]) -> tuple[list[list[Attempt]], float | 
     return [by_key[key] for key in keys], mean
 
 
-# What a job may cost: what is known before a call is made, and the one budget that follows. Nothing is sent.
-
 AnyEstimate = TypeVar("AnyEstimate", bound=Estimate)
 
 
 def total(first: AnyEstimate, *others: Estimate) -> AnyEstimate:
-    """`first` with the calls, prices, times and room on disk of the `others` added; unknown where one is unknown."""
+    """Add the `others` to `first`; what is unknown for one is unknown for all."""
     estimates: list[Estimate] = [first, *others]
     prices = [estimate.cost_usd for estimate in estimates if estimate.cost_usd is not None]
     seconds = [estimate.seconds for estimate in estimates if estimate.seconds is not None]
@@ -315,17 +304,16 @@ _STEPS_BEFORE_SENDING = 8
 
 
 def missing_key(adapter: Adapter, task: Task) -> CredentialMissingError | None:
-    """What the adapter says of the key that its first request lacks; None when nothing lacks.
+    """Return what the adapter says of the key that its first request lacks, or None.
 
-    The request is composed and thrown away: whether a key is needed may depend on the adapter's parameters. Whatever
-    else is wrong with the request is told when it is sent.
+    The request is composed and thrown away: whether a key is needed may depend on the adapter's parameters. Other
+    faults are told when it is sent.
     """
     if adapter.capabilities.local:
         return None
     if adapter.members:
         asked = ((vendor, sent_to(adapter, place, task, task.upload)) for place, vendor in enumerate(adapter.members))
         return next(filter(None, (missing_key(vendor, own) for vendor, own in asked)), None)
-    # The key of a draw that is never sent.
     flow = adapter.draw(task.upload, Draw(task.index, task.seed, idempotency_key("sha256:composed")))
     try:
         step = next(flow)
@@ -344,7 +332,7 @@ def missing_key(adapter: Adapter, task: Task) -> CredentialMissingError | None:
 
 @dataclass(frozen=True, slots=True)
 class StoredElsewhere:
-    """`count` draws that `folder` holds, a run folder, and that the wanted one lacks."""
+    """`count` draws that `folder`, a run folder, holds and the wanted one lacks."""
 
     folder: Path
     count: int
@@ -353,9 +341,9 @@ class StoredElsewhere:
 def stored_elsewhere(
     adapter: Adapter, tasks: Sequence[Task], run: Path, note: Callable[[str], object] = lambda text: None
 ) -> StoredElsewhere | None:
-    """The run folder beside `run` that holds most of the draws that `run` lacks; None when no folder holds any.
+    """Return the run folder beside `run` that holds most of the draws that `run` lacks, or None.
 
-    Ledgers are read only. One beside `run` that cannot be read is left out, and `note` says so.
+    Ledgers are only read; one that cannot be read is left out, and `note` says so.
     """
     if adapter.capabilities.local or not run.parent.is_dir():
         return None
@@ -374,12 +362,11 @@ def stored_elsewhere(
 
 
 def are_stored(adapter: Adapter, tasks: Sequence[Task], run: Path) -> bool:
-    """Whether `run` holds the picture of every draw, so that nothing at all is asked of the vendor."""
+    """Tell whether `run` holds the picture of every draw, so that the vendor is asked nothing."""
     return adapter.capabilities.local or draw_keys(adapter, tasks) <= _stored(run)
 
 
 def _stored(run: Path) -> set[str]:
-    """Keys of the draws whose pictures `run` holds."""
     with reading(run, whole=False) as connection:
         if connection is None:
             return set()

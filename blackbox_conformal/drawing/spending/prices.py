@@ -1,7 +1,7 @@
-"""What one draw costs: the price table until the vendor bills, then what it billed.
+"""Knows what one draw costs: the price table until the vendor bills, then what it billed.
 
-While only a table says what a draw costs and money is limited, one draw goes alone, of all processes that share the
-ledger. A vendor that bills more than its table then exceeds the limit by that draw at most.
+While only a table tells the price and money is limited, one draw goes alone, of all processes that share the ledger. A
+vendor that bills more than its table then exceeds the limit by that draw at most.
 """
 
 import math
@@ -25,7 +25,7 @@ _BOOKED = "as earlier draws were booked"
 
 
 class KnownPrices:
-    """Prices of draws: those of the adapter's list, or as draws in a run folder were booked, where that is more."""
+    """Prices of draws: the adapter's list, or what draws in a run folder were booked at, where that is more."""
 
     def __init__(self, adapter: Adapter, run: Path) -> None:
         self._adapter = adapter
@@ -38,13 +38,13 @@ class KnownPrices:
                     self._billed = billed(connection, digest_json(adapter.identity()))
 
     def of_any(self) -> Price | None:
-        """Price of a draw, over all sizes of uploads; None when none is listed and none was booked."""
+        """Return the price of a draw, over all sizes of uploads; None when it is not known."""
         if self._members:
             return _of_cascade([member.of_any() for member in self._members])
         return self._raised(self._adapter.capabilities.price)
 
     def of(self, upload: Upload) -> Price | None:
-        """Price of a draw of this upload; None as for `of_any`."""
+        """Return the price of a draw of this upload; None when it is not known."""
         if self._members:
             sent = [self._adapter.sent(place, upload) for place in range(len(self._members))]
             return _of_cascade(
@@ -53,7 +53,7 @@ class KnownPrices:
         return self._raised(self._adapter.price_for(upload.width, upload.height))
 
     def of_these(self, uploads: Sequence[Upload]) -> Price | None:
-        """Price of a draw of the cheapest and of the dearest of these uploads; `of_any` where there are none."""
+        """Return the price from the cheapest to the dearest of these uploads; `of_any` where there are none."""
         by_size = {(upload.width, upload.height): upload for upload in uploads}
         prices = [price for upload in by_size.values() if (price := self.of(upload)) is not None]
         # A price that is known for some uploads only would understate the whole.
@@ -61,7 +61,6 @@ class KnownPrices:
             return None if uploads else self.of_any()
         cheapest = min(prices, key=lambda price: price.low_usd)
         dearest = max(prices, key=lambda price: price.high_usd)
-        # The dearest price list with the cheapest low end: the range over all uploads.
         return replace(dearest, low=cheapest.low)
 
     def _raised(self, listed: Price | None) -> Price | None:
@@ -76,7 +75,7 @@ class KnownPrices:
 
 
 def _of_cascade(prices: Sequence[Price | None]) -> Price | None:
-    """From what the first member asks to what all ask together; None where the price of one is not known."""
+    """Return a price from the first member's to that of all together; None where one is not known."""
     known = [price for price in prices if price is not None]
     if len(known) < len(prices):
         return None
@@ -116,7 +115,7 @@ class Prices:
     Parameters
     ----------
     billed
-        What the ledger says that the vendor billed so far.
+        What the vendor billed so far, by the ledger.
     source
         Where the price list comes from.
     limited
@@ -134,19 +133,19 @@ class Prices:
         self._changed = threading.Condition()
 
     def nanousd(self, spec: AttemptSpec) -> int:
-        """What is reserved for a draw: its listed price, raised as far as the vendor ever billed above its list.
+        """Return what is reserved for a draw: its listed price, raised as far as the vendor ever billed above its list.
 
-        A draw without a listed price is expected to cost as much as the dearest one so far.
+        Without a listed price it is what the dearest draw so far cost.
         """
         if not spec.listed_nanousd:
             return self._unlisted_nanousd
         return self._highest.raised(spec.listed_nanousd)
 
     def enter(self, pixels: int, stopping: threading.Event) -> bool:
-        """Wait until a draw of an upload of so many pixels may be bought; True when it goes alone.
+        """Wait until a draw of so many pixels may be bought; True when it goes alone.
 
-        A draw goes alone while no upload as large was answered, since many vendors bill by size. Others that are as
-        large wait until `leave` is called for it.
+        A draw goes alone while no upload as large was answered, since many vendors bill by size; others as large wait
+        for `leave`.
         """
         # Read without the lock: the size that is known only grows.
         if pixels <= self._known_pixels:
@@ -162,18 +161,17 @@ class Prices:
         return False
 
     def leave(self, pixels: int, *, answered: bool, billed: bool) -> None:
-        """The draw that went alone has ended. A vendor that answers it without a bill is taken never to send one."""
+        """End a draw that went alone. A vendor that answers it without a bill is taken never to send one."""
         with self._changed:
             self._alone = False
             if billed:
                 self._known_pixels = max(self._known_pixels, pixels)
             elif answered:
-                # A vendor that gives a picture and no bill never sends one, so waiting for it would never end.
                 self._known_pixels = math.inf
             self._changed.notify_all()
 
     def billed(self, listed_nanousd: int | None, cost_nanousd: int) -> None:
-        """Expect from now on what the vendor bills, if that is more, and tell once that it is above its list."""
+        """Expect from now on what the vendor bills, if that is more; tell once that it is above its list."""
         tell = False
         with self._changed:
             if not listed_nanousd:
@@ -187,7 +185,7 @@ class Prices:
             self._board.tell("price-differs", f"{self.explanation()}; limits count what is billed")
 
     def explanation(self) -> str:
-        """That the vendor bills more than its table says; "" when it does not."""
+        """Say that the vendor bills more than its table says; "" when it does not."""
         bill = self._highest
         if not bill.exceeds(AS_LISTED):
             return ""

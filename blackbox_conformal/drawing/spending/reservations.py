@@ -1,7 +1,7 @@
-"""The prices that draws under way hold, and the waiting for what they may give back.
+"""Holds prices of draws under way and of pictures that have begun, and waits for what they may give back.
 
-The ledger checks the budget in the transaction that reserves a price. When it has no room for another one, a worker
-waits here as long as a draw under way may turn out cheaper than its price, and ends the run when none can.
+The ledger checks the budget in the transaction that reserves a price. When it has no room, a worker waits as long as a
+draw under way may turn out cheaper than its price, and ends the run when none can.
 """
 
 import threading
@@ -21,11 +21,12 @@ from blackbox_conformal.drawing.spending.prices import Prices
 from blackbox_conformal.errors import BudgetError, IncompleteError
 from blackbox_conformal.support.occupancy import Occupancy
 
-# Which pictures may begin: those whose draws the budget has room for beside everything that has begun.
-
 
 class Admission:
-    """The prices of the pictures that have begun, against the ledger's limits; asked from any thread."""
+    """Admits pictures while the budget has room for their draws beside all that has begun; asked from any thread.
+
+    Otherwise pictures under way at the same time would take each other's last draws away, and none would be finished.
+    """
 
     def __init__(self, ledger: AnyLedger) -> None:
         self._ledger = ledger
@@ -34,7 +35,7 @@ class Admission:
     def room(self, price_nanousd: int, calls: int, payer: Payer = NOBODY) -> AbstractContextManager[None]:
         """Hold room for so many draws of this price together, on the account of `payer`, in the ``with`` block.
 
-        Waits while pictures that have begun may leave some of theirs.
+        Waits while pictures that have begun may leave some room.
         """
         wanted = (payer.name, price_nanousd, calls)
         return self._begun.taken(wanted, lambda begun: self._fits(*wanted, begun) and self._fits_payer(*wanted, begun))
@@ -97,7 +98,7 @@ class Reservation:
     sent
         Whether the row says already that the submission is sent.
     alone
-        Whether others wait to learn from this draw what a picture of so many `pixels` costs (see `Prices.enter`).
+        Whether others wait to learn what a picture of so many `pixels` costs (see `Prices.enter`).
     """
 
     attempt: int
@@ -111,8 +112,8 @@ class Reservation:
 class Reservations:
     """Reserves the price of each submission of one set of tasks.
 
-    One condition guards three counters, and is notified whenever one of them changes: workers that ask the ledger for a
-    price at this moment (`_asking`), prices that are held, and prices that were settled.
+    One condition guards three counters: workers that ask the ledger for a price now, prices that are held, and prices
+    that were settled.
 
     Attributes
     ----------
@@ -136,14 +137,12 @@ class Reservations:
     _space_until: float = field(default=-1.0, init=False)
 
     def plan(self, specs: Sequence[AttemptSpec]) -> None:
-        """Record submissions that are to be made."""
         self.planned = self.ledger.plan(specs)
 
     def reserve(self, spec: AttemptSpec) -> Reservation:
-        """Reserve the price of a submission; waits while draws under way may still give some of theirs back.
+        """Reserve the price of a submission; wait while draws under way may still give some of theirs back.
 
-        A planned one for which the budget has room at once, and which has no turn to wait for, is marked as sent in the
-        same commit.
+        A planned one with room and without a turn to wait for is marked as sent in the same commit.
         """
         self._require_disk_space()
         alone = self.prices.enter(spec.pixels, self.control.stopping)
@@ -156,7 +155,7 @@ class Reservations:
             raise
 
     def _require_disk_space(self) -> None:
-        """Stop before a submission whose answer might not fit on the disk; looks once a second."""
+        """Stop before a submission whose answer might not fit on the disk; look once a second."""
         now = self.clock.monotonic()
         if now < self._space_until:
             return
@@ -196,7 +195,7 @@ class Reservations:
         return self._held(Reservation(attempt, price, alone=alone, pixels=spec.pixels))
 
     def _waited_for(self, spec: AttemptSpec, planned: int | None, alone: bool) -> tuple[int, int]:
-        """The ledger's row that holds the price, and the price, as soon as there is room for it."""
+        """Return the row that holds the price, and the price, as soon as there is room."""
         reserved: list[int] = []
         while not self.control.stopping.is_set():
             # Read before asking: a settlement between asking and waiting must not be missed.
@@ -210,7 +209,7 @@ class Reservations:
         raise StoppedError
 
     def _ask(self, spec: AttemptSpec, ask: Callable[[int], None]) -> int | BudgetError:
-        """Ask the ledger for the price of a draw; that price, or its error when the budget has no room."""
+        """Ask the ledger for the price of a draw; return it, or the error when the budget has no room."""
         held = 0
         with self._changed:
             self._asking += 1
@@ -228,7 +227,7 @@ class Reservations:
         return price
 
     def _asked(self, spec: AttemptSpec, ask: Callable[[int], None]) -> int:
-        """As `_ask`, after what other processes learn of it."""
+        """Ask again after what other processes learn of the price."""
         while True:
             price = self.prices.nanousd(spec)
             try:
@@ -242,7 +241,7 @@ class Reservations:
                 return price
 
     def _wait_for_settlement(self, settlements: int, error: BudgetError) -> None:
-        """Return once there were more than so many settlements; end the run with `error` when there will be none."""
+        """Return once there were more settlements; end the run with `error` when there will be none."""
         with self._changed:
             # Only a settlement can make room. Another worker's failure is no reason to ask again: workers that wake
             # each other so would never find the moment at which none asks.
@@ -258,10 +257,9 @@ class Reservations:
                 raise StoppedError
 
     def resume(self, attempt: Attempt) -> Reservation:
-        """Hold the price of an earlier attempt again, whose submission is repeated under its idempotency key."""
+        """Hold again the price of an earlier attempt, which is repeated under its idempotency key."""
         with self._changed:
             self._holding += 1
-        # What was booked as ambiguous is held once more instead.
         self.board.count(spent_nanousd=-attempt.cost_nanousd)
         return self._held(Reservation(attempt.id, attempt.cost_nanousd))
 

@@ -1,7 +1,4 @@
-"""What a run cost and how its vendor behaved, read from the run's ledger.
-
-The ledger is opened for reading only and may be in use meanwhile.
-"""
+"""Reads from a run's ledger what it cost and how its vendor behaved; a run may go on meanwhile."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -38,7 +35,7 @@ class AlikeFailures:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds from sending a request until its picture was stored: quantiles of `count` draws."""
+    """Quantiles of the seconds from sending a request until its picture was stored, over `count` draws."""
 
     count: int
     median: float
@@ -51,10 +48,7 @@ class Latency:
 class Spending:
     """Calls, money, states, failures and latency of one run folder.
 
-    Attributes
-    ----------
-    unpriced
-        Calls at an unknown price, which `spent_usd` does not hold.
+    `unpriced`: calls at an unknown price, which `spent_usd` does not hold.
     """
 
     calls: int
@@ -67,17 +61,17 @@ class Spending:
 
     @property
     def stored(self) -> int:
-        """Draws whose picture is in the store."""
+        """Return the draws whose picture is in the store."""
         return sum(count for state, count in self.states if state in _WHOLE)
 
     @property
     def failed(self) -> int:
-        """Calls that ended without a picture."""
+        """Return the calls that ended without a picture."""
         return sum(count for state, count in self.states if state in _FAILED)
 
 
 def read_spending(run: Path) -> Spending | None:
-    """What the ledger of `run` says; None when there is no ledger."""
+    """Read the ledger of `run`; None when there is none."""
     with reading(run) as connection:
         if connection is None:
             return None
@@ -113,16 +107,14 @@ class DrawsSpending:
 
     Attributes
     ----------
-    calls
-        Submissions of these draws, whatever became of them.
-    stored
-        Draws among them whose picture is in the store.
-    failed
-        Submissions that ended without a picture.
+    calls, failed
+        Submissions of these draws, and those that ended without a picture.
     unpriced
         Calls at an unknown price, which `spent_usd` does not hold.
+    stored
+        Draws whose picture is in the store.
     spent_usd, reserved_usd
-        What these draws are booked at, and what is held back for those whose price is not known yet.
+        What these draws are booked at, and what is held for those under way.
     """
 
     calls: int
@@ -140,9 +132,9 @@ NOTHING = DrawsSpending(0, 0, 0, 0, Decimal(0), Decimal(0), None)
 def spending_on(
     run: Path, keys: Collection[str], *, whole: bool = True, among: Collection[int] | None = None
 ) -> DrawsSpending:
-    """What the draws with these keys (see `sampling.task.task_key`) took in `run`; nothing when there is no ledger.
+    """Read what the draws with these keys (see `task.task_key`) took in `run`.
 
-    `whole`: see `open_for_reading`; `among`: only these attempts, by their numbers in the ledger.
+    `whole`: see `backends.reading`; `among`: only these attempts, by their numbers in the ledger.
     """
     wanted, rows = sorted(frozenset(keys)), []
     with reading(run, whole=whole) as connection:
@@ -172,7 +164,7 @@ def spending_on(
 
 
 def latency(seconds: Sequence[float]) -> Latency | None:
-    """Quantiles of latencies, each an observed one; None when there is none."""
+    """Return quantiles of latencies, each an observed one; None when there is none."""
     if not seconds:
         return None
     quantiles = np.quantile(np.asarray(seconds, np.float64), [0.5, 0.9, 0.99, 1.0], method="inverted_cdf")

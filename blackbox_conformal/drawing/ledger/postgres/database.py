@@ -1,4 +1,4 @@
-"""Connections to the database: how they are opened, what their rows are, and which errors pass by themselves."""
+"""Connects to the database: opens, pools and reopens connections, reads rows, and tells passing errors apart."""
 
 import queue
 import random
@@ -60,7 +60,6 @@ class NamedRow:
         return len(self._values)
 
     def keys(self) -> list[str]:
-        """Names of the columns."""
         return list(self._names)
 
 
@@ -70,7 +69,7 @@ def _row_factory(cursor: Any) -> Any:
 
 
 class _Number(Loader):
-    """Sums of whole numbers are whole numbers, as in SQLite; means are floats."""
+    """Reads whole sums as whole numbers, as in SQLite, and means as floats."""
 
     def load(self, data: Any) -> Any:
         # NUMERIC is what PostgreSQL gives for sums of BIGINT.
@@ -94,7 +93,7 @@ class PostgresConnection:
         return self.raw.execute(sql.replace("?", "%s"), values)
 
     def together(self) -> AbstractContextManager[Any]:
-        """Statements of the ``with`` block are sent together; their rows can be read after it."""
+        """Send statements of the ``with`` block together; their rows can be read after it."""
         return self.raw.pipeline()  # type: ignore[no-any-return]
 
     def close(self) -> None:
@@ -103,7 +102,7 @@ class PostgresConnection:
 
 
 def connect(address: Address, *, durable: bool = True) -> PostgresConnection:
-    """A new connection; unless it is `durable`, a commit may return before it is on disk."""
+    """Open a connection; unless it is `durable`, a commit may return before it is on disk."""
     settings = dict(_SETTINGS)
     if address.password is not None:
         settings["password"] = address.password.reveal()
@@ -121,7 +120,7 @@ def connect(address: Address, *, durable: bool = True) -> PostgresConnection:
 
 
 def connect_at_last(address: Address) -> PostgresConnection:
-    """`connect`, which waits a while for a database that is just being started; errors as there."""
+    """Open as `connect`, and wait a while for a database that is just being started."""
     until = time.monotonic() + _START_S
     while True:
         try:
@@ -134,21 +133,20 @@ def connect_at_last(address: Address) -> PostgresConnection:
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether the same transaction may succeed later: the database is away or busy, or the connection is lost."""
+    """Tell whether the same transaction may succeed later: the database is away or busy, or the connection is lost."""
     kinds = (psycopg.OperationalError, psycopg.InterfaceError)
     if isinstance(error, psycopg.errors.DiskFull) or _is_refused(error):
         return False
     return isinstance(error, kinds)
 
 
-# Errors of logging in are told apart by their words: they come before any code does.
 def _is_refused(error: Exception) -> bool:
-    """Whether the server did not let us in; errors of statements have a code, those of logging in have none."""
+    """Tell whether the server did not let us in; errors of logging in have no code, those of statements have one."""
     return isinstance(error, psycopg.OperationalError) and not error.sqlstate and bool(_REFUSED.search(str(error)))
 
 
 def told(address: Address, error: Exception) -> LedgerError:
-    """An error of a connection as the ledger's."""
+    """Turn an error of a connection into the ledger's."""
     kind = DiskFullError if isinstance(error, psycopg.errors.DiskFull) else LedgerError
     # Server texts may quote the address with its password.
     text = " ".join(redact(str(error)).split())[:300]
@@ -166,14 +164,12 @@ def told(address: Address, error: Exception) -> LedgerError:
 
 @contextmanager
 def as_ledger_error(address: Address) -> Iterator[None]:
-    """Raise as a `LedgerError` whatever a connection raises, or a value that no ledger holds."""
+    """Raise what a connection raises, or a value that no ledger holds, as a `LedgerError`."""
     try:
         yield
     except (psycopg.Error, OverflowError) as error:
         raise told(address, error) from None
 
-
-# A connection that outlives cuts and restarts of the database.
 
 Result = TypeVar("Result")
 
@@ -192,7 +188,7 @@ class Reconnecting:
         self._connection: PostgresConnection | None = None
 
     def run(self, action: Callable[[PostgresConnection], Result], patience_s: float = PATIENCE_S) -> Result:
-        """What `action` returns, which is run again after an error that passes, for so many seconds."""
+        """Run `action`, again after an error that passes, for so many seconds; return its result."""
         until, pause = time.monotonic() + patience_s, _FIRST_PAUSE_S
         while True:
             try:
@@ -216,13 +212,11 @@ class Reconnecting:
                 connection.close()
 
 
-# A few connections for any number of threads.
-
 _CONNECTIONS = 4
 
 
 class Pool:
-    """Connections to a database, each opened when it is needed; errors are a `LedgerError`."""
+    """A few connections to a database for any number of threads; errors are a `LedgerError`."""
 
     def __init__(self, address: Address) -> None:
         # Last in, first out: the connection used last is the least likely to be cut.
@@ -231,7 +225,7 @@ class Pool:
             self._idle.put(Reconnecting(address))
 
     def run(self, action: Callable[[PostgresConnection], Result], patience_s: float = PATIENCE_S) -> Result:
-        """What `action` returns on a connection that no other thread uses meanwhile; see `Reconnecting.run`."""
+        """Run `action` on a connection that no other thread uses meanwhile."""
         connection = self._idle.get()
         try:
             return connection.run(action, patience_s)
@@ -239,7 +233,6 @@ class Pool:
             self._idle.put(connection)
 
     def close(self) -> None:
-        """Close the connections; nothing is asked afterwards."""
         with suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().close()

@@ -1,4 +1,4 @@
-"""Whether a database is fit to keep a ledger: it is asked before anything is drawn."""
+"""Reads a shared ledger while others draw with it, checks its sums, and asks whether a database is fit to keep one."""
 
 import time
 from collections.abc import Iterator
@@ -18,14 +18,12 @@ from blackbox_conformal.drawing.ledger.postgres.postgres_transaction import NOW
 from blackbox_conformal.drawing.ledger.sqlite_schema import damage_of_payers
 from blackbox_conformal.drawing.ledger.states import COUNTED
 
-# Questions to a shared ledger while others draw with it, and whether its sums add up.
-
 _MOST_NAMED = 5
 
 
 @contextmanager
 def reading(address: Address) -> Iterator[PostgresConnection | None]:
-    """The ledger as it is now, for the ``with`` block; None when the database holds none yet."""
+    """Give the ledger as it is now, for the ``with`` block; None when the database holds none yet."""
     with as_ledger_error(address), closing(connect_at_last(address)) as connection:
         if not require_version(connection, address):
             yield None
@@ -36,7 +34,7 @@ def reading(address: Address) -> Iterator[PostgresConnection | None]:
 
 
 def damage(connection: Connection) -> list[str]:
-    """What does not add up, in words."""
+    """Return what does not add up, in words."""
     counted = "COUNT(*) FILTER (WHERE state = ANY(?))"
     kept = connection.execute("SELECT attempts, spent_nanousd, reserved_nanousd, calls FROM total").fetchone()
     if kept is None:
@@ -69,7 +67,7 @@ _NEEDED = "SELECT, INSERT, UPDATE, DELETE"
 
 
 class LedgerFinding(NamedTuple):
-    """What was looked at, what it is or should be, and whether no ledger should be kept there because of it."""
+    """A part of a database, what it is or should be, and whether that makes it unfit."""
 
     part: str
     detail: str
@@ -77,7 +75,7 @@ class LedgerFinding(NamedTuple):
 
 
 def inspect(address: Address) -> list[LedgerFinding]:
-    """Every part of a database that matters; errors as `reading`."""
+    """Return every part of a database that matters."""
     with as_ledger_error(address), closing(connect_at_last(address)) as connection:
         return [*_server(connection), *_tables(connection), *_durability(connection)]
 
@@ -137,7 +135,7 @@ def _may_make(connection: PostgresConnection, version: int) -> bool:
 
 
 def _durability(connection: PostgresConnection) -> Iterator[LedgerFinding]:
-    """Whether a commit that was answered is kept, whatever crashes."""
+    """Check whether a commit that was answered is kept, whatever crashes."""
     if _asked(connection, "SELECT pg_is_in_recovery()"):
         yield LedgerFinding("role", "it is a replica, which cannot be written; name the primary server", unfit=True)
     lost = "so that a crash may lose what was paid for: set it on"

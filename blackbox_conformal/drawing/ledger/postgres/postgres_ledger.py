@@ -32,37 +32,32 @@ from blackbox_conformal.drawing.ledger.writer import Change, FailedOperationErro
 from blackbox_conformal.errors import BudgetError, LedgerError
 from blackbox_conformal.support.canonical import digest_json
 
-# Answers as the database keeps them: each content once, by its digest.
-
 _LOOKED_FOR_AT_ONCE = 5000
 
 
 class PostgresAnswers:
-    """The contents in one database (see `shared_store.AnswerStore`); errors are a `LedgerError`.
+    """Contents in one database, each once (see `shared_store.AnswerStore`); errors are a `LedgerError`.
 
-    A content is on disk when `put` returns, since a crash of the server may come before the ledger names it.
+    `put` returns once the content is on disk, since a crash of the server may come before the ledger names it.
     """
 
     def __init__(self, address: Address) -> None:
         self._pool = Pool(address)
 
     def prepare(self) -> None:
-        """The database was looked at when its ledger was opened."""
+        """Do nothing: the database was looked at when its ledger was opened."""
 
     def put(self, digest: str, content: bytes) -> None:
-        """Keep a content; nothing happens where it is kept already."""
         query = "INSERT INTO sample VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
         self._pool.run(lambda connection: connection.execute(query, (digest, len(content), content)))
 
     def get(self, digest: str) -> bytes | None:
-        """A content; None when there is none."""
         # In binary: a picture as text would be twice as long on the way.
         query = "SELECT content FROM sample WHERE digest = %s"
         row = self._pool.run(lambda connection: connection.raw.execute(query, (digest,), binary=True).fetchone())
         return None if row is None else bytes(row[0])
 
     def among(self, digests: Collection[str]) -> set[str]:
-        """Those of `digests` whose contents are kept."""
         wanted, found = list(digests), set[str]()
         for start in range(0, len(wanted), _LOOKED_FOR_AT_ONCE):
             found |= self._among(wanted[start : start + _LOOKED_FOR_AT_ONCE])
@@ -73,22 +68,17 @@ class PostgresAnswers:
         return self._pool.run(lambda connection: {row[0] for row in connection.execute(query, (digests,)).fetchall()})
 
     def keep_receipt(self, receipt: Receipt) -> None:
-        """What would be restored together with the ledger could tell it nothing."""
+        """Keep nothing: what would be restored together with the ledger could tell it nothing."""
 
     def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
-        """None are kept here."""
         return iter(())
 
     def close(self) -> None:
-        """Close the connections; nothing is asked afterwards."""
         self._pool.close()
 
 
-# The most that everything with a ledger may cost, on whichever machine it is drawn; it stands in the ledger itself.
-
-
 def require_room(limit_nanousd: int, totals: Totals, spec: AttemptSpec, price_nanousd: int, address: Address) -> None:
-    """Refuse a submission of this price beside these totals of the ledger, or one of unknown price."""
+    """Refuse a submission that the ledger's own limit has no room for, or one of unknown price."""
     if totals.spent + totals.reserved + price_nanousd <= limit_nanousd and (price_nanousd or spec.priced):
         return
     costs = f"up to {to_usd(price_nanousd)} USD" if price_nanousd or spec.priced else "an unknown amount"
@@ -100,15 +90,13 @@ def require_room(limit_nanousd: int, totals: Totals, spec: AttemptSpec, price_na
 
 
 def set_limit(address: Address, limit_usd: Decimal | None) -> None:
-    """Let all draws of a ledger cost so much; None: any amount. Processes that draw now keep to it at once."""
+    """Limit what all draws of a ledger cost; None: any amount. Processes that draw now keep to it at once."""
     with as_ledger_error(address), closing(connect_at_last(address)) as connection:
         # Raising the limit of a ledger that does not exist yet makes it.
         migrate(connection, address)
         limit = None if limit_usd is None else to_nano(limit_usd)
         connection.execute("UPDATE total SET limit_nanousd = ?", (limit,))
 
-
-# What other processes were billed meanwhile, and whether one of them is about to learn what a draw costs.
 
 _HIGHEST = (
     "SELECT cost_nanousd, listed_nanousd FROM attempt WHERE identity = ? AND listed_nanousd > 0 AND cost_nanousd > 0"
@@ -146,18 +134,13 @@ def require_known_price(connection: Connection, spec: AttemptSpec, price_nanousd
             raise AwaitedBillError
 
 
-# The thread that writes a shared ledger: it outlives cut connections and restarts of the database.
-
 _OF_ONE_OPERATION = (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError)
 
 
 class PostgresWriter(Writer):
-    """Writes as the process `me`, which has a row among the owners.
+    """Writes as the process `me` among the owners, outliving cut connections and restarts of the database.
 
-    Attributes
-    ----------
-    budget
-        Whose sums are read with every transaction; empty: none.
+    `budget`: its sums are read with every transaction; empty: none.
     """
 
     def __init__(self, address: Address, me: UUID) -> None:
@@ -211,13 +194,7 @@ _ASKED_AT_ONCE = 5000
 
 
 class PostgresLedger(AnyLedger):
-    """The ledger at an address, with a lease of this process until `close`.
-
-    Attributes
-    ----------
-    me
-        This process among the owners.
-    """
+    """The ledger at an address, with a lease of this process (`me` among the owners) until `close`."""
 
     shared = True
 
@@ -385,14 +362,13 @@ class _Lookup:
         self._connection = connection
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Any:
-        """The whole answer to a question."""
         return self._connection.run(lambda connection: connection.execute(sql, parameters))
 
 
 def _enter(connection: PostgresConnection, address: Address, me: UUID) -> None:
-    """Make the tables, and give a process a row among the owners; those that ended long ago and own nothing go.
+    """Make the tables, give a process a row among the owners, and remove owners that ended long ago.
 
-    A connection that is cut meanwhile does no harm: all of it may be done again.
+    All of it may be done again after a cut.
     """
     migrate(connection, address)
     connection.execute(
@@ -412,15 +388,14 @@ def _shared(transaction: LedgerTransaction) -> PostgresTransaction:
     return transaction
 
 
-# An owner is ended and its attempts are settled in one transaction, so that no other process does it again.
 def _any_expired(transaction: LedgerTransaction) -> bool:
-    """Whether a process is dead that is not settled; being a transaction, the question renews the lease."""
+    """Tell whether a dead process is not settled; being a transaction, the question renews the lease."""
     query = f"SELECT 1 FROM owner WHERE {UNSETTLED} LIMIT 1"
     return transaction.connection.execute(query).fetchone() is not None
 
 
 def _settle(transaction: LedgerTransaction, *, myself: bool = False) -> int:
-    """Settle what processes that are dead left behind, or this process where it is `myself`."""
+    """Settle what dead processes left behind, or this process where it is `myself`."""
     shared = _shared(transaction)
     dead = shared.end_owners(myself=myself)
     if not dead:

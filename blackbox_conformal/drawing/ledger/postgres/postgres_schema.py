@@ -1,4 +1,4 @@
-"""The tables in the database, as steps that are only ever added to."""
+"""Makes the tables in the database, in steps that are only ever added to."""
 
 from typing import Any
 
@@ -211,7 +211,7 @@ VERSION = len(_MIGRATIONS)
 
 
 def version_of(connection: PostgresConnection) -> int:
-    """How many of the steps the database has seen; 0: it holds no ledger."""
+    """Return how many of the steps the database has seen; 0: it holds no ledger."""
     found: Any = connection.execute("SELECT to_regclass(?)", (f"{SCHEMA}.version",)).fetchone()[0]
     if found is None:
         return 0
@@ -219,7 +219,7 @@ def version_of(connection: PostgresConnection) -> int:
 
 
 def require_version(connection: PostgresConnection, address: Address, *, may_be_empty: bool = False) -> bool:
-    """Whether the database holds a ledger of this version."""
+    """Tell whether the database holds a ledger of this version; refuse newer and older ones."""
     version = version_of(connection)
     if version > VERSION:
         raise LedgerError(
@@ -238,8 +238,6 @@ def migrate(connection: PostgresConnection, address: Address) -> None:
     """Make the tables, or bring them up to date; of many processes that come at once one does it."""
     if require_version(connection, address, may_be_empty=True):
         return
-    # Before the transaction, which then sees the tables that another process has just made.
-    # The lock is held by the session and not by the transaction, which would give it up at COMMIT.
     connection.execute("SELECT pg_advisory_lock(?)", (_LOCK,))
     connection.execute("BEGIN")
     version = version_of(connection)

@@ -1,9 +1,9 @@
-"""Changes of a shared ledger within one transaction.
+"""Changes a shared ledger within one transaction.
 
 All transactions of one ledger run one after another: each begins by locking the row of totals. So the rules are those
-of a ledger that one process holds, and a limit holds at every instant over all machines. An attempt that is under way
-has an owner, a process that renews its lease; no other takes a step that leads to paying. What a vendor answered is
-recorded by the process that has it, also when its lease is over.
+of a ledger that one process holds, and a limit holds at every instant over all machines. An attempt under way has an
+owner, a process that renews its lease; no other takes a step that leads to paying. What a vendor answered is recorded
+by the process that has it, also when its lease is over.
 """
 
 from collections import Counter
@@ -52,7 +52,7 @@ class PostgresTransaction(LedgerTransaction):
     fenced
         Whether another process found this one's lease over, and settled what it had under way.
     limit_nanousd
-        The most that may be booked and held in all; None: there is no such limit.
+        The most that may be booked and held in all; None: no limit.
     """
 
     _COLUMNS = (*LedgerTransaction._COLUMNS, "task", "owner", "intent_at")
@@ -72,13 +72,13 @@ class PostgresTransaction(LedgerTransaction):
 
     @property
     def connection(self) -> PostgresConnection:
-        """What to ask questions of; what changed so far is written with the commit, in one exchange."""
+        """Return what to ask questions of; changes are written with the commit."""
         return self._connection
 
     def begin(self, batch: UUID, attempts: Sequence[int], budget: str) -> bool:
-        """Lock the ledger, and renew the lease; False when the transaction `batch` was committed before.
+        """Lock the ledger and renew the lease; False when the transaction `batch` was committed before.
 
-        Others wait from now on, so these attempts and the sums of this budget are read in the same exchange.
+        The attempts and the sums of the budget are read in the same exchange, since others wait from now on.
         """
         # One exchange with the server instead of five: the lock on the totals is held for all of them.
         with self.connection.together():
@@ -113,8 +113,7 @@ class PostgresTransaction(LedgerTransaction):
         return bool(row[0] != batch)
 
     def commit(self) -> int:
-        """Write what was changed and booked, all at once; the number of commits that the ledger has seen then."""
-        # Written at the end and together: the totals are locked for one more exchange only.
+        """Write changes and bookings at once; return the number of commits that the ledger has seen then."""
         with self._connection.together():
             self.flush()
             commits = self._write_totals()
@@ -152,7 +151,7 @@ class PostgresTransaction(LedgerTransaction):
         return commits
 
     def totals_of(self, budget: str) -> Totals:
-        """The sums over the attempts that a budget is for, every change so far included."""
+        """Sum the attempts that a budget is for, every change so far included."""
         if budget not in self._budgets:
             row = self.connection.execute(_SUMS, (budget,)).fetchone()
             if row is None:
@@ -166,7 +165,7 @@ class PostgresTransaction(LedgerTransaction):
         return Totals(spent, reserved, calls)
 
     def _counted_tasks(self, budget: str) -> list[str]:
-        """Tasks that were booked in this transaction and count in a budget."""
+        """Return tasks that were booked in this transaction and count in a budget."""
         unknown = [task for task in self._booked_of if (budget, task) not in self._counted]
         if unknown:
             query = "SELECT task FROM budget_task WHERE budget = ? AND task = ANY(?)"
@@ -175,7 +174,7 @@ class PostgresTransaction(LedgerTransaction):
         return [task for task in self._booked_of if self._counted[budget, task]]
 
     def spent_of_day(self) -> int:
-        """Nano-dollars booked of submissions of the last 24 hours, and of those of the minute before."""
+        """Return nano-dollars booked for submissions of the last 24 hours and the minute before."""
         first = int((self._now - _DAY_S) // _MINUTE_S)
         row = self.connection.execute(
             "SELECT COALESCE(SUM(nanousd), 0) FROM booked_by_minute WHERE minute >= ?", (first,)
@@ -184,7 +183,7 @@ class PostgresTransaction(LedgerTransaction):
         return int(row[0]) + sum(nanousd for minute, nanousd in self._minutes.items() if minute >= first)
 
     def plan(self, specs: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:
-        """Write submissions as planned that are neither made nor planned; the planned ones by task, generation."""
+        """Plan submissions that are neither made nor planned; return the planned ones by task, generation."""
         names = [field.name for field in fields(AttemptSpec)]
         rows = [asdict(spec) for spec in specs]
         for row in rows:
@@ -205,7 +204,7 @@ class PostgresTransaction(LedgerTransaction):
         return {(row[0], row[1]): row[2] for row in found}
 
     def insert(self, **values: Any) -> int:
-        """Write a new attempt that is planned, or find the one that is; returns its number."""
+        """Write a new planned attempt, or find the one that is; return its number."""
         values |= {"state": "planned", "planned_at": self._now}
         marks = ", ".join("?" * len(values))
         row = self.connection.execute(
@@ -215,7 +214,6 @@ class PostgresTransaction(LedgerTransaction):
         ).fetchone()
         if row is not None:
             self._inserted += 1
-            # So that later steps in this transaction need not ask for the row.
             self._rows[row[0]] = ["planned", 0, 0, 0, values["payer"], values["task"], None, None]
             return int(row[0])
         row = self.connection.execute(
@@ -259,7 +257,7 @@ class PostgresTransaction(LedgerTransaction):
         self._counted[budget, task] = True
 
     def begin_budget(self, name: str, tasks: Sequence[str]) -> None:
-        """Make sure that there is a budget of that name, and that it counts all attempts at these tasks."""
+        """Make sure that there is a budget of that name, which counts all attempts at these tasks."""
         self.connection.execute(
             f"INSERT INTO budget (name, began_at) VALUES (?, {NOW}) ON CONFLICT DO NOTHING", (name,)
         )
@@ -268,7 +266,6 @@ class PostgresTransaction(LedgerTransaction):
             " ON CONFLICT DO NOTHING",
             (name, list(tasks)),
         )
-        # New tasks may have attempts already: their costs count from the first.
         if added.rowcount:
             self.connection.execute(
                 "UPDATE budget SET (spent_nanousd, reserved_nanousd, calls) = (SELECT"
@@ -277,33 +274,30 @@ class PostgresTransaction(LedgerTransaction):
                 " WHERE budget_task.budget = budget.name) WHERE name = ?",
                 (list(COUNTED), name),
             )
-        # The sums that were read before are not those of the table now.
         self._budgets.pop(name, None)
         self._counted |= {(name, task): True for task in tasks}
 
     def take(self, attempt: int, state: AttemptState) -> bool:
-        """Own an attempt that is in `state` and that no process works on; whether it is this process's now."""
+        """Own an attempt that is in `state` and that no process works on; True if this process owns it."""
         row = self._row(attempt)
-        # Its owner may be sending at this moment.
         if row is None or row[0] != state or row[_OWNER] not in (None, self._me):
             return False
         self.note(attempt, owner=self._me)
         return True
 
     def leave(self, attempt: int) -> None:
-        """Give up an attempt of this process."""
         row = self._row(attempt)
         if row is not None and row[_OWNER] == self._me:
             self.note(attempt, owner=None)
 
     def require_hold(self, attempt: int) -> None:
-        """Refuse to send once more what is no longer this process's; see `AnyLedger.require_hold`."""
+        """Refuse to send once more what is no longer this process's."""
         row = self._row(attempt)
         if self.fenced or row is None or row[0] != "sent" or row[_OWNER] != self._me:
             raise LedgerError(_FENCED)
 
     def require_lease(self) -> None:
-        """Refuse to go on where this process was taken for dead; see `AnyLedger.require_lease`."""
+        """Refuse to go on where this process was taken for dead."""
         if self.fenced:
             raise LedgerError(_FENCED)
 
@@ -314,12 +308,11 @@ class PostgresTransaction(LedgerTransaction):
             f"UPDATE owner SET ended = TRUE WHERE {which} RETURNING id", (self._me,)
         ).fetchall()
         self._dead = [row[0] for row in rows]
-        # Their rows may be moved now, as if by themselves.
         self._acting.update(self._dead)
         return self._dead
 
     def left_behind(self, state: AttemptState) -> list[int]:
-        """Attempts in `state` of owners that were ended in this transaction."""
+        """Return attempts in `state` of owners that were ended in this transaction."""
         query = "SELECT id FROM attempt WHERE state = ? AND owner = ANY(?) ORDER BY id"
         return [row[0] for row in self.connection.execute(query, (state, self._dead)).fetchall()]
 
