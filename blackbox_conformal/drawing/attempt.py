@@ -16,7 +16,7 @@ from blackbox_conformal.drawing.acceptance import Acceptance
 from blackbox_conformal.drawing.attempt_record import OUTCOME_ERRORS, AttemptRecord, is_unbilled
 from blackbox_conformal.drawing.events import EventBoard, EventKind
 from blackbox_conformal.drawing.http.classify import GoneError, classify
-from blackbox_conformal.drawing.http.resumption import Resumption
+from blackbox_conformal.drawing.http.transport import Resumption
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
 from blackbox_conformal.drawing.ledger.money import to_usd
 from blackbox_conformal.drawing.ledger.states import OTHER_MODEL

@@ -5,49 +5,17 @@ from pathlib import Path
 MOUNTINFO = Path("/proc/self/mountinfo")
 
 _NETWORK = frozenset(
-    {
-        "nfs",
-        "nfs3",
-        "nfs4",
-        "cifs",
-        "smb",
-        "smb2",
-        "smb3",
-        "smbfs",
-        "ncpfs",
-        "9p",
-        "afs",
-        "ceph",
-        "glusterfs",
-        "lustre",
-        "beegfs",
-        "gpfs",
-        "pvfs2",
-        "orangefs",
-        "ocfs2",
-        "gfs2",
-        "vboxsf",
-        "vmhgfs",
-        "prl_fs",
-        "virtiofs",
-    }
+    (
+        *("nfs", "nfs3", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncpfs", "9p", "afs", "ceph", "glusterfs"),
+        *("lustre", "beegfs", "gpfs", "pvfs2", "orangefs", "ocfs2", "gfs2", "vboxsf", "vmhgfs", "prl_fs"),
+        *("virtiofs"),
+    )
 )
 _NETWORK_HELPERS = frozenset(
-    {
-        "sshfs",
-        "s3fs",
-        "gcsfuse",
-        "rclone",
-        "glusterfs",
-        "ceph",
-        "vmhgfs-fuse",
-        "grpcfuse",
-        "osxfs",
-        "blobfuse",
-        "blobfuse2",
-        "goofys",
-        "juicefs",
-    }
+    (
+        *("sshfs", "s3fs", "gcsfuse", "rclone", "glusterfs", "ceph", "vmhgfs-fuse", "grpcfuse", "osxfs"),
+        *("blobfuse", "blobfuse2", "goofys", "juicefs"),
+    )
 )
 
 

@@ -14,8 +14,7 @@ from weakref import WeakSet
 from blackbox_conformal.drawing.acceptance import Acceptance, FirstModel
 from blackbox_conformal.drawing.events import EventBoard
 from blackbox_conformal.drawing.free_requests import inspect_vendor
-from blackbox_conformal.drawing.http.resumption import Resumption
-from blackbox_conformal.drawing.http.transport import Transport
+from blackbox_conformal.drawing.http.transport import Resumption, Transport
 from blackbox_conformal.drawing.ledger.money import NOBODY, Payer
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
@@ -130,7 +129,7 @@ class OpenRun:
                 if base
                 else InProcess(self._adapter, limits.answer_timeout_s)
             )
-            stack.callback(self._close_transport)
+            stack.callback(lambda: None if self._abandoned else self._transport.close())
             self._rate_limiter = folder.rate_limiter(
                 self._adapter, limits.rates or (), clock, partial(board.tell, "pace")
             )
@@ -242,10 +241,6 @@ class OpenRun:
 
     def close(self) -> None:
         self._stack.close()
-
-    def _close_transport(self) -> None:
-        if not self._abandoned:
-            self._transport.close()
 
 
 class OpenCascade:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from blackbox_conformal.drawing.http.resumption import Resumption
+from blackbox_conformal.drawing.http.transport import Resumption
 
 WHOLE = {"etag": '"v1"', "accept-ranges": "bytes", "content-length": "10"}
 

@@ -25,6 +25,7 @@ from blackbox_conformal.drawing.ledger.transaction import (
     record,
     settle_left_behind,
 )
+from blackbox_conformal.drawing.ledger.writer import Writer
 from blackbox_conformal.drawing.run_control import TakenError
 from blackbox_conformal.errors import LedgerError
 
@@ -42,6 +43,7 @@ class AnyLedger(ABC):
         Asked in the transaction that reserves a price what its payer may spend; None: anything.
     """
 
+    _writer: Writer
     shared = False
     check_payer: PayerCheck | None = None
 
@@ -60,12 +62,12 @@ class AnyLedger(ABC):
     def totals_in_scope(self) -> Totals:
         """Return what is spent, reserved and called for the draws that the budget is for."""
 
-    @abstractmethod
     def _write(self, operation: Callable[[LedgerTransaction], Result], *attempts: int) -> Result:
         """Return what `operation` on these attempts returns, or raise its error, once its changes are durable.
 
         It may be run more than once, each time as if it had not been run before.
         """
+        return self._writer.call(operation, attempts)
 
     @abstractmethod
     def _lookup(self) -> AbstractContextManager[Connection]:

@@ -4,7 +4,7 @@ import importlib.util
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -126,9 +126,6 @@ class Ledger(AnyLedger):
         with self._reading, as_ledger_error(self._path):
             yield self._reader
 
-    def _write(self, operation: Callable[[LedgerTransaction], Result], *attempts: int) -> Result:
-        return self._writer.call(operation, attempts)
-
     def _totals_of_job(self, transaction: LedgerTransaction) -> Totals:
         return self._in_scope(self._totals(transaction))
 
@@ -191,15 +188,13 @@ def answers_of(where: Where) -> AnswerStore | None:
     """Return where the answers are kept beside the run folder; None: nowhere."""
     address = address_at(where)
     kept = STORES.of(where) if isinstance(where, Path) else STORES.of_environment()
-    in_database = None if address is None else _answers_at(address)
+    in_database: AnswerStore | None = None
+    if address is not None:
+        _require_driver(address)
+        from blackbox_conformal.drawing.ledger.postgres.postgres_ledger import PostgresAnswers
+
+        in_database = PostgresAnswers(address)
     return in_database if kept is None else ObjectAnswers(store_at(kept), in_database)
-
-
-def _answers_at(address: Address) -> AnswerStore:
-    _require_driver(address)
-    from blackbox_conformal.drawing.ledger.postgres.postgres_ledger import PostgresAnswers
-
-    return PostgresAnswers(address)
 
 
 def set_limit(address: Address, limit_usd: Decimal | None) -> None:

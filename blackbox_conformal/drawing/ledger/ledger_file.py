@@ -119,13 +119,6 @@ def _begin(path: Path) -> None:
     sync(path.parent)
 
 
-def _sweep(path: Path) -> None:
-    """Remove what processes left that died while they began this ledger."""
-    for leftover in path.parent.glob(f".{path.name}.*"):
-        with contextlib.suppress(OSError):
-            leftover.unlink()
-
-
 def _refuse_foreign(path: Path) -> None:
     if not path.is_file():
         raise LedgerError(f"expected a ledger file at {path}; found something that is not a regular file")
@@ -143,15 +136,6 @@ def marked_commits(run: Path) -> int:
         return int(mark_path(run).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return 0
-
-
-def _refuse_older(run: Path, commits: int, last: int) -> None:
-    if commits < last:
-        raise LedgerError(
-            f"the ledger in {run} is older than its folder: it knows {commits} commits of {last}. Restore the newest"
-            f" ledger; or delete {mark_path(run)} to go on with this one, which then counts and uses again what"
-            " receipts.jsonl says, but knows nothing of calls that were never answered"
-        )
 
 
 def _check(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
@@ -174,7 +158,13 @@ def _check(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
     if problems:
         raise LedgerError(f"{path} is damaged ({problems[0]}); it is left as it is: restore a copy")
     if whole:
-        _refuse_older(path.parent, connection.execute("SELECT commits FROM total").fetchone()[0], last)
+        commits = connection.execute("SELECT commits FROM total").fetchone()[0]
+        if commits < last:
+            raise LedgerError(
+                f"the ledger in {path.parent} is older than its folder: it knows {commits} commits of {last}. Restore"
+                f" the newest ledger; or delete {mark_path(path.parent)} to go on with this one, which then counts and"
+                " uses again what receipts.jsonl says, but knows nothing of calls that were never answered"
+            )
 
 
 def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
@@ -241,7 +231,10 @@ def open_for_writing(run: Path) -> sqlite3.Connection:
         with as_ledger_error(path):
             _begin(path)
     _refuse_foreign(path)
-    _sweep(path)
+    # What processes left that died while they began this ledger.
+    for leftover in path.parent.glob(f".{path.name}.*"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
     with as_ledger_error(path):
         connection = _connect(path, writing=True)
         try:

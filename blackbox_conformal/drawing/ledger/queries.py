@@ -165,15 +165,12 @@ def ledger_verify(run: Where) -> Verification:
 def _open(run: Where, *, whole: bool = True) -> Iterator[Connection]:
     with reading(run, whole=whole) as connection:
         if connection is None:
+            shown = address_at(run) or (ledger_path(run) if isinstance(run, Path) else "")
             raise LedgerError(
-                f"expected a ledger at {_shown(run)}; nothing was drawn with it. Give the run folder with --run, or the"
+                f"expected a ledger at {shown}; nothing was drawn with it. Give the run folder with --run, or the"
                 " address of its database with --ledger"
             )
         yield connection
-
-
-def _shown(run: Where) -> str:
-    return str(address_at(run) or (ledger_path(run) if isinstance(run, Path) else ""))
 
 
 def _damaged(run: Where, digests: Sequence[str]) -> dict[str, str]:

@@ -35,19 +35,16 @@ class RunLock:
             raise LedgerError(_in_use(run, self._owner)) from None
         try:
             self._file = file_identity(self._path)
-            self._write_owner()
+            owner = {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "since": datetime.now(UTC).isoformat(timespec="seconds"),
+                "process": _THIS_PROCESS,
+            }
+            self._owner.write_text(json.dumps(owner), encoding="utf-8")
         except BaseException:
             self._lock.release()
             raise
-
-    def _write_owner(self) -> None:
-        owner = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-            "process": _THIS_PROCESS,
-        }
-        self._owner.write_text(json.dumps(owner), encoding="utf-8")
 
     def guard(self) -> None:
         """Check that no other process can have locked the folder meanwhile."""

@@ -277,29 +277,23 @@ class Store:
 
     def settle(self, arrival: Arrival) -> None:
         """Move an arrival to its place among the samples, once the ledger holds its digest; replace what is there."""
-        try:
-            self._move(arrival)
-        except FileNotFoundError:
-            raise _removed(self._samples) from None
-
-    def _move(self, arrival: Arrival) -> None:
-        folder, name = self._target(arrival)
-        target = f"{folder}/{name}"
+        value = arrival.digest.removeprefix("sha256:")
+        folder = f"{self._samples}/{value[:2]}"
+        target = f"{folder}/{value}{os.path.splitext(arrival.path)[1]}"
         try:
             os.replace(arrival.path, target)
         except FileNotFoundError:
             if not os.path.exists(arrival.path):
                 return
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(folder)
-            sync(self._samples)
-            os.replace(arrival.path, target)
+            try:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(folder)
+                sync(self._samples)
+                os.replace(arrival.path, target)
+            except FileNotFoundError:
+                raise _removed(self._samples) from None
         with self._lock:
             self._moved.add(folder)
-
-    def _target(self, arrival: Arrival) -> tuple[str, str]:
-        value = arrival.digest.removeprefix("sha256:")
-        return f"{self._samples}/{value[:2]}", value + os.path.splitext(arrival.path)[1]
 
     def flush(self) -> None:
         """Make every name so far durable; until then a power loss leaves a file in either place, and both are read."""

@@ -132,6 +132,7 @@ def empty_ledger() -> bytes:
         return connection.serialize()
 
 
+@cache
 def schema_of_an_empty_ledger(version: int) -> list[tuple[str, ...]]:
     """Return type, name, table and statement of everything in a ledger file of a version, by name."""
     with closing(_empty(version)) as connection:
@@ -199,11 +200,6 @@ def _sealed_update(columns: tuple[str, ...]) -> str:
     return f"UPDATE attempt SET {settings}seal = {seal} WHERE id = ?"
 
 
-@cache
-def _schema(version: int) -> list[tuple[str, ...]]:
-    return schema_of_an_empty_ledger(version)
-
-
 _SUMS_OF_PAYERS = (
     "SELECT payer, SUM(cost_nanousd), SUM(reserved_nanousd),"
     f" COUNT(*) FILTER (WHERE state IN ({_COUNTED})) FROM attempt WHERE payer IS NOT NULL GROUP BY payer"
@@ -211,15 +207,27 @@ _SUMS_OF_PAYERS = (
 _KEPT_OF_PAYERS = "SELECT name, spent_nanousd, reserved_nanousd, calls FROM payer"
 
 
-def damage_of_payers(connection: Connection) -> list[str]:
-    """Return payers whose account is not what their attempts add up to, in words, in either database."""
+def damage_of_sums(connection: Connection) -> list[str]:
+    """Return totals and payers' accounts that are not what the attempts add up to, in words, in either database."""
+    kept = connection.execute("SELECT attempts, spent_nanousd, reserved_nanousd, calls FROM total").fetchone()
+    if kept is None:
+        return ["it has no totals"]
+    sums = connection.execute(
+        "SELECT COUNT(*), COALESCE(SUM(cost_nanousd), 0), COALESCE(SUM(reserved_nanousd), 0),"
+        f" COUNT(*) FILTER (WHERE state IN ({_COUNTED})) FROM attempt"
+    ).fetchone()
+    problems = [
+        f"the total of {name} is {total} and the attempts add up to {added}"
+        for name, total, added in zip(("attempts", "spent", "reserved", "calls"), kept, sums, strict=True)
+        if total != added
+    ]
     # Who has only planned attempts has no account yet.
     missing = f"{_SUMS_OF_PAYERS} HAVING COUNT(*) FILTER (WHERE state IN ({_COUNTED})) > 0 EXCEPT {_KEPT_OF_PAYERS}"
     wrong = connection.execute(
         f"SELECT name FROM ({_KEPT_OF_PAYERS} EXCEPT {_SUMS_OF_PAYERS}) AS kept"
         f" UNION SELECT payer FROM ({missing}) AS added LIMIT {_MOST_NAMED}"
     ).fetchall()
-    return [f"the account of the payer {row[0]!r} is not what its attempts add up to" for row in wrong]
+    return problems + [f"the account of the payer {row[0]!r} is not what its attempts add up to" for row in wrong]
 
 
 def damage(connection: sqlite3.Connection) -> list[str]:
@@ -231,25 +239,12 @@ def damage(connection: sqlite3.Connection) -> list[str]:
         problems = [f"SQLite: {row[0]}" for row in report if row[0] != "ok"]
         schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall()
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if [tuple(row) for row in schema] != _schema(version):
+        if [tuple(row) for row in schema] != schema_of_an_empty_ledger(version):
             return [*problems, "its tables are not those of a ledger"]
         # IS NOT, since a seal that damage made NULL would pass any comparison.
         altered = connection.execute(f"SELECT id FROM attempt WHERE seal IS NOT {_SEAL} LIMIT {_MOST_NAMED}").fetchall()
         problems += [f"attempt {row[0]} is not as it was written" for row in altered]
-        total = connection.execute("SELECT attempts, spent_nanousd, reserved_nanousd, calls FROM total").fetchone()
-        if total is None:
-            return [*problems, "it has no totals"]
-        sums = connection.execute(
-            "SELECT COUNT(*), IFNULL(SUM(cost_nanousd), 0), IFNULL(SUM(reserved_nanousd), 0),"
-            f" COUNT(*) FILTER (WHERE state IN ({_COUNTED})) FROM attempt"
-        ).fetchone()
-        names = ("attempts", "spent", "reserved", "calls")
-        problems += [
-            f"the total of {name} is {kept} and the attempts add up to {added}"
-            for name, kept, added in zip(names, total, sums, strict=True)
-            if kept != added
-        ]
-        return [*problems, *damage_of_payers(connection)]
+        return [*problems, *damage_of_sums(connection)]
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -11,11 +11,10 @@ import numpy as np
 from blackbox_conformal.drawing.ledger.backends import reading
 from blackbox_conformal.drawing.ledger.money import to_usd
 from blackbox_conformal.drawing.ledger.queries import UNPRICED
-from blackbox_conformal.drawing.ledger.states import COUNTED
+from blackbox_conformal.drawing.ledger.states import COUNTED, WHOLE
 from blackbox_conformal.support.secrets import redact
 from blackbox_conformal.support.text import printable
 
-_WHOLE = ("stored", "validated")
 _FAILED = ("refused", "failed", "ambiguous", "expired", "invalid")
 _MESSAGES = 20
 _ASKED_AT_ONCE = 500
@@ -62,7 +61,7 @@ class Spending:
     @property
     def stored(self) -> int:
         """Return the draws whose picture is in the store."""
-        return sum(count for state, count in self.states if state in _WHOLE)
+        return sum(count for state, count in self.states if state in WHOLE)
 
     @property
     def failed(self) -> int:
@@ -153,7 +152,7 @@ def spending_on(
     return DrawsSpending(
         calls=sum(states[state] for state in COUNTED),
         unpriced=sum(row["unpriced"] for row in rows),
-        stored=len({row["task"] for row in rows if row["state"] in _WHOLE}),
+        stored=len({row["task"] for row in rows if row["state"] in WHOLE}),
         failed=sum(states[state] for state in _FAILED),
         spent_usd=to_usd(sum(row["cost_nanousd"] for row in rows)),
         reserved_usd=to_usd(sum(row["reserved_nanousd"] for row in rows)),

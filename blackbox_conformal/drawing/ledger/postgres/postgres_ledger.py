@@ -196,6 +196,7 @@ _ASKED_AT_ONCE = 5000
 class PostgresLedger(AnyLedger):
     """The ledger at an address, with a lease of this process (`me` among the owners) until `close`."""
 
+    _writer: PostgresWriter
     shared = True
 
     def __init__(self, address: Address) -> None:
@@ -344,10 +345,6 @@ class PostgresLedger(AnyLedger):
                 task = own[row["task"]]
                 attempts.setdefault(task, []).append(attempt_from(row, task))
         return attempts
-
-    def _write(self, operation: Callable[[LedgerTransaction], Result], *attempts: int) -> Result:
-        # One thread writes, in batches: every change of this process waits for one commit at most.
-        return self._writer.call(operation, attempts)
 
     @contextmanager
     def _lookup(self) -> Iterator[Connection]:
