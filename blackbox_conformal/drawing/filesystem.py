@@ -8,7 +8,7 @@ _NETWORK = frozenset(
     (
         *("nfs", "nfs3", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncpfs", "9p", "afs", "ceph", "glusterfs"),
         *("lustre", "beegfs", "gpfs", "pvfs2", "orangefs", "ocfs2", "gfs2", "vboxsf", "vmhgfs", "prl_fs"),
-        *("virtiofs"),
+        "virtiofs",
     )
 )
 _NETWORK_HELPERS = frozenset(

@@ -30,7 +30,7 @@ PATIENCE_S = 60.0
 Told = TypeVar("Told")
 
 
-class Desk:
+class FreeRequests:
     """Asks one vendor, whose adapter is open; one question takes no longer than `patience_s` seconds."""
 
     def __init__(self, adapter: Adapter, limits: Limits, patience_s: float) -> None:
@@ -49,7 +49,7 @@ class Desk:
         board = EventBoard(self._clock, None, None)
         self._retrier = Retrier(limits, self._clock, self._control, self._breaker, concurrency, RetryBudget(1), board)
 
-    def __enter__(self) -> "Desk":
+    def __enter__(self) -> "FreeRequests":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -132,8 +132,8 @@ def inspect_vendor(adapter: Adapter, limits: Limits) -> str | None:
     steps = adapter.inspect()
     if steps is None:
         return None
-    with Desk(adapter, limits, PATIENCE_S) as desk:
-        told = desk.ask(steps, "lookup", _NOTHING_TOLD)
+    with FreeRequests(adapter, limits, PATIENCE_S) as vendor:
+        told = vendor.ask(steps, "lookup", _NOTHING_TOLD)
     return None if told is None else clean(told)
 
 
@@ -177,21 +177,21 @@ def ask_quotes(
         )
     opened = adapter.open()
     try:
-        with Desk(opened, limits or Limits(), patience_s) as desk:
+        with FreeRequests(opened, limits or Limits(), patience_s) as vendor:
             prices = {}
             for number, (size, upload) in enumerate(sizes.items(), start=1):
                 progress("quotes", number, len(sizes))
-                prices[size] = _price(opened, desk, upload)
+                prices[size] = _price(opened, vendor, upload)
             return prices
     finally:
         opened.close()
 
 
-def _price(adapter: Adapter, desk: Desk, upload: Upload) -> Decimal:
+def _price(adapter: Adapter, vendor: FreeRequests, upload: Upload) -> Decimal:
     steps = adapter.quote(upload)
     if steps is None:
         raise AdapterError(f"adapter {adapter.name} had a quote for this picture a moment ago, and has none")
-    price: object = desk.ask(steps, "quote", _NO_PRICE)
+    price: object = vendor.ask(steps, "quote", _NO_PRICE)
     # A price that is no amount would make a plan that is no plan.
     if not isinstance(price, Decimal) or not price.is_finite() or price < 0:
         raise PayloadError(f"expected a price in US dollars from the vendor; got {str(price)[:80]!r}")

@@ -98,22 +98,27 @@ class Limits:
 
     @property
     def budget(self) -> Budget:
+        """Return the limits on money and submissions."""
         return Budget(self.max_cost_usd, self.max_calls, self.scope, self.max_cost_per_day_usd)
 
     @property
     def answer_timeout_s(self) -> float:
+        """Return the seconds of one HTTP exchange, by default 120."""
         return self.attempt_timeout_s or ANSWER_TIMEOUT_S
 
     @property
     def job_timeout_s(self) -> float:
+        """Return the seconds that an accepted job is waited for, by default 1800."""
         return self.job_deadline_s or JOB_TIMEOUT_S
 
     @property
     def most_workers(self) -> int:
+        """Return the largest number of draws that may ever be under way at once."""
         return self.auto_most if self.concurrency == "auto" else self.concurrency
 
     @property
     def first_workers(self) -> int:
+        """Return the number of draws under way at the start."""
         return min(AUTO_START, self.auto_most) if self.concurrency == "auto" else self.concurrency
 
     def for_vendor(self, capabilities: Capabilities) -> Limits:
