@@ -25,10 +25,10 @@ Size = Annotated[int, Field(ge=1, le=MAX_SIZE), AfterValidator(_odd)]
 
 
 def complete(parameters: Any) -> Any:
-    """`parameters` with the window named and its one measure filled in, so that equal settings have one form.
+    """Return `parameters` with the window named and its measure filled in, so that equal settings have one form.
 
-    A measure alone names its window (`sigma` a Gaussian, `size` a box); a Gaussian defaults to sigma 4, a box to
-    31 pixels.
+    A measure alone names its window (`sigma` a Gaussian, `size` a box); a Gaussian defaults to sigma 4, a box to 31
+    pixels.
     """
     if not isinstance(parameters, dict):
         return parameters

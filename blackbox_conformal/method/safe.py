@@ -1,4 +1,4 @@
-"""A picture to use: the delivered pixels where they are trusted, elsewhere those of a picture that is chosen for it."""
+"""A picture to use: delivered pixels where they are trusted, elsewhere another picture's."""
 
 import numpy as np
 
@@ -49,16 +49,11 @@ _STEPS = 2
 
 
 def may_be_shown(mixture: Mixture, scale: int, delivery: str, *, deep: bool = False) -> tuple[str, ...]:
-    """The pictures that may be shown where nothing is trusted: names of `SHOWN`.
+    """Name the pictures of `SHOWN` that may be shown where nothing is trusted.
 
-    Parameters
-    ----------
-    deep
-        Pictures are of declared bands, which nothing else can be made of here.
-    mixture, scale
-        How inputs are made. Only known linear steps can be made again, as a consistent picture needs.
-    delivery
-        Which picture is delivered; what is consistent already is not made so.
+    `deep` pictures have declared bands, of which nothing else can be made here. `mixture` and `scale` say how inputs
+    are made: only known linear steps can be made again, as a consistent picture needs. `delivery` names what is
+    delivered already.
     """
     if deep:
         return "delivered", "enlargement"
@@ -67,7 +62,7 @@ def may_be_shown(mixture: Mixture, scale: int, delivery: str, *, deep: bool = Fa
 
 
 def picture_to_show(name: str, delivered: Image, low_resolution: Image, mixture: Mixture) -> Image:
-    """A picture of `SHOWN` by its name, (H, W, 3) uint8, from the delivered one and its input, (h, w, 3) uint8.
+    """Return a picture of `SHOWN`, (H, W, 3) uint8, from the delivered one and its input, (h, w, 3) uint8.
 
     Enlargement is by Pillow's bicubic filter (Keys 1981, a = -1/2); an input of the delivered size is taken as it is.
     """
@@ -83,7 +78,7 @@ def picture_to_show(name: str, delivered: Image, low_resolution: Image, mixture:
 
 
 def safe_picture(delivered: Image, mask: Mask, outside: Image, feather: int = 0) -> Image:
-    """`delivered` inside the mask and `outside` elsewhere: (H, W, 3) uint8.
+    """Return `delivered` inside the mask and `outside` elsewhere: (H, W, 3) uint8.
 
     Parameters
     ----------
@@ -114,14 +109,9 @@ def safe_picture(delivered: Image, mask: Mask, outside: Image, feather: int = 0)
 
 
 def safe_statement(outside: str, *, feather: int, guaranteed: bool = True) -> str:
-    """What is promised of a `safe_picture`.
+    """Say what is promised of a `safe_picture`; `outside` names what is outside the mask.
 
-    Parameters
-    ----------
-    outside
-        What is outside the mask, in words.
-    guaranteed
-        The guarantee speaks of the mask; where it does not, the safe picture has nothing of the delivered one.
+    Where the guarantee does not speak of the mask, the safe picture has nothing of the delivered one.
     """
     if not guaranteed:
         return f"the guarantee does not speak of this picture, so all of it is {outside}, of which nothing is promised"

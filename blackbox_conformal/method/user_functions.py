@@ -15,15 +15,7 @@ Function = Callable[..., ArrayLike]
 
 
 class UserFunctions:
-    """Functions by name and version.
-
-    Parameters
-    ----------
-    what
-        ``score`` or ``metric``.
-    where
-        The function that defines one, as messages name it.
-    """
+    """Functions by name and version; `what` is ``score`` or ``metric``, `where` the function that defines one."""
 
     def __init__(self, what: str, where: str) -> None:
         self._what = what
@@ -43,7 +35,7 @@ class UserFunctions:
         self._functions[key] = function
 
     def function(self, key: tuple[str, ...]) -> Function:
-        """The function of that name and version."""
+        """Return the function of that name and version."""
         defined = self._functions.get(key)
         if defined is None:
             raise UsageError(
@@ -53,7 +45,7 @@ class UserFunctions:
         return defined
 
     def checked(self, answer: ArrayLike, shape: tuple[int, ...], name: str, largest: float) -> NDArray[Any]:
-        """`answer` as an array of `shape` with values in [0, largest]."""
+        """Return `answer` as an array of `shape` with values in [0, largest]."""
         values = np.asarray(answer)
         if values.shape != shape or values.dtype.kind not in "fiub":
             raise MapError(

@@ -1,4 +1,4 @@
-"""Confidence bounds for the mean of bounded losses, by betting on it (Waudby-Smith & Ramdas 2024, constant bets)."""
+"""Confidence intervals for the mean of bounded losses: by betting (Waudby-Smith & Ramdas 2024), and exact ones."""
 
 import math
 from collections.abc import Callable
@@ -18,26 +18,23 @@ BETS = 20
 """How many bets a confidence bound mixes."""
 
 _LEAST = 2.0**-52
-"""Below it a level and 0 cannot be told apart once both are taken from 1."""
+"""Smaller levels cannot be told from 0 once both are taken from 1."""
 
 
 def upper_bound(losses: NDArray[np.float64], level: float = LEVEL, stake: NDArray[np.float64] | None = None) -> float:
-    """Upper confidence bound for the mean of independent losses in [0, 1] (Waudby-Smith & Ramdas 2024, constant bets).
-
-    The bets are weighted by `stake`.
-    """
+    """Return the upper confidence bound for the mean of independent losses in [0, 1]; `stake` weighs the bets."""
     return mixture_upper(losses, level, BETS, stake)
 
 
 def lower_bound(losses: NDArray[np.float64], level: float = LEVEL, stake: NDArray[np.float64] | None = None) -> float:
-    """Lower confidence bound, by symmetry: 1 - the upper bound of 1 - losses; 0 where rounding could decide it."""
+    """Return the lower confidence bound, 1 - the upper bound of 1 - losses; 0 where rounding could decide."""
     found = 1.0 - upper_bound(1.0 - losses, level, stake)
     # The difference from 1 leaves rounding of this size, which must not be taken for a bound above 0.
     return found if found > 1e-12 else 0.0
 
 
 def p_above(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64] | None = None) -> float:
-    """p-value of "the mean is at most `level`", 0 < level < 1: `lower_bound` at this error level is `level`."""
+    """Return the p-value of "the mean is at most `level`", in (0, 1): where `lower_bound` reaches `level`."""
     # A mean above the least level that mirrors to less than 1 is above a smaller one, too.
     level = max(level, _LEAST)
     return min(1.0, math.exp(ROUNDING - mixture_log_wealth(1.0 - losses, 1.0 - level, BETS, stake)))
@@ -46,17 +43,12 @@ def p_above(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64
 def stakes(
     known: NDArray[np.float64] | None, level: float, bound: float = 1.0, *, mirrored: bool = False
 ) -> NDArray[np.float64]:
-    """(`BETS`,) float64, sum 1: how much is put on each bet of a confidence bound; even where nothing is known.
+    """Return how much lies on each bet: (`BETS`,) float64, sum 1, even where nothing is known.
 
-    Half lies evenly; half on the bet that grows most on the calibration losses `known`, in [0, `bound`], against a mean
-    of `level`. Those are fixed before an audit loss is seen, so the bound stays valid whatever they are; where audit
-    losses are like them and vary over a range, it needs about a fifth fewer pictures. Losses of 0 or 1 gain nothing on
-    average: from a fifth fewer to a sixth more.
-
-    Parameters
-    ----------
-    mirrored
-        For a lower bound: bets on ``bound - loss``.
+    Half lies evenly, so that a wrong guess costs at most a factor of 2. Half lies on the bet that grows most on the
+    calibration losses `known`, in [0, `bound`], against a mean of `level`. These losses are fixed before an audit loss
+    is seen, so the bound stays valid. Similar audit losses that vary then need about a fifth fewer pictures; losses of
+    0 or 1 gain nothing on average. `mirrored` asks for a lower bound: bets on ``bound - loss``.
     """
     even = np.full(BETS, 1.0 / BETS)
     if known is None or not _LEAST <= level / bound < 1:
@@ -72,11 +64,10 @@ def stakes(
 
 
 def further(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64] | None = None) -> int | None:
-    """How many more losses like these, (m,) in [0, 1], would put a confidence bound on the right side of `level`.
+    """Estimate how many more losses like these, (m,) in [0, 1], put a confidence bound on the right side of `level`.
 
-    Below the level the upper bound is asked for, above it the lower one. The wealth of a bet grows by the same factor
-    with every m losses, so the number follows from the losses at hand: an estimate, no promise. None when the mean
-    is the level, the bound lies there already, or more than a million would be needed.
+    Below the level the upper bound must move, above it the lower one. The wealth of a bet grows by the same factor with
+    every m losses. Returns None when the mean is the level, the bound lies there, or more than a million are needed.
     """
     mean = float(np.mean(losses))
     if not _LEAST <= level < 1 or mean == level:
@@ -89,9 +80,9 @@ def further(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64
 
 
 def fewest(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64] | None = None) -> int | None:
-    """How many losses like these, in [0, 1], put the upper confidence bound for their mean at `level` or below it.
+    """Return how many losses like these, in [0, 1], bring the upper confidence bound down to `level`.
 
-    None when more than a million would be needed, or none suffice.
+    Returns None when more than a million would be needed, or none suffice.
     """
     # Growth of each bet a loss; with m losses like these its logarithm is m times that.
     each = growth(losses, level, BETS).mean(axis=1)
@@ -99,7 +90,7 @@ def fewest(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64]
 
 
 def settling(settled: Callable[[int], bool]) -> int | None:
-    """The least number at which `settled`, which stays true from there on; None above a million."""
+    """Return the least number at which `settled` becomes true for good; None above a million."""
     low, high = 0, 1
     while not settled(high):
         low, high = high, 2 * high
@@ -118,7 +109,7 @@ Losses = NDArray[np.float64]
 
 
 class Interval(Protocol):
-    """Confidence bounds for the mean of independent losses, each at `LEVEL`, and what they ask for."""
+    """Confidence bounds for the mean of independent losses, each at `LEVEL`, and how many losses they need."""
 
     def upper(self, losses: Losses) -> float:
         """Upper confidence bound."""
@@ -127,71 +118,64 @@ class Interval(Protocol):
         """Lower confidence bound."""
 
     def p_above(self, losses: Losses, level: float) -> float:
-        """p-value of "the mean is at most `level`", 0 < level < 1."""
+        """Return the p-value of "the mean is at most `level`", 0 < level < 1."""
 
     def fewest(self, losses: Losses, level: float) -> int | None:
-        """How many losses like these put the upper bound at `level` or below it; None: no practical number."""
+        """Return how many losses like these put the upper bound at `level` or below; None: no practical number."""
 
     def further(self, losses: Losses, level: float) -> int | None:
-        """How many more losses like these put a bound on the right side of `level`; None: none, or no number."""
+        """Return how many more losses like these put a bound on the right side of `level`; None: none, or no number."""
 
 
 @dataclass(frozen=True, eq=False)
 class Betting:
-    """By betting: it holds however often one looks. The stakes are fixed before a loss is seen; see `stakes`."""
+    """Bounds by betting, which hold however often one looks; see `stakes`."""
 
     above: NDArray[np.float64]
     below: NDArray[np.float64]
 
     def upper(self, losses: Losses) -> float:
-        """With the stakes `above`."""
         return upper_bound(losses, stake=self.above)
 
     def lower(self, losses: Losses) -> float:
-        """With the stakes `below`."""
         return lower_bound(losses, stake=self.below)
 
     def p_above(self, losses: Losses, level: float) -> float:
-        """With the stakes `below`."""
         return p_above(losses, level, self.below)
 
     def fewest(self, losses: Losses, level: float) -> int | None:
-        """With the stakes `above`."""
         return fewest(losses, level, self.above)
 
     def further(self, losses: Losses, level: float) -> int | None:
-        """With the stakes of the side that is asked for."""
         return further(losses, level, self.above if np.mean(losses) <= level else self.below)
 
 
 class Exact:
-    """For losses of 0 or 1, of a number that was fixed before looking (Clopper and Pearson 1934).
+    """Bounds for losses of 0 or 1, whose number was fixed before looking (Clopper and Pearson 1934).
 
-    Other losses count as 1 for the upper bound and as 0 for the lower one, so that both hold for them, too.
+    Any other loss counts as 1 for the upper bound and as 0 for the lower one, so both hold.
     """
 
     def upper(self, losses: Losses) -> float:
-        """``sup { p : P(Bin(m, p) <= k) > LEVEL }`` for k losses above 0 of m."""
+        """Return ``sup { p : P(Bin(m, p) <= k) > LEVEL }`` for k losses above 0 of m."""
         return binomial_upper(int(np.count_nonzero(losses > 0)), losses.size, LEVEL)
 
     def lower(self, losses: Losses) -> float:
-        """By symmetry."""
         # The lower bound of the mean is 1 less the upper bound of the mirrored losses, of which those below 1 count.
         return 1.0 - binomial_upper(int(np.count_nonzero(losses < 1)), losses.size, LEVEL)
 
     def p_above(self, losses: Losses, level: float) -> float:
-        """``P(Bin(m, level) >= k)`` for k losses of 1."""
+        """Return ``P(Bin(m, level) >= k)`` for k losses of 1."""
         # P(Bin(m, p) >= k) is P(Bin(m, 1 - p) <= m - k).
         return min(1.0, MARGIN * binomial_tail(int(np.count_nonzero(losses < 1)), losses.size, 1.0 - level))
 
     def fewest(self, losses: Losses, level: float) -> int | None:
-        """From the share of losses above 0: an estimate, as single losses make the number jump."""
+        """Estimate from the share of losses above 0, since single losses make the number jump."""
         share = float(np.mean(losses > 0))
         # Less a hair, so that 0.1 times 30 is 3 ones and not 4.
         return None if share >= level else settling(lambda m: _confirms(math.ceil(share * m - 1e-9), m, level))
 
     def further(self, losses: Losses, level: float) -> int | None:
-        """From the share of losses; the lower bound is the mirror image of the upper one."""
         mean = float(np.mean(losses))
         if not 0 < level < 1 or mean == level:
             return None
@@ -204,14 +188,10 @@ def _confirms(ones: int, m: int, level: float) -> bool:
 
 
 def interval_for(known: Losses | None, level: float, bound: float, *, exact: bool) -> Interval:
-    """The interval for losses in [0, `bound`] against a mean of `level`.
+    """Return the interval for losses in [0, `bound`] against a mean of `level`.
 
-    Parameters
-    ----------
-    known
-        (n,) the calibration's own losses at the same threshold, which tell the stakes; None: nothing is known.
-    exact
-        Whether losses are 0 or `bound`, of a number that was fixed before looking.
+    `known`, (n,): the calibration's own losses at the same threshold, or None. `exact`: losses are 0 or `bound`, and
+    their number was fixed before looking.
     """
     if exact:
         return Exact()

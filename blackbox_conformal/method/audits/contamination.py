@@ -1,6 +1,6 @@
-"""What happens when some calibration photographs were in the vendor's training set: planted leakage against its bound.
+"""Plant leakage: what happens when the vendor was trained on some of the calibration photographs.
 
-The guarantee that allows for it is `guarantees.expected` with ``leaked``.
+`guarantees.expected` with ``leaked`` allows for it.
 """
 
 import math
@@ -24,25 +24,16 @@ SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 TYPICAL = 0.1
 
 CHANCE = 2.0
-"""Standard errors above a bound that chance alone hardly exceeds."""
+"""Chance alone hardly takes a mean more than so many standard errors above its bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeakagePoint:
-    """Unseen photographs after `leaked` of the n calibration photographs were replaced by leaked ones.
+    """The losses of unseen photographs after `leaked` of the n calibration photographs were replaced.
 
-    Attributes
-    ----------
-    risk
-        Their mean loss at the threshold that takes no notice of the leak.
-    bound
-        ``level (n + 1) / (n - leaked + 1)``, at most B, with the level that the guarantee claims; for the mean of
-        `risk` over calibration sets and photographs.
-    risk_allowed
-        Their mean loss when the threshold allows for the leak; at most the claimed level in expectation.
-    error
-        Standard error of `risk`: how far chance in the unseen photographs and in those of the calibration that did not
-        leak, which set the threshold, takes it from that mean.
+    `risk` is their mean loss at a threshold that ignores the leak, `error` its standard error. `bound` is
+    ``level (n + 1) / (n - leaked + 1)``, at most B: it bounds the mean of `risk` over calibration sets and photographs.
+    `risk_allowed` is the mean loss at a threshold that allows for the leak: in expectation at most the claimed level.
     """
 
     leaked: int
@@ -53,7 +44,7 @@ class LeakagePoint:
 
     @property
     def within(self) -> Literal["yes", "by chance", "no"]:
-        """Whether `risk` keeps to `bound`; "by chance": it is above by no more than `CHANCE` standard errors."""
+        """Say whether `risk` keeps to `bound`, or exceeds it by no more than `CHANCE` standard errors."""
         if self.risk <= self.bound:
             return "yes"
         return "by chance" if self.risk <= self.bound + CHANCE * self.error else "no"
@@ -61,14 +52,14 @@ class LeakagePoint:
 
 @dataclass(frozen=True, slots=True)
 class Leakage:
-    """Planted leakage at one level, for growing numbers of leaked ones among `n` calibration photographs."""
+    """Leakage planted at one level, for growing numbers of leaked photographs among `n`."""
 
     alpha: float
     n: int
     points: tuple[LeakagePoint, ...]
 
     def blocks(self) -> Iterator[Block]:
-        """The risk at each number of leaked photographs, beside its bound."""
+        """Yield the risk at each number of leaked photographs, beside its bound."""
         rows = [
             {
                 "leaked": point.leaked,
@@ -125,10 +116,9 @@ def leakage_curve(
     counts
         How many calibration photographs to replace, each at most n.
     rule
-        One that allows for leaked photographs, for curves of this kind; plain ``expected`` when None.
+        A guarantee that allows for leaked photographs; None: plain ``expected``.
     leaked
-        Curves of photographs that the vendor was trained on; drawn with replacement. None: the worst case, a vendor
-        that knows them by heart, so that they show no error at all.
+        Curves of photographs that the vendor knows, drawn with replacement; None: the worst case, curves without error.
     repeats
         Random choices of the replaced photographs that are averaged.
     """
@@ -164,12 +154,10 @@ def leakage_curve(
 
 
 def audit_leakage(rule: Guarantee, calibration: CurveSet, unseen: CurveSet, alphas: Sequence[float]) -> Leakage | None:
-    """The leakage curve that an audit shows: at the level nearest to `TYPICAL` of those at which anything is trusted.
+    """Return the leakage curve at the level nearest to `TYPICAL` at which anything is trusted.
 
-    Returns
-    -------
-    None where nothing is trusted at any of `alphas`, or the bound on leakage is not stated for the guarantee: it is
-    for ``expected`` and ``false-trust`` with photographs that count alike.
+    Returns None where nothing is trusted at any of `alphas`, or no bound on leakage is stated for the guarantee: one is
+    stated for ``expected`` and ``false-trust`` with photographs that count alike.
     """
     if rule.allowing_leaked(0) is None:
         return None

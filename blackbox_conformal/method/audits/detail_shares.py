@@ -1,6 +1,6 @@
-"""How much of the missing detail a vendor restores and how much it invents, beside pictures that cost nothing.
+"""Measure how much of the missing detail a vendor restores and invents, beside pictures that cost nothing.
 
-The free pictures are plain enlargement of the input and the free reference. All are measured with the truth, whatever
+The free pictures are plain enlargement of the input and the free reference. All are compared with the truth, whatever
 metric calibrates.
 """
 
@@ -28,7 +28,7 @@ RESAMPLES = 2000
 CONFIDENCE = 0.9
 
 MOST_ERASED = 0.1
-"""Of the truth's own detail, what delivered pictures may lack beyond plain enlargement before an audit warns."""
+"""An audit warns where delivered pictures lack more of the truth's own detail beyond plain enlargement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class DetailSums:
     Attributes
     ----------
     squares, values
-        Of its errors in sRGB, and how many values there are: three a pixel.
+        Its errors in sRGB, and how many values there are: three a pixel.
     missing, added, invented
-        Detail that plain enlargement lacks, that the picture adds to it, and that of it which is not in the truth; see
-        `DetailMetric`.
+        Detail that plain enlargement lacks, that the picture adds, and that the picture adds without the truth having
+        it; see `DetailMetric`.
     detail, lacked
-        The truth's own detail, and that of it which the picture does not show at any contrast.
+        The truth's own detail, and the part that the picture does not show at any contrast.
     """
 
     squares: float
@@ -56,26 +56,19 @@ class DetailSums:
 
 
 class DetailMeter:
-    """Measures pictures; what every vendor's picture is measured against, once a photograph, for threads to share."""
+    """Measures pictures beside the truth. Threads may share it, and it measures free pictures once a photograph."""
 
     def __init__(self, degradation: Mixture) -> None:
         self._degradation = degradation
         self._free: dict[str, dict[str, DetailSums]] = {}
 
     def __call__(self, identity: str, truth: Image, low: Image, delivered: Image) -> dict[str, DetailSums]:
-        """The sums of each picture by `VENDOR`, `PLAIN` and `REFERENCE`, without those that there are not.
+        """Return the sums of each picture by `VENDOR`, `PLAIN` and `REFERENCE`.
 
-        Nothing where inputs have holes, since whatever fills them is added; no vendor's where its picture is shifted
-        against the input, so that all of its detail would count as invented; no reference where nothing is enlarged.
-
-        Parameters
-        ----------
-        identity
-            The photograph's: of one that was met before, the free pictures are not made again.
-        truth, delivered
-            (H, W, 3) uint8.
-        low
-            The input, (h, w, 3) uint8.
+        Returns nothing where inputs have holes, since whatever fills them is added; no vendor's sums where its picture
+        is shifted, so that all its detail would count as invented; no reference where nothing is enlarged. `identity`
+        is the photograph's: its free pictures are made once. `truth` and `delivered` are (H, W, 3) uint8, `low` is (h,
+        w, 3) uint8.
         """
         if hides(self._degradation):
             return {}
@@ -130,12 +123,11 @@ class DetailShares:
         How many have such a picture.
     psnr
         In dB, of the mean squared error over all photographs.
-    restored
-        The share restored of the detail that is missing in plain enlargement.
-    invented
-        The share of the detail added that is not in the truth; NaN where nothing is added.
+    restored, invented
+        Share restored of the detail that plain enlargement lacks, and share of added detail that is not in the truth;
+        NaN where nothing is added.
     erased
-        Of the truth's own detail, the share that the picture lacks and plain enlargement does not.
+        Share of the truth's own detail that the picture lacks and plain enlargement does not.
     """
 
     photographs: int
@@ -148,9 +140,10 @@ class DetailShares:
     def of(
         cls, measured: Sequence[Measured], picture: str = VENDOR, photographs: Sequence[str] | None = None
     ) -> "DetailShares | None":
-        """Those of a kind of `picture`; None where no photograph has one.
+        """Return the shares of a kind of `picture`; None where no photograph has one.
 
-        `photographs`: of which each is a tile, so that these stay together when photographs are drawn again.
+        `photographs` names the photograph that each picture is a tile of: a photograph is drawn again with all its
+        tiles.
         """
         known = [place for place, one in enumerate(measured) if picture in one]
         if not known:
@@ -182,7 +175,7 @@ def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.
 
 
 def _figure(values: NDArray[np.float64]) -> Figure:
-    """The first value, and what the middle `CONFIDENCE` of the others, drawn anew, lie between."""
+    """Return the first value, with the ends of the middle `CONFIDENCE` of the others."""
     known = values[1:][~np.isnan(values[1:])]
     if not known.size:
         return float(values[0]), math.nan, math.nan
@@ -192,7 +185,7 @@ def _figure(values: NDArray[np.float64]) -> Figure:
 
 
 def detail_rows(shares: Mapping[str, DetailShares | None]) -> list[dict[str, Any]]:
-    """The rows of a table, by what pictures are called."""
+    """Return the rows of a table, by the names of pictures."""
     return [
         {"picture": name, "photographs": one.photographs, "psnr": one.psnr, "restored": one.restored}
         | {"invented": one.invented, "erased": one.erased}
@@ -211,7 +204,7 @@ DETAIL_COLUMNS: dict[str, How] = {
 
 
 def in_percent(figure: Figure, digits: int = 0) -> str:
-    """A share with its interval, for people: ``12 % (10 to 14)``."""
+    """Say a share with its interval: ``12 % (10 to 14)``."""
     mean, low, high = (100 * value for value in figure)
     return "–" if math.isnan(mean) else f"{mean:.{digits}f} % ({low:.{digits}f} to {high:.{digits}f})"
 
@@ -219,12 +212,12 @@ def in_percent(figure: Figure, digits: int = 0) -> str:
 def free_shares(
     measured: Sequence[Measured], photographs: Sequence[str] | None = None
 ) -> dict[str, DetailShares | None]:
-    """Those of the pictures that cost nothing."""
+    """Return the shares of the pictures that cost nothing."""
     return {name: DetailShares.of(measured, name, photographs) for name in (PLAIN, REFERENCE)}
 
 
 def detail_blocks(measured: Sequence[Measured], photographs: Sequence[str] | None = None) -> Iterator[Block]:
-    """What the vendor restored and invented beside plain enlargement and the free reference, and what it erased."""
+    """Yield what the vendor restored, invented and erased, beside the free pictures."""
     vendor = DetailShares.of(measured, VENDOR, photographs)
     shares = {VENDOR: vendor, **free_shares(measured, photographs)}
     title = "Beside plain enlargement and the free reference"
@@ -237,7 +230,7 @@ def detail_blocks(measured: Sequence[Measured], photographs: Sequence[str] | Non
 
 
 def detail_notes(measured: Sequence[Measured]) -> Iterator[Note]:
-    """How to read a table of detail, and what it leaves out."""
+    """Say how to read a table of detail, and what it leaves out."""
     yield Note(
         f"All photographs pooled, with {100 * CONFIDENCE:g} % intervals over photographs. Detail that a picture leaves "
         "out counts as not restored, never as invented.",
@@ -259,7 +252,7 @@ def _vendor_sentence(shares: DetailShares) -> str:
 
 
 def erased_warning(vendor: str, shares: DetailShares) -> Iterator[Note]:
-    """That a vendor erased detail, where the whole interval of it is above `MOST_ERASED`."""
+    """Warn that a vendor erased detail, where the whole interval is above `MOST_ERASED`."""
     if shares.erased[1] > MOST_ERASED:
         share = in_percent(shares.erased)
         text = f"{vendor} erased detail: {share} of the truth's detail is in plain enlargement and not in its pictures."

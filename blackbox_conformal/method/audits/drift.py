@@ -1,14 +1,13 @@
-"""Whether the answers to a batch of pictures are like those to the calibration's photographs.
+"""Tell whether the answers to a batch of pictures are like the answers to the calibration's photographs.
 
-A guarantee is for pictures and answers like those that calibrated, and a vendor that changes without a word breaks it
-unseen. What is compared costs nothing: how much the answers show what was sent, how far they are from it, how much of
-each picture is trusted, and how well its detail agrees with that of the free reference. A vendor that knows the score
-can make any invention score low by adding the reference's detail to it, and the last of these tells.
+A vendor that changes without a word breaks the guarantee unseen. Four comparisons cost nothing: how much the answers
+show what was sent, how far they are from it, how much of each picture is trusted, and how well its detail agrees with
+the free reference. The last one catches a vendor that knows the score and adds the reference's detail to its
+inventions.
 
-The rule. Under exchangeability the batch's m pictures are a random choice among all n + m, whatever is measured of
-them. So the number of them among the K most extreme of all is hypergeometric, and its upper tail is an exact p-value.
-With five measurements each is tested at a fifth of `FALSE_ALARMS`; by Bonferroni's inequality a batch like the
-calibration is called another with at most that probability. Equal values count as less extreme.
+Under exchangeability the batch's m pictures are a random choice among all n + m. So the number of them among the K most
+extreme is hypergeometric, and its upper tail is an exact p-value. Each of five measurements is tested at a fifth of
+`FALSE_ALARMS` (Bonferroni). Equal values count as less extreme.
 """
 
 from collections.abc import Sequence
@@ -31,7 +30,7 @@ _Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One way in which answers can differ: the values, of which the larger ones are the suspicious ones; and words."""
+    """One way in which answers can differ: values, the larger the more suspicious, and words."""
 
     known: _Values
     new: _Values
@@ -39,15 +38,10 @@ class _Side:
 
 
 def drift(known: Answers, new: Answers, thresholds: Sequence[float], part: float = 1.0) -> str | None:
-    """In which way the answers `new` are not like those to the calibration's photographs, `known`; None: like them.
+    """Say how the answers `new` differ from `known` ones, those to the calibration's photographs; None: they do not.
 
-    Parameters
-    ----------
-    thresholds
-        Those that masks are made with. The one at which the calibration's own trusted share is nearest to a half tells
-        most, and is looked at.
-    part
-        Of the false alarms that are allowed.
+    `thresholds` are those that masks are made with; the one at which the calibration trusts most nearly a half tells
+    most. `part` is the part of the false alarms that may be used.
     """
     sides = _sides(known, new, thresholds)
     # Bonferroni: each measurement gets its share of the false alarms.
@@ -65,7 +59,7 @@ def drift(known: Answers, new: Answers, thresholds: Sequence[float], part: float
 
 
 def p_value(known: _Values, new: _Values) -> float:
-    """Exact p-value of `new` being exchangeable with `known`, against being larger; 1 where nothing can be told."""
+    """Return the exact p-value of `new` being exchangeable with `known`, against being larger; 1 where one is empty."""
     known, new = known[~np.isnan(known)], new[~np.isnan(new)]
     n, m = len(known), len(new)
     if n == 0 or m == 0:

@@ -1,7 +1,4 @@
-"""What an audit found: photograph by photograph, level by level, and altogether.
-
-Plain values; they are put together in `study.audit.conclude`.
-"""
+"""What an audit found: photograph by photograph, level by level, and altogether. `study.audit.conclude` fills it in."""
 
 from __future__ import annotations
 
@@ -40,22 +37,16 @@ class AuditedPicture:
     ----------
     truth
         Digest of the photograph's pixels.
-    curve
-        Its risk curve.
     losses, shares, inside, outside, worst
         At each level: loss, trusted share, quality of trusted and of untrusted pixels, the trusted pixel with the
         largest error (None when nothing is trusted).
     whole
         Quality of the whole picture.
     broken_bound
-        Whether its loss exceeded the bound that was computed for it, where the guarantee uses one of the picture.
-    kind
-        Of which kind it is; None in audits of versions that did not look.
-    detail
-        What vendor and free pictures restore and invent; see `DetailMeter`. Empty in audits of versions that did not
-        look.
-    ratios
-        Those of `WholeErrors`; empty in audits of versions that did not look.
+        Whether its loss exceeded its own bound, where the guarantee uses one.
+    kind, detail, ratios
+        Its kind, what vendor and free pictures restore and invent (`DetailMeter`), and the ratios of `WholeErrors`;
+        None or empty in audits of versions that did not look.
     """
 
     name: str
@@ -91,8 +82,7 @@ class AuditedLevel:
     meaning
         What was found, in words.
     pooled
-        Of all that was invented in the photographs together, the share that is clear, beside the risk of ``marked``,
-        which is a mean over photographs; None for other guarantees.
+        The clear share of everything invented in all photographs together, for ``marked``; else None.
     """
 
     alpha: float
@@ -110,22 +100,22 @@ class AuditedLevel:
 
     @property
     def tested(self) -> bool:
-        """Whether anything could have been wrong: False where calibration trusts nothing and no mask shows a pixel."""
+        """Whether anything could have been wrong: False where no mask trusts a pixel."""
         return self.threshold > -math.inf or self.empty_share < 1
 
     @property
     def found(self) -> str:
-        """The verdict for people, as it stands in a table."""
+        """Name the verdict as it stands in a table."""
         return SHORT[self.judgement.verdict] if self.tested else "nothing trusted"
 
     @property
     def sentence(self) -> str:
-        """`meaning` with its level, to stand by itself."""
+        """Say `meaning` with its level, to stand by itself."""
         return f"At {self.alpha:g}: {self.meaning}" if self.tested else self.meaning[:1].upper() + self.meaning[1:]
 
     @property
     def row(self) -> dict[str, Any]:
-        """As tables and scripts read it."""
+        """Return the figures as tables and scripts read them."""
         judgement, promise = self.judgement, self.promise
         return {
             "alpha": self.alpha,
@@ -164,27 +154,24 @@ class Audit(Faces):
 
     Attributes
     ----------
-    n
-        Audited pictures.
-    units
-        Photographs: fewer than `n` when pictures are tiles.
+    n, units
+        Audited pictures, and photographs: fewer where pictures are tiles.
     quantity
         What the risk is the mean of, in words.
     leakage
         Planted leakage against its bound; None where no such bound is stated.
-    notes
-        What a reader must know beside the figures.
     clusters
         The photograph that each of `pictures` is a tile of; None: each is a photograph of its own.
     drift
-        In which way the answers are not like those to the calibration's photographs; None: they are, or one cannot
-        tell.
+        In which way the answers differ from the calibration's; None: in none, or one cannot tell.
     stop
         How an audit that may stop went; None: the number of photographs was fixed beforehand.
     kinds
         Risk and trusted share of each kind of photograph at each level at which anything is trusted.
     quality
         How many photographs are worse than certified, by each measure of the whole picture.
+    notes
+        What a reader must know beside the figures.
     """
 
     n: int
@@ -205,7 +192,7 @@ class Audit(Faces):
 
     @property
     def found(self) -> str:
-        """The verdict for people."""
+        """Say the verdict for people."""
         tested = [level for level in self.levels if level.tested]
         return in_short(self.verdict, [(level.judgement, level.claimed) for level in tested])
 
@@ -220,14 +207,10 @@ class Audit(Faces):
     def blocks(
         self, worst: int = WORST, files: Mapping[tuple[float, str], Mapping[str, Path]] | None = None
     ) -> Iterator[Block]:
-        """Verdict, sentences and levels; as details what figures mean, kinds of photographs, quality and worst places.
+        """Yield verdict, sentences and levels; as details explanations, kinds of photographs, quality and worst places.
 
-        Parameters
-        ----------
-        worst
-            How many of the worst photographs are named at each level.
-        files
-            Crops that were written, by level and digest of the photograph.
+        `worst` photographs are named at each level; `files` are crops that were written, by level and photograph's
+        digest.
         """
         tiles = "" if self.units == self.n else f" (tiles of {self.units})"
         yield Note(
@@ -288,7 +271,6 @@ class Audit(Faces):
         return all(level.pooled is not None for level in self.levels)
 
     def _figure(self) -> Figure:
-        """Measured risk and trusted share at each level."""
         ends = (0.0, 1.1 * max(level.alpha for level in self.levels))
         risks = tuple((level.alpha, level.judgement.risk) for level in self.levels)
         whiskers = tuple((level.alpha, *level.judgement.interval) for level in self.levels)
@@ -330,7 +312,7 @@ class Audit(Faces):
             yield Note(sentence, detail=True)
 
     def _quality_blocks(self) -> Iterator[Block]:
-        """PSNR and SSIM inside and outside the mask, with the bound that is promised where there is one."""
+        """Yield PSNR and SSIM inside and outside the mask, with the promised bound where there is one."""
         levels, promised = self.levels, False
         measures = [("psnr", "PSNR, dB in sRGB", 2), ("ssim", "SSIM of luminance", 3)]
         if all(math.isnan(level.whole.ssim) and math.isfinite(level.whole.psnr_in_space) for level in levels):
@@ -363,7 +345,6 @@ class Audit(Faces):
             yield Note(f"Promised at least: {levels[0].promise.words}.", detail=True)
 
     def _worst_table(self, most: int, files: Mapping[tuple[float, str], Mapping[str, Path]]) -> Table:
-        """The worst photographs, with the trusted pixel of the largest error."""
         rows = [
             {
                 "alpha": level.alpha,
@@ -425,7 +406,7 @@ class Audit(Faces):
         return Table("photographs", columns, rows, {}, title="All audited photographs", only="page")
 
     def worst(self, level: int, most: int) -> list[AuditedPicture]:
-        """At most `most` pictures with the largest losses at the `level`-th level, of those that trust anything."""
+        """Return at most `most` pictures with the largest losses at a level, of those that trust anything."""
         # A photograph without a loss is not wrong anywhere, so it cannot be among the worst.
         wrong = [picture for picture in self.pictures if picture.worst[level] and picture.losses[level] > 0]
         return sorted(wrong, key=lambda picture: (-picture.losses[level], -_error(picture.worst[level]), picture.name))[
@@ -434,7 +415,7 @@ class Audit(Faces):
 
 
 def ssim_lower(levels: Sequence[AuditedLevel]) -> str | None:
-    """Why the structural similarity is lower inside the mask than outside, in a sentence; None where it is not."""
+    """Explain a structural similarity that is lower inside the mask than outside; None where none is."""
     if not any(level.inside.ssim < level.outside.ssim for level in levels):
         return None
     return (

@@ -1,11 +1,14 @@
-"""Whether somebody's inputs are like those that a calibration was made with, before anything is paid.
+"""Tell whether somebody's inputs are like those of a calibration, before anything is paid.
 
-The rule. Were both of one kind, any m among all n + m would have been as likely to be the new ones. Each statistic is
-ranked over all (mean ranks for equal values), and its rank sum over the new inputs is standardised (Mann & Whitney
-1947). The largest of these in absolute value is compared with the largest under random permutations: the joint p-value
-is (1 + those at least as large) / (1 + permutations), which is exact whatever the ties and however statistics depend on
-each other (Phipson & Smyth 2010). A statistic's own p-value compares its rank sum with the same largest ones, so that
-the probability of naming any statistic that has not moved is at most the level (Westfall & Young 1993).
+`compare` ranks each statistic over all n + m inputs (mean ranks for equal values) and standardises its rank sum over
+the new ones (Mann & Whitney 1947). It compares the largest of these in absolute value with the largest under random
+permutations: (1 + those at least as large) / (1 + permutations) is exact whatever the ties and however statistics
+depend on each other (Phipson & Smyth 2010). Each statistic is compared with the same largest ones, so that the
+probability of naming any that has not moved is at most the level (Westfall & Young 1993).
+
+`place` asks the same of one input. It pools the input with the calibration's n and ranks squared Mahalanobis distances
+from the mean of the pool: p = (1 + calibration inputs at least as far) / (n + 1) (Vovk, Gammerman & Shafer 2005; Bates,
+Candès, Lei, Romano & Sesia 2023 for outliers). Equal distances count as at least as far, which is conservative.
 """
 
 from __future__ import annotations
@@ -29,32 +32,28 @@ from blackbox_conformal.support.plots import Chart, Point, Series
 # How an input compares with those of a calibration: a conformal p-value.
 
 OUTLYING = 0.01
-"""At this p-value and below an input is taken for one that the calibration does not speak of."""
+"""At this p-value and below the calibration does not speak of an input."""
 
 _BUT_SIZE = np.array([statistic.name != SIZE for statistic in STATISTICS])
 """Certificates have a note of their own on sizes."""
 
 _ROUNDING = 1e-9
-"""Relative; distances that differ by less are equal, whatever the order of the sums."""
+"""Relative; distances that differ by less are equal, whatever the order of their sums."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where an input lies among the calibration's.
+    """Where an input lies among the `n` inputs of a calibration.
 
     Attributes
     ----------
-    p_value
-        At least 1 / (n + 1).
-    n
-        How many inputs it was compared with.
     statistic, value
-        The statistic that contributes most to its distance, and the input's value of it.
+        The statistic that contributes most to its distance, and the input's value.
     least, largest
-        The values of that statistic that the calibration's inputs have.
+        The range of the calibration's values.
     beyond
-        Whether a statistic other than the size lies farther outside the calibration's values than these are apart:
-        worth a note even where the p-value cannot be small.
+        Whether a statistic other than the size lies farther outside that range than the range is wide: worth a note
+        even where the p-value, at least 1 / (n + 1), cannot be small.
     """
 
     p_value: float
@@ -67,7 +66,7 @@ class Placement:
 
     @property
     def sentence(self) -> str:
-        """By what the input differs most."""
+        """Say by what the input differs most."""
         shown = self.statistic.shown
         return (
             f"this input's {self.statistic.name} is {shown(self.value)}, that of the calibration's {self.n} inputs "
@@ -76,7 +75,7 @@ class Placement:
 
 
 def place(known: InputStatistics, new: InputStatistics) -> Placement | None:
-    """Where `new`, one input, lies among `known` ones; None where nothing is known of either."""
+    """Place `new`, one input, among `known` ones; None where nothing is known of either."""
     known, new = known.known, new.known
     if not len(known) or not len(new):
         return None
@@ -108,7 +107,7 @@ def place(known: InputStatistics, new: InputStatistics) -> Placement | None:
 
 
 def check_level(level: float) -> float:
-    """`level`, which must be at least 0 and below 1; 0 marks nothing."""
+    """Return `level`, which must be at least 0 and below 1; 0 marks nothing."""
     if not 0 <= level < 1:
         raise UsageError(f"expected --outside (outside in Python) at least 0 and below 1, such as 0.01; got {level!r}")
     return level
@@ -126,14 +125,8 @@ _MOST_KEPT = 2**21
 class Movement:
     """One statistic of the new inputs beside the calibration's.
 
-    Attributes
-    ----------
-    known, new
-        Its values, ascending.
-    standardised
-        The standardised rank sum of the new inputs; positive where their values are the larger ones.
-    p_value
-        Adjusted for all statistics.
+    `known` and `new` are its values, ascending; `standardised` is the rank sum of the new ones, positive where they are
+    larger; `p_value` is adjusted for all statistics.
     """
 
     statistic: Statistic
@@ -144,7 +137,7 @@ class Movement:
 
     @property
     def medians(self) -> tuple[float, float]:
-        """Of the calibration's inputs and of the new ones."""
+        """Return the medians of the calibration's inputs and of the new ones."""
         return float(np.median(self.known)), float(np.median(self.new))
 
     @property
@@ -155,7 +148,7 @@ class Movement:
 
     @property
     def chart(self) -> Chart:
-        """How large a share of the inputs on each side has at most a value."""
+        """Plot which share of the inputs on each side has at most a value."""
         name = self.statistic.name
         low, high = min(self.known[0], self.new[0]), max(self.known[-1], self.new[-1])
         # Values that are all equal would give an axis of no length.
@@ -172,7 +165,7 @@ class Movement:
 
     @property
     def sentence(self) -> str:
-        """In which direction it moved, in plain words."""
+        """Say in which direction it moved."""
         known, new = self.medians
         kind = self.statistic.more if self.standardised > 0 else self.statistic.less
         shown = self.statistic.shown
@@ -180,7 +173,6 @@ class Movement:
 
 
 def _steps(values: Sequence[float], ends: Point) -> tuple[Point, ...]:
-    """The staircase of the share of values that are at most x, from one end of the axis to the other."""
     inner = [(value, place / len(values)) for place, value in enumerate(values, 1)]
     # Of equal values only the last point is a step of the staircase.
     last = [point for point, after in pairwise([*inner, (ends[1], 1.0)]) if point[0] != after[0]]
@@ -189,22 +181,10 @@ def _steps(values: Sequence[float], ends: Point) -> tuple[Point, ...]:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class InputShift(Faces):
-    """A comparison of inputs with those of a calibration.
+    """A comparison of `m` inputs with the `n` of a calibration.
 
-    Attributes
-    ----------
-    n, m
-        How many inputs the calibration has, and how many are new.
-    p_value
-        Of both being of one kind.
-    level
-        At which they are called different.
-    movements
-        Every statistic, the one that moved most first.
-    seed, permutations
-        Of the random permutations.
-    files
-        Why inputs would get no guarantee by the format of their files alone; None: none.
+    `p_value` tests that both are of one kind, at `level`. `movements` begin with the statistic that moved most. `files`
+    says why the format of the files alone leaves inputs without a guarantee; None: it does not.
     """
 
     n: int
@@ -218,7 +198,7 @@ class InputShift(Faces):
 
     @property
     def moved(self) -> tuple[Movement, ...]:
-        """The statistics that differ at the level and by enough to matter."""
+        """Return the statistics that differ at the level and by enough to matter."""
         return tuple(movement for movement in self.movements if movement.p_value <= self.level and movement.matters)
 
     @property
@@ -228,7 +208,7 @@ class InputShift(Faces):
 
     @property
     def size_factor(self) -> float | None:
-        """How many times as many pixels the new inputs have, by their medians; None where the size did not move."""
+        """Return how many times as many pixels the new inputs have, by medians; None where the size did not move."""
         for movement in self.moved:
             if movement.statistic.name == SIZE:
                 known, new = movement.medians
@@ -248,7 +228,7 @@ class InputShift(Faces):
 
     @property
     def verdict(self) -> str:
-        """What was found, in a sentence."""
+        """Say what was found."""
         which = f"{self.m} inputs and the calibration's {self.n}"
         if self.differ:
             return f"the inputs differ from the calibration's, so its guarantee does not speak of them ({which})"
@@ -260,14 +240,10 @@ class InputShift(Faces):
         return f"no difference was found at level {self.level:g} ({which}); a small one may be there all the same"
 
     def blocks(self, made_by: str = "", verdict: str | None = None) -> Iterator[Block]:
-        """What was found, every statistic on both sides, and its distributions.
+        """Yield what was found, every statistic on both sides, and its distributions.
 
-        Parameters
-        ----------
-        made_by
-            How the inputs that were compared with were made; empty: not known.
-        verdict
-            What was found, where they are no calibration's.
+        `made_by` says how the inputs compared with were made; `verdict` what was found, where they are no
+        calibration's.
         """
         rows = [
             {
@@ -361,19 +337,10 @@ def compare(
 def joint_test(
     values: NDArray[np.floating[Any]], m: int, permutations: int = PERMUTATIONS, seed: int = SEED
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Whether the last m of n + m rows are a random choice among all.
+    """Test whether the last m of n + m rows are a random choice among all.
 
-    Parameters
-    ----------
-    values
-        (n + m, k). A value that is NaN has the mean rank of its column.
-
-    Returns
-    -------
-    standardised
-        (k,): the standardised rank sum of the last m rows; positive where their values are the larger ones.
-    p_values
-        (k,): adjusted for all columns; the least is the joint one.
+    `values`, (n + m, k), may hold NaN, which takes the mean rank of its column. Returns the standardised rank sums of
+    the last m rows, (k,), positive where their values are larger, and p-values, (k,), adjusted for all columns.
     """
     n = len(values) - m
     ranks = centred_ranks(values).astype(np.float64)
@@ -391,7 +358,7 @@ def joint_test(
 
 
 def _chosen(n: int, m: int, permutations: int, seed: int) -> Iterable[NDArray[np.float64]]:
-    """Which m of n + m things random orders put first: 1, the others 0, in blocks of (orders, n + m)."""
+    """Yield which m of n + m things random orders put first: 1, the others 0, in blocks of (orders, n + m)."""
     few = (n + m) * permutations <= _MOST_KEPT
     return _chosen_again(n, m, permutations, seed) if few else _chosen_anew(n, m, permutations, seed)
 
@@ -405,12 +372,12 @@ def _chosen_anew(n: int, m: int, permutations: int, seed: int) -> Iterator[NDArr
 
 @lru_cache(2)
 def _chosen_again(n: int, m: int, permutations: int, seed: int) -> tuple[NDArray[np.float64], ...]:
-    """For a session, which compares its latest inputs with each picture: mostly as many as before."""
+    """Keep orders for a session, which compares as many inputs again and again."""
     return tuple(_chosen_anew(n, m, permutations, seed))
 
 
 def centred_ranks(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-    """Twice the mean rank of each value in its column, less the mean of all: whole numbers, 0 for NaN."""
+    """Return twice the mean rank of each value in its column, less the mean of all: whole numbers, 0 for NaN."""
     columns = []
     for column in values.T:
         known = column[~np.isnan(column)]

@@ -1,9 +1,9 @@
 """Whom a calibration fails: risk and trusted share by quarter of texture, brightness and size, and by group.
 
-A guarantee on average holds over all photographs together, so that those of one kind may be above its level. The
-quarters are those of the calibration photographs, so they are fixed before an audited loss is seen. The intervals are
-those of the audit, by betting (Waudby-Smith & Ramdas 2024), each end at the error level divided by the number of kinds
-times levels: by Bonferroni's inequality all upper ends hold together, and all lower ones.
+A guarantee on average holds over all photographs together, so photographs of one kind may lie above its level. The
+calibration photographs set the quarters, before an audited loss is seen. The intervals are by betting (Waudby-Smith &
+Ramdas 2024), each end at the error level divided by kinds times levels, so all upper ends hold together, and all lower
+ones (Bonferroni).
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ QUARTERS = {
     "brightness": ("dark", "rather dark", "rather bright", "bright"),
     "pixels": ("small", "rather small", "rather large", "large"),
 }
-"""Statistic of `InputKind` → what photographs of its four quarters are, the lowest first."""
+"""Statistic of `InputKind` → names of its four quarters, the lowest first."""
 
 TOGETHER = (
     "Quarters are those of the calibration photographs. With a probability of at least 90 % all of these intervals "
@@ -50,22 +50,11 @@ Statistics = dict[str, NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class KindRisk:
-    """The photographs of one kind at one level.
+    """The `n` photographs of one kind at one level.
 
-    Attributes
-    ----------
-    by
-        A statistic of `InputKind`, or ``group``.
-    name
-        What these photographs are, such as ``textured``; or their group.
-    low, high
-        The quarter: from `low` to below `high`, infinite at the ends; None for a group.
-    claimed
-        What the mean loss of all photographs is claimed not to exceed.
-    n
-        Photographs, at least 1.
-    interval
-        For the mean loss of such photographs; None where it was measured on the photographs that calibrated.
+    `by` is a statistic of `InputKind`, or ``group``. `low` and `high` bound the quarter, infinite at the ends; None for
+    a group. `claimed` is what the mean loss of all photographs is claimed not to exceed. `interval` is for the mean
+    loss of such photographs; None where they calibrated.
     """
 
     by: str
@@ -81,7 +70,7 @@ class KindRisk:
 
     @property
     def range(self) -> str:
-        """What tells them from the others, for people."""
+        """Say what tells them from the others."""
         if self.low is None or self.high is None:
             return self.by
         if np.isinf(self.low):
@@ -90,7 +79,6 @@ class KindRisk:
 
     @property
     def words(self) -> str:
-        """These photographs, for people."""
         if self.low is None:
             return f"photographs of group {printable(self.name)}"
         return f"{self.name} photographs"
@@ -102,7 +90,7 @@ class KindRisk:
 
     @property
     def sentence(self) -> str:
-        """A risk that is above what is claimed, in words."""
+        """Say that the risk is above what is claimed."""
         assert self.interval is not None
         first, rest = self.words[:1].upper(), self.words[1:]
         return (
@@ -113,7 +101,7 @@ class KindRisk:
 
 @dataclass(frozen=True, slots=True)
 class AtLevel:
-    """What is measured at one level: the claim with a loss for each photograph, and (n,) trusted shares, 0 to 1."""
+    """One level: the claim with a loss for each photograph, and (n,) trusted shares, 0 to 1."""
 
     alpha: float
     claim: Claim
@@ -121,7 +109,7 @@ class AtLevel:
 
 
 def statistics_of(kinds: Sequence[InputKind | None], clusters: Sequence[str] | None) -> Statistics:
-    """The statistics of each photograph, a mean over its tiles; none where a version did not look."""
+    """Return the statistics of each photograph, a mean over its tiles; none where a version did not look."""
     known = [kind for kind in kinds if kind is not None]
     # A mixture of photographs that were looked at and others would make quarters of a part.
     if len(known) < len(kinds) or not known:
@@ -131,7 +119,7 @@ def statistics_of(kinds: Sequence[InputKind | None], clusters: Sequence[str] | N
 
 
 def group_of_each(groups: Sequence[str | None], clusters: Sequence[str] | None) -> list[str | None]:
-    """The group of each photograph: that of the first of its tiles."""
+    """Return the group of each photograph: that of its first tile."""
     if clusters is None:
         return list(groups)
     first: dict[str, str | None] = {}
@@ -148,16 +136,10 @@ def kind_risks(
     *,
     unseen: bool = True,
 ) -> tuple[KindRisk, ...]:
-    """Risk and trusted share of each kind at each level; a kind without photographs is left out.
+    """Return risk and trusted share of each kind at each level, without kinds that have no photograph.
 
-    Parameters
-    ----------
-    known
-        Of the calibration photographs, whose quarters are taken.
-    new, groups
-        Of the n photographs at hand: their statistics, and the group of each, if any.
-    unseen
-        Whether these were not calibrated on, so that there are intervals.
+    `known` are the statistics of the calibration photographs, which set the quarters; `new` and `groups` describe the n
+    photographs at hand. There are intervals where these are `unseen`: where they did not calibrate.
     """
     cells = [*_quarters(known, new), *_groups(groups)]
     # Bonferroni over all kinds and levels, so that all intervals hold at once.
@@ -210,13 +192,13 @@ def _interval(claim: Claim, members: NDArray[np.bool_], level: float) -> tuple[f
 
 
 def kinds_in_words(risks: Sequence[KindRisk]) -> list[str]:
-    """The kinds whose risk is above what is claimed, a sentence each, and what to do; nothing where none is."""
+    """Name the kinds whose risk is above what is claimed, and what to do; empty where there is none."""
     failing = [one.sentence for one in risks if one.fails]
     return [*failing, BY_GROUP] if failing else []
 
 
 def kind_blocks(risks: Sequence[KindRisk], note: str = TOGETHER) -> Iterator[Block]:
-    """Risk by kind of photograph, and what to know of it."""
+    """Yield risk by kind of photograph, and what to know about it."""
     columns: dict[str, How] = {
         "alpha": "{alpha:g}",
         "photographs": "{kind}",
@@ -237,7 +219,7 @@ def kind_blocks(risks: Sequence[KindRisk], note: str = TOGETHER) -> Iterator[Blo
 
 
 def kind_rows(risks: Sequence[KindRisk]) -> list[dict[str, Any]]:
-    """The kinds as scripts and tables read them; None where a quarter has no end, or a figure no interval."""
+    """Return the kinds as scripts and tables read them; None where a quarter has no end, or a figure no interval."""
     return [
         {
             "alpha": one.alpha,

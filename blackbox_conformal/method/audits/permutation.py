@@ -1,4 +1,4 @@
-"""What the audit would have shown had the same photographs been split differently: the null of the permutation test.
+"""Split the same photographs differently: the null of an audit's permutation test.
 
 Each random split recalibrates on n of the pooled n + m photographs and measures the others.
 """
@@ -22,23 +22,16 @@ SPLITS_ONE_BY_ONE = 199
 """Random splits where each recalibrates by itself."""
 
 A_LEVEL = 40
-"""So many splits a level at least: among them a p-value can be half the share that a level has of 0.05."""
+"""At least so many splits a level let a p-value be half the share that a level has of 0.05."""
 
 
 def resplit_risks(
     rule: Guarantee, curves: CurveSet, n_calibration: int, alphas: Sequence[float], seed: int = 0
 ) -> NDArray[np.float64] | None:
-    """(splits, levels) float64: the mean audited loss at each level after recalibrating on a random split.
+    """Return the mean audited loss at each level after recalibrating on random splits: (splits, levels) float64.
 
-    Parameters
-    ----------
-    curves
-        Calibration and audit photographs together.
-
-    Returns
-    -------
-    None where the guarantee does not take its photographs as exchangeable (weights, groups, leaked ones), so that
-    splits say nothing about it.
+    `curves` are those of calibration and audit photographs together. Returns None where the guarantee does not take its
+    photographs as exchangeable (weights, groups, leaked ones), so that splits say nothing.
     """
     if not rule.treats_photographs_alike:
         return None
@@ -53,7 +46,7 @@ def resplit_risks(
 
 
 def random_orders(total: int, count: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """`count` random orders of `total` things, in blocks of (orders, total)."""
+    """Yield `count` random orders of `total` things, in blocks of (orders, total)."""
     generator = np.random.Generator(np.random.Philox(seed))
     # Many at once take a fraction of the time of one by one; a block stays in the processor's cache.
     most = max(1, 2**16 // total)
@@ -74,10 +67,10 @@ def _one(
 
 
 def _all_at_once(curves: CurveSet, calibrating: NDArray[np.int64], alphas: Sequence[float]) -> NDArray[np.float64]:
-    """The plain expected loss: one sorted list of all records serves every split and level.
+    """Serve every split and level of the plain expected loss with one sorted list of all records.
 
-    A split's calibration sum along that list is a running sum over its own records; the first score at which it
-    exceeds the budget is the threshold, and what all photographs sum to before it, less that, is the audit's sum.
+    A split's calibration sum is a running sum over its own records. The first score at which it exceeds the budget is
+    the threshold; what all photographs sum to there, less that, is the audit's sum.
     """
     splits, n = calibrating.shape
     total = len(curves)

@@ -1,4 +1,4 @@
-"""Picture quality inside and outside a mask: the figures that make a trusted share mean something."""
+"""Picture quality inside and outside a mask, what a guarantee promises about it, and who is worse than certified."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -32,15 +32,9 @@ MEASURES = "PSNR", "SSIM", "mean error"
 class QualityMisses:
     """Photographs that are worse than certified, by one measure.
 
-    Attributes
-    ----------
-    claimed
-        The share that may be, on average over calibrations.
-    interval
-        For the share of all such photographs with this calibration, each end a 95 % bound.
-    p_value
-        With which probability as many would miss if they were like the calibration's; None: their number was not fixed
-        before looking.
+    `claimed` is the share allowed, on average over calibrations. `interval` is for the share of all such photographs
+    with this calibration, each end a 95 % bound. `p_value` is the probability that photographs like the calibration's
+    miss as often; None: their number was not fixed before looking.
     """
 
     measure: str
@@ -54,12 +48,9 @@ class QualityMisses:
 def quality_misses(
     calibrated: WholeErrors, ratios: Sequence[Sequence[float]], claimed: float, *, fixed: bool
 ) -> tuple[QualityMisses, ...]:
-    """What the ratios of audited photographs, one row each, say; nothing of measures that are certified of no picture.
+    """Judge the ratios of audited photographs, one row each, by every measure that is certified of some picture.
 
-    Parameters
-    ----------
-    fixed
-        Whether the number of photographs was fixed before looking.
+    `fixed` says whether the number of photographs was fixed before looking.
     """
     found = []
     limits, measured = calibrated.largest_ratios(claimed), np.array(ratios, np.float64).reshape(-1, 3)
@@ -75,9 +66,10 @@ def quality_misses(
 
 
 def chance_of_misses(n: int, m: int, misses: int, claimed: float) -> float:
-    """The probability that at least so many of m new ratios exceed the k-th largest of n, all being exchangeable.
+    """Return the probability that at least so many of m new ratios exceed the k-th largest of n.
 
-    ``k = floor(claimed (n + 1))``. Counted among the orders of n + m different numbers; ties only make misses rarer.
+    All ratios are exchangeable and ``k = floor(claimed (n + 1))``. It counts the orders of n + m different numbers;
+    ties only make misses rarer.
     """
     k = math.floor(as_typed(claimed) * (n + 1))
     orders = sum(math.comb(j + k - 1, j) * math.comb(m - j + n - k, m - j) for j in range(misses, m + 1))
@@ -85,7 +77,7 @@ def chance_of_misses(n: int, m: int, misses: int, claimed: float) -> float:
 
 
 def quality_blocks(found: Sequence[QualityMisses]) -> Iterator[Block]:
-    """A table, and before it a sentence for each measure that misses too often."""
+    """Yield a table, and before it a sentence for each measure that misses too often."""
     if not found:
         # The document has the key always, so that scripts need not ask for it.
         yield Note("", {"quality": []})
@@ -114,15 +106,9 @@ def quality_blocks(found: Sequence[QualityMisses]) -> Iterator[Block]:
 class QualityBounds:
     """Lower bounds on quality inside the mask; NaN where none follows.
 
-    Attributes
-    ----------
-    psnr, ssim
-        On the mean over photographs, an empty mask counting as perfect: ``psnr`` in dB in the space that `words` name.
-    psnr_if_trusted, ssim_if_trusted
-        On the mean over those photographs whose mask is not empty, which is the mean that can be measured: the level
-        becomes alpha divided by the share of such photographs.
-    words
-        What is bounded, or why nothing is.
+    `psnr` and `ssim` bound the mean over photographs, an empty mask counting as perfect; ``psnr`` is in dB in the space
+    that `words` name. `psnr_if_trusted` and `ssim_if_trusted` bound the mean over photographs whose mask is not empty,
+    which can be measured. `words` say what is bounded, or why nothing is.
     """
 
     psnr: float
@@ -133,15 +119,8 @@ class QualityBounds:
 
 
 def promise(rule: Guarantee, alpha: float, metric: Metric, nonempty_share: float) -> QualityBounds:
-    """What `rule` at `alpha` says of PSNR and SSIM inside the mask.
+    """Return what `rule` at `alpha` says of PSNR and SSIM inside the mask, where a share of masks trusts anything.
 
-    Parameters
-    ----------
-    nonempty_share
-        The share of photographs whose mask is not empty, in [0, 1].
-
-    Notes
-    -----
     PSNR: Adame, Csillag and Goedert (2025), Proposition 3.1. SSIM, for the metric ``ssim`` without a window: every
     trusted pixel has SSIM at least ``1 - 2 sup D``, so the expected mean is at least ``1 - 2 alpha``.
     """
@@ -172,14 +151,8 @@ def promise(rule: Guarantee, alpha: float, metric: Metric, nonempty_share: float
 class Quality:
     """Quality over some pixels; NaN where there are none.
 
-    Attributes
-    ----------
-    psnr
-        Peak signal-to-noise ratio in dB, sRGB.
-    psnr_in_space
-        The same in the metric's own colour space, peak 1, which is the one a guarantee bounds; NaN for other metrics.
-    ssim
-        Mean structural similarity of the luminance.
+    `psnr` is in dB in sRGB, `psnr_in_space` in the metric's own colour space, peak 1, which a guarantee bounds (NaN for
+    other metrics), `ssim` the mean structural similarity of the luminance.
     """
 
     psnr: float
@@ -191,15 +164,10 @@ NO_PIXELS = Quality(math.nan, math.nan, math.nan)
 
 
 class QualityMaps:
-    """The maps that quality is averaged from, made once a picture and asked for many masks.
+    """The maps that quality is averaged from, made once a picture for many masks.
 
-    Parameters
-    ----------
-    truth, delivered
-        (H, W, 3) uint8; or (H, W, bands) uint16 of declared bands, of which only a PSNR in shares of their range is
-        measured.
-    metric
-        The metric; a PSNR in its space is measured where its map bounds the root mean square error.
+    `truth` and `delivered` are (H, W, 3) uint8, or (H, W, bands) uint16, which have only a PSNR in shares of their
+    range. A `metric` adds a PSNR in its space where its map bounds the root mean square error.
     """
 
     def __init__(self, truth: Image, delivered: Image, metric: Metric | None = None) -> None:
@@ -221,7 +189,7 @@ class QualityMaps:
         self._in_space = None if planes is None else np.square(planes, dtype=np.float64).mean(axis=0)
 
     def over(self, mask: Mask | None = None) -> Quality:
-        """Quality over the pixels of (H, W) `mask`, or over the whole picture."""
+        """Return the quality over the pixels of (H, W) `mask`, or over the whole picture."""
         count = self._squares.size if mask is None else int(np.count_nonzero(mask))
         if count == 0:
             return NO_PIXELS
@@ -235,7 +203,7 @@ class QualityMaps:
 
 
 def mean_quality(qualities: Sequence[Quality], weights: Sequence[float] | None = None) -> Quality:
-    """The (weighted) mean over those pictures that have pixels to measure; NaN where there is none."""
+    """Return the (weighted) mean over those pictures that have pixels to measure; NaN where there is none."""
     shares = np.ones(len(qualities)) if weights is None else np.asarray(weights, np.float64)
 
     def mean(values: list[float]) -> float:
@@ -251,14 +219,14 @@ def mean_quality(qualities: Sequence[Quality], weights: Sequence[float] | None =
 
 
 def decibels(error: float) -> float:
-    """PSNR of a mean squared error, peak 1; NaN of NaN, +inf of 0."""
+    """Return the PSNR of a mean squared error, peak 1; NaN of NaN, +inf of 0."""
     if math.isnan(error):
         return math.nan
     return math.inf if error == 0 else -10.0 * math.log10(error)
 
 
 def squared_error(truth: Image, delivered: Image, mask: Mask | None = None) -> float:
-    """Mean squared error over the masked pixels and the three channels, on [0, 1] values; NaN for an empty mask."""
+    """Return the mean squared error over masked pixels and three channels, on [0, 1] values; NaN for an empty mask."""
     # A difference of bytes wraps in 8 bits and fits 16.
     difference = truth.astype(np.int16) - delivered
     if mask is not None:
@@ -269,5 +237,5 @@ def squared_error(truth: Image, delivered: Image, mask: Mask | None = None) -> f
 
 
 def peak_signal_to_noise(truth: Image, delivered: Image, mask: Mask | None = None) -> float:
-    """PSNR in dB over the masked pixels; NaN for an empty mask, +inf for equal pixels."""
+    """Return the PSNR in dB over the masked pixels; NaN for an empty mask, +inf for equal pixels."""
     return decibels(squared_error(truth, delivered, mask))

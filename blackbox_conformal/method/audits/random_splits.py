@@ -1,6 +1,6 @@
-"""One pool of photographs split at random many times: what calibrating on a part of it does on the rest.
+"""Split one pool of photographs at random many times: calibrate on a part, measure the rest.
 
-Only stored curves are used. The splits share photographs, so their spread is no confidence interval and no verdict
+It uses only stored curves. The splits share photographs, so their spread is no confidence interval and no verdict
 follows.
 """
 
@@ -31,16 +31,9 @@ _FROM = {"delivered": "its delivered colours", "input": "its input"}
 class SplitLevel:
     """One level over all splits.
 
-    Attributes
-    ----------
-    claimed
-        What the mean risk is claimed not to exceed: alpha, or delta for ``per-image``.
-    risk, trusted_share, empty_share
-        (mean, standard deviation over splits): of the realised risk, the mean trusted share, the share of empty masks.
-    risk_range, trusted_range
-        (5th, 95th) percentile over splits.
-    above
-        Share of splits whose realised risk exceeds the level.
+    `claimed` is what the mean risk is claimed not to exceed. `risk`, `trusted_share` and `empty_share` are (mean,
+    standard deviation), `risk_range` and `trusted_range` the (5th, 95th) percentile; `above` is the share of splits
+    whose risk exceeds the level.
     """
 
     alpha: float
@@ -55,15 +48,7 @@ class SplitLevel:
 
 @dataclass(frozen=True, slots=True)
 class Splits(Faces):
-    """A pool of units split `splits` times: `n_calibration` calibrate, `n_measured` are measured.
-
-    Attributes
-    ----------
-    unit
-        What is split: photographs, or photographs with all their tiles.
-    notes
-        What a reader must know beside `CAUTION`.
-    """
+    """A pool of units (photographs, perhaps with all their tiles) split `splits` times."""
 
     n_calibration: int
     n_measured: int
@@ -75,7 +60,6 @@ class Splits(Faces):
     notes: tuple[str, ...] = ()
 
     def blocks(self) -> Iterator[Block]:
-        """Each level over all splits; spreads are standard deviations, ranges the 5th and 95th percentile."""
         names = ("splits", "seed", "unit", "n_calibration", "n_measured", "quantity")
         rows = [
             {
@@ -116,7 +100,7 @@ class Splits(Faces):
 
 
 def claimed_column(levels: Sequence[Any]) -> dict[str, How]:
-    """A column for what is claimed, where that is not alpha itself."""
+    """Return a column for what is claimed, where that is not alpha itself."""
     return {"claimed at most": "{claimed:g}"} if any(level.claimed != level.alpha for level in levels) else {}
 
 
@@ -136,8 +120,8 @@ def split_audit(
     Parameters
     ----------
     rule
-        The guarantee, for all of `curves`: of ``by-group`` the group's photographs are the pool, of ``by-cluster``
-        whole photographs with their tiles go to either side.
+        The guarantee, for all of `curves`: the group's photographs are the pool of ``by-group``; ``by-cluster`` moves
+        whole photographs with their tiles.
     n_calibration
         How many units calibrate; None: `share` of them, rounded.
     seed
@@ -176,7 +160,6 @@ def split_audit(
 
 
 def _calibrating(total: int, n_calibration: int | None, share: float) -> int:
-    """How many of `total` units calibrate."""
     if total < 2:
         raise CalibrationError(f"expected at least 2 photographs to split; got {total}. Add photographs")
     if n_calibration is None:
@@ -190,7 +173,7 @@ def _calibrating(total: int, n_calibration: int | None, share: float) -> int:
 
 
 def _measured(units: Units, levels: Sequence[float], splits: int, n_calibration: int, seed: int) -> NDArray[np.float64]:
-    """(splits, levels, 3) float64: risk, mean trusted share and share of empty masks on the other side."""
+    """Return risk, mean trusted share and share of empty masks on the other side: (splits, levels, 3) float64."""
     measured = np.empty((splits, len(levels), 3))
     generator = np.random.Generator(np.random.Philox(seed))
     for row in range(splits):
@@ -221,7 +204,7 @@ def _summary(alpha: float, claimed: float, measured: NDArray[np.float64]) -> Spl
 
 
 def _above(rule: Guarantee, levels: Sequence[SplitLevel], splits: int) -> list[str]:
-    """Where the mean over these splits is above what the mean over all of them cannot exceed."""
+    """Say where the mean over these splits is above what the mean over all of them cannot exceed."""
     if not rule.holds_on_average:
         return []
     return [

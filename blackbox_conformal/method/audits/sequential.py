@@ -1,9 +1,9 @@
-"""When an audit that looks at its photographs one by one may stop: tests that are valid at every stopping time.
+"""Decide when an audit that looks at its photographs one by one may stop: tests valid at every stopping time.
 
-For it: the upper bound by betting is one at every number of photographs at once (Ville; Waudby-Smith and Ramdas 2024),
-so it may be looked at as often as one likes. Against it: the mirrored bets, against the risk that a guarantee which
-holds allows a calibration. A guarantee on average lets single calibrations lie above its level; `allowed_risk` says how
-far, without a look at any loss. The permutation test of `verdict` is no such test and needs a number that was fixed.
+To confirm: the upper bound by betting holds at every number of photographs at once (Ville; Waudby-Smith and Ramdas
+2024). To contradict: the mirrored bets, against the risk that a valid guarantee allows a calibration. A guarantee on
+average lets single calibrations lie above its level; `allowed_risk` says how far, without a look at any loss. The
+permutation test of `verdict` needs a number that was fixed before, so it is no such test.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,22 +21,14 @@ from blackbox_conformal.method.risk.betting import growth
 from blackbox_conformal.support.blocks import Block, How, Note, Table
 
 EARLY = 0.01
-"""Probability that a guarantee that holds is contradicted before the last photograph, over all levels together."""
+"""Probability of contradicting a valid guarantee before the last photograph, over all levels together."""
 
 Reason = Literal["confirmed", "contradicted"]
 
 
 @dataclass(frozen=True, slots=True)
 class AuditLook:
-    """One look at the photographs so far.
-
-    Attributes
-    ----------
-    units
-        Photographs looked at.
-    bounds
-        At each level the upper end of the interval for the mean risk.
-    """
+    """One look at `units` photographs: at each level the upper end of the interval for the mean risk."""
 
     units: int
     bounds: tuple[float, ...]
@@ -44,20 +36,11 @@ class AuditLook:
 
 @dataclass(frozen=True, slots=True)
 class AuditStop:
-    """How an audit that may stop went.
+    """How an audit that may stop went, with `given` photographs.
 
-    Attributes
-    ----------
-    given
-        Photographs that there were.
-    looks
-        Every look, the last one at all that were bought; at least one.
-    reason
-        What was found when it stopped; None: nothing, or all photographs were needed to find it.
-    p_against
-        At each level the p-value of "the guarantee holds", valid at every stopping time.
-    share
-        What a p-value must not exceed for the level to be contradicted.
+    The last of the `looks` is at all photographs that were bought. `reason` says what was found when it stopped; None:
+    nothing, or only with all photographs. `p_against` holds for each level the p-value of "the guarantee holds", valid
+    at every stopping time; a level is contradicted where it does not exceed `share`.
     """
 
     given: int
@@ -71,7 +54,7 @@ class AuditStop:
         return self.looks[-1].units
 
     def blocks(self, alphas: Sequence[float]) -> Iterator[Block]:
-        """The running bound at each of the levels."""
+        """Yield the running bound at each of the levels."""
         columns: dict[str, How] = {
             "photographs": "{units}",
             **{f"at {alpha:g}": f"{{bounds[{place}]:at_most3}}" for place, alpha in enumerate(alphas)},
@@ -85,7 +68,7 @@ class AuditStop:
 
     @property
     def document(self) -> dict[str, Any]:
-        """As scripts read it."""
+        """Return it as scripts read it."""
         return {
             "given": self.given,
             "looked": self.looked,
@@ -96,7 +79,7 @@ class AuditStop:
 
     @property
     def sentence(self) -> str:
-        """How many photographs were looked at, and why no more."""
+        """Say how many photographs were looked at, and why no more."""
         if self.reason is None:
             return f"All {self.given} photographs were looked at; no result ended the audit before."
         found = {
@@ -115,9 +98,9 @@ class LevelTest:
     level
         What the mean loss is claimed not to exceed, below 1.
     allowed
-        The mean loss that a guarantee which holds exceeds with probability `luck` at most; None: unknown.
+        The mean loss that a valid guarantee exceeds with probability `luck` at most; None: unknown.
     luck, share
-        Probabilities: of a calibration above `allowed`, and of contradicting a guarantee that holds.
+        Probabilities: of a calibration above `allowed`, and of contradicting a valid guarantee.
     above, below
         The stakes of the upper and of the lower bound, (`BETS`,) float64.
     """
@@ -130,39 +113,33 @@ class LevelTest:
     below: NDArray[np.float64]
 
     def bound(self, losses: NDArray[np.float64]) -> float:
-        """The running upper bound for the mean."""
+        """Return the running upper bound for the mean."""
         return upper_bound(losses, stake=self.above)
 
     def p_against(self, losses: NDArray[np.float64]) -> float:
-        """p-value of "the guarantee holds", valid at every number of losses at once."""
+        """Return the p-value of "the guarantee holds", valid at every number of losses at once."""
         if self.allowed is None or not 0 < self.allowed < 1:
             return 1.0
         # The union bound: a bad calibration by luck, or a bet that wins by luck.
         return min(1.0, self.luck + p_above(losses, self.allowed, self.below))
 
     def fewest_to_confirm(self, losses: NDArray[np.float64], most: int) -> int:
-        """How many more losses, were they all 0, would confirm; `most` + 1 where so many do not."""
+        """Return how many more losses of 0 would confirm; `most` + 1 where so many do not."""
         return _fewest_zeros(losses, self.level, LEVEL, self.above, most)
 
     def fewest_against(self, losses: NDArray[np.float64], most: int) -> int:
-        """How many more losses, were they all 1, would contradict; `most` + 1 where so many do not."""
+        """Return how many more losses of 1 would contradict; `most` + 1 where so many do not."""
         if self.allowed is None or not 0 < self.allowed < 1:
             return most + 1
         return _fewest_zeros(1.0 - losses, 1.0 - self.allowed, self.share - self.luck, self.below, most)
 
 
 def level_test(known: Claim, *, alike: bool, levels: int) -> LevelTest:
-    """The tests of one claim.
+    """Return the tests of one claim.
 
-    Parameters
-    ----------
-    known
-        The claim about the calibration photographs' own losses at the same threshold.
-    alike
-        Whether every calibration photograph plays the same part. Otherwise it is unknown how far above its level a
-        calibration may lie by chance, so an average over calibration sets is not contradicted early.
-    levels
-        Among how many levels `EARLY` is shared.
+    `known` is the claim about the calibration photographs' own losses at the same threshold. `levels` share `EARLY`.
+    Where the photographs do not play `alike` parts, it is unknown how far above its level a calibration may lie by
+    chance, so an average over calibration sets is not contradicted early.
     """
     level, share = known.level / known.bound, EARLY / levels
     allowed: float | None = level
@@ -178,12 +155,12 @@ def level_test(known: Claim, *, alike: bool, levels: int) -> LevelTest:
 
 
 def allowed_risk(level: float, units: int, luck: float) -> float:
-    """The risk that a calibration on `units` photographs exceeds with probability `luck` at most, losses in [0, 1].
+    """Return the risk that a calibration on `units` photographs exceeds with probability at most `luck`.
 
-    Calibration chooses a threshold at which the losses of its photographs sum to ``level (units + 1)`` at most. Losses
-    grow with the threshold. So the risk is above r only if, at the least threshold with a risk above r, they sum to no
-    more than that. Hoeffding-Bentkus (Bates et al. 2021) bounds the probability; the result is the least r where it is
-    at most `luck`.
+    Calibration chooses a threshold at which the losses, in [0, 1], sum to at most ``level (units + 1)``, and losses
+    grow with the threshold. So the risk exceeds r only if the losses sum to no more than that at the least threshold
+    with a risk above r. Hoeffding-Bentkus (Bates et al. 2021) bounds this probability; the result is the least r where
+    it is at most `luck`.
     """
     return hoeffding_bentkus_upper(Fraction(level) * (units + 1), units, luck) if level * (units + 1) < units else 1.0
 
@@ -191,7 +168,7 @@ def allowed_risk(level: float, units: int, luck: float) -> float:
 def _fewest_zeros(
     losses: NDArray[np.float64], level: float, delta: float, stake: NDArray[np.float64], most: int
 ) -> int:
-    """The least number of further losses of 0 with which the wealth against `level` reaches 1 / `delta`."""
+    """Return the least number of further losses of 0 with which the wealth against `level` reaches 1 / `delta`."""
     if not 0 < level < 1:
         return most + 1
     now, each = growth(losses, level, BETS).sum(axis=1), growth(np.zeros(1), level, BETS)[:, 0]

@@ -1,11 +1,10 @@
-"""How much speaks against pictures that come one after the other being like a calibration's photographs.
+"""Weigh the evidence that pictures which come one after the other are unlike a calibration's photographs.
 
-The rule. New pictures are gathered in blocks, whose sizes follow from how they come and not from what they show. Each
-block is compared with all before it, the calibration's photographs first, by the permutation test of `input_shift`.
-While all are exchangeable, such p-values are independent and uniform or larger (Vovk, Gammerman and Shafer 2005,
-theorem 8.2, with a block for a picture), whatever the ties. A mixture of bets on small p-values is then a martingale,
-or less, that starts at 1: it ever reaches c with a probability of at most 1 / c (Ville). So it may be looked at after
-each block, and another look at the same pictures is none.
+New pictures wait for a block, whose size follows from how they come and not from what they show. The permutation test
+of `input_shift` compares each block with all before it, the calibration's photographs first. While all are
+exchangeable, such p-values are independent and uniform or larger (Vovk, Gammerman and Shafer 2005, theorem 8.2, with a
+block for a picture), whatever the ties. A mixture of bets on small p-values is then at most a martingale that starts at
+1: it ever reaches c with a probability of at most 1 / c (Ville). So one may look after each block.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from blackbox_conformal.method.images.input_statistics.statistics import InputSt
 from blackbox_conformal.method.risk.answers import LEVELS, Answers
 
 ALARM = 20.0
-"""Evidence at which pictures are no longer taken for the calibration's: 5 % of streams of right ones ever reach it."""
+"""Evidence at which pictures are no longer like the calibration's: 5 % of streams of right ones ever reach it."""
 
 LEAST, MOST = 4, 20
 """So many pictures are compared together, and so many at the most where they come one by one."""
@@ -28,20 +27,22 @@ FIRST, ANY, LOOKS = 0.005, 0.000125, 50
 
 EXPONENTS = (0.1, 0.25, 0.5)
 JUMP = 0.1
-"""What the rest of the capital bets, ``e p^(e-1)`` for each exponent and nothing with a part, and the share of it that
-is spread over the bets before each block, so that an old loss ends none of them."""
+"""The rest of the capital bets ``e p^(e-1)`` for each exponent, or nothing. This share is spread over the bets before
+each block, so that an old loss ends none of them.
+"""
 
 _SCORES = {"low scores": 0.1, "median score": 0.5, "high scores": 0.9}
 ANSWERS = ("resemblance", "difference", *_SCORES, "trusted share", "agreement with the free reference")
 """How much the answer shows what was sent; how far it is from it when made small again; scores of the most certain
-tenth, half and nine tenths of its pixels; share that is trusted at the level of the mask; how well its detail agrees
-with that of the reference that the score compares with."""
+tenth, half and nine tenths of its pixels; share trusted at the level of the mask; agreement of its detail with the
+reference that the score compares with.
+"""
 
 _RIDGE, _DIGITS = 1.0, 9
 
 
 def evidence(inputs: Sequence[float], answers: Sequence[float]) -> float:
-    """The evidence after blocks with these p-values: half of each capital, as either may raise the alarm."""
+    """Return the evidence after blocks with these p-values: half of each capital, as either may raise the alarm."""
     return max(_capital(inputs), _capital(answers)) / 2
 
 
@@ -57,29 +58,16 @@ def _capital(p_values: Sequence[float]) -> float:
 
 
 def enough(waiting: int, together: int, compared: int) -> bool:
-    """Whether pictures that wait are compared now.
-
-    Parameters
-    ----------
-    waiting, together
-        How many were not compared so far, and how many of these came at once.
-    compared
-        How many were compared before.
-    """
+    """Tell whether `waiting` pictures are compared now, of which `together` came at once, after `compared` others."""
     return max(together, waiting if waiting >= min(compared // 2, MOST) else 0) >= LEAST
 
 
 def answers_test(
     known: tuple[InputStatistics, Answers], new: tuple[InputStatistics, Answers], threshold: float, seed: int
 ) -> tuple[float, str]:
-    """The p-value of `new` answers being like the `known` ones, by what their inputs do not explain; what differs most.
+    """Return the p-value of `new` answers being like `known` ones, beyond what inputs explain, and what differs most.
 
-    Parameters
-    ----------
-    known, new
-        The statistics of inputs, and the answers to them.
-    threshold
-        Scores below it are trusted.
+    Both are statistics of inputs with the answers to them; scores below `threshold` are trusted.
     """
     inputs = InputStatistics.together([known[0], new[0]]).values.astype(np.float64)
     features = answer_features(Answers.together([known[1], new[1]]), threshold)
@@ -96,14 +84,14 @@ def answers_test(
 
 
 def answer_features(answers: Answers, threshold: float) -> dict[str, NDArray[np.float64]]:
-    """(n,) float64 each: what is compared of n answers; NaN where unknown. Scores below the threshold are trusted."""
+    """Return what is compared of n answers, (n,) float64 each, NaN where unknown; scores below it are trusted."""
     scores = {name: answers.values[:, 2 + LEVELS.index(share)].astype(np.float64) for name, share in _SCORES.items()}
     found = {"resemblance": answers.resemblance, "difference": answers.difference, **scores}
     return {**found, "trusted share": answers.trusted_share(threshold), ANSWERS[-1]: answers.agreement}
 
 
 def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Columns with mean 0 and standard deviation 1; one that is constant is 0."""
+    """Return columns with mean 0 and standard deviation 1, or of zeros where constant."""
     centred = values - values.mean(axis=0)
     spread = centred.std(axis=0)
     # A constant column explains nothing, and its rounding error must not be made large.
@@ -112,7 +100,7 @@ def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def unexplained(values: NDArray[np.float64], explaining: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,): what a ridge regression on (n, k) columns leaves, rounded so that equal pictures are equal."""
+    """Return what a ridge regression on (n, k) columns leaves, (n,), rounded so that equal pictures are equal."""
     columns, wanted = standardised(explaining), standardised(values)
     # Without it, more features than pictures would have no solution.
     penalised = columns.T @ columns + _RIDGE * np.eye(columns.shape[1])

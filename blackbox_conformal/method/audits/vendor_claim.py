@@ -1,9 +1,9 @@
-"""A vendor's promise about its pictures as a hypothesis about photographs, decided as soon as enough are seen.
+"""Test a vendor's promise about its pictures, and decide as soon as enough photographs are seen.
 
-"Invents no detail" has no test: every enlargement is wrong somewhere. With the share that still counts as none it has
-one, and so have promises about what is restored or erased. Each photograph then has a loss in [0, 1], and the promise
-is that their mean is not above a level. Both answers come from bets that hold at every number of photographs at once
-(Waudby-Smith and Ramdas 2024), so that looking after each photograph costs nothing.
+"Invents no detail" cannot be tested: every enlargement is wrong somewhere. With the share that still counts as none it
+can, and so can promises about what is restored or erased. Each photograph then has a loss in [0, 1], and the promise is
+that their mean is at most a level. Bets decide both ways, and hold at every number of photographs at once (Waudby-Smith
+and Ramdas 2024), so looking after each photograph costs nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -62,13 +62,7 @@ class VendorClaim:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """The claim as it is typed: ``invented:at_most=0.2,in=0.95``.
-
-        Raises
-        ------
-        UsageError
-            It is no claim that photographs can decide.
-        """
+        """Read the claim as it is typed, such as ``invented:at_most=0.2,in=0.95``."""
         figure, given = catalog.parse(text)
         side = "at_least" if figure == "restored" else "at_most"
         if figure not in FIGURES or side not in given or not given.keys() <= {side, "in"}:
@@ -80,22 +74,22 @@ class VendorClaim:
 
     @property
     def allowed(self) -> float:
-        """What the mean loss is claimed not to exceed."""
+        """Return what the mean loss is claimed not to exceed."""
         if self.within is not None:
             return 1 - self.within
         return 1 - self.level if self.figure == "restored" else self.level
 
     @property
     def sentence(self) -> str:
-        """The claim in words."""
+        """Say the claim in words."""
         where = "on average over photographs" if self.within is None else f"in {percent(self.within)} % of photographs"
         return f"{FIGURES[self.figure].format(percent(self.level))}, {where}"
 
     def share(self, measured: Measured) -> float | None:
-        """The figure of one photograph, in [0, 1]; None where the vendor's picture could not be measured.
+        """Return the figure of one photograph, in [0, 1]; None where the vendor's picture could not be measured.
 
-        Detail below one grey level a pixel counts as that, so that a picture to which next to nothing was added, or
-        that lacks nothing, has a figure near 0 or 1 and not one of chance.
+        Detail below one grey level a pixel counts as one, so that a picture with hardly any detail has a figure near 0
+        or 1 and not one of chance.
         """
         if VENDOR not in measured:
             return None
@@ -110,7 +104,7 @@ class VendorClaim:
         return min(1.0, max(0.0, vendor.added - vendor.invented) / vendor.missing)
 
     def losses(self, measured: Sequence[Measured]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The least and the greatest loss that each photograph may have: they differ where it was not measured."""
+        """Return the least and the greatest loss of each photograph: they differ where it was not measured."""
         known = np.array([self.share(one) for one in measured], dtype=np.float64)
         if self.within is not None:
             missed = known < self.level if self.figure == "restored" else known > self.level
@@ -120,12 +114,12 @@ class VendorClaim:
         return np.where(np.isnan(found), 0.0, found), np.where(np.isnan(found), 1.0, found)
 
     def test(self) -> LevelTest:
-        """The two tests, fixed before a photograph is seen."""
+        """Return the two tests, fixed before a photograph is seen."""
         even = stakes(None, self.allowed)
         return LevelTest(self.allowed, self.allowed, 0.0, LEVEL, even, even)
 
     def outlook(self) -> str:
-        """How many photographs decide it, before one is seen."""
+        """Say how many photographs decide it, before one is seen."""
         allowed, none = self.allowed, np.zeros(1)
         right, wrong = fewest(none, allowed), fewest(none, 1 - allowed)
         better, worse = allowed / 2, min(2 * allowed, (1 + allowed) / 2)
@@ -138,14 +132,14 @@ class VendorClaim:
         )
 
     def _figure(self, loss: float) -> str:
-        """The claim's figure where the mean loss is `loss`, in words."""
+        """Say the claim's figure where the mean loss is `loss`."""
         if self.within is not None:
             return f"kept in {100 * (1 - loss):.3g} % of photographs"
         return f"{100 * (1 - loss if self.figure == 'restored' else loss):.3g} %"
 
 
 def _two_valued(mean: float) -> NDArray[np.float64]:
-    """Losses of 0 and 1: of all losses with this mean they vary most, so they take most photographs."""
+    """Return losses of 0 and 1, which vary most of all with this mean and so need most photographs."""
     return (np.arange(1000) < round(1000 * mean)).astype(np.float64)
 
 
@@ -155,17 +149,7 @@ def _about(number: int | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ClaimAudit(Faces):
-    """What photographs say of a vendor's claim.
-
-    Attributes
-    ----------
-    names, measured
-        The photographs that were looked at, and what was measured of each.
-    given
-        How many photographs there were.
-    calls, cached
-        Paid calls of this audit, and draws that were stored before.
-    """
+    """What photographs say of a vendor's claim: `names` of the `given` were looked at; `cached` draws were stored."""
 
     claim: VendorClaim
     names: tuple[str, ...]
@@ -176,18 +160,16 @@ class ClaimAudit(Faces):
 
     @property
     def looked(self) -> int:
-        """Photographs that were looked at."""
         return len(self.measured)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Bounds for the mean loss of all photographs like these, each at 95 %, at every number of photographs."""
+        """Return bounds for the mean loss of all such photographs, each at 95 %, at every number of photographs."""
         least, greatest = self.claim.losses(self.measured)
         return lower_bound(least), upper_bound(greatest)
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the claim is supported or contradicted."""
         low, high = self.interval
         if low > self.claim.allowed:
             return "contradicted"
@@ -197,7 +179,6 @@ class ClaimAudit(Faces):
         return f"<ClaimAudit of {counted(self.looked, 'photograph')}: {self.verdict}>"
 
     def blocks(self) -> Iterator[Block]:
-        """The verdict, the figure with its interval, every photograph, and detail beside the free pictures."""
         claim, verdict = self.claim, self.verdict
         low, high = self.interval
         if claim.figure == "restored" or claim.within is not None:
@@ -239,7 +220,6 @@ class ClaimAudit(Faces):
         yield from detail_blocks(self.measured)
 
     def _more(self) -> str:
-        """How many more photographs would decide it."""
         least, greatest = self.claim.losses(self.measured)
         losses = greatest if float(greatest.mean()) <= self.claim.allowed else least
         more = further(losses, self.claim.allowed)

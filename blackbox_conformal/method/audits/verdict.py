@@ -1,20 +1,19 @@
-"""Is the claim contradicted? The interval and the tests that an audit reports, fixed before looking.
+"""Is the claim contradicted? The tests that an audit reports, fixed before looking.
 
-Nothing here recalibrates and no picture is read. Two questions are kept apart:
+Nothing here recalibrates or reads a picture. Three questions are kept apart:
 
-*Is the mean risk of new pictures below the level?* An upper confidence bound for the mean loss at the calibrated
-threshold answers it; ``confirmed`` needs the bound to be at most the level.
+*Is the mean risk of new pictures below the level?* ``confirmed`` needs an upper confidence bound for the mean loss at
+the calibrated threshold to be at most the level.
 
 *Do calibration and audit pictures belong together?* Under exchangeability every split of the pooled n + m pictures is
-equally likely; the share of splits whose recalibrated audit risk is at least the observed one is a valid p-value
-(Fisher's permutation test; Phipson & Smyth 2010 for the +1). Where it is at most `LEVEL` and the observed mean is
-above the level, the pictures are at least ``shifted``. That alone breaks no promise: the mean risk may have grown and
-still be below the level.
+equally likely. The share of splits whose recalibrated audit risk is at least the observed one is a valid p-value
+(Fisher's permutation test; Phipson & Smyth 2010 for the +1). Where it is at most `LEVEL` and the observed mean is above
+the level, the pictures are at least ``shifted``. That breaks no promise: the mean risk may still be below the level.
 
-*Is the promise broken?* ``contradicted`` needs more: a lower confidence bound for the mean risk above the level. A
-guarantee that averages over calibration sets allows some of them to lie above it, so an excess must also be larger
-than the luck of calibration and audit explains. How much that is, the same splits show: their risks, moved so that
-their mean is the level, stand for a promise that is kept with nothing to spare.
+*Is the promise broken?* ``contradicted`` also needs a lower confidence bound above the level. A guarantee that averages
+over calibration sets allows some of them to lie above the level, so the excess must also be larger than luck explains.
+The same splits show this luck: their risks, moved so that their mean is the level, stand for a promise that is kept
+with nothing to spare.
 """
 
 import math
@@ -37,13 +36,9 @@ from blackbox_conformal.support.wording import at_least, at_most, exactly
 def claim(
     rule: Guarantee, losses: NDArray[np.float64], alpha: float, bound: float, clusters: Sequence[str] | None = None
 ) -> Claim:
-    """The claim of `rule` at `alpha` about the (m,) `losses` of audited pictures.
+    """Return the claim of `rule` at `alpha` about the (m,) `losses` of audited pictures.
 
-    Parameters
-    ----------
-    clusters
-        The photograph that each audited picture is a tile of, whose mean is one value; None: each is a photograph of
-        its own.
+    `clusters` name the photograph that each picture is a tile of, whose mean is one value; None: each is a photograph.
     """
     # Before the claim is made: some guarantees say nothing of the mean over tiles.
     rule.refuse_unclaimed(clusters is not None)
@@ -51,7 +46,7 @@ def claim(
 
 
 def quantity(rule: Guarantee, clusters: Sequence[str] | None = None, error: str = "error") -> str:
-    """What an audit of `rule` measures, in words; `error` names the metric's error."""
+    """Say what an audit of `rule` measures; `error` names the metric's error."""
     rule.refuse_unclaimed(clusters is not None)
     return rule.quantity("photographs" if clusters is None else "photographs, each the mean over its tiles", error)
 
@@ -98,28 +93,25 @@ SHORT: dict[Verdict, str] = {verdict: verdict for verdict in EXPLAINED} | {"inco
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What an audit says at one level.
+    """What an audit says at one level of `n` units.
 
     Attributes
     ----------
     risk
         Mean loss of the audit pictures at the calibrated threshold.
     interval
-        Two-sided confidence interval for the mean loss, level 1 - 2 `LEVEL` (each end holds at 1 - `LEVEL`).
+        Two-sided confidence interval for the mean loss; each end holds at 1 - `LEVEL`.
     p_value
         Of the permutation test; 1 where the risk is not above the level or splits say nothing.
     p_promise
-        Of "the promise is kept": the largest p-value of the tests that ``contradicted`` needs, `p_value` among them.
+        Of "the promise is kept": the largest p-value of the tests that ``contradicted`` needs.
     further
-        About how many more units would settle an inconclusive audit if they were like those at hand: confirm a risk
-        below the level, or show one above it. None where it is settled or no number would do.
+        About how many more units like these would settle an inconclusive audit; None where it is settled or no number
+        would.
     exact
-        Whether the interval is the exact one of losses of 0 or 1, which holds for one fixed number of units.
+        Whether the interval is the exact one of losses of 0 or 1, for a number of units that was fixed.
     fewest
-        Units that would confirm the level if none of them showed any loss, where those at hand are fewer and so cannot;
-        else None.
-    n
-        Units that were judged.
+        Units that would confirm the level without any loss, where those at hand are fewer; else None.
     """
 
     risk: float
@@ -149,17 +141,15 @@ def judge(
     Parameters
     ----------
     losses
-        (m,) losses in [0, bound] at the calibrated threshold, independent given it.
+        (m,) losses in [0, bound] at the calibrated threshold, independent given the threshold.
     level
         What the mean loss is claimed not to exceed.
     resplit
         (splits,) the mean audited loss after recalibrating on random splits, from `permutation`; None: no such test.
     observed
-        The mean audited loss that compares with them, where that is not the mean of `losses`: masks with a bound of
-        the picture at hand cannot be made anew for a split.
+        The mean audited loss to compare with `resplit`, where that is not the mean of `losses`.
     known
-        (n,) losses of the calibration pictures at the same threshold, in [0, bound]; they tell which bet is likely to
-        need the fewest pictures, see `stakes`.
+        (n,) losses of the calibration pictures at the same threshold, in [0, bound], for the `stakes`.
     averages
         Whether the claim averages over calibration sets, see `Claim`.
     exact
@@ -193,13 +183,13 @@ def judge(
 
 
 def _share_reaching(resplit: NDArray[np.float64], observed: float, bound: float) -> float:
-    """The p-value of `observed` among the (splits,) risks of random splits."""
+    """Return the p-value of `observed` among the (splits,) risks of random splits."""
     # A hair below the observed risk counts as reaching it: the same split summed in another order must.
     return float(np.count_nonzero(resplit >= observed - 1e-9 * bound) + 1) / (resplit.size + 1)
 
 
 def too_few(judgement: Judgement, units: str = "photographs") -> str:
-    """That so few units cannot confirm the level and how many could, as a sentence with a space before it; or empty."""
+    """Say that so few units cannot confirm the level, and how many could, after a space; else say nothing."""
     if judgement.fewest is None:
         return ""
     those = "One photograph" if judgement.n == 1 else f"{judgement.n} {units}"
@@ -207,15 +197,7 @@ def too_few(judgement: Judgement, units: str = "photographs") -> str:
 
 
 def meaning(judgement: Judgement, level: float, units: str = "photographs") -> str:
-    """What was judged, in a sentence or two, and what would settle it where it is not; `EXPLAINED` says the rest.
-
-    Parameters
-    ----------
-    level
-        What the mean loss is claimed not to exceed.
-    units
-        What is counted, plural.
-    """
+    """Say what was judged against the claimed `level`, and what would settle it; `units` is plural."""
     if judgement.verdict == "confirmed":
         high = at_most(judgement.interval[1], level=level)
         return f"with 95 % confidence the mean risk of such {units} is at most {high}, so not above {exactly(level)}."
@@ -225,7 +207,7 @@ def meaning(judgement: Judgement, level: float, units: str = "photographs") -> s
 
 
 def _risk(judgement: Judgement, level: float) -> str:
-    """The risk in few digits, or in all where few would lie on the other side of the level."""
+    """Say the risk in few digits, or in all where few would lie on the other side of the level."""
     # Rounded to three digits the risk may seem to lie on the other side of the level.
     short = f"{judgement.risk:.3g}"
     return short if (float(short) > level) == (judgement.risk > level) else exactly(judgement.risk)
@@ -262,7 +244,6 @@ def _shift(judgement: Judgement, level: float, units: str) -> str:
 
 
 def _doubt(judgement: Judgement, level: float, units: str) -> str:
-    """What is known of an inconclusive level, and how many more photographs would settle it."""
     risk, limit = _risk(judgement, level), exactly(level)
     if judgement.risk <= level:
         known = (
@@ -290,16 +271,13 @@ def _doubt(judgement: Judgement, level: float, units: str) -> str:
 
 
 _HARDLY = 20
-"""More photographs will hardly settle a level that needs more than so many times those at hand."""
+"""More photographs hardly settle a level that needs more than so many times those at hand."""
 
 
 def in_short(verdict: Verdict, levels: Sequence[tuple[Judgement, float]]) -> str:
-    """The verdict of a whole audit for people: where it is not yet confirmed, how far it is from that.
+    """Say the verdict of a whole audit, and how far it is from confirmed.
 
-    Parameters
-    ----------
-    levels
-        What was judged at each level at which anything is trusted, and what is claimed there.
+    `levels` are the judgements and claims where anything is trusted.
     """
     if verdict != "inconclusive":
         return verdict
@@ -330,28 +308,23 @@ def in_short(verdict: Verdict, levels: Sequence[tuple[Judgement, float]]) -> str
 
 
 def beforehand(judgements: Sequence[Judgement]) -> str | None:
-    """What to keep to when photographs are added after these judgements; None where that is no question."""
+    """Say what to keep to when photographs are added after these judgements; None where that is no question."""
     if any(judgement.exact for judgement in judgements):
         return BEFOREHAND_EXACT
     return BEFOREHAND if any(judgement.further is not None for judgement in judgements) else None
 
 
 def about(number: int) -> str:
-    """A whole number that was estimated, with two digits that say something, and spaces from 10 000 on."""
+    """Round an estimated whole number to two digits, with spaces from 10 000 on."""
     # Two digits: the number was estimated from few losses.
     rounded = int(float(f"{number:.2g}"))
     return f"{rounded:,}".replace(",", " ") if rounded >= 10_000 else str(rounded)
 
 
 def overall(judgements: Sequence[Judgement], levels: int | None = None) -> Verdict:
-    """Contradicted or shifted if any level is at its Bonferroni share of `LEVEL`; confirmed if every level is.
+    """Return contradicted or shifted if any level is at its Bonferroni share of `LEVEL`; confirmed if every level is.
 
-    Parameters
-    ----------
-    judgements
-        Those of the levels at which anything is trusted; without one there is nothing to confirm.
-    levels
-        Among how many levels the error level is shared; None: those of `judgements`.
+    `judgements` are of the levels at which anything is trusted; `levels` say among how many the error level is shared.
     """
     # Bonferroni, so that auditing more levels does not make a contradiction likelier.
     shared = LEVEL / max(levels or len(judgements), 1)

@@ -25,13 +25,12 @@ class Blur(Degradation):
     sigma: between(0.01, MAX_SIGMA) = Field(examples=["1.5", "0.2-3"])  # type: ignore[valid-type]
 
     def along_axis(self, length: int) -> NDArray[np.float64] | None:
-        """The taps, of which none is negative; None where each photograph has a sigma of its own."""
         if not self.sigma.fixed:
             return None
         return reflected_matrix(length, np.array(fixed_taps(self.sigma.low)) / 2**BITS)
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
-        """In whole numbers, so that the result is the same on every machine."""
+        """Blur in whole numbers, so that every machine gives the same result."""
         return blurred(pixels, self.sigma.low)
 
 

@@ -27,19 +27,13 @@ MOST_CHAINS = 256
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Steps that are applied one after the other.
-
-    Attributes
-    ----------
-    steps
-        At least one.
-    """
+    """Steps, at least one, that are applied one after the other."""
 
     steps: tuple[Degradation, ...]
 
     @property
     def scale(self) -> int | None:
-        """How many times smaller it makes a picture; None where it makes any size that it is asked for."""
+        """Return how many times smaller it makes a picture; None where it makes any size that it is asked for."""
         product = 1
         for step in self.steps:
             if isinstance(step, Reduction) and step.factor is not None:
@@ -54,13 +48,13 @@ class Chain:
         return any(step.random for step in self.steps)
 
     def apply(self, pixels: Image, size: tuple[int, int], *key: str | int) -> Image:
-        """The input, uint8 of `size` = (height, width); `key` says which random numbers are drawn."""
+        """Return the input, uint8 of `size` = (height, width); `key` says which random numbers are drawn."""
         for step, random in self._drawn(*key):
             pixels = step.apply(pixels, random, size)
         return pixels
 
     def drawn(self, *key: str | int) -> "Chain":
-        """What `apply` does with this key: the steps that are not left out, with a single number for each range."""
+        """Return what `apply` does with this key: the steps not left out, with a single number for each range."""
         return Chain(tuple(step for step, _ in self._drawn(*key)))
 
     def _drawn(self, *key: str | int) -> Iterator[tuple[Degradation, RandomNumbers]]:
@@ -70,7 +64,7 @@ class Chain:
                 yield step.drawn(random), random
 
     def at(self, scale: int) -> "Chain":
-        """The same with every factor written out, where it follows from `scale`."""
+        """Return the same with every factor written out, where it follows from `scale`."""
         if scale == 1 and all(isinstance(step, Reduction) for step in self.steps):
             raise UsageError(
                 f"expected a degradation that a vendor of scale 1 can undo, such as noise:10, jpeg:30, blur:2 or grey; "
@@ -102,38 +96,30 @@ class Chain:
 
     @property
     def text(self) -> str:
-        """As it is typed, without what a step would be anyway."""
+        """Return it as it is typed, without defaults."""
         return "+".join(_typed(step, short=True) for step in self.steps)
 
     @property
     def specification(self) -> str:
-        """As it could be typed, with every parameter; for a step of another package also that package's version."""
+        """Return it with every parameter; a step of another package with that package's version."""
         return "+".join(_typed(step, short=False) for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Chains, of which each photograph goes through one.
-
-    Attributes
-    ----------
-    shares
-        How likely each chain is; they add up to 1.
-    chains
-        At least one.
-    """
+    """Chains, of which each photograph goes through one, as likely as `shares` say, which add up to 1."""
 
     shares: tuple[float, ...]
     chains: tuple[Chain, ...]
 
     @classmethod
     def of_text(cls, text: str) -> "Mixture":
-        """The mixture that `text` describes."""
+        """Return the mixture that `text` describes."""
         return _parsed(text)
 
     @property
     def scale(self) -> int | None:
-        """How many times smaller it makes a picture; None where it makes any size that it is asked for."""
+        """Return how many times smaller it makes a picture; None where it makes any size that it is asked for."""
         scales = {chain.scale for chain in self.chains} - {None}
         return scales.pop() if len(scales) == 1 else None
 
@@ -167,31 +153,25 @@ class Mixture:
         return any(step.loses_colours for chain in self.chains for step in chain.steps)
 
     def at(self, scale: int) -> "Mixture":
-        """The same with every factor written out; errors as for `Chain.at`."""
+        """Return the same with every factor written out; errors as for `Chain.at`."""
         return Mixture(self.shares, tuple(chain.at(scale) for chain in self.chains))
 
     def linear_part(self) -> Chain:
-        """The steps of the likeliest chain that are linear and not random: what it does but for noise and codecs."""
+        """Return the steps of the likeliest chain that are linear and not random: all but noise and codecs."""
         likeliest = max(range(len(self.chains)), key=lambda index: self.shares[index])
         steps = self.chains[likeliest].steps
         return Chain(tuple(step for step in steps if (step.linear or step.given) and not step.random))
 
     def hidden(self, pixels: Image) -> NDArray[np.bool_] | None:
-        """Where an input, (h, w, 3) uint8, shows nothing of the photograph: (h, w).
+        """Return where an input, (h, w, 3) uint8, shows nothing of the photograph: (h, w).
 
-        None where no chain ends with a step, such as ``holes``, of which the input tells where that is.
+        Returns None where no chain ends with a step, such as ``holes``, whose places the input tells.
         """
         masks = [mask for chain in self.chains if (mask := chain.steps[-1].hidden(pixels)) is not None]
         return np.logical_or.reduce(masks) if masks else None
 
     def apply(self, pixels: Image, scale: int, *key: str | int) -> Image:
-        """`pixels`, (H, W, 3) uint8, as an input: (H / scale, W / scale, 3) uint8.
-
-        Parameters
-        ----------
-        key
-            Says which random numbers are drawn: equal keys and pixels give equal inputs.
-        """
+        """Return `pixels`, (H, W, 3) uint8, as an input, (H / scale, W / scale, 3) uint8; equal keys give equals."""
         if self.given:
             raise UsageError(
                 "expected the input itself, since the degradation `given` makes none: give --adapter folder with "
@@ -211,7 +191,7 @@ class Mixture:
         return low
 
     def drawn(self, *key: str | int) -> Chain:
-        """What `apply` does with this key; a chain without steps where each was left out."""
+        """Return what `apply` does with this key; a chain without steps where each was left out."""
         return self._chosen(*key).drawn(*key)
 
     def _chosen(self, *key: str | int) -> Chain:
@@ -223,16 +203,16 @@ class Mixture:
 
     @property
     def text(self) -> str:
-        """As it is typed, without what a step would be anyway."""
+        """Return it as it is typed, without defaults."""
         return self._joined([chain.text for chain in self.chains])
 
     @property
     def specification(self) -> str:
-        """As it could be typed, with every parameter: what a calibration keeps."""
+        """Return it with every parameter: what a calibration keeps."""
         return self._joined([chain.specification for chain in self.chains])
 
     def followed_by(self, step: str) -> str:
-        """As it is typed with one step more at the end of each chain."""
+        """Return it as typed, with one step more at the end of each chain."""
         return self._joined([f"{chain.text}+{step}" for chain in self.chains])
 
     def _joined(self, texts: list[str]) -> str:
@@ -251,7 +231,7 @@ def _parsed(text: str) -> Mixture:
 
 
 def _branches(text: str) -> Iterator[tuple[float, tuple[Degradation, ...]]]:
-    """Each chain with its share; where a preset stands for several, one chain for each of them."""
+    """Yield each chain with its share; where a preset stands for several, one chain for each of them."""
     for share, branch in _shares(text):
         alternatives = list(map(_alternatives, branch.split("+")))
         # Presets in a row multiply, and a text may come from a stranger's file.
@@ -284,7 +264,7 @@ def _shares(text: str) -> list[tuple[float, str]]:
 
 
 def _named(typed: str) -> tuple[str, dict[str, Any]]:
-    """Name and parameters of a step; a value without a name is that of its main parameter."""
+    """Return name and parameters of a step; a value without a name is its main parameter's."""
     name, colon, rest = typed.partition(":")
     first = rest.partition(",")[0]
     if first and "=" not in first:
@@ -296,7 +276,7 @@ def _named(typed: str) -> tuple[str, dict[str, Any]]:
 
 
 def _typed(step: Degradation, *, short: bool) -> str:
-    """A step as it is typed: its main parameter without its name and nothing usual where `short`, else everything."""
+    """Write a step as it is typed; `short` leaves out defaults and the main parameter's name."""
     content = {key: value for key, value in step.specification().items() if value is not None}
     name = content.pop("name")
     if content["chance"] == 1:

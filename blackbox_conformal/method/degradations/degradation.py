@@ -1,4 +1,4 @@
-"""What a degradation is: one step of the way from a photograph to an input."""
+"""What a degradation is: one step of the way from a photograph to an input, with its ranges and random numbers."""
 
 import hashlib
 import re
@@ -19,10 +19,10 @@ _NORMALS = 1 << 16
 
 
 class RandomNumbers:
-    """A stream of numbers that follows from `key` alone.
+    """A stream of numbers that follows from `key` alone, on every machine and with every version of numpy.
 
-    Only the raw words of numpy's Philox (Salmon et al. 2011) are used, which are part of its definition; what numpy
-    makes of them may change from version to version.
+    An input that is made again must be the same to the byte, or its paid draws would be bought again. So only the raw
+    words of numpy's Philox (Salmon et al. 2011) are used, which are part of its definition.
     """
 
     def __init__(self, *key: str | int) -> None:
@@ -30,22 +30,22 @@ class RandomNumbers:
         self._words = np.random.Philox(key=int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little"))
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """A number in [low, high)."""
+        """Return a number in [low, high)."""
         return low + (high - low) * ((int(self._words.random_raw()) >> 11) / 2**53)
 
     def whole(self, low: int, high: int) -> int:
-        """A whole number from `low` to `high`, both included."""
+        """Return a whole number from `low` to `high`, both included."""
         return low + int(self.uniform() * (high - low + 1))
 
     def places(self, count: int) -> NDArray[np.uint16]:
-        """So many whole numbers from 0 to 65,535, each equally likely: places in `normals`."""
+        """Return so many whole numbers from 0 to 65,535, each equally likely: places in `normals`."""
         words = self._words.random_raw(-(-count // 4)).astype("<u8", copy=False)
         return words.view("<u2")[:count].astype(np.uint16, copy=False)
 
 
 @cache
 def normals() -> NDArray[np.float32]:
-    """Quantiles of the normal distribution, rounded so that the last bit of a logarithm makes no difference."""
+    """Return quantiles of the normal distribution, rounded so that the last bit of a logarithm makes no difference."""
     quantile = NormalDist().inv_cdf
     return np.array([round(quantile((k + 0.5) / _NORMALS), 6) for k in range(_NORMALS)], np.float32)
 
@@ -56,24 +56,18 @@ _NUMBER = r"[0-9]*\.?[0-9]+"
 
 
 DECIMALS = 4
-"""Decimals of a value that is drawn, so that people can read it, and type it to make the same again."""
+"""Decimals of a drawn value, so that people can read it, and type it to make the same again."""
 
 
 class Range(NamedTuple):
-    """The ends of a range, both included; a single number has equal ends.
-
-    Attributes
-    ----------
-    whole
-        Whether only whole numbers are meant.
-    """
+    """The ends of a range, both included, perhaps of `whole` numbers only; a single number has equal ends."""
 
     low: float
     high: float
     whole: bool = False
 
     def drawn(self, random: RandomNumbers) -> float:
-        """A value, each equally likely; a single number takes no random number."""
+        """Draw a value, each equally likely; a single number takes no random number."""
         if self.fixed:
             return self.low
         if self.whole:
@@ -90,7 +84,7 @@ class Range(NamedTuple):
 
 
 def between(low: float, high: float, *, whole: bool = False) -> Any:
-    """The type of a parameter whose values are at least `low` and at most `high`, and whole where `whole` says so."""
+    """Return the type of a parameter from `low` to `high`, or a range of it, in whole numbers where `whole` says so."""
 
     def check(ends: Range) -> Range:
         if not low <= ends.low <= ends.high <= high:
@@ -147,21 +141,15 @@ class Degradation(Plugin):
     chance: float = Field(default=1.0, gt=0, le=1)
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
-        """`pixels`, (H, W, 3) uint8, after this step: uint8, too, and the same for equal arguments.
+        """Return `pixels`, (H, W, 3) uint8, after this step: uint8, too, and the same for equal arguments.
 
-        A range holds a single number by now, the `low` that `drawn` gave it.
-
-        Parameters
-        ----------
-        random
-            Numbers for this step of this photograph.
-        size
-            (height, width) that the whole chain ends with; only steps that resize need it.
+        `drawn` has left a single number, `low`, in each range. `random` gives numbers for this step of this photograph.
+        `size` is (height, width) that the whole chain ends with; only steps that resize need it.
         """
         raise NotImplementedError(f"{type(self).__name__} must define apply(pixels, random, size)")
 
     def drawn(self, random: RandomNumbers) -> Self:
-        """The step as one photograph undergoes it: with a single number for each range."""
+        """Return the step as one photograph undergoes it: with a single number for each range."""
         ranges = {name: value for name, value in self if isinstance(value, Range)}
         numbers = {name: (ends.drawn(random), ends.whole) for name, ends in ranges.items()}
         return self.model_copy(
@@ -179,7 +167,7 @@ class Degradation(Plugin):
         return False
 
     def along_axis(self, length: int) -> NDArray[np.float64] | None:
-        """The linear map of a line of `length` samples, (new length, length), where the step is just that; else None.
+        """Return the linear map of a line, (new length, length), where the step is just that; else None.
 
         It must be applied along rows and along columns, with its result rounded to 8 bits or finer after each, and with
         at least 22 bits of each tap. If a tap is negative, rows must come first and both results be clipped.
@@ -188,19 +176,18 @@ class Degradation(Plugin):
         return None
 
     def hidden(self, pixels: Image) -> NDArray[np.bool_] | None:
-        """Where an input, (h, w, 3) uint8, whose last step this is shows nothing of the photograph: (h, w).
+        """Return where an input, (h, w, 3) uint8, whose last step this is shows nothing of the photograph: (h, w).
 
-        None where the step hides nothing, or the input does not show where.
+        Returns None where the step hides nothing, or the input does not show where.
         """
         return None
 
     @property
     def expansion(self) -> str:
-        """The chain that the step stands for, where it is a name for one; else empty."""
+        """Return the chain that the step stands for, where it is a name for one; else empty."""
         return ""
 
     def facts(self) -> dict[str, str]:
-        """What people ask first."""
         if self.expansion:
             return {"stands for": self.expansion}
         typed = f"{self.plugin_name()}:{self.main.upper()}, short for {self.main}={self.main.upper()}"

@@ -18,7 +18,6 @@ class Given(Reduction):
     filter = Resampling.BICUBIC
 
     def along_axis(self, length: int) -> NDArray[np.float64] | None:
-        """None: the map is not known."""
         return None
 
 

@@ -14,7 +14,7 @@ class Grey(Degradation):
     loses_colours = True
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
-        """By Pillow's conversion to ``L``, in 16-bit fixed point."""
+        """Convert by Pillow's ``L``, in 16-bit fixed point."""
         luma = np.asarray(PillowImage.fromarray(pixels).convert("L"))
         return np.repeat(luma[:, :, None], 3, axis=2)
 

@@ -41,15 +41,13 @@ class Holes(Degradation):
 
     @property
     def random(self) -> bool:
-        """Always: places and sides are drawn."""
         return True
 
     def drawn(self, random: RandomNumbers) -> Self:
-        """With the range of sides as it is, from which each rectangle draws."""
         return super().drawn(random).model_copy(update={"side": self.side})
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
-        """Rectangles may reach over the border and over each other, so that every pixel is as likely covered."""
+        """Let rectangles reach over the border and each other, so that every pixel is equally likely covered."""
         height, width = pixels.shape[:2]
         covered, missing = np.zeros((height, width), bool), self.share.low * height * width
         while missing > 0:

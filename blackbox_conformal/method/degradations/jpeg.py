@@ -16,7 +16,7 @@ from blackbox_conformal.support.types import Image
 
 
 def saved_and_read(pixels: Image, kind: str, longest: int, **settings: int | str) -> Image:
-    """`pixels`, (H, W, 3) uint8, as Pillow reads the file of this kind that it writes of them."""
+    """Return `pixels`, (H, W, 3) uint8, as Pillow reads the file of this kind that it writes."""
     height, width = pixels.shape[:2]
     if max(height, width) > longest:
         raise ImageError(
@@ -67,16 +67,14 @@ class Jpeg(Degradation):
 
     @property
     def random(self) -> bool:
-        """Whether quality or grid is drawn."""
         return super().random or self.grid == "random"
 
     def drawn(self, random: RandomNumbers) -> Self:
-        """With a place of the grid, too."""
         drawn, places = super().drawn(random), [random.whole(0, UNIT - 1) for _ in range(2)]
         return drawn.model_copy(update={"grid": "{}x{}".format(*places)}) if self.grid == "random" else drawn
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
-        """By Pillow's libjpeg-turbo, which computes in whole numbers; the picture is reflected to fill the grid."""
+        """Save by Pillow's libjpeg-turbo, which computes in whole numbers; reflect the picture to fill the grid."""
         left, top = (-int(place) % UNIT for place in self.grid.split("x"))
         whole = np.pad(pixels, ((top, 0), (left, 0), (0, 0)), "symmetric") if left or top else pixels
         read = saved_and_read(whole, "JPEG", LONGEST, quality=int(self.quality.low), subsampling=self.subsampling)

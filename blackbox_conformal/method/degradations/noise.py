@@ -44,7 +44,7 @@ class Noise(Degradation):
         return True
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
-        """In single precision, each operation by itself, so that the result is the same on every machine."""
+        """Compute in single precision, one operation at a time, so that every machine gives the same result."""
         values = np.ascontiguousarray(pixels).reshape(-1, 3 if self.grey else 1)
         noisy, deviations = np.empty_like(values), _deviations(self.sigma.low, self.shot.low)
         for start in range(0, len(values), BLOCK):

@@ -45,13 +45,11 @@ class Reduction(Degradation):
         return True
 
     def along_axis(self, length: int) -> NDArray[np.float64] | None:
-        """The filter's taps, where the step has a factor of its own and the filter is one that is known."""
         if self.factor is None or self.filter not in FILTER_NAMES:
             return None
         return np.eye(length) if self.factor == 1 else reduction_matrix(FILTER_NAMES[self.filter], length, self.factor)
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
-        """(H / factor, W / factor, 3) uint8, or `size`."""
         height, width = size
         if self.factor is not None:
             (height, down), (width, across) = (divmod(side, self.factor) for side in pixels.shape[:2])

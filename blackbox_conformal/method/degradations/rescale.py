@@ -43,7 +43,6 @@ class Rescale(Degradation):
 
     @property
     def random(self) -> bool:
-        """Whether ratio or filter is drawn."""
         return super().random or self.filter == "random"
 
     @property
@@ -51,12 +50,10 @@ class Rescale(Degradation):
         return True
 
     def drawn(self, random: RandomNumbers) -> Self:
-        """With a filter, too."""
         drawn, name = super().drawn(random), RANDOM[random.whole(0, len(RANDOM) - 1)]
         return drawn.model_copy(update={"filter": name}) if self.filter == "random" else drawn
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
-        """Both sides by the same ratio, at least one pixel each."""
         before = pixels.shape[:2] if self.relative == "picture" else size
         height, width = (max(1, round(side * self.ratio.low)) for side in before)
         return resized(pixels, width, height, FILTERS[self.filter])

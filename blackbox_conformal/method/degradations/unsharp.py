@@ -30,7 +30,7 @@ class Unsharp(Degradation):
     threshold: int = Field(default=3, ge=0, le=255, examples=[0])
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
-        """Rounded towards the pixel, and held to 0-255."""
+        """Round towards the pixel, and clip to 0-255."""
         sharp, percent = pixels.astype(np.int16), int(self.percent.low)
         difference = sharp - blurred(pixels, self.radius.low)
         size_of = np.arange(-255, 256)

@@ -27,7 +27,6 @@ class Webp(Degradation):
     quality: between(1, 100, whole=True) = Field(default=Range(80, 80), examples=["30", "60-95"])  # type: ignore[valid-type]
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
-        """By Pillow's libwebp."""
         return saved_and_read(pixels, "WEBP", LONGEST, quality=int(self.quality.low))
 
 

@@ -1,4 +1,4 @@
-"""Upper confidence bounds for the mean of independent losses in [0, 1]."""
+"""Upper confidence bounds for the mean of independent losses in [0, 1], and the binomial distribution behind them."""
 
 import math
 from collections.abc import Callable
@@ -26,13 +26,13 @@ def _log_choose(n: int) -> NDArray[np.float64]:
 
 
 def binomial_cdf(n: int, p: float) -> NDArray[np.float64]:
-    """``P(Bin(n, p) <= k)`` for k = 0..n, float64, for 0 < p < 1."""
+    """Return ``P(Bin(n, p) <= k)`` for k = 0..n, float64, for 0 < p < 1, to about eleven digits."""
     k = np.arange(n + 1)
     return np.cumsum(np.exp(_log_choose(n) + k * math.log(p) + (n - k) * math.log1p(-p)))
 
 
 def binomial_tail(k: int, n: int, p: float) -> float:
-    """``P(Bin(n, p) <= k)`` for one k, for 0 < p < 1; 0 below k = 0, 1 from k = n on.
+    """Return ``P(Bin(n, p) <= k)`` for one k and 0 < p < 1; 0 below k = 0, 1 from k = n on.
 
     Time and memory grow with k alone: n may have hundreds of digits.
     """
@@ -49,13 +49,13 @@ def binomial_tail(k: int, n: int, p: float) -> float:
 
 
 def least_without(chance: float, p: float) -> int:
-    """The least n with ``(1 - p)^n <= chance``, for 0 < p < 1 and 0 < chance: ``ceil(ln(chance) / ln(1 - p))``."""
+    """Return the least n with ``(1 - p)^n <= chance``, for 0 < p < 1 and 0 < chance."""
     # As fractions: for a tiny p the quotient of the two floats would overflow.
     return max(math.ceil(Fraction(math.log(chance)) / Fraction(math.log1p(-p))), 0)
 
 
 def least(holds: Callable[[int], bool], start: int) -> int:
-    """The least n >= `start` at which `holds`, which stays true from there on.
+    """Return the least n >= `start` at which `holds` becomes true for good.
 
     From 2^53 on it is found to 53 bits and never too small, as floats tell no more.
     """
@@ -70,7 +70,7 @@ def least(holds: Callable[[int], bool], start: int) -> int:
 
 
 def product(n: int, factor: float) -> float:
-    """``n * factor`` for n of any size; infinite where it is too large."""
+    """Return ``n * factor`` for n of any size; infinite where it is too large."""
     try:
         return float(n * Fraction(factor))
     except OverflowError:
@@ -78,12 +78,12 @@ def product(n: int, factor: float) -> float:
 
 
 def _entropy(r: float, a: float) -> float:
-    """``h1(r, a)``, the divergence of Bernoulli r from Bernoulli a, for 0 <= r < 1 and 0 < a < 1."""
+    """Return ``h1(r, a)``, the divergence of Bernoulli r from Bernoulli a, for 0 <= r < 1 and 0 < a < 1."""
     return (r * math.log(r / a) if r > 0 else 0.0) + (1 - r) * (math.log1p(-r) - math.log1p(-a))
 
 
 def hoeffding_bentkus_budget(n: int, level: float, delta: float) -> Fraction | None:
-    """The largest sum of n losses at which the p-value of "mean > level" is <= delta; None when 0 is too large.
+    """Return the largest sum of n losses at which the p-value of "mean > level" is <= delta; None when 0 is too large.
 
     Bates, Angelopoulos, Lei, Malik and Jordan (2021), Theorem 4:
     ``p = min{ exp(-n h1(min(r, a), a)), e P(Bin(n, a) <= ceil(n r)) }``.
@@ -102,7 +102,7 @@ def hoeffding_bentkus_budget(n: int, level: float, delta: float) -> Fraction | N
 
 
 def hoeffding_bentkus_least(refused: int, level: float, delta: float) -> int:
-    """The least n at which `hoeffding_bentkus_budget` allows `refused` losses of 1, all others being 0."""
+    """Return the least n at which `hoeffding_bentkus_budget` allows `refused` losses of 1, all others being 0."""
     needed = math.log(MARGIN / delta)
 
     def reaches(n: int) -> bool:
@@ -115,7 +115,7 @@ def hoeffding_bentkus_least(refused: int, level: float, delta: float) -> int:
 
 
 def hoeffding_bentkus_upper(total: Fraction, n: int, delta: float) -> float:
-    """Upper bound, at confidence 1 - delta, for the mean of n losses that sum to `total`."""
+    """Return the upper bound, at confidence 1 - delta, for the mean of n losses that sum to `total`."""
     mean, count = float(total / n), math.ceil(total)
     if mean >= 1:
         return 1.0
@@ -127,7 +127,7 @@ def hoeffding_bentkus_upper(total: Fraction, n: int, delta: float) -> float:
 
 
 def binomial_budget(n: int, level: float, delta: float) -> int | None:
-    """How many of n losses of 0 or 1 may be 1 for the p-value of "mean > level" to be <= delta; None when none may.
+    """Return how many of n losses may be 1, the others 0, for the p-value of "mean > level" to be <= delta; None: none.
 
     The p-value ``P(Bin(n, level) <= k)`` is exact (Clopper and Pearson 1934).
     """
@@ -136,20 +136,20 @@ def binomial_budget(n: int, level: float, delta: float) -> int | None:
 
 
 def binomial_upper(ones: int, n: int, delta: float) -> float:
-    """Upper bound, at confidence 1 - delta, for the mean of n losses of 0 or 1 of which `ones` are 1."""
+    """Return the upper bound, at confidence 1 - delta, for the mean of n losses: `ones` are 1, the others 0."""
     if ones >= n:
         return 1.0
     return bisect(lambda a: MARGIN * binomial_tail(ones, n, a) <= delta, ones / n, 1.0)[1]
 
 
 def binomial_least(ones: int, level: float, delta: float) -> int:
-    """The least n at which `binomial_budget` allows `ones`."""
+    """Return the least n at which `binomial_budget` allows `ones`."""
     zero = max(least_without(delta / MARGIN, level), 1)
     return zero if ones == 0 else least(lambda n: MARGIN * binomial_tail(ones, n, level) <= delta, max(zero, ones))
 
 
 def mixture_least(refused: int, level: float, delta: float, bets: int, stake: NDArray[np.float64] | None = None) -> int:
-    """The least n at which the mixture bound is at most `level` with `refused` losses of 1, all others being 0."""
+    """Return the least n at which the mixture bound allows `refused` losses of 1, all others being 0."""
     # Where every bet were the best one, so many losses of 0 would do.
     best = Fraction(float(_gains(level, bets, stake)[0].max()))
     fewest = math.ceil(Fraction(math.log(1 / delta)) / best)
@@ -158,7 +158,7 @@ def mixture_least(refused: int, level: float, delta: float, bets: int, stake: ND
 
 
 def _gains(level: float, bets: int, stake: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """(2, bets) float64: how the logarithm of each bet grows with a loss of 0, and how it falls with a loss of 1."""
+    """Return how the logarithm of each bet grows with a loss of 0, and falls with a loss of 1: (2, bets) float64."""
     ends = np.array([0.0, 1.0])
     logs = growth(ends, level, bets).T
     return logs if stake is None or stake.size == bets else np.c_[logs, full_growth(ends, level)]

@@ -1,7 +1,7 @@
 """Rules about the losses of single pictures or of one calibration, for whichever loss another guarantee is the mean of.
 
-Their proofs ask of a loss only that it never falls as the threshold grows, is left-continuous and lies in [0, B]. That
-is what `Expected` and the guarantees derived from it prove of theirs.
+Their proofs ask only that a loss never falls as the threshold grows, is left-continuous and lies in [0, B]: `Expected`
+and the guarantees derived from it prove this.
 """
 
 from dataclasses import replace
@@ -65,11 +65,10 @@ class OfLoss(WithOutsiders):
 
     @property
     def loss(self) -> Expected:
-        """The guarantee whose loss it is."""
+        """Return the guarantee whose loss it is."""
         return _loss(self.of, self._given)
 
     def specification(self) -> dict[str, Any]:
-        """As of every plugin; of the loss its own parameters, or no word where it is the largest error."""
         content = {name: value for name, value in super().specification().items() if name not in ("of", *OWNERS)}
         if self.of == "expected":
             return content
@@ -77,18 +76,16 @@ class OfLoss(WithOutsiders):
         return {**content, "of": self.of, **{name: own[name] for name in OWNERS if own.get(name) is not None}}
 
     def check(self, curves: CurveSet, alpha: float | None = None) -> None:
-        """As for every guarantee, and the curves must be those of the loss."""
         super().check(curves, alpha)
         self.loss.check(curves)
 
     @property
     def needs(self) -> Needs:
-        """Curves of the loss."""
         return replace(self.loss.needs, sampling=self.sampling)
 
     @property
     def beside(self) -> tuple[Guarantee, float] | None:
-        """This rule for the largest error, at `largest_error`."""
+        """Return this rule for the largest error, at `largest_error`."""
         if self.largest_error is None:
             return None
         # Levels that hold together are those of the loss; here there is one.
@@ -99,7 +96,7 @@ class OfLoss(WithOutsiders):
         return self.loss.share_in_words(alpha)
 
     def _also(self, n: int, error: str) -> str:
-        """What it promises beside, as a further sentence: each by itself, so that one sentence cannot say both."""
+        """Say what it promises beside, in a sentence of its own."""
         return "" if self.beside is None else f" Also: {self.beside[0].statement(self.beside[1], n, error)}"
 
     @property
@@ -112,7 +109,7 @@ class OfLoss(WithOutsiders):
 
     @classmethod
     def of_the_loss_of(cls, rule: Guarantee) -> Self:
-        """This rule as it is usually, for the loss that `rule` is about."""
+        """Return this rule with its defaults, for the loss of `rule`."""
         inner = rule.innermost
         if isinstance(inner, OfLoss):
             return cls(of=inner.of, **dict(inner._given))

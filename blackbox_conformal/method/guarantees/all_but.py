@@ -27,17 +27,14 @@ class AllBut(Expected):
     share: float = Field(default=0.01, gt=0, lt=1, allow_inf_nan=False)
 
     def within(self, alpha: float, error: str = "error") -> str:
-        """As of the largest error, with the share."""
         left_out = f"when the worst of them, {percent(self.share)} % of the whole picture, are left out"
         return f"{super().within(alpha, error)} {left_out}"
 
     @property
     def left_open(self) -> str:
-        """The pixels left out."""
         return "Nothing is said of the pixels left out: where little is trusted they can be much of it."
 
     def loss_in_words(self, error: str = "error") -> str:
-        """As of the largest error, with the share."""
         left_out = f"when the worst of them, {percent(self.share)} % of the picture, are left out"
         return f"{super().loss_in_words(error)} {left_out}"
 

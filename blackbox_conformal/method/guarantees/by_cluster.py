@@ -55,7 +55,6 @@ class ByCluster(Around):
         return pool(curves, self.clusters)
 
     def choose(self, curves: CurveSet, alpha: float) -> Choice:
-        """As the guarantee within, on the mean curve of each photograph."""
         return self.inner.choose(self._pooled(curves), alpha)
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
@@ -65,29 +64,24 @@ class ByCluster(Around):
         return self.inner.levels(self._pooled(curves))
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """One sentence with the numbers; n is counted from the clusters."""
         statement = self.inner.statement(alpha, len(set(self.clusters)), error)
         return f"For a tile drawn at random from a new photograph: {statement}"
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What must be true for it, one sentence each."""
         return (
             *self.inner.assumptions,
             "Tiles of one photograph are named as such; nothing is assumed of how they depend.",
         )
 
     def counted(self, curves: int) -> int:
-        """Photographs, not tiles."""
         return len(set(self.clusters))
 
     def restrict(self, indices: NDArray[np.int64]) -> Self:
-        """Cut the clusters to the curves at `indices`."""
         return self.model_copy(update={"clusters": tuple(self.clusters[index] for index in indices)})
 
     @property
     def by_photograph(self) -> dict[str, tuple[Any, ...]]:
-        """The clusters, and what the guarantee within has."""
         return {**self.inner.by_photograph, "clusters": self.clusters}
 
     @property
@@ -98,7 +92,6 @@ class ByCluster(Around):
         return self.inner.quantity(unit, error)
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:
-        """Refuse pictures whose photographs are not known, and what the guarantee within refuses."""
         if not in_tiles:
             raise UsageError(
                 "expected the photograph that each audited tile belongs to, since by-cluster speaks of photographs; "
@@ -107,18 +100,17 @@ class ByCluster(Around):
         self.inner.refuse_unclaimed(in_tiles)
 
     def unit_curves(self, curves: CurveSet) -> Units:
-        """One curve a photograph, the mean of its tiles'."""
         return Units(self.inner, self._pooled(curves), curves, self.clusters)
 
     def extended(self, tiles: Sequence[str] | None, new: int) -> tuple[Guarantee, int | None]:
-        """With the audit pictures' photographs; so many photographs calibrate as there were."""
+        """Add the audit pictures' photographs."""
         self.refuse_unclaimed(tiles is not None)
         clusters = (*self.clusters, *(tiles or ()))
         return self.model_copy(update={"clusters": clusters}), len(set(self.clusters))
 
 
 def in_tiles(rule: Guarantee, clusters: Sequence[str]) -> Guarantee:
-    """`rule` for curves that are tiles of the photographs `clusters`, one name a curve."""
+    """Return `rule` for curves that are tiles of the photographs `clusters`, one name a curve."""
     inner = {key: value for key, value in rule.specification().items() if value is not None}
     tiled: Guarantee = catalog.load(
         "guarantees", "by-cluster", of=inner.pop("name"), parameters=inner, clusters=tuple(clusters)

@@ -45,7 +45,7 @@ class Around(Guarantee):
 
     @property
     def inner(self) -> Guarantee:
-        """The guarantee within, for all photographs."""
+        """Return the guarantee within, for all photographs."""
         inner: Guarantee = catalog.load("guarantees", self.of, **self.parameters)
         return inner
 
@@ -55,7 +55,6 @@ class Around(Guarantee):
 
     @property
     def needs(self) -> Needs:
-        """Those of the guarantee within."""
         return self.inner.needs
 
     @property
@@ -72,7 +71,6 @@ class Around(Guarantee):
 
     @property
     def beside(self) -> tuple[Guarantee, float] | None:
-        """That of the guarantee within, for the same units."""
         if (found := self.inner.beside) is None:
             return None
         rule, level = found
@@ -92,11 +90,9 @@ class Around(Guarantee):
         return self.inner.claim(losses, alpha, bound)
 
     def minimum_images(self, alpha: float, bound: float) -> int:
-        """As the guarantee within, counted in its photographs."""
         return self.inner.minimum_images(alpha, bound)
 
     def reachable_alpha(self, n: int, bound: float) -> float:
-        """As the guarantee within, for n of its photographs."""
         return self.inner.reachable_alpha(n, bound)
 
 
@@ -141,7 +137,6 @@ class ByGroup(Around):
         return self.inner.own_bound
 
     def with_bound(self, bound: RiskCurve) -> Self:
-        """The guarantee within gets it."""
         inner = self.inner.with_bound(bound)
         return self.model_copy(update={"parameters": {**self.parameters, "bound_new": inner.own_bound}})
 
@@ -160,12 +155,10 @@ class ByGroup(Around):
         self.inner.check_level(alpha, bound)
 
     def counted(self, curves: int) -> int:
-        """Photographs of the group."""
         indices = self._indices
         return self.inner.restrict(indices).counted(indices.size)
 
     def choose(self, curves: CurveSet, alpha: float) -> Choice:
-        """As the guarantee within; a group without photographs trusts nothing."""
         inner, group_curves = self._of_group(curves)
         # Before the group is looked at, so that a wrong level is refused in an empty group too.
         inner.check(curves, alpha)
@@ -193,22 +186,18 @@ class ByGroup(Around):
         return np.array([curves.bound]) if group_curves is None else inner.levels(group_curves)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """One sentence with the numbers; n is counted from the groups."""
         statement = self.inner.restrict(self._indices).statement(alpha, self._indices.size, error)
         return f"Among {self.kind} {self.group_new!r}: {statement}"
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What must be true for it, one sentence each."""
         return (*self.inner.assumptions, self.fixed)
 
     def restrict(self, indices: NDArray[np.int64]) -> Self:
-        """Cut groups and the parameters within to the photographs at `indices`."""
         raise UsageError("expected by-group as the outermost guarantee; put by-cluster inside it")
 
     @property
     def by_photograph(self) -> dict[str, tuple[Any, ...]]:
-        """The groups, and what the guarantee within has."""
         return {**self.inner.by_photograph, "groups": self.groups}
 
     @property
@@ -216,14 +205,12 @@ class ByGroup(Around):
         return self.inner.tiles
 
     def quantity(self, unit: str, error: str = "error") -> str:
-        """As the guarantee within, with the group's name."""
         return f"within group {self.group_new!r}, {self.inner.quantity(unit, error)}"
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:
         self.inner.refuse_unclaimed(in_tiles)
 
     def unit_curves(self, curves: CurveSet) -> Units:
-        """The units of the guarantee within, of the group's photographs."""
         inner, group_curves = self._of_group(curves)
         if group_curves is None:
             others = ", ".join(sorted(set(self.groups)))
@@ -234,7 +221,6 @@ class ByGroup(Around):
         return inner.unit_curves(group_curves)
 
     def extended(self, tiles: Sequence[str] | None, new: int) -> tuple[Guarantee, int | None]:
-        """With the audit pictures in the group; so many photographs calibrate as the group had."""
         if self.tiles is not None:
             raise UsageError(
                 "expected groups or tiles, not both, to split a pool with audit photographs; got both. Leave the audit "

@@ -18,13 +18,11 @@ class ClearShare(OfDetail):
     own_bound_refused: ClassVar[str] = "an error, and not which share of detail is invented"
 
     def within(self, alpha: float, error: str = "error") -> str:
-        """That at most a share `alpha` is invented."""
         added = "the detail that the vendor added in the clear part of the picture"
         return f"at most {percent(alpha)} % of {added} is invented"
 
     @property
     def left_open(self) -> str:
-        """Erased detail, and what counts where little is clear."""
         floor = f"{percent(LEAST_CLEAR)} %"
         return (
             "The clear part may lack detail that the input does not show. Where it holds less than "
@@ -32,11 +30,9 @@ class ClearShare(OfDetail):
         )
 
     def share_in_words(self, alpha: float) -> str:
-        """That of clear added detail which is invented."""
         return f"at most {percent(alpha)} % of the detail added in the clear part invented"
 
     def loss_in_words(self, error: str = "error") -> str:
-        """The share, with the running maximum."""
         return (
             "the share of detail added in the clear part of the picture that is invented (the largest that any smaller "
             "threshold gives)"

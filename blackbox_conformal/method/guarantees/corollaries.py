@@ -1,4 +1,4 @@
-"""What follows from a threshold that was found: its sentence, a PSNR inside the mask, the level under data leakage."""
+"""What follows from a threshold: its sentence, a PSNR inside the mask, the level under data leakage."""
 
 import math
 from collections.abc import Mapping
@@ -28,29 +28,16 @@ THREE_CHANNELS_DB = 10 * math.log10(3)
 
 @dataclass(frozen=True, slots=True)
 class Psnr:
-    """A lower bound on the PSNR over trusted pixels, peak 1, in the metric's space.
-
-    Attributes
-    ----------
-    decibels
-        The bound.
-    statement
-        It in one sentence, with what it does not say.
-    """
+    """A lower bound on the PSNR over trusted pixels, peak 1, in the metric's space, and what it does not say."""
 
     decibels: float
     statement: str
 
 
 def statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, Any]) -> str:
-    """The guarantee at `alpha` in plain words: which error of a metric it bounds, how large that is, what it allows.
+    """Say the guarantee at `alpha` in plain words: which error it bounds, how large that is, what it allows.
 
-    Parameters
-    ----------
-    n
-        How many photographs calibrate.
-    metric
-        Name and parameters, as `Metric.specification` gives them.
+    `n` photographs calibrate; `metric` is its name and parameters, as `Metric.specification` gives them.
     """
     measured = of_specification("metrics", dict(metric))
     kind, bounded = guarantee.needs.curve_kind, guarantee
@@ -73,13 +60,13 @@ def statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, A
 
 
 def error_in_words(metric: Mapping[str, Any]) -> str:
-    """What a metric measures at a pixel, by its name and parameters; see `Metric.error_in_words`."""
+    """Say what a metric measures at a pixel, by its name and parameters; see `Metric.error_in_words`."""
     measured: Metric = of_specification("metrics", dict(metric))
     return measured.error_in_words
 
 
 def level_in_greys(metric: Metric, level: float) -> str | None:
-    """How much an error of `level` is, in a sentence; None where greys do not tell, or no two are so far apart."""
+    """Say how much an error of `level` is; None where greys do not tell, or no two are so far apart."""
     greys = greys_apart(metric, level)
     if greys is None:
         return None
@@ -87,7 +74,7 @@ def level_in_greys(metric: Metric, level: float) -> str | None:
 
 
 def greys_apart(metric: Metric, level: float) -> tuple[int, int] | None:
-    """Two greys, 0 to 255, that differ by an error of `level`, from mid grey on where that is possible."""
+    """Return two greys, 0 to 255, that differ by an error of `level`, from mid grey on where that is possible."""
     scale = metric.grey_scale
     if scale is None or not level:
         return None
@@ -100,7 +87,7 @@ def greys_apart(metric: Metric, level: float) -> tuple[int, int] | None:
 
 
 def allowed_detail(metric: Metric, level: float) -> str | None:
-    """The largest square that may be wrong while no error exceeds `level`; None where that is less than a pixel."""
+    """Say how large a square may be wrong while no error exceeds `level`; None where less than a pixel may."""
     side = 0
     while side < LARGEST_BLOCK and (error := block_error(metric, side + 1)) is not None and error <= level:
         side += 1
@@ -113,14 +100,14 @@ def allowed_detail(metric: Metric, level: float) -> str | None:
 
 @lru_cache(1024)
 def block_error(metric: Metric, side: int) -> float | None:
-    """`Metric.block_error`, computed once."""
+    """Return `Metric.block_error`, computed once."""
     return metric.block_error(side)
 
 
 def cap_note(guarantee: Guarantee, metric: Mapping[str, Any]) -> str | None:
-    """What a bound on a mean of errors leaves open where the metric has a cap; None where nothing is.
+    """Say what a bound on a mean of errors leaves open where the metric has a cap; None where nothing is.
 
-    Which errors lie above a level below the cap, and how many, is the same with the cap and without.
+    A cap above a level does not change which errors lie above the level, and how many.
     """
     if metric.get("cap") is None or guarantee.needs.curve_kind in SHARES or guarantee.miss_rate is not None:
         return None
@@ -129,15 +116,10 @@ def cap_note(guarantee: Guarantee, metric: Mapping[str, Any]) -> str | None:
 
 
 def psnr(guarantee: Guarantee, alpha: float, metric: Metric) -> Psnr:
-    """The PSNR that a guarantee at `alpha` implies (Adame, Csillag and Goedert 2025, Proposition 3.1).
+    """Return the PSNR that a guarantee at `alpha` implies (Adame, Csillag and Goedert 2025, Proposition 3.1).
 
-    Parameters
-    ----------
-    guarantee, alpha
-        The guarantee in force and its level.
-    metric
-        The metric; its map must bound each pixel's root mean square error from above. A sum of absolute differences
-        over three channels, as in ``lab-l1`` and ``rgb-l1``, gives 4.77 dB more.
+    The metric's map must bound each pixel's root mean square error from above. A sum of absolute differences over three
+    channels, as in ``lab-l1`` and ``rgb-l1``, gives 4.77 dB more.
     """
     if not metric.pointwise_root_mean_square:
         raise UsageError(
@@ -169,7 +151,7 @@ def psnr(guarantee: Guarantee, alpha: float, metric: Metric) -> Psnr:
 
 
 def leaked_level(alpha: float, n: int, leaked: int) -> float:
-    """What a bound `alpha` on the mean loss becomes if `leaked` of n photographs were in the vendor's training set.
+    """Return what a bound `alpha` on the mean loss becomes if `leaked` of n photographs were in the training set.
 
     ``alpha (n + 1) / (n - leaked + 1)`` (Adame, Csillag and Goedert 2025, Proposition 3.2).
     """
@@ -180,7 +162,7 @@ def leaked_level(alpha: float, n: int, leaked: int) -> float:
 
 
 def level_given_trust(alpha: float, nonempty_share: float) -> float:
-    """What ``expected`` at `alpha` guarantees on average over those photographs whose mask is not empty.
+    """Return what ``expected`` at `alpha` guarantees on average over the photographs whose mask is not empty.
 
     A mask without pixels has loss 0, so ``E[L | not empty] = E[L] / P(not empty) <= alpha / P(not empty)``.
     """

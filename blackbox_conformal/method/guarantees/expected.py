@@ -30,9 +30,9 @@ from blackbox_conformal.support.wording import exactly
 class WithOutsiders(Guarantee):
     """A guarantee that also holds when a share `outsiders` of new pictures is of any other kind.
 
-    An outsider loses at most the bound B, whatever it is, and the others keep the level a that is calibrated, so the
-    mean loss is at most ``(1 - outsiders) a + outsiders B`` (Huber's contamination, 1964). Calibrating at
-    ``a = (alpha - outsiders B) / (1 - outsiders)`` makes that alpha.
+    An outsider loses at most the bound B and the others keep the level a that is calibrated, so the mean loss is at
+    most ``(1 - outsiders) a + outsiders B`` (Huber's contamination, 1964). ``a = (alpha - outsiders B) / (1 -
+    outsiders)`` makes that alpha.
 
     Attributes
     ----------
@@ -53,12 +53,11 @@ class WithOutsiders(Guarantee):
         return self
 
     def specification(self) -> dict[str, Any]:
-        """As of every plugin; without outsiders there is no word of them."""
         content = super().specification()
         return {key: value for key, value in content.items() if key != "outsiders" or value}
 
     def check_level(self, alpha: float, bound: float | None = None) -> None:
-        """As for every guarantee; the outsiders alone must not use the level up."""
+        """Refuse also a level that the outsiders alone use up."""
         super().check_level(alpha, bound)
         if (
             bound is None
@@ -74,18 +73,18 @@ class WithOutsiders(Guarantee):
         )
 
     def _inside(self, level: Fraction, bound: float) -> Fraction:
-        """The level that pictures like the calibration photographs must keep, so that all together keep `level`."""
+        """Return the level that the others must keep, so that all pictures together keep `level`."""
         share = as_typed(self.outsiders)
         # As fractions of the decimals typed, so that a level that is exactly used up is seen as such.
         return (level - share * exact_bound(bound)) / (1 - share) if share else level
 
     def _overall(self, level: Fraction, bound: float) -> Fraction:
-        """The level that all new pictures keep where those like the calibration photographs keep `level`."""
+        """Return the level that all pictures keep where all but outsiders keep `level`."""
         share = as_typed(self.outsiders)
         return level * (1 - share) + share * exact_bound(bound)
 
     def _claimed(self, alpha: float, bound: float) -> float:
-        """What photographs like the calibration's must keep, which is what an audit of such photographs can test."""
+        """Return what photographs like the calibration's must keep, which an audit of such photographs can test."""
         return float(self._inside(as_typed(alpha), bound)) if self.outsiders else alpha
 
     @property
@@ -96,7 +95,6 @@ class WithOutsiders(Guarantee):
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What must be true for it, one sentence each; of outsiders, too."""
         if not self.outsiders:
             return super().assumptions
         return (
@@ -198,7 +196,7 @@ class Expected(WithOutsiders):
         return self.model_copy(update={"bound_new": bound})
 
     def _sides(self, curves: CurveSet) -> tuple[Merged, Fraction, Fraction]:
-        """Staircase of the weighted sum, weight of the new photograph, and the factor of alpha in the inequality."""
+        """Return the weighted sum as a staircase, the new photograph's weight, and alpha's factor in the inequality."""
         n = len(curves)
         if self.leaked > n:
             raise UsageError(f"expected at most {n} leaked photographs of {n}; got {self.leaked}")
@@ -214,7 +212,7 @@ class Expected(WithOutsiders):
         return curves.weighted(whole), Fraction(self.weight_new) * scale, total * scale
 
     def choose(self, curves: CurveSet, alpha: float) -> Choice:
-        """As for every guarantee; weighted photographs that are worth too few trust nothing."""
+        """Trust nothing where weighted photographs are worth too few."""
         choice = super().choose(curves, alpha)
         level = self._inside(as_typed(alpha), curves.bound)
         # The plain reason counts photographs of equal weight, so it speaks only where the weights are not to blame.
@@ -232,7 +230,7 @@ class Expected(WithOutsiders):
         )
 
     def _floor(self, curves: CurveSet) -> Fraction:
-        """The least level that so many photographs of equal weight could reach; 0 without weights.
+        """Return the least level that so many photographs of equal weight could reach; 0 without weights.
 
         With true likelihood ratios lower levels would hold, but then a few photographs decide, and an error in their
         weights is not seen.
@@ -260,7 +258,7 @@ class Expected(WithOutsiders):
         return min(as_typed(self.bound_new), highest) if isinstance(self.bound_new, int | float) else highest
 
     def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
-        """Counts refused photographs, whose loss cannot be avoided."""
+        """Count refused photographs, whose loss cannot be avoided."""
         merged, weight, factor = self._sides(curves)
         # Below every finite score only refused photographs, which carry a record at -inf, have lost anything.
         refused = merged.total(float(np.finfo(np.float32).min)) if curves.scores.size else Fraction(0)
@@ -272,7 +270,7 @@ class Expected(WithOutsiders):
         return len(curves) + (math.ceil(short / each) if each > 0 else 0)
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
-        """``(sum w_i L_i(t) + w_new B_new(t)) / (sum w_i + w_new)``, with the leakage factor; 0 at -inf."""
+        """Return ``(sum w_i L_i(t) + w_new B_new(t)) / (sum w_i + w_new)``, with the leakage factor; 0 at -inf."""
         self.check(curves)
         # Trusting nothing loses nothing, with certainty.
         if threshold == -math.inf:
@@ -291,7 +289,7 @@ class Expected(WithOutsiders):
         return float_up(self._overall(level, curves.bound))
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
-        """Every level at which the threshold changes, each rounded up by a few units in the last place."""
+        """Return the levels, each rounded up by a few units in the last place."""
         self.check(curves)
         if callable(self.bound_new) or isinstance(self.bound_new, RiskCurve):
             raise UsageError("expected levels of a calibration; got a bound_new of one picture. Ask without bound_new")
@@ -308,24 +306,24 @@ class Expected(WithOutsiders):
         return np.unique(levels * (1 + 2**-50))
 
     def minimum_images(self, alpha: float, bound: float) -> int:
-        """``ceil(B / alpha) - 1``, plus the leaked ones."""
+        """Return ``ceil(B / alpha) - 1`` and the leaked ones."""
         level = self._inside(as_typed(alpha, "alpha"), bound)
         return max(math.ceil(self._constant(exact_bound(bound)) / level) - 1 + self.leaked, 0)
 
     def reachable_alpha(self, n: int, bound: float) -> float:
-        """``B / (n + 1)``, leaked ones not counted in n."""
+        """Return ``B / (n + 1)``, where n leaves leaked photographs out."""
         level = self._constant(exact_bound(bound)) / max(n - self.leaked + 1, 1)
         # Rounded up: the printed level itself must be reachable.
         return float_up(self._overall(level, bound))
 
     @property
     def effective_images(self) -> float | None:
-        """``(sum w)^2 / sum w^2`` of the calibration photographs; None without weights."""
+        """Return ``(sum w)^2 / sum w^2`` of the calibration photographs; None without weights."""
         return None if self.weights is None else float(self._worth)
 
     @property
     def _worth(self) -> Fraction:
-        """`effective_images`, exact, so that equal weights are worth what they are."""
+        """Return `effective_images`, exact, so that equal weights are worth what they are."""
         exact = [Fraction(weight) for weight in self.weights or ()]
         squares = sum((weight * weight for weight in exact), Fraction(0))
         # Kish's effective sample size.
@@ -335,11 +333,10 @@ class Expected(WithOutsiders):
         return f"On average over new photographs, {self._promised(alpha, error)}{self._by(n)}."
 
     def _promised(self, alpha: float, error: str) -> str:
-        """Everything that holds on average: a clause."""
         return self.within(alpha, error)
 
     def within(self, alpha: float, error: str = "error") -> str:
-        """That the loss is at most `alpha`: a clause that is true of a picture, and of a mean over pictures."""
+        """Say that the loss is at most `alpha`: a clause that is true of a picture, and of a mean over pictures."""
         return f"the largest {error} among trusted pixels is at most {exactly(alpha)}"
 
     def _by(self, n: int) -> str:
@@ -356,7 +353,6 @@ class Expected(WithOutsiders):
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What must be true for it, one sentence each."""
         sentences = list(super().assumptions)
         if self.weights is not None:
             sentences[0] = "The weights are the true likelihood ratios of new against calibration photographs."
@@ -371,25 +367,22 @@ class Expected(WithOutsiders):
         return tuple(sentences)
 
     def restrict(self, indices: NDArray[np.int64]) -> Self:
-        """Cut the weights to the photographs at `indices`."""
         if self.weights is None:
             return self
         return self.model_copy(update={"weights": tuple(self.weights[index] for index in indices)})
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
-        """The mean loss is at most alpha, or what outsiders leave of it to photographs like the calibration's."""
+        """Claim that the mean loss is at most alpha, or what outsiders leave of alpha."""
         return Claim(losses, self._claimed(alpha, bound), bound)
 
     def quantity(self, unit: str, error: str = "error") -> str:
-        """The mean loss, in words."""
         return f"the mean over {unit} of {self.loss_in_words(error)}"
 
     def loss_in_words(self, error: str = "error") -> str:
-        """What is lost in one picture."""
+        """Say what is lost in one picture."""
         return f"the largest {error} of a trusted pixel"
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:
-        """Refuse the bound of one picture."""
         if self.bound_new is not None and not isinstance(self.bound_new, int | float):
             raise UsageError(
                 "expected a guarantee for any new photograph; got one with the bound of one picture. "
@@ -402,27 +395,22 @@ class Expected(WithOutsiders):
 
     @property
     def holds_on_average(self) -> bool:
-        """True: the expectation is over calibration sets, too."""
         return True
 
     @property
     def treats_photographs_alike(self) -> bool:
-        """Unless some are weighted or may have leaked."""
         return not self.leaked and self.weights is None
 
     @property
     def bounds_plain_sum(self) -> bool:
-        """Unless there are weights, leaked photographs, outsiders or another bound of the new one."""
         return self.treats_photographs_alike and self.bound_new is None and not self.outsiders
 
     def allowing_leaked(self, count: int) -> Self | None:
-        """With ``leaked=count``, where photographs count alike and neither leaks nor outsiders are allowed for."""
         alike = self.treats_photographs_alike and not self.outsiders
         return self.model_copy(update={"leaked": count}) if alike else None
 
     @property
     def audit_notes(self) -> tuple[str, ...]:
-        """What weights ask of the audit photographs."""
         if self.weights is None:
             return ()
         return (
@@ -434,10 +422,10 @@ class Expected(WithOutsiders):
 def _below_staircase(
     merged: Merged, budget: Fraction, weight: Fraction, own_bound: RiskCurve, highest: Fraction
 ) -> float:
-    """sup { t : merged(t) + weight * own_bound(t) <= budget }, exact: on each step of `own_bound` the sum decides.
+    """Return sup { t : merged(t) + weight * own_bound(t) <= budget }, exactly.
 
-    Steps are gone through from the left. Where the sum stays within the budget up to a step's end, the next step may
-    go on; both sides only grow, so the first step that ends earlier is the last.
+    On each step of `own_bound` the sum decides. Both sides only grow with t. Where the sum stays within the budget up
+    to a step's end, the next step may go on; so the first step that ends earlier is the last.
     """
     # On each of its steps the new picture's bound is constant: there the inequality is that of a fixed bound.
     ends = [*map(float, own_bound.scores), math.inf]
@@ -454,7 +442,7 @@ def _below_staircase(
 def _below_function(
     merged: Merged, budget: Fraction, weight: Fraction, own_bound: Callable[[float], float], highest: Fraction
 ) -> float:
-    """The largest score (or +inf) at which merged(t) + weight * own_bound(t) <= budget, for a nondecreasing bound."""
+    """Return the largest score (or +inf) at which merged(t) + weight * own_bound(t) <= budget; no bound falls."""
     # Scores of -inf are no thresholds: they stand for refused photographs.
     candidates = np.r_[merged.scores[merged.scores > -np.inf], np.inf]
     low, high = -1, candidates.size - 1

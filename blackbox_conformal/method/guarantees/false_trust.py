@@ -30,12 +30,10 @@ class FalseTrust(Expected):
     tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
     def within(self, alpha: float, error: str = "error") -> str:
-        """That the share of wrong pixels is at most `alpha`."""
         wrong = f"the share of the picture that is trusted although its {error} exceeds {self._tolerance_in_words}"
         return f"{wrong} is at most {exactly(alpha)}"
 
     def loss_in_words(self, error: str = "error") -> str:
-        """The share of wrong pixels."""
         return f"the share of the picture that is trusted with a {error} above {self._tolerance_in_words}"
 
     @property

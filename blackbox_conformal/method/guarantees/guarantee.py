@@ -34,10 +34,10 @@ class Claim:
     losses
         (units,) one value a photograph, or a photograph's mean over its tiles.
     averages
-        Whether the mean is also over calibration sets, so that a single calibration may lie above `level`; False
-        where the claim is about the one calibration, at a stated confidence.
+        Whether the mean is also over calibration sets, so that a single calibration may lie above `level`. False: the
+        claim is about the one calibration, at a stated confidence.
     binary
-        Whether each loss is 0 or `bound`, by what the guarantee counts or by what its user says of the metric.
+        Whether each loss is 0 or `bound`.
     """
 
     losses: NDArray[np.float64]
@@ -49,7 +49,7 @@ class Claim:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """One curve a unit.
+    """One curve a unit, with the guarantee for them.
 
     Attributes
     ----------
@@ -69,12 +69,12 @@ class Units:
     clusters: tuple[str, ...] | None
 
     def trusted_shares_at(self, threshold: float) -> NDArray[np.float64]:
-        """(units,) float64: the trusted share of each photograph, a mean over its tiles."""
+        """Return the trusted share of each photograph, a mean over its tiles: (units,) float64."""
         shares = self.parts.trusted_shares_at(threshold)
         return shares if self.clusters is None else mean_of_clusters(shares, self.clusters)
 
     def pooled(self, unseen: CurveSet, clusters: Sequence[str] | None) -> CurveSet | None:
-        """These units and those of an audit in one set; None where one kind are photographs and the other tiles."""
+        """Put these units and an audit's into one set; None where one side are photographs and the other tiles."""
         if (self.clusters is None) != (clusters is None):
             return None
         new = unseen if clusters is None else pool(unseen, tuple(clusters))
@@ -126,11 +126,11 @@ class Needs:
     Attributes
     ----------
     sampling
-        What calibration and new photographs must be: ``exchangeable``, or ``iid``, which is more.
+        Calibration and new photographs must be ``exchangeable``, or ``iid``, which is more.
     curve_kind
-        The kind of curve it is for.
+        The kind of its curves.
     parameter
-        What these curves must have been made with, see `PARAMETERS`; None: whatever they were.
+        What these curves must have been made with, see `PARAMETERS`; None: anything.
     """
 
     sampling: Literal["exchangeable", "iid"]
@@ -146,15 +146,15 @@ class Guarantee(Plugin):
     sampling, curve_kind
         See `Needs`; ask `needs`, which also knows of a guarantee within.
     curve_parameter
-        Its field with the parameter of its curves; empty where they have none.
+        The field that holds the parameter of its curves; empty where they have none.
     theorem
         The source of its proof.
     zero_allowed
         Whether a level of 0 means something.
     bounds_tile_means
-        Whether it still holds where each loss is the mean over a photograph's tiles, so that `by-cluster` can use it.
+        Whether it still holds where each loss is a mean over a photograph's tiles, so that `by-cluster` can use it.
     holds_at_every_size
-        Whether a picture loses as much as its parts do on average, so that larger ones need not lose more.
+        Whether a picture loses as much as its parts do on average, so that larger pictures need not lose more.
     refused
         Parameters that other guarantees have and this one must not, with the reason.
     """
@@ -178,7 +178,9 @@ class Guarantee(Plugin):
         return parameters
 
     def threshold(self, curves: CurveSet, alpha: float) -> float:
-        """The largest threshold that keeps the guarantee at `alpha`: -inf nothing, +inf everything; trust score < t.
+        """Return the largest threshold that keeps the guarantee at `alpha`; pixels that score < t are trusted.
+
+        -inf trusts nothing, +inf everything.
 
         Raises
         ------
@@ -190,7 +192,7 @@ class Guarantee(Plugin):
         return self.choose(curves, alpha).threshold
 
     def choose(self, curves: CurveSet, alpha: float) -> Choice:
-        """As `threshold`, with the reason and the number of missing photographs when nothing can be trusted."""
+        """Return the `threshold`, with the reason and the number of missing photographs when nothing can be trusted."""
         self.check(curves, alpha)
         threshold = self._threshold(curves, as_typed(alpha, "alpha"))
         if threshold > -math.inf:
@@ -206,7 +208,7 @@ class Guarantee(Plugin):
         )
 
     def check(self, curves: CurveSet, alpha: float | None = None) -> None:
-        """Refuse a level that is none and curves of another kind, as `threshold` does."""
+        """Refuse levels and curves that `threshold` refuses."""
         if alpha is not None:
             # Against the bound of the losses: a share of the picture cannot exceed 1, whatever the metric's bound is.
             self.check_level(alpha, curves.bound)
@@ -227,7 +229,7 @@ class Guarantee(Plugin):
         )
 
     def check_level(self, alpha: float, bound: float | None = None) -> None:
-        """Refuse a level that is none, and one that no loss can exceed, where the losses' `bound` is known."""
+        """Refuse a level that is none, and one that no loss up to `bound` can exceed."""
         try:
             finite = math.isfinite(alpha)
         except TypeError:
@@ -242,66 +244,64 @@ class Guarantee(Plugin):
 
     @property
     def needs(self) -> Needs:
-        """What must hold of photographs and curves."""
+        """Return what must hold of photographs and curves."""
         parameter = getattr(self, self.curve_parameter) if self.curve_parameter else None
         return Needs(self.sampling, self.curve_kind, parameter)
 
     def loss_bound(self, bound: float) -> float:
-        """The largest loss of a curve, given the metric's `bound`: that, or 1 for a share."""
+        """Return the largest loss of a curve, given the metric's `bound`: that, or 1 for a share."""
         return 1.0 if self.needs.curve_kind in SHARES else bound
 
     def fewest_images(self, alpha: float, bound: float) -> int:
-        """Photographs that `alpha` and what is promised beside need at least, given the metric's `bound`."""
+        """Return how many photographs `alpha`, and what is promised beside, need; `bound` is the metric's."""
         beside = 0 if self.beside is None else self.beside[0].minimum_images(self.beside[1], bound)
         return max(beside, self.minimum_images(alpha, self.loss_bound(bound)))
 
     @property
     def unit(self) -> str:
-        """What one curve stands for, plural."""
+        """Name what one curve stands for, plural."""
         return "calibration photographs"
 
     def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
         raise NotImplementedError(f"{type(self).__name__} must define _threshold(curves, alpha)")
 
     def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
-        """Least number of photographs with which `alpha` can be reached, those there are included."""
+        """Return the least number of photographs, those at hand included, with which `alpha` can be reached."""
         return self.minimum_images(float(alpha), curves.bound)
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
-        """The least level at which `threshold` is allowed; 0 at -inf."""
+        """Return the least level at which `threshold` is allowed; 0 at -inf."""
         raise NotImplementedError(f"{type(self).__name__} must define risk(curves, threshold)")
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
-        """Levels at which the threshold changes, ascending, float64."""
+        """Return the levels at which the threshold changes, ascending, float64."""
         raise NotImplementedError(f"{type(self).__name__} must define levels(curves)")
 
     def minimum_images(self, alpha: float, bound: float) -> int:
-        """The least number of photographs with which anything at all can be trusted at `alpha`."""
+        """Return the least number of photographs with which anything can be trusted at `alpha`."""
         raise NotImplementedError(f"{type(self).__name__} must define minimum_images(alpha, bound)")
 
     def reachable_alpha(self, n: int, bound: float) -> float:
-        """The least level that n photographs can reach, when none of them shows any error."""
+        """Return the least level that n photographs can reach, when none of them shows any error."""
         raise NotImplementedError(f"{type(self).__name__} must define reachable_alpha(n, bound)")
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """The guarantee in one plain sentence with its numbers, with what it promises beside; `error` names the
-        metric.
-        """
+        """Say the guarantee in one plain sentence with its numbers; `error` names the metric's error."""
         raise NotImplementedError(f"{type(self).__name__} must define statement(alpha, n)")
 
     @property
     def left_open(self) -> str:
-        """What the promise does not cover, in sentences; empty where it is plain from its statement."""
+        """Say what the promise does not cover; empty where its statement makes it plain."""
         return ""
 
     @property
     def definitions(self) -> tuple[str, ...]:
-        """How it counts, one sentence each, beyond what its statement says."""
+        """Say how it counts, one sentence each, beyond its statement."""
         return ()
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What must be true for it, one sentence each."""
+        """Say what must be true for it, one sentence each."""
         drawn = {
             "exchangeable": "The new photograph is exchangeable with the calibration photographs: "
             "any order of all of them was equally likely.",
@@ -317,40 +317,40 @@ class Guarantee(Plugin):
         )
 
     def counted(self, curves: int) -> int:
-        """How many photographs it counts of so many curves: fewer where some are tiles of one, and within a group."""
+        """Return how many photographs so many curves are: fewer where some are tiles, and within a group."""
         return curves
 
     @property
     def bound_source(self) -> BoundSource:
-        """Where the bound of a new picture's own loss comes from when its mask is made."""
+        """Say where the bound of a new picture's own loss comes from when its mask is made."""
         return "metric"
 
     @property
     def own_bound(self) -> BoundOfNew | None:
-        """The bound of the new picture's own loss, where one was given."""
+        """Return the bound of the new picture's own loss, where one was given."""
         return None
 
     def with_bound(self, bound: RiskCurve) -> Self:
-        """The same guarantee for one new picture, whose own loss is at most `bound`."""
+        """Return the same guarantee for one new picture, whose own loss is at most `bound`."""
         raise UsageError(f"{type(self).__name__} takes no bound of one picture. Leave bound_from out")
 
     def alternatives(self) -> tuple[Guarantee, ...]:
-        """The same promise by every bound that is left open, to choose among on tuning photographs; empty: by none."""
+        """Return the same promise by every bound that is left open, to choose on tuning photographs; empty: by none."""
         return ()
 
     def restrict(self, indices: NDArray[np.int64]) -> Self:
-        """The same guarantee for the photographs at `indices` only: parameters given a photograph are cut to them."""
+        """Return the same guarantee for the photographs at `indices`: cut parameters with one value a photograph."""
         return self
 
     # What an audit, a report and a certificate ask of it.
 
     @property
     def innermost(self) -> Guarantee:
-        """The guarantee within groups and tiles: itself, unless it is made around another one."""
+        """Return the guarantee within groups and tiles: itself, unless it is made around another one."""
         return self
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
-        """Which mean of the (units,) `losses` of unseen photographs, each in [0, `bound`], stays below which level.
+        """Say which mean of the (units,) `losses` of unseen photographs, each in [0, `bound`], stays below which level.
 
         Raises
         ------
@@ -360,12 +360,12 @@ class Guarantee(Plugin):
         raise self._unclaimed()
 
     def claimed_level(self, alpha: float, bound: float) -> float:
-        """The level that `claim` speaks of at `alpha`, for losses in [0, `bound`]; errors as `claim`."""
+        """Return the level of its `claim` at `alpha`, for losses in [0, `bound`]."""
         # Losses of 0 are as good as any: the level of a claim does not depend on them.
         return self.claim(np.zeros(1), alpha, bound).level
 
     def quantity(self, unit: str, error: str = "error") -> str:
-        """What an audit measures, in words: the mean that `claim` speaks of, over `unit`, such as ``photographs``.
+        """Say what an audit measures: the mean that `claim` speaks of, over `unit`, such as ``photographs``.
 
         `error` names what is measured at a pixel, see `Metric.error_in_words`.
 
@@ -393,7 +393,7 @@ class Guarantee(Plugin):
         )
 
     def unit_curves(self, curves: CurveSet) -> Units:
-        """The plain guarantee within, with one curve for each of its units: photographs, their tiles put together.
+        """Return the plain guarantee within, with one curve a photograph, its tiles put together.
 
         Raises
         ------
@@ -403,16 +403,10 @@ class Guarantee(Plugin):
         return Units(self, curves, curves, None)
 
     def extended(self, tiles: Sequence[str] | None, new: int) -> tuple[Guarantee, int | None]:
-        """The same guarantee for calibration pictures and `new` audit pictures in one pool.
+        """Return the same guarantee for calibration pictures and `new` audit pictures in one pool.
 
-        Parameters
-        ----------
-        tiles
-            The photograph that each audit picture is a tile of; None: each is a photograph of its own.
-
-        Returns
-        -------
-        The guarantee, and how many units calibrate where those are not all calibration pictures, else None.
+        Beside it, return how many units calibrate where these are not all calibration pictures, else None. `tiles`
+        names the photograph that each audit picture is a tile of; None: each is a photograph.
 
         Raises
         ------
@@ -429,53 +423,53 @@ class Guarantee(Plugin):
 
     @property
     def own_group(self) -> str | None:
-        """The group of photographs that it holds within; None: it speaks of all."""
+        """Return the group of photographs that it holds within; None: it speaks of all."""
         return None
 
     @property
     def tiles(self) -> tuple[str, ...] | None:
-        """The photograph that each calibration picture is a tile of; None where each is a photograph of its own."""
+        """Return the photograph that each calibration picture is a tile of; None where each is a photograph."""
         return None
 
     @property
     def by_photograph(self) -> dict[str, tuple[Any, ...]]:
-        """Its parameters that have one value a calibration picture, by name, those of a guarantee within too."""
+        """Return its parameters with one value a calibration picture, by name, with those of a guarantee within."""
         return {}
 
     @property
     def miss_rate(self) -> float | None:
-        """The share of photographs that may have a trusted error above alpha; None where alpha bounds a mean."""
+        """Return the share of photographs that may have a trusted error above alpha; None where alpha bounds a mean."""
         return None
 
     @property
     def stated_tolerance(self) -> float | None:
-        """The error above which a trusted pixel is wrong, where the guarantee states one."""
+        """Return the error above which a trusted pixel is wrong, where the guarantee states one."""
         return self._parameter_of("share")
 
     def naming(self, tolerance: float | None) -> Self:
-        """The same, with `tolerance` where it leaves open which errors are wrong."""
+        """Return the same, with `tolerance` where it leaves open which errors are wrong."""
         leaves_open = self.needs.curve_kind == "share" and self.stated_tolerance is None
         takes_one = "tolerance" in type(self).model_fields
         return self.model_copy(update={"tolerance": tolerance}) if leaves_open and takes_one else self
 
     @property
     def left_out(self) -> float | None:
-        """The share of the picture that its worst trusted pixels may make up; None where no pixel is left out."""
+        """Return the share of the picture that its worst trusted pixels may make up; None: no pixel is left out."""
         return self._parameter_of("all-but")
 
     @property
     def square_side(self) -> float | None:
-        """The side of squares whose largest errors are averaged; None where none are."""
+        """Return the side of squares whose largest errors are averaged; None where none are."""
         return self._parameter_of("local")
 
     @property
     def threshold_ceiling(self) -> float | None:
-        """The largest threshold that it ever allows; None where any may be."""
+        """Return the largest threshold that it ever allows; None where any may be."""
         return self._parameter_of(*DETAIL)
 
     @property
     def loss_name(self) -> str:
-        """What is lost in one picture, in a few words."""
+        """Name what is lost in one picture."""
         return _LOSS_NAMES[self.needs.curve_kind]
 
     def _parameter_of(self, *kinds: Kind) -> float | None:
@@ -493,12 +487,12 @@ class Guarantee(Plugin):
 
     @property
     def beside(self) -> tuple[Guarantee, float] | None:
-        """Another guarantee, of the largest error, that the same mask keeps at its own level; None where none is."""
+        """Return another guarantee, on the largest error, that the same mask keeps at its own level; None: none."""
         return None
 
     @property
     def holds_on_average(self) -> bool:
-        """Whether the mean that `claim` speaks of stays below its level on average over calibration sets."""
+        """Whether the mean in its `claim` stays below its level on average over calibration sets."""
         return False
 
     @property
@@ -517,7 +511,7 @@ class Guarantee(Plugin):
         return False
 
     def share_in_words(self, alpha: float) -> str:
-        """Which share a level is of, for those who choose one; empty where it is a size of errors."""
+        """Say which share a level is of, for those who choose one; empty where a level is a size of errors."""
         return ""
 
     @property
@@ -527,18 +521,17 @@ class Guarantee(Plugin):
         return alike and self.needs.sampling == "exchangeable" and self.bound_source != "delivered"
 
     def thresholds_allowed(self, samples: Samples, alpha: float, bound: float) -> NDArray[np.int64]:
-        """(samples,): how many thresholds, from the first on, it allows at `alpha` after a calibration on each."""
+        """Return how many thresholds, from the first on, each sample as calibration allows at `alpha`: (samples,)."""
         claim = self.claim(samples.losses.ravel(), alpha, bound)
         # Conformal risk control, Angelopoulos et al. (2024): the new photograph counts with the largest loss.
         allowed = claim.level * (samples.size + 1) - claim.bound
         return np.asarray(np.count_nonzero(samples.sums(claim.losses) <= allowed + ROUNDING, axis=1))
 
     def allowing_leaked(self, count: int) -> Self | None:
-        """The same guarantee if `count` photographs were in the vendor's training set; None where none is stated."""
+        """Return the same guarantee if `count` photographs were in the training set; None where none is stated."""
         return None
 
     def facts(self) -> dict[str, str]:
-        """Its theorem, what must hold, and what an audit measures."""
         return {
             "theorem": self.theorem or "none is named",
             "photographs": "independent draws" if self.needs.sampling == "iid" else "exchangeable",
@@ -547,7 +540,7 @@ class Guarantee(Plugin):
 
     @property
     def audit_notes(self) -> tuple[str, ...]:
-        """What a reader of an audit must know of this guarantee beside the verdict, one text each."""
+        """Say what a reader of an audit must know beside the verdict, one text each."""
         return ()
 
 
@@ -574,7 +567,7 @@ _LOSS_NAMES: dict[Kind, str] = {
 
 
 def number_in_words(count: int) -> str:
-    """A whole number for people: all its digits below a million, three of them above."""
+    """Write a whole number: all its digits below a million, three of them above."""
     return str(count) if count < 10**6 else f"about {Decimal(count):.2e}"
 
 
@@ -588,7 +581,7 @@ def require_length(name: str, values: tuple[Any, ...], curves: CurveSet) -> None
 
 
 def guarantee(name: str, /, **parameters: Any) -> Guarantee:
-    """The guarantee called `name`, with its parameters checked."""
+    """Return the guarantee called `name`, with its parameters checked."""
     if name.replace("-", "_") in NOT_MEMBERS:
         raise UsageError(f"expected a guarantee; {name!r} is none. `blackbox-conformal list guarantees` shows them")
     rule: Guarantee = catalog.load("guarantees", name, **parameters)
@@ -598,7 +591,7 @@ def guarantee(name: str, /, **parameters: Any) -> Guarantee:
 def threshold(
     curves: CurveSet | Sequence[RiskCurve], alpha: float, guarantee: str | Guarantee = "expected", **parameters: Any
 ) -> float:
-    """The largest threshold that keeps the guarantee at `alpha`.
+    """Return the largest threshold that keeps the guarantee at `alpha`.
 
     Parameters
     ----------
@@ -629,7 +622,7 @@ def threshold(
 def choose(
     curves: CurveSet | Sequence[RiskCurve], alpha: float, guarantee: str | Guarantee = "expected", **parameters: Any
 ) -> Choice:
-    """As `threshold`, with the reason and the number of missing photographs when nothing can be trusted."""
+    """Return the `threshold`, with the reason and the number of missing photographs when nothing can be trusted."""
     rule = _built(guarantee, parameters)
     return rule.choose(CurveSet.of(curves), alpha)
 

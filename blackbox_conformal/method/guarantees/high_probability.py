@@ -37,16 +37,16 @@ class MeanBound(Protocol):
     """An upper confidence bound for the mean of n independent losses; every method is at one confidence."""
 
     def threshold(self, curves: CurveSet, level: float) -> float:
-        """The largest threshold at which the bound is at most `level`, below 1; -inf where there is none."""
+        """Return the largest threshold at which the bound is at most `level`, below 1; -inf where there is none."""
 
     def upper(self, curves: CurveSet, threshold: float) -> float:
-        """The bound at `threshold`."""
+        """Return the bound at `threshold`."""
 
     def least(self, refused: int, level: float) -> int:
-        """The least n with which the bound is at most `level` when `refused` losses are 1 and all others 0."""
+        """Return the least n with which the bound is at most `level` when `refused` losses are 1 and all others 0."""
 
     def upper_of_none(self, n: int) -> float:
-        """The bound for n losses of 0."""
+        """Return the bound for n losses of 0."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +56,18 @@ class HoeffdingBentkus:
     delta: float
 
     def threshold(self, curves: CurveSet, level: float) -> float:
-        """From the sum of losses."""
         budget = hoeffding_bentkus_budget(len(curves), level, self.delta)
         # Budgets are for losses in [0, 1], curves in the metric's unit.
         return -math.inf if budget is None else curves.merged.threshold(budget * exact_bound(curves.bound))
 
     def upper(self, curves: CurveSet, threshold: float) -> float:
-        """From the sum of losses."""
         total = curves.merged.total(threshold) / exact_bound(curves.bound)
         return hoeffding_bentkus_upper(total, len(curves), self.delta)
 
     def least(self, refused: int, level: float) -> int:
-        """By bisection."""
         return hoeffding_bentkus_least(refused, level, self.delta)
 
     def upper_of_none(self, n: int) -> float:
-        """In closed form."""
         return hoeffding_bentkus_upper(Fraction(0), n, self.delta)
 
 
@@ -82,7 +78,6 @@ class Binomial:
     delta: float
 
     def threshold(self, curves: CurveSet, level: float) -> float:
-        """From the number of losses above 0."""
         budget = binomial_budget(len(curves), level, self.delta)
         if budget is None:
             return -math.inf
@@ -91,16 +86,13 @@ class Binomial:
         return float(np.sort(limits(curves, Fraction(0)))[budget]) if budget < len(curves) else math.inf
 
     def upper(self, curves: CurveSet, threshold: float) -> float:
-        """From the number of losses above 0."""
         # Counts every loss above 0 as the bound, which can only make the bound larger.
         return binomial_upper(int(np.count_nonzero(curves.losses_at(threshold))), len(curves), self.delta)
 
     def least(self, refused: int, level: float) -> int:
-        """By bisection."""
         return binomial_least(refused, level, self.delta)
 
     def upper_of_none(self, n: int) -> float:
-        """In closed form."""
         return binomial_upper(0, n, self.delta)
 
 
@@ -108,12 +100,7 @@ class Binomial:
 class BettingMixture:
     """The betting bound with constant bets (Waudby-Smith and Ramdas 2024).
 
-    Attributes
-    ----------
-    bets
-        Number of bets below the full one.
-    full
-        Share of the stake on the full bet; the rest lies evenly on the others.
+    The share `full` of the stake lies on the full bet, the rest evenly on `bets` below it.
     """
 
     delta: float
@@ -122,11 +109,10 @@ class BettingMixture:
 
     @property
     def stake(self) -> NDArray[np.float64] | None:
-        """What lies on each bet; None: evenly on those below the full one."""
+        """Return what lies on each bet; None: evenly on those below the full one."""
         return split_stake(self.bets, self.full) if self.full else None
 
     def threshold(self, curves: CurveSet, level: float) -> float:
-        """By bisection over scores."""
         candidates, stake = np.r_[curves.merged.scores, np.inf], self.stake
 
         def fails(index: int) -> bool:
@@ -139,20 +125,17 @@ class BettingMixture:
         return float(candidates[passing - 1]) if passing else -math.inf
 
     def upper(self, curves: CurveSet, threshold: float) -> float:
-        """By bisection over means."""
         return mixture_upper(curves.losses_at(threshold) / curves.bound, self.delta, self.bets, self.stake)
 
     def least(self, refused: int, level: float) -> int:
-        """By bisection."""
         return mixture_least(refused, level, self.delta, self.bets, self.stake)
 
     def upper_of_none(self, n: int) -> float:
-        """By bisection over means."""
         return mixture_upper_of_none(n, self.delta, self.bets, self.stake)
 
 
 def _first(holds: Callable[[int], bool], stop: int) -> int:
-    """The first index at which `holds`, which stays true from there on; `stop` when none below does."""
+    """Return the first index at which `holds` becomes true for good; `stop` when none below does."""
     low, high = 0, stop
     while low < high:
         middle = (low + high) // 2
@@ -242,18 +225,17 @@ class HighProbability(OfLoss):
         return self
 
     def specification(self) -> dict[str, Any]:
-        """As of every plugin; without a full bet, or with one level, there is no word of it."""
         content = super().specification()
         return {key: value for key, value in content.items() if key not in ("full", "together") or value}
 
     def alternatives(self) -> tuple[Guarantee, ...]:
-        """Each method, and the mixture with four stakes on the full bet, unless method or stake were named."""
+        """Return each method, and the mixture with four stakes, unless method or stake were named."""
         if {"method", "full"} & self.model_fields_set:
             return ()
         return tuple(type(self).model_validate({**self.model_dump(), **bound}) for bound in _BOUNDS)
 
     def _bound(self, among: int = 1) -> MeanBound:
-        """The confidence bound when delta is shared among so many levels."""
+        """Return the confidence bound when delta is shared among so many levels."""
         # Split evenly (Bonferroni), so that all levels fail together with probability at most delta.
         delta = self.delta / among
         if self.method == "mixture":
@@ -261,7 +243,7 @@ class HighProbability(OfLoss):
         return HoeffdingBentkus(delta) if self.method == "hoeffding-bentkus" else Binomial(delta)
 
     def choose(self, curves: CurveSet, alpha: float) -> Choice:
-        """As for every guarantee; below the levels that hold together nothing is trusted."""
+        """Trust nothing below the levels that hold together."""
         if not self.together or as_typed(alpha, "alpha") >= as_typed(self.together[0]):
             return super().choose(curves, alpha)
         self.check(curves, alpha)
@@ -274,11 +256,9 @@ class HighProbability(OfLoss):
 
     @property
     def is_foretold(self) -> bool:
-        """By the mixture, at one level."""
         return self.method == "mixture" and not self.together and not self.outsiders
 
     def thresholds_allowed(self, samples: Samples, alpha: float, bound: float) -> NDArray[np.int64]:
-        """As `thresholds_certified` finds them."""
         level = self._share(as_typed(alpha), bound)
         if level >= 1:
             return np.full(len(samples.counts), samples.losses.shape[1])
@@ -296,18 +276,18 @@ class HighProbability(OfLoss):
         return math.inf if level >= 1 else self._bound(among).threshold(curves, level)
 
     def _share(self, alpha: Fraction, bound: float) -> float:
-        """What photographs like the calibration's must keep, as a share of the bound, above 0 however small it is."""
+        """Return what photographs like the calibration's must keep, as a share of the bound, above 0 however small."""
         # A level that rounds to 0 would make bets divide by zero.
         return max(float(self._inside(alpha, bound) / exact_bound(bound)), math.ulp(0.0))
 
     def _level(self, share: float, bound: float) -> float:
-        """The level at which a confidence bound of `share` of the bound suffices, rounded up."""
+        """Return the level at which a confidence bound of `share` of the bound suffices, rounded up."""
         # Rounded up, so that the level is never below the bound that was proved for it.
         inside = min(share * (1 + 1e-12), 1.0) * bound
         return inside if not self.outsiders else float_up(self._overall(Fraction(inside), bound))
 
     def _shared(self, curves: CurveSet) -> list[tuple[float, float]]:
-        """Each level of `together` with its threshold, the largest level first (Holm 1979).
+        """Return each level of `together` with its threshold, the largest level first (Holm 1979).
 
         Delta is shared evenly. A level at which everything is trusted has nothing left to claim, so the levels below it
         share its part, provided that all levels above it trust everything, too.
@@ -323,7 +303,6 @@ class HighProbability(OfLoss):
         return shared
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
-        """Upper confidence bound of the mean loss at `threshold`; 0 at -inf."""
         self.check(curves)
         if threshold == -math.inf:
             return 0.0
@@ -333,7 +312,7 @@ class HighProbability(OfLoss):
         return self._level(self._bound().upper(curves, threshold), curves.bound)
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
-        """Levels from which on each of at most 128 evenly spaced scores is allowed as threshold."""
+        """Return the levels from which on each of at most 128 evenly spaced scores is allowed."""
         self.check(curves)
         if self.together:
             return np.array(sorted(level for level, threshold in self._shared(curves) if threshold > -math.inf))
@@ -349,7 +328,7 @@ class HighProbability(OfLoss):
         return self._least(float(alpha), curves.bound, int(np.count_nonzero(np.isneginf(curves.scores))))
 
     def minimum_images(self, alpha: float, bound: float) -> int:
-        """Least n at which the bound for n losses of 0 is <= alpha."""
+        """Return the least n at which the bound for n losses of 0 is at most alpha."""
         return self._least(alpha, bound, 0)
 
     def _least(self, alpha: float, bound: float, refused: int) -> int:
@@ -369,7 +348,6 @@ class HighProbability(OfLoss):
         return 0 if level >= 1 else self._bound(among).least(refused, level)
 
     def reachable_alpha(self, n: int, bound: float) -> float:
-        """The bound for n losses of 0; of levels that hold together the least that n photographs can reach."""
         if self.together:
             return min((level for level in self.together if self._least(level, bound, 0) <= n), default=bound)
         return bound if n < 1 else self._level(self._bound().upper_of_none(n), bound)
@@ -388,7 +366,6 @@ class HighProbability(OfLoss):
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What must be true for it, one sentence each; of its stakes and levels, too."""
         sentences = list(super().assumptions)
         if self.together:
             sentences = [
@@ -404,12 +381,10 @@ class HighProbability(OfLoss):
         return tuple(sentences)
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
-        """The mean loss is at most alpha with this one calibration."""
         # Nothing is averaged over calibration sets: the claim is about this one, with confidence 1 - delta.
         return Claim(losses, self._claimed(alpha, bound), bound, averages=False, binary=self.method == "binomial")
 
     def quantity(self, unit: str, error: str = "error") -> str:
-        """The mean loss and how surely it is bounded, in words."""
         return (
             f"the mean over {unit} of {self.loss.loss_in_words(error)}, claimed to be at most alpha for all but "
             f"{exactly(self.delta)} of the calibration sets"
@@ -417,7 +392,7 @@ class HighProbability(OfLoss):
 
 
 def holding_together(rule: Guarantee, levels: Sequence[float]) -> HighProbability:
-    """`rule` at all of these levels together."""
+    """Return `rule` at all of these levels together."""
     if not isinstance(rule, HighProbability):
         raise UsageError(
             f"expected one --alpha, since {rule.plugin_name()} holds at one level that is chosen beforehand; got "
@@ -427,7 +402,7 @@ def holding_together(rule: Guarantee, levels: Sequence[float]) -> HighProbabilit
 
 
 def levels_together(rule: Guarantee) -> tuple[float, ...]:
-    """The levels at which `rule` holds together, ascending; empty where it holds at one that was chosen beforehand."""
+    """Return the levels at which `rule` holds together, ascending; empty where one level was chosen beforehand."""
     inner = rule.innermost
     return inner.together if isinstance(inner, HighProbability) else ()
 

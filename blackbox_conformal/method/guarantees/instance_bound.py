@@ -1,7 +1,7 @@
-"""A bound on one picture's own loss, which takes the place of the metric's bound in `expected` (``bound_from``).
+"""An upper bound on one picture's own loss, which replaces the metric's bound in `expected` (``bound_from``).
 
-The metric bounds its map for this picture (`Metric.bound_from_delivered`, `Metric.bound_from_input`). No calibration,
-no probability and no further call enter.
+The metric bounds its map for this picture (`Metric.bound_from_delivered`, `Metric.bound_from_input`), without
+calibration, probability or further call.
 """
 
 import re
@@ -28,18 +28,10 @@ def rule_for_picture(
     scores: Map,
     degradation: Mixture,
 ) -> Guarantee:
-    """`rule` with the bound of this picture's own loss, where it asks for one (``bound_from``); else `rule` itself.
+    """Return `rule` with the bound of this picture's own loss, where it asks for one (``bound_from``).
 
-    Parameters
-    ----------
-    delivered
-        (H, W, 3) uint8.
-    low_resolution
-        What the vendor was sent: (h, w, 3) uint8; None where it is not known.
-    scores
-        (H, W) float32.
-    degradation
-        How the input was made.
+    `delivered` is (H, W, 3) uint8, `low_resolution` what the vendor was sent, (h, w, 3) uint8, or None where unknown,
+    `scores` (H, W) float32; `degradation` says how the input was made.
     """
     if rule.bound_source == "metric":
         return rule
@@ -61,10 +53,10 @@ def refuse_bound(rule: Guarantee, metric: Metric, degradation: Mixture, scale: i
 def bound_curve(
     scores: Map, largest: Map, bound: float, left_out: float | None = None, side: float | None = None
 ) -> RiskCurve:
-    """``B_new(t)``: the largest value of the map `largest` over pixels trusted at t, never above `bound`.
+    """Return ``B_new(t)``: the largest value of the map `largest` over pixels trusted at t, never above `bound`.
 
-    Where a share of the picture is `left_out`, the largest but for those, and where there is a `side`, the mean over
-    squares of the largest: of what lies below the map everywhere, each is below that of the map.
+    With `left_out` it leaves out a share of the picture, with `side` it averages over squares: whatever lies below the
+    map everywhere stays below the map's curve.
     """
     # Held to the metric's own bound, which is true for every picture and often smaller at single pixels.
     return RiskCurve.from_maps(
@@ -73,9 +65,9 @@ def bound_curve(
 
 
 def input_statement(metric: Metric, delivered: Image, low_resolution: Image | None, degradation: Mixture) -> str | None:
-    """What the input alone bounds, in two sentences, the second being what it does not say.
+    """Say what the input alone bounds, and what it does not say.
 
-    None where the metric averages no colours, or metric, degradation or sizes allow no such bound.
+    Returns None where the metric averages no colours, or metric, degradation or sizes allow no such bound.
     """
     if not metric.averages_colours:
         return None
@@ -88,7 +80,7 @@ def input_statement(metric: Metric, delivered: Image, low_resolution: Image | No
 
 
 def is_input_statement(text: str, metric: Metric, degradation: Mixture) -> bool:
-    """Whether `text` is what `input_statement` says of some picture; its two numbers may be any."""
+    """Tell whether `text` is what `input_statement` says of some picture, with any two numbers."""
     # Digits are limited, so that a file of a stranger cannot make the search slow.
     numbers = re.search(r"by at most ([\d.]{1,20}) \(median over pixels ([\d.]{1,20})\)", text)
     return numbers is not None and text == _bound_in_words(metric, degradation, *numbers.groups())
@@ -104,9 +96,9 @@ def _bound_in_words(metric: Metric, degradation: Mixture, largest: str, median: 
 
 
 def reason_of_nothing(rule: Guarantee, curves: CurveSet, alpha: float) -> str | None:
-    """Why no pixel of any picture can be trusted at `alpha`; None when some might be.
+    """Say why no pixel of any picture can be trusted at `alpha`; None when some might be.
 
-    A bound that depends on the picture is not known before the picture is there, so nothing is ruled out then.
+    A bound that depends on the picture is not known before the picture is there, so it rules nothing out.
     """
     if rule.bound_source != "metric":
         return None
@@ -124,12 +116,9 @@ def _bound_from_input(metric: Metric, delivered: Image, low_resolution: Image | 
 
 
 def linear_steps(degradation: Mixture, length: int) -> tuple[Degradation, ...]:
-    """The steps of a degradation, each of which is a linear map along rows and then columns.
+    """Return the steps of a degradation, each a linear map along rows and then columns; else refuse.
 
-    Parameters
-    ----------
-    length
-        Of a line that the degradation can take, to try it with.
+    `length` is that of a line that the degradation can take, to try it with.
     """
     # Chains beyond the first are looked at only to refuse: a mixture is no single linear map.
     steps = degradation.chains[0].steps

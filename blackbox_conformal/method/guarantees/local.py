@@ -32,19 +32,16 @@ class Local(Expected):
     side: int = Field(default=64, ge=1, le=2**16)
 
     def within(self, alpha: float, error: str = "error") -> str:
-        """That the mean over squares is at most `alpha`."""
         return f"{self.loss_in_words(error)}, is at most {exactly(alpha)}"
 
     @property
     def left_open(self) -> str:
-        """How squares count, and what a mean over them hides."""
         return (
             "A square without a trusted pixel counts as 0, and one that the border cuts by its area. Single squares "
             "may be far worse than their mean."
         )
 
     def loss_in_words(self, error: str = "error") -> str:
-        """The mean over squares."""
         squares = f"a square of {self.side}×{self.side} pixels"
         return f"the largest {error} among the trusted pixels of {squares}, averaged over the squares of a picture"
 

@@ -12,7 +12,7 @@ from blackbox_conformal.support.wording import complement, exactly, percent
 # Guarantees of an expected share of detail, whose curves the metric `invention` makes.
 
 CEILING = 0.9
-"""The largest threshold where scores are shares: what the score holds to be invented to nine tenths is never clear."""
+"""The largest threshold where scores are shares: a pixel whose score says nine tenths invented is never clear."""
 
 
 class OfDetail(Expected):
@@ -40,20 +40,18 @@ class OfDetail(Expected):
     largest_error: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[0.3])
 
     def specification(self) -> dict[str, Any]:
-        """As of every plugin; without a second level there is no word of it."""
         content = super().specification()
         return {key: value for key, value in content.items() if key != "largest_error" or value is not None}
 
     @property
     def beside(self) -> tuple[Guarantee, float] | None:
-        """`Expected` at `largest_error`, with the same photographs leaked, weighted or of another kind."""
+        """Return `Expected` at `largest_error`, for the same photographs."""
         if self.largest_error is None:
             return None
         same = {name: getattr(self, name) for name in Expected.model_fields.keys() & self.model_fields_set}
         return Expected(**same), self.largest_error
 
     def _promised(self, alpha: float, error: str) -> str:
-        """The share, and the largest error beside it: both hold on average, so one sentence says both."""
         if self.beside is None:
             return self.within(alpha, error)
         rule, level = self.beside
@@ -62,7 +60,6 @@ class OfDetail(Expected):
 
     @property
     def definitions(self) -> tuple[str, ...]:
-        """What counts as detail, and the ceiling."""
         return (
             "Detail is what differs from plain enlargement of the input and is no wide cast of colour; it counts by "
             "its energy, the square of the difference.",
@@ -90,12 +87,10 @@ class MarkedInvention(OfDetail):
     own_bound_refused: ClassVar[str] = "an error, and not how much of the invented detail is trusted"
 
     def within(self, alpha: float, error: str = "error") -> str:
-        """That at most a share `alpha` is clear, as the rest that is hatched."""
         return f"at least {percent(complement(alpha))} % of the detail that the vendor invented or removed is hatched"
 
     @property
     def left_open(self) -> str:
-        """Erased detail, and pictures that hardly have any invention."""
         return (
             "The clear part may lack detail that the input does not show, and a picture with hardly any invention "
             "counts as hatched enough."
@@ -103,15 +98,12 @@ class MarkedInvention(OfDetail):
 
     @property
     def definitions(self) -> tuple[str, ...]:
-        """As for every share of detail, and what takes pictures out that hardly have any invention."""
         return (*super().definitions, COUNTED)
 
     def share_in_words(self, alpha: float) -> str:
-        """That of invented detail which is hatched."""
         return f"at least {percent(complement(alpha))} % of the invented detail hatched"
 
     def loss_in_words(self, error: str = "error") -> str:
-        """The share that is clear."""
         return "the share of invented detail that lies in the clear part of the picture"
 
 

@@ -20,7 +20,6 @@ class MarkedInSquares(MarkedInvention):
     holds_at_every_size: ClassVar[bool] = True
 
     def within(self, alpha: float, error: str = "error") -> str:
-        """Say that the vendor's invention is hatched but for a share `alpha`, by squares."""
         hatched = (
             f"at least {percent(complement(alpha))} % of the detail that the vendor invented or removed is hatched"
         )
@@ -28,23 +27,19 @@ class MarkedInSquares(MarkedInvention):
 
     @property
     def left_open(self) -> str:
-        """Add that a mean over squares hides single squares."""
         return f"{super().left_open} Single squares may be far worse than their mean."
 
     @property
     def definitions(self) -> tuple[str, ...]:
-        """Say when a square with hardly any invention counts as hatched."""
         return (
             *super().definitions[:-1],
             "One grey level of detail at each pixel of a square is counted as invented and hatched.",
         )
 
     def share_in_words(self, alpha: float) -> str:
-        """Name the share of invented detail that is hatched."""
         return f"{super().share_in_words(alpha)}, by squares"
 
     def loss_in_words(self, error: str = "error") -> str:
-        """Name the share of invented detail that is clear."""
         return f"the share of invented detail {_SQUARES} that lies in its clear part, averaged over a picture's squares"
 
 

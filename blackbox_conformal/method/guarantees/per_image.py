@@ -53,17 +53,17 @@ class PerImage(OfLoss):
 
     @property
     def _inside_rate(self) -> Fraction:
-        """The miss rate of pictures like the calibration photographs."""
+        """Return the miss rate of pictures like the calibration photographs."""
         return self._inside(as_typed(self.delta), 1.0)
 
     @property
     def _inside_float(self) -> float:
-        """`_inside_rate`, rounded down where outsiders make it a number that was not typed."""
+        """Return `_inside_rate`, rounded down where outsiders make it a number that was not typed."""
         # Rounded down: a smaller miss rate makes the rank smaller, which is the safe side.
         return math.nextafter(float(self._inside_rate), 0.0) if self.outsiders else self.delta
 
     def rank(self, n: int) -> int:
-        """k; at 0 nothing can be trusted."""
+        """Return k; at 0 nothing can be trusted."""
         if self.confidence is None:
             # The exact product of the rate as typed: in floats 0.1 (9 + 1) could fall short of 1.
             return math.floor(self._inside_rate * (n + 1))
@@ -84,7 +84,7 @@ class PerImage(OfLoss):
         return self._least(1 + int(np.count_nonzero(np.isneginf(curves.scores))))
 
     def minimum_images(self, alpha: float, bound: float) -> int:
-        """Least n with k >= 1; 0 when the tolerance is the bound itself."""
+        """Return the least n with k >= 1; 0 when the tolerance is the bound itself."""
         return 0 if as_typed(alpha, "alpha") >= exact_bound(bound) else self._least(1)
 
     def _least(self, rank: int) -> int:
@@ -98,11 +98,11 @@ class PerImage(OfLoss):
         return least(lambda n: MARGIN * binomial_tail(rank - 1, n, self._inside_float) <= risk, max(fewest, rank))
 
     def reachable_alpha(self, n: int, bound: float) -> float:
-        """0 once k >= 1, as any tolerance can then be met; the bound before."""
+        """Return 0 once k >= 1, since any tolerance can then be met, else the bound."""
         return 0.0 if n >= self._least(1) else bound
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
-        """The least tolerance that `threshold` keeps: the k-th largest loss; the bound when k = 0, 0 at -inf."""
+        """Return the k-th largest loss: the least tolerance that `threshold` keeps; the bound at k = 0, 0 at -inf."""
         self.check(curves)
         if threshold == -math.inf:
             return 0.0
@@ -110,7 +110,6 @@ class PerImage(OfLoss):
         return float_up(Fraction(np.sort(curves.losses_at(threshold))[-rank])) if rank else curves.bound
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
-        """Every tolerance at which the threshold changes."""
         self.check(curves)
         if not self.rank(len(curves)):
             return np.array([curves.bound])
@@ -151,7 +150,6 @@ class PerImage(OfLoss):
 
     @property
     def needs(self) -> Needs:
-        """Independent draws when a confidence over the calibration set is asked for."""
         return replace(super().needs, sampling="exchangeable" if self.confidence is None else "iid")
 
     @property
@@ -160,17 +158,15 @@ class PerImage(OfLoss):
 
     @property
     def holds_on_average(self) -> bool:
-        """True: a stated confidence makes the rank smaller still."""
         return True
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
-        """The share of photographs whose loss exceeds the tolerance alpha is at most delta: losses become 0 or 1."""
+        """Claim that at most a share delta of photographs loses more than alpha: losses become 0 or 1."""
         # Strict: an error that equals the tolerance is within it.
         misses = (losses > alpha).astype(np.float64)
         return Claim(misses, self._claimed(self.delta, 1.0), 1.0, averages=self.confidence is None, binary=True)
 
     def quantity(self, unit: str, error: str = "error") -> str:
-        """The share of misses, in words."""
         claimed = self._claimed(self.delta, 1.0)
         missing = f"in which {self.loss.loss_in_words(error)} is above alpha"
         if self._of_every_pixel:
@@ -186,7 +182,7 @@ class PerImage(OfLoss):
 
 
 def limits(curves: CurveSet, tolerance: Fraction) -> NDArray[np.float64]:
-    """``s_i = sup { t : L_i(t) <= tolerance }`` of each curve: (n,) float64, +inf where it is never exceeded."""
+    """Return ``s_i = sup { t : L_i(t) <= tolerance }`` of each curve: (n,) float64, +inf where it is never exceeded."""
     # Losses rise within a curve, so counting those within the tolerance finds the last such record.
     within = np.r_[0, np.cumsum(curves.losses <= float32_down(tolerance))]
     counts = within[curves.offsets[1:]] - within[curves.offsets[:-1]]

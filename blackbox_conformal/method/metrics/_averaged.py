@@ -78,7 +78,6 @@ class AveragedMetric(Metric):
 
     @property
     def bound(self) -> float:
-        """The largest value the map can take, in any order and with any window."""
         return self.largest
 
     @property
@@ -87,7 +86,7 @@ class AveragedMetric(Metric):
         return self.order == "pointwise"
 
     def map(self, truth: Image, delivered: Image) -> Map:
-        """The map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures of equal size."""
+        """Return the map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures of equal size."""
         if self.order == "difference-of-blurs":
             # Averaging is linear, so the averaged difference is the difference of averages, with less rounding.
             planes = self.difference(truth, delivered)
@@ -109,30 +108,27 @@ class AveragedMetric(Metric):
         return values if found <= largest else np.minimum(values, largest, out=values)
 
     def distance(self, truth: Image, delivered: Image) -> Map:
-        """The pointwise map."""
+        """Return the pointwise map."""
         raise NotImplementedError(f"{type(self).__name__} must define distance(truth, delivered)")
 
     def difference(self, truth: Image, delivered: Image) -> Planes:
-        """Signed differences, (3, H, W) float32, of which the pointwise map is the norm."""
+        """Return signed differences, (3, H, W) float32, of which the pointwise map is the norm."""
         raise NotImplementedError(f"{type(self).__name__} must define difference(truth, delivered)")
 
     def norm(self, planes: Planes) -> Map:
-        """The norm of (3, H, W) differences at each pixel; the sum of absolute values unless overridden."""
+        """Return the norm of (3, H, W) differences at each pixel; the sum of absolute values unless overridden."""
         total: Map = np.abs(planes[0]) + np.abs(planes[1]) + np.abs(planes[2])
         return total
 
     def channel_differences(self, truth: Image, delivered: Image) -> Planes | None:
-        """Signed differences where the map is pointwise, since each norm here bounds their root mean square."""
         return self.difference(truth, delivered) if self.pointwise_root_mean_square else None
 
     @property
     def averaging(self) -> str:
-        """The window in words."""
         return f"Gaussian of sigma {self.sigma:g}" if self.sigma else "box"
 
     @property
     def error_in_words(self) -> str:
-        """The metric, and where it averages the window and what is averaged."""
         if self.order == "pointwise":
             return f"{self.plugin_name()} error"
         wide = round(FULL_WIDTH * self.sigma) if self.sigma else self.size
@@ -142,7 +138,7 @@ class AveragedMetric(Metric):
         return f"locally averaged {self.plugin_name()} error ({window})"
 
     def block_error(self, side: int) -> float | None:
-        """The error of one opposite colour in place of the other, times the weight of the block in the window.
+        """Return the error of one opposite colour for the other, times the weight of the block in the window.
 
         That is the largest value of the map in both orders, since every difference has the same direction.
         """
@@ -151,7 +147,7 @@ class AveragedMetric(Metric):
         return min(self.opposite_error * self._weight_of(side), self.capped_bound)
 
     def _weight_of(self, side: int) -> float:
-        """The largest weight that a window gives to a block of `side` x `side` pixels."""
+        """Return the largest weight that a window gives to a block of `side` x `side` pixels."""
         if self.order == "pointwise":
             return 1.0
         if self.sigma is None:
@@ -165,11 +161,10 @@ class AveragedMetric(Metric):
 
     @property
     def averages_colours(self) -> bool:
-        """In the order difference-of-blurs."""
         return self.order == "difference-of-blurs"
 
     def _averaged_bound(self, planes: Planes, norm: Callable[[Planes], Map]) -> Map:
-        """`norm` of support `planes` of the delivered colours, averaged as the map is."""
+        """Return `norm` of support `planes` of the delivered colours, averaged as the map is."""
         if self.order == "difference-of-blurs":
             # The averaged truth is a mean of colours, so it lies in the convex hull that the support values describe.
             for plane in planes:
@@ -183,7 +178,7 @@ class AveragedMetric(Metric):
     def _truth_behind(
         self, low_resolution: Image, delivered: Image, steps: tuple[Degradation, ...], scale: int
     ) -> BlurredTruth:
-        """What the input says of the truth averaged over the window; parameters and errors of `bound_from_input`."""
+        """Return what the input says of the truth averaged over the window; for `bound_from_input`."""
         height, width = low_resolution.shape[0] * scale, low_resolution.shape[1] * scale
         if delivered.shape[:2] != (height, width):
             raise UsageError(
@@ -226,12 +221,10 @@ class LocalMetric(AveragedMetric):
 
     @property
     def error_in_words(self) -> str:
-        """As of every average, with what is compared."""
         return super().error_in_words + (f", which compares {self.compares}," if self.compares else "")
 
     @property
     def pointwise_root_mean_square(self) -> bool:  # type: ignore[override]
-        """False: none of these maps bounds a root mean square error."""
         return False
 
 
@@ -243,21 +236,18 @@ class RgbMetric(AveragedMetric):
 
     @property
     def grey_scale(self) -> NDArray[np.float64]:
-        """From 0 for black to the largest error for white."""
         return self.largest * np.arange(256) / 255
 
     def difference(self, truth: Image, delivered: Image) -> Planes:
-        """Signed differences of the three channels."""
         return rgb_difference(truth, delivered)
 
     def bound_from_delivered(self, delivered: Image) -> Map:
-        """The largest value that the map can take, from the farthest corner of the colour cube."""
         return self._averaged_bound(rgb_planes(delivered), lambda planes: self.norm(farthest(planes)))
 
     def bound_from_input(
         self, low_resolution: Image, delivered: Image, steps: tuple[Degradation, ...], scale: int
     ) -> Map:
-        """What the input says of the averaged truth; difference-of-blurs only."""
+        """Return what the input says of the averaged truth; difference-of-blurs only."""
         if self.order != "difference-of-blurs":
             return super().bound_from_input(low_resolution, delivered, steps, scale)
         truth = self._truth_behind(low_resolution, delivered, steps, scale)
@@ -282,7 +272,6 @@ class BandMetric(AveragedMetric):
 
     @property
     def pointwise_root_mean_square(self) -> bool:  # type: ignore[override]
-        """False: no PSNR follows."""
         return False
 
     @property
@@ -295,9 +284,7 @@ class BandMetric(AveragedMetric):
         return "the lowest value in place of the highest in every band"
 
     def difference(self, truth: Image, delivered: Image) -> Planes:
-        """Signed differences of all bands, (bands, H, W)."""
         return band_difference(truth, delivered)
 
     def bound_from_delivered(self, delivered: Image) -> Map:
-        """The largest value that the map can take, from the farther end of each range."""
         return self._averaged_bound(band_planes(delivered), lambda planes: self.norm(farthest(planes)))

@@ -42,7 +42,7 @@ class DetailMetric(Metric):
 
     @property
     def bound(self) -> float:
-        """1, which no share reaches: `I <= A`, since `b = 0` is allowed."""
+        """Return 1, which no share reaches: `I <= A`, since `b = 0` is allowed."""
         return 1.0
 
     @property
@@ -50,7 +50,6 @@ class DetailMetric(Metric):
         return self.words
 
     def require_degradation(self, degradation: Mixture) -> None:
-        """Refuse inputs with holes, which the picture that detail is added to would show."""
         if hides(degradation):
             raise UsageError(
                 f"expected inputs that show the whole picture for {self.plugin_name()}; {degradation.text} paints "
@@ -61,24 +60,22 @@ class DetailMetric(Metric):
         """None: how wrong a block is depends on the input."""
 
     def map(self, truth: Image, delivered: Image) -> Map:
-        """Refused: two pictures do not show what the vendor added."""
         raise UsageError(
             f"{self.plugin_name()} needs the input, which shows what the vendor added; got truth and delivered picture "
             "alone. Calibrate or audit with it, or give --metric lab-l1:sigma=4"
         )
 
     def energies(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Energies:
-        """What was invented and all that was added, in squares of grey levels; parameters as `errors`."""
+        """Return the energies of invented and of all added detail, in squares of grey levels."""
         plain, sigma = _plain(delivered, low_resolution)
         changed, explained = self.compared(truth, delivered)
         return unexplained(changed, explained, plain, sigma, high_pass=not degradation.loses_colours)
 
     def compared(self, truth: Image, delivered: Image) -> tuple[Image, Image]:
-        """The picture whose detail counts, and the one that it is looked for in."""
+        """Return the picture whose detail counts, and the one that it is looked for in."""
         raise NotImplementedError(f"{type(self).__name__} must define compared(truth, delivered)")
 
     def errors(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Map:
-        """The share at each pixel; errors as `energies`."""
         return self.energies(truth, delivered, low_resolution, degradation).share
 
 
@@ -88,7 +85,7 @@ def hides(degradation: Mixture) -> bool:
 
 
 def enlarged(low_resolution: Image, scale: int) -> tuple[Image, float]:
-    """Plain enlargement of the input, or the input itself at scale 1, and the sigma of window and high-pass."""
+    """Return plain enlargement of the input, or the input at scale 1, and the sigma of window and high-pass."""
     return (low_resolution, SIGMA) if scale == 1 else (bicubic_up(low_resolution, scale), float(scale))
 
 
@@ -129,21 +126,11 @@ def about_detail(guarantee: Mapping[str, Any], metric: Mapping[str, Any]) -> boo
 
 
 def nothing_added(delivered: Image, low_resolution: Image, mixture: Mixture) -> Mask:
-    """Where detail that was added is below 3 grey levels (root mean square in the window of `DetailMetric`).
+    """Return where added detail is below 3 grey levels (root mean square in the window of `DetailMetric`): (H, W) bool.
 
-    Parameters
-    ----------
-    delivered
-        (H, W, 3) uint8.
-    low_resolution
-        Its input, (h, w, 3) uint8; at scale 1 it stands for its plain enlargement.
-    mixture
-        How inputs are made: where they lose their colours, colours count as detail. Where they have holes, whatever
-        fills these is added, and nowhere is nothing added.
-
-    Returns
-    -------
-    (H, W) bool.
+    `delivered` is (H, W, 3) uint8, `low_resolution` its input, (h, w, 3) uint8, which at scale 1 stands for its plain
+    enlargement. `mixture` says how inputs are made: where they lose their colours, colours count as detail; where they
+    have holes, whatever fills them is added, so that nowhere is nothing added.
     """
     if hides(mixture):
         return np.zeros(delivered.shape[:2], np.bool_)

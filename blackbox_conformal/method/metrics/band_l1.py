@@ -12,11 +12,9 @@ class BandL1(BandMetric):
     """Mean over bands of absolute differences, as shares of the range: at most 1, however many bands there are."""
 
     def distance(self, truth: Image, delivered: Image) -> Map:
-        """The pointwise map."""
         return band_l1(truth, delivered)
 
     def norm(self, planes: Planes) -> Map:
-        """The mean of absolute values."""
         mean: Map = np.abs(planes).mean(axis=0)
         return mean
 

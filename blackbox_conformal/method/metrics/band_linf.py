@@ -12,11 +12,9 @@ class BandLinf(BandMetric):
     """Largest over bands of absolute differences, as shares of the range: at most 1."""
 
     def distance(self, truth: Image, delivered: Image) -> Map:
-        """The pointwise map."""
         return band_linf(truth, delivered)
 
     def norm(self, planes: Planes) -> Map:
-        """The largest absolute value."""
         largest: Map = np.abs(planes).max(axis=0)
         return largest
 

@@ -23,29 +23,23 @@ class Chroma(AveragedMetric):
 
     @property
     def opposites(self) -> str:
-        """Two colours, since the lightness of black and white is no error here."""
         return "pure green in place of pure blue"
 
     @property
     def pointwise_root_mean_square(self) -> bool:  # type: ignore[override]
-        """False: an error of lightness is not in the map."""
         return False
 
     def distance(self, truth: Image, delivered: Image) -> Map:
-        """The pointwise map."""
         return self.norm(self.difference(truth, delivered))
 
     def difference(self, truth: Image, delivered: Image) -> Planes:
-        """Signed differences of the two planes, (2, H, W)."""
         return lab_difference(truth, delivered)[1:]
 
     def norm(self, planes: Planes) -> Map:
-        """The sum of absolute values of (2, H, W) differences."""
         total: Map = np.abs(planes[0]) + np.abs(planes[1])
         return total
 
     def bound_from_delivered(self, delivered: Image) -> Map:
-        """The largest value that the map can take, from the farthest colours of the sRGB gamut."""
         return self._averaged_bound(lab_planes(delivered), farthest_chroma)
 
 

@@ -50,12 +50,10 @@ class CustomMetric(Metric):
 
     @property
     def is_installed(self) -> bool:
-        """False: this program defined the function."""
         return False
 
     @property
     def bound(self) -> float:
-        """The declared bound."""
         # Another bound under the same name and version would change a stored guarantee without a word.
         declared = _bounds.get((self.metric, self.version), self.largest)
         if declared != self.largest:
@@ -67,15 +65,13 @@ class CustomMetric(Metric):
 
     @property
     def error_in_words(self) -> str:
-        """The user's name for it."""
         return f"{self.metric} error (a metric of the user's own)"
 
     def require(self) -> None:
-        """Refuse the metric unless this program has defined the function, which alone vouches for the bound."""
         _functions.function((self.metric, self.version))
 
     def map(self, truth: Image, delivered: Image) -> Map:
-        """What the function answers, as (H, W) float32 in [0, bound]."""
+        """Return the function's answer as (H, W) float32 in [0, bound]."""
         function = _functions.function((self.metric, self.version))
         truth, delivered = image_pair(truth, delivered)
         # Copies, since a user's function may write into what it is given.
@@ -89,7 +85,7 @@ class CustomMetric(Metric):
 def from_function(
     name: str, function: Function, bound: float, version: str = "1", cap: float | None = None
 ) -> CustomMetric:
-    """A metric from `function`, for this program and every calibration with the same name, version and bound.
+    """Return a metric from `function`, for this program and every calibration with the same name, version and bound.
 
     Parameters
     ----------

@@ -31,7 +31,6 @@ class DeltaE2000(LocalMetric):
         return self.cap
 
     def distance(self, truth: Image, delivered: Image) -> Map:
-        """The clipped difference at each pixel."""
         # Clipped before any averaging, so that the cap is the bound of averages, too.
         clipped: Map = np.minimum(delta_e_2000(truth, delivered), np.float32(self.cap))
         return clipped

@@ -29,7 +29,6 @@ class Flip(LocalMetric):
     pixels_per_degree: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False, examples=[10.0])] = 67.0
 
     def distance(self, truth: Image, delivered: Image) -> Map:
-        """The map before averaging."""
         evaluate = _evaluator()
         truth, delivered = image_pair(truth, delivered)
         values, _, _ = evaluate(

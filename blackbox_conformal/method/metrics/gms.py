@@ -27,7 +27,6 @@ class Gms(LocalMetric):
     downsample: Annotated[bool, Field(examples=[True])] = False
 
     def distance(self, truth: Image, delivered: Image) -> Map:
-        """The map before averaging."""
         return gradient_dissimilarity(truth, delivered, self.downsample)
 
 

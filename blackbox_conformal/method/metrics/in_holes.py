@@ -49,7 +49,6 @@ class InHoles(Metric):
 
     @property
     def bound(self) -> float:
-        """That of the metric inside holes."""
         return self.inner.bound
 
     @property
@@ -59,34 +58,27 @@ class InHoles(Metric):
 
     @property
     def averaging(self) -> str:
-        """That of the metric inside holes."""
         return self.inner.averaging
 
     @property
     def error_in_words(self) -> str:
-        """That of the metric inside holes."""
         return f"{self.inner.error_in_words} inside the holes of the input"
 
     @property
     def grey_scale(self) -> NDArray[np.float64] | None:
-        """That of the metric inside holes."""
         return self.inner.grey_scale
 
     def block_error(self, side: int) -> float | None:
-        """That of the metric inside holes, for a block that lies in one."""
         return self.inner.block_error(side)
 
     @property
     def opposites(self) -> str:
-        """Those of the metric inside holes."""
         return self.inner.opposites
 
     def require(self) -> None:
-        """As the metric inside holes."""
         self.inner.require()
 
     def require_degradation(self, degradation: Mixture) -> None:
-        """Refuse a degradation whose inputs do not show where holes are: one that does not end with `holes`."""
         # The smallest picture will do: only whether the degradation shows holes is asked.
         if degradation.hidden(np.zeros((1, 1, 3), np.uint8)) is None:
             raise UsageError(
@@ -95,14 +87,12 @@ class InHoles(Metric):
             )
 
     def map(self, truth: Image, delivered: Image) -> Map:
-        """Refused: two pictures do not show where holes were."""
         raise UsageError(
             f"in-holes needs the input, which shows where the holes are; got truth and delivered picture alone. Give "
             f"--metric {self.of} for the whole picture"
         )
 
     def errors(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Map:
-        """The map of the metric inside the holes of `low_resolution`, 0 elsewhere."""
         self.require_degradation(degradation)
         hidden, scale = degradation.hidden(low_resolution), truth.shape[0] // low_resolution.shape[0]
         assert hidden is not None
@@ -112,7 +102,6 @@ class InHoles(Metric):
         return errors
 
     def bound_from_delivered(self, delivered: Image) -> Map:
-        """That of the metric inside holes, which bounds the error outside, too."""
         return self.inner.bound_from_delivered(delivered)
 
 

@@ -16,7 +16,6 @@ class Invention(DetailMetric):
     words: ClassVar[str] = "share of the detail added around a pixel that is not in the truth"
 
     def compared(self, truth: Image, delivered: Image) -> tuple[Image, Image]:
-        """The delivered picture, and the truth."""
         return delivered, truth
 
 

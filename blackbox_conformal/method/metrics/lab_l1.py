@@ -26,28 +26,25 @@ class LabL1(AveragedMetric):
 
     @property
     def grey_scale(self) -> NDArray[np.float64]:
-        """``L/100`` of each grey (CIE 1976)."""
+        """Return ``L/100`` of each grey (CIE 1976)."""
         encoded = np.arange(256) / 255
         # The sRGB transfer function (IEC 61966-2-1) and CIE's exact constants: the scale is shown, not compared.
         linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
         return np.where(linear > 216 / 24389, 1.16 * np.cbrt(linear) - 0.16, linear * 24389 / 2700)
 
     def distance(self, truth: Image, delivered: Image) -> Map:
-        """The pointwise map."""
         return lab_l1(truth, delivered)
 
     def difference(self, truth: Image, delivered: Image) -> Planes:
-        """Signed differences of the three normalised Lab planes."""
         return lab_difference(truth, delivered)
 
     def bound_from_delivered(self, delivered: Image) -> Map:
-        """The largest value that the map can take, from the farthest colours of the sRGB gamut."""
         return self._averaged_bound(lab_planes(delivered), farthest_lab_l1)
 
     def bound_from_input(
         self, low_resolution: Image, delivered: Image, steps: tuple[Degradation, ...], scale: int
     ) -> Map:
-        """What the input says of the averaged truth, with the delivered colours; not above what those say alone."""
+        """Return what input and delivered colours say together, never above what the colours say alone."""
         if self.order == "pointwise":
             return super().bound_from_input(low_resolution, delivered, steps, scale)
         truth, lab = self._truth_behind(low_resolution, delivered, steps, scale), lab_planes(delivered)

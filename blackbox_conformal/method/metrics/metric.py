@@ -52,58 +52,51 @@ class Metric(Plugin):
     cap: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     def specification(self) -> dict[str, Any]:
-        """As of every plugin; without a cap there is no word of it."""
         # Settings from before there were caps keep their fingerprint.
         content = super().specification()
         return {key: value for key, value in content.items() if key != "cap" or value is not None}
 
     @property
     def bound(self) -> float:
-        """The largest value the map can take on 8-bit sRGB pictures."""
+        """Return the largest value the map can take on 8-bit sRGB pictures."""
         raise NotImplementedError(f"{type(self).__name__} must define bound")
 
     def require(self) -> None:
-        """Refuse a metric that this program cannot compute: one of a user that it has not defined."""
+        """Refuse a metric that this program cannot compute: a user's that it has not defined."""
 
     def map(self, truth: Image, delivered: Image) -> Map:
-        """The map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures of equal size."""
+        """Return the map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures of equal size."""
         raise NotImplementedError(f"{type(self).__name__} must define map(truth, delivered)")
 
     def require_degradation(self, degradation: Mixture) -> None:
-        """Refuse a degradation whose inputs do not tell the metric what it needs to know of them."""
+        """Refuse a degradation whose inputs do not tell the metric what it needs."""
 
     def errors(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Map:
-        """The map of a photograph whose input is known, as `map` gives it unless the metric leaves parts out.
+        """Return the map of a photograph whose input is known: `map`, unless the metric leaves parts out.
 
-        Parameters
-        ----------
-        low_resolution
-            The input: (h, w, 3) uint8.
-        degradation
-            How it was made.
+        `low_resolution` is the input, (h, w, 3) uint8; `degradation` says how it was made.
         """
         return self.map(truth, delivered)
 
     def energies(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Energies:
-        """Energies of invented and of added detail, where the metric counts them: `errors` is their share."""
+        """Return the energies of invented and of added detail, if it counts them; `errors` is their share."""
         raise NotImplementedError(f"{type(self).__name__} counts no detail")
 
     @property
     def capped_bound(self) -> float:
-        """The largest error that counts: the cap, or `bound` where there is none or that is less."""
+        """Return the largest error that counts: the smaller of cap and `bound`."""
         return self.bound if self.cap is None else min(self.bound, self.cap)
 
     def capped_map(self, truth: Image, delivered: Image) -> Map:
-        """As `map`, with errors above the cap counted as the cap: (H, W) float32 in [0, capped_bound]."""
+        """Return the `map` with errors above the cap counted as the cap: (H, W) float32 in [0, capped_bound]."""
         return self.capped(self.map(truth, delivered))
 
     def capped(self, errors: Map) -> Map:
-        """`errors` with those above the cap counted as the cap."""
+        """Return `errors` with those above the cap counted as the cap."""
         # As float32, and not above the cap: the capped bound must bound it.
         return errors if self.cap is None else np.minimum(errors, largest_loss(self.cap))
 
     def facts(self) -> dict[str, str]:
-        """Range, colour space, and whether a PSNR follows from a guarantee."""
         return {
             "values": f"0 to {self.capped_bound:g}, 0 where nothing is wrong",
             "colour space": self.space,
@@ -117,7 +110,7 @@ class Metric(Plugin):
 
     @property
     def averaging(self) -> str:
-        """The window that colours or differences are averaged with, in words."""
+        """Name the window that colours or differences are averaged with."""
         return "box"
 
     @property
@@ -129,18 +122,18 @@ class Metric(Plugin):
 
     @property
     def error_in_words(self) -> str:
-        """What one value of the map is: the metric, with the window that it averages over."""
+        """Say what one value of the map is: the metric, with the window that it averages over."""
         return f"{self.plugin_name()} error"
 
     @property
     def grey_scale(self) -> NDArray[np.float64] | None:
-        """(256,) float64, ascending: the error of one even grey for another is their difference; None: no scale."""
+        """Return a value a grey, (256,) float64, ascending, whose differences are errors; None: no scale."""
         return None
 
     def block_error(self, side: int) -> float | None:
-        """The error where a block of `side` x `side` pixels of a white area came back black; None where none is known.
+        """Return the error where `side` x `side` pixels of a white area came back black, all else right; None: unknown.
 
-        Every other pixel is right. Where pictures have two other colours that differ most, `opposites` names them.
+        Where pictures have two other colours that differ most, `opposites` names them.
         """
         if not self.reads_pictures:
             return None
@@ -152,20 +145,17 @@ class Metric(Plugin):
 
     @property
     def opposites(self) -> str:
-        """The two colours of `block_error`, in words."""
+        """Name the two colours of `block_error`."""
         return "black in place of white"
 
     def channel_differences(self, truth: Image, delivered: Image) -> Planes | None:
-        """Signed differences, (3, H, W) float32, whose root mean square the map bounds at each pixel; else None."""
+        """Return signed differences, (3, H, W) float32, whose root mean square the map bounds; else None."""
         return None
 
     def bound_from_delivered(self, delivered: Image) -> Map:
-        """The largest value that the map can take at each pixel, whatever the truth: (H, W) float32.
+        """Return the largest value that the map can take at each pixel, whatever the truth: (H, W) float32.
 
-        Parameters
-        ----------
-        delivered
-            (H, W, 3) uint8.
+        `delivered` is (H, W, 3) uint8.
 
         Raises
         ------
@@ -180,7 +170,7 @@ class Metric(Plugin):
     def bound_from_input(
         self, low_resolution: Image, delivered: Image, steps: tuple[Degradation, ...], scale: int
     ) -> Map:
-        """An upper bound on the map that holds for every truth with this input: (H, W) float32 in [0, bound].
+        """Return an upper bound on the map for every truth with this input: (H, W) float32 in [0, bound].
 
         Parameters
         ----------

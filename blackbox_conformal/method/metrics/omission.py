@@ -14,7 +14,6 @@ class Omission(DetailMetric):
     )
 
     def compared(self, truth: Image, delivered: Image) -> tuple[Image, Image]:
-        """The truth, and the delivered picture."""
         return truth, delivered
 
 

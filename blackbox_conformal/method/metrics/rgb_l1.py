@@ -15,7 +15,6 @@ class RgbL1(RgbMetric):
     opposite_error: ClassVar[float] = 3.0
 
     def distance(self, truth: Image, delivered: Image) -> Map:
-        """The pointwise map."""
         return rgb_l1(truth, delivered)
 
 

@@ -16,11 +16,9 @@ class RgbLinf(RgbMetric):
     opposite_error: ClassVar[float] = 1.0
 
     def distance(self, truth: Image, delivered: Image) -> Map:
-        """The pointwise map."""
         return rgb_linf(truth, delivered)
 
     def norm(self, planes: Planes) -> Map:
-        """The largest absolute difference at each pixel."""
         largest: Map = np.abs(planes).max(axis=0)
         return largest
 

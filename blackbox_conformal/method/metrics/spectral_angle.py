@@ -19,7 +19,6 @@ class SpectralAngle(LocalMetric):
     largest: ClassVar[float] = math.pi / 2
 
     def distance(self, truth: Image, delivered: Image) -> Map:
-        """The angle at each pixel."""
         return spectral_angle(truth, delivered)
 
 

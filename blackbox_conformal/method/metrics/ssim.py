@@ -18,12 +18,10 @@ class Ssim(LocalMetric):
     compares: ClassVar[str] = "windows of 11×11 pixels"
 
     def distance(self, truth: Image, delivered: Image) -> Map:
-        """The map before averaging."""
         return structural_dissimilarity(truth, delivered)
 
     @property
     def pointwise_dissimilarity(self) -> bool:
-        """Unless it is averaged."""
         return self.order == "pointwise"
 
 

@@ -1,4 +1,4 @@
-"""What the answers to pictures were like, beside their errors: what is known of a new picture as well."""
+"""What the answers to pictures are like, beside their errors: this is known of a new picture as well."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ _SAMPLED_PIXELS = 1 << 16
 _EARLIER = 2 + len(LEVELS)
 _WIDTH = _EARLIER + 1
 _MARK = np.float32(2)
-"""What a written row begins with; rows of earlier versions, without agreement, begin with a resemblance, at most 1."""
+"""Begins each written row; rows of earlier versions, without agreement, begin with a resemblance, at most 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +27,12 @@ class Answers:
     Attributes
     ----------
     values
-        (n, 3 + len(`LEVELS`)) float32, a row a picture. First how much its answers show what was sent, -1 to 1, of the
-        answer that shows it least; NaN where the picture has too little structure to tell. Then the mean absolute
-        difference between an answer made small again and what was sent, 0 to 255, mean over answers. Then of its map
-        of scores the largest score among the most certain pixels, for each share of pixels in `LEVELS`. Last how well
-        the delivered picture agrees with the free reference, see `agreement`; NaN where the score does not make it, and
-        left out of what an earlier version wrote. A row of NaN is a picture that was refused, or not looked at.
+        (n, 3 + len(`LEVELS`)) float32, a row a picture: how much the answer that shows least of what was sent shows, -1
+        to 1; NaN where the picture has too little structure; the mean absolute difference between an answer made small
+        again and what was sent, 0 to 255, mean over answers; for each share in `LEVELS` the largest score among so many
+        most certain pixels; how well the delivered picture agrees with the free reference, see `agreement`; NaN where
+        the score makes none, left out by earlier versions. A row of NaN is a picture that was refused, or not looked
+        at.
     """
 
     values: NDArray[np.float32] = field(repr=False)
@@ -45,9 +45,7 @@ class Answers:
         scores: Map,
         agreement: float = math.nan,
     ) -> Self:
-        """One picture, from what was measured of each answer, and of the delivered picture with its map of scores,
-        (H, W) float32.
-        """
+        """Return one picture, from measures of each answer and its map of scores, (H, W) float32."""
         measured = [resemblance for resemblance in resemblances if resemblance is not None]
         # A regular sample of the pixels says as much, and takes no time.
         step = max(1, round((scores.size / _SAMPLED_PIXELS) ** 0.5))
@@ -59,12 +57,12 @@ class Answers:
 
     @classmethod
     def unknown(cls, n: int) -> Self:
-        """`n` pictures of which nothing is known."""
+        """Return `n` pictures of which nothing is known."""
         return cls(np.full((n, _WIDTH), np.nan, np.float32))
 
     @classmethod
     def together(cls, parts: Iterable["Answers"]) -> Self:
-        """All pictures of `parts`, in order."""
+        """Join all pictures of `parts`, in order."""
         rows = [
             # Nothing is known of the agreement of what an earlier version wrote.
             np.pad(part.values, ((0, 0), (0, _WIDTH - part.values.shape[1])), constant_values=np.nan)
@@ -74,7 +72,7 @@ class Answers:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """What `to_bytes` wrote."""
+        """Read what `to_bytes` wrote."""
         # Little-endian whatever the machine, as `to_bytes` wrote it.
         values = np.frombuffer(content, "<f4").astype(np.float32)
         if values.size and values[0] == _MARK:
@@ -96,7 +94,7 @@ class Answers:
         return cls(values)
 
     def to_bytes(self) -> bytes:
-        """The values as little-endian float32, row by row, each after `_MARK`; those of an earlier version as read."""
+        """Write the values as little-endian float32, row by row, each after `_MARK` unless written earlier."""
         marks = np.full((len(self), self.values.shape[1] - _EARLIER), _MARK)
         return np.concatenate([marks, self.values], axis=1).astype("<f4").tobytes()
 
@@ -108,22 +106,22 @@ class Answers:
 
     @property
     def resemblance(self) -> NDArray[np.float64]:
-        """(n,): least resemblance of each picture, NaN where unknown."""
+        """Return the least resemblance of each picture, (n,), NaN where unknown."""
         return self.values[:, 0].astype(np.float64)
 
     @property
     def difference(self) -> NDArray[np.float64]:
-        """(n,): mean difference from what was sent, NaN where unknown."""
+        """Return the mean difference from what was sent, (n,), NaN where unknown."""
         return self.values[:, 1].astype(np.float64)
 
     @property
     def agreement(self) -> NDArray[np.float64]:
-        """(n,): agreement of the delivered picture with the free reference, NaN where unknown."""
+        """Return the agreement of the delivered picture with the free reference, (n,), NaN where unknown."""
         known = self.values.shape[1] == _WIDTH
         return self.values[:, _EARLIER].astype(np.float64) if known else np.full(len(self), np.nan)
 
     def trusted_share(self, threshold: float) -> NDArray[np.float64]:
-        """(n,): about the share of each picture whose score is below `threshold`, 0 to 1; NaN where unknown."""
+        """Return about the share of each picture whose score is below `threshold`, (n,), 0 to 1; NaN where unknown."""
         scores = self.values[:, 2:_EARLIER].astype(np.float64)
         recorded = ~np.isnan(scores[:, 0])
         shares = np.full(len(self), np.nan)

@@ -17,26 +17,26 @@ ROUNDING = 1e-12
 
 
 def growth(losses: NDArray[np.float64], mean: float, bets: int) -> NDArray[np.float64]:
-    """(bets, m) float64: log of the factor by which each bet against `mean` grows with each loss, for 0 < mean < 1."""
+    """Return the log of the factor by which each bet against `mean` grows with each loss: (bets, m), 0 < mean < 1."""
     shares = np.arange(1, bets + 1) / (bets + 1)
     return np.log1p(-shares[:, None] * (losses[None, :] - mean) / (1 - mean))
 
 
 def full_growth(losses: NDArray[np.float64], mean: float) -> NDArray[np.float64]:
-    """(m,) float64: the same for the full bet; -inf where the loss is 1."""
+    """Return the same for the full bet, (m,) float64; -inf where the loss is 1."""
     with np.errstate(divide="ignore"):
         grown: NDArray[np.float64] = np.log1p(-losses) - math.log1p(-mean)
     return grown
 
 
 def split_stake(bets: int, full: float) -> NDArray[np.float64]:
-    """(bets + 1,) float64, sum 1: `full` on the full bet, which is the last, and the rest evenly on the others."""
+    """Return a stake, (bets + 1,) float64, sum 1: `full` on the full bet, the last, the rest evenly on the others."""
     stake: NDArray[np.float64] = np.append(np.full(bets, (1 - full) / bets), full)
     return stake
 
 
 def mixed(logs: NDArray[np.float64], stake: NDArray[np.float64] | None = None) -> float:
-    """The logarithm of what bets with these (bets,) logarithms are worth together; without `stake`, evenly."""
+    """Return the logarithm of what bets with these (bets,) logarithms are worth together; without `stake`, evenly."""
     if stake is None:
         stake = np.full(logs.size, 1 / logs.size)
     # The largest is taken out before exponentials, which would overflow for hundreds of photographs.
@@ -52,9 +52,9 @@ def reaches(log_wealth: float, delta: float) -> bool:
 def mixture_log_wealth(
     losses: NDArray[np.float64], mean: float, bets: int, stake: NDArray[np.float64] | None = None
 ) -> float:
-    """Logarithm of the average wealth against `mean`; it falls with every loss and grows with `mean`.
+    """Return the log of the average wealth against `mean`; it falls with every loss and grows with `mean`.
 
-    A `stake` of ``bets + 1`` numbers has one for the full bet, which is the last.
+    A `stake` of ``bets + 1`` numbers ends with one for the full bet.
     """
     # In one order, so that the sum depends on the losses alone.
     losses = np.sort(losses)
@@ -79,18 +79,10 @@ def thresholds_certified(
     bets: int,
     stake: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int64]:
-    """How many thresholds from the first on `mixture_certifies` after each of many samples, to within rounding.
+    """Return how many thresholds, from the first on, `mixture_certifies` after each sample: (samples,).
 
-    Parameters
-    ----------
-    counts
-        (samples, photographs): how often each sample holds each photograph.
-    losses
-        (photographs, thresholds), none of which falls along the thresholds.
-
-    Returns
-    -------
-    (samples,).
+    It is right to within rounding. `counts`, (samples, photographs), says how often each sample holds each photograph.
+    `losses` are (photographs, thresholds) and never fall along the thresholds.
     """
     logs = growth(losses.ravel(), level, bets)
     if stake is not None and stake.size > bets:
@@ -112,12 +104,12 @@ def thresholds_certified(
 def mixture_upper(
     losses: NDArray[np.float64], delta: float, bets: int, stake: NDArray[np.float64] | None = None
 ) -> float:
-    """``sup { m : wealth(m) < 1 / delta }``: upper bound for the mean at confidence 1 - delta."""
+    """Return ``sup { m : wealth(m) < 1 / delta }``: the upper bound for the mean at confidence 1 - delta."""
     return bisect(lambda mean: mixture_certifies(losses, mean, delta, bets, stake), 0.0, 1.0)[1]
 
 
 def bisect(holds: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
-    """Neighbouring floats around the point from which on `holds`; `low` is taken not to hold, `high` to hold."""
+    """Return neighbouring floats around the point from which on `holds`: `low` does not hold, `high` does."""
     while True:
         # Written so that it cannot overflow, and so that it stops at neighbouring floats.
         middle = low + (high - low) / 2

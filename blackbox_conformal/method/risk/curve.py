@@ -34,7 +34,7 @@ def check_shapes(score_map: NDArray[np.float32], errors: NDArray[np.float32]) ->
 
 
 def refuse_values(score_map: NDArray[np.float32], errors: NDArray[np.float32], bound: float) -> None:
-    """Say which value no staircase may be made of; pass where there is none."""
+    """Refuse values that no staircase may be made of, and name the first."""
     _refuse("score", score_map, ~np.isfinite(score_map), "a finite number")
     _refuse("error", errors, ~np.isfinite(errors), "a finite number")
     # Nearest float32: a map clipped at a bound that float32 cannot hold passes; `curve` clips the rounding.
@@ -55,7 +55,7 @@ Kind = Literal["supremum", "share", "all-but", "marked-by-area", "clear-share", 
 """In the order that files count them in; an earlier version made ``marked-by-area``."""
 
 SHARES: tuple[Kind, ...] = ("share", "marked-by-area", "marked", "clear-share", "marked-in-squares")
-"""Kinds of which every loss is a share, whatever the bound of the metric."""
+"""Kinds whose every loss is a share, whatever the bound of the metric."""
 
 DETAIL: tuple[Kind, ...] = ("marked", "clear-share", "marked-in-squares")
 """Kinds that add up energies of detail."""
@@ -206,11 +206,10 @@ class RiskCurve:
         left_out: Sequence[float] = (),
         sides: Sequence[float] = (),
     ) -> list[Self]:
-        """The curves of one photograph: of the largest error, then of other losses.
+        """Return the curves of one photograph, of the largest error first, in one go over the maps.
 
-        That is the share wrong by each of `tolerances`, then the largest error but for each share in `left_out`, then
-        the mean of the largest in squares of each of `sides`. Each is that of `from_maps`, in one go over the maps;
-        parameters and errors as there.
+        Then come the share wrong by each of `tolerances`, the largest error but for each share in `left_out`, and the
+        mean of the largest in squares of each of `sides`. Parameters and errors are those of `from_maps`.
         """
         scores_map = np.ascontiguousarray(score_map, dtype=np.float32)
         error_map = np.ascontiguousarray(errors, dtype=np.float32)
@@ -258,14 +257,8 @@ class RiskCurve:
     def of_detail(self, score_map: ArrayLike, energies: Energies, ceiling: float) -> list[Self]:
         """Return the curves of `DETAIL` of the photograph whose other curve this is.
 
-        Parameters
-        ----------
-        score_map
-            Score map, (H, W) float32, finite.
-        energies
-            Of invented and of all added detail, (H, W) float32 each, in squares of grey levels.
-        ceiling
-            The largest threshold that is ever allowed; its unit is the score's.
+        `score_map` is (H, W) float32, finite. `energies` are of invented and of all added detail, (H, W) float32 each,
+        in squares of grey levels. `ceiling` is the largest threshold that is ever allowed, in the score's unit.
         """
         scores, top, (part, whole) = np.asarray(score_map, np.float32), np.float32(ceiling), energies
         check_shapes(scores, part)
@@ -290,14 +283,14 @@ class RiskCurve:
 
     @classmethod
     def worst(cls, bound: float, kind: Kind = "supremum", **parameter: Any) -> Self:
-        """The curve of a photograph that the vendor refused: the worst loss as soon as anything is trusted."""
+        """Return the curve of a photograph that the vendor refused: the worst loss as soon as anything is trusted."""
         highest = 1.0 if kind in SHARES else bound
         # The record at -inf lies below every threshold that trusts anything.
         losses = np.array([largest_loss(highest)], np.float32)
         return cls(np.array([-np.inf], np.float32), losses, highest, kind, **parameter)
 
     def up_to(self, threshold: float) -> Self:
-        """The curve of a share with the loss 1 for every threshold above `threshold`."""
+        """Return the curve of a share with the loss 1 for every threshold above `threshold`."""
         # A threshold that single precision cannot hold is rounded down, which trusts less.
         top = all_down(np.array([threshold]))[0]
         kept = self.scores < top
@@ -310,7 +303,7 @@ class RiskCurve:
     @overload
     def loss(self, threshold: NDArray[Any]) -> NDArray[np.float64]: ...
     def loss(self, threshold: float | NDArray[Any]) -> float | NDArray[np.float64]:
-        """The loss when pixels that score < `threshold` are trusted; an array in, an array out.
+        """Return the loss when pixels that score < `threshold` are trusted; an array in, an array out.
 
         Raises
         ------
@@ -324,7 +317,7 @@ class RiskCurve:
     @overload
     def trusted_share(self, threshold: NDArray[Any]) -> NDArray[np.float64]: ...
     def trusted_share(self, threshold: float | NDArray[Any]) -> float | NDArray[np.float64]:
-        """Share of pixels that score < `threshold`: never too high, at most a step too low; NaN if not recorded."""
+        """Return the share of pixels that score < `threshold`, at most a step too low, never too high, or NaN."""
         if self.area_scores is None or self.area_shares is None:
             unknown = np.full(np.shape(threshold), np.nan)
             return unknown if isinstance(threshold, np.ndarray) else float(unknown)
@@ -359,7 +352,7 @@ class RiskCurve:
 
 
 def least_invented(pixels: float) -> float:
-    """What ``marked`` adds to the energy that was invented in a picture of so many pixels."""
+    """Return what ``marked`` adds to the energy that was invented in a picture of so many pixels."""
     return LEAST_INVENTED * min(pixels, MOST_PIXELS)
 
 
@@ -374,14 +367,14 @@ def _weighed_by_square(energy: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def in_order(values: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Whole numbers in the same order as (n,) floats, little-endian; neighbouring floats give neighbouring numbers."""
+    """Return whole numbers in the same order as (n,) floats, little-endian; neighbouring floats give neighbours."""
     bits = np.asarray(values, "<f4").view("<u4")
     # Bits of a negative float fall as it rises, and have the highest bit, which those of others lack.
     return np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000)).astype("<u4")
 
 
 def by_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The permutation that sorts (n,) scores; equal ones stay in their order."""
+    """Return the permutation that sorts (n,) scores; equal ones stay in their order."""
     # Whole numbers of score and position together sort several times faster than floats with an index.
     # Adding 0 turns -0 into 0, which is the same score.
     keys = in_order(scores + np.float32(0)).astype(np.uint64)
@@ -391,7 +384,7 @@ def by_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _area(area: Counts, pixels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Scores and the share of pixels that score no more, rounded down to float32."""
+    """Return scores and the share of pixels that score no more, rounded down to float32."""
     scores, counts = area
     # Rounded down: a report must not show more trusted area than there is.
     shares = all_down(counts / pixels)
@@ -422,14 +415,10 @@ DEFAULT_TOLERANCE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """What is lost, beside the largest trusted error: a curve each.
+    """Which losses get a curve, beside the largest trusted error.
 
-    Attributes
-    ----------
-    tolerances, left_out, sides
-        As `RiskCurve.family` takes them.
-    ceiling
-        The largest threshold of curves of detail; None: none are made.
+    `tolerances`, `left_out` and `sides` are those of `RiskCurve.family`; `ceiling` is the largest threshold of curves
+    of detail, None: none are made.
     """
 
     tolerances: tuple[float, ...] = ()
@@ -438,7 +427,7 @@ class Losses:
     ceiling: float | None = None
 
     def curves(self, scores: Map, errors: Map, energies: Energies | None, bound: float) -> list[RiskCurve]:
-        """Those of one photograph, that of the largest error first; `energies` are needed where there is a ceiling."""
+        """Return the curves of one photograph, that of the largest error first; a ceiling needs `energies`."""
         family = RiskCurve.family(
             scores, errors, bound=bound, tolerances=self.tolerances, left_out=self.left_out, sides=self.sides
         )
@@ -448,7 +437,7 @@ class Losses:
         return [*family, *family[0].of_detail(scores, energies, self.ceiling)]
 
     def worst(self, bound: float) -> list[RiskCurve]:
-        """The same of a photograph that the vendor refused, of which nothing else is known."""
+        """Return the same of a photograph that the vendor refused."""
         return [
             RiskCurve.worst(bound),
             *(RiskCurve.worst(bound, "share", tolerance=tolerance) for tolerance in self.tolerances),

@@ -37,7 +37,7 @@ class Merged:
         Distinct scores, float64 (each the value of a float32), ascending.
     high, low
         The sum once pixels of that score are trusted too, in units of ``2^-bits``: ``high * 2^22 + low``, int64,
-        ``low < 2^22``. `high` is nondecreasing.
+        ``low < 2^22``. `high` never falls.
     bits
         Bits after the point.
     """
@@ -48,7 +48,7 @@ class Merged:
     bits: int
 
     def threshold(self, budget: Fraction) -> float:
-        """The largest t at which the sum is <= `budget`: -inf, a score, or +inf. O(log records)."""
+        """Return the largest t at which the sum is <= `budget`: -inf, a score, or +inf. O(log records)."""
         if budget < 0:
             return -np.inf
         # Rounded down: the sum is whole, so it is at most the budget exactly if it is at most this.
@@ -64,18 +64,18 @@ class Merged:
         return float(self.scores[first_above]) if first_above < self.scores.size else np.inf
 
     def total(self, threshold: float) -> Fraction:
-        """The sum when scores < `threshold` are trusted."""
+        """Return the sum when scores < `threshold` are trusted."""
         count = int(np.searchsorted(self.scores, threshold, side="left"))
         if count == 0:
             return Fraction(0)
         return Fraction(int(self.high[count - 1]) * 2**LIMB_BITS + int(self.low[count - 1]), 2**self.bits)
 
     def totals(self) -> NDArray[np.float64]:
-        """The sum at every step as float64, correctly rounded to within one unit in the last place."""
+        """Return the sum at every step as float64, correctly rounded to within one unit in the last place."""
         return np.add(*self._limbs())
 
     def means_up(self, count: int) -> NDArray[np.float32]:
-        """The sum over `count` < 2^29 at every step, rounded up to float32 and never down."""
+        """Return the sum over `count` < 2^29 at every step, rounded up to float32 and never down."""
         high, low = self._limbs()
         means = all_up((high + low) / count)
         # Sum and quotient were rounded. Mean times count, a product of 24 and 29 bits, is exact, and so is its distance
@@ -97,16 +97,8 @@ def merge(
 ) -> Merged:
     """Add staircases up.
 
-    Parameters
-    ----------
-    scores
-        Scores of all records, float32.
-    order
-        A permutation that sorts them.
-    jumps
-        How much each record's loss exceeds the one before it in its curve, in units of ``2^-bits``.
-    weights
-        A whole number of at most 2^24 a record; None: 1.
+    `order` sorts the float32 `scores` of all records. `jumps` say how much each record's loss exceeds the one before it
+    in its curve, in units of ``2^-bits``. `weights` are whole numbers of at most 2^24, one a record; None: 1.
     """
     # Two limbs, since a sum of weighted jumps does not fit 64 bits; that of each limb does. The carry is added last.
     high, low = jumps >> LIMB_BITS, jumps & (2**LIMB_BITS - 1)
@@ -138,7 +130,7 @@ _DAMAGED = "Fetch the calibration file again or calibrate again"
 
 @dataclass(frozen=True, eq=False)
 class CurveSet:
-    """n risk curves of one kind and bound, with one tolerance or share left out.
+    """n risk curves of one kind, bound and parameter.
 
     Attributes
     ----------
@@ -167,7 +159,7 @@ class CurveSet:
 
     @classmethod
     def from_curves(cls, curves: Sequence[RiskCurve]) -> Self:
-        """The set of `curves`, in their order."""
+        """Return the set of `curves`, in their order."""
         if not curves:
             raise CalibrationError("expected at least one risk curve; got none. Calibrate on at least one photograph")
         first = curves[0]
@@ -199,11 +191,11 @@ class CurveSet:
 
     @classmethod
     def of(cls, curves: "CurveSet | Sequence[RiskCurve]") -> "CurveSet":
-        """`curves` themselves when they are a set already."""
+        """Return `curves` themselves when they are a set already."""
         return curves if isinstance(curves, CurveSet) else cls.from_curves(curves)
 
     def to_bytes(self) -> bytes:
-        """Lossless packed form; equal curves give equal bytes with one zlib."""
+        """Pack losslessly; equal curves give equal bytes with one zlib."""
         counts = [np.asarray(np.diff(offsets), "<u4") for offsets in (self.offsets, self.area_offsets)]
         # Neighbouring scores become neighbouring numbers, so their differences are small and compress well.
         values = [in_order(part) for part in (self.scores, self.losses, self.area_scores, self.area_shares)]
@@ -216,7 +208,7 @@ class CurveSet:
         return _HEADER.pack(MAGIC, VERSION, _KINDS.index(self.kind), *sizes, *shared, len(stream)) + stream
 
     def to_text(self) -> str:
-        """The packed form in base64, as JSON carries it."""
+        """Return the packed form in base64, as JSON carries it."""
         return base64.b64encode(self.to_bytes()).decode()
 
     @classmethod
@@ -282,7 +274,7 @@ class CurveSet:
         return (self[index] for index in range(len(self)))
 
     def subset(self, indices: NDArray[np.int64]) -> "CurveSet":
-        """The curves at `indices`, in that order."""
+        """Return the curves at `indices`, in that order."""
         # Random splits and groups ask for the same subsets again and again, and each has merged sums of its own to
         # reuse.
         key = ("subset", indices.tobytes())
@@ -312,7 +304,7 @@ class CurveSet:
         )
 
     def up_to(self, threshold: float) -> "CurveSet":
-        """The same shares up to `threshold`, and 1 above it, so that no level below 1 allows more."""
+        """Return the same shares up to `threshold`, and 1 above it, so that no level below 1 allows more."""
         key = ("up to", threshold)
         if key not in self._derived:
             self._derived[key] = CurveSet.from_curves([curve.up_to(threshold) for curve in self])
@@ -320,7 +312,7 @@ class CurveSet:
         return curves
 
     def marked(self, largest: int) -> "CurveSet":
-        """Those that an earlier version made, as ``marked``; `largest`: pixels of the largest photograph."""
+        """Return curves of an earlier version as ``marked``; `largest`: pixels of the largest photograph."""
         if largest > MOST_PIXELS:
             raise CalibrationError(
                 f"an earlier version counted a grey level at every pixel of photographs of more than {MOST_PIXELS} "
@@ -334,11 +326,11 @@ class CurveSet:
         return curves
 
     def losses_at(self, threshold: float) -> NDArray[np.float64]:
-        """(n,) float64: the loss of each curve when scores < `threshold` are trusted."""
+        """Return the loss of each curve when scores < `threshold` are trusted: (n,) float64."""
         return self._steps(self.offsets, self.scores, self.losses, threshold)
 
     def trusted_shares_at(self, threshold: float) -> NDArray[np.float64]:
-        """(n,) float64: share of pixels that each photograph trusts; 0 for a refused one, which trusts none."""
+        """Return the share of pixels that each photograph trusts, (n,) float64; 0 for a refused one."""
         return self._steps(self.area_offsets, self.area_scores, self.area_shares, threshold)
 
     @staticmethod
@@ -355,12 +347,12 @@ class CurveSet:
 
     @cached_property
     def bits(self) -> int:
-        """Bits after the point in `grains` and `merged`."""
+        """Return the bits after the point in `grains` and `merged`."""
         return grain_bits(self.bound, len(self))
 
     @cached_property
     def jumps(self) -> NDArray[np.int64]:
-        """By how much each record's loss exceeds its predecessor's in the same curve, in units of ``2^-bits``."""
+        """Return how much each record's loss exceeds the one before it in the same curve, in units of ``2^-bits``."""
         whole = grains(self.losses, self.bits)
         jumps = np.diff(whole, prepend=0)
         # The first record of a curve jumps from 0, not from the last loss of the curve before.
@@ -370,21 +362,21 @@ class CurveSet:
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
-        """The permutation that sorts all records by score; equal scores stay in their order."""
+        """Return the permutation that sorts all records by score; equal scores stay in their order."""
         return by_score(self.scores)
 
     @cached_property
     def owner(self) -> NDArray[np.int64]:
-        """The index of the curve that each record belongs to."""
+        """Return the index of the curve that each record belongs to."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     @cached_property
     def merged(self) -> Merged:
-        """``sum_i L_i``."""
+        """Return ``sum_i L_i``."""
         return merge(self.scores, self.order, self.jumps, self.bits)
 
     def weighted(self, weights: NDArray[np.int64]) -> Merged:
-        """``sum_i w_i L_i`` for whole weights of at most 2^24, one a curve."""
+        """Return ``sum_i w_i L_i`` for whole weights of at most 2^24, one a curve."""
         key = ("weighted", weights.tobytes())
         if key not in self._derived:
             self._derived[key] = merge(self.scores, self.order, self.jumps, self.bits, weights[self.owner])
@@ -393,7 +385,7 @@ class CurveSet:
 
     @cached_property
     def _derived(self) -> "Recent":
-        """The last few subsets and weighted sums, so that many levels are asked of one merge."""
+        """Keep the last few subsets and weighted sums, so that many levels are asked of one merge."""
         return Recent()
 
 
@@ -412,7 +404,7 @@ def _inflate(stream: memoryview, size: int) -> bytes:
 def _check(
     scores: NDArray[np.float32], values: NDArray[np.float32], offsets: NDArray[np.int64], highest: float
 ) -> None:
-    """Every curve: scores below +inf and values in (0, highest], both strictly increasing."""
+    """Refuse curves unless scores are below +inf and values in (0, highest], both strictly increasing."""
     inner = np.ones(scores.size, bool)
     # Curves without records start nowhere.
     inner[offsets[:-1][np.diff(offsets) > 0]] = False
@@ -425,13 +417,13 @@ def _check(
 
 
 def _to_floats(integers: NDArray[np.uint32]) -> NDArray[np.float32]:
-    """The floats that `in_order` made these of."""
+    """Undo `in_order`."""
     bits = np.where(integers >> 31, integers & np.uint32(0x7FFFFFFF), ~integers).astype("<u4")
     return bits.view("<f4").astype(np.float32)
 
 
 def _shuffle(integers: NDArray[np.uint32]) -> bytes:
-    """Differences of neighbours, modulo 2^32, bytes regrouped by significance."""
+    """Return differences of neighbours, modulo 2^32, bytes regrouped by significance."""
     differences = np.diff(integers, prepend=np.zeros(1, "<u4")).astype("<u4")
     # Highest bytes of differences are nearly all 0; put together they compress to almost nothing.
     return np.ascontiguousarray(differences.view(np.uint8).reshape(-1, 4).T).tobytes()
@@ -463,7 +455,7 @@ def _offsets(counts: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _ranges(offsets: NDArray[np.int64], indices: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions of all records of the curves at `indices`."""
+    """Return the positions of all records of the curves at `indices`."""
     counts = np.diff(offsets)[indices]
     # For each record its place in the result is known; what is added turns it into the place in the source.
     starts = np.repeat(offsets[indices] - (np.cumsum(counts) - counts), counts)
@@ -491,9 +483,9 @@ StoredCurves = Annotated[CurveSet, PlainValidator(CurveSet.from_text), PlainSeri
 
 @lru_cache(maxsize=4)
 def pool(curves: CurveSet, labels: tuple[Hashable, ...]) -> CurveSet:
-    """One curve a label, in order of first appearance: the mean of its curves at every threshold.
+    """Return one curve a label, in order of first appearance: the mean of its curves at every threshold.
 
-    The mean is exact in whole numbers and then rounded up to float32, never down. Trusted shares are not carried over.
+    The mean is exact in whole numbers and then rounded up to float32, never down. Trusted shares are left out.
     """
     members: dict[Hashable, list[int]] = {}
     for index, label in enumerate(labels):
@@ -502,7 +494,7 @@ def pool(curves: CurveSet, labels: tuple[Hashable, ...]) -> CurveSet:
 
 
 def mean_of_clusters(values: NDArray[np.float64], clusters: Sequence[str]) -> NDArray[np.float64]:
-    """The mean of `values`, (m,) float64, in each cluster, in order of first appearance."""
+    """Return the mean of `values`, (m,) float64, in each cluster, in order of first appearance."""
     if len(clusters) != len(values):
         raise UsageError(f"expected one cluster for each of {len(values)} pictures; got {len(clusters)}")
     # Labels keep the order in which they first appear, so that curves and values stay in step.

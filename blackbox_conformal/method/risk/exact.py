@@ -19,7 +19,7 @@ GRAIN_BITS = 44
 
 @lru_cache(1024)
 def as_typed(number: float, name: str = "number") -> Fraction:
-    """The decimal that a float was typed as: 0.1 is one tenth."""
+    """Return the decimal that a float was typed as: 0.1 is one tenth."""
     if not math.isfinite(number):
         raise UsageError(f"expected {name} to be a finite number; got {number!r}")
     # The shortest decimal that reads back as this float is what a person typed.
@@ -28,18 +28,18 @@ def as_typed(number: float, name: str = "number") -> Fraction:
 
 @lru_cache(1024)
 def exact_bound(bound: float) -> Fraction:
-    """The bound as typed, or the largest float32 loss that passes for it should that be larger by a rounding."""
+    """Return the bound as typed, or the largest float32 loss that passes for it where rounding made that larger."""
     # A bound such as 1.9576 may round up as float32; a loss of that size must still count as within the bound.
     return max(as_typed(bound, "bound"), Fraction(float(np.float32(largest_loss(bound)))))
 
 
 def largest_loss(bound: float) -> np.float32:
-    """The largest float32 that is not above `bound` in float64: no loss in a curve is larger."""
+    """Return the largest float32 that is not above `bound` in float64: no loss in a curve is larger."""
     return float32_down(Fraction(bound))
 
 
 def float_up(value: Fraction) -> float:
-    """A float that, read as the decimal it prints as, is not below `value`; the least one or its neighbour."""
+    """Return a float that, read as the decimal it prints as, is not below `value`; the least one or its neighbour."""
     number = float(value)
     while Fraction(str(number)) < value:
         # The division of a fraction rounds to nearest, which may be below.
@@ -48,9 +48,10 @@ def float_up(value: Fraction) -> float:
 
 
 def grain_bits(bound: float, count: int) -> int:
-    """Bits after the point with which `count` losses of at most `bound` sum below 2^60: 44 while count * bound < 2^16.
+    """Return the bits after the point with which `count` losses of at most `bound` sum below 2^60.
 
-    The three bits left free in int64 let `merged` multiply by weights of 24 bits in two limbs.
+    44 while count * bound < 2^16. The three bits left free in int64 let `merged` multiply by weights of 24 bits in two
+    limbs.
     """
     # Every loss is at most the bound, so the sum is below count times the bound rounded up.
     whole = math.ceil(bound) * max(count, 1)
@@ -58,6 +59,6 @@ def grain_bits(bound: float, count: int) -> int:
 
 
 def grains(losses: NDArray[np.float32], bits: int) -> NDArray[np.int64]:
-    """Losses as int64 multiples of ``2^-bits``, rounded up."""
+    """Return losses as int64 multiples of ``2^-bits``, rounded up."""
     # Rounded up: losses may only grow, so that thresholds only fall.
     return np.ceil(np.ldexp(losses.astype(np.float64), bits)).astype(np.int64)

@@ -21,14 +21,14 @@ WIDE_ERROR = 1e-3
 
 
 RIDGE = 1e-3
-"""Keeps `Axis.recover` small where a blur left little of what it should bring back, and its rounding would count."""
+"""Keeps `Axis.recover` small where a blur left little to bring back, so that rounding does not count."""
 
 
 class Step(Protocol):
     """A step of the way from a photograph to an input; equal steps have equal hashes."""
 
     def along_axis(self, length: int) -> Matrix | None:
-        """The map of a line of `length` samples, (new length, length); None where the step is no such map.
+        """Return the map of a line of `length` samples, (new length, length); None where the step is no such map.
 
         The step applies it along rows and along columns, rounds to 8 bits or finer after each, and keeps at least 22
         bits of each tap. If a tap is negative, rows come first and both results are clipped.
@@ -36,13 +36,10 @@ class Step(Protocol):
 
 
 def reduction_matrix(name: str, length: int, factor: int) -> Matrix:
-    """Pillow's reduction of `length` samples by `factor`: (length / factor, length), rows sum to 1.
+    """Return Pillow's reduction of `length` samples by `factor`: (length / factor, length), rows sum to 1.
 
-    Parameters
-    ----------
-    name
-        One of `FILTERS`. The filter is widened by `factor`; taps beyond the border are dropped and the rest
-        renormalised.
+    `name` is one of `FILTERS`. The filter is widened by `factor`; taps beyond the border are dropped and the rest
+    renormalised.
     """
     reach, weight = FILTERS[name]
     matrix = np.zeros((length // factor, length))
@@ -80,7 +77,7 @@ FILTERS = {"area": (0.5, _area), "bicubic": (2, _bicubic), "lanczos": (3, _lancz
 
 
 def window_matrix(length: int, window: str, sigma: float | None, size: int | None) -> Matrix:
-    """The averaging of `kernels.windows` along one axis, borders reflected: (length, length), rows >= 0, sum to 1."""
+    """Return the averaging of `kernels.windows` along one axis, borders reflected: rows >= 0, sum to 1."""
     if window == "gaussian" and sigma is not None:
         side = gaussian_taps(sigma)
     elif window == "box" and size is not None:
@@ -91,7 +88,7 @@ def window_matrix(length: int, window: str, sigma: float | None, size: int | Non
 
 
 def reflected_matrix(length: int, side: NDArray[np.float64]) -> Matrix:
-    """The weights `side`, from the centre outwards, around each sample, borders reflected: (length, length)."""
+    """Return the weights `side`, from the centre outwards, around each sample, borders reflected: (length, length)."""
     matrix = np.zeros((length, length))
     rows = np.arange(length)
     for offset in range(1 - side.size, side.size):
@@ -109,8 +106,8 @@ class AxisPass:
     Attributes
     ----------
     before, after
-        (length,) absolute sum a row of ``L A_m … A_i``, by which an error of this step's own source counts, and of
-        ``L A_m … A_(i+1)``, by which one of its result does.
+        (length,) absolute sum a row of ``L A_m … A_i``, by which an error of this step's source counts, and of
+        ``L A_m … A_(i+1)``, by which an error of its result does.
     clipped
         (length,) the largest error that a row can suffer because values of the result outside [0, 1] are clipped.
     negative
@@ -152,7 +149,7 @@ class Axis:
 
 @lru_cache(maxsize=8)
 def axis(steps: tuple[Step, ...], length: int, window: str, sigma: float | None, size: int | None) -> Axis:
-    """The matrices for one side of a picture."""
+    """Return the matrices for one side of a picture."""
     maps = [_map(steps[0], length)]
     for step in steps[1:]:
         maps.append(_map(step, maps[-1].shape[0]))
@@ -184,7 +181,7 @@ def _map(step: Step, length: int) -> Matrix:
 
 
 def _pass(after: Matrix, matrix: Matrix) -> AxisPass:
-    """One step, whose result counts by the weights `after`, (rows, new length)."""
+    """Return one step, whose result counts by the weights `after`, (rows, new length)."""
     negative = np.maximum(-matrix, 0).sum(axis=1)
     worst = _clipped(np.maximum(after, 0), matrix) if negative.any() else np.zeros(after.shape[0])
     return AxisPass(

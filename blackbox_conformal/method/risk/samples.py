@@ -10,12 +10,8 @@ ROUNDING = 1e-9
 class Samples:
     """Losses of photographs at some thresholds, and samples of these photographs.
 
-    Parameters
-    ----------
-    losses
-        (photographs, thresholds) float64, none of which falls along the thresholds.
-    counts
-        (samples, photographs): how often each sample holds each photograph; all samples are of one size.
+    `losses` are (photographs, thresholds) float64 and never fall along the thresholds. `counts`, (samples,
+    photographs), says how often each sample holds each photograph; all samples are of one size.
     """
 
     def __init__(self, losses: NDArray[np.float64], counts: NDArray[np.int64]) -> None:
@@ -23,7 +19,7 @@ class Samples:
         self._summed, self._sums = np.empty(0), np.empty(0)
 
     def sums(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(samples, thresholds) sums of what a guarantee claims something of, flat as `losses`; kept for the next."""
+        """Return (samples, thresholds) sums of claimed losses, flat as `losses`; kept for the next call."""
         if not np.array_equal(losses, self._summed):
             self._summed, self._sums = losses, self.counts @ losses.reshape(self.losses.shape)
         return self._sums

@@ -17,7 +17,7 @@ from blackbox_conformal.support.types import Map, Mask
 
 @dataclass(frozen=True, slots=True)
 class PixelPlace:
-    """A pixel at full resolution, counted from 0 at the top left, and the metric's value there."""
+    """A pixel, counted from 0 at the top left, and the metric's value there."""
 
     row: int
     column: int
@@ -25,14 +25,9 @@ class PixelPlace:
 
 
 def worst_place(errors: Map, mask: Mask) -> PixelPlace | None:
-    """The trusted pixel with the largest error, the first of equals; None when nothing is trusted.
+    """Return the trusted pixel with the largest error, the first of equals; None when nothing is trusted.
 
-    Parameters
-    ----------
-    errors
-        (H, W) float32, errors >= 0.
-    mask
-        (H, W) bool, True = trusted.
+    `errors` is (H, W) float32, at least 0; `mask` is (H, W) bool, True = trusted.
     """
     if not mask.any():
         return None
@@ -42,7 +37,7 @@ def worst_place(errors: Map, mask: Mask) -> PixelPlace | None:
 
 
 def window(place: PixelPlace, size: tuple[int, int], side: int) -> tuple[slice, slice]:
-    """The rows and columns of a square of `side` pixels around `place`, inside a picture of (H, W) `size`."""
+    """Return rows and columns of a square of `side` pixels around `place`, inside a picture of (H, W) `size`."""
     # Moved inside the picture instead of cut, so that all windows have one size.
     top = min(max(place.row - side // 2, 0), max(size[0] - side, 0))
     left = min(max(place.column - side // 2, 0), max(size[1] - side, 0))
@@ -84,12 +79,12 @@ def trusted(score_map: Map, threshold: float) -> Mask:
 
 
 def trusted_share(mask: Mask, opacity: NDArray[np.uint8] | None) -> float:
-    """The trusted share of the pixels that show; `opacity`: the alpha channel, None where all do."""
+    """Return the trusted share of the pixels that show; `opacity`: the alpha channel, None where all do."""
     return float(np.mean(mask if opacity is None else mask[opacity > 0]))
 
 
 def threshold_json(threshold: float) -> float | Literal["inf"] | None:
-    """A threshold as JSON carries it: None nothing can be trusted, ``"inf"`` everything."""
+    """Return a threshold as JSON carries it: None nothing can be trusted, ``"inf"`` everything."""
     if threshold == math.inf:
         return "inf"
     return None if threshold == -math.inf else threshold

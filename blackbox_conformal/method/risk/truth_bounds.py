@@ -35,24 +35,16 @@ AVERAGE_ROUNDING = 1e-5
 
 
 def farthest_lab_l1(lab: Planes) -> Map:
-    """The largest L1 distance from each normalised Lab colour, or mean of colours, to any 8-bit sRGB colour.
+    """Return the largest L1 distance from each normalised Lab colour, or mean of colours, to any 8-bit sRGB colour.
 
-    Parameters
-    ----------
-    lab
-        (3, H, W) float32, as `kernels.distance.lab_planes` makes it, averaged or not.
-
-    Returns
-    -------
-    Map
-        (H, W) float32. A norm is convex, so the maximum over the gamut is ``max_s (h_s - s·lab)`` with the support
-        values ``h_s = max over the gamut of s·c``.
+    `lab` is (3, H, W) float32, as `kernels.distance.lab_planes` makes it; returns (H, W) float32. A norm is convex, so
+    the maximum over the gamut is ``max_s (h_s - s·lab)`` with the support values ``h_s = max over the gamut of s·c``.
     """
     return _farthest(lab, SIGNS, LAB_SUPPORTS)
 
 
 def farthest_chroma(lab: Planes) -> Map:
-    """As `farthest_lab_l1`, of the planes a and b alone."""
+    """Return the same for the planes a and b alone."""
     return _farthest(lab, CHROMA_SIGNS, CHROMA_SUPPORTS)
 
 
@@ -65,13 +57,13 @@ def _farthest(lab: Planes, patterns: NDArray[np.float64], supports: NDArray[np.f
 
 
 def rgb_planes(pixels: Image) -> Planes:
-    """(3, H, W) float32 in [0, 1]."""
+    """Return (3, H, W) float32 in [0, 1]."""
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
 
 
 # The farthest value of a channel or band is always 0 or 1.
 def farthest(planes: Planes) -> Planes:
-    """(planes, H, W) float32: the largest absolute difference of each plane to any value in [0, 1], rounded up."""
+    """Return the largest difference of each plane to any value in [0, 1], rounded up: (planes, H, W) float32."""
     return np.maximum(planes, 1 - planes) + DISTANCE_ROUNDING
 
 
@@ -79,17 +71,14 @@ def farthest(planes: Planes) -> Planes:
 class BlurredTruth:
     """``K * Y`` lies in [low, high] for every 8-bit photograph Y that the steps make the input of.
 
-    Attributes
-    ----------
-    low, high
-        (3, H, W) float64 in [0, 1], one plane a channel of sRGB.
+    Both are (3, H, W) float64 in [0, 1], one plane a channel of sRGB.
     """
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
     def largest_difference(self, blurred: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The most that `blurred`, (3, H, W) in [0, 1], can differ from ``K * Y``: (3, H, W) float32, rounded up."""
+        """Return the most that `blurred`, (3, H, W) in [0, 1], can differ from ``K * Y``: float32, rounded up."""
         largest = np.maximum(self.high - blurred, blurred - self.low) + AVERAGE_ROUNDING
         # Rounded up twice: by the margin for single precision, and by the cast to float32.
         return np.nextafter(np.maximum(largest, 0).astype(np.float32), np.float32(2))
@@ -141,9 +130,9 @@ def blurred_truth(
 
 
 def _radius(down: Axis, across: Axis) -> NDArray[np.float64]:
-    """(H, W): all but the clipping that shows in the input.
+    """Return all of the radius but the clipping that shows in the input: (H, W).
 
-    That is: residual of the approximation, rounding and clipping in every other pass, inexact averaging.
+    It adds the residual of the approximation, rounding and clipping in every other pass, and inexact averaging.
     """
     # K_p x K_q - k_p x k_q, split both ways; each has rows of K with mass 1.
     one_way = down.residual[:, None] + np.multiply.outer(down.passes[0].before, across.residual)
@@ -163,7 +152,7 @@ def _radius(down: Axis, across: Axis) -> NDArray[np.float64]:
 
 
 def _rounding(step: AxisPass) -> float:
-    """Half a step of 8 bits, and 22 bits of each tap."""
+    """Return half a step of 8 bits, and 22 bits of each tap."""
     # A tap of 22 bits is off by at most half its last bit.
     return 0.5 / 255 + step.taps * 2.0**-23
 

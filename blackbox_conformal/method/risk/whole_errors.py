@@ -1,8 +1,8 @@
-"""How far whole delivered pictures are from the truth, beside how far they are from a picture that is always known.
+"""How far whole pictures are from the truth: the delivered one, and others that may be shown instead.
 
-From the two follows a bound for a new picture: split conformal prediction of the one by the square root of the other.
-Of powers from 0 to 1 the root served 63 pairs of networks and inputs of the trust table best: on average 1.1 dB better
-than one bound for all pictures, and never worse.
+`WholeErrors` bounds a new picture: split conformal prediction of its error by the square root of its distance from a
+picture that is always known. Of powers from 0 to 1 the root served 63 pairs of networks and inputs of the trust table
+best: on average 1.1 dB better than one bound for all pictures, and never worse.
 """
 
 import math
@@ -22,8 +22,9 @@ from blackbox_conformal.support.types import Image, Map
 # How far several pictures are from the truth, beside the score: which of them to show where the score is high.
 
 SHOWN = ("delivered", "consistent", "reference", "enlargement")
-"""What may be shown of a picture, that with most detail first: the delivered picture, the same made consistent with the
-input, the free reference, and plain enlargement (at scale 1 the input itself)."""
+"""What may be shown of a picture, most detail first: the delivered picture, the same made consistent with the input,
+the free reference, and plain enlargement (at scale 1 the input itself).
+"""
 
 _SHARES = np.linspace(0, 1, 21)
 """Shares of a picture's pixels below whose scores errors are summed."""
@@ -38,17 +39,17 @@ class SquaredErrors:
     Attributes
     ----------
     values
-        (n, 1 + len(`SHOWN`), 21) float32. Of each photograph first scores, ascending: of its pixels in order of the
-        score, every twentieth. Then for each picture of `SHOWN` the sum of squared differences from the truth, mean
-        over channels, in squared grey levels, over pixels whose score is below that score, by the number of all pixels;
-        at the last score over all pixels. NaN where there is no such picture, or nothing is known of the photograph.
+        (n, 1 + len(`SHOWN`), 21) float32. First every twentieth score, ascending. Then for each picture of `SHOWN` the
+        sum of squared differences from the truth, mean over channels, in squared grey levels, over pixels whose score
+        is below that score, by the number of all pixels; at the last score over all pixels. NaN where there is no such
+        picture, or nothing is known of the photograph.
     """
 
     values: NDArray[np.float32] = field(repr=False)
 
     @classmethod
     def of(cls, scores: Map, truth: Image, pictures: Iterable[tuple[str, Image]]) -> Self:
-        """One photograph, from its score map, (H, W) float32, and names of `SHOWN` with pictures: (H, W, 3) uint8."""
+        """Return one photograph, from its score map, (H, W) float32, and pictures named as in `SHOWN`."""
         ordered = np.sort(scores, axis=None)
         steps = ordered[np.ceil(_SHARES * (ordered.size - 1)).astype(np.int64)]
         # Place k: not below the k-th score and below the next.
@@ -62,17 +63,17 @@ class SquaredErrors:
 
     @classmethod
     def unknown(cls, n: int) -> Self:
-        """`n` photographs of which nothing is known."""
+        """Return `n` photographs of which nothing is known."""
         return cls(np.full((n, *_ROW), np.nan, np.float32))
 
     @classmethod
     def together(cls, parts: Iterable["SquaredErrors"]) -> Self:
-        """All photographs of `parts`, in order."""
+        """Join all photographs of `parts`, in order."""
         return cls(np.concatenate([np.empty((0, *_ROW), np.float32), *(part.values for part in parts)]))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """What `to_bytes` wrote."""
+        """Read what `to_bytes` wrote."""
         values = np.frombuffer(content, "<f4").reshape(-1, *_ROW).astype(np.float32)
         known = ~np.asarray(np.isnan(values[:, 1:]).any(axis=2))
         looked_at = np.asarray(known.any(axis=1))
@@ -90,7 +91,7 @@ class SquaredErrors:
         return cls(values)
 
     def to_bytes(self) -> bytes:
-        """The values as little-endian float32, row by row."""
+        """Write the values as little-endian float32, row by row."""
         return self.values.astype("<f4").tobytes()
 
     def __len__(self) -> int:
@@ -101,7 +102,7 @@ class SquaredErrors:
 
     @property
     def known(self) -> "SquaredErrors":
-        """The photographs of which something is known."""
+        """Return the photographs of which something is known."""
         return self[np.flatnonzero(~np.isnan(self.values[:, 0, 0])).tolist()]
 
     def above(self, threshold: float) -> dict[str, float]:
@@ -128,10 +129,10 @@ LEAST: Errors = np.array([255.0**-2, 1e-3, 1e-3])
 
 
 def whole_errors(truth: Image, delivered: Image, metric: float) -> Errors:
-    """The errors of `delivered` from `truth`, both (H, W, 3) uint8; `metric`: the mean of its map by its bound.
+    """Return the errors of `delivered` from `truth`, both (H, W, 3) uint8; `metric`: the mean of its map by its bound.
 
-    Of (H, W, bands) uint16 the squared error is in shares of their range, and the dissimilarity, which there is none
-    of, is the largest.
+    Of (H, W, bands) uint16 pictures the squared error is in shares of their range, and the dissimilarity is the
+    largest.
     """
     deep = truth.dtype == np.uint16
     dissimilar = 1.0 if deep else structural_dissimilarity(truth, delivered).mean(dtype=np.float64)
@@ -139,21 +140,21 @@ def whole_errors(truth: Image, delivered: Image, metric: float) -> Errors:
 
 
 def squared_error(truth: Image, delivered: Image) -> float:
-    """The first of the errors."""
+    """Return the first of the errors."""
     height, width = delivered.shape[:2]
     squares = int(summed_squares(delivered, truth, np.zeros((height, width), np.uint8), 1)[0])
     return float(squares / (3 * 255**2 * height * width))
 
 
 def squared_errors(truth: Image, delivered: Image) -> Map:
-    """Of every pixel, (H, W)."""
+    """Return the squared error of every pixel, (H, W)."""
     apart = (truth.astype(np.float32) - delivered.astype(np.float32)) / 255
     errors: Map = np.square(apart).mean(axis=2)
     return errors
 
 
 def foretold_psnr(squared: float) -> float:
-    """PSNR in dB, at most 48, by the mean squared error from a picture that is known without the truth.
+    """Return the PSNR in dB, at most 48, by the mean squared error from a picture that is known without the truth.
 
     The certified PSNR is half of it and what the calibration adds, so both rank pictures alike.
     """
@@ -175,27 +176,27 @@ class WholeErrors:
 
     @classmethod
     def of(cls, from_truth: Errors, from_known: Errors) -> Self:
-        """One photograph; `from_known` with `LEAST` added."""
+        """Return one photograph; `from_known` with `LEAST` added."""
         return cls(np.stack([from_truth, from_known])[None])
 
     @classmethod
     def refused(cls) -> Self:
-        """A photograph that the vendor refused, which counts as the worst."""
+        """Return a photograph that the vendor refused, which counts as the worst."""
         return cls.of(np.full(3, np.inf), np.ones(3))
 
     @classmethod
     def unknown(cls, n: int) -> Self:
-        """`n` photographs of which nothing is known."""
+        """Return `n` photographs of which nothing is known."""
         return cls(np.full((n, 2, 3), np.nan))
 
     @classmethod
     def together(cls, parts: Iterable["WholeErrors"]) -> Self:
-        """All photographs of `parts`, in order."""
+        """Join all photographs of `parts`, in order."""
         return cls(np.concatenate([np.empty((0, 2, 3)), *(part.values for part in parts)]))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """What `to_bytes` wrote."""
+        """Read what `to_bytes` wrote."""
         values = np.frombuffer(content, "<f8").reshape(-1, 2, 3).astype(np.float64)
         unknown = np.isnan(values).all(axis=(1, 2))
         truth, known = values[~unknown, 0], values[~unknown, 1]
@@ -212,7 +213,7 @@ class WholeErrors:
         return cls(values)
 
     def to_bytes(self) -> bytes:
-        """The values as little-endian float64, row by row."""
+        """Write the values as little-endian float64, row by row."""
         return self.values.astype("<f8").tobytes()
 
     def __len__(self) -> int:
@@ -223,16 +224,16 @@ class WholeErrors:
 
     @property
     def known(self) -> "WholeErrors":
-        """The photographs of which something is known."""
+        """Return the photographs of which something is known."""
         return self[np.flatnonzero(~np.isnan(self.values[:, 0, 0])).tolist()]
 
     @property
     def ratios(self) -> NDArray[np.float64]:
-        """(n, 3): the error from the truth by the square root of that from the known picture."""
+        """Return the error from the truth by the square root of that from the known picture: (n, 3)."""
         return self.values[:, 0] / np.sqrt(self.values[:, 1])
 
     def largest_ratios(self, miss_rate: float) -> NDArray[np.float64]:
-        """(3,): what the ratio of a new photograph exceeds with a probability of at most `miss_rate`; inf: not known.
+        """Return what a new photograph's ratio exceeds with a probability of at most `miss_rate`, (3,); inf: not known.
 
         The k-th largest of n, ``k = floor(miss_rate (n + 1))``: of n + 1 exchangeable ratios at most k exceed the k-th
         largest of the others (Vovk, Gammerman and Shafer 2005, Proposition 4.1).
