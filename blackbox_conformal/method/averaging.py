@@ -34,7 +34,6 @@ def complete(parameters: Any) -> Any:
         return parameters
     # A parameter that is None is one that was not given: both must give one fingerprint.
     completed = {key: value for key, value in parameters.items() if value is not None}
-    # A size alone means a box; everything else defaults to a Gaussian.
     window = completed.setdefault("kernel", "box" if "size" in completed and "sigma" not in completed else "gaussian")
     if window == "gaussian":
         if "size" in completed:

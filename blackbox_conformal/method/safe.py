@@ -11,8 +11,6 @@ from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.method.kernels.enlarge import add_enlarged
 from blackbox_conformal.support.types import Image, Mask
 
-# Iterative back-projection: a picture made consistent with what the vendor was sent.
-
 
 def back_projected(pixels: Image, low_resolution: Image, chain: Chain, steps: int) -> Image:
     """`pixels` after ``Y <- clip(round(Y + U(X - D(Y))))``, `steps` times (Irani and Peleg 1991).

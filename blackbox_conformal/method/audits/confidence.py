@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,9 +55,7 @@ def stakes(
     losses, mean = known / bound, level / bound
     if mirrored:
         losses, mean = 1.0 - losses, 1.0 - mean
-    # Half of the stake stays even, so that a wrong guess costs at most a factor of 2 in wealth.
     found = even / 2
-    # The bet that would have grown most on the calibration losses; fixed before any audit loss is seen.
     found[int(np.argmax(growth(losses, mean, BETS).mean(axis=1)))] += 0.5
     return found
 
@@ -73,7 +70,6 @@ def further(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64
     if not _LEAST <= level < 1 or mean == level:
         return None
     if mean > level:
-        # Above the level the lower bound is asked for, which is the upper bound of the mirrored losses.
         losses, level = 1.0 - losses, 1.0 - level
     needed = fewest(losses, level, stake)
     return None if needed is None or needed <= len(losses) else needed - len(losses)
@@ -84,7 +80,6 @@ def fewest(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64]
 
     Returns None when more than a million would be needed, or none suffice.
     """
-    # Growth of each bet a loss; with m losses like these its logarithm is m times that.
     each = growth(losses, level, BETS).mean(axis=1)
     return settling(lambda units: reaches(mixed(units * each, stake), LEVEL))
 
@@ -103,33 +98,15 @@ def settling(settled: Callable[[int], bool]) -> int | None:
     return high if high <= 10**6 else None
 
 
-# The two confidence intervals of an audit: one that holds at every number of photographs, and an exact one.
-
 Losses = NDArray[np.float64]
-
-
-class Interval(Protocol):
-    """Confidence bounds for the mean of independent losses, each at `LEVEL`, and how many losses they need."""
-
-    def upper(self, losses: Losses) -> float:
-        """Upper confidence bound."""
-
-    def lower(self, losses: Losses) -> float:
-        """Lower confidence bound."""
-
-    def p_above(self, losses: Losses, level: float) -> float:
-        """Return the p-value of "the mean is at most `level`", 0 < level < 1."""
-
-    def fewest(self, losses: Losses, level: float) -> int | None:
-        """Return how many losses like these put the upper bound at `level` or below; None: no practical number."""
-
-    def further(self, losses: Losses, level: float) -> int | None:
-        """Return how many more losses like these put a bound on the right side of `level`; None: none, or no number."""
 
 
 @dataclass(frozen=True, eq=False)
 class Betting:
-    """Bounds by betting, which hold however often one looks; see `stakes`."""
+    """Bounds by betting, which hold however often one looks; see `stakes`.
+
+    `fewest` and `further` say how many losses like these, or how many more, put a bound on the right side of `level`.
+    """
 
     above: NDArray[np.float64]
     below: NDArray[np.float64]
@@ -161,7 +138,6 @@ class Exact:
         return binomial_upper(int(np.count_nonzero(losses > 0)), losses.size, LEVEL)
 
     def lower(self, losses: Losses) -> float:
-        # The lower bound of the mean is 1 less the upper bound of the mirrored losses, of which those below 1 count.
         return 1.0 - binomial_upper(int(np.count_nonzero(losses < 1)), losses.size, LEVEL)
 
     def p_above(self, losses: Losses, level: float) -> float:
@@ -172,8 +148,10 @@ class Exact:
     def fewest(self, losses: Losses, level: float) -> int | None:
         """Estimate from the share of losses above 0, since single losses make the number jump."""
         share = float(np.mean(losses > 0))
+        if share >= level:
+            return None
         # Less a hair, so that 0.1 times 30 is 3 ones and not 4.
-        return None if share >= level else settling(lambda m: _confirms(math.ceil(share * m - 1e-9), m, level))
+        return settling(lambda m: MARGIN * binomial_tail(math.ceil(share * m - 1e-9), m, level) <= LEVEL)
 
     def further(self, losses: Losses, level: float) -> int | None:
         mean = float(np.mean(losses))
@@ -183,11 +161,7 @@ class Exact:
         return None if needed is None or needed <= losses.size else needed - losses.size
 
 
-def _confirms(ones: int, m: int, level: float) -> bool:
-    return MARGIN * binomial_tail(ones, m, level) <= LEVEL
-
-
-def interval_for(known: Losses | None, level: float, bound: float, *, exact: bool) -> Interval:
+def interval_for(known: Losses | None, level: float, bound: float, *, exact: bool) -> Betting | Exact:
     """Return the interval for losses in [0, `bound`] against a mean of `level`.
 
     `known`, (n,): the calibration's own losses at the same threshold, or None. `exact`: losses are 0 or `bound`, and

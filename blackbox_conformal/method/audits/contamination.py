@@ -137,7 +137,6 @@ def leakage_curve(
         if allowing is None:
             raise UsageError(f"expected a guarantee that allows for leaked photographs; got {rule.plugin_name()}")
         ignored, allowed, variances = [], [], []
-        # Without a leak every choice is the same.
         for _ in range(repeats if count > 0 else 1):
             curves = _planted(own, pool, count, generator)
             losses = unseen.losses_at(rule.threshold(curves, alpha))
@@ -161,11 +160,9 @@ def audit_leakage(rule: Guarantee, calibration: CurveSet, unseen: CurveSet, alph
     """
     if rule.allowing_leaked(0) is None:
         return None
-    # A level at which nothing is trusted has risk 0 with any leak, and would show nothing.
     trusting = [alpha for alpha in alphas if rule.threshold(calibration, alpha) > -math.inf]
     if not trusting:
         return None
-    # Of two levels equally near, the smaller one.
     alpha = min(trusting, key=lambda level: (abs(level - TYPICAL), level))
     n = len(calibration)
     counts = sorted({round(share * n) for share in SHARES})

@@ -155,7 +155,6 @@ class DetailShares:
             names = [photographs[place] for place in known]
             owner = np.unique(names, return_inverse=True)[1]
             table = np.array([table[owner == each].sum(axis=0) for each in range(owner.max() + 1)])
-        # Photographs are drawn again with replacement: a percentile bootstrap of ratios of sums.
         drawn = np.random.Generator(np.random.Philox(0)).integers(len(table), size=(RESAMPLES, len(table)))
         squares, values, missing, added, invented, detail, _, erased = np.vstack(
             [table.sum(axis=0), table[drawn].sum(axis=1)]

@@ -44,7 +44,6 @@ def drift(known: Answers, new: Answers, thresholds: Sequence[float], part: float
     most. `part` is the part of the false alarms that may be used.
     """
     sides = _sides(known, new, thresholds)
-    # Bonferroni: each measurement gets its share of the false alarms.
     found = [side for side in sides if p_value(side.known, side.new) <= part * FALSE_ALARMS / len(sides)]
     if not found:
         return None
@@ -67,11 +66,9 @@ def p_value(known: _Values, new: _Values) -> float:
     # Enough places for all of a batch; for a small one as many as the level allows for.
     places = max(m, floor(FALSE_ALARMS / MEASUREMENTS * (n + m)))
     together = np.sort(np.concatenate([known, new]))
-    # The last place among equal values.
     # "left" ranks equal values as less extreme, which makes the p-value larger: ties raise no false alarm.
     ranks = n + m - np.searchsorted(together, new, side="left")
     count = int((ranks <= places).sum())
-    # The upper tail of the hypergeometric distribution, in whole numbers.
     ways = sum(comb(places, k) * comb(n + m - places, m - k) for k in range(count, min(places, m) + 1))
     return ways / comb(n + m, m)
 

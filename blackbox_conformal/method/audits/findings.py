@@ -243,7 +243,6 @@ class Audit(Faces):
             yield from self.stop.blocks([level.alpha for level in self.levels])
         yield from kind_blocks(self.kinds)
         yield from self._quality_blocks()
-        # The document has the key always, so that scripts need not ask for it.
         yield from [Note("", {"leakage": None})] if self.leakage is None else self.leakage.blocks()
         yield self._worst_table(worst, files or {})
         yield self._photograph_table()

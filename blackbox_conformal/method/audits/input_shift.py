@@ -29,8 +29,6 @@ from blackbox_conformal.method.images.input_statistics.statistics import SIZE, S
 from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, Table
 from blackbox_conformal.support.plots import Chart, Point, Series
 
-# How an input compares with those of a calibration: a conformal p-value.
-
 OUTLYING = 0.01
 """At this p-value and below the calibration does not speak of an input."""
 
@@ -88,7 +86,6 @@ def place(known: InputStatistics, new: InputStatistics) -> Placement | None:
     # Each statistic's share of the distance, so that the largest one can be named.
     shares = differences * np.linalg.solve(covariance, differences.T).T
     distances = shares.sum(axis=1)
-    # The new input is the last row; it counts itself through the 1 in the p-value.
     at_least = int(np.count_nonzero(distances[:-1] >= distances[-1] * (1 - _ROUNDING)))
     low, high = rows[:-1].min(axis=0), rows[:-1].max(axis=0)
     outside = np.maximum(low - rows[-1], rows[-1] - high)
@@ -174,7 +171,6 @@ class Movement:
 
 def _steps(values: Sequence[float], ends: Point) -> tuple[Point, ...]:
     inner = [(value, place / len(values)) for place, value in enumerate(values, 1)]
-    # Of equal values only the last point is a step of the staircase.
     last = [point for point, after in pairwise([*inner, (ends[1], 1.0)]) if point[0] != after[0]]
     return ((ends[0], 0.0), *last, (ends[1], 1.0))
 
@@ -329,7 +325,6 @@ def compare(
     for column, statistic in enumerate(STATISTICS):
         before, after = (tuple(np.sort(side.values[:, column]).astype(float).tolist()) for side in (known, new))
         found.append(Movement(statistic, before, after, float(standardised[column]), float(p_values[column])))
-    # The statistic that moved most has the smallest adjusted p-value, which is the joint one.
     found.sort(key=lambda movement: -abs(movement.standardised))
     return InputShift(n, m, found[0].p_value, level, tuple(found), seed, permutations)
 
@@ -351,7 +346,6 @@ def joint_test(
     # A column with one value has rank sums of 0: it must not divide by 0.
     spread[spread == 0] = 1.0
     standardised = ranks[n:].sum(axis=0) / spread
-    # The largest over columns of each permutation: so p-values are adjusted for all of them (Westfall and Young).
     largest = (np.abs(sums) / spread).max(axis=1)
     at_least = (largest[:, None] >= np.abs(standardised)).sum(axis=0)
     return standardised, (1 + at_least) / (1 + permutations)

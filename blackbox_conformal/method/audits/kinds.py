@@ -142,7 +142,6 @@ def kind_risks(
     photographs at hand. There are intervals where these are `unseen`: where they did not calibrate.
     """
     cells = [*_quarters(known, new), *_groups(groups)]
-    # Bonferroni over all kinds and levels, so that all intervals hold at once.
     shared = LEVEL / max(len(cells) * len(levels), 1)
     return tuple(
         KindRisk(

@@ -77,10 +77,8 @@ def _all_at_once(curves: CurveSet, calibrating: NDArray[np.int64], alphas: Seque
     scores = curves.scores[curves.order]
     jumps, owner = curves.jumps[curves.order], curves.owner[curves.order]
     last = np.flatnonzero(np.r_[scores[1:] != scores[:-1], np.ones(min(1, scores.size), bool)])
-    # What all photographs lose together up to each distinct score.
     every = np.r_[0, np.cumsum(jumps)[last]]
     budgets = [
-        # The condition sum <= alpha (n + 1) - B in the units of the sums, which are whole, so it is rounded down.
         math.floor((as_typed(alpha, "alpha") * (n + 1) - exact_bound(curves.bound)) * Fraction(2) ** curves.bits)
         for alpha in alphas
     ]
@@ -95,7 +93,6 @@ def _all_at_once(curves: CurveSet, calibrating: NDArray[np.int64], alphas: Seque
         for column, budget in enumerate(budgets):
             kept = int(np.searchsorted(sum_at, budget, side="right"))
             own = int(sum_at[kept - 1]) if kept else 0
-            # The audited photographs' sum is that of all less that of those that calibrate.
             found[row, column] = int(every[kept]) - own
     found /= float(2**curves.bits) * (total - n)
     return found

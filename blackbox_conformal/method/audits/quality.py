@@ -21,8 +21,6 @@ from blackbox_conformal.support.blocks import Block, How, Note, Table
 from blackbox_conformal.support.types import Image, Mask
 from blackbox_conformal.support.wording import at_most
 
-# How often whole pictures are worse than they are certified to be, on photographs that did not calibrate.
-
 TITLE = "Photographs whose whole picture is worse than certified: on average at most the share that is named"
 
 MEASURES = "PSNR", "SSIM", "mean error"
@@ -79,7 +77,6 @@ def chance_of_misses(n: int, m: int, misses: int, claimed: float) -> float:
 def quality_blocks(found: Sequence[QualityMisses]) -> Iterator[Block]:
     """Yield a table, and before it a sentence for each measure that misses too often."""
     if not found:
-        # The document has the key always, so that scripts need not ask for it.
         yield Note("", {"quality": []})
         return
     for one in found:
@@ -97,9 +94,6 @@ def quality_blocks(found: Sequence[QualityMisses]) -> Iterator[Block]:
     }
     rows = [asdict(one) for one in found]
     yield Table("quality", columns, rows, title=TITLE, detail=True)
-
-
-# What a guarantee promises of picture quality inside the mask, where it promises anything.
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +175,6 @@ class QualityMaps:
             self._dissimilarity, self._peak = unknown, math.nan
             self._in_space: Any = self._squares / (truth.shape[2] * 65535.0**2)
             return
-        # Squares are of three channels of 255 levels.
         self._peak = 3 * 255.0**2
         self._dissimilarity = structural_dissimilarity(truth, delivered)
         planes = None if metric is None else metric.channel_differences(truth, delivered)
@@ -194,11 +187,9 @@ class QualityMaps:
         if count == 0:
             return NO_PIXELS
         where = np.True_ if mask is None else mask
-        # Whole numbers: the sum is exact for pictures of any size.
         squares = int(self._squares.sum(where=where, dtype=np.int64))
         similar = 1.0 - 2.0 * float(self._dissimilarity.sum(where=where, dtype=np.float64)) / count
         inner = math.nan if self._in_space is None else decibels(float(self._in_space.sum(where=where)) / count)
-        # Peak 1.
         return Quality(decibels(squares / (self._peak * count)), inner, similar)
 
 

@@ -143,7 +143,6 @@ def split_audit(
     measured = _measured(units, levels, splits, n_calibration, seed)
     bound = units.curves.bound
     summaries = tuple(
-        # Losses of 0 are as good as any: only the level of the claim is asked.
         _summary(alpha, claim(units.rule, np.zeros(1), alpha, bound).level, measured[:, column])
         for column, alpha in enumerate(levels)
     )
@@ -165,7 +164,6 @@ def _calibrating(total: int, n_calibration: int | None, share: float) -> int:
     if n_calibration is None:
         if not 0 < share < 1:
             raise UsageError(f"expected a share between 0 and 1 to calibrate on; got {share!r}")
-        # At least one photograph on either side.
         n_calibration = min(max(round(share * total), 1), total - 1)
     if not 1 <= n_calibration < total:
         raise UsageError(f"expected 1 to {total - 1} of {total} photographs to calibrate on; got {n_calibration}")

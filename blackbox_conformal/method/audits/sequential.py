@@ -120,7 +120,6 @@ class LevelTest:
         """Return the p-value of "the guarantee holds", valid at every number of losses at once."""
         if self.allowed is None or not 0 < self.allowed < 1:
             return 1.0
-        # The union bound: a bad calibration by luck, or a bet that wins by luck.
         return min(1.0, self.luck + p_above(losses, self.allowed, self.below))
 
     def fewest_to_confirm(self, losses: NDArray[np.float64], most: int) -> int:
@@ -144,10 +143,8 @@ def level_test(known: Claim, *, alike: bool, levels: int) -> LevelTest:
     level, share = known.level / known.bound, EARLY / levels
     allowed: float | None = level
     luck = 0.0
-    # An average over calibration sets allows some of them above the level: half of the error share pays for that luck.
     if known.averages:
         luck = share / 2
-        # With weights or leaked photographs no theorem says how far above its level a calibration may lie.
         allowed = allowed_risk(level, len(known.losses), luck) if alike else None
     above = stakes(known.losses, known.level, known.bound)
     below = stakes(known.losses, known.level, known.bound, mirrored=True)

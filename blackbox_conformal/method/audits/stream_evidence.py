@@ -49,7 +49,6 @@ def evidence(inputs: Sequence[float], answers: Sequence[float]) -> float:
 def _capital(p_values: Sequence[float]) -> float:
     alarm = 2 * ALARM
     won = alarm * (sum(p <= FIRST for p in p_values[:1]) + sum(p <= ANY for p in p_values[:LOOKS]))
-    # All stakes together are 1.
     capital = np.full(len(EXPONENTS) + 1, (1 - alarm * (FIRST + ANY * LOOKS)) / (len(EXPONENTS) + 1))
     for p in p_values:
         gains = [1.0, *(e * p ** (e - 1) for e in EXPONENTS)]

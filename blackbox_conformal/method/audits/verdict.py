@@ -30,8 +30,6 @@ from blackbox_conformal.method.risk.curve_set import mean_of_clusters
 from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.wording import at_least, at_most, exactly
 
-# What a guarantee says about the losses of unseen photographs: which mean must stay below which level.
-
 
 def claim(
     rule: Guarantee, losses: NDArray[np.float64], alpha: float, bound: float, clusters: Sequence[str] | None = None
@@ -164,7 +162,6 @@ def judge(
         # Contradicting needs all of these tests, so their largest p-value is the p-value of all together.
         p_promise = max(p_value, bounds.p_above(shares, level / bound))
         if averages:
-            # Moved so that their mean is the level: what splits of a promise kept with nothing to spare would show.
             p_promise = max(p_promise, _share_reaching(resplit - resplit.mean() + level, risk, bound))
     verdict: Verdict = "inconclusive"
     if p_promise <= LEVEL:
@@ -208,7 +205,6 @@ def meaning(judgement: Judgement, level: float, units: str = "photographs") -> s
 
 def _risk(judgement: Judgement, level: float) -> str:
     """Say the risk in few digits, or in all where few would lie on the other side of the level."""
-    # Rounded to three digits the risk may seem to lie on the other side of the level.
     short = f"{judgement.risk:.3g}"
     return short if (float(short) > level) == (judgement.risk > level) else exactly(judgement.risk)
 

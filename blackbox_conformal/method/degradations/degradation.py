@@ -13,8 +13,6 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSe
 from blackbox_conformal.support.catalog import Plugin
 from blackbox_conformal.support.types import Image
 
-# Random numbers of degradations: the same on every machine and with every version of numpy.
-
 _NORMALS = 1 << 16
 
 
@@ -49,8 +47,6 @@ def normals() -> NDArray[np.float32]:
     quantile = NormalDist().inv_cdf
     return np.array([round(quantile((k + 0.5) / _NORMALS), 6) for k in range(_NORMALS)], np.float32)
 
-
-# A parameter that may be a range: ``75``, or ``60-95``, from which each photograph gets a value of its own.
 
 _NUMBER = r"[0-9]*\.?[0-9]+"
 
@@ -193,9 +189,6 @@ class Degradation(Plugin):
         typed = f"{self.plugin_name()}:{self.main.upper()}, short for {self.main}={self.main.upper()}"
         facts = {"linear": "yes" if self.linear else "no", "random": "yes" if self.random else "no"}
         return {**({"typed": typed} if self.main else {}), **facts}
-
-
-# Names for whole chains.
 
 
 class Preset(Degradation):

@@ -12,8 +12,6 @@ from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.degradations.degradation import Degradation, RandomNumbers, Range, between
 from blackbox_conformal.support.types import Image
 
-# A picture after it was saved as a file of some format.
-
 
 def saved_and_read(pixels: Image, kind: str, longest: int, **settings: int | str) -> Image:
     """Return `pixels`, (H, W, 3) uint8, as Pillow reads the file of this kind that it writes."""

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.method.risk.betting import bisect, full_growth, growth, mixed, reaches
 
-# The binomial distribution function, to about eleven digits, and the least whole number from which something holds.
-
 MARGIN = 1 + 1e-9
 """Factor on tail probabilities that covers the rounding of this module: decisions err on the safe side."""
 
@@ -120,7 +118,6 @@ def hoeffding_bentkus_upper(total: Fraction, n: int, delta: float) -> float:
     if mean >= 1:
         return 1.0
     needed = math.log(MARGIN / delta)
-    # The upper end of each bisection: a confidence bound may only err upwards.
     hoeffding = bisect(lambda a: a > mean and n * _entropy(mean, a) >= needed, mean, 1.0)[1]
     bentkus = bisect(lambda a: math.e * MARGIN * binomial_tail(count, n, a) <= delta, mean, 1.0)[1]
     return min(hoeffding, bentkus)

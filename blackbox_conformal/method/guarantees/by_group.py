@@ -22,8 +22,6 @@ from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support import catalog
 
-# A guarantee made around another one, to which it hands on needs, claim and level.
-
 
 class Around(Guarantee):
     """A guarantee that makes another one hold for other units.

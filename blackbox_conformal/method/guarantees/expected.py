@@ -24,8 +24,6 @@ from blackbox_conformal.method.risk.curve_set import WEIGHT_BITS, CurveSet, Merg
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound, float_up
 from blackbox_conformal.support.wording import exactly
 
-# New pictures of which a small share may be of any other kind than the calibration photographs.
-
 
 class WithOutsiders(Guarantee):
     """A guarantee that also holds when a share `outsiders` of new pictures is of any other kind.
@@ -40,6 +38,8 @@ class WithOutsiders(Guarantee):
         The largest share of new pictures that are not like the calibration photographs, in [0, 1).
     """
 
+    unsaid: ClassVar[tuple[str, ...]] = ("outsiders",)
+
     outsiders: float = Field(default=0.0, ge=0, lt=1, examples=[0.01])
 
     @model_validator(mode="after")
@@ -51,10 +51,6 @@ class WithOutsiders(Guarantee):
                 f"{self.miss_rate:g}. Lower outsiders, or raise delta"
             )
         return self
-
-    def specification(self) -> dict[str, Any]:
-        content = super().specification()
-        return {key: value for key, value in content.items() if key != "outsiders" or value}
 
     def check_level(self, alpha: float, bound: float | None = None) -> None:
         """Refuse also a level that the outsiders alone use up."""
@@ -219,7 +215,6 @@ class Expected(WithOutsiders):
         if choice.reason is None or level >= self._floor(curves):
             return choice
         needed = self._constant(exact_bound(curves.bound)) / level - 1
-        # In photographs of equal weight, since that is what a user can add.
         missing = math.ceil(needed - self._worth)
         return Choice(
             choice.threshold,
@@ -242,7 +237,6 @@ class Expected(WithOutsiders):
     def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
         merged, weight, factor = self._sides(curves)
         level = self._inside(alpha, curves.bound)
-        # Fails closed: few photographs of large weight would decide, and an error in their weights would not show.
         if level < self._floor(curves):
             return -math.inf
         budget, highest = level * factor, exact_bound(curves.bound)
@@ -250,7 +244,6 @@ class Expected(WithOutsiders):
             # sum w_i L_i(t) <= alpha (sum w_i + w_new) - w_new B, solved for the left side.
             return merged.threshold(budget - weight * self._constant(highest))
         if isinstance(self.bound_new, RiskCurve):
-            # The new picture's bound grows with t as well, so both sides of the inequality depend on t.
             return _below_staircase(merged, budget, weight, self.bound_new, highest)
         return _below_function(merged, budget, weight, self.bound_new, highest)
 
@@ -272,7 +265,6 @@ class Expected(WithOutsiders):
     def risk(self, curves: CurveSet, threshold: float) -> float:
         """Return ``(sum w_i L_i(t) + w_new B_new(t)) / (sum w_i + w_new)``, with the leakage factor; 0 at -inf."""
         self.check(curves)
-        # Trusting nothing loses nothing, with certainty.
         if threshold == -math.inf:
             return 0.0
         merged, weight, factor = self._sides(curves)
@@ -326,7 +318,6 @@ class Expected(WithOutsiders):
         """Return `effective_images`, exact, so that equal weights are worth what they are."""
         exact = [Fraction(weight) for weight in self.weights or ()]
         squares = sum((weight * weight for weight in exact), Fraction(0))
-        # Kish's effective sample size.
         return sum(exact, Fraction(0)) ** 2 / squares if squares else Fraction(0)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
@@ -427,11 +418,9 @@ def _below_staircase(
     On each step of `own_bound` the sum decides. Both sides only grow with t. Where the sum stays within the budget up
     to a step's end, the next step may go on; so the first step that ends earlier is the last.
     """
-    # On each of its steps the new picture's bound is constant: there the inequality is that of a fixed bound.
     ends = [*map(float, own_bound.scores), math.inf]
     last_end = -math.inf
     for end, loss in zip(ends, [0.0, *map(float, own_bound.losses)], strict=True):
-        # The largest threshold for this step's bound, which may lie before, on or after the step.
         on_step = merged.threshold(budget - weight * min(Fraction(loss), highest))
         if on_step <= end:
             return max(last_end, on_step)

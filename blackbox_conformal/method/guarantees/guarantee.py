@@ -22,8 +22,6 @@ from blackbox_conformal.method.risk.samples import ROUNDING, Samples
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.catalog import Plugin
 
-# What a guarantee hands to those who test it: its claim about unseen losses, and the units that split at random.
-
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -78,7 +76,6 @@ class Units:
         if (self.clusters is None) != (clusters is None):
             return None
         new = unseen if clusters is None else pool(unseen, tuple(clusters))
-        # Trusted shares are not needed to test losses, and pooled tiles have none.
         return CurveSet.from_curves([*self.curves, *new])
 
 
@@ -167,6 +164,8 @@ class Guarantee(Plugin):
     bounds_tile_means: ClassVar[bool] = False
     holds_at_every_size: ClassVar[bool] = False
     refused: ClassVar[dict[str, str]] = {}
+    unsaid: ClassVar[tuple[str, ...]] = ()
+    """Parameters that `specification` leaves out where nothing was given, as before they were there."""
 
     @model_validator(mode="before")
     @classmethod
@@ -176,6 +175,10 @@ class Guarantee(Plugin):
                 if name in parameters:
                     raise ValueError(f"{name} cannot be combined with this guarantee: {reason}")
         return parameters
+
+    def specification(self) -> dict[str, Any]:
+        content = super().specification()
+        return {key: value for key, value in content.items() if value or key not in self.unsaid}
 
     def threshold(self, curves: CurveSet, alpha: float) -> float:
         """Return the largest threshold that keeps the guarantee at `alpha`; pixels that score < t are trusted.
@@ -577,9 +580,6 @@ def require_length(name: str, values: tuple[Any, ...], curves: CurveSet) -> None
         raise UsageError(f"expected one of {name} for each of {len(curves)} photographs; got {len(values)}")
 
 
-# From a guarantee's name to a threshold.
-
-
 def guarantee(name: str, /, **parameters: Any) -> Guarantee:
     """Return the guarantee called `name`, with its parameters checked."""
     if name.replace("-", "_") in NOT_MEMBERS:
@@ -623,13 +623,12 @@ def choose(
     curves: CurveSet | Sequence[RiskCurve], alpha: float, guarantee: str | Guarantee = "expected", **parameters: Any
 ) -> Choice:
     """Return the `threshold`, with the reason and the number of missing photographs when nothing can be trusted."""
-    rule = _built(guarantee, parameters)
-    return rule.choose(CurveSet.of(curves), alpha)
+    return _built(guarantee, parameters).choose(CurveSet.of(curves), alpha)
 
 
-def _built(name_or_rule: str | Guarantee, parameters: dict[str, Any]) -> Guarantee:
-    if isinstance(name_or_rule, str):
-        return guarantee(name_or_rule, **parameters)
+def _built(rule: str | Guarantee, parameters: dict[str, Any]) -> Guarantee:
+    if isinstance(rule, str):
+        return guarantee(rule, **parameters)
     if parameters:
         raise UsageError("expected parameters inside the guarantee that was built; got some beside it")
-    return name_or_rule
+    return rule

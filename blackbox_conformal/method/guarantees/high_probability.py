@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,24 +29,6 @@ from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound, float_up
 from blackbox_conformal.method.risk.samples import Samples
 from blackbox_conformal.support.wording import complement, exactly
-
-# Which thresholds each upper confidence bound for the mean loss allows: the methods of `high-probability`.
-
-
-class MeanBound(Protocol):
-    """An upper confidence bound for the mean of n independent losses; every method is at one confidence."""
-
-    def threshold(self, curves: CurveSet, level: float) -> float:
-        """Return the largest threshold at which the bound is at most `level`, below 1; -inf where there is none."""
-
-    def upper(self, curves: CurveSet, threshold: float) -> float:
-        """Return the bound at `threshold`."""
-
-    def least(self, refused: int, level: float) -> int:
-        """Return the least n with which the bound is at most `level` when `refused` losses are 1 and all others 0."""
-
-    def upper_of_none(self, n: int) -> float:
-        """Return the bound for n losses of 0."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +68,6 @@ class Binomial:
         return float(np.sort(limits(curves, Fraction(0)))[budget]) if budget < len(curves) else math.inf
 
     def upper(self, curves: CurveSet, threshold: float) -> float:
-        # Counts every loss above 0 as the bound, which can only make the bound larger.
         return binomial_upper(int(np.count_nonzero(curves.losses_at(threshold))), len(curves), self.delta)
 
     def least(self, refused: int, level: float) -> int:
@@ -132,6 +113,15 @@ class BettingMixture:
 
     def upper_of_none(self, n: int) -> float:
         return mixture_upper_of_none(n, self.delta, self.bets, self.stake)
+
+
+MeanBound = HoeffdingBentkus | Binomial | BettingMixture
+"""An upper confidence bound for the mean loss of n independent photographs.
+
+`threshold` is the largest at which the bound is at most `level`, below 1; -inf where there is none. `upper` is the
+bound at a threshold, `upper_of_none` the bound for n losses of 0. `least` is the least n with which the bound is at
+most `level` when `refused` losses are 1 and all others 0.
+"""
 
 
 def _first(holds: Callable[[int], bool], stop: int) -> int:
@@ -185,6 +175,7 @@ class HighProbability(OfLoss):
     sampling: ClassVar[Literal["exchangeable", "iid"]] = "iid"
     theorem: ClassVar[str] = "Bates, Angelopoulos, Lei, Malik and Jordan (2021), Theorem 1"
     bounds_tile_means: ClassVar[bool] = True
+    unsaid: ClassVar[tuple[str, ...]] = (*OfLoss.unsaid, "full", "together")
     refused: ClassVar[dict[str, str]] = {
         "weights": _IID_ONLY + "weighted photographs are not. Use expected",
         "weight_new": _IID_ONLY + "weighted photographs are not. Use expected",
@@ -224,10 +215,6 @@ class HighProbability(OfLoss):
             raise ValueError(f"full is a stake of the mixture's; got method={self.method}. Say method=mixture")
         return self
 
-    def specification(self) -> dict[str, Any]:
-        content = super().specification()
-        return {key: value for key, value in content.items() if key not in ("full", "together") or value}
-
     def alternatives(self) -> tuple[Guarantee, ...]:
         """Return each method, and the mixture with four stakes, unless method or stake were named."""
         if {"method", "full"} & self.model_fields_set:
@@ -236,7 +223,6 @@ class HighProbability(OfLoss):
 
     def _bound(self, among: int = 1) -> MeanBound:
         """Return the confidence bound when delta is shared among so many levels."""
-        # Split evenly (Bonferroni), so that all levels fail together with probability at most delta.
         delta = self.delta / among
         if self.method == "mixture":
             return BettingMixture(delta, self.bets, self.full)
@@ -335,7 +321,6 @@ class HighProbability(OfLoss):
         if not self.together:
             return self._least_single(alpha, bound, refused, 1)
         # Photographs without a loss pass at a level only if they pass at all levels above it.
-        # The same order of sharing delta as in `_shared`: a level gets its part once all above it passed.
         above = [level for level in reversed(self.together) if level >= alpha] or [alpha]
         return max(
             self._least_single(level, bound, refused, max(len(self.together) - passed, 1))
@@ -381,7 +366,6 @@ class HighProbability(OfLoss):
         return tuple(sentences)
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
-        # Nothing is averaged over calibration sets: the claim is about this one, with confidence 1 - delta.
         return Claim(losses, self._claimed(alpha, bound), bound, averages=False, binary=self.method == "binomial")
 
     def quantity(self, unit: str, error: str = "error") -> str:

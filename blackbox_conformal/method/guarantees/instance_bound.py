@@ -75,7 +75,6 @@ def input_statement(metric: Metric, delivered: Image, low_resolution: Image | No
         largest = _bound_from_input(metric, delivered, low_resolution, degradation)
     except UsageError:
         return None
-    # Both numbers are rounded up in words, since the sentence says "at most".
     return _bound_in_words(metric, degradation, at_most(float(largest.max())), at_most(float(np.median(largest))))
 
 
@@ -130,7 +129,6 @@ def linear_steps(degradation: Mixture, length: int) -> tuple[Degradation, ...]:
         if matrix is None:
             reason = f"{Chain((step,)).text} is no known linear map along rows and columns"
             break
-        # The next step works on what this one made.
         length = matrix.shape[0]
     if reason is not None:
         raise UsageError(

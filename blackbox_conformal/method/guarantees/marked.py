@@ -1,6 +1,6 @@
 """On average at least a share 1 - alpha of the invented detail is hatched: a bound on the false negative rate."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -8,8 +8,6 @@ from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.risk.curve import MOST_PIXELS, Kind
 from blackbox_conformal.support.wording import complement, exactly, percent
-
-# Guarantees of an expected share of detail, whose curves the metric `invention` makes.
 
 CEILING = 0.9
 """The largest threshold where scores are shares: a pixel whose score says nine tenths invented is never clear."""
@@ -29,6 +27,7 @@ class OfDetail(Expected):
     """
 
     curve_parameter: ClassVar[str] = "ceiling"
+    unsaid: ClassVar[tuple[str, ...]] = (*Expected.unsaid, "largest_error")
     theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
     refused: ClassVar[dict[str, str]] = dict.fromkeys(
         ("delta", "confidence"),
@@ -38,10 +37,6 @@ class OfDetail(Expected):
 
     ceiling: float = Field(default=CEILING, allow_inf_nan=False)
     largest_error: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[0.3])
-
-    def specification(self) -> dict[str, Any]:
-        content = super().specification()
-        return {key: value for key, value in content.items() if key != "largest_error" or value is not None}
 
     @property
     def beside(self) -> tuple[Guarantee, float] | None:

@@ -59,7 +59,6 @@ class PerImage(OfLoss):
     @property
     def _inside_float(self) -> float:
         """Return `_inside_rate`, rounded down where outsiders make it a number that was not typed."""
-        # Rounded down: a smaller miss rate makes the rank smaller, which is the safe side.
         return math.nextafter(float(self._inside_rate), 0.0) if self.outsiders else self.delta
 
     def rank(self, n: int) -> int:
@@ -72,7 +71,6 @@ class PerImage(OfLoss):
         return int(np.count_nonzero(MARGIN * binomial_cdf(n, self._inside_float)[:n] <= risk))
 
     def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
-        # No loss can exceed the bound, so every pixel meets this tolerance.
         if alpha >= exact_bound(curves.bound):
             return math.inf
         rank = self.rank(len(curves))
@@ -89,7 +87,6 @@ class PerImage(OfLoss):
 
     def _least(self, rank: int) -> int:
         if self.confidence is None:
-            # The least n with floor(delta (n + 1)) >= rank.
             return math.ceil(rank / self._inside_rate) - 1
         risk = float(1 - as_typed(self.confidence))
         fewest = least_without(risk / MARGIN, self._inside_float)

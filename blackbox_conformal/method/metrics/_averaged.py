@@ -154,7 +154,6 @@ class AveragedMetric(Metric):
             # A box weighs all its pixels alike, so a block in it weighs its share of the area.
             return (min(side, self.size or 1) / (self.size or 1)) ** 2
         taps = gaussian_taps(self.sigma)
-        # The kernel on both sides of its centre.
         both = np.r_[taps[:0:-1], taps]
         # The largest weight is that of the block around the centre; rows and columns multiply.
         return float(both[max(taps.size - 1 - (side - 1) // 2, 0) :][:side].sum() ** 2)
@@ -191,9 +190,6 @@ class AveragedMetric(Metric):
         average(values, self.kernel or "", self.sigma, self.size, overwrite=True)
 
 
-# Metrics that are not a norm of a colour difference: as they are, or averaged afterwards.
-
-
 class LocalMetric(AveragedMetric):
     """A finished map, averaged over a window if one is given; a mean cannot exceed the bound.
 
@@ -228,9 +224,6 @@ class LocalMetric(AveragedMetric):
         return False
 
 
-# Norms of the colour difference in sRGB, and the bounds that one picture gives of them.
-
-
 class RgbMetric(AveragedMetric):
     """A norm of the difference of sRGB colours, white = 1."""
 
@@ -257,9 +250,6 @@ class RgbMetric(AveragedMetric):
         # The metric's own bound holds as well, for every picture.
         largest: Map = np.minimum(self.norm(truth.largest_difference(blurred)), np.float32(self.bound))
         return largest
-
-
-# Norms of the difference of two spectra, and the bounds that one picture gives of them.
 
 
 class BandMetric(AveragedMetric):

@@ -107,8 +107,6 @@ def _plain(delivered: Image, low_resolution: Image) -> tuple[Image, float]:
     return plain, sigma
 
 
-# Where a vendor added no detail, told from input and answer alone: there the picture is a plain enlargement.
-
 STRIPED = "darkened and striped: not trusted"
 DOTTED = "dotted: trusted, and no detail was added"
 CLEAR = "clear: detail was added and is trusted"

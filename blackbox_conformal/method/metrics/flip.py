@@ -32,7 +32,6 @@ class Flip(LocalMetric):
         evaluate = _evaluator()
         truth, delivered = image_pair(truth, delivered)
         values, _, _ = evaluate(
-            # FLIP takes colours in [0, 1].
             truth / np.float32(255),
             delivered / np.float32(255),
             "LDR",

@@ -36,7 +36,6 @@ class InHoles(Metric):
     def _build(self) -> "InHoles":
         if self.of == "in-holes" or not catalog.is_own(catalog.member("metrics", self.of)):
             raise ValueError(f"expected a metric of this package inside holes, such as of=lab-l1; got of={self.of}")
-        # Building it once refuses parameters that it does not take, before anything is drawn.
         self.inner  # noqa: B018  refuses parameters that do not fit
         return self
 

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blackbox_conformal.method.risk.rows import Rows
 from blackbox_conformal.support.types import Map
 
 LEVELS = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -20,8 +20,7 @@ _MARK = np.float32(2)
 """Begins each written row; rows of earlier versions, without agreement, begin with a resemblance, at most 1."""
 
 
-@dataclass(frozen=True, eq=False)
-class Answers:
+class Answers(Rows):
     """The answers to n pictures, in a few numbers a picture.
 
     Attributes
@@ -35,7 +34,7 @@ class Answers:
         at.
     """
 
-    values: NDArray[np.float32] = field(repr=False)
+    row: ClassVar[tuple[int, ...]] = (_WIDTH,)
 
     @classmethod
     def of(
@@ -56,24 +55,17 @@ class Answers:
         return cls(np.array([[least, np.mean(differences), *quantiles, agreement]], np.float32))
 
     @classmethod
-    def unknown(cls, n: int) -> Self:
-        """Return `n` pictures of which nothing is known."""
-        return cls(np.full((n, _WIDTH), np.nan, np.float32))
-
-    @classmethod
-    def together(cls, parts: Iterable["Answers"]) -> Self:
+    def together(cls, parts: Iterable[Self]) -> Self:
         """Join all pictures of `parts`, in order."""
-        rows = [
+        return super().together(
             # Nothing is known of the agreement of what an earlier version wrote.
-            np.pad(part.values, ((0, 0), (0, _WIDTH - part.values.shape[1])), constant_values=np.nan)
+            cls(np.pad(part.values, ((0, 0), (0, _WIDTH - part.values.shape[1])), constant_values=np.nan))
             for part in parts
-        ]
-        return cls(np.concatenate([np.empty((0, _WIDTH), np.float32), *rows]))
+        )
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
         """Read what `to_bytes` wrote."""
-        # Little-endian whatever the machine, as `to_bytes` wrote it.
         values = np.frombuffer(content, "<f4").astype(np.float32)
         if values.size and values[0] == _MARK:
             marks, values = np.split(values.reshape(-1, 1 + _WIDTH), [1], axis=1)
@@ -97,12 +89,6 @@ class Answers:
         """Write the values as little-endian float32, row by row, each after `_MARK` unless written earlier."""
         marks = np.full((len(self), self.values.shape[1] - _EARLIER), _MARK)
         return np.concatenate([marks, self.values], axis=1).astype("<f4").tobytes()
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, rows: Sequence[int]) -> "Answers":
-        return Answers(self.values[list(rows)])
 
     @property
     def resemblance(self) -> NDArray[np.float64]:

@@ -19,8 +19,6 @@ from blackbox_conformal.method.risk.exact import as_typed, largest_loss
 from blackbox_conformal.support.rounding import all_down
 from blackbox_conformal.support.types import Map
 
-# The checks that a score map and an error map must pass before a risk curve is made of them.
-
 
 def check_shapes(score_map: NDArray[np.float32], errors: NDArray[np.float32]) -> None:
     """Refuse maps that are empty, or whose shapes differ or are not (H, W)."""
@@ -264,7 +262,6 @@ class RiskCurve:
         check_shapes(scores, part)
         order = by_score(scores.ravel())
         ascending = scores.ravel()[order]
-        # Pixels of one score are trusted together.
         ends = np.append(np.flatnonzero(ascending[1:] > ascending[:-1]), order.size - 1)
         invented, added = (np.cumsum(map_.ravel()[order], dtype=np.float64)[ends] for map_ in (part, whole))
         marked = invented / (invented[-1] + least_invented(order.size))
@@ -406,8 +403,6 @@ def _check_records(scores: NDArray[np.float32], losses: NDArray[np.float32], bou
             f"expected values in (0, {bound}] in a curve; got {float(losses[0])!r} to {float(losses[-1])!r}"
         )
 
-
-# Which curves of a photograph are made.
 
 DEFAULT_TOLERANCE = 0.1
 """Shares of pixels wrong by more than this are always stored, so that `false-trust` needs no second calibration."""

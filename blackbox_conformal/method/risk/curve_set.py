@@ -4,12 +4,12 @@ import base64
 import math
 import struct
 import zlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,6 @@ from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageEr
 from blackbox_conformal.method.risk.curve import MOST_PIXELS, PARAMETERS, Kind, RiskCurve, by_score, in_order
 from blackbox_conformal.method.risk.exact import grain_bits, grains, largest_loss
 from blackbox_conformal.support.rounding import all_up
-
-# The sum of many risk curves as one staircase, in whole numbers, sorted once for every level.
 
 # A loss sum of 60 bits times a weight of 24 does not fit 64 bits: split at 22, each limb's sum does.
 LIMB_BITS = 22
@@ -167,7 +165,8 @@ class CurveSet:
             if _loss_of(curve) != _loss_of(first):
                 raise CalibrationError(
                     "expected curves of one kind, bound, tolerance and share left out; got "
-                    f"{_loss_of(first)} and, in curve {index}, {_loss_of(curve)}. Compute all with one metric"
+                    f"{tuple(_loss_of(first).values())} and, in curve {index}, {tuple(_loss_of(curve).values())}. "
+                    "Compute all with one metric"
                 )
         nothing = np.empty(0, np.float32)
         areas = [
@@ -181,12 +180,7 @@ class CurveSet:
             _offsets([scores.size for scores, _ in areas]),
             np.concatenate([scores for scores, _ in areas]),
             np.concatenate([shares for _, shares in areas]),
-            first.bound,
-            first.kind,
-            first.tolerance,
-            first.left_out,
-            first.ceiling,
-            first.side,
+            **_loss_of(first),
         )
 
     @classmethod
@@ -256,18 +250,13 @@ class CurveSet:
         index %= len(self)
         records = slice(self.offsets[index], self.offsets[index + 1])
         area = slice(self.area_offsets[index], self.area_offsets[index + 1])
-        has_area = area.stop > area.start
+        areas = (self.area_scores[area], self.area_shares[area]) if area.stop > area.start else (None, None)
         return RiskCurve(
             self.scores[records],
             self.losses[records],
-            self.bound,
-            self.kind,
-            self.tolerance,
-            self.area_scores[area] if has_area else None,
-            self.area_shares[area] if has_area else None,
-            self.left_out,
-            self.ceiling,
-            self.side,
+            area_scores=areas[0],
+            area_shares=areas[1],
+            **_loss_of(self),
         )
 
     def __iter__(self) -> Iterator[RiskCurve]:
@@ -277,39 +266,27 @@ class CurveSet:
         """Return the curves at `indices`, in that order."""
         # Random splits and groups ask for the same subsets again and again, and each has merged sums of its own to
         # reuse.
-        key = ("subset", indices.tobytes())
-        if key not in self._derived:
-            self._derived[key] = self._subset(indices)
-        curves: CurveSet = self._derived[key]
-        return curves
-
-    def _subset(self, indices: NDArray[np.int64]) -> "CurveSet":
-        # The set itself keeps what was derived from it.
         if indices.size == len(self) and (indices == np.arange(len(self))).all():
             return self
+        return self._derived.get_or_make(("subset", indices.tobytes()), lambda: self._subset(indices))
+
+    def _subset(self, indices: NDArray[np.int64]) -> "CurveSet":
         records, area = _ranges(self.offsets, indices), _ranges(self.area_offsets, indices)
-        return CurveSet(
-            _offsets(np.diff(self.offsets)[indices]),
-            self.scores[records],
-            self.losses[records],
-            _offsets(np.diff(self.area_offsets)[indices]),
-            self.area_scores[area],
-            self.area_shares[area],
-            self.bound,
-            self.kind,
-            self.tolerance,
-            self.left_out,
-            self.ceiling,
-            self.side,
+        return replace(
+            self,
+            offsets=_offsets(np.diff(self.offsets)[indices]),
+            scores=self.scores[records],
+            losses=self.losses[records],
+            area_offsets=_offsets(np.diff(self.area_offsets)[indices]),
+            area_scores=self.area_scores[area],
+            area_shares=self.area_shares[area],
         )
 
     def up_to(self, threshold: float) -> "CurveSet":
         """Return the same shares up to `threshold`, and 1 above it, so that no level below 1 allows more."""
-        key = ("up to", threshold)
-        if key not in self._derived:
-            self._derived[key] = CurveSet.from_curves([curve.up_to(threshold) for curve in self])
-        curves: CurveSet = self._derived[key]
-        return curves
+        return self._derived.get_or_make(
+            ("up to", threshold), lambda: CurveSet.from_curves([curve.up_to(threshold) for curve in self])
+        )
 
     def marked(self, largest: int) -> "CurveSet":
         """Return curves of an earlier version as ``marked``; `largest`: pixels of the largest photograph."""
@@ -319,11 +296,7 @@ class CurveSet:
                 "pixels, which lets small wrong objects pass. Calibrate again in the same run folder: the draws are "
                 "stored, so no call is made"
             )
-        key = ("marked", largest)
-        if key not in self._derived:
-            self._derived[key] = replace(self, kind="marked")
-        curves: CurveSet = self._derived[key]
-        return curves
+        return self._derived.get_or_make(("marked", largest), lambda: replace(self, kind="marked"))
 
     def losses_at(self, threshold: float) -> NDArray[np.float64]:
         """Return the loss of each curve when scores < `threshold` are trusted: (n,) float64."""
@@ -377,11 +350,10 @@ class CurveSet:
 
     def weighted(self, weights: NDArray[np.int64]) -> Merged:
         """Return ``sum_i w_i L_i`` for whole weights of at most 2^24, one a curve."""
-        key = ("weighted", weights.tobytes())
-        if key not in self._derived:
-            self._derived[key] = merge(self.scores, self.order, self.jumps, self.bits, weights[self.owner])
-        merged: Merged = self._derived[key]
-        return merged
+        return self._derived.get_or_make(
+            ("weighted", weights.tobytes()),
+            lambda: merge(self.scores, self.order, self.jumps, self.bits, weights[self.owner]),
+        )
 
     @cached_property
     def _derived(self) -> "Recent":
@@ -436,18 +408,23 @@ def _unshuffle(raw: bytes, start: int, end: int) -> NDArray[np.uint32]:
     return np.cumsum(differences, dtype=np.uint32)
 
 
+Made = TypeVar("Made", CurveSet, Merged)
+
+
 class Recent(dict[tuple[str, Any], Any]):
     """A dictionary that forgets its oldest entry beyond sixteen."""
 
-    def __setitem__(self, key: tuple[str, Any], value: Any) -> None:
-        super().__setitem__(key, value)
-        # A dictionary keeps the order of insertion, so the first key is the oldest.
+    def get_or_make(self, key: tuple[str, Any], make: Callable[[], Made]) -> Made:
+        if key not in self:
+            self[key] = make()
+        made: Made = self[key]
         if len(self) > 16:
             del self[next(iter(self))]
+        return made
 
 
-def _loss_of(curve: RiskCurve) -> tuple[Any, ...]:
-    return curve.kind, curve.bound, curve.tolerance, curve.left_out, curve.ceiling, curve.side
+def _loss_of(curves: RiskCurve | CurveSet) -> dict[str, Any]:
+    return {name: getattr(curves, name) for name in ("kind", "bound", "tolerance", "left_out", "ceiling", "side")}
 
 
 def _offsets(counts: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
@@ -478,9 +455,6 @@ StoredCurves = Annotated[CurveSet, PlainValidator(CurveSet.from_text), PlainSeri
 """Many curves as a field of a stored document."""
 
 
-# The mean of several curves as one curve: tiles of one photograph become one unit.
-
-
 @lru_cache(maxsize=4)
 def pool(curves: CurveSet, labels: tuple[Hashable, ...]) -> CurveSet:
     """Return one curve a label, in order of first appearance: the mean of its curves at every threshold.
@@ -497,7 +471,6 @@ def mean_of_clusters(values: NDArray[np.float64], clusters: Sequence[str]) -> ND
     """Return the mean of `values`, (m,) float64, in each cluster, in order of first appearance."""
     if len(clusters) != len(values):
         raise UsageError(f"expected one cluster for each of {len(values)} pictures; got {len(clusters)}")
-    # Labels keep the order in which they first appear, so that curves and values stay in step.
     index = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
     owner = np.array([index[name] for name in clusters], dtype=np.int64)
     return np.bincount(owner, values) / np.bincount(owner)

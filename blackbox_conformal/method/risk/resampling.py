@@ -155,12 +155,10 @@ def axis(steps: tuple[Step, ...], length: int, window: str, sigma: float | None,
         maps.append(_map(step, maps[-1].shape[0]))
     reduce = functools.reduce(lambda product, last: last @ product, maps)
     average = window_matrix(length, window, sigma, size)
-    # Ridge regression of the average on the reduced samples; any L gives a true bound, this one gives a small one.
     square = reduce @ reduce.T + RIDGE * np.eye(reduce.shape[0])
     recover: Matrix = np.linalg.solve(square, reduce @ average.T).T.astype(np.float64)
     # Rows that sum to 1 leave a residual that sums to 0, which a picture in [0, 1] cannot see more than half of.
     recover /= recover.sum(axis=1, keepdims=True)
-    # Backwards through the steps: an error of an early step is carried by all later ones.
     weights, passes = recover, []
     for each in reversed(maps):
         passes.append(_pass(weights, each))
@@ -212,13 +210,11 @@ def _clipped(weights: Matrix, reduce: Matrix) -> Matrix:
     at = 0
     for sample in range(reduce.shape[1]):
         while at < first[sample]:
-            # The oldest value leaves the window, the next one enters with either choice.
             # The oldest value is the lowest bit: for each choice of the others the better of its two choices stays.
             kept = np.maximum(best[:, 0::2], best[:, 1::2])
             best = np.concatenate([kept, kept], axis=1)
             at += 1
         stop = min(at + width, reduce.shape[0])
-        # What the sample adds to each of the values it touches, where they are clipped.
         pulls = weights[:, at:stop] * reduce[at:stop, sample]
         best += np.maximum(-(pulls @ members[:, : stop - at].T), 0)
     largest: Matrix = best.max(axis=1)

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.types import Map, Mask
 
-# Where a mask is most wrong: the trusted pixel with the largest error, and a window around it.
-
 
 @dataclass(frozen=True, slots=True)
 class PixelPlace:

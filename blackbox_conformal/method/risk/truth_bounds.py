@@ -116,11 +116,9 @@ def blurred_truth(
     if scale < 2:
         raise UsageError(f"expected a scale of at least 2; got {scale}. At scale 1 leave bound_from out")
     down, across = (axis(steps, side * scale, window, sigma, size) for side in low_resolution.shape[:2])
-    # A step that cuts or pads would put the average at another place than the input.
     if (down.recover.shape[1], across.recover.shape[1]) != low_resolution.shape[:2]:
         raise UsageError(f"expected steps that make a picture {scale} times smaller; got {steps!r}")
     planes = low_resolution.transpose(2, 0, 1) / 255
-    # The best guess of the average: the same weights down the columns and along the rows.
     centre = down.recover @ planes @ across.recover.T
     # Clipping in the last pass shows: only values of 0 or 1 can have been clipped, by at most the negative taps.
     saturated = ((planes == 0) | (planes == 1)) * down.passes[-1].negative[:, None]
@@ -156,8 +154,6 @@ def _rounding(step: AxisPass) -> float:
     # A tap of 22 bits is off by at most half its last bit.
     return 0.5 / 255 + step.taps * 2.0**-23
 
-
-# How far a picture can be from the truth in Lab when the truth's averaged sRGB colours are known to an interval.
 
 _TABLE = (
     ((0.0, 0.0, 0.0), (2.258497, 1.229434, 1.544135, 0.156083, 1.084434, 0.413434, 0.038504, -0.961027)),
@@ -221,7 +217,6 @@ def average_of_distances(lab: Planes, truth: BlurredTruth, average: Callable[[Ma
             np.max(supports.astype(np.float32)[:, None, None] - signed, axis=0, out=farthest[rows])
         average(farthest)
         for rows in _bands(lab):
-            # Every slope gives a bound, so the least of them is one.
             np.minimum(least[rows], farthest[rows] + _largest(slope, truth, rows), out=least[rows])
     # A distance is never negative, though a bound of rounded parts may be.
     return np.maximum(least, 0)

@@ -6,9 +6,8 @@ best: on average 1.1 dB better than one bound for all pictures, and never worse.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Iterable
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +16,8 @@ from blackbox_conformal.method.kernels.below import first_above
 from blackbox_conformal.method.kernels.similarity import structural_dissimilarity
 from blackbox_conformal.method.kernels.squares import summed_squares
 from blackbox_conformal.method.risk.exact import as_typed
+from blackbox_conformal.method.risk.rows import Rows
 from blackbox_conformal.support.types import Image, Map
-
-# How far several pictures are from the truth, beside the score: which of them to show where the score is high.
 
 SHOWN = ("delivered", "consistent", "reference", "enlargement")
 """What may be shown of a picture, most detail first: the delivered picture, the same made consistent with the input,
@@ -32,8 +30,7 @@ _SHARES = np.linspace(0, 1, 21)
 _ROW = (1 + len(SHOWN), _SHARES.size)
 
 
-@dataclass(frozen=True, eq=False)
-class SquaredErrors:
+class SquaredErrors(Rows):
     """Squared errors of pictures that may be shown, for n photographs.
 
     Attributes
@@ -45,7 +42,7 @@ class SquaredErrors:
         picture, or nothing is known of the photograph.
     """
 
-    values: NDArray[np.float32] = field(repr=False)
+    row: ClassVar[tuple[int, ...]] = _ROW
 
     @classmethod
     def of(cls, scores: Map, truth: Image, pictures: Iterable[tuple[str, Image]]) -> Self:
@@ -60,16 +57,6 @@ class SquaredErrors:
             sums = summed_squares(picture, truth, place, _SHARES.size - 1)
             values[1 + SHOWN.index(name)] = np.r_[0, sums.cumsum()] / (3 * scores.size)
         return cls(values[None])
-
-    @classmethod
-    def unknown(cls, n: int) -> Self:
-        """Return `n` photographs of which nothing is known."""
-        return cls(np.full((n, *_ROW), np.nan, np.float32))
-
-    @classmethod
-    def together(cls, parts: Iterable["SquaredErrors"]) -> Self:
-        """Join all photographs of `parts`, in order."""
-        return cls(np.concatenate([np.empty((0, *_ROW), np.float32), *(part.values for part in parts)]))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
@@ -90,21 +77,6 @@ class SquaredErrors:
             raise ValueError("expected squared errors of pictures by score; a value is out of its range")
         return cls(values)
 
-    def to_bytes(self) -> bytes:
-        """Write the values as little-endian float32, row by row."""
-        return self.values.astype("<f4").tobytes()
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, rows: Sequence[int]) -> "SquaredErrors":
-        return SquaredErrors(self.values[list(rows)])
-
-    @property
-    def known(self) -> "SquaredErrors":
-        """Return the photographs of which something is known."""
-        return self[np.flatnonzero(~np.isnan(self.values[:, 0, 0])).tolist()]
-
     def above(self, threshold: float) -> dict[str, float]:
         """The mean squared error where the score is not below `threshold`, by the name of the picture.
 
@@ -114,7 +86,6 @@ class SquaredErrors:
         known = self.known.values
         if not len(known):
             return {}
-        # The first score that is not below the threshold.
         steps = np.minimum((known[:, 0] < threshold).sum(axis=1), _SHARES.size - 2)
         below = np.take_along_axis(known[:, 1:], steps[:, None, None], axis=2)[..., 0]
         errors = (known[:, 1:, -1] - below).astype(np.float64)
@@ -161,8 +132,7 @@ def foretold_psnr(squared: float) -> float:
     return -10 * math.log10(squared + float(LEAST[0]))
 
 
-@dataclass(frozen=True, eq=False)
-class WholeErrors:
+class WholeErrors(Rows):
     """Errors of the delivered pictures of n photographs.
 
     Attributes
@@ -172,7 +142,8 @@ class WholeErrors:
         added. Of a refused photograph inf and 1; NaN where nothing is known of it.
     """
 
-    values: NDArray[np.float64] = field(repr=False)
+    row: ClassVar[tuple[int, ...]] = (2, 3)
+    stored: ClassVar[str] = "<f8"
 
     @classmethod
     def of(cls, from_truth: Errors, from_known: Errors) -> Self:
@@ -183,16 +154,6 @@ class WholeErrors:
     def refused(cls) -> Self:
         """Return a photograph that the vendor refused, which counts as the worst."""
         return cls.of(np.full(3, np.inf), np.ones(3))
-
-    @classmethod
-    def unknown(cls, n: int) -> Self:
-        """Return `n` photographs of which nothing is known."""
-        return cls(np.full((n, 2, 3), np.nan))
-
-    @classmethod
-    def together(cls, parts: Iterable["WholeErrors"]) -> Self:
-        """Join all photographs of `parts`, in order."""
-        return cls(np.concatenate([np.empty((0, 2, 3)), *(part.values for part in parts)]))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
@@ -212,25 +173,10 @@ class WholeErrors:
             raise ValueError("expected errors of whole pictures; a value is out of its range")
         return cls(values)
 
-    def to_bytes(self) -> bytes:
-        """Write the values as little-endian float64, row by row."""
-        return self.values.astype("<f8").tobytes()
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, rows: Sequence[int]) -> "WholeErrors":
-        return WholeErrors(self.values[list(rows)])
-
-    @property
-    def known(self) -> "WholeErrors":
-        """Return the photographs of which something is known."""
-        return self[np.flatnonzero(~np.isnan(self.values[:, 0, 0])).tolist()]
-
     @property
     def ratios(self) -> NDArray[np.float64]:
         """Return the error from the truth by the square root of that from the known picture: (n, 3)."""
-        return self.values[:, 0] / np.sqrt(self.values[:, 1])
+        return np.asarray(self.values[:, 0] / np.sqrt(self.values[:, 1]))
 
     def largest_ratios(self, miss_rate: float) -> NDArray[np.float64]:
         """Return what a new photograph's ratio exceeds with a probability of at most `miss_rate`, (3,); inf: not known.

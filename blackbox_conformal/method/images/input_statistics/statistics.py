@@ -1,14 +1,15 @@
 """What inputs are like in a few numbers each: what they show before anything is paid."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.method.images.input_statistics.octaves import fall, log_energies, sharpness
 from blackbox_conformal.method.images.input_statistics.planes import FRACTION, Plane, Planes, halved
+from blackbox_conformal.method.risk.rows import Rows
 from blackbox_conformal.support.types import Image
 
 # The noise of a picture: its finest diagonal detail where there is nothing else.
@@ -139,8 +140,7 @@ STATISTICS = (
 """The statistics in the order of a row; docs/inputs.md says what each is."""
 
 
-@dataclass(frozen=True, eq=False)
-class InputStatistics:
+class InputStatistics(Rows):
     """The statistics of n inputs.
 
     Attributes
@@ -149,7 +149,7 @@ class InputStatistics:
         (n, len(`STATISTICS`)) float32, a row an input. A row of NaN is an input that was not looked at.
     """
 
-    values: NDArray[np.float32] = field(repr=False)
+    row: ClassVar[tuple[int, ...]] = (len(STATISTICS),)
 
     @classmethod
     def of(cls, pixels: Image) -> Self:
@@ -169,11 +169,6 @@ class InputStatistics:
         return cls(np.array([row], np.float32))
 
     @classmethod
-    def unknown(cls, n: int) -> Self:
-        """`n` inputs of which nothing is known."""
-        return cls(np.full((n, len(STATISTICS)), np.nan, np.float32))
-
-    @classmethod
     def of_named(cls, values: Mapping[str, float]) -> Self:
         """One input from what `named` says of it."""
         names = [statistic.name for statistic in STATISTICS]
@@ -182,34 +177,14 @@ class InputStatistics:
         return cls(_possible(np.array([[values[name] for name in names]], np.float64)))
 
     @classmethod
-    def together(cls, parts: Iterable["InputStatistics"]) -> Self:
-        """All inputs of `parts`, in order."""
-        return cls(np.concatenate([np.empty((0, len(STATISTICS)), np.float32), *(part.values for part in parts)]))
-
-    @classmethod
     def from_bytes(cls, content: bytes) -> Self:
         """What `to_bytes` wrote."""
         return cls(_possible(np.frombuffer(content, "<f4").reshape(-1, len(STATISTICS)).astype(np.float64)))
-
-    def to_bytes(self) -> bytes:
-        """The values as little-endian float32, row by row."""
-        return self.values.astype("<f4").tobytes()
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, rows: Sequence[int]) -> "InputStatistics":
-        return InputStatistics(self.values[list(rows)])
 
     def column(self, name: str) -> NDArray[np.float64]:
         """(n,): one statistic of each input, NaN where unknown."""
         names = [statistic.name for statistic in STATISTICS]
         return self.values[:, names.index(name)].astype(np.float64)
-
-    @property
-    def known(self) -> "InputStatistics":
-        """The rows of the inputs that somebody looked at."""
-        return InputStatistics(self.values[~np.isnan(self.values[:, 0])])
 
     @property
     def named(self) -> list[dict[str, float]]:
