@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -127,6 +128,11 @@ PluginType = TypeVar("PluginType", bound=Plugin)
 
 _announcements: dict[type[Plugin], Listing] = {}
 """Classes of other packages, once imported, and how they are announced."""
+
+
+def handed_on(path: str) -> Any:
+    """Return a property that hands on another one, such as ``inner.bound`` of what a member is made around."""
+    return property(attrgetter(path))
 
 
 def kind_of(family: str) -> str:

@@ -113,7 +113,7 @@ def with_stream(raw):
         b"X" + GOOD[1:],
         with_header(version=2),
         with_header(share=2),
-        with_header(share=7, tolerance=0.5),
+        with_header(share=8, tolerance=0.5),
         with_header(share=1),
         with_header(tolerance=0.5),
         with_header(bound=math.nan),

@@ -13,7 +13,7 @@ Candès, Lei, Romano & Sesia 2023 for outliers). Equal distances count as at lea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -340,7 +340,9 @@ def joint_test(
     n = len(values) - m
     ranks = centred_ranks(values).astype(np.float64)
     # Only the m new rows are summed: the other sum follows from it. The sums are whole numbers, and so exact.
-    sums = np.concatenate([chosen @ ranks for chosen in _chosen(n, m, permutations, seed)])
+    few = len(values) * permutations <= _MOST_KEPT
+    every = (_chosen_again if few else _chosen)(n, m, permutations, seed)
+    sums = np.concatenate([chosen @ ranks for chosen in every])
     # The standard deviation of a rank sum when m of n + m are drawn without replacement.
     spread = np.sqrt((ranks**2).sum(axis=0) * n * m / ((n + m) * max(n + m - 1, 1)))
     # A column with one value has rank sums of 0: it must not divide by 0.
@@ -351,13 +353,8 @@ def joint_test(
     return standardised, (1 + at_least) / (1 + permutations)
 
 
-def _chosen(n: int, m: int, permutations: int, seed: int) -> Iterable[NDArray[np.float64]]:
+def _chosen(n: int, m: int, permutations: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """Yield which m of n + m things random orders put first: 1, the others 0, in blocks of (orders, n + m)."""
-    few = (n + m) * permutations <= _MOST_KEPT
-    return _chosen_again(n, m, permutations, seed) if few else _chosen_anew(n, m, permutations, seed)
-
-
-def _chosen_anew(n: int, m: int, permutations: int, seed: int) -> Iterator[NDArray[np.float64]]:
     for orders in random_orders(n + m, permutations, seed):
         chosen = np.zeros(orders.shape)
         np.put_along_axis(chosen, orders[:, :m], 1, axis=1)
@@ -367,7 +364,7 @@ def _chosen_anew(n: int, m: int, permutations: int, seed: int) -> Iterator[NDArr
 @lru_cache(2)
 def _chosen_again(n: int, m: int, permutations: int, seed: int) -> tuple[NDArray[np.float64], ...]:
     """Keep orders for a session, which compares as many inputs again and again."""
-    return tuple(_chosen_anew(n, m, permutations, seed))
+    return tuple(_chosen(n, m, permutations, seed))
 
 
 def centred_ranks(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ and the guarantees derived from it prove this.
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,7 @@ from blackbox_conformal.method.guarantees.expected import Expected, WithOutsider
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, Needs
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support import catalog
+from blackbox_conformal.support.catalog import handed_on
 
 OWNERS = {
     "tolerance": "false-trust",
@@ -44,6 +45,9 @@ class OfLoss(WithOutsiders):
     side: int | None = None
     ceiling: float | None = None
     largest_error: float | None = None
+
+    left_open: ClassVar[Any] = handed_on("loss.left_open")
+    definitions: ClassVar[Any] = handed_on("loss.definitions")
 
     @model_validator(mode="after")
     def _has_such_a_loss(self) -> Self:
@@ -98,14 +102,6 @@ class OfLoss(WithOutsiders):
     def _also(self, n: int, error: str) -> str:
         """Say what it promises beside, in a sentence of its own."""
         return "" if self.beside is None else f" Also: {self.beside[0].statement(self.beside[1], n, error)}"
-
-    @property
-    def left_open(self) -> str:
-        return self.loss.left_open
-
-    @property
-    def definitions(self) -> tuple[str, ...]:
-        return self.loss.definitions
 
     @classmethod
     def of_the_loss_of(cls, rule: Guarantee) -> Self:

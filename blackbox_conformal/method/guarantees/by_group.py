@@ -9,18 +9,16 @@ from pydantic import Field, field_serializer, model_validator
 
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.guarantees.guarantee import (
-    BoundOfNew,
-    BoundSource,
     Choice,
     Claim,
     Guarantee,
-    Needs,
     Units,
     require_length,
 )
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support import catalog
+from blackbox_conformal.support.catalog import handed_on
 
 
 class Around(Guarantee):
@@ -35,6 +33,13 @@ class Around(Guarantee):
     of: str = "expected"
     parameters: dict[str, Any] = Field(default_factory=dict)
 
+    innermost: ClassVar[Any] = handed_on("inner.innermost")
+    needs: ClassVar[Any] = handed_on("inner.needs")
+    left_open: ClassVar[Any] = handed_on("inner.left_open")
+    definitions: ClassVar[Any] = handed_on("inner.definitions")
+    miss_rate: ClassVar[Any] = handed_on("inner.miss_rate")
+    holds_on_average: ClassVar[Any] = handed_on("inner.holds_on_average")
+
     @field_serializer("parameters")
     def _parameters_in_words(self, parameters: dict[str, Any]) -> dict[str, Any]:
         inner = self.inner.specification()
@@ -48,36 +53,12 @@ class Around(Guarantee):
         return inner
 
     @property
-    def innermost(self) -> Guarantee:
-        return self.inner.innermost
-
-    @property
-    def needs(self) -> Needs:
-        return self.inner.needs
-
-    @property
-    def left_open(self) -> str:
-        return self.inner.left_open
-
-    @property
-    def definitions(self) -> tuple[str, ...]:
-        return self.inner.definitions
-
-    @property
-    def miss_rate(self) -> float | None:
-        return self.inner.miss_rate
-
-    @property
     def beside(self) -> tuple[Guarantee, float] | None:
         if (found := self.inner.beside) is None:
             return None
         rule, level = found
         parameters = rule.model_dump(exclude_unset=True)
         return self.model_copy(update={"of": rule.plugin_name(), "parameters": parameters}), level
-
-    @property
-    def holds_on_average(self) -> bool:
-        return self.inner.holds_on_average
 
     @property
     def treats_photographs_alike(self) -> bool:
@@ -115,6 +96,10 @@ class ByGroup(Around):
     kind: ClassVar[str] = "photographs of group"
     fixed: ClassVar[str] = "Groups were fixed before any result was seen and depend on the input alone."
 
+    bound_source: ClassVar[Any] = handed_on("inner.bound_source")
+    own_bound: ClassVar[Any] = handed_on("inner.own_bound")
+    tiles: ClassVar[Any] = handed_on("inner.tiles")
+
     @model_validator(mode="after")
     def _build(self) -> Self:
         if self.of in ("by-group", "by-vendor"):
@@ -125,14 +110,6 @@ class ByGroup(Around):
     @property
     def own_group(self) -> str | None:
         return self.group_new
-
-    @property
-    def bound_source(self) -> BoundSource:
-        return self.inner.bound_source
-
-    @property
-    def own_bound(self) -> BoundOfNew | None:
-        return self.inner.own_bound
 
     def with_bound(self, bound: RiskCurve) -> Self:
         inner = self.inner.with_bound(bound)
@@ -197,10 +174,6 @@ class ByGroup(Around):
     @property
     def by_photograph(self) -> dict[str, tuple[Any, ...]]:
         return {**self.inner.by_photograph, "groups": self.groups}
-
-    @property
-    def tiles(self) -> tuple[str, ...] | None:
-        return self.inner.tiles
 
     def quantity(self, unit: str, error: str = "error") -> str:
         return f"within group {self.group_new!r}, {self.inner.quantity(unit, error)}"

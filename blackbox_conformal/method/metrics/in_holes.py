@@ -1,15 +1,15 @@
 """Another metric inside the holes of the input alone: for inpainting, where the rest of the picture was sent."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import model_validator
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.support import catalog
+from blackbox_conformal.support.catalog import handed_on
 from blackbox_conformal.support.types import Image, Map
 
 
@@ -32,6 +32,12 @@ class InHoles(Metric):
     sigma: float | None = None
     size: int | None = None
 
+    bound: ClassVar[Any] = handed_on("inner.bound")
+    space: ClassVar[Any] = handed_on("inner.space")
+    averaging: ClassVar[Any] = handed_on("inner.averaging")
+    grey_scale: ClassVar[Any] = handed_on("inner.grey_scale")
+    opposites: ClassVar[Any] = handed_on("inner.opposites")
+
     @model_validator(mode="after")
     def _build(self) -> "InHoles":
         if self.of == "in-holes" or not catalog.is_own(catalog.member("metrics", self.of)):
@@ -47,32 +53,11 @@ class InHoles(Metric):
         return inner
 
     @property
-    def bound(self) -> float:
-        return self.inner.bound
-
-    @property
-    def space(self) -> str:  # type: ignore[override]
-        """That of the metric inside holes."""
-        return self.inner.space
-
-    @property
-    def averaging(self) -> str:
-        return self.inner.averaging
-
-    @property
     def error_in_words(self) -> str:
         return f"{self.inner.error_in_words} inside the holes of the input"
 
-    @property
-    def grey_scale(self) -> NDArray[np.float64] | None:
-        return self.inner.grey_scale
-
     def block_error(self, side: int) -> float | None:
         return self.inner.block_error(side)
-
-    @property
-    def opposites(self) -> str:
-        return self.inner.opposites
 
     def require(self) -> None:
         self.inner.require()
