@@ -53,31 +53,20 @@ def test_hoeffding_bentkus_thresholds_are_those_of_the_p_value(seed, delta):
         assert threshold(curves, alpha, "high-probability", delta=delta, method="hoeffding-bentkus") == expected
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_mixture_thresholds_are_those_of_the_wealth(seed):
-    curves = random_curves(seed, 150)
-    stairs = [list(zip(c.scores.tolist(), c.losses.tolist(), strict=True)) for c in curves]
-    for alpha in (0.1, 0.2, 0.25, 0.3, 0.4):
-        expected = -math.inf
-        for t in reversed(naive.candidates(stairs)[:-1]):
-            if naive.mixture_wealth([naive.loss(pairs, t) / 1.5 for pairs in stairs], alpha / 1.5, 20) < 1 / 0.1:
-                break
-            expected = t
-        assert threshold(curves, alpha, "high-probability", method="mixture") == expected
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_mixture_thresholds_with_a_full_bet_are_those_of_the_wealth(seed):
-    curves = [*random_curves(seed, 149), RiskCurve(np.array([28]), np.array([1.5]), 1.5)]
+@pytest.mark.parametrize(("seed", "full"), [*((seed, 0.0) for seed in range(4)), *((seed, 0.4) for seed in range(3))])
+def test_mixture_thresholds_are_those_of_the_wealth(seed, full):
+    curves = random_curves(seed, 150 - bool(full))
+    # A loss of 1 takes all that the full bet has won.
+    curves += [RiskCurve(np.array([28]), np.array([1.5]), 1.5)] * bool(full)
     stairs = [list(zip(c.scores.tolist(), c.losses.tolist(), strict=True)) for c in curves]
     for alpha in (0.1, 0.2, 0.25, 0.3, 0.4):
         expected = -math.inf
         for t in reversed(naive.candidates(stairs)[:-1]):
             losses = [naive.loss(pairs, t) / 1.5 for pairs in stairs]
-            if naive.mixture_wealth(losses, alpha / 1.5, 20, full=0.4) < 1 / 0.1:
+            if naive.mixture_wealth(losses, alpha / 1.5, 20, full=full) < 1 / 0.1:
                 break
             expected = t
-        assert threshold(curves, alpha, "high-probability", method="mixture", full=0.4) == expected
+        assert threshold(curves, alpha, "high-probability", method="mixture", full=full) == expected
 
 
 @pytest.mark.parametrize("seed", range(3))

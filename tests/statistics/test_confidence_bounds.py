@@ -22,15 +22,19 @@ SOURCES = {
 RUNS = 3000
 
 
+def every_source(test):
+    for name, values in (("source", SOURCES), ("n", [30, 100]), ("delta", [0.05, 0.2])):
+        test = pytest.mark.parametrize(name, values)(test)
+    return test
+
+
 def certified(samples, *given):
     """Whether the mixture certifies a mean by each row of `samples`: once for rows of the same losses in any order."""
     distinct, places = np.unique(np.sort(samples, axis=1), axis=0, return_inverse=True)
     return np.array([betting.mixture_certifies(losses, *given) for losses in distinct])[places.ravel()]
 
 
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("n", [30, 100])
-@pytest.mark.parametrize("delta", [0.05, 0.2])
+@every_source
 def test_hoeffding_bentkus_misses_as_seldom_as_it_says(tools, source, n, delta):
     mean, draw = SOURCES[source]
     # The bound is below the mean exactly when the mean is certified by the sum of losses.
@@ -40,23 +44,11 @@ def test_hoeffding_bentkus_misses_as_seldom_as_it_says(tools, source, n, delta):
     assert tools.verdict(misses).keeps(delta)
 
 
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("n", [30, 100])
-@pytest.mark.parametrize("delta", [0.05, 0.2])
-def test_the_mixture_misses_as_seldom_as_it_says(tools, source, n, delta):
+@every_source
+@pytest.mark.parametrize(("seed", "stake"), [(41, None), (45, betting.split_stake(20, 0.5))], ids=["even", "full bet"])
+def test_the_mixture_misses_as_seldom_as_it_says(tools, source, n, delta, seed, stake):
     mean, draw = SOURCES[source]
-    samples = draw(np.random.default_rng([n, 41]), (RUNS, n))
-    misses = certified(samples, mean, delta, 20)
-    assert tools.verdict(misses).keeps(delta)
-
-
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("n", [30, 100])
-@pytest.mark.parametrize("delta", [0.05, 0.2])
-def test_the_mixture_with_a_full_bet_misses_as_seldom_as_it_says(tools, source, n, delta):
-    mean, draw = SOURCES[source]
-    samples = draw(np.random.default_rng([n, 45]), (RUNS, n))
-    misses = certified(samples, mean, delta, 20, betting.split_stake(20, 0.5))
+    misses = certified(draw(np.random.default_rng([n, seed]), (RUNS, n)), mean, delta, 20, stake)
     assert tools.verdict(misses).keeps(delta)
 
 
@@ -95,9 +87,7 @@ def test_a_bound_that_is_chosen_on_other_photographs_is_wrong_as_seldom_as_it_sa
     assert len(methods) > 1
 
 
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("n", [30, 100])
-@pytest.mark.parametrize("delta", [0.05, 0.2])
+@every_source
 def test_the_binomial_misses_as_seldom_as_it_says_and_one_more_loss_breaks_it(tools, source, n, delta):
     """Losses between 0 and 1 count as 1, so that the bound holds for every source."""
     mean, draw = SOURCES[source]

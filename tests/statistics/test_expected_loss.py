@@ -162,31 +162,39 @@ def test_a_bound_of_one_picture_keeps_alpha_gains_area_and_none_at_all_breaks_it
     assert tools.verdict(rules["none"]).breaks(alpha)
 
 
+def from_maps_to_masks(tools, maps, loss, made, rule, alpha, repetitions):
+    """Calibrate `rule` on maps and lose by the masks: of the strict and the literal rule, and the largest error."""
+    strict, literal, largest = [], [], []
+    for _ in range(repetitions):
+        curves = [RiskCurve.from_maps(*maps(), bound=1.0, **made) for _ in range(40)]
+        t = rule.threshold(CurveSet.from_curves(curves), alpha)
+        new = [maps() for _ in range(40)]
+        strict.append(np.mean([loss(*pair, t) for pair in new]))
+        literal.append(np.mean([loss(*pair, math.nextafter(t, math.inf)) for pair in new]))
+        largest.append(np.mean([d[trusted(s, t)].max(initial=0) for s, d in new]))
+    assert tools.verdict(strict).keeps(alpha)
+    assert tools.verdict(strict).mean > 0.1 * alpha
+    assert tools.verdict(literal).breaks(alpha)
+    return tools.verdict(largest)
+
+
 def test_the_false_trust_rate_keeps_alpha_from_maps_to_masks_and_the_literal_rule_breaks_it(tools):
-    rng = np.random.default_rng(26)
-    n, alpha, tolerance = 40, 0.06, 0.4
+    rng, tolerance = np.random.default_rng(26), 0.4
 
     def maps():
         scores = rng.integers(0, 3, (12, 12))
         wrong = rng.random((12, 12)) < np.array([0.02, 0.3, 0.6])[scores] * 2 * rng.random()
         return scores.astype(np.float32), np.where(wrong, np.float32(0.7), np.float32(0.1))
 
-    strict, literal = [], []
-    for _ in range(REPETITIONS // 2):
-        curves = [RiskCurve.from_maps(*maps(), bound=1.0, tolerance=tolerance) for _ in range(n)]
-        t = threshold(curves, alpha, "false-trust")
-        new = [maps() for _ in range(40)]
-        strict.append(np.mean([(trusted(s, t) & (d > tolerance)).mean() for s, d in new]))
-        above = math.nextafter(t, math.inf)
-        literal.append(np.mean([(trusted(s, above) & (d > tolerance)).mean() for s, d in new]))
-    assert tools.verdict(strict).keeps(alpha)
-    assert tools.verdict(strict).mean > 0.1 * alpha
-    assert tools.verdict(literal).breaks(alpha)
+    def loss(scores, errors, t):
+        return (trusted(scores, t) & (errors > tolerance)).mean()
+
+    made = {"tolerance": tolerance}
+    from_maps_to_masks(tools, maps, loss, made, guarantee("false-trust"), 0.06, REPETITIONS // 2)
 
 
 def test_all_but_a_share_keeps_alpha_from_maps_to_masks_and_the_literal_rule_breaks_it(tools):
-    rng = np.random.default_rng(27)
-    n, alpha, share, left_out = 40, 0.2, 0.05, 7
+    rng, alpha, left_out = np.random.default_rng(27), 0.2, 7
 
     def maps():
         scores = rng.integers(0, 3, (12, 12))
@@ -199,23 +207,13 @@ def test_all_but_a_share_keeps_alpha_from_maps_to_masks_and_the_literal_rule_bre
         worst = np.sort(errors[trusted(scores, t)])[::-1]
         return worst[left_out] if worst.size > left_out else 0.0
 
-    strict, literal, everything = [], [], []
-    for _ in range(REPETITIONS // 2):
-        curves = [RiskCurve.from_maps(*maps(), bound=1.0, left_out=share) for _ in range(n)]
-        t = threshold(curves, alpha, "all-but", share=share)
-        new = [maps() for _ in range(40)]
-        strict.append(np.mean([loss(*pair, t) for pair in new]))
-        literal.append(np.mean([loss(*pair, math.nextafter(t, math.inf)) for pair in new]))
-        everything.append(np.mean([d[trusted(s, t)].max(initial=0) for s, d in new]))
-    assert tools.verdict(strict).keeps(alpha)
-    assert tools.verdict(strict).mean > 0.1 * alpha
-    assert tools.verdict(literal).breaks(alpha)
-    assert tools.verdict(everything).breaks(alpha), "nothing is promised of what is left out"
+    rule, made = guarantee("all-but", share=0.05), {"left_out": 0.05}
+    largest = from_maps_to_masks(tools, maps, loss, made, rule, alpha, REPETITIONS // 2)
+    assert largest.breaks(alpha), "nothing is promised of what is left out"
 
 
 def test_a_mean_over_squares_keeps_alpha_from_maps_to_masks_and_the_literal_rule_breaks_it(tools):
-    rng = np.random.default_rng(31)
-    n, alpha, side = 40, 0.2, 4
+    rng, alpha, side = np.random.default_rng(31), 0.2, 4
 
     def maps():
         scores = rng.integers(0, 4, (12, 12))
@@ -226,18 +224,9 @@ def test_a_mean_over_squares_keeps_alpha_from_maps_to_masks_and_the_literal_rule
         shown = np.where(trusted(scores, t), errors, 0).reshape(3, side, 3, side)
         return shown.max(axis=(1, 3)).mean()
 
-    strict, literal, everywhere = [], [], []
-    for _ in range(REPETITIONS):
-        curves = [RiskCurve.from_maps(*maps(), bound=1.0, side=side) for _ in range(n)]
-        t = threshold(curves, alpha, "local", side=side)
-        new = [maps() for _ in range(40)]
-        strict.append(np.mean([loss(*pair, t) for pair in new]))
-        literal.append(np.mean([loss(*pair, math.nextafter(t, math.inf)) for pair in new]))
-        everywhere.append(np.mean([d[trusted(s, t)].max(initial=0) for s, d in new]))
-    assert tools.verdict(strict).keeps(alpha)
-    assert tools.verdict(strict).mean > 0.1 * alpha
-    assert tools.verdict(literal).breaks(alpha)
-    assert tools.verdict(everywhere).breaks(alpha), "the largest error of the whole picture is not promised"
+    rule, made = guarantee("local", side=side), {"side": side}
+    largest = from_maps_to_masks(tools, maps, loss, made, rule, alpha, REPETITIONS)
+    assert largest.breaks(alpha), "the largest error of the whole picture is not promised"
 
 
 def invented_detail(rng):
