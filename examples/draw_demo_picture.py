@@ -81,7 +81,8 @@ def main() -> None:
         if options.audit:
             others = dict(list(middles(options.audit).items())[::3])
             audit = bc.audit(vendor, others, calibration, ALPHA, run=run, stop=False)
-            print(audit, *audit.document()["detail"], sep="\n")
+            said = audit.document()
+            print(audit, *said["levels"], *said["detail"], sep="\n")
 
 
 if __name__ == "__main__":
