@@ -1,4 +1,4 @@
-"""What is made of keywords from Python and of options: checked settings, a set-up, limits and terms."""
+"""Turns keywords and options into checked settings, a set-up, limits and terms."""
 
 from __future__ import annotations
 
@@ -36,12 +36,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def named_keywords(command: Command) -> Command:
-    """`command`, whose keywords are the settings that the class in its ``**settings: Unpack[…]`` describes.
+    """Give `command` the keywords that the class in its ``**settings: Unpack[…]`` describes.
 
-    They become part of its signature and of its documentation, so that editors and `help` show them. A keyword that it
-    does not take is refused, with what is near it or else all that it takes, and so is a value that none may have. A
-    keyword that is None counts as not given. The command gets the defaults of all but those of `Settings`, whose
-    absence says that the user did not choose; `progress` as a function to call; and `cluster` open.
+    They join its signature and documentation, so that editors and `help` show them. Unknown keywords are refused with
+    what is near, and so are values that none may have. None counts as not given. The command gets defaults, except of
+    `Settings`, whose absence says that the user did not choose; `progress` as a function; and `cluster` open.
     """
     signature = inspect.signature(command)
     parameters = dict(signature.parameters)
@@ -77,7 +76,7 @@ def named_keywords(command: Command) -> Command:
 
 
 def read(settings: Mapping[str, Any], known: Mapping[str, Setting]) -> dict[str, Any]:
-    """`settings` that are not None, each `known` one as its kind reads it, a preset as what it stands for."""
+    """Return `settings` that are not None, each `known` one read by its kind, a preset as what it stands for."""
     given = {key: value for key, value in settings.items() if value is not None}
     preset = given.pop("preset", None)
     of_preset = {} if preset is None else preset_settings(preset)
@@ -86,13 +85,13 @@ def read(settings: Mapping[str, Any], known: Mapping[str, Setting]) -> dict[str,
 
 
 def _written(kind: Any, *, optional: bool) -> str:
-    """A type as a signature shows it, with None where the keyword need not be given."""
+    """Return a type as a signature shows it, with None where the keyword may be left out."""
     written = str(getattr(kind, "__forward_arg__", getattr(kind, "__name__", kind)))
     return f"{written} | None" if optional and "None" not in written else written
 
 
 def _refuse_missing(name: str, given: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
-    """Refuse a call of the command `name` without one of the parameters that it needs."""
+    """Refuse a call of the command `name` without a parameter that it needs."""
     needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty and key != "self"]
     for key in needed:
         if given.get(key) is None:
@@ -101,8 +100,6 @@ def _refuse_missing(name: str, given: Mapping[str, Any], parameters: Mapping[str
 
 
 def _both(first: Callable[[Event], None], second: Callable[[Event], None] | None) -> Callable[[Event], None]:
-    """A listener that tells both."""
-
     def listener(event: Event) -> None:
         first(event)
         if second is not None:
@@ -112,7 +109,7 @@ def _both(first: Callable[[Event], None], second: Callable[[Event], None] | None
 
 
 def _with_keywords(documentation: str, known: Mapping[str, Setting]) -> str:
-    """A command's documentation with that of its keywords, before what it raises."""
+    """Return a command's documentation with its keywords, before what it raises."""
     before, raises, after = documentation.partition("\nRaises\n------")
     before = re.sub(r"\nsettings\n(?:    .*\n|\n(?=    ))+", "\n", before + "\n").rstrip()
     entries = "".join(
@@ -132,7 +129,7 @@ def refuse_unknown(name: str, keywords: Iterable[str], taken: Collection[str]) -
 
 
 def setup_of(vendor: Adapter, settings: Mapping[str, Any]) -> Setup:
-    """The set-up that these settings describe, whose preset was replaced by `read`; errors as for `set_up`."""
+    """Return the set-up of settings whose preset `read` replaced; errors as for `set_up`."""
     chosen = {
         name: settings[name] for name in ProcedureSettings.__annotations__ if name in settings and name != "preset"
     }
@@ -141,7 +138,7 @@ def setup_of(vendor: Adapter, settings: Mapping[str, Any]) -> Setup:
 
 
 def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
-    """The terms that these settings describe, for draws in `folder` unless they name another; errors as `limits_of`."""
+    """Return the terms of settings, for draws in `folder` unless they name another; errors as `limits_of`."""
     listeners = {name: settings[name] for name in ("listener", "progress", "on_sampler") if name in settings}
     folder = Path(settings.get("run", folder))
     place(folder, settings)
@@ -153,7 +150,7 @@ def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
 
 
 def place(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Let a run folder have its ledger and its store where the settings of these names say."""
+    """Place a run folder's ledger and store as settings say."""
     if settings.get("ledger") is not None:
         LEDGERS.place(folder, settings["ledger"])
     if settings.get("store") is not None:
@@ -161,14 +158,14 @@ def place(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def calibrated(calibration: Calibration | str | Path, settings: Mapping[str, Any]) -> tuple[Calibration, Terms]:
-    """The calibration, and the terms of a job with it: in its own run folder unless another is named."""
+    """Return the calibration and the terms of a job with it: in its own run folder unless another is named."""
     path = None if isinstance(calibration, Calibration) else Path(calibration)
     loaded = calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)
     return loaded, terms_of(usual_folder(loaded.procedure, path), settings)
 
 
 def limits_of(settings: Mapping[str, Any]) -> Limits:
-    """The limits that these settings describe."""
+    """Return the limits of settings."""
     known = {name: setting for name, setting in described(SessionSettings).items() if setting.limit}
     given = read({name: settings[name] for name in known if name in settings}, known)
     limits: Limits = settings.get("limits", Limits())
@@ -176,7 +173,7 @@ def limits_of(settings: Mapping[str, Any]) -> Limits:
 
 
 def levels_of(alpha: Any) -> tuple[float, ...]:
-    """One level or several as several; none where none is given."""
+    """Return one level or several as a tuple; empty where none is given."""
     if alpha is None:
         return ()
     # A text is a collection, too, and no level: what checks levels refuses it whole.

@@ -1,4 +1,4 @@
-"""One job: pictures that are prepared once, a run folder, one budget, and the drawing itself.
+"""Prepares pictures once, in a run folder under one budget, and draws them.
 
 The caller says what is done with each picture once its draws are there.
 """
@@ -58,9 +58,9 @@ class Shared:
     Attributes
     ----------
     first, second
-        The vendors, which stay open; None: the job opens them, as it does where draws come from this machine's disk.
+        Open vendors; None: the job opens them, or draws come from this machine's disk.
     room
-        From (height, width) to what a picture is evaluated in.
+        From (height, width) to the context in which a picture is evaluated.
     """
 
     first: AnyRun | None = None
@@ -73,7 +73,7 @@ ALONE = Shared()
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Where the draws of a job are kept, what may be spent and used, who is asked and who is told.
+    """Where draws are kept, what may be spent and used, who is asked and who is told.
 
     Attributes
     ----------
@@ -82,15 +82,15 @@ class Terms:
     limits
         What the user allows; see `Job.confirm` for the budget that follows.
     memory_bytes
-        Most memory that the calculation may take: fewer pictures are evaluated at a time. None: no limit.
+        Memory limit of the calculation: fewer pictures at a time. None: no limit.
     ask
-        Asks a person before anything is spent; None: no person is asked, so that `limits` have to be given.
+        Asks a person before anything is spent; None: `limits` have to be given.
     listeners
-        Who gets to know what goes on.
+        Who is told what goes on.
     shared
         What the job shares with others; then the kernels are compiled, and a limit is given.
     cluster
-        Who evaluates the pictures; None: threads of this process. `memory_bytes` is then what each worker may take.
+        Evaluates the pictures; None: threads of this process. `memory_bytes` is then each worker's limit.
     """
 
     folder: Path
@@ -102,32 +102,32 @@ class Terms:
     cluster: Cluster | None = None
 
     def refuse_unlimited(self, adapter: Adapter) -> None:
-        """Refuse to spend money with no person to ask and no limit; errors as for `budget.refuse_unlimited`."""
+        """Refuse to spend money with no person to ask and no limit; errors as for `prices.refuse_unlimited`."""
         if self.ask is None:
             refuse_unlimited(adapter, self.limits, self.folder)
 
 
 @dataclass
 class Job:
-    """Pictures that are prepared, and what it takes to draw and evaluate them.
+    """Prepared pictures, and what it takes to draw and evaluate them.
 
     Attributes
     ----------
     models
-        Names of the vendor's models that a calibration was made with; another one ends the run.
+        The vendor's models at calibration; another one ends the run.
     pixel_bytes
         Memory that the calculation takes for a pixel.
     kept
-        The photographs and their inputs; None: all are read again.
+        Photographs and inputs; None: all are read again.
     whole
-        The job that this one is a part of, to which it adds what it took.
+        The job that this is a part of, to which it adds what it took.
     falls_back
-        Where the last member of a cascade cannot be had, the answer before is taken.
+        Take the answer before where the last member of a cascade cannot be had.
     limits
-        Those of the terms; once `confirm` was called, the one budget for the draws of these pictures.
+        Limits of the terms; after `confirm` the one budget for these pictures' draws.
     calls, cached, cost_usd
-        Submissions that drawing made, a draw's repetitions among them; draws that were stored before; and what drawing
-        added to the bill. Of both vendors, once `drawing` or `run` is over.
+        Submissions, repetitions included; draws stored before; US dollars added to the bill. Both vendors, once
+        `drawing` or `run` is over.
     vendor_models
         Names of the models that answered.
     """
@@ -161,12 +161,12 @@ class Job:
         to_draw: bool = True,
         tiles: Mapping[str, str] | None = None,
     ) -> "Job":
-        """The job on these photographs, which are read and prepared here, and nowhere else.
+        """Read and prepare photographs for a job; no other function does.
 
         Parameters
         ----------
         to_draw
-            All are to be drawn: they are kept decoded until their draws are there, and limits have to allow it.
+            Whether all will be drawn: they are kept decoded until then, and limits have to allow it.
         tiles
             See `prepare_photographs`.
         """
@@ -186,45 +186,44 @@ class Job:
 
     @property
     def listeners(self) -> Listeners:
-        """Who gets to know what goes on."""
+        """Return who is told what goes on."""
         return self.terms.listeners
 
     def only(self, pictures: Sequence[Prepared]) -> "Job":
-        """The same job on some of its pictures."""
+        """Return the same job on some of its pictures."""
         return self._part(self.setup, pictures, self.pixel_bytes)
 
     def chosen(self, setup: Setup) -> "Job":
-        """The same job under `setup`, which has another score and draws no more often, but sends the same."""
+        """Return the same job under `setup`, which has another score, sends the same, and draws no more often."""
         pictures = [replace(picture, tasks=picture.tasks[: setup.procedure.draws]) for picture in self.pictures]
         return self._part(setup, pictures, PIXEL_BYTES)
 
     def _part(self, setup: Setup, pictures: Sequence[Prepared], pixel_bytes: int) -> "Job":
-        """A part of this job, under the budget of the whole."""
         return Job(setup, pictures, self.terms, self.models, pixel_bytes, self.kept, self)
 
     @property
     def tasks(self) -> list[Task]:
-        """Every draw of the first vendor."""
+        """Return every draw of the first vendor."""
         return [task for picture in self.pictures for task in picture.tasks]
 
     @property
     def keys(self) -> frozenset[str]:
-        """Keys of every draw, those of the second vendor among them."""
+        """Return keys of every draw, the second vendor's included."""
         keys = draw_keys(self.setup.adapter, self.tasks)
         return keys if self.setup.second is None else keys | draw_keys(self.setup.second, self.second_tasks)
 
     @property
     def second_tasks(self) -> list[Task]:
-        """Every draw of the second vendor; none where there is no second vendor."""
+        """Return every draw of the second vendor; empty without one."""
         return list(second_tasks(self.setup, self.pictures).values())
 
     @property
     def has_truths(self) -> bool:
-        """Whether the high-resolution version of every picture is known."""
+        """Tell whether the high-resolution version of every picture is known."""
         return all(picture.truth_digest is not None for picture in self.pictures)
 
     def estimate(self) -> Estimate:
-        """What drawing would cost, the second vendor included; reads only."""
+        """Return what drawing would cost, the second vendor included; reads only."""
         adapter = self.setup.adapter
         whole = estimate(adapter, self.folder, self.limits, self.tasks)
         if self.falls_back:
@@ -236,7 +235,7 @@ class Job:
         return self.with_second(whole)
 
     def answered_pictures(self) -> set[str]:
-        """Digests of the inputs whose draws are all answered already, so that nothing is paid for them; reads only."""
+        """Return digests of inputs whose draws are all answered, so that nothing is paid for them; reads only."""
         setup, limits = self.setup, self.limits
         drawn = [(picture.input_digest, task) for picture in self.pictures for task in picture.tasks]
         found = answered(setup.adapter, self.folder, limits, [task for _, task in drawn])
@@ -248,23 +247,21 @@ class Job:
         return {picture.input_digest for picture in self.pictures} - missing
 
     def with_second(self, expected: AnyEstimate) -> AnyEstimate:
-        """An estimate of the first vendor's draws together with the calls of the second, where there is one."""
+        """Add the second vendor's calls, if any, to an estimate of the first vendor's."""
         if self.setup.second is None:
             return expected
         return total(expected, estimate(self.setup.second, self.folder, self.limits, self.second_tasks))
 
     def confirm(self, planned: Callable[[], Estimate] | None = None) -> None:
-        """Ask the person who decides, and make the budget for the draws of these pictures alone.
+        """Ask the person who decides, and make the budget for these pictures' draws alone; errors as for `agree`.
 
-        A repeated job goes on where it was, another one in the same folder starts at 0. A part of a job that was
-        confirmed keeps the budget of the whole.
+        A repeated job continues, another one in the same folder starts at 0, and a part of a confirmed job keeps its
+        budget.
 
         Parameters
         ----------
         planned
-            Makes what is shown to the person instead of the plain estimate, the second vendor included.
-
-        Errors as for `agree`.
+            Makes what the person is shown instead of the plain estimate, the second vendor included.
         """
         if self.limits.scope is None:
             agree([self], self.estimate() if planned is None else planned())
@@ -278,10 +275,10 @@ class Job:
         scores: Collection[Score] = (),
         about: About = lambda _: None,
     ) -> Iterator[Iterator[tuple[Drawn, Value]]]:
-        """Draw what is missing, confirmed or not before; gives each picture and what `work` made of it as they arrive.
+        """Draw what is missing, confirmed or not; give each picture and what `work` made of it, as they arrive.
 
-        `work` is called in threads, or by the workers of a cluster, so it holds neither this job nor the screen. An
-        error in the ``with`` block ends drawing at once, so that nothing more is bought.
+        `work` runs in threads or on workers, so it holds neither this job nor the screen. An error in the ``with``
+        block ends drawing at once, so that nothing more is bought.
 
         Parameters
         ----------
@@ -297,7 +294,7 @@ class Job:
 
     @contextmanager
     def drawing(self, scores: Collection[Score] = ()) -> Iterator["Drawing"]:
-        """What `run` draws with, for callers that go through the pictures part by part."""
+        """Open what `run` draws with, for callers that go through pictures part by part."""
         self.confirm()
         setup, listeners, shared = self.setup, self.listeners, self.terms.shared
         before, samplers = self._taken(), list[Sampler]()
@@ -370,16 +367,16 @@ class Job:
 def agree(
     jobs: Sequence[Job], expected: Estimate, *, folders: Collection[Path] = (), paid: Collection[str] = ()
 ) -> None:
-    """Ask the person who decides, and make the one budget for the draws of jobs with the same limits.
+    """Ask the person who decides, and make one budget for the draws of jobs with the same limits.
 
     Parameters
     ----------
     expected
-        What all of them together would cost.
+        What all jobs together would cost.
     folders
         Further run folders in which such draws may be.
     paid
-        Keys of draws that the budget is not for.
+        Keys of draws that the budget does not cover.
     """
     for job in jobs:
         if job.setup.adapter.capabilities.retired and job.estimate().calls:
@@ -405,7 +402,7 @@ class Drawing:
     opinions: SecondOpinions
 
     def _counts(self, drawn: Drawn) -> bool:
-        """Whether the calibration is of pictures like this one; see `Adapter.speaks_of`."""
+        """Tell whether the calibration covers this picture; see `Adapter.speaks_of`."""
         upload = drawn.prepared.tasks[0].upload
         speaks_of, read = self.job.setup.adapter.speaks_of, self.sampler.read
         return drawn.refusal is not None or speaks_of(upload, read(drawn.outcomes[0]))
@@ -417,7 +414,7 @@ class Drawing:
         on_unusable: Callable[[Prepared, IncompleteError], None] | None = None,
         about: About = lambda _: None,
     ) -> Iterator[tuple[Drawn, Value]]:
-        """Each of these pictures and what `work` made of it, in arrival order; see `Job.run`."""
+        """Give each of these pictures and what `work` made of it, in arrival order; see `Job.run`."""
 
         def evaluated(drawn: Drawn) -> Value:
             second = None if drawn.refusal is not None else self.opinions.of(drawn.prepared)

@@ -1,4 +1,4 @@
-"""Who hears of what a job does, and whether a person sees how far it is."""
+"""Tells programs and people how far a job is."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def unseen(what: str, done: int, total: int) -> None:
-    """A step of progress that is not shown."""
+    """Show nothing."""
 
 
 @runtime_checkable
@@ -35,12 +35,10 @@ class Display(Protocol):
 
 @contextmanager
 def shown_progress(progress: bool | Progress | None) -> Iterator[Progress]:
-    """What is to be called with each step.
+    """Give what is called with each step.
 
-    Parameters
-    ----------
-    progress
-        True: bars. False: nothing. None: bars in a notebook and where stderr is a terminal. Else what is called.
+    `progress`: True: bars. False: nothing. None: bars in a notebook and where stderr is a terminal. Else what is
+    called.
     """
     if callable(progress):
         yield progress
@@ -59,7 +57,7 @@ def shown_progress(progress: bool | Progress | None) -> Iterator[Progress]:
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Receivers of what a job does: events, progress, samplers.
+    """Receivers of what a job does.
 
     Attributes
     ----------
@@ -68,7 +66,7 @@ class Listeners:
     progress
         Gets what is done, how many are done, and how many there are.
     on_sampler
-        Gets each sampler as soon as it is open, so that it can be stopped.
+        Gets each sampler once it is open, so that it can be stopped.
     """
 
     listener: Callable[[Event], None] | None = None

@@ -1,4 +1,4 @@
-"""What commands and use cases ask of pages for people, which are found by their entry point."""
+"""Says what commands and use cases ask of pages for people, found by entry point."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,29 +16,29 @@ from blackbox_conformal.support.types import Image
 
 
 class ReportMaterial(Protocol):
-    """What a run folder keeps for reports and the viewer."""
+    """Keeps in a run folder what reports and the viewer show."""
 
     folder: Path
 
     def masked(self, result: Result, low: Image | None = None, file: Path | None = None) -> Path:
-        """Keep a masked picture; `low` is what the vendor was sent, `file` a PNG of the delivered picture."""
+        """Keep a masked picture; `low`: what the vendor was sent, `file`: a PNG of the delivered picture."""
 
     def add_doubt(self, kept: Path, certificate: Certificate) -> None:
-        """Say of the picture in `kept` what its certificate says since a whole batch put it in doubt."""
+        """Update the picture in `kept` with what its certificate says since a whole batch put it in doubt."""
 
     @property
     def audited(self) -> Callable[..., None]:
-        """Keeps an audited photograph: what `audit` calls as `on_picture`."""
+        """Return what `audit` calls as `on_picture` to keep a photograph."""
 
     def keep_audit(self, audit: Audit) -> Path:
-        """Keep what an audit found."""
+        """Keep an audit's findings."""
 
     def keep_splits(self, splits: Splits) -> Path:
-        """Keep what random splits of a pool found."""
+        """Keep the findings of random splits."""
 
 
 class ComparedPictures(Protocol):
-    """The photographs of a comparison in which contestants differ most."""
+    """Keeps the photographs in which contestants differ most."""
 
     def take(self, picture: ComparedPicture) -> None:
         """Look at one photograph of one contestant."""
@@ -50,16 +50,16 @@ class Pages(Protocol):
     def report_material(
         self, run: Path, calibration: Calibration, alphas: Sequence[float] = (), *, full_size: bool = True
     ) -> ReportMaterial:
-        """What `run` keeps; `alphas` are levels at which exact shares are kept, beside the usual ones."""
+        """Return what `run` keeps; `alphas`: levels with exact shares, beside the usual ones."""
 
     def compared_pictures(self) -> ComparedPictures:
-        """None yet."""
+        """Return an empty collection."""
 
     def write_comparison(self, comparison: Comparison, path: Path, pictures: Any, *, force: bool = False) -> Path:
         """Write the page of a comparison."""
 
     def refuse_foreign_comparison(self, path: Path, contestants: Sequence[str]) -> None:
-        """Refuse a file in the place of the page that is not the page of these contestants."""
+        """Refuse a file at `path` that is not the page of these contestants."""
 
     def write_report(self, *arguments: Any, **settings: Any) -> Path:
         """Write the report of a run folder."""
@@ -68,23 +68,23 @@ class Pages(Protocol):
         """Write a page of blocks."""
 
     def calibration_of(self, content: bytes) -> str | None:
-        """The digest of the calibration that a page is about; None where it names none."""
+        """Return the digest of a page's calibration; None where it names none."""
 
     def opening_level(self, calibration: Calibration) -> float:
-        """The level at which a report opens."""
+        """Return the level at which a report opens."""
 
     def write_watch_page(self, *arguments: Any, **settings: Any) -> Path:
-        """Write what a watch has found so far as one file of HTML; its path."""
+        """Write a watch's findings so far as one HTML file; return its path."""
 
     def refuse_foreign_watch(self, path: Path, calibration: Calibration) -> None:
-        """Refuse a file in the place of the page that is not the page of this watch."""
+        """Refuse a file at `path` that is not the page of this watch."""
 
     @property
     def viewer_beside_gateway(self) -> Any:
-        """The viewer as a part of a gateway."""
+        """Return the viewer as a part of a gateway."""
 
 
 def pages() -> Pages:
-    """The pages of this package."""
+    """Return the installed pages."""
     found: Pages = catalog.hook("pages")
     return found

@@ -1,7 +1,7 @@
-"""Photographs that a program holds in memory, as files for as long as a command runs.
+"""Writes pictures that a program holds in memory as files, for as long as a command runs.
 
-A command reads its photographs more than once, so that memory does not grow with their number. Nothing that was paid
-for lies here: draws are kept in the run folder by what was sent, so that the same photographs find them again.
+Commands read photographs more than once, so that memory does not grow with their number. Nothing paid for lies here:
+draws are kept in the run folder by what was sent, so that the same photographs find them again.
 """
 
 from __future__ import annotations
@@ -34,12 +34,10 @@ from blackbox_conformal.support.text import name_of, printable
 from blackbox_conformal.support.types import Image, eight_bit
 from blackbox_conformal.vendor.adapter import Adapter
 
-# Answers that a program has already, as the folders that the adapter `folder` reads while a command runs.
-
 
 @contextmanager
 def given_answers(settings: dict[str, Any]) -> Iterator[tuple[Adapter, list[Path], dict[str, Any]]]:
-    """A vendor that reads the outputs among `settings`, the photographs, and the settings that are left."""
+    """Give a vendor that reads the outputs among `settings`, the photographs, and the settings left."""
     rest = dict(settings)
     for key in ("inputs", "outputs", "truths"):
         if isinstance(rest.get(key), str | Path):
@@ -79,7 +77,7 @@ def given_answers(settings: dict[str, Any]) -> Iterator[tuple[Adapter, list[Path
 
 @contextmanager
 def given_answer(picture: Given, answer: Answer, calibration: Calibration | str | Path) -> Iterator[Adapter]:
-    """The vendor of a calibration on given answers, which gives `answer` to `picture`."""
+    """Give the vendor of a calibration on given answers, which gives `answer` to `picture`."""
     procedure = (calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)).procedure
     if procedure.vendor["adapter"] != "folder":
         raise UsageError(
@@ -96,13 +94,13 @@ def given_answer(picture: Given, answer: Answer, calibration: Calibration | str 
 
 
 def _names(truths: Sequence[Any]) -> list[str]:
-    """The stems of files, where these are all different, else the places."""
+    """Return the stems of files where they all differ, else the places."""
     stems = [name_of(each) for each in truths if isinstance(each, str | Path)]
     return stems if len(set(stems)) == len(truths) else [str(place) for place in range(len(truths))]
 
 
 def _answers(given: Any, what: str, draws: int, bands: Bands | None) -> list[Image]:
-    """The draws of one picture, as many as there must be; 0: any number."""
+    """Return the draws of one picture, as many as there must be; 0: any number."""
     several = isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.ndim == 4)
     answers = [_pixels(each, what, bands) for each in (given if several else [given])]
     if not answers or len(answers) != (draws or len(answers)):
@@ -159,7 +157,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def photographs_as_files(*names: str) -> Callable[[Command], Command]:
-    """A command that gets its arguments `names`, photographs, as paths; those in memory as files until it returns."""
+    """Decorate a command to get its arguments `names`, photographs, as paths; those in memory as files until it
+    returns.
+    """
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command)
@@ -181,7 +181,7 @@ def photographs_as_files(*names: str) -> Callable[[Command], Command]:
 
 @contextmanager
 def as_files(photographs: Photographs) -> Iterator[list[Path]]:
-    """Paths of photographs; of those in memory while the context lasts, in order."""
+    """Give paths of photographs, in order; files of those in memory last as long as the context."""
     with tempfile.TemporaryDirectory(prefix="blackbox-conformal-") as folder:
         yield [_path(photograph, Path(folder) / f"{place:06d}") for place, photograph in enumerate(_each(photographs))]
 
@@ -206,7 +206,6 @@ def photograph_paths(photographs: Photographs) -> list[Path]:
 
 
 def _each(photographs: Photographs) -> Iterable[Given | tuple[str, Given]]:
-    """One photograph after the other; a single one is one."""
     if isinstance(photographs, Mapping):
         return photographs.items()
     one = isinstance(photographs, np.ndarray) and photographs.ndim <= 3
@@ -239,7 +238,7 @@ def _path(photograph: Given | tuple[str, Given], folder: Path) -> Path:
 
 
 def _named_content(photograph: Given | tuple[str, Given]) -> tuple[str, bytes]:
-    """Name and content of one that is no file of its own name."""
+    """Return name and content of a photograph that is no file of its own name."""
     which = f"{printable(photograph[0])}: " if isinstance(photograph, tuple) else ""
     try:
         name, source = named_input(photograph)

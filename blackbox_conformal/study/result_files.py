@@ -1,4 +1,4 @@
-"""Files of an earlier result under the same name: what may be overwritten, and whose signature is kept."""
+"""Keeps earlier results: what may be overwritten, whose signature stays, and which files go into a run's store."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -34,20 +34,17 @@ VENDOR_ENDINGS = {
 def refuse_existing(
     name: str, folder: Path, alpha: float, calibration: Calibration, rules: Sequence[Guarantee], outside: float
 ) -> bool:
-    """Refuse, before anything is paid, to mask a picture whose files would overwrite others.
+    """Refuse, before anything is paid, a picture whose files would overwrite others; tell whether replaceable ones
+    exist.
 
-    Those of an answer that stood in for a cascade's last vendor may be replaced, unless they are signed.
+    An unsigned answer that stood in for a cascade's last vendor may be replaced.
 
     Parameters
     ----------
     rules
-        The guarantees that masks are made with.
+        The guarantees of the masks.
     outside
-        The p-value of an input, at which and below its mask carries no guarantee.
-
-    Returns
-    -------
-    Whether such files are there.
+        At this p-value and below a mask carries no guarantee.
     """
     there = [path for path in possible_paths(name, folder) if path.exists()]
     if not there:
@@ -88,19 +85,19 @@ def refuse_existing(
 
 
 def _stood_in(earlier: Certificate, calibration: Calibration) -> bool:
-    """Whether a certificate is of an answer that stood in for the last vendor of the calibrated cascade."""
+    """Tell whether a certificate is for an answer that stood in for the calibrated cascade's last vendor."""
     vendor = dict(earlier.procedure.get("vendor") or {})
     parameters = dict(vendor.get("parameters") or {})
     return bool(parameters.pop("available", 0)) and {**vendor, "parameters": parameters} == calibration.procedure.vendor
 
 
 def product_path(name: str, folder: Path, kind: str, ending: str = "png") -> Path:
-    """Where the file of this kind of a result called `name` lies."""
+    """Return where the file of this kind of a result called `name` lies."""
     return folder / f"{file_stem(name)}-{kind.replace('_', '-')}.{ending}"
 
 
 def possible_paths(name: str, folder: Path) -> list[Path]:
-    """Where files of any result called `name` would lie, its certificate last."""
+    """Return where files of any result called `name` would lie, its certificate last."""
     kinds = [(kind, "png") for kind in ("image", "mask", "overlay", "score_map", "safe")]
     kinds += [("image", "npy"), ("safe", "npy"), ("vendor", "npy")]
     files = [*kinds, *(("vendor", ending) for ending in VENDOR_ENDINGS.values()), ("certificate", "json")]
@@ -108,12 +105,12 @@ def possible_paths(name: str, folder: Path) -> list[Path]:
 
 
 def is_signed_with(certificate: Certificate, key: "SigningKey") -> bool:
-    """Whether a certificate has a genuine signature by this key."""
+    """Tell whether a certificate has a genuine signature by this key."""
     return certificate.signature is not None and certificate.signature == certificate.signed(key).signature
 
 
 def refuse_unsigned(earlier: Certificate, outputs: Collection[str], path: Path, sign_with: "SigningKey | None") -> None:
-    """Refuse to sign what stands in an earlier certificate alone, unless it is signed with the same key."""
+    """Refuse to sign what stands in an earlier certificate alone, unless the same key signed it."""
     if sign_with is None or is_signed_with(earlier, sign_with):
         return
     other = sorted(earlier.outputs.keys() - set(outputs))
@@ -125,7 +122,7 @@ def refuse_unsigned(earlier: Certificate, outputs: Collection[str], path: Path, 
 
 
 def keeping_signature(certificate: Certificate, earlier: Certificate, path: Path) -> Certificate:
-    """The certificate with the signature of an earlier one that says the same."""
+    """Return the certificate with the signature of an earlier one that says the same."""
     if earlier.signature is None or earlier.digest == certificate.digest:
         return certificate.model_copy(update={"signature": earlier.signature})
     raise UsageError(
@@ -135,7 +132,7 @@ def keeping_signature(certificate: Certificate, earlier: Certificate, path: Path
 
 
 def certificate_in(path: Path) -> Certificate | None:
-    """The certificate in a file; None where there is none that can be read."""
+    """Read the certificate in a file; None where it cannot be read."""
     try:
         return Certificate.from_json(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, FileFormatError):
@@ -143,20 +140,18 @@ def certificate_in(path: Path) -> Certificate | None:
 
 
 def files_named_by(certificate: Certificate) -> set[str]:
-    """The names of the files that a certificate speaks of."""
+    """Return the names of the files that a certificate lists."""
     return {str(entry.get("file")) for entry in certificate.outputs.values() if isinstance(entry, dict)}
 
 
 def comparable(certificate: Certificate) -> Certificate:
-    """The certificate without notes, files, who vouches, and what other inputs say: equal for equal results."""
+    """Strip notes, files, signatures and other inputs' findings: equal results compare equal."""
     vouching = {"assumptions": (), "calibration_signature": None, "watch": None, "signature": None}
     others = dict.fromkeys(("reason", "stream_check", "batch_check", "drift", "doubt", "quality")) | {
         "status": "abstains"
     }
     return certificate.model_copy(update={"notes": (), "outputs": {}, **vouching, **others})
 
-
-# Finished files of a run in its store: calibration, masks with their certificates, reports.
 
 _FOLDER = "results"
 
@@ -172,7 +167,7 @@ def _are_of_same_mask(*contents: bytes) -> bool:
 
 
 class KeptResults:
-    """Puts finished files into the store of a run, ``results/<folder>/<file>``; nothing of others is overwritten."""
+    """Puts finished files into the store of a run as ``results/<folder>/<file>``; overwrites nothing else."""
 
     def __init__(self, store: BlobStore) -> None:
         refuse_unconditional(store)
@@ -180,7 +175,7 @@ class KeptResults:
 
     @classmethod
     def of(cls, run: Path) -> "KeptResults | None":
-        """The results of a run; None where it has no store."""
+        """Return the results of a run; None where it has no store."""
         place = STORES.of(run)
         return None if place is None else cls(store_at(place))
 
@@ -197,9 +192,8 @@ class KeptResults:
         Parameters
         ----------
         replaceable
-            Whether a content that is there may be replaced by another one also without `force`; by default a
-            certificate by one of the same mask, which may have more to say, and a picture by the same one with other
-            Content Credentials.
+            Whether the content there may be replaced by another without `force`; by default a certificate by one of the
+            same mask, and a picture by the same one with other Content Credentials.
         """
         for path in files:
             content = path.read_bytes()

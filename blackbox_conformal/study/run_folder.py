@@ -1,4 +1,4 @@
-"""What a run folder holds beside the draws: a manifest, its calibration, and which photographs audits looked at."""
+"""Keeps in a run folder, beside draws, its manifest, its calibration, and which photographs audits looked at."""
 
 import json
 import platform
@@ -28,15 +28,14 @@ _LARGEST_NOTE = 2**16
 
 
 def run_folder(root: Path, procedure: Procedure) -> Path:
-    """Where the draws of a procedure are kept unless the user says otherwise: the same procedure, the same folder."""
+    """Return where a procedure's draws are kept by default: the same procedure, the same folder."""
     return root / f"{procedure.vendor['adapter']}-{procedure.fingerprint.removeprefix('sha256:')[:12]}"
 
 
 def usual_folder(procedure: Procedure, calibration: Path | None = None) -> Path:
-    """The run folder where the user names none.
+    """Return the run folder where the user names none.
 
-    It is the folder in which the file `calibration` lies, else the one below ``runs`` that wrote the file, else the
-    procedure's own below ``runs``.
+    That is the folder of the file `calibration`, else the one below ``runs`` that wrote it, else the procedure's own.
     """
     runs = Path("runs")
     if calibration is not None:
@@ -50,7 +49,7 @@ def usual_folder(procedure: Procedure, calibration: Path | None = None) -> Path:
 
 
 def keep_calibration(run: Path, calibration: Calibration, path: Path, *, force: bool = False) -> Path:
-    """Write the calibration to `path`, and where that is into the run folder, so that `find_calibration` finds it."""
+    """Write the calibration to `path`; where that is elsewhere, leave a note for `find_calibration`."""
     written = calibration.save(path, force=force)
     if written.resolve() != (run / CALIBRATION_FILE).resolve():
         note = {"path": str(written.resolve()), "digest": calibration.digest}
@@ -62,7 +61,7 @@ def keep_calibration(run: Path, calibration: Calibration, path: Path, *, force: 
 
 
 def run_of(path: Path, runs: Path) -> Path | None:
-    """The one run folder below `runs` that wrote a calibration to `path`; None where there is none, or several."""
+    """Return the one run folder below `runs` that wrote a calibration to `path`; None for none or several."""
     folders = []
     for note in sorted(runs.glob(f"*/{CALIBRATION_NOTE}")):
         # A damaged note of another run is no trouble of this one.
@@ -73,7 +72,7 @@ def run_of(path: Path, runs: Path) -> Path | None:
 
 
 def find_calibration(run: Path) -> Calibration:
-    """The calibration in the run folder, else the one that was last written elsewhere from it."""
+    """Return the calibration in the run folder, else the one last written elsewhere from it."""
     if (run / CALIBRATION_FILE).is_file():
         return Calibration.load(run / CALIBRATION_FILE)
     note = run / CALIBRATION_NOTE
@@ -98,7 +97,7 @@ def find_calibration(run: Path) -> Calibration:
 
 
 def calibration_file(run: Path) -> Path:
-    """Where `find_calibration` looks; errors as for that."""
+    """Return where `find_calibration` looks; errors as there."""
     here, note = run / CALIBRATION_FILE, run / CALIBRATION_NOTE
     return _read_note(note)[0] if note.is_file() and not here.is_file() else here
 
@@ -120,9 +119,9 @@ LOOKS_FILE = "audited.jsonl"
 
 
 def is_first_look(run: Path, truths: Sequence[str]) -> bool:
-    """Note an audit of the photographs with these digests, and say whether none of them was audited with others before.
+    """Note an audit of these photographs, by digest; tell whether none was audited with others before.
 
-    The same photographs again are the same look: another level, another guarantee, or a run that is resumed.
+    The same photographs again are the same look: another level or guarantee, or a resumed run.
     """
     file, own = run / LOOKS_FILE, sorted(set(truths))
     try:
@@ -150,11 +149,10 @@ def write_manifest(
     overruled: int = 0,
     **settings: Any,
 ) -> History:
-    """Write `manifest.json` into the run folder unless the same plan is there already, and give the plan's history.
+    """Write `manifest.json` into the run folder, unless the same plan is there, and return the plan's history.
 
-    A plan that differs (other photographs, another guarantee) gets a file of its own beside it, named by its
-    digest, so that an earlier plan is never lost. The history is as it was when the plan was begun first, so that a
-    run that is resumed makes the same calibration.
+    Another plan (other photographs, another guarantee) gets a file of its own, named by its digest. The history stays
+    as it was when the plan began, so that a resumed run makes the same calibration.
 
     Parameters
     ----------
@@ -190,9 +188,9 @@ def write_manifest(
 
 
 def _history(run: Path, plan: Mapping[str, Any], known: set[str], overruled: int) -> History:
-    """What the manifests of earlier plans in the run folder say; those that are damaged say nothing.
+    """Count earlier plans in the run folder; damaged manifests count nothing.
 
-    A plan of a vendor that has answered nothing yet, as with a wrong key, has shown nothing and does not count.
+    Nor do plans whose vendor has answered nothing yet, as with a wrong key.
     """
     own, earlier, further = _truths(plan), 0, set[str]()
     unseen = unanswered_procedures(run)
@@ -211,12 +209,12 @@ _SAME_DRAWS = ("vendor", "scale", "degradation")
 
 
 def _asked(plan: Mapping[str, Any]) -> int:
-    """So many vendors of a cascade are asked; 0: all."""
+    """Return how many vendors of a cascade are asked; 0: all."""
     return int(plan["procedure"]["vendor"].get("parameters", {}).get("available", 0))
 
 
 def _of_all(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """What identifies a plan, whether or not all vendors of a cascade are asked."""
+    """Identify a plan, whether or not all vendors of a cascade are asked."""
     procedure = {**plan["procedure"], "vendor": dict(plan["procedure"]["vendor"])}
     parameters = procedure["vendor"].get("parameters", {})
     procedure["vendor"]["parameters"] = {name: parameters[name] for name in parameters if name != "available"}
@@ -228,7 +226,7 @@ def _truths(plan: Mapping[str, Any]) -> set[str]:
 
 
 def is_of(run: Path, fingerprint: str) -> bool:
-    """Whether the folder holds the manifest of a calibration of the procedure with this fingerprint."""
+    """Tell whether the folder holds a manifest of the procedure with this fingerprint."""
     try:
         return bool(json.loads((run / "manifest.json").read_bytes()).get("fingerprint") == fingerprint)
     except (OSError, ValueError, AttributeError, RecursionError):
@@ -236,7 +234,7 @@ def is_of(run: Path, fingerprint: str) -> bool:
 
 
 def _write_manifest(path: Path, plan: dict[str, Any], digest: str, history: History) -> bool:
-    """Write the manifest, unless another process has just done so; whether it was written."""
+    """Write the manifest, unless another process has just done so; tell whether it was written."""
     content = {
         **plan,
         "plan_digest": digest,

@@ -1,7 +1,7 @@
-"""Which photographs were looked at before a calibration, by the records that commands leave, and which can calibrate.
+"""Decides which photographs calibrate: those held out and those that choices were made on do not.
 
-A photograph that anything was chosen by gives no guarantee for what was chosen. Records are looked for wherever draws
-are: in the run folder, beside it, and in and below the working folder and ``runs``.
+A photograph that anything was chosen by gives no guarantee for the choice. Commands leave records, which are looked for
+in the run folder, beside it, and in and below the working folder and ``runs``.
 """
 
 import hashlib
@@ -19,17 +19,16 @@ from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.images.duplicates import Distinct
 from blackbox_conformal.study.stages.prepare import Prepared
 
-# Which photographs calibrate and which are kept unseen: fixed by content alone, before anything is drawn.
-
 Item = TypeVar("Item")
 
 
 def split(
     photographs: Sequence[Item], held_out: int, seed: int = 0, *, digest: Callable[[Item], str]
 ) -> tuple[list[Item], list[Item]]:
-    """`photographs` without `held_out` of them, and those, chosen by a hash of seed and `digest` of the content.
+    """Return `photographs` without `held_out` of them, and these, by a hash of seed and `digest` of the content.
 
-    The choice depends neither on names nor on order, so renaming files cannot move one across the split.
+    Neither names nor order matter, so renaming files moves none across the split. The unit is the photograph, so that
+    no part of one stands on both sides.
     """
     if not 0 <= held_out <= len(photographs):
         raise ValueError(f"expected to hold out 0 to {len(photographs)} photographs; got {held_out}")
@@ -38,7 +37,7 @@ def split(
 
 
 def split_prepared(pictures: Sequence[Prepared], held_out: int, seed: int) -> tuple[list[Prepared], list[Prepared]]:
-    """The same for prepared pictures, by their high-resolution versions, whatever a vendor is sent."""
+    """Split prepared pictures by their high-resolution versions, whatever a vendor is sent."""
     return split(pictures, held_out, seed, digest=lambda picture: picture.truth_digest or picture.input_digest)
 
 
@@ -51,11 +50,11 @@ class TuningRecord(BaseModel):
     Attributes
     ----------
     score, draws
-        The chosen score as it is typed, or the first of several that were compared, and its number of draws.
+        The chosen score as typed, or the first of several compared, and its number of draws.
     alpha
-        The level at which candidates were compared; None where several levels were shown.
+        The level at which candidates were compared; None for several levels.
     photographs
-        Every photograph that was looked at, for this choice and for earlier ones kept in the same file.
+        Every photograph looked at, for this choice and earlier ones in the same file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,7 +65,7 @@ class TuningRecord(BaseModel):
     photographs: tuple[KnownPhotograph, ...]
 
     def keep(self, path: Path) -> "TuningRecord":
-        """Write the file. Photographs of an earlier choice in it stay: looking at others does not undo it."""
+        """Write the file; photographs of an earlier choice in it stay, since looking at others does not undo it."""
         earlier = TuningRecord.load(path).photographs if path.exists() else ()
         record = self.model_copy(update={"photographs": together(earlier, self.photographs)})
         _RECORDS.write(record, path)
@@ -98,11 +97,11 @@ class Unseen:
     Attributes
     ----------
     pictures
-        Those that calibrate.
+        The photographs that calibrate.
     known
         Photographs that were looked at and do not calibrate.
     overruled
-        How many of `pictures` were looked at, of which the user said that nothing was chosen by them.
+        How many of `pictures` were looked at although the user says that nothing was chosen by them.
     """
 
     pictures: list[Prepared]
@@ -120,10 +119,11 @@ class Unseen:
         nothing_chosen: bool = False,
         everywhere: bool = False,
     ) -> "Unseen":
-        """Leave out what was looked at in the run folder `run`, what `files` name, and what taught the score.
+        """Leave out photographs looked at in the run folder `run`, named in `files`, or taught to the score, and
+        copies.
 
-        Copies are left out, too. With `nothing_chosen` only `files` and what taught the score count, with `everywhere`
-        also what was looked at in other run folders, instead of an error.
+        With `nothing_chosen` only `files` and what taught the score count; with `everywhere` also what was looked at in
+        other run folders, instead of an error.
         """
         own = run / TUNING_FILE
         read = [*files, *([own] if own.exists() and not nothing_chosen else [])]
@@ -147,13 +147,13 @@ class Unseen:
 
 
 def together(*parts: Iterable[KnownPhotograph]) -> tuple[KnownPhotograph, ...]:
-    """All of `parts`, each photograph once, by digest."""
+    """Join `parts`, each photograph once, by digest."""
     photographs = {photograph.truth: photograph for part in parts for photograph in part}
     return tuple(photographs[truth] for truth in sorted(photographs))
 
 
 def records_around(run: Path) -> list[Path]:
-    """The tuning files in `run`, beside it, and in and below the working folder and ``runs``."""
+    """Find the tuning files in `run`, beside it, and in and below the working folder and ``runs``."""
     found = [run / TUNING_FILE]
     for folder in (run.parent, Path(), Path("runs")):
         found += [folder / TUNING_FILE, *sorted(folder.glob(f"*/{TUNING_FILE}"))]
@@ -161,7 +161,7 @@ def records_around(run: Path) -> list[Path]:
 
 
 def seen_in(file: Path, pictures: Sequence[Prepared]) -> dict[str, KnownPhotograph]:
-    """Which of `pictures`, by their digests, show which photographs of a tuning file; none where it is damaged."""
+    """Return which of `pictures`, by digest, show which photographs of a tuning file; empty where it is damaged."""
     photographs: dict[str, KnownPhotograph] = {}
     # A damaged file of another run is no trouble of this one.
     with suppress(FileFormatError):
@@ -172,7 +172,7 @@ def seen_in(file: Path, pictures: Sequence[Prepared]) -> dict[str, KnownPhotogra
 
 
 def _without(pictures: Sequence[Prepared], photographs: Sequence[KnownPhotograph]) -> list[Prepared]:
-    """Those of `pictures` that show none of `photographs`, copies included."""
+    """Leave out pictures that show one of `photographs`, copies included."""
     looked_at = Distinct(("a photograph that was looked at", photograph.as_sketch) for photograph in photographs)
     unseen = [picture for picture in pictures if looked_at.twin(picture.sketch) is None]
     if pictures and not unseen:

@@ -1,4 +1,4 @@
-"""What masks, audits and checks ask of the watch of a calibration, which is found by its entry point."""
+"""Says what masks, audits and checks ask of a calibration's watch, found by entry point."""
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WatchState:
-    """What a certificate says of the watch of its calibration.
+    """What a certificate says about the watch of its calibration.
 
     Attributes
     ----------
     note
         A sentence; None where there is nothing to say.
     head
-        Of the watch file as it was read; None where an earlier version wrote it.
+        Head of the watch file as read; None where an earlier version wrote it.
     drift
-        Why the guarantee does not speak of inputs like those that were masked; None where they did not drift.
+        Why the guarantee does not hold for inputs like the masked ones; None where they did not drift.
     """
 
     note: str | None
@@ -49,7 +49,7 @@ class EnteredState(Protocol):
 
 
 class MaskedPictures(Protocol):
-    """The pictures that were masked, ranked among those of the calibration."""
+    """Ranks masked pictures among the calibration's."""
 
     def enter(
         self,
@@ -59,28 +59,28 @@ class MaskedPictures(Protocol):
         threshold: float,
         group: str | None = None,
     ) -> None:
-        """Enter a picture that was not entered before and did not calibrate, among the photographs of its group."""
+        """Enter a picture once, unless it calibrated, among the photographs of its group."""
 
 
 class Watching(Protocol):
-    """What a watch answers. A watch file that cannot be read is an error, since a suspension may stand in it."""
+    """Answers for a watch. An unreadable watch file is an error, since it may hold a suspension."""
 
     def state_of(self, file: Path, calibration: Calibration, trusted: Collection[str] = ()) -> EnteredState | None:
-        """The state that the watch beside the calibration's `file` left it in; None where it is not watched."""
+        """Return the state that the watch beside the calibration's `file` left it in; None without a watch."""
 
     def standing_of(self, file: Path, calibration: Calibration, trusted: Collection[str] = ()) -> WatchStanding | None:
-        """How far that watch reaches and who vouches for it."""
+        """Return how far that watch reaches and who vouches for it."""
 
     def holds(self, file: Path, head: WatchHead) -> bool:
-        """Whether that watch has the entry that a certificate names."""
+        """Tell whether that watch has the entry that a certificate names."""
 
     def refuse_suspended(
         self, file: Path, calibration: Calibration, trusted: Collection[str] = (), *, whole: bool = True
     ) -> WatchState | None:
-        """What a certificate has to say of that watch; `SuspendedError` where it suspended the calibration."""
+        """Return what a certificate says about that watch; `SuspendedError` where it suspended the calibration."""
 
     def check_beside(self, path: Path, calibration: Calibration) -> None:
-        """Refuse that watch where it was changed since it was written."""
+        """Refuse a watch that was changed since it was written."""
 
     def sign_beside(self, path: Path, calibration: Calibration, key: SigningKey) -> None:
         """Sign the log of that watch, if there is one."""
@@ -93,10 +93,10 @@ class Watching(Protocol):
     def live_watch(
         self, path: Path | None, calibration: Calibration, group: str | None, key: SigningKey | None = None
     ) -> AbstractContextManager[MaskedPictures | None]:
-        """Enters masked pictures into that watch; None where none goes on for them."""
+        """Enter masked pictures into that watch; None where none goes on for them."""
 
 
 def watching() -> Watching:
-    """The watch of this package."""
+    """Return the installed watch."""
     watch: Watching = catalog.hook("watch")
     return watch

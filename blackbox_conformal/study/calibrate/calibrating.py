@@ -1,4 +1,4 @@
-"""Photographs and a vendor in, a calibration out."""
+"""Draws photographs, measures them and calibrates on them, once they are enough for the guarantee."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -33,8 +33,6 @@ from blackbox_conformal.study.stages.settings import Setup, member
 from blackbox_conformal.study.unseen_photographs import together
 from blackbox_conformal.support.text import printable
 
-# Which of its confidence bounds a guarantee uses, chosen on tuning photographs that never calibrate.
-
 
 @dataclass(frozen=True, slots=True)
 class ChosenBound:
@@ -43,7 +41,7 @@ class ChosenBound:
     Attributes
     ----------
     trusted_share
-        What it trusts on average of the tuning photographs, were as many like them calibrated as there will be.
+        Mean share of the tuning photographs it trusts, calibrated on as many like them.
     """
 
     rule: Guarantee
@@ -51,23 +49,25 @@ class ChosenBound:
 
 
 def chosen_bound(rule: Guarantee, curves: CurveSet, alpha: float, n: int) -> ChosenBound | None:
-    """`rule` with the bound that trusts most.
+    """Choose the bound of `rule` that trusts most of tuning photographs, which never calibrate.
+
+    A bound that is fixed before calibration costs no validity; see docs/guarantees.md.
 
     Parameters
     ----------
     rule
-        The guarantee that is wanted.
+        The wanted guarantee.
     curves
-        Those of the tuning photographs.
+        Curves of the tuning photographs.
     alpha
         The level.
     n
-        How many photographs will calibrate. They are taken to be like those of `curves`, over and over.
+        How many photographs will calibrate, taken to be like those of `curves`.
 
     Returns
     -------
     ChosenBound | None
-        None where `rule` leaves no bound open, or trusts nothing with any of them. Among equals the first.
+        None where `rule` leaves no bound open, or none trusts anything. Ties: the first.
     """
     if not rule.alternatives():
         return None
@@ -83,8 +83,6 @@ def chosen_bound(rule: Guarantee, curves: CurveSet, alpha: float, n: int) -> Cho
     return best
 
 
-# Which guarantee a calibration is for, and whether its photographs are enough and are those of the user's tables.
-
 SHOWN = 3
 """How many names a message shows."""
 
@@ -97,7 +95,7 @@ def checked_rule(
     groups: Mapping[str, str] | None,
     tiles: Mapping[str, str] | None,
 ) -> Guarantee:
-    """The guarantee of a calibration on photographs with these names, which are enough for `alpha`."""
+    """Return the guarantee for photographs with these names, which are enough for `alpha`."""
     if groups is not None and setup.procedure.vendors_that_end:
         raise UsageError(
             "expected no groups beside a cascade: its photographs are grouped by the vendor that they end at. Leave "
@@ -119,7 +117,7 @@ def checked_rule(
 
 
 def rule_for(guarantee: str | Guarantee, names: Sequence[str], tiles: Mapping[str, str] | None) -> Guarantee:
-    """The guarantee of a calibration on pictures with these names; tiles of one photograph count once."""
+    """Return the guarantee for pictures with these names; tiles of one photograph count once."""
     rule: Guarantee = member("guarantees", guarantee)
     if tiles is None:
         return rule
@@ -128,8 +126,8 @@ def rule_for(guarantee: str | Guarantee, names: Sequence[str], tiles: Mapping[st
 
 
 def stored_losses(rule: Guarantee, setup: Setup) -> Losses:
-    """What a calibration stores for `rule`: that, the share wrong by the usual tolerance, and shares of detail where
-    metric and score are such shares.
+    """Return what a calibration stores for `rule`: its losses, the share wrong by the usual tolerance, and shares of
+    detail where metric and score are such shares.
     """
     losses = rule.losses
     usual = CEILING if setup.score.is_share and setup.metric.counts_detail else None
@@ -141,7 +139,7 @@ def stored_losses(rule: Guarantee, setup: Setup) -> Losses:
 
 
 def refuse_detail(rule: Guarantee, setup: Setup) -> None:
-    """Refuse a guarantee of detail of inputs that show no whole picture, or without a ceiling in the score's unit."""
+    """Refuse a guarantee about detail without whole inputs, or without a ceiling in the score's unit."""
     if rule.threshold_ceiling is None:
         return
     inner, kind = rule.innermost, rule.needs.curve_kind
@@ -174,7 +172,7 @@ def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> 
 
 
 def check_beside(rule: Guarantee, n: int, bound: float) -> None:
-    """Refuse so few photographs that what is promised beside allows nothing at any level; errors as `check_enough`."""
+    """Refuse so few photographs that the second promise allows nothing at any level; errors as `check_enough`."""
     if rule.beside is None:
         return
     other, level = rule.beside
@@ -188,7 +186,7 @@ def check_beside(rule: Guarantee, n: int, bound: float) -> None:
 
 
 def check_groups(groups: Mapping[str, str] | None, names: Sequence[str]) -> str | None:
-    """What to say of photographs without a group; None when each has one, or no groups are given."""
+    """Note photographs without a group; None when each has one, or no groups are given."""
     without = [name for name in names if groups is not None and name not in groups]
     if groups is None or not without:
         return None
@@ -204,7 +202,7 @@ def check_groups(groups: Mapping[str, str] | None, names: Sequence[str]) -> str 
 
 
 def check_tiles(tiles: Mapping[str, str] | None, names: Sequence[str]) -> None:
-    """Refuse tiles whose photograph is not named, since how many photographs there are is then unknown."""
+    """Refuse tiles without a photograph, since the number of photographs is then unknown."""
     without = [name for name in names if tiles is not None and name not in tiles]
     if without:
         raise UsageError(
@@ -244,13 +242,13 @@ def calibrate_job(
     Parameters
     ----------
     guarantee, alpha
-        None: the usual one; a level that the photographs have to be enough for, None: none is checked.
+        None: the usual guarantee; no level that photographs must be enough for.
     groups, tiles
-        The stem of a photograph's file → its group, or the photograph that it is a tile of; every tile needs an entry.
+        Stem of a photograph's file → its group, or its photograph; every tile needs an entry.
     tuning
         Photographs that choices were made on.
     overruled
-        How many photographs of the job were looked at, of which the user said that nothing was chosen by them.
+        How many photographs were looked at although the user says that nothing was chosen by them.
     """
     setup, promised = job.setup, job.setup.promised(guarantee)
     rule = _checked(job, promised, alpha, groups, tiles)
@@ -311,7 +309,7 @@ _Found = tuple[CalibrationImage, InputStatistics, list[RiskCurve], Answers, Squa
 
 
 def _measured(job: Job, rule: Guarantee, groups: Mapping[str, str], tiles: Mapping[str, str]) -> list[_Found]:
-    """What calibrates of each photograph, in arrival order; its curves are of errors, shares and parts left out."""
+    """Measure each photograph, in arrival order."""
     found: list[_Found] = []
     with job.run(partial(_measure, stored_losses(rule, job.setup))) as measured:
         for drawn, seen in measured:
@@ -324,7 +322,7 @@ def _measured(job: Job, rule: Guarantee, groups: Mapping[str, str], tiles: Mappi
 
 
 def _measure(losses: Losses, ready: Ready) -> _Measured:
-    """What `calibration_curves` gives of one photograph; the worst of a refused one, of which nothing else is known."""
+    """Return what `calibration_curves` gives; for a refused photograph, the worst."""
     setup = ready.setup
     if ready.drawn.refusal is not None:
         worst = losses.worst(setup.metric.capped_bound)
@@ -334,7 +332,7 @@ def _measure(losses: Losses, ready: Ready) -> _Measured:
 
 
 def _refuse_useless(job: Job, images: Sequence[CalibrationImage], errors: Sequence[RiskCurve]) -> int:
-    """How many photographs the vendor refused, unless it refused them all, or answers show no error at all."""
+    """Return how many photographs the vendor refused; refuse if all, or if answers show no error at all."""
     refused = sum(image.refused is not None for image in images)
     if refused == len(images):
         raise CalibrationError(

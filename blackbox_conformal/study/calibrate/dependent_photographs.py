@@ -1,10 +1,9 @@
-"""Whether photographs look like crops or a burst of the same ones, by their names, times and inputs.
+"""Asks whether photographs are crops or a burst of the same ones, by their names, times and inputs.
 
-Each photograph counts as one independent picture, so that parts of one count too often. Names that differ only in a
-final number or letter are common among different photographs, too: a further sign is needed. One is that they were shot
-within a second. The other is that inputs are alike within names: their statistics and mean colours are ranked over all
-photographs, the squared rank sums of names are added up as by Kruskal and Wallis (1952), and the sum is compared with
-that of names that were dealt out at random, which is exact (Phipson & Smyth 2010).
+Parts of one photograph must not count as independent pictures. Names that differ only in a final number or letter are
+common, so a further sign is needed: shots within a second, or inputs more alike within names than between. For the
+latter statistics and mean colours are ranked over all photographs, the squared rank sums of names are added up (Kruskal
+and Wallis 1952), and the sum is compared with that of names dealt out at random, which is exact (Phipson & Smyth 2010).
 """
 
 import re
@@ -36,14 +35,14 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Photographs that may be parts of the same ones: their names, and what tells so."""
+    """Photographs that may be parts of the same ones, by name, and the sign that tells so."""
 
     groups: tuple[tuple[str, ...], ...]
     sign: str
 
     @property
     def words(self) -> str:
-        """The question, with the first of the names."""
+        """Ask, naming the first few."""
         shown = ["/".join(map(printable, names[:SHOWN])) + "/…" * (len(names) > SHOWN) for names in self.groups[:SHOWN]]
         more = f" and {len(self.groups) - SHOWN} more" if len(self.groups) > SHOWN else ""
         return (
@@ -53,7 +52,7 @@ class Question:
 
 
 def question_of(pictures: Sequence[Prepared]) -> Question | None:
-    """What to ask of these photographs; None where nothing speaks for parts of the same ones."""
+    """Return what to ask about these photographs; None where nothing suggests parts of the same ones."""
     named = [_LAST.sub("", picture.name) for picture in pictures]
     members = defaultdict(list)
     for name, picture in zip(named, pictures, strict=True):
@@ -71,7 +70,7 @@ def question_of(pictures: Sequence[Prepared]) -> Question | None:
 
 
 def _shot_at_once(group: Sequence[Prepared]) -> tuple[str, ...]:
-    """The photographs of a group that were shot within a second of another one."""
+    """Return the photographs of a group that were shot within a second of another one."""
     timed = [(time_shot(one.path), one.name) for one in group if one.path is not None]
     known = sorted((time, name) for time, name in timed if time is not None)
     # Only neighbours in time need be compared.
@@ -80,7 +79,7 @@ def _shot_at_once(group: Sequence[Prepared]) -> tuple[str, ...]:
 
 
 def _p_value(pictures: Sequence[Prepared], named: Sequence[str]) -> float:
-    """Of names that say nothing of the inputs."""
+    """Return the p-value of the hypothesis that names say nothing about inputs."""
     names, group = np.unique(named, return_inverse=True)
     members = (np.arange(len(names))[:, None] == group).astype(np.float64)
     sizes = members.sum(axis=1, keepdims=True)

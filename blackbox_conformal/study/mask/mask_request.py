@@ -123,35 +123,35 @@ class MaskRequest:
         return rules_of_masks(self.calibration, self.rule) if self.rule.own_group is None else [self.rule]
 
     def now(self) -> "MaskRequest":
-        """The same request by what the watch says now; errors as for `of`."""
+        """Return the same request by what the watch says now; errors as for `of`."""
         if self.file is None:
             return self
         watched = watching().refuse_suspended(self.file, self.calibration, self.trusted, whole=False)
         return replace(self, watched=watched)
 
     def check(self, picture: Prepared) -> InputCheck | None:
-        """How an input compares with those of the calibration, which is known before anything is paid."""
+        """Compare an input with the calibration's, before anything is paid."""
         return check_input(self.calibration, picture.statistics, self.outside, self.group)
 
     @property
     def nothing(self) -> str | None:
-        """Why no pixel of any picture can be trusted; None where some might be."""
+        """Say why no pixel of any picture can be trusted; None where some might be."""
         reasons = self.reasons_of_nothing
         return None if None in reasons else reasons[0]
 
     @property
     def reasons_of_nothing(self) -> list[str | None]:
-        """That of each of `rules`."""
+        """Say for each of `rules` why it trusts nothing; None where it may."""
         return [reason_of_nothing(rule, self.calibration.curves_for(rule), self.alpha) for rule in self.rules]
 
     @property
     def curves(self) -> CurveSet:
-        """The curves that the guarantee is about."""
+        """Return the curves that the guarantee is about."""
         return self.calibration.curves_for(self.rule)
 
 
 def _by_place(calibration: Calibration) -> dict[str, set[str]]:
-    """The models of each member of a cascade, whatever the number of members."""
+    """Group a cascade's models by member, whatever the number of members."""
     found: dict[str, set[str]] = {}
     for which, _, model in (name.partition(": ") for name in calibration.vendor_models):
         found.setdefault(which.partition(" of ")[0], set()).add(model)
@@ -161,7 +161,7 @@ def _by_place(calibration: Calibration) -> dict[str, set[str]]:
 def masking_of(
     vendor: Adapter, calibration: Calibration | str | Path, alpha: float, settings: Mapping[str, Any]
 ) -> tuple[Terms, Setup, MaskRequest]:
-    """What masks of `vendor` at this level are made on, with and for, by keywords of `ApplySettings`."""
+    """Return terms, set-up and request for masks of `vendor` at this level, by keywords of `ApplySettings`."""
     loaded, terms = calibrated(calibration, settings)
     trust = trusted_keys(settings.get("trust", ()))
     if trust:
@@ -177,16 +177,14 @@ def masking_of(
     return terms, setup, request.falling_back(vendor, settings.get("fallback"))
 
 
-# Masks that are known to be empty before anything is drawn. They are not paid for unless the user asks for them.
-
 LEVELS = tuple(digits / parts for parts in (1000, 100, 10) for digits in range(10, 100))
 """Levels of two digits, from 0.01 to 9.9."""
 
 
 def refuse_paid_emptiness(job: Job, request: MaskRequest) -> None:
-    """Refuse to pay for draws of masks in which nothing will be trusted; what is stored or free is no reason.
+    """Refuse to pay for masks in which nothing can be trusted; stored and free draws pass.
 
-    Of a cascade, those of the pictures that end at one of its vendors are enough to refuse, unless no photograph did.
+    For a cascade, one vendor whose pictures get empty masks is enough, unless no photograph ended at it.
     """
     nothing = zip(request.rules, request.reasons_of_nothing, strict=True)
     n = request.calibration.n
@@ -208,7 +206,7 @@ def refuse_paid_emptiness(job: Job, request: MaskRequest) -> None:
 
 
 def lowest_level(rule: Guarantee, curves: CurveSet) -> float | None:
-    """The lowest level of two digits at which `rule` can trust anything; None when there is none."""
+    """Return the lowest two-digit level at which `rule` can trust anything; None when there is none."""
     allowed = []
     for level in LEVELS:
         try:
@@ -221,7 +219,7 @@ def lowest_level(rule: Guarantee, curves: CurveSet) -> float | None:
 
 
 def ways_out(request: MaskRequest, setup: Setup, empty: int) -> str:
-    """What to do where `empty` masks were made in which nothing is trusted."""
+    """Say what to do about `empty` masks that trust nothing."""
     nothing = zip(request.rules, request.reasons_of_nothing, strict=True)
     rule, reason = next(((rule, why) for rule, why in nothing if why is not None), (request.rule, None))
     curves = request.calibration.curves_for(rule)
@@ -240,7 +238,7 @@ def ways_out(request: MaskRequest, setup: Setup, empty: int) -> str:
 
 
 def own_bound_is_known(setup: Setup, rule: Guarantee) -> bool:
-    """Whether a plain `expected` could take a bound from input and delivered colours, and does not."""
+    """Tell whether a plain `expected` could take a bound from input and delivered colours, and does not."""
     if rule != Expected():
         return False
     try:

@@ -1,4 +1,4 @@
-"""A picture, a vendor and its calibration in; delivered picture, trust mask and certificate out."""
+"""Masks pictures: from inputs, a vendor and its calibration to delivered pictures, trust masks and certificates."""
 
 import math
 import re
@@ -43,24 +43,23 @@ from blackbox_conformal.support.text import printable
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Who gets what becomes of each input, by its place among the inputs.
+    """Gets what becomes of each input, by its place among the inputs.
 
     Attributes
     ----------
     on_result
-        Gets each result as soon as it is there, or what `in_thread` made of it; neither is then kept.
+        Gets each result at once, or what `in_thread` made of it; neither is then kept.
     on_fell_back
         Gets why a picture was answered without the last vendor of a cascade.
     on_watch
-        Gets a sentence when the inputs are found to be unlike the calibration's: before anything is paid.
+        Gets a sentence, before anything is paid, when inputs are unlike the calibration's.
     in_thread
-        Makes of each result what `on_result` gets, where it was calculated: in a thread, or on a worker of a cluster.
-        For what takes time, such as writing files.
+        Makes of each result what `on_result` gets, where it was calculated: in a thread or on a worker. For slow work
+        such as writing files.
     on_failure
-        Gets what is wrong with an input that cannot be masked; the others are masked all the same. None: one that
-        cannot is an error.
+        Gets what is wrong with an input that cannot be masked; the others are masked. None: it is an error.
     on_drift
-        Gets a sentence for each place whose answers are among those that are not like the calibration's.
+        Gets a sentence for each place whose answers are unlike the calibration's.
     sign_with
         Signs what is entered into the calibration's watch; None: it is not signed.
     """
@@ -82,18 +81,14 @@ def mask_pictures(
     request: MaskRequest,
     receiver: Receiver = Receiver(),
 ) -> list[Result]:
-    """A result for each of the `pictures`, in the order of their places among the `inputs`.
+    """Return a result for each of the `pictures`, in the order of their places; none where the receiver gets them.
 
     Parameters
     ----------
     inputs
         Name and file, or name and content, of each picture.
     pictures
-        Those that can be masked (see `prepare_inputs`), by their places. Equal ones are drawn once.
-
-    Returns
-    -------
-    The results; none where the receiver gets them.
+        What `prepare_inputs` gives: those that can be masked, by place. Equal ones are drawn once.
     """
     refuse_bound(request.rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     if not pictures:
@@ -125,14 +120,14 @@ def mask_pictures(
 
 
 class _Company:
-    """What is known beside each input by itself, of the pictures that are masked under one calibration.
+    """Holds what is known of all pictures masked under one calibration.
 
     Attributes
     ----------
     request
         The request, by what the watch says now.
     checks
-        How the run folder's pictures compare with the calibration's, by the digests of inputs; None: not yet known.
+        How the run folder's pictures compare with the calibration's, by digest of input; None: not yet known.
     drift
         What the calibration's watch found so far.
     """
@@ -148,7 +143,7 @@ class _Company:
         )
 
     def compare(self, pictures: Sequence[Prepared], folder: Path) -> None:
-        """Compare these inputs with the calibration's, and say in what they differ."""
+        """Compare inputs with the calibration's, and say how they differ."""
         self._stream = MaskedInputs(folder, self.request.calibration, self.request.group)
         self.checks = self._stream.enter(pictures)
         self.drift = None if self.request.watched is None else self.request.watched.drift
@@ -157,14 +152,13 @@ class _Company:
                 self._on_watch(unlike)
 
     def check(self, picture: Prepared) -> StreamCheck:
-        """How the run folder's pictures compare with the calibration's, for a picture."""
         assert self.checks is not None
         if picture.input_digest not in self.checks:
             self.checks |= self._stream.enter([picture])
         return self.checks[picture.input_digest]
 
     def enter(self, drawn: Drawn, named: Prepared, answers: Answers) -> None:
-        """Let a picture bet; what is then found stands in the certificates of those that follow."""
+        """Let a picture bet; the certificates that follow say what is then found."""
         rule = self.request.rule_of(drawn)
         threshold = rule.threshold(self.request.calibration.curves_for(rule), self.request.alpha)
         self._answers.setdefault(rule.own_group, (threshold, {}))[1][drawn.prepared.input_digest] = answers
@@ -178,7 +172,7 @@ class _Company:
         self.drift = drift
 
     def answered(self) -> dict[str, str]:
-        """Why the guarantee does not speak of pictures, by the digests of inputs: their answers are others."""
+        """Return why the guarantee does not hold for pictures with unusual answers, by digest of input."""
         found: dict[str, str] = {}
         for group, (threshold, answers) in self._answers.items():
             found |= self._stream.answered(answers, threshold, group)
@@ -187,7 +181,7 @@ class _Company:
 
 @dataclass(frozen=True, slots=True)
 class _Sought:
-    """What masking takes of a picture beside its draws: places with file or content, and what certificates add."""
+    """What masking takes of a picture beside its draws: places with their files, and what certificates add."""
 
     places: tuple[tuple[int, Prepared, Path | bytes], ...]
     check: StreamCheck
@@ -197,7 +191,7 @@ class _Sought:
 
 @dataclass(frozen=True, slots=True)
 class _Masked:
-    """What the answers to a picture were like, and its results by place, or what was made of them."""
+    """How a picture's answers were, and its results by place, or what was made of them."""
 
     answers: Answers
     results: tuple[tuple[int, Any], ...]
@@ -205,7 +199,7 @@ class _Masked:
 
 @dataclass(frozen=True, slots=True)
 class _Mask:
-    """Masks one picture, in a thread or on a worker; `lenient`: what is wrong with it is returned, not raised."""
+    """Masks one picture, in a thread or on a worker; `lenient`: returns what is wrong instead of raising it."""
 
     request: MaskRequest
     made_of: Callable[[int, Result], Any] | None
@@ -215,14 +209,13 @@ class _Mask:
     def of(
         cls, request: MaskRequest, made_of: Callable[[int, Result], Any] | None, *, lenient: bool, elsewhere: bool
     ) -> "_Mask":
-        """What masks by a request; `elsewhere`: on workers, to which no vendor goes that could be asked."""
+        """Make the masker; `elsewhere`: on workers, which must not be able to ask a vendor."""
         if elsewhere and request.fallback is not None:
             before, of_before = request.fallback
             request = replace(request, fallback=(described(before), of_before))
         return cls(request, made_of, lenient)
 
     def __call__(self, ready: Ready) -> _Masked | BlackboxConformalError:
-        """The results of a picture from its draws, or why there are none."""
         drawn = ready.drawn
         if drawn.refusal is not None:
             return drawn.refusal
@@ -248,7 +241,7 @@ class _Mask:
 def _results_of(
     request: MaskRequest, setup: Setup, sought: _Sought, evaluation: Evaluation, vendor: bytes | None, given: Picture
 ) -> Iterator[tuple[int, Result]]:
-    """Mask and certificate of a picture, by place: equal pictures are drawn once, and each has a result."""
+    """Give mask and certificate of a picture by place; equal pictures are drawn once, and each has a result."""
     delivered, low, scores = evaluation.delivered, evaluation.low_resolution, evaluation.score_map
     rule = rule_for_picture(request.rule, setup.metric, delivered, low, scores, setup.procedure.mixture)
     threshold = rule.threshold(request.curves, request.alpha) if evaluation.judged else -math.inf
@@ -269,7 +262,7 @@ def _results_of(
 
 
 def _fallen_back(result: Result, fell_back: FellBack | None) -> Result:
-    """The result with what its certificate says of a cascade's last vendor that did not answer; None: it did."""
+    """Say in the certificate why a cascade's last vendor did not answer; None: it did."""
     if fell_back is None:
         return result
     asked = result.certificate.procedure["vendor"]["parameters"]["available"]
@@ -288,7 +281,7 @@ def _fallen_back(result: Result, fell_back: FellBack | None) -> Result:
 
 
 class _Masking:
-    """Pictures while they are masked: results and failures by place, and what is known of all together."""
+    """Collects results and failures by place while pictures are masked."""
 
     def __init__(
         self,
@@ -311,7 +304,7 @@ class _Masking:
         self._done: dict[str, tuple[Drawn, Answers] | None] = {}
 
     def _company_of(self, drawn: Drawn) -> _Company:
-        """Those that are masked under the same calibration as a picture; from any thread."""
+        """Return who is masked under the same calibration as a picture; from any thread."""
         if drawn.fell_back is None or self._fallback is None:
             return self._company
         with self._lock:
@@ -324,7 +317,7 @@ class _Masking:
         return self._fallback
 
     def about(self, drawn: Drawn) -> _Sought:
-        """What `_Mask` gets to know of a picture, as the watch stands now."""
+        """Return what `_Mask` gets to know of a picture, as the watch stands now."""
         company = self._company_of(drawn)
         places = self._places[drawn.prepared.input_digest]
         sources = [self._inputs[place][1] for place in places]
@@ -347,13 +340,13 @@ class _Masking:
         self._take_turns(picture.input_digest, (drawn, masked.answers) if bets else None)
 
     def _take_turns(self, digest: str, entry: tuple[Drawn, Answers] | None) -> None:
-        """Enter every picture whose turn has come; None: one that says nothing of others."""
+        """Enter every picture whose turn has come; None: one that says nothing about others."""
         self._done[digest] = entry
         while self._turns and self._turns[0] in self._done:
             self._enter(self._turns.popleft())
 
     def enter_the_rest(self) -> None:
-        """Enter the pictures that are done and waited for others, which have not come."""
+        """Enter the pictures that are done and waited for others in vain."""
         for digest in self._turns:
             self._enter(digest)
         self._turns.clear()
@@ -364,13 +357,12 @@ class _Masking:
             self._company_of(drawn).enter(drawn, self._pictures[self._places[digest][0]], answers)
 
     def give_up(self, picture: Prepared, error: BlackboxConformalError) -> None:
-        """Note that a picture cannot be masked."""
         for place in self._places[picture.input_digest]:
             (self._receiver.on_failure or self._failures.__setitem__)(place, error)
         self._take_turns(picture.input_digest, None)
 
     def results(self) -> list[Result]:
-        """Every result that was kept, after a word about all answers; errors as for `mask_pictures`."""
+        """Return every kept result, after a word about all answers; errors as for `mask_pictures`."""
         found = self._company.answered()
         if self._fallback is not None:
             found |= self._fallback.answered()
@@ -384,7 +376,7 @@ class _Masking:
 
 
 def _vendor_file(evaluation: Evaluation, setup: Setup, read: Callable[[int], bytes]) -> bytes | None:
-    """The file that is delivered, as it is or made consistent; None for a mean, and an answer to a changed input."""
+    """Return the delivered file, as it is or made consistent; None for a mean, and an answer to a changed input."""
     draw, low, perturbation = evaluation.draw, evaluation.low_resolution, setup.perturbation
     if draw is None or (perturbation is not None and not np.array_equal(perturbation.apply(low, draw), low)):
         return None
@@ -392,7 +384,7 @@ def _vendor_file(evaluation: Evaluation, setup: Setup, read: Callable[[int], byt
 
 
 def _input_picture(source: Path | bytes, picture: Prepared, setup: Setup) -> Picture:
-    """The input, whose pixels must be those that the vendor was sent."""
+    """Read the input, whose pixels must be those that the vendor was sent."""
     opened = read_image(source, transparent=True, bands=setup.bands)
     if opened.digest != picture.input_digest:
         raise CalibrationError(f"{printable(picture.name)} was changed while it was being masked; run again")
@@ -400,12 +392,11 @@ def _input_picture(source: Path | bytes, picture: Prepared, setup: Setup) -> Pic
 
 
 def _marked(result: Result, found: str) -> Result:
-    """The result once the answers to several pictures say that the guarantee does not speak of this one."""
     return replace(result, certificate=result.certificate.marked(found))
 
 
 def _with_watch(result: Result, watched: WatchState) -> Result:
-    """The result whose certificate says how the calibration's watch stands."""
+    """Add how the calibration's watch stands to the certificate."""
     notes = (*result.certificate.notes, *filter(None, [watched.note]))
     return replace(result, certificate=result.certificate.model_copy(update={"watch": watched.head, "notes": notes}))
 

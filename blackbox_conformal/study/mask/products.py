@@ -1,4 +1,4 @@
-"""One masked picture and its files: image, mask, overlay, score map, safe picture, vendor's file, certificate."""
+"""Writes the files of one masked picture: image, mask, overlay, score map, safe picture, vendor's file, certificate."""
 
 from __future__ import annotations
 
@@ -106,13 +106,13 @@ class Result(Faces):
 
     @property
     def values(self) -> NDArray[Any]:
-        """The delivered picture in its own numbers: of declared bands their values, else `image`."""
+        """Return the delivered picture in its own numbers: values of declared bands, else `image`."""
         bands = Procedure.model_validate(self.certificate.procedure).bands
         return self.image if bands is None else bands.values(self.image)
 
     @property
     def safe(self) -> Image:
-        """A picture to use, (H, W, 3) uint8: the delivered pixels where trusted, elsewhere those nearest to the truth.
+        """Return a picture to use, (H, W, 3) uint8: delivered where trusted, elsewhere what came nearest to the truth.
 
         See `safe_of`.
         """
@@ -120,17 +120,17 @@ class Result(Faces):
 
     @property
     def showing(self) -> int:
-        """How many pixels are not hidden; the trusted share is of them."""
+        """Return how many pixels are not hidden; the trusted share counts these."""
         return self.mask.size if self.opacity is None else int(np.count_nonzero(self.opacity))
 
     @cached_property
     def unchanged(self) -> Mask:
-        """(H, W) bool: where the vendor added no detail; see `nothing_added`.
+        """Return where the vendor added no detail, (H, W) bool; see `nothing_added`.
 
         Raises
         ------
         UsageError
-            The picture is of declared bands, and added detail is counted in sRGB.
+            The picture has declared bands, and added detail is counted in sRGB.
         """
         if is_deep(self.image):
             raise UsageError("expected an 8-bit sRGB picture for dots; got declared bands. Leave --dotted out")
@@ -138,7 +138,7 @@ class Result(Faces):
 
     @property
     def dotted(self) -> Mask | None:
-        """`unchanged` where the guarantee is about detail, so that overlays show it; else None."""
+        """Return `unchanged` where the guarantee is about detail, so that overlays show it; else None."""
         certificate = self.certificate
         return self.unchanged if about_detail(certificate.guarantee, certificate.procedure["metric"]) else None
 
@@ -196,9 +196,9 @@ class Result(Faces):
         return write_products(self, Path(folder), wanted, sign_with=sign_with, credentials=certified, force=force)
 
     def blocks(self) -> Iterator[Block]:
-        """What is guaranteed, name, size, level and trusted share, and the pictures.
+        """Give guarantee, name, size, level, trusted share and pictures.
 
-        `pandas.concat` makes one table of the rows of several results.
+        `pandas.concat` joins the rows of several results.
         """
         certificate = self.certificate
         height, width = self.mask.shape
@@ -220,7 +220,6 @@ class Result(Faces):
         yield Figure(self._pictures)
 
     def _pictures(self) -> list[Raster]:
-        """What was sent, what is delivered with its untrusted part marked, and the score map."""
         return [
             _shown("Sent", rendered(self.low_resolution), self.mask.shape),
             _shown(
@@ -237,7 +236,7 @@ SHOWN_SIDE = 320
 
 
 def _shown(title: str, pixels: Image, size: tuple[int, ...]) -> Raster:
-    """A picture for a notebook, as large as one of `size`, (height, width)."""
+    """Return a picture for a notebook, as large as one of `size`, (height, width)."""
     factor = SHOWN_SIDE / max(size)
     height, width = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
     picture = PillowImage.fromarray(pixels)
@@ -248,7 +247,7 @@ def _shown(title: str, pixels: Image, size: tuple[int, ...]) -> Raster:
 
 
 def _grey(score_map: Map) -> NDArray[np.uint8]:
-    """A score map as grey levels, black at its 1st and white at its 99th percentile; white where there is no score."""
+    """Return grey levels, black at the 1st and white at the 99th percentile; white where there is no score."""
     known = score_map[np.isfinite(score_map)]
     low, high = np.percentile(known, [1, 99]) if known.size else (0.0, 0.0)
     scaled = 255 * (np.nan_to_num(score_map, nan=high, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
@@ -317,18 +316,18 @@ class Wanted:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of pictures to be written."""
+        """Return the kinds of pictures to write."""
         kept = [kind for kind in OPTIONAL if kind not in self.leave_out and kind != "xmp"]
         return ("image", "mask", *kept, *(["safe"] if self.safe else []))
 
     def xmp(self, stem: str, carried: str = "") -> str:
-        """The mark in the pictures of a result whose files are named `stem`; empty where it is left out."""
+        """Return the mark in pictures of a result whose files are named `stem`; empty where it is left out."""
         return "" if "xmp" in self.leave_out else xmp_of(f"{stem}-mask.png", f"{stem}-certificate.json", carried)
 
 
 @dataclass(frozen=True, slots=True)
 class Products:
-    """Where the files of one result lie; None for one that was not asked for, or that there is not."""
+    """Where the files of one result lie; None for a file that is not written."""
 
     image: Path
     mask: Path
@@ -348,9 +347,9 @@ class Product:
     content
         The file's bytes.
     ending
-        Of the file's name.
+        Ending of the file's name.
     remarks
-        What the certificate says of it beside name and digest.
+        What the certificate says about it beside name and digest.
     """
 
     content: bytes
@@ -367,12 +366,11 @@ def safe_of(
     *,
     sharp: bool = False,
 ) -> tuple[Image, str]:
-    """The picture to use, (H, W, 3) uint8, and what is promised of it.
+    """Return the picture to use, (H, W, 3) uint8, and what is promised about it.
 
-    It shows the delivered pixels where the mask trusts. Elsewhere it shows what had the least squared error there on
-    the calibration photographs; `sharp`: of what was no worse than plain enlargement, what has most detail. Where the
-    guarantee does not speak of the picture, or the calibration keeps no errors, all that is untrusted is plain
-    enlargement.
+    It shows delivered pixels where the mask trusts, elsewhere the picture with the least squared error there on
+    calibration photographs. `sharp`: among those no worse than plain enlargement, the one with most detail. Where the
+    guarantee does not hold, or the calibration keeps no errors, all that is untrusted is plain enlargement.
     """
     guaranteed = certificate.status != "outside-calibration"
     name, words = outside_of(certificate, sharp=sharp)
@@ -382,7 +380,7 @@ def safe_of(
 
 
 def outside_of(certificate: Certificate, *, sharp: bool = False) -> tuple[str, str]:
-    """Which picture of `SHOWN` a safe picture shows outside the mask, and in words which and why."""
+    """Return which picture of `SHOWN` a safe picture shows outside the mask, and say why."""
     enlarged, choice = certificate.procedure["scale"] > 1, certificate.outside
     if choice is not None and certificate.status not in ("outside-calibration", "not-judged"):
         name = choice.shown(sharp=sharp)
@@ -394,16 +392,15 @@ def outside_of(certificate: Certificate, *, sharp: bool = False) -> tuple[str, s
 
 
 def mixture_of(certificate: Certificate) -> Mixture:
-    """How the input of a certificate's picture is made."""
+    """Return how the input of a certificate's picture was made."""
     return Procedure.model_validate(certificate.procedure).mixture
 
 
 def xmp_of(mask: str, certificate: str = "", carried: str = "") -> str:
-    """What a picture says of itself, as an XMP packet: that a machine made it, and which files say what of it to trust.
+    """Return an XMP packet saying that a machine made the picture, and which files, beside it, say what to trust.
 
-    `carried` are descriptions of the input, see `Metadata.carried`; a caption among them stays the picture's.
-
-    The names of the files, which lie beside it, are made of letters, digits, spaces and ``. _ -`` alone.
+    `carried`: descriptions of the input, see `Metadata.carried`; a caption among them stays. Names of files are made of
+    letters, digits, spaces and ``. _ -`` alone.
 
     Notes
     -----
@@ -424,15 +421,15 @@ def overlay_of(
     xmp: str = "",
     opacity: NDArray[np.uint8] | None = None,
 ) -> Product:
-    """The overlay's file; see `overlay`."""
+    """Return the overlay's file; see `overlay`."""
     remarks = {} if unchanged is None else {"statement": f"{STRIPED}; {DOTTED}; {CLEAR}"}
     return Product(image_png(overlay(rendered(image), mask, unchanged), xmp, opacity=opacity), remarks=remarks)
 
 
 def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp: str | None = None) -> Product | None:
-    """One file of a result by its kind, the name of a field of `Products`; None where there is none to write.
+    """Return one file of a result by its kind, a field of `Products`; None where there is none.
 
-    Pictures are marked with `xmp`; by default that of files that are named after the result.
+    Pictures carry `xmp`; by default it names files after the result.
     """
     exif, described, kept = result.metadata.carried() if wanted.keep_metadata else (b"", "", "")
     of_input = {"metadata": kept} if kept else {}
@@ -467,9 +464,9 @@ def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp:
 def with_credentials(
     result: Result, products: Mapping[str, Product], key: CertifiedKey, names: Mapping[str, str] | None = None
 ) -> dict[str, Product]:
-    """Files of a result by kind, image and safe picture with Content Credentials.
+    """Return files by kind, with Content Credentials in image and safe picture.
 
-    `names` are those of the files by kind, where they are not as `write_products` gives them.
+    `names`: names of files by kind, where they are not as `write_products` gives them.
     """
     refuse_bands(Procedure.model_validate(result.certificate.procedure))
     if names is None:
@@ -496,7 +493,7 @@ def with_credentials(
 
 
 def signed_product(product: Product, provenance: Provenance, key: CertifiedKey) -> Product:
-    """A picture's file with Content Credentials, which its certificate mentions."""
+    """Return a picture's file with Content Credentials, which its certificate mentions."""
     content, said = sign_picture(product.content, key, provenance)
     return replace(product, content=content, remarks={**product.remarks, "credentials": said})
 
@@ -510,11 +507,10 @@ def write_products(
     credentials: CertifiedKey | None = None,
     force: bool = False,
 ) -> Products:
-    """Write a result's files as ``<name>-<product>.png`` and ``<name>-certificate.json``; whole or not at all.
+    """Write a result's files as ``<name>-<product>.png`` and ``<name>-certificate.json``; all or none.
 
-    Files of the same result that are there already are kept, and stay in its certificate. With `force`, files of an
-    earlier result under this name are replaced, and those that this one does not have are removed. A picture with
-    `credentials` takes the place of the same one without them, or with earlier ones.
+    Files of the same result are kept, and stay in its certificate. With `force`, files of an earlier result under this
+    name are replaced or removed. A picture with `credentials` replaces the same one without them or with earlier ones.
     """
     products = {kind: encode_product(result, kind, wanted) for kind in wanted.kinds}
     encoded = {kind: product for kind, product in products.items() if product is not None}
@@ -555,16 +551,16 @@ def write_products(
 
 
 def _is_same(path: Path, product: Product) -> bool:
-    """Whether the file at `path` is that of `product`, whatever its Content Credentials."""
+    """Compare the file at `path` with `product`, whatever its Content Credentials."""
     return path.exists() and without_credentials(path.read_bytes()) == product.content
 
 
 def add_doubt(
     certificate: Path, found: str, sign_with: SigningKey | None = None, credentials: CertifiedKey | None = None
 ) -> Certificate:
-    """Add to a certificate that was just written what a whole batch found after it; the certificate as it is now.
+    """Add what a whole batch found to a certificate just written; return it as it is now.
 
-    The `credentials` of its pictures say it, too: each has the earlier one, with all that it was made of, as its input.
+    The `credentials` of its pictures say it too: each has its earlier version as input.
     """
     written = Certificate.from_json(certificate.read_text(encoding="utf-8"))
     remarked, files = written.marked(found).model_copy(update={"signature": None}), dict[Path, bytes]()

@@ -56,8 +56,6 @@ from blackbox_conformal.support.text import name_of
 from blackbox_conformal.support.types import Image, Map
 from blackbox_conformal.vendor.adapter import Adapter
 
-# Score maps, error maps and metric bounds by name, for people who have arrays.
-
 
 def score_map(
     samples: Iterable[Image],

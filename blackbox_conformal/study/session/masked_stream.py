@@ -1,4 +1,4 @@
-"""Results of many pictures as they come, with a table of the pictures that have none."""
+"""Gives results of many pictures as they come, and lists the pictures without one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sized
@@ -19,20 +19,20 @@ _NO_MORE = object()
 
 
 def closed_before() -> IncompleteError:
-    """What is said of a picture that waited when its session was closed."""
+    """Describe a picture that still waited when its session was closed."""
     return IncompleteError("the session was closed before this picture was begun; nothing was sent for it")
 
 
 class MaskedStream:
-    """Results in order of completion, for ``for`` and for ``async for``; go through it once.
+    """Gives results in order of completion, for ``for`` and ``async for``, once.
 
     An error that concerns every picture, such as a spent budget, begins no further one. It is raised after the results
-    of those that are under way.
+    under way.
 
     Attributes
     ----------
     failures
-        Name of each picture so far that has no result, and what is wrong with it.
+        Name of each picture so far without a result, and its error.
     """
 
     failures: list[tuple[str, BlackboxConformalError]]
@@ -82,7 +82,7 @@ class MaskedStream:
 
     @contextmanager
     def _going(self) -> Iterator[Progress]:
-        """What is to be called with each step; what has not begun is given up at the end."""
+        """Give what is called with each step; at the end cancel what has not begun."""
         with shown_progress(self._progress) as step:
             try:
                 yield step
@@ -93,7 +93,7 @@ class MaskedStream:
             raise self._error
 
     def _fill(self, step: Progress) -> bool:
-        """Begin as many pictures as there may be; False when none is under way any more."""
+        """Begin as many pictures as may be; False when none is under way."""
         while self._error is None and len(self._under_way) < self._ahead:
             number, picture = next(self._pictures, (0, _NO_MORE))
             if picture is _NO_MORE:
@@ -104,7 +104,6 @@ class MaskedStream:
         return bool(self._under_way)
 
     def _take(self) -> Iterator[Result]:
-        """What a picture that is done came to."""
         future = next(future for future in self._under_way if future.done())
         name = self._under_way.pop(future)
         error = closed_before() if future.cancelled() else future.exception()

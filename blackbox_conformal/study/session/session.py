@@ -1,7 +1,7 @@
-"""A vendor and its calibration that stay open for a program: any number of pictures, from any thread, under one budget.
+"""Keeps a vendor and its calibration open for a program: any number of pictures, from any thread, under one budget.
 
-What a session holds: the run folder and its ledger, the vendor's connections and pace, the budget, the compiled
-kernels. What is done for each picture is what `mask` does: prepare, draw, evaluate, certify.
+A session holds run folder and ledger, connections and pace, budget and compiled kernels. For each picture it does
+what `mask` does: prepare, draw, evaluate, certify.
 """
 
 from __future__ import annotations
@@ -67,14 +67,12 @@ from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.occupancy import Occupancy
 from blackbox_conformal.vendor.adapter import Adapter
 
-# One calibration of a session: masks one picture after the other, from any thread.
-
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """Which pictures of a session may be read and drawn.
+    """Decides which pictures of a session are read and drawn.
 
-    Equal ones are drawn one after the other, and each only with room for all its draws. None is while the vendor gives
+    Equal ones are drawn one after the other, each only with room for all its draws, and none while the vendor gives
     nothing usable.
     """
 
@@ -83,7 +81,7 @@ class Turns:
     under_way: Occupancy[str] = field(default_factory=Occupancy)
 
     def reads(self, source: Path | bytes) -> AbstractContextManager[None]:
-        """Room in memory to read a picture, in the ``with`` block: a file of a few kB may hold a hundred megapixels."""
+        """Hold memory to read a picture in the ``with`` block: a file of a few kB may hold a hundred megapixels."""
         width, height = size_by_header(source)
         return self.reading.taken((height, width))
 
@@ -91,10 +89,9 @@ class Turns:
     def taken(
         self, picture: Prepared, to_buy: Callable[[], ToBuy], vendor: AnyRun | None, payer: Payer
     ) -> Iterator[Callable[[], None]]:
-        """Draw a picture in the ``with`` block; gives what is called once it has its answer.
+        """Draw a picture in the ``with`` block; give what is called once it has its answer.
 
-        A request for an equal picture at the same time waits, and finds what the first one paid. `vendor`: None
-        where draws come from this machine's disk.
+        An equal picture at the same time waits, and finds what the first one paid. `vendor`: None for local draws.
         """
         key = picture.input_digest
         with self.under_way.taken(key, lambda keys: key not in keys), ExitStack() as stack:
@@ -106,12 +103,12 @@ class Turns:
 
 
 class PictureMasker:
-    """What masks the pictures of a session by one calibration.
+    """Masks the pictures of a session by one calibration.
 
     Parameters
     ----------
     terms
-        Those of the session, with what its pictures share.
+        The session's, with what its pictures share.
     on_drift
         See `Session`.
     """
@@ -125,7 +122,7 @@ class PictureMasker:
         self.fallbacks: Counter[str] = Counter()
 
     def unlike(self, named: Input) -> str | None:
-        """Why the calibration does not speak of a picture; errors as for `Session.unlike`."""
+        """Say why the calibration does not cover a picture; errors as for `Session.unlike`."""
         request = self._request.now()
         picture = self._prepared(named, request)
         check = request.check(picture)
@@ -133,7 +130,7 @@ class PictureMasker:
         return reason if reason is not None or check is None else check.reason
 
     def masked(self, named: Input, payer: Payer = NOBODY) -> Found:
-        """What becomes of a picture; raises what concerns every picture."""
+        """Return what becomes of a picture; raise what concerns every picture."""
         request, failures = self._request.now(), dict[int, BlackboxConformalError]()
         try:
             prepared = self._prepared(named, request)
@@ -156,7 +153,6 @@ class PictureMasker:
         return results[0]
 
     def _prepared(self, named: Input, request: MaskRequest) -> Prepared:
-        """The picture of an input; raises what is wrong with it."""
         failures = dict[int, BlackboxConformalError]()
         memory_bytes = self._terms.memory_bytes
         with self._turns.reads(named[1]):
@@ -166,7 +162,6 @@ class PictureMasker:
         return prepared[0]
 
     def _to_buy(self, picture: Prepared, payer: Payer) -> ToBuy:
-        """What the missing draws of a picture take."""
         if self._request.fallback is not None and isinstance(self._terms.shared.first, OpenCascade):
             # Only what is sure to be wanted has to have room: where the rest has none, there is a fallback.
             return self._terms.shared.first.members_to_buy(picture.tasks, payer)[0]
@@ -179,12 +174,9 @@ class PictureMasker:
         return ToBuy.together(parts)
 
 
-# The vendor's answer to a picture that no calibration speaks of: one draw, checked and kept as any other, no mask.
-
-
 @dataclass(frozen=True, slots=True)
 class Unmasked:
-    """The vendor's file as it was received, and the model that the vendor named; None: it named none."""
+    """The vendor's file as received, and the model that the vendor named; None: it named none."""
 
     name: str
     vendor: bytes
@@ -192,7 +184,7 @@ class Unmasked:
 
 
 def draw_unmasked(setup: Setup, picture: Prepared, terms: Terms, shared: AnyRun | None) -> Unmasked:
-    """The first draw of a picture, from any model of the vendor; a draw that is stored is not bought again."""
+    """Draw a picture once, from any model of the vendor; a stored draw is not bought again."""
     with Sampler(
         setup.adapter, terms.folder, terms.limits, models=None, check=output_check(setup), shared=shared
     ) as sampler:
@@ -291,7 +283,7 @@ class Session:
             self._stack = stack.pop_all()
 
     def _open(self, adapter: Adapter, stack: ExitStack) -> AnyRun | None:
-        """A vendor that stays open until `stack` is closed; None where draws come from this machine's disk."""
+        """Open a vendor until `stack` is closed; None where draws come from this machine's disk."""
         if adapter.capabilities.local:
             return None
         run = stack.enter_context(closing(opened(adapter, self._folder, self._limits, Clock(), self._board)))
@@ -316,52 +308,55 @@ class Session:
 
     @property
     def run(self) -> Path:
-        """The run folder."""
+        """Return the run folder."""
         return self._terms.folder
 
     @property
     def ledger(self) -> AnyLedger:
-        """The ledger that it draws with."""
+        """Return the ledger that it draws with."""
         return self._folder.ledger
 
     @property
     def samples(self) -> Store:
-        """The stored answers."""
+        """Return the stored answers."""
         return self._folder.store
 
     @property
     def outages(self) -> dict[str, Outage]:
-        """How the calibrated vendor does, or each of a cascade by its name; none that is on this machine's disk."""
+        """Return how the calibrated vendor does, or each of a cascade by name; empty for vendors on this machine's
+        disk.
+        """
         first = self._terms.shared.first
         return {} if first is None else first.outages
 
     @property
     def outage(self) -> Outage | None:
-        """How the vendor does that every picture needs: the calibrated one, or the first of a cascade."""
+        """Return how the vendor does that every picture needs: the calibrated one, or the first of a cascade."""
         return next(iter(self.outages.values()), None)
 
     @property
     def fallbacks(self) -> Counter[str]:
-        """How many pictures a cascade answered without its last vendor, by the reason in a word."""
+        """Count pictures that a cascade answered without its last vendor, by the reason in a word."""
         return self._masker.fallbacks
 
     @property
     def members(self) -> dict[str, str]:
-        """The vendors of a cascade by their names, and the digests that the ledger knows them by."""
+        """Return a cascade's vendors by name, with the digests that the ledger knows them by."""
         adapter = self._setup.adapter
         digests = (digest_json(member.identity()) for member in adapter.members)
         return dict(zip(member_names(adapter), digests, strict=True))
 
     @property
     def at_once(self) -> int:
-        """The most pictures that are worked on at once; others wait."""
+        """Return the most pictures that are worked on at once; others wait."""
         return self._at_once
 
     @property
     def spent_usd(self) -> Decimal:
-        """US dollars that the budget counts: what the session added to the ledger, or for a service all that it holds.
+        """Return US dollars that the budget counts: what the session added to the ledger, or for a service all it
+        holds.
 
-        Prices of draws under way are not among them.
+        Prices of draws under way are left out.
         """
         return self._folder.ledger.totals()[0] if self._spent_usd is None else self._spent_usd
 
@@ -467,7 +462,6 @@ class Session:
             self._stack.close()
 
     def _leave(self) -> None:
-        """Wait for nothing that can be resumed."""
         self._stop(leave=True)
         try:
             self._pool.shutdown(cancel_futures=True)
@@ -482,7 +476,7 @@ class Session:
             vendor.stop(leave=leave)
 
     def unlike(self, picture: Picture) -> str | None:
-        """Why the calibration does not speak of a picture, in words; None where it does. Nothing is sent.
+        """Say why the calibration does not cover a picture; None where it does. Sends nothing.
 
         Raises
         ------
@@ -496,12 +490,12 @@ class Session:
         return self._masker.unlike(named_input(picture, numbers=self._setup.bands is not None))
 
     def refuse_misfit(self, picture: Picture) -> None:
-        """Refuse a picture, by its file's header alone, whose size the vendor does not take or the memory not hold.
+        """Refuse, by the file's header alone, a picture too large or small for the vendor, or too large for memory.
 
         Raises
         ------
         UsageError
-            It is such a picture. One that is none, or of which only a decoder tells the size, is let pass.
+            It is such a picture. One without a readable size passes.
         """
         name, source = named_input(picture, numbers=self._setup.bands is not None)
         refuse_misfit(source, name, self._setup, memory_bytes=self._terms.memory_bytes)
@@ -509,7 +503,8 @@ class Session:
     def also(
         self, calibration: Calibration | str | Path, alpha: float, **settings: Unpack[MaskSettings]
     ) -> PictureMasker:
-        """Another calibration of the same vendor, such as one of more draws, for `amask`; it shares draws and budget.
+        """Open another calibration of the same vendor for `amask`, such as one of more draws; it shares draws and
+        budget.
 
         Raises
         ------
@@ -527,13 +522,12 @@ class Session:
         return PictureMasker(self._terms, setup, request, self._turns, self._on_drift)
 
     async def adraw(self, picture: Picture, vendor: Adapter | None = None, payer: Payer = NOBODY) -> Unmasked:
-        """The vendor's answer to a picture without a mask, for pictures that the calibration does not speak of.
+        """Return the vendor's answer without a mask, for pictures that the calibration does not cover.
 
         Parameters
         ----------
         vendor
-            The calibrated vendor with other parameters; None: as it was calibrated. One draw either way, under the
-            budget of the session.
+            The calibrated vendor with other parameters; None: as calibrated. One draw, under the session's budget.
         payer
             As for `amask`.
 
@@ -561,7 +555,6 @@ class Session:
             return drawn
 
     def _other(self, vendor: Adapter) -> AnyRun | None:
-        """The vendor with these parameters, which stays open with the session."""
         identity = digest_json(vendor.identity())
         with self._opening:
             if identity not in self._others:
@@ -583,7 +576,6 @@ class Session:
             raise UsageError("the session is closed; open another one with Session(…)") from None
 
     def _masked(self, picture: Picture, by: PictureMasker, payer: Payer) -> Found:
-        """What becomes of a picture; raises what concerns every picture."""
         try:
             named = named_input(picture, numbers=self._setup.bands is not None)
         except BlackboxConformalError as error:

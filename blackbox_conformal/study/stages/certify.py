@@ -1,4 +1,4 @@
-"""What the certificate of one mask says, before its files are written."""
+"""Writes what the certificate of one mask says, and checks what a certificate says against its calibration."""
 
 import json
 import math
@@ -51,20 +51,20 @@ from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.types import Image, Mask
 from blackbox_conformal.support.wording import at_most, exactly
 
-# How one input compares with the calibration's, as certificates say it.
-
 
 def check_input(
     calibration: Calibration, statistics: InputStatistics, level: float, group: str | None = None
 ) -> InputCheck | None:
-    """The check of an input with these `statistics`, one row; None where the calibration knows nothing of inputs.
+    """Compare an input with the calibration's; None where the calibration keeps nothing of its inputs.
 
     Parameters
     ----------
+    statistics
+        Statistics of the input, one row.
     level
-        At this p-value and below the guarantee does not speak of the input.
+        At this p-value and below the guarantee does not hold.
     group
-        The group of photographs that the input belongs to; it is compared with that group alone.
+        The group of photographs to compare with.
     """
     placement = place(calibration.comparable_inputs(group), statistics)
     if placement is None:
@@ -81,7 +81,7 @@ def check_input(
 
 
 def checked_again(calibration: Calibration, check: InputCheck) -> InputCheck | None:
-    """The check that follows from the calibration and the statistics that `check` names."""
+    """Repeat a check from the calibration and the statistics that `check` names."""
     try:
         statistics = InputStatistics.of_named(check.statistics)
     except ValueError as error:
@@ -103,16 +103,16 @@ SIZE_FACTOR = 2
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
-    """What is known of an input beside those of the calibration.
+    """How an input compares with those of the calibration.
 
     Attributes
     ----------
     own, stream
-        The input alone, and all that were masked in the run folder.
+        The input alone, and all inputs that were masked in the run folder.
     drift, doubt
-        What the calibration's watch found, and what how the picture was answered leaves in doubt; None: nothing.
+        What the calibration's watch found, and what the way of answering leaves in doubt; None: nothing.
     file_format
-        Of the input's file, empty where there is none.
+        Format of the input's file; empty without a file.
     """
 
     own: InputCheck | None
@@ -122,21 +122,21 @@ class Comparisons:
     doubt: str | None = None
 
     def larger(self, calibration: Calibration) -> str | None:
-        """That the input has far more pixels than every calibrated one; None where it has not, or that is not known."""
+        """Say that the input has far more pixels than every calibrated one; None where it has not or none is known."""
         times = 0.0 if self.own is None else times_the_largest(calibration, self.own.statistics[SIZE], self.own.group)
         told = f"it has {times:.1f} times the pixels of the largest, and pictures of other sizes are no like ones"
         return told if times > SIZE_FACTOR else None
 
     def unlike(self, procedure: Procedure) -> str | None:
-        """Why the guarantee does not speak of the input; None where it may."""
+        """Say why the guarantee does not hold for the input; None where it may."""
         own = None if self.own is None else self.own.reason
         return format_reason(procedure, self.file_format) or self.stream.found or self.drift or own
 
     def unsure(self, rule: Guarantee) -> str | None:
-        """Why the guarantee may not speak of an input of which it is not known that it does not; None: it does.
+        """Say why the guarantee may not hold for the input; None where it holds.
 
-        No test tells that an input is of the calibration's kind. So it takes a statement that allows for a share of
-        others, and a comparison that might have found one.
+        No test shows that an input is of the calibration's kind. So this takes a statement that allows for a share of
+        others, and a comparison that could have failed.
         """
         if self.own is None:
             return "the calibration keeps nothing of its inputs to compare with; a new one does"
@@ -145,7 +145,7 @@ class Comparisons:
 
 
 def times_the_largest(calibration: Calibration, size: float, group: str | None = None) -> float:
-    """Return how many times the largest calibrated input's pixels an input of this `SIZE` has; 0: none is known."""
+    """Return an input's pixels over the largest calibrated input's, from its `SIZE`; 0 where none is known."""
     known = calibration.comparable_inputs(group).column(SIZE)
     return float(2 ** (size - known.max())) if known.size else 0.0
 
@@ -162,9 +162,9 @@ def rule_at_size(calibration: Calibration, rule: Guarantee, size: float) -> Guar
 
 
 def format_reason(procedure: Procedure, file_format: str) -> str | None:
-    """Why the guarantee does not speak of an input from a lossy file where the calibration's went through none.
+    """Say why the guarantee does not hold for a lossy file where the calibration's inputs went through none.
 
-    One picture seldom tells its compression by what it is like, and its file does.
+    A picture seldom shows its compression; its file does.
     """
     made, steps = procedure.mixture.text, [step for chain in procedure.mixture.chains for step in chain.steps]
     # Inputs that were given may have come from lossy files themselves.
@@ -188,7 +188,7 @@ def format_reason(procedure: Procedure, file_format: str) -> str | None:
 
 
 def lossy_note(pictures: Sequence[Prepared], procedure: Procedure) -> str | None:
-    """What follows for inputs where photographs came from lossy files, and inputs are made of them without such."""
+    """Warn where photographs came from lossy files and the inputs made of them are lossless."""
     lossy = [picture.file_format.removeprefix("lossy ") for picture in pictures if _is_lossy(picture.file_format)]
     if not lossy or format_reason(procedure, lossy[0]) is None:
         return None
@@ -201,7 +201,7 @@ def lossy_note(pictures: Sequence[Prepared], procedure: Procedure) -> str | None
 
 
 def warn_of_lossy(pictures: Sequence[Prepared], procedure: Procedure) -> None:
-    """Warn a program of what `lossy_note` says, before anything is paid."""
+    """Warn a program of `lossy_note` before anything is paid."""
     if (note := lossy_note(pictures, procedure)) is not None:
         warnings.warn(note, stacklevel=3)
 
@@ -211,12 +211,12 @@ def _is_lossy(file_format: str) -> bool:
 
 
 def _with_jpeg(mixture: Mixture) -> str:
-    """The option that makes inputs as `mixture` does and saves them as JPEG then, ready to paste."""
+    """Return the option that saves such inputs as JPEG, ready to paste."""
     return shlex.join(["--degradation", mixture.followed_by("jpeg:60-95")])
 
 
 def rules_of_masks(calibration: Calibration, rule: Guarantee) -> list[Guarantee]:
-    """The guarantees that masks are made with where `rule` is asked for: one, or one for each vendor of a cascade."""
+    """Return the guarantees of masks where `rule` is asked for: one, or one for each vendor of a cascade."""
     ends = calibration.procedure.vendors_that_end
     if not ends:
         return [rule]
@@ -241,7 +241,7 @@ def certify(
     opacity: NDArray[np.uint8] | None,
     comparisons: Comparisons,
 ) -> Certificate:
-    """The certificate of one mask, before its files are written; `opacity`: the alpha of the delivered picture."""
+    """Write the certificate of one mask before its files are written; `opacity`: alpha of the delivered picture."""
     seed_range = setup.adapter.capabilities.seed_range
     check = comparisons.own
     unlike = None if check is None else check.note
@@ -297,10 +297,10 @@ def claims(
     judged: bool,
     known: Errors | None = None,
 ) -> dict[str, Any]:
-    """Everything on a certificate that follows from calibration, guarantee, level, threshold and comparisons alone.
+    """Return what a certificate owes to calibration, guarantee, level, threshold and comparisons alone.
 
-    `signature` is the one that the calibration had when the certificate was made. `judged`: see `Evaluation`. `known`:
-    errors of the delivered picture from the known one; None: of its quality nothing is certified.
+    `signature`: the calibration's when the certificate was made. `judged`: see `Evaluation`. `known`: errors of the
+    delivered picture from the known one; None: no quality is certified.
     """
     choice, procedure = rule.choose(calibration.curves_for(rule), alpha), calibration.procedure
     status, reason = "abstains", choice.reason
@@ -353,14 +353,13 @@ def _quality(
 
 
 def _known_errors(calibration: Calibration, setup: Setup, evaluation: Evaluation, rule: Guarantee) -> Errors | None:
-    """Errors from the known picture, unless the calibration keeps too little to certify a quality by."""
     if np.isinf(calibration.whole_errors_of(rule.own_group).largest_ratios(MISS_RATE)).all():
         return None
     return known_errors(evaluation.context, setup.score, setup.metric, setup.procedure.mixture)
 
 
 def assumptions(rule: Guarantee, procedure: Procedure, signature: Signature | None) -> tuple[str, ...]:
-    """How the guarantee counts and what must be true for it, one sentence each; `signature`: the calibration's."""
+    """List how the guarantee counts and what must be true for it; `signature`: the calibration's."""
     sentences = (*rule.definitions, *rule.assumptions, *procedure.assumptions)
     if signature is None:
         return sentences
@@ -372,10 +371,10 @@ def assumptions(rule: Guarantee, procedure: Procedure, signature: Signature | No
 
 
 def contradictions(certificate: Certificate, calibration: Calibration) -> list[str]:
-    """Each thing that the certificate says and the calibration does not give, in words; none when all agrees.
+    """List what the certificate says and the calibration does not give; empty when all agrees.
 
-    Where the guarantee takes a bound from the picture itself, threshold, status and reason follow from the picture
-    too and are not looked at.
+    Where the guarantee bounds the error by the picture itself, threshold, status and reason follow from the picture,
+    and are not checked.
     """
     metric = catalog.of_specification("metrics", calibration.procedure.metric)
     specification = dict(certificate.guarantee)
@@ -435,7 +434,7 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
 
 
 def picture_size(certificate: Certificate, content: bytes) -> tuple[int, int]:
-    """(height, width) of the delivered picture, by its file's header; an `ImageError` where it is none."""
+    """Read (height, width) of the delivered picture from its header; `ImageError` where there is none."""
     with suppress(ValidationError, UsageError):
         if Procedure.model_validate(certificate.procedure).bands is not None:
             return deep_size(content)
@@ -444,7 +443,7 @@ def picture_size(certificate: Certificate, content: bytes) -> tuple[int, int]:
 
 
 def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
-    """Each thing in which mask and score map in `folder` are not as the certificate says, in words."""
+    """List where mask and score map in `folder` are not as the certificate says."""
     certificate.verify(folder)
     content = {kind: (folder / Path(entry["file"]).name).read_bytes() for kind, entry in certificate.outputs.items()}
     delivered = content[certificate.pictured]
@@ -471,10 +470,10 @@ def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
 def mask_contradictions(
     certificate: Certificate, calibration: Calibration, folder: Path, delivered: Image, low: Image
 ) -> list[str] | None:
-    """Each thing in which mask and score map in `folder` are not what the score says of picture and input, in words.
+    """List where mask and score map in `folder` are not what the score gives for picture and input.
 
-    None where the score needs more than these two: further draws, another vendor's picture, declared bands, or a
-    function that this program has not defined.
+    None where the score needs more: further draws, another vendor's picture, declared bands, or a function that this
+    program has not defined.
     """
     procedure = calibration.procedure
     score, (height, width) = procedure.build_score(), (procedure.scale * side for side in low.shape[:2])
@@ -508,9 +507,8 @@ def mask_contradictions(
 
 
 def _scores_of(content: bytes, size: tuple[int, int], scaling: Mapping[str, Any]) -> tuple[NDArray[Any], float]:
-    """The scores in a score map's file, infinite where there are none, and the step from one level to the next.
-
-    An unreadable scale gives NaN, so that nothing agrees with it.
+    """Return scores of a score map's file, infinite where none is, and the step between levels; NaN for an unreadable
+    scale.
     """
     levels, offset, step = grey_levels(content, size, 16), scaling.get("offset"), scaling.get("step")
     if not (isinstance(offset, float) and isinstance(step, float) and math.isfinite(offset) and 0 < step < math.inf):
@@ -521,7 +519,7 @@ def _scores_of(content: bytes, size: tuple[int, int], scaling: Mapping[str, Any]
 
 
 def hidden_note(opacity: NDArray[np.uint8] | None) -> str | None:
-    """What to say of a picture with alpha; None of one without."""
+    """Describe how a picture's alpha was treated; None without alpha."""
     if opacity is None:
         return None
     return (
@@ -541,7 +539,7 @@ def _from_hex(text: str) -> float | None:
 
 
 def _is_below(scores: NDArray[Any], slack: float, threshold: float, mask: Mask) -> bool:
-    """Whether `mask` may be where `scores`, each known to within `slack`, lie below the threshold."""
+    """Tell whether `mask` may be where `scores`, known to within `slack`, lie below the threshold."""
     scored = np.isfinite(scores)
     sure, possible = scored & (scores + slack < threshold), scored & (scores - slack < threshold)
     # A score of infinity has no level, and is trusted at the threshold infinity.
@@ -552,9 +550,9 @@ def _is_below(scores: NDArray[Any], slack: float, threshold: float, mask: Mask) 
 def input_bound_contradiction(
     certificate: Certificate, delivered: Image | None, low_resolution: Image | None
 ) -> str | None:
-    """That the bound from the input is not what the code says of this picture; None where it may be.
+    """Say that the bound from the input is not what the code gives for this picture; None where it may be.
 
-    Without delivered picture and input only the words are compared, and not the two numbers in them.
+    Without picture and input only the words are compared, not the two numbers in them.
     """
     stated = certificate.input_bound
     if stated is None and low_resolution is None:
@@ -573,7 +571,7 @@ def input_bound_contradiction(
 
 
 def known_errors_agree(certificate: Certificate, calibration: Calibration, delivered: Image, low: Image) -> bool:
-    """Whether what a certified quality follows from is what the code finds of this picture and its input, (h, w, 3)."""
+    """Tell whether the errors behind a certified quality are those that picture and input, (h, w, 3), give."""
     if certificate.quality is None:
         return True
     procedure = calibration.procedure
@@ -583,7 +581,7 @@ def known_errors_agree(certificate: Certificate, calibration: Calibration, deliv
 
 
 def due_notes(certificate: Certificate, calibration: Calibration, image: bytes) -> list[str]:
-    """The notes that follow from the calibration for a delivered picture, by its file."""
+    """Return the notes that a delivered picture's certificate owes, by the picture's file."""
     check, of_size = certificate.input_check, size_note(calibration, picture_size(certificate, image))
     seed_note = calibration.procedure.seed_note
     found = (of_size, None if check is None else check.note, seed_note, hidden_note(opacity_of(image)))
@@ -591,7 +589,7 @@ def due_notes(certificate: Certificate, calibration: Calibration, image: bytes) 
 
 
 def _other_groups(rule: Guarantee, calibration: Calibration) -> list[str]:
-    """That the certificate groups the photographs in another way than the calibration, or not as a cascade's masks."""
+    """Say where the certificate groups photographs otherwise than the calibration, or names no vendor of a cascade."""
     groups = rule.by_photograph.get("groups")
     of_each = tuple(image.group or "" for image in calibration.images)
     if groups is not None and groups != of_each:
@@ -602,7 +600,7 @@ def _other_groups(rule: Guarantee, calibration: Calibration) -> list[str]:
 
 
 def _other_signer(named: Signature | None, found: Signature | None) -> list[str]:
-    """That the calibration is not signed by whom the certificate names; a certificate may be older than a signature."""
+    """Say where another key signed the calibration than the certificate names; a signature may be newer."""
     if named is None or (found is not None and (found.key, found.name) == (named.key, named.name)):
         return []
     signed = "it is not signed" if found is None else f"it is signed by {found.signer}"
@@ -613,7 +611,7 @@ _PLACE = re.compile(r"\bvendor \d+ of \d+: ")
 
 
 def _other_vendor(certificate: Certificate, calibration: Calibration) -> list[str]:
-    """That the certificate names another model than the calibration, or other seeds than follow from it and the input.
+    """Say where the certificate names another model or other seeds than follow from calibration and input.
 
     The vendor's range of seeds is taken from the certificate.
     """
@@ -640,17 +638,14 @@ def _other_vendor(certificate: Certificate, calibration: Calibration) -> list[st
 
 
 def without_bound(specification: Any) -> Any:
-    """Name and parameters of a guarantee, without the bound that it took from a picture."""
+    """Return a guarantee's specification without the bound that it took from a picture."""
     if isinstance(specification, dict):
         return {key: without_bound(value) for key, value in specification.items() if key != "bound_new"}
     return specification
 
 
 def size_note(calibration: Calibration, size: tuple[int, int]) -> str | None:
-    """What to say of a picture of (height, width) far from every calibration photograph's size; None when it is not.
-
-    A vendor may treat a thumbnail or a panorama differently, and the guarantee is for pictures like the photographs.
-    """
+    """Warn of a picture whose (height, width) is far from every calibration photograph's; None where it is not."""
     by_area = sorted((image.height * image.width, image.width, image.height) for image in calibration.images)
     (least, *small), (most, *large) = by_area[0], by_area[-1]
     height, width = size

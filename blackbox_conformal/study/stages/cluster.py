@@ -1,6 +1,6 @@
-"""Local work on other processes and machines, by Dask: work goes out, what is small comes back, nothing is paid there.
+"""Sends local work to other processes and machines by Dask; small results come back, and workers pay nothing.
 
-The only file that knows Dask. Queue, scheduling, heartbeats, restarts of workers and encryption are Dask's own.
+The only file that imports Dask, which does queue, scheduling, heartbeats, restarts and encryption.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ _CALCULATING = ("blackbox-conformal", "numpy", "numba", "llvmlite", "pillow", "i
 
 
 def checked_place(text: str) -> str:
-    """Where workers are, as it was typed."""
+    """Check where workers are, as typed."""
     if not _LOCAL.fullmatch(text) and not _ADDRESS.fullmatch(text):
         raise UsageError(
             "expected local:N, such as local:4, or the address of a Dask scheduler, such as tcp://host:8786; got "
@@ -68,7 +68,7 @@ def checked_place(text: str) -> str:
 
 
 def dask_version() -> str | None:
-    """The version of Dask's scheduler that is installed; None where none is."""
+    """Return the installed version of Dask's scheduler; None where there is none."""
     with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version("distributed")
     return None
@@ -76,7 +76,7 @@ def dask_version() -> str | None:
 
 @cache
 def versions() -> dict[str, str]:
-    """What results depend on, in this process: Python, processor, packages, and this package's own files."""
+    """Return what results depend on in this process: Python, processor, packages, and this package's own files."""
     groups = [importlib.metadata.entry_points(group=family.group) for family in catalog.FAMILIES.values()]
     adding = {point.dist.name for group in groups for point in group if point.dist is not None}
     found = {"Python": ".".join(platform.python_version_tuple()[:2]), "processor": platform.machine()}
@@ -101,13 +101,13 @@ def _refuse_other(wanted: dict[str, str], found: dict[str, str], worker: str) ->
 
 
 def _work(wanted: dict[str, str], function: Callable[[Any, Any], Any], shared: Any, batch: Any) -> Any:
-    """What a worker runs; one that came later may have other versions than those that were asked at the start."""
+    """Run on a worker; one that came later may have other versions than those asked at the start."""
     _refuse_other(wanted, versions(), f"a worker on {platform.node()}")
     return function(shared, batch)
 
 
 def _given(shared: Any) -> Any:
-    """The part that tasks share, as a task of its own: sent once, and made again where its worker dies."""
+    """Return what tasks share, as a task of its own: sent once, and made again where its worker dies."""
     return shared
 
 
@@ -116,9 +116,10 @@ def _missing(paths: Sequence[str]) -> list[str]:
 
 
 def _started(count: int) -> "LocalCluster":
-    """Workers on this machine, which end with this process.
+    """Start workers on this machine, which end with this process.
 
-    Encrypted, since everybody who reaches a scheduler can run code by it; one thread each, as kernels take one.
+    They are encrypted, since everybody who reaches a scheduler can run code by it; one thread each, as kernels take
+    one.
     """
     from distributed import LocalCluster
 
@@ -137,7 +138,7 @@ def _started(count: int) -> "LocalCluster":
 
 
 def _usable(client: Any) -> "Client":
-    """A client of Dask that somebody has open; anything else is refused."""
+    """Return a client of Dask that is open; refuse anything else."""
     if dask_version() is not None:
         from distributed import Client
 
@@ -150,7 +151,7 @@ def _usable(client: Any) -> "Client":
 
 
 def _refuse_without_certificates() -> None:
-    """Refuse an encrypted connection without a client's certificate, key and authority; Dask would name no file."""
+    """Refuse an encrypted connection without certificate, key and authority; Dask would name no file."""
     from distributed import Security
 
     for name in ("ca_file", "client_cert", "client_key"):
@@ -163,15 +164,15 @@ def _refuse_without_certificates() -> None:
 
 
 class Cluster:
-    """Workers that calculate in the place of this process; use it as a context manager.
+    """Calculates on workers in the place of this process; use it as a context manager.
 
     Parameters
     ----------
     place
-        ``local:N`` for N processes on this machine, the address of a Dask scheduler, ``tcp://…`` or ``tls://…``, or a
+        ``local:N`` for N processes on this machine, a Dask scheduler's address, ``tcp://…`` or ``tls://…``, or a
         `distributed.Client`, which stays open.
     memory_bytes
-        Most memory that each worker may take; None: as much as its own limit allows.
+        Memory limit of each worker; None: the worker's own.
     """
 
     def __init__(self, place: "str | Client", memory_bytes: int | None = None) -> None:
@@ -238,7 +239,7 @@ class Cluster:
             _refuse_other(versions(), found, worker)
 
     def _everywhere(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-        """What a function of this file gives on each worker, by its address."""
+        """Run a function of this file on each worker; return answers by address."""
         assert self._client is not None
         with self._reaching():
             answers: dict[str, Any] = self._client.run(function, *arguments, on_error="return")
@@ -271,7 +272,7 @@ class Cluster:
 
     @property
     def workers(self) -> dict[str, dict[str, Any]]:
-        """What the scheduler says of each worker, by its address."""
+        """Return what the scheduler says about each worker, by address."""
         assert self._client is not None
         with self._reaching():
             found: dict[str, dict[str, dict[str, Any]]] = self._client.scheduler_info(n_workers=-1)
@@ -281,7 +282,6 @@ class Cluster:
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
-        """Say in our words that the scheduler does not answer any more."""
         try:
             yield
         except (OSError, CancelledError):
@@ -295,7 +295,7 @@ class Cluster:
 
     @property
     def memory_for_one(self) -> int | None:
-        """Most memory that one picture's work may take on any worker, with that of the process; None: no limit."""
+        """Return bytes that one picture's work, process included, may take on any worker; None: no limit."""
         rooms = [
             BASE_BYTES + (limit - BASE_BYTES) // worker["nthreads"]
             for worker in self.workers.values()
@@ -312,17 +312,17 @@ class Cluster:
         name_of: Callable[[Item], str],
         on_error: Callable[[Exception], None],
     ) -> Iterator[tuple[Item, Result]]:
-        """Each item of each batch with what `function` makes of it on a worker, in the order of completion.
+        """Give each item of each batch with what `function` makes of it on a worker, in order of completion.
 
-        Few tasks are under way at a time. A task that raises an error is not tried again. One whose worker died is:
-        it paid nothing, and its answer is the same. Dask gives it up once `allowed-failures` workers died at it.
+        Few tasks are under way at a time. Errors are not retried. A task whose worker died is, since it paid nothing
+        and its answer is the same, until `allowed-failures` workers died at it.
 
         Parameters
         ----------
         function
             Called with `shared` and a batch; importable on the workers.
         name_of
-            What an item is called in messages.
+            Names an item in messages.
         on_error
             Told at once of an error of `function`, from any thread.
         """
@@ -362,14 +362,14 @@ class Cluster:
     def _results(
         self, future: "Future", under_way: dict["Future", list[Item]], name_of: Callable[[Item], str]
     ) -> Iterator[tuple[Item, Result]]:
-        """Each item of a task that ended, which is under way no more, with its result; errors as for `map`."""
+        """Give each item of an ended task with its result; errors as for `map`."""
         batch = under_way.pop(future)
         if future.status != "finished":
             raise self._error(future, [name_of(item) for item in batch])
         yield from zip(batch, future.result(), strict=True)
 
     def _error(self, future: "Future", names: Sequence[str]) -> Exception:
-        """What is said of a task that came to no end."""
+        """Describe a task that did not finish."""
         from distributed import KilledWorker
 
         which = f" {printable(names[0])}" + f" and {len(names) - 1} more" * (len(names) > 1) if names else ""

@@ -1,6 +1,6 @@
-"""What is used where a user says nothing, and the presets, which say it instead.
+"""Holds what is used where a user says nothing, and the presets.
 
-This imports nothing, so that the command line can name it without delay.
+Imports nothing heavy, so that the command line can read it at once.
 """
 
 from collections.abc import Mapping
@@ -41,10 +41,9 @@ DETAIL_SCORE, DETAIL_SCORE_ELSEWHERE = "predicted-invention", "unsupported"
 
 
 def default_score(draws: int, scale: int, *, of_detail: bool = False) -> str:
-    """The score for so many draws where none is named: of those that can be had, the one that trusted most.
+    """Return the score for so many draws where none is named: the one that trusted most.
 
-    `of_detail`: the promise is about the detail that the vendor invents, which further draws tell nothing of, and
-    which at scale 1 no score knows.
+    `of_detail`: the promise is about invented detail, which further draws do not show, and at scale 1 no score does.
     """
     if draws > 1:
         return DRAWING_SCORE
@@ -68,7 +67,7 @@ PRESETS: Mapping[str, Mapping[str, int | str]] = {
 
 
 def preset_settings(name: str) -> Mapping[str, int | str]:
-    """The settings that the preset `name` stands for."""
+    """Return the settings of the preset `name`."""
     if name not in PRESETS:
         raise UsageError(f"expected --preset (preset in Python) to be {' or '.join(PRESETS)}; got {name!r}")
     return PRESETS[name]

@@ -1,4 +1,4 @@
-"""Draws grouped by picture: outcomes arrive one by one, and whole pictures leave; equal draws are noticed at once."""
+"""Groups draws by picture: outcomes arrive one by one, and whole pictures leave. Notices equal draws at once."""
 
 import threading
 from collections import Counter, OrderedDict
@@ -41,19 +41,17 @@ from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import Upload
 
-# Pictures of a second vendor, for scores that compare with one: one paid draw of each input, in the same run folder.
-
 
 @dataclass(frozen=True, slots=True)
 class SecondOpinions:
-    """What the second vendor made of each picture.
+    """Holds the second vendor's pictures.
 
     Attributes
     ----------
     outcomes
-        Its one draw of each picture, by the digest of the picture's input; none when none is needed.
+        One draw of each picture, by its input's digest; empty without a second vendor.
     read
-        The file of a draw.
+        Reads the file of a draw.
     """
 
     setup: Setup
@@ -61,13 +59,13 @@ class SecondOpinions:
     read: Callable[[Outcome], bytes]
 
     def of(self, picture: Prepared) -> Image | None:
-        """(H, W, 3) uint8; None when none is needed."""
+        """Return (H, W, 3) uint8; None without a second vendor."""
         outcome = self.outcomes.get(picture.input_digest)
         return None if outcome is None else second_picture(self.setup, self.read(outcome), outcome.task)
 
 
 def second_picture(setup: Setup, content: bytes, task: Task) -> Image:
-    """The picture in a file of the second vendor, (H, W, 3) uint8; errors as for `read_output`."""
+    """Decode a file of the second vendor to (H, W, 3) uint8; errors as for `read_output`."""
     assert setup.second is not None
     kind, scale = setup.second.capabilities.output_size, setup.procedure.scale
     size = (task.upload.height * scale, task.upload.width * scale)
@@ -75,7 +73,7 @@ def second_picture(setup: Setup, content: bytes, task: Task) -> Image:
 
 
 def second_tasks(setup: Setup, pictures: Sequence[Prepared]) -> dict[str, Task]:
-    """The second vendor's one draw of each picture, by the digest of its input; none when no second is needed."""
+    """Return the second vendor's task of each picture, by its input's digest; empty without a second vendor."""
     if setup.second is None:
         return {}
     tasks = {}
@@ -100,7 +98,7 @@ def second_opinions(
     on_sampler: Callable[[Sampler], None] = lambda _: None,
     shared: AnyRun | None = None,
 ) -> Iterator[SecondOpinions]:
-    """One draw of the second vendor for each picture, paid for at once; `shared`: see `Sampler`."""
+    """Draw each picture once by the second vendor, under the same ledger and limits; `shared`: see `Sampler`."""
     vendor = setup.second
     if vendor is None:
         yield SecondOpinions(setup, {}, _nothing)
@@ -137,9 +135,9 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One picture with all its draws, or the vendor's refusal of it; how many earlier refusals were reopened.
+    """One picture with all its draws, or the vendor's refusal.
 
-    `asked`: the last vendor of a cascade that it went on to, from 0.
+    `reopened`: earlier refusals that were reopened. `asked`: the last vendor of a cascade that got the picture, from 0.
     """
 
     prepared: Prepared
@@ -150,13 +148,13 @@ class Drawn:
 
     @property
     def fell_back(self) -> FellBack | None:
-        """Why the answer before that of a cascade's last vendor is delivered; None where that is not so."""
+        """Say why a cascade's last vendor did not answer; None where it did."""
         return self.outcomes[0].fell_back if self.outcomes else None
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnPicture:
-    """The pixels of one answer, (H, W, 3) uint8, what there is to say of them, and how they fit what was sent."""
+    """Pixels of one answer, (H, W, 3) uint8, notes, and how they resemble what was sent."""
 
     pixels: Image
     notes: tuple[str, ...]
@@ -164,21 +162,21 @@ class DrawnPicture:
 
 
 class LatestPictures:
-    """Answers that were decoded when they arrived, until `evaluate` asks for them: a few, of few bytes."""
+    """Keeps a few decoded answers from arrival until `evaluate` asks for them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, int, int | None], tuple[Setup, bytes, DrawnPicture]] = OrderedDict()
 
     def keep(self, setup: Setup, task: Task, content: bytes, picture: DrawnPicture) -> None:
-        """Keep what a file of these bytes shows; what arrived first is forgotten first."""
+        """Keep what a file of these bytes shows; forget the oldest first."""
         with self._lock:
             self._kept[task.upload.digest, task.index, task.seed] = setup, content, picture
             while sum(kept.pixels.nbytes for _, _, kept in self._kept.values()) > KEPT_BYTES:
                 self._kept.popitem(last=False)
 
     def take(self, setup: Setup, task: Task, content: bytes) -> DrawnPicture | None:
-        """What a file of the same bytes shows, once; None where it is not kept."""
+        """Return once what a file of the same bytes shows; None where it is not kept."""
         with self._lock:
             found = self._kept.pop((task.upload.digest, task.index, task.seed), None)
         return found[2] if found is not None and found[0] is setup and found[1] == content else None
@@ -189,10 +187,10 @@ KEPT_BYTES = 16 << 20
 
 
 def output_check(setup: Setup) -> Callable[[bytes, Task], None]:
-    """What the sampler runs on every answer before it counts as a picture: the decode gate, the size, what it shows.
+    """Return the sampler's check of each answer: decoding, size, what it shows.
 
-    Of draws on this machine only the container is looked at, so that files that are no pictures are told together with
-    those that are missing: nothing was paid for them, and `evaluate` decodes them by the same rules.
+    Local draws cost nothing, so only their container is checked: files that are no pictures are then told together with
+    missing ones, and `evaluate` decodes them by the same rules.
     """
 
     def check(content: bytes, task: Task) -> None:
@@ -205,13 +203,7 @@ def output_check(setup: Setup) -> Callable[[bytes, Task], None]:
 
 
 def drawn_picture(content: bytes, task: Task, setup: Setup, sent: Sent) -> DrawnPicture:
-    """What an answer shows.
-
-    Parameters
-    ----------
-    sent
-        The task's upload.
-    """
+    """Decode and check an answer to `sent`, the task's upload."""
     if (found := LATEST.take(setup, task, content)) is not None:
         return found
     kind = setup.adapter.capabilities.output_size
@@ -237,12 +229,12 @@ def drawn_picture(content: bytes, task: Task, setup: Setup, sent: Sent) -> Drawn
 
 
 def output_size(task: Task, setup: Setup) -> tuple[int, int]:
-    """(height, width) that the answer to `task` must have."""
+    """Return (height, width) that the answer to `task` must have."""
     return task.upload.height * setup.procedure.scale, task.upload.width * setup.procedure.scale
 
 
 def incomplete(unusable: Sequence[Outcome], *, local: bool) -> UnusableDrawsError:
-    """What is said of draws that are not usable; at least one. `local`: they are on this machine."""
+    """Describe unusable draws, at least one. `local`: they are on this machine."""
     first = unusable[0]
     reason = str(first.error).removesuffix(".")
     several = len(unusable) > 1
@@ -281,12 +273,9 @@ def drawn_pictures(
     pictures: Sequence[Prepared],
     on_unusable: Callable[[Prepared, IncompleteError], None] | None = None,
 ) -> Iterator[Drawn]:
-    """Each picture once, as soon as its last draw has arrived.
+    """Give each picture once its last draw has arrived.
 
-    Parameters
-    ----------
-    on_unusable
-        Gets each picture that lacks a usable draw, instead of an error at the end.
+    `on_unusable` gets each picture that lacks a usable draw, instead of an error at the end.
     """
     owner = {(task.upload.digest, task.index): picture for picture in pictures for task in picture.tasks}
     waiting: dict[str, list[Outcome]] = {picture.input_digest: [] for picture in pictures}
@@ -331,16 +320,14 @@ def map_pictures(
     memory_bytes: int | None = None,
     on_error: Callable[[Exception], None] | None = None,
 ) -> Iterator[tuple[Drawn, Result]]:
-    """`work` on each picture in threads, at most `workers` pictures in memory, results in arrival order.
+    """Run `work` on pictures in threads, at most `workers` in memory; give results in arrival order.
 
     Parameters
     ----------
     on_error
-        Told at once of an error of `work`, in its thread, so that nothing more is bought for what fails; `drawn` must
-        come to an end by it.
+        Told at once of an error, in its thread, so that nothing more is bought; `drawn` must then end.
     memory_bytes
-        Most memory that the calculation may take; fewer pictures are in memory at a time when they are large. None: no
-        limit.
+        Memory limit, bytes: fewer large pictures at a time. None: no limit.
     """
     workers = workers or evaluated_at_once()
     room = inf if memory_bytes is None else memory_bytes - BASE_BYTES
@@ -381,17 +368,17 @@ def _told(work: Callable[[Drawn], Result], picture: Drawn, on_error: Callable[[E
 
 
 def must_differ(setup: Setup) -> bool:
-    """Whether the score rests on the spread of several draws, which equal ones would feign to be certain."""
+    """Tell whether the score rests on the spread of several draws, which equal ones would feign to be certain."""
     return setup.procedure.draws > 1 and setup.score.minimum_draws > 1
 
 
 def may_be_equal(upload: Upload) -> bool:
-    """Whether equal draws of this upload are no fault: a picture of one colour has one answer."""
+    """Tell whether draws may be equal: a picture of one colour has one answer."""
     return is_blank(sent_pixels(upload))
 
 
 def equal_draws(name: str, draws: int) -> AdapterError:
-    """What is said of a picture whose draws are all the same."""
+    """Describe a picture whose draws are all the same."""
     return AdapterError(
         f"expected the {draws} draws of {printable(name)} to differ; the vendor answered "
         "the same picture every time, so a spread of zero would look like certainty. It is deterministic or serves "
@@ -400,7 +387,7 @@ def equal_draws(name: str, draws: int) -> AdapterError:
 
 
 class EqualDraws:
-    """Draws that count, added in any order and from any thread, each once."""
+    """Counts draws, in any order and from any thread, each once."""
 
     def __init__(self, setup: Setup) -> None:
         # Under a perturbation draws are turned back before they are compared, which takes their pixels.
@@ -410,7 +397,7 @@ class EqualDraws:
         self._lock = threading.Lock()
 
     def __call__(self, task: Task, digest: str) -> None:
-        """Count a draw whose file has this digest."""
+        """Count a draw by its file's digest."""
         if not self._draws:
             return
         picture = task.upload.digest

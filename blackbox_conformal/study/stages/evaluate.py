@@ -1,6 +1,6 @@
-"""One picture from its draws: the delivered image and its score map; with the truth, also its error map and curve.
+"""Makes of draws the delivered picture and its score map; with the truth, also its error map and risk curves.
 
-Draws are read one at a time and thrown away, so memory does not grow with their number.
+Reads one draw at a time, so memory does not grow with their number.
 """
 
 import math
@@ -46,26 +46,26 @@ MEASURED = 1024
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What the draws of one picture say.
+    """What the draws of one picture give.
 
     Attributes
     ----------
     delivered
-        (H, W, 3) uint8; of declared bands (H, W, bands) uint16, as every picture then is.
+        (H, W, 3) uint8; with declared bands every picture is (H, W, bands) uint16.
     draw
-        The index of the one draw that is delivered, as it is or made consistent; None for the mean of several.
+        Index of the delivered draw, as it is or made consistent; None for the mean.
     score_map
         (H, W) float32.
     model
-        What the vendor calls the model that answered, or the models; None when it does not say.
+        The vendor's name of the model, or of several; None when it gives none.
     low_resolution
         What the vendor was sent: (h, w, 3) uint8.
     answers
-        What the draws were like beside what was sent.
+        How the draws compare with what was sent.
     notes
-        Things a reader should know, in words: lossy answers, blank answers.
+        Notes for a reader: lossy answers, blank answers.
     judged
-        Whether every draw is known to show what was sent; else no pixel is to be trusted.
+        Whether every draw is known to show what was sent; else no pixel is trusted.
     context
         What the score saw besides the draws.
     """
@@ -90,12 +90,9 @@ def evaluate(
     *,
     on_draw: Callable[[Image], None] = lambda _: None,
 ) -> Evaluation:
-    """Delivered image and score map of one picture, whose low-resolution version is (h, w, 3) uint8.
+    """Return delivered picture and score map from draws and their input, (h, w, 3) uint8.
 
-    Parameters
-    ----------
-    on_draw
-        Gets each draw, (H, W, 3) uint8; draws that it keeps take memory.
+    `on_draw` gets each draw, (H, W, 3) uint8.
     """
     procedure = setup.procedure
     height, width = drawn.prepared.size
@@ -137,7 +134,7 @@ def evaluate(
 
 
 def _agreement(context: Context, degraded: bool | None) -> float:
-    """Of the middle of the delivered picture with the free reference, where the score makes that; else NaN."""
+    """Compare the middle of the delivered picture with the free reference; NaN where the score makes none."""
     if degraded is None:
         return math.nan
     middle, *_ = context.middle(MEASURED)
@@ -154,8 +151,7 @@ def calibration_curves(
     losses: Losses,
     second: Image | None = None,
 ) -> tuple[list[RiskCurve], Answers, SquaredErrors, WholeErrors]:
-    """The risk curves of one photograph, as `curves_of` gives them, what the answers to it were like, how far from the
-    truth pictures are that may be shown of it, and how far the whole delivered picture is."""
+    """Return one photograph's risk curves, answers, squared errors of what may be shown, and whole errors."""
     evaluation = evaluate(drawn, setup, read, low_resolution, second)
     errors, curves = curves_of(evaluation, setup, truth, losses)
     whole = errors_of_whole(evaluation, setup, truth, errors)
@@ -163,16 +159,16 @@ def calibration_curves(
 
 
 def errors_of_whole(evaluation: Evaluation, setup: Setup, truth: Image, errors: Map) -> WholeErrors:
-    """Errors of the whole delivered picture from the truth, `errors` being its error map, and from what is known."""
+    """Return errors of the whole delivered picture, from the truth (`errors`: its error map) and from what is known."""
     known = known_errors(evaluation.context, setup.score, setup.metric, setup.procedure.mixture)
     return WholeErrors.of(whole_errors(truth, evaluation.delivered, _mean(errors, setup.metric)), known)
 
 
 def known_errors(context: Context, score: Score, metric: Metric, mixture: Mixture) -> Errors:
-    """Errors of the delivered picture from one that is known without the truth, with `LEAST` added.
+    """Return errors of the delivered picture from one known without the truth, plus `LEAST`.
 
-    That is the free reference where the score makes it, so that it takes no longer, else plain enlargement, at scale 1
-    the input. A metric that no picture without the truth can be given to counts 1.
+    The known picture is the free reference if the score makes it, else plain enlargement, at scale 1 the input. A
+    metric that needs the truth counts 1.
     """
     delivered, low = context.delivered, context.low_resolution
     assert low is not None
@@ -190,8 +186,9 @@ def _mean(errors: Map, metric: Metric) -> float:
 
 
 def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> SquaredErrors:
-    """In the middle of a large photograph alone: a mean over photographs chooses what is shown outside masks, and the
-    free reference of the whole would take longer than all the rest."""
+    """Measure the middle of a large photograph alone: only a mean over photographs is used, and the free reference of
+    the whole would take longer than all the rest.
+    """
     procedure, (middle, rows, columns) = setup.procedure, evaluation.context.middle(MEASURED)
     assert middle.low_resolution is not None
     # The score may have made the reference already.
@@ -205,14 +202,14 @@ def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> Squar
 
 
 def curves_of(evaluation: Evaluation, setup: Setup, truth: Image, losses: Losses) -> tuple[Map, list[RiskCurve]]:
-    """The error map of one photograph, and its curves: that of the largest error, then those of `losses`."""
+    """Return the error map of one photograph, and its curves: largest error first, then `losses`."""
     pixels = truth, evaluation.delivered, evaluation.low_resolution
     errors, energies = (setup.errors(*pixels), None) if losses.ceiling is None else setup.judged(*pixels)
     return errors, losses.curves(evaluation.score_map, errors, energies, setup.metric.capped_bound)
 
 
 def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image) -> Iterator[Image]:
-    """The draws of one picture in order, each (H, W, 3) uint8 on the delivered grid."""
+    """Give the draws of a picture in order, each (H, W, 3) uint8 on the delivered grid."""
     sent = setup.sent(low_resolution)
     for index in range(setup.procedure.draws):
         yield _decode(drawn, setup, read, index, sent, {}, [])
@@ -227,7 +224,7 @@ def _decode(
     notes: dict[str, None],
     fits: list[Resemblance],
 ) -> Image:
-    """Draw `index` on the delivered grid; what there is to say of it goes to `notes`, how it fits to `seen`."""
+    """Decode draw `index` to the delivered grid; collect its `notes` and its resemblance in `fits`."""
 
     def picture_of(k: int) -> DrawnPicture:
         sent = upright
@@ -249,7 +246,7 @@ def _decode(
 
 
 def _invalid(drawn: Drawn, picture_of: Callable[[int], object], first: int) -> Iterator[Outcome]:
-    """Local draws from `first` on that are no pictures: they were not decoded before, to decode them only once."""
+    """Find the local draws from `first` on that are no pictures; decoding them earlier would do it twice."""
     for outcome in drawn.outcomes[first:]:
         try:
             picture_of(outcome.task.index)
@@ -258,14 +255,14 @@ def _invalid(drawn: Drawn, picture_of: Callable[[int], object], first: int) -> I
 
 
 def _equal(picture: Image, other: Image) -> bool:
-    """Whether two pictures are the same; found out in the first rows where they are not, as nearly always."""
+    """Compare two pictures; different ones, nearly all, end in the first rows."""
     return all(np.array_equal(picture[top : top + 64], other[top : top + 64]) for top in range(0, picture.shape[0], 64))
 
 
 def _closest(
     mean: Image, drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image
 ) -> tuple[int, Image]:
-    """The draw nearest to the rounded mean, and its index: up to that rounding the medoid under squared distance.
+    """Return index and pixels of the draw nearest to the rounded mean: up to rounding the squared-distance medoid.
 
     Ties: the first.
     """
@@ -287,11 +284,10 @@ def drifted(
     group: str | None = None,
     part: float = 1.0,
 ) -> str | None:
-    """In which way answers to new pictures are not like those of `calibration`, or of its `group`; None: like them.
+    """Say how answers to new pictures differ from the calibration's, or from its `group`'s; None: they do not.
 
-    `part`: of the false alarms that are allowed.
-
-    Tiles of one photograph are more alike than photographs, so where tiles calibrated nothing can be said.
+    `part`: share of the allowed false alarms. Where tiles calibrated nothing can be said, since tiles of one photograph
+    are more alike than photographs.
     """
     if any(image.cluster is not None for image in calibration.images):
         return None

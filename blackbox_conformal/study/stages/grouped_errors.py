@@ -1,4 +1,4 @@
-"""What is wrong with several pictures, said at once: one bad file must not hide the others."""
+"""Says at once what is wrong with several pictures, so that one bad file hides no other."""
 
 from collections.abc import Sequence
 
@@ -12,16 +12,16 @@ NAMED = 10
 def refuse_together(
     failures: Sequence[tuple[str, BlackboxConformalError]], of: int, what: str = "pictures", advice: str = ""
 ) -> None:
-    """Refuse the pictures that cannot be used, if there are any, before anything is sent.
+    """Refuse the pictures that cannot be used, if any, before anything is sent.
 
     Parameters
     ----------
     failures
-        Name of each such picture and what is wrong with it.
+        Name of each such picture and its error.
     of
         How many pictures were looked at.
     advice
-        What can be done about it; a single failure is raised as it is when there is none.
+        What to do; a single failure without advice is raised as it is.
     """
     if not failures:
         return
@@ -38,7 +38,7 @@ def refuse_together(
 
 
 def names(all_of_them: Sequence[str]) -> str:
-    """Names for people, each once: the first ten, and how many more there are."""
+    """Return names for people, each once: the first ten, and the number of others."""
     shown = list(dict.fromkeys(map(printable, all_of_them)))
     more = f" and {len(shown) - NAMED} more" if len(shown) > NAMED else ""
     return ", ".join(shown[:NAMED]) + more

@@ -1,4 +1,4 @@
-"""The pictures that were masked in a run folder, each once: blocks of them are compared with the calibration's."""
+"""Enters each picture masked in a run folder once, and compares blocks of them with the calibration's."""
 
 import math
 import sqlite3
@@ -37,9 +37,9 @@ CREATE TABLE IF NOT EXISTS look (
 
 @dataclass(frozen=True, slots=True)
 class MaskedInputs:
-    """The stream of a calibration, or of one group of its photographs, in the run folder `folder`.
+    """The stream of a calibration, or of one group of its photographs, in a run folder.
 
-    An alarm ends a stream, and the next begins. Masks are marked until a look finds nothing; what was marked stays so.
+    An alarm ends a stream, and the next begins. Masks are marked until a look finds nothing; marks stay.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class MaskedInputs:
     group: str | None
 
     def enter(self, pictures: Sequence[Prepared]) -> dict[str, StreamCheck]:
-        """Enter inputs, each once, before anything is paid for them; how each stands, by digest."""
+        """Enter inputs, each once, before anything is paid; return each one's check by digest."""
         known = self.calibration.comparable_inputs(self.group)
         if not self._ranked:
             check = StreamCheck(n=len(known), pictures=0, evidence=0.0)
@@ -63,14 +63,14 @@ class MaskedInputs:
             return self._checks(connection, [picture.input_digest for picture in pictures])
 
     def answered(self, answers: Mapping[str, Answers], threshold: float, ended: str | None = None) -> dict[str, str]:
-        """Enter the answers to inputs by their digests, each once; why the guarantee does not speak of some.
+        """Enter answers by their inputs' digests, each once; return why the guarantee does not hold for some.
 
         Parameters
         ----------
         threshold
             Scores below it are trusted.
         ended
-            The group of photographs that the answers belong to, where the inputs do not: those of the same vendor.
+            The group of photographs that the answers belong to, where the inputs do not: that of the same vendor.
         """
         if not self._ranked or not answers:
             return {}
@@ -104,7 +104,7 @@ class MaskedInputs:
         threshold: float = math.nan,
         ended: str | None = None,
     ) -> None:
-        """Compare what waits with all before it, if it is enough, and mark it where the alarm is raised."""
+        """Compare what waits with all before it, if there is enough, and mark it where the alarm is raised."""
         stream, looks = self._stream(connection)
         column = "block" if kind == "inputs" else "answered"
         rows = connection.execute(
@@ -151,7 +151,7 @@ class MaskedInputs:
             connection.executemany("UPDATE picture SET verdict = ? WHERE id = ? AND verdict IS NULL", verdicts)
 
     def _stream(self, connection: sqlite3.Connection) -> tuple[int, list[tuple[str, float]]]:
-        """The number of the present stream, and kind and p-value of its looks."""
+        """Return the number of the present stream, with kind and p-value of its looks."""
         rows = connection.execute(
             "SELECT stream, kind, p_value, found, pictures FROM look WHERE of = ? AND stream ="
             " (SELECT max(stream) FROM look WHERE of = ?) ORDER BY id",
@@ -181,7 +181,7 @@ class MaskedInputs:
         return checks
 
     def _feared(self, connection: sqlite3.Connection, kind: str) -> str | None:
-        """What the last alarm of a kind said, which is feared of pictures that wait until a look finds nothing."""
+        """Return what the last alarm of a kind said; it marks pictures that wait until a look finds nothing."""
         row = connection.execute(
             "SELECT found FROM look WHERE of = ? AND kind = ? AND (found IS NOT NULL OR p_value > ?)"
             " ORDER BY id DESC LIMIT 1",
@@ -205,7 +205,7 @@ class MaskedInputs:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """The file, in one transaction; made where there is none."""
+        """Open the file, made where it is missing, in one transaction."""
         require_writable(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / FILE

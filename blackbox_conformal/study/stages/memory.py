@@ -1,6 +1,6 @@
-"""How much memory a picture takes, which pictures fit into the memory that a user allows, and giving memory back.
+"""Says how much memory a picture takes, which pictures fit, and gives memory back.
 
-The figures are measured (`docs/benchmarks.md`). Whether a picture fits is read from its file's header.
+Figures are measured (`docs/benchmarks.md`). Size is read from the file's header.
 """
 
 import ctypes
@@ -44,17 +44,17 @@ LARGE_BYTES = 2**27
 
 
 def audit_bytes_a_pixel(levels: int) -> int:
-    """Memory that auditing a photograph at so many levels takes for each of its pixels."""
+    """Return bytes a pixel that auditing at so many levels takes."""
     return AUDIT_PIXEL_BYTES + 2 * levels
 
 
 def picture_bytes(size: tuple[int, int]) -> int:
-    """Peak memory of one picture of (height, width), however many draws it has."""
+    """Return peak bytes of one picture of (height, width), however many draws it has."""
     return PIXEL_BYTES * size[0] * size[1]
 
 
 def limits_within(memory_bytes: int | None) -> ImageLimits:
-    """Which photographs may be read: with a limit on memory only those that can be evaluated within it."""
+    """Return which photographs may be read within a memory limit."""
     if memory_bytes is None:
         return DEFAULT_LIMITS
     most = max(0, memory_bytes - BASE_BYTES) // PIXEL_BYTES
@@ -64,7 +64,7 @@ def limits_within(memory_bytes: int | None) -> ImageLimits:
 
 
 def refuse_beyond(size: tuple[int, int], name: str, memory_bytes: int | None) -> None:
-    """Refuse a picture that alone would take more than the limit, before memory is taken for it."""
+    """Refuse a picture that alone would exceed the limit, before memory is taken."""
     needed = BASE_BYTES + picture_bytes(size)
     if memory_bytes is not None and needed > memory_bytes:
         raise UsageError(
@@ -74,17 +74,14 @@ def refuse_beyond(size: tuple[int, int], name: str, memory_bytes: int | None) ->
 
 
 def evaluated_at_once() -> int:
-    """How many pictures are evaluated at the same time, at most: each takes a processor and its memory."""
+    """Return how many pictures are evaluated at once, at most: each takes a processor and its memory."""
     return min(cpu_count() or 1, 4)
 
 
 class Room:
-    """Room for the pictures that are evaluated at the same time, for threads that do not know of each other.
+    """Shares memory among pictures that threads evaluate without knowing of each other.
 
-    Parameters
-    ----------
-    memory_bytes
-        Most memory that all of them may take, as `narrowed` gives it; None: no limit.
+    `memory_bytes`: bytes for all, as `narrowed` gives it; None: no limit.
     """
 
     def __init__(self, memory_bytes: int | None) -> None:
@@ -93,7 +90,7 @@ class Room:
         self._inside: Occupancy[int] = Occupancy()
 
     def taken(self, size: tuple[int, int]) -> AbstractContextManager[None]:
-        """Room for a picture of (height, width), in the ``with`` block; a picture that is alone always has room."""
+        """Hold room for a picture of (height, width) in the ``with`` block; a picture alone always has room."""
         needed = picture_bytes(size)
 
         def fits(inside: Sequence[int]) -> bool:
@@ -105,8 +102,8 @@ class Room:
 def give_back(size: tuple[int, int]) -> None:
     """Return freed memory to the system before a large picture of (height, width) is evaluated (glibc).
 
-    The C library keeps pieces of up to 32 MiB, so whole pictures, for later, and finds no use for many of them. The
-    system clears what it gives out again, which takes longer than what is done with small pictures.
+    The C library keeps pieces of up to 32 MiB and finds no use for whole pictures. Clearing memory anew takes longer
+    than work on small pictures, so those are left out.
     """
     trim = _trim() if picture_bytes(size) >= LARGE_BYTES else None
     if trim is not None:
@@ -129,18 +126,18 @@ _PNG_HEAD = 24
 def refuse_large(
     pictures: Iterable[Path | bytes], memory_bytes: int | None, *, scale: int = 1, pixel_bytes: int = PIXEL_BYTES
 ) -> None:
-    """Refuse pictures that cannot be evaluated within `memory_bytes`, before memory is taken for one of them.
+    """Refuse pictures that cannot be evaluated within `memory_bytes`, before memory is taken.
 
     Parameters
     ----------
     pictures
         Files, or their content.
     memory_bytes
-        Most memory that the calculation may take; None: no limit.
+        Memory limit, bytes; None: no limit.
     scale
-        Magnification between the file and what is evaluated: 1 for photographs.
+        Magnification from file to evaluated picture: 1 for photographs.
     pixel_bytes
-        What the calculation takes for a pixel.
+        Bytes that the calculation takes for a pixel.
     """
     if memory_bytes is None:
         return
@@ -161,14 +158,14 @@ def refuse_large(
 
 
 def narrowed(memory_bytes: int | None, pixel_bytes: int) -> int | None:
-    """The limit to give to a calculation that takes `pixel_bytes` a pixel and is counted as one that takes less."""
+    """Return the limit for a calculation of `pixel_bytes` a pixel that is counted as taking less."""
     if memory_bytes is None:
         return None
     return BASE_BYTES + max(0, memory_bytes - BASE_BYTES) * PIXEL_BYTES // max(pixel_bytes, PIXEL_BYTES)
 
 
 def size_by_header(picture: Path | bytes) -> tuple[int, int]:
-    """(width, height) by the header; zeros where only a decoder can tell, and where the file is no picture."""
+    """Return (width, height) by the header; zeros where only a decoder can tell, or the file is no picture."""
     try:
         if isinstance(picture, Path):
             with picture.open("rb") as file:

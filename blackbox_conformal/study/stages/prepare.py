@@ -1,7 +1,6 @@
-"""From files to what a vendor is sent: the input and one task for each draw. Nothing is sent.
+"""Reads files and makes what a vendor is sent: the input, and one task for each draw. Sends nothing.
 
-Pixels are not kept in memory, which does not grow with the number of photographs: until the draws are there they are
-on the disk (`KeptPixels`), and those that are not kept are read again.
+Memory does not grow with the number of photographs: pixels wait on the disk (`KeptPixels`) or are read again.
 """
 
 import contextlib
@@ -44,8 +43,6 @@ from blackbox_conformal.support.text import name_of, printable
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import Adapter, Capabilities, Upload
 
-# Photographs as they were prepared, kept on the disk until their draws are there, so that files are decoded once.
-
 MOST_BYTES = 2 * 2**30
 """Kept of the photographs of one job: some 80 of 3840 x 2160."""
 
@@ -58,11 +55,10 @@ LARGE_PAGE = 1 << 20
 
 
 def picture_room(height: int, width: int) -> Image:
-    """Memory for (H, W, 3) uint8 to be filled; what it holds until then is undefined.
+    """Return memory for (H, W, 3) uint8, undefined until it is filled.
 
-    The C library keeps freed pieces of up to 32 MiB, so whole pictures, and finds no use for many of them. In pages of
-    their own they go back to the system as soon as they are unused, and a large page is touched more quickly than
-    hundreds of small ones.
+    The C library keeps freed pieces of up to 32 MiB and finds no use for whole pictures. Pages of their own go back to
+    the system at once, and a large page is touched faster than hundreds of small ones.
     """
     if 3 * height * width < LARGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         # Smaller than a large page, or not Linux.
@@ -75,16 +71,14 @@ def picture_room(height: int, width: int) -> Image:
 
 
 class KeptPixels:
-    """Photographs and their inputs, in a temporary file that ends with this object or with the process.
+    """Keeps decoded photographs and inputs in a temporary file, which ends with this object or the process.
 
-    Asked from any thread. What does not fit, or what the disk does not take, is not kept: such a photograph's own file
-    is decoded again.
+    Used from any thread. What does not fit is not kept; its file is decoded again.
 
     Parameters
     ----------
     folder
-        The file lies in this folder, or where that is to be made. The run folder serves: draws are stored there, too,
-        while the system's folder for temporary files may lie in memory.
+        Where the file lies, made if missing. The run folder serves, since the system's temporary folder may be memory.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -96,9 +90,8 @@ class KeptPixels:
         self._most = MOST_BYTES
 
     def keep(self, path: Path, truth: Image, low_resolution: Image) -> None:
-        """Keep the photograph of a file, (H, W, 3) uint8, and its input, (h, w, 3) uint8, while there is room.
-
-        Of declared bands nothing is kept: their files are read again.
+        """Keep a photograph, (H, W, 3) uint8, and its input, (h, w, 3) uint8, while there is room; declared bands are
+        not.
         """
         if truth.dtype != np.uint8:
             return
@@ -120,7 +113,7 @@ class KeptPixels:
             self._end = end
 
     def get(self, path: Path) -> tuple[Image, Image] | None:
-        """What was kept of a file, the photograph and its input; None when nothing was."""
+        """Return the kept photograph and input of a file; None when they were not kept."""
         with self._lock:
             if path not in self._places or self._file is None:
                 return None
@@ -143,11 +136,8 @@ class KeptPixels:
         return self._file
 
 
-# Whether a picture keeps the limits on sizes that the vendor states, said before anything is sent.
-
-
 def misfit(width: int, height: int, limits: Capabilities, scale: int) -> str | None:
-    """Which limit an input of this size breaks, in words that go on after the vendor's name; None: it keeps them."""
+    """Say which limit an input of this size breaks, in words that follow the vendor's name; None: it keeps them."""
     shown, output = f"the input is {width}×{height}", width * height * scale**2
     by = "it" if scale == 1 else f"×{scale}"
     made = f"{by} would make {width * scale}×{height * scale}"
@@ -170,7 +160,7 @@ def misfit(width: int, height: int, limits: Capabilities, scale: int) -> str | N
 
 
 def too_many_bytes(upload: Upload, limits: Capabilities) -> str | None:
-    """What `misfit` says, of the size of the file that is sent; encoded only where it might be too large."""
+    """Say that the file to be sent is too large, as `misfit` does; encodes only where it may be."""
     most = limits.max_upload_bytes
     if most is None or png_bound(upload.width * upload.height, upload.height) <= most or len(upload.png) <= most:
         return None
@@ -178,12 +168,9 @@ def too_many_bytes(upload: Upload, limits: Capabilities) -> str | None:
 
 
 def png_bound(pixels: int, rows: int) -> int:
-    """Bytes that the PNG of an 8-bit RGB picture does not exceed: deflate adds little to what it cannot compress."""
+    """Return bytes that the PNG of an 8-bit RGB picture does not exceed, since deflate adds little."""
     raw = 3 * pixels + rows
     return raw + raw // 400 + 128
-
-
-# ``--fit``: photographs that break a vendor's limits are cut or made smaller until they keep them.
 
 
 def fitted(
@@ -193,14 +180,14 @@ def fitted(
     limits: Sequence[Capabilities],
     degraded: Callable[[Image], Image],
 ) -> tuple[Image, str | None]:
-    """The photograph as it keeps `limits`, as far as `fit` can make it, and what was done, in words.
+    """Make a photograph keep `limits` as far as `fit` can; return it and what was done, in words.
 
     Parameters
     ----------
     truth
-        (H, W, 3) uint8, its sides multiples of `scale`; what is returned has such sides too.
+        (H, W, 3) uint8, sides multiples of `scale`; so are those of the result.
     fit
-        ``crop``: the middle. ``shrink``: the whole. None: nothing is done.
+        ``crop``: take the middle. ``shrink``: resize. None: do nothing.
     degraded
         Makes the input from a photograph, whose file may be too large.
     """
@@ -231,7 +218,7 @@ def _made(truth: Image, size: tuple[int, int], scale: int, fit: Fit) -> Image:
 
 
 def _within(size: tuple[int, int], scale: int, fit: Fit, able: Capabilities) -> tuple[int, int]:
-    """The largest (width, height) of an input that keeps these limits; sides that are too short stay so."""
+    """Return the largest (width, height) of an input within these limits; short sides stay."""
     of_output = (able.max_output_side or 0) // scale, (able.max_output_pixels or 0) // scale**2
     sides, pixels = (
         [most for most in bounds if most]
@@ -254,7 +241,7 @@ def _times(size: tuple[int, int], factor: float) -> tuple[int, int]:
 
 
 def _within_bytes(low: Image, size: tuple[int, int], most: int) -> tuple[int, int]:
-    """The size whose PNG surely has at most `most` bytes, where that of `low`, which has the size `size`, has more."""
+    """Return a size whose PNG surely has at most `most` bytes, where that of `low` has more."""
     if len(upload_png(low)) <= most:
         return size
     width, height = size
@@ -276,28 +263,28 @@ class Prepared:
     path
         The file; None for a picture that came as bytes.
     truth_digest
-        Identity of the photograph's pixels, None when the truth is unknown.
+        Identity of the photograph's pixels; None when the truth is unknown.
     input_digest
         Identity of the pixels that are sent.
     sketch
-        What the picture shows, to recognise it in another size, turn or file.
+        Recognises the picture in another size, turn or file.
     size
         (height, width) of the delivered picture.
     tasks
         One a draw, in draw order.
     conversions
-        What was done to the file to make it 8-bit sRGB, in words.
+        How the file became 8-bit sRGB, in words.
     file_digest
-        Identity of the file's bytes, by which a file that is changed later is noticed.
+        Identity of the file's bytes, to notice a later change.
     fitted
-        What was done to a photograph to make it fit the vendor's limits, in words; None where nothing was.
+        How a photograph was made to fit the vendor's limits, in words; None: it was not.
     statistics
-        What the low-resolution pixels are like, one row.
+        Statistics of the low-resolution pixels, one row.
     kind
-        Of which kind a photograph is; None for a picture to be masked.
+        Kind of a photograph; None for a picture to be masked.
     file_format
-        As Pillow calls it; after ``lossy`` where it may lose nothing, and does here: ``lossy WEBP``. "" where it was
-        not looked at.
+        Pillow's name, after ``lossy`` for a format that may be lossless and is not here: ``lossy WEBP``; "" if not
+        read.
     """
 
     name: str
@@ -315,15 +302,13 @@ class Prepared:
     file_format: str = ""
 
     def input_of(self, truth: Image, setup: Setup) -> Image:
-        """What the vendor was sent for the photograph `truth`, (H, W, 3) uint8: (h, w, 3) uint8."""
+        """Return what the vendor was sent for `truth`, (H, W, 3) uint8: (h, w, 3) uint8."""
         assert self.truth_digest is not None
         return setup.input_of(self.name, truth, self.truth_digest)
 
 
 @dataclass(frozen=True, slots=True)
 class _Photograph:
-    """What is kept of a photograph once it was read."""
-
     sketch: Sketch
     low: Image
     conversions: tuple[str, ...]
@@ -336,16 +321,16 @@ class _Photograph:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A photograph as it is calibrated with.
+    """A photograph as it calibrates.
 
     Attributes
     ----------
     pixels
-        (H, W, 3) uint8: cut to a multiple of the scale, and made to fit the vendor where that was asked for.
+        (H, W, 3) uint8: cut to a multiple of the scale, and made to fit the vendor if asked for.
     picture
         The file as read.
     fitted
-        What was done to make it fit, in words; None where nothing was.
+        How it was made to fit, in words; None: it was not.
     """
 
     pixels: Image
@@ -354,7 +339,7 @@ class Truth:
 
 
 def read_truth(path: Path, setup: Setup, limits: ImageLimits = DEFAULT_LIMITS) -> Truth:
-    """The photograph as the procedure takes it."""
+    """Read a photograph as the procedure takes it."""
     picture, scale = read_image(path, limits=limits, bands=setup.bands), setup.procedure.scale
     whole = crop_to_multiple(picture.pixels, scale)
 
@@ -374,16 +359,16 @@ def prepare_photographs(
     kept: KeptPixels | None = None,
     tiles: Mapping[str, str] | None = None,
 ) -> list[Prepared]:
-    """Photographs whose inputs the vendor will be sent, each an independent picture.
+    """Prepare photographs, each an independent picture.
 
     Parameters
     ----------
     kept
-        Takes each photograph and its input as they are calibrated with; None: they are thrown away.
+        Keeps each photograph and its input; None: they are thrown away.
     memory_bytes
-        Most memory that the calculation may take; None: no limit. Photographs too large for it are refused unread.
+        Memory limit, bytes; None: no limit. Larger photographs are refused unread.
     tiles
-        Name → photograph, of those that are tiles or frames: parts of one photograph may look alike.
+        Name → photograph, for tiles or frames: parts of one photograph may look alike.
     """
     pictures = []
     failures: list[tuple[str, BlackboxConformalError]] = []
@@ -415,11 +400,10 @@ def prepare_photographs(
 
 
 class MisfitError(UsageError):
-    """A picture that breaks a limit that the vendor states, or whose answer could not be read."""
+    """A picture breaks a limit that the vendor states, or its answer could not be read."""
 
 
 def _advice(failures: Sequence[tuple[str, BlackboxConformalError]], setup: Setup) -> str:
-    """What can be done about photographs that do not fit the vendor; "" where every failure is another one."""
     if setup.procedure.fit is not None or not any(isinstance(error, MisfitError) for _, error in failures):
         return ""
     return "Add --fit crop to take the middle of photographs that are too large, or --fit shrink to make them smaller"
@@ -428,7 +412,7 @@ def _advice(failures: Sequence[tuple[str, BlackboxConformalError]], setup: Setup
 def _ahead(
     paths: Sequence[Path], setup: Setup, limits: ImageLimits, kept: KeptPixels | None
 ) -> Iterator[tuple[Path, "Future[_Photograph]"]]:
-    """Each photograph as it is read: ahead by no more than there are threads, so that memory stays as it is."""
+    """Read photographs ahead, no more than there are threads, so that memory stays the same."""
     workers = min(cpu_count() or 1, 2)
     with ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:
         ahead: list[Future[_Photograph]] = []
@@ -445,9 +429,9 @@ def _ahead(
 def prepare_input(
     source: Path | bytes, name: str, setup: Setup, *, memory_bytes: int | None = None, transparent: bool = False
 ) -> Prepared:
-    """A picture to be masked, of unknown truth; a limit on memory as in `prepare_photographs`.
+    """Prepare a picture to be masked; memory limit as in `prepare_photographs`.
 
-    Of a `transparent` one the colours are sent as they are stored; else it is refused.
+    Colours of a `transparent` picture are sent as stored; without the flag it is refused.
     """
     scale = setup.procedure.scale
     limits = limits_within(memory_bytes)
@@ -464,7 +448,7 @@ def prepare_input(
 
 
 def format_of(picture: Picture) -> str:
-    """The format of a file, as in `Prepared.file_format`."""
+    """Return a file's format as in `Prepared.file_format`."""
     # What always loses something is named without a word, as in certificates from before others were told apart.
     return f"lossy {picture.format}" if picture.lossy and picture.format != "JPEG" else picture.format
 
@@ -523,7 +507,7 @@ def _changed(perturbation: Perturbation, index: int, pixels: Callable[[], Image]
 
 
 def refuse_misfit(source: Path | bytes, name: str, setup: Setup, *, memory_bytes: int | None = None) -> None:
-    """Refuse a picture to be masked by its header alone; one of which only a decoder tells the size is let pass."""
+    """Refuse a picture to be masked by its header alone; a size that only a decoder can tell passes."""
     refuse_large([source], memory_bytes, scale=setup.procedure.scale, pixel_bytes=MASK_PIXEL_BYTES)
     width, height = size_by_header(source)
     if width and height:
@@ -560,12 +544,9 @@ Input = tuple[str, Path | bytes]
 
 
 def named_input(picture: Given | tuple[str, Given], *, numbers: bool = False) -> Input:
-    """Name and file, or name and content, of a picture; content without a name is named after its digest.
+    """Return name and file, or name and content, of a picture; content without a name is named after its digest.
 
-    Parameters
-    ----------
-    numbers
-        See `as_source`.
+    `numbers`: see `as_source`.
     """
     if isinstance(picture, tuple):
         name, file = picture
@@ -575,7 +556,7 @@ def named_input(picture: Given | tuple[str, Given], *, numbers: bool = False) ->
 
 
 def _stored_answers(picture: Prepared, setup: Setup) -> list[bytes | None]:
-    """What vendors that answer from this machine's disk have for a picture; empty of others."""
+    """Return a picture's answers from vendors on this machine's disk; empty for other vendors."""
     vendors = [*(setup.adapter.members or [setup.adapter]), *filter(None, [setup.second])]
     return [answer_of(one, task) for one in vendors if one.capabilities.local for task in picture.tasks]
 
@@ -588,14 +569,14 @@ def prepare_inputs(
     *,
     memory_bytes: int | None = None,
 ) -> dict[int, Prepared]:
-    """Each input that can be masked, by its place.
+    """Prepare each input that can be masked, by its place.
 
     Parameters
     ----------
     failed
-        Gets what is wrong with each of the others, by its place; places that it holds already are left out.
+        Gets what is wrong with each other input, by place; skips places that it already holds.
     memory_bytes
-        Most memory that the calculation may take; None: no limit.
+        Memory limit, bytes; None: no limit.
     """
     prepared: dict[int, Prepared] = {}
     equal: dict[str, Prepared] = {}

@@ -1,4 +1,4 @@
-"""A picture whose draws are there, in this process or on a worker of a cluster that reads them from the answers."""
+"""Holds a picture whose draws are there, in this process or on a worker that reads them from the stored answers."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,17 +37,17 @@ class Ready:
     Attributes
     ----------
     drawn
-        The picture and its draws, or why the vendor refused it.
+        The picture and its draws, or the vendor's refusal.
     setup
-        The procedure, and the objects that carry it out.
+        The procedure and the objects that carry it out.
     read
-        The file of a draw by its index.
+        Reads the file of a draw by index.
     second
-        The second vendor's picture, (H, W, 3) uint8; None when the score needs none, and for a refused picture.
+        The second vendor's picture, (H, W, 3) uint8; None without one, and for a refused picture.
     about
-        What the caller said of this picture.
+        What the caller said about this picture.
     kept
-        Photographs and inputs that were kept; None: all are read again.
+        Kept photographs and inputs; None: all are read again.
     """
 
     drawn: Drawn
@@ -58,12 +58,9 @@ class Ready:
     kept: KeptPixels | None = None
 
     def truth_and_input(self, doing: str) -> tuple[Image, Image]:
-        """The photograph, (H, W, 3) uint8, cut to a multiple of the scale, and what is sent for it, (h, w, 3) uint8.
+        """Return the photograph, (H, W, 3) uint8, cut to a multiple of the scale, and its input, (h, w, 3) uint8.
 
-        Parameters
-        ----------
-        doing
-            What the photograph is being, for the message.
+        `doing`: what the photograph is being, for the message.
         """
         picture = self.drawn.prepared
         assert picture.path is not None
@@ -77,7 +74,7 @@ class Ready:
 
 
 class DescribedVendor(Adapter):
-    """What workers know of a vendor: what it can do, and no way to ask it."""
+    """Tells workers what a vendor can do, without a way to ask it."""
 
     name: ClassVar[str] = "described"
 
@@ -89,11 +86,11 @@ class DescribedVendor(Adapter):
 
     @property
     def base_url(self) -> str:
-        """None is known."""
+        """Return no address."""
         return ""
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Nothing is drawn by a worker."""
+        """Refuse to draw on a worker."""
         raise AdapterError("expected draws to be bought by the process that has the ledger; a worker was asked to")
 
 
@@ -108,13 +105,7 @@ class _Told:
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What all tasks of one calculation share: neither a key nor a way to pay.
-
-    Attributes
-    ----------
-    ledger
-        The address of the ledger, without its password, where it is a database.
-    """
+    """What all tasks share: neither key nor way to pay. `ledger`: a database's address without password."""
 
     work: Callable[[Ready], Any]
     setup: Setup
@@ -167,16 +158,16 @@ def each_on_cluster(
     memory: tuple[int | None, int],
     on_error: Callable[[Exception], None],
 ) -> Iterator[tuple[Drawn, Value]]:
-    """`work` on each picture by the workers of a cluster, which read its draws from the answers of the run folder.
+    """Run `work` on each picture by a cluster's workers, which read draws from the run folder's answers.
 
     Parameters
     ----------
     second
-        The second vendor's draw of a picture, by the digest of its input.
+        The second vendor's draw, by the input's digest.
     about
         What `work` gets to know of a picture.
     memory
-        The most that one worker may take, and what `work` takes for a pixel.
+        Bytes that one worker may take, and bytes that `work` takes for a pixel.
     on_error
         As for `map_pictures`.
     """
@@ -223,7 +214,7 @@ def _ledger(run: Path) -> str | None:
 
 
 def described(setup: Setup) -> Setup:
-    """The set-up for workers, which need of a paid vendor only what it can do."""
+    """Return the set-up for workers: a paid vendor is reduced to what it can do."""
     vendors = [
         vendor if vendor is None or vendor.capabilities.local else DescribedVendor(known=vendor.capabilities)
         for vendor in (setup.adapter, setup.second)
@@ -233,7 +224,6 @@ def described(setup: Setup) -> Setup:
 
 
 def _evaluated(shared: _Shared, batch: Sequence[_Told]) -> list[Any]:
-    """What the work of `shared` makes of a batch of pictures, one after the other; called on a worker."""
     return [_evaluated_one(shared, told) for told in batch]
 
 
@@ -255,7 +245,7 @@ def _evaluated_one(shared: _Shared, told: _Told) -> Any:
 
 @cache
 def _answers(run: Path, ledger: str | None) -> Store:
-    """The answers of a run folder, as a worker reaches them: a password comes from its own environment."""
+    """Open a run folder's answers on a worker; a password comes from the worker's environment."""
     if ledger is not None:
         LEDGERS.of_environment()
         LEDGERS.place(run, ledger)

@@ -1,4 +1,4 @@
-"""From what a user chose to one procedure with its score, metric and vendor, each checked against the others."""
+"""Makes one procedure with score, metric and vendor from what a user chose, each checked against the others."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -54,17 +54,17 @@ class Setup:
 
     @property
     def bands(self) -> Bands | None:
-        """What the numbers of pictures are declared to be; None: 8-bit sRGB."""
+        """Return what the numbers of pictures are declared to be; None: 8-bit sRGB."""
         return self.procedure.bands
 
     @property
     def limits(self) -> tuple[Capabilities, ...]:
-        """The limits that photographs are made to fit: those of every vendor that gets them."""
+        """Return the limits that photographs must fit: those of every vendor that gets them."""
         vendors = [vendor for vendor in (self.adapter, self.second) if vendor is not None]
         return (*(vendor.capabilities for vendor in vendors), *self.beside)
 
     def input_of(self, name: str, truth: Image, digest: str) -> Image:
-        """The input of a photograph, (h, w, 3) uint8: as it was given, or made; parameters as `Procedure.degraded`."""
+        """Return a photograph's input, (h, w, 3) uint8, as given or made; parameters as `Procedure.degraded`."""
         file = self.adapter.given_input(name)
         if file is None:
             return self.procedure.degraded(truth, digest)
@@ -83,31 +83,31 @@ class Setup:
         return low
 
     def context(self, delivered: Image, low_resolution: Image, second: Image | None) -> Context:
-        """What a score sees of one picture besides its draws."""
+        """Return what a score sees of one picture besides its draws."""
         procedure = self.procedure
         return Context(delivered, low_resolution, procedure.scale, second, procedure.mixture.linear_part())
 
     @property
     def usual_guarantee(self) -> str:
-        """What is promised where no guarantee is named.
+        """Return what is promised where no guarantee is named.
 
-        That is about invented detail where the score is a share of it and no other metric was chosen, whose errors
-        would then be asked about; else about errors.
+        It is about invented detail where the score is a share of that and the metric is the usual one; else about
+        errors.
         """
         detail = self.score.is_share and _shows_detail(self.metric, self.procedure.mixture)
         return DETAIL_GUARANTEE if detail else ERROR_GUARANTEE
 
     def promised(self, guarantee: str | Guarantee | None) -> Guarantee:
-        """The guarantee that was named, or the usual one where none was."""
+        """Return the named guarantee, or the usual one."""
         rule: Guarantee = member("guarantees", guarantee or self.usual_guarantee)
         return rule.naming(DEFAULT_TOLERANCE)
 
     def errors(self, truth: Image, delivered: Image, low_resolution: Image) -> Map:
-        """The error map of a photograph, (H, W) float32, whose input is `low_resolution`; errors above a cap capped."""
+        """Return a photograph's error map, (H, W) float32, capped; its input is `low_resolution`."""
         return self.metric.capped(self.metric.errors(truth, delivered, low_resolution, self.procedure.mixture))
 
     def judged(self, truth: Image, delivered: Image, low_resolution: Image) -> tuple[Map, Energies]:
-        """The error map as `errors` gives it, and energies of detail."""
+        """Return the error map as `errors` does, and energies of detail."""
         energies = self.detail_metric.energies(truth, delivered, low_resolution, self.procedure.mixture)
         if self.metric.counts_detail:
             return self.metric.capped(energies.share), energies
@@ -115,7 +115,7 @@ class Setup:
 
     @property
     def detail_metric(self) -> Metric:
-        """What counts invented and added detail: the metric where it does, else `invention`."""
+        """Return what counts invented and added detail: the metric where it does, else `invention`."""
         if self.bands:
             raise UsageError(
                 "expected a guarantee about errors for pictures of declared bands; got one about detail, which is "
@@ -124,31 +124,31 @@ class Setup:
         return self.metric if self.metric.counts_detail else member("metrics", "invention")
 
     def delivered(self, draw: Image, low_resolution: Image) -> Image:
-        """A draw as it is delivered where it is not the mean of several: consistent with its input, or as it is."""
+        """Return a draw as delivered: made consistent with its input, or as it is."""
         steps = self.procedure.back_projections
         return back_projected(draw, low_resolution, self.procedure.mixture.linear_part(), steps) if steps else draw
 
     def sent(self, pixels: Image) -> Sent:
-        """The upload `pixels`, (h, w, 3) uint8, that answers are to resemble, except where it shows nothing."""
+        """Return the upload `pixels`, (h, w, 3) uint8, that answers must resemble, except where it shows nothing."""
         return Sent(rendered(pixels), None if self.bands else self.procedure.mixture.hidden(pixels))
 
     def with_score(self, score: Score, draws: int, delivery: str | None = None) -> "Setup":
-        """The same set-up with another score and number of draws, and with a second vendor where the score needs one.
+        """Return the set-up with another score and number of draws, and a second vendor where the score needs it.
 
-        `delivery`: another rule of which picture is delivered; None keeps that of this set-up.
+        `delivery`: another rule of delivery; None keeps this one.
         """
         second = self.second if score.needs_second else None
         settings = {**_settings(self.procedure), "draws": draws, "delivery": delivery or self.procedure.delivery}
         return set_up(self.adapter, score=score, metric=self.metric, second=second, **settings)
 
     def with_stand_in(self, stand_in: Adapter) -> "Setup":
-        """The same set-up with another vendor, which gets only what fits this one's vendor, too."""
+        """Return the set-up with another vendor, which gets only what fits this one's vendor, too."""
         settings = _settings(self.procedure) | {"seeds": "per-image", "first_seed": None, "perturbation": None}
         return replace(set_up(stand_in, score=self.score, metric=self.metric, **settings), beside=self.limits)
 
 
 def member(family: str, choice: Any, **parameters: Any) -> Any:
-    """A family member from `name:key=value` text plus keyword parameters, or the instance that was given."""
+    """Return a family member from `name:key=value` text plus keywords, or the given instance."""
     if isinstance(choice, str):
         name, typed = catalog.parse(choice)
         return catalog.load(family, name, **{**typed, **parameters})
@@ -174,7 +174,7 @@ def set_up(
     degradation: str | None = None,
     guarantee: str | Guarantee | None = None,
 ) -> Setup:
-    """One procedure from its parts, each checked against what the vendor declares.
+    """Make one procedure from its parts, each checked against what the vendor declares.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def set_up(
 
 
 def _refuse_no_vendor(given: Any) -> None:
-    """Refuse a function, or the name of an adapter, where a vendor belongs; say how a vendor is made of it."""
+    """Refuse a function or an adapter's name in place of a vendor, and say how to make one."""
     if isinstance(given, Adapter):
         return
     if isinstance(given, str):
@@ -233,7 +233,7 @@ def _refuse_no_vendor(given: Any) -> None:
 
 
 def _with_bands(setup: Setup) -> Setup:
-    """The set-up; where bands are declared, what looks at 8-bit sRGB alone is refused."""
+    """Refuse what looks at 8-bit sRGB alone where bands are declared."""
     procedure, score, metric = setup.procedure, setup.score, setup.metric
     bands = procedure.bands
     if bands is None:
@@ -270,7 +270,7 @@ def _with_bands(setup: Setup) -> Setup:
 
 
 def _inputs(adapter: Adapter, scale: int | None, degradation: str | None) -> tuple[int, Mixture]:
-    """By how much pictures are magnified, and how inputs are made."""
+    """Return the magnification, and how inputs are made."""
     mixture = Mixture.of_text(adapter.capabilities.degradation if degradation is None else degradation)
     chosen = _scale(adapter, scale, mixture)
     return chosen, mixture.at(chosen)
@@ -381,7 +381,7 @@ def _shows_detail(metric: Metric, mixture: Mixture) -> bool:
 
 
 def _refuse_detail(promised: Guarantee, scale: int) -> None:
-    """Refuse a promise about detail on the preset for inputs of unknown making, which clean inputs break."""
+    """Refuse a promise about detail for inputs of unknown making, since clean inputs break it."""
     if promised.threshold_ceiling is not None:
         raise UsageError(
             "expected with --degradation unknown a promise about errors; got one about invented detail, which such a "
@@ -393,12 +393,9 @@ def _refuse_detail(promised: Guarantee, scale: int) -> None:
 def set_up_as(
     adapter: Adapter, procedure: Procedure, second: Adapter | None = None, degradation: str | None = None
 ) -> Setup:
-    """The set-up that `procedure` describes, with this vendor and, where its score needs one, this second vendor.
+    """Set `procedure` up with this vendor and, where its score needs one, this second vendor.
 
-    Parameters
-    ----------
-    degradation
-        How the user says that inputs were made; None where nothing is said of it.
+    `degradation`: how the user says that inputs were made; None: not said.
     """
     if degradation is not None:
         procedure.require_degradation(degradation)
@@ -409,18 +406,20 @@ def set_up_as(
 
 
 def _settings(procedure: Procedure) -> dict[str, Any]:
-    """The keywords of `set_up` that a procedure answers as they are."""
+    """Return the keywords of `set_up` that a procedure answers as they are."""
     same = ("scale", "draws", "delivery", "seeds", "first_seed", "perturbation", "fit", "degradation")
     return {name: getattr(procedure, name) for name in same} | {"seed": procedure.root_seed}
 
 
 def can_deliver_consistent(mixture: Mixture, metric: Metric) -> bool:
-    """Whether pictures can be made consistent with their inputs, and the metric then still tells right from wrong."""
+    """Tell whether pictures can be made consistent with inputs while the metric still sees errors."""
     return mixture.linear and not metric.averages_colours
 
 
 def _delivery(text: str, mixture: Mixture, metric: Metric) -> str:
-    """The rule of delivery in full; refused where it makes inputs again, and that is impossible or leaves no error."""
+    """Return the rule of delivery in full; refuse one that needs inputs made again where that is impossible or hides
+    errors.
+    """
     rule = delivery_rule(text)
     if rule.startswith("consistent") and metric.averages_colours:
         raise UsageError(
@@ -438,7 +437,7 @@ def _delivery(text: str, mixture: Mixture, metric: Metric) -> str:
 
 
 def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Perturbation | None) -> None:
-    """Refuse a number of draws that the score, the perturbation or the vendor cannot do with."""
+    """Refuse a number of draws that score, perturbation or vendor cannot use."""
     if adapter.members and (draws > 1 or perturbation is not None):
         raise UsageError(
             "expected one draw of each picture from a cascade, whose rule looks at one answer; leave --draws, "
@@ -463,14 +462,14 @@ def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Pertu
 
 
 def _check_seeds(seeds: SeedPolicy, adapter: Adapter, second: Adapter | None) -> bool:
-    """Whether a vendor takes a seed; refuses to share seeds where the first takes none."""
+    """Tell whether a vendor takes a seed; refuse shared seeds where the first takes none."""
     if seeds == "shared" and not adapter.capabilities.seedable:
         raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
     return adapter.capabilities.seedable or (second is not None and second.capabilities.seedable)
 
 
 def _check_second(score: Score, second: Adapter | None, scale: int) -> None:
-    """Refuse a second vendor that the score does not need, one that is missing, and one without the scale."""
+    """Refuse a second vendor that the score does not need, a missing one, and one without the scale."""
     if score.needs_second and second is None:
         raise UsageError(f"{score.plugin_name()} compares with a second vendor's picture: give --second-adapter NAME")
     if second is not None and not score.needs_second:

@@ -1,6 +1,6 @@
-"""What is sent for each picture: encoded when it is sent, and forgotten soon after.
+"""Encodes what is sent when it is sent, and forgets it soon after.
 
-Nothing is encoded when every draw is stored. Memory does not grow with the number of pictures.
+Encodes nothing when every draw is stored. Memory does not grow with the number of pictures.
 """
 
 import threading
@@ -22,7 +22,7 @@ KEPT = 8
 
 
 class SourcedUpload(Upload):
-    """An upload whose `png` and `pixels` are made when they are asked for."""
+    """An upload that makes `png` and `pixels` when they are asked for."""
 
     __slots__ = ("_pixels", "_source")
     _source: Callable[[], bytes]
@@ -38,23 +38,23 @@ class SourcedUpload(Upload):
 
     @property
     def png(self) -> bytes:
-        """The picture as an 8-bit RGB PNG without metadata."""
+        """Return the picture as an 8-bit RGB PNG without metadata."""
         return self._source()
 
     @property
     def pixels(self) -> Image:
-        """What `png` shows."""
+        """Return what `png` shows."""
         return self._pixels()
 
     def __eq__(self, other: object) -> bool:
-        """Whether the other is called the same and has the same pixels: the digest tells."""
+        """Compare name and digest of pixels."""
         return isinstance(other, Upload) and (self.name, self.digest) == (other.name, other.digest)
 
     def __hash__(self) -> int:
         return hash((self.name, self.digest))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Another process gets it without what is sent, which stays with the one that draws."""
+        """Leave what is sent with the process that draws."""
         return SourcedUpload, (self.name, self.digest, _elsewhere, _elsewhere, self.width, self.height)
 
 
@@ -63,19 +63,19 @@ def _elsewhere() -> NoReturn:
 
 
 def sent_pixels(upload: Upload) -> Image:
-    """(h, w, 3) uint8: the pixels of what is sent."""
+    """Return the pixels of what is sent, (h, w, 3) uint8."""
     return upload.pixels if isinstance(upload, SourcedUpload) else read_image(upload.png).pixels
 
 
 class Encoder:
-    """Makes uploads of inputs that can be read again, and encodes those that are asked for."""
+    """Makes uploads of inputs that can be read again; encodes those that are asked for."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[bytes, Image]] = OrderedDict()
 
     def upload(self, pixels: Image, name: str, again: Callable[[], Image]) -> Upload:
-        """What is sent for `pixels`, (h, w, 3) uint8, which are not kept: `again` gives them once more.
+        """Return what is sent for `pixels`, (h, w, 3) uint8, which are not kept: `again` gives them once more.
 
         Asking for its PNG or pixels raises `CalibrationError` when `again` gives others.
         """

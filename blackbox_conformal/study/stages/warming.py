@@ -1,4 +1,4 @@
-"""The kernels that a set-up needs, compiled in the background while the first draws are under way."""
+"""Compiles the kernels that a set-up needs in the background, while the first draws are under way."""
 
 import contextlib
 import threading
@@ -22,14 +22,14 @@ _PAYS_FROM = 1 << 26
 
 @contextlib.contextmanager
 def warming(setup: Setup, *, truths: bool = True, sizes: Iterable[tuple[int, int]] | None = None) -> Iterator[None]:
-    """Score and measure a tiny picture in a thread, so that exactly the kernels wanted are there when draws are.
+    """Score and measure a tiny picture in a thread, so that the kernels are there when draws are.
 
     Parameters
     ----------
     truths
         Whether delivered pictures will be compared with true ones.
     sizes
-        (height, width) of the delivered pictures; None: of any size. Small ones and few need no kernels for large ones.
+        (height, width) of delivered pictures; None: any. A few small ones need no kernels for large ones.
     """
     over = threading.Event()
     large = sizes is None or _pays_off(sizes, setup.procedure.draws)
@@ -44,10 +44,7 @@ def warming(setup: Setup, *, truths: bool = True, sizes: Iterable[tuple[int, int
 
 
 def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callable[[], bool] = lambda: False) -> None:
-    """Run the score, the metric and the curve of `setup` once on noise, and what large pictures need.
-
-    Nothing more is begun once all is `over`.
-    """
+    """Run score, metric and curve of `setup` once on noise, and what large pictures need, until all is `over`."""
     side = 16 * setup.procedure.scale
     draws = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
     low = np.ascontiguousarray(draws[2, :: setup.procedure.scale, :: setup.procedure.scale])
@@ -86,13 +83,13 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
 
 
 def _pays_off(sizes: Iterable[tuple[int, int]], times: int) -> bool:
-    """Tell whether so many pictures of each (height, width) are worth compiling kernels for."""
+    """Tell whether so many pictures of each (height, width) are worth compiling for."""
     pixel_bytes = [3 * height * width for height, width in sizes]
     return times * sum(size for size in pixel_bytes if size >= _LARGE) >= _PAYS_FROM
 
 
 def _is_own(part: Score | Metric) -> bool:
-    """Whether `part` is one of this package's: what a user wrote must see real pictures only."""
+    """Tell whether this package wrote `part`: a user's code must see real pictures only."""
     if isinstance(part, Score) and not all(map(_is_own, part.parts())):
         return False
     module = type(part).__module__
