@@ -36,8 +36,27 @@ GUIDES = {
 """Adapter → the guide that uses it."""
 
 
-HEADING = ["| parameter (\\*: not part of the procedure) | type | default | what it is |", "| --- | --- | --- | --- |"]
-MANY = 20
+HEADING = ["| parameter | type | default | what it is |", "| --- | --- | --- | --- |"]
+INTRODUCTION = (
+    "No adapter has been run against a paid service. Each is tested on the exchange that its vendor documents and "
+    "against a server on loopback that misbehaves; *evidence* tells what else it was checked against. *Open* counts "
+    "what the vendor's public documents leave open; the adapter's page names it. A price *by size* grows with the "
+    "picture: `plan` tells that of your photographs. *Own failures*: whether the documents tell the vendor's own "
+    "failures from refusals, so that such a draw is asked for again, and whether they promise not to bill them. A *late job* takes "
+    "longer than `--job-timeout`: it is cancelled, or left to the vendor and looked for by the next run. A dash: none "
+    "is known, or there are no jobs.",
+    "",
+    "On an adapter's page, figures that depend on parameters are those of the defaults, or of an example where one is "
+    "named. A page without a row means: failures of the vendor's own are booked at the price of a draw, and its "
+    "documents do not name them; inputs are made by `bicubic`, unless `--degradation` says how; results are exactly "
+    "scale × input, and anything else is an error; no limits are known; there are no jobs, or late ones are left. "
+    "*Resampled*: brought to scale × input, as part of the procedure. A key may also be in a file, named by its "
+    "variable with `_FILE` at the end. \\*: a parameter that is not part of the procedure.",
+)
+
+USUAL = ("", "not named", "`bicubic`", "exact", "left")
+"""What is not told on an adapter's page: the page of all says that it is so."""
+MANY = 5
 """A parameter that as many adapters describe alike is described once, on the page of all."""
 
 
@@ -78,16 +97,9 @@ def _index(described: dict[str, dict[str, Any]], common: list[str]) -> str:
     lines = [
         "# Adapters",
         "",
-        "Written by `python -m blackbox_adapters._pages`; change the code, not this file.",
+        "Written by `python -m blackbox_adapters._pages`; change the code, not these pages.",
         "",
-        "No adapter has been run against a paid service. Each is tested on the exchange that its vendor "
-        "documents and against a server on loopback that misbehaves; what else it was checked against stands "
-        "under *evidence*. *Open* counts the points that the vendor's public documents leave open; they are "
-        "named on the adapter's page. A price *by size* grows with the picture: `plan` tells that of your "
-        "photographs. *Own failures* says whether the vendor's documents tell its own failures from refusals,"
-        " so that such a draw is asked for again, and whether they promise not to bill them. A *late job* "
-        "takes longer than `--job-timeout`: it is cancelled, or left to the vendor and looked for by the next"
-        " run. A dash: none is known, or there are no jobs.",
+        *INTRODUCTION,
         "",
         "| adapter | key | seeds | price of a draw | evidence | open | draws at once | requests in a time "
         "| own failures | jobs | late jobs | size of results |",
@@ -97,70 +109,75 @@ def _index(described: dict[str, dict[str, Any]], common: list[str]) -> str:
         capabilities = about["capabilities"]
         jobs = {True: "resumable", False: "answers at once", None: "–"}[about["jobs"]]
         key = f"`{about['auth_variable']}`" if about["auth_variable"] else "none"
+        price = "unknown" if capabilities["price"] is None else _price(capabilities)
         cells = [
             f"[{name}]({name}.md)" + " (retired)" * bool(capabilities["retired"]),
             key,
             seed_class(about),
-            _price(capabilities),
+            price,
             about["evidence"],
             str(len(about["uncertain"])),
             str(capabilities["max_concurrency"] or "–"),
-            ", ".join(f"`{Rate(**rate)}`" for rate in capabilities["rates"]) or "–",
-            ("named" if capabilities["transient_known"] else "not named")
-            + ("" if capabilities["failures_billed"] else ", not billed"),
+            _rates(capabilities) or "–",
+            _failures(capabilities),
             jobs,
             ("cancelled" if capabilities["cancels"] else "left") if about["jobs"] else "–",
             "exact" if capabilities["output_size"] == "exact" else "resampled",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "Seeds:", ""]
+    lines += ["", "## Seeds", ""]
     lines += [f"- **{name}**: {text}." for name, text in SEED_CLASSES.items()]
-    lines += ["", "Evidence:", ""]
+    lines += ["", "## Evidence", ""]
     lines += [f"- **{name}**: {text}." for name, text in EVIDENCE.items()]
     lines += ["", "## Parameters of many adapters", "", *HEADING, *common]
     return "\n".join(lines) + "\n"
 
 
 def _page(about: dict[str, Any], common: set[str]) -> str:
-    rows = _rows(about)
-    elsewhere = ", ".join(f"`{name}`" for row, name in rows.items() if row in common)
-    capabilities = about["capabilities"]
-    retired, letter = capabilities["retired"], seed_class(about)
+    name, rows, capabilities = about["name"], _rows(about), about["capabilities"]
+    elsewhere = ", ".join(f"`{parameter}`" for row, parameter in rows.items() if row in common)
+    letter, retired = seed_class(about), capabilities["retired"]
+    facts = {
+        "Documentation": f"<{about['documentation']}>",
+        "Evidence": f"[{about['evidence']}](index.md#evidence)",
+        "Key": _key(about),
+        "Seeds": f"[{letter}](index.md#seeds): {SEED_CLASSES[letter]}{_seed_range(capabilities)}",
+        "Price of a draw": f"{_price(capabilities)}{_price_source(capabilities)}",
+        "Own failures": _failures(capabilities),
+        "Inputs are made by": f"`{capabilities['degradation']}`",
+        "Size of results": _size(capabilities),
+        "Limits": _limits(capabilities),
+        "Requests in a time": _rates(capabilities),
+        "Draws at once": str(capabilities["max_concurrency"] or ""),
+        "Late jobs": _overdue(about),
+    }
+    shipped = "recipe" in rows.values() and name != "recipe"
+    own = [row for row, parameter in rows.items() if row not in common and not (shipped and parameter == "recipe")]
     lines = [
-        f"# {about['name']}",
+        f"# {name}",
         "",
-        "Written by `python -m blackbox_adapters._pages`; change the code, not this file.",
+        "<!-- python -m blackbox_adapters._pages -->",
         "",
         about["summary"],
         "",
-        *([GUIDES[about["name"]], ""] if about["name"] in GUIDES else []),
+        *([GUIDES[name], ""] if name in GUIDES else []),
         *([f"**Retired by its vendor** ({retired}): nothing is drawn.", ""] if retired else []),
         "| | |",
         "| --- | --- |",
-        f"| Vendor's documentation | <{about['documentation']}> |",
-        f"| Evidence | {EVIDENCE[about['evidence']]} |",
-        f"| Key | {_key(about)} |",
-        f"| Seeds | {letter}: {SEED_CLASSES[letter]}{_seed_range(capabilities)} |",
-        f"| Price of a draw | {_price(capabilities)}{_price_source(capabilities)} |",
-        f"| Failures of the vendor's own | {_failures(capabilities)} |",
-        f"| Inputs are made by | `{capabilities['degradation']}`, unless `--degradation` says how |",
-        f"| Size of results | {_size(capabilities)} |",
-        f"| Limits | {_limits(capabilities)} |",
-        f"| Requests in a time | {_rates(capabilities)} |",
-        f"| Draws at once | {capabilities['max_concurrency'] or 'no limit known'} |",
-        f"| A job that takes too long | {_overdue(about)} |",
+        *(f"| {what} | {told} |" for what, told in facts.items() if told not in USUAL),
         "",
-        _parameters_of(about),
-        "",
+        *([_assumed(about), ""] if about["assumed"] else []),
         "## Parameters",
         "",
-        *HEADING,
-        *(row for row in rows if row not in common),
+        *([*HEADING, *own] if own else []),
+        *([""] if own and elsewhere else []),
     ]
-    if elsewhere:
-        lines += ["", f"And [parameters of many adapters](index.md#parameters-of-many-adapters): {elsewhere}."]
+    if shipped:
+        lines.append("And [those of every recipe](recipe.md#parameters).")
+    elif elsewhere:
+        lines.append(f"And [those of many adapters](index.md#parameters-of-many-adapters): {elsewhere}.")
     if about["uncertain"]:
-        lines += ["", "## What the vendor's public documents leave open", ""]
+        lines += ["", "## Left open by the vendor's documents", ""]
         lines += [f"- {point[0].upper()}{point[1:]}." for point in about["uncertain"]]
     return "\n".join(lines) + "\n"
 
@@ -175,13 +192,9 @@ def _rows(about: dict[str, Any]) -> dict[str, str]:
     return rows
 
 
-def _parameters_of(about: dict[str, Any]) -> str:
-    """What the figures are those of."""
-    if not about["assumed"]:
-        return "Figures that depend on parameters are those of the defaults."
+def _assumed(about: dict[str, Any]) -> str:
     give = " ".join(f"-p {key.replace('_', '-')}=…" for key in about["assumed"])
-    show = f"`list adapters {about['name']} {give}`"
-    return f"Figures that depend on parameters are those of an example; {show} tells yours."
+    return f"Figures are those of an example; `list adapters {about['name']} {give}` tells yours."
 
 
 def _default(value: Any) -> str:
@@ -193,7 +206,7 @@ def _default(value: Any) -> str:
 def _key(about: dict[str, Any]) -> str:
     variable, options = about["auth_variable"], about["key_options"]
     sent = f"; sent only when asked, as with `{options}`" if options else ""
-    return f"`{variable}`, or a file named by `{variable}_FILE`{sent}" if variable else "none"
+    return f"`{variable}`{sent}" if variable else "none"
 
 
 def _seed_range(capabilities: dict[str, Any]) -> str:
@@ -211,16 +224,14 @@ def _price_source(capabilities: dict[str, Any]) -> str:
 
 
 def _failures(capabilities: dict[str, Any]) -> str:
-    billed = "booked at the price of a draw" if capabilities["failures_billed"] else "not billed, and asked for again"
-    return f"{billed}; {'named' if capabilities['transient_known'] else 'not named'} by its documents"
+    return ("named" if capabilities["transient_known"] else "not named") + (
+        "" if capabilities["failures_billed"] else ", not billed"
+    )
 
 
 def _size(capabilities: dict[str, Any]) -> str:
-    if capabilities["output_size"] == "exact":
-        return "exactly scale × input; anything else is an error"
-    if capabilities["output_size"] == "any":
-        return "of any scale, as the vendor chooses, resampled to scale × input as part of the procedure"
-    return "whatever the vendor gives, resampled to scale × input as part of the procedure"
+    sizes = {"exact": "exact", "any": "as the vendor chooses, of any scale: resampled"}
+    return sizes.get(capabilities["output_size"], "as the vendor chooses: resampled")
 
 
 def _limits(capabilities: dict[str, Any]) -> str:
@@ -235,19 +246,19 @@ def _limits(capabilities: dict[str, Any]) -> str:
         "max_upload_bytes": "{} bytes sent",
     }
     limits = [text.format(capabilities[name]) for name, text in names.items() if capabilities[name] is not None]
-    return "; ".join(limits) or "none known"
+    return "; ".join(limits)
 
 
 def _rates(capabilities: dict[str, Any]) -> str:
-    return ", ".join(f"`{Rate(**rate)}`" for rate in capabilities["rates"]) or "no limit known"
+    return ", ".join(f"`{Rate(**rate)}`" for rate in capabilities["rates"])
 
 
 def _overdue(about: dict[str, Any]) -> str:
-    if about["jobs"] is False:
-        return "none: the vendor answers at once"
-    end = "cancelled" if about["capabilities"]["cancels"] else "left to the vendor; the next run looks for it"
+    end = "cancelled" if about["capabilities"]["cancels"] else "left"
     seconds = about["capabilities"]["job_timeout_s"]
-    return end if seconds is None else f"{end}; it may take {seconds:g} s"
+    if about["jobs"] is False:
+        return ""
+    return end if seconds is None else f"{end}; one may take {seconds:g} s"
 
 
 def main(folder: Path) -> None:

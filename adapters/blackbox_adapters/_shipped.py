@@ -34,8 +34,7 @@ def __getattr__(name: str) -> type[Recipe]:
         scale=(int | None, factors),
         options=(JsonObject, options),
     )
-    seeds = "none." if spec.seed is None else "a fresh one each draw."
-    kind.__doc__ = f"{spec.about or spec.title}\n\nDescribed by the recipe {spec.name}.toml.\n\nSeeds: {seeds}"
+    kind.__doc__ = f"{spec.about or spec.title}\n\nDescribed by the recipe {spec.name}.toml."
     kind.name = spec.name
     kind.seeds_by_model = spec.seeds_by_model
     kind.documentation = spec.documentation
