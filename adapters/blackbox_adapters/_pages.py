@@ -39,19 +39,19 @@ GUIDES = {
 HEADING = ["| parameter | type | default | what it is |", "| --- | --- | --- | --- |"]
 INTRODUCTION = (
     "No adapter has been run against a paid service. Each is tested on the exchange that its vendor documents and "
-    "against a server on loopback that misbehaves; *evidence* tells what else it was checked against. *Open* counts "
-    "what the vendor's public documents leave open; the adapter's page names it. A price *by size* grows with the "
-    "picture: `plan` tells that of your photographs. *Own failures*: whether the documents tell the vendor's own "
-    "failures from refusals, so that such a draw is asked for again, and whether they promise not to bill them. A *late job* takes "
-    "longer than `--job-timeout`: it is cancelled, or left to the vendor and looked for by the next run. A dash: none "
-    "is known, or there are no jobs.",
+    "against a server on loopback that misbehaves; *evidence* tells what else it was checked against. *Open* "
+    "counts what the vendor's public documents leave open; the adapter's page names it. A price *by size* grows "
+    "with the picture: `plan` tells that of your photographs. *Own failures*: whether the documents tell the "
+    "vendor's own failures from refusals, so that such a draw is asked for again, and whether they promise not to "
+    "bill them. A *late job* takes longer than `--job-timeout`: it is cancelled, or left to the vendor and looked "
+    "for by the next run. A dash: none is known, or there are no jobs.",
     "",
-    "On an adapter's page, figures that depend on parameters are those of the defaults, or of an example where one is "
-    "named. A page without a row means: failures of the vendor's own are booked at the price of a draw, and its "
-    "documents do not name them; inputs are made by `bicubic`, unless `--degradation` says how; results are exactly "
-    "scale × input, and anything else is an error; no limits are known; there are no jobs, or late ones are left. "
-    "*Resampled*: brought to scale × input, as part of the procedure. A key may also be in a file, named by its "
-    "variable with `_FILE` at the end. \\*: a parameter that is not part of the procedure.",
+    "On an adapter's page, figures that depend on parameters are those of the defaults, or of an example where "
+    "one is named. A page without a row means: failures of the vendor's own are booked at the price of a draw, "
+    "and its documents do not name them; inputs are made by `bicubic`, unless `--degradation` says how; results "
+    "are exactly scale × input, and anything else is an error; no limits are known; there are no jobs, or late "
+    "ones are left. *Resampled*: brought to scale × input, as part of the procedure. A key may also be in a file, "
+    "named by its variable with `_FILE` at the end. \\*: a parameter that is not part of the procedure.",
 )
 
 USUAL = ("", "not named", "`bicubic`", "exact", "left")

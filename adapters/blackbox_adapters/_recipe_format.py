@@ -330,7 +330,6 @@ class RecipeFile(_Table):
 
     @property
     def further_urls(self) -> tuple[str, ...]:
-        """Addresses on other hosts than that of `url` that see the key."""
         tokens = () if self.token is None or self.token.path.startswith("/") else (self.token.path,)
         return (*tokens, *(f"https://{host}" for host in (self.auth.hosts if self.auth else ())))
 

@@ -19,12 +19,10 @@ from blackbox_conformal.vendor.example import Example, says
 class Automatic1111(OptionalKey, OwnServer):
     """A Stable Diffusion web interface started with ``--api``, by default on this machine's port 7860.
 
-    ``img2img`` paints the enlarged picture anew and varies with the seed; ``extras`` runs an upscaler such as
-    R-ESRGAN and does not. With ``--api-auth user:password`` set ``authenticate=true`` and put the header value
-    ``base64(user:password)`` into AUTOMATIC1111_API_AUTH.
-
-    An exception of the server, such as memory that has run out, is asked for again; a picture that it cannot decode
-    is not.
+    ``img2img`` paints the enlarged picture anew and varies with the seed; ``extras`` runs an upscaler such as R-ESRGAN
+    and does not. With ``--api-auth user:password`` set ``authenticate=true`` and put ``base64(user:password)`` into
+    AUTOMATIC1111_API_AUTH. An exception of the server, such as exhausted memory, is asked for again; a picture that the
+    server cannot decode is not.
 
     Seeds: img2img takes one (-1 would mean random); extras takes none.
     """
@@ -61,7 +59,6 @@ class Automatic1111(OptionalKey, OwnServer):
 
     @property
     def capabilities(self) -> Capabilities:
-        """img2img varies with the seed; extras does not vary. Nothing is billed, unless a price is given."""
         paints = self.mode == "img2img"
         return Capabilities(
             scale_factors=(self.scale,),
@@ -75,7 +72,6 @@ class Automatic1111(OptionalKey, OwnServer):
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """One request, answered when it is done."""
         body: dict[str, Any] = dict(self.settings)
         if self.mode == "extras":
             body |= {

@@ -160,15 +160,14 @@ inference profiles"."""
 class Bedrock(StabilityModes):
     """Stability AI's upscalers on Amazon Bedrock.
 
-    Keys: with ``auth=signature`` the usual AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary keys,
-    AWS_SESSION_TOKEN, or else those of the profile AWS_PROFILE in AWS_SHARED_CREDENTIALS_FILE (``default`` in
-    ~/.aws/credentials); with ``auth=bearer`` a Bedrock API key in AWS_BEARER_TOKEN_BEDROCK. Of single sign-on or a
-    role, ``aws configure export-credentials --format env`` makes such variables.
+    With ``auth=signature`` the keys are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary keys,
+    AWS_SESSION_TOKEN, or the profile AWS_PROFILE (``default``) in AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials). For
+    single sign-on or a role, ``aws configure export-credentials --format env`` prints such variables. With
+    ``auth=bearer`` the key is a Bedrock API key in AWS_BEARER_TOKEN_BEDROCK.
 
-    These models are called through an inference profile, of which AWS lists one: that of the United States. Another
-    region than its own therefore needs a `model-id`.
+    AWS lists one inference profile for these models, for the United States: another region needs a `model-id`.
 
-    Seeds: conservative and creative take one (0 would mean random) and answer with the seed used; fast takes none.
+    Seeds: conservative and creative take one (0 would mean random) and tell the seed used; fast takes none.
     """
 
     name = "bedrock"
@@ -211,7 +210,6 @@ class Bedrock(StabilityModes):
 
     @property
     def base_url(self) -> str:
-        """The regional address, unless another was given."""
         return self.url.rstrip("/") or f"https://bedrock-runtime.{self.region}.amazonaws.com"
 
     @property
@@ -228,7 +226,6 @@ class Bedrock(StabilityModes):
         return flat(PRICES[self.mode], "third-party copy of the AWS price list, 2026", date(2026, 11, 24))
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """One InvokeModel call."""
         body = {"image": base64_text(upload.png), **self.mode_fields(draw)}
         link = f"{self.base_url}/model/{quote(self.model, safe='')}/invoke"
         content = json.dumps(body, separators=(",", ":")).encode()

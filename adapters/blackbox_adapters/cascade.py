@@ -183,7 +183,6 @@ class Cascade(Adapter):
 
     @property
     def members(self) -> tuple[Adapter, ...]:
-        """The vendors."""
         return self.vendors[: self.available or None]
 
     @property

@@ -29,9 +29,9 @@ from blackbox_conformal.vendor.example import Example, says
 class Cog(NamedInputs):
     """A model in a Cog container, by default on this machine's port 5000.
 
-    The container answers when it is done, however long that takes. A container that is busy answers 409, also for
-    a moment after it has finished: that is a wait, not a failure. A model that raises an exception answers HTTP 200
-    with the status ``failed``; that is asked for again, unless it speaks of a picture that can never be read.
+    The container answers when it is done. HTTP 409 means busy, also for a moment after a prediction, and is a wait. A
+    model that raises an exception answers HTTP 200 with the status ``failed``: it is asked again, unless it speaks of a
+    picture that can never be read.
 
     Seeds: as the model names them; give `seed-input` for a model that is not in the table.
     """
@@ -51,16 +51,13 @@ class Cog(NamedInputs):
 
     @property
     def named(self) -> bool:
-        """With the container's digest."""
         return bool(self.digest)
 
     @property
     def capabilities(self) -> Capabilities:
-        """By model; nothing is billed, unless a price is given."""
         return self.model_capabilities(price=self.given_price or FREE, transient_known=True, max_concurrency=1)
 
     def table(self) -> Names:
-        """Inputs of the model, from its published schema."""
         return listed(self.model or "", self.inputs)
 
     def inspect(self) -> Inspection:
@@ -75,7 +72,6 @@ class Cog(NamedInputs):
             yield Wait(2.0)
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """One synchronous prediction; its output is a data link, or a web link where the server uploads."""
         inputs = self.model_inputs(data_link(upload.png), draw)
         answer = yield self.send("POST", "/predictions", "submit", json={"input": inputs})
         prediction = answer.json()

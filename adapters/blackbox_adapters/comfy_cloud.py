@@ -20,12 +20,11 @@ from blackbox_conformal.vendor.example import Example, says, shows
 
 
 class ComfyCloud(ComfyUI):
-    """A workflow on Comfy Cloud; `workflow`, `image`, `seed` and `output` are those of the adapter `comfyui`.
+    """A workflow on Comfy Cloud; `workflow`, `image`, `seed` and `output` are as for the adapter `comfyui`.
 
-    The requests are a server's own, below ``/api`` and with a key; a job is polled until it is ``completed``. A
-    picture is fetched through a link to Google's storage, which needs no key. An account without a paid plan is
-    answered 429, which elsewhere means: wait. A job that takes too long is cancelled if it has not begun; the vendor's
-    document has a way to stop all running jobs of an account and none to stop one, so that a running one runs on.
+    A job is polled until it is ``completed``; the picture is fetched from Google's storage, without the key. An
+    account without a paid plan is answered 429, which elsewhere means: wait. A job that takes too long is cancelled if
+    it has not begun; the vendor's document has no way to stop a single running one.
 
     Seeds: where `seed` names an input. Without one every draw is the same picture.
     """
@@ -53,12 +52,10 @@ class ComfyCloud(ComfyUI):
 
     @property
     def named(self) -> bool:
-        """There is one Comfy Cloud."""
         return True
 
     @property
     def capabilities(self) -> Capabilities:
-        """By workflow; the limits are the vendor's on uploads."""
         return replace(
             super().capabilities,
             price=self.given_price,
@@ -70,7 +67,6 @@ class ComfyCloud(ComfyUI):
         )
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Poll the job until it is completed, fetch what it saved."""
         work = PolledJob(
             "job",
             job,

@@ -59,9 +59,9 @@ FAILED = ("provider_error", "provider_timeout", "deadline_exceeded", "queue_time
 class ComfyRouter(NamedInputs):
     """Other vendors' models on one Comfy key.
 
-    A run is queued, polled until it is ``COMPLETED`` and collected. The router forwards the model's own inputs and its
-    own answer unchanged. A submission carries an idempotency key, so that one whose answer was lost is found again.
-    Every failure has a type, in the header X-Comfy-Error-Type.
+    A run is queued, polled until it is ``COMPLETED`` and collected; the router forwards the model's inputs and answer
+    unchanged. An idempotency key finds a submission whose answer was lost. Every failure has a type, in the header
+    X-Comfy-Error-Type.
 
     Seeds: where `seed-input` names an input.
     """
@@ -98,18 +98,15 @@ class ComfyRouter(NamedInputs):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By model; keys make submissions repeatable."""
         known = self.model_capabilities(
             price=self.given_price, result_hosts=self.hosts(), transient_known=True, cancels=True
         )
         return replace(known, idempotency_header="Idempotency-Key")
 
     def table(self) -> Names:
-        """Inputs of the models whose pages were read."""
         return MODELS.get(self.model, UNKNOWN)
 
     def inspect(self) -> Inspection:
-        """Read the inputs that the router publishes of the model."""
         path, wanted = f"/v2/models/{self.model}/openapi.json", frozenset({200, 404})
         answer = yield self.send("GET", path, "lookup", accept=wanted)
         if answer.status != 200:
@@ -123,7 +120,6 @@ class ComfyRouter(NamedInputs):
         return fit(self, ModelSchema.of_request(document, runs[0]) if len(runs) == 1 else None)
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Queue a run."""
         bare = self.image_form == "base64" or (not self.image_form and self.model.split("/")[0] in BARE)
         picture = base64_text(upload.png) if bare else data_link(upload.png)
         inputs = self.model_inputs(picture, draw)
@@ -134,7 +130,6 @@ class ComfyRouter(NamedInputs):
         return (yield from self.resume(upload, draw, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Poll the request until it is over, collect its output, fetch the picture."""
         place = f"/v2/models/{self.model}/requests/{quote(job, safe='')}"
         request = PolledJob("request", job, done=("COMPLETED",))
         poll = self.send("GET", f"{place}/status", "poll")

@@ -36,15 +36,13 @@ class ComfyUI(OwnServer):
     """A workflow on a ComfyUI server, by default on this machine's port 8188.
 
     Export the workflow with "Export (API)" and name its changing inputs as ``NODE.input``, where NODE is a node's
-    number or title: ``image=10.image``, ``seed=KSampler.seed``. ComfyUI skips every node whose inputs it has seen
-    before and then shows no picture, so each draw also gets its own file name in the saving nodes.
+    number or title: ``image=10.image``, ``seed=KSampler.seed``. ComfyUI skips nodes whose inputs it has seen and then
+    shows no picture, so each draw gets its own file name in the saving nodes.
 
-    A workflow that ends with an error of the server, such as memory that has run out, or that somebody stops, says
-    nothing of the picture and is asked for again. A prompt that takes too long is cancelled by ComfyUI 0.26 and later;
-    what earlier releases have for that stops whatever runs just then, and is not used.
+    A workflow that the server fails at, or that somebody stops, is asked for again. A prompt that takes too long is
+    cancelled by ComfyUI 0.26 and later; earlier releases can only stop whatever runs, which is not used.
 
-    Seeds: where `seed` names an input (several, parted by commas, for several samplers). Without one every draw is
-    the same picture.
+    Seeds: where `seed` names an input (several, parted by commas). Without one every draw is the same picture.
     """
 
     name = "comfyui"
@@ -79,7 +77,6 @@ class ComfyUI(OwnServer):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By workflow; nothing is billed, unless a price is given."""
         seeded = bool(self.seed)
         return Capabilities(
             scale_factors=(self.scale,),
@@ -100,7 +97,6 @@ class ComfyUI(OwnServer):
         return identity
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Upload the picture, queue the graph, poll the history, fetch what was saved."""
         stored = yield self.send(
             "POST",
             "/upload/image",
@@ -124,7 +120,6 @@ class ComfyUI(OwnServer):
         return (yield from self.resume(upload, draw, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Poll the history, which is empty until the graph has run, then fetch what it saved."""
         prompt = PolledJob("prompt", job)
 
         def saved(answer: Answer) -> dict[str, Any] | None:

@@ -36,9 +36,8 @@ FAILURES = Failures(message=["error.message"], code=["error.code"], request_id_h
 class Embedded(Adapter):
     """Magnifies by 4, colours a grey picture or removes noise, on loopback.
 
-    Draws with different seeds differ in what they invent; the denoiser and `realesr-general-x4v3` take no seed.
-
-    `open` starts the server as a process of its own on a free port, unless `url` names one that runs; `close` ends it.
+    Draws with different seeds differ in what they invent; the denoiser and `realesr-general-x4v3` take no seed. `open`
+    starts the server as a process on a free port, unless `url` names one that runs; `close` ends it.
     """
 
     name = "embedded"
@@ -68,7 +67,6 @@ class Embedded(Adapter):
 
     @property
     def capabilities(self) -> Capabilities:
-        """The same for every address; the task decides the magnification and what is undone."""
         alike = self.task == "denoise" or bool(self.model)
         return Capabilities(
             scale_factors=(TASKS[self.task].scale,),
@@ -83,7 +81,6 @@ class Embedded(Adapter):
 
     @property
     def base_url(self) -> str:
-        """The address, without a trailing slash; empty before `open`."""
         return self.url.rstrip("/")
 
     def identity(self) -> dict[str, Any]:
@@ -113,7 +110,6 @@ class Embedded(Adapter):
             process.close()
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Post the picture with its seed; the answer's body is the picture."""
         if not self.url:
             raise AdapterError("expected a running embedded vendor; call open() first, or give url")
         seed = {} if draw.seed is None else {"seed": str(draw.seed)}

@@ -159,11 +159,11 @@ SCHEMAS = "https://fal.ai/api/openapi/queue/openapi.json"
 class Fal(NamedInputs):
     """Any endpoint of fal that upscales or restores, through the queue.
 
-    The links of a request are those that the vendor returned: they name owner and application only, without the
-    model's sub-path. There is no state for a failed request: it is ``COMPLETED``, says ``error``, or its result
-    answers with the error. An error of the vendor's machines has a type such as ``runner_disconnected`` or
-    ``request_timeout`` and a status of 500 or above, which the vendor does not bill (docs.fal.ai, reliability, 2026);
-    it is asked for again. A result that answers 4xx is a refusal; it is booked at its price, since it may be billed.
+    Links are those that the vendor returned, since they leave out the model's sub-path. A request that failed is
+    ``COMPLETED`` too: it says ``error``, or its result answers with the error. Errors of the vendor's machines have a
+    type such as ``runner_disconnected`` and a status of 500 or above; the vendor does not bill them (docs.fal.ai,
+    reliability, 2026), and they are asked for again. A result that answers 4xx is a refusal, and is booked at its
+    price.
 
     Seeds: a fresh one each draw where the model has one (Bria's creative upscaler answers from 5555 unless told);
     AuraSR draws its own noise and takes none.
@@ -213,7 +213,6 @@ class Fal(NamedInputs):
         return self.names().price
 
     def table(self) -> Names:
-        """Inputs of the endpoint, from the official client's types."""
         return MODELS.get(self.model, UNKNOWN)
 
     def inspect(self) -> Inspection | None:
@@ -235,7 +234,6 @@ class Fal(NamedInputs):
         return fit(self, ModelSchema.of_request(document, f"/{self.model}"))
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Submit to the queue, poll the status, read the result, fetch the picture."""
         inputs = self.model_inputs(data_link(upload.png), draw)
         answer = yield self.send("POST", f"/{self.model}", "submit", json=inputs)
         queued = answer.json()
@@ -253,7 +251,6 @@ class Fal(NamedInputs):
         return (yield from self.resume(upload, draw, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Poll the status until it is ``COMPLETED``, read the result, fetch the picture."""
         links = _links(job)
         name, path = links["request_id"], self.names().output
         request = PolledJob("request", name, done=("COMPLETED",))

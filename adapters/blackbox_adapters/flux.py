@@ -42,13 +42,12 @@ STORES = (".bfl.ai", "bfldeliveryprod.blob.core.windows.net", "bfldeliverysc.blo
 class Flux(Editor):
     """FLUX.1 Kontext and FLUX.2, told to restore.
 
-    This is an editor, not an upscaler: it paints the picture anew and may move or change what it shows. Kontext gives
-    about one megapixel in the input's proportions; FLUX.2 is asked for the wanted size, up to 4 megapixels. Either is
-    resampled. A task is polled at the address that its submission names, which may be another of the vendor's hosts;
-    no key goes there. Links end after ten minutes. 24 tasks may be at work at a time, 6 of kontext-max.
+    An editor, not an upscaler: it paints the picture anew and may move or change what it shows. Kontext gives about one
+    megapixel in the input's proportions; FLUX.2 is asked for the wanted size, up to 4 megapixels. Both are resampled. A
+    task is polled at the address that its submission names, without the key on another host. Links end after ten
+    minutes. 24 tasks may be at work at a time, 6 of kontext-max.
 
-    FLUX Deblur (``model=flux-tools/deblur-v1``, with ``scale=1``) takes no prompt: the vendor tells it to sharpen. It
-    takes up to 4 megapixels.
+    FLUX Deblur (``model=flux-tools/deblur-v1``, ``scale=1``) takes no prompt and up to 4 megapixels.
 
     Seeds: 0 to 4294967295; without one the vendor draws its own.
     """
@@ -86,7 +85,6 @@ class Flux(Editor):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Seeds; PNG; at most 20 MB and 20 megapixels in, 4 for FLUX Deblur, which undoes blur."""
         deblurs = self.model == DEBLUR
         return Capabilities(
             scale_factors=(self.scale,),
@@ -111,7 +109,6 @@ class Flux(Editor):
         return self.priced(self._usd(_megapixels(made), _megapixels(width * height)), None, *SOURCE)
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Submit a task."""
         body = {"output_format": "png", "safety_tolerance": self.safety_tolerance, "seed": draw.seed}
         answer = yield self.send("POST", f"/v1/{self.model}", "submit", json={**self._wanted(upload), **body})
         task = answer.json()
@@ -133,7 +130,6 @@ class Flux(Editor):
         return wanted
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Poll the task until it is ready, fetch its picture."""
         try:
             kept = json.loads(job)
         except ValueError:

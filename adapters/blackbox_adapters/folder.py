@@ -19,9 +19,9 @@ LARGEST_FILE = 512 * 2**20
 class Folder(Adapter):
     """Reads draw k of picture NAME from ``path/NAME/``: the k-th file in the order of the stems, numbers first.
 
-    Where there is no such folder, the file ``path/NAME.png``, or ``.jpg`` and so on, is its first and only draw. NAME
-    is the stem of the photograph's or input's file; stems must be different, since they are all there is to go by. The
-    folder's place does not identify the procedure: name vendor, model and settings in `label`.
+    Without such a folder, the file ``path/NAME.png``, ``.jpg`` and so on is the first and only draw. NAME is the stem
+    of the photograph's or input's file, so stems must differ. The folder's place does not identify the procedure: name
+    vendor, model and settings in `label`.
     """
 
     name = "folder"
@@ -58,7 +58,6 @@ class Folder(Adapter):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Local and free; draws take no seed, they are there or not."""
         return Capabilities(
             scale_factors=(self.scale,),
             price=FREE,
@@ -93,7 +92,6 @@ class Folder(Adapter):
         return called[0]
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Read the file of this draw."""
         yield Observed(model=self.label)
         files = self._draws(upload.name)
         if draw.index >= len(files):

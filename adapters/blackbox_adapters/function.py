@@ -25,8 +25,8 @@ _OUT_OF_MEMORY = re.compile(r"memory ?error|out ?of ?memory|resource_?exhausted"
 class Function(Adapter):
     """Calls a function of the program that is running; `bc.from_function` makes one.
 
-    Its answers are stored like paid ones, and none is computed twice. A calibration keeps the name and the version, and
-    nothing that could be run: another program gives the function again under both.
+    Answers are stored like paid ones, and none is computed twice. A calibration keeps name and version, and no code:
+    another program gives the function again under both.
     """
 
     name = "function"
@@ -83,7 +83,6 @@ class Function(Adapter):
         return bound
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Call the function with the picture, and with the draw's seed where it takes one."""
         seed = {} if draw.seed is None else {"seed": str(draw.seed)}
         answer = yield Send("POST", f"function:{self.model}", purpose="submit", query=seed, body=upload.png)
         yield Observed(model=answer.headers[MODEL])

@@ -55,9 +55,9 @@ UNFINISHED = ("OTHER", "IMAGE_OTHER", "NO_IMAGE", "MAX_TOKENS", "MALFORMED_RESPO
 class Gemini(Editor):
     """Google's image models (Nano Banana), told to restore.
 
-    This is an editor, not an upscaler: it paints the picture anew and may move or change what it shows. The answer
-    holds the picture itself, at about one megapixel unless `image_size` says otherwise, in the input's proportions;
-    it is resampled. A picture that the vendor will not touch is an HTTP 200 with a reason.
+    An editor, not an upscaler: it paints the picture anew and may move or change what it shows. The answer holds the
+    picture, at about one megapixel unless `image_size` says otherwise, in the input's proportions; it is resampled. A
+    picture that the vendor will not touch is an HTTP 200 with a reason.
 
     Seeds: none; draws differ.
     """

@@ -119,15 +119,15 @@ def _check_result(call: str, results: list[Any], output: str) -> None:
 class Gradio(OptionalKey, OwnServer):
     """An application with one call that enlarges a picture.
 
-    `inputs` is the list of the call's arguments, as ``/gradio_api/info`` of the application lists them, with
-    "{image}", "{scale}" and "{seed}" in their places. Pictures come as webp unless the application says
-    ``gr.Image(format="png")``. A private Space needs ``authenticate=true`` and HF_TOKEN; an application with a login
-    of its own needs `login` and GRADIO_PASSWORD. The application gives the result of a call once: a call that is
-    interrupted just then is lost, and is made again. So is a call that ends with an error, such as a used-up quota of
-    GPU time, unless the error speaks of moderation or of a picture that cannot be read. One call is made at a time,
-    since an application works on one unless it says ``concurrency_limit``, and drops a call whose stream is closed.
-    A call that takes too long is dropped by closing its stream. It then ends if it still waits, or at the next step of
-    a generator; any other function that has begun runs to its end first, and its result is thrown away.
+    `inputs` lists the call's arguments as ``/gradio_api/info`` does, with "{image}", "{scale}" and "{seed}" in their
+    places. Pictures come as webp unless the application says ``gr.Image(format="png")``. A private Space needs
+    ``authenticate=true`` and HF_TOKEN; a login of the application needs `login` and GRADIO_PASSWORD.
+
+    A result is given once: a call that is interrupted just then is made again. So is one that ends with an error, such
+    as a used-up quota, unless the error speaks of moderation or of an unreadable picture. One call is made at a time,
+    since an application drops a call whose stream is closed, and works on one unless it says ``concurrency_limit``. A
+    call that takes too long is dropped that way: it ends if it waits, or at a generator's next step; another function
+    runs to its end, and its result is thrown away.
 
     Seeds: where "{seed}" is among the inputs.
     """
@@ -162,7 +162,6 @@ class Gradio(OptionalKey, OwnServer):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By inputs; nothing is billed by the call."""
         seeded = "{seed}" in self.inputs
         return Capabilities(
             scale_factors=(self.scale,),
@@ -177,7 +176,6 @@ class Gradio(OptionalKey, OwnServer):
 
     @property
     def key_variable(self) -> str | None:
-        """HF_TOKEN with `authenticate`, the password with `login`."""
         return super().key_variable or ("GRADIO_PASSWORD" if self.login else None)
 
     def key(self) -> dict[str, str | Secret]:
@@ -185,7 +183,6 @@ class Gradio(OptionalKey, OwnServer):
         return super().key() if self.authenticate else {}
 
     def inspect(self) -> Inspection:
-        """Read which calls the application has, with their arguments and results."""
         entry = yield from self._entered()
         prefix = yield from self._prefix(entry)
         info = yield self.send("GET", f"{prefix}/info", "lookup", entry)
@@ -193,7 +190,6 @@ class Gradio(OptionalKey, OwnServer):
         return None
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Upload the picture, start the call."""
         entry = yield from self._entered()
         prefix = yield from self._prefix(entry)
         picture = Part("files", "input.png", upload.png)
@@ -212,7 +208,6 @@ class Gradio(OptionalKey, OwnServer):
         return (yield from self._finish(job, entry))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Read the event stream, then fetch the file."""
         return (yield from self._finish(job, (yield from self._entered())))
 
     def _prefix(self, entry: Mapping[str, str | Secret]) -> Generator[Step, Answer, str]:

@@ -31,11 +31,10 @@ def observed(answer: Answer) -> Observed:
 class PlainHttp(OwnServer):
     """One POST a draw: the body is the input as PNG, magnification and seed are in the query.
 
-    Name vendor and model in `label`, which is part of the procedure: a server that moves then stays the same vendor.
-    Without a label the address is part of the procedure. The answer is the picture itself, or JSON with the picture
-    (base64 or a link) at `picture-field`. The headers ``X-Model``, ``X-Cost-Usd``, ``X-Request-Id`` and ``X-Seed`` are
-    read where they are there. Every draw has an ``Idempotency-Key``; say `idempotent` only if the server answers a
-    repeated key without drawing again.
+    Name vendor and model in `label`, so that a server that moves stays the same vendor; without it the address tells
+    vendors apart. The answer is the picture, or JSON with the picture (base64 or a link) at `picture-field`. The
+    headers ``X-Model``, ``X-Cost-Usd``, ``X-Request-Id`` and ``X-Seed`` are read. Every draw has an
+    ``Idempotency-Key``; say `idempotent` only if the server answers a repeated key without drawing again.
     """
 
     name = "http"
@@ -99,11 +98,9 @@ class PlainHttp(OwnServer):
         )
 
     def key(self) -> dict[str, str | Secret]:
-        """The key in the header that was named."""
         return {self.key_header.lower(): self.credential().prefixed(self.key_prefix)} if self.key_header else {}
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Post the picture; take the picture out of the answer."""
         parts = urlsplit(self.base_url)
         # Keys of the address come first, so that a draw's own magnification and seed replace them.
         query: dict[str, str | Secret] = dict(parse_qsl(parts.query, keep_blank_values=True))

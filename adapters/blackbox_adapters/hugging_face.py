@@ -19,9 +19,9 @@ from blackbox_conformal.vendor.example import Example, says, shows
 class HuggingFace(Hosted):
     """A model behind Hugging Face's inference interface.
 
-    With ``model=owner/name`` the request goes to the router; with ``endpoint=true`` it goes to `url` itself, a
-    dedicated endpoint. A model that is still loading answers 503 and says how long it needs. An error of
-    its handler is asked for again, unless it speaks of the parameters or of a picture that it cannot read.
+    With ``model=owner/name`` the request goes to the router; with ``endpoint=true`` to `url`, a dedicated endpoint. A
+    model that is loading answers 503 and says how long. An error of its handler is asked for again, unless it speaks of
+    the parameters or of an unreadable picture.
 
     Seeds: only where `seed-field` names a parameter of the model, as in ``seed-field=seed``.
     """
@@ -65,12 +65,10 @@ class HuggingFace(Hosted):
 
     @property
     def named(self) -> bool:
-        """With a model of the router, or the revision behind a dedicated endpoint."""
         return bool(self.model or self.revision)
 
     @property
     def capabilities(self) -> Capabilities:
-        """By parameters; the price depends on the hardware and is not known."""
         seeded = bool(self.seed_field)
         return Capabilities(
             scale_factors=(self.scale,),
@@ -81,7 +79,6 @@ class HuggingFace(Hosted):
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """One request; the answer is the picture itself."""
         parameters: dict[str, Any] = dict(self.settings)
         if self.target_size:
             parameters["target_size"] = {"width": upload.width * self.scale, "height": upload.height * self.scale}

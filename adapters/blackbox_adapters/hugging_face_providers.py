@@ -66,8 +66,8 @@ QUEUE = {"_subdomain": "queue"}
 class HuggingFaceProviders(Hosted):
     """A model of the Hugging Face Hub on a partner's machines, through Hugging Face's router.
 
-    `model` is its name on the Hub; what the provider calls it is asked of the Hub before each draw, free of charge. The
-    token needs the permission to call Inference Providers, and the account is billed at the provider's price.
+    Before each draw the Hub says, free of charge, what the provider calls `model`. The token needs the permission to
+    call Inference Providers; the account is billed at the provider's price.
 
     Seeds: only where `seed-field` names a parameter of the model, as in ``seed-field=seed``.
     """
@@ -116,7 +116,6 @@ class HuggingFaceProviders(Hosted):
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Ask what the provider calls the model, submit."""
         # The Hub is asked without a key; a missing one is to be said before anything is sent.
         self.credential()
         known = yield from self._mapped()
@@ -134,7 +133,6 @@ class HuggingFaceProviders(Hosted):
         return (yield from self._finished(kept, answer if self.provider == "replicate" else None))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Poll the job through the router, fetch its picture."""
         return (yield from self._finished(job))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:

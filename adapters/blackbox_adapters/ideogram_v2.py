@@ -39,10 +39,8 @@ class IdeogramV2(Hosted):
 
     ``topaz-standard-2`` and ``topaz-text-refine`` stay with the picture; ``topaz-wonder-3-5`` and ``topaz-wonder-4``
     rebuild detail; ``topaz-bloom-2`` and ``topaz-redefine`` invent it. The vendor's ``auto`` is not offered: it may
-    choose another model each time. A price is asked by a dry run with an empty picture of the same size, so that
-    `quote` shows the vendor nothing.
-
-    A picture that the safety review withholds is billed; a generation that fails is not.
+    choose another model each time. `quote` asks the price with an empty picture of the same size. A picture that the
+    safety review withholds is billed; a generation that fails is not.
 
     Seeds: none.
     """
@@ -90,7 +88,6 @@ class IdeogramV2(Hosted):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By the vendor's pages: results of at most 8192 px a side, ten pictures at a time."""
         return Capabilities(
             scale_factors=(self.scale,),
             max_output_side=8192,
@@ -103,14 +100,12 @@ class IdeogramV2(Hosted):
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Start a generation."""
         answer = yield self._request(upload.png, "submit", {"async": "true"})
         job = require(answer.json(), "generation_id", "a generation's id")
         yield Accepted(job)
         return (yield from self.resume(upload, draw, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Poll the generation until it is completed, fetch its picture."""
         generation = PolledJob(
             "generation",
             job,

@@ -52,10 +52,8 @@ class Magnific(Hosted):
     """Magnific's upscalers under either of its names.
 
     ``brand=freepik`` talks to api.freepik.com with FREEPIK_API_KEY, ``brand=magnific`` to api.magnific.com with
-    MAGNIFIC_API_KEY; host and header always change together. Links may lead to JPEG files: the format cannot be
-    chosen.
-
-    A picture that the vendor flags is booked at its price, since it was made; any other failed task is asked for again.
+    MAGNIFIC_API_KEY. Links may lead to JPEG files: the format cannot be chosen. A picture that the vendor flags is
+    booked at its price, since it was made; any other failed task is asked for again.
 
     Seeds: none; the creative upscaler differs from call to call.
     """
@@ -91,7 +89,6 @@ class Magnific(Hosted):
 
     @property
     def base_url(self) -> str:
-        """The brand's address, unless another was given."""
         return self.url.rstrip("/") or f"https://api.{self.brand}.com/v1/ai"
 
     @property
@@ -137,7 +134,6 @@ class Magnific(Hosted):
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Create a task; creative takes the factor as text, precision v2 as a number."""
         body: dict[str, Any] = dict(self.settings)
         body["image"] = base64_text(upload.png)
         if self.mode == "creative":
@@ -150,7 +146,6 @@ class Magnific(Hosted):
         return (yield from self.resume(upload, draw, task))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Poll the task until it is COMPLETED, fetch what it generated."""
         task = PolledJob(
             "task",
             job,
@@ -180,7 +175,6 @@ class Magnific(Hosted):
         return self.failures.error(answer, purpose, failure._replace(message=message))
 
     def key(self) -> dict[str, str | Secret]:
-        """The header of the brand."""
         return {f"x-{self.brand}-api-key": self.credential()}
 
 

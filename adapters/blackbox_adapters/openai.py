@@ -59,8 +59,8 @@ EMPTY = ("insufficient_quota", "billing_hard_limit_reached")
 class OpenAI(Editor):
     """OpenAI's image models, told to restore.
 
-    This is an editor, not an upscaler: it paints the picture anew and may move or change what it shows. It is asked for
-    the size that is wanted, as near as its steps of 16 px allow, and resampled. Models before gpt-image-2 are retired.
+    An editor, not an upscaler: it paints the picture anew and may move or change what it shows. It is asked for the
+    wanted size in steps of 16 px, and resampled. Models before gpt-image-2 are retired.
 
     Seeds: none; draws differ.
     """
@@ -97,7 +97,6 @@ class OpenAI(Editor):
 
     @property
     def capabilities(self) -> Capabilities:
-        """No seed, PNG, a size near the wanted one."""
         day = RETIRED.get(self.model)
         return Capabilities(
             scale_factors=(self.scale,),
@@ -121,7 +120,6 @@ class OpenAI(Editor):
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """One multipart request."""
         width, height = self.size(upload.width * self.scale, upload.height * self.scale)
         answer = yield self.send(
             "POST",

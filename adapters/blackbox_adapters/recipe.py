@@ -337,8 +337,7 @@ def observed(spec: form.RecipeFile, answer: Answer, job: str | None, usd_per_uni
 class Recipe(Hosted):
     """Any vendor for which there is a recipe: a shipped one by its name, one's own by its path.
 
-    Seeds, sizes, prices and the reading of failures are those of the recipe; `options` and `inputs` change what it
-    leaves open.
+    The recipe says seeds, sizes, prices and failures; `options` and `inputs` change what it leaves open.
     """
 
     name = "recipe"
@@ -418,7 +417,6 @@ class Recipe(Hosted):
 
     @property
     def base_url(self) -> str:
-        """The recipe's address, unless another was given."""
         return (self.url or self._spec.url).rstrip("/")
 
     @property
@@ -428,12 +426,10 @@ class Recipe(Hosted):
 
     @property
     def key_variable(self) -> str | None:
-        """The one that the recipe names."""
         return None if self._spec.auth is None else self._spec.auth.variable
 
     @property
     def secret_variable(self) -> str | None:
-        """The second one that the recipe names."""
         return None if self._spec.auth is None else self._spec.auth.secret_variable
 
     @property
@@ -453,7 +449,6 @@ class Recipe(Hosted):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the recipe says."""
         spec = self._spec
         seed = spec.seed or (form.Seed() if self.seed_field else None)
         able = Capabilities(
@@ -522,7 +517,6 @@ class Recipe(Hosted):
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """The requests before, the submission, and the picture in its answer or behind its job."""
         values = yield from self._opened(upload, draw)
         for request in self._spec.before:
             answer = yield from self._asked(request, values, upload, "lookup")
@@ -543,7 +537,6 @@ class Recipe(Hosted):
         return (yield from self._finished(upload, values, spec.poll, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Poll the job until it is done, then fetch its picture; the job of a vendor without any is the link."""
         spec = self._spec
         if spec.poll is None and not spec.picture.link:
             return (yield from super().resume(upload, draw, job))
@@ -579,7 +572,6 @@ class Recipe(Hosted):
         return told or self._spec.errors.error(answer, purpose)
 
     def observe(self, answer: Answer) -> Observed:
-        """By the recipe's [reported] table."""
         return observed(self._spec, answer, None, self.usd_per_unit)
 
     def _values(self, upload: Upload, draw: Draw) -> dict[str, Any]:

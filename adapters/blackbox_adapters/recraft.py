@@ -21,8 +21,7 @@ USD_PER_UNIT = Decimal("0.001")
 class Recraft(Hosted):
     """Recraft's upscalers.
 
-    There is no magnification to choose: the vendor aims at 4 or 16 megapixels, and the result is resampled to the
-    nominal grid.
+    The vendor aims at 4 or 16 megapixels, whatever came in; the result is resampled to the nominal grid.
 
     Seeds: none. Creative differs from call to call; crisp is assumed to answer equal requests equally.
     """
@@ -63,7 +62,6 @@ class Recraft(Hosted):
         return flat("0.004" if self.mode == "crisp" else "0.25", "recraft.ai API documentation", date(2026, 11, 26))
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """One request with the picture as a data link; the answer holds the result in base64."""
         body = present(
             image_url=data_link(upload.png), response_format="b64_json", image_format="png", upscale=self.target
         )

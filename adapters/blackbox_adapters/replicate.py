@@ -38,19 +38,20 @@ DATA_LINK_LIMIT = 256_000
 class Replicate(NamedInputs):
     """Any model on Replicate that upscales or restores.
 
-    A picture of up to 256 kB travels inside the request, a larger one through the files interface. A prediction is
-    made without ``Prefer: wait``: its id then comes back at once, so that a broken connection loses nothing. The
-    result's link needs no token and dies after about an hour; it is fetched as soon as it appears.
+    A picture of up to 256 kB travels inside the request, a larger one through the files interface. A prediction's id
+    comes back at once, so that a broken connection loses nothing. The result's link needs no token and dies after
+    about an hour; it is fetched as soon as it appears.
 
-    Seeds: models whose schema has one take a fresh seed each draw; Clarity answers from seed 1337 unless told. A
-    model that is not in the table has no seed until `seed-input` names it. Before the first paid draw its published
-    schema is read: it names the inputs of models that are not in the table, and what does not fit is refused.
+    Before the first paid draw the model's published schema is read: it names the inputs of models that are not in the
+    table, and what does not fit is refused.
 
-    A prediction that fails, is cancelled or is interrupted (code PA) says nothing of the picture, unless it speaks of
-    moderation, or of a size that never fits, as E1001 does: the vendor's list of error codes calls that an input too
-    large for the model's memory, and says to send a smaller one. The vendor bills the time in which a model works: a
-    prediction that was never started, or that was interrupted (code PA) and has no such time, costs nothing; any other
-    failure may cost as much as a draw.
+    Seeds: a fresh one each draw for models whose schema has one (Clarity answers from 1337 unless told); a model that
+    is not in the table has none until `seed-input` names it.
+
+    A prediction that fails, is cancelled or is interrupted (code PA) is asked for again, unless it speaks of
+    moderation or of a size that never fits, as E1001 does (the vendor's list of error codes: input too large for the
+    model's memory). The vendor bills the time in which a model works: a prediction that was never started, or that was
+    interrupted (code PA) and tells no time, costs nothing; any other failure may cost as much as a draw.
     """
 
     name = "replicate"
@@ -107,7 +108,6 @@ class Replicate(NamedInputs):
         return self.names().price
 
     def table(self) -> Names:
-        """Inputs of the model, from its published schema."""
         return listed(self.model.partition(":")[0], self.inputs)
 
     def inspect(self) -> Inspection:
@@ -123,7 +123,6 @@ class Replicate(NamedInputs):
         return fit(self, ModelSchema.read(document))
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Upload if need be, create the prediction, poll it until it is over, fetch its output."""
         link = data_link(upload.png)
         if len(upload.png) > DATA_LINK_LIMIT:
             stored = yield self.send("POST", "/files", "lookup", files=(Part("content", "input.png", upload.png),))
@@ -138,7 +137,6 @@ class Replicate(NamedInputs):
         return (yield from self._finish(job, created))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Poll the prediction until it is over, fetch its output."""
         return (yield from self._finish(job, None))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:

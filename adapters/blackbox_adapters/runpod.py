@@ -30,11 +30,10 @@ class RunPod(OptionalKey, NamedInputs):
     """A serverless worker on RunPod, or its development server on this machine.
 
     The picture is sent in base64 under `image-input` and expected at `output-path` as base64, a data link or a web
-    link; empty means that the output itself is the picture. For the development server (``python worker.py
-    --rp_serve_api``) give its `url` and ``authenticate=false``; nothing is billed then.
-
-    A job that fails, runs out of time or is cancelled says nothing of the picture, unless its worker speaks of
-    moderation or of a picture that it cannot read. The vendor bills the time of its workers, also when a job fails.
+    link; empty: the output itself is the picture. For the development server (``python worker.py --rp_serve_api``)
+    give its `url` and ``authenticate=false``; nothing is billed then. A job that fails, runs out of time or is
+    cancelled is asked for again, unless its worker speaks of moderation or of an unreadable picture. The vendor bills
+    the time of its workers, also when a job fails.
 
     Seeds: a fresh one each draw under `seed-input`, unless that is set to the empty text.
     """
@@ -60,7 +59,6 @@ class RunPod(OptionalKey, NamedInputs):
 
     @property
     def named(self) -> bool:
-        """With an endpoint of the cloud, or the worker's name."""
         return bool(self.endpoint or self.worker)
 
     @property
@@ -74,11 +72,9 @@ class RunPod(OptionalKey, NamedInputs):
         )
 
     def table(self) -> Names:
-        """Names that a worker is likely to use; the user corrects them."""
         return Names(seed="seed", output="image")
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Queue the job."""
         picture = base64_text(upload.png) if self.image_form == "base64" else data_link(upload.png)
         body = {"input": self.model_inputs(picture, draw)}
         answer = yield self.send("POST", f"{self._path()}/run", "submit", json=body)
@@ -87,7 +83,6 @@ class RunPod(OptionalKey, NamedInputs):
         return (yield from self.resume(upload, draw, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Poll the job until it is over; the output travels inside the status."""
         where = f"output.{self.names().output}".rstrip(".")
         work = PolledJob("job", job, done=("COMPLETED",), picture=where)
         # The cloud takes GET, the development server POST; neither takes the other's.

@@ -27,11 +27,10 @@ SEEDS = (1, 2**31 - 1)
 class Runware(Hosted):
     """Runware's upscalers.
 
-    Clarity is ``runware:500@1``, CCSR ``501@1``, latent ``502@1``, SwinIR ``503@1``, Real-ESRGAN ``504@1``.
-
-    The picture comes back inside the answer, in PNG because it is asked for. An answer with HTTP 200 may hold
-    ``errors`` instead of ``data``. Every task has an identifier of its own, derived from the draw's key: where the
-    vendor's machine took too long, or knows the task already, its result is asked for under that identifier.
+    Clarity is ``runware:500@1``, CCSR ``501@1``, latent ``502@1``, SwinIR ``503@1``, Real-ESRGAN ``504@1``. The picture
+    comes inside the answer, as PNG. An answer with HTTP 200 may hold ``errors`` instead of ``data``. Every task has an
+    identifier made from the draw's key: a task that took too long, or that the vendor knows already, is asked for under
+    it.
 
     Seeds: the diffusion models (500 to 502) take one in their settings; the others answer equal requests equally.
     """
@@ -91,7 +90,6 @@ class Runware(Hosted):
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """One task in a list."""
         settings = {"positivePrompt": self.prompt, **self.settings} if self.prompt else dict(self.settings)
         if self._seeded() and draw.seed is not None:
             settings["seed"] = draw.seed
@@ -117,7 +115,6 @@ class Runware(Hosted):
         return (yield from self._shown(self._item(answer, identifier), identifier))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Ask for the task's result until it is there."""
         task = {"taskType": "getResponse", "taskUUID": job}
         poll = self.send("POST", "/v1", "poll", json=[task], accept=_OWN_STATUSES)
 

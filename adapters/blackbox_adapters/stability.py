@@ -107,11 +107,11 @@ LOCKED_OUT_S = 60.0
 class Stability(StabilityModes):
     """Stability AI's upscalers.
 
-    Fast answers at once with exactly four times the picture. Conservative answers at once and creative as a job,
-    both with about four megapixels whatever came in: their pictures are resampled to the nominal grid. More than
-    150 requests in 10 s lock an account out for 60 s. A filtered picture arrives blurred with HTTP 200 and the
-    header ``finish-reason: CONTENT_FILTERED``; that is a generation, so its price is booked. Failed generations are not
-    charged (the vendor's OpenAPI document), so they are asked for again.
+    Fast answers at once with exactly four times the picture. Conservative answers at once and creative as a job, both
+    with about four megapixels whatever came in, resampled to the nominal grid. More than 150 requests in 10 s lock an
+    account out for 60 s. A filtered picture arrives blurred with HTTP 200 and ``finish-reason: CONTENT_FILTERED``: it
+    was generated, so its price is booked. Failed generations are not charged (the vendor's OpenAPI document), and are
+    asked for again.
 
     Seeds: conservative and creative take 1 to 4294967294 (0 would mean random); fast takes none.
     """
@@ -155,7 +155,6 @@ class Stability(StabilityModes):
         return flat(price, "stability.ai price update, effective 2025-08-01", date(2026, 11, 24))
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """One multipart request; creative returns a job instead of the picture."""
         answer = yield self.send(
             "POST",
             f"/v2beta/stable-image/upscale/{self.mode}",
@@ -172,7 +171,6 @@ class Stability(StabilityModes):
         return (yield from self.resume(upload, draw, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Ask for the result: 202 = not yet."""
         path = self.results_path.replace("{id}", quote(job, safe=""))
         poll = self.send("GET", f"/{path}", "poll", {"accept": "image/*"})
         answer = yield from polled(poll, self.poll_seconds, lambda answer: None if answer.status == 202 else answer)

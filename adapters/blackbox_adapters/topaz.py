@@ -72,19 +72,17 @@ LONGEST_S = {False: 10800.0, True: 3600.0}
 class Topaz(Hosted):
     """Topaz Labs' models that enhance to an exact output size, denoise, sharpen or colourise.
 
-    Restoring models (Standard V2 and its kin) go to ``/enhance/async``, generative ones (Redefine, Recovery,
-    Wonder, Standard MAX, Bloom, Reimagine) to ``/enhance-gen/async``. Fields that a model does not know are ignored
-    without a word, so check the spelling of `settings` against the documentation.
+    Restoring models (Standard V2 and its kin) go to ``/enhance/async``, generative ones (Redefine, Recovery, Wonder,
+    Standard MAX, Bloom, Reimagine) to ``/enhance-gen/async``. Unknown fields are ignored without a word, so check the
+    spelling of `settings`.
 
-    The other tasks keep the picture's size, so give ``scale=1`` with them: ``denoise`` (Normal, Strong, Extreme) goes
-    to ``/denoise/async``, ``deblur`` (Lens Blur V2, Motion Blur, Refocus, …) to ``/sharpen/async`` or, for the
-    generative Super Focus V2, ``/sharpen-gen/async``, and ``colourise`` (Colorize) to ``/lighting/async``.
+    The other tasks keep the size and need ``scale=1``: ``denoise`` (Normal, Strong, Extreme) goes to
+    ``/denoise/async``, ``deblur`` (Lens Blur V2, Motion Blur, Refocus, …) to ``/sharpen/async`` or, for the generative
+    Super Focus V2, ``/sharpen-gen/async``, and ``colourise`` (Colorize) to ``/lighting/async``.
 
-    Every finished process says how many credits it took, and an estimate says it beforehand (``plan --quote``). What a
-    credit costs depends on the plan that was bought: give it in `usd-per-credit`.
-
-    The vendor refunds what fails on its side (developer.topazlabs.com, error handling, 2026), so a failed process is
-    asked for again.
+    A finished process tells its credits, an estimate tells them beforehand (``plan --quote``), and `usd-per-credit`
+    says what one costs in your plan. The vendor refunds what fails on its side (developer.topazlabs.com, error
+    handling, 2026), so a failed process is asked for again.
 
     Seeds: only Bloom 2 documents one, 1 to 2000, and answers from seed 2 unless told; restoring models answer equal
     requests equally.
@@ -179,7 +177,6 @@ class Topaz(Hosted):
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Submit the picture, and the output size where the task is to upscale."""
         form = {name: str(value) for name, value in self._wanted(upload).items()}
         seed_field = self._seed_field()
         if seed_field is not None and draw.seed is not None:
@@ -193,7 +190,6 @@ class Topaz(Hosted):
         return (yield from self.resume(upload, draw, process))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Poll the status until Completed, ask for the signed link, fetch it without the key."""
         process = quote(job, safe="")
         work = PolledJob(
             "process",

@@ -20,8 +20,8 @@ _PAGE = "docs.cloud.google.com/vertex-ai/generative-ai/docs/image/upscale-image"
 class VertexImagen(Hosted):
     """Imagen's upscaler on Vertex AI.
 
-    The key is an OAuth access token, good for about an hour: ``gcloud auth print-access-token`` prints one. A
-    filtered picture is an HTTP 200 with a reason in the place of the picture; it is booked at its price.
+    The key is an OAuth access token, good for about an hour: ``gcloud auth print-access-token`` prints one. A filtered
+    picture is an HTTP 200 with a reason instead of the picture; it is booked at its price.
 
     Seeds: none.
     """
@@ -57,12 +57,10 @@ class VertexImagen(Hosted):
 
     @property
     def base_url(self) -> str:
-        """The regional address, unless another was given."""
         return self.url.rstrip("/") or f"https://{self.location}-aiplatform.googleapis.com"
 
     @property
     def capabilities(self) -> Capabilities:
-        """No seed; results of up to 17 megapixels."""
         return Capabilities(
             scale_factors=(self.scale,),
             max_output_pixels=17_000_000,
@@ -74,7 +72,6 @@ class VertexImagen(Hosted):
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """One predict call."""
         upscale = present(
             upscaleFactor=f"x{self.scale}",
             enhanceInputImage=self.enhance_input,
