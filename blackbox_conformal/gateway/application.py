@@ -170,7 +170,6 @@ def _endpoint(path: str, handles: _Handles, large: asyncio.Semaphore, base: str 
 
 
 def _head(request: StarletteRequest, base: str | None) -> HttpRequest:
-    """A request without its body."""
     return HttpRequest(
         method=request.method,
         path=request.url.path,

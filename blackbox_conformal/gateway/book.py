@@ -1,8 +1,7 @@
-"""The book of requests: what was accepted, durable before the client is told.
+"""The book of requests: a request is durable before its client is told.
 
-It lies where the ledger lies: in the run folder, or in a database that several gateways share. A process that died
-leaves requests that are accepted or running. The next one, or another one, begins them again; the engine's ledger knows
-which draws are paid.
+It lies beside the ledger: in the run folder, or in a database that several gateways share. Requests that a dead process
+left accepted or running are begun again; the ledger knows which draws are paid.
 """
 
 import json
@@ -29,7 +28,7 @@ BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 
 def counts(asked: Connection, trusted_share: str, condition: str = "1 = 1") -> dict[str, float]:
-    """Numbers by the names and labels of their samples, of requests under an SQL condition."""
+    """Count the requests under an SQL condition; name and labels of each Prometheus sample → number."""
     accepted = asked.execute(f"SELECT dialect, COUNT(*) AS n FROM request WHERE {condition} GROUP BY dialect")
     found: dict[str, float] = {
         f'requests_accepted_total{{dialect="{row["dialect"]}"}}': row["n"] for row in accepted.fetchall()
@@ -72,7 +71,7 @@ LEFT = (
     # An upgrade waits for the request that it upgrades, which may be at work in another gateway.
     f" AND NOT EXISTS (SELECT 1 FROM request WHERE id = one.upgrades AND {_UNFINISHED})"
 )
-"""SQL: requests that have not ended and wait for no other one."""
+"""SQL: requests that have not ended and wait for no other."""
 
 DUE = "FROM notice WHERE delivered IS NULL AND due <= ?"
 NOTICES = 256
@@ -82,10 +81,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class KeptUpload:
-    """A file that a client sent ahead of a request; without a digest, one that it announced and did not send yet.
-
-    `metadata` is JSON of the client's.
-    """
+    """A file sent ahead of a request; without a digest it is only announced. `metadata` is the client's JSON."""
 
     id: str
     owner: str
@@ -99,7 +95,7 @@ class KeptUpload:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One message to a webhook that was not delivered yet."""
+    """A message to a webhook that is not delivered yet."""
 
     id: int
     request: str
@@ -109,14 +105,12 @@ class Notice:
 
 
 class Book(ABC):
-    """A book that is open; every method may be called from any thread, and returns when its change is on disk.
-
-    What differs between databases is left to the classes that are derived from it. Errors are a `LedgerError`.
+    """An open book. Any thread may call its methods, which return once the change is on disk or raise `LedgerError`.
 
     Attributes
     ----------
     shared
-        Whether other gateways write it at the same time.
+        Whether other gateways write it, too.
     trusted_share
         SQL: the trusted share of a request; NULL where it has none.
     """
@@ -124,7 +118,7 @@ class Book(ABC):
     shared = False
     trusted_share: str
     _mine = ""
-    """SQL: further conditions under which this gateway may begin a request, or say how it ended."""
+    """SQL: further conditions under which this gateway may begin or end a request."""
 
     @abstractmethod
     def close(self) -> None:
@@ -132,18 +126,18 @@ class Book(ABC):
 
     @abstractmethod
     def _write(self, operation: Callable[[Connection], Result]) -> Result:
-        """What `operation` returns once what it changed is on disk. It may run again, also after it was committed."""
+        """Run `operation` and return its result once it is on disk. It may run again, even after it was committed."""
 
     @abstractmethod
     def rows(self, query: str, given: Sequence[Any] = ()) -> list[Any]:
-        """The answer to a question that changes nothing."""
+        """Answer a question that changes nothing."""
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Connection]:
-        """The book as it is now, to be asked long questions while others go on."""
+        """The book at this moment, for long questions."""
 
     def check(self) -> None:
-        """Raise the error that a question would meet now; a database that is away is not waited for."""
+        """Raise the error that a question would meet now, without waiting for an absent database."""
         self.rows("SELECT 1")
 
     def _holder(self) -> dict[str, Any]:
@@ -153,14 +147,14 @@ class Book(ABC):
     def accept(
         self, request: Request, *, digest: str, key: str | None, webhook: str | None, events: tuple[str, ...]
     ) -> Request | None:
-        """Enter a request, and with it the one that upgrades it; the earlier one with its idempotency key, if any.
+        """Enter a request and its upgrade; returns the earlier one with its idempotency key, if any.
 
         Parameters
         ----------
         digest
             Of everything that was asked.
         key
-            Of an earlier request that ended without a picture and for which nothing was bought, it is free again.
+            Free again after a request that ended without picture and cost.
 
         Returns
         -------
@@ -206,7 +200,7 @@ class Book(ABC):
         }
 
     def begin(self, number: str) -> Request | None:
-        """Note that work on a request begins; None where it has ended meanwhile, or is another gateway's."""
+        """Note that work on a request begins; None where it has ended, or is another gateway's."""
         query = (
             # The first beginning counts: after a restart the time is still that of the first.
             "UPDATE request SET state = 'running', started = COALESCE(started, ?)"
@@ -216,14 +210,14 @@ class Book(ABC):
         return self.find(number) if begun else None
 
     def end(self, number: str, outcome: RequestOutcome, calls: int) -> None:
-        """Note how a request ended, unless it has ended, or is another gateway's by now; its webhook is due.
+        """Note how a request ended, unless it has, or is another gateway's by now; its webhook is due.
 
-        `calls` are the submissions that the ledger has of it.
+        `calls` are its submissions in the ledger.
         """
         self._end(number, outcome, self._mine, calls)
 
     def spent_before(self) -> dict[str, Totals]:
-        """What was bought for each owner's requests before the ledger's rows named their payers; it grows no more."""
+        """Each owner's spending from before the ledger named payers; it no longer grows."""
         rows = self.rows("SELECT owner, cost_nanousd, calls FROM account")
         return {row["owner"]: Totals(spent=row["cost_nanousd"], calls=row["calls"]) for row in rows}
 
@@ -263,23 +257,23 @@ class Book(ABC):
         return _request(rows[0]) if rows else None
 
     def latest(self, owner: str, dialect: str, most: int) -> list[Request]:
-        """The newest requests of an owner, the newest first."""
+        """The newest requests of an owner, newest first."""
         query = "SELECT * FROM request WHERE owner = ? AND dialect = ? ORDER BY created DESC LIMIT ?"
         return [_request(row) for row in self.rows(query, (owner, dialect, most))]
 
     def take(self, most: int) -> list[str]:
-        """Make requests that no gateway works on this gateway's; their ids, the oldest first.
+        """Take over requests that no gateway works on; their ids, oldest first.
 
-        `most` is how many, where there are other gateways to leave some to.
+        `most` is how many, where other gateways share the book.
         """
         return [row["id"] for row in self.rows(f"SELECT id {LEFT} ORDER BY created")]
 
     def due(self, now: float) -> list[Notice]:
-        """Messages that are to be sent, and that no other gateway sends."""
+        """Messages that are due and that no other gateway sends."""
         return [notice_of(row) for row in self.rows(f"SELECT * {DUE} ORDER BY due LIMIT {NOTICES}", (now,))]
 
     def note_notice(self, number: int, *, error: str | None, again: float | None) -> None:
-        """Note a try to deliver a message, and when it is tried again; None: never."""
+        """Note a try to deliver a message, and when to try again; None: never."""
         delivered = time.time() if error is None else None
         query = "UPDATE notice SET tries = tries + 1, error = ?, delivered = ?, due = ? WHERE id = ?"
         given = (error, delivered, _NEVER if again is None else again, number)
@@ -290,17 +284,17 @@ class Book(ABC):
         self._write(lambda connection: _insert(connection, "upload", asdict(upload)))
 
     def upload_owner(self, number: str) -> str | None:
-        """Who announced or sent the file of that id; None: it was neither."""
+        """The owner of the file with this id; None: no such file."""
         rows = self.rows("SELECT owner FROM upload WHERE id = ?", (number,))
         return rows[0]["owner"] if rows else None
 
     def uploaded_bytes(self, owner: str, since: float) -> int:
-        """Bytes of the files that an owner has uploaded since then."""
+        """Bytes that an owner has uploaded since then."""
         query = "SELECT COALESCE(SUM(size), 0) AS bytes FROM upload WHERE owner = ? AND created >= ?"
         return int(self.rows(query, (owner, since))[0]["bytes"])
 
     def fill_upload(self, number: str, digest: str, size: int) -> bool:
-        """Enter the content of a file that was announced; whether it was, and has no other content already."""
+        """Enter the content of an announced file; False where none was announced, or its content differs."""
         # The same content may be sent again after a lost answer; another one under the same link may not.
         query = "UPDATE upload SET digest = ?, size = ? WHERE id = ? AND digest IN ('', ?)"
         return self._write(lambda connection: connection.execute(query, (digest, size, number, digest)).rowcount > 0)
@@ -316,10 +310,7 @@ class Book(ABC):
         return self._write(lambda connection: connection.execute(query, (number, owner)).rowcount > 0)
 
     def delete_before(self, moment: float) -> None:
-        """Delete requests that ended before, unless a webhook still has to announce them, and uploads from before.
-
-        Metrics go on to count them.
-        """
+        """Delete older uploads, and requests that ended before without a pending webhook; metrics still count them."""
         # A notice that still has to be delivered needs the request that it speaks of.
         waits = f"SELECT 1 FROM notice WHERE notice.request = request.id AND delivered IS NULL AND due < {_NEVER}"
         old = f"ended < {float(moment)!r} AND NOT EXISTS ({waits})"
@@ -345,18 +336,18 @@ class Book(ABC):
         return kept | {row["input"] for row in rows} | {row["digest"] for row in uploads}
 
     def secret(self) -> bytes:
-        """What webhooks are signed with; made with the book."""
+        """Signs webhooks; made with the book."""
         return bytes.fromhex(self.rows("SELECT value FROM secret")[0]["value"])
 
 
 def new_id() -> str:
-    """An id that cannot be guessed: 160 random bits in small letters and digits."""
+    """An id that cannot be guessed: 160 random bits in letters and digits."""
     # Letters and digits that are safe in addresses; five bits each.
     return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(32))
 
 
 def _insert(connection: Connection, table: str, row: Mapping[str, Any]) -> bool:
-    """Enter a row; False where there is one already."""
+    """Enter a row; False where it exists."""
     marks = ", ".join("?" * len(row))
     query = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
     return connection.execute(query, tuple(row.values())).rowcount > 0

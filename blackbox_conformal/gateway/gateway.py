@@ -38,10 +38,10 @@ LONGEST_WAIT_S = 600.0
 DELETE_EACH_S = 3600.0
 _LONGEST_KEY = 255
 _ESCAPED = [(mark.format(ord(character)), character) for character in "+/=" for mark in ("%{:02X}", "%{:02x}")]
-"""What base64 may be percent-encoded as. To decode each ``%`` of a long link takes seconds."""
+"""Percent-encodings of base64; decoding each ``%`` of a long link would take seconds."""
 
 KEPT_FREE_BYTES = 256 * 2**20
-"""Bytes of the disk that no file of a client takes; draws stop only when less is left (`sampling.reservations`)."""
+"""Bytes of disk kept free of clients' files; draws stop only below this (`sampling.reservations`)."""
 
 _DAY_S = 24 * 3600.0
 
@@ -57,16 +57,16 @@ class GatewayTerms:
     Attributes
     ----------
     strict
-        Refuse what the calibration does not speak of, instead of answering it without a mask.
+        Refuse what the calibration does not cover, instead of answering without a mask.
     webhook_hosts
-        Hosts that webhooks may name: ``name``, ``name:port`` or, for any port, ``name:*``. A client could otherwise
-        have the gateway send requests anywhere.
+        Hosts that webhooks may name: ``name``, ``name:port`` or ``name:*``. Otherwise a client could have the gateway
+        send requests anywhere.
     most_uploaded
-        Bytes that the files of one token, uploaded ahead of requests in 24 hours, may have in all.
+        Bytes that one token may upload in 24 hours.
     most_waiting
-        Requests that may be accepted and not begun; more are told to come again, before anything of them is kept.
+        Accepted requests that may wait; more are told to come again, and nothing of them is kept.
     kept_days
-        Days after which requests that ended, uploads and their files are deleted; None: never.
+        Days after which ended requests, uploads and their files are deleted; None: never.
     """
 
     strict: bool = False
@@ -77,7 +77,7 @@ class GatewayTerms:
 
 
 class Gateway:
-    """The desk of the gateway; every method belongs to the loop that serves."""
+    """Accepts, finds and answers requests; every method belongs to the loop that serves."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Gateway:
         self._decoding = asyncio.Semaphore(evaluated_at_once())
 
     async def accept(self, http: HttpRequest, dialect: str, order: Order) -> Request:
-        """Accept a request, durably, and begin to work on it; an earlier one where the idempotency key is known."""
+        """Accept a request durably and begin it; an earlier one where the idempotency key is known."""
         if self.runner.draining:
             raise NotServedError(503, "the gateway is being stopped; ask again", _LATER)
         await self._refuse_while_down(http, dialect, order)
@@ -137,7 +137,7 @@ class Gateway:
         return await self._enter(request, order)
 
     async def _refuse_while_down(self, http: HttpRequest, dialect: str, order: Order) -> None:
-        """While the vendor gives nothing usable, nothing of a request is kept, unless it is an earlier one."""
+        """While the vendor is down, keep nothing of a request, unless it is an earlier one."""
         left = self.vendor_back_in_s
         if not left:
             return
@@ -148,12 +148,12 @@ class Gateway:
 
     @property
     def vendors_down(self) -> dict[str, bool]:
-        """Whether the vendor, or each of a cascade by its name, gives nothing usable, as far as is known."""
+        """Whether the vendor, or each of a cascade by name, is known to be down."""
         return {name: outage.goes_on for name, outage in self.session.outages.items()} or {"": False}
 
     @property
     def vendor_back_in_s(self) -> float:
-        """Seconds until a vendor that every picture needs and that gives nothing usable is asked again; 0: it is."""
+        """Seconds until a vendor that every picture needs is asked again; 0: it is not down."""
         return 0.0 if self.session.outage is None else self.session.outage.seconds_left
 
     def _check(self, order: Order) -> None:
@@ -171,7 +171,7 @@ class Gateway:
                 )
 
     async def _refuse_misfit(self, name: str, content: bytes) -> None:
-        """Refuse a picture that the vendor does not take, by its header: nothing of it is decoded or kept."""
+        """Refuse a picture that the vendor does not take, by its header alone."""
         try:
             await asyncio.to_thread(self.session.refuse_misfit, (name, content))
         except UsageError as error:
@@ -202,7 +202,7 @@ class Gateway:
         return entered
 
     async def _content(self, http: HttpRequest, picture: bytes | str) -> bytes:
-        """The picture itself; a link is followed only to this gateway's own files."""
+        """The picture's bytes; only links to this gateway's own files are followed."""
         if isinstance(picture, bytes):
             return picture
         if picture.startswith("data:"):
@@ -218,19 +218,19 @@ class Gateway:
         return content
 
     async def ended(self, request: Request, seconds: float | None = None) -> Request:
-        """The request as it is once it has ended, or after so many seconds, `LONGEST_WAIT_S` at most."""
+        """Wait for the request's end, `seconds` or `LONGEST_WAIT_S` at most; returns it as it is then."""
         if not request.has_ended:
             await self.runner.ended(request.id, min(LONGEST_WAIT_S, LONGEST_WAIT_S if seconds is None else seconds))
         found = await asyncio.to_thread(self.book.find, request.id)
         return request if found is None else found
 
     async def find(self, http: HttpRequest, dialect: str | None, number: str) -> Request:
-        """A request of the caller, that was made in this dialect; None: in any.
+        """A request of the caller, made in this dialect; None: in any.
 
         Parameters
         ----------
         number
-            Its id, or, in a dialect, the idempotency key that it was sent with.
+            Its id or, in a dialect, its idempotency key.
         """
         found = await asyncio.to_thread(self.book.find, number, http.owner)
         if found is None and dialect is not None:
@@ -240,7 +240,7 @@ class Gateway:
         return found
 
     async def cancel(self, http: HttpRequest, dialect: str, number: str) -> Request:
-        """Take a request back that has not ended; what was sent to the vendor is paid and kept."""
+        """Cancel a request that has not ended; what was sent to the vendor is paid and kept."""
         request = await self.find(http, dialect, number)
         await asyncio.to_thread(self.book.cancel, request.id)
         return await self.find(http, dialect, number)
@@ -257,13 +257,13 @@ class Gateway:
         return upload
 
     async def expect_upload(self, http: HttpRequest, name: str, media_type: str) -> KeptUpload:
-        """Announce a file, which every caller that knows its id may send."""
+        """Announce a file, which anybody who knows its id may send."""
         upload = KeptUpload(new_id(), http.owner, printable(name), printable(media_type), "", 0, "{}", time.time())
         await asyncio.to_thread(self.book.keep_upload, upload)
         return upload
 
     async def refuse_unexpected(self, number: str) -> str:
-        """Whose file of this id was announced; one that was not is refused."""
+        """The owner of the announced file with this id; refused where none was announced."""
         owner = await asyncio.to_thread(self.book.upload_owner, number)
         if owner is None:
             raise NotServedError(404, "no file is expected at this address")
@@ -271,7 +271,7 @@ class Gateway:
 
     @property
     def disk_is_full(self) -> bool:
-        """Whether clients can store nothing more: what is left is for answers that are paid."""
+        """Whether clients can store nothing more: the rest is for paid answers."""
         return shutil.disk_usage(self.session.run).free < KEPT_FREE_BYTES
 
     def _refuse_full(self, size: int) -> None:
@@ -279,7 +279,6 @@ class Gateway:
             raise NotServedError(507, "the gateway's disk has no room for the file; ask its operator")
 
     async def _refuse_uploaded(self, owner: str, size: int) -> None:
-        """Refuse an upload that does not fit on the disk, or into what its owner may upload in a day."""
         self._refuse_full(size)
         most = self._terms.most_uploaded
         held = await asyncio.to_thread(self.book.uploaded_bytes, owner, time.time() - _DAY_S)
@@ -289,7 +288,7 @@ class Gateway:
             )
 
     async def fill_upload(self, number: str, content: bytes) -> None:
-        """Keep the content of a file that was announced; refused where it was not, or has other content."""
+        """Keep the content of an announced file; refused where none was announced, or its content differs."""
         owner = await self.refuse_unexpected(number)
         await self._refuse_uploaded(owner, len(content))
         digest = await asyncio.to_thread(self._store.keep, content)
@@ -304,7 +303,7 @@ class Gateway:
         return upload, await asyncio.to_thread(self._store.read, upload.digest)
 
     async def file(self, http: HttpRequest, number: str, name: str) -> Product:
-        """A file of a request by its name: of the caller, or of anybody who knows the link and shows no token."""
+        """A file of a request by name, for the caller or for anybody who knows the link and shows no token."""
         request = await asyncio.to_thread(self.book.find, number, http.owner or None)
         stem = name.partition(".")[0]
         async with self._decoding if stem in MADE else contextlib.nullcontext():
@@ -327,18 +326,18 @@ class Gateway:
         return {name: f"{request.base}/files/{request.id}/{name}.{ending}" for name, ending in named.items()}
 
     def facts(self, request: Request) -> dict[str, Any]:
-        """What the body of an answer says beside what the dialect's service says: facts, and links to the files."""
+        """What the body of an answer says beside the service's own fields: facts, and links to the files."""
         upgrade = {} if request.upgrade is None else {"upgrade": f"{request.base}/requests/{request.upgrade}"}
         return {**request.outcome.facts, **self.links(request), **upgrade}
 
     def as_json(self, request: Request) -> dict[str, Any]:
-        """A request in no service's form: id, state, error, and under ``blackbox_conformal`` its `facts`."""
+        """A request in no service's form: id, state, error, and `facts` under ``blackbox_conformal``."""
         outcome = request.outcome
         facts = {"blackbox_conformal": self.facts(request)}
         return {"id": request.id, "state": outcome.state, "error": outcome.error, **facts}
 
     def headers(self, request: Request) -> dict[str, str]:
-        """The same in headers, for clients that read no body."""
+        """The facts as headers, for clients that read no body."""
         facts, links = request.outcome.facts, self.links(request)
         headers = {f"{PREFIX}-Request": request.id}
         if request.outcome.status == 503:
@@ -359,7 +358,7 @@ class Gateway:
         return headers
 
     async def delete_what_is_old(self) -> None:
-        """Delete for ever what is older than it is to be kept; answers that were paid for stay in the run folder."""
+        """Delete what is too old, again and again; paid answers stay in the run folder."""
         while self._terms.kept_days is not None:
             before = time.time() - self._terms.kept_days * 24 * 3600
             try:
@@ -374,7 +373,7 @@ class Gateway:
         return PrivateKey.from_seed(hmac.new(self.book.secret(), f"key:{purpose}".encode(), hashlib.sha256).digest())
 
     def webhook_secret(self, owner: str) -> bytes:
-        """What messages to the webhooks of an owner are signed with."""
+        """Signs messages to the webhooks of an owner."""
         return hmac.new(self.book.secret(), owner.encode(), hashlib.sha256).digest()
 
 
@@ -392,7 +391,7 @@ def _data(link: str) -> bytes:
 
 
 def host_and_port(address: str) -> str:
-    """Where a web address leads, as ``--webhook-host`` names it: the port only where it is not the scheme's own."""
+    """Where a web address leads, as ``--webhook-host`` names it: without the scheme's own port."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
@@ -405,5 +404,4 @@ def host_and_port(address: str) -> str:
 
 
 def _line(text: str) -> str:
-    """A text as the value of a header."""
     return "".join(character if " " <= character <= "~" else "?" for character in text)[:500]

@@ -124,7 +124,6 @@ def _metrics(
 
 
 def _of_cascade(gateway: Gateway, run: Path) -> Iterator[tuple[str, str, str, list[Sample]]]:
-    """What each vendor of a cascade cost, and how many pictures were answered without the last one."""
     if not (members := gateway.session.members):
         return
     spent = spent_by_procedure(run)

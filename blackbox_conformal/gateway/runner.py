@@ -1,6 +1,6 @@
 """Works through accepted requests: draws, masks, keeps files, and wakes the requests that wait.
 
-Everything here runs in one asyncio loop; what takes time runs in the session's threads or in others.
+Runs in one asyncio loop; what takes time runs in threads.
 """
 
 import asyncio
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 # What an error of the engine becomes for a client: a state, an HTTP status, and words without secrets.
 
 NOT_COVERED = (CheckFailedError, CalibrationError, FileFormatError)
-"""The calibration does not speak of the picture, or not any more; or its watch was changed and cannot be believed."""
+"""The calibration does not cover the picture, not any more, or its watch cannot be believed."""
 
 AGAIN = "Prefer: pay-again"
 
 _LONGEST = 600
 _OPERATORS = re.compile(r"--\w|`|\bin Python\b|-p [\w-]+=|\bcommand\b|\brun again\b|\brun folder\b", re.ASCII)
-"""What only the operator of the gateway can follow."""
+"""What only the gateway's operator can follow."""
 
 _ADVICE: tuple[tuple[type[BlackboxConformalError], str], ...] = (
     (BudgetError, "ask the operator of this gateway for more"),
@@ -59,7 +59,7 @@ _ADVICE: tuple[tuple[type[BlackboxConformalError], str], ...] = (
 
 
 def words(error: BaseException) -> str:
-    """An error in one line for a client: what happened, without what only the gateway's operator can do."""
+    """An error in one line for a client, without what only the operator can do."""
     if not isinstance(error, BlackboxConformalError):
         # A bug: what it says may be anything.
         return f"the gateway failed ({type(error).__name__}); its log says more"
@@ -74,13 +74,13 @@ def words(error: BaseException) -> str:
 
 
 def operators_words(error: BaseException) -> str:
-    """An error in one line for the log; a gateway goes on where a command is stopped."""
+    """An error in one line for the log."""
     said = error.why if isinstance(error, VendorUnavailableError) else str(error)
     return printable(redact(said), _LONGEST) or type(error).__name__
 
 
 def outcome_of(error: BaseException) -> RequestOutcome:
-    """How a request ended that met this error."""
+    """How a request ended with this error."""
     return RequestOutcome(
         state="refused" if status_of(error) in (409, 422) else "failed", status=status_of(error), error=words(error)
     )
@@ -106,10 +106,10 @@ def status_of(error: BaseException) -> int:
 
 
 LOOK_S = 5.0
-"""Seconds after which a gateway looks again for requests that others left."""
+"""Seconds between looks for requests that other gateways left."""
 
 LOOK_AGAIN_S = 0.25
-"""Seconds after which it looks again whether a request ended that another gateway is at."""
+"""Seconds between looks at a request that another gateway works on."""
 
 
 class Runner:
@@ -118,13 +118,13 @@ class Runner:
     Parameters
     ----------
     sign_with
-        Signs every certificate; None: they are not signed.
+        Signs every certificate; None: not signed.
     credentials
-        Signs Content Credentials in pictures that are made here; None: they have none.
+        Signs Content Credentials in the pictures made here; None: they have none.
     upgrade
-        The calibration of more draws by which pictures are masked again that ask for it.
+        The calibration of more draws, for pictures that ask to be masked again.
     on_masked
-        Gets each masked picture that the guarantee speaks of, in a thread; what it raises is logged.
+        Gets each picture that the guarantee covers, in a thread; its errors are logged.
     """
 
     def __init__(
@@ -150,12 +150,12 @@ class Runner:
         """Why this gateway can draw nothing more, so that others have to go on with what it accepted."""
 
     def resume(self) -> None:
-        """Begin what processes that died left."""
+        """Begin what dead processes left."""
         for number in self._book.take(self._session.at_once):
             self.add(number)
 
     async def look_after_others(self) -> None:
-        """Where gateways share the book, take over what others leave, until this one can draw nothing more."""
+        """Take over what other gateways of the book leave, while this one can draw."""
         while self._book.shared and self.lost is None:
             await asyncio.sleep(LOOK_S)
             try:
@@ -187,7 +187,7 @@ class Runner:
             await asyncio.sleep(min(LOOK_AGAIN_S, left))
 
     async def drain(self) -> None:
-        """Begin nothing new, and return once what has begun has ended; the rest stays accepted."""
+        """Begin nothing new, and return once running requests have ended; the rest stays accepted."""
         self.draining = True
         for number, task in list(self._tasks.items()):
             if number not in self._running:

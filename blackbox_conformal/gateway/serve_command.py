@@ -225,7 +225,6 @@ def serve(screen: Screen, options: ServeOptions) -> None:
 
 
 def _service(screen: Screen, options: ServeOptions) -> "Service":
-    """The gateway that the options describe."""
     from blackbox_conformal.gateway.gateway import GatewayTerms
     from blackbox_conformal.gateway.service import FOLDER, Service
     from blackbox_conformal.gateway.tokens import TOKENS_FILE

@@ -157,7 +157,6 @@ def product_of(
 
 
 def _mask(content: bytes) -> Mask:
-    """The mask in a file that `mask_png` wrote."""
     with PillowImage.open(io.BytesIO(content)) as opened:
         mask: Mask = np.asarray(opened.convert("L")) == 255
         return mask

@@ -49,21 +49,21 @@ from blackbox_conformal.support.text import printable
 # Delivers messages to webhooks until they are taken: what is due stands in the book, so a restart loses none.
 
 AT_ONCE = 8
-"""Messages that are sent at the same time."""
+"""Messages sent at the same time."""
 
 AT_ONCE_A_HOST = 2
-"""Messages that are sent to one host at the same time, so that a slow one leaves room for others."""
+"""Messages sent to one host at the same time, so that a slow one leaves room."""
 
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 3600.0
 MOST_TRIES = 40
-"""With pauses that double up to an hour, more than a day."""
+"""More than a day, with pauses that double up to an hour."""
 
 _LOOK_S = 0.5
 
 
 class Webhooks:
-    """Sends what is due, a few messages at a time, in threads of its own: a slow receiver holds up no other."""
+    """Sends due messages, a few at a time, in threads: a slow receiver holds up no other."""
 
     def __init__(self, gateway: Gateway, dialects: Mapping[str, Dialect]) -> None:
         self._gateway, self._dialects = gateway, dialects
@@ -84,7 +84,7 @@ class Webhooks:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, due: Sequence[Notice]) -> None:
-        """Begin to send those that there is room for; messages of one request go one after the other."""
+        """Send what there is room for; messages of one request go one after the other."""
         for notice in due:
             hosts, host = list(self._under_way.values()), host_and_port(notice.address)
             busy = len(hosts) >= AT_ONCE or hosts.count(host) >= AT_ONCE_A_HOST
@@ -109,7 +109,7 @@ class Webhooks:
         await asyncio.to_thread(self._gateway.book.note_notice, notice.id, error=error, again=again)
 
     def _tried(self, notice: Notice) -> str | None:
-        """What went wrong; None where the message was taken."""
+        """Try to send a message, and return what went wrong."""
         try:
             request = self._gateway.book.find(notice.request)
             dialect = None if request is None else self._dialects.get(request.dialect)
@@ -127,7 +127,7 @@ class Webhooks:
 LARGEST_BODY = 64 * 1024 * 1024
 _THREADS = 32
 FOLDER = "served"
-"""Where in the run folder the book, the files of requests and the tokens lie."""
+"""Folder below the run folder with the book, the files of requests and the tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,33 +137,31 @@ class Service:
     Attributes
     ----------
     calibration
-        Path of the calibration's file, beside which its watch lies.
+        The calibration's file; its watch lies beside it.
     dialects
-        Names of the dialects that it speaks.
-    run
-        The run folder.
+        Names of the dialects it speaks.
     tokens, no_tokens
-        File of the tokens; whether others than programs on this machine are served without any.
+        File of the tokens; whether other machines are served without any.
     settings
         Further keywords of `Session`: ``max_cost``, ``max_cost_per_day``, ….
     allowed
-        Parameters of the vendor that a request may give another value than the calibrated one, without a mask.
+        Vendor parameters that a request may change, without getting a mask.
     host, host_names
-        Address that it listens on, and names by which it may be addressed beside that.
+        Address to listen on, and further names of it.
     public_url
-        How links begin, where a proxy stands before it; None: as the client addressed it.
+        Beginning of links behind a proxy; None: as the client addressed it.
     largest_body
         Bytes of a request's body.
     sign_with
         Signs every certificate.
     credentials
-        Signs Content Credentials in the pictures that are made here.
+        Signs Content Credentials in the pictures made here.
     upgrade
-        A calibration of more draws of the same vendor, by which pictures are masked again that ask for it.
+        A calibration of more draws of the same vendor, for pictures that ask to be masked again.
     on_masked
-        Gets each picture that the calibration was asked for and its guarantee speaks of, in a thread.
+        Gets each picture that the guarantee covers, in a thread.
     around
-        What stands before the gateway and its guard, such as pages for people.
+        Stands before the gateway and its guard, such as pages for people.
     """
 
     calibration: Path
@@ -188,7 +186,7 @@ class Service:
 
     @property
     def addressed(self) -> tuple[str, ...]:
-        """Every name by which it may be addressed, beside those of loopback where it listens there."""
+        """Every name by which it may be addressed, beside loopback's."""
         return (*self.host_names, self.host, urlsplit(self.public_url or "").hostname or self.host)
 
     def served(self) -> str:
@@ -210,9 +208,9 @@ class Service:
 
     @contextlib.contextmanager
     def opened(self, on_start: Callable[[Gateway], None] = lambda _: None) -> Iterator[tuple[Application, int]]:
-        """The ASGI application and how many draws it makes at once, for the ``with`` block.
+        """Open the gateway for the ``with`` block: its ASGI application, and how many draws it makes at once.
 
-        `on_start` gets what it works with once a server runs it.
+        `on_start` gets the gateway once a server runs it.
         """
         tokens, loopback = Tokens(self.tokens), is_loopback_name(self.host)
         self.served()
@@ -246,7 +244,6 @@ class Service:
             yield self.around(Guard(inner, tokens, self.addressed, loopback=loopback)), session.at_once
 
     def _mask_settings(self) -> MaskSettings:
-        """The settings that both calibrations have in common."""
         given = {name: self.settings.get(name) for name in ("guarantee", "group", "outside", "trust")}
         return cast(MaskSettings, {name: value for name, value in given.items() if value is not None})
 

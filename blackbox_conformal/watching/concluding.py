@@ -22,7 +22,7 @@ from blackbox_conformal.watching.records import (
 from blackbox_conformal.watching.watch_file import WatchFile
 
 _CAME = ("state", "file", "model", "format", "width", "height", "cost_usd")
-"""What is known of a draw once it came."""
+"""Columns of a draw that are known once it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Conclusion:
     Attributes
     ----------
     draws
-        Every draw of the visit, with what came and what was measured of it.
+        Every draw of the visit, with its answer and features.
     wealth
-        Feature → logarithm of its martingale now, and of its highest value ever.
+        Feature → logarithms of its martingale now and at its highest.
     """
 
     draws: Sequence[WatchDraw]
@@ -45,7 +45,7 @@ class Conclusion:
 
 
 def conclude(file: WatchFile, watch: Watched, visit: Visit, found: Conclusion) -> Entry | None:
-    """End the visit; gives the calibration's new state where the visit changed it."""
+    """End the visit, and return the calibration's new state; None: it did not change."""
     # The state before this visit, since a finding may say the same again.
     before = current_state(file, watch.calibration)
     after = state_after(found.findings, before)
@@ -78,15 +78,15 @@ def conclude(file: WatchFile, watch: Watched, visit: Visit, found: Conclusion) -
 
 
 def current_state(file: WatchFile, calibration: str) -> State:
-    """The state that the calibration is in; ``watched`` where nothing was ever found."""
+    """The calibration's state; ``watched`` where nothing was ever found."""
     states = file.states(calibration)
     return states[-1].state if states else "watched"
 
 
 def accept(file: WatchFile, calibration: str, reason: str) -> Entry:
-    """Record why a calibration that a watch suspended or voided is used nevertheless, and end that watch.
+    """Record why a suspended or void calibration is used all the same, and end its watch.
 
-    The next visit begins another one, against the vendor as it is then.
+    The next visit begins another watch, against the vendor as it is then.
     """
     if not reason.strip():
         raise UsageError(

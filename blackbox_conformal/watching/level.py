@@ -1,4 +1,4 @@
-"""How often an unchanged vendor may be called changed, over all visits ever, and what each layer gets of that."""
+"""How often an unchanged vendor may ever be called changed, and each layer's part of that probability."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from blackbox_conformal.support.wording import at_most
 
 
 def rank_p_value(bag: Sequence[float], new: float, tie: float) -> float:
-    """The p-value of `new` beside the earlier values `bag`: small where it is among the largest, in [0, 1].
+    """The p-value of `new` among the earlier values `bag`, in [0, 1]; small where it is among the largest.
 
     Parameters
     ----------
     bag
-        Every earlier value of the same feature; may be empty.
+        All earlier values of the feature; may be empty.
     tie
-        Uniform on [0, 1) and independent of everything else: the place of `new` among its equals, itself included.
+        Uniform on [0, 1), independent of everything else: breaks ties.
     """
     above = sum(value > new for value in bag)
     equal = sum(value == new for value in bag) + 1
@@ -31,19 +31,18 @@ def rank_p_value(bag: Sequence[float], new: float, tie: float) -> float:
 
 
 def visit_p_values(values: NDArray[np.float64], ties: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, k): for each of k features the p-value of each of n visits among those before it; small for large values.
+    """(n, k): p-value of each of n visits among the earlier visits, for each of k features; small for large values.
 
-    The visit is the unit: one p-value, whatever the answers of a visit share. Each canary's value has a place among the
-    values of the same canary, halves for equals. The sum of a visit's places is ranked among the sums of the visits
-    so far. All of them are made anew with each visit, in the same way for every visit, so that the theorem holds for
-    visits that are exchangeable.
+    One p-value per visit, whatever its answers share. Each value is ranked among those of the same canary (equals count
+    half), and the sum of a visit's ranks among the sums of the visits so far. All ranks are computed anew with each
+    visit, the same way for each, so the theorem holds for exchangeable visits.
 
     Parameters
     ----------
     values
         (n, canaries, k), in the order of the visits.
     ties
-        (n, k), uniform on [0, 1) and independent of everything else.
+        (n, k), uniform on [0, 1), independent of everything else.
     """
     below, found = np.zeros(values.shape), np.empty(ties.shape)
     for visit, new in enumerate(values):
@@ -59,7 +58,7 @@ def visit_p_values(values: NDArray[np.float64], ties: NDArray[np.float64]) -> ND
 
 
 def tie_of(seed: str, number: int, feature: str) -> float:
-    """The number in [0, 1) that breaks the ties of a visit or picture; the recorded `seed` gives it again."""
+    """A number in [0, 1) that breaks the ties of a visit or picture; the recorded `seed` reproduces it."""
     content = hashlib.sha256(f"blackbox-conformal tie {seed} {number} {feature}".encode()).digest()
     # 48 bits are finer than any p-value needs, and the same on every machine.
     return int.from_bytes(content[:6], "little") / 2**48
@@ -73,9 +72,8 @@ LEVEL = 0.01
 class Level:
     """The level of a watch, split over the layers that rest on chance.
 
-    Half is for canaries, a quarter for harm, 15 % for the answers to live pictures and 10 % for their inputs. Without
-    live pictures, as in watches that earlier versions began, half is for harm. Declared identity and pixels of a vendor
-    that repeats itself have no part in it: they are compared and not tested.
+    Half goes to canaries, 25 % to harm, 15 % to answers to live pictures and 10 % to their inputs. Without live
+    pictures, as in watches of earlier versions, half goes to harm. Identity and pixels are compared, not tested.
     """
 
     whole: float = LEVEL
@@ -87,36 +85,36 @@ class Level:
 
     @property
     def canaries(self) -> float:
-        """Probability that the draws of canaries ever raise a false alarm."""
+        """Probability of ever raising a false alarm by draws of canaries."""
         return self.whole / 2
 
     @property
     def harm(self) -> float:
-        """Probability that fresh photographs ever raise a false alarm."""
+        """Probability of ever raising a false alarm by fresh photographs."""
         return self.whole / (4 if self.live else 2)
 
     @property
     def answers(self) -> float:
-        """Probability that answers to live pictures ever raise a false alarm."""
+        """Probability of ever raising a false alarm by answers to live pictures."""
         return 0.15 * self.whole if self.live else 0.0
 
     @property
     def inputs(self) -> float:
-        """Probability that live inputs like the calibration's are ever said to have drifted."""
+        """Probability of ever saying that live inputs drifted although they are like the calibration's."""
         return 0.1 * self.whole if self.live else 0.0
 
     def needed(self, features: int) -> float:
-        """The wealth at which the martingale of one of so many features is an alarm.
+        """The wealth at which one feature's martingale is an alarm.
 
-        A martingale that starts at 1 ever reaches c with a probability of at most 1 / c (Ville), so each feature has an
-        equal part of the level. The features' martingales are not averaged: each is one in the history of its own
-        p-values, and together they need not be (Choe and Ramdas 2024, on evidence across filtrations).
+        By Ville's inequality a martingale that starts at 1 reaches c with probability 1 / c at most, so each feature
+        gets an equal part of the level. Averaging them would not do: each is a martingale only in the history of its
+        own p-values (Choe and Ramdas 2024, on evidence across filtrations).
         """
         return features / self.canaries
 
     @property
     def sentence(self) -> str:
-        """What the level is and how it is split."""
+        """The level and its split, in words."""
         live = f", {_percent(self.answers)} for answers, {_percent(self.inputs)} for inputs" if self.live else ""
         pictures = ", and the masked pictures and the calibration's photographs," if self.live else ""
         return (
@@ -128,5 +126,4 @@ class Level:
 
 
 def _percent(share: float) -> str:
-    """The bound of a probability; what was halved and quartered is shown with its digits, and no more than needed."""
     return f"{Decimal(at_most(100 * share)).normalize():f} %"

@@ -29,13 +29,13 @@ from blackbox_conformal.watching.watch_file import WatchFile, reading, watch_pat
 # Whether pictures that are masked, whose truth is unknown, are still like the calibration's: two questions apart.
 
 INPUTS = tuple(statistic.name for statistic in STATISTICS if statistic.name != SIZE)
-"""Sizes are left out: certificates have a note of their own on them."""
+"""All statistics but the size, on which certificates have their own note."""
 
 POWERS = (0.25, 0.5)
-"""Exponents e of the bets ``e p^(e-1)`` on small p-values and, with 1 - p, on large ones."""
+"""Exponents e of the bets ``e p^(e-1)``, on small p-values and, with 1 - p, on large ones."""
 
 JUMP = 0.01
-"""The share of the capital that is spread over the bets before each p-value."""
+"""Share of the capital that is spread over all bets again before each p-value."""
 
 _LEAST = 1e-12
 
@@ -49,9 +49,9 @@ class Wealth:
     Attributes
     ----------
     shares
-        Of its capital, by bet: none, and each of `POWERS` on small and on large p-values. They add up to 1.
+        Of the capital: not bet, then by bet; they add up to 1.
     log_wealth, log_highest
-        Logarithm of its capital now, and of the largest ever.
+        Logarithms of the capital now, and of its highest value ever.
     """
 
     shares: tuple[float, ...] = (1 / (1 + 2 * len(POWERS)),) * (1 + 2 * len(POWERS))
@@ -59,7 +59,7 @@ class Wealth:
     log_highest: float = 0.0
 
     def after(self, p_value: float) -> "Wealth":
-        """The martingale after a p-value, which is uniform on [0, 1] while nothing has changed."""
+        """Bet on a p-value, which is uniform on [0, 1] while nothing changed."""
         # Infinite gains would make the whole capital one bet that can never lose.
         small, large = max(p_value, _LEAST), max(1 - p_value, _LEAST)
         gains = np.array([1.0, *(e * p ** (e - 1) for p in (small, large) for e in POWERS)])
@@ -72,7 +72,7 @@ class Wealth:
 
 
 def log_wealth(p_values: Values) -> Values:
-    """(n, k): logarithm of each of k martingales after each of n pictures, as `Wealth.after` leaves it.
+    """(n, k): logarithm of each of k martingales after each of n pictures, computed as `Wealth.after` does.
 
     Parameters
     ----------
@@ -125,14 +125,13 @@ def p_values(
 
 
 def highest(wealth: Mapping[str, Wealth], names: tuple[str, ...]) -> tuple[str, float]:
-    """Which of these features' martingales reached most, and the logarithm of that."""
+    """The feature whose martingale ever rose highest, and the logarithm of that height."""
     # The highest wealth ever, since a martingale that reached it is an alarm for good.
     name = max(names, key=lambda name: wealth[name].log_highest if name in wealth else 0.0)
     return name, wealth[name].log_highest if name in wealth else 0.0
 
 
 def _place(values: Values, tie: float) -> float:
-    """The p-value of the last of (n,) values."""
     return rank_p_value(values[:-1].tolist(), float(values[-1]), tie)
 
 
@@ -378,7 +377,6 @@ class LiveWatch:
 
 
 def _known(calibration: Calibration, group: str | None) -> Known:
-    """The photographs of the calibration, or of a group, whose inputs are known."""
     rows = [
         row
         for row, image in enumerate(calibration.images)
@@ -403,7 +401,6 @@ def live_watch(
         yield None if watch is None or not watch.live else LiveWatch(file, watch, calibration, group)
 
 
-# A tile is more like another tile than two photographs are.
 def _ranks(calibration: Calibration, group: str | None) -> bool:
     """Whether pictures can be ranked among the calibration's. Tiles of a photograph are more alike than photographs."""
     tiled = any(image.cluster is not None for image in calibration.images)

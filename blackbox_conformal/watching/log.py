@@ -220,7 +220,6 @@ def _vouched(
     trusted: Collection[str],
     newest: dict[str, Any],
 ) -> WatchStanding:
-    """Who vouches for the log, by the newest signature that counts."""
     signer = calibration.signature
     others = Vouching(None)
     for values in connection.execute(

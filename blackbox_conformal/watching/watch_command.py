@@ -345,7 +345,6 @@ def _reserve(options: WatchOptions, calibration: "Calibration") -> "Reserve | No
 
 
 def _channels(options: WatchOptions) -> "dict[str, Channel]":
-    """Who gets notices of a change of state."""
 
     channels: dict[str, Channel] = {}
     if options.notify_command is not None:

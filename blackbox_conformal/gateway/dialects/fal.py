@@ -231,7 +231,6 @@ def _order(http: HttpRequest) -> Order:
 
 
 def _refuse_settings(http: HttpRequest) -> None:
-    """Refuse settings that would have to be kept."""
     for name in ("x-fal-object-lifecycle-preference", "x-fal-object-lifecycle"):
         if name in http.headers:
             raise NotServedError(422, f"{name}: this gateway deletes no files by itself; leave the setting out")
@@ -288,7 +287,6 @@ async def _statuses(gateway: Gateway, request: Request, *, logs: bool) -> AsyncI
 
 
 def _failure(request: Request, headers: Mapping[str, str] | None = None) -> NotServedError:
-    """Why a request that has ended has no result."""
     outcome = request.outcome
     # fal has no status for a cancelled request but the one of a client that has gone.
     status = 499 if outcome.state == "cancelled" else outcome.status

@@ -110,7 +110,6 @@ def _error(refusal: NotServedError) -> dict[str, Any]:
 
 
 def _failure(request: Request, headers: Mapping[str, str] | None = None) -> NotServedError:
-    """Why a request that has ended has no picture."""
     return NotServedError(request.outcome.status, request.outcome.error or request.outcome.state, headers)
 
 

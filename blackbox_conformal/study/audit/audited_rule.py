@@ -1,4 +1,4 @@
-"""Which guarantee of a calibration is audited, and what the audit can find, told before it is paid."""
+"""Chooses the guarantee of a calibration to audit, and foretells what the audit can find."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,14 +24,14 @@ from blackbox_conformal.support.text import printable
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The promise beside, of the masks of one level.
+    """What a guarantee promises beside, tested with the masks of one level.
 
     Attributes
     ----------
     rule, promised
         The guarantee beside and its level.
     index, alpha, threshold
-        The place of the level of the masks, the level itself, and its threshold.
+        The masks' level: its place, itself, and its threshold.
     known
         The claim about the calibration photographs at that threshold.
     bound
@@ -51,7 +51,7 @@ class Beside:
 
     @classmethod
     def at(cls, calibration: Calibration, rule: Guarantee, levels: Sequence[float]) -> list["Beside"]:
-        """What `rule` promises beside at each level of masks that trust anything; empty where it promises nothing."""
+        """The promise beside at each level whose masks trust anything; empty where nothing is promised."""
         if rule.beside is None:
             return []
         other, promised = rule.beside
@@ -68,7 +68,7 @@ class Beside:
         return found
 
     def claimed(self, audited: Sequence[AuditedPicture], clusters: Sequence[str] | None) -> Claim:
-        """What it claims of the masks of the audited pictures."""
+        """The claim about the masks of the audited pictures."""
         losses = np.array([self.loss(picture) for picture in audited])
         return claim(self.rule, losses, self.promised, self.bound, clusters)
 
@@ -81,7 +81,7 @@ class Beside:
         return 0.0 if place is None else place.error
 
     def judgement(self, audited: Sequence[AuditedPicture], clusters: Sequence[str] | None) -> Judgement:
-        """Whether the masks keep it."""
+        """Judge whether the masks keep the promise."""
         claimed, known = self.claimed(audited, clusters), self.known
         judged = judge(claimed.losses, claimed.level, claimed.bound, known=known.losses, averages=known.averages)
         p_promise = self.test.p_against(claimed.losses / claimed.bound)
@@ -90,7 +90,7 @@ class Beside:
         return replace(judged, verdict="contradicted", p_promise=p_promise, further=None, fewest=None)
 
     def in_words(self, judged: Judgement, clusters: Sequence[str] | None, error: str) -> str:
-        """What was found of it; `error` names the metric's."""
+        """Say what was found; `error` is the metric's name of an error."""
         named = "photographs" if clusters is None else "photographs with their tiles"
         measured = quantity(self.rule, clusters, error).replace(" alpha", f" {self.promised:g}")
         limit = "" if self.rule.miss_rate is not None else f", at most {self.promised:g}"
@@ -122,7 +122,7 @@ def audited_rule(
     group
         Audit the guarantee within this group.
     tiles
-        Picture → photograph it is a tile of. When calibration pictures are among them, the guarantee becomes
+        Picture → photograph it is a tile of. If calibration pictures are among them, the guarantee becomes
         ``by-cluster``: a photograph counts once.
     """
     if isinstance(guarantee, str):
@@ -151,12 +151,12 @@ def audited_rule(
 
 
 def is_own(calibration: Calibration, rule: Guarantee) -> bool:
-    """Whether `rule` is what the calibration states by itself, so that its report can show the audit of it."""
+    """Whether the calibration states `rule` by itself, so its report can show the audit."""
     return rule == calibration.rule()
 
 
 def photographs_of(rule: Guarantee, names: Sequence[str], tiles: Mapping[str, str] | None) -> tuple[str, ...] | None:
-    """The photograph that each of the audited `names` is a tile of; None: each is a photograph of its own."""
+    """The photograph of each audited tile; None: each picture is its own photograph."""
     if tiles is None:
         return None
     missing = [name for name in names if name not in tiles]
@@ -182,11 +182,11 @@ class Outlook:
     Attributes
     ----------
     fewest
-        Photographs that are needed if none of them shows any loss; fewer confirm nothing, whatever they show.
+        Photographs needed if none shows any loss; fewer confirm nothing.
     likely
-        Photographs that are needed if they are like those of the calibration; None when no practical number is.
+        Photographs needed if they are like the calibration's; None: no practical number.
     fixed
-        Photographs without any loss that would do if their number were fixed beforehand, where that is fewer.
+        Photographs without loss needed if their number is fixed beforehand, where that is fewer.
     """
 
     alpha: float
@@ -196,7 +196,7 @@ class Outlook:
 
 
 def refuse_hopeless(calibration: Calibration, rule: Guarantee, levels: Sequence[float]) -> None:
-    """Refuse to audit masks that are known to be empty at every level."""
+    """Refuse to audit masks that are empty at every level."""
     curves = calibration.curves_for(rule)
     reasons = [reason_of_nothing(rule, curves, alpha) for alpha in levels]
     if reasons and all(reasons):
@@ -209,12 +209,12 @@ def refuse_hopeless(calibration: Calibration, rule: Guarantee, levels: Sequence[
 def outlook(
     calibration: Calibration, rule: Guarantee, levels: Sequence[float], *, fixed: bool = False
 ) -> list[Outlook]:
-    """What it takes to confirm each level; nothing where each picture gives a bound of its own.
+    """What it takes to confirm each level; empty where each picture has a bound of its own.
 
     Parameters
     ----------
     fixed
-        Whether the number of photographs is fixed before looking, so that exact bounds may be used.
+        Whether the number of photographs is fixed before looking, which allows exact bounds.
     """
     if rule.bound_source != "metric" or rule.own_bound is not None:
         return []
@@ -246,5 +246,4 @@ def _outlook(alpha: float, known: Claim, *, fixed: bool) -> Outlook:
 
 
 def _most(numbers: Sequence[int | None]) -> int | None:
-    """The largest of them; None where one is not known."""
     return None if None in numbers else max(number for number in numbers if number is not None)

@@ -1,4 +1,4 @@
-"""A calibration measured on photographs that it has not seen, and one pool of photographs split at random."""
+"""Measures a calibration on unseen photographs or on random splits of a pool, and tests a vendor's claim."""
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -51,19 +51,19 @@ class Deciding(Protocol):
         """What was found; None: not enough."""
 
     def needed(self, most: int) -> int:
-        """How many more photographs are needed at the very least, whatever they show; from 1 to `most`."""
+        """The least number of further photographs needed, whatever they show; from 1 to `most`."""
 
 
 class PhotographTurns:
-    """Whose turn it is: photographs in an order that no result changes, the tiles of one photograph together.
+    """Orders photographs without regard to results; the tiles of one photograph stay together.
 
-    Photographs whose draws are stored come first, since nothing is paid for them: an audit that is resumed, or that
-    gets more photographs, goes on where it ended. The others follow in the order of the digests of their pixels.
+    Photographs with stored draws come first, since they are free: a resumed or extended audit goes on where it ended.
+    The others follow in the order of their digests.
 
     Parameters
     ----------
     tiles
-        Picture's name → photograph that it is a tile of; None: each is a photograph of its own.
+        Picture's name → photograph that it is a tile of; None: each is its own.
     """
 
     def __init__(self, job: Job, tiles: Mapping[str, str] | None) -> None:
@@ -81,10 +81,9 @@ class PhotographTurns:
         self.given = len(units)
 
     def batches(self, stopping: Deciding) -> Iterator[list[Prepared]]:
-        """The photographs to draw next, until `stopping` has looked at enough or none is left.
+        """Yield the photographs to draw next, until `stopping` has a reason or none is left.
 
-        A batch holds as many photographs as the audit needs at the very least, whatever they show, or as many as are
-        drawn at once, where that is more.
+        A batch is as large as the audit needs at least, or as many as are drawn at once, where that is more.
         """
         if self._stored:
             yield [picture for unit in self._stored for picture in unit]
@@ -131,7 +130,7 @@ class Stopping:
         return self._reason
 
     def needed(self, most: int) -> int:
-        """How many more photographs are needed at the very least to stop, whatever they show; from 1 to `most`."""
+        """The least number of further photographs needed to stop, whatever they show; from 1 to `most`."""
         at_levels = zip(self._tests, self._losses, self._thresholds, strict=True)
         trusting = [(test, losses) for test, losses, threshold in at_levels if threshold > -math.inf]
         trusting += [(one.test, losses) for one, losses in zip(self._beside, self._losses_beside, strict=True)]
@@ -180,7 +179,7 @@ class Stopping:
         return tuple(test.p_against(losses) for test, losses in zip(self._tests, self._losses, strict=True))
 
     def stop(self, given: int) -> AuditStop:
-        """How it went, after the last look; `given`: how many photographs there were."""
+        """How it went, after the last look at the `given` photographs."""
         looks = tuple(self._looks)
         early = looks[-1].units < given
         return AuditStop(given, looks, self.reason if early else None, self._p_against, self._tests[0].share)
@@ -202,12 +201,12 @@ class AuditRequest:
     levels
         Ascending.
     group
-        The group that every photograph is of; None: of any. Of a cascade: photographs that end at another vendor are
-        left out once they are drawn.
+        The group of all photographs; None: any. In a cascade, photographs that end at another vendor are left out once
+        drawn.
     tiles
         Picture's name → photograph that it is a tile of; a photograph then counts once.
     groups
-        Picture's name → group; the risk of each is shown, and the guarantee stays as it is.
+        Picture's name → group whose risk is shown; the guarantee stays as it is.
     """
 
     calibration: Calibration
@@ -228,7 +227,7 @@ class AuditRequest:
         tiles: Mapping[str, str] | None = None,
         groups: Mapping[str, str] | None = None,
     ) -> "AuditRequest":
-        """The request for the levels `alphas`, or for those that hold together, or for the usual ones."""
+        """Audit the levels `alphas`, or those that hold together, or the usual ones."""
         rule = audited_rule(calibration, guarantee, group, tiles)
         rule.unit_curves(calibration.curves_for(rule))
         rule.refuse_unclaimed(tiles is not None)
@@ -259,8 +258,8 @@ def audit_photographs(
     Parameters
     ----------
     stop
-        Draw photographs when their turn comes, and end once the guarantee is confirmed or contradicted. Otherwise, and
-        where all draws are on this machine, every photograph is measured.
+        Draw photographs in turn, and end once the guarantee is confirmed or contradicted. Otherwise, and where all
+        draws are on this machine, every photograph is measured.
     on_picture
         Gets each photograph's pixels and maps, in worker threads.
     crops
@@ -297,7 +296,7 @@ def audit_photographs(
 def _quality(
     request: AuditRequest, audited: Sequence[AuditedPicture], photographs: Sequence[str] | None, *, fixed: bool
 ) -> tuple[QualityMisses, ...]:
-    """How many photographs are worse than certified, of tiles one each, as one calibrates."""
+    """Count photographs worse than certified; one tile each, as in the calibration."""
     tiled = any(image.cluster is not None for image in request.calibration.images)
     if tiled != (photographs is not None):
         # Tiles and whole photographs are not exchangeable.
@@ -308,7 +307,7 @@ def _quality(
 
 
 def _job(request: AuditRequest, setup: Setup, paths: Sequence[Path], terms: Terms) -> Job:
-    """The job on these photographs, all of which can be audited; errors as for `audit_photographs`."""
+    """Prepare the photographs; errors as for `audit_photographs`."""
     if not paths:
         raise CalibrationError("expected at least one audit photograph; got none")
     rule, names = request.rule, [name_of(path) for path in paths]
@@ -324,10 +323,7 @@ def _job(request: AuditRequest, setup: Setup, paths: Sequence[Path], terms: Term
 def _measured(
     job: Job, measure: Measure, request: AuditRequest, keep: WorstCrops, *, stop: bool
 ) -> tuple[list[tuple[AuditedPicture, Answers]], AuditStop | None]:
-    """Draw and measure photographs: in turn until the audit is settled, or all of them unless it may `stop`.
-
-    In the order of their digests, whatever order they were drawn in.
-    """
+    """Draw and measure photographs, until the audit is settled if it may `stop`; sorted by digest."""
     found: list[tuple[AuditedPicture, Answers]] = []
     turns, stopping, elsewhere = None, None, 0
     if stop:
@@ -355,7 +351,7 @@ def _measured(
 
 
 def _refuse_known(pictures: Sequence[Prepared], calibration: Calibration) -> None:
-    """Refuse photographs that calibration or tuning has seen, and copies of them."""
+    """Refuse photographs that calibration or tuning has seen, and copies."""
     sources = [(picture, calibration.known(picture.sketch, picture.input_digest)) for picture in pictures]
     used = [(picture, source) for picture, source in sources if source is not None]
     if used:
@@ -422,7 +418,7 @@ def audit_splits(
 
 
 def settings_of_claim(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings for a claim, which is about pictures and no mask, so that the lightest score does."""
+    """The settings for a claim; it is about pictures, not masks, so the lightest score does."""
     for name in ("score", "metric"):
         if settings.get(name) is not None:
             raise UsageError(
@@ -445,7 +441,7 @@ class ClaimLooks:
         return self._reason
 
     def needed(self, most: int) -> int:
-        """How many more photographs are needed at the very least to decide, whatever they show; from 1 to `most`."""
+        """The least number of further photographs needed to decide, whatever they show; from 1 to `most`."""
         least, greatest = self._claim.losses([measured for *_, measured in self.found])
         support, against = self._test.fewest_to_confirm(greatest, most), self._test.fewest_against(least, most)
         return max(1, min(support, against, most))
@@ -461,8 +457,6 @@ class ClaimLooks:
 
 @dataclass(frozen=True, slots=True)
 class _Measure:
-    """Measures detail; called in worker threads."""
-
     meter: DetailMeter
 
     def __call__(self, ready: Ready) -> Measured:
@@ -474,7 +468,7 @@ class _Measure:
 
 
 def put_to_photographs(claim: VendorClaim, setup: Setup, paths: Sequence[Path], terms: Terms) -> ClaimAudit:
-    """Put a claim about a vendor's pictures to photographs, and stop buying as soon as it is decided."""
+    """Test a claim about a vendor's pictures on photographs, and stop buying once it is decided."""
     if not paths:
         raise CalibrationError("expected at least one photograph; got none")
     if hides(setup.procedure.mixture):

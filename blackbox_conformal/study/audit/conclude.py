@@ -278,7 +278,6 @@ def metric_of(calibration: Calibration) -> Metric:
 
 
 def _notes_on_levels(levels: Sequence[AuditedLevel], verdict: Verdict) -> list[str]:
-    """Why levels that are contradicted or shifted by themselves do not make the audit so."""
     notes = []
     for kind, p_name in (("contradicted", "p_promise"), ("shifted", "p_value")):
         if verdict == kind or verdict == "contradicted":

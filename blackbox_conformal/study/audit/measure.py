@@ -1,4 +1,4 @@
-"""One audited photograph: its loss at every level, what lies inside and outside its masks, and its worst places."""
+"""Measures one audited photograph: losses at every level, quality inside and outside masks, and worst places."""
 
 import heapq
 import math
@@ -40,7 +40,7 @@ class Crop:
     name, truth
         The photograph, and the digest of its pixels.
     row, column
-        Top left corner of the crop in the picture.
+        Top left corner in the picture.
     delivered, photograph
         (h, w, 3) uint8.
     mask
@@ -57,7 +57,7 @@ class Crop:
 
     @classmethod
     def around(cls, place: PixelPlace, name: str, truth: str, pixels: tuple[Image, Image], mask: Mask) -> "Crop":
-        """The surroundings of `place`; `pixels`: delivered picture and photograph, (H, W, 3) uint8 each."""
+        """Cut out the surroundings of `place`; `pixels`: delivered picture and photograph, (H, W, 3) uint8 each."""
         rows, columns = window(place, (mask.shape[0], mask.shape[1]), CROP_SIDE)
         delivered, photograph = (np.ascontiguousarray(image[rows, columns]) for image in pixels)
         return cls(name, truth, rows.start, columns.start, delivered, photograph, mask[rows, columns].copy())
@@ -72,7 +72,7 @@ class WorstCrops:
         self._count = 0
 
     def offer(self, alpha: float, loss: float, error: float, crop: Crop) -> None:
-        """Keep a crop around a pixel of this error if its picture's loss is among the largest at `alpha`."""
+        """Keep a crop if its picture's loss is among the largest at `alpha`."""
         worst = self._kept.setdefault(alpha, [])
         self._count += 1
         # The counter settles ties: crops themselves cannot be compared.
@@ -113,20 +113,19 @@ Levels = Sequence[tuple[float, float]]
 """(alpha, threshold) pairs."""
 
 OnPicture = Callable[[Prepared, Evaluation, Image, Image, Map, RiskCurve, Levels], None]
-"""Called with an audited picture, its evaluation, its truth, the vendor's input, its error map, its curve and the
-thresholds that its masks were made with."""
+"""Called with an audited picture, evaluation, truth, vendor's input, error map, curve, and levels with thresholds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is measured on one photograph.
+    """Measurements of one photograph.
 
     Attributes
     ----------
     answers
-        What the answers to it were like.
+        Statistics of the answers.
     crops
-        Level, loss, error and surroundings of the worst trusted pixel at each level with a loss above 0.
+        (level, loss, error, crop) of the worst trusted pixel at each level with a loss.
     """
 
     picture: AuditedPicture
@@ -141,13 +140,13 @@ class Measure:
     Attributes
     ----------
     rule, curves, levels
-        The guarantee, the calibration's curves, and the levels at which masks are made.
+        The guarantee, the calibration's curves, and the levels of the masks.
     on_picture
-        Gets each photograph's pixels and maps, where it is measured: in threads, or on workers.
+        Gets each photograph's pixels and maps, in threads or on workers.
     crops
-        Whether the surroundings of the worst pixels are wanted.
+        Whether crops are wanted.
     detail
-        Measures what the vendor restores and invents; None where that is not asked.
+        Measures restored and invented detail; None: not asked.
     group
         See `AuditRequest`.
     """
@@ -161,7 +160,7 @@ class Measure:
     group: str | None = None
 
     def __call__(self, ready: Ready) -> Measured | None:
-        """What is measured on one photograph; None: it ends at another vendor of a cascade than is audited."""
+        """Measure a photograph; None: it ends at another vendor of a cascade."""
         if self.group not in (None, ready.setup.procedure.ends_at(ready.drawn.asked) or self.group):
             return None
         picture, setup, metric = ready.drawn.prepared, ready.setup, ready.setup.metric
@@ -210,12 +209,11 @@ class Measure:
         return Measured(audited, evaluation.answers, crops)
 
     def _bounded(self, curves: Sequence[RiskCurve]) -> RiskCurve:
-        """The one that the guarantee is about."""
         return next(curve for curve in curves if curve.kind == self.rule.needs.curve_kind)
 
 
 def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -> AuditedPicture:
-    """A photograph that the vendor refused: the worst loss as soon as anything is trusted, and no pixels."""
+    """A refused photograph: the worst loss once anything is trusted, and no pixels."""
     assert picture.truth_digest is not None
     nothing = (NO_PIXELS,) * len(thresholds)
     losses = tuple(worst.loss(threshold) for threshold in thresholds)
@@ -236,7 +234,7 @@ def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -
 
 
 def _exceeds(rule: Guarantee, curve: RiskCurve, thresholds: Sequence[float]) -> bool:
-    """Whether the picture's loss is above the bound that `own` was computed with, which no theorem then covers."""
+    """Whether the picture's loss is above its own bound, so that no theorem covers it."""
     bound = rule.own_bound
     if bound is None:
         return False

@@ -1,4 +1,4 @@
-"""Chains that inputs may have gone through: a reduction, a lens, a sensor, sharpening and JPEG, in that order."""
+"""Chains that inputs may have gone through: reduction, lens, sensor, sharpening and JPEG, in that order."""
 
 import math
 from dataclasses import dataclass, replace
@@ -11,18 +11,16 @@ FILTERS = ("bicubic", "area", "lanczos")
 
 
 class Coordinate(NamedTuple):
-    """A number of a chain that is fitted.
+    """A fitted number of a chain.
 
     Attributes
     ----------
-    name
-        What it says of.
     step
         A change that inputs show.
     least, largest
-        The range that it is held to.
+        Its range.
     usual, deviation
-        What it is taken to be where inputs do not tell, and how far from that it may as well be; weak on purpose.
+        A weak prior for what inputs do not tell: mean and standard deviation.
     """
 
     name: str
@@ -42,16 +40,16 @@ COORDINATES = (
     Coordinate("half of each range's width over its middle", 0.2, 0.0, 0.9, 0.35, 0.45),
     Coordinate("threshold of sharpening", 1.0, 0.0, 4.0, 1.5, 1.5),
 )
-"""Those that inputs show best: the square of a blur adds to that of the reduction, and noise is seen sharpened."""
+"""What inputs show best: squares of blurs add up, and noise is seen after sharpening."""
 
 PARTS = {"blur": 1, "noise": 2, "unsharp": 4}
-"""What a chain can do without, and how many numbers each has: sharpening its strength, radius, threshold and range."""
+"""Optional steps → how many numbers each adds: sharpening has strength, radius, threshold and range."""
 
 _LEAST_SHOWN = {"blur": 0.3, "noise": 0.3, "unsharp": 10.0}
-"""Weaker steps change less than rounding to whole grey levels does; they are left out."""
+"""Weaker steps change less than rounding to grey levels does, so they are left out."""
 
 _NOTHING = "noise:0.3"
-"""A chain that changes hardly anything, since one must have a step."""
+"""A chain must have a step; this one changes hardly anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +59,21 @@ class CandidateChain:
     Attributes
     ----------
     blur
-        Standard deviation of a Gaussian after the reduction, in pixels: the middle of its range.
+        Standard deviation of a Gaussian after the reduction, in pixels; this and the next two are middles of ranges.
     noise
-        Standard deviation at mid grey, the middle of its range.
+        Standard deviation at mid grey.
     unsharp, radius
-        Strength of sharpening in percent, the middle of its range, and the standard deviation of its blur, in pixels of
-        the input.
+        Strength of sharpening in percent, and the standard deviation of its blur in pixels of the input.
     shot
         Share of the noise's variance that grows with the light.
     spread
         Half of each range's width over its middle, 0 to 1.
     threshold
-        Grey levels up to which sharpening leaves differences as they are, as most of weak noise; typed as a whole one.
+        Smaller differences, in grey levels, are not sharpened.
     filter
         Of the reduction; "" at scale 1.
     subsampling
-        Of JPEG's colours; "" where there is no JPEG.
+        Of JPEG's colours; "" without JPEG.
     """
 
     blur: float = 0.0
@@ -91,7 +88,7 @@ class CandidateChain:
 
     @property
     def coordinates(self) -> NDArray[np.float64]:
-        """(7,) float64: `COORDINATES`, in steps."""
+        """(7,) float64: `COORDINATES` in steps."""
         sharpened = math.log(max(self.sharpened, 1e-9))
         shape = (self.unsharp, math.log(self.radius), self.shot, self.spread, self.threshold)
         values = (self.blur**2, sharpened, *shape)
@@ -104,7 +101,7 @@ class CandidateChain:
         return self.noise * gain(self.unsharp * above, self.radius)
 
     def at(self, coordinates: NDArray[np.float64]) -> "CandidateChain":
-        """The same with other coordinates, (7,) float64 in steps, each held to its range."""
+        """Replace the coordinates, (7,) float64 in steps, each held to its range."""
         blur, sharpened, unsharp, radius, shot, spread, threshold = (
             min(max(float(value) * each.step, each.least), each.largest)
             for value, each in zip(coordinates, COORDINATES, strict=True)
@@ -113,7 +110,7 @@ class CandidateChain:
         return replace(other, shot=shot, spread=spread).sharpened_to(math.exp(sharpened))
 
     def sharpened_to(self, sharpened: float) -> "CandidateChain":
-        """The same with as much noise as is `sharpened` after sharpening."""
+        """Choose the noise that has this standard deviation after sharpening."""
         least, largest = sharpened / gain(self.unsharp, self.radius), sharpened
         # The noise that is left rises with the noise that goes in, so halving finds it; 30 times is enough for a
         # float32.
@@ -123,11 +120,11 @@ class CandidateChain:
         return middle
 
     def reduction(self, scale: int) -> str:
-        """The reduction, as typed; "" where there is none."""
+        """The reduction as typed; "" at scale 1."""
         return f"{self.filter}:{scale}" if self.filter else ""
 
     def rest(self, jpeg: str) -> str:
-        """The steps after the reduction, as typed; `jpeg` is the last one without its subsampling, or empty."""
+        """The steps after the reduction, as typed; `jpeg` is the JPEG step without its subsampling, or empty."""
         steps = [f"blur:{self._range(self.blur)}"] if self._has("blur") else []
         if self._has("noise"):
             # Smaller ones would be written as 1e-05.
@@ -146,13 +143,13 @@ class CandidateChain:
         return "+".join(part for part in (self.reduction(scale), self.rest(jpeg)) if part) or _NOTHING
 
     def without(self, part: str) -> "CandidateChain":
-        """With one of `PARTS` less."""
+        """Leave out one of `PARTS`."""
         return replace(self, **{part: 0.0})  # type: ignore[arg-type]
 
     def simpler(self) -> list["CandidateChain"]:
-        """It, and all that do without some of its steps, with each filter of the reduction.
+        """The chain itself and all that leave out steps, with each filter.
 
-        With noise all are sharpened or none: inputs hardly tell strong noise from weak noise that was sharpened.
+        Noise is never left unsharpened: inputs hardly tell strong noise from weak noise that was sharpened.
         """
         found = [replace(self, filter=each) for each in FILTERS] if self.filter else [self]
         for part in PARTS:
@@ -162,7 +159,7 @@ class CandidateChain:
 
     @property
     def numbers(self) -> int:
-        """How many numbers of `PARTS` it has."""
+        """How many fitted numbers its `PARTS` have."""
         return sum(numbers for part, numbers in PARTS.items() if self._has(part))
 
     def _has(self, part: str) -> bool:
@@ -176,7 +173,7 @@ class CandidateChain:
 
 
 def gain(percent: float, radius: float) -> float:
-    """By how much unsharp masking multiplies the standard deviation of white noise.
+    """Factor by which unsharp masking multiplies the standard deviation of white noise.
 
     Parameters
     ----------
@@ -191,7 +188,7 @@ def gain(percent: float, radius: float) -> float:
 
 
 def _above(threshold: float) -> float:
-    """The share of a standard normal variable's variance in values farther than `threshold` from 0."""
+    """Share of a standard normal variable's variance that lies beyond `threshold`."""
     density = math.exp(-(threshold**2) / 2) / math.sqrt(2 * math.pi)
     return math.erfc(threshold / math.sqrt(2)) + 2 * threshold * density
 

@@ -228,14 +228,11 @@ def _rows(
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What is seen of one photograph: its curves, and the mean score of the first vendor's answer."""
-
     curves: Sequence[RiskCurve]
     figure: float
 
 
 def _seen(job: Job, rule: Guarantee) -> tuple[Mapping[str, _Seen], tuple[KnownPhotograph, ...]]:
-    """Every photograph of a job by the digest of its input, and the photographs."""
     found, known = dict[str, _Seen](), list[KnownPhotograph]()
     with job.run(partial(_look, rule)) as looked:
         for drawn, seen in looked:

@@ -1,4 +1,4 @@
-"""Several vendors or settings on the same photographs: one calibrates on some, all are measured on the others."""
+"""Calibrates several vendors or settings on some photographs, and measures all on the others."""
 
 import math
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ from blackbox_conformal.support.types import Image, Map
 
 @dataclass(frozen=True, slots=True)
 class _Calibrated:
-    """What a calibration photograph leaves: its curves, of errors alone or then of detail, and baselines' summaries."""
+    """Curves of errors (and of detail) of a calibration photograph, and the baselines' summaries."""
 
     curves: list[RiskCurve]
     ratios: NDArray[np.float32] | None
@@ -49,7 +49,7 @@ class _Calibrated:
 def compare_contestants(
     contest: Contest, alphas: Sequence[float], on_picture: OnCompared = lambda _: None
 ) -> Comparison:
-    """Calibrate each contestant on some photographs and measure all of them on the others.
+    """Calibrate each contestant on some photographs and measure all on the others.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def compare_contestants(
 
 
 def _standing(label: str, job: Job, before: DrawsSpending, refused: int) -> Standing:
-    """What a contestant's drawing took, which had taken `before` when it began."""
+    """What a contestant's drawing took since `before`."""
     after, wanted = spending_on(job.folder, job.keys), len(job.keys)
     return Standing(
         contestant=label,
@@ -114,7 +114,7 @@ def _standing(label: str, job: Job, before: DrawsSpending, refused: int) -> Stan
 def _draw_and_measure(
     label: str, job: Job, contest: Contest, alphas: Sequence[float], on_picture: OnCompared, meter: DetailMeter
 ) -> tuple[list[EvaluatedPhotograph], int]:
-    """Each unseen photograph as measured, by its content, and how many photographs the vendor refused."""
+    """Measured photographs in the order of their digests, and how many were refused."""
     calibrating, unseen = split_prepared(job.pictures, contest.held_out, contest.seed)
     baselines_too = contest.baselines and job.setup.procedure.draws > 1
     refused = 0
@@ -136,7 +136,7 @@ def _draw_and_measure(
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One photograph as it was answered: what is measured of it, and the draws where earlier methods need them."""
+    """Measurements of one answered photograph, and its draws where baselines need them."""
 
     truth: Image
     low: Image
@@ -146,7 +146,7 @@ class _Seen:
     draws: list[Image]
 
     def curves(self, rule: Guarantee, bound: float) -> list[RiskCurve]:
-        """Of the largest error, and of detail where the rule is about it."""
+        """The curve of the largest error and, where the rule is about it, of detail."""
         scores = self.evaluation.score_map
         curve = RiskCurve.from_maps(scores, self.errors, bound=bound)
         if self.energies is None or rule.threshold_ceiling is None:
@@ -179,7 +179,6 @@ def _calibrate(job: Job, rule: Guarantee, baselines_too: bool, ready: Ready) -> 
 
 
 def _worst(rule: Guarantee, bound: float) -> list[RiskCurve]:
-    """The curves of a photograph that the vendor refused."""
     kind, ceiling = rule.needs.curve_kind, rule.threshold_ceiling
     return [RiskCurve.worst(bound), *([] if ceiling is None else [RiskCurve.worst(bound, kind, ceiling=ceiling)])]
 
@@ -240,7 +239,7 @@ def _measure(
 def _scales(
     rule: Guarantee, calibrated: Sequence[_Calibrated], alphas: Sequence[float]
 ) -> dict[tuple[str, float], float]:
-    """What each method learned: (method, level) → threshold, width below which to trust, or soft scale."""
+    """Learn (method, level) → threshold, interval width to trust below, or soft scale."""
     errors, own = (CurveSet.from_curves([each.curves[place] for each in calibrated]) for place in (0, -1))
     most = math.inf if rule.beside is None else rule.beside[0].threshold(errors, rule.beside[1])
     scales = {(OURS, alpha): min(rule.threshold(own, alpha), most) for alpha in alphas}
@@ -256,7 +255,7 @@ def _scales(
 def _of_refused(
     scales: dict[tuple[str, float], float], worst: RiskCurve
 ) -> dict[tuple[str, float], tuple[float, float, float]]:
-    """A photograph that the vendor refused: nothing of it is trusted, and it counts as an audit counts it."""
+    """Figures of a refused photograph: nothing is trusted, and it counts as in an audit."""
     return {
         (method, alpha): (0.0, worst.loss(scale) if method == OURS else 0.0, math.nan)
         for (method, alpha), scale in scales.items()

@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ComparedPicture:
-    """A delivered picture with its truth and score.
+    """A picture that one contestant delivered, with its truth and score.
 
     Attributes
     ----------
     identity
-        The digest of the photograph's pixels: the same for all contestants.
+        Digest of the photograph's pixels, the same for all contestants.
     truth, delivered
         (H, W, 3) uint8.
     low
@@ -55,7 +55,7 @@ class ComparedPicture:
     score_map
         (H, W) float32.
     thresholds, shares, losses
-        By level: the trust mask's threshold, how much it trusts, and the largest error among its pixels.
+        By level: the trust mask's threshold, its share, and the largest error inside.
     """
 
     contestant: str
@@ -71,16 +71,16 @@ class ComparedPicture:
 
 
 OnCompared = Callable[[ComparedPicture], None]
-"""Called from several threads, one picture at a time of each."""
+"""Called from several threads."""
 
 
 # Two earlier ways to mark untrusted pixels, as rows to compare with: interval images and soft masks.
 
 MISCOVERAGE = 0.1
-"""Interval images: the share of colour values that may lie outside their intervals."""
+"""Share of colour values that may lie outside their intervals."""
 
 FAILURE = 0.1
-"""Both: how often the calibration, or the picture, may miss its goal."""
+"""How often a calibration of interval images, or one picture of soft masks, may miss its goal."""
 
 INTERVAL_LABEL = (
     f"no guarantee on errors: intervals cover {1 - MISCOVERAGE:.0%} of colour values with confidence "
@@ -93,10 +93,10 @@ SOFT_LABEL = (
 
 _RATIOS = 1024
 SCALES: NDArray[np.float64] = 2.0 ** np.arange(-40, 6.5, 0.5)
-"""Scales that soft masks choose from, fixed beforehand."""
+"""Scales of soft masks to choose from, fixed beforehand."""
 
 _QUANTUM = 0.5 / 255
-"""Half an 8-bit step: an interval of equal draws still has the width of what rounding hides."""
+"""Half an 8-bit step: equal draws still hide what rounding hides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +106,9 @@ class Intervals:
     Attributes
     ----------
     width
-        (H, W) float32: how far the interval reaches from the delivered colour, summed over channels, unscaled.
+        (H, W) float32: farthest reach of the interval from the delivered colour, summed over channels, unscaled.
     ratios
-        (1025,) float32, ascending: quantiles, rounded up, of the scale at which a colour value's interval covers it.
+        (1025,) float32, ascending: quantiles, rounded up, of the scale at which the interval covers a colour value.
     """
 
     width: Map
@@ -116,7 +116,7 @@ class Intervals:
 
 
 def intervals(draws: Sequence[Image], delivered: Image, truth: Image) -> Intervals:
-    """Intervals between the 5 % and 95 % quantiles of the draws at each colour value.
+    """Compute intervals between the draws' 5 % and 95 % quantiles at each colour value.
 
     Angelopoulos, Kohli, Bates, Jordan, Malik, Alshaabi, Upadhyayula and Romano (2022), with sample quantiles.
     """
@@ -133,7 +133,7 @@ def intervals(draws: Sequence[Image], delivered: Image, truth: Image) -> Interva
 
 
 def interval_scale(ratios: Sequence[NDArray[np.float32]]) -> float:
-    """The least scale whose miscoverage is at most `MISCOVERAGE` with confidence 1 - `FAILURE`; inf when none is.
+    """The least scale with miscoverage `MISCOVERAGE` at most, with confidence 1 - `FAILURE`; inf when none is.
 
     Risk-controlling prediction sets (Bates, Angelopoulos, Lei, Malik and Jordan 2021) over photographs.
     """
@@ -161,7 +161,7 @@ def soft_mask(score_map: Map, scale: float) -> Map:
 
 
 def soft_errors(score_map: Map, errors: Map) -> NDArray[np.float64]:
-    """(scales,) float64: the mean error weighted by the soft mask of each of `SCALES`; nondecreasing."""
+    """(scales,) float64: mean error weighted by the soft mask of each of `SCALES`; nondecreasing."""
     order = np.argsort(score_map, axis=None)
     scores, errors = score_map.ravel()[order].astype(np.float64), errors.ravel()[order].astype(np.float64)
     whole = np.r_[0.0, np.cumsum(errors)]
@@ -174,7 +174,7 @@ def soft_errors(score_map: Map, errors: Map) -> NDArray[np.float64]:
 
 
 def soft_scale(errors: Sequence[NDArray[np.float64]], alpha: float) -> float:
-    """The largest of `SCALES` that all but a share `FAILURE` of new pictures can bear; 0 when there is none.
+    """The largest of `SCALES` that all but a share `FAILURE` of new pictures can bear; 0 when none is.
 
     Kutiel, Cohen, Elad, Freedman and Rivlin (2023): a quantile over photographs of each one's largest scale.
     """
@@ -187,10 +187,10 @@ def soft_scale(errors: Sequence[NDArray[np.float64]], alpha: float) -> float:
 
 OURS, INTERVALS, SOFT = "trust mask", "interval image", "soft mask"
 _NAMED = 3
-"""Contestants that a comparison names in one line."""
+"""Contestants that one line names."""
 
 _NONE = "no guarantee"
-"""How the guarantee of a baseline begins."""
+"""Beginning of a baseline's guarantee."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,18 +200,20 @@ class ComparisonRow:
     Attributes
     ----------
     guarantee
-        What is guaranteed, in words; begins with "no guarantee" where nothing is.
-    trusted_share, risk, psnr_trusted, psnr_all
-        Means over photographs: share of pixels trusted (of a soft mask its mean), the loss that the guarantee bounds or
-        else the largest error among fully trusted pixels, PSNR (dB) inside the mask over the photographs whose mask is
-        not empty, and of the whole picture.
+        In words; begins with "no guarantee" where nothing is guaranteed.
+    trusted_share
+        Mean share of pixels trusted; of a soft mask, its mean.
+    risk
+        Mean loss that the guarantee bounds, or else mean largest error among fully trusted pixels.
+    psnr_trusted, psnr_all
+        Mean PSNR (dB) inside masks that are not empty, and of whole pictures.
     usd_per_trusted_megapixel
-        None where nothing is trusted, or where a price is unknown.
+        None where nothing is trusted, or a price is unknown.
     share_gain, psnr_gain
-        Difference to the first contestant's trust mask at this level with its `CONFIDENCE` interval: (mean, low, high).
+        Difference from the first contestant's trust mask, with its `CONFIDENCE` interval: (mean, low, high).
     restored_clear
-        Where the guarantee is about detail: of the detail missing in plain enlargement, what the vendor restored and
-        the mask leaves clear, all photographs pooled.
+        For guarantees about detail: share of the detail missing in plain enlargement that the vendor restored and the
+        mask leaves clear, over all photographs.
     """
 
     contestant: str
@@ -239,22 +241,20 @@ class Standing:
 
     Attributes
     ----------
-    draws
-        Of each photograph.
-    wanted
-        Draws of all photographs together.
+    draws, wanted
+        Draws of each photograph, and of all.
     calls, spent_usd
-        Calls that this comparison made for them, and what those cost; None where a price is unknown.
+        Calls that this comparison made, and their price; None: a price is unknown.
     cached
         Draws that were stored before.
     refused
         Photographs that the vendor refused.
     failed
-        Calls for these draws that ended without a picture, earlier ones included.
+        Calls for these draws that gave no picture, earlier ones included.
     usd_per_photograph
-        What a photograph's draws cost, whenever they were paid; None where calls were made at an unknown price.
+        Price of a photograph's draws, whenever paid; None: a price is unknown.
     latency
-        Of these draws, whenever they were made; None when they came from this machine's disk.
+        Of these draws, whenever made; None: they came from this machine's disk.
     """
 
     contestant: str
@@ -293,8 +293,8 @@ class Comparison(Faces):
     Attributes
     ----------
     detail
-        What each contestant, plain enlargement and the free reference restored and invented; None where no delivered
-        picture lies where its input does.
+        What each contestant, plain enlargement and the free reference restored and invented; None where delivered
+        pictures do not lie where their inputs do.
     rule
         The guarantee of every trust mask.
     """
@@ -319,17 +319,17 @@ class Comparison(Faces):
 
     @property
     def alphas(self) -> list[float]:
-        """The levels that were compared, ascending."""
+        """The compared levels, ascending."""
         return sorted({row.alpha for row in self.rows})
 
     @property
     def telling_alpha(self) -> float:
-        """The least level from 0.1 on at which some mask trusts anything, else the largest level."""
+        """The least level from 0.1 on at which a mask trusts anything, else the largest."""
         trusting = {row.alpha for row in self.rows if row.method == OURS and row.trusted_share > 0}
         return min((alpha for alpha in trusting if alpha >= 0.1), default=max(self.alphas))
 
     def plot(self, alpha: float | None = None) -> Figure:
-        """Trusted share, its gain, risk and price of each contestant and method at a level, the lowest by default.
+        """Plot each contestant's and method's trusted share, gain, risk and price at a level, by default the lowest.
 
         Raises
         ------
@@ -346,7 +346,7 @@ class Comparison(Faces):
         return Faces.to_frame(self, of)
 
     def blocks(self) -> Iterator[Block]:
-        """Both sides of the split, what each vendor trusts and costs, each level, the vendors, and how to read it."""
+        """Show the split, what each vendor trusts and costs, each level, the vendors, and how to read it."""
         numbers = {"n_calibration": self.n_calibration, "n_evaluation": self.n_evaluation}
         split = f"Calibrated on {self.n_calibration} photographs, measured on {self.n_evaluation} others, the same for"
         yield Note(f"{split} all.", numbers)
@@ -392,16 +392,15 @@ class Comparison(Faces):
 
     @property
     def loss(self) -> str:
-        """What the guarantee bounds, for the head of a column."""
+        """Name of what the guarantee bounds."""
         return self.rule.loss_name
 
     @property
     def ranks(self) -> dict[str, list[str]]:
-        """Contestants, first the one of which most is trusted at `telling_alpha`, or that restores most, or invents
-        least.
+        """Contestants, best first: by trust at `telling_alpha`, by restored detail, and by least invented detail.
 
-        Where the guarantee is about detail, the one that restores most in the clear part takes the place of the most
-        trusted: a vendor that adds nothing is all clear, and worth nothing.
+        Under a guarantee about detail, restored detail in the clear part replaces trust: a vendor that adds nothing is
+        all clear, and worth nothing.
         """
         rows = [row for row in self._at(self.telling_alpha) if row.method == OURS]
         name = "trusted" if self.rule.threshold_ceiling is None else "restored_clear"
@@ -415,7 +414,6 @@ class Comparison(Faces):
         }
 
     def _detail_blocks(self) -> Iterator[Block]:
-        """What each contestant and the free pictures restored and invented, and who leads in what."""
         title = "Beside plain enlargement and the free reference"
         yield Table("detail", DETAIL_COLUMNS, detail_rows(self.detail), title=title)
         ranks = self.ranks
@@ -462,7 +460,7 @@ _VENDOR_COLUMNS: dict[str, How] = {
 
 
 def _columns(first: ComparisonRow, loss: str) -> dict[str, How]:
-    """Of the rows of one level; the `first` is what the others differ from."""
+    """Columns of one level; differences are from the `first` row."""
     reference = first.contestant, first.method
 
     def difference(template: str) -> How:
@@ -493,7 +491,7 @@ def _price(row: ComparisonRow) -> str:
 
 
 def _figure(rows: Sequence[ComparisonRow], loss: str) -> Figure:
-    """At one level: trusted share, its gain over the first row, risk and, if anything cost money, price."""
+    """Plot one level: trusted share, its gain over the first row, risk and, if anything cost money, price."""
     # Methods without a guarantee gain so much that they would hide all others.
     gains = [row for row in rows[1:] if row.promised]
     plots = [
@@ -529,10 +527,14 @@ def _gain(row: ComparisonRow) -> Dot:
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedPhotograph:
-    """What an evaluation photograph shows: (method, level) → share, loss, PSNR; its size, price and sums of detail.
+    """Measurements of one evaluation photograph.
 
-    `right_clear`: level → right detail in the clear part, in squares of grey levels, where the guarantee is about
-    detail.
+    Attributes
+    ----------
+    figures
+        (method, level) → share, loss, PSNR.
+    right_clear
+        For guarantees about detail: level → right detail in the clear part, in squares of grey levels.
     """
 
     figures: dict[tuple[str, float], tuple[float, float, float]]
@@ -554,7 +556,7 @@ def rows_of(
     *,
     priced: bool = True,
 ) -> list[ComparisonRow]:
-    """The rows of one contestant, whose photographs stand in the order of those of the `first`.
+    """The rows of one contestant, whose photographs are in the order of the `first`.
 
     `priced`: the price of every draw is known.
     """
@@ -601,7 +603,7 @@ def _guarantee(method: str, alpha: float, n: int, rule: Guarantee, metric: Metri
 
 
 def mean_of_known(values: NDArray[np.float64]) -> float:
-    """The mean of the values that are not NaN; NaN when there is none."""
+    """The mean without NaN; NaN when there is nothing else."""
     finite = values[~np.isnan(values)]
     return float(finite.mean()) if finite.size else math.nan
 
@@ -609,8 +611,8 @@ def mean_of_known(values: NDArray[np.float64]) -> float:
 def paired_bootstrap(differences: NDArray[np.float64], seed: int = 0) -> tuple[float, float, float]:
     """Mean of paired differences and the ends of its `CONFIDENCE` percentile interval over photographs.
 
-    Pairs with an unknown or infinite member are left out; NaN throughout when none is left. The split, and so the
-    calibration, is held fixed: the interval speaks of other photographs, not of other calibrations.
+    Pairs that are not finite are left out; all NaN when none is left. The calibration is held fixed, so the interval is
+    about other photographs, not other calibrations.
     """
     pairs = differences[np.isfinite(differences)]
     if not pairs.size:

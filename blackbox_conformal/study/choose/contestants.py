@@ -1,4 +1,4 @@
-"""Who is compared with whom on which photographs, and what is still to be drawn for it."""
+"""Contestants, their photographs, and the draws that are still missing."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -26,7 +26,7 @@ from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.catalog import specification_text
 
 BASELINE_BYTES = 60
-"""What the earlier methods take beside the draws, for each pixel."""
+"""Bytes per pixel that the baselines take beside the draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,7 @@ class Contestant:
 def under_one_promise(
     build: Callable[[str | Guarantee | None], list[Contestant]], guarantee: str | Guarantee | None
 ) -> tuple[list[Contestant], Guarantee]:
-    """Contestants as `build` makes them for a guarantee, and the one that they are compared under.
-
-    That is the named `guarantee`, else the usual one of all, else `expected`, which any score is for.
-    """
+    """Build contestants for one guarantee: the named one, else the usual one of all, else `expected`."""
     contestants = build(guarantee)
     if guarantee is None and len({contestant.setup.promised(None) for contestant in contestants}) > 1:
         guarantee = ERROR_GUARANTEE
@@ -64,12 +61,12 @@ def under_one_promise(
 
 @dataclass(frozen=True, slots=True)
 class WantedDraws:
-    """The draws that are wanted of one vendor, those that settings share once.
+    """The draws wanted of one vendor, without duplicates.
 
     Attributes
     ----------
     job
-        The vendor's job that takes most memory for a pixel.
+        The vendor's job that takes most memory per pixel.
     tasks
         Draws of all contestants with this vendor.
     """
@@ -85,14 +82,13 @@ class Contest:
     Attributes
     ----------
     root
-        Each vendor has a folder of its own below it; settings of one vendor share paid draws. A run folder that exists
-        is used itself, for all of them.
+        Holds a folder for each vendor, where its settings share paid draws. An existing run folder serves all vendors.
     held_out
-        How many photographs are not calibrated on; `seed` decides which.
+        How many photographs do not calibrate; `seed` decides which.
     baselines
-        Whether earlier methods are measured too, which speak of errors alone.
+        Whether earlier methods are measured, too; they speak of errors alone.
     rule
-        The guarantee that all are compared under.
+        The guarantee to compare under.
     """
 
     contestants: tuple[Contestant, ...]
@@ -115,7 +111,7 @@ class Contest:
         baselines: bool = True,
         rule: Guarantee | None = None,
     ) -> "Contest":
-        """The contest on these photographs, which are prepared here; the folder of the terms is its root."""
+        """Prepare these photographs; the folder of the terms is the root."""
         refuse_incomparable(contestants, len(paths), held_out)
         rule = Expected() if rule is None else rule
         baselines = baselines and rule.threshold_ceiling is None
@@ -136,22 +132,22 @@ class Contest:
 
     @property
     def photographs(self) -> int:
-        """How many photographs there are."""
+        """Number of photographs."""
         return len(self.jobs[0].pictures)
 
     @property
     def folders(self) -> set[Path]:
-        """Wherever draws may be: the root may have become a run folder after some were made below it."""
+        """All folders that may hold draws; the root may have become a run folder later."""
         return {self.root, *(_own_folder(self.root, job.setup) for job in self.jobs)}
 
     @property
     def tuning_file(self) -> Path:
-        """Where the photographs are kept that were looked at: nothing that is chosen by them calibrates on them."""
+        """Lists the photographs that were looked at, so that nothing chosen by them calibrates on them."""
         return self.root / TUNING_FILE
 
     @property
     def record(self) -> TuningRecord:
-        """All photographs, which the comparison shows."""
+        """The record of all photographs, since the comparison shows them."""
         setup, pictures = self.jobs[0].setup, self.jobs[0].pictures
         return TuningRecord(
             score=specification_text(setup.score),
@@ -161,7 +157,7 @@ class Contest:
         )
 
     def wanted(self) -> list[WantedDraws]:
-        """What is to be drawn for all contestants, vendor by vendor."""
+        """The draws of all contestants, by vendor."""
         tasks: dict[str, dict[tuple[str, int, int | None], Task]] = {}
         largest: dict[str, Job] = {}
         for job in self.jobs:
@@ -173,7 +169,7 @@ class Contest:
         return [WantedDraws(job, tuple(tasks[vendor].values())) for vendor, job in largest.items()]
 
     def plan(self, wanted: Sequence[WantedDraws] | None = None) -> Plan:
-        """What is still to be drawn of the draws wanted, by default of all; memory for two photographs at a time."""
+        """Estimate the missing draws, by default of all contestants; memory is for two photographs at a time."""
         wanted = self.wanted() if wanted is None else wanted
         estimates = [
             estimate(vendor.job.setup.adapter, vendor.job.folder, vendor.job.limits, vendor.tasks) for vendor in wanted
@@ -182,16 +178,13 @@ class Contest:
         return replace(plan_job(self.jobs[0], self.rule), **asdict(total(*estimates)), memory_bytes=memory)
 
     def confirm(self) -> None:
-        """Make one budget for the draws of this comparison alone, of all contestants together; errors as `agree`."""
+        """Agree on one budget for all contestants' draws of this comparison; errors as `agree`."""
         if self.jobs[0].limits.scope is None:
             agree(self.jobs, self.plan(), folders=self.folders)
 
 
 def vendor_folder(root: Path, setup: Setup) -> Path:
-    """Where the draws of a vendor are kept: settings that ask it for the same draws share them.
-
-    A `root` that is a run folder itself keeps those of every vendor.
-    """
+    """Folder of a vendor's draws, shared by settings with the same draws; `root` itself where it is a run folder."""
     if has_ledger(root):
         return root
     return _own_folder(root, setup)
@@ -202,7 +195,7 @@ def _own_folder(root: Path, setup: Setup) -> Path:
 
 
 def remaining(limits: Limits, others: Iterable[Path]) -> Limits:
-    """`limits` less what other folders hold already of the draws that they count."""
+    """Subtract from `limits` what other folders already hold of the counted draws."""
     if not limits.budget.is_limited:
         return limits
     cost, calls = limits.max_cost_usd, limits.max_calls
@@ -217,13 +210,13 @@ def remaining(limits: Limits, others: Iterable[Path]) -> Limits:
 
 
 def bytes_a_pixel(draws: int, with_baselines: bool) -> int:
-    """Memory that measuring a photograph takes for each of its pixels: earlier methods need all draws at once."""
+    """Bytes per pixel for measuring a photograph; baselines need all draws at once."""
     # With one draw, what detail is measured takes most, as in an audit.
     return PIXEL_BYTES + BASELINE_BYTES + 8 * draws if with_baselines and draws > 1 else AUDIT_PIXEL_BYTES
 
 
 def refuse_incomparable(contestants: Sequence[Contestant], photographs: int, held_out: int) -> None:
-    """Refuse contestants and photographs that no comparison can be made of; errors as for `Contest`."""
+    """Refuse contestants and photographs that cannot be compared; errors as for `Contest`."""
     if len(contestants) < 2:
         raise UsageError(f"expected at least two vendors or settings to compare; got {len(contestants)}")
     labels = [contestant.label for contestant in contestants]
@@ -246,7 +239,7 @@ def refuse_incomparable(contestants: Sequence[Contestant], photographs: int, hel
 
 
 def _refuse_equal(first: Contestant, second: Contestant) -> None:
-    """Draws are stored by what identifies a vendor, so two vendors of one identity would be one vendor's pictures."""
+    """Refuse two vendors of one identity, whose stored draws would be mixed up."""
     setup, other = first.setup, second.setup
     both = f"{first.label!r} and {second.label!r}"
     if setup.procedure.vendor != other.procedure.vendor:

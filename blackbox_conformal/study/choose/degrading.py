@@ -85,7 +85,6 @@ def degrade(
 
 
 def _degraded(paths: list[Path], out: Path | None, setup: Setup, step: Progress, *, force: bool) -> list[Degraded]:
-    """The input of each photograph, written."""
     names = Counter(path.stem for path in paths)
     (often, count), *_ = names.most_common(1)
     if count > 1:

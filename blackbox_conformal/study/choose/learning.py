@@ -267,7 +267,6 @@ def _stoppable(job: Job) -> tuple[Job, Callable[[int], None]]:
 
 
 def _lesson(job: Job, ready: Ready) -> Lesson | None:
-    """The features of one picture, and its errors; None for a refused one."""
     drawn, setup = ready.drawn, job.setup
     if drawn.refusal is not None:
         return None

@@ -40,21 +40,20 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A candidate and what it is worth.
+    """A candidate and its worth.
 
     Attributes
     ----------
     trusted_share
-        Mean trusted share of the tuning pictures, at the threshold that a calibration on `n` photographs like them
-        would choose.
+        Mean trusted share of the tuning pictures, at the threshold that a calibration on `n` like them would choose.
     calls
-        Paid calls that calibrating on the n other photographs would take, those of a second vendor included.
+        Paid calls for calibrating on n photographs, those of a second vendor included.
     alpha
         The level; where a share is wanted, the smallest at which it is expected.
     error
-        Where a share is wanted: one calibration trusts in nine cases of ten no farther from `trusted_share` than that.
+        Where a share is wanted: with probability 0.9 one calibration's share is within this of `trusted_share`.
     kept
-        Under a guarantee of detail: the mean share of the right detail added that stays clear.
+        For guarantees about detail: mean share of the added right detail that stays clear.
     """
 
     candidate: Candidate
@@ -66,7 +65,7 @@ class Scored:
 
     @property
     def worth(self) -> float:
-        """What the best candidate has most of at a level: right detail that stays clear, or what is trusted."""
+        """What the best candidate has most of."""
         return self.trusted_share if self.kept is None else self.kept
 
     @property
@@ -84,14 +83,18 @@ class Scored:
 
 
 def losses_allowed(alpha: float, bound: float, n_calibration: int, n_tuning: int) -> Fraction:
-    """The sum of losses that the tuning photographs may have, as if calibrated on `n_calibration` others."""
+    """Sum of losses that the tuning photographs may have, as if calibrated on `n_calibration` others."""
     return (Fraction(str(alpha)) * (n_calibration + 1) - Fraction(str(bound))) / n_calibration * n_tuning
 
 
 @dataclass(frozen=True, slots=True)
 class TuningCurves:
-    """Of the tuning photographs under one candidate: of the largest error, and where the guarantee is about detail,
-    of what it bounds and of the right detail that is clear.
+    """Curves of the tuning photographs under one candidate.
+
+    Attributes
+    ----------
+    bounded, right
+        For guarantees about detail: curves of what is bounded, and of clear right detail.
     """
 
     errors: CurveSet
@@ -102,7 +105,7 @@ class TuningCurves:
 def scored_at(
     alpha: float, candidate: Candidate, curves: TuningCurves, n_calibration: int, rule: Guarantee | None = None
 ) -> Scored:
-    """What a candidate trusts at a level, by its curves on the tuning photographs."""
+    """Score a candidate at a level."""
     bounded, calls = curves.bounded or curves.errors, _calls(candidate, n_calibration)
     threshold = _as_if_calibrated(alpha, bounded, n_calibration)
     if rule is not None and rule.beside is not None:
@@ -119,12 +122,12 @@ def _as_if_calibrated(alpha: float, curves: CurveSet, n_calibration: int) -> flo
 def scored_reaching(
     share: float, candidate: Candidate, curves: TuningCurves, n_calibration: int, usual: float
 ) -> Scored | None:
-    """At the smallest level at which a calibration is expected to trust that share; None where there is none.
+    """Score a candidate at the smallest level that is expected to trust `share`; None: no level is.
 
     Parameters
     ----------
     usual
-        The usual level of the metric, around which levels are tried.
+        The metric's usual level, around which levels are tried.
     """
     errors = curves.errors
     levels = [level for level in levels_around(usual) if level < errors.bound]
@@ -141,7 +144,7 @@ def _calls(candidate: Candidate, n_calibration: int) -> int:
 
 
 NEARLY = 0.01
-"""Trusted shares that are no farther apart are nearly as good."""
+"""Trusted shares this close are nearly as good."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -1,8 +1,7 @@
-"""Somebody's inputs and photographs in; out a degradation that makes such inputs of photographs, and how well it does.
+"""Suggests a degradation that turns photographs into pictures like the user's inputs, and tests it.
 
-One half of the inputs and of the photographs, by the order of their digests, is what the chain is fitted to. The other
-halves prove it: had the chain made the inputs, they and the photographs after it would be of one kind, and the
-permutation test of `audits.input_shift` is exact for them, whatever the fit did.
+Inputs and photographs are halved by the order of their digests. The chain is fitted to one half; the other half proves
+it: if the chain made the inputs, the permutation test of `audits.input_shift` is exact there, whatever the fit did.
 """
 
 from __future__ import annotations
@@ -41,21 +40,21 @@ from blackbox_conformal.support.types import Image
 # The JPEG step that inputs went through, from what each of them shows.
 
 _RARE = 0.1
-"""Shares of inputs below it, of those with traces and of those without, are taken for errors."""
+"""Smaller shares of inputs, with or without traces, are taken for errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """What the traces of all inputs say together.
+    """What the JPEG traces of all inputs say together.
 
     Attributes
     ----------
     share
-        Of the inputs that were compressed, 0 to 1.
+        Share of inputs that were compressed, 0 to 1.
     low, high
-        The range of qualities.
+        Range of qualities.
     subsamplings
-        Which of the colours are possible, the likeliest first.
+        Possible subsamplings, the likeliest first.
     grid
         As the step jpeg takes it: ``0x0``, another place, or ``random``.
     exact
@@ -79,12 +78,12 @@ class Compression:
 
 
 def compression(traces: Sequence[JpegTrace | None]) -> Compression | None:
-    """The step; None where hardly any input shows that it was compressed.
+    """Find the JPEG step; None where hardly any input was compressed.
 
     Parameters
     ----------
     traces
-        Of every input that would show it; None: it was not compressed.
+        Of every input that would show it; None: not compressed.
     """
     found = [trace for trace in traces if trace is not None]
     share = len(found) / max(len(traces), 1)
@@ -103,7 +102,7 @@ def compression(traces: Sequence[JpegTrace | None]) -> Compression | None:
 
 
 def _range(qualities: Sequence[int]) -> tuple[int, int]:
-    """The range whose tenth and ninetieth percentile, each value being equally likely, are those of the estimates."""
+    """The range whose 10 % and 90 % quantiles match the estimates, all values being equally likely."""
     tenth, ninetieth = np.quantile(qualities, (0.1, 0.9))
     beyond = (ninetieth - tenth) / 8
     return max(1, round(tenth - beyond)), min(100, round(ninetieth + beyond))
@@ -119,7 +118,7 @@ def _grid(grids: Sequence[tuple[int, int]]) -> str:
 Measured = NDArray[np.float64]
 
 _COMPARED = 6
-"""So many of the statistics of a row say how an input was made; the others say what it shows."""
+"""Statistics of a row, from the first, that say how an input was made; the rest say what it shows."""
 
 
 _NOISE = [statistic.name for statistic in STATISTICS].index("noise")
@@ -136,7 +135,7 @@ def measured(pixels: Image) -> Measured:
 
 
 class Simulations:
-    """What photographs measure after a chain; everything is computed once."""
+    """Measures photographs after a chain, each chain once."""
 
     def __init__(self, photographs: Sequence[Image], scale: int, compression: Compression | None) -> None:
         self._photographs, self._scale = photographs, scale
@@ -157,7 +156,7 @@ class Simulations:
         return self._known[text]
 
     def __len__(self) -> int:
-        """Chains that were tried."""
+        """Chains tried."""
         return len(self._known)
 
     @staticmethod
@@ -175,10 +174,10 @@ class Simulations:
 
 
 class EvenlySpread(RandomNumbers):
-    """Random numbers of one of several pictures, of which each takes another part of every range.
+    """Random numbers of one of several pictures: each takes its own part of every range.
 
-    So chance adds little to what a chain does on average (Latin hypercube sampling: McKay, Beckman & Conover 1979).
-    Noise is drawn as always, and is the same for every candidate, so that two differ by what they do alone.
+    So chance adds little to a chain's average (Latin hypercube sampling: McKay, Beckman & Conover 1979). Noise is drawn
+    as usual, the same for every candidate, so two candidates differ only by what they do.
     """
 
     def __init__(self, place: int, count: int, step: int) -> None:
@@ -200,22 +199,22 @@ def _order(count: int, step: int, call: int) -> list[int]:
 # The search for the chain after which the user's photographs measure like the inputs.
 
 _WIDTHS = (2.5, 1.5, 1.0)
-"""Steps of each coordinate within which candidates are scattered, from round to round."""
+"""Steps of each coordinate within which candidates are scattered, by round."""
 
 _SCATTERED = 16
-"""Candidates a round."""
+"""Candidates of a round."""
 
 _SHRUNK = 0.1
-"""Few pictures make correlations look larger than they are, so they are made smaller by this share."""
+"""Shrinks correlations, which few pictures overstate."""
 
 _FARTHEST = 2.0
-"""Standard deviations from the inputs' mean at which a measurement is cut: odd pictures must not decide."""
+"""Standard deviations at which a measurement is cut, so that odd pictures do not decide."""
 
 _LEAST_VARIANCE = 1e-4
-"""Of a measurement: smaller ones are chance."""
+"""Smaller variances of a measurement are chance."""
 
 _WORTH = 3.0
-"""Mismatch that each number of a step must save, or the step is left out: fitting to chance seldom saves so much."""
+"""Mismatch that each number of a step must save; fitting to chance seldom saves so much."""
 
 _REJECTED = 0.05
 """A plain chain with a larger p-value is taken without a search."""
@@ -223,7 +222,7 @@ _REJECTED = 0.05
 _PERMUTATIONS = 999
 
 _SIMPLER = len(FILTERS) * 2 ** len(PARTS)
-"""Chains at most that are tried last; see `CandidateChain.simpler`."""
+"""Most chains of `CandidateChain.simpler`."""
 
 _STEPS = np.array([each.step for each in COORDINATES])
 _USUAL = np.array([each.usual for each in COORDINATES]) / _STEPS
@@ -233,15 +232,15 @@ _LARGEST = np.array([each.largest for each in COORDINATES]) / _STEPS
 
 
 class Mismatch:
-    """How much less like the inputs photographs are than other photographs after the same chain would be.
+    """How much less like the inputs photographs are than others after the same chain would be.
 
     Parameters
     ----------
     inputs
         (n, k) float64, n at least 2.
     near
-        (photographs, k) float64: photographs after a chain that is near. How both vary says how much a difference
-        means: measurements are made uncorrelated and of variance 1.
+        (photographs, k) float64, after a chain that is near. The variation of both scales differences: measurements
+        are made uncorrelated and of variance 1.
     """
 
     def __init__(self, inputs: Measured, near: Measured) -> None:
@@ -258,7 +257,7 @@ class Mismatch:
         return difference
 
     def __call__(self, simulated: Measured) -> float:
-        """The sum of their squares."""
+        """Sum of the squared residuals."""
         return float((self.residuals(simulated) ** 2).sum())
 
     def _mean(self, values: Measured) -> Measured:
@@ -275,7 +274,7 @@ class Search:
     inputs
         (n, k) float64.
     progress
-        Called with the number of chains tried so far.
+        Called with the number of chains tried.
     """
 
     def __init__(self, inputs: Measured, simulations: Simulations, progress: Callable[[int], None]) -> None:
@@ -284,7 +283,7 @@ class Search:
         self.tried: dict[CandidateChain, None] = {}
 
     def refer_to(self, candidate: CandidateChain) -> None:
-        """Take how measurements vary from photographs after this candidate."""
+        """Take the variation of measurements from photographs after this candidate."""
         self._mismatch = Mismatch(self._inputs, self._simulated(candidate))
 
     def mismatch(self, candidate: CandidateChain) -> float:
@@ -292,12 +291,12 @@ class Search:
         return self._mismatch(self._simulated(candidate))
 
     def cost(self, candidate: CandidateChain) -> float:
-        """The mismatch, and how unusual the candidate is."""
+        """The mismatch, plus how unusual the candidate is."""
         unusual = (candidate.coordinates - _USUAL) / _DEVIATION
         return self.mismatch(candidate) + float((unusual**2).sum())
 
     def moved(self, candidate: CandidateChain, width: float) -> CandidateChain:
-        """Where the cost would be least, were residuals linear in the coordinates, as they are within `width` steps."""
+        """Minimise the cost of a model that is linear in the coordinates, as residuals are within `width` steps."""
         centre = candidate.coordinates
         for place in _scattered(len(centre), len(self.tried)):
             self._simulated(candidate.at(centre + width * place))
@@ -315,14 +314,14 @@ class Search:
         return candidate.at(bounded(square, linear, least, largest))
 
     def average(self, candidate: CandidateChain) -> CandidateChain:
-        """The mean of those tried, by how likely their costs make them: in a flat valley the least one is chance."""
+        """Average the tried chains weighted by likelihood: in a flat valley the best one is chance."""
         kin = self._kin(candidate)
         costs = np.array([self.cost(each) for each in kin])
         likely = np.exp(-0.5 * (costs - costs.min()))
         return candidate.at(likely @ np.array([each.coordinates for each in kin]) / likely.sum())
 
     def _kin(self, candidate: CandidateChain) -> list[CandidateChain]:
-        """Those tried that differ in coordinates alone."""
+        """Tried chains that differ only in coordinates."""
         return [each for each in self.tried if each.at(candidate.coordinates) == candidate.at(candidate.coordinates)]
 
     def _simulated(self, candidate: CandidateChain) -> Measured:
@@ -335,10 +334,9 @@ class Search:
 def nearest(
     inputs: Measured, simulations: Simulations, scale: int, progress: Callable[[int, int], None]
 ) -> CandidateChain:
-    """The candidate whose simulated inputs are nearest; of about equally near ones that with the fewest steps.
+    """The candidate whose simulated inputs are nearest; of about equals, the one with the fewest steps.
 
-    Where photographs after a reduction alone, with JPEG, cannot be told from the inputs, there is no search: with few
-    inputs it would find steps by chance.
+    No search where a reduction alone, with JPEG, cannot be told from the inputs: few inputs would give steps by chance.
 
     Parameters
     ----------
@@ -372,13 +370,12 @@ def nearest(
 
 
 def one_kind(inputs: Measured, simulated: Measured) -> float:
-    """The p-value of both being of one kind, by random permutations of which picture is an input.
+    """The p-value that both are of one kind, by random permutations.
 
     Parameters
     ----------
     inputs, simulated
-        (n, k) and (m, k) float64. Their means are compared in uncorrelated measurements of variance 1, of both
-        together, so that permutations change neither.
+        (n, k) and (m, k) float64; compared by means of whitened measurements of both together.
     """
     together = np.concatenate([inputs, simulated])
     white = np.clip((together - together.mean(axis=0)) @ _whitening(np.cov(together.T)), -_FARTHEST, _FARTHEST)
@@ -389,11 +386,10 @@ def one_kind(inputs: Measured, simulated: Measured) -> float:
 
 
 def _whitening(spread: Measured) -> Measured:
-    """(k, k) float64: makes measurements of this covariance, (k, k), uncorrelated and of variance 1.
+    """(k, k) float64: the symmetric matrix that makes measurements of this covariance uncorrelated, of variance 1.
 
-    Of all such matrices it is the symmetric one for measurements of variance 1. Fewer pictures than measurements leave
-    many directions of one variance, which a library chooses by the last bits; the symmetric root does not depend on
-    them.
+    With fewer pictures than measurements, a library orders directions of equal variance by the last bits; the symmetric
+    root does not depend on that order.
     """
     scale = np.sqrt(np.maximum(np.diag(spread), _LEAST_VARIANCE))
     correlation = (1 - _SHRUNK) * spread / np.outer(scale, scale) + _SHRUNK * np.eye(len(scale))
@@ -403,9 +399,9 @@ def _whitening(spread: Measured) -> Measured:
 
 
 def bounded(square: Measured, linear: Measured, least: Measured, largest: Measured) -> Measured:
-    """(k,) float64 from `least` to `largest`: about where x · square · x / 2 - linear · x is least.
+    """(k,) float64 in [least, largest]: about the minimum of x · square · x / 2 - linear · x.
 
-    What would be out of its range is held to its end, and the others are solved for again.
+    Coordinates that leave their range are fixed to its end, and the others are solved for again.
     """
     found, free = np.zeros(len(linear)), np.ones(len(linear), bool)
     while free.any():
@@ -426,25 +422,25 @@ def _scattered(dimensions: int, seed: int) -> Measured:
 
 
 FEWEST = 20
-"""Inputs, and photographs: half of each is for the proof."""
+"""Fewest inputs, and photographs: half of each is for the proof."""
 
 MOST_FITTED = 100
-"""Photographs that candidates are tried on; more would take longer and tell little more."""
+"""Most photographs to try candidates on; more take longer and tell little."""
 
 LARGEST_INPUT, SMALLEST_INPUT = 128, 16
-"""Pixels a side that candidates are tried on, the middle of a photograph; and the least that can be measured."""
+"""Most pixels a side that candidates are tried on, and the fewest that can be measured."""
 
 Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is kept of an input: its digest, how it was compressed, what it measures, and its free statistics.
+    """What is kept of an input.
 
     Attributes
     ----------
     tells
-        Whether a compression would have left a trace, where there is none.
+        Whether a compression would have left a trace.
     """
 
     digest: str
@@ -455,7 +451,6 @@ class Seen:
 
     @classmethod
     def of(cls, picture: Picture) -> Seen:
-        """Of a picture as the user has it."""
         pixels = picture.pixels
         trace = jpeg_trace(picture)
         tells = trace is not None or would_tell(pixels)
@@ -471,7 +466,7 @@ class NearestChain:
     degradation
         As ``--degradation`` takes it.
     compression
-        What traces of JPEG were found; None where hardly any were.
+        The traces of JPEG; None where there are hardly any.
     tried
         How many chains were compared.
     """
@@ -483,16 +478,16 @@ class NearestChain:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A degradation, and what proves it.
+    """A degradation, and its proof.
 
     Attributes
     ----------
     scale
         How many times smaller inputs are.
     chain
-        What fits one half of the inputs and photographs best.
+        The best fit to one half of inputs and photographs.
     proof
-        The comparison of the other half of the inputs with the other half of the photographs after it.
+        Comparison of the other half of the inputs with the other half of the photographs after the chain.
     """
 
     scale: int
@@ -511,7 +506,7 @@ class Suggestion:
 
     @property
     def verdict(self) -> str:
-        """What the proof found, in a sentence."""
+        """The outcome of the proof, in a sentence."""
         if self.proof.differ:
             return "your inputs differ from what the chain makes"
         if self.proof.too_few:
@@ -583,14 +578,14 @@ def suggest_degradation(
 
 
 def halves(digests: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Places of the half that the fit may use and of the half that the proof keeps, by the order of their digests."""
+    """Places for the fit and for the proof, split by the order of digests."""
     order = sorted(range(len(digests)), key=lambda place: digests[place])
     half = (len(order) + 1) // 2
     return order[:half], order[half:]
 
 
 def middle(pixels: Image, scale: int) -> Image:
-    """The middle of a photograph, (H, W, 3) uint8: sides are multiples of `scale`, at most `LARGEST_INPUT` times it."""
+    """Cut out a photograph's middle, (H, W, 3) uint8: sides are multiples of `scale`, at most `LARGEST_INPUT` times."""
     height, width = (min(side // scale, LARGEST_INPUT) * scale for side in pixels.shape[:2])
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
@@ -602,7 +597,7 @@ def nearest_chain(
     scale: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> NearestChain:
-    """The chain after which `photographs` measure most like `inputs`.
+    """Find the chain after which `photographs` measure most like `inputs`.
 
     Parameters
     ----------
@@ -625,7 +620,7 @@ def proven(
     level: float = LEVEL,
     seed: int = SEED,
 ) -> InputShift:
-    """Compare inputs with photographs after a degradation; neither may have been used for the fit.
+    """Compare inputs with photographs after a degradation; the fit may have seen neither.
 
     Parameters
     ----------
@@ -660,7 +655,6 @@ def _seen(path: Path) -> Seen:
 
 
 def _cut(path: Path, scale: int) -> Image:
-    """A photograph whose sides are multiples of `scale`."""
     pixels = read_image(path).pixels
     least = SMALLEST_INPUT * scale
     if min(pixels.shape[:2]) < least:
@@ -672,7 +666,7 @@ def _cut(path: Path, scale: int) -> Image:
 
 
 def _each(paths: Sequence[Path], read: Callable[[Path], Read], what: str, progress: Progress) -> list[Read]:
-    """What is read of each picture; what is wrong with several is said at once."""
+    """Read each picture, and raise all errors together."""
     found: list[Read] = []
     failures: list[tuple[str, BlackboxConformalError]] = []
     for done, path in enumerate(paths):

@@ -20,22 +20,22 @@ from blackbox_conformal.support import catalog
 
 RESAMPLES = 400
 STEPS = 512
-"""Thresholds that are told apart."""
+"""Thresholds at most that an outlook distinguishes."""
 
 COVERED = 0.9
-"""The share of cases in which an outcome is to lie within the printed error."""
+"""Probability that one calibration's share lies within the printed error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """A trusted share that is to be expected.
+    """An expected trusted share.
 
     Attributes
     ----------
     share
-        The mean trusted share of new pictures, 0 to 1.
+        Mean over new pictures, 0 to 1.
     error
-        The share of one calibration is not farther from it than this in `COVERED` of the cases.
+        With probability `COVERED` one calibration's share is within this of `share`.
     """
 
     share: float
@@ -44,18 +44,18 @@ class Prospect:
 
 @dataclass(frozen=True, eq=False)
 class CurveOutlook:
-    """Losses and trusted shares of N photographs at `STEPS` thresholds at most.
+    """Losses and trusted shares of N photographs at up to `STEPS` thresholds.
 
     Attributes
     ----------
     losses, shares
-        (N, steps) float64, nondecreasing along the steps. Between two steps the lower one counts.
+        (N, steps) float64, nondecreasing along the steps; between two steps the lower one counts.
     bound
         The largest loss.
     own
         Bounds of each picture's own loss at the steps; None: all are `bound`.
     errors, most
-        Losses as `losses` and the largest of them, for what a guarantee promises beside.
+        Like `losses` and `bound`, for the guarantee beside.
     """
 
     losses: NDArray[np.float64]
@@ -67,8 +67,14 @@ class CurveOutlook:
 
     @classmethod
     def of(cls, curves: CurveSet, errors: CurveSet | None = None, own: CurveSet | None = None) -> Self:
-        """Of the curves of at least one photograph, those of its largest errors where these are others, and those that
-        bound its own loss.
+        """Tabulate curves of at least one photograph.
+
+        Parameters
+        ----------
+        errors
+            Curves of the largest error; None: `curves` are these.
+        own
+            Bounds of each picture's own loss.
         """
         errors = curves if errors is None else errors
         scores = np.unique(np.concatenate([curves.scores, curves.area_scores]).astype(np.float64))
@@ -84,19 +90,18 @@ class CurveOutlook:
         )
 
     def prospects(self, rule: Guarantee, levels: Sequence[float], n: int, seed: int = 0) -> list[Prospect]:
-        """For each level, the share that `rule` would trust after calibrating on `n` photographs like these."""
+        """At each level, predict the share that `rule` trusts after calibrating on `n` photographs like these."""
         outcomes = self.outcomes(rule, levels, n, seed)
         shares = outcomes.mean(axis=0)
         errors = np.quantile(np.abs(outcomes - shares), COVERED, axis=0) * _widening(len(self.losses))
         return [Prospect(float(share), float(error)) for share, error in zip(shares, errors, strict=True)]
 
     def outcomes(self, rule: Guarantee, levels: Sequence[float], n: int, seed: int = 0) -> NDArray[np.float64]:
-        """(`RESAMPLES`, levels) trusted shares: what a calibration on `n` photographs like these might trust.
+        """(`RESAMPLES`, levels) trusted shares that calibrations on `n` photographs like these might reach.
 
-        The photographs that there are stand for all others (Efron 1979), twice over: as many as there are, drawn with
-        replacement, are a world that they might have come from, and n drawn from that world calibrate. What they trust
-        of the world is one outcome. The spread of outcomes so contains both the luck of the n and how little N
-        photographs tell of all.
+        A double bootstrap (Efron 1979): N photographs drawn with replacement are a possible world, and n drawn from it
+        calibrate. The outcome is what they trust of the world, so its spread holds the luck of the n and the little
+        that N photographs tell.
 
         Parameters
         ----------
@@ -125,7 +130,7 @@ class CurveOutlook:
     def _by_own_bounds(
         self, own: NDArray[np.float64], sums: NDArray[np.float64], allowed: float, worlds: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """(`RESAMPLES`,) shares where each picture's bound takes the place of the largest loss in its own mask."""
+        """(`RESAMPLES`,) shares where each picture's own bound replaces the largest loss."""
         found = np.zeros(len(worlds))
         for bounds, shares, times in zip(own, self.shares, worlds.T, strict=True):
             steps = np.count_nonzero(sums + bounds <= allowed + ROUNDING, axis=1)
@@ -134,10 +139,9 @@ class CurveOutlook:
 
 
 def _widening(photographs: int) -> float:
-    """By how much a bootstrap's spread is too narrow for so few photographs, as Student's t is wider than a normal.
+    """Correct the bootstrap's spread for few photographs, as Student's t is wider than a normal.
 
-    The first terms of the expansion of the quantile (Abramowitz and Stegun 1964, 26.7.5), and the sum of squares that
-    is divided by all photographs instead of one fewer.
+    First terms of the quantile's expansion (Abramowitz and Stegun 1964, 26.7.5), and variance divided by N - 1, not N.
     """
     freedom, normal = max(1, photographs - 1), 1.6449
     return math.sqrt(photographs / freedom) * (1 + (normal**2 + 1) / (4 * freedom))
@@ -147,14 +151,14 @@ def _widening(photographs: int) -> float:
 
 FILE = "measured_shares.json"
 DETAIL_FILE = "measured_shares_of_detail.json"
-"""The same of promises about detail, which have a score and levels of their own."""
+"""Like `FILE`, for promises about detail, which have their own score and levels."""
 
 WHOLE = 1000
-"""Shares in the file are whole numbers, thousandths."""
+"""The file stores shares in thousandths."""
 
 
 def series_name(promise: Promise, draws: int, delivery: str) -> str:
-    """What a series is called in the file."""
+    """The key of a series in the file."""
     return f"{promise.name} | {draws} | {delivery}"
 
 
@@ -164,19 +168,18 @@ def _series(promise: Promise, setup: Setup) -> str:
 
 @dataclass(frozen=True, eq=False)
 class MeasuredShares:
-    """Mean trusted shares over vendors and collections of photographs, and how far one of them lies from the others.
+    """Mean trusted shares over vendors and collections of photographs, and how far single ones lie from the mean.
 
     Attributes
     ----------
     source
         Vendors, collections and photographs, in words.
     settings
-        Scale, degradation and metric that they were measured with, and the score for each number of draws.
+        The scale, degradation, metric, and score for each number of draws that were measured.
     levels, numbers
         Levels and numbers of calibration photographs, ascending.
     series
-        Name → shares, errors, and how far other vendors are from the stand-in on the same photographs: each (levels,
-        numbers).
+        Name → "shares", "errors" and "vendors" (distance of other vendors from the stand-in), each (levels, numbers).
     """
 
     source: str
@@ -187,7 +190,7 @@ class MeasuredShares:
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
-        """What the file says."""
+        """Read the content of a file."""
         return cls(
             content["source"],
             content["settings"],
@@ -200,7 +203,7 @@ class MeasuredShares:
         )
 
     def fits(self, setup: Setup) -> bool:
-        """Whether the set-up measures and draws as these shares were measured: metric, scale, inputs, score."""
+        """Whether the set-up has the metric, scale, inputs and score that were measured."""
         procedure, scores = setup.procedure, self.settings["scores"]
         metric = {name: value for name, value in procedure.metric.items() if name != "cap"}
         return bool(
@@ -211,16 +214,16 @@ class MeasuredShares:
         )
 
     def as_measured(self, setup: Setup) -> Setup:
-        """The set-up with the score that was measured with so many draws; the same where none was."""
+        """Give the set-up the score that was measured with its number of draws, if one was."""
         score = dict(self.settings["scores"].get(str(setup.procedure.draws), {}))
         if not score:
             return setup
         return setup.with_score(catalog.load("scores", score.pop("name"), **score), setup.procedure.draws)
 
     def prospects(self, promise: Promise, setup: Setup, levels: Sequence[float], n: int) -> list[Prospect | None]:
-        """What to expect at each level; None where the set-up is another one or nothing near was measured.
+        """The share to expect at each level; None where the set-up differs or nothing near was measured.
 
-        Shares are interpolated, in the level and in the logarithm of n; of the errors around the largest counts.
+        Shares are interpolated linearly in the level and in log(n); the error is the largest of the neighbours.
         """
         name = _series(promise, setup)
         shares, errors = (self._around(kind, name, setup, levels, n) for kind in ("shares", "errors"))
@@ -230,16 +233,16 @@ class MeasuredShares:
         ]
 
     def vendor_errors(self, promise: Promise, setup: Setup, levels: Sequence[float], n: int) -> list[float | None]:
-        """How far other vendors are from the stand-in; None as for `prospects`.
+        """How far other vendors lie from the stand-in, at each level; None as in `prospects`.
 
-        Of a promise that was not measured, such as one with a cap, the farthest of those that were.
+        A promise that was not measured, such as one with a cap, gets the largest distance of all that were.
         """
         around = [self._around("vendors", name, setup, levels, n) for name in self._nearest(promise, setup)]
         known = [[near[1] for near in at_level if near is not None] for at_level in zip(*around, strict=True)]
         return [max(errors, default=None) for errors in known]
 
     def _nearest(self, promise: Promise, setup: Setup) -> list[str]:
-        """The series of a promise, or of all promises where it has none; at least one."""
+        """The series of the promise, or of all promises where it has none; never empty."""
         name = _series(promise, setup)
         same = name.removeprefix(promise.name)
         return [name] if name in self.series else [one for one in self.series if one.endswith(same)] or [name]
@@ -247,13 +250,12 @@ class MeasuredShares:
     def _around(
         self, kind: str, name: str, setup: Setup, levels: Sequence[float], n: int
     ) -> list[tuple[float, float] | None]:
-        """What was measured of a kind, interpolated, and the largest around, at each level."""
         if name not in self.series or not self.numbers[0] <= n <= self.numbers[-1] or not self.fits(setup):
             return [None for _ in levels]
         return [self.at(name, kind, level, n) for level in levels]
 
     def at(self, name: str, kind: str, level: float, n: int) -> tuple[float, float] | None:
-        """What was measured of a series, interpolated, and the largest around; None beyond the levels."""
+        """(Interpolated value, largest neighbour) of one series; None outside the measured levels."""
         if not self.levels[0] <= level <= self.levels[-1]:
             return None
         row, between = _place(np.array(self.levels), level)
@@ -263,13 +265,13 @@ class MeasuredShares:
 
 
 def _place(points: NDArray[np.float64], value: float) -> tuple[int, float]:
-    """The index of the point below `value` that has one above, and how far `value` is from it to that, 0 to 1."""
+    """Find the grid cell of `value`: the index of the point below, and the fraction of the way to the next, 0 to 1."""
     index = min(int(np.searchsorted(points, value, side="right")) - 1, len(points) - 2)
     return index, float((value - points[index]) / (points[index + 1] - points[index]))
 
 
 @cache
 def measured_shares(*, of_detail: bool = False) -> MeasuredShares:
-    """The file that ships with the package, of promises about errors or about detail."""
+    """Load the shares that ship with the package, for promises about errors or about detail."""
     text = files(__package__).joinpath(DETAIL_FILE if of_detail else FILE).read_text(encoding="utf-8")
     return MeasuredShares.of(json.loads(text))

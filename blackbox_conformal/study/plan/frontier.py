@@ -22,37 +22,37 @@ from blackbox_conformal.support.wording import expected
 # Rows of promise, level, number and price with the share to expect, and which of them to show.
 
 LEVELS = (0.5, 1, 2)
-"""Levels that are compared where neither a level nor a share is wanted, as parts of the usual level."""
+"""Levels to compare where neither level nor share is wanted, as multiples of the usual level."""
 
 FINE_LEVELS = (*(step / 10 for step in range(2, 31)), *(step / 2 for step in range(7, 21)))
-"""Levels among which the smallest is looked for that gives a wanted share, as parts of the usual level."""
+"""Levels among which the smallest that gives a wanted share is searched, as multiples of the usual level."""
 
 NUMBERS = (5, 10, 20, 35, 50, 75, 100, 150, 200, 300)
-"""Numbers of photographs that are compared."""
+"""Numbers of photographs to compare."""
 
 GAIN = 0.05
-"""A dearer row is shown where it trusts so much more than the one before."""
+"""A dearer row must trust this much more than the one before."""
 
 LOWER = 0.7
-"""A dearer row is shown where it reaches the wanted share at so many times the level of the one before."""
+"""A dearer row that reaches the wanted share must have a level this many times lower than the one before."""
 
 LITTLE = 0.01
-"""Of rows that trust so nearly as much as the best, the cheapest is shown; one that trusts less than this is not."""
+"""Rows within this of the best share count as equal, so the cheapest is shown; a row that trusts less is hidden."""
 
 Prospects = Callable[[Promise, Setup, Sequence[float], int], Sequence[Prospect | None]]
-"""The shares to expect of a promise and a way to draw at some levels after a number; None where it is not known."""
+"""Expected shares of a promise with a set-up at some levels, for a number of photographs; None: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What the rows must keep: a level, a least trusted share, a highest price; None = any.
+    """What the rows must fulfil: a level, a least trusted share, a highest price; None: any.
 
     Attributes
     ----------
     usual
-        The usual level of the metric, around which levels are compared of promises that have none of their own.
+        The metric's usual level; promises without their own usual level are compared around it.
     guarantee
-        What `calibrate` promises where no guarantee is named.
+        The guarantee that `calibrate` gives by default.
     """
 
     alpha: float | None = None
@@ -63,7 +63,7 @@ class Wish:
 
     @property
     def less(self) -> str:
-        """How to want less, in words, by what is wanted."""
+        """How to want less, in words."""
         ways = {"raise --alpha": self.alpha, "want a smaller share": self.share, "raise --max-cost": self.usd}
         named = [way for way, wanted in ways.items() if wanted is not None]
         return " or ".join(named) or "add photographs"
@@ -73,7 +73,7 @@ class Wish:
         return self.guarantee == DETAIL_GUARANTEE
 
     def levels(self, promise: Promise) -> tuple[float, ...]:
-        """The levels of a promise that are compared, ascending."""
+        """The levels to compare a promise at, ascending."""
         if self.alpha is not None:
             return (self.alpha,)
         usual = promise.usual_level or self.usual
@@ -82,22 +82,22 @@ class Wish:
 
 
 def levels_around(usual: float, parts: Sequence[float] = FINE_LEVELS) -> tuple[float, ...]:
-    """Parts of the usual level, as short decimals."""
+    """Multiples of the usual level, as short decimals."""
     return tuple(float(f"{usual * part:.6g}") for part in parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontierRow:
-    """One way to calibrate, and what it is expected to trust.
+    """One way to calibrate, and the share that it is expected to trust.
 
     Attributes
     ----------
     n, calls
         Calibration photographs, and the calls to the vendor for all of them.
     usual
-        The guarantee that need not be named.
+        The default guarantee, which need not be named.
     usd
-        Lowest and highest price of these calls; None when it is not known.
+        Lowest and highest price of these calls; None: not known.
     """
 
     promise: Promise
@@ -114,17 +114,16 @@ class FrontierRow:
 
     @property
     def calls(self) -> int:
-        """Calls to the vendor for all photographs."""
         return self.n * self.draws
 
     @property
     def cost(self) -> Decimal:
-        """What it costs at most; the number of calls where the price is not known or nothing."""
+        """The highest price; the number of calls where the price is 0 or not known."""
         return self.usd[1] if self.usd is not None and self.usd[1] else Decimal(self.calls)
 
     @property
     def weighed(self) -> tuple[float, Decimal, float]:
-        """Level, cost, and the share that is not expected to be trusted: less is better."""
+        """(Level, cost, share that is not trusted): less is better."""
         return self.alpha, self.cost, -round(self.prospect.share, 3)
 
     def beats(self, other: "FrontierRow") -> bool:
@@ -255,7 +254,7 @@ def _larger_shares(rows: Sequence[FrontierRow]) -> list[FrontierRow]:
 
 
 FEWEST = 5
-"""Photographs of which a pilot can say anything."""
+"""Photographs that a pilot needs at least."""
 
 UNMEASURED = "nothing was measured with this score, metric, scale, degradation or guarantee"
 
@@ -264,16 +263,14 @@ NOT_FORETOLD = "what this guarantee trusts is not foretold"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pilot:
-    """Some of the user's own photographs, drawn to be looked at; they never calibrate.
+    """Photographs of the user that were drawn to plan with; they never calibrate.
 
     Attributes
     ----------
-    photographs
-        How many there are.
     calls, cached, cost_usd
-        Calls to the vendor, draws that were stored before, and what the calls cost.
+        Calls made, draws that were stored before, and the price of the calls.
     stand_in
-        The vendor that drew them where it is not the one that is planned for.
+        The vendor that drew them in place of the planned one; None: the planned one did.
     """
 
     photographs: int
@@ -290,7 +287,7 @@ class Frontier:
     Attributes
     ----------
     rows
-        Those that no other one beats, few of each promise; none where nothing keeps what is wanted.
+        The best rows, few of each promise; empty where nothing fulfils the wish.
     source
         Where the expected shares come from, or why there are none, in words.
     pilot
@@ -305,7 +302,7 @@ class Frontier:
     less: str = ""
 
     def blocks(self, number: int) -> Iterator[Block]:
-        """The rows, and what they rest on; there are `number` photographs, and a row says how many it lacks."""
+        """Show the rows and their source, for a user who has `number` photographs."""
         data = {"frontier": [row.json() for row in self.rows], "frontier_source": self.source}
         if not self.rows:
             yield Note(f"Expected trusted shares: {self._none}", data)
@@ -326,7 +323,6 @@ class Frontier:
 
     @property
     def _none(self) -> str:
-        """Why there is no row, and what to do."""
         if self.source == NOT_FORETOLD:
             return f"{self.source}. Leave --guarantee out to see those that are"
         if self.source == UNMEASURED:
@@ -334,7 +330,6 @@ class Frontier:
         return f"nothing keeps what is wanted, by {self.source}. To go on, {self.less}"
 
     def _notes(self, number: int) -> list[str]:
-        """How to ask for each promise, and where the shares come from."""
         options = {
             row.promise.name: " ".join(f"--{name} {value}" for name, value in row.options.items()) or "the default"
             for row in self.rows
@@ -357,7 +352,7 @@ class Frontier:
 
 
 MARK = "*"
-"""Beside the number of draws where the delivered picture is made consistent with its input."""
+"""Marks a number of draws whose delivery is consistent with its input."""
 
 
 def _columns(number: int) -> dict[str, How]:
@@ -373,7 +368,7 @@ def _columns(number: int) -> dict[str, How]:
 
 
 def _short(usd: Decimal) -> Decimal:
-    """Cents are enough for a table, where there are any."""
+    """Round to cents, unless it is less than one."""
     return usd.quantize(Decimal("0.01")) if usd >= Decimal("0.01") else usd.normalize()
 
 
@@ -384,7 +379,7 @@ def measured_frontier(
     number: int,
     guarantee: str | Guarantee | None,
 ) -> Frontier:
-    """The rows for `number` photographs and others, by the shares that ship with the package."""
+    """Find the rows for a user with `number` photographs, by the shares that ship with the package."""
     compared, more = piloted_promises(ways[0], guarantee, wish)
     fitting = [one for one in compared if any(map(measured_shares(of_detail=one.of_detail).fits, ways))]
     if not fitting:
@@ -407,7 +402,7 @@ def pilot_frontier(
     guarantee: str | Guarantee | None,
     pilot: Pilot,
 ) -> Frontier:
-    """The rows for `number` photographs and others, by the curves of a pilot; `curves`: those of each of `ways`."""
+    """Find the rows for a user with `number` photographs, by the curves of a pilot for each of `ways`."""
     outlooks: dict[tuple[Promise, int], CurveOutlook] = {}
     mixed = len(set(map(promises_detail, ways))) > 1
     compared, more = piloted_promises(ways[0], guarantee, wish)
@@ -438,7 +433,7 @@ def pilot_frontier(
 
 
 def _measured(promise: Promise, more: Sequence[Promise], found: Curves) -> tuple[CurveSet, CurveSet, CurveSet | None]:
-    """The curves that a promise is about, those of the largest error, and bounds of single pictures' own losses."""
+    """The curves of a promise, those of the largest error, and the bounds of each picture's own loss."""
     if promise not in more:
         return promise.curves(found), found[0], None
     curves, own = found[len(found) - 2 * (len(more) - more.index(promise)) :][:2]
@@ -448,11 +443,9 @@ def _measured(promise: Promise, more: Sequence[Promise], found: Curves) -> tuple
 def piloted_promises(
     setup: Setup, guarantee: str | Guarantee | None, wish: Wish
 ) -> tuple[tuple[Promise, ...], tuple[Promise, ...]]:
-    """What is compared: where a level is given and no guarantee, the usual one, whose level it is.
+    """The promises to compare, and those that only a pilot can.
 
-    Returns
-    -------
-    Those of `promises`, and further ones.
+    A level without a guarantee means the usual guarantee.
     """
     detail = promises_detail(setup)
     if guarantee is None and detail and wish.alpha is not None:

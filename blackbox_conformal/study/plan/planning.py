@@ -138,7 +138,6 @@ class Plan(Estimate, Faces):
         return money(*self.cost_usd) + (f" ({self.price_source})" if self.price_source else "")
 
     def _more(self, photographs: int) -> str:
-        """What that many more photographs would cost."""
         if self.usd_a_photograph is None:
             return "unknown"
         low, high = self.usd_a_photograph

@@ -1,4 +1,4 @@
-"""The promises that can be made, and the ways of drawing and delivering that they can be made with."""
+"""Promises that can be compared, and the set-ups (numbers of draws, deliveries) that can keep them."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
@@ -26,24 +26,24 @@ from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.types import Image, Map
 
 CAP = 0.5
-"""The cap that is compared with none, in units of `lab-l1`."""
+"""Errors of `CAPPED` are compared with this cap and without a cap; in units of `lab-l1`."""
 
 CAPPED = "lab-l1"
-"""The metric that is also compared with a cap."""
+"""The metric that is compared with a cap, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A guarantee, and whether errors above `cap` count as the cap.
+    """A guarantee to compare.
 
     Attributes
     ----------
     name
         In tables.
     guarantee
-        As it is typed.
+        As typed.
     cap
-        None: errors count as they are, or up to the cap that the metric has already.
+        Larger errors count as this; None: the metric's own cap, if it has one.
     """
 
     name: str
@@ -61,23 +61,23 @@ class Promise:
 
     @property
     def usual_level(self) -> float | None:
-        """The usual level of a share of detail; None where it depends on the metric."""
+        """The usual level of a guarantee about detail; None: it depends on the metric."""
         return usual_level(1.0, self.rule) if self.of_detail else None
 
     def fewest(self, alpha: float, metric: Metric) -> int:
-        """The fewest photographs with which anything can be trusted, as far as that is known of every picture."""
+        """The least number of photographs that can trust anything; 1 where it depends on the pictures."""
         if self.rule.bound_source != "metric":
             return 1
         return self.rule.fewest_images(alpha, _bound(self, metric))
 
     def curves(self, found: "Curves") -> CurveSet:
-        """Those of its kind, among those of the largest error, of it but for a share, and of detail."""
+        """Select the curves that this promise is about, with its cap applied."""
         curves = next(curves for curves in found if curves.kind == self.rule.needs.curve_kind)
         return curves if self.cap is None else capped(curves, self.cap)
 
 
 Curves = Sequence[CurveSet]
-"""Of one way: of the largest error, of it but for a share of the picture, and of detail where the score is a share."""
+"""Curves of one set-up: largest error, that outside `LEFT_OUT`, and of detail where the score is about detail."""
 
 LEFT_OUT = 0.01
 DETAIL_GUARANTEES = {
@@ -86,24 +86,24 @@ DETAIL_GUARANTEES = {
     "marked, 90 % of pictures": "per-image:of=marked,largest_error=0.3,delta=0.1",
     "marked, confidence 0.9": "high-probability:of=marked,largest_error=0.3,delta=0.1",
 }
-"""Guarantees about detail that are compared, by their names in tables."""
+"""Name in tables → guarantee about detail."""
 
 GUARANTEES = {
     "expected": "expected",
     f"all-but {100 * LEFT_OUT:g} %": f"all-but:share={LEFT_OUT:g}",
     "per-image 90 %": "per-image:delta=0.1",
 }
-"""Guarantees that are compared, by their names in tables."""
+"""Name in tables → guarantee about errors."""
 
 
 PILOTED = {"local": "local:side=64", "expected, bound from the input": "expected:bound_from=input"}
-"""Further ones that pilots compare, by their names in tables."""
+"""Name in tables → guarantee that only a pilot can compare."""
 
 
 def further(setup: Setup, guarantee: str | Guarantee | None = None) -> tuple[Promise, ...]:
-    """What a pilot compares beside `promises`: of `PILOTED` what metric and inputs allow, or whatever was named.
+    """The promises that only a pilot compares: those of `PILOTED` that metric and inputs allow, or the named guarantee.
 
-    None where one of those was named, or a guarantee whose thresholds a pilot does not foretell.
+    Empty where `promises` has the named guarantee, or where its thresholds cannot be foretold.
     """
     if guarantee is None:
         return tuple(one for name, text in PILOTED.items() for one in _allowed(setup, name, text))
@@ -115,7 +115,7 @@ def further(setup: Setup, guarantee: str | Guarantee | None = None) -> tuple[Pro
 
 
 def _allowed(setup: Setup, name: str, text: str) -> Iterator[Promise]:
-    """The promise with each cap that is compared; nothing where metric or inputs do not allow it."""
+    """Yield the promise with each cap to compare, or nothing where metric or inputs do not allow it."""
     rule: Guarantee = member("guarantees", text)
     with suppress(UsageError):
         refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
@@ -128,10 +128,9 @@ def _caps(metric: Metric) -> tuple[float | None, ...]:
 
 
 def promises(metric: Metric, guarantee: str | Guarantee | None = None, *, detail: bool = False) -> tuple[Promise, ...]:
-    """What is compared: every one of `GUARANTEES`, or the one that was named; none where that is another one.
+    """The promises to compare: all, or only the named guarantee; empty where that is not among them.
 
-    `detail`: those about detail are among them. Means of `CAPPED` are also compared with a cap, unless `metric` has
-    one.
+    Means of `CAPPED` are compared with a cap, too, unless `metric` has one. `detail` adds the guarantees about detail.
     """
     wanted = [
         (name, text)
@@ -156,14 +155,14 @@ def _named(name: str, cap: float | None) -> str:
 
 
 def ways(setup: Setup, draws: Collection[int] = (), *, deliver_consistent: bool = False) -> list[Setup]:
-    """The set-up, and others that send the same; those that its vendor or its inputs do not allow are left out.
+    """The set-up, and variants that send the vendor the same and that vendor and inputs allow.
 
     Parameters
     ----------
     draws
-        Other numbers of draws, each with the score that is usual for it.
+        Other numbers of draws to try, each with its usual score.
     deliver_consistent
-        Whether each is also there with its delivery made consistent, if the set-up delivers the first draw.
+        Also try each with a consistent delivery, where the set-up delivers the first draw.
     """
     found, allowed = [setup], can_deliver_consistent(setup.procedure.mixture, setup.metric)
     for count in sorted(set(draws) - {setup.procedure.draws}):
@@ -175,7 +174,7 @@ def ways(setup: Setup, draws: Collection[int] = (), *, deliver_consistent: bool 
 
 
 def capped(curves: CurveSet, cap: float) -> CurveSet:
-    """The curves when errors above `cap` count as the cap: the largest of capped errors is the largest one capped."""
+    """Lower all losses above `cap` to `cap`."""
     return CurveSet.from_curves([_capped(curve, cap) for curve in curves])
 
 
@@ -190,10 +189,10 @@ def _capped(curve: RiskCurve, cap: float) -> RiskCurve:
 def measured_curves(
     job: Job, ways: Sequence[Setup], ready: Ready, more: Sequence[Promise] = ()
 ) -> list[list[RiskCurve]]:
-    """The curves of one photograph for each way: of the largest error, but for `LEFT_OUT` of the picture, and of
-    invention where that is what is usually promised; then for each of `more` its own and the bound of that.
+    """Measure one photograph: its curves for each set-up of `ways`, then two for each promise of `more`.
 
-    The ways draw no more often than the job and send the same. Of a refused photograph the worst curves.
+    First come the kinds of `Curves`; each promise of `more` adds its own curve and the bound of the picture's loss.
+    The set-ups draw no more often than the job and send the same. A refused photograph has the worst curves.
     """
     drawn, setup = ready.drawn, job.setup
     bound = setup.metric.capped_bound
@@ -236,7 +235,7 @@ _Shown = tuple[Image, Image, Map, Mixture]
 def _of_promise(
     promise: Promise, metric: Metric, scores: Map, errors: Map, energies: Energies | None, shown: _Shown
 ) -> tuple[RiskCurve, RiskCurve]:
-    """The curve of a photograph that a promise is about, and what the loss of that picture is known to be at most."""
+    """The curve that a promise is about, and an upper bound of this picture's loss."""
     rule, worst = promise.rule, _worst(promise, metric)
     # Errors are capped before they are averaged: of a mean over squares the cap of the mean is more.
     capped_errors = errors if promise.cap is None else np.minimum(errors, largest_loss(promise.cap))
@@ -247,7 +246,7 @@ def _of_promise(
 
 
 def _worst(promise: Promise, metric: Metric) -> tuple[RiskCurve, RiskCurve]:
-    """The same of a photograph that the vendor refused."""
+    """What `_of_promise` gives for a refused photograph."""
     needs = promise.rule.needs
     worst = next(
         curve for curve in promise.rule.losses.worst(_bound(promise, metric)) if curve.kind == needs.curve_kind
@@ -260,5 +259,5 @@ def _bound(promise: Promise, metric: Metric) -> float:
 
 
 def promises_detail(way: Setup) -> bool:
-    """Whether what is usually promised of this way is about detail."""
+    """Whether the usual guarantee of this set-up is about detail."""
     return way.usual_guarantee == DETAIL_GUARANTEE

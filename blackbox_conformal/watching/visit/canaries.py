@@ -252,7 +252,6 @@ def draws_to_choose_by(setup: Setup) -> int:
 
 
 def _calibrated(setup: Setup, canary: Canary) -> Iterator[WatchDraw]:
-    """The calibration's own draws of the canary."""
     chosen = draws_to_choose_by(setup)
     for index in range(1 if setup.perturbation is not None else min(setup.procedure.draws, _MOST_CALIBRATED)):
         seed = setup.procedure.seed(canary.upload, index, setup.adapter.capabilities.seed_range)

@@ -1,4 +1,4 @@
-"""The risk itself: photographs that calibration never saw, a few at each visit, each used once."""
+"""Tests the risk itself on photographs that calibration never saw: a few at each visit, each once."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -31,19 +31,18 @@ from blackbox_conformal.watching.records import Finding, FreshMeasurement
 
 @dataclass(frozen=True, slots=True)
 class HarmTest:
-    """The test of one level, fixed before a loss is seen.
+    """The test of one level, fixed before any loss is seen.
 
     Attributes
     ----------
     alpha
         The level that masks are made at.
     allowed
-        The mean loss, in [0, 1], that a guarantee which holds exceeds with probability `luck` at most.
+        Mean loss in [0, 1] that a valid guarantee exceeds with probability `luck` at most.
     share
-        Probability of a false alarm, over all visits; `luck` is a part of it.
+        Probability of a false alarm over all visits, `luck` included.
     rule, largest
-        Whose claim it is, and the largest loss of a photograph: losses become what is claimed of them, such as misses.
-        None: they are that already.
+        The guarantee that turns losses into what it claims, such as misses, and the largest loss; None: no need.
     """
 
     alpha: float
@@ -59,7 +58,7 @@ class HarmTest:
     def of(
         cls, known: Claim, alpha: float, share: float, rule: Guarantee | None = None, largest: float = 1.0
     ) -> "HarmTest":
-        """The test of a claim about the calibration photographs' own losses at the same threshold."""
+        """Test a claim whose `known` losses are the calibration's at the same threshold."""
         level = known.level / known.bound
         # A claim about calibration sets allows some above the level: half of the share pays for that luck.
         luck = share / 2 if known.averages else 0.0
@@ -68,7 +67,7 @@ class HarmTest:
         return cls(alpha, allowed, luck, share, known.bound, stake, rule, largest)
 
     def evidence(self, losses: NDArray[np.float64]) -> float:
-        """What the bets on the mean loss of each visit are worth; ``1 / (share - luck)`` is an alarm."""
+        """Wealth of bets on the mean loss of each visit; ``1 / (share - luck)`` is an alarm."""
         # A level that no calibration can exceed cannot be shown to be exceeded.
         if not losses.size or not 0 < self.allowed < 1:
             return 1.0
@@ -76,7 +75,7 @@ class HarmTest:
         return 1.0 / p_above(losses / self.bound, self.allowed, self.stake)
 
     def finding(self, visits: Sequence[NDArray[np.float64]]) -> Finding:
-        """What the losses of the fresh photographs of each visit so far say, (m,) each with m > 0."""
+        """Judge the losses of each visit so far, (m,) each with m > 0."""
         if not visits:
             return Finding("harm", "cannot tell", "no fresh photograph was measured")
         means = np.array([self._claimed(losses).mean() for losses in visits])
@@ -99,7 +98,7 @@ class Reserve:
     Attributes
     ----------
     each
-        How many of them a visit takes.
+        Photographs taken at a visit.
     """
 
     calibration: Calibration
@@ -109,7 +108,7 @@ class Reserve:
 
     @cached_property
     def rule(self) -> Guarantee:
-        """The calibration's guarantee."""
+        """The calibration's guarantee, if harm can be tested."""
         rule = audited_rule(self.calibration)
         rule.refuse_unclaimed(False)
         rule.check_level(self.alpha, self.calibration.bound_for(rule))
@@ -123,13 +122,13 @@ class Reserve:
 
     @cached_property
     def beside(self) -> Beside | None:
-        """What the same masks keep beside; None where nothing is promised, or nothing trusted."""
+        """What the same masks promise beside; None: nothing is promised, or nothing trusted."""
         return next(iter(Beside.at(self.calibration, self.rule, (self.alpha,))), None)
 
     def tests(self, level: Level) -> list[HarmTest]:
-        """The test of the claim at this level, and of what is promised beside; no fresh photograph has a part in them.
+        """The tests of the claim and of the promise beside, which share the probability of a false alarm equally.
 
-        Each gets an equal part of the probability of a false alarm, so that both together have no more than the whole.
+        They are fixed without any fresh photograph.
         """
         rule, beside = self.rule, self.beside
         curves, bound = self.calibration.curves_for(rule), self.calibration.bound_for(rule)
@@ -141,7 +140,7 @@ class Reserve:
         return tests
 
     def job(self, setup: Setup, terms: Terms) -> Job:
-        """The job on all photographs of the reserve."""
+        """Prepare all photographs of the reserve; refuses those that calibrated."""
         # Before anything is bought: what cannot be measured is not paid for.
         refuse_bound(self.rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
         job = Job.of_photographs(setup, self.paths, terms, pixel_bytes=audit_bytes_a_pixel(1))
@@ -156,7 +155,7 @@ class Reserve:
         return job
 
     def measure(self, job: Job, planned: Sequence[FreshMeasurement]) -> list[FreshMeasurement]:
-        """The loss of each photograph of the job, whose draws are bought where they are missing."""
+        """Measure the loss of each photograph of the job; missing draws are bought."""
         rule = self.rule
         curves = self.calibration.curves_for(rule)
         measure = Measure(rule, curves, (self.alpha,), lambda *_: None, crops=False)
@@ -202,7 +201,6 @@ def harm_finding(tests: Sequence[HarmTest], photographs: Sequence[FreshMeasureme
 
 
 def _by_visit(losses: Iterable[tuple[int, float | None]]) -> list[NDArray[np.float64]]:
-    """The losses that were measured, of one visit each."""
     visits: dict[int, list[float]] = {}
     for visit, loss in losses:
         if loss is not None:

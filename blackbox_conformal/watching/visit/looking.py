@@ -26,19 +26,19 @@ from blackbox_conformal.watching.visit.canaries import FEATURES, calibrated_draw
 # Evidence that a vendor changed, from one p-value a visit: bets on each visit that a change may have come with.
 
 HAZARD = 0.01
-"""The share of the waiting capital that begins to bet with each visit: one change in a hundred visits is bet on."""
+"""Share of the waiting capital that begins to bet at each visit, as if one visit in a hundred brought a change."""
 
 DOUBT = 0.1
-"""The share of a bet that is kept back, so that a visit which does not look changed costs nine tenths of it at most."""
+"""Share of a bet that is kept back, so a visit that looks unchanged costs nine tenths at most."""
 
 
 def log_wealth(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, k): logarithm of the whole capital of each of k martingales after each of n visits.
+    """(n, k): logarithm of the capital of each of k martingales after each of n visits.
 
     Parameters
     ----------
     p_values
-        (n, k), each in [0, 1]; those of a column are independent and uniform while nothing has changed.
+        (n, k) in [0, 1]; each column is independent and uniform while nothing changed.
     """
     visits, many = p_values.shape
     begun, waiting = np.empty((visits, 2, many)), 0.0
@@ -62,19 +62,19 @@ def log_wealth(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 # Answers to equal requests beside each other: whether the pictures differ by more than rounding, and what that says.
 
 LEAST_BIT = 1
-"""Grey levels. Another graphics card, or another version of a library, rounds some pixels to the level beside."""
+"""Grey levels: another graphics card or library version rounds some pixels to the next level."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Two pictures beside each other.
+    """How far two pictures are apart.
 
     Attributes
     ----------
     largest
-        The largest difference of a channel, 0 to 255.
+        Largest difference of a channel, 0 to 255.
     share
-        Of the pixels that differ, 0 to 1.
+        Share of pixels that differ, 0 to 1.
     """
 
     largest: int
@@ -82,7 +82,7 @@ class Difference:
 
     @classmethod
     def between(cls, before: Image, now: Image) -> "Difference":
-        """The difference of two pictures, (H, W, 3) uint8; as large as can be where their sizes differ."""
+        """Compare two pictures, (H, W, 3) uint8; of other sizes they differ everywhere."""
         # A picture of another size differs everywhere.
         if before.shape != now.shape:
             return cls(255, 1.0)
@@ -103,23 +103,24 @@ class Difference:
 
 
 IN_A_ROW = 5
-"""Other answers to one request, and none like the reference, that are a change. Where a share of requests meets another
-machine, each by itself, it is that share to the fifth power: one in ten billion of 1 %."""
+"""Other answers to one request, without one like the reference, that mean a change. If 1 % of requests meet another
+machine, that happens once in ten billion times.
+"""
 
 MOST_ODD = 0.05
-"""The share of other answers above which a vendor is not one that repeats itself any more; its canaries bet then."""
+"""With a larger share of other answers a vendor no longer repeats itself, and its canaries bet."""
 
 ODD = "difference"
-"""The name under which the largest difference of a repeated answer is kept beside its features, 0 to 255."""
+"""Name of the feature that keeps the largest difference of a repeated answer, 0 to 255."""
 
 
 def to_ask_again(found: Mapping[int, Sequence[Difference]]) -> int | None:
-    """The canary whose request must be asked again before its vendor is called changed; None where there is none.
+    """The canary to ask again before its vendor is called changed; None: no need.
 
     Parameters
     ----------
     found
-        Canary → the answers to its request at this visit, beside its reference.
+        Canary → differences of its answers from its reference at this visit.
     """
     others = {canary: own for canary, own in found.items() if all(each.is_change for each in own)}
     if not others or is_changed(found):
@@ -129,7 +130,7 @@ def to_ask_again(found: Mapping[int, Sequence[Difference]]) -> int | None:
 
 
 def is_changed(found: Mapping[int, Sequence[Difference]]) -> bool:
-    """Whether a request got other answers alone, and so often that the vendor is another one."""
+    """Whether a request got only other answers, often enough to mean another vendor."""
     return any(len(own) >= IN_A_ROW and all(each.is_change for each in own) for own in found.values())
 
 
@@ -143,9 +144,9 @@ class Evidence:
     Attributes
     ----------
     visits
-        How many visits bet: those that every canary was answered at.
+        Visits that bet: those where every canary was answered.
     wealth
-        Feature → logarithm of its martingale now, and of its highest value ever.
+        Feature → logarithms of its martingale now and at its highest.
     """
 
     visits: int
@@ -153,7 +154,7 @@ class Evidence:
 
 
 def gather(watch: Watched, visits: Sequence[Visit], canaries: int) -> Evidence:
-    """The evidence after these visits; it is calculated anew from the features of all of them."""
+    """Compute the evidence after these visits anew, from the features of all."""
     # A visit with a missing answer would compare other canaries than the rest, so it does not bet.
     whole = [(visit, answers) for visit in visits if len(answers := _answers(visit)) == canaries]
     if not whole:
@@ -175,7 +176,7 @@ def _answers(visit: Visit) -> dict[int, Mapping[str, float]]:
 def canaries_finding(
     level: Level, evidence: Evidence, visits: Sequence[Visit], canaries: int, *, instead: bool
 ) -> Finding:
-    """What the martingales say; `instead`: pixels are compared instead, since the vendor repeats itself."""
+    """What the martingales say; `instead`: the vendor repeats itself, so pixels are compared."""
     if instead:
         return Finding("canaries", "not watched", "not needed: the vendor repeats itself, so pixels are compared")
     came = len(_answers(visits[-1]))
@@ -197,7 +198,7 @@ def _figure(logarithm: float) -> str:
 
 
 def _moved(name: str, visits: Sequence[Visit]) -> str:
-    """In which direction a feature moved, in standard deviations of the canary's draws of the first half of visits."""
+    """Say how far a feature moved, in standard deviations over the first half of the visits."""
     # The first half, which a recent change cannot have touched.
     before = [_answers(visit) for visit in visits[: len(visits) // 2]]
     shifts, steps = [], []
@@ -216,10 +217,10 @@ def _moved(name: str, visits: Sequence[Visit]) -> str:
 
 
 CONFIDENCE = 0.05
-"""Probability that the share of requests that get the same answer is below what is said of it."""
+"""Probability that fewer requests get the same answer than is claimed."""
 
 AGAIN = IN_A_ROW - 1
-"""Further draws of a visit at most, where an answer is another one than before."""
+"""Further draws of a visit at most, where an answer changed."""
 
 
 @dataclass
@@ -229,17 +230,17 @@ class VisitLook:
     Attributes
     ----------
     draws
-        Those of the visit, in their order, with what came.
+        In their order, with what came.
     repeats_itself
-        Whether the vendor answers equal requests equally; None where it could not be measured.
+        Whether the vendor answers equal requests equally; None: could not be measured.
     differences
-        Canary → each repeated answer beside its reference.
+        Canary → differences of its repeated answers from its reference.
     compared, odd
-        Repeated answers of this visit and of those before, and how many of them were others.
+        Repeated answers of all visits so far, and how many of them were others.
     unread
-        Whether a reference is not to be had any more.
+        Whether a reference is lost.
     replaced
-        What the sampler said when two models answered in one visit; None where that did not happen.
+        The sampler's error when two models answered in one visit.
     """
 
     draws: list[WatchDraw]
@@ -252,12 +253,12 @@ class VisitLook:
 
 
 class Looking:
-    """The canaries of a watch, while their vendor is open.
+    """Draws and compares the canaries of a watch.
 
     Parameters
     ----------
     job
-        The draws that may have to be bought; its budget is agreed to.
+        Its budget is agreed on.
     earlier
         The visits before this one.
     plan_again
@@ -280,8 +281,7 @@ class Looking:
     def look(self, planned: Sequence[WatchDraw]) -> VisitLook:
         """Draw what is planned, part by part, and compare.
 
-        Models are compared here and not by the sampler, which would end the visit: it is asked for the calibration's
-        draws and for new ones apart.
+        The sampler would end the visit when models differ, so the calibration's draws and new ones are asked for apart.
         """
         found = VisitLook([], self._watch.repeats_itself)
         done: dict[int, WatchDraw] = {}
@@ -306,7 +306,7 @@ class Looking:
         return found
 
     def _ask_again(self, found: VisitLook) -> None:
-        """Repeat requests that got another answer, until one is known to get no more the one before, or none is."""
+        """Repeat requests that got another answer, until it is settled whether the vendor changed."""
         for _ in range(AGAIN):
             canary = to_ask_again(found.differences)
             if canary is None:
@@ -318,7 +318,7 @@ class Looking:
             self._compare(found)
 
     def _count(self, found: VisitLook) -> None:
-        """Count the repeated answers of all visits; a vendor with too many others does not repeat itself."""
+        """Count the repeated answers of all visits: too many others, and the vendor does not repeat itself."""
         every = [draw for visit in self._earlier for draw in visit.draws] + found.draws
         apart = [draw.features[ODD] for draw in every if ODD in draw.features]
         found.compared, found.odd = len(apart), sum(each > LEAST_BIT for each in apart)
@@ -328,7 +328,6 @@ class Looking:
             found.repeats_itself = False
 
     def _take(self, draws: Sequence[WatchDraw], done: dict[int, WatchDraw]) -> None:
-        """Draw these and note what came of each."""
         # By upload and number, which is how outcomes name their draws.
         by_task = {(canary.upload, draw.index): draw for draw in draws for canary in [self._canaries[draw.canary]]}
         arriving = self._outcomes(draws)
@@ -342,7 +341,7 @@ class Looking:
         return self._sampler.draw(tasks) if tasks else iter(())
 
     def _looked_at(self, draw: WatchDraw, outcome: Outcome) -> WatchDraw:
-        """The draw with what the vendor declared and, where it is a picture of the right size, its features."""
+        """Note what the vendor declared and, for a picture of the right size, its features."""
         noted = replace(draw, state=outcome.state, file=outcome.digest, model=outcome.model, cost_usd=outcome.cost_usd)
         if outcome.digest is None:
             return noted
@@ -363,10 +362,7 @@ class Looking:
         return drawn_picture(content, task, setup, setup.sent(sent)).pixels
 
     def _pixels(self, draw: WatchDraw) -> Image | None:
-        """The picture of a draw that is stored; None where it is not, is damaged, or is of a model before the present.
-
-        Nothing is bought.
-        """
+        """Read a stored picture, buying nothing; None where it is missing, damaged, or another model's."""
         task = task_of(self._canaries[draw.canary], draw)
         if not are_stored(self._job.setup.adapter, [task], self._job.folder):
             return None
@@ -377,7 +373,7 @@ class Looking:
             return None
 
     def _measured(self, repeats: Sequence[WatchDraw]) -> bool | None:
-        """Whether all answers to one request are the same picture, for the requests of these draws."""
+        """Whether all answers to one request are the same picture; None: no request has two."""
         first: dict[int, Image] = {}
         equal: list[bool] = []
         # Only stored pictures, so that measuring buys nothing.
@@ -390,7 +386,6 @@ class Looking:
         return all(equal) if equal else None
 
     def _compare(self, found: VisitLook) -> None:
-        """Put each repeated answer beside the reference of its canary."""
         references: dict[int, WatchDraw] = {}
         for draw in [*(draw for visit in self._earlier for draw in visit.draws), *found.draws]:
             if draw.known and draw.state == "stored":
@@ -412,7 +407,6 @@ class Looking:
 
 
 def sampler_of(job: Job) -> Sampler:
-    """What the canaries of a job are drawn with."""
     setup = job.setup
     return Sampler(setup.adapter, job.folder, job.limits, check=output_check(setup), listener=job.listeners.listener)
 

@@ -1,4 +1,4 @@
-"""What watching costs, before anything is sent: the next visit, each later one, and a month of them."""
+"""Foretells what watching costs: the next visit, each later one, and a month of visits."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,14 +29,14 @@ from blackbox_conformal.watching.visit.canaries import (
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Visits from a change to the alarm; None: more than 100.
+    """Visits from a change to its alarm; None: more than 100.
 
     Attributes
     ----------
     canaries
         Pictures at a visit; the change comes after 30 visits.
     shift
-        How far it moves a feature, in standard deviations of the vendor's own draws.
+        How far the change moves a feature, in standard deviations of the vendor's draws.
     """
 
     canaries: int
@@ -62,14 +62,14 @@ SPEEDS = (
 
 
 def speeds(canaries: int) -> tuple[Speed, ...]:
-    """Those of the largest number of canaries that was measured and is not above `canaries`; none below the least."""
+    """Speeds for the largest measured number of canaries up to `canaries`; empty where none is that small."""
     measured = [speed.canaries for speed in SPEEDS if speed.canaries <= canaries]
     # Numbers between those that were measured would be invented.
     return tuple(speed for speed in SPEEDS if measured and speed.canaries == max(measured))
 
 
 def speed_of(canaries: int, shift: float) -> Speed | None:
-    """That of the largest shift that was measured and is not above the size of `shift`; None below the least."""
+    """The speed for the largest measured shift up to the size of `shift`; None where none is that small."""
     return max(
         (speed for speed in speeds(canaries) if speed.shift <= abs(shift)), key=lambda it: it.shift, default=None
     )
@@ -81,17 +81,14 @@ WEEKS = 52 / 12
 
 @dataclass(frozen=True, slots=True)
 class VisitOutlook(Faces):
-    """Calls and prices of a watch, fresh photographs left out.
+    """Calls and prices of a watch, without fresh photographs.
 
     Attributes
     ----------
-    next_visit
-        The visit that would be made now; the first one also repeats a request.
-    later_visit
-        Each one after it.
+    next_visit, later_visit
+        The visit that would be made now, and each one after it; the first visit also repeats a request.
     planted
-        What small changes do to the canaries, by the calibration's own draws; empty where fewer than two of them are
-        reference draws.
+        How far small changes move the canaries; empty without two reference draws of one canary.
     """
 
     canaries: int
@@ -101,11 +98,11 @@ class VisitOutlook(Faces):
 
     @property
     def promises(self) -> list[tuple[Planted, Speed | None]]:
-        """Each planted change, and how fast one that moves a feature no farther is found; None where unknown."""
+        """Each planted change, and the speed at which it is found; None: not known."""
         return [(one, speed_of(self.canaries, one.shift)) for one in self.planted]
 
     def blocks(self) -> Iterator[Block]:
-        """What a visit and a month cost, and how fast a change of which size is found."""
+        """Show what a visit and a month cost, and how fast changes are found."""
         prices = {"daily": self.month_usd(DAYS), "weekly": self.month_usd(WEEKS)}
         months = {
             f"a month, {often}": "unknown: give -p price-usd=…" if usd is None else money(*usd)
@@ -160,7 +157,7 @@ class VisitOutlook(Faces):
         )
 
     def month_usd(self, visits: float) -> tuple[Decimal, Decimal] | None:
-        """Lowest and highest price of so many later visits; None where no price is known."""
+        """Lowest and highest price of this many later visits; None where no price is known."""
         if self.later_visit.cost_usd is None:
             return None
         low, high = self.later_visit.cost_usd
@@ -183,7 +180,7 @@ def _visits(row: Mapping[str, Any], name: str) -> str:
 def look_ahead(
     setup: Setup, terms: Terms, watch: Watched, canaries: Sequence[Canary], visits: Sequence[Visit]
 ) -> VisitOutlook:
-    """The outlook of a watch that has made these visits; a vendor that takes a seed is taken to repeat itself."""
+    """Foretell a watch that has made these visits; a vendor that takes seeds is expected to repeat itself."""
     ordered = {canary.position: canary for canary in canaries}
 
     def price(draws: Sequence[WatchDraw]) -> Estimate:
@@ -204,7 +201,7 @@ def look_ahead(
 def _planted(
     setup: Setup, terms: Terms, canaries: Mapping[int, Canary], draws: Sequence[WatchDraw]
 ) -> Sequence[Planted]:
-    """What small changes do to the stored reference draws of the canaries; nothing is sent."""
+    """Plant small changes in the canaries' stored reference draws; nothing is sent."""
     tasks: dict[int, list[Task]] = defaultdict(list)
     for draw in calibrated_draws(draws):
         if draw.purpose == "reference":

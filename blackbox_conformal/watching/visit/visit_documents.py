@@ -1,4 +1,4 @@
-"""What a visit is asked for and what it gives, and who signs it."""
+"""What a visit is asked for, what it gives, and the check that it is signed."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from blackbox_conformal.watching.watch_file import WatchFile
 # Evidence as it grew, one visit or picture after another, as a chart and as a line of bars.
 
 MOST_POINTS, FEW = 400, 60
-"""Most points of a curve, and most that have a mark each."""
+"""The most points of a curve, and the most points that are drawn as dots."""
 
 _BARS = "▁▂▃▄▅▆▇█"
 _LATEST = 60
-"""Visits or pictures that a line of bars shows."""
+"""Visits or pictures in a line of bars."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceHistory:
-    """The evidence of one layer.
+    """The evidence of one layer after each visit or picture.
 
     Attributes
     ----------
     each
-        What came one by one.
+        "visit" or "picture".
     logs, needed
-        Natural logarithms: of the evidence, and of that at which it is an alarm.
+        Natural logarithms of the evidence, and of the evidence that raises an alarm.
     limit
-        What it is then.
+        What the alarm is called.
     """
 
     layer: str
@@ -56,7 +56,7 @@ class EvidenceHistory:
 
     @property
     def bars(self) -> str:
-        """The latest evidence on a logarithmic scale that ends at the limit; empty where there is only one."""
+        """Draw the latest evidence as bars up to the alarm, on a logarithmic scale; empty for fewer than two."""
         if len(self.logs) < 2:
             return ""
         # On a logarithmic scale, of which the bottom is no evidence at all.
@@ -66,7 +66,7 @@ class EvidenceHistory:
 
     @property
     def chart(self) -> Chart:
-        """Evidence beside the line of its limit, both as powers of ten."""
+        """Draw the evidence and its limit as powers of ten."""
         found, needed = [one / math.log(10) for one in self.logs], self.needed / math.log(10)
         last = float(max(len(found), 2))
         # Of many points the largest of each stretch is drawn, so that no alarm is lost.
@@ -90,24 +90,24 @@ class EvidenceHistory:
 
 @dataclass(frozen=True, slots=True)
 class VisitRequest:
-    """What is watched.
+    """What to watch, and how.
 
     Attributes
     ----------
     file
-        The calibration's file; the watch is kept beside it.
+        The calibration's file; its watch lies beside it.
     images
-        Photographs to choose canaries from, those of the calibration; needed at the first visit alone.
+        Calibration photographs to choose canaries from; only the first visit needs them.
     canaries, level
-        How many, and how often a false alarm may ever be raised; None: as the watch was begun, or the usual ones.
+        Number of canaries, and probability of ever raising a false alarm; None: as the watch began, or the usual ones.
     reserve
-        Fresh photographs by which the risk itself is measured; None: it is not.
+        Fresh photographs that measure the risk itself; None: it is not measured.
     max_cost_in_all
-        The most that all visits may cost together, US dollars.
+        The most that all visits together may cost, US dollars.
     key
-        Signs what is written; needed where the calibration is signed.
+        Signs what is written; a signed calibration needs it.
     trusted
-        Public keys whose signatures of earlier visits count beside the calibration's own and that of `key`.
+        Further public keys whose signatures of earlier visits count.
     """
 
     calibration: Calibration
@@ -121,28 +121,27 @@ class VisitRequest:
     trusted: Collection[str] = ()
 
     def check(self, file: WatchFile) -> WatchStanding | None:
-        """How far the watch file reaches and who vouches for it; errors as for `WatchFile.check`."""
+        """Check the watch file; errors as for `WatchFile.check`."""
         own = () if self.key is None else (self.key.key,)
         return file.check(self.calibration, {*self.trusted, *own})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class VisitResult(Faces):
-    """What a visit found and took.
+    """What a visit found and cost.
 
     Attributes
     ----------
     number
-        Of the visit, from 1; of the last one where none was made, since the calibration is suspended or void, and 0
-        where live pictures raised the alarm before the first.
-    state
-        The calibration's state, and what it changed to where this visit changed it.
+        Of the visit, from 1. Where a suspended or void calibration allows no visit: of the last visit, 0 without any.
+    state, changed
+        The calibration's state, and its new state where this visit changed it.
     evidence
-        After each visit the logarithm of the largest wealth of a feature's martingale.
+        After each visit, the logarithm of the largest wealth of a feature's martingale.
     standing
-        How far the watch file reaches after it, and who vouches for it.
+        How far the watch file reaches now, and who vouches for it.
     live
-        The evidence after each picture that was masked.
+        The evidence after each masked picture.
     """
 
     number: int
@@ -165,7 +164,7 @@ class VisitResult(Faces):
 
     @property
     def headline(self) -> str:
-        """What the visit comes to, in words that stand out."""
+        """The outcome in words that stand out."""
         if self.state == "void":
             return "VOID: the risk is above what the guarantee allows"
         if self.state == "suspended":
@@ -175,7 +174,7 @@ class VisitResult(Faces):
         return "SAME: nothing says that the vendor changed"
 
     def blocks(self, of: str = "") -> Iterator[Block]:
-        """The state of what is watched first, then every layer with its own verdict, the evidence, what it took."""
+        """Show the state, the verdict of every layer, the evidence, and the cost."""
         changed, standing, live = self.changed, self.standing, self.live
         data = {
             "visit": self.number,
@@ -214,7 +213,6 @@ class VisitResult(Faces):
 
     @property
     def _histories(self) -> list[EvidenceHistory]:
-        """Of layers that gather evidence, where they have any."""
         live, needed = self.live, log(self.level.needed(len(FEATURES)))
         unchanged = "evidence against an unchanged vendor"
         found = [
@@ -240,7 +238,7 @@ _ABOUT = {
 
 
 def last_result(file: WatchFile, watch: Watched, state: State, standing: WatchStanding) -> VisitResult:
-    """What the last visit found, as the file keeps it; nothing is bought."""
+    """Read what the last visit found; nothing is bought."""
     ended = [each for each in file.visits(watch) if each.ended_at]
     kept = [each for visit in ended[-1:] for each in file.findings(visit.id)]
     return VisitResult(
@@ -258,7 +256,7 @@ def last_result(file: WatchFile, watch: Watched, state: State, standing: WatchSt
 
 
 def refuse_unsigned_visit(calibration: Calibration, key: SigningKey | None) -> None:
-    """Refuse to write into the watch of a signed calibration without a key, since what is written would not count."""
+    """Refuse to watch a signed calibration without a key: unsigned entries would not count."""
     if calibration.signature is not None and key is None:
         raise UsageError(
             f"expected --sign-with FILE, since the calibration is signed by {calibration.signature.signer}: its watch "

@@ -161,7 +161,6 @@ def outlook(request: VisitRequest, setup: Setup, terms: Terms) -> VisitOutlook:
 
 
 def _imagined(calibration: str, *, calibrated: bool) -> Watched:
-    """A watch that was not begun."""
     return Watched(0, calibration, "", "", LEVEL, calibrated, None)
 
 
@@ -215,8 +214,6 @@ def _begun(request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile) -
 
 
 class _Visiting:
-    """One visit while it is made."""
-
     def __init__(self, request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile, watch: Watched) -> None:
         self._request, self._setup, self._terms, self._file, self._watch = request, setup, terms, file, watch
         self._canaries = file.last_canaries(watch.calibration)
@@ -368,7 +365,6 @@ class _Visiting:
             )
 
     def _identity(self, draws: Sequence[WatchDraw], replaced: str | None) -> Finding:
-        """What the vendor declared at this visit, beside the known draws."""
         if replaced is not None:
             return Finding("identity", "changed", replaced)
         first = self._earlier[0].draws if self._earlier else draws
