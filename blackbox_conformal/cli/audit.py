@@ -93,11 +93,30 @@ def command(screen: Screen, options: AuditOptions) -> None:
     does, and splits them at random into a part that calibrates and one that is measured. --claim tests what the
     vendor says of itself.
     """
+    from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+
     if options.claim is not None:
         _audit_claim(screen, options, options.claim)
         return
     if options.calibration is None:
-        _audit_pool(screen, options)
+        if options.splits is None:
+            raise UsageError(
+                "expected --calibration FILE, or --splits N to split IMAGES at random; got neither. "
+                "`blackbox-conformal calibrate` makes a calibration"
+            )
+        if not options.images:
+            raise UsageError("expected IMAGES or --calibration FILE to split; got neither")
+        setup = from_options.build_setup(options, options.guarantee)
+        run = from_options.folder_of(options, setup.procedure)
+        paths = photograph_paths(options.images)
+        with from_options.job_terms(screen, options, run) as terms:
+            job = from_options.photograph_job(screen, setup, paths, terms, tiles=read_groups(options.tiles))
+            pool = calibrate_job(job, guarantee=options.guarantee).calibration
+        screen.data(_splits(screen, options, pool, options.splits))
+        screen.say(
+            f"The draws are kept. `calibrate` on the same photographs with --run {run} makes no call and gives a "
+            "calibration whose report shows these splits."
+        )
         return
     if typed := shared.typed_flags(_OF_PROCEDURE):
         raise UsageError(
@@ -216,30 +235,6 @@ def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
         raise CheckFailedError(
             f"the vendor's claim is contradicted by {counted(audit.looked, 'photograph')}; do not rely on it"
         )
-
-
-def _audit_pool(screen: Screen, options: AuditOptions) -> None:
-    """Draw a pool once, as `calibrate` does, and split it."""
-    from blackbox_conformal.study.calibrate.calibrating import calibrate_job
-
-    if options.splits is None:
-        raise UsageError(
-            "expected --calibration FILE, or --splits N to split IMAGES at random; got neither. "
-            "`blackbox-conformal calibrate` makes a calibration"
-        )
-    if not options.images:
-        raise UsageError("expected IMAGES or --calibration FILE to split; got neither")
-    setup = from_options.build_setup(options, options.guarantee)
-    run = from_options.folder_of(options, setup.procedure)
-    paths = photograph_paths(options.images)
-    with from_options.job_terms(screen, options, run) as terms:
-        job = from_options.photograph_job(screen, setup, paths, terms, tiles=read_groups(options.tiles))
-        pool = calibrate_job(job, guarantee=options.guarantee).calibration
-    screen.data(_splits(screen, options, pool, options.splits))
-    screen.say(
-        f"The draws are kept. `calibrate` on the same photographs with --run {run} makes no call and gives a "
-        "calibration whose report shows these splits."
-    )
 
 
 def _splits(

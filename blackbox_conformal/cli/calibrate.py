@@ -164,7 +164,17 @@ def _show(
             "loss bound": f"{bound:g}: alpha reaches down to {at_most(rule.reachable_alpha(n, bound))}",
         }
     )
-    _show_levels(screen, calibration, setup.metric, levels, options.alpha)
+    together = bool(levels_together(calibration.rule()))
+    if not options.alpha and not together:
+        of_detail = calibration.rule().threshold_ceiling is not None
+        kind = "invention you can live with" if of_detail else "error you can live with"
+        screen.say(f"Which alpha? Take the {kind}, not the share you like (-v shows shares).")
+        if rows := _sizes(calibration, setup.metric, levels):
+            screen.columns(rows)
+    if listed := levels if screen.verbose or together else sorted(set(options.alpha)):
+        _show_thresholds(screen, calibration, listed)
+    if screen.verbose or together:
+        screen.say(_on_picking(calibration, levels))
     refusals, reopened = _refusals(calibration), sum(image.reopened for image in calibration.images)
     _remark(screen, job, calibration, refusals, reopened)
     _show_next(screen, options, job, path, level_to_mask_at(calibration, options.alpha, levels))
@@ -280,25 +290,6 @@ def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels:
         level for level, threshold in thresholds.items() if calibration.curves.trusted_shares_at(threshold).any()
     }
     return next((level for level in (*first, usual, *levels) if level in trusting), None)
-
-
-def _show_levels(
-    screen: Screen, calibration: "Calibration", metric: "Metric", levels: Sequence[float], asked: Sequence[float]
-) -> None:
-    """Show the levels asked for; without any say how to choose one before looking at shares. With -v show all."""
-    from blackbox_conformal.method.guarantees.high_probability import levels_together
-
-    together = bool(levels_together(calibration.rule()))
-    if not asked and not together:
-        of_detail = calibration.rule().threshold_ceiling is not None
-        kind = "invention you can live with" if of_detail else "error you can live with"
-        screen.say(f"Which alpha? Take the {kind}, not the share you like (-v shows shares).")
-        if rows := _sizes(calibration, metric, levels):
-            screen.columns(rows)
-    if listed := levels if screen.verbose or together else sorted(set(asked)):
-        _show_thresholds(screen, calibration, listed)
-    if screen.verbose or together:
-        screen.say(_on_picking(calibration, levels))
 
 
 def _sizes(calibration: "Calibration", metric: "Metric", levels: Sequence[float]) -> list[list[str]]:

@@ -99,7 +99,20 @@ def command(screen: Screen, options: CompareOptions) -> None:
         page = pages().write_comparison(comparison, out, pictures, force=options.force)
         screen.say(f"pictures, plots and tables: {page.resolve()}")
         next_steps.offer(screen, out, opened=options.opened)
-    _show_next(screen, options, typed, contestants, comparison)
+    screen.say(
+        "Calibrate what you choose on other photographs: its guarantee does not hold as stated on those by which it "
+        "was chosen."
+    )
+    labels = [contestant.label for contestant in contestants]
+    for first in dict.fromkeys(order[0] for order in comparison.ranks.values() if order):
+        place = labels.index(first)
+        # Compared under another promise than alone, it would be calibrated under that, too.
+        alone = from_options.build_setup(typed[place].options(options)).promised(None) == comparison.rule
+        promise = [] if alone or options.guarantee else ["--guarantee", comparison.rule.plugin_name()]
+        words = [*typed[place].words(), *promise]
+        own = {word.removeprefix("--") for word in words if word.startswith("--")}
+        elsewhere = {"adapter", "run", "out", "memory", "max_cost", "max_calls", "yes", "force", *own}
+        screen.next(*next_steps.again("calibrate", without=elsewhere, paths=["other-photographs", *words]))
     screen.data({**comparison.document(), "page": None if out is None else str(out.resolve())})
 
 
@@ -235,24 +248,3 @@ def _value(key: str, value: str) -> int | str:
     bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     read: int | str = described(CompareSettings)[key].of(bare, key)
     return read
-
-
-def _show_next(
-    screen: Screen,
-    options: CompareOptions,
-    typed: Sequence[_Typed],
-    contestants: "Sequence[Contestant]",
-    comparison: "Comparison",
-) -> None:
-    """Propose `calibrate` with each vendor that is best in something, on photographs it has not seen."""
-    screen.say(
-        "Calibrate what you choose on other photographs: its guarantee does not hold as stated on those by which it "
-        "was chosen."
-    )
-    labels = [contestant.label for contestant in contestants]
-    for first in dict.fromkeys(order[0] for order in comparison.ranks.values() if order):
-        place = labels.index(first)
-        # Compared under another promise than alone, it would be calibrated under that, too.
-        alone = from_options.build_setup(typed[place].options(options)).promised(None) == comparison.rule
-        promise = [] if alone or options.guarantee else ["--guarantee", comparison.rule.plugin_name()]
-        screen.next(*next_steps.calibrate_contestant([*typed[place].words(), *promise]))

@@ -286,7 +286,7 @@ def stored_elsewhere(
     other = stored_elsewhere(adapter, tasks, run, screen.note)
     if other is None:
         return None
-    line = shlex.join(["blackbox-conformal", *again({"run"}), "--run", str(other.folder)])
+    line = shlex.join(["blackbox-conformal", *again(without={"run"}), "--run", str(other.folder)])
     cost = "at an unknown price" if cost_usd is None else f"for {money(*cost_usd)}"
     return (
         f"{other.count} of these {len(tasks)} draws are stored in {other.folder}, and draws are shared only within a "

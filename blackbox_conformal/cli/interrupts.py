@@ -47,7 +47,11 @@ def interruptible(screen: Screen) -> Iterator[Any]:
     def handler(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         if number == _HANG_UP:
-            _leave_closed(terminals)
+            for descriptor in terminals:
+                if not os.isatty(descriptor):
+                    nowhere = os.open(os.devnull, os.O_WRONLY)
+                    os.dup2(nowhere, descriptor)
+                    os.close(nowhere)
             if asked:
                 return
         if asked or not samplers:
@@ -119,12 +123,3 @@ def _is_importing(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-def _leave_closed(terminals: list[int]) -> None:
-    """Redirect closed terminals to nowhere: writing there would fail, and end what is still waited for."""
-    for descriptor in terminals:
-        if not os.isatty(descriptor):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, descriptor)
-            os.close(nowhere)

@@ -334,7 +334,7 @@ def settle(
     _show_invoice(screen, listed, comparison)
     _show_settled(screen, comparison, settled, write=write)
     if comparison.to_settle and not write:
-        screen.next(*again({"as_json", "quiet", "verbose"}), "--write")
+        screen.next(*again(without={"as_json", "quiet", "verbose"}), "--write")
     else:
         screen.next("ledger", "sum", *run_named(run))
     screen.data(_document(listed, comparison, settled))

@@ -64,29 +64,25 @@ def command(screen: Screen, kind: str, name: str | None, parameters: tuple[str, 
 
     Of an adapter also its price, limits and seeds, and where its key goes; with -p those of your model.
     """
+    from blackbox_conformal.study.plugins import describe_member
+    from blackbox_conformal.support import catalog
+
     if parameters and (kind != "adapters" or name is None):
         raise UsageError("expected -p with the name of an adapter: list adapters NAME -p KEY=VALUE. Leave it out")
     if kind == "adapters":
         _list_adapters(screen) if name is None else _show_adapter(screen, name, parameters)
     elif name is None:
-        _list_members(screen, kind)
+        family, option = FAMILIES[kind]
+        members = [describe_member(family, listing) for listing in catalog.listings(family)]
+        width = max(len(member["name"]) for member in members)
+        for member in members:
+            text = f"broken: {member['error']}" if member["error"] else _first_sentence(member["summary"])
+            screen.say(f"{member['name']:<{width}}  {text}")
+        screen.say(f"\nGive one as {option} NAME.")
+        screen.next("list", kind, "NAME")
+        screen.data(members)
     else:
         _show_member(screen, kind, name)
-
-
-def _list_members(screen: Screen, kind: str) -> None:
-    from blackbox_conformal.study.plugins import describe_member
-    from blackbox_conformal.support import catalog
-
-    family, option = FAMILIES[kind]
-    members = [describe_member(family, listing) for listing in catalog.listings(family)]
-    width = max(len(member["name"]) for member in members)
-    for member in members:
-        text = f"broken: {member['error']}" if member["error"] else _first_sentence(member["summary"])
-        screen.say(f"{member['name']:<{width}}  {text}")
-    screen.say(f"\nGive one as {option} NAME.")
-    screen.next("list", kind, "NAME")
-    screen.data(members)
 
 
 def _show_member(screen: Screen, kind: str, name: str) -> None:

@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 import webbrowser
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.vendor.adapter import Adapter
 
 
-_SCREEN = ("as_json", "quiet", "verbose")
+_SCREEN = frozenset({"as_json", "quiet", "verbose"})
 _OPENERS = {"darwin": "open", "win32": "start"}
 
 
@@ -65,11 +65,6 @@ def limit_for_one(setup: "Setup") -> list[str]:
     return ["--max-cost", limit_above(most)] if most and None not in prices else []
 
 
-def typed(*names: str) -> list[str]:
-    """Write options as they were typed; those from the environment need no repeating."""
-    return _typed(names)
-
-
 def report_on(run: Path, calibration: str) -> list[str]:
     """Write `report`, with the calibration's file unless it has its usual name."""
     return ["report", "--run", str(run), *_calibration_of(run, calibration), *typed("ledger", "store")]
@@ -84,62 +79,33 @@ def _calibration_of(run: Path, calibration: str) -> list[str]:
     return [] if usual else ["--calibration", calibration]
 
 
-def calibrate_with(
-    score: str, draws: int, tuning: Path, run: Path, *, second: bool, guarantee: str | None = None
+def again(
+    command: str | None = None,
+    *,
+    without: Collection[str] = (),
+    paths: Iterable[str] | None = None,
+    added: Mapping[str, object] | None = None,
 ) -> list[str]:
-    """Write `calibrate` with the present options, for a chosen score and perhaps guarantee.
+    """Write the present command as it was typed, or `command` with the present options that it takes, too.
 
-    `second`: that score compares with a second vendor.
+    Parameters named in `without` are left out, `paths` replace the present ones, and `added` options replace typed
+    ones of their names (a value of None adds nothing).
     """
-    elsewhere = {"score", "draws", "run", "out", "memory", *(() if guarantee is None else ("guarantee",))}
-    words = _calibrate(elsewhere | (set() if second else {"second_adapter", "second_parameters"}))
-    words += [] if guarantee is None else ["--guarantee", guarantee]
-    return [*words, "--score", score, "--draws", str(draws), "--run", str(run), "--tuning", str(tuning)]
-
-
-def again(without: set[str]) -> list[str]:
-    """Write the present command as it was typed, paths first, without some options."""
     context = click.get_current_context()
-    words = context.command_path.split()[1:]
-    for parameter in context.command.params:
-        if isinstance(parameter, click.Argument) and parameter.name is not None:
-            value = context.params[parameter.name]
-            words += [str(each) for each in (value if isinstance(value, tuple) else filter(None, [value]))]
-    return words + _typed({parameter.name for parameter in context.command.params if parameter.name} - without)
+    replaced = {name: value for name, value in (added or {}).items() if value is not None}
+    target = context.command if command is None else find(command)
+    assert target is not None
+    if paths is None:
+        given = (context.params[each.name or ""] for each in context.command.params if isinstance(each, click.Argument))
+        paths = [str(path) for each in given for path in (each if isinstance(each, tuple) else filter(None, [each]))]
+    taken = {each.name for each in target.params if each.name} - {*without, *map(_parameter, replaced)}
+    words = context.command_path.split()[1:] if command is None else [command]
+    words += [*paths, *typed(*(taken if command is None else taken - _SCREEN))]
+    return [*words, *(word for name, value in replaced.items() for word in (f"--{name}", str(value)))]
 
 
-def calibrate_learned(score: str, tuning: Path, run: Path) -> list[str]:
-    """Write `calibrate` with the present options for a learned score, on other photographs."""
-    elsewhere = {"score", "run", "out", "force", "memory", "max_cost", "max_calls"}
-    words = ["calibrate", "other-photographs", *_typed_options(elsewhere), "--score", score]
-    return [*words, "--run", str(run), "--tuning", str(tuning)]
-
-
-def calibrate_as_planned(
-    highest_usd: Decimal | None, chosen: Mapping[str, str] | None, *, more: bool = False
-) -> list[str]:
-    """Write `calibrate` with the present options, and a limit for `highest_usd` unless one is set.
-
-    `chosen`: options that replace those given. `more`: also on further photographs.
-    """
-    chosen = chosen or {}
-    command, *words = _calibrate({"dry_run", *chosen})
-    images = len(click.get_current_context().params["images"])
-    words = [command, *words[:images], *(["more-photographs"] if more else []), *words[images:]]
-    words += [word for name, value in chosen.items() for word in (f"--{name}", value)]
-    if highest_usd and not {"--max-cost", "--max-calls", "--yes"} & set(words):
-        words += ["--max-cost", limit_above(highest_usd)]
-    return words
-
-
-def calibrate_after_pilot(
-    run: Path, tuning: Path, highest_usd: Decimal | None, chosen: Mapping[str, str] | None
-) -> list[str]:
-    """Write `calibrate` with the present options on the photographs that the pilot did not see."""
-    chosen = chosen or {}
-    words = [*_calibrate({"run", "max_cost", "max_calls", "memory", *chosen}), "--run", str(run)]
-    words += ["--tuning", str(tuning), *(word for name, value in chosen.items() for word in (f"--{name}", value))]
-    return [*words, "--max-cost", limit_above(highest_usd)] if highest_usd else words
+def _parameter(option: str) -> str:
+    return option.replace("-", "_")
 
 
 def chosen_settings() -> set[str]:
@@ -149,34 +115,8 @@ def chosen_settings() -> set[str]:
     return {name for name in context.params if context.get_parameter_source(name) is not default}
 
 
-def suggest_degradation(scale: int) -> list[str]:
-    """Write `inputs --suggest` for the present inputs and photographs."""
-    given = click.get_current_context().params
-    photographs = [word for image in given["images"] for word in ("--photographs", image)]
-    return ["inputs", given["inputs"], "--suggest", *photographs, "--scale", str(scale)]
-
-
-def calibrate_contestant(words: list[str]) -> list[str]:
-    """Write `calibrate` with a compared vendor, whose options are `words`, on other photographs."""
-    own = {word.removeprefix("--") for word in words if word.startswith("--")}
-    elsewhere = {"adapter", "run", "out", "memory", "max_cost", "max_calls", "yes", "force", *own}
-    return ["calibrate", "other-photographs", *words, *_typed_options(elsewhere)]
-
-
-def _calibrate(without: set[str]) -> list[str]:
-    """Write `calibrate` with the present images and the options that it takes, too."""
-    return ["calibrate", *click.get_current_context().params["images"], *_typed_options(without)]
-
-
-def _typed_options(without: set[str]) -> list[str]:
-    calibrate = find("calibrate")
-    assert calibrate is not None
-    taken = {parameter.name for parameter in calibrate.params if parameter.name}
-    return _typed(taken - {*_SCREEN, *without})
-
-
-def _typed(wanted: Collection[str]) -> list[str]:
-    """Write the `wanted` options that were typed, in the command's own order."""
+def typed(*wanted: str) -> list[str]:
+    """Write the `wanted` options that were typed, in the command's order; the environment needs no repeating."""
     context, words = click.get_current_context(), list[str]()
     for option in context.command.params:
         if not isinstance(option, click.Option) or option.name not in wanted or option.name is None:
@@ -200,11 +140,7 @@ def offer(screen: Screen, made: Path, *, opened: bool) -> None:
     """Open a new page or picture if wanted and somebody sits at a terminal; else say how."""
     at_terminal = sys.stderr.isatty() and not os.environ.get("CI")
     if not (opened and at_terminal and webbrowser.open(made.resolve().as_uri())):
-        screen.say(f"Open it: {open_line(made)}")
-
-
-def open_line(path: Path) -> str:
-    return f"{_OPENERS.get(sys.platform, 'xdg-open')} {shlex.quote(str(path))}"
+        screen.say(f"Open it: {_OPENERS.get(sys.platform, 'xdg-open')} {shlex.quote(str(made))}")
 
 
 def _not_kept(adapter: "Adapter", options: VendorOptions) -> list[str]:

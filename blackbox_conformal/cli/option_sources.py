@@ -265,7 +265,11 @@ def lookup(
             if not isinstance(value, dict) or name == "p" or where.startswith("["):
                 setting = ConfiguredSetting(value, f"{where} in {path}", of_project=path != user_file())
                 if lowered is not None:
-                    return _lower(lowered, setting)
+                    try:
+                        is_lower = Decimal(str(lowered.value)) <= Decimal(str(setting.value))
+                    except InvalidOperation:
+                        is_lower = True
+                    return replace(lowered if is_lower else setting, of_project=False)
                 if not (setting.of_project and name in LIMITS):
                     return setting
                 lowered = setting
@@ -274,15 +278,6 @@ def lookup(
         return lowered
     of_preset = {} if preset is None else preset_settings(preset)
     return ConfiguredSetting(of_preset[name], f"preset {preset}") if name in of_preset else None
-
-
-def _lower(project: ConfiguredSetting, own: ConfiguredSetting) -> ConfiguredSetting:
-    """Return the lower of two limits, as the user's own; what is no number is refused later."""
-    try:
-        is_lower = Decimal(str(project.value)) <= Decimal(str(own.value))
-    except InvalidOperation:
-        is_lower = True
-    return replace(project if is_lower else own, of_project=False)
 
 
 class Described(click.Option):

@@ -278,26 +278,21 @@ def output(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def called(*, as_json: bool, quiet: bool, verbose: int, **values: Any) -> Any:
         screen = Screen(as_json=as_json, quiet=quiet, verbose=verbose)
-        _note_left_out(screen)
+        context = click.get_current_context()
+        sources: list[str] = []
+        for parameter in context.command.params:
+            value = context.params.get(parameter.name or "")
+            if isinstance(parameter.type, PicturesPath) and value:
+                sources += (value,) if isinstance(value, str) else value
+        if any(Path(source).is_dir() for source in sources):
+            from blackbox_conformal.method.images.photographs import left_out
+
+            note = left_out(sources)
+            if note is not None:
+                screen.note(f"note: {note}")
         return function(screen=screen, **values)
 
     return called
-
-
-def _note_left_out(screen: Screen) -> None:
-    """Say which files are left out of the folders of pictures that the command was given."""
-    context = click.get_current_context()
-    sources: list[str] = []
-    for parameter in context.command.params:
-        value = context.params.get(parameter.name or "")
-        if isinstance(parameter.type, PicturesPath) and value:
-            sources += (value,) if isinstance(value, str) else value
-    if any(Path(source).is_dir() for source in sources):
-        from blackbox_conformal.method.images.photographs import left_out
-
-        note = left_out(sources)
-        if note is not None:
-            screen.note(f"note: {note}")
 
 
 run_folder = option("--run", type=FOLDER, help="Run folder.  [default: the only one there is]")

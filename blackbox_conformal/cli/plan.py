@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import click
+
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import confirm_keys, stored_elsewhere
-from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.console import Screen, limit_above
 from blackbox_conformal.cli.from_options import photograph_paths
 from blackbox_conformal.errors import IncompleteError, RunRefusedError, UsageError, VendorError
 from blackbox_conformal.study.settings_table import INPUTS, PlanSettings
@@ -89,12 +91,20 @@ def present(
                 screen.note(f"note: {remark}")
     if shift is not None and shift.differ:
         if shift.more_than_size:
-            screen.next(*next_steps.suggest_degradation(job.setup.procedure.scale))
+            given = click.get_current_context().params
+            photographs = [word for image in given["images"] for word in ("--photographs", image)]
+            scale = str(job.setup.procedure.scale)
+            screen.next("inputs", given["inputs"], "--suggest", *photographs, "--scale", scale)
         return
     # A limit covers the draws that are stored as well, and what they cost is not part of the estimate.
     highest = None if planned.cost_usd is None or planned.cached else planned.cost_usd[1]
     followed = followed_row(screen, planned)
-    screen.next(*next_steps.calibrate_as_planned(highest, followed, more=followed is None and short > 0))
+    paths = [*click.get_current_context().params["images"]]
+    paths += ["more-photographs"] if followed is None and short > 0 else []
+    words = next_steps.again("calibrate", without={"dry_run"}, paths=paths, added=followed)
+    if highest and not {"--max-cost", "--max-calls", "--yes"} & set(words):
+        words += ["--max-cost", limit_above(highest)]
+    screen.next(*words)
 
 
 def _pace(planned: "Plan", job: "Job") -> tuple[float, str] | None:
@@ -300,4 +310,6 @@ def present_pilot(screen: Screen, job: "Job", planned: "Plan") -> None:
     show_plan(screen, planned, job)
     highest = None if planned.cost_usd is None else planned.cost_usd[1]
     followed = followed_row(screen, planned)
-    screen.next(*next_steps.calibrate_after_pilot(job.folder, job.folder / TUNING_FILE, highest, followed))
+    added = {"run": job.folder, "tuning": job.folder / TUNING_FILE, **(followed or {})}
+    added |= {"max-cost": limit_above(highest)} if highest else {}
+    screen.next(*next_steps.again("calibrate", without={"max_cost", "max_calls", "memory"}, added=added))

@@ -1,6 +1,5 @@
 """`tune`: choose a score on some photographs, or with --learn fit one to them, and calibrate it on the others."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +13,8 @@ from blackbox_conformal.study.settings_table import LearnSettings, TuneSettings,
 
 if TYPE_CHECKING:
     from blackbox_conformal.study.calibrate.calibrating import CalibrationRun
-    from blackbox_conformal.study.choose.scored import Candidate, Tuning
+    from blackbox_conformal.study.choose.scored import Tuning
     from blackbox_conformal.study.choose.tuning import ToTune, TuningJob
-    from blackbox_conformal.study.job import Terms
-    from blackbox_conformal.study.stages.settings import Setup
 
 
 _CHOOSING = (
@@ -68,7 +65,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
 
     With --want-share the level is chosen there, too. With --learn a score is made instead of chosen.
     """
-    from blackbox_conformal.study.choose.tuning import ToTune
+    from blackbox_conformal.study.choose.tuning import ToTune, TuningJob
     from blackbox_conformal.study.run_folder import keep_calibration
     from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord
     from blackbox_conformal.support.catalog import specification_text
@@ -97,7 +94,19 @@ def command(screen: Screen, options: TuneOptions) -> None:
         TuningRecord.load(out)
     with from_options.job_terms(screen, options, run) as terms:
         paths = photograph_paths(options.images)
-        job = _job(options, setup, out, candidates, paths, terms)
+        job = TuningJob.of_photographs(
+            setup,
+            paths,
+            terms,
+            candidates=candidates,
+            share=options.tuning_share,
+            seed=options.seed or 0,
+            only_choose=options.only_choose,
+            nothing_chosen=options.nothing_chosen,
+        )
+        if not options.only_choose and not options.force:
+            truths, tuned = ({picture.truth_digest or "" for picture in part} for part in (job.calibrating, job.tuning))
+            refuse_other_calibration(out, None, truths, tuned | {photograph.truth for photograph in job.known})
         from_options.say_fitted(screen, job.whole)
         from_options.say_lossy(screen, job.whole)
         from_options.show_left_out(
@@ -113,33 +122,6 @@ def command(screen: Screen, options: TuneOptions) -> None:
             result = job.calibrate(tuning, rule)
             keep_calibration(run, result.calibration, out, force=options.force)
     _show(screen, options, to_tune, job, tuning, result, out)
-
-
-def _job(
-    options: TuneOptions,
-    setup: "Setup",
-    out: Path,
-    candidates: "Sequence[Candidate]",
-    paths: Sequence[Path],
-    terms: "Terms",
-) -> "TuningJob":
-    """Split the photographs; refuses to overwrite another calibration."""
-    from blackbox_conformal.study.choose.tuning import TuningJob
-
-    job = TuningJob.of_photographs(
-        setup,
-        paths,
-        terms,
-        candidates=candidates,
-        share=options.tuning_share,
-        seed=options.seed or 0,
-        only_choose=options.only_choose,
-        nothing_chosen=options.nothing_chosen,
-    )
-    if not options.only_choose and not options.force:
-        truths, tuned = ({picture.truth_digest or "" for picture in part} for part in (job.calibrating, job.tuning))
-        refuse_other_calibration(out, None, truths, tuned | {photograph.truth for photograph in job.known})
-    return job
 
 
 def _show(
@@ -169,13 +151,15 @@ def _show(
     for remark in () if result is None else result.calibration.history.notes:
         screen.note(f"note: {remark}; certificates say so")
     if result is None:
-        second = best.score.needs_second
         promise = None if tuning.bound is None else specification_text(tuning.bound.rule)
         if options.guarantee is None and setup.with_score(best.score, best.draws).promised(None) != rule:
             # What it was compared under, where the score alone would bring another promise.
             promise = specification_text(rule)
-        words = next_steps.calibrate_with(
-            specification_text(best.score), best.draws, out, run, second=second, guarantee=promise
+        chosen = {"guarantee": promise, "score": specification_text(best.score), "draws": best.draws}
+        words = next_steps.again(
+            "calibrate",
+            without={"out", "memory", *(() if best.score.needs_second else ("second_adapter", "second_parameters"))},
+            added={**chosen, "run": run, "tuning": out},
         )
     else:
         words = next_steps.with_calibration("audit", "other-photographs", out, setup.adapter, options)
@@ -196,7 +180,7 @@ def _show(
 def _learn(screen: Screen, options: TuneOptions) -> None:
     from blackbox_conformal.study.choose.learning import job_to_learn, learn_job, setup_to_learn
     from blackbox_conformal.study.unseen_photographs import TUNING_FILE
-    from blackbox_conformal.support.catalog import specification_text
+    from blackbox_conformal.support.catalog import parse, specification_text
 
     if typed := shared.typed_flags((*_CHOOSING, "second_adapter")):
         raise UsageError(
@@ -207,21 +191,7 @@ def _learn(screen: Screen, options: TuneOptions) -> None:
     setup = setup_to_learn(from_options.build_setup(plain))
     run = from_options.folder_of(options, setup.procedure)
     out = Path(options.out) if options.out else None
-    _refuse_unnameable(out or run)
-    with from_options.job_terms(screen, replace(options, cluster=None), run, lambda *_: None) as terms:
-        job = job_to_learn(setup, options.outputs, photograph_paths(options.images), terms)
-        from_options.say_fitted(screen, job)
-        learning = learn_job(job, run, options.seed or 0, out, force=options.force)
-    score = specification_text(learning.score)
-    screen.show(learning.blocks())
-    screen.say(f"{run / TUNING_FILE} keeps these photographs from calibrating.")
-    screen.data({**learning.document(), "tuning": str((run / TUNING_FILE).resolve())})
-    screen.next(*next_steps.calibrate_learned(score, run / TUNING_FILE, run))
-
-
-def _refuse_unnameable(path: Path) -> None:
-    from blackbox_conformal.support.catalog import parse
-
+    path = out or run
     try:
         named = parse(f"learned:weights={path}")[1].get("weights")
     except UsageError:
@@ -231,3 +201,14 @@ def _refuse_unnameable(path: Path) -> None:
             f"expected a path without commas and single brackets, which --score learned:weights=FILE can name; got "
             f"{path}. Give --run run"
         )
+    with from_options.job_terms(screen, replace(options, cluster=None), run, lambda *_: None) as terms:
+        job = job_to_learn(setup, options.outputs, photograph_paths(options.images), terms)
+        from_options.say_fitted(screen, job)
+        learning = learn_job(job, run, options.seed or 0, out, force=options.force)
+    score = specification_text(learning.score)
+    screen.show(learning.blocks())
+    screen.say(f"{run / TUNING_FILE} keeps these photographs from calibrating.")
+    screen.data({**learning.document(), "tuning": str((run / TUNING_FILE).resolve())})
+    elsewhere = {"out", "force", "memory", "max_cost", "max_calls"}
+    added = {"score": score, "run": run, "tuning": run / TUNING_FILE}
+    screen.next(*next_steps.again("calibrate", without=elsewhere, paths=["other-photographs"], added=added))

@@ -167,7 +167,13 @@ class Scene:
             tasks = [Task(upload, draw.index, draw.seed) for draw in drawn]
             for number, plan in enumerate(rounds):
                 # Requests of earlier rounds are counted, too, so a plan has to begin behind them.
-                server.script = _shifted(plan, self.account)
+                server.script = {
+                    purpose: entry
+                    if isinstance(entry, str) or not isinstance(entry, list)
+                    # None lets a request through.
+                    else [None] * self.account.requests(purpose) + entry
+                    for purpose, entry in plan.items()
+                }
                 limits = self.limits[min(number, len(self.limits) - 1)]
                 # A new sampler each round: what it does not know must come from the run folder.
                 with Sampler(adapter, run, limits, check=whole_picture(picture)) as sampler:
@@ -238,17 +244,6 @@ class Scene:
             for state, error in zip(self.states, self.errors, strict=True)
         ]
         return f"{'; then '.join(ends)}; {self.submissions} submissions, {self.account.paid} billed"
-
-
-def _shifted(plan: Plan, account: Account) -> Plan:
-    """Return a plan whose lists begin at the next request."""
-    return {
-        purpose: entry
-        if isinstance(entry, str) or not isinstance(entry, list)
-        # None lets a request through.
-        else [None] * account.requests(purpose) + entry
-        for purpose, entry in plan.items()
-    }
 
 
 def whole_picture(expected: bytes) -> Callable[[bytes, Task], None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.annotation_files import coco, marked, pictures, png
+from support.command_line import ended
 from support.other_package import install
 
 from blackbox_conformal.annotations import import_annotations
@@ -154,10 +155,8 @@ def test_one_of_many_pictures_by_its_name(work):
 def test_command(work, capsys):
     arguments = [str(work / "photo.json"), "--format", "coco", "--truth", str(work / "photo.png")]
     arguments += ["--delivered", str(work / "answer.png"), "--folder", str(work / "annotations")]
-    assert (
-        run(["annotate", "import", *arguments, "--grade", "wrong=0.5", "--annotator", "A", "--date", "2026-03-01"]) == 0
-    )
-    printed = capsys.readouterr().out.strip()
+    who = ["--annotator", "A", "--date", "2026-03-01"]
+    printed = ended(capsys, ["annotate", "import", *arguments, "--grade", "wrong=0.5", *who]).out.strip()
     assert json.loads(Path(printed).read_text())["annotator"] == "A"
     assert read_annotation(work / "annotations", *pictures()).max() == 128
     assert run(["annotate", "import", *arguments, "--grade", "wrong"]) == 2

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from support.annotation_files import HEIGHT, WIDTH, coco, marked, pictures, png
 from support.annotation_forms import BOX, read_form
+from support.command_line import ended
 
 from blackbox_conformal.annotations.formats.coco import Coco, DrawnLevels
 from blackbox_conformal.cli.main import run
@@ -46,8 +47,7 @@ def test_a_shape_without_a_label_is_named_where_labels_are_graded(tmp_path, caps
     (tmp_path / "answer.png").write_bytes(png(delivered))
     given = [str(tmp_path / "export.json"), "--format", "coco", "--folder", str(tmp_path / "annotations")]
     given += ["--truth", str(tmp_path / "photo.png"), "--delivered", str(tmp_path / "answer.png")]
-    assert run(["annotate", "import", *given, "--grade", "wrong=0.5"]) == 2
-    assert "one shape has none" in capsys.readouterr().err
+    assert "one shape has none" in ended(capsys, ["annotate", "import", *given, "--grade", "wrong=0.5"], 2).err
     assert run(["annotate", "import", *given, "--grade", "wrong=0.5", "--grade", "=0.25"]) == 0
     stored = Image.open(next((tmp_path / "annotations").glob("*.png")))
     assert set(np.unique(stored)) == {0, 64}

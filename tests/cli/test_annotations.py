@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from support.annotation_files import marked, pictures, png
+from support.command_line import ended
 
 from blackbox_conformal.annotations.annotation_file import PEOPLE, Origin, read_annotation, write_annotation
 from blackbox_conformal.cli.main import run
@@ -22,14 +23,12 @@ def folder(tmp_path):
 
 
 def test_agreement_and_combine(folder, capsys):
-    assert run(["annotate", "agreement", str(folder), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = json.loads(ended(capsys, ["annotate", "agreement", str(folder), "--json"]).out)
     assert found["people"] == ["ana", "ben"]
     assert found["pictures"][0]["overlap"] == 0.5
     assert found["pictures"][0]["name"] is None
     assert 0 < found["krippendorff_alpha"] < 1
-    assert run(["annotate", "combine", str(folder), "--rule", "max"]) == 0
-    shown = capsys.readouterr()
+    shown = ended(capsys, ["annotate", "combine", str(folder), "--rule", "max"])
     assert "1 picture in" in shown.out + shown.err
     assert "semantic:annotations=" in shown.out + shown.err
     np.testing.assert_array_equal(read_annotation(folder, *pictures()), marked((0, 0, 4, 4)))

@@ -7,6 +7,7 @@ import shlex
 import numpy as np
 import pytest
 from PIL import Image
+from support.command_line import ended
 from support.synthetic import draw, photograph, write_draws, write_photographs
 
 from blackbox_conformal.cli.main import run
@@ -113,8 +114,7 @@ def test_kinds_of_photographs_are_shown_and_the_one_that_fails_is_named(tmp_path
     assert run(["calibrate", str(tmp_path / "known"), *given, "-q"]) == 0
     looked_at = [str(tmp_path / "u"), "-p", f"path={tmp_path / 'outputs'}", "--run", str(tmp_path / "run")]
     looked_at += ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.1"]
-    assert run(["audit", *looked_at, "--groups", str(tmp_path / "groups.csv"), "--json"]) == 3
-    out = capsys.readouterr()
+    out = ended(capsys, ["audit", *looked_at, "--groups", str(tmp_path / "groups.csv"), "--json"], 3)
     rows = {row["kind"]: row for row in json.loads(out.out)["kinds"]}
     assert [rows[name]["n"] for name in ("day", "night")] == [8, 8]
     assert rows["night"]["fails"]
@@ -141,8 +141,7 @@ def test_kinds_of_photographs_are_shown_and_the_one_that_fails_is_named(tmp_path
     assert "Whom it fails: risk by kind of photograph" in described
     assert "so the figures only describe them" in described
     capsys.readouterr()
-    assert run(["audit", *looked_at, "-v"]) == 3
-    told = capsys.readouterr().out
+    told = ended(capsys, ["audit", *looked_at, "-v"], 3).out
     assert "Whom it fails: risk by kind of photograph" in told
     assert "rather textured" in told
     assert "night" not in told.partition("risk by kind")[2].partition("PSNR")[0], "nobody named groups"
@@ -170,8 +169,7 @@ def test_quality_stands_beside_its_bound_where_one_follows(scene, tmp_path, caps
     settings = [*outputs(scene)[:-1], "rgb-linf"]
     assert run(["calibrate", str(scene / "known"), *settings, "--run", str(tmp_path), "--out", calibration, "-q"]) == 0
     more = ["-p", f"path={scene / 'outputs'}", "--run", str(tmp_path), "--alpha", "0.3", "--json", "-v"]
-    assert run(["audit", str(scene / "unseen"), "--calibration", calibration, *more]) == 0
-    out = capsys.readouterr()
+    out = ended(capsys, ["audit", str(scene / "unseen"), "--calibration", calibration, *more])
     level = json.loads(out.out)["levels"][0]
     assert level["psnr_trusted_in_metric_space"] == pytest.approx(level["psnr_trusted"])
     assert level["psnr_trusted"] >= level["psnr_bound_if_trusted"]
@@ -217,8 +215,7 @@ def test_splits_beside_an_audit_take_its_photographs_in(scene, capsys):
 
 def test_a_pool_is_drawn_once_and_split(scene, tmp_path, capsys):
     command = ["audit", str(scene / "known"), "--splits", "30", "--alpha", "0.3", *outputs(scene)]
-    assert run([*command, "--run", str(tmp_path / "pool"), "--json"]) == 0
-    first = json.loads(capsys.readouterr().out)
+    first = json.loads(ended(capsys, [*command, "--run", str(tmp_path / "pool"), "--json"]).out)
     assert (first["n_calibration"], first["n_measured"]) == (17, 7)
     assert audit(scene, "--splits", "30", "--alpha", "0.3", "--json", "-q", images=None) == 0
     assert json.loads(capsys.readouterr().out) == first, "the same photographs, the same splits"
@@ -252,8 +249,7 @@ def foreign(scene, folder, low, high):
 
 def test_a_planted_foreign_vendor_is_contradicted_and_exits_with_3(scene, tmp_path, capsys):
     """It invents colours that the score knows nothing of."""
-    assert run([*foreign(scene, tmp_path, 60, 120), "--json"]) == 3
-    out = capsys.readouterr()
+    out = ended(capsys, [*foreign(scene, tmp_path, 60, 120), "--json"], 3)
     document = json.loads(out.out)
     assert document["verdict"] == "contradicted"
     level = document["levels"][0]
@@ -264,8 +260,7 @@ def test_a_planted_foreign_vendor_is_contradicted_and_exits_with_3(scene, tmp_pa
 
 def test_a_vendor_that_differs_but_may_keep_the_promise_is_shifted_and_exits_with_0(scene, tmp_path, capsys):
     command = foreign(scene, tmp_path, 25, 45)
-    assert run([*command, "--json"]) == 0
-    out = capsys.readouterr()
+    out = ended(capsys, [*command, "--json"])
     document = json.loads(out.out)
     level = document["levels"][0]
     assert (document["verdict"], level["verdict"]) == ("shifted", "shifted")
@@ -309,8 +304,7 @@ def test_mistakes_are_one_line_with_a_way_out(scene, tmp_path, capsys, given, ma
         "KNOWN": str(scene / "known"),
     }
     command = [named.get(word, word) for word in given]
-    assert run(["audit", *command, "--run", str(tmp_path / "run")]) == 2
-    out = capsys.readouterr()
+    out = ended(capsys, ["audit", *command, "--run", str(tmp_path / "run")], 2)
     assert re.search(match, out.err), out.err
     assert "Traceback" not in out.err
     assert out.out == ""
@@ -329,8 +323,7 @@ def test_a_level_that_nothing_can_exceed_is_refused_by_every_command(scene, tmp_
         "report": ["--run", str(scene / "run")],
         "demo": ["--images", str(scene / "known"), "--out", str(tmp_path / "demo")],
     }[command]
-    assert run([command, *given, "--alpha", "5"]) == 2
-    told = capsys.readouterr().err
+    told = ended(capsys, [command, *given, "--alpha", "5"], 2).err
     assert "which no picture can exceed" in told
     assert "For 5 % give --alpha 0.05" in told
     assert not (tmp_path / "run" / "ledger.sqlite").exists()

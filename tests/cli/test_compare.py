@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from support.command_line import ended
 
 from blackbox_conformal.cli.main import run
 
@@ -12,8 +13,7 @@ from blackbox_conformal.cli.main import run
 def test_settings_of_one_vendor_in_one_table(photographs, tmp_path, capsys):
     arguments = ["compare", str(photographs), "--vendor", "embedded:draws=3,label=three", "--vendor", "embedded"]
     arguments += ["--draws", "2", "--alpha", "0.7", "--held-out", "0.4", "--run", str(tmp_path), "--json"]
-    assert run(arguments) == 0
-    out = capsys.readouterr()
+    out = ended(capsys, arguments)
     document = json.loads(out.out)
     assert (document["n_calibration"], document["n_evaluation"]) == (4, 2)
     assert [(one["vendor"], one["draws"]) for one in document["vendors"]] == [("three", 3), ("embedded", 2)]
@@ -39,11 +39,9 @@ def test_the_page_is_written_once_and_another_file_is_kept(photographs, tmp_path
     arguments = ["compare", str(photographs), "--vendor", "embedded:draws=3,label=three", "--vendor", "embedded"]
     arguments += ["--draws", "2", "--alpha", "0.7", "--held-out", "0.4", "--run", str(tmp_path / "runs"), "--json"]
     page.write_text("mine")
-    assert run([*arguments, "--out", str(page)]) == 2
-    assert "is not a comparison" in capsys.readouterr().err
+    assert "is not a comparison" in ended(capsys, [*arguments, "--out", str(page)], 2).err
     assert not (tmp_path / "runs").exists()
-    assert run([*arguments, "--out", str(page), "--force"]) == 0
-    assert json.loads(capsys.readouterr().out)["page"] == str(page)
+    assert json.loads(ended(capsys, [*arguments, "--out", str(page), "--force"]).out)["page"] == str(page)
     written = page.read_bytes()
     assert b"three: trust mask" in written
     assert run([*arguments, "--out", str(page)]) == 0
@@ -58,12 +56,10 @@ def test_draws_of_another_run_folder_are_told_and_used_when_it_is_named(photogra
     capsys.readouterr()
     arguments = ["compare", str(photographs), "--vendor", "embedded:draws=3,label=three", "--vendor", "embedded"]
     arguments += ["--draws", "2", "--alpha", "0.7", "--held-out", "0.4", "--no-baselines"]
-    assert run([*arguments, "--run", f"runs/{folder.name}", "--json"]) == 0
-    out = capsys.readouterr()
+    out = ended(capsys, [*arguments, "--run", f"runs/{folder.name}", "--json"])
     assert [one["calls"] for one in json.loads(out.out)["vendors"]] == [6, 0]
     assert "add --run" not in out.err
-    assert run(arguments) == 0
-    out = capsys.readouterr()
+    out = ended(capsys, arguments)
     assert f"18 of these 18 draws are stored in runs/{folder.name}" in out.err
     assert f"--run runs/{folder.name} (to draw all" in out.err
     assert "three" in out.out
@@ -103,8 +99,7 @@ def test_stored_draws_take_their_label_from_the_table(photographs, tmp_path, cap
     stored = f"folder:path={tmp_path / 'outputs'}"
     arguments = ["compare", str(photographs), "--vendor", f"{stored},label=three", "--vendor", f"{stored},draws=2"]
     arguments += ["--draws", "3", "--alpha", "0.7", "--run", str(tmp_path / "runs"), "--no-baselines"]
-    assert run([*arguments, "--json"]) == 0
-    vendors = json.loads(capsys.readouterr().out)["vendors"]
+    vendors = json.loads(ended(capsys, [*arguments, "--json"]).out)["vendors"]
     assert [one["vendor"] for one in vendors] == ["three", f"{stored},draws=2"]
     assert [one["wanted"] for one in vendors] == [18, 12]
     assert run([*arguments, "-p", "label=both", "-q"]) == 0
@@ -124,8 +119,7 @@ def test_stored_draws_take_their_label_from_the_table(photographs, tmp_path, cap
     ],
 )
 def test_what_cannot_be_compared_is_one_line(photographs, tmp_path, capsys, arguments, said):
-    assert run(["compare", str(photographs), "--run", str(tmp_path), *arguments]) == 2
-    text = capsys.readouterr().err
+    text = ended(capsys, ["compare", str(photographs), "--run", str(tmp_path), *arguments], 2).err
     assert said in text
     assert "Traceback" not in text
     assert list(tmp_path.iterdir()) == []
@@ -134,7 +128,6 @@ def test_what_cannot_be_compared_is_one_line(photographs, tmp_path, capsys, argu
 def test_a_parameter_of_one_vendor_alone_is_refused_with_the_line_to_type(photographs, capsys):
     given = ["-p", "recipe=own.toml", "-p", "url=http://127.0.0.1:9"]
     vendors = ["--vendor", "embedded:draws=2", "--vendor", "recipe"]
-    assert run(["compare", str(photographs), *vendors, *given]) == 2
-    said = capsys.readouterr().err
+    said = ended(capsys, ["compare", str(photographs), *vendors, *given], 2).err
     assert "embedded takes no recipe. Instead of -p give each vendor its own: " in said
     assert "--vendor embedded:draws=2 --vendor recipe:recipe=own.toml,url=http://127.0.0.1:9\n" in said

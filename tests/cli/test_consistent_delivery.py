@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import VENDOR
+from support.command_line import VENDOR, ended
 from support.restoring_vendor import RestoringVendor
 from support.synthetic import photograph, write_photographs
 
@@ -112,8 +112,7 @@ def test_a_degradation_that_nobody_can_repeat_is_refused_before_anything_is_draw
 ):
     before = server.account.paid
     given = [str(scene / "photographs"), *of(server), *TYPED, "--run", str(tmp_path / "run"), "--yes"]
-    assert run([command, *given, "--delivery", "consistent:steps=3", "--degradation", degradation]) == 2
-    told = capsys.readouterr().err
+    told = ended(capsys, [command, *given, "--delivery", "consistent:steps=3", "--degradation", degradation], 2).err
     assert "since --delivery consistent:steps=3 makes inputs of delivered pictures" in told
     assert "Give --delivery first" in told
     assert server.account.paid == before

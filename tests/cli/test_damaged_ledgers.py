@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.command_line import VENDOR, called
+from support.command_line import VENDOR, called, ended
 from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.main import run
@@ -82,7 +82,5 @@ def test_verify_lists_what_is_wrong_with_the_only_ledger_there_is(bought, tmp_pa
         connection.execute("UPDATE attempt SET model = 'another' WHERE id = 2")
         connection.commit()
     monkeypatch.chdir(tmp_path)
-    assert run(["ledger", "verify"]) == 3
-    assert "attempt 2 is not as it was written" in capsys.readouterr().out
-    assert run(["ledger", "sum"]) == 2
-    assert "runs/a" in capsys.readouterr().err
+    assert "attempt 2 is not as it was written" in ended(capsys, ["ledger", "verify"], 3).out
+    assert "runs/a" in ended(capsys, ["ledger", "sum"], 2).err

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import VENDOR
+from support.command_line import VENDOR, ended
 from support.restoring_vendor import RestoringVendor
 from support.synthetic import photograph, reduced, write_photographs
 
@@ -56,8 +56,7 @@ def test_one_draw_is_the_default_everywhere(desk, vendor, capsys):
     assert (planned["draws"], planned["calls"]) == (1, 6)
     shown = printed(capsys, "config", "show")
     assert shown["draws"] == 1
-    assert run(["config", "show"]) == 0
-    said = capsys.readouterr().out
+    said = ended(capsys, ["config", "show"]).out
     assert DETAIL_SCORE in said
     assert DETAIL_GUARANTEE in said
     assert set_up(vendor).procedure == set_up(vendor, draws=1, score=DETAIL_SCORE).procedure
@@ -131,8 +130,7 @@ def test_a_group_too_small_for_the_promise_beside_trusts_nothing_and_says_so(des
     lines = [f"{name},{'few' if number < 2 else 'more'}" for number, name in enumerate(names)]
     (tmp_path / "groups.csv").write_text("\n".join(["photograph,group", *lines, ""]))
     grouped = ["calibrate", "photographs", *desk, "--run", "run", "--yes", "--groups", "groups.csv", "-v"]
-    assert run(grouped) == 0
-    assert "nothing: 4 photographs missing" in capsys.readouterr().out
+    assert "nothing: 4 photographs missing" in ended(capsys, grouped).out
 
 
 def test_a_guarantee_of_errors_is_the_default_that_was(vendor, desk):
@@ -159,8 +157,7 @@ def test_a_score_that_compares_draws_asks_for_them(desk, vendor, capsys):
     with pytest.raises(UsageError, match=r"at least 2 draws; got 1\. Add --draws 8"):
         bc.plan(vendor, 7, score="smoothed-variance")
     wanted = ["tune", "photographs", *desk, "--alpha", "0.9", "--candidate", "smoothed-variance", "--yes"]
-    assert run(wanted) == 2
-    assert "Add --draws 8" in capsys.readouterr().err
+    assert "Add --draws 8" in ended(capsys, wanted, 2).err
 
 
 def test_tuning_on_one_draw_compares_scores_of_one_draw_and_the_default_is_among_them(desk, capsys):
@@ -229,8 +226,7 @@ def test_a_calibration_made_with_eight_draws_says_so_itself(desk, server, capsys
     given = ["--calibration", "run/calibration.json", *desk]
     assert run(["mask", "small.png", *given, "--alpha", "0.9", "--yes", "-q"]) == 0
     assert server.account.paid == 56
-    assert run(calibrate) == 2
-    assert "is a calibration of another procedure (draws: 8 → 1; score." in capsys.readouterr().err
+    assert "is a calibration of another procedure (draws: 8 → 1; score." in ended(capsys, calibrate, 2).err
     assert run([*calibrate, "--draws", "8"]) == 0
     assert run([*calibrate, "--out", "one.json"]) == 0
     assert server.account.paid == 56
@@ -246,8 +242,7 @@ def test_a_plan_without_a_pilot_tells_what_the_default_clears_by_number_of_photo
     assert all(0 < share < 1 for share in shares)
     assert min(numbers) >= 6, "what is promised of colours beside takes six photographs"
     # Six photographs reach one row, and the next command is that row's.
-    assert run(["plan", "photographs", *desk, "--max-cost", "5"]) == 0
-    said = capsys.readouterr().out
+    said = ended(capsys, ["plan", "photographs", *desk, "--max-cost", "5"]).out
     assert "  marked: the default" in said
     assert "  clear-share: --guarantee clear-share:largest_error=0.3" in said
     assert "  expected: --guarantee expected" in said

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import VENDOR
+from support.command_line import VENDOR, ended
 from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
@@ -128,8 +128,7 @@ def test_photographs_from_lossy_files_say_before_anything_is_paid_what_follows_f
     write_photographs(folder, range(4))
     paid = server.account.paid
     given = [str(folder), *of(server), *SETTINGS, "--run", str(tmp_path / "run")]
-    assert run(["plan", *given]) == 0
-    assert "lossy" not in capsys.readouterr().err
+    assert "lossy" not in ended(capsys, ["plan", *given]).err
     for seed, name in ((4, "p4.jpg"), (5, "p5.webp")):
         PillowImage.fromarray(photograph(seed)).save(folder / name, quality=90)
     mixed = ["--degradation", "50% bicubic | 50% area"]
@@ -138,13 +137,11 @@ def test_photographs_from_lossy_files_say_before_anything_is_paid_what_follows_f
         (["calibrate", "--dry-run"], "--degradation bicubic:4+jpeg:60-95\n"),
         (["plan", *mixed], "--degradation '50% bicubic:4+jpeg:60-95 | 50% area:4+jpeg:60-95'\n"),
     ):
-        assert run([*command, *given]) == 0
-        told = capsys.readouterr().err
+        told = ended(capsys, [*command, *given]).err
         assert "2 of 6 photographs are lossy files (JPEG, WEBP)" in told
         assert "will get no guarantee. If you will mask such files, add " + option in told
         again = [word for word in command if word not in mixed]
-        assert run([*again, *given, *shlex.split(option)]) == 0
-        assert "lossy" not in capsys.readouterr().err
+        assert "lossy" not in ended(capsys, [*again, *given, *shlex.split(option)]).err
     vendor = bc.load_adapter(VENDOR, url=server.url)
     for function in (bc.plan, bc.calibrate):
         with pytest.warns(UserWarning, match=r"will get no guarantee.*add --degradation bicubic:4\+jpeg:60-95$"):
@@ -172,8 +169,7 @@ def test_a_bound_that_no_input_gives_is_refused_before_anything_is_paid(command,
     else:
         pictures = scene / ("small.png" if command == "mask" else "unseen")
         given = [str(pictures), *calibrated(scene, server, "mixed", folder), "--alpha", "0.9"]
-    assert run([command, *given, "--guarantee", FROM_INPUT]) == 2
-    told = capsys.readouterr().err
+    told = ended(capsys, [command, *given, "--guarantee", FROM_INPUT], 2).err
     assert "is not known which chain a picture went through. Say bound_from=delivered, or leave bound_from out" in told
     assert server.account.paid == before
     assert not list(folder.glob("**/ledger*"))
@@ -244,10 +240,8 @@ def test_from_python_they_are_refused_as_well(scene, vendor):
 def test_compare_tune_and_plan_make_their_inputs_by_it(scene, server, vendor, tmp_path, capsys):
     area = ["--degradation", "area", "--draws", "2", "--metric", "rgb-linf", "--yes", "--json"]
     photographs = str(scene / "photographs")
-    assert (
-        run(["plan", photographs, *of(server), *area, "--score", "pixel-variance", "--run", str(scene / "area")]) == 0
-    )
-    assert json.loads(capsys.readouterr().out)["calls"] == 0, "the inputs are those of the calibration"
+    plan = ["plan", photographs, *of(server), *area, "--score", "pixel-variance", "--run", str(scene / "area")]
+    assert json.loads(ended(capsys, plan).out)["calls"] == 0, "the inputs are those of the calibration"
     choose = ["tune", photographs, *of(server), *area, "--alpha", "0.9", "--candidate", "pixel-variance"]
     assert run([*choose, "--candidate", "texture@1", "--run", str(scene / "area"), "--out", str(tmp_path / "t")]) == 0
     assert json.loads(capsys.readouterr().out)["calls"] == 0
@@ -257,8 +251,7 @@ def test_compare_tune_and_plan_make_their_inputs_by_it(scene, server, vendor, tm
         word for kind in ("pixel-variance", "texture") for word in ("--vendor", f"{VENDOR}:label={kind},score={kind}")
     ]
     compare = ["compare", photographs, *two, "-p", f"url={server.url}", *area, "--alpha", "0.9"]
-    assert run([*compare, "--run", str(scene / "area")]) == 0
-    found = capsys.readouterr()
+    found = ended(capsys, [*compare, "--run", str(scene / "area")])
     assert [one["calls"] for one in json.loads(found.out)["vendors"]] == [0, 0]
     assert "--degradation area" in found.err, "the next command makes its inputs by it"
     given: dict = {"degradation": "area", "run": scene / "area", "max_cost": 1, "draws": 2, "score": "pixel-variance"}

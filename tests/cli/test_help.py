@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
+from support.command_line import ended
 
 from blackbox_conformal.cli import commands
 from blackbox_conformal.cli.main import run
@@ -24,8 +25,7 @@ def test_help_imports_nothing_that_the_core_can_do_without():
 
 
 def test_the_first_screen_has_every_command_under_its_section(capsys):
-    assert run(["--help"]) == 0
-    said = capsys.readouterr().out
+    said = ended(capsys, ["--help"]).out
     places = [said.index(f"\n{title}:\n") for title in commands.SECTIONS]
     assert places == sorted(places)
     assert 20 <= len(commands.names()) <= 25
@@ -53,8 +53,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_command_of_another_package_is_listed_and_runs(site, capsys):
-    assert run(["--help"]) == 0
-    assert "postcard  Sends postcards." in capsys.readouterr().out.partition("From other packages:")[2]
+    assert "postcard  Sends postcards." in ended(capsys, ["--help"]).out.partition("From other packages:")[2]
     assert run(["postcard"]) == 0
     assert capsys.readouterr().out == "ran\n"
 

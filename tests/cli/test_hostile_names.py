@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.command_line import VENDOR
+from support.command_line import VENDOR, ended
 from support.forked import Forked
 from support.synthetic import photograph, write_photographs
 
@@ -88,16 +88,14 @@ def test_what_is_no_text_is_masked_and_told_in_every_document(shop, capsys):
     assert calibrate(shop) == 0
     names = {one["name"] for one in json.loads(Path("run/calibration.json").read_text())["images"]}
     assert "caf\\xe9-\\xff" in names
-    assert run([*mask(shop, NO_TEXT), "--json"]) == 0
-    out = capsys.readouterr().out
+    out = ended(capsys, [*mask(shop, NO_TEXT), "--json"]).out
     out.encode("ascii")
     (entry,) = json.loads(out)["pictures"]
     assert os.fsencode(entry["input"]) == b"caf\xe9-\xff.png"
     certificate = Certificate.from_json(Path(entry["certificate"]).read_text())
     assert certificate.input["name"] == "caf\\xe9-\\xff"
     certificate.verify(Path(entry["certificate"]).parent)
-    assert run([*mask(shop, NO_TEXT), "-v"]) == 0
-    assert "caf\\xe9-\\xff: " in capsys.readouterr().out
+    assert "caf\\xe9-\\xff: " in ended(capsys, [*mask(shop, NO_TEXT), "-v"]).out
     assert run(["report", "--run", "run", "--out", "report.html"]) == 0
     assert "caf\\xe9-\\xff" in Path("report.html").read_text()
     for command in (["ledger", "ls"], ["ledger", "export"], ["ledger", "export", "--format", "csv"], ["cache", "ls"]):

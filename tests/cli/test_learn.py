@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from support.command_line import ended
 from support.synthetic import write_draws, write_photographs
 
 import blackbox_conformal as bc
@@ -81,8 +82,7 @@ def test_photographs_of_the_embedded_vendor_teach_and_never_calibrate(capsys, mo
     write_photographs(Path("mine"), range(20))
     write_photographs(Path("other-photographs"), range(15, 32))
     write_draws(Path("outputs"), range(15, 32), 1)
-    assert run(["tune", "--learn", "mine", *VENDOR, "--run", "run"]) == 0
-    said = capsys.readouterr()
+    said = ended(capsys, ["tune", "--learn", "mine", *VENDOR, "--run", "run"])
     assert "outputs of embedded, at no cost" in said.out
     (weights,) = Path("run").glob("learned-*.npz")
     kept = json.loads(Path("run/tuning.json").read_text())
@@ -94,16 +94,14 @@ def test_photographs_of_the_embedded_vendor_teach_and_never_calibrate(capsys, mo
     calibration = Calibration.load(Path("run/calibration.json"))
     assert calibration.n == 12
     assert {one.truth for one in calibration.tuning} == {one["truth"] for one in kept["photographs"]}
-    assert (
-        calibration.procedure.score["digest"].removeprefix("sha256:").startswith(weights.stem.removeprefix("learned-"))
-    )
+    digest = calibration.procedure.score["digest"].removeprefix("sha256:")
+    assert digest.startswith(weights.stem.removeprefix("learned-"))
     # The weights say so themselves where there is no folder of the run, as on another machine.
     Path("elsewhere").mkdir()
     shutil.copy(weights, "elsewhere/w.npz")
     Path("run/tuning.json").unlink()
     chosen = ["--score", "learned:weights=elsewhere/w.npz", "--run", "elsewhere/run", "--nothing-chosen"]
-    assert run(["calibrate", "mine", *VENDOR, *chosen]) == 2
-    assert "all of these were" in capsys.readouterr().err
+    assert "all of these were" in ended(capsys, ["calibrate", "mine", *VENDOR, *chosen], 2).err
     assert run(["calibrate", "other-photographs", *VENDOR, *chosen]) == 0
     assert "5 of 17 photographs were looked at before and do not calibrate" in capsys.readouterr().err
     adapter = bc.load_adapter("folder", label="synthetic", path="outputs")

@@ -2,6 +2,7 @@
 
 import shutil
 
+from support.command_line import ended
 from support.draws import draw, tasks
 
 from blackbox_conformal.cli.main import run
@@ -44,8 +45,7 @@ def test_a_machine_notices_that_the_database_lost_what_others_wrote(tmp_path, ca
         postgres.restore(address, dump)
         remember = ["ledger", "remember", "--ledger", address, "--run"]
         for said in ("on the other machines, or what they paid for may be paid again", "knows all calls"):
-            assert run([*remember, str(one)]) == 0
-            assert said in capsys.readouterr().out
+            assert said in ended(capsys, [*remember, str(one)]).out
 
 
 def test_what_was_paid_for_and_forgotten_is_not_pruned(tmp_path, capsys):
@@ -56,8 +56,7 @@ def test_what_was_paid_for_and_forgotten_is_not_pruned(tmp_path, capsys):
         draw(vendor, folder, tasks(1, 3))
         shutil.copy(tmp_path / "copy", folder / "ledger.sqlite")
         (folder / "ledger.commits").unlink()
-        assert run(["cache", "prune", "--run", str(folder)]) == 2
-        assert f"ledger remember --run {folder}" in capsys.readouterr().err
+        assert f"ledger remember --run {folder}" in ended(capsys, ["cache", "prune", "--run", str(folder)], 2).err
         assert run(["ledger", "remember", "--run", str(folder)]) == 0
         assert run(["cache", "prune", "--run", str(folder)]) == 0
         assert len(list((folder / "samples").rglob("*.*"))) == 3

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from support.command_line import ended
 from support.synthetic import write_draws, write_photographs
 
 import blackbox_conformal as bc
@@ -113,8 +114,7 @@ def test_the_level_and_the_bound_that_tune_was_given_and_chose_go_into_the_next_
         "texture",
     ]
     promise = ["--alpha", "0.4", "--guarantee", "high-probability", "--only-choose", "--run", str(folder / "tuned")]
-    assert run(["tune", *given, *promise, "--json"]) == 0
-    told = capsys.readouterr()
+    told = ended(capsys, ["tune", *given, *promise, "--json"])
     chosen = json.loads(told.out)["guarantee"]
     step = next(line for line in told.err.splitlines() if line.startswith("Next:"))
     assert chosen.startswith("high-probability")

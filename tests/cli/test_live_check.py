@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.command_line import VENDOR
+from support.command_line import VENDOR, ended
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -83,20 +83,13 @@ def test_a_vendor_that_takes_no_notice_of_the_seed(check):
     assert "is not what its vendor does: draws of one picture differ" in said
 
 
-def test_a_picture_of_something_else(check):
-    with FaultServer({"submit": "picture:kind=foreign"}) as server:
+@pytest.mark.parametrize(("kind", "told"), [("foreign", "Look at the picture"), ("wrong-size", "256×256")])
+def test_a_picture_of_something_else_or_of_another_size(check, kind, told):
+    with FaultServer({"submit": f"picture:kind={kind}"}) as server:
         code, found, _ = check(server)
     assert code == 3
     assert list(found) == [SHOWN]
-    assert "Look at the picture" in found[SHOWN][1]
-
-
-def test_a_picture_of_another_size(check):
-    with FaultServer({"submit": "picture:kind=wrong-size"}) as server:
-        code, found, _ = check(server)
-    assert code == 3
-    assert list(found) == [SHOWN]
-    assert "256×256" in found[SHOWN][1]
+    assert told in found[SHOWN][1]
 
 
 def test_a_jpeg_where_none_is_declared(check):
@@ -137,8 +130,7 @@ def test_ones_own_picture_and_scale(check, tmp_path):
 
 
 def test_options_of_the_live_check_are_refused_without_it(capsys):
-    assert run(["adapters", "check", "stability", "--scale", "4"]) == 2
-    assert "together with --live" in capsys.readouterr().err
+    assert "together with --live" in ended(capsys, ["adapters", "check", "stability", "--scale", "4"], 2).err
 
 
 def test_the_picture_has_structure_everywhere_it_is_asked_for():

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from support.command_line import ended
 from support.synthetic import draw, photograph, reduced, write_draws, write_photographs
 
 import blackbox_conformal as bc
@@ -154,9 +155,7 @@ def test_a_calibration_says_what_was_begun_there_before(capsys):
     assert calibrate("--run", "r", "--out", "third.json", "--json") == 0
     assert json.loads(capsys.readouterr().out)["history"] == {"earlier": 2, "further": 2, "overruled": 0}
     third = Calibration.load("third.json")
-    assert (
-        "2 further photographs of this vendor were calibrated in the same run folder before" in third.history.notes[1]
-    )
+    assert "2 further photographs of this vendor were calibrated in the same run folder" in third.history.notes[1]
     assert calibrate("--run", "r", "--out", "third.json", "-q") == 0, "the same again is the same calibration"
     assert Calibration.load("third.json").digest == third.digest
     Path("inputs").mkdir()
@@ -196,8 +195,7 @@ def test_crops_are_asked_about_at_a_terminal_and_noted_elsewhere(capsys, monkeyp
     assert "expected independent photographs; got parts of the same ones" in " ".join(capsys.readouterr().err.split())
     assert not Path("r/calibration.json").exists()
     monkeypatch.setattr("click.confirm", lambda *_, **__: True)
-    assert run([*words, "--json"]) == 0
-    parts = json.loads(capsys.readouterr().out)["parts"]
+    parts = json.loads(ended(capsys, [*words, "--json"]).out)["parts"]
     assert [len(names) for names in parts] == [8] * 5
     tiles = [f"{name},{name.partition('_')[0]}\n" for names in parts for name in names]
     Path("clusters.csv").write_text("".join(tiles))
@@ -208,7 +206,6 @@ def test_crops_are_asked_about_at_a_terminal_and_noted_elsewhere(capsys, monkeyp
 def test_different_photographs_with_numbers_are_not_asked_about(capsys):
     write_photographs(Path("many"), range(63))
     write_draws(Path("outputs"), range(12, 63), 3)
-    assert run(["calibrate", "many", *VENDOR, *SETTINGS, "--score", "texture", "--run", "r", "--json"]) == 0
-    out = capsys.readouterr()
+    out = ended(capsys, ["calibrate", "many", *VENDOR, *SETTINGS, "--score", "texture", "--run", "r", "--json"])
     assert json.loads(out.out)["parts"] == []
     assert "are these parts" not in out.err

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from PIL import Image as PillowImage
+from support.command_line import ended
 from support.synthetic import photograph, write_draws, write_photographs
 
 from blackbox_conformal.cli.main import run
@@ -108,8 +109,7 @@ def test_a_photograph_that_cannot_fit_is_refused_by_its_header(tmp_path, argumen
         arguments = [*arguments[6:], "--vendor", "embedded:draws=2", "--vendor", "embedded"]
     if command == "tune":
         arguments = [*arguments, "--alpha", "0.9"]
-    assert run([command, str(tmp_path / "photographs"), *arguments, "--memory", "2GB"]) == 2
-    said = capsys.readouterr().err
+    said = ended(capsys, [command, str(tmp_path / "photographs"), *arguments, "--memory", "2GB"], 2).err
     for part in ("huge.png", "fits into 1907 MiB", "12000×12000 pixels need about", "Raise --memory", "crop"):
         assert part in said
     assert not (tmp_path / "run").exists()
@@ -135,8 +135,7 @@ def test_an_audit_takes_more_for_a_pixel_and_is_refused_earlier(tmp_path, argume
     calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
     given = ["audit", str(tmp_path / "unseen"), *calibration, *arguments[2:4], "--run", str(tmp_path / "run")]
     for allowed, said in ((fits, "4000×4000 pixels need about"), (more, "huge.png: expected a whole PNG file")):
-        assert run([*given, "--memory", f"{allowed / 2**20:.6f}MiB"]) == 2
-        assert said in capsys.readouterr().err
+        assert said in ended(capsys, [*given, "--memory", f"{allowed / 2**20:.6f}MiB"], 2).err
 
 
 def test_fewer_audited_photographs_at_a_time(tmp_path, arguments, monkeypatch):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import VENDOR, called
+from support.command_line import VENDOR, called, ended
 from support.draws import want
 from support.synthetic import photograph, write_draws, write_photographs
 
@@ -45,8 +45,7 @@ def test_a_stored_draw_that_is_no_answer_is_to_be_replaced_and_not_paid_for(phot
     PillowImage.new("RGB", (40, 40), (1, 2, 3)).save(wrong)
     vendor = ["--adapter", "folder", "-p", f"path={tmp_path / 'outputs'}", "-p", "label=synthetic"]
     arguments = ["calibrate", str(photographs), *vendor, *CHOICES, "--run", str(tmp_path / "run"), "-q"]
-    assert run(arguments) == 6
-    said = capsys.readouterr().err
+    said = ended(capsys, arguments, 6).err
     assert "1 draw has no usable picture (invalid); draw 2 of p1 is not the picture that was asked for" in said
     assert "expected 80×64 pixels; got 40×40" in said
     assert "Put the right pictures in their place and run the same command again" in said
@@ -58,8 +57,7 @@ def test_a_stored_draw_that_is_no_answer_is_to_be_replaced_and_not_paid_for(phot
 
 def test_a_paid_draw_that_is_no_answer_says_how_to_pay_again(photographs, capsys):
     with FaultServer({"submit": ["picture:kind=wrong-size"] * 2}) as server:
-        assert run(calibrate(photographs, server.url, "--yes", "--concurrency", "1")) == 6
-        said = capsys.readouterr().err
+        said = ended(capsys, calibrate(photographs, server.url, "--yes", "--concurrency", "1"), 6).err
         assert "2 draws have no usable picture (2 invalid); the first, draw " in said
         assert "the same command with --max-resample 1 pays for them again" in said
         assert run(calibrate(photographs, server.url, "--yes", "-q")) == 6
@@ -71,19 +69,16 @@ def test_a_paid_draw_that_is_no_answer_says_how_to_pay_again(photographs, capsys
 def test_calls_are_those_to_the_vendor_and_not_draws(photographs, capsys):
     with FaultServer({"submit": ["picture:kind=wrong-size"]}) as server:
         once = calibrate(photographs, server.url, "--yes", "--max-resample", "1", "--json")
-        assert run(once) == 0
-        took = json.loads(capsys.readouterr().out)
+        took = json.loads(ended(capsys, once).out)
         assert (took["n"] * took["draws"], took["calls"], took["cached"]) == (9, 10, 0)
         assert took["calls"] == server.account.paid
-        assert run(once) == 0
-        again = json.loads(capsys.readouterr().out)
+        again = json.loads(ended(capsys, once).out)
         assert (again["calls"], again["cached"], again["cost_usd"]) == (0, 9, 0)
 
 
 def test_a_draw_that_was_never_answered_says_how_to_pay_again(photographs, capsys):
     with FaultServer({"submit": ["close-without-answer"]}) as server:
-        assert run(calibrate(photographs, server.url, "--yes", "--concurrency", "1")) == 6
-        said = capsys.readouterr().err
+        said = ended(capsys, calibrate(photographs, server.url, "--yes", "--concurrency", "1"), 6).err
         assert "1 draw has no usable picture (ambiguous); draw " in said
         assert "was sent and never answered: " in said
         assert "the same command with --retry-ambiguous pays for them again" in said
@@ -97,12 +92,10 @@ def test_a_missing_key_is_told_before_anyone_is_asked_to_pay(photographs, capsys
     with FaultServer() as server:
         keyed = ["-p", "keyed=true"]
         settings = ["--vendor", f"{VENDOR}:draws=2", "--vendor", VENDOR, "-p", f"url={server.url}"]
-        assert run(calibrate(photographs, server.url, *keyed)) == 2
-        said = capsys.readouterr().err
+        said = ended(capsys, calibrate(photographs, server.url, *keyed), 2).err
         assert said.count("\n") == 1
         assert "FAULT_VENDOR_KEY" in said
-        assert run(["compare", str(photographs), *settings, *keyed]) == 2
-        assert "FAULT_VENDOR_KEY" in capsys.readouterr().err
+        assert "FAULT_VENDOR_KEY" in ended(capsys, ["compare", str(photographs), *settings, *keyed], 2).err
         assert run(["tune", *calibrate(photographs, server.url, *keyed)[1:], "--alpha", "0.9"]) == 2
         assert "FAULT_VENDOR_KEY" in capsys.readouterr().err
         assert server.account.paid == 0
@@ -148,8 +141,7 @@ def test_refused_photographs_are_named_with_the_command_that_shows_why(tmp_path,
     command = said.split("not this one; `")[1].split("`")[0].split()
     assert command[:5] == ["blackbox-conformal", "ledger", "ls", "--state", "refused"]
     assert f"`{' '.join(command).replace(' ls ', ' reopen ')}` has them asked for again" in said
-    assert run([*command[1:], "--json"]) == 0
-    attempts = json.loads(capsys.readouterr().out)
+    attempts = json.loads(ended(capsys, [*command[1:], "--json"]).out)
     assert len(attempts) == 4
     assert all("not this one" in attempt["error"] for attempt in attempts)
 
@@ -162,30 +154,26 @@ def test_three_photographs_refused_in_the_same_words_stop_the_run_until_that_is_
     one_by_one = ["--yes", "--draws", "1", "--score", "texture", "--concurrency", "1"]
     with FaultServer({"submit": answers}) as server:
         given = calibrate(tmp_path / "photographs", server.url, *one_by_one)
-        assert run([*given, "--json"]) == 6
-        error = json.loads(capsys.readouterr().out)["error"]["message"]
+        error = json.loads(ended(capsys, [*given, "--json"], 6).out)["error"]["message"]
         assert re.search(r"stopped: 3 pictures \(p\d+, p\d+, p\d+\) were refused in the same words", error)
         reopen = re.search("`blackbox-conformal (ledger reopen --code 422 [^`]+)`", error)
         assert reopen is not None
         assert server.account.requests("submit") == 4
         assert run(given) == 6
         assert server.account.requests("submit") == 4
-        assert run([*given, "--accept-refusals", "--json"]) == 0
-        document = json.loads(capsys.readouterr().out)
+        document = json.loads(ended(capsys, [*given, "--accept-refusals", "--json"]).out)
     assert document["failed"] == 6
     assert [len(one["names"]) for one in document["refusals"]] == [5, 1]
     assert "nothing like it" in document["refusals"][1]["words"]
     # As pasted, in a folder that is not the one of the runs.
     monkeypatch.chdir(tmp_path / "photographs")
-    assert run(shlex.split(reopen[1])) == 0
-    assert "6 refusals reopened" in capsys.readouterr().out
+    assert "6 refusals reopened" in ended(capsys, shlex.split(reopen[1])).out
 
 
 def test_no_limit_for_a_price_that_nobody_knows(photographs, capsys):
     with FaultServer() as server:
         vendor = ["--adapter", "http", "-p", f"url={server.url}/v1/upscale", *CHOICES]
-        assert run(["calibrate", str(photographs), *vendor, "--max-cost", "1"]) == 4
-        said = capsys.readouterr().err
+        said = ended(capsys, ["calibrate", str(photographs), *vendor, "--max-cost", "1"], 4).err
         assert "--max-calls" in said
         assert "-p price-usd=" in said
         assert server.account.paid == 0
@@ -198,11 +186,9 @@ def test_the_second_vendor_is_planned_for_and_its_key_is_missed(photographs, cap
         second = ["--second-adapter", VENDOR, "--second", f"url={server.url}", "--second", "price_usd=0.5"]
         given = [str(photographs), *first, *second, "--score", "second-opinion"]
         given += ["--run", str(photographs.parent / "run")]
-        assert run(["plan", *given, "--json"]) == 0
-        plan = json.loads(capsys.readouterr().out)
+        plan = json.loads(ended(capsys, ["plan", *given, "--json"]).out)
         assert (plan["calls"], plan["cost_usd"]) == (6 + 3, [1.56, 1.56])
-        assert run(["calibrate", *given, "--second", "keyed=true"]) == 2
-        assert "FAULT_VENDOR_KEY" in capsys.readouterr().err
+        assert "FAULT_VENDOR_KEY" in ended(capsys, ["calibrate", *given, "--second", "keyed=true"], 2).err
         assert server.account.paid == 0
         assert run(["calibrate", *given, "--yes", "-q"]) == 0
         assert server.account.paid == 9
@@ -212,8 +198,7 @@ def test_a_state_that_no_attempt_can_have_is_told(photographs, capsys):
     with FaultServer() as server:
         assert run(calibrate(photographs, server.url, "--yes", "-q")) == 0
     listing = ["ledger", "ls", "--run", str(photographs.parent / "run"), "--json"]
-    assert run([*listing, "--state", "payed"]) == 2
-    assert "expected --state to be one of planned, claimed" in capsys.readouterr().err
+    assert "expected --state to be one of planned, claimed" in ended(capsys, [*listing, "--state", "payed"], 2).err
     assert run([*listing, "--state", "validated"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 9
 
@@ -224,8 +209,7 @@ def test_of_a_long_ledger_the_last_attempts_are_listed(tmp_path, capsys):
     listing = ["ledger", "ls", "--run", str(tmp_path / "run")]
 
     def listed(*words: str) -> tuple[list[int], str]:
-        assert run([*listing, *words]) == 0
-        told = capsys.readouterr()
+        told = ended(capsys, [*listing, *words])
         if "--json" in words:
             return [row["id"] for row in json.loads(told.out)], told.err
         return [int(line.split()[0]) for line in told.out.splitlines() if "planned" in line], told.err
@@ -246,8 +230,7 @@ def test_where_a_vendor_is_must_be_said_again(photographs, tmp_path, capsys):
     assert "another scale or degradation would pass unnoticed" in capsys.readouterr().err
     calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
     for command in ("mask", "audit"):
-        assert run([command, str(photographs), *calibration]) == 2
-        said = capsys.readouterr().err
+        said = ended(capsys, [command, str(photographs), *calibration], 2).err
         assert "the calibration does not store where the vendor folder is. Add -p path=…" in said
         assert "Folder that holds one picture, or one folder of draws, for each photograph" in said
 
@@ -258,8 +241,7 @@ def test_nobody_is_asked_to_pay_for_a_photograph_that_calibration_has_seen(photo
         given = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9", "--adapter", VENDOR]
         given += ["-p", f"url={server.url}", "--run", str(tmp_path / "elsewhere")]
         for command in ("mask", "audit"):
-            assert run([command, str(photographs / "p1.png"), *given]) == 2
-            said = capsys.readouterr().err
+            said = ended(capsys, [command, str(photographs / "p1.png"), *given], 2).err
             assert "has not seen" in said
             assert "to make" not in said
         assert server.account.paid == 9
@@ -314,8 +296,7 @@ def test_an_address_in_place_of_pictures_is_refused(command, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "c.json").touch()
     adapter = [] if "mask" in command else ["--adapter", "embedded"]
-    assert run([command[0], "https://host/photographs?key=s3cret", *command[1:], *adapter]) == 2
-    told = capsys.readouterr().err
+    told = ended(capsys, [command[0], "https://host/photographs?key=s3cret", *command[1:], *adapter], 2).err
     assert "got an address. Download the pictures, and name their folder" in " ".join(told.split())
     with pytest.raises(UsageError, match=r"got the address https://host/photographs\. Download"):
         photograph_paths("https://host/photographs?key=s3cret")

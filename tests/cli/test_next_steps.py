@@ -278,13 +278,7 @@ def test_no_summary_is_cut(name):
     ids=["asked for at a terminal", "not asked for", "no terminal", "continuous integration"],
 )
 def test_what_was_made_is_opened_only_where_somebody_asks_and_looks(
-    tmp_path,
-    monkeypatch,
-    capsys,
-    terminal,
-    environment,
-    wanted,
-    opens,
+    tmp_path, monkeypatch, capsys, terminal, environment, wanted, opens
 ):
     page, opened = tmp_path / "my report.html", []
     page.write_text("")

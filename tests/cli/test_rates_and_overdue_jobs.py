@@ -34,9 +34,7 @@ def test_an_overdue_job_is_cancelled_once_while_the_others_are_drawn(tmp_path):
         account = server.account
         given = ["calibrate", "photographs", *JOBS, "-p", f"url={server.url}", *CHOICES]
         first = called(*given, folder=tmp_path, code=6)
-        assert (
-            "is cancelled; --retry-ambiguous buys the draw again, and --job-timeout allows it more time" in first.stderr
-        )
+        assert "is cancelled; --retry-ambiguous buys the draw again, and --job-timeout allows it more" in first.stderr
         assert (account.paid, account.requests("submit"), account.requests("cancel")) == (8, 8, 1)
         polls = account.requests("poll")
         assert called(*given, folder=tmp_path, code=6).stderr

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from support.command_line import ended
 from support.scripted_vendor import ScriptedBalance, answer
 from support.synthetic import write_photographs
 
 from blackbox_adapters._recipe_reading import SHIPPED
-from blackbox_conformal.cli.main import run
 from blackbox_conformal.drawing.ledger.queries import ledger_ls
 
 WORDS = {
@@ -32,11 +32,9 @@ def test_credit_that_is_used_up_refuses_no_photograph(tmp_path, monkeypatch, cap
         given += ["-p", f"url={server.url}", "--scale", str(scale)]
         given += ["-p", "price-usd=0.05", "--draws", "1", "--run", "run", "--yes", "--json"]
         given += [] if vendor == "segmind" else ["-p", "poll-seconds=0.1"]
-        assert run(given) == 5
-        assert "of money or of the key" in capsys.readouterr().err
+        assert "of money or of the key" in ended(capsys, given, 5).err
         assert ledger_ls(Path("run"), ("refused",)) == []
         # The balance is topped up: the same command buys what is missing.
         server.left = 24
-        assert run(given) == 0
-        document = json.loads(capsys.readouterr().out)
+        document = json.loads(ended(capsys, given).out)
     assert (document["n"], document["failed"], server.left) == (24, 0, 15)

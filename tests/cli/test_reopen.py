@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.command_line import VENDOR
+from support.command_line import VENDOR, ended
 from support.draws import draw, tasks
 from support.postgres_server import PostgresServer
 from support.synthetic import write_photographs
@@ -34,8 +34,7 @@ def test_a_calibration_asks_again_for_refused_draws_alone_and_says_so(tmp_path, 
     with FaultServer({"submit": ["status:code=400"] * 3}) as server:
         vendor = ["--adapter", VENDOR, "-p", f"url={server.url}", "--metric", "rgb-linf", "--concurrency", "1"]
         calibrate = ["calibrate", *photographs, *vendor, "--run", str(folder), "--yes", "--json"]
-        assert run([*calibrate, "--accept-refusals"]) == 0
-        first = json.loads(capsys.readouterr().out)
+        first = json.loads(ended(capsys, [*calibrate, "--accept-refusals"]).out)
         assert (first["failed"], first["reopened"], server.account.paid) == (3, 0, 3)
         assert b"reopened" not in out.read_bytes()
         assert run(["ledger", "reopen", "--run", str(folder)]) == 2
@@ -43,13 +42,11 @@ def test_a_calibration_asks_again_for_refused_draws_alone_and_says_so(tmp_path, 
         assert "Codes of those there: 400" in capsys.readouterr().err
         assert run(["ledger", "reopen", "--run", str(folder), "--state", "refused", "--code", "400"]) == 0
         assert "3 refusals reopened" in capsys.readouterr().out
-        assert run([*calibrate, "--out", str(tmp_path / "again.json")]) == 0
-        said = capsys.readouterr()
+        said = ended(capsys, [*calibrate, "--out", str(tmp_path / "again.json")])
         again = json.loads(said.out)
         assert (again["failed"], again["reopened"], again["calls"], server.account.paid) == (0, 3, 3, 6)
         assert "3 refusals had been reopened, and the calibration says so" in said.err
-        assert run([*calibrate, "--out", str(tmp_path / "again.json")]) == 0
-        assert json.loads(capsys.readouterr().out)["calls"] == 0
+        assert json.loads(ended(capsys, [*calibrate, "--out", str(tmp_path / "again.json")]).out)["calls"] == 0
     assert sum(image.reopened for image in Calibration.load(tmp_path / "again.json").images) == 3
     assert ledger_verify(folder).problems == ()
 
@@ -65,8 +62,7 @@ def test_what_was_billed_for_a_refusal_stays_booked(tmp_path, capsys, request, k
         assert draw(vendor, folder, tasks(3), concurrency=1).states == ["refused"] * 3
         assert str(ledger_sum(folder)["cost_usd"]) == "0.03"
         reopen = ["ledger", "reopen", "--run", str(folder), "--picture", "picture-1"]
-        assert run(reopen) == 0
-        assert "$0.01 that the vendor billed for them stay booked" in capsys.readouterr().out
+        assert "$0.01 that the vendor billed for them stay booked" in ended(capsys, reopen).out
         assert run(reopen) == 2
         drawn = draw(vendor, folder, tasks(3), concurrency=1)
         assert drawn.states == ["refused", "stored", "refused"]

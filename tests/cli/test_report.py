@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import click
 import pytest
 from PIL import Image
+from support.command_line import ended
 from support.report_material import make_run
 
 from blackbox_conformal.cli.console import Screen
@@ -20,8 +21,7 @@ def folder(tmp_path_factory):
 
 
 def test_a_run_folder_becomes_one_file(folder, capsys):
-    assert run(["report", "--run", str(folder), "--json"]) == 0
-    out = capsys.readouterr()
+    out = ended(capsys, ["report", "--run", str(folder), "--json"])
     document = json.loads(out.out)
     assert document["report"] == str((folder / "report.html").resolve())
     assert (document["audited"], document["masked"]) == (1, 0)
@@ -58,8 +58,7 @@ def test_a_report_is_made_anew_and_any_other_file_is_not_overwritten(folder, tmp
     )
     for other in others:
         page.write_bytes(other)
-        assert run(["report", "--run", str(folder), "-q", "--alpha", "0.2"]) == 2
-        assert "--force" in capsys.readouterr().err
+        assert "--force" in ended(capsys, ["report", "--run", str(folder), "-q", "--alpha", "0.2"], 2).err
         assert page.read_bytes() == other
     assert run(["report", "--run", str(folder), "-q", "--alpha", "0.2", "--force"]) == 0
     assert page.read_bytes() == written
@@ -77,8 +76,7 @@ def test_errors_are_one_line(folder, tmp_path, capsys):
     assert run(["report", "--run", str(tmp_path / "nowhere")]) == 2
     assert run(["report", "--run", str(tmp_path)]) == 2
     assert run(["report", "--run", str(folder), "--alpha", "-1"]) == 2
-    assert run(["report"]) == 2
-    text = capsys.readouterr().err
+    text = ended(capsys, ["report"], 2).err
     assert "Traceback" not in text
     assert "expected a run folder" in text
     assert "calibration.json" in text
@@ -88,8 +86,7 @@ def test_damaged_material_is_an_error_that_names_the_file(folder, tmp_path, caps
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     next((copy / "report").glob("*/audit-*.preview")).write_text("{}")
-    assert run(["report", "--run", str(copy), "--force"]) == 2
-    assert "damaged preview file" in capsys.readouterr().err
+    assert "damaged preview file" in ended(capsys, ["report", "--run", str(copy), "--force"], 2).err
 
 
 def test_a_calibration_that_was_written_elsewhere_is_found_by_its_run_folder(photographs, tmp_path, capsys):
@@ -113,18 +110,14 @@ def test_a_calibration_that_was_written_elsewhere_is_found_by_its_run_folder(pho
     for index in range(2):
         new.save(tmp_path / "outputs" / "low" / f"{index}.png")
     given = ["-p", f"path={tmp_path / 'outputs'}", "--alpha", "0.9", "--out", str(tmp_path / "masked")]
-    assert run(["mask", str(low), *again, *given]) == 0
-    assert f"report --run {folder} --calibration {elsewhere}" in capsys.readouterr().out
+    assert f"report --run {folder} --calibration {elsewhere}" in ended(capsys, ["mask", str(low), *again, *given]).out
     moved = elsewhere.rename(tmp_path / "moved.json")
-    assert run(["report", "--run", str(folder)]) == 2
-    said = capsys.readouterr().err
+    said = ended(capsys, ["report", "--run", str(folder)], 2).err
     assert f"at {elsewhere}, where it was written; it is not there" in said
     assert "--calibration FILE" in said
     assert run(["report", "--run", str(folder), "--calibration", str(moved), "-q", "--force"]) == 0
     fewer = sorted(str(path) for path in photographs.iterdir())[:5]
     assert run(["calibrate", *fewer, *vendor, "--run", str(tmp_path / "other"), "--out", str(elsewhere), "-q"]) == 0
-    assert run(["report", "--run", str(folder)]) == 2
-    assert "another one has been written there since" in capsys.readouterr().err
+    assert "another one has been written there since" in ended(capsys, ["report", "--run", str(folder)], 2).err
     (folder / "calibration-elsewhere.json").write_text("[]")
-    assert run(["report", "--run", str(folder)]) == 2
-    assert "calibration-elsewhere.json" in capsys.readouterr().err
+    assert "calibration-elsewhere.json" in ended(capsys, ["report", "--run", str(folder)], 2).err

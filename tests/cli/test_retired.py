@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.command_line import ended
 from support.draws import draw, tasks
 from support.recording_server import RecordingServer
 from support.synthetic import write_photographs
@@ -57,21 +58,17 @@ def command(verb: str, url: str, *more: str) -> list[str]:
 
 
 def test_lists_and_pages_tell_it(capsys):
-    assert run(["list", "adapters"]) == 0
-    assert "novita is retired by its vendor: 2026-07-22, novita.ai/docs" in capsys.readouterr().out
+    assert "novita is retired by its vendor: 2026-07-22, novita.ai/docs" in ended(capsys, ["list", "adapters"]).out
     assert run(["list", "adapters", "novita", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["capabilities"]["retired"].startswith("2026-07-22, ")
-    assert run(["list", "adapters", "novita"]) == 0
-    assert "nothing is drawn any more" in capsys.readouterr().out
-    assert run(["adapters", "check", "novita"]) == 2
-    assert "its vendor has retired" in capsys.readouterr().err
+    assert "nothing is drawn any more" in ended(capsys, ["list", "adapters", "novita"]).out
+    assert "its vendor has retired" in ended(capsys, ["adapters", "check", "novita"], 2).err
 
 
 @pytest.mark.parametrize("verb", ["plan", "calibrate"])
 def test_nothing_is_sent_and_the_date_is_told(verb, vendor, capsys):
     write(SINCE)
-    assert run(command(verb, vendor.url, *["--yes"] * (verb == "calibrate"))) == 2
-    said = capsys.readouterr().err
+    said = ended(capsys, command(verb, vendor.url, *["--yes"] * (verb == "calibrate")), 2).err
     assert f"a service that its vendor has retired ({SINCE}), so nothing is sent" in said
     assert "blackbox-conformal list adapters" in said
     assert vendor.asked == []
@@ -79,8 +76,7 @@ def test_nothing_is_sent_and_the_date_is_told(verb, vendor, capsys):
 
 def test_a_retired_model_is_planned_for_by_nobody(vendor, capsys):
     openai = ["plan", "photographs", "--adapter", "openai", "-p", f"url={vendor.url}", "-p", "model=gpt-image-1.5"]
-    assert run(openai) == 2
-    said = capsys.readouterr().err
+    said = ended(capsys, openai, 2).err
     assert "2026-12-01, developers.openai.com/api/docs/deprecations: gpt-image-1.5" in said
     assert vendor.asked == []
     assert run([*openai[:-1], "model=gpt-image-2.6-sunburst"]) == 0
@@ -91,8 +87,7 @@ def test_a_comparison_is_refused_before_anything_is_asked(vendor, capsys):
     write_photographs(Path("photographs"), range(4))
     named = f"recipe:recipe=acme.toml,url={vendor.url},score=bicubic-gap,draws="
     both = [word for draws in (1, 2) for word in ("--vendor", f"{named}{draws},label=acme{draws}")]
-    assert run(["compare", "photographs", *both, "--held-out", "0.5"]) == 2
-    said = capsys.readouterr().err
+    said = ended(capsys, ["compare", "photographs", *both, "--held-out", "0.5"], 2).err
     assert "its vendor has retired" in said
     assert "to make" not in said
     assert vendor.asked == []

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.command_line import ended
 from support.synthetic import write_photographs
 
 from blackbox_conformal.cli import option_sources
@@ -66,17 +67,9 @@ def test_what_a_file_may_hold(plan, tmp_path, capsys):
         ("YES", "maybe", "environment BLACKBOX_CONFORMAL_YES: expected one of"),
     ],
 )
-def test_a_slip_in_the_environment_is_told(
-    plan,
-    monkeypatch,
-    name,
-    value,
-    said,
-    capsys,
-):
+def test_a_slip_in_the_environment_is_told(plan, monkeypatch, name, value, said, capsys):
     monkeypatch.setenv(f"BLACKBOX_CONFORMAL_{name}", value)
-    assert run(plan) == 2
-    assert said in capsys.readouterr().err
+    assert said in ended(capsys, plan, 2).err
 
 
 @pytest.mark.parametrize("name", ["SPECS", "ANNOTATIONS", "KERNEL_CACHE", "YES", "TUNING_SHARE"])
@@ -88,8 +81,7 @@ def test_other_variables_are_left_alone(plan, monkeypatch, name):
 def test_a_flag_goes_before_what_is_wrong_elsewhere(plan, monkeypatch, capsys):
     monkeypatch.setenv("BLACKBOX_CONFORMAL_DRAWS", "five")
     assert run([*plan, "--draws", "3"]) == 0
-    assert run([*plan, "--draws", "x"]) == 2
-    assert "environment" not in capsys.readouterr().err
+    assert "environment" not in ended(capsys, [*plan, "--draws", "x"], 2).err
 
 
 def test_every_command_has_its_settings():
@@ -114,12 +106,9 @@ def test_parameters_in_a_file_are_for_the_adapter_that_it_names(plan, tmp_path, 
     assert run(["plan", "photographs"]) == 0
     capsys.readouterr()
     file.write_text(table)
-    assert run(plan) == 2
-    said = capsys.readouterr().err
+    said = ended(capsys, plan, 2).err
     assert "there is no parameter 'label'" in said
     assert f"Those given came from p in {file}: correct them there, or type -p KEY=VALUE instead of all of them" in said
-    assert run([*plan, "-p", "labl=mine"]) == 2
-    assert "Those given came from -p on the command line" in capsys.readouterr().err
+    assert "Those given came from -p on the command line" in ended(capsys, [*plan, "-p", "labl=mine"], 2).err
     file.write_text('adapter = "http"\n[p]\nurl = "http://127.0.0.1:9/v1"\nlable = "mine"\n')
-    assert run(["plan", "photographs"]) == 2
-    assert str(file) in capsys.readouterr().err
+    assert str(file) in ended(capsys, ["plan", "photographs"], 2).err

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import called, called_with_input
+from support.command_line import called, called_with_input, ended
 from support.mutations import mutate, redigested
 from support.synthetic import photograph, write_draws, write_photographs
 
@@ -106,9 +106,7 @@ def test_a_key_that_is_not_trusted_vouches_for_nothing(desk, capsys):
         assert (code, row["verified"], row["outcome"]) == (7, False, "signed by a stranger")
         assert row["signature"] == {"key": issuer.key, "name": "Company Y", "checked": True, "trusted": False}
         assert ": verified" not in said
-    assert (
-        f'signed by a stranger; {issuer.key} (says it is "Company Y"); you have not told verify that you trust' in said
-    )
+    assert f'signed by a stranger; {issuer.key} (says it is "Company Y"); you have not told verify' in said
     assert "a key that you trust" not in said
     for key in ("lab", "stranger"):
         code, (row,), said = verified(capsys, paper, "--trust", desk.keys[key].key)
@@ -207,12 +205,7 @@ def its_own_calibration_signature(content: dict[str, Any], desk: Desk) -> None:
         its_own_calibration_signature,
     ],
 )
-def test_a_signature_of_something_else_is_broken(
-    desk,
-    tmp_path,
-    edit,
-    capsys,
-):
+def test_a_signature_of_something_else_is_broken(desk, tmp_path, edit, capsys):
     path = desk.copy(tmp_path)
     content = json.loads(path.read_text())
     signature = content["signature"]
@@ -445,8 +438,7 @@ def test_papers_are_signed_later(desk, tmp_path, capsys):
     assert path.read_bytes() == Path(desk.path("plain.json")).read_bytes()
     assert run(["sign", str(path), str(certificate), *with_lab, "--force"]) == 0
     capsys.readouterr()
-    assert run(["verify", str(path), str(certificate), "--trust", desk.keys["lab"].key]) == 0
-    said = capsys.readouterr().out
+    said = ended(capsys, ["verify", str(path), str(certificate), "--trust", desk.keys["lab"].key]).out
     assert f"Next: blackbox-conformal audit other-photographs --calibration {path}" in said
     assert said.rstrip().endswith(f" --trust {desk.keys['lab'].key}"), "the next command asks for the same key"
     certificate.write_bytes(honest)
@@ -479,14 +471,7 @@ def test_without_the_extra_nothing_counts_as_verified(desk, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("setting", ["trust", "sign-with", "require-signature"])
 @pytest.mark.parametrize("where", [".", ".."])
-def test_a_projects_settings_file_neither_signs_nor_trusts(
-    desk,
-    tmp_path,
-    setting,
-    where,
-    monkeypatch,
-    capsys,
-):
+def test_a_projects_settings_file_neither_signs_nor_trusts(desk, tmp_path, setting, where, monkeypatch, capsys):
     (tmp_path / "project" / ".git").mkdir(parents=True)
     here = tmp_path / "project" / "here"
     here.mkdir()
@@ -558,8 +543,7 @@ def test_a_passphrase_is_no_option_and_comes_from_a_file_too(tmp_path, monkeypat
     assert not Path(key).exists()
     file.write_text("secret words\n")
     monkeypatch.setenv("BLACKBOX_CONFORMAL_SIGNING_PASSPHRASE_FILE", str(file))
-    assert run(["key", "new", key, "--name", "X", "--passphrase"]) == 0
-    public = capsys.readouterr().out
+    public = ended(capsys, ["key", "new", key, "--name", "X", "--passphrase"]).out
     assert run(["key", "show", key]) == 0
     assert capsys.readouterr().out == public
     assert SigningKey.load(key, "secret words").key in public
@@ -583,8 +567,7 @@ def test_a_mistyped_passphrase_variable_is_noticed(desk):
 @pytest.mark.parametrize("empty", ["", "  "])
 def test_trusting_an_empty_setting_is_an_error(desk, empty, monkeypatch, capsys):
     monkeypatch.setenv("BLACKBOX_CONFORMAL_TRUST", empty)
-    assert run(["verify", desk.path("plain.json")]) == 2
-    said = capsys.readouterr().err
+    said = ended(capsys, ["verify", desk.path("plain.json")], 2).err
     assert "expected public keys (ed25519:…) in environment BLACKBOX_CONFORMAL_TRUST; it is empty" in said
     assert run(["verify", desk.path("c.json"), "--trust", desk.keys["lab"].key]) == 0
 
@@ -598,8 +581,7 @@ def test_verify_takes_no_degradation_that_mask_would_refuse(desk, tmp_path, degr
     content["procedure"]["degradation"] = degradation
     path = tmp_path / "edited.json"
     path.write_text(redigested(content))
-    assert run(["verify", str(path)]) == 3
-    found = capsys.readouterr()
+    found = ended(capsys, ["verify", str(path)], 3)
     assert "not verified" in found.out
     assert "\x1b" not in found.out + found.err
     assert "evilmod" not in sys.modules

@@ -209,9 +209,7 @@ def test_an_audit_says_beforehand_what_it_can_find(server, photographs):
     assert paid(server) == 12
     told = called(*audit, "--alpha", "0.4")
     assert told.returncode == 0, told.stderr
-    assert (
-        "2 photographs can reveal that alpha=0.4 does not hold, but not confirm it. To confirm it takes " in told.stderr
-    )
+    assert "2 photographs can reveal that alpha=0.4 does not hold, but not confirm it. To confirm it " in told.stderr
     assert re.search(
         r"takes \d+ if none of them shows an error, about \d+ if they err as the calibration's", told.stderr
     )

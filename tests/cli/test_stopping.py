@@ -4,11 +4,10 @@ import json
 import signal
 
 import pytest
-from support.command_line import called
+from support.command_line import called, ended
 from support.shop import Shop
 from support.synthetic import write_photographs
 
-from blackbox_conformal.cli.main import run
 from blackbox_conformal.study.audit.auditing import Stopping
 from blackbox_conformal.testing.fault_server import FaultServer
 
@@ -54,13 +53,11 @@ def test_an_audit_that_is_interrupted_between_two_batches_resumes_and_pays_nothi
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Stopping, "look", look_and_interrupt)
-    assert run([*command, *shop.common]) == 6
-    said = capsys.readouterr().err
+    said = ended(capsys, [*command, *shop.common], 6).err
     assert "stopped before the next draw; what is paid is kept, and the same command resumes" in said
     assert "before anything was drawn" not in said
     assert looks == looks[:1]
     assert shop.paid - before == 2 * looks[0] < 2 * 12
-    assert run([*command, *shop.common, "--json"]) == 0
-    stop = json.loads(capsys.readouterr().out)["stop"]
+    stop = json.loads(ended(capsys, [*command, *shop.common, "--json"]).out)["stop"]
     assert stop["looked"] > looks[0]
     assert shop.paid - before == 2 * stop["looked"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.command_line import ended
 from support.synthetic import photograph
 
 from blackbox_conformal.cli.main import run
@@ -59,9 +60,7 @@ def test_document_says_what_still_differs(folders, capsys):
 
 def test_what_is_missing_or_too_much_is_named(folders, capsys):
     inputs = str(folders / "inputs")
-    assert run(["inputs", inputs]) == 2
-    assert "give --calibration FILE, or --suggest" in capsys.readouterr().err
-    assert run(["inputs", inputs, "--suggest"]) == 2
-    assert "give --photographs FOLDER" in capsys.readouterr().err
+    assert "give --calibration FILE, or --suggest" in ended(capsys, ["inputs", inputs], 2).err
+    assert "give --photographs FOLDER" in ended(capsys, ["inputs", inputs, "--suggest"], 2).err
     assert suggested(folders, "inputs", "--group", "night") == 2
     assert "expected --suggest without --group" in capsys.readouterr().err

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from PIL import Image
+from support.command_line import ended
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -69,8 +70,7 @@ def test_two_addresses_are_two_vendors_in_a_comparison(photographs, tmp_path, ca
     arguments = ["compare", str(photographs), *COMPARED, "--run", str(tmp_path / "runs")]
     for server, label in zip(servers, labels, strict=True):
         arguments += ["--vendor", f"http:url={server.url}/v1/upscale{label}"]
-    assert run(arguments) == 0
-    vendors = json.loads(capsys.readouterr().out)["vendors"]
+    vendors = json.loads(ended(capsys, arguments).out)["vendors"]
     assert [(one["wanted"], one["calls"], one["cached"]) for one in vendors] == [(12, 12, 0), (12, 12, 0)]
     assert paid(servers) == [12, 12]
 
@@ -116,8 +116,7 @@ def test_a_calibration_of_one_address_is_refused_at_another(photographs, tmp_pat
     Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(low)
     capsys.readouterr()
     again = ["--calibration", str(tmp_path / "first.json"), "--alpha", "0.9", "--max-calls", "9", "--yes"]
-    assert run(["mask", str(low), *again, "-p", f"url={servers[1].url}/v1/upscale"]) == 2
-    said = capsys.readouterr().err
+    said = ended(capsys, ["mask", str(low), *again, "-p", f"url={servers[1].url}/v1/upscale"], 2).err
     assert "vendor.address" in said
     assert "another address is another vendor" in said
     assert paid(servers) == [12, 0]
@@ -139,7 +138,6 @@ def test_contestants_that_nothing_tells_apart_are_refused_before_anything_is_pai
     for vendor in vendors:
         given = vendor.format(*(server.url for server in servers))
         arguments += ["-p" if vendor.startswith("label") else "--vendor", given]
-    assert run(arguments) == 2
-    assert said in capsys.readouterr().err
+    assert said in ended(capsys, arguments, 2).err
     assert paid(servers) == [0, 0]
     assert not (tmp_path / "runs").exists()

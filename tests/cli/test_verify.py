@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from support.command_line import ended
 from support.mutations import mutate, redigested
 from support.synthetic import photograph, write_draws, write_photographs
 
@@ -56,8 +57,7 @@ def edited(masked: Path, tmp_path: Path, **changes: object) -> Path:
 def test_an_honest_certificate_is_verified(masked, capsys):
     path = str(masked / "out" / "p20-certificate.json")
     assert run(["verify", path]) == 0
-    assert run(["verify", path, "--calibration", str(masked / "c.json"), "--json"]) == 0
-    found = capsys.readouterr()
+    found = ended(capsys, ["verify", path, "--calibration", str(masked / "c.json"), "--json"])
     # Anybody can write a paper and a calibration that agree.
     assert json.loads(found.out[found.out.index("[") :])[0]["verified"] is False
     assert "undamaged, not signed, so no key vouches for it" in found.err
@@ -70,29 +70,24 @@ def test_a_report_is_as_it_was_written_and_nobody_vouches_for_it(masked, tmp_pat
     made = ["report", "--run", str(masked / "run"), "--calibration", calibration, "--out", str(report)]
     assert run(made) == 0
     capsys.readouterr()
-    assert run(["verify", str(report), "--calibration", calibration]) == 0
-    said = capsys.readouterr().out
+    said = ended(capsys, ["verify", str(report), "--calibration", calibration]).out
     assert "the digest agrees, and anybody can compute it" in said
     assert f"of calibration {Calibration.load(calibration).digest}, not signed, so no key vouches for it" in said
-    assert run(["verify", str(report), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["verified"] is False
-    assert run(["verify", str(report), "--require-signature"]) == 3
-    assert "a report carries no signature" in capsys.readouterr().out
+    assert json.loads(ended(capsys, ["verify", str(report), "--json"]).out)[0]["verified"] is False
+    assert "a report carries no signature" in ended(capsys, ["verify", str(report), "--require-signature"], 3).out
     other = json.loads(Path(calibration).read_text()) | {"vendor_models": ["another"]}
     (tmp_path / "other.json").write_text(redigested(other))
     assert run(["verify", str(report), "--calibration", str(tmp_path / "other.json")]) == 3
     assert "--calibration is sha256:" in capsys.readouterr().out
     report.write_bytes(report.read_bytes().replace(b"trusted", b"Trusted", 1))
-    assert run(["verify", str(report)]) == 3
-    assert "this page was changed" in capsys.readouterr().out
+    assert "this page was changed" in ended(capsys, ["verify", str(report)], 3).out
 
 
 def test_what_is_no_paper_is_told_what_verify_takes(masked, tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("no paper")
     (tmp_path / "notes.bin").write_bytes(b"\xff\xfe")
     others = [str(tmp_path / "notes.bin"), str(masked / "out" / "p20-mask.png")]
-    assert run(["verify", str(tmp_path / "notes.txt"), *others]) == 3
-    said = capsys.readouterr().out
+    said = ended(capsys, ["verify", str(tmp_path / "notes.txt"), *others], 3).out
     assert "Name calibration.json" in said
     assert "expected Content Credentials in the picture; it has none" in said
     assert "it is no text" in said
@@ -112,8 +107,7 @@ def test_what_is_no_paper_is_told_what_verify_takes(masked, tmp_path, capsys):
 )
 def test_what_does_not_follow_from_the_calibration_is_found(masked, tmp_path, changes, says, capsys):
     path = edited(masked, tmp_path, **changes)
-    assert run(["verify", str(path), "--calibration", str(masked / "c.json")]) == 3
-    assert says in capsys.readouterr().out
+    assert says in ended(capsys, ["verify", str(path), "--calibration", str(masked / "c.json")], 3).out
 
 
 def test_a_threshold_next_to_the_right_one_is_found(masked, tmp_path, capsys):
@@ -126,28 +120,23 @@ def test_a_threshold_next_to_the_right_one_is_found(masked, tmp_path, capsys):
 
 def test_changed_missing_and_unnamed_files_are_found(masked, tmp_path, capsys):
     path = edited(masked, tmp_path, outputs={})
-    assert run(["verify", str(path)]) == 3
-    assert "names no image, mask" in capsys.readouterr().out
+    assert "names no image, mask" in ended(capsys, ["verify", str(path)], 3).out
     path = edited(masked, tmp_path)
     assert run(["verify", str(path)]) == 0
     (tmp_path / "p20-mask.png").write_bytes((tmp_path / "p20-image.png").read_bytes())
     assert run(["verify", str(path)]) == 3
     (tmp_path / "p20-mask.png").unlink()
-    assert run(["verify", str(path)]) == 3
-    found = capsys.readouterr()
+    found = ended(capsys, ["verify", str(path)], 3)
     assert "missing" in found.out
     assert "the paper is not verified: " in found.err
-    assert run(["verify", str(path), str(masked / "c.json")]) == 3
-    assert "1 of 2 papers is not verified: " in capsys.readouterr().err
-    assert run(["verify", str(path), str(path)]) == 3
-    assert "2 of 2 papers are not verified, first " in capsys.readouterr().err
+    assert "1 of 2 papers is not verified: " in ended(capsys, ["verify", str(path), str(masked / "c.json")], 3).err
+    assert "2 of 2 papers are not verified, first " in ended(capsys, ["verify", str(path), str(path)], 3).err
 
 
 def test_a_certificate_that_was_edited_by_hand_is_found(masked, tmp_path, capsys):
     path = edited(masked, tmp_path)
     path.write_text(path.read_text().replace('"alpha": 0.6', '"alpha": 0.1'))
-    assert run(["verify", str(path)]) == 3
-    assert "its digest does not match" in capsys.readouterr().out
+    assert "its digest does not match" in ended(capsys, ["verify", str(path)], 3).out
 
 
 def try_edits(masked: Path, folder: Path, count: int, seed: int) -> dict[str, int]:
@@ -279,8 +268,7 @@ def test_a_note_that_follows_from_the_calibration_cannot_be_dropped(masked, tmp_
 def test_a_page_whose_seal_was_computed_anew_is_not_verified(tmp_path, capsys):
     page = tmp_path / "page.html"
     write_page("<h1>Everything is guaranteed at 0.0001</h1>", f"report of sha256:{'0' * 64}", page)
-    assert run(["verify", str(page), "--json"]) == 0
-    found = capsys.readouterr()
+    found = ended(capsys, ["verify", str(page), "--json"])
     assert json.loads(found.out)[0]["verified"] is False
     assert "the digest agrees, and anybody can compute it" in found.err
     assert "verified" not in found.err
@@ -313,15 +301,13 @@ def test_the_bound_from_the_input_is_computed_again(bounded, tmp_path, capsys):
     assert "not checked: that it follows from its calibration (add --calibration FILE); the numbers" in (
         capsys.readouterr().out
     )
-    assert run(["verify", str(path), *sent]) == 0
-    assert "bound from the input" not in capsys.readouterr().out
+    assert "bound from the input" not in ended(capsys, ["verify", str(path), *sent]).out
     forged = edited(bounded, tmp_path, input_bound=stated.replace(numbers[0], "0.001"))
     assert run(["verify", str(forged), *sent]) == 3
     forged = edited(bounded, tmp_path, input_bound=None)
     assert run(["verify", str(forged), *sent]) == 3
     forged = edited(bounded, tmp_path, input_bound=stated.replace("invented texture passes", "nothing passes"))
-    assert run(["verify", str(forged)]) == 3
-    assert "input_bound is" in capsys.readouterr().out
+    assert "input_bound is" in ended(capsys, ["verify", str(forged)], 3).out
 
 
 def test_good_certificates_are_one_line_and_a_bad_one_is_named_after_them(masked, tmp_path, capsys):
@@ -331,11 +317,9 @@ def test_good_certificates_are_one_line_and_a_bad_one_is_named_after_them(masked
         papers.append(str(tmp_path / str(number) / "p20-certificate.json"))
     picture = next(path for path in (tmp_path / "2").iterdir() if "mask" in path.name)
     picture.write_bytes(b"other")
-    assert run(["verify", *papers]) == 3
-    found = capsys.readouterr()
+    found = ended(capsys, ["verify", *papers], 3)
     lines = [line for line in found.out.splitlines() if not line.startswith("  ")]
     assert [line.partition(": ")[0] for line in lines] == ["5 papers", papers[2]]
     assert lines[0].startswith("5 papers: undamaged, not signed")
     assert found.err == f"error: 1 of 6 papers is not verified: {papers[2]}\n"
-    assert run(["verify", "-v", *papers]) == 3
-    assert all(f"{paper}: " in capsys.readouterr().out for paper in papers[:1])
+    assert all(f"{paper}: " in ended(capsys, ["verify", "-v", *papers], 3).out for paper in papers[:1])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.command_line import ended
 from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.main import run
@@ -45,8 +46,7 @@ def test_weights_that_change_by_a_hundredth_are_told_at_the_next_visit(vendor, t
 
 def test_the_demo_shows_a_planted_change_being_found(tmp_path, capsys):
     folder = tmp_path / "demo"
-    assert run(["watch", "--demo", "--run", str(folder), "--json"]) == 0
-    out = capsys.readouterr()
+    out = ended(capsys, ["watch", "--demo", "--run", str(folder), "--json"])
     document = json.loads(out.out)
     verdicts = {one["layer"]: one["verdict"] for one in document["findings"]}
     assert (document["state"], verdicts["identity"], verdicts["pixels"]) == ("suspended", "same", "changed")
@@ -54,5 +54,4 @@ def test_the_demo_shows_a_planted_change_being_found(tmp_path, capsys):
     assert "this calibration is suspended since" in out.err
     assert Path(document["page"]).read_text(encoding="utf-8").count("data:image/webp;base64,") == 8
     assert run(["watch", "--demo", "--run", str(folder)]) == 2
-    assert run(["watch"]) == 2
-    assert "or --demo to see how it works" in capsys.readouterr().err
+    assert "or --demo to see how it works" in ended(capsys, ["watch"], 2).err

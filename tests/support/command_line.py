@@ -56,6 +56,13 @@ def called(
     return subprocess.CompletedProcess(arguments, done.returncode, *said)
 
 
+def ended(capsys: pytest.CaptureFixture[str], arguments: list[str], code: int = 0) -> Any:
+    """Run ``blackbox-conformal ARGUMENTS`` here, which must end with `code`; return its `out` and `err`."""
+    found, told = main.run([*arguments]), capsys.readouterr()
+    assert found == code, told.err
+    return told
+
+
 def called_with_input(
     content: bytes, *arguments: str, folder: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
