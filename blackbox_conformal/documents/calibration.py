@@ -77,37 +77,29 @@ class Calibration(Faces):
         The photographs, in the order of `curves`.
     curves
         One risk curve a photograph: the largest error among trusted pixels.
-    shares
-        The same for the share of the picture that is trusted and wrong, one set for each stored tolerance.
-    all_but
-        The same for the largest trusted error but for a share of the picture, one set for each stored share.
-    local
-        The same for the mean over squares of the largest trusted error in each, one set for each stored side.
+    shares, all_but, local
+        Curves of other losses: the share of the picture that is trusted and wrong, by tolerance; the largest trusted
+        error but for a share of the picture, by share; the mean over squares of their largest trusted error, by side.
     detail
-        The same for shares of detail, two sets where the metric counts it: ``marked`` and ``clear-share``.
-    answers
-        What the answers to each photograph were like, by which those to new pictures can be told to be other ones.
-    inputs
-        What the input of each photograph is like, by which new inputs can be told to be other ones.
-    squared_errors
-        How far from the truth pictures are that may be shown of each photograph, which a safe picture is chosen by.
-    whole_errors
-        How far the whole delivered picture of each photograph is from the truth, which the certified quality of new
-        pictures follows from.
+        Curves of shares of detail, if the metric counts it: ``marked`` and ``clear-share``.
+    answers, inputs
+        What answers and inputs were like, to recognise new ones that are different.
+    squared_errors, whole_errors
+        Errors of pictures that may be shown, which choose a safe picture, and of whole delivered pictures, which
+        certify the quality of new ones.
     guarantee
-        Name and parameters of the guarantee that `threshold` uses unless told otherwise.
+        Name and parameters of the guarantee that `threshold` uses by default.
     tuning
         Photographs that choices were made on; none of them is in `images`.
     vendor_models
-        What the vendor called the models that answered, when it says so.
+        The vendor's names of the models that answered, if it says them.
     history
         What its run folder knew when it was begun.
     made_with
         The version of this package that computed it.
-    signature
-        By the signer who vouches for it; None where it is not signed.
-    file
-        Where it was read or first saved, which its watch lies beside; None where it is in no file.
+    signature, file
+        The signature that vouches for it, and where it was read or first saved, beside its watch; None if there is
+        none.
     """
 
     procedure: Procedure

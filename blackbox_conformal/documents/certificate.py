@@ -254,57 +254,41 @@ def _floor(number: float, digits: int) -> float:
 
 
 class Certificate(BaseModel):
-    """What stands in the JSON file beside a mask.
+    """What stands in the JSON file beside a mask; None where nothing is known or follows.
 
     Attributes
     ----------
     status
-        ``guaranteed``: the statement allows for pictures of another kind, and nothing tells this one from the
-        calibration's. ``if-like-calibration``: the statement holds if the input is like the calibration's, and `reason`
-        says how far that was compared. ``outside-calibration``: the input is not, so the
-        statement does not speak of this mask; `reason` says in what. ``abstains``: nothing could be trusted; `reason`
-        says why. ``not-judged``: input and answer do not tell whether the one shows the other, and nothing is
-        trusted.
-    statement
-        The guarantee in one plain sentence, with its numbers.
-    assumptions
-        What must be true for it, one sentence each.
-    threshold
-        A pixel is trusted when its score is below it; ``"inf"`` everything, None nothing.
-    threshold_hex
-        The same as an exact hexadecimal float.
+        ``guaranteed``: the statement allows for pictures of another kind, and this one looks like the calibration's.
+        ``if-like-calibration``: it holds if the input is like the calibration's. ``outside-calibration``: the input is
+        not, so the statement does not cover this mask. ``abstains``: nothing could be trusted. ``not-judged``: nothing
+        tells whether the answer shows the input, and nothing is trusted. `reason` says why.
+    statement, assumptions
+        The guarantee in one plain sentence with its numbers, and what must be true for it, one sentence each.
+    threshold, threshold_hex
+        A pixel is trusted if its score is below it (``"inf"``: every pixel; None: none); exactly, in hexadecimal.
     input_bound
-        What the input alone says of this picture, without calibration, where the metric allows such a bound; else None.
+        What the input alone says of this picture, without calibration, if the metric allows such a bound.
     psnr
-        The PSNR over trusted pixels that follows, where the metric allows one; else None.
-    outside
-        How near to the truth pictures are that a safe picture may show where this mask trusts nothing; None where the
-        calibration keeps nothing of it.
-    quality
-        What the whole delivered picture is certified to be at least; None where nothing is.
+        The PSNR over trusted pixels that follows, if the metric allows one.
+    outside, quality
+        How near to the truth a safe picture is where nothing is trusted, and how good the whole delivered picture is.
     leakage
-        What still holds if a tenth of the calibration photographs were in the vendor's training set; else None.
+        What still holds if a tenth of the calibration photographs were in the vendor's training set.
     draw_seeds, seed_rule
-        The seed of each draw in order, and how they follow from the root seed in `procedure`; None where the vendor
-        takes none.
-    input_check
-        How the input compares with those of the calibration; None where that is not known.
-    stream_check
-        How the pictures that were masked in the same run folder compare with the calibration's.
-    drift
-        What the calibration's watch found about inputs; None where it found nothing.
-    doubt
-        Why how the picture was answered leaves the guarantee in doubt; None where it does not.
+        The seed of each draw in order, and how they follow from the root seed in `procedure`.
+    input_check, stream_check
+        How the input, and the pictures masked in the same run folder, compare with the calibration's.
+    drift, doubt
+        What the calibration's watch found about inputs, and why the way of answering leaves the guarantee in doubt.
     batch_check
         In certificates from before there was a `stream_check`: what was masked together.
     missing_images
-        How many more calibration photographs the level would need at least; 0 when it is reachable.
-    calibration_signature
-        The signature that the calibration had, by its maker; None where it had none.
+        How many more calibration photographs the level needs at least; 0 if it is reachable.
+    calibration_signature, signature
+        The calibration's by its maker, and this certificate's by its issuer.
     watch
-        The head of the calibration's watch file as it was read when this was issued; None where there was none.
-    signature
-        Of this certificate, by its issuer; None where it is not signed.
+        The head of the calibration's watch file when this was issued.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -46,39 +46,33 @@ class Procedure(BaseModel):
 
     Attributes
     ----------
-    vendor
-        `Adapter.identity()`: adapter, its version, every parameter that can change a picture.
+    vendor, second_opinion
+        `Adapter.identity()` (adapter, version, every parameter that can change a picture) of the vendor, and of the
+        vendor whose picture the score compares with, or None.
     scale
         Whole-number magnification; 1 is restoration at the same size.
     draws
         M, the number of draws of each picture.
     seeds
-        ``per-image``: seeds are derived from the picture, so they are fresh for each. ``shared``: the same M seeds
-        for every picture, `first_seed` onward, at calibration and in use alike.
+        ``per-image``: derived from the picture, so fresh for each. ``shared``: the same M seeds for every picture,
+        `first_seed` onward, at calibration and in use alike.
     root_seed
-        What per-image seeds, and the random numbers of the degradation, are derived from besides the picture; 0 where
-        nothing is.
-    perturbation
-        How draws are told apart for a vendor that always answers the same: name of the transformation that is
-        applied to the input and undone on the output, or None.
-    perturbation_package
-        The package and version that brought the perturbation; None where it is ours or there is none.
-    second_opinion
-        `Adapter.identity()` of the vendor whose picture the score compares with, or None.
+        What per-image seeds and the degradation's random numbers are derived from besides the picture; 0 if unused.
+    perturbation, perturbation_package
+        How draws differ for a vendor that always answers the same: the transformation that is applied to the input and
+        undone on the output, and the package and version that brought it (None: ours), or None.
     delivery
         How the delivered picture follows from the draws: ``first``, ``mean``, ``medoid``, or ``consistent:steps=N``,
         the first draw after N steps of back-projection to its input.
     degradation
-        How calibration inputs are made from photographs: steps with every parameter, as `Mixture.specification` gives
-        them.
+        How inputs are made from photographs: steps with every parameter, as `Mixture.specification` gives them.
     fit
-        What is done to photographs that break a vendor's limits before that: ``crop`` takes their middle, ``shrink``
-        makes them smaller, None refuses them.
+        What is done before to photographs that break a vendor's limits: ``crop`` takes the middle, ``shrink`` makes
+        them smaller, None refuses them.
     score, metric
         Name and parameters of score and metric.
     score_weights
-        The content of the file of weights that the score names by digest; None where it names none. The fingerprint
-        covers it through that digest.
+        The file of weights that the score names by digest, which the fingerprint covers; None if it names none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

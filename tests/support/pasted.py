@@ -1,6 +1,5 @@
 """The blocks of a page, run as a reader pastes them: Python in one namespace, commands in this process."""
 
-import ast
 import contextlib
 import io
 import re
@@ -100,18 +99,3 @@ class Desk:
         # The fault server says more; the embedded vendor says one line of JSON.
         more = [] if first.startswith("{") else [process.stdout.readline() for _ in range(3)]
         return "".join([first, *more])
-
-
-def names_used(text: str) -> list[tuple[str, list[str]]]:
-    """Each ``bc.name`` of a Python text and the keywords that it is called with."""
-    tree = ast.parse(text)
-    calls = {
-        id(node.func): [word.arg for word in node.keywords if word.arg]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-    }
-    return [
-        (node.attr, calls.get(id(node), []))
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "bc"
-    ]
