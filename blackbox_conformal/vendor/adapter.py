@@ -50,14 +50,12 @@ class Price:
 
     Attributes
     ----------
-    low, high
-        The range, in `currency`.
+    low, high, currency, usd_per_unit
+        The range, the ISO 4217 code of its currency, and what one unit of that is in US dollars.
     source, read_on
-        Where the price, and the rate of its currency, were read, and when.
-    currency, usd_per_unit
-        ISO 4217 code of the currency of `low` and `high`, and what one unit of it is in US dollars.
+        Where, and when, the price and the rate of its currency were read.
     rule
-        What the price depends on, in words, such as ``by output megapixels: 0.03 USD each``; empty = on nothing.
+        What the price depends on, such as ``by output megapixels: 0.03 USD each``; empty = on nothing.
     """
 
     low: Decimal
@@ -131,19 +129,17 @@ class Send:
     Attributes
     ----------
     purpose
-        ``submit`` is what the vendor bills and is never repeated blindly; ``poll``, ``download``, ``lookup`` and
-        ``quote`` are free and may be; ``cancel`` is best effort.
-    headers, query, json, form
-        Values that are secrets are `Secret`, never text.
-    json, form and files, body
-        At most one kind of body.
+        ``submit`` is billed and never repeated blindly; ``poll``, ``download``, ``lookup`` and ``quote`` are free and
+        may be repeated; ``cancel`` is best effort.
+    headers, query, json, form, files, body
+        At most one kind of body: `json`; `form` and `files`; or `body`. Secret values are `Secret`, never text.
     accept
         Statuses handed to the adapter; any other becomes an error. None = every 2xx.
     public
-        True for a link that needs no credentials (a result on a content network): fetched by a client that has none.
+        The link needs no credentials (a result on a content network), so a client without any fetches it.
     once
-        True for a free request that the vendor answers once: where the connection breaks on the way, the answer is
-        lost, the request is not repeated, and the job counts as failed by the vendor.
+        A free request that the vendor answers once: if the connection breaks, it is not repeated, and the job counts as
+        failed by the vendor.
     """
 
     method: str
@@ -226,10 +222,9 @@ class Capabilities:
     ----------
     scale_factors
         Magnifications that the vendor offers; 1 is restoration at the same size.
-    seed_range
-        The inclusive range of the seeds that the vendor takes; None = it takes none.
-    default_seed_hazard
-        True when the vendor answers from a fixed seed unless one is sent, so that M draws would be equal.
+    seed_range, default_seed_hazard
+        The inclusive range of seeds that the vendor takes, None = it takes none; and whether it answers from a fixed
+        seed unless one is sent, so that M draws would be equal.
     min_side, max_side, max_input_pixels, max_upload_bytes
         Limits on what is sent; None = none known. `max_upload_bytes` counts the PNG before it is written as base64.
     min_output_side, max_output_side, max_output_pixels
@@ -237,41 +232,41 @@ class Capabilities:
     max_aspect
         How many times longer than the other a side may be.
     price
-        Price of a draw, over all sizes of pictures (see `Adapter.price_for`); None = unknown, which forbids
+        Price of a draw over all sizes of pictures (see `Adapter.price_for`); None = unknown, which forbids
         ``--max-cost``.
     failures_billed
-        Whether the vendor bills an attempt at which it failed on its own; True where unknown.
+        Whether the vendor bills its own failures; True if unknown.
     free_answers
-        Whether the vendor answers some calls for nothing, so that a reported cost of 0 is booked. Otherwise a call that
-        has a price is booked at that price, whatever else a vendor reports that bills later.
+        Whether the vendor answers some calls for nothing, so that a reported cost of 0 is booked. Otherwise a priced
+        call is booked at its price, whatever a vendor that bills later reports.
     transient_known
         Whether the vendor's documents name its own failures, and the adapter reads them; its example then shows one.
     job_timeout_s
-        Seconds that a job may take by the vendor's documents, where that is longer than usual; ``--job-timeout``
-        overrides.
+        Seconds that a job may take by the vendor's documents, if longer than usual; ``--job-timeout`` overrides.
     rates, max_concurrency, answer_timeout_s
-        Requests that the vendor takes in a time, draws that it works on at once (None = no limit is known), and seconds
-        that one answer may take where that is longer than usual; ``--rate``, ``--concurrency``, ``--timeout`` override.
-        `cancels`: whether a job that takes too long is cancelled.
+        Requests that the vendor takes in a time, draws at once (None = no known limit), and seconds for one answer, if
+        longer than usual; ``--rate``, ``--concurrency``, ``--timeout`` override.
+    cancels
+        Whether a job that takes too long is cancelled.
     lossless_output
         Whether the vendor can return its picture without lossy compression.
     output_size
-        ``exact``: anything but scale × input is an error. ``resample``: another size is resampled to the grid, as
-        part of the procedure, unless a side is off by more than a quarter. ``any``: a picture of any scale is, where
-        the vendor chooses the size; only its proportions have to be the input's.
+        ``exact``: anything but scale × input is an error. ``resample``: another size is resampled to the grid, as part
+        of the procedure, unless a side is off by more than a quarter. ``any``: the vendor chooses the size, so any
+        scale is resampled; only the proportions must be the input's.
     idempotency_header
         Header in which the vendor takes an idempotency key; None = it takes none.
     local
-        True when draws come from this machine's disk: no call, no price, no ledger.
+        Draws come from this machine's disk: no call, no price, no ledger.
     deterministic
-        True when the vendor is known to answer equal bytes for equal requests.
+        The vendor is known to answer equal bytes for equal requests.
     degradation
-        What the vendor undoes, as typed for ``--degradation``, unless the user says how the inputs are made.
+        What the vendor undoes, as typed for ``--degradation``, unless the user says how inputs are made.
     retired
-        Day on which the vendor took the service away and where it says so, such as ``2026-08-19, acme.example/news``:
+        Day on which the vendor took the service away, and where it says so, such as ``2026-08-19, acme.example/news``:
         nothing is drawn any more. Empty = it is offered.
     result_hosts
-        Hosts besides the vendor's own from which results may be fetched; a leading dot admits subdomains.
+        Further hosts from which results may be fetched; a leading dot admits subdomains.
     """
 
     scale_factors: tuple[int, ...]

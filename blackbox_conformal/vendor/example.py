@@ -25,32 +25,28 @@ class Example:
 
     Attributes
     ----------
-    parameters
-        What the adapter is built with, the address left out.
+    parameters, address
+        What the adapter is built with, and the parameter (left out there) that says where the vendor is reached.
     answers
         The vendor's answers to the requests of one draw, in order.
     environment
-        Environment variables, such as the vendor's key, that the draw reads; the values are made up.
-    address
-        The parameter that says where the vendor is reached.
+        Environment variables that the draw reads, such as the key; the values are made up.
     polls
         Index in `answers` of the first answer that `resume` of the accepted job asks for; None = no jobs.
     again
-        How many of the first `answers` `resume` asks for once more, before those of polls, such as that of a token.
-    quotes
-        The vendor's answers to the requests of `quote`, in order; empty = it cannot be asked for a price.
-    published
-        The vendor's answers to the requests of `inspect`, in order; where they are missing, HTTP 404.
+        How many of the first `answers`, such as a token's, `resume` asks for once more before those of polls.
+    quotes, published
+        Answers to the requests of `quote` (empty = it cannot be asked) and of `inspect` (missing ones: HTTP 404).
     cost_usd
         US dollars that the vendor says in `answers` the draw cost; None = it does not say.
     failures
-        The answers of further draws, one after another, each of which ends because the vendor fails on its own, as its
-        documents tell it. Jobs have other names than that of `answers`.
+        Answers of further draws, each of which ends because the vendor fails on its own, as its documents tell it.
+        Their jobs have names of their own.
     pauses
-        Answers to the submission that ask to wait, and the seconds (at most 2) that each asks for in its own words;
-        the header Retry-After needs none.
+        Answers to the submission that ask in words to wait, and the seconds (at most 2) of each; Retry-After needs
+        none.
     cancelled
-        The vendor's answer to the request that cancels a job, which says that it did.
+        The answer to the request that cancels a job, which says that it did.
     """
 
     parameters: Mapping[str, Any]
