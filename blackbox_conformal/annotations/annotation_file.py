@@ -24,7 +24,7 @@ LARGEST_FILE = 64 * 2**20
 
 
 def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
-    """The bytes of a regular file of at most `largest` bytes."""
+    """Read a regular file of at most `largest` bytes."""
     try:
         if not path.is_file():
             raise FileFormatError(f"expected a file; {printable(path)} is none")
@@ -38,7 +38,6 @@ def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
 
 
 def read_json(path: Path, largest: int = LARGEST_FILE) -> Any:
-    """The document in a JSON file."""
     content = read_bytes(path, largest)
     try:
         return json.loads(content.decode("utf-8-sig"), parse_constant=_no_constant)
@@ -48,7 +47,7 @@ def read_json(path: Path, largest: int = LARGEST_FILE) -> Any:
 
 
 def number(value: Any, what: str) -> float:
-    """`value`, a number or text that holds one, as a finite number."""
+    """Return `value`, a number or text that holds one, as a finite number."""
     try:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError
@@ -61,7 +60,7 @@ def number(value: Any, what: str) -> float:
 
 
 def whole(value: Any, what: str) -> int:
-    """`value` as a whole number from 0 to 2^31."""
+    """Return `value` as a whole number from 0 to 2^31."""
     converted = number(value, what)
     if converted != int(converted) or not 0 <= converted <= 2**31:
         raise FileFormatError(f"expected a whole number >= 0 as {what}; got {printable(repr(value), 40)}")
@@ -69,21 +68,19 @@ def whole(value: Any, what: str) -> int:
 
 
 def entries(value: Any, what: str) -> list[Any]:
-    """`value` if it is a list."""
     if not isinstance(value, list):
         raise FileFormatError(f"expected a list of {what}; got {type(value).__name__}. Export it again")
     return value
 
 
 def fields(value: Any, what: str) -> dict[str, Any]:
-    """`value` if it is an object."""
     if not isinstance(value, dict):
         raise FileFormatError(f"expected an object as {what}; got {type(value).__name__}. Export it again")
     return value
 
 
 def objects(value: Any, what: str, each: str) -> list[dict[str, Any]]:
-    """`value` if it is a list of objects; `each` is what one of them is called."""
+    """Return `value` if it is a list of objects; `each` is what one of them is called."""
     return [fields(entry, each) for entry in entries(value, what)]
 
 
@@ -123,11 +120,10 @@ class Sidecar(BaseModel):
 
     @property
     def stem(self) -> str:
-        """Name of the two files without their endings."""
+        """Return the name of the two files without their endings."""
         return Pair(self.reference, self.output).stem
 
     def content(self) -> bytes:
-        """The JSON file."""
         # Annotations from before photographs had names keep their bytes.
         content = _SIDECARS.content(self)
         return _SIDECARS.text({name: value for name, value in content.items() if value is not None}).encode()
@@ -144,17 +140,17 @@ class Pair(NamedTuple):
 
     @classmethod
     def of(cls, truth: Image, delivered: Image) -> "Pair":
-        """The pair of these pictures, (H, W, 3) uint8 each."""
+        """Return the pair of these pictures, (H, W, 3) uint8 each."""
         return cls(pixels_digest(truth), pixels_digest(delivered))
 
     @property
     def stem(self) -> str:
-        """Name of the two files of its annotation without their endings."""
+        """Return the name of its annotation's two files without their endings."""
         return f"{_short(self.reference)}-{_short(self.output)}"
 
 
 def check_annotator(name: str) -> None:
-    """Raise UsageError unless `name` can be that of who marked an annotation."""
+    """Refuse a name that cannot be an annotator's."""
     if not 1 <= len(name.strip()) <= LONGEST_ANNOTATOR or not name.isprintable():
         raise UsageError(
             f"expected the name of who marks in 1 to {LONGEST_ANNOTATOR} printable characters; got "
@@ -174,12 +170,12 @@ class Origin(NamedTuple):
 def write_annotation(
     folder: Path, truth: Image, delivered: Image, levels: Levels, origin: Origin, *, force: bool = False
 ) -> Path:
-    """Store `levels`, the annotation of `delivered` against `truth` (equal sizes); returns the JSON file."""
+    """Store `levels`, the annotation of `delivered` against `truth` (equal sizes); return the JSON file."""
     return write_levels(folder, Pair.of(truth, delivered), levels, origin, force=force)
 
 
 def write_levels(folder: Path, pair: Pair, levels: Levels, origin: Origin, *, force: bool = False) -> Path:
-    """As `write_annotation`, of a pair that is known by its digests."""
+    """Store levels as `write_annotation` does, for a pair known by its digests."""
     mask = grey_png(levels)
     height, width = levels.shape
     sidecar = Sidecar(**pair._asdict(), height=height, width=width, mask=digest_bytes(mask), **origin._asdict())
@@ -191,7 +187,7 @@ def write_levels(folder: Path, pair: Pair, levels: Levels, origin: Origin, *, fo
 
 
 def read_annotation(folder: Path, truth: Image, delivered: Image) -> Levels:
-    """The annotation in `folder` of `delivered` against `truth`, both (H, W, 3) uint8: (H, W) uint8."""
+    """Read the annotation in `folder` of `delivered` against `truth`, both (H, W, 3) uint8: (H, W) uint8."""
     pair = Pair.of(truth, delivered)
     if not folder.is_dir():
         raise UsageError(f"expected a folder of annotations; {printable(folder)} is none. Import annotations into it")
@@ -202,7 +198,7 @@ def read_annotation(folder: Path, truth: Image, delivered: Image) -> Levels:
 
 
 def read_levels(path: Path, pair: Pair | None = None, size: tuple[int, int] | None = None) -> tuple[Sidecar, Levels]:
-    """What the JSON file `path` says and the levels beside it, (H, W) uint8, checked against `pair` and `size`."""
+    """Read the JSON file `path` and the levels beside it, (H, W) uint8, and check them against `pair` and `size`."""
     sidecar = read_sidecar(path)
     shown = printable(path)
     if pair is not None and (sidecar.reference, sidecar.output) != pair:
@@ -223,23 +219,22 @@ def read_levels(path: Path, pair: Pair | None = None, size: tuple[int, int] | No
 
 
 def read_sidecar(path: Path) -> Sidecar:
-    """What the JSON file `path` says."""
     return _SIDECARS.read(path)
 
 
 def folder_digest(folder: Path) -> str:
-    """``sha256:…`` over every annotation in `folder`: equal for equal annotations, wherever the folder lies."""
+    """Return ``sha256:…`` over every annotation in `folder`, equal wherever the folder lies."""
     sidecars = [read_sidecar(path) for path in stored(folder)]
     return digest_json(sorted([sidecar.reference, sidecar.output, sidecar.mask] for sidecar in sidecars))
 
 
 def stored(folder: Path) -> list[Path]:
-    """The JSON files of the annotations in `folder`, by name."""
+    """List the JSON files of the annotations in `folder` by name."""
     return [path for path in sorted(folder.glob("*.json")) if _STEM.fullmatch(path.stem)]
 
 
 def levels_of_png(content: bytes, size: tuple[int, int], name: str) -> Levels:
-    """Levels of an 8-bit grey PNG of `size` = (height, width)."""
+    """Read the levels of an 8-bit grey PNG of `size` = (height, width)."""
     height, width = size
     try:
         picture = read_image(content, limits=ImageLimits(max_pixels=height * width), name=name)

@@ -63,7 +63,6 @@ class Agreement(Faces):
     krippendorff_alpha: float | None
 
     def blocks(self) -> Iterator[Block]:
-        """Each picture that anyone marked, then all of them together."""
         columns: dict[str, How] = {
             "picture": lambda row: row["name"] or row["picture"],
             "people": "{people}",
@@ -175,7 +174,7 @@ def combine(
 
 
 def overlap(levels: Sequence[Levels]) -> float:
-    """Mean intersection over union of all two of at least two people's marked pixels; 1 where both marked none."""
+    """Return the mean intersection over union of all pairs of people's marks; 1 if both marked nothing."""
     marked = [each > 0 for each in levels]
     unions = [((a & b).sum(), (a | b).sum()) for a, b in combinations(marked, 2)]
     return float(np.mean([inside / whole if whole else 1.0 for inside, whole in unions]))

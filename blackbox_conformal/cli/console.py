@@ -67,32 +67,32 @@ class Screen:
         self.results = self.remarks
 
     def say(self, text: str) -> None:
-        """A line of the result, for people."""
+        """Write a line of the result."""
         if not self.quiet:
             self._console().print(Text(shown(text)))
 
     def summary(self, pairs: Mapping[str, str]) -> None:
-        """Aligned `name  value` lines of the result, for people."""
+        """Write aligned `name value` lines of the result."""
         width = max(len(name) for name in pairs)
         self.say("\n".join(f"  {name:<{width}}  {value}" for name, value in pairs.items()))
 
     def columns(self, rows: Sequence[Sequence[str]]) -> None:
-        """Aligned lines of the result, for people; a tool that searches lines finds whole ones."""
+        """Write aligned lines of the result; a tool that searches lines finds whole ones."""
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         self.say("\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows))
 
     def next(self, *words: str) -> None:
-        """The command to type next, on one line and ready to paste."""
+        """Write the command to type next, on one line and ready to paste."""
         line = shlex.join(printable(word, _LONGEST_WORD) for word in ("blackbox-conformal", *words))
         self.say(f"Next: {line}")
 
     def note(self, text: str) -> None:
-        """A line that is no result: an estimate, a warning, what goes on."""
+        """Write a line that is no result: an estimate, a warning, what goes on."""
         if not self.quiet:
             self.remarks.print(Text(shown(text)))
 
     def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
-        """A table of the result, for people: as wide as it needs, in a narrow terminal folded, never cut."""
+        """Write a table of the result, as wide as it needs; a narrow terminal folds it and cuts nothing."""
         if self.quiet:
             return
         console = self._console()
@@ -104,7 +104,7 @@ class Screen:
         console.print(table, soft_wrap=False)
 
     def show(self, blocks: Iterable[Block]) -> None:
-        """What a result shows, for people; details with -v alone, and figures not."""
+        """Write what a result shows; details with -v alone, and figures not."""
         for block in blocks:
             if block.only == "page" or (block.detail and not self.verbose):
                 continue
@@ -119,13 +119,13 @@ class Screen:
                     (self.note if remark else self.say)(f"{remark}: {text}" if remark else text)
 
     def data(self, document: Any) -> None:
-        """The one JSON document, when it was asked for."""
+        """Write the one JSON document if it was asked for."""
         if self.as_json:
             DOCUMENT.write(document)
 
     @contextmanager
     def progress(self) -> Iterator[None]:
-        """A live progress display on a terminal; elsewhere a line now and then."""
+        """Show progress live on a terminal; elsewhere write a line now and then."""
         if self.quiet or not sys.stderr.isatty():
             yield
             return
@@ -139,7 +139,7 @@ class Screen:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """No progress display, so that a question can be asked."""
+        """Hide the progress display, so that a question can be asked."""
         if self._progress is None:
             yield
             return
@@ -150,7 +150,6 @@ class Screen:
             self._progress.start()
 
     def step(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Progress of one kind of work."""
         if self._progress is None:
             self._log(what, done, total, note)
             return
@@ -160,7 +159,7 @@ class Screen:
         self._progress.update(self._tasks[what], completed=done, total=total, note=note)
 
     def event(self, event: Any) -> None:
-        """One event of drawing: the draw counter always, the event itself with -v."""
+        """Show an event of drawing: the draw counter always, the event itself with -v."""
         counters = event.counters
         if event.kind in TROUBLES:
             self._trouble = event.text
@@ -216,23 +215,21 @@ def _width(console: Console, table: RichTable) -> int:
 
 
 def bill(cost: Decimal, calls: int, *vendors: Any) -> Decimal | None:
-    """What was spent on `calls`; None when no price was told and that of a vendor is unknown."""
+    """Return what was spent on `calls`; None if no price was told and a vendor's is unknown."""
     unknown = any(vendor is not None and vendor.capabilities.price is None for vendor in vendors)
     return None if calls and not cost and unknown else cost
 
 
 def spent(cost: Decimal | None) -> str:
-    """What was spent, for people."""
     return "spent: unknown, as the vendor's price is" if cost is None else f"{dollars(cost)} spent"
 
 
 def limit_above(amount: Decimal) -> str:
-    """A limit for people that `amount` fits into: whole dollars, or cents below one."""
+    """Return a limit for people above `amount`: whole dollars, or cents below one."""
     return str(amount.quantize(Decimal(1) if amount > 1 else Decimal("0.01"), ROUND_CEILING))
 
 
 def default_text(value: Any) -> str:
-    """The default of a parameter, for its description."""
     if value in (None, ""):
         return "default none" if value is None else "default empty"
     return "default " + (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

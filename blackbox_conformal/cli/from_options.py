@@ -40,7 +40,7 @@ def photograph_paths(images: Sequence[str]) -> list[Path]:
 
 
 def read_groups(path: str | None) -> dict[str, str] | None:
-    """Photograph (its file's stem) → group, from a CSV file with one ``photograph,group`` line each."""
+    """Read photograph (its file's stem) → group from a CSV file with lines ``photograph,group``."""
     if path is None:
         return None
     groups: dict[str, str] = {}
@@ -78,7 +78,6 @@ def refuse_other_calibration(
 
 
 def open_vendor(options: VendorOptions) -> "Adapter":
-    """The adapter that was asked for."""
     from blackbox_conformal.study.plugins import adapter_class
 
     name = options.adapter
@@ -107,7 +106,7 @@ def _load(name: str, parameters: dict[str, Any], option: str | None) -> "Adapter
 
 
 def open_second_vendor(options: VendorOptions, calibration: "Calibration | None" = None) -> "Adapter | None":
-    """The second vendor, when one was asked for or the calibration needs one."""
+    """Build the second vendor, if one was asked for or the calibration needs one."""
     identity = (None if calibration is None else calibration.procedure.second_opinion) or {}
     name = options.second_adapter or identity.get("adapter")
     if name is None:
@@ -120,7 +119,6 @@ def open_second_vendor(options: VendorOptions, calibration: "Calibration | None"
 
 
 def build_setup(options: JobOptions, guarantee: "str | Guarantee | None" = None) -> "Setup":
-    """The set-up that the options describe, for a guarantee."""
     from blackbox_conformal.study.from_keywords import setup_of
 
     named = {"second_adapter": open_second_vendor(options), "guarantee": guarantee}
@@ -128,7 +126,7 @@ def build_setup(options: JobOptions, guarantee: "str | Guarantee | None" = None)
 
 
 def note_address(screen: Screen, setup: "Setup") -> None:
-    """Before anything is paid: the calibration will be bound to an address, where no parameter names what is behind."""
+    """Note that a calibration will be bound to an address, if no parameter names what is behind it."""
     if "address" in setup.procedure.vendor and hasattr(setup.adapter, "label"):
         screen.note(
             "note: the calibration will hold for this address alone, port included; if the server may move, name what "
@@ -137,7 +135,7 @@ def note_address(screen: Screen, setup: "Setup") -> None:
 
 
 def refuse_without_key(options: SpendingOptions, setup: "Setup", run: Path) -> None:
-    """Before photographs are read: tell of a key that is missing, where nothing can be stored that needs none."""
+    """Refuse a missing key before photographs are read, unless stored draws may need none."""
     import numpy as np
 
     from blackbox_conformal.drawing.ledger.backends import has_ledger
@@ -164,7 +162,7 @@ def photograph_job(
     to_draw: bool = True,
     tiles: Mapping[str, str] | None = None,
 ) -> "Job":
-    """The job on photographs; says which were made to fit. `to_draw`, `tiles`: see `Job.of_photographs`."""
+    """Return the job on photographs; say which were made to fit. `to_draw`, `tiles`: see `Job.of_photographs`."""
     from blackbox_conformal.study.job import Job
 
     job = Job.of_photographs(setup, paths, terms, to_draw=to_draw, tiles=tiles)
@@ -173,7 +171,7 @@ def photograph_job(
 
 
 def say_lossy(screen: Screen, job: "Job") -> None:
-    """What follows for inputs where the photographs came from lossy files; nothing where that is no question."""
+    """Note what follows for inputs if photographs came from lossy files."""
     from blackbox_conformal.study.stages.certify import lossy_note
 
     if (note := lossy_note(job.pictures, job.setup.procedure)) is not None:
@@ -181,7 +179,7 @@ def say_lossy(screen: Screen, job: "Job") -> None:
 
 
 def say_fitted(screen: Screen, job: "Job") -> None:
-    """Which photographs were made to fit the vendor, and how; nothing where none was."""
+    """Note which photographs were made to fit the vendor, and how."""
     from blackbox_conformal.study.stages.grouped_errors import NAMED
 
     done = [f"{printable(picture.name)} {picture.fitted}" for picture in job.pictures if picture.fitted]
@@ -196,7 +194,7 @@ def say_fitted(screen: Screen, job: "Job") -> None:
 
 
 def ask_about_parts(screen: Screen, pictures: "Sequence[Prepared]", *, sure: bool) -> "Question | None":
-    """Ask whether photographs are parts of the same ones, where they look so; `sure`, or without a terminal, a note."""
+    """Ask whether photographs are parts of the same ones if they look so; with `sure` or no terminal, note it."""
     from blackbox_conformal.study.calibrate.dependent_photographs import question_of
 
     question = question_of(pictures)
@@ -214,7 +212,6 @@ def ask_about_parts(screen: Screen, pictures: "Sequence[Prepared]", *, sure: boo
 
 
 def show_left_out(screen: Screen, photographs: int, left_out: int) -> None:
-    """How many photographs do not calibrate since they were looked at; nothing where all do."""
     if left_out:
         screen.note(f"note: {left_out} of {photographs} photographs were looked at before and do not calibrate")
 
@@ -236,14 +233,14 @@ def job_terms(screen: Screen, options: SpendingOptions, run: Path, ask: "Ask | N
 
 
 def place(options: SpendingOptions, run: Path) -> None:
-    """Let the run folder have its ledger where `--ledger` says, and its store where `--store` says."""
+    """Place the run folder's ledger as `--ledger` says, and its store as `--store` says."""
     from blackbox_conformal.study import from_keywords
 
     from_keywords.place(run, settings_of(options))
 
 
 def folder_of(options: SpendingOptions, procedure: "Procedure", calibration: str | None = None) -> Path:
-    """The run folder that was named, else that of the calibration file, else the procedure's own."""
+    """Return the run folder that was named, else the calibration file's, else the procedure's own."""
     from blackbox_conformal.study.run_folder import usual_folder
 
     if options.run:
@@ -252,7 +249,7 @@ def folder_of(options: SpendingOptions, procedure: "Procedure", calibration: str
 
 
 def calibrated_folder(screen: Screen, options: SpendingOptions, procedure: "Procedure", calibration: str) -> Path:
-    """The run folder of a command on a calibration; says which it is where the user named none."""
+    """Return the run folder of a command on a calibration; note it if the user named none."""
     run = folder_of(options, procedure, calibration)
     if not options.run:
         screen.note(f"run folder: {run}")
@@ -290,7 +287,7 @@ def open_calibrated_vendor(
 def calibrated_setup(
     calibration: "Calibration", options: VendorOptions, *, seed: int | None = None, degradation: str | None = None
 ) -> "Setup":
-    """The set-up of a calibration with its vendors, which have a price where `options` limit the cost."""
+    """Return a calibration's set-up with its vendors, priced if `options` limit the cost."""
     from blackbox_conformal.study.stages.settings import set_up_as
 
     priced = getattr(options, "max_cost", None) is not None
@@ -339,7 +336,7 @@ def _missing(vendor: "type[Adapter]", parameters: Collection[str], *, priced: bo
 
 
 def blanks(identity: Mapping[str, Any], command: str) -> list[str]:
-    """Options of `command` to fill in: what a vendor needs that neither its calibration nor a setting keeps."""
+    """Return options of `command` to fill in: what a vendor needs that neither calibration nor settings keep."""
     from blackbox_conformal.study.plugins import installed_adapter_class
 
     try:

@@ -26,7 +26,7 @@ _HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 
 @contextmanager
 def listening(screen: Screen) -> "Iterator[Listeners]":
-    """Progress on `screen` and signals that stop the samplers, for the jobs in the ``with`` block."""
+    """Show progress on `screen` and stop samplers on signals, for the jobs in the ``with`` block."""
     from blackbox_conformal.study.listeners import Listeners
 
     with screen.progress(), interruptible(screen) as on_sampler:

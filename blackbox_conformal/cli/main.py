@@ -27,11 +27,9 @@ class Commands(click.Group):
     """Lists commands without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order in which a newcomer meets them."""
         return names()
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported now."""
         return find(cmd_name)
 
     def resolve_command(
@@ -52,7 +50,6 @@ class Commands(click.Group):
         return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One line for each command, by section."""
         for title, commands in sections().items():
             with formatter.section(title):
                 formatter.write_dl(list(commands.items()))

@@ -53,7 +53,6 @@ class PicturesPath(click.Path):
     name = "pictures"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """`value` itself."""
         if "://" in str(value):
             self.fail(
                 "expected a file or folder; got an address. Download the pictures, and name their folder", param, ctx
@@ -65,7 +64,6 @@ class PaperPath(click.Path):
     """A calibration, a certificate or a report, which are files."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """`value` itself."""
         if Path(value).is_dir():
             self.fail(f"expected papers; got a folder. Name those in it: {Path(value)}/*-certificate.json", param, ctx)
         return super().convert(value, param, ctx)
@@ -75,7 +73,6 @@ class NewPath(click.Path):
     """Where a command writes; refused before it does anything, and pays for anything, where it cannot write."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """`value` itself."""
         from blackbox_conformal.support.files import require_writable
 
         path = Path(value)
@@ -110,7 +107,6 @@ class Command(click.Command):
             self.params.append(show)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Examples, then the options of each group."""
         if self.examples:
             with formatter.section("Examples"):
                 for line in self.examples:
@@ -148,7 +144,7 @@ def _show_all(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 
 def option(*names: str, **settings: Any) -> Decorator:
-    """A click option that the environment and the configuration files can set too."""
+    """Declare a click option that the environment and the configuration files can set, too."""
     return click.option(*names, cls=Configured, show_default="default" in settings, **settings)
 
 
@@ -161,24 +157,24 @@ def setting(of: str | Setting = "", **more: Any) -> Any:
 
 
 def declared(*names: str, **settings: Any) -> Any:
-    """A field of an options class that only the command line has; `no_keyword` says why. Files can set it, too."""
+    """Declare a field that only the command line and files have; `no_keyword` says why Python has none."""
     return field(metadata={"declare": lambda name: option(*names, name, **settings)})
 
 
 def flag(*names: str, **settings: Any) -> Any:
-    """The same, of the command line alone: neither the environment nor a file sets it."""
+    """Declare a field that only the command line has: neither the environment nor a file sets it."""
     return field(metadata={"declare": lambda name: click.option(*names, name, cls=Described, **settings)})
 
 
 def arguments(*, nargs: int = -1, **settings: Any) -> Any:
-    """A field of an options class that takes the words on the command line that belong to no option."""
+    """Declare a field that takes the words on the command line that belong to no option."""
     return field(metadata={"declare": lambda name: click.argument(name, nargs=nargs, **settings)})
 
 
 def command(
     name: str, kind: type, python: Any = Settings, *, only_typed: str = "", examples: Sequence[str] = ()
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command whose parameters are the fields of `kind`; see `takes`."""
+    """Declare a command whose parameters are the fields of `kind`; see `takes`."""
     return lambda function: click.command(name, cls=Command, examples=examples)(
         takes(kind, python, only_typed)(function)
     )
@@ -247,7 +243,7 @@ def _of_setting(name: str, setting: Setting, known: "dict[str, Setting]", **more
 
 
 def as_options(text: str, known: "dict[str, Setting]") -> str:
-    """A description with the settings that it names as options, and without what it says of Python alone."""
+    """Write a description for options: settings as options, and without what it says of Python alone."""
     text = re.sub(r" In Python .*?\.(?=\s|$)|[;,] in Python .*?(?=[;.](?:\s|$))", "", text)
     return re.sub(
         r"`(\w+)`",
@@ -257,7 +253,7 @@ def as_options(text: str, known: "dict[str, Setting]") -> str:
 
 
 def settings_of(options: Any, kind: Any = Settings) -> dict[str, Any]:
-    """Those of a command's options that are settings of the class `kind`, without any that were not given."""
+    """Return the given options that are settings of the class `kind`."""
     names = {each.name for each in fields(options)} & kind.__annotations__.keys()
     given = {name: getattr(options, name) for name in kind.__annotations__ if name in names}
     return {name: value for name, value in given.items() if value not in (None, ())}
@@ -372,7 +368,6 @@ class VendorOptions:
 
     @classmethod
     def of(cls, adapter: str | None, parameters: tuple[str, ...], scale: int | None = None) -> Self:
-        """One vendor and no second one."""
         return cls(adapter=adapter, parameters=parameters, scale=scale, second_adapter=None, second_parameters=())
 
 

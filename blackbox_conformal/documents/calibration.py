@@ -161,7 +161,7 @@ class Calibration(Faces):
         local: Sequence[Sequence[RiskCurve]] = (),
         **rest: Any,
     ) -> Self:
-        """A calibration in canonical order (by truth digest), whatever order the photographs were drawn in."""
+        """Build a calibration in canonical order (by truth digest), whatever order photographs were drawn in."""
         # By digest, so that photographs that were drawn in another order give the same file.
         order = sorted(range(len(images)), key=lambda index: images[index].truth)
 
@@ -198,7 +198,7 @@ class Calibration(Faces):
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups that photographs are of, sorted; none where they were calibrated without."""
+        """Return the groups of its photographs, sorted; empty if they were calibrated without."""
         return tuple(sorted({image.group for image in self.images if image.group}))
 
     def known(self, sketch: Sketch, pixels: str) -> str | None:
@@ -342,7 +342,7 @@ class Calibration(Faces):
         return choice.threshold
 
     def bound_for(self, rule: Guarantee) -> float:
-        """The largest loss of the curves that `rule` is about."""
+        """Return the largest loss of the curves that `rule` is about."""
         return rule.loss_bound(self.bound)
 
     def rule_of_group(self, group: str, rule: Guarantee | None = None) -> Guarantee:
@@ -363,23 +363,23 @@ class Calibration(Faces):
         return choose_guarantee(kind, of=inner.pop("name"), parameters=inner, groups=groups, group_new=group)
 
     def threshold(self, alpha: float, guarantee: str | None = None, **parameters: Any) -> float:
-        """The largest threshold that keeps the guarantee at `alpha`; -inf: nothing, +inf: everything can be trusted."""
+        """Return the largest threshold that keeps the guarantee at `alpha`; -inf trusts nothing, +inf everything."""
         rule = self.rule(guarantee, **parameters)
         return rule.threshold(self.curves_for(rule), alpha)
 
     def risk(self, threshold: float) -> float:
-        """The level that the guarantee gives at `threshold`."""
+        """Return the level that the guarantee gives at `threshold`."""
         rule = self.rule()
         return rule.risk(self.curves_for(rule), threshold)
 
     @cached_property
     def alphas(self) -> NDArray[np.float64]:
-        """The levels at which the threshold changes, ascending."""
+        """Return the levels at which the threshold changes, ascending."""
         rule = self.rule()
         return rule.levels(self.curves_for(rule))
 
     def blocks(self) -> Iterator[Block]:
-        """The usual levels with their thresholds and trusted shares; for pandas the photographs, too."""
+        """Yield the usual levels with thresholds and trusted shares; for pandas the photographs, too."""
         columns = {"alpha": "{alpha:g}", "threshold": "{threshold:.4g}", "trusted share": "{trusted_share:share}"}
         yield Table("levels", columns, self._level_rows())
         yield Figure(lambda: [self._trusted_chart()])
@@ -430,7 +430,7 @@ class Calibration(Faces):
         return CALIBRATIONS.digest(self)
 
     def signed(self, key: SigningKey) -> Self:
-        """The same calibration with a signature by `key`."""
+        """Return the same calibration with a signature by `key`."""
         return replace(self, signature=CALIBRATIONS.signature(self, key))
 
     def vouching(self, trusted: Collection[str] = ()) -> Vouching:

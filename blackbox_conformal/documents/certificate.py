@@ -50,12 +50,12 @@ class InputCheck(BaseModel):
 
     @property
     def outside(self) -> bool:
-        """Whether the input is so unlike the calibration's that the guarantee does not speak of it."""
+        """Tell whether the input is too unlike the calibration's for the guarantee to cover it."""
         return self.p_value <= self.level
 
     @property
     def reason(self) -> str | None:
-        """Why the guarantee does not speak of the input; None where it does."""
+        """Say why the guarantee does not cover the input; None if it does."""
         if not self.outside:
             return None
         return (
@@ -65,7 +65,7 @@ class InputCheck(BaseModel):
 
     @property
     def unsure(self) -> str:
-        """Why no test tells that the guarantee speaks of an input of which it may."""
+        """Say why no test shows that the guarantee covers an input that it may cover."""
         if not self.can_fail:
             return f"beside {self.n} inputs of the calibration no comparison can fail; {FEWEST} are enough for it"
         if self.doubtful:
@@ -77,17 +77,17 @@ class InputCheck(BaseModel):
 
     @property
     def can_fail(self) -> bool:
-        """Whether there are enough inputs of the calibration for a p-value of `DOUBT`."""
+        """Tell whether the calibration has enough inputs for a p-value of `DOUBT`."""
         return self.n >= FEWEST
 
     @property
     def doubtful(self) -> bool:
-        """Whether the input differs as much as only 5 % of right ones do: no quality is then certified."""
+        """Tell whether only 5 % of right inputs differ so much: no quality is then certified."""
         return self.p_value <= DOUBT
 
     @property
     def note(self) -> str | None:
-        """What to say of an input that differs much and is not marked; None where there is nothing to say."""
+        """Say what is notable about an input that differs much and is not marked; None for other inputs."""
         if self.outside or not self.beyond:
             return None
         said = f"{self.differs}: the guarantee is for inputs like the calibration's (p = {self.p_value:.2g})"
@@ -141,7 +141,7 @@ class Outside(BaseModel):
 
     @classmethod
     def of(cls, known: SquaredErrors, threshold: float) -> "Outside | None":
-        """At a threshold; None where nothing is known of the photographs."""
+        """Measure at a threshold; None if nothing is known of the photographs."""
         # Four digits, which are the same on every machine.
         errors = {name: float(f"{error:.4g}") for name, error in known.above(threshold).items()}
         return cls(photographs=len(known.known), squared_errors=errors) if len(known.known) else None
@@ -157,7 +157,7 @@ class Outside(BaseModel):
         return min(reversed(SHOWN), key=lambda name: errors.get(name, math.inf))
 
     def words(self, name: str, *, enlarged: bool) -> str:
-        """A picture, and how near to the truth it is."""
+        """Describe a picture, and how near to the truth it is."""
         plain = "plain enlargement" if enlarged else "the input itself"
         here = f"the truth there on {counted(self.photographs, 'calibration photograph')}"
         errors: Mapping[str, float] = dict(self.squared_errors.items())
@@ -240,7 +240,7 @@ class CertifiedQuality(BaseModel):
 
     @property
     def short(self) -> str:
-        """PSNR and SSIM in a few words, or the mean error."""
+        """Write PSNR and SSIM in a few words, or the mean error."""
         said = [
             f"PSNR at least {self.psnr:.2f} dB" if self.psnr is not None else "",
             f"SSIM at least {self.ssim:.3f}" if self.ssim is not None else "",
@@ -341,7 +341,7 @@ class Certificate(BaseModel):
 
     @property
     def stated(self) -> str:
-        """What may be said of the mask in one sentence: the statement, with its condition or why there is none."""
+        """Say in one sentence what may be said of the mask: the statement with its condition, or why there is none."""
         match self.status:
             case "outside-calibration":
                 return f"No guarantee: {self.reason}."
@@ -354,7 +354,7 @@ class Certificate(BaseModel):
 
     @property
     def reaches_floor(self) -> bool | None:
-        """Whether the certified PSNR reaches the floor of the cascade; None where none is declared."""
+        """Tell whether the certified PSNR reaches the floor of the cascade; None if none is declared."""
         vendor = self.procedure.get("vendor", {})
         floor = vendor["parameters"].get("floor") if vendor.get("adapter") == "cascade" else None
         if floor is None:
@@ -367,7 +367,7 @@ class Certificate(BaseModel):
         return CERTIFICATES.digest(self)
 
     def marked(self, found: str) -> Self:
-        """The same certificate once the answers say that the guarantee does not speak of the picture."""
+        """Return the certificate for answers which show that the guarantee does not cover the picture."""
         update: dict[str, Any] = {"notes": (*self.notes, found)}
         if self.stream_check is not None and self.status in ("guaranteed", "if-like-calibration"):
             stream = self.stream_check.model_copy(update={"found": found})
@@ -378,14 +378,14 @@ class Certificate(BaseModel):
         return self.model_copy(update=update)
 
     def doubted(self, found: str) -> Self:
-        """The same certificate where how its picture was answered leaves the guarantee in doubt."""
+        """Return the certificate for an answer whose way leaves the guarantee in doubt."""
         update: dict[str, Any] = {"notes": (*self.notes, found), "doubt": found}
         if self.status in ("guaranteed", "if-like-calibration"):
             update |= {"status": "if-like-calibration", "reason": found}
         return self.model_copy(update=update)
 
     def signed(self, key: "SigningKey") -> Self:
-        """The same certificate with a signature by `key`."""
+        """Return the same certificate with a signature by `key`."""
         return self.model_copy(update={"signature": CERTIFICATES.signature(self, key)})
 
     def vouching(self, trusted: Collection[str] = ()) -> Vouching:
@@ -399,13 +399,13 @@ class Certificate(BaseModel):
         return CERTIFICATES.vouching(self, trusted)
 
     def calibration_vouching(self, trusted: Collection[str] = ()) -> Vouching:
-        """Who signed the calibration that it rests on; errors as for `vouching`."""
+        """Return who signed the calibration that it rests on; errors as for `vouching`."""
         signature, of = self.calibration_signature, "the calibration that the certificate names"
         # Any version: the certificate outlives the format of the calibration that it names.
         return Vouching.of(signature, of, "blackbox-conformal calibration", None, self.calibration_digest, trusted)
 
     def to_json(self) -> str:
-        """The file's text: indented, with a digest of its own content, and its signature if it has one."""
+        """Write the file's text, indented, with a digest of its content and its signature, if any."""
         return CERTIFICATES.paper_text(self)
 
     @classmethod
@@ -421,7 +421,7 @@ class Certificate(BaseModel):
 
     @property
     def pictured(self) -> str:
-        """Which of the outputs is the delivered picture: a gateway calls it ``picture``."""
+        """Return which output is the delivered picture: a gateway calls it ``picture``."""
         return "picture" if "picture" in self.outputs else "image"
 
     def verify(self, folder: Path) -> None:

@@ -74,7 +74,6 @@ class Provenance:
 
     @property
     def claim(self) -> dict[str, Any]:
-        """What the assertion holds."""
         parts = {"input": self.given, "vendor": self.vendor, "mask": self.mask}
         files = {
             name: {"file": part.name, "digest": digest_bytes(part.content)} for name, part in parts.items() if part
@@ -84,7 +83,7 @@ class Provenance:
 
     @property
     def actions(self) -> list[dict[str, Any]]:
-        """What was done to the input, in order."""
+        """List what was done to the input, in order."""
         vendor = self.certificate.vendor_model or vendor_title(self.certificate.procedure["vendor"])
         said = "A machine enlarged or restored the picture and may have invented detail."
         if self.outside:
@@ -106,7 +105,7 @@ class Provenance:
 
 
 def claim_of(certificate: Certificate) -> dict[str, Any]:
-    """What the credentials of a picture say of its certificate."""
+    """Return what the credentials of a picture say of its certificate."""
     return {
         "statement": certificate.stated,
         "status": certificate.status,
@@ -120,7 +119,7 @@ def claim_of(certificate: Certificate) -> dict[str, Any]:
 
 
 def rounded(value: float) -> float:
-    """A number with the digits that every program keeps which reads and writes it."""
+    """Round a number to digits that every program keeps when it reads and writes them."""
     return float(f"{value:.12g}")
 
 
@@ -142,17 +141,15 @@ class Credentials:
 
     @property
     def words(self) -> str:
-        """Who vouches, for people."""
         known = ", a signer that you trust" if self.trusted else "; you have not told verify that you trust this signer"
         return f"Content Credentials are whole, signed by {self.signer}{known}"
 
     def to_json(self) -> dict[str, Any]:
-        """The same for scripts, without the mask."""
         names = ("signer", "key", "trusted", "claim", "carried")
         return {name: getattr(self, name) for name in names}
 
     def file(self, kind: str) -> str | None:
-        """The name of the ``certificate`` or ``mask`` file, without any folder; None where none is named."""
+        """Return the name of the ``certificate`` or ``mask`` file, without any folder; None if none is named."""
         named: Any = self.claim
         for step in ("files", kind, "file"):
             named = named.get(step) if isinstance(named, Mapping) else None
@@ -198,7 +195,7 @@ def sign_picture(content: bytes, key: CertifiedKey, provenance: Provenance) -> t
 
 
 def refuse_unfit(key: CertifiedKey) -> None:
-    """Sign one pixel, so that what is wrong with a key is known before anything is paid; errors as `sign_picture`."""
+    """Sign one pixel, to know what is wrong with a key before anything is paid; errors as `sign_picture`."""
     library = _library()
     try:
         actions = {"actions": [{"action": "c2pa.created", "digitalSourceType": _BY_MODEL}]}
@@ -209,7 +206,6 @@ def refuse_unfit(key: CertifiedKey) -> None:
 
 
 def refuse_bands(procedure: Procedure) -> None:
-    """Refuse pictures of declared bands."""
     if procedure.bands is not None:
         raise UsageError(
             "expected 8-bit sRGB pictures for Content Credentials; those of this calibration have declared bands, and "
@@ -316,7 +312,7 @@ def contradictions(found: Credentials, content: bytes, certificate: Certificate 
 
 
 def without_credentials(png: bytes) -> bytes:
-    """A PNG of this package's without its credentials: what was signed."""
+    """Remove the credentials from a PNG of this package: what remains is what was signed."""
     kept, at = [png[:8]], 8
     while at < len(png):
         end = at + 12 + int.from_bytes(png[at : at + 4], "big")

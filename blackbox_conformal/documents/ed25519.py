@@ -15,7 +15,7 @@ _SMALL_ORDERS = (0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8)
 
 
 def is_installed() -> bool:
-    """Whether signatures can be made and checked here."""
+    """Tell whether signatures can be made and checked here."""
     try:
         import_module("cryptography.hazmat.primitives.asymmetric.ed25519")
     except ImportError:
@@ -38,7 +38,7 @@ def refuse_odd_key(public: bytes) -> None:
 
 
 def verifies(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether `signature` (64 bytes) is one of `message` with the key `public`."""
+    """Tell whether `signature` (64 bytes) is one of `message` with the key `public`."""
     refuse_odd_key(public)
     library()
     from cryptography.exceptions import InvalidSignature
@@ -61,7 +61,6 @@ class PrivateKey:
 
     @classmethod
     def new(cls) -> "PrivateKey":
-        """One drawn at random."""
         library()
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -69,7 +68,7 @@ class PrivateKey:
 
     @classmethod
     def from_pem(cls, pem: bytes, passphrase: bytes | None) -> "PrivateKey":
-        """The key in PEM text (PKCS #8)."""
+        """Read PEM text (PKCS #8)."""
         library()
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -86,14 +85,13 @@ class PrivateKey:
 
     @classmethod
     def from_seed(cls, seed: bytes) -> "PrivateKey":
-        """The key of 32 secret bytes."""
         library()
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         return cls(Ed25519PrivateKey.from_private_bytes(seed))
 
     def to_pem(self, passphrase: bytes | None) -> bytes:
-        """PEM text (PKCS #8), encrypted when there is a passphrase."""
+        """Write PEM text (PKCS #8), encrypted if there is a passphrase."""
         from cryptography.hazmat.primitives import serialization as form
 
         way = form.BestAvailableEncryption(passphrase) if passphrase else form.NoEncryption()
@@ -102,12 +100,12 @@ class PrivateKey:
 
     @property
     def public(self) -> bytes:
-        """The public key: 32 bytes."""
+        """Return the public key, 32 bytes."""
         public: bytes = self._key.public_key().public_bytes_raw()
         return public
 
     def sign(self, message: bytes) -> bytes:
-        """The signature of `message`, 64 bytes: the same for the same message."""
+        """Sign `message` with 64 bytes, the same for the same message."""
         signature: bytes = self._key.sign(message)
         return signature
 

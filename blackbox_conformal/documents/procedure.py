@@ -101,7 +101,7 @@ class Procedure(BaseModel):
         return digest_json(self.model_dump(mode="json"))
 
     def differences(self, other: Self) -> list[str]:
-        """Each field in which `other` differs, as ``name: ours → theirs``."""
+        """List each field in which `other` differs, as ``name: ours → theirs``."""
         return _differences("", self.model_dump(mode="json"), other.model_dump(mode="json"))
 
     def require(self, actual: Self) -> None:
@@ -116,7 +116,7 @@ class Procedure(BaseModel):
             )
 
     def build_score(self) -> Score:
-        """The score, with its weights."""
+        """Build the score, with its weights."""
         weights = {} if self.score_weights is None else {"weights": self.score_weights}
         score: Score = catalog.of_specification("scores", self.score, **weights)
         return score
@@ -134,13 +134,13 @@ class Procedure(BaseModel):
 
     @property
     def bands(self) -> Bands | None:
-        """What the numbers of pictures are, where the vendor's parameter `bands` declares it; None: 8-bit sRGB."""
+        """Return what the numbers of pictures mean, if the parameter `bands` declares it; None for 8-bit sRGB."""
         text = self.vendor.get("parameters", {}).get("bands")
         return Bands.of_text(text) if isinstance(text, str) and text else None
 
     @property
     def mixture(self) -> Mixture:
-        """How inputs are made from photographs."""
+        """Return how inputs are made from photographs."""
         return Mixture.of_text(self.degradation)
 
     def degraded(self, truth: Image, digest: str) -> Image:
@@ -153,7 +153,7 @@ class Procedure(BaseModel):
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What the guarantee takes for granted of vendor, inputs and photographs, one sentence each."""
+        """List what the guarantee takes for granted of vendor, inputs and photographs, one sentence each."""
         try:
             degradation, given = self.mixture.text, self.mixture.given
         except (UsageError, PluginError):
@@ -168,7 +168,7 @@ class Procedure(BaseModel):
 
     @property
     def fallback_assumption(self) -> str | None:
-        """What the guarantee is about where a later vendor of a cascade could not be had; None otherwise."""
+        """Say what the guarantee is about if a later vendor of a cascade could not be had; None without one."""
         if not (self.vendor.get("parameters") or {}).get("available"):
             return None
         return (
@@ -178,7 +178,7 @@ class Procedure(BaseModel):
 
     @property
     def vendors_that_end(self) -> int:
-        """At how many vendors of a cascade a picture may end, each with a threshold of its own; 0: it has one alone."""
+        """Count the vendors of a cascade that a picture may end at, each with its own threshold; 0 without."""
         parameters = self.vendor.get("parameters") or {}
         vendors = parameters.get("vendors", ())
         # One vendor that draws again is down as a whole.
@@ -186,23 +186,25 @@ class Procedure(BaseModel):
         return len(vendors) if several and not parameters.get("available") else 0
 
     def ends_at(self, asked: int) -> str | None:
-        """The group of pictures that go on to the vendor at `asked`, from 0, and no further; None: all are of one."""
+        """Return the group of pictures that go on to the vendor at `asked` (from 0) and no further; None if all are one
+        group.
+        """
         return f"vendor {asked + 1} of {self.vendors_that_end}" if self.vendors_that_end else None
 
     @property
     def floor(self) -> float | None:
-        """PSNR in dB that what a cascade delivers is to have; None where none is declared."""
+        """Return the PSNR in dB that a cascade is to deliver; None if none is declared."""
         is_cascade = self.vendor.get("adapter") == "cascade"
         return self.vendor["parameters"].get("floor") if is_cascade else None
 
     @property
     def back_projections(self) -> int:
-        """How many steps of back-projection the first draw undergoes before it is delivered; 0 by another rule."""
+        """Count the steps of back-projection of the first draw before delivery; 0 by another rule."""
         return int(self.delivery.partition("steps=")[2] or 0)
 
     @property
     def delivery_assumption(self) -> str | None:
-        """What the guarantee is about where the vendor's picture is changed before it is delivered; None otherwise."""
+        """Say what the guarantee is about if the vendor's picture is changed before delivery; else None."""
         if not (count := self.back_projections):
             return None
         return (
@@ -212,7 +214,7 @@ class Procedure(BaseModel):
 
     @property
     def fit_assumption(self) -> str | None:
-        """What the guarantee is about where photographs were made to fit; None where they were not."""
+        """Say what the guarantee is about if photographs were made to fit; else None."""
         done = {"crop": "cropped to their middle", "shrink": "made smaller by bicubic"}
         return self.fit and (
             f"Photographs that break the vendor's limits on sizes were {done[self.fit]} first. The guarantee is about "
@@ -221,7 +223,7 @@ class Procedure(BaseModel):
 
     @property
     def seed_note(self) -> str | None:
-        """What to say of a root seed that somebody chose; None of the usual one."""
+        """Say what is notable about a root seed that somebody chose; None for the usual one."""
         if self.root_seed == 0:
             return None
         return (
@@ -230,7 +232,7 @@ class Procedure(BaseModel):
         )
 
     def seed_rule(self, seed_range: tuple[int, int]) -> str:
-        """How `seed` follows from what a certificate names, in words."""
+        """Say how `seed` follows from what a certificate names."""
         low, high = seed_range
         if self.seeds == "shared":
             return f"draw k has the seed {low} + ({self.first_seed or 0} + k - {low}) mod {high - low + 1}"
@@ -240,7 +242,7 @@ class Procedure(BaseModel):
         )
 
     def seed(self, picture: str, index: int, seed_range: tuple[int, int] | None) -> int | None:
-        """The seed of draw `index` of the picture with digest `picture`; None where the vendor takes none."""
+        """Return the seed of draw `index` of the picture with digest `picture`; None if the vendor takes none."""
         if seed_range is None:
             return None
         low, high = seed_range
@@ -252,7 +254,7 @@ class Procedure(BaseModel):
 
 
 def delivery_rule(text: str) -> str:
-    """How pictures are delivered, in the form that is fingerprinted: ``consistent`` is ``consistent:steps=2``."""
+    """Return how pictures are delivered in fingerprinted form: ``consistent`` is ``consistent:steps=2``."""
     rule = "consistent:steps=2" if text == "consistent" else text
     if not re.fullmatch(_DELIVERY, rule):
         raise UsageError(

@@ -25,7 +25,7 @@ _KEY = "^ed25519:[0-9a-f]{64}$"
 
 
 def checked_name(name: str) -> str:
-    """`name`, if it is one line that shows as it is."""
+    """Return `name` if it is one line that shows as it is."""
     if not name or name != name.strip() or printable(name, LONGEST_NAME) != name:
         raise UsageError(
             f"expected a name of 1 to {LONGEST_NAME} characters that show, without spaces at its ends; got "
@@ -35,7 +35,7 @@ def checked_name(name: str) -> str:
 
 
 def signer_words(key: str, name: str) -> str:
-    """Key and claimed name, in words."""
+    """Write key and claimed name."""
     return f"{key} (says it is {json.dumps(name, ensure_ascii=False)})"
 
 
@@ -55,17 +55,16 @@ class Signature(BaseModel):
     value: str = Field(pattern="^[0-9a-f]{128}$")
 
     def message(self, digest: str) -> bytes:
-        """The signed bytes: everything here but the signature itself, and the digest of the paper's content."""
+        """Return the signed bytes: everything here but the signature itself, and the digest of the paper's content."""
         # The domain comes first, so that the signature can be one of nothing else.
         return DOMAIN + canonical_json({**self.model_dump(exclude={"value"}), "digest": digest})
 
     @property
     def signer(self) -> str:
-        """Key and claimed name, in words."""
         return signer_words(self.key, self.name)
 
     def is_of(self, paper_format: str, version: int | None, digest: str) -> bool:
-        """Whether it is a signature of the paper with this format, version (None: any) and digest of its content."""
+        """Tell whether it signs the paper with this format, version (None: any) and digest."""
         if self.format != paper_format or version not in (None, self.version):
             return False
         # Keys and signatures are hexadecimal by the fields' patterns, so these cannot fail.
@@ -95,7 +94,7 @@ class Vouching:
         digest: str,
         trusted: Collection[str] = (),
     ) -> "Vouching":
-        """Check a signature; `paper` says in the message what it belongs to."""
+        """Check a signature; `paper` names the paper in messages."""
         # Without the package nothing is claimed: the signature is shown as not checked.
         if signature is None or not ed25519.is_installed():
             return cls(signature)
@@ -112,7 +111,7 @@ class Vouching:
         return cls(signature, True, signature.key in trusted)
 
     def words(self, unknown: str = "you have not told verify that you trust this key") -> str:
-        """Who vouches, for people; `unknown` is said of a key that is not trusted."""
+        """Say who vouches; `unknown` is said of a key that is not trusted."""
         if self.signature is None:
             return "not signed, so no key vouches for it"
         if not self.checked:
@@ -121,7 +120,6 @@ class Vouching:
         return f"{signed}, a key that you trust" if self.trusted else f"{signed}; {unknown}"
 
     def to_json(self) -> dict[str, Any]:
-        """The same for scripts."""
         signature = self.signature
         return {
             "key": None if signature is None else signature.key,
@@ -131,7 +129,7 @@ class Vouching:
         }
 
     def require(self, paper: str, *, trusted: bool) -> None:
-        """Refuse a paper that no key vouches for or, with `trusted`, no trusted key."""
+        """Refuse a paper without a key that vouches or, with `trusted`, without a trusted key."""
         if self.signature is not None and not self.checked:
             ed25519.library()
         if self.signature is None or (trusted and not self.trusted):
@@ -215,20 +213,19 @@ class SigningKey:
 
     @property
     def key(self) -> str:
-        """The public key as text, for others to know the owner's signatures by."""
+        """Return the public key as text, by which others know the owner's signatures."""
         return PREFIX + self._private.public.hex()
 
     @property
     def signer(self) -> str:
-        """Key and name, in words."""
         return signer_words(self.key, self.name)
 
     def to_pem(self) -> bytes:
-        """The private key as unencrypted PEM (PKCS #8), for what signs by itself; it is not to be written anywhere."""
+        """Return the private key as unencrypted PEM (PKCS #8), for what signs by itself; never write it anywhere."""
         return self._private.to_pem(None)
 
     def sign(self, paper_format: str, version: int, digest: str) -> Signature:
-        """The signature of the paper with this format, version and digest of its content; the same each time."""
+        """Sign the paper with this format, version and digest; the same each time."""
         # The message covers every field but the value, so it is built with a blank one.
         blank = Signature(format=paper_format, version=version, key=self.key, name=self.name, value="0" * 128)
         return blank.model_copy(update={"value": self._private.sign(blank.message(digest)).hex()})
@@ -289,13 +286,13 @@ class SigningKey:
 
 
 def is_encrypted(path: str | Path) -> bool:
-    """Whether a key file needs a passphrase."""
+    """Tell whether a key file needs a passphrase."""
     pem = _PEM.search(secret_text(Path(path)))
     return pem is not None and pem[1] is not None
 
 
 def secret_text(path: Path) -> str:
-    """The text of a file with a private key, which its owner alone may read; errors as for `is_encrypted`."""
+    """Read a file with a private key that its owner alone may read; errors as for `is_encrypted`."""
     try:
         # Owner and rights are asked of the open file, so that no other can take its place in between.
         with path.open("rb") as file:

@@ -67,7 +67,7 @@ class Stored(Generic[Document]):
         return TypeAdapter(tuple[self._kind], config=_EXACT)  # type: ignore[name-defined]
 
     def content(self, document: Document) -> dict[str, Any]:
-        """What the file holds, as JSON carries it."""
+        """Return what the file holds, as JSON carries it."""
         return {"format": self.format, "version": self.version, **self._fields(document)}
 
     def _fields(self, document: Document) -> dict[str, Any]:
@@ -80,22 +80,21 @@ class Stored(Generic[Document]):
         return document
 
     def write(self, document: Document, path: Path) -> Path:
-        """Write the file; an earlier one is replaced."""
+        """Write the file in place of an earlier one."""
         return write_new(path, self._encoded(self.content(document)), force=True)
 
     def _encoded(self, content: dict[str, Any]) -> Content:
         return self.text(content).encode()
 
     def text(self, content: dict[str, Any]) -> str:
-        """Content as the text of a file."""
+        """Write content as the text of a file."""
         return json.dumps(content, ensure_ascii=False, **self._style) + "\n"
 
     def read(self, path: Path) -> Document:
-        """Read the file."""
         return self.parse(self.bytes_of(path), printable(path, _LONGEST_PATH))
 
     def bytes_of(self, path: Path) -> bytes:
-        """The bytes of the file; errors as for `read`."""
+        """Read the file's bytes; errors as for `read`."""
         with self.refusing(printable(path, _LONGEST_PATH)):
             # A pipe or a device would be read without end.
             if path.exists() and not path.is_file():
@@ -106,7 +105,7 @@ class Stored(Generic[Document]):
             return path.read_bytes()
 
     def parse(self, data: bytes, place: str = "") -> Document:
-        """The document that the bytes of the file at `place` are; errors as for `read`."""
+        """Build the document from the bytes of the file at `place`; errors as for `read`."""
         with self.refusing(place):
             return self._built(self._decoded(data))
 
@@ -145,7 +144,7 @@ class Stored(Generic[Document]):
 
     @contextmanager
     def refusing(self, place: str) -> Iterator[None]:
-        """Whatever is wrong with the file at `place`, as the one error for it."""
+        """Turn whatever is wrong with the file at `place` into the one error for it."""
         at = place and f"{place}: "
         try:
             yield
@@ -182,7 +181,7 @@ class StoredPaper(Stored[Paper]):
         return digest_json(self.content(paper))
 
     def paper_text(self, paper: Paper) -> str:
-        """The text of the file: content, digest, and the signature if there is one."""
+        """Write the file: content, digest, and the signature, if any."""
         closing: dict[str, Any] = {"digest": paper.digest}
         if paper.signature is not None:
             closing["signature"] = paper.signature.model_dump(mode="json")
@@ -202,9 +201,8 @@ class StoredPaper(Stored[Paper]):
         return paper
 
     def signature(self, paper: Paper, key: "SigningKey") -> Signature:
-        """A signature of the paper by `key`."""
+        """Sign the paper by `key`."""
         return key.sign(self.format, self.version, paper.digest)
 
     def vouching(self, paper: Paper, trusted: Collection[str]) -> Vouching:
-        """Who vouches for the paper."""
         return Vouching.of(paper.signature, f"the {self._name}", self.format, self.version, paper.digest, trusted)

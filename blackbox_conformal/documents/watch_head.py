@@ -40,16 +40,15 @@ class WatchHead(BaseModel):
         return digest_json(self.model_dump(mode="json", exclude={"signature"}))
 
     def signed(self, key: "SigningKey") -> Self:
-        """The same head with a signature by `key`."""
+        """Return the same head with a signature by `key`."""
         return self.model_copy(update={"signature": key.sign(FORMAT, VERSION, self.digest)})
 
     def vouching(self, trusted: Collection[str] = ()) -> Vouching:
-        """Who vouches for it; `trusted`: the public keys that the reader trusts."""
+        """Say who vouches for it; the reader trusts the public keys `trusted`."""
         return Vouching.of(self.signature, f"entry {self.entries} of the watch", FORMAT, VERSION, self.digest, trusted)
 
     @property
     def words(self) -> str:
-        """What it says, for people."""
         return f"{self.state} at entry {self.entries}, written at {self.at}"
 
 
@@ -68,7 +67,7 @@ class WatchStanding:
 
     @property
     def words(self) -> str:
-        """What the newest entry says and who vouches for it, for people."""
+        """Say what the newest entry says, and who vouches for it."""
         later = 0 < self.vouched < self.head.entries
         further = f"; what follows entry {self.vouched} is not signed" if later else ""
         if self.own:

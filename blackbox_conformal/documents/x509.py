@@ -68,7 +68,7 @@ class CertifiedKey:
 
     @property
     def root(self) -> str:
-        """The last of the certificates, by which others know those that it signed."""
+        """Return the last certificate, by which others know those that it signed."""
         return self.chain[self.chain.rindex("-----BEGIN") :]
 
     # Pickling would write the key to disk or send it to workers.

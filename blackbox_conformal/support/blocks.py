@@ -146,7 +146,6 @@ class Figure(Block):
         return str(_renderer().svg(self, alone=True))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write it as an SVG file."""
         path = Path(path)
         if path.suffix.lower() != ".svg":
             raise UsageError(
@@ -158,7 +157,6 @@ class Figure(Block):
         return self.svg
 
     def _repr_html_(self) -> str:
-        """In the colours of the page that it stands in."""
         return str(_renderer().svg(self, alone=False))
 
 
@@ -221,7 +219,7 @@ def _plain(value: Any) -> Any:
 
 
 def frame(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
-    """The rows as a `pandas.DataFrame`, with the numbers as they are."""
+    """Return the rows as a `pandas.DataFrame`, with the numbers as they are."""
     try:
         pandas: Any = import_module("pandas")
     except ImportError:

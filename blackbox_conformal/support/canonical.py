@@ -12,22 +12,22 @@ from blackbox_conformal.errors import FileFormatError
 
 
 def canonical_json(value: Any) -> bytes:
-    """`value` as canonical JSON bytes."""
+    """Write `value` as canonical JSON bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def digest_bytes(data: bytes) -> str:
-    """``sha256:…`` of `data`."""
+    """Return ``sha256:…`` of `data`."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def digest_json(value: Any) -> str:
-    """``sha256:…`` over the canonical JSON of `value`."""
+    """Return ``sha256:…`` over the canonical JSON of `value`."""
     return digest_bytes(canonical_json(value))
 
 
 def strict_json(text: str | bytes) -> Any:
-    """The value of a JSON text that every reader reads alike: no key stands twice, and no number is NaN or infinite."""
+    """Read a JSON text that every reader reads alike: no key twice, no NaN or infinity."""
     return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
 
 
@@ -50,7 +50,7 @@ def _no_constant(name: str) -> float:
 
 
 def derived_seed(root: int, picture: str, index: int, seed_range: tuple[int, int]) -> int:
-    """The seed in a range that belongs to draw `index` of the picture with digest `picture`, whenever it is drawn."""
+    """Derive the seed, within a range, of draw `index` of the picture with digest `picture`."""
     low, high = seed_range
     text = f"blackbox-conformal seed {root} {picture} {index}".encode()
     return low + int.from_bytes(hashlib.sha256(text).digest()[:8], "little") % (high - low + 1)

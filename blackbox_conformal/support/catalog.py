@@ -103,17 +103,17 @@ class Plugin(BaseModel):
 
     @property
     def is_installed(self) -> bool:
-        """Whether it comes from installed packages, so that other processes have it, too."""
+        """Tell whether installed packages bring it, so that other processes have it, too."""
         return is_own(type(self)) or _announcement(type(self)) is not None
 
     def facts(self) -> dict[str, str]:
-        """What follows from its parameters and people ask first, by what it is called; for descriptions alone."""
+        """Return what follows from its parameters and people ask first, by name; for descriptions alone."""
         return {}
 
 
 @cache
 def hook(name: str) -> Any:
-    """What a ring of this package, such as the watch, does for its core: the entry point `name` of our own hooks."""
+    """Load what a ring of this package, such as the watch, does for its core: our own hook called `name`."""
     for point in entry_points(group="blackbox_conformal.hooks", name=name):
         if is_ours(point):
             return point.load()
@@ -136,18 +136,18 @@ def handed_on(path: str) -> Any:
 
 
 def kind_of(family: str) -> str:
-    """What one member of a family is called."""
+    """Name one member of a family."""
     return family.rsplit(".", 1)[-1].removesuffix("s")
 
 
 def names(family: str) -> list[str]:
-    """Names of a family's members, sorted, without importing them."""
+    """Return the names of a family's members, sorted, without importing them."""
     return [listing.name for listing in listings(family) if listing.error is None]
 
 
 @cache
 def listings(family: str) -> tuple[Listing, ...]:
-    """Every member of a family, ours and other packages', by name; broken ones are listed with their error."""
+    """List every member of a family by name, ours and other packages'; broken ones with their error."""
     first = dict(_own_listings(family))
     broken: list[Listing] = []
     # Our own first: another package can add a name, never take over one.
@@ -171,7 +171,7 @@ def listings(family: str) -> tuple[Listing, ...]:
 
 
 def member(family: str, name: str) -> type[Any]:
-    """The class of the member of `family` that is called `name`."""
+    """Return the class of the member of `family` that is called `name`."""
     # Our own are found without a look at what is installed.
     listing = _own_listings(family).get(name) or next((each for each in listings(family) if each.name == name), None)
     if listing is None:
@@ -223,12 +223,12 @@ def imported(family: str, target: str, what: str) -> type[Any]:
 
 
 def is_own(kind: type[Plugin]) -> bool:
-    """Whether the class is of this package, whose version a calibration need not name."""
+    """Tell whether the class is of this package, whose version a calibration need not name."""
     return kind.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def load(family: str, name: str, /, **parameters: Any) -> Any:
-    """The member of `family` called `name`, with its parameters."""
+    """Build the member of `family` called `name` with its parameters."""
     kind = member(family, name)
     announcement = _announcement(kind)
     if announcement is not None:
@@ -242,7 +242,7 @@ def load(family: str, name: str, /, **parameters: Any) -> Any:
 
 
 def places(kind: type[Plugin]) -> list[str]:
-    """Parameters that say where a file or folder of the user's lies, and are no part of a specification."""
+    """Return parameters that name a file or folder of the user's, and are no part of a specification."""
     return [name for name, field in kind.model_fields.items() if field.exclude]
 
 
@@ -263,7 +263,7 @@ def of_specification(family: str, specification: Mapping[str, Any], **beside: An
 
 
 def build(plugin: type[PluginType], name: str, parameters: dict[str, Any]) -> PluginType:
-    """An instance of `plugin`, with errors that name the parameter, what was expected and what arrived."""
+    """Build a `plugin`; errors name the parameter, what was expected and what arrived."""
     try:
         return plugin(**parameters)
     except ValidationError as error:
@@ -324,7 +324,7 @@ def _checked_name(announced: str) -> str:
 
 
 def is_ours(point: EntryPoint) -> bool:
-    """Whether this package announces it."""
+    """Tell whether this package announces it."""
     return point.dist is not None and point.dist.name == OWN_DISTRIBUTION
 
 
@@ -379,7 +379,7 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
 
 
 def specification_text(plugin: Plugin) -> str:
-    """A member as it is typed: `name:key=value,…`, with files that it was given, without what it would be anyway."""
+    """Write a member as it is typed, `name:key=value,…`, with its files and without defaults."""
     given = {name: place for name in places(type(plugin)) if isinstance(place := getattr(plugin, name), Path)}
     content = {key: value for key, value in plugin.specification().items() if value is not None}
     name = content.pop("name")

@@ -38,7 +38,7 @@ def raise_descriptor_limit() -> int:
 
 
 def descriptor_limit() -> int | None:
-    """How many descriptors this process may have; None: any number."""
+    """Return how many descriptors this process may have; None if any number."""
     if sys.platform == "win32":
         return None
     import resource
@@ -48,12 +48,12 @@ def descriptor_limit() -> int | None:
 
 
 def descriptors_for(draws: int) -> int:
-    """How many descriptors a process needs that has so many draws under way at once."""
+    """Count the descriptors that a process needs for so many draws at once."""
     return _OF_THE_PROCESS + _OF_A_DRAW * draws
 
 
 def require_descriptors(draws: int) -> None:
-    """Refuse more draws at once than this process may have descriptors for."""
+    """Refuse more draws at once than this process has descriptors for."""
     limit = descriptor_limit()
     if limit is None or descriptors_for(draws) <= limit:
         return
@@ -66,5 +66,5 @@ def require_descriptors(draws: int) -> None:
 
 
 def draws_that_fit(limit: int) -> int:
-    """The most draws at once that so many descriptors are enough for; at least 1."""
+    """Return the most draws at once for so many descriptors; at least 1."""
     return max(1, (limit - _OF_THE_PROCESS) // _OF_A_DRAW)

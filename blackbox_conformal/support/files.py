@@ -28,7 +28,7 @@ class SharedSync:
         self._durable = 0
 
     def sync(self, descriptor: int) -> None:
-        """Return once what this thread has written is durable; errors as ``os.fsync``."""
+        """Return once this thread's writes are durable; errors as ``os.fsync``."""
         mine = next(self._written)
         with self._lock:
             # Another thread may have begun to sync after this one's write.
@@ -68,7 +68,7 @@ def write_together(contents: Mapping[Path, Content], *, force: bool = False, may
 
 
 def refusal(path: Path, error: OSError) -> UsageError | IncompleteError:
-    """What to say, and how to end, when `path` cannot be written."""
+    """Return the error for a `path` that cannot be written."""
     if error.errno in FULL_DISK:
         return IncompleteError(
             f"{path} cannot be written: {error.strerror}. What was paid for is kept; make room and run the same command"
@@ -78,7 +78,7 @@ def refusal(path: Path, error: OSError) -> UsageError | IncompleteError:
 
 
 def require_writable(folder: Path) -> None:
-    """Refuse a folder in which no file can be made, as it is or once it is made; nothing is left there."""
+    """Refuse a folder in which no file can be made; leaves nothing there."""
     # The folder may not exist yet, so its nearest parent that does is tried; making it to try it would leave it there.
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
     try:
@@ -89,7 +89,7 @@ def require_writable(folder: Path) -> None:
 
 
 def make_private(folder: Path) -> None:
-    """Make `folder` for this user alone, unless it is there; folders above it are made as usual."""
+    """Make `folder` for this user alone, unless it exists; folders above it are made as usual."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Of the mode, only the last folder's is set: those above it may be shared on purpose.
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -10,7 +10,7 @@ from types import FrameType
 
 
 def is_loopback_name(host: str) -> bool:
-    """True for ``localhost`` and loopback address literals."""
+    """Tell whether a name is ``localhost`` or a loopback address."""
     if host == "localhost":
         return True
     try:
@@ -20,7 +20,6 @@ def is_loopback_name(host: str) -> bool:
 
 
 def add_option(parser: ArgumentParser) -> None:
-    """Add the option ``--while-stdin``."""
     parser.add_argument(
         "--while-stdin",
         action="store_true",

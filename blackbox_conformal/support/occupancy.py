@@ -17,7 +17,7 @@ class Occupancy(Generic[Item]):
 
     @contextmanager
     def taken(self, item: Item, fits: Callable[[Sequence[Item]], bool]) -> Iterator[None]:
-        """Take `item` for the ``with`` block, once it `fits` beside what is taken; what `fits` raises is raised."""
+        """Take `item` for the ``with`` block once it `fits` beside what is taken; errors of `fits` are raised."""
         with self._changed:
             self._changed.wait_for(lambda: fits(self._items))
             self._items.append(item)

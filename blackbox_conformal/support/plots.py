@@ -80,34 +80,32 @@ class Chart:
         self.top, self.bottom = _CHART_TOP, _CHART_HEIGHT - _CHART_BOTTOM
 
     def x(self, value: float) -> float:
-        """Page coordinate of an x value."""
+        """Return the page coordinate of an x value."""
         share = (value - self.x0) / (self.x1 - self.x0)
         return round(self.left + min(max(share, 0.0), 1.0) * (self.right - self.left), 2)
 
     def y(self, value: float) -> float:
-        """Page coordinate of a y value."""
+        """Return the page coordinate of a y value."""
         share = (value - self.y0) / (self.y1 - self.y0)
         return round(self.bottom - min(max(share, 0.0), 1.0) * (self.bottom - self.top), 2)
 
     @property
     def x_ticks(self) -> list[Tick]:
-        """Round numbers along the x axis."""
         return [Tick(self.x(value), f"{value:g}") for value in round_numbers(self.x0, self.x1)]
 
     @property
     def y_ticks(self) -> list[Tick]:
-        """Round numbers along the y axis."""
         return [
             Tick(self.y(value), f"{100 * value:g} %" if self.percent else f"{value:g}")
             for value in round_numbers(self.y0, self.y1)
         ]
 
     def beyond(self, value: float) -> bool:
-        """Whether a y value lies above the chart and is cut off."""
+        """Tell whether a y value lies above the chart and is cut off."""
         return value > self.y1
 
     def path(self, series: Series) -> str:
-        """The `d` of a series' path; a point outside the chart or not finite interrupts the line."""
+        """Write the `d` of a series' path; a point outside the chart or not finite interrupts the line."""
         parts: list[str] = []
         pen_down = False
         for x, y in series.points:
@@ -124,7 +122,7 @@ class Chart:
         return "".join(parts)
 
     def marks(self, series: Series) -> list[Point]:
-        """Page coordinates of a series' points."""
+        """Return the page coordinates of a series' points."""
         return [(self.x(x), self.y(y)) for x, y in series.points if self._inside(x, y)]
 
     def _inside(self, x: float, y: float) -> bool:
@@ -152,7 +150,7 @@ class Bars:
         self.width, self.height, self.row, self.thick = WIDTH, _BAR_ROW * len(self.bars), _BAR_ROW, _BAR_THICK
 
     def length(self, bar: Bar) -> float:
-        """Length of the bar on the page; 0 for a value below 0."""
+        """Return the bar's length on the page; 0 for a value below 0."""
         return round(WIDTH * max(bar.value, 0.0) / self.top, 2)
 
     def words(self, bar: Bar) -> str:

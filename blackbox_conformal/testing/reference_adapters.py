@@ -118,7 +118,6 @@ class SynchronousVendor(_Reference):
         return answer.body
 
     def observe(self, answer: Answer) -> Observed:
-        """What the headers say."""
         return Observed(
             cost_usd=Decimal(answer.headers["x-cost-usd"]) if "x-cost-usd" in answer.headers else None,
             model=answer.headers.get("x-model"),
@@ -227,7 +226,7 @@ class JobVendor(_Reference):
 
 
 def document(answer: Answer) -> dict[str, Any]:
-    """The answer's JSON object."""
+    """Return the answer's JSON object."""
     value = answer.json()
     if not isinstance(value, dict):
         raise PayloadError(f"expected a JSON object from the vendor; got {type(value).__name__}")
@@ -235,7 +234,7 @@ def document(answer: Answer) -> dict[str, Any]:
 
 
 def text_field(answer: Answer, field: str) -> str:
-    """A text in the answer's JSON object."""
+    """Return a text in the answer's JSON object."""
     value = document(answer).get(field)
     if not isinstance(value, str):
         raise PayloadError(f"expected {field!r} as text in the vendor's answer; got {value!r}")

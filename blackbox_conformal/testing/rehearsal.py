@@ -49,33 +49,32 @@ class Rehearsal:
 
     @property
     def submits(self) -> list[Send]:
-        """The requests that are billed."""
+        """Return the requests that are billed."""
         return [send for send in self.sends if send.purpose == "submit"]
 
     @property
     def submit(self) -> Send:
-        """The one request that is billed."""
+        """Return the one request that is billed."""
         (submit,) = self.submits
         return submit
 
     @property
     def waits(self) -> list[float]:
-        """Seconds that the flow wanted to wait, in order."""
+        """Return the seconds that the flow wanted to wait, in order."""
         return [step.seconds for step in self.steps if isinstance(step, Wait)]
 
     @property
     def observed(self) -> list[Observed]:
-        """What the vendor said besides the picture."""
+        """Return what the vendor said besides the picture."""
         return [step for step in self.steps if isinstance(step, Observed)]
 
     @property
     def told_usd(self) -> Decimal | None:
-        """What the vendor said that the draw costs; the last word counts."""
+        """Return what the vendor said that the draw costs; the last word counts."""
         return next((said.cost_usd for said in reversed(self.observed) if said.cost_usd is not None), None)
 
     @property
     def jobs(self) -> list[str]:
-        """The jobs that were accepted."""
         return [step.job for step in self.steps if isinstance(step, Accepted)]
 
 
@@ -100,7 +99,7 @@ def rehearse_failure(adapter: Adapter, flow: Generator[Step, Answer, Any], answe
 
 
 def cancellation(flow: Flow, answers: Sequence[Answer]) -> Send | None:
-    """What `flow` sends when its time is over after `answers`, while it waits or reads a stream; None = nothing."""
+    """Return what `flow` sends when its time is over after `answers`, while it waits or streams; None = nothing."""
     left = list(answers)
     try:
         step = next(flow)
@@ -167,13 +166,13 @@ def _accepted(adapter: Adapter, send: Send, answer: Answer) -> Answer:
 
 
 def built(kind: type[Adapter], example: Example, address: str) -> Adapter:
-    """The example's adapter, pointed at `address`."""
+    """Build the example's adapter, pointed at `address`."""
     return kind(**{**example.parameters, example.address: address})
 
 
 @contextmanager
 def environment(example: Example) -> Iterator[None]:
-    """The example's made-up variables, for as long as the block runs."""
+    """Set the example's made-up variables for the ``with`` block."""
     before: dict[str, str | None] = {name: os.environ.get(name) for name in example.environment}
     os.environ.update(example.environment)
     try:
@@ -183,7 +182,6 @@ def environment(example: Example) -> Iterator[None]:
 
 
 def restore(before: Mapping[str, str | None]) -> None:
-    """Set variables back; None unsets."""
     for name, value in before.items():
         if value is None:
             os.environ.pop(name, None)
@@ -192,7 +190,7 @@ def restore(before: Mapping[str, str | None]) -> None:
 
 
 def an_upload(adapter: Adapter, number: int = 0) -> Upload:
-    """A small picture within the adapter's limits; `number` makes it another one."""
+    """Make a small picture within the adapter's limits; `number` makes it another one."""
     side = max(24, adapter.capabilities.min_side or 0)
     gradient = Image.linear_gradient("L").resize((side, side))
     picture = Image.merge("RGB", (gradient, gradient.rotate(90), Image.new("L", (side, side), 60 + number % 100)))
@@ -202,18 +200,18 @@ def an_upload(adapter: Adapter, number: int = 0) -> Upload:
 
 
 def a_draw(adapter: Adapter, index: int = 0) -> Draw:
-    """Draw `index`, with a seed within the adapter's range and a key of its own."""
+    """Make draw `index`, with a seed within the adapter's range and its own key."""
     span = adapter.capabilities.seed_range
     seed = None if span is None else min(span[1], span[0] + 7 + index)
     return Draw(index, seed, f"example-key-{index}-5f3a")
 
 
 def scale_of(adapter: Adapter) -> int:
-    """The magnification that the adapter asks for."""
+    """Return the magnification that the adapter asks for."""
     scale = getattr(adapter, "scale", None)
     return scale if isinstance(scale, int) else adapter.capabilities.scale_factors[0]
 
 
 def a_picture(adapter: Adapter, upload: Upload, seed: int = 0) -> bytes:
-    """A picture that the adapter's vendor might return for `upload`."""
+    """Make a picture that the adapter's vendor might return for `upload`."""
     return upscale(upload.png, scale_of(adapter), seed)

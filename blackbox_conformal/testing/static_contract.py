@@ -54,12 +54,12 @@ class Subject:
         self.answers = example.filled(self.picture, ADDRESS)
 
     def rehearse(self, index: int = 0, adapter: Adapter | None = None) -> Rehearsal:
-        """The example, as draw `index`."""
+        """Rehearse the example as draw `index`."""
         adapter = adapter or self.adapter
         return rehearse(adapter, adapter.draw(self.upload, a_draw(adapter, index)), self.answers)
 
     def rehearse_failure(self, number: int) -> Rehearsal:
-        """A failure that the example shows, as draw 0; its error is in the result."""
+        """Rehearse a failure that the example shows, as draw 0; its error is in the result."""
         adapter, answers = self.adapter, self.example.failures[number]
         filled = self.example.filled(self.picture, ADDRESS, answers)
         return rehearse_failure(adapter, adapter.draw(self.upload, a_draw(adapter)), filled)
@@ -69,7 +69,7 @@ class Subject:
 
 
 def beyond(limits: Capabilities, scale: int) -> Iterator[tuple[str, Upload]]:
-    """Name of each declared limit, and a picture that breaks it; a limit that no picture can break is left out."""
+    """Yield each declared limit with a picture that breaks it, unless none can."""
     sides = {
         "min_side": limits.min_side and limits.min_side - 1,
         "max_side": limits.max_side and limits.max_side + 1,
@@ -103,7 +103,7 @@ NONSENSE = (b"", b"{}", b"[]", b"null", b"<html>sign in</html>", b'{"id":null,"s
 
 
 def visible(send: Send, *, headers: bool = True) -> str:
-    """Everything of a request that is text, secrets masked; headers may hold the time and be left out."""
+    """Write everything of a request that is text, secrets masked; headers, which may hold the time, can be left out."""
     files = [(part.name, part.filename, part.content_type, part.content.hex()) for part in send.files]
     fields = {name: str(value) for name, value in send.headers.items()} if headers else {}
     rest = [masked(send.json), masked(send.form or {}), files, (send.body or b"").decode("latin-1")]
@@ -170,7 +170,7 @@ def prices(subject: Subject) -> str:
 
 
 def five_sizes(able: Capabilities) -> list[tuple[int, int]]:
-    """Sizes of uploads from the smallest to the largest (of at most 4096 px) that the declared limits let through."""
+    """Return sizes of uploads from the smallest to the largest (at most 4096 px) within the declared limits."""
     scale = able.scale_factors[0]
     most = min(
         able.max_side or 4096,
@@ -503,7 +503,7 @@ CHECKS: tuple[Callable[[Subject], str], ...] = (
 
 
 def static_checks(subject: Subject) -> list[CheckResult]:
-    """Every check that needs no socket, in order; a check that raises an error has failed."""
+    """Run every check that needs no socket, in order; a check that raises an error has failed."""
     results = []
     first: dict[str, str] = {}
     for check in CHECKS:

@@ -103,7 +103,7 @@ class DrawnLevels:
 
 
 def runs(counts: Sequence[int], size: int) -> NDArray[np.bool_]:
-    """Lengths of runs that are not marked, marked, not marked, …: (size,) bool."""
+    """Decode lengths of runs (not marked, marked, not marked, …) to (size,) bool."""
     if min(counts, default=0) < 0 or sum(counts) != size:
         raise FileFormatError(f"expected runs that add up to {size} pixels; got {sum(counts)}. Export it again")
     marked = np.arange(len(counts)) % 2 == 1
@@ -111,7 +111,7 @@ def runs(counts: Sequence[int], size: int) -> NDArray[np.bool_]:
 
 
 def run_lengths(marked: NDArray[np.bool_]) -> list[int]:
-    """Lengths of the runs of (size,) bool, the first of them not marked; what `runs` takes."""
+    """Return the lengths of the runs of (size,) bool, the first of them not marked; what `runs` takes."""
     changes = np.flatnonzero(np.diff(marked)) + 1
     edges = np.concatenate(([0], changes, [marked.size]))
     lengths: list[int] = np.diff(edges).tolist()
@@ -119,7 +119,7 @@ def run_lengths(marked: NDArray[np.bool_]) -> list[int]:
 
 
 def box_of(marked: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """(top, left, bottom, right) of the smallest box around the True pixels, of which there is at least one."""
+    """Return (top, left, bottom, right) of the smallest box around the True pixels, at least one."""
     rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 

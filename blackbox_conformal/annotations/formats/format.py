@@ -47,7 +47,7 @@ class ImportRequest:
         return paths[0]
 
     def means(self, name: str) -> bool:
-        """Whether a picture that the tool calls `name` is the one asked for."""
+        """Tell whether the tool's `name` is that of the picture asked for."""
         stem = stem_of(name)
         # Label Studio puts eight hexadecimal digits and a dash before the name of an uploaded file.
         return not self.names or stem in self.names or stem.partition("-")[2] in self.names
@@ -85,11 +85,10 @@ class Marked:
 
     @property
     def stem(self) -> str:
-        """Its name without the ending."""
         return stem_of(self.name)
 
     def by_label(self) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-        """Each level above 0 that occurs, as a label that stands for it, and where it is: (H, W) bool."""
+        """Yield each level above 0 as its label, with where it is: (H, W) bool."""
         for level in np.flatnonzero(np.bincount(self.levels.reshape(-1), minlength=256)).tolist():
             if level:
                 yield label_of(level), self.levels == level
@@ -125,16 +124,16 @@ _LEVEL = re.compile(r"level-([0-9]{1,3})")
 
 
 def label_of(level: int) -> str:
-    """The label that stands for one level, 1 to 255, in formats that know no grades."""
+    """Return the label that stands for one level, 1 to 255, in formats without grades."""
     return f"level-{level}"
 
 
 def level_named(label: str) -> int | None:
-    """The level that `label` stands for; None for every other label."""
+    """Return the level that `label` stands for; None for every other label."""
     found = _LEVEL.fullmatch(label)
     return int(found[1]) if found and 1 <= int(found[1]) <= 255 else None
 
 
 def stem_of(name: str) -> str:
-    """The last part of a path or address, without its ending."""
+    """Return the last part of a path or address, without its ending."""
     return PurePosixPath(name.replace("\\", "/").partition("?")[0]).stem
