@@ -55,7 +55,7 @@ _HOMES = {
     "learn_score": "blackbox_conformal.study.choose.learning",
     "load_adapter": "blackbox_conformal.study.plugins",
     "plan": "blackbox_conformal.study.python.choosing",
-    "report": "blackbox_conformal.pages.report.run_report",
+    "report": "blackbox_conformal.pages.report.html",
     "suggest_degradation": "blackbox_conformal.study.choose.suggesting",
     "threshold": "blackbox_conformal.method.guarantees.guarantee",
     "trusted": "blackbox_conformal.method.risk.trust",
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.method.guarantees.guarantee import threshold as threshold
     from blackbox_conformal.method.risk.curve import RiskCurve as RiskCurve
     from blackbox_conformal.method.risk.trust import trusted as trusted
-    from blackbox_conformal.pages.report.run_report import report as report
+    from blackbox_conformal.pages.report.html import report as report
     from blackbox_conformal.study.choose.cascading import CascadeFit as CascadeFit
     from blackbox_conformal.study.choose.cascading import fit_cascade as fit_cascade
     from blackbox_conformal.study.choose.comparison import Comparison as Comparison

@@ -19,7 +19,7 @@ import numpy as np
 from blackbox_conformal.documents.certificate import DOUBT
 from blackbox_conformal.method.audits.input_shift import LEVEL, compare, place
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.input_statistics import InputStatistics
 from blackbox_conformal.method.images.making_inputs import crop_to_multiple
 from blackbox_conformal.method.images.photographs import find_photographs
 from blackbox_conformal.method.images.read import read_image

@@ -21,7 +21,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.method.audits.drift import drift
 from blackbox_conformal.method.audits.stream_evidence import ANSWERS
 from blackbox_conformal.method.images.encode import image_png
-from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.input_statistics import InputStatistics
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.risk.answers import Answers

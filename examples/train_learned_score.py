@@ -46,8 +46,7 @@ from blackbox_conformal.method.images.making_inputs import crop_to_multiple
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.metrics.lab_l1 import LabL1
 from blackbox_conformal.method.safe import back_projected
-from blackbox_conformal.method.scores._learned_features import NAMES, features
-from blackbox_conformal.method.scores._learned_network import DILATIONS, network_in
+from blackbox_conformal.method.scores._learned_network import DILATIONS, NAMES, features, network_in
 from blackbox_conformal.method.scores.score import Context
 
 SCALE = 4

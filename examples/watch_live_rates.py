@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from blackbox_conformal.method.audits.stream_evidence import ANSWERS
-from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
+from blackbox_conformal.method.images.input_statistics import STATISTICS, InputStatistics
 from blackbox_conformal.method.risk.answers import LEVELS, Answers
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live_file import INPUTS, Wealth, highest, p_values

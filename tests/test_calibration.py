@@ -16,7 +16,7 @@ from blackbox_conformal.documents.calibration import CALIBRATIONS, Calibration
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
 from blackbox_conformal.method.images.calibration_images import CalibrationImage, History, KnownPhotograph
-from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
+from blackbox_conformal.method.images.input_statistics import STATISTICS, InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.scores._learned_network import own_network, written

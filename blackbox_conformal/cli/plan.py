@@ -276,7 +276,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
 
 def _compared(screen: Screen, job: "Job", inputs: str) -> "InputShift":
     from blackbox_conformal.method.audits.input_shift import compare
-    from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+    from blackbox_conformal.method.images.input_statistics import InputStatistics
     from blackbox_conformal.study.choose.input_comparison import read_statistics, reason_of_files
 
     formats: list[str] = []

@@ -26,7 +26,7 @@ from blackbox_conformal.method.guarantees.guarantee import Guarantee, Needs
 from blackbox_conformal.method.guarantees.guarantee import guarantee as choose_guarantee
 from blackbox_conformal.method.images.calibration_images import CalibrationImage, History, KnownPhotograph
 from blackbox_conformal.method.images.duplicates import Distinct, Sketch
-from blackbox_conformal.method.images.input_statistics.statistics import SIZE, InputStatistics
+from blackbox_conformal.method.images.input_statistics import SIZE, InputStatistics
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import DETAIL, PARAMETERS, RiskCurve

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from blackbox_conformal.embedded.noise_source import SEEDS, NoiseRows
-from blackbox_conformal.embedded.requests import RefusalError, StudioOrder
+from blackbox_conformal.embedded.requests import SEEDS, NoiseRows, RefusalError, StudioOrder
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.images.jpeg_traces import transformed
 from blackbox_conformal.method.images.picture import luma_of

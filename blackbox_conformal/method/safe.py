@@ -4,8 +4,8 @@ import numpy as np
 
 from blackbox_conformal.errors import MapError, UsageError
 from blackbox_conformal.method.degradations.chain import Chain, Mixture
-from blackbox_conformal.method.images.grown import grown
 from blackbox_conformal.method.images.making_inputs import resized
+from blackbox_conformal.method.images.overlay import grown
 from blackbox_conformal.method.images.picture import check_any_pixels
 from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.method.kernels.enlarge import add_enlarged

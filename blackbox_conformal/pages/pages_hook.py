@@ -14,7 +14,7 @@ _HOMES = {
     "opening_level": "report.slider_levels:opening_level",
     "write_watch_page": "report.watch_page:write_watch_page",
     "refuse_foreign_watch": "report.watch_page:refuse_foreign",
-    "viewer_beside_gateway": "viewer.beside_gateway:ViewBesideGateway",
+    "viewer_beside_gateway": "viewer.view_page:ViewBesideGateway",
 }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.signature import SigningKey
 from blackbox_conformal.documents.watch_head import WatchHead, WatchStanding
-from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.input_statistics import InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.support import catalog
 

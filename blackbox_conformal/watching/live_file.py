@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.signature import SigningKey
 from blackbox_conformal.method.audits.stream_evidence import ANSWERS, answer_features, standardised, unexplained
-from blackbox_conformal.method.images.input_statistics.statistics import SIZE, STATISTICS, InputStatistics
+from blackbox_conformal.method.images.input_statistics import SIZE, STATISTICS, InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.support.wording import at_least

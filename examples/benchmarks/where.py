@@ -28,7 +28,7 @@ from bench import METRIC, SCORE, Bench, calibrate
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.method.images import read
-from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.input_statistics import InputStatistics
 from blackbox_conformal.method.images.photographs import find_photographs
 from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.resemblance import Sent

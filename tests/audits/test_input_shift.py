@@ -8,7 +8,7 @@ import pytest
 from blackbox_conformal.cli.next_steps import refuse_shift
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.method.audits.input_shift import compare
-from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
+from blackbox_conformal.method.images.input_statistics import STATISTICS, InputStatistics
 
 NAMES = [statistic.name for statistic in STATISTICS]
 

@@ -11,7 +11,7 @@ from support.audit_material import alike, audited_picture, calibration_of, curve
 from blackbox_conformal.method.audits.kinds import AtLevel, KindRisk, kind_risks, kind_rows, kinds_in_words
 from blackbox_conformal.method.guarantees.by_cluster import ByCluster
 from blackbox_conformal.method.guarantees.guarantee import Claim
-from blackbox_conformal.method.images.input_statistics.kind import InputKind
+from blackbox_conformal.method.images.input_statistics import InputKind
 from blackbox_conformal.pages.report.report_store import AUDITS
 from blackbox_conformal.study.audit.conclude import calibrated_kinds, conclude
 

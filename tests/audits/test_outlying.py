@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.method.audits.input_shift import place
-from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
+from blackbox_conformal.method.images.input_statistics import STATISTICS, InputStatistics
 
 NAMES = [statistic.name for statistic in STATISTICS]
 

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from skimage import data
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.method.images.block_energies import BANDS, FLATTEST, QUANTILES, block_energies
+from blackbox_conformal.method.images.jpeg_traces import BANDS, FLATTEST, QUANTILES, block_energies
 
 SIZE = len(BANDS) * len(QUANTILES)
 

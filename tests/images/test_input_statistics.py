@@ -9,8 +9,12 @@ from PIL import Image as PillowImage
 from PIL import ImageFilter
 from support.synthetic import photograph
 
-from blackbox_conformal.method.images.input_statistics.planes import Planes
-from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics, border_shares
+from blackbox_conformal.method.images.input_statistics import (
+    STATISTICS,
+    InputStatistics,
+    Planes,
+    border_shares,
+)
 
 NAMES = [statistic.name for statistic in STATISTICS]
 

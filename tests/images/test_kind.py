@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from blackbox_conformal.method.images.input_statistics.kind import InputKind
+from blackbox_conformal.method.images.input_statistics import InputKind
 
 
 def test_it_is_what_plain_arithmetic_gives():

@@ -8,8 +8,7 @@ from hypothesis.extra.numpy import arrays
 from naive import pooled as naive
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.kernels.moments import Moments
-from blackbox_conformal.method.kernels.pooled import MAX_VALUES, fits, pooled_variance
+from blackbox_conformal.method.kernels.moments import MAX_VALUES, Moments, fits, pooled_variance
 from blackbox_conformal.method.scores.score import Context, accumulated_map
 from blackbox_conformal.support import catalog
 

@@ -5,7 +5,7 @@ import pytest
 from naive import squares as naive
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.method.kernels.squares import summed_squares
+from blackbox_conformal.method.kernels.distance import summed_squares
 
 RANDOM = np.random.default_rng(11)
 

@@ -9,8 +9,7 @@ from naive import windows as naive
 from scipy import ndimage
 
 from blackbox_conformal.errors import MapError, UsageError
-from blackbox_conformal.method.kernels._border import reflected
-from blackbox_conformal.method.kernels.windows import WIDE_SIGMA, average, box, gaussian, gaussian_taps
+from blackbox_conformal.method.kernels.windows import WIDE_SIGMA, average, box, gaussian, gaussian_taps, reflected
 
 SHAPES = [(1, 1), (1, 9), (7, 1), (2, 3), (13, 17)]
 

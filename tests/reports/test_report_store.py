@@ -10,8 +10,7 @@ from support.audit_material import alike, audited_picture, calibration_of, curve
 
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.pages.report.html import write_report
-from blackbox_conformal.pages.report.names_apart import by_name
-from blackbox_conformal.pages.report.preview import content_of, make_preview, parts_of, read_preview
+from blackbox_conformal.pages.report.preview import by_name, content_of, make_preview, parts_of, read_preview
 from blackbox_conformal.pages.report.report_store import AUDITS, SPLITS, ReportStore
 from blackbox_conformal.study.audit.auditing import audit_splits
 from blackbox_conformal.study.audit.conclude import conclude

@@ -12,7 +12,7 @@ from support.synthetic import draw, photograph, reduced
 import blackbox_conformal
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.scores._windowed import ClippedAndSmoothed
+from blackbox_conformal.method.scores._bases import ClippedAndSmoothed
 from blackbox_conformal.method.scores.score import Context, accumulated_map
 from blackbox_conformal.support import catalog
 

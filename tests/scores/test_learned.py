@@ -12,8 +12,7 @@ from support.synthetic import draw, photograph, reduced, sketch_of
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.scores import _learned_network
-from blackbox_conformal.method.scores._learned_features import NAMES
-from blackbox_conformal.method.scores._learned_network import MOST_BYTES, own_network
+from blackbox_conformal.method.scores._learned_network import MOST_BYTES, NAMES, own_network
 from blackbox_conformal.method.scores.score import Context, accumulated_map
 from blackbox_conformal.support import catalog
 

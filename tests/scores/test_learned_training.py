@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from naive import learned_training as naive
 
 from blackbox_conformal.method.scores import _learned_training
-from blackbox_conformal.method.scores._learned_features import NAMES
-from blackbox_conformal.method.scores._learned_network import network_of, own_network, spread
+from blackbox_conformal.method.scores._learned_network import NAMES, network_of, own_network, spread
 from blackbox_conformal.method.scores._learned_training import (
     Lesson,
     Pass,

@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 from support.synthetic import photograph
 
 from blackbox_conformal.method.audits.input_shift import compare, place
-from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
+from blackbox_conformal.method.images.input_statistics import STATISTICS, InputStatistics
 
 Rows = NDArray[np.float64]
 Population = Callable[[np.random.Generator, int], Rows]

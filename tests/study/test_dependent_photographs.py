@@ -8,8 +8,8 @@ import pytest
 from PIL import Image as PillowImage
 from support.synthetic import sketch_of
 
-from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
-from blackbox_conformal.method.images.time_shot import time_shot
+from blackbox_conformal.method.images.input_statistics import InputStatistics
+from blackbox_conformal.method.images.metadata import time_shot
 from blackbox_conformal.study.calibrate import dependent_photographs
 from blackbox_conformal.study.calibrate.dependent_photographs import question_of
 from blackbox_conformal.study.stages.prepare import Prepared

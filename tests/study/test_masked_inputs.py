@@ -11,7 +11,7 @@ import blackbox_conformal as bc
 from blackbox_conformal.documents.certificate import StreamCheck
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.method.audits.stream_evidence import ALARM
-from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.input_statistics import InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.study.stages import masked_inputs
 from blackbox_conformal.study.stages.masked_inputs import FILE, MaskedInputs

@@ -15,14 +15,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from blackbox_conformal.embedded.studio import Studio
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.images.block_energies import block_energies
 from blackbox_conformal.method.images.duplicates import sketch
-from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.input_statistics import InputStatistics
+from blackbox_conformal.method.images.jpeg_traces import block_energies
 from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.method.images.resemblance import Sent
 from blackbox_conformal.method.kernels.detail import displacement
 from blackbox_conformal.method.risk.whole_errors import SquaredErrors
-from blackbox_conformal.method.scores._learned_features import features as learned_features
+from blackbox_conformal.method.scores._learned_network import features as learned_features
 from blackbox_conformal.method.scores._learned_network import own_network
 from blackbox_conformal.method.scores.predicted_invention import features
 from blackbox_conformal.method.scores.score import Context, accumulated_map

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.input_statistics import InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.watching.concluding import Conclusion, conclude
 from blackbox_conformal.watching.live_file import Known, LivePicture, enter

@@ -11,7 +11,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import IncompleteError
 from blackbox_conformal.gateway.tokens import Tokens
 from blackbox_conformal.pages.report.full_size import FullSizeStore
-from blackbox_conformal.pages.viewer.beside_gateway import ViewBesideGateway
+from blackbox_conformal.pages.viewer.view_page import ViewBesideGateway
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from watch_live_rates import LEVEL, false_alarms, pictures
 
-from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
+from blackbox_conformal.method.images.input_statistics import STATISTICS, InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live_file import (

@@ -15,7 +15,7 @@ from blackbox_conformal.method.audits.quality import Quality, QualityBounds, Qua
 from blackbox_conformal.method.audits.random_splits import claimed_column
 from blackbox_conformal.method.audits.sequential import AuditStop
 from blackbox_conformal.method.audits.verdict import EXPLAINED, FIXED, SHORT, Judgement, Verdict, beforehand, in_short
-from blackbox_conformal.method.images.input_statistics.kind import InputKind
+from blackbox_conformal.method.images.input_statistics import InputKind
 from blackbox_conformal.method.risk.curve_set import StoredCurve
 from blackbox_conformal.method.risk.trust import PixelPlace, threshold_json
 from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, Table

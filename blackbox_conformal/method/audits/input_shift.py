@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.permutation import random_orders
-from blackbox_conformal.method.images.input_statistics.statistics import SIZE, STATISTICS, InputStatistics, Statistic
+from blackbox_conformal.method.images.input_statistics import SIZE, STATISTICS, InputStatistics, Statistic
 from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, Table
 from blackbox_conformal.support.plots import Chart, Point, Series
 

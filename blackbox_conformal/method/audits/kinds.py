@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.method.audits.confidence import LEVEL, lower_bound, upper_bound
 from blackbox_conformal.method.guarantees.guarantee import Claim
-from blackbox_conformal.method.images.input_statistics.kind import InputKind
+from blackbox_conformal.method.images.input_statistics import InputKind
 from blackbox_conformal.method.risk.curve_set import mean_of_clusters
 from blackbox_conformal.support.blocks import Block, How, Note, Table
 from blackbox_conformal.support.text import printable

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from blackbox_conformal.method.images.duplicates import SKETCH_LETTERS, Sketch
-from blackbox_conformal.method.images.input_statistics.kind import InputKind
+from blackbox_conformal.method.images.input_statistics import InputKind
 from blackbox_conformal.support.text import counted
 
 DIGEST = "^sha256:[0-9a-f]{64}$"

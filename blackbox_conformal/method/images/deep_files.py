@@ -21,8 +21,7 @@ from blackbox_conformal.method.images.bands import Bands, is_deep, npy_file
 from blackbox_conformal.method.images.encode import GREY, RGB, image_png, write_png
 from blackbox_conformal.method.images.geotiff import read_geotiff
 from blackbox_conformal.method.images.headers import NPY_SIGNATURE, PNG_SIGNATURE, inspect
-from blackbox_conformal.method.images.picture import Picture, decoding, truncated
-from blackbox_conformal.method.images.pillow_warnings import warnings_of
+from blackbox_conformal.method.images.picture import Picture, decoding, truncated, warnings_of
 from blackbox_conformal.method.kernels.unfilter import unfilter
 from blackbox_conformal.support.types import Image
 

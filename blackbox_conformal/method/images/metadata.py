@@ -2,7 +2,30 @@
 
 import struct
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from xml.etree import ElementTree
+
+from PIL import Image as PillowImage
+from PIL import JpegImagePlugin
+
+# When a photograph was shot, as its file says: read to compare photographs with each other, and never kept.
+
+_EXIF_FOLDER, _SHOT = 0x8769, 0x9003
+"""Tags of EXIF: where the camera's entries are, and DateTimeOriginal, which programs that edit leave as it is."""
+
+
+def time_shot(path: Path) -> datetime | None:
+    """To the second; None where the file is no JPEG or does not say."""
+    try:
+        with JpegImagePlugin.JpegImageFile(path) as opened:
+            block = opened.info.get("exif", b"")
+        exif = PillowImage.Exif()
+        exif.load(block)
+        return datetime.strptime(str(exif.get_ifd(_EXIF_FOLDER).get(_SHOT)), "%Y:%m:%d %H:%M:%S")
+    except Exception:  # noqa: BLE001 - a damaged block, which may raise anything, says no time
+        return None
+
 
 _OF_PIXELS = {256, 257, 258, 259, 262, 273, 274, 277, 278, 279, 282, 283, 284, 296}
 """Tags of EXIF's first part about how the pixels of the other file are stored and turned."""

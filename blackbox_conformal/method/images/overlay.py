@@ -7,10 +7,24 @@ colour, so that it can be seen with any kind of colour vision and in print.
 import numpy as np
 
 from blackbox_conformal.errors import MapError
-from blackbox_conformal.method.images.grown import grown
 from blackbox_conformal.method.images.picture import check_pixels
 from blackbox_conformal.method.kernels.veil import veil
 from blackbox_conformal.support.types import Image, Mask
+
+# A mask and what lies close around it.
+
+
+def grown(mask: Mask, steps: int) -> Mask:
+    """`mask`, (H, W) bool, and every pixel that is at most `steps` steps to a side, up or down away from it."""
+    wider = mask
+    for _ in range(steps):
+        inner, wider = wider, wider.copy()
+        wider[1:] |= inner[:-1]
+        wider[:-1] |= inner[1:]
+        wider[:, 1:] |= inner[:, :-1]
+        wider[:, :-1] |= inner[:, 1:]
+    return wider
+
 
 OUTLINE = np.array([255, 196, 0], dtype=np.uint8)
 """Amber: bright against the dimmed side, and a hue that all common kinds of colour vision tell from grey."""

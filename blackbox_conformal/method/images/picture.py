@@ -1,6 +1,8 @@
 """What a decoded picture is: its pixels, its identity and everything that was done to get there."""
 
 import hashlib
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +15,22 @@ from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.images.metadata import Metadata
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Image
+
+# What becomes of Pillow's warnings while it opens a file.
+
+_lock = threading.Lock()
+
+
+@contextmanager
+def warnings_of(kind: str) -> Iterator[None]:
+    """Pillow reports damage as warnings: of the picture itself in TIFF, elsewhere of metadata that are not kept.
+
+    The list of filters is shared by all threads, hence the lock, and a filter for Pillow's own warnings only.
+    """
+    with _lock, warnings.catch_warnings():
+        warnings.filterwarnings("error" if kind == "TIFF" else "ignore", module=r"PIL\.")
+        yield
+
 
 BLANK_RANGE = 3
 """8-bit steps: a picture is blank, of one colour, when in each channel largest and smallest value differ by no more."""

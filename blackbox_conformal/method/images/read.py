@@ -56,11 +56,9 @@ from blackbox_conformal.errors import ImageError, PayloadError, UsageError
 from blackbox_conformal.method.images.bands import Bands, resized_levels
 from blackbox_conformal.method.images.deep_files import deep_picture
 from blackbox_conformal.method.images.encode import RGBA
-from blackbox_conformal.method.images.headers import PNG_SIGNATURE, Container, inspect
-from blackbox_conformal.method.images.jpeg_scans import with_tails
+from blackbox_conformal.method.images.headers import PNG_SIGNATURE, Container, inspect, with_tails
 from blackbox_conformal.method.images.metadata import Metadata
-from blackbox_conformal.method.images.picture import Picture, decoding, is_blank, too_deep, truncated
-from blackbox_conformal.method.images.pillow_warnings import warnings_of
+from blackbox_conformal.method.images.picture import Picture, decoding, is_blank, too_deep, truncated, warnings_of
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image as Pixels
 

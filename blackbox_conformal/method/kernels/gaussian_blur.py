@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.kernels._border import reflected
 from blackbox_conformal.method.kernels._jit import kernel
+from blackbox_conformal.method.kernels.windows import reflected
 from blackbox_conformal.support.types import Image
 
 MAX_SIGMA = 50.0

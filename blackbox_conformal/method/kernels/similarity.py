@@ -6,10 +6,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.method.kernels._border import reflected
 from blackbox_conformal.method.kernels._checks import image_pair
 from blackbox_conformal.method.kernels._jit import kernel
 from blackbox_conformal.method.kernels.elementary import exponential
+from blackbox_conformal.method.kernels.windows import reflected
 from blackbox_conformal.support.types import Image, Map
 
 Plane = NDArray[np.float64]

@@ -11,10 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.errors import MapError, UsageError
-from blackbox_conformal.method.kernels._border import reflected
 from blackbox_conformal.method.kernels._checks import pixel
 from blackbox_conformal.method.kernels._jit import kernel
 from blackbox_conformal.method.kernels.elementary import exponential
+
+# What lies beyond the border of a map: its own pixels, reflected (d c b a | a b c d | d c b a).
+
+
+@kernel
+def reflected(index: int, length: int) -> int:
+    """The pixel shown at `index`, reflected as often as it takes to land in [0, length)."""
+    # The pattern repeats after the row and its mirror image, hence 2 `length`; Python's remainder is never negative.
+    index %= 2 * length
+    return index if index < length else 2 * length - 1 - index
+
 
 # Wide Gaussian means at a cost that does not grow with their width: shrink, average the small map, enlarge.
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.method.kernels.below import first_above
+from blackbox_conformal.method.kernels.distance import summed_squares
 from blackbox_conformal.method.kernels.similarity import structural_dissimilarity
-from blackbox_conformal.method.kernels.squares import summed_squares
 from blackbox_conformal.method.risk.exact import as_typed
 from blackbox_conformal.method.risk.rows import Rows
 from blackbox_conformal.support.types import Image, Map

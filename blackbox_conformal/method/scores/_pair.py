@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from blackbox_conformal.method.kernels.moments import Moments
-from blackbox_conformal.method.scores._from_moments import MomentsAccumulator, MomentsScore
+from blackbox_conformal.method.scores._bases import MomentsAccumulator, MomentsScore
 from blackbox_conformal.method.scores.score import Accumulator, Context, Score
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.types import Image, Map

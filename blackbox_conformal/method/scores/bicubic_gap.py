@@ -10,7 +10,7 @@ from blackbox_conformal.method.images.bands import is_deep
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.kernels.distance import rgb_l1
 from blackbox_conformal.method.kernels.spectra import band_l1
-from blackbox_conformal.method.scores._one_draw import OneDrawScore, input_of
+from blackbox_conformal.method.scores._bases import OneDrawScore, input_of
 from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.support.types import Map
 

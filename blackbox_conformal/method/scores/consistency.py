@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from blackbox_conformal.method.kernels.distance import rgb_l1
-from blackbox_conformal.method.scores._one_draw import OneDrawScore, input_of
+from blackbox_conformal.method.scores._bases import OneDrawScore, input_of
 from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.support.types import Map
 

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field
 
-from blackbox_conformal.method.scores._from_moments import MomentsAccumulator
-from blackbox_conformal.method.scores._one_draw import DeliveredAccumulator
+from blackbox_conformal.method.scores._bases import DeliveredAccumulator, MomentsAccumulator
 from blackbox_conformal.method.scores.score import Accumulator, Context, Score
 from blackbox_conformal.method.user_functions import Function, UserFunctions
 from blackbox_conformal.support.catalog import build

@@ -15,9 +15,8 @@ from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.kernels.cells import MAX_SCALE
 from blackbox_conformal.method.kernels.elementary import exponential
-from blackbox_conformal.method.scores._learned_features import features
-from blackbox_conformal.method.scores._learned_network import Network, network_in, network_of, own_network
-from blackbox_conformal.method.scores._one_draw import DeliveredAccumulator, input_of
+from blackbox_conformal.method.scores._bases import DeliveredAccumulator, input_of
+from blackbox_conformal.method.scores._learned_network import Network, features, network_in, network_of, own_network
 from blackbox_conformal.method.scores.score import Context, Score
 from blackbox_conformal.support.types import Map
 

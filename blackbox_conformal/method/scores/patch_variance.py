@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from blackbox_conformal.method.kernels.moments import Moments
-from blackbox_conformal.method.kernels.pooled import fits, pooled_variance
+from blackbox_conformal.method.kernels.moments import Moments, fits, pooled_variance
 from blackbox_conformal.method.kernels.windows import average
-from blackbox_conformal.method.scores._from_moments import MomentsScore
-from blackbox_conformal.method.scores._windowed import Windowed
+from blackbox_conformal.method.scores._bases import MomentsScore, Windowed
 from blackbox_conformal.support.types import Map
 
 

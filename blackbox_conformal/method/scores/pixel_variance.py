@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from blackbox_conformal.method.kernels.moments import Moments
-from blackbox_conformal.method.scores._from_moments import MomentsScore
+from blackbox_conformal.method.scores._bases import MomentsScore
 from blackbox_conformal.support.types import Map
 
 

@@ -5,7 +5,7 @@ Two vendors that invent independently seldom invent the same; one draw of each i
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.kernels.distance import rgb_l1
-from blackbox_conformal.method.scores._one_draw import OneDrawScore
+from blackbox_conformal.method.scores._bases import OneDrawScore
 from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.support.types import Map
 

@@ -4,8 +4,7 @@ from typing import ClassVar
 
 from blackbox_conformal.method.kernels.moments import Moments
 from blackbox_conformal.method.kernels.windows import average
-from blackbox_conformal.method.scores._from_moments import MomentsScore
-from blackbox_conformal.method.scores._windowed import Windowed
+from blackbox_conformal.method.scores._bases import MomentsScore, Windowed
 from blackbox_conformal.support.types import Map
 
 

@@ -5,7 +5,7 @@ Flat regions are easy and fine texture is where vendors invent; needs neither a 
 
 import numpy as np
 
-from blackbox_conformal.method.scores._one_draw import OneDrawScore
+from blackbox_conformal.method.scores._bases import OneDrawScore
 from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.support.types import Map
 

@@ -12,7 +12,7 @@ from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.reference import reference_digest
 from blackbox_conformal.method.kernels.detail import unexplained
-from blackbox_conformal.method.scores._one_draw import OneDrawScore, input_of
+from blackbox_conformal.method.scores._bases import OneDrawScore, input_of
 from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.support.types import Image, Map
 

@@ -7,7 +7,7 @@ import numpy as np
 from blackbox_conformal.method.kernels._checks import image
 from blackbox_conformal.method.kernels.moments import FixedPointMoments
 from blackbox_conformal.method.kernels.windows import average
-from blackbox_conformal.method.scores._windowed import Windowed
+from blackbox_conformal.method.scores._bases import Windowed
 from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.support.types import Image, Map
 

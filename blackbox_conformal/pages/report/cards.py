@@ -12,8 +12,18 @@ from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.pages.report.encoded import base64_text
 from blackbox_conformal.pages.report.error_pairs import CROP, ErrorPair
-from blackbox_conformal.pages.report.names_apart import Named, by_name, names_apart
-from blackbox_conformal.pages.report.preview import Preview, Worst, error_codes, first_stops, pack, stripes, veil_png
+from blackbox_conformal.pages.report.preview import (
+    Named,
+    Preview,
+    Worst,
+    by_name,
+    error_codes,
+    first_stops,
+    names_apart,
+    pack,
+    stripes,
+    veil_png,
+)
 from blackbox_conformal.pages.report.slider_levels import Stop, thresholds_of
 from blackbox_conformal.support.text import printable
 

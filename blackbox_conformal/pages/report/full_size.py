@@ -25,8 +25,7 @@ from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.kernels.below import NONE, count_below, first_above
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.pages.report.encoded import Doubles
-from blackbox_conformal.pages.report.names_apart import end_of, picture_stem
-from blackbox_conformal.pages.report.preview import PictureKind, error_codes
+from blackbox_conformal.pages.report.preview import PictureKind, end_of, error_codes, picture_stem
 from blackbox_conformal.pages.report.slider_levels import choose_levels, thresholds_at
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.files import refusal, write_new

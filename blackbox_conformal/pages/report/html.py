@@ -13,7 +13,7 @@ from importlib import resources
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -21,6 +21,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.spending.spent import read_spending
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.findings import Audit
@@ -30,15 +31,15 @@ from blackbox_conformal.pages.report.error_pairs import SIDE
 from blackbox_conformal.pages.report.page import build_page, read_manifest, sections
 from blackbox_conformal.pages.report.preview import Preview
 from blackbox_conformal.pages.report.report_store import ReportStore, preview_of_result
-from blackbox_conformal.pages.report.slider_levels import choose_stops, thresholds_of
+from blackbox_conformal.pages.report.slider_levels import choose_stops, opening_level, thresholds_of
+from blackbox_conformal.study.mask.products import Result
+from blackbox_conformal.study.result_files import KeptResults
+from blackbox_conformal.study.run_folder import find_calibration
 from blackbox_conformal.support.blocks import NUMBER, Block
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.files import write_new
 from blackbox_conformal.support.text import dollars, printable
 from blackbox_conformal.support.wording import share
-
-if TYPE_CHECKING:
-    from blackbox_conformal.study.mask.products import Result
 
 # The last line of a page says what it is about and the page's own digest, by which a page is known again.
 
@@ -85,7 +86,7 @@ def write_report(
     run: Path,
     calibration: Calibration,
     audited: Audit | None,
-    results: Sequence["Result"],
+    results: Sequence[Result],
     path: Path,
     *,
     alpha: float,
@@ -143,7 +144,7 @@ def calibration_of(content: bytes) -> str | None:
 
 
 def _previews(
-    results: Sequence["Result"], stored: Sequence[Callable[[], Preview]], thresholds: NDArray[np.float64]
+    results: Sequence[Result], stored: Sequence[Callable[[], Preview]], thresholds: NDArray[np.float64]
 ) -> Iterator[Preview]:
     """Of the results at hand, then of the stored pictures, one at a time: only one is in memory."""
     fresh = set()
@@ -234,3 +235,85 @@ def number(value: float | None, digits: int = 4) -> str:
 
 def _hash(text: str) -> str:
     return "sha256-" + base64_text(hashlib.sha256(text.encode()).digest())
+
+
+# The report of a run from Python, as the command `report` writes it.
+
+
+def report(
+    run: str | Path,
+    *,
+    calibration: Calibration | str | Path | None = None,
+    alpha: float | None = None,
+    out: str | Path | None = None,
+    force: bool = False,
+    audit: Audit | None = None,
+    results: Sequence[Result] = (),
+    ledger: str | None = None,
+) -> Path:
+    """Write one self-contained HTML file about a run: a summary, its pictures in a viewer, audit and cost.
+
+    Parameters
+    ----------
+    run
+        The run folder of `calibrate`, `audit` and `mask`. Nothing is drawn and nothing is spent.
+    calibration
+        A calibration, or the path of its file; by default that of the run folder.
+    alpha
+        The level that the report opens at; by default chosen from the audit.
+    out
+        The file; by default ``report.html`` in the run folder.
+    force
+        Overwrite a file that is no report of this calibration, or was changed since.
+    audit
+        An audit of the calibration; by default the one that the command line kept in the run folder.
+    results
+        Masked pictures, beside those that the command line kept in the run folder.
+    ledger
+        The address of the run's ledger, where that is in a database.
+
+    Returns
+    -------
+    The file that was written.
+
+    Raises
+    ------
+    UsageError
+        The folder does not exist or holds no calibration, the level cannot be, or another file exists.
+
+    Examples
+    --------
+    >>> audit = bc.audit(vendor, "unseen", calibration, alpha=0.9, run="run", max_cost=5)
+    >>> bc.report("run", calibration=calibration, audit=audit, results=[result])
+    PosixPath('run/report.html')
+    """
+    run = Path(run)
+    if ledger is not None:
+        LEDGERS.name(ledger)
+    calibration = calibration_of_run(run, calibration)
+    audit = ReportStore(run, calibration).audit() if audit is None else audit
+    alpha = level_to_open_at(calibration, audit, alpha)
+    path = Path(out or run / "report.html")
+    written = write_report(run, calibration, audit, list(results), path, alpha=alpha, force=force)
+    kept = KeptResults.of(run)
+    if kept is not None:
+        kept.keep([written], force=force, replaceable=lambda there, _: is_own_report(there, calibration))
+    return written
+
+
+def calibration_of_run(run: Path, calibration: Calibration | str | Path | None) -> Calibration:
+    """The calibration that a report is about: the given one, else that of the run folder."""
+    if not run.is_dir():
+        raise UsageError(f"expected a run folder; {run} is none. `calibrate` makes one and says where")
+    if calibration is None:
+        return find_calibration(run)
+    return calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)
+
+
+def level_to_open_at(calibration: Calibration, audit: Audit | None, alpha: float | None) -> float:
+    """`alpha` where it is given and possible, else a level chosen from the audit."""
+    if alpha is None:
+        return opening_level(calibration, [] if audit is None else [level.alpha for level in audit.levels])
+    rule = calibration.rule()
+    rule.check_level(alpha, calibration.bound_for(rule))
+    return alpha

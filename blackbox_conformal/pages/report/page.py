@@ -24,8 +24,7 @@ from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.metrics._detail import about_detail
 from blackbox_conformal.pages.report.cards import WORST_SHOWN, Card, ErrorExample, WorstCrop, make_cards, worst_crops
 from blackbox_conformal.pages.report.error_pairs import ERRORS
-from blackbox_conformal.pages.report.names_apart import picture_stem
-from blackbox_conformal.pages.report.preview import CODES, STRIPE, VEIL, Preview
+from blackbox_conformal.pages.report.preview import CODES, STRIPE, VEIL, Preview, picture_stem
 from blackbox_conformal.pages.report.slider_levels import Stop
 from blackbox_conformal.study.audit.conclude import calibrated_kinds
 from blackbox_conformal.study.stages.certify import assumptions

@@ -53,8 +53,8 @@ def command(
     those that `audit` and `mask` left in the run folder for this calibration.
     """
     from blackbox_conformal.drawing.ledger.addresses import LEDGERS, STORES
+    from blackbox_conformal.pages.report.html import calibration_of_run, level_to_open_at, report
     from blackbox_conformal.pages.report.report_store import ReportStore
-    from blackbox_conformal.pages.report.run_report import calibration_of, level_to_open_at, report
     from blackbox_conformal.study.run_folder import calibration_file
 
     if ledger is not None:
@@ -64,7 +64,7 @@ def command(
     folder = run_folder_of(None, screen.note, file=holds) if run is None else Path(run)
     if store is not None:
         STORES.place(folder, store)
-    about = calibration_of(folder, calibration)
+    about = calibration_of_run(folder, calibration)
     kept = ReportStore(folder, about)
     audit = kept.audit()
     level = level_to_open_at(about, audit, alpha)

@@ -21,12 +21,13 @@ from blackbox_conformal.method.images.bands import is_deep, rendered
 from blackbox_conformal.method.metrics._detail import about_detail, nothing_added
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.pages.report.full_size import Certified, FullSizeStore, Part
-from blackbox_conformal.pages.report.names_apart import end_of, picture_stem
 from blackbox_conformal.pages.report.preview import (
     EARLIER_ENDING,
     ENDING,
     Preview,
+    end_of,
     make_preview,
+    picture_stem,
     read_preview,
     write_preview,
 )

@@ -96,7 +96,7 @@ def command(
     refuse_missing()
     _refuse_unless_typed(beyond_loopback)
     from blackbox_conformal.drawing.ledger.addresses import LEDGERS
-    from blackbox_conformal.pages.report.run_report import calibration_of
+    from blackbox_conformal.pages.report.html import calibration_of_run
     from blackbox_conformal.pages.viewer.local_site import LocalSite
     from blackbox_conformal.pages.viewer.view_page import open_run
 
@@ -108,7 +108,7 @@ def command(
         folder = run_folder_of(None, screen.note, option="RUN, the folder of a run", file=holds)
     else:
         folder = Path(run)
-    about = calibration_of(folder, calibration)
+    about = calibration_of_run(folder, calibration)
     page = open_run(folder, about, alpha)
     for name, why in page.left_out[:5]:
         screen.note(f"note: {name} is left out: {why}")

@@ -20,6 +20,7 @@ from PIL import Image as PillowImage
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import Outside
 from blackbox_conformal.errors import FileFormatError, ImageError, IncompleteError
+from blackbox_conformal.gateway.guard import Application, Message, Receive, Send
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest, json_answer
 from blackbox_conformal.gateway.request import NotServedError
 from blackbox_conformal.method.images.encode import image_png, mask_png
@@ -40,13 +41,13 @@ from blackbox_conformal.pages.report.full_size import (
     unpacked,
     viewer_levels,
 )
-from blackbox_conformal.pages.report.names_apart import Named, by_name, names_apart
+from blackbox_conformal.pages.report.html import level_to_open_at
 from blackbox_conformal.pages.report.page import Histogram, slider_of
+from blackbox_conformal.pages.report.preview import Named, by_name, names_apart
 from blackbox_conformal.pages.report.report_store import ReportStore
-from blackbox_conformal.pages.report.run_report import level_to_open_at
 from blackbox_conformal.pages.report.slider_levels import Stop, stops_at, thresholds_of
-from blackbox_conformal.pages.viewer.local_site import PageRoute
-from blackbox_conformal.study.mask.products import xmp_of
+from blackbox_conformal.pages.viewer.local_site import PageRoute, guarded
+from blackbox_conformal.study.mask.products import Result, xmp_of
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import file_stem, printable, vendor_title
 from blackbox_conformal.support.types import Image, Mask
@@ -561,3 +562,46 @@ def download(content: bytes, name: str, kind: str) -> HttpAnswer:
 
 def _text(package: str, file: str) -> str:
     return (resources.files(package) / "templates" / file).read_text("utf-8")
+
+
+# The viewer's page below ``/view/`` of a gateway, which keeps what it masks for it.
+
+PREFIX = "/view"
+
+
+class ViewBesideGateway:
+    """What `Service` takes as `on_masked` and `around`.
+
+    The page has a key of its own in its path, since a browser sends no bearer token. Everybody who knows it sees
+    the pictures of every client.
+
+    Parameters
+    ----------
+    names
+        Hosts, beside loopback, by which the gateway may be addressed.
+
+    Attributes
+    ----------
+    path
+        Of the page, with its key.
+    """
+
+    def __init__(self, run: Path, calibration: Calibration, alpha: float, names: tuple[str, ...]) -> None:
+        self._store = ReportStore(run, calibration, (alpha,))
+        self._pages = guarded(open_run(run, calibration, alpha).routes(), names)
+        self.path = f"{PREFIX}/{self._pages.token}/"
+
+    def on_masked(self, result: Result) -> None:
+        """Keep a picture for the page."""
+        self._store.masked(result, result.low_resolution)
+
+    def around(self, inner: Application) -> Application:
+        """The gateway with the page."""
+
+        async def application(scope: Message, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["path"].startswith(f"{PREFIX}/"):
+                await self._pages({**scope, "path": scope["path"].removeprefix(PREFIX)}, receive, send)
+            else:
+                await inner(scope, receive, send)
+
+        return application

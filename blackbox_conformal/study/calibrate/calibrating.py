@@ -17,7 +17,7 @@ from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.method.guarantees.marked import CEILING
 from blackbox_conformal.method.images.calibration_images import CalibrationImage, KnownPhotograph
 from blackbox_conformal.method.images.duplicates import Distinct
-from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.input_statistics import InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import DEFAULT_TOLERANCE, DETAIL, Kind, Losses, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet

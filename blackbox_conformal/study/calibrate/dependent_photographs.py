@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.method.audits.input_shift import centred_ranks
 from blackbox_conformal.method.audits.permutation import random_orders
-from blackbox_conformal.method.images.time_shot import time_shot
+from blackbox_conformal.method.images.metadata import time_shot
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.support.text import printable
 

@@ -12,7 +12,7 @@ from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError
 from blackbox_conformal.method.audits.input_shift import SEED, InputShift, compare
 from blackbox_conformal.method.images.bands import Bands, rendered
-from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.input_statistics import InputStatistics
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.from_keywords import named_keywords
 from blackbox_conformal.study.listeners import Progress, shown_progress

@@ -16,8 +16,7 @@ import numpy as np
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import CalibrationError, IncompleteError, UsageError
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
-from blackbox_conformal.method.scores._learned_features import features
-from blackbox_conformal.method.scores._learned_network import network_of, own_network, written
+from blackbox_conformal.method.scores._learned_network import features, network_of, own_network, written
 from blackbox_conformal.method.scores._learned_training import STEPS, Learned, Lesson, learn, usual_error
 from blackbox_conformal.method.scores.learned import LearnedScore
 from blackbox_conformal.method.scores.score import Context

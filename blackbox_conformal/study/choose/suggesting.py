@@ -21,9 +21,8 @@ from blackbox_conformal.method.audits.input_shift import LEVEL, SEED, InputShift
 from blackbox_conformal.method.audits.permutation import random_orders
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.degradations.degradation import RandomNumbers
-from blackbox_conformal.method.images.block_energies import block_energies
-from blackbox_conformal.method.images.input_statistics.statistics import SIZE, STATISTICS, InputStatistics
-from blackbox_conformal.method.images.jpeg_traces import JpegTrace, jpeg_trace, would_tell
+from blackbox_conformal.method.images.input_statistics import SIZE, STATISTICS, InputStatistics
+from blackbox_conformal.method.images.jpeg_traces import JpegTrace, block_energies, jpeg_trace, would_tell
 from blackbox_conformal.method.images.making_inputs import crop_to_multiple
 from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.read import read_image

@@ -16,7 +16,7 @@ from blackbox_conformal.method.audits.input_shift import OUTLYING, check_level
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
 from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing, refuse_bound
-from blackbox_conformal.method.images.input_statistics.statistics import SIZE
+from blackbox_conformal.method.images.input_statistics import SIZE
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.from_keywords import calibrated
 from blackbox_conformal.study.job import Job, Terms

@@ -37,7 +37,7 @@ from blackbox_conformal.method.guarantees.marked import COUNTED, COUNTED_BEFORE
 from blackbox_conformal.method.images.deep_files import deep_size
 from blackbox_conformal.method.images.encode import NO_SCORE, grey_levels
 from blackbox_conformal.method.images.headers import inspect
-from blackbox_conformal.method.images.input_statistics.statistics import SIZE, InputStatistics
+from blackbox_conformal.method.images.input_statistics import SIZE, InputStatistics
 from blackbox_conformal.method.images.read import opacity_of
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.trust import threshold_json, trusted_share

@@ -14,7 +14,7 @@ from blackbox_conformal.documents.certificate import StreamCheck
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.method.audits.input_shift import LEVEL, compare
 from blackbox_conformal.method.audits.stream_evidence import ALARM, answers_test, enough, evidence
-from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.input_statistics import InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.support.files import require_writable

@@ -28,8 +28,7 @@ from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, 
 from blackbox_conformal.method.images.bands import rendered
 from blackbox_conformal.method.images.duplicates import LEAST_SIDE, Distinct, Sketch, sketch
 from blackbox_conformal.method.images.encode import Given, as_source, upload_png
-from blackbox_conformal.method.images.input_statistics.kind import InputKind
-from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.input_statistics import InputKind, InputStatistics
 from blackbox_conformal.method.images.making_inputs import crop_note, crop_to_multiple, resized
 from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.method.images.picture import Picture

@@ -1,16 +1,81 @@
 """What inputs are like in a few numbers each: what they show before anything is paid."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from functools import reduce
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
+import pydantic.dataclasses
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
 
-from blackbox_conformal.method.images.input_statistics.octaves import fall, log_energies, sharpness
-from blackbox_conformal.method.images.input_statistics.planes import FRACTION, Plane, Planes, halved
 from blackbox_conformal.method.risk.rows import Rows
 from blackbox_conformal.support.types import Image
+
+# The pixels that statistics are measured on, as whole numbers: brightness and two colour differences.
+
+Plane = NDArray[np.int32]
+"""(parts, h, w): 256ths of a grey level."""
+
+FRACTION = 256
+"""Parts of a grey level that planes count."""
+
+_WHOLE_SIDE = 1024
+_PARTS, _PART_SIDE, _GRID = 4, 256, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """A picture, or parts of a large one, evenly spread.
+
+    Each part begins at a multiple of 8 pixels, so that the blocks of a JPEG stay in place.
+
+    Attributes
+    ----------
+    brightness
+        Weighted 77 R + 150 G + 29 B (ITU-R BT.601, rounded to 256ths): 0 to 65280.
+    colours
+        R - G and B - G, each -65280 to 65280.
+    least, largest
+        (parts, h, w) uint8, the least and the largest of R, G and B.
+    """
+
+    brightness: Plane
+    colours: tuple[Plane, Plane]
+    least: NDArray[np.uint8]
+    largest: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, pixels: Image) -> "Planes":
+        """The planes of (h, w, 3) uint8 pixels."""
+        (tops, height), (lefts, width) = (_parts(side) for side in pixels.shape[:2])
+        parts = np.stack([pixels[top : top + height, left : left + width] for top in tops for left in lefts])
+        channels = [np.ascontiguousarray(parts[..., channel]) for channel in range(3)]
+        least, largest = (reduce(choose, channels) for choose in (np.minimum, np.maximum))
+        red, green, blue = (channel.astype(np.int32) for channel in channels)
+        brightness = 77 * red + 150 * green + 29 * blue
+        return cls(brightness, ((red - green) * FRACTION, (blue - green) * FRACTION), least, largest)
+
+    @property
+    def clipped(self) -> NDArray[np.bool_]:
+        """(parts, h, w): whether R, G or B is 0 or 255."""
+        return np.asarray((self.least == 0) | (self.largest == 255))
+
+
+def halved(plane: Plane) -> Plane:
+    """Rounded means over 2 × 2 pixels; an odd last row or column is left out."""
+    even = plane[:, : plane.shape[1] // 2 * 2, : plane.shape[2] // 2 * 2]
+    rows = even[:, ::2] + even[:, 1::2]
+    return np.asarray((rows[:, :, ::2] + rows[:, :, 1::2] + 2) >> 2, np.int32)
+
+
+def _parts(side: int) -> tuple[list[int], int]:
+    """Where parts of a side begin, and their length."""
+    if side <= _WHOLE_SIDE:
+        return [0], side
+    return [(side - _PART_SIDE) * k // (_PARTS - 1) // _GRID * _GRID for k in range(_PARTS)], _PART_SIDE
+
 
 # The noise of a picture: its finest diagonal detail where there is nothing else.
 
@@ -204,3 +269,82 @@ def _possible(rows: NDArray[np.float64]) -> NDArray[np.float32]:
 def _colourfulness(planes: Planes) -> float:
     """Mean difference between the largest and the least of R, G and B: 0 (grey) to 1."""
     return float((planes.largest - planes.least).sum(dtype=np.int64)) / (255 * planes.least.size)
+
+
+# Energy of detail in each octave of sizes: how sharp a picture is, and how its spectrum falls.
+
+OCTAVES = 5
+_LEAST_ENERGY = 0.25
+"""Squared grey levels, about what rounding to 8 bits adds; energies below it say nothing."""
+
+
+def log_energies(planes: Sequence[Plane]) -> list[float]:
+    """Base-2 logarithms of the mean squared difference between neighbours, of each octave from the finest on.
+
+    At most `OCTAVES`, fewer for a small picture: the last has at least two pixels a side. Several planes are added.
+    """
+    found = []
+    for _ in range(OCTAVES):
+        if min(planes[0].shape[1:]) < 2:
+            break
+        found.append(float(np.log2(sum(map(_energy, planes)) + _LEAST_ENERGY)))
+        planes = [halved(plane) for plane in planes]
+    return found
+
+
+def sharpness(energies: Sequence[float]) -> float:
+    """How much stronger the finest octave is than the next, in octaves of energy; 0 where there is only one.
+
+    About 0 for a photograph made smaller by a sharp filter, negative for a blurred one, positive for noise.
+    """
+    return energies[0] - energies[1] if len(energies) > 1 else 0.0
+
+
+def fall(energies: Sequence[float]) -> float:
+    """The exponent a of a spectrum 1 / f^a, by least squares over all octaves but the finest; 2 where unknown."""
+    coarse = energies[1:]
+    if len(coarse) < 2:
+        return 2.0
+    places = [k - (len(coarse) - 1) / 2 for k in range(len(coarse))]
+    slope = sum(place * energy for place, energy in zip(places, coarse, strict=True)) / sum(p * p for p in places)
+    return 2.0 + slope
+
+
+def _energy(plane: Plane) -> float:
+    """Mean squared difference between neighbours, in squared grey levels; the sums are exact."""
+    steps = [np.diff(plane, axis=axis).astype(np.int64) for axis in (1, 2)]
+    total = sum(int(np.square(step).sum()) for step in steps)
+    return total / sum(step.size for step in steps) / FRACTION**2
+
+
+# Of which kind a photograph is: how much texture it has, how bright it is, and how large it is.
+
+
+@pydantic.dataclasses.dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class InputKind:
+    """What the input of a photograph, the picture that the vendor is sent, is like.
+
+    These are not among the statistics by which inputs are told to be of another kind: they tell scenes apart, and not
+    how inputs came about.
+
+    Attributes
+    ----------
+    texture
+        Base-2 logarithm of the mean squared difference between neighbouring pixels, in squared grey levels.
+    brightness
+        Mean brightness, 0 to 255.
+    pixels
+        Number of pixels.
+    """
+
+    texture: Annotated[float, Field(ge=-2, le=16)]
+    brightness: Annotated[float, Field(ge=0, le=255)]
+    pixels: Annotated[int, Field(ge=1)]
+
+    @classmethod
+    def of(cls, pixels: Image) -> Self:
+        """The kind of one input, (h, w, 3) uint8; the same on every machine."""
+        planes = Planes.of(pixels)
+        energies = log_energies([planes.brightness])
+        brightness = float(planes.brightness.sum(dtype=np.int64)) / (FRACTION * planes.brightness.size)
+        return cls(energies[0] if energies else -2.0, min(brightness, 255.0), pixels.shape[0] * pixels.shape[1])
