@@ -6,7 +6,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from support.draws import tasks
@@ -18,15 +17,11 @@ from blackbox_conformal.gateway.book import SqliteBook
 from blackbox_conformal.gateway.runner import words
 from blackbox_conformal.gateway.tokens import Holder, Tokens
 from blackbox_conformal.study.stages.draws import incomplete
-from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 OPERATORS = ("--", "`", "max_cost", "command")
 
 
-def test_a_token_spends_no_more_than_its_limit_and_metrics_part_costs_by_token(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_token_spends_no_more_than_its_limit_and_metrics_part_costs_by_token(calibration, vendor, server, tmp_path):
     tokens = Tokens(tmp_path / "tokens.json")
     alice = tokens.new("alice", Decimal("0.02")).reveal()
     bob = tokens.new("bob").reveal()
@@ -47,9 +42,7 @@ def test_a_token_spends_no_more_than_its_limit_and_metrics_part_costs_by_token(
     assert server.account.paid == 3
 
 
-def test_what_a_token_spent_before_rows_named_their_payers_counts(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_what_a_token_spent_before_rows_named_their_payers_counts(calibration, vendor, server, tmp_path):
     tokens = Tokens(tmp_path / "tokens.json")
     alice = tokens.new("alice", Decimal("0.05")).reveal()
     with closing(SqliteBook(tmp_path / "run" / "served")) as book:
@@ -62,9 +55,7 @@ def test_what_a_token_spent_before_rows_named_their_payers_counts(
     assert server.account.paid == 1
 
 
-def test_an_end_for_which_nothing_was_bought_is_not_kept_under_the_key(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_an_end_for_which_nothing_was_bought_is_not_kept_under_the_key(calibration, vendor, server, tmp_path):
     with serving(calibration, vendor, tmp_path / "run", settings={"max_cost": "0.01"}) as gateway:
         assert gateway.post(picture(0)).status_code == 200
         refused = gateway.json(picture(1), Idempotency_Key="one")
@@ -80,8 +71,8 @@ def test_an_end_for_which_nothing_was_bought_is_not_kept_under_the_key(
 
 @pytest.mark.parametrize("fault", ["close-without-answer", "picture:kind=html"])
 def test_a_picture_whose_draw_was_lost_is_paid_for_again_for_who_may_ask_for_that(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, fault: str
-) -> None:
+    calibration, vendor, server, tmp_path, fault
+):
     tokens = Tokens(tmp_path / "tokens.json")
     may, may_not = tokens.new("may", pay_again=True).reveal(), tokens.new("may-not").reveal()
     server.script = {"submit": [fault]}
@@ -100,7 +91,7 @@ def test_a_picture_whose_draw_was_lost_is_paid_for_again_for_who_may_ask_for_tha
         assert server.account.requests("submit") == sent + 1
 
 
-def test_clients_are_told_what_happened_and_nothing_that_only_the_operator_can_do(unusable: list[Outcome]) -> None:
+def test_clients_are_told_what_happened_and_nothing_that_only_the_operator_can_do(unusable):
     errors = [
         BudgetError("the next draw costs up to 0.01 USD; raise --max-cost (max_cost in Python) to go on"),
         AccountRefusedError("the vendor says no to the key (401). Add -p key-header=x-api-key"),
@@ -118,7 +109,7 @@ def unusable() -> list[Outcome]:
     return [Outcome(tasks()[0], "ambiguous", False, None, Decimal("0.01"), None, None)]
 
 
-def test_tokens_that_are_made_and_revoked_at_the_same_time_are_all_as_asked(tmp_path: Path) -> None:
+def test_tokens_that_are_made_and_revoked_at_the_same_time_are_all_as_asked(tmp_path):
     file = tmp_path / "tokens.json"
     Tokens(file).new("old")
     script = (
@@ -134,7 +125,7 @@ def test_tokens_that_are_made_and_revoked_at_the_same_time_are_all_as_asked(tmp_
     assert Tokens(file).names() == sorted(f"{name}-{number}" for name in "abcd" for number in range(8))
 
 
-def test_a_file_of_names_alone_is_read_and_kept_as_it_is(tmp_path: Path) -> None:
+def test_a_file_of_names_alone_is_read_and_kept_as_it_is(tmp_path):
     file = tmp_path / "tokens.json"
     token = Tokens(file).new("alice").reveal()
     assert list(json.loads(file.read_text())["tokens"].values()) == ["alice"]

@@ -1,7 +1,6 @@
 """A gateway before a cascade: each picture is booked at the vendors that were asked, and a fallback answers."""
 
 import io
-from pathlib import Path
 
 import pytest
 from PIL import Image as PillowImage
@@ -21,7 +20,7 @@ def png(seed: int) -> bytes:
 
 
 @pytest.mark.parametrize("fallback", [True, False])
-def test_the_gateway_serves_a_cascade(tmp_path: Path, *, fallback: bool) -> None:
+def test_the_gateway_serves_a_cascade(tmp_path, *, fallback):
     photographs = write_photographs(tmp_path / "photographs", range(8))
     with FaultServer() as cheap, FaultServer() as dear:
         vendor = of_servers(cheap.url, dear.url)
@@ -38,9 +37,7 @@ def test_the_gateway_serves_a_cascade(tmp_path: Path, *, fallback: bool) -> None
         assert [server.account.paid - 8 for server in (cheap, dear)] == [2 if fallback else 1, 1]
 
 
-def test_an_operator_sees_which_vendor_is_down_what_each_costs_and_why_pictures_fell_back(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_operator_sees_which_vendor_is_down_what_each_costs_and_why_pictures_fell_back(tmp_path, caplog):
     photographs = write_photographs(tmp_path / "photographs", range(8))
     with FaultServer() as cheap, FaultServer() as dear:
         vendor = of_servers(cheap.url, dear.url)

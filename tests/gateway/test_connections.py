@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,8 +18,6 @@ from support.gateway_process import GatewayProcess
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.gateway import server
-from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 HALF = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: "
 
@@ -48,9 +45,7 @@ def answer(peer: socket.socket) -> bytes:
 
 
 @pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2048, reason="needs 1500 connections of its own")
-def test_a_paid_draw_is_kept_and_readiness_answers_while_1500_requests_stand_half_sent(
-    keyed: Path, keyed_server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_paid_draw_is_kept_and_readiness_answers_while_1500_requests_stand_half_sent(keyed, keyed_server, tmp_path):
     gate, arrived = threading.Event(), threading.Event()
 
     def hold(_: Any) -> None:
@@ -82,8 +77,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def test_the_connection_that_waited_longest_makes_room_and_one_with_a_request_never_does(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, few: int
-) -> None:
+    calibration, vendor, server, tmp_path, few
+):
     gate, arrived = threading.Event(), threading.Event()
 
     def hold(_: Any) -> None:
@@ -103,9 +98,7 @@ def test_the_connection_that_waited_longest_makes_room_and_one_with_a_request_ne
         assert asked.result().status_code == 200
 
 
-def test_where_every_connection_has_a_request_further_ones_are_told_so(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, few: int
-) -> None:
+def test_where_every_connection_has_a_request_further_ones_are_told_so(calibration, vendor, tmp_path, few):
     body = b"POST /pictures HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         with ExitStack() as kept:
@@ -126,8 +119,8 @@ def wait_for(holds: Any) -> None:
 
 
 def test_a_head_a_body_and_a_handshake_that_do_not_come_are_waited_for_no_longer(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    calibration, vendor, tmp_path, monkeypatch
+):
     monkeypatch.setattr(server, "HEAD_S", 0.2)
     monkeypatch.setattr(server, "BODY_S", 0.2)
     head = b"POST /pictures HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n"
@@ -145,9 +138,7 @@ def test_a_head_a_body_and_a_handshake_that_do_not_come_are_waited_for_no_longer
             assert b"HTTP/1.1 408 " in found
 
 
-def test_who_does_not_read_what_is_sent_is_left(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_does_not_read_what_is_sent_is_left(calibration, vendor, tmp_path, monkeypatch):
     monkeypatch.setattr(server, "STALL_S", 0.2)
     ended = threading.Event()
     lost = server.Protocol.connection_lost
@@ -176,7 +167,7 @@ def flood(peer: socket.socket, sent: bytes) -> None:
         peer.sendall(sent)
 
 
-def test_connections_that_never_begin_tls_make_room_as_well(tmp_path: Path, few: int) -> None:
+def test_connections_that_never_begin_tls_make_room_as_well(tmp_path, few):
     listening = server.Listening(socket.create_server(("127.0.0.1", 0)))
     listening.most = few
     with listening, ExitStack() as kept:
@@ -190,7 +181,7 @@ def test_connections_that_never_begin_tls_make_room_as_well(tmp_path: Path, few:
             peers[5].recv(1)
 
 
-def test_too_low_a_limit_of_descriptors_is_refused_before_anything_is_served() -> None:
+def test_too_low_a_limit_of_descriptors_is_refused_before_anything_is_served():
     assert server.connections_within(1024, 32) == 1024 - 128 - 4 * 32
     assert server.connections_within(10**6, 32) == server.MOST
     with pytest.raises(UsageError, match="ulimit -n 1248, or LimitNOFILE"):

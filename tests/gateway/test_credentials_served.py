@@ -1,6 +1,5 @@
 """Content Credentials of a gateway: in pictures that it makes, never in a vendor's file."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,12 +13,9 @@ from blackbox_conformal.documents.x509 import CertifiedKey
 from blackbox_conformal.gateway.file_store import FileStore
 from blackbox_conformal.gateway.served_pictures import keep_masked
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
-def test_the_safe_picture_is_signed_and_the_vendors_file_is_served_as_it_is(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
-) -> None:
+def test_the_safe_picture_is_signed_and_the_vendors_file_is_served_as_it_is(calibration, vendor, tmp_path):
     key = bc.SigningKey.new("Company Y")
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         found = gateway.json(picture(0))["blackbox_conformal"]
@@ -45,7 +41,7 @@ def test_the_safe_picture_is_signed_and_the_vendors_file_is_served_as_it_is(
     assert np.array_equal(*(read_image(one).pixels for one in (files["safe"], plain["safe"])))
 
 
-def test_a_picture_that_the_gateway_made_is_signed_and_its_certificate_says_so(tmp_path: Path) -> None:
+def test_a_picture_that_the_gateway_made_is_signed_and_its_certificate_says_so(tmp_path):
     key, kept = bc.SigningKey.new("Company Y"), FileStore(tmp_path, SimpleNamespace(locate=lambda digest: None))
     result = make_result(make_calibration(), "mean of several", 0, 0.2)
     outcome = keep_masked(result, kept, None, CertifiedKey.of(key))

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import httpx
 import pytest
@@ -13,7 +12,7 @@ pytestmark = pytest.mark.usual_promise
 
 
 @pytest.mark.slow
-def test_the_demonstration_serves_its_own_picture(tmp_path: Path) -> None:
+def test_the_demonstration_serves_its_own_picture(tmp_path):
     command = [sys.executable, "-m", "blackbox_conformal", "serve", "--demo", "--view", "--port", "0", "--json"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

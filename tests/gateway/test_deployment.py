@@ -15,7 +15,7 @@ from blackbox_conformal.method.kernels import _jit
 FOLDER = Path(__file__).parents[2] / "examples" / "serve"
 
 
-def test_the_unit_gives_options_that_the_command_takes(tmp_path: Path) -> None:
+def test_the_unit_gives_options_that_the_command_takes(tmp_path):
     unit = (FOLDER / "blackbox-conformal.service").read_text(encoding="utf-8").replace("\\\n", " ")
     (line,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
     (settings,) = re.findall(r"^Environment=(CALIBRATION=.*)$", unit, re.MULTILINE)
@@ -32,7 +32,7 @@ def test_the_unit_gives_options_that_the_command_takes(tmp_path: Path) -> None:
     assert connections_within(int(files), 256) > 1000
 
 
-def test_the_image_holds_only_files_of_known_hashes_which_the_project_allows() -> None:
+def test_the_image_holds_only_files_of_known_hashes_which_the_project_allows():
     text = (FOLDER / "Containerfile").read_text(encoding="utf-8")
     assert "--require-hashes -r requirements.txt" in text
     assert "--no-deps --no-build-isolation ." in text
@@ -52,7 +52,7 @@ def test_the_image_holds_only_files_of_known_hashes_which_the_project_allows() -
         assert versions[canonicalize_name(requirement.name)] in requirement.specifier, one
 
 
-def test_the_image_warms_kernels_up_by_what_the_package_has_and_holds_what_the_wheel_is_made_of() -> None:
+def test_the_image_warms_kernels_up_by_what_the_package_has_and_holds_what_the_wheel_is_made_of():
     text = (FOLDER / "Containerfile").read_text(encoding="utf-8")
     assert re.findall(r"-p (\S+)", text) == ["127.0.0.1:8080:8080"]
     assert "from blackbox_conformal.method.kernels._jit import warm_up" in text

@@ -48,9 +48,7 @@ def vendor() -> Iterator[SynchronousVendor]:
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-def test_the_gateway_says_and_keeps_what_was_promised(
-    promise: str, drawn: Path, vendor: SynchronousVendor, tmp_path: Path
-) -> None:
+def test_the_gateway_says_and_keeps_what_was_promised(promise, drawn, vendor, tmp_path):
     made = bc.calibrate(vendor, drawn / "photographs", run=drawn / "run", guarantee=promise, **TERMS)
     calibration = Calibration.load(made.save(tmp_path / "calibration.json"))
     alpha = 0.9

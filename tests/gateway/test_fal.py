@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,8 +14,6 @@ from support.recording_server import RecordingServer
 from blackbox_conformal.documents import ed25519
 from blackbox_conformal.gateway.gateway import GatewayTerms
 from blackbox_conformal.gateway.tokens import Tokens
-from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 DIALECTS = ("fal", "multipart")
 MODEL = "any/blackbox-conformal"
@@ -41,9 +38,7 @@ def ended(gateway: Gateway, queued: dict[str, Any]) -> dict[str, Any]:
             return told
 
 
-def test_a_request_is_queued_followed_and_fetched(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_request_is_queued_followed_and_fetched(calibration, vendor, server, tmp_path):
     server.script = {"submit": "slow-start:seconds=0.3"}
     with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
         queued = submit(gateway, 0, scale=4).json()
@@ -68,9 +63,7 @@ def test_a_request_is_queued_followed_and_fetched(
     assert server.account.paid == 1
 
 
-def test_a_cancelled_and_a_failed_request_are_completed_with_an_error(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_cancelled_and_a_failed_request_are_completed_with_an_error(calibration, vendor, server, tmp_path):
     server.script = {"submit": ["slow-start:seconds=0.5", "status:code=401"]}
     with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
         queued = submit(gateway, 0).json()
@@ -90,9 +83,7 @@ def test_a_cancelled_and_a_failed_request_are_completed_with_an_error(
         assert failed.json()["detail"] == told["error"]
 
 
-def test_what_is_not_taken_is_refused_by_name(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_what_is_not_taken_is_refused_by_name(calibration, vendor, server, tmp_path):
     with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
         refused = (
             (submit(gateway, 0, face_enhance=True), "face_enhance"),
@@ -119,9 +110,7 @@ def announced(gateway: Gateway, token: str = "") -> dict[str, str]:
     return links
 
 
-def test_an_announced_file_is_sent_once_and_is_its_owners(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
-) -> None:
+def test_an_announced_file_is_sent_once_and_is_its_owners(calibration, vendor, tmp_path):
     tokens = tmp_path / "tokens.json"
     alice, bob = (Tokens(tokens).new(name).reveal() for name in ("alice", "bob"))
     with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS, tokens=tokens) as gateway:
@@ -142,9 +131,7 @@ def test_an_announced_file_is_sent_once_and_is_its_owners(
         assert (run(alice), run(bob)) == (200, 404)
 
 
-def test_a_webhook_tells_what_went_wrong_and_can_be_checked_by_anybody(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_webhook_tells_what_went_wrong_and_can_be_checked_by_anybody(calibration, vendor, server, tmp_path):
     server.script = {"submit": "status:code=422"}
     tokens, terms = tmp_path / "tokens.json", GatewayTerms(webhook_hosts=("127.0.0.1:*",))
     headers = {"Authorization": f"Key {Tokens(tokens).new('alice').reveal()}"}
@@ -182,9 +169,7 @@ def test_a_webhook_tells_what_went_wrong_and_can_be_checked_by_anybody(
         ("", 404),
     ],
 )
-def test_a_proxy_serves_what_is_meant_for_fals_hosts_and_nothing_else(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, target: str, status: int
-) -> None:
+def test_a_proxy_serves_what_is_meant_for_fals_hosts_and_nothing_else(calibration, vendor, tmp_path, target, status):
     with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
         body, headers = {"image_url": data_link(0)}, {"x-fal-target-url": target}
         answer = httpx.post(f"{gateway.url}/fal/proxy", json=body, headers=headers, timeout=60)
@@ -193,9 +178,7 @@ def test_a_proxy_serves_what_is_meant_for_fals_hosts_and_nothing_else(
         assert found.status_code == 404
 
 
-def test_the_description_names_paths_without_their_kinds(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
-) -> None:
+def test_the_description_names_paths_without_their_kinds(calibration, vendor, tmp_path):
     with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
         document = gateway.get("/openapi.json").json()
     operation = document["paths"]["/fal/queue/{model}/requests/{id}/status"]["get"]

@@ -4,7 +4,6 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from blackbox_conformal.gateway.gateway import GatewayTerms
 from blackbox_conformal.gateway.tokens import Tokens
 from blackbox_conformal.method.images import read
 from blackbox_conformal.method.images.encode import image_png
-from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 DIALECTS = ("multipart", "replicate", "fal")
@@ -43,8 +41,8 @@ def files_of(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_a_picture_that_the_vendor_does_not_take_is_neither_decoded_nor_kept(
-    calibration: Path, server: FaultServer, tmp_path: Path, strict: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    calibration, server, tmp_path, strict, monkeypatch
+):
     large = image_png(photograph(1))
     vendor = SmallVendor(url=server.url)
     with serving(calibration, vendor, tmp_path / "run") as gateway:
@@ -61,8 +59,8 @@ def test_a_picture_that_the_vendor_does_not_take_is_neither_decoded_nor_kept(
 
 
 def test_a_picture_whose_answer_could_not_be_read_is_refused_before_it_is_paid(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    calibration, vendor, server, tmp_path, monkeypatch
+):
     from blackbox_conformal.study.stages import prepare
 
     monkeypatch.setattr(prepare, "DEFAULT_LIMITS", read.ImageLimits(max_pixels=10))
@@ -82,8 +80,8 @@ def exchanged(gateway: Gateway, sent: bytes) -> bytes:
 
 
 def test_no_body_is_read_for_who_has_no_token_and_names_no_file_that_was_announced(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    calibration, vendor, tmp_path, monkeypatch
+):
     tokens = tmp_path / "tokens.json"
     alice = Tokens(tokens).new("alice").reveal()
     read_bodies: list[int] = []
@@ -108,9 +106,7 @@ def test_no_body_is_read_for_who_has_no_token_and_names_no_file_that_was_announc
         assert len(read_bodies) == 2
 
 
-def test_large_bodies_beyond_those_that_fit_wait_and_small_ones_do_not(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_bodies_beyond_those_that_fit_wait_and_small_ones_do_not(calibration, vendor, tmp_path, monkeypatch):
     monkeypatch.setattr(application, "_LARGE_BODIES", 1)
     monkeypatch.setattr(application, "_LARGE", 20_000)
     content = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
@@ -136,9 +132,7 @@ def test_large_bodies_beyond_those_that_fit_wait_and_small_ones_do_not(
 
 
 @pytest.mark.parametrize("kind", ["image/png", "multipart/form-data; boundary=x", "application/json"])
-def test_a_chunk_that_breaks_http_is_answered_once_and_writes_no_traceback(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_chunk_that_breaks_http_is_answered_once_and_writes_no_traceback(calibration, vendor, tmp_path, kind, caplog):
     with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
         for path in ("/pictures", PREDICTIONS, "/nothing"):
             head = f"POST {path} HTTP/1.1\r\nHost: {httpx.URL(gateway.url).netloc.decode()}\r\nContent-Type: {kind}\r\n"
@@ -158,9 +152,7 @@ def test_a_chunk_that_breaks_http_is_answered_once_and_writes_no_traceback(
         ("application/x-www-form-urlencoded", lambda: b"&" * 20_000_000, 400),
     ],
 )
-def test_a_body_that_is_long_to_parse_is_refused_and_holds_nobody_up(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, kind: str, body: Callable[[], bytes], status: int
-) -> None:
+def test_a_body_that_is_long_to_parse_is_refused_and_holds_nobody_up(calibration, vendor, tmp_path, kind, body, status):
     content = body()
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         begun = time.process_time()
@@ -180,9 +172,7 @@ def test_a_body_that_is_long_to_parse_is_refused_and_holds_nobody_up(
         lambda body: body | {"input": body["input"] | {"prompt": "\ud800"}},
     ],
 )
-def test_a_text_that_is_none_is_refused(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, change: Callable[[Any], Any]
-) -> None:
+def test_a_text_that_is_none_is_refused(calibration, vendor, tmp_path, change):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         body = change({"input": {"image": "data:image/png;base64,"}})
         refused = httpx.post(f"{gateway.url}{PREDICTIONS}", content=json.dumps(body), timeout=60)
@@ -190,9 +180,7 @@ def test_a_text_that_is_none_is_refused(
 
 
 @pytest.mark.parametrize("seconds", ["9" * 5000, "0", "-1", "\u00b2"])
-def test_seconds_that_nobody_waits_are_refused(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, seconds: str
-) -> None:
+def test_seconds_that_nobody_waits_are_refused(calibration, vendor, tmp_path, seconds):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         body = {"input": {"image": "data:image/png;base64,"}}
         headers = {"Prefer": f"wait={seconds}".encode("latin-1")}
@@ -200,9 +188,7 @@ def test_seconds_that_nobody_waits_are_refused(
     assert refused.status_code == 422
 
 
-def test_uploads_leave_room_for_paid_answers_and_readiness_tells_it(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_uploads_leave_room_for_paid_answers_and_readiness_tells_it(calibration, vendor, tmp_path, monkeypatch):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         assert gateway.get("/readyz").status_code == 200
         monkeypatch.setattr(gateway_module, "KEPT_FREE_BYTES", 2**62)
@@ -215,9 +201,7 @@ def test_uploads_leave_room_for_paid_answers_and_readiness_tells_it(
     assert files_of(tmp_path / "run") == []
 
 
-def test_a_token_uploads_no_more_than_it_may_in_a_day_and_takes_nothing_of_others(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
-) -> None:
+def test_a_token_uploads_no_more_than_it_may_in_a_day_and_takes_nothing_of_others(calibration, vendor, tmp_path):
     tokens = tmp_path / "tokens.json"
     alice, bob = ({"Authorization": f"Key {Tokens(tokens).new(name).reveal()}"} for name in ("alice", "bob"))
     terms = GatewayTerms(most_uploaded=len(picture(0)) + 10)
@@ -233,7 +217,7 @@ def test_a_token_uploads_no_more_than_it_may_in_a_day_and_takes_nothing_of_other
         assert httpx.put(link["upload_url"], content=picture(1)).status_code == 507
 
 
-def test_a_webhook_goes_to_an_allowed_port_only(calibration: Path, vendor: SynchronousVendor, tmp_path: Path) -> None:
+def test_a_webhook_goes_to_an_allowed_port_only(calibration, vendor, tmp_path):
     terms = GatewayTerms(webhook_hosts=("one.example", "two.example:8443", "three.example:*"))
     asked = {
         "https://one.example/a": True,
@@ -264,8 +248,8 @@ def test_a_webhook_goes_to_an_allowed_port_only(calibration: Path, vendor: Synch
     ],
 )
 def test_others_than_this_machine_are_served_with_tokens_or_because_the_operator_says_so(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, given: dict[str, Any]
-) -> None:
+    calibration, vendor, tmp_path, given
+):
     with (
         pytest.raises(UsageError, match=r"serve token new NAME .* --no-tokens"),
         serving(calibration, vendor, tmp_path / "run", **given),
@@ -282,7 +266,7 @@ def test_others_than_this_machine_are_served_with_tokens_or_because_the_operator
         pass
 
 
-def test_a_file_of_tokens_that_is_named_must_be_there(calibration: Path, tmp_path: Path) -> None:
+def test_a_file_of_tokens_that_is_named_must_be_there(calibration, tmp_path):
     where = ["--calibration", str(calibration), "--alpha", "0.9", "--run", str(tmp_path / "run")]
     ended = called("serve", *where, "--tokens", str(tmp_path / "mistyped.json"), code=2)
     assert "expected --tokens to name a file of tokens" in ended.stderr

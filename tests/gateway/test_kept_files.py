@@ -2,7 +2,6 @@
 
 import io
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -17,8 +16,6 @@ from blackbox_conformal.gateway import gateway as desk
 from blackbox_conformal.gateway.gateway import GatewayTerms
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.support.canonical import digest_bytes
-from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
 def place(gateway: Gateway, content: bytes) -> Path:
@@ -37,8 +34,8 @@ def damage(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [damage, Path.unlink])
 def test_a_file_that_is_damaged_or_gone_is_made_again_from_the_stored_answer(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, spoil: Callable[[Path], None]
-) -> None:
+    calibration, vendor, server, tmp_path, spoil
+):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         found = gateway.json(picture(0))["blackbox_conformal"]
         whole = {name: gateway.get(found[name]).content for name in ("picture", "mask")}
@@ -54,9 +51,7 @@ def test_a_file_that_is_damaged_or_gone_is_made_again_from_the_stored_answer(
     assert server.account.paid == 1
 
 
-def test_a_damaged_input_is_not_sent(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_input_is_not_sent(calibration, vendor, server, tmp_path, monkeypatch):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         keep = file_store.FileStore.keep
 
@@ -76,8 +71,8 @@ def test_a_damaged_input_is_not_sent(
 
 
 def test_old_requests_and_their_files_are_deleted_and_metrics_and_answers_stay(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    calibration, vendor, server, tmp_path, monkeypatch
+):
     names = ("requests_accepted_total", "requests_ended_total", "masks_total", "trusted_shares_total")
     names += ("request_seconds_count", "request_seconds_bucket", "token_calls_total")
     with serving(calibration, vendor, tmp_path / "run") as gateway:
@@ -99,7 +94,7 @@ def test_old_requests_and_their_files_are_deleted_and_metrics_and_answers_stay(
     assert server.account.paid == ledger_sum(tmp_path / "run")["stored"] == 1
 
 
-def test_what_is_not_old_stays(calibration: Path, vendor: SynchronousVendor, tmp_path: Path) -> None:
+def test_what_is_not_old_stays(calibration, vendor, tmp_path):
     with serving(calibration, vendor, tmp_path / "run", terms=GatewayTerms(kept_days=1)) as gateway:
         links = gateway.json(picture(0))["blackbox_conformal"]
     with serving(calibration, vendor, tmp_path / "run", terms=GatewayTerms(kept_days=1)) as gateway:
@@ -108,9 +103,7 @@ def test_what_is_not_old_stays(calibration: Path, vendor: SynchronousVendor, tmp
         assert gateway.get(path).status_code == 200
 
 
-def test_alpha_of_a_picture_is_put_back_with_a_mask_and_without(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
-) -> None:
+def test_alpha_of_a_picture_is_put_back_with_a_mask_and_without(calibration, vendor, tmp_path):
     with Image.open(io.BytesIO(picture(0))) as opened:
         pixels = np.asarray(opened.convert("RGB"))
     opacity = np.full(pixels.shape[:2], 255, np.uint8)

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from support.gateway import picture, serving
@@ -15,13 +14,10 @@ from blackbox_conformal.drawing.ledger import backends
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.gateway.gateway import GatewayTerms
-from blackbox_conformal.testing.fault_server import FaultServer, chances
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from blackbox_conformal.testing.fault_server import chances
 
 
-def test_the_limit_in_all_holds_over_restarts(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_the_limit_in_all_holds_over_restarts(calibration, vendor, server, tmp_path):
     for start in range(3):
         with serving(calibration, vendor, tmp_path / "run", settings={"max_cost": "0.02"}) as gateway:
             statuses = [gateway.post(picture(10 * start + number)).status_code for number in range(3)]
@@ -29,9 +25,7 @@ def test_the_limit_in_all_holds_over_restarts(
     assert server.account.paid == 2
 
 
-def test_the_limit_holds_with_a_ledger_that_was_restored_from_an_older_copy(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_the_limit_holds_with_a_ledger_that_was_restored_from_an_older_copy(calibration, vendor, server, tmp_path):
     run, told = tmp_path / "run", list[str]()
     settings = {"max_cost": "0.04", "listener": lambda event: told.append(event.kind)}
     with serving(calibration, vendor, run, settings=settings) as gateway:
@@ -48,12 +42,8 @@ def test_the_limit_holds_with_a_ledger_that_was_restored_from_an_older_copy(
 
 
 def test_the_limit_of_a_day_holds_over_restarts_and_a_day_later_there_is_room_again(
-    calibration: Path,
-    vendor: SynchronousVendor,
-    server: FaultServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    calibration, vendor, server, tmp_path, monkeypatch
+):
     settings = {"max_cost": None, "max_cost_per_day": "0.02"}
     for start in range(2):
         with serving(calibration, vendor, tmp_path / "run", settings=settings) as gateway:
@@ -69,9 +59,7 @@ def test_the_limit_of_a_day_holds_over_restarts_and_a_day_later_there_is_room_ag
 
 
 @pytest.mark.parametrize("limit", ["max_cost", "max_cost_per_day"])
-def test_many_clients_and_a_bad_vendor_never_pass_the_limit_by_a_cent(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, limit: str
-) -> None:
+def test_many_clients_and_a_bad_vendor_never_pass_the_limit_by_a_cent(calibration, vendor, server, tmp_path, limit):
     faults = {"reset-after-body": 0.05, "status:code=429": 0.05, "status:code=504,billed=true": 0.05}
     server.script = chances(7, {"submit": faults})
     became: Counter[int] = Counter()
@@ -88,9 +76,7 @@ def test_many_clients_and_a_bad_vendor_never_pass_the_limit_by_a_cent(
     assert server.account.paid == server.account.distinct
 
 
-def test_more_requests_than_may_wait_are_told_to_come_again(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_more_requests_than_may_wait_are_told_to_come_again(calibration, vendor, server, tmp_path):
     gate = threading.Event()
     server.script = lambda _: (gate.wait(60), None)[1]
     with serving(
@@ -106,9 +92,7 @@ def test_more_requests_than_may_wait_are_told_to_come_again(
         assert gateway.metric("requests_accepted_total") == 3
 
 
-def test_without_a_limit_a_vendor_that_costs_something_is_not_served(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
-) -> None:
+def test_without_a_limit_a_vendor_that_costs_something_is_not_served(calibration, vendor, tmp_path):
     with (
         pytest.raises(BudgetError, match="--max-cost"),
         serving(calibration, vendor, tmp_path / "run", settings={"max_cost": None}) as opened,

@@ -28,8 +28,6 @@ from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.overlay import overlay
 from blackbox_conformal.study.stages.certify import contradictions
 from blackbox_conformal.support.canonical import digest_bytes
-from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
 def unlike() -> bytes:
@@ -44,9 +42,7 @@ def pixels(answer: httpx.Response) -> np.ndarray:
     return np.asarray(PillowImage.open(io.BytesIO(answer.content)))
 
 
-def test_the_vendors_bytes_come_back_and_the_mask_is_that_of_apply(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_vendors_bytes_come_back_and_the_mask_is_that_of_apply(calibration, vendor, server, tmp_path, monkeypatch):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         answer = gateway.post(picture(0))
         told = gateway.json(picture(0))
@@ -78,9 +74,7 @@ def test_the_vendors_bytes_come_back_and_the_mask_is_that_of_apply(
     assert answer.headers["x-blackbox-conformal-ssim-at-least"] == str(said.quality.ssim)
 
 
-def test_equal_requests_at_once_are_one_draw(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_equal_requests_at_once_are_one_draw(calibration, vendor, server, tmp_path):
     server.script = {"submit": "slow-start:seconds=0.2"}
     with serving(calibration, vendor, tmp_path / "run") as gateway, ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: gateway.post(picture(0)), range(8)))
@@ -89,9 +83,7 @@ def test_equal_requests_at_once_are_one_draw(
     assert server.account.paid == 1
 
 
-def test_an_idempotency_key_gives_the_same_request_and_refuses_another(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
-) -> None:
+def test_an_idempotency_key_gives_the_same_request_and_refuses_another(calibration, vendor, tmp_path):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         first = gateway.json(picture(0), Idempotency_Key="once")
         assert gateway.json(picture(0), Idempotency_Key="once")["id"] == first["id"]
@@ -99,9 +91,7 @@ def test_an_idempotency_key_gives_the_same_request_and_refuses_another(
         assert gateway.post(picture(1), Idempotency_Key="once").status_code == 409
 
 
-def test_a_field_is_passed_on_or_refused_by_name_and_never_dropped(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_field_is_passed_on_or_refused_by_name_and_never_dropped(calibration, vendor, server, tmp_path):
     with serving(calibration, vendor, tmp_path / "run", allowed=("seedable",)) as gateway:
         unknown = gateway.post(picture(0), sharpness="7")
         address = gateway.post(picture(0), url="http://127.0.0.1:1")
@@ -121,8 +111,8 @@ def test_a_field_is_passed_on_or_refused_by_name_and_never_dropped(
 
 
 def test_an_input_unlike_the_calibrations_has_no_mask_and_strict_asks_the_vendor_nothing(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+    calibration, vendor, server, tmp_path
+):
     settings = {"outside": 0.2}
     with serving(calibration, vendor, tmp_path / "run", settings=settings) as gateway:
         told = gateway.json(unlike())
@@ -146,9 +136,7 @@ def test_an_input_unlike_the_calibrations_has_no_mask_and_strict_asks_the_vendor
     assert server.account.paid == 2
 
 
-def test_no_picture_and_what_the_vendor_refuses_are_the_clients_fault(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_no_picture_and_what_the_vendor_refuses_are_the_clients_fault(calibration, vendor, server, tmp_path):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         damaged = gateway.post(picture(0)[:60])
         assert damaged.status_code == 422
@@ -164,9 +152,7 @@ def test_no_picture_and_what_the_vendor_refuses_are_the_clients_fault(
             assert httpx.post(f"{gateway.url}/pictures", files=wrong).status_code in (415, 422)
 
 
-def test_who_does_not_wait_asks_by_the_id(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_who_does_not_wait_asks_by_the_id(calibration, vendor, server, tmp_path):
     server.script = {"submit": "slow-start:seconds=0.3"}
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         asked = gateway.post(picture(0), Prefer="respond-async")
@@ -181,9 +167,7 @@ def test_who_does_not_wait_asks_by_the_id(
 
 
 @pytest.mark.sqlite
-def test_what_was_accepted_before_a_crash_is_answered_and_not_paid_again(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_what_was_accepted_before_a_crash_is_answered_and_not_paid_again(calibration, vendor, server, tmp_path):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         done, open_one = gateway.json(picture(0))["id"], gateway.json(picture(1))["id"]
         asked = gateway.metric("requests_accepted_total")
@@ -208,9 +192,7 @@ def _reopen(run: Path, number: str) -> None:
 
 
 @pytest.mark.sqlite
-def test_a_row_of_the_book_that_was_changed_on_disk_is_refused(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
-) -> None:
+def test_a_row_of_the_book_that_was_changed_on_disk_is_refused(calibration, vendor, tmp_path):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         gateway.post(picture(0))
     with contextlib.closing(sqlite3.connect(tmp_path / "run" / "served" / "requests.sqlite")) as book, book:
@@ -222,7 +204,7 @@ def test_a_row_of_the_book_that_was_changed_on_disk_is_refused(
         raise AssertionError(opened)
 
 
-def test_the_description_names_every_address(calibration: Path, vendor: SynchronousVendor, tmp_path: Path) -> None:
+def test_the_description_names_every_address(calibration, vendor, tmp_path):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         document = json.loads(gateway.get("/openapi.json").text)
         assert {"/pictures", "/v1/predictions/{id}", "/files/{id}/{name}", "/metrics"} <= document["paths"].keys()
@@ -232,13 +214,7 @@ def test_the_description_names_every_address(calibration: Path, vendor: Synchron
         assert isinstance(gateway, Gateway)
 
 
-def test_while_the_watch_suspends_the_calibration_there_is_no_mask(
-    calibration: Path,
-    vendor: SynchronousVendor,
-    server: FaultServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_while_the_watch_suspends_the_calibration_there_is_no_mask(calibration, vendor, server, tmp_path, monkeypatch):
     """The gateway also starts then, so that accepted requests are answered."""
     raised = True
 
@@ -261,9 +237,7 @@ def test_while_the_watch_suspends_the_calibration_there_is_no_mask(
     assert server.account.paid == 1
 
 
-def test_another_model_of_the_vendor_has_no_mask(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_another_model_of_the_vendor_has_no_mask(calibration, vendor, server, tmp_path):
     server.script = {"submit": "model:name=other"}
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         answer = gateway.post(picture(0))
@@ -276,9 +250,7 @@ def test_another_model_of_the_vendor_has_no_mask(
     assert server.account.paid == 2 * STRANGERS
 
 
-def test_a_photograph_of_the_calibration_has_no_mask(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
-) -> None:
+def test_a_photograph_of_the_calibration_has_no_mask(calibration, vendor, tmp_path):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         told = gateway.json(image_png(reduced(photograph(0), 4)))
     assert told["state"] == "done"
@@ -286,9 +258,7 @@ def test_a_photograph_of_the_calibration_has_no_mask(
     assert "that calibration has not seen" in told["blackbox_conformal"]["reason"]
 
 
-def test_an_answer_that_nobody_can_judge_has_an_empty_mask_and_says_so(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
-) -> None:
+def test_an_answer_that_nobody_can_judge_has_an_empty_mask_and_says_so(calibration, vendor, tmp_path):
     """A sky of five grey levels tells nothing of an answer: the vendor's picture comes, and none of it is trusted."""
     ramp = np.linspace(148, 153, 32)[:, None, None] * np.ones((32, 32, 3))
     with serving(calibration, vendor, tmp_path / "run", settings={"outside": 0.0}) as gateway:

@@ -1,7 +1,7 @@
 """What a request may say of the vendor: its parameters, and what the vendor is sent, by the vendor's own names."""
 
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -25,7 +25,7 @@ def offered(request: pytest.FixtureRequest) -> tuple[Offer, str, str]:
     return Offer(vendor, cast(Calibration, calibration)), model, scale
 
 
-def test_a_client_may_say_what_the_vendor_is_sent(offered: tuple[Offer, str, str]) -> None:
+def test_a_client_may_say_what_the_vendor_is_sent(offered):
     offer, model, scale = offered
     for said in ({}, {scale: 2}, {scale: "2"}, {scale: 2, "creativity": 0.3, "scale": 2}, {"seed": None}):
         assert offer.vendor_for(said, model) == (None, None)
@@ -40,9 +40,7 @@ def test_a_client_may_say_what_the_vendor_is_sent(offered: tuple[Offer, str, str
         ({"face": True}, 422, "no field face"),
     ],
 )
-def test_another_value_and_an_unknown_name_are_refused(
-    offered: tuple[Offer, str, str], said: dict[str, Any], status: int, words: str
-) -> None:
+def test_another_value_and_an_unknown_name_are_refused(offered, said, status, words):
     offer, model, scale = offered
     with pytest.raises(NotServedError, match=words) as refused:
         offer.vendor_for(said, model)

@@ -1,7 +1,6 @@
 """OpenAI's interface for edited pictures, as its clients send and read it."""
 
 import base64
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,8 +8,6 @@ import pytest
 from support.gateway import Gateway, picture, serving
 
 from blackbox_conformal.gateway.gateway import GatewayTerms
-from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 DIALECTS = ("openai", "multipart")
 
@@ -24,9 +21,7 @@ def edit(gateway: Gateway, number: int, field: str = "image", **fields: str) -> 
 
 
 @pytest.mark.parametrize("field", ["image", "image[]"])
-def test_the_answer_holds_the_vendors_bytes_and_links_to_the_mask(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, field: str
-) -> None:
+def test_the_answer_holds_the_vendors_bytes_and_links_to_the_mask(calibration, vendor, server, tmp_path, field):
     with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
         answer = edit(gateway, 0, field, n="1", model="blackbox-conformal", scale="4", stream="false")
         plain, told = gateway.post(picture(0)), answer.json()
@@ -52,9 +47,7 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
 ]
 
 
-def test_what_is_not_taken_is_refused_by_name_and_not_asked_for_again(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_what_is_not_taken_is_refused_by_name_and_not_asked_for_again(calibration, vendor, server, tmp_path):
     with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
         for given, status, said in REFUSED:
             refused = edit(gateway, 0, **given)
@@ -68,9 +61,7 @@ def test_what_is_not_taken_is_refused_by_name_and_not_asked_for_again(
     assert server.account.paid == 0
 
 
-def test_a_spent_budget_and_a_failed_vendor_have_openais_statuses(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_spent_budget_and_a_failed_vendor_have_openais_statuses(calibration, vendor, server, tmp_path):
     settings = {"max_cost": "0.01"}
     with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS, settings=settings) as gateway:
         server.script = {"submit": ["status:code=401"]}
@@ -85,16 +76,14 @@ def test_a_spent_budget_and_a_failed_vendor_have_openais_statuses(
         assert "fault-synchronous" in [model["id"] for model in models]
 
 
-def test_a_key_gives_the_earlier_request(calibration: Path, vendor: SynchronousVendor, tmp_path: Path) -> None:
+def test_a_key_gives_the_earlier_request(calibration, vendor, tmp_path):
     with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
         first, second = (edit(gateway, 0, Idempotency_Key="once") for _ in range(2))
         assert first.headers["x-blackbox-conformal-request"] == second.headers["x-blackbox-conformal-request"]
         assert edit(gateway, 1, Idempotency_Key="once").status_code == 409
 
 
-def test_where_too_many_wait_the_client_comes_again(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_where_too_many_wait_the_client_comes_again(calibration, vendor, server, tmp_path):
     with serving(
         calibration, vendor, tmp_path / "run", dialects=DIALECTS, terms=GatewayTerms(most_waiting=0)
     ) as gateway:

@@ -43,7 +43,7 @@ def site(tmp_path: Path) -> Path:
     return information.parent
 
 
-def test_a_dialect_of_another_package_is_served(tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dialect_of_another_package_is_served(tmp_path, site, monkeypatch):
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("PYTHONPATH", path)
     calibration = calibrated(tmp_path / "calibrated", idempotent=True)

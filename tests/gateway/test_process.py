@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,7 +17,7 @@ from support.gateway_process import GatewayProcess
 from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.gateway.tokens import Tokens
-from blackbox_conformal.testing.fault_server import FaultServer, chances
+from blackbox_conformal.testing.fault_server import chances
 
 PRICE = Decimal("0.01")
 
@@ -39,9 +38,7 @@ def ended(url: str, number: str, token: str = "") -> dict[str, Any]:
             return told
 
 
-def test_after_crashes_every_accepted_request_is_answered_and_nothing_is_paid_twice(
-    keyed: Path, keyed_server: FaultServer, tmp_path: Path
-) -> None:
+def test_after_crashes_every_accepted_request_is_answered_and_nothing_is_paid_twice(keyed, keyed_server, tmp_path):
     faults = {"reset-after-body": 0.1, "status:code=429": 0.1, "slow-start:seconds=0.1": 0.5}
     keyed_server.script = chances(3, {"submit": faults})
     gateway = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", "--max-cost", "0.2")
@@ -81,9 +78,7 @@ def test_after_crashes_every_accepted_request_is_answered_and_nothing_is_paid_tw
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_the_limit_of_a_token_counts_what_was_under_way_at_each_crash(
-    keyed: Path, keyed_server: FaultServer, tmp_path: Path, request: pytest.FixtureRequest, shared: bool
-) -> None:
+def test_the_limit_of_a_token_counts_what_was_under_way_at_each_crash(keyed, keyed_server, tmp_path, request, shared):
     """Gateways of a shared ledger also begin draws for the token at the same time."""
     file, arrived, gate = tmp_path / "tokens.json", threading.Event(), threading.Event()
     token = Tokens(file).new("alice", Decimal("0.03")).reveal()
@@ -131,9 +126,7 @@ def test_the_limit_of_a_token_counts_what_was_under_way_at_each_crash(
     assert not ledger_verify(where).problems
 
 
-def test_who_is_asked_to_end_finishes_what_runs_and_refuses_what_is_new(
-    keyed: Path, keyed_server: FaultServer, tmp_path: Path
-) -> None:
+def test_who_is_asked_to_end_finishes_what_runs_and_refuses_what_is_new(keyed, keyed_server, tmp_path):
     gate, arrived = threading.Event(), threading.Event()
 
     def hold(_: Any) -> None:
@@ -168,9 +161,7 @@ def test_who_is_asked_to_end_finishes_what_runs_and_refuses_what_is_new(
     assert not any(waiting in json.dumps(line) for line in lines)
 
 
-def test_a_stream_of_statuses_ends_with_the_gateway_that_is_asked_to_end(
-    keyed: Path, keyed_server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_stream_of_statuses_ends_with_the_gateway_that_is_asked_to_end(keyed, keyed_server, tmp_path):
     gate = threading.Event()
 
     def hold(_: Any) -> None:
@@ -191,9 +182,7 @@ def test_a_stream_of_statuses_ends_with_the_gateway_that_is_asked_to_end(
     assert gateway.wait() == 0
 
 
-def test_who_is_asked_twice_sends_nothing_more_and_leaves_what_waits_for_the_next_start(
-    keyed: Path, keyed_server: FaultServer, tmp_path: Path
-) -> None:
+def test_who_is_asked_twice_sends_nothing_more_and_leaves_what_waits_for_the_next_start(keyed, keyed_server, tmp_path):
     gate, arrived = threading.Event(), threading.Event()
 
     def hold(_: Any) -> None:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -18,8 +17,6 @@ from support.gateway import Gateway, picture, serving
 
 from blackbox_conformal.gateway import service
 from blackbox_conformal.gateway.gateway import GatewayTerms
-from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 MODEL = "/v1/models/somebody/fault-synchronous/predictions"
 
@@ -44,9 +41,7 @@ def content_of(output: str) -> bytes:
 
 
 @pytest.mark.parametrize("way", ["file", "data"])
-def test_a_prediction_gives_the_vendors_bytes_and_the_mask_in_its_metrics(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, way: str
-) -> None:
+def test_a_prediction_gives_the_vendors_bytes_and_the_mask_in_its_metrics(calibration, vendor, server, tmp_path, way):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         data = "data:image/png;base64," + base64.b64encode(picture(0)).decode()
         link = upload(gateway, picture(0)) if way == "file" else data
@@ -68,8 +63,8 @@ def test_a_prediction_gives_the_vendors_bytes_and_the_mask_in_its_metrics(
 
 @pytest.mark.parametrize("path", ["/v1/predictions/", "/predictions/"])
 def test_a_prediction_under_the_clients_own_id_is_begun_once_and_found_by_it(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, path: str
-) -> None:
+    calibration, vendor, server, tmp_path, path
+):
     given = {"input": {"image": "data:image/png;base64," + base64.b64encode(picture(0)).decode()}}
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         url, later = f"{gateway.url}{path}order-17", {"Prefer": "respond-async"}
@@ -86,9 +81,7 @@ def test_a_prediction_under_the_clients_own_id_is_begun_once_and_found_by_it(
     assert server.account.paid == 1
 
 
-def test_a_version_is_a_model_too_and_another_model_is_not_there(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_version_is_a_model_too_and_another_model_is_not_there(calibration, vendor, server, tmp_path):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         link = upload(gateway, picture(0))
         named = predict(gateway, {"image": link}, "/v1/predictions", version="any/name:fault-vendor-1")
@@ -99,9 +92,7 @@ def test_a_version_is_a_model_too_and_another_model_is_not_there(
         assert "0123abcd" in other.json()["detail"]
 
 
-def test_what_a_prediction_does_not_take_is_refused_by_name(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_what_a_prediction_does_not_take_is_refused_by_name(calibration, vendor, server, tmp_path):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         link = upload(gateway, picture(0))
         for given, rest, said in (
@@ -118,9 +109,7 @@ def test_what_a_prediction_does_not_take_is_refused_by_name(
     assert server.account.paid == 0
 
 
-def test_a_prediction_is_polled_and_cancelled(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_prediction_is_polled_and_cancelled(calibration, vendor, server, tmp_path):
     server.script = {"submit": "slow-start:seconds=0.5"}
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         body = {"input": {"image": upload(gateway, picture(0))}}
@@ -132,9 +121,7 @@ def test_a_prediction_is_polled_and_cancelled(
         assert gateway.get(begun["urls"]["get"]).json()["status"] == "canceled"
 
 
-def test_what_is_waited_for_in_vain_is_starting(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_what_is_waited_for_in_vain_is_starting(calibration, vendor, server, tmp_path):
     server.script = {"submit": "slow-start:seconds=1.5"}
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         body = {"input": {"image": "data:image/png;base64," + base64.b64encode(picture(0)).decode()}}
@@ -143,9 +130,7 @@ def test_what_is_waited_for_in_vain_is_starting(
         assert gateway.get(begun["urls"]["get"]).json()["status"] == "processing"
 
 
-def test_metadata_of_a_file_may_be_a_field_or_a_file(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
-) -> None:
+def test_metadata_of_a_file_may_be_a_field_or_a_file(calibration, vendor, tmp_path):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         content = ("in.png", picture(0), "image/png")
         for metadata in (b'{"a": 1}', b"no JSON"):
@@ -154,9 +139,7 @@ def test_metadata_of_a_file_may_be_a_field_or_a_file(
             assert answer.status_code == (201 if metadata.startswith(b"{") else 422)
 
 
-def test_what_another_dialect_was_asked_for_is_no_prediction(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
-) -> None:
+def test_what_another_dialect_was_asked_for_is_no_prediction(calibration, vendor, tmp_path):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         number = gateway.json(picture(0))["id"]
         assert gateway.get(f"/v1/predictions/{number}").status_code == 404
@@ -188,9 +171,7 @@ def post() -> Iterator[str]:
         listening.shutdown()
 
 
-def test_receivers_that_do_not_answer_hold_up_nobody(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_receivers_that_do_not_answer_hold_up_nobody(calibration, vendor, tmp_path, monkeypatch):
     answering, received = threading.Event(), threading.Semaphore(0)
 
     def post(address: str, *_: Any) -> None:
@@ -217,9 +198,7 @@ def test_receivers_that_do_not_answer_hold_up_nobody(
             assert received.acquire(timeout=60)
 
 
-def test_a_webhook_is_told_until_it_listens_and_can_check_who_speaks(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, post: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_webhook_is_told_until_it_listens_and_can_check_who_speaks(calibration, vendor, tmp_path, post, monkeypatch):
     monkeypatch.setattr(service, "FIRST_PAUSE_S", 0.05)
     monkeypatch.setattr(service, "_LOOK_S", 0.05)
     terms = GatewayTerms(webhook_hosts=("127.0.0.1:*",))

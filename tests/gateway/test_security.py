@@ -11,7 +11,6 @@ from support.gateway import Gateway, picture, serving
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.gateway.server import Protocol
 from blackbox_conformal.gateway.tokens import Tokens
-from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 LIMIT = 1024 * 1024
@@ -22,9 +21,7 @@ def tokens(tmp_path: Path) -> Path:
     return tmp_path / "tokens.json"
 
 
-def test_only_tokens_are_served_and_they_are_kept_hashed(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, tokens: Path
-) -> None:
+def test_only_tokens_are_served_and_they_are_kept_hashed(calibration, vendor, server, tmp_path, tokens):
     made = Tokens(tokens).new("alice").reveal()
     assert made not in tokens.read_text()
     assert tokens.stat().st_mode & 0o077 == 0
@@ -45,9 +42,7 @@ def test_only_tokens_are_served_and_they_are_kept_hashed(
         assert gateway.post(picture(0)).status_code == 401
 
 
-def test_who_is_refused_while_still_sending_sees_why(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, tokens: Path
-) -> None:
+def test_who_is_refused_while_still_sending_sees_why(calibration, vendor, tmp_path, tokens):
     Tokens(tokens).new("alice")
     body = bytes(300_000)
     with serving(calibration, vendor, tmp_path / "run", tokens=tokens) as gateway:
@@ -62,9 +57,7 @@ def test_who_is_refused_while_still_sending_sees_why(
     assert answer.endswith(b'Bearer TOKEN"}')
 
 
-def test_ids_of_one_token_are_not_there_for_another(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, tokens: Path
-) -> None:
+def test_ids_of_one_token_are_not_there_for_another(calibration, vendor, tmp_path, tokens):
     alice, bob = (Tokens(tokens).new(name).reveal() for name in ("alice", "bob"))
     with serving(calibration, vendor, tmp_path / "run", tokens=tokens) as gateway:
         told = gateway.json(picture(0), token=alice, Idempotency_Key="once")
@@ -86,9 +79,7 @@ def test_ids_of_one_token_are_not_there_for_another(
         assert gateway.get(link, bob).status_code == 404
 
 
-def test_other_machines_are_not_served_without_a_token(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
-) -> None:
+def test_other_machines_are_not_served_without_a_token(calibration, vendor, tmp_path):
     with (
         pytest.raises(UsageError, match="serve token new NAME"),
         serving(calibration, vendor, tmp_path / "run", host="0.0.0.0") as gateway,
@@ -105,9 +96,7 @@ def test_other_machines_are_not_served_without_a_token(
         ({"Origin": "null"}, 403),
     ],
 )
-def test_a_page_of_another_site_is_not_served(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, headers: dict[str, str], status: int
-) -> None:
+def test_a_page_of_another_site_is_not_served(calibration, vendor, tmp_path, headers, status):
     with serving(calibration, vendor, tmp_path / "run", host_names=("gateway.example",), no_tokens=True) as gateway:
         assert httpx.get(f"{gateway.url}/metrics", headers=headers).status_code == status
         own = {"Origin": gateway.url}
@@ -115,9 +104,7 @@ def test_a_page_of_another_site_is_not_served(
 
 
 @pytest.mark.parametrize("kind", ["announced", "endless"])
-def test_a_body_that_is_too_large_is_not_read(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_body_that_is_too_large_is_not_read(calibration, vendor, tmp_path, kind, monkeypatch):
     read, receive = 0, Protocol.data_received
 
     def counting(self: Protocol, data: bytes) -> None:
@@ -164,9 +151,7 @@ def _flood(gateway: Gateway, kind: str) -> tuple[int, bytes]:
     return sent, answer
 
 
-def test_the_vendors_key_is_in_no_answer(
-    calibration: Path, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_vendors_key_is_in_no_answer(calibration, server, tmp_path, monkeypatch):
     monkeypatch.setenv("FAULT_VENDOR_KEY", "sk-very-secret-key")
     server.vendor._api_key = "another"  # type: ignore[attr-defined]
     vendor = SynchronousVendor(url=server.url, keyed=True)

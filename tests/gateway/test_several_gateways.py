@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from support.gateway import picture
 from support.gateway_process import GatewayProcess
-from support.postgres_server import PostgresServer, end_leases, set_leases
+from support.postgres_server import end_leases, set_leases
 
 from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
@@ -102,9 +102,7 @@ def held(vendor: FaultServer) -> tuple[threading.Event, threading.Event]:
     return gate, arrived
 
 
-def test_gateways_hold_one_limit_and_each_answers_for_the_others(
-    keyed: Path, keyed_server: FaultServer, tmp_path: Path, postgres: PostgresServer
-) -> None:
+def test_gateways_hold_one_limit_and_each_answers_for_the_others(keyed, keyed_server, tmp_path, postgres):
     with Two(keyed, keyed_server, tmp_path, postgres.new_database(), "--max-cost", "0.25") as two:
         gateways = (two.a, two.b)
         with ThreadPoolExecutor(12) as threads:
@@ -129,8 +127,8 @@ def test_gateways_hold_one_limit_and_each_answers_for_the_others(
 
 
 def test_a_gateway_that_dies_is_followed_by_the_other_also_over_a_crash_of_the_database(
-    keyed: Path, keyed_server: FaultServer, tmp_path: Path, postgres: PostgresServer
-) -> None:
+    keyed, keyed_server, tmp_path, postgres
+):
     gate, arrived = held(keyed_server)
     options = ("--max-cost", "1", "--concurrency", "2")
     with Two(keyed, keyed_server, tmp_path, postgres.new_database(), *options) as two:
@@ -151,9 +149,7 @@ def test_a_gateway_that_dies_is_followed_by_the_other_also_over_a_crash_of_the_d
     assert keyed_server.account.paid == 4
 
 
-def test_a_gateway_that_stood_still_ends_and_the_other_has_answered(
-    keyed: Path, keyed_server: FaultServer, tmp_path: Path, postgres: PostgresServer
-) -> None:
+def test_a_gateway_that_stood_still_ends_and_the_other_has_answered(keyed, keyed_server, tmp_path, postgres):
     gate, arrived = held(keyed_server)
     with Two(keyed, keyed_server, tmp_path, postgres.new_database(), "--max-cost", "1") as two:
         accepted = begun(two.a, 0)
@@ -170,9 +166,7 @@ def test_a_gateway_that_stood_still_ends_and_the_other_has_answered(
     assert keyed_server.account.paid == 1
 
 
-def test_ids_keys_uploads_and_cancelling_hold_over_all_gateways(
-    keyed: Path, keyed_server: FaultServer, tmp_path: Path, postgres: PostgresServer
-) -> None:
+def test_ids_keys_uploads_and_cancelling_hold_over_all_gateways(keyed, keyed_server, tmp_path, postgres):
     options = ("--max-cost", "1", "--concurrency", "1")
     with Two(keyed, keyed_server, tmp_path, postgres.new_database(), *options) as two, ExitStack() as later:
         files = {"content": ("in.png", picture(0), "application/octet-stream")}
@@ -218,9 +212,7 @@ class _Listener(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_one_of_the_gateways_tells_a_webhook(
-    keyed: Path, keyed_server: FaultServer, tmp_path: Path, postgres: PostgresServer
-) -> None:
+def test_one_of_the_gateways_tells_a_webhook(keyed, keyed_server, tmp_path, postgres):
     with ThreadingHTTPServer(("127.0.0.1", 0), _Listener) as listening, ExitStack() as later:
         threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         later.callback(listening.shutdown)

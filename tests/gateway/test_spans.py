@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -12,8 +11,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support.gateway import picture, serving
-
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -34,9 +31,7 @@ def spans(provider: TracerProvider) -> Iterator[InMemorySpanExporter]:
     exporter.shutdown()
 
 
-def test_a_request_is_a_child_of_the_client_s_span_and_its_work_a_child_of_it(
-    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, spans: InMemorySpanExporter
-) -> None:
+def test_a_request_is_a_child_of_the_client_s_span_and_its_work_a_child_of_it(calibration, vendor, tmp_path, spans):
     with serving(calibration, vendor, tmp_path) as gateway:
         answer = gateway.post(picture(0), Traceparent=f"00-{TRACE}-{PARENT}-01", Authorization="Bearer not-for-spans")
         mask = answer.headers["X-Blackbox-Conformal-Mask"]
@@ -56,7 +51,7 @@ def test_a_request_is_a_child_of_the_client_s_span_and_its_work_a_child_of_it(
     assert "not-for-spans" not in everything
 
 
-def test_without_opentelemetry_nothing_is_told_and_nothing_fails() -> None:
+def test_without_opentelemetry_nothing_is_told_and_nothing_fails():
     program = """
 import sys
 sys.modules["opentelemetry"] = None

@@ -9,8 +9,6 @@ from support.gateway import Gateway, calibrated, picture, serving
 
 import blackbox_conformal as bc
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
-from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +26,7 @@ def upgraded(gateway: Gateway, told: dict[str, Any]) -> dict[str, Any]:
         time.sleep(0.05)
 
 
-def test_further_draws_follow_the_answer_and_only_they_are_paid(
-    calibration: Path, four: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_further_draws_follow_the_answer_and_only_they_are_paid(calibration, four, vendor, server, tmp_path):
     with serving(calibration, vendor, tmp_path / "run", upgrade=four) as gateway:
         plain = gateway.json(picture(1))
         assert "upgrade" not in plain["blackbox_conformal"]
@@ -48,8 +44,8 @@ def test_further_draws_follow_the_answer_and_only_they_are_paid(
 
 
 def test_an_upgrade_that_the_budget_has_no_room_for_fails_and_the_first_answer_stays(
-    calibration: Path, four: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+    calibration, four, vendor, server, tmp_path
+):
     settings = {"max_cost": "0.02"}
     with serving(calibration, vendor, tmp_path / "run", upgrade=four, settings=settings) as gateway:
         told = gateway.json(picture(0), Prefer="upgrade")
@@ -63,9 +59,7 @@ def test_an_upgrade_that_the_budget_has_no_room_for_fails_and_the_first_answer_s
     assert server.account.paid == 1
 
 
-def test_without_a_calibration_of_more_draws_an_upgrade_is_refused(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_without_a_calibration_of_more_draws_an_upgrade_is_refused(calibration, vendor, server, tmp_path):
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         refused = gateway.post(picture(0), Prefer="upgrade")
         assert refused.status_code == 422

@@ -3,27 +3,19 @@
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from support.gateway import picture, serving
 
 from blackbox_conformal.drawing.pacing import concurrency
-from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 WRONG = ["picture:kind=noise", "picture:kind=html", "status:code=500,billed=true", "picture:kind=another-photograph"]
 
 
 @pytest.mark.parametrize("fault", WRONG)
 def test_a_vendor_that_gives_nothing_usable_is_not_paid_for_every_request(
-    calibration: Path,
-    vendor: SynchronousVendor,
-    server: FaultServer,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    fault: str,
-) -> None:
+    calibration, vendor, server, tmp_path, caplog, fault
+):
     server.script = {"submit": fault}
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         with ThreadPoolExecutor(8) as threads:
@@ -45,9 +37,7 @@ def test_a_vendor_that_gives_nothing_usable_is_not_paid_for_every_request(
     assert not any("stopped" in record.getMessage() for record in told)
 
 
-def test_it_goes_on_by_itself_when_the_vendor_is_well(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_goes_on_by_itself_when_the_vendor_is_well(calibration, vendor, server, tmp_path, monkeypatch):
     monkeypatch.setattr(concurrency, "FIRST_PAUSE_S", 0.3)
     server.script = {"submit": "picture:kind=html"}
     with serving(calibration, vendor, tmp_path / "run") as gateway:
@@ -65,9 +55,7 @@ def test_it_goes_on_by_itself_when_the_vendor_is_well(
         assert gateway.metric("vendor_down") == 0
 
 
-def test_a_long_pause_that_the_vendor_asks_for_pauses_the_service(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_long_pause_that_the_vendor_asks_for_pauses_the_service(calibration, vendor, server, tmp_path):
     server.script = {"submit": "status:code=429,retry-after=86400"}
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         first = gateway.post(picture(0), Idempotency_Key="one")

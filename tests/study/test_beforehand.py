@@ -14,7 +14,7 @@ from blackbox_conformal.study.audit.audited_rule import outlook, refuse_hopeless
 
 @pytest.mark.parametrize("level", [0.02, 0.1, 0.4])
 @pytest.mark.parametrize("known", [None, 0.0, 0.6])
-def test_so_many_photographs_without_loss_and_no_fewer_confirm(level: float, known: float | None) -> None:
+def test_so_many_photographs_without_loss_and_no_fewer_confirm(level, known):
     stake = None if known is None else stakes(np.full(30, known * level), level)
     found = fewest(np.zeros(1), level, stake)
     assert found is not None
@@ -22,7 +22,7 @@ def test_so_many_photographs_without_loss_and_no_fewer_confirm(level: float, kno
     assert upper_bound(np.zeros(found - 1), stake=stake) > level
 
 
-def test_like_losses_confirm_when_there_are_enough_of_them() -> None:
+def test_like_losses_confirm_when_there_are_enough_of_them():
     generator = np.random.default_rng(0)
     losses = generator.choice([0.0, 0.05, 0.2], 10, p=[0.7, 0.2, 0.1])
     level = float(losses.mean()) * 3
@@ -35,7 +35,7 @@ def test_like_losses_confirm_when_there_are_enough_of_them() -> None:
     assert fewest(np.full(5, 0.5), 0.5) is None
 
 
-def test_the_outlook_is_that_of_the_calibrations_own_losses() -> None:
+def test_the_outlook_is_that_of_the_calibrations_own_losses():
     calibration = calibration_of(curves(0, 20))
     for rule in (calibration.rule(), PerImage(delta=0.1)):
         found = outlook(calibration, rule, [0.2, 0.3, 0.5])
@@ -52,7 +52,7 @@ def test_the_outlook_is_that_of_the_calibrations_own_losses() -> None:
     assert single.likely == fewest(losses, 0.3, stake)
 
 
-def test_a_number_fixed_beforehand_needs_fewer_photographs_to_confirm_a_rate_of_misses() -> None:
+def test_a_number_fixed_beforehand_needs_fewer_photographs_to_confirm_a_rate_of_misses():
     calibration = calibration_of(curves(0, 20))
     (stopping,) = outlook(calibration, PerImage(delta=0.1), [0.3])
     (fixed,) = outlook(calibration, PerImage(delta=0.1), [0.3], fixed=True)
@@ -63,7 +63,7 @@ def test_a_number_fixed_beforehand_needs_fewer_photographs_to_confirm_a_rate_of_
     )
 
 
-def test_empty_masks_are_not_audited() -> None:
+def test_empty_masks_are_not_audited():
     calibration = calibration_of(curves(0, 4))
     with pytest.raises(CalibrationError, match="every mask would be empty at every level"):
         refuse_hopeless(calibration, calibration.rule(), [0.02, 0.05])
@@ -74,7 +74,7 @@ def test_empty_masks_are_not_audited() -> None:
     assert outlook(calibration, from_delivered, [0.02]) == []
 
 
-def test_what_is_promised_beside_takes_as_many_photographs_as_it_needs() -> None:
+def test_what_is_promised_beside_takes_as_many_photographs_as_it_needs():
     detail = [list(detail_curves(0, 40, "marked", 0.9))]
     calibration = calibration_of(curves(0, 40), detail=detail)
     rule, strict = guarantee("marked"), guarantee("marked", largest_error=0.06)

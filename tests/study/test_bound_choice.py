@@ -1,7 +1,5 @@
 """The confidence bound of `high-probability`, chosen on tuning photographs: which, when, and where it goes."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from support.synthetic import write_draws, write_photographs
@@ -62,7 +60,7 @@ def test_nothing_is_chosen_where_nothing_is_trusted():
     assert chosen_bound(guarantee("high-probability"), curves_of(np.ones(20)), 0.001, 60) is None
 
 
-def test_tune_calibrates_with_the_bound_and_refuses_too_few_photographs_beforehand(tmp_path: Path) -> None:
+def test_tune_calibrates_with_the_bound_and_refuses_too_few_photographs_beforehand(tmp_path):
     vendor = bc.load_adapter("folder", path=str(write_draws(tmp_path / "outputs", range(30), 2)), label="synthetic")
     paths = write_photographs(tmp_path / "photographs", range(30))
     settings = {"draws": 2, "metric": "rgb-linf:kernel=gaussian,sigma=2", "candidates": ["texture"]}

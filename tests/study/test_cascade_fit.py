@@ -2,7 +2,6 @@
 
 from decimal import Decimal
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from blackbox_conformal.testing.fault_server import FaultServer
 CHOICES = {**KINDS, "guarantee": "expected", "score_of_rule": "texture"}
 
 
-def test_a_share_is_passed_on_and_the_photographs_calibrate_no_more(tmp_path: Path) -> None:
+def test_a_share_is_passed_on_and_the_photographs_calibrate_no_more(tmp_path):
     cheap, dear = Network("cheap", invents=True), Network("dear", invents=False)
     photographs = write_photographs(tmp_path / "fit", range(40, 52))
     run = tmp_path / "run"
@@ -41,7 +40,7 @@ def test_a_share_is_passed_on_and_the_photographs_calibrate_no_more(tmp_path: Pa
         bc.fit_cascade(cheap.vendor, dear.vendor, photographs, 0.5, pass_on=30, run=run, **CHOICES)
 
 
-def test_a_plan_foretells_the_bill_by_the_share(tmp_path: Path) -> None:
+def test_a_plan_foretells_the_bill_by_the_share(tmp_path):
     photographs = write_photographs(tmp_path / "photographs", range(8))
     with FaultServer() as cheap, FaultServer() as dear:
         members = of_servers(cheap.url, dear.url).members
@@ -54,7 +53,7 @@ def test_a_plan_foretells_the_bill_by_the_share(tmp_path: Path) -> None:
     assert "in nine of ten cases" in repr(list(plan.blocks()))
 
 
-def test_how_many_lie_above_follows_from_all_orders() -> None:
+def test_how_many_lie_above_follows_from_all_orders():
     """The twin: every way in which 3 new figures may stand among 4 others is equally likely."""
     for k in range(1, 5):
         counts = []

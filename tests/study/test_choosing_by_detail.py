@@ -62,9 +62,7 @@ def energies(setup: Setup, picture: ComparedPicture) -> tuple[np.ndarray, np.nda
     return found.part.astype(float), (found.whole - found.part).astype(float)
 
 
-def test_rows_are_those_of_calibrate_and_audit(
-    compared: tuple[Comparison, list[ComparedPicture], Path], photographs: list[Path]
-) -> None:
+def test_rows_are_those_of_calibrate_and_audit(compared, photographs):
     found, _, root = compared
     for contestant in contestants():
         setup = contestant.setup
@@ -81,7 +79,7 @@ def test_rows_are_those_of_calibrate_and_audit(
             assert "80 % of the detail" in rows[0].guarantee
 
 
-def test_the_clear_part_that_restores_most_leads(compared: tuple[Comparison, list[ComparedPicture], Path]) -> None:
+def test_the_clear_part_that_restores_most_leads(compared):
     found, pictures, _ = compared
     setup, truly = contestants()[0].setup, dict[str, float]()
     for row in found.rows:
@@ -105,7 +103,7 @@ def test_the_clear_part_that_restores_most_leads(compared: tuple[Comparison, lis
     assert {row["method"] for row in document["rows"]} == {"trust mask"}, "baselines speak of errors alone"
 
 
-def test_where_one_has_a_score_of_another_unit_all_are_compared_under_expected() -> None:
+def test_where_one_has_a_score_of_another_unit_all_are_compared_under_expected():
     vendor = bc.load_adapter("embedded")
 
     def build(guarantee: object) -> list[Contestant]:
@@ -128,9 +126,7 @@ def tuned(photographs: list[Path], run: Path, alpha: float = 0.4) -> tuple[Tunin
     return tune_job(job, candidates, alpha, 20, setup.promised(PROMISE)), job
 
 
-def test_tuning_chooses_the_score_that_keeps_most_right_detail(
-    photographs: list[Path], compared: tuple[Comparison, list[ComparedPicture], Path], tmp_path: Path
-) -> None:
+def test_tuning_chooses_the_score_that_keeps_most_right_detail(photographs, compared, tmp_path):
     _, _, root = compared
     run = vendor_folder(root, contestants()[0].setup)
     found, job = tuned(photographs, run)
@@ -154,7 +150,7 @@ def test_tuning_chooses_the_score_that_keeps_most_right_detail(
         assert one.trusted_share == pytest.approx(alone.curves.trusted_shares_at(max(fits)).mean(), abs=0.01)
 
 
-def test_candidates_of_a_guarantee_about_detail_are_shares() -> None:
+def test_candidates_of_a_guarantee_about_detail_are_shares():
     vendor = bc.load_adapter("embedded")
 
     def to_tune(typed: list[str], guarantee: str | None, want_share: float | None = None) -> ToTune:
@@ -180,7 +176,7 @@ def test_candidates_of_a_guarantee_about_detail_are_shares() -> None:
 
 
 @pytest.mark.parametrize(("scale", "name"), [(4, "predicted-invention"), (2, "unsupported"), (8, "unsupported")])
-def test_a_guarantee_about_detail_brings_its_score(scale: int, name: str) -> None:
+def test_a_guarantee_about_detail_brings_its_score(scale, name):
     vendor = bc.load_adapter("http", url="http://127.0.0.1:1/", scale=scale)
     for rule in ("marked", "clear-share", guarantee("marked", largest_error=0.4)):
         assert set_up(vendor, guarantee=rule).procedure.score["name"] == name

@@ -36,7 +36,7 @@ class Painter:
         return enlarged(picture, 0.01 + 0.03 * (seed % 8))
 
 
-def test_one_vendor_draws_until_the_floor_is_reached(tmp_path: Path) -> None:
+def test_one_vendor_draws_until_the_floor_is_reached(tmp_path):
     painter, run = Painter(), tmp_path / "run"
     vendors = [painter.vendor] * 3
     with pytest.raises(UsageError, match=r"certified to reach; got 90 dB. Give floor=[\d.]+ or less"):
@@ -80,7 +80,7 @@ def test_one_vendor_draws_until_the_floor_is_reached(tmp_path: Path) -> None:
     assert True in said
 
 
-def test_each_draw_of_one_vendor_is_paid_once(tmp_path: Path) -> None:
+def test_each_draw_of_one_vendor_is_paid_once(tmp_path):
     photographs, run = write_photographs(tmp_path / "photographs", range(6)), tmp_path / "run"
     with FaultServer() as server:
         vendor = SynchronousVendor(url=server.url)
@@ -96,9 +96,7 @@ def test_each_draw_of_one_vendor_is_paid_once(tmp_path: Path) -> None:
         assert server.account.paid == 12
 
 
-def test_the_command_says_whether_the_floor_is_reached(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_says_whether_the_floor_is_reached(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     photographs = write_photographs(tmp_path / "photographs", range(13))
     vendors = ""
@@ -120,7 +118,7 @@ def test_the_command_says_whether_the_floor_is_reached(
         assert ("not certified to reach the floor" in told.err) != reached
 
 
-def test_the_file_names_the_floor_and_the_vendor_again(tmp_path: Path) -> None:
+def test_the_file_names_the_floor_and_the_vendor_again(tmp_path):
     rule = f'[[rules]]\nscore = "{SCORE}"\nat_least = 27.5\n'
     (tmp_path / "cascade.toml").write_text(f"floor = 26.0\n{2 * VENDOR}{rule}")
     adapter = bc.load_adapter("cascade", file=str(tmp_path / "cascade.toml"))
@@ -134,12 +132,12 @@ def test_the_file_names_the_floor_and_the_vendor_again(tmp_path: Path) -> None:
         bc.load_adapter("cascade", file=str(tmp_path / "cascade.toml"))
 
 
-def test_the_foretold_psnr_is_that_against_the_known_picture() -> None:
+def test_the_foretold_psnr_is_that_against_the_known_picture():
     known, answer = np.full((8, 8, 3), 100, np.uint8), np.full((8, 8, 3), 103, np.uint8)
     assert foretold_psnr(squared_error(known, answer)) == pytest.approx(-10 * np.log10((9 + 1) / 255**2))
 
 
-def test_the_number_is_the_smallest_with_which_all_that_suffice_are_certified() -> None:
+def test_the_number_is_the_smallest_with_which_all_that_suffice_are_certified():
     """The twin tries every number, and counts by hand."""
     rng = np.random.default_rng(0)
     for _ in range(20):

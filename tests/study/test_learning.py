@@ -23,7 +23,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_photographs(Path("unseen"), range(20, 26))
 
 
-def test_its_example_runs_and_its_photographs_never_calibrate() -> None:
+def test_its_example_runs_and_its_photographs_never_calibrate():
     with FaultServer() as server:
         vendor = bc.load_adapter(VENDOR, url=server.url)
         names = {"bc": bc, "vendor": vendor}
@@ -40,7 +40,7 @@ def test_its_example_runs_and_its_photographs_never_calibrate() -> None:
         assert server.account.paid == 6
 
 
-def test_it_is_what_the_command_does(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_what_the_command_does(capsys):
     with FaultServer() as server:
         words = ["tune", "--learn", "photographs", "--adapter", VENDOR, "-p", f"url={server.url}", "--json"]
         assert run([*words, "--run", "typed"]) == 0
@@ -54,7 +54,7 @@ def test_it_is_what_the_command_does(capsys: pytest.CaptureFixture[str]) -> None
     assert records[0]["photographs"] == records[1]["photographs"]
 
 
-def test_another_score_is_refused() -> None:
+def test_another_score_is_refused():
     vendor = bc.load_adapter("folder", path="photographs", label="any", scale=4)
     with pytest.raises(UsageError, match="expected learn_score without score"):
         bc.learn_score(vendor, "photographs", score="texture")

@@ -38,7 +38,7 @@ def of(rule: Guarantee, count: int, seed: int) -> CurveSet:
 
 @pytest.mark.parametrize("text", RULES)
 @pytest.mark.parametrize("n", [8, 25, 120])
-def test_the_expected_share_is_that_of_the_guarantees_own_thresholds(text: str, n: int) -> None:
+def test_the_expected_share_is_that_of_the_guarantees_own_thresholds(text, n):
     rule = member("guarantees", text)
     known, levels, generator = of(rule, 15, 1), (0.1, 0.2, 0.4), np.random.default_rng(0)
     naive = np.zeros((100, len(levels)))
@@ -50,7 +50,7 @@ def test_the_expected_share_is_that_of_the_guarantees_own_thresholds(text: str, 
 
 
 @pytest.mark.parametrize("text", RULES)
-def test_nine_outcomes_of_ten_lie_within_the_error(text: str) -> None:
+def test_nine_outcomes_of_ten_lie_within_the_error(text):
     rule = member("guarantees", text)
     world, level, n = of(rule, 1000, 2), 0.3, 40
     generator, inside, naive = np.random.default_rng(3), [], []
@@ -66,7 +66,7 @@ def test_nine_outcomes_of_ten_lie_within_the_error(text: str) -> None:
 
 
 @pytest.mark.parametrize("n", [4, 25, 120])
-def test_bounds_of_single_pictures_are_used_as_the_guarantee_uses_them(n: int) -> None:
+def test_bounds_of_single_pictures_are_used_as_the_guarantee_uses_them(n):
     known, levels, generator = curves(15, 1), (0.1, 0.2, 0.4), np.random.default_rng(0)
     # What each picture's own loss is at most: half as much again.
     looser = [replace(curve, losses=np.float32(1.5) * curve.losses, bound=1.5) for curve in known]
@@ -87,7 +87,7 @@ def test_bounds_of_single_pictures_are_used_as_the_guarantee_uses_them(n: int) -
     assert n > 4 or found[0] > without[0] == 0, "4 photographs reach nothing without such bounds"
 
 
-def test_more_photographs_and_higher_levels_trust_more() -> None:
+def test_more_photographs_and_higher_levels_trust_more():
     outlook, rule = CurveOutlook.of(curves(20, 4)), member("guarantees", "expected")
     shares = np.array([[one.share for one in outlook.prospects(rule, (0.1, 0.2, 0.3), n)] for n in (5, 10, 40, 200)])
     assert (np.diff(shares, axis=1) >= 0).all()
@@ -95,7 +95,7 @@ def test_more_photographs_and_higher_levels_trust_more() -> None:
     assert shares[0, 0] == 0, "5 photographs cannot reach 0.1"
 
 
-def test_a_capped_curve_is_that_of_capped_errors() -> None:
+def test_a_capped_curve_is_that_of_capped_errors():
     generator = np.random.default_rng(5)
     scores, errors = generator.random((2, 20, 20)).astype(np.float32)
     plain = CurveSet.from_curves([RiskCurve.from_maps(scores, errors, bound=1.0)])
@@ -104,7 +104,7 @@ def test_a_capped_curve_is_that_of_capped_errors() -> None:
     assert capped(plain, 2.0)[0] == plain[0]
 
 
-def test_a_refused_photograph_counts_as_the_worst() -> None:
+def test_a_refused_photograph_counts_as_the_worst():
     good, rule = list(curves(10, 6)), member("guarantees", "expected")
     worse = CurveSet.from_curves([*good, RiskCurve.worst(1.0)])
     shares = [CurveOutlook.of(one).prospects(rule, [0.3], 50)[0].share for one in (CurveSet.from_curves(good), worse)]
@@ -112,7 +112,7 @@ def test_a_refused_photograph_counts_as_the_worst() -> None:
 
 
 @pytest.mark.parametrize("of_detail", [False, True])
-def test_the_file_that_ships_has_every_series_and_grows_with_level_and_number(of_detail: bool) -> None:
+def test_the_file_that_ships_has_every_series_and_grows_with_level_and_number(of_detail):
     measured = measured_shares(of_detail=of_detail)
     counts = (1,) if of_detail else (1, 8)
     promised = [one for one in promises(member("metrics", DEFAULT_METRIC), detail=True) if one.of_detail == of_detail]
@@ -133,7 +133,7 @@ def test_the_file_that_ships_has_every_series_and_grows_with_level_and_number(of
     assert "photographs" in measured.source
 
 
-def test_what_lies_between_measured_levels_and_numbers_is_interpolated() -> None:
+def test_what_lies_between_measured_levels_and_numbers_is_interpolated():
     content = {
         "source": "",
         "settings": {},

@@ -58,7 +58,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_planted_chain_is_found_and_proven(folders: Path):
+def test_planted_chain_is_found_and_proven(folders):
     suggestion = bc.suggest_degradation(folders / "inputs", folders / "photographs", scale=SCALE)
     steps = {type(step).__name__: step for step in Mixture.of_text(suggestion.degradation).chains[0].steps}
     sigma, quality, sharpening = steps["Noise"].sigma, steps["Jpeg"].quality, steps.get("Unsharp")
@@ -76,7 +76,7 @@ def test_planted_chain_is_found_and_proven(folders: Path):
     assert suggestion.options[:3] == ("--scale", "2", "--degradation")
 
 
-def test_too_few_pictures_are_refused(folders: Path):
+def test_too_few_pictures_are_refused(folders):
     few = sorted((folders / "inputs").iterdir())[:19]
     with pytest.raises(UsageError, match=r"expected at least 20 inputs; got 19\. One half finds the chain"):
         bc.suggest_degradation(few, folders / "photographs", scale=SCALE)
@@ -84,12 +84,12 @@ def test_too_few_pictures_are_refused(folders: Path):
         bc.suggest_degradation(folders / "inputs", few, scale=SCALE)
 
 
-def test_photographs_too_small_for_the_scale_are_named(folders: Path):
+def test_photographs_too_small_for_the_scale_are_named(folders):
     with pytest.raises(BlackboxConformalError, match=r"(?s)\.png: expected a photograph of at least 256×256 pixels"):
         bc.suggest_degradation(folders / "inputs", folders / "photographs", scale=16)
 
 
-def test_cut_input_is_named(folders: Path, tmp_path: Path):
+def test_cut_input_is_named(folders, tmp_path):
     whole = Image.open(folders / "inputs" / "0.png")
     whole.save(tmp_path / "cut.jpg")
     content = (tmp_path / "cut.jpg").read_bytes()
@@ -153,7 +153,7 @@ def test_coordinates_say_all_numbers_of_a_candidate():
 
 
 @pytest.mark.parametrize("places", [np.full(7, 1e3), np.full(7, -1e3)])
-def test_extreme_candidates_are_chains_too(places: np.ndarray):
+def test_extreme_candidates_are_chains_too(places):
     extreme = starts(16, "")[0].at(places)
     assert Mixture.of_text(extreme.text(16, "jpeg:75")).at(16)
     assert Mixture.of_text(extreme.text(1, ""))
@@ -184,7 +184,7 @@ def test_simpler_chains_lack_some_steps():
 
 
 @pytest.mark.parametrize("threshold", [0, 2])
-def test_noise_after_sharpening_stays_as_it_is_when_sharpening_changes(threshold: int):
+def test_noise_after_sharpening_stays_as_it_is_when_sharpening_changes(threshold):
     candidate = CandidateChain(noise=3, unsharp=80, radius=1.2, threshold=threshold)
     for place in (2, 3, 6):
         changed = candidate.at(candidate.coordinates + np.eye(7)[place])
@@ -208,7 +208,7 @@ def test_photographs_take_values_evenly_spread_over_a_range():
 @pytest.mark.parametrize(
     ("percent", "radius", "sigma", "threshold"), [(80, 1, 5, 0), (150, 1.5, 5, 0), (50, 0.7, 5, 0), (120, 1.5, 2, 3)]
 )
-def test_sharpened_noise_is_what_sharpening_makes_of_it(percent: int, radius: float, sigma: float, threshold: int):
+def test_sharpened_noise_is_what_sharpening_makes_of_it(percent, radius, sigma, threshold):
     noise = np.random.default_rng(0).normal(128, sigma, (256, 256, 1))
     pixels = np.repeat(np.rint(noise).astype(np.uint8), 3, axis=2)
     sharp = Mixture.of_text(f"unsharp:{percent},radius={radius},threshold={threshold}").apply(pixels, 1, 0)
@@ -298,7 +298,7 @@ def test_minimum_within_bounds_is_found():
 
 
 @pytest.mark.parametrize(("blur", "steps"), [(0.0, 3), (0.6, 4)])
-def test_blur_that_inputs_do_not_show_is_left_out(blur: float, steps: int):
+def test_blur_that_inputs_do_not_show_is_left_out(blur, steps):
     simulations, seen = Planted(), []
     inputs = simulations(CandidateChain(blur, 3.1, 95, 1.2, 0.6, 0.4, 1))
     found = nearest(inputs, simulations, 4, lambda *done: seen.append(done))

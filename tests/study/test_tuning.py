@@ -1,7 +1,5 @@
 """Tuning looks only at its own photographs, and calibration refuses them."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from support.synthetic import write_draws, write_photographs
@@ -22,7 +20,7 @@ from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.support.catalog import specification_text
 
 
-def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path: Path) -> None:
+def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path):
     vendor = bc.load_adapter("folder", path=str(write_draws(tmp_path / "outputs", range(24), 4)), label="synthetic")
     paths = write_photographs(tmp_path / "photographs", range(24))
     setup = set_up(vendor, draws=4, metric="rgb-linf:kernel=gaussian,sigma=2")
@@ -51,7 +49,7 @@ def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path: 
         bc.audit(vendor, paths[:2], result.calibration, [0.25], run=tmp_path / "run")
 
 
-def test_an_unreachable_level_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+def test_an_unreachable_level_is_refused_before_anything_is_drawn(tmp_path):
     vendor = bc.load_adapter("folder", path=str(tmp_path), label="none")
     setup = set_up(vendor, draws=4)
     job = Job.of_photographs(setup, write_photographs(tmp_path / "photographs", range(1)), Terms(tmp_path / "run"))
@@ -60,25 +58,25 @@ def test_an_unreachable_level_is_refused_before_anything_is_drawn(tmp_path: Path
 
 
 @pytest.mark.parametrize("text", ["texture@x", "pixel-variance@1", "texture@9", "nothing"])
-def test_bad_candidates(text: str) -> None:
+def test_bad_candidates(text):
     with pytest.raises(UsageError):
         parse_candidate(text, 4)
 
 
-def test_a_score_as_typed_is_the_same_score() -> None:
+def test_a_score_as_typed_is_the_same_score():
     for text in default_candidates(8):
         candidate = parse_candidate(text, 8)
         again = parse_candidate(f"{specification_text(candidate.score)}@{candidate.draws}", 8)
         assert again.score == candidate.score
 
 
-def test_one_score_has_one_name_however_it_was_typed() -> None:
+def test_one_score_has_one_name_however_it_was_typed():
     typed = ["smoothed-variance", "smoothed-variance:sigma=4@4", "smoothed-variance:kernel=gaussian", "texture"]
     assert [one.label for one in parse_candidates(typed, 4)] == ["smoothed-variance@4", "texture@1"]
     assert parse_candidate("smoothed-variance:sigma=2.5", 4).label == "smoothed-variance:sigma=2.5@4"
 
 
-def test_a_photograph_that_takes_too_much_memory_for_all_scores_is_refused(tmp_path: Path) -> None:
+def test_a_photograph_that_takes_too_much_memory_for_all_scores_is_refused(tmp_path):
     vendor = bc.load_adapter("folder", path=str(write_draws(tmp_path / "outputs", range(2), 4)), label="synthetic")
     paths = write_photographs(tmp_path / "photographs", range(2))
     candidates = [parse_candidate(text, 4) for text in default_candidates(4)]
@@ -93,7 +91,7 @@ def test_a_photograph_that_takes_too_much_memory_for_all_scores_is_refused(tmp_p
         )
 
 
-def test_weighted_is_the_geometric_mean_of_its_parts() -> None:
+def test_weighted_is_the_geometric_mean_of_its_parts():
     generator = np.random.default_rng(0)
     draws = [generator.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(3)]
     low = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
@@ -104,9 +102,7 @@ def test_weighted_is_the_geometric_mean_of_its_parts() -> None:
 
 
 @pytest.mark.parametrize("perturbation", [None, "dihedral"])
-def test_photographs_prepared_for_tuning_are_those_that_calibration_would_prepare(
-    tmp_path: Path, perturbation: str | None
-) -> None:
+def test_photographs_prepared_for_tuning_are_those_that_calibration_would_prepare(tmp_path, perturbation):
     vendor = bc.load_adapter("http", url="http://127.0.0.1:1/", scale=4)
     paths = write_photographs(tmp_path / "photographs", range(3))
     choices = {"perturbation": perturbation, "seed": 7}

@@ -31,19 +31,19 @@ def finding(of: list[Visit], seed: int = 0) -> Finding:
     return canaries_finding(Level(), gather(watch, of, CANARIES), of, CANARIES, instead=False)
 
 
-def test_a_shock_that_all_answers_of_a_visit_share_is_no_change() -> None:
+def test_a_shock_that_all_answers_of_a_visit_share_is_no_change():
     for rho in (0.3, 1.0):
         assert [finding(visits(seed, 40, rho), seed).verdict for seed in range(10)] == ["same"] * 10
 
 
-def test_a_change_is_told_with_the_way_it_moves() -> None:
+def test_a_change_is_told_with_the_way_it_moves():
     found = finding(visits(0, 38, shift=3.0, change=30))
     assert found.verdict == "changed"
     assert "standard deviations) in the median canary; evidence" in found.statement
     assert " moved by +" in found.statement
 
 
-def test_a_visit_with_a_canary_that_was_not_answered_does_not_bet() -> None:
+def test_a_visit_with_a_canary_that_was_not_answered_does_not_bet():
     every = visits(1, 12)
     part = replace(every[-1], draws=every[-1].draws[1:])
     found = finding([*every[:-1], part])

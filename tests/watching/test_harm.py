@@ -15,14 +15,14 @@ from blackbox_conformal.watching.visit.fresh_photographs import HarmTest, Reserv
 KNOWN = np.random.default_rng(0).beta(1, 9, 60)
 
 
-def test_what_is_allowed_leaves_room_for_the_luck_of_a_calibration() -> None:
+def test_what_is_allowed_leaves_room_for_the_luck_of_a_calibration():
     averaged = HarmTest.of(Claim(KNOWN, 0.1, 1.0, averages=True), 0.1, 0.005)
     stated = HarmTest.of(Claim(KNOWN, 0.1, 1.0, averages=False), 0.1, 0.005)
     assert stated.allowed == 0.1
     assert 0.1 < averaged.allowed < 0.3
 
 
-def test_losses_far_above_the_level_are_found_and_those_below_are_not() -> None:
+def test_losses_far_above_the_level_are_found_and_those_below_are_not():
     test = HarmTest.of(Claim(2 * KNOWN, 0.2, 2.0), 0.2, 0.005)
     random = np.random.default_rng(1)
     assert test.finding([]).verdict == "cannot tell"
@@ -34,7 +34,7 @@ def test_losses_far_above_the_level_are_found_and_those_below_are_not() -> None:
     assert "not what was calibrated" not in worse.statement
 
 
-def test_false_alarms_of_harm_are_rare_at_every_number_of_photographs() -> None:
+def test_false_alarms_of_harm_are_rare_at_every_number_of_photographs():
     test = HarmTest.of(Claim(KNOWN, 0.1, 1.0, averages=False), 0.1, 0.1)
     random, alarms, repetitions = np.random.default_rng(2), 0, 150
     for _ in range(repetitions):
@@ -44,7 +44,7 @@ def test_false_alarms_of_harm_are_rare_at_every_number_of_photographs() -> None:
     assert alarms <= repetitions * (0.1 + 3 * np.sqrt(0.1 * 0.9 / repetitions))
 
 
-def test_losses_of_single_pictures_within_their_tolerance_are_no_misses() -> None:
+def test_losses_of_single_pictures_within_their_tolerance_are_no_misses():
     rule = guarantee("per-image", delta=0.1)
     known = rule.claim(KNOWN, 0.3, 1.0)
     test = HarmTest.of(known, 0.3, 0.05, rule, 1.0)
@@ -65,7 +65,7 @@ def photographs(losses: np.ndarray, beside: np.ndarray) -> list[FreshMeasurement
 
 
 @pytest.mark.parametrize("rule", ["marked:largest_error=0.2", "per-image:of=marked,largest_error=0.2,delta=0.2"])
-def test_what_is_promised_beside_is_tested_too_and_the_one_that_broke_is_named(rule: str) -> None:
+def test_what_is_promised_beside_is_tested_too_and_the_one_that_broke_is_named(rule):
     tests = reserve(rule).tests(Level(0.1))
     assert math.fsum(test.share for test in tests) == pytest.approx(Level(0.1).harm)
     assert reserve("marked").tests(Level(0.1))[0].share == Level(0.1).harm
@@ -81,7 +81,7 @@ def test_what_is_promised_beside_is_tested_too_and_the_one_that_broke_is_named(r
     assert harm_finding(tests, photographs(good, bad), 0).verdict == "above", "an alarm needs no further photograph"
 
 
-def test_both_promises_together_are_falsely_alarmed_no_more_often_than_one_was() -> None:
+def test_both_promises_together_are_falsely_alarmed_no_more_often_than_one_was():
     level, random, alarms, repetitions = Level(0.4, live=False), np.random.default_rng(5), 0, 150
     known = Claim(KNOWN, 0.1, 1.0, averages=False)
     tests = [HarmTest.of(known, 0.1, level.harm / 2) for _ in range(2)]

@@ -8,7 +8,7 @@ from blackbox_conformal.watching.records import Finding, outcome, state_after
 from blackbox_conformal.watching.visit.canaries import FEATURES
 
 
-def test_the_parts_are_the_whole() -> None:
+def test_the_parts_are_the_whole():
     level = Level(0.01)
     assert level.canaries + level.harm + level.answers + level.inputs == pytest.approx(0.01)
     earlier = Level(0.01, live=False)
@@ -23,12 +23,12 @@ def test_the_parts_are_the_whole() -> None:
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.1, float("nan")])
-def test_other_levels_are_refused(level: float) -> None:
+def test_other_levels_are_refused(level):
     with pytest.raises(UsageError, match="--level"):
         Level(level)
 
 
-def test_harm_and_change_are_two_statements() -> None:
+def test_harm_and_change_are_two_statements():
     same, note = Finding("canaries", "same", ""), Finding("pixels", "note", "")
     changed, above = Finding("identity", "changed", ""), Finding("harm", "above", "")
     unknown = Finding("canaries", "cannot tell", "")

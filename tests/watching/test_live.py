@@ -22,13 +22,13 @@ from blackbox_conformal.watching.live_file import (
 RUNS = 40
 
 
-def test_pictures_like_the_calibrations_rarely_raise_an_alarm_and_a_bag_that_stays_as_it_was_often_does() -> None:
+def test_pictures_like_the_calibrations_rarely_raise_an_alarm_and_a_bag_that_stays_as_it_was_often_does():
     allowed = LEVEL + 3 * (LEVEL * (1 - LEVEL) / RUNS) ** 0.5
     assert max(false_alarms(RUNS, 60, 12)) <= allowed
     assert min(false_alarms(12, 150, 12, fixed=True)) > 0.2
 
 
-def test_a_bet_on_uniform_p_values_keeps_its_capital_on_average() -> None:
+def test_a_bet_on_uniform_p_values_keeps_its_capital_on_average():
     start = Wealth((0.1, 0.2, 0.3, 0.15, 0.25))
     # Close to both ends, where bets are large, p-values stand closer together.
     places = (np.arange(4000) + 0.5) / 4000
@@ -47,7 +47,7 @@ def test_a_bet_on_uniform_p_values_keeps_its_capital_on_average() -> None:
     assert np.isfinite(start.after(1.0).log_wealth)
 
 
-def test_evidence_picture_by_picture_is_that_of_the_bets_one_by_one() -> None:
+def test_evidence_picture_by_picture_is_that_of_the_bets_one_by_one():
     random = np.random.default_rng(9)
     ranks = random.uniform(size=(40, 3)) ** np.array([1.0, 4.0, 1.0])
     ranks[5:20, 2], ranks[0, 0], ranks[1, 0] = np.nan, 0.0, 1.0
@@ -59,7 +59,7 @@ def test_evidence_picture_by_picture_is_that_of_the_bets_one_by_one() -> None:
             assert found[place, column] == pytest.approx(wealth.log_wealth, abs=1e-12)
 
 
-def test_an_answer_that_follows_its_input_is_no_change_and_one_that_does_not_is() -> None:
+def test_an_answer_that_follows_its_input_is_no_change_and_one_that_does_not_is():
     random = np.random.default_rng(4)
     inputs, answers = pictures(random, 200)
     # Far out as an input, with the answer that belongs to such an input.
@@ -79,7 +79,7 @@ def test_an_answer_that_follows_its_input_is_no_change_and_one_that_does_not_is(
     assert apart["sharpness"] > 0.2
 
 
-def test_answers_are_ranked_from_where_they_begin_and_left_out_where_there_are_none() -> None:
+def test_answers_are_ranked_from_where_they_begin_and_left_out_where_there_are_none():
     inputs, answers = pictures(np.random.default_rng(5), 10)
     values = answers.values.copy()
     values[-1, 0] = np.nan
@@ -90,7 +90,7 @@ def test_answers_are_ranked_from_where_they_begin_and_left_out_where_there_are_n
     assert set(found) == {*INPUTS, *ANSWERS} - {"resemblance"}
 
 
-def test_a_drift_of_inputs_is_a_note_and_keeps_answers_from_being_the_vendors_fault() -> None:
+def test_a_drift_of_inputs_is_a_note_and_keeps_answers_from_being_the_vendors_fault():
     level, alarm = Level(0.01), Wealth(log_wealth=20.0, log_highest=20.0)
     assert inputs_finding({"difference": alarm}, level).verdict == "same"
     assert answers_finding({"difference": alarm}, level).verdict == "changed"

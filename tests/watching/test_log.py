@@ -1,7 +1,6 @@
 """The log of a watch file: whatever is edited, dropped, added or moved is noticed, and whose signature counts."""
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -48,9 +47,7 @@ def path(calibration: Calibration, signed: bool, monkeypatch: pytest.MonkeyPatch
     return calibration.file
 
 
-def test_a_whole_file_says_how_far_it_reaches_and_who_vouches(
-    path: Path, calibration: Calibration, signed: bool
-) -> None:
+def test_a_whole_file_says_how_far_it_reaches_and_who_vouches(path, calibration, signed):
     standing = standing_of(path, calibration)
     assert standing is not None
     assert (standing.head.entries, standing.head.state) == (5, "watched"), "a watch, two visits, two pictures"
@@ -95,16 +92,14 @@ HARM = {
 
 
 @pytest.mark.parametrize("harm", HARM.values(), ids=HARM.keys())
-def test_what_is_edited_dropped_added_or_moved_is_noticed(path: Path, calibration: Calibration, harm: str) -> None:
+def test_what_is_edited_dropped_added_or_moved_is_noticed(path, calibration, harm):
     with closing(sqlite3.connect(watch_path(path))) as connection:
         connection.executescript(harm)
     with pytest.raises(FileFormatError, match="it was changed since: "):
         refuse_suspended(path, calibration)
 
 
-def test_a_verdict_that_is_not_the_newest_is_looked_at_when_the_whole_file_is(
-    path: Path, calibration: Calibration
-) -> None:
+def test_a_verdict_that_is_not_the_newest_is_looked_at_when_the_whole_file_is(path, calibration):
     with closing(sqlite3.connect(watch_path(path))) as connection:
         connection.executescript(HARM["a verdict is edited"])
     assert refuse_suspended(path, calibration, whole=False) is not None
@@ -175,9 +170,7 @@ def unsigned_watch(path: Path) -> None:
     # The key is another one in each process of a parallel run, which must name the tests alike.
     ids=lambda value: getattr(value, "__name__", "said"),
 )
-def test_the_watch_of_a_signed_calibration_counts_where_its_key_signed_it(
-    path: Path, calibration: Calibration, harm: Callable[[Path], None], said: str
-) -> None:
+def test_the_watch_of_a_signed_calibration_counts_where_its_key_signed_it(path, calibration, harm, said):
     harm(path)
     for read in (refuse_suspended, state_of, standing_of):
         with pytest.raises(CheckFailedError, match="expected the watch of a signed calibration") as found:
@@ -187,7 +180,7 @@ def test_the_watch_of_a_signed_calibration_counts_where_its_key_signed_it(
 
 
 @pytest.mark.parametrize("signed", [True], indirect=True)
-def test_a_key_that_is_trusted_counts_too(path: Path, calibration: Calibration) -> None:
+def test_a_key_that_is_trusted_counts_too(path, calibration):
     other_key(path)
     standing = standing_of(path, calibration, [STRANGER.key])
     assert standing is not None
@@ -195,7 +188,7 @@ def test_a_key_that_is_trusted_counts_too(path: Path, calibration: Calibration) 
 
 
 @pytest.mark.parametrize("signed", [True], indirect=True)
-def test_a_head_of_another_calibration_is_none_of_this_one(path: Path, calibration: Calibration) -> None:
+def test_a_head_of_another_calibration_is_none_of_this_one(path, calibration):
     """Its laboratory signed both, and each watch lies in the same file."""
     other = make_calibration(n=6, hostile=False).signed(LAB)
     with WatchFile(watch_path(path), key=LAB) as file:
@@ -215,7 +208,7 @@ def test_a_head_of_another_calibration_is_none_of_this_one(path: Path, calibrati
 
 @pytest.mark.parametrize("signed", [True], indirect=True)
 @pytest.mark.parametrize("value", ["{}", "[]", "nonsense", '{"format": 3}', "null"])
-def test_a_signature_that_is_none_is_told_of(path: Path, calibration: Calibration, value: str) -> None:
+def test_a_signature_that_is_none_is_told_of(path, calibration, value):
     with closing(sqlite3.connect(watch_path(path))) as connection:
         connection.execute("UPDATE log SET signature = ?", (value,))
         connection.commit()
@@ -224,7 +217,7 @@ def test_a_signature_that_is_none_is_told_of(path: Path, calibration: Calibratio
 
 
 @pytest.mark.parametrize("signed", [True], indirect=True)
-def test_pictures_without_the_key_can_raise_an_alarm_and_end_none(path: Path, calibration: Calibration) -> None:
+def test_pictures_without_the_key_can_raise_an_alarm_and_end_none(path, calibration):
     with WatchFile(watch_path(path)) as file:
         for number in range(10, 13):
             live(file, calibration, number)
@@ -242,9 +235,7 @@ def test_pictures_without_the_key_can_raise_an_alarm_and_end_none(path: Path, ca
     assert "the new model was looked at" in (read.note or "")
 
 
-def test_a_file_of_an_earlier_version_gets_a_log_of_all_it_holds(
-    path: Path, calibration: Calibration, signed: bool
-) -> None:
+def test_a_file_of_an_earlier_version_gets_a_log_of_all_it_holds(path, calibration, signed):
     by_an_earlier_version(path)
     plain = replace(calibration, signature=None)
     assert refuse_suspended(path, plain) is None
@@ -256,9 +247,7 @@ def test_a_file_of_an_earlier_version_gets_a_log_of_all_it_holds(
     assert refuse_suspended(path, calibration) is not None
 
 
-def test_what_an_earlier_version_won_by_bets_of_single_canaries_is_no_evidence_any_more(
-    path: Path, calibration: Calibration, signed: bool
-) -> None:
+def test_what_an_earlier_version_won_by_bets_of_single_canaries_is_no_evidence_any_more(path, calibration, signed):
     key = LAB if signed else None
     with closing(sqlite3.connect(watch_path(path))) as connection:
         connection.executescript("UPDATE feature SET p_value = 0.001; DROP TABLE log; PRAGMA user_version = 2;")
@@ -270,7 +259,7 @@ def test_what_an_earlier_version_won_by_bets_of_single_canaries_is_no_evidence_a
         assert file.evidence(watch) == [0.1]
 
 
-def test_a_file_of_version_3_keeps_its_log(path: Path, calibration: Calibration, signed: bool) -> None:
+def test_a_file_of_version_3_keeps_its_log(path, calibration, signed):
     with closing(sqlite3.connect(watch_path(path))) as connection:
         connection.execute("PRAGMA user_version = 3")
     before = standing_of(path, calibration)
@@ -283,9 +272,7 @@ def test_a_file_of_version_3_keeps_its_log(path: Path, calibration: Calibration,
         assert connection.execute("PRAGMA user_version").fetchone() == (5,), "an earlier version refuses it from now on"
 
 
-def test_a_rollback_to_an_older_whole_file_shows_beside_what_was_issued_since(
-    path: Path, calibration: Calibration, signed: bool
-) -> None:
+def test_a_rollback_to_an_older_whole_file_shows_beside_what_was_issued_since(path, calibration, signed):
     older = watch_path(path).read_bytes()
     with WatchFile(watch_path(path), key=LAB if signed else None) as file:
         visit(file, calibration)
@@ -300,7 +287,7 @@ def test_a_rollback_to_an_older_whole_file_shows_beside_what_was_issued_since(
     assert not holds(path, later.head)
 
 
-def test_every_column_of_every_row_takes_part(path: Path, calibration: Calibration) -> None:
+def test_every_column_of_every_row_takes_part(path, calibration):
     """Each value that a concluded visit, picture or watch has, changed by itself."""
     whole = watch_path(path).read_bytes()
     with closing(sqlite3.connect(watch_path(path))) as connection:
@@ -340,9 +327,7 @@ def test_every_column_of_every_row_takes_part(path: Path, calibration: Calibrati
         ("UPDATE photograph SET loss = 'none'", "loss: expected a number"),
     ],
 )
-def test_rows_of_other_kinds_of_values_are_refused_with_what_to_do(
-    path: Path, calibration: Calibration, edit: str, says: str
-) -> None:
+def test_rows_of_other_kinds_of_values_are_refused_with_what_to_do(path, calibration, edit, says):
     with closing(sqlite3.connect(watch_path(path))) as connection:
         connection.execute(edit)
         connection.commit()

@@ -38,32 +38,32 @@ def naive(pixels: np.ndarray, sent: np.ndarray) -> dict[str, float]:
     }
 
 
-def test_features_are_those_of_plain_loops() -> None:
+def test_features_are_those_of_plain_loops():
     found = features(DRAWS[0], SENT)
     assert tuple(found) == FEATURES
     for name, value in naive(DRAWS[0], SENT).items():
         assert found[name] == pytest.approx(value, rel=1e-8)
 
 
-def test_the_smallest_pictures_have_features() -> None:
+def test_the_smallest_pictures_have_features():
     single = np.zeros((1, 1, 3), np.uint8)
     assert all(np.isfinite(list(features(single, single).values())))
 
 
-def test_every_planted_change_moves_a_feature_beyond_the_spread_of_draws() -> None:
+def test_every_planted_change_moves_a_feature_beyond_the_spread_of_draws():
     table = np.array([[features(one, SENT)[name] for name in FEATURES] for one in DRAWS])
     for change in CHANGES.values():
         moved = np.array([features(change(DRAWS[0]), SENT)[name] for name in FEATURES]) - table[0]
         assert (np.abs(moved) / table.std(axis=0)).max() > 1
 
 
-def test_a_picture_without_structure_is_the_least_sensitive() -> None:
+def test_a_picture_without_structure_is_the_least_sensitive():
     grey = np.full((64, 80, 3), 128, np.uint8)
     assert sensitivity([grey], SENT) < sensitivity([DRAWS[0]], SENT)
     assert sensitivity(DRAWS, SENT) > 0
 
 
-def test_what_a_planted_change_does_is_that_of_the_median_canary() -> None:
+def test_what_a_planted_change_does_is_that_of_the_median_canary():
     near = [np.rint((one + 3.0 * DRAWS[0]) / 4).astype(np.uint8) for one in DRAWS]
     canaries = [(near, SENT), (DRAWS, SENT), (DRAWS[:2], SENT)]
     found = planted(canaries)
@@ -79,7 +79,7 @@ def test_what_a_planted_change_does_is_that_of_the_median_canary() -> None:
         assert abs(one.shift) == pytest.approx(np.abs(middle).max())
 
 
-def test_a_promise_is_that_of_the_next_smaller_shift_that_was_measured() -> None:
+def test_a_promise_is_that_of_the_next_smaller_shift_that_was_measured():
     eight = {speed.shift: speed for speed in SPEEDS if speed.canaries == 8}
     assert speed_of(8, 4.9) == speed_of(11, -2.0) == eight[2.0]
     assert speed_of(8, 70.0) == eight[5.0]
@@ -87,7 +87,7 @@ def test_a_promise_is_that_of_the_next_smaller_shift_that_was_measured() -> None
     assert speed_of(3, 5.0) is None
 
 
-def test_pixels_say_how_much_and_not_only_whether() -> None:
+def test_pixels_say_how_much_and_not_only_whether():
     bit = DRAWS[0].copy()
     bit[0, 0, 0] ^= 1
     found = Difference.between(DRAWS[0], bit)
@@ -113,12 +113,12 @@ def declared(model: str | None = "v1", kind: str = "PNG", size: float = 4.0, cos
         (declared(None), "note", "names no model any more"),
     ],
 )
-def test_each_thing_that_is_declared_is_compared(now: Declared, verdict: str, said: str) -> None:
+def test_each_thing_that_is_declared_is_compared(now, verdict, said):
     found = compare([declared(), declared()], [now], ("v1",))
     assert found.verdict == verdict
     assert said in found.statement
 
 
-def test_nothing_declared_is_no_opinion() -> None:
+def test_nothing_declared_is_no_opinion():
     assert compare([declared()], [], ()).verdict == "cannot tell"
     assert compare([declared(None)], [declared(None)], ()).verdict == "same"

@@ -63,7 +63,7 @@ class Hook:
         self.server.server_close()
 
 
-def test_a_change_is_told_once(file: WatchFile, tmp_path: Path) -> None:
+def test_a_change_is_told_once(file, tmp_path):
     script = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read())"
     told = tmp_path / "told; touch harm"
     channels = {"command": command_channel([sys.executable, "-c", script, str(told)])}
@@ -80,7 +80,7 @@ def test_a_change_is_told_once(file: WatchFile, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["calibration.watch.sqlite", "told; touch harm"]
 
 
-def test_a_webhook_is_tried_again_and_what_it_did_not_take_is_kept_for_the_next_visit(file: WatchFile) -> None:
+def test_a_webhook_is_tried_again_and_what_it_did_not_take_is_kept_for_the_next_visit(file):
     with closing(Hook(503, 503, 503, 503, 200)) as hook:
         channels = {"webhook": webhook_channel(Secret(f"{hook.url}/T0/token-that-nobody-may-see"))}
         pauses: list[float] = []
@@ -97,7 +97,7 @@ def test_a_webhook_is_tried_again_and_what_it_did_not_take_is_kept_for_the_next_
     assert "token" not in trouble
 
 
-def test_a_socket_that_hangs_up_twice_gets_the_notice_at_the_third_try(file: WatchFile) -> None:
+def test_a_socket_that_hangs_up_twice_gets_the_notice_at_the_third_try(file):
     """No answer at all, over a bare socket; the file says what became of it."""
     requests: list[bytes] = []
 
@@ -127,7 +127,7 @@ def test_a_socket_that_hangs_up_twice_gets_the_notice_at_the_third_try(file: Wat
     assert deliver(file, CALIBRATION, "c.json", channels) == []
 
 
-def test_what_failed_at_a_visit_is_recorded_until_it_is_delivered(file: WatchFile) -> None:
+def test_what_failed_at_a_visit_is_recorded_until_it_is_delivered(file):
     alarm(file)
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}/hook"
@@ -148,7 +148,7 @@ def recorded(file: WatchFile) -> list[tuple[object, ...]]:
         return connection.execute("SELECT channel, tries, delivered_at IS NOT NULL, error FROM notice").fetchall()
 
 
-def test_a_redirect_is_not_followed(file: WatchFile) -> None:
+def test_a_redirect_is_not_followed(file):
     with closing(Hook(307, 307, 307)) as hook:
         alarm(file)
         [trouble] = deliver(
@@ -158,7 +158,7 @@ def test_a_redirect_is_not_followed(file: WatchFile) -> None:
         assert len(hook.bodies) == 3
 
 
-def test_a_channel_that_is_new_is_told_the_present_state_and_no_history(file: WatchFile) -> None:
+def test_a_channel_that_is_new_is_told_the_present_state_and_no_history(file):
     alarm(file)
     accept(file, CALIBRATION, "looked at")
     with closing(Hook(200)) as hook:
@@ -166,7 +166,7 @@ def test_a_channel_that_is_new_is_told_the_present_state_and_no_history(file: Wa
         assert [body["state"] for body in hook.bodies] == ["accepted"]
 
 
-def test_a_program_that_fails_or_is_missing_ends_no_visit(file: WatchFile) -> None:
+def test_a_program_that_fails_or_is_missing_ends_no_visit(file):
     alarm(file)
     fails = command_channel([sys.executable, "-c", "import sys; sys.exit('no such room')"])
     [trouble] = deliver(file, CALIBRATION, "c.json", {"command": fails}, sleep=lambda _: None)
@@ -177,7 +177,7 @@ def test_a_program_that_fails_or_is_missing_ends_no_visit(file: WatchFile) -> No
     assert "FileNotFoundError" in trouble
 
 
-def test_apprise_gets_title_and_text(file: WatchFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apprise_gets_title_and_text(file, monkeypatch):
     sent: list[tuple[str, str, str]] = []
 
     class Apprise:
@@ -202,7 +202,7 @@ def test_apprise_gets_title_and_text(file: WatchFile, monkeypatch: pytest.Monkey
     assert "harm: the model is v2" in text
 
 
-def test_a_receiver_that_answers_a_byte_at_a_time_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_receiver_that_answers_a_byte_at_a_time_is_left_at_the_deadline(monkeypatch):
     monkeypatch.setattr(http_posting, "DEADLINE_S", 0.3)
     ended = threading.Event()
 

@@ -21,7 +21,7 @@ def watched(*, calibrated: bool = True, repeats: bool | None = None) -> Watched:
 
 
 @pytest.mark.parametrize(("draws", "looked_at"), [(1, 1), (2, 1), (8, 4)])
-def test_no_reference_is_bought_where_the_calibration_has_draws(draws: int, looked_at: int) -> None:
+def test_no_reference_is_bought_where_the_calibration_has_draws(draws, looked_at):
     setup = setup_with(draws)
     planned = planned_draws(setup, watched(), [CANARY], [])
     assert draws_to_choose_by(setup) == looked_at
@@ -32,17 +32,17 @@ def test_no_reference_is_bought_where_the_calibration_has_draws(draws: int, look
     assert len({draw.index for draw in planned}) == len(planned)
 
 
-def test_a_perturbed_vendor_is_compared_by_the_one_draw_of_the_same_upload() -> None:
+def test_a_perturbed_vendor_is_compared_by_the_one_draw_of_the_same_upload():
     planned = planned_draws(setup_with(8, seedable=False, perturbation="dihedral"), watched(), [CANARY], [])
     assert [(draw.purpose, draw.index) for draw in planned if draw.index < FIRST_INDEX] == [("chosen", 0)]
 
 
-def test_no_two_watches_number_their_draws_alike() -> None:
+def test_no_two_watches_number_their_draws_alike():
     first, second = ({draw.index for draw in planned_draws(setup_with(1), watched(), [CANARY], [])} for _ in range(2))
     assert {index for index in first & second if index >= FIRST_INDEX} == set()
 
 
-def test_after_an_acceptance_every_reference_is_new_and_a_repeat_has_the_seed_of_what_it_repeats() -> None:
+def test_after_an_acceptance_every_reference_is_new_and_a_repeat_has_the_seed_of_what_it_repeats():
     setup = setup_with(8)
     planned = planned_draws(setup, watched(calibrated=False), [CANARY], [])
     assert all(draw.index >= FIRST_INDEX for draw in planned)
