@@ -1,5 +1,6 @@
 """What is kept of each photograph beside its risk curve: a row of numbers."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -46,4 +47,6 @@ class Rows:
     @property
     def known(self) -> Self:
         """Return the photographs of which something is known."""
-        return self[np.flatnonzero(~np.isnan(self.values.reshape(len(self), -1)[:, 0])).tolist()]
+        # Not -1, which no shape without rows stands for.
+        flat = self.values.reshape(len(self), math.prod(self.values.shape[1:]))
+        return self[np.flatnonzero(~np.isnan(flat[:, 0])).tolist()]
