@@ -42,10 +42,7 @@ class Auth(_Table):
     see the key; each is a whole name.
     """
 
-    variable: str = Field(
-        pattern=_VARIABLE,
-        description=_OF_VARIABLE,
-    )
+    variable: str = Field(pattern=_VARIABLE, description=_OF_VARIABLE)
     header: str = Field(default="", pattern=_HEADER, description="the name of a header, such as X-Api-Key")
     prefix: str = ""
     query: str = Field(default="", pattern=r"^[A-Za-z0-9_-]*$", description="the name of a field of the address")

@@ -58,12 +58,7 @@ def _restorer(degradation: str, price: PriceList | None = None) -> Names:
 
 MODELS: dict[str, Names] = {
     "fal-ai/clarity-upscaler": Names(
-        image="image_url",
-        scale=_FACTOR,
-        seed="seed",
-        fixed=_OPEN,
-        output=_OUT,
-        price=per_megapixel("0.03", *_PAGE),
+        image="image_url", scale=_FACTOR, seed="seed", fixed=_OPEN, output=_OUT, price=per_megapixel("0.03", *_PAGE)
     ),
     "fal-ai/ccsr": Names(image="image_url", seed="seed", output=_OUT),
     "fal-ai/seedvr/upscale/image": Names(
@@ -116,12 +111,7 @@ MODELS: dict[str, Names] = {
         price=per_megapixel("0.0045", *_REPORTED),
     ),
     "fal-ai/ideogram/upscale": Names(
-        image="image_url",
-        scale=None,
-        seed="seed",
-        output="images.0.url",
-        exact=False,
-        price=flat("0.06", *_REPORTED),
+        image="image_url", scale=None, seed="seed", output="images.0.url", exact=False, price=flat("0.06", *_REPORTED)
     ),
     "clarityai/crystal-upscaler": Names(
         image="image_url",

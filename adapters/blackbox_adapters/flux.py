@@ -24,11 +24,7 @@ from blackbox_conformal.vendor.example import Example, says, shows
 USD_PER_CREDIT = Decimal("0.01")
 KONTEXT = {"flux-kontext-pro": "0.04", "flux-kontext-max": "0.08"}
 """Price of a picture, whatever its size."""
-MEGAPIXELS = {
-    "flux-2-pro": ("0.03", "0.015"),
-    "flux-2-max": ("0.07", "0.03"),
-    "flux-2-flex": ("0.05", "0.05"),
-}
+MEGAPIXELS = {"flux-2-pro": ("0.03", "0.015"), "flux-2-max": ("0.07", "0.03"), "flux-2-flex": ("0.05", "0.05")}
 """Price of the first megapixel that is made, and of every further one made or sent."""
 REWRITERS = ("kontext-pro", "kontext-max", "flex")
 """Models whose field against rewriting the prompt is prompt_upsampling; that of the others is disable_pup."""

@@ -44,10 +44,7 @@ class Function(Adapter):
     seeded: bool = Field(default=False, description="Whether the function takes `seed=`, and answers alike with one.")
     degradation: str = Field(default="bicubic", description="What the function undoes, unless `--degradation` says.")
     test_side: int = Field(
-        default=64,
-        ge=0,
-        le=4096,
-        description="Side of the picture by whose answer a change is noticed; 0 tests none.",
+        default=64, ge=0, le=4096, description="Side of the picture by whose answer a change is noticed; 0 tests none."
     )
     concurrency: int = Field(default=1, ge=1, le=64, description="Calls that the function bears at once.")
 

@@ -62,12 +62,7 @@ class IdeogramV2(Hosted):
 
     url: str = Field(default="https://api.ideogram.ai", description="Address of the interface.")
     model: Literal[
-        "topaz-standard-2",
-        "topaz-text-refine",
-        "topaz-wonder-3-5",
-        "topaz-wonder-4",
-        "topaz-bloom-2",
-        "topaz-redefine",
+        "topaz-standard-2", "topaz-text-refine", "topaz-wonder-3-5", "topaz-wonder-4", "topaz-bloom-2", "topaz-redefine"
     ] = Field(default="topaz-standard-2", description="Upscaler.")
     scale: Annotated[Literal[2, 4, 8], FromText] = Field(
         default=4, description="Magnification; topaz-wonder-4 up to 4."

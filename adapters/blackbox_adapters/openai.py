@@ -13,13 +13,7 @@ from pydantic import Field
 from blackbox_adapters._failures import Failures, not_found
 from blackbox_adapters._hosted import MILLION, REPAINTS, Editor, present, tokens
 from blackbox_adapters._reading import decoded, document, peek, words
-from blackbox_conformal.errors import (
-    AccountRefusedError,
-    PayloadError,
-    RefusedError,
-    RunRefusedError,
-    VendorError,
-)
+from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, RunRefusedError, VendorError
 from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Upload
 from blackbox_conformal.vendor.example import Example, says
 

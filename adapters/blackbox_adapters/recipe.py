@@ -366,8 +366,7 @@ class Recipe(Hosted):
         default=None, ge=0.1, description="Seconds between two polls of a job; None = the recipe's."
     )
     recipe_digest: str = Field(
-        default="",
-        description="What the recipe said when it was calibrated; filled in by calibrations, and compared.",
+        default="", description="What the recipe said when it was calibrated; filled in by calibrations, and compared."
     )
 
     _spec: form.RecipeFile = PrivateAttr()

@@ -192,11 +192,7 @@ class Topaz(Hosted):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         process = quote(job, safe="")
         work = PolledJob(
-            "process",
-            job,
-            done=("Completed",),
-            failed=("Failed", "Cancelled"),
-            reason=("message", "error"),
+            "process", job, done=("Completed",), failed=("Failed", "Cancelled"), reason=("message", "error")
         )
         poll = self.send("GET", f"/status/{process}", "poll", JSON)
         cancel = self.send("DELETE", f"/cancel/{process}", "cancel")

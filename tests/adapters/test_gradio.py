@@ -19,13 +19,7 @@ from support.flow_driver import (
     upload,
 )
 
-from blackbox_conformal.errors import (
-    AccountRefusedError,
-    NotFoundError,
-    RefusedError,
-    TryLaterError,
-    VendorFailedError,
-)
+from blackbox_conformal.errors import AccountRefusedError, NotFoundError, RefusedError, TryLaterError, VendorFailedError
 from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
 from blackbox_conformal.vendor.example import says, shows

@@ -22,11 +22,7 @@ def test_the_router_takes_json_and_answers_with_the_picture() -> None:
     (submit,) = exchange.sends
     assert submit.url == f"{ADDRESS}/models/someone/upscaler"
     assert submit.json["inputs"].startswith("iVBORw0KGgo")
-    assert submit.json["parameters"] == {
-        "guidance_scale": 3,
-        "target_size": {"width": 64, "height": 48},
-        "seed": 2,
-    }
+    assert submit.json["parameters"] == {"guidance_scale": 3, "target_size": {"width": 64, "height": 48}, "seed": 2}
     assert key_of(submit, "authorization") == "Bearer hf_made_up_for_this_example"
     assert submit.headers["accept"] == "image/png"
 

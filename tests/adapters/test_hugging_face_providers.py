@@ -117,17 +117,9 @@ def test_the_address_of_the_hub_follows_that_of_the_router() -> None:
 @pytest.mark.parametrize(
     ("provider", "answer", "expected"),
     [
-        (
-            "fal-ai",
-            '{"status":"COMPLETED","error":"lost","error_type":"runner_disconnected"}',
-            VendorFailedError,
-        ),
+        ("fal-ai", '{"status":"COMPLETED","error":"lost","error_type":"runner_disconnected"}', VendorFailedError),
         ("fal-ai", '{"status":"COMPLETED","error":"flagged","error_type":"content_policy_violation"}', RefusedError),
-        (
-            "replicate",
-            '{"status":"failed","error":"interrupted; please retry (code: PA)"}',
-            VendorFailedError,
-        ),
+        ("replicate", '{"status":"failed","error":"interrupted; please retry (code: PA)"}', VendorFailedError),
         ("replicate", '{"status":"failed","error":"flagged as sensitive content (E005)"}', RefusedError),
         ("wavespeed", '{"data":{"status":"failed","error":"internal error"}}', VendorFailedError),
         (

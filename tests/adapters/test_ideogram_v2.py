@@ -8,13 +8,7 @@ from PIL import Image
 from pydantic import ValidationError
 from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, unresumed, upload
 
-from blackbox_conformal.errors import (
-    AccountRefusedError,
-    PayloadError,
-    RefusedError,
-    TryLaterError,
-    VendorFailedError,
-)
+from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError, VendorFailedError
 from blackbox_conformal.testing.rehearsal import rehearse_quote
 from blackbox_conformal.vendor.example import says
 

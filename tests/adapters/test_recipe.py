@@ -247,10 +247,7 @@ def test_statuses_with_a_meaning_of_their_own(acme: Path) -> None:
             ("factors = [2, 4]", "factors = [2, 1000000]"),
             "scale.factors.1: expected a number of at most 16; got 1000000",
         ),
-        (
-            ("factors = [2, 4]", "factors = [0, 2, 4]"),
-            "scale.factors.0: expected a number of at least 1; got 0",
-        ),
+        (("factors = [2, 4]", "factors = [0, 2, 4]"), "scale.factors.0: expected a number of at least 1; got 0"),
         (("default = 2", "default = 3"), "line 14: scale.default: expected one of factors [2, 4]; got 3"),
         (('link = "result.url"', 'link = "result.url"\nbody = true'), "picture: expected exactly one of body"),
         (("polls = 1\n", ""), "example: expected polls"),
@@ -432,12 +429,7 @@ def test_a_model_with_a_seed_that_the_recipe_does_not_know() -> None:
 
 def test_upscayl_and_picsart_speak_their_own_forms() -> None:
     submit, poll, *_ = replay("upscayl_cloud").sends
-    assert submit.form == {
-        "model": "upscayl-standard-4x",
-        "scale": "4",
-        "saveImageAs": "png",
-        "enhanceFace": "false",
-    }
+    assert submit.form == {"model": "upscayl-standard-4x", "scale": "4", "saveImageAs": "png", "enhanceFace": "false"}
     assert (poll.method, poll.json) == ("POST", {"taskId": "30a89e69-c702-4247-9905-f0a53dfa45ab"})
     assert replay("picsart").submit.form == {"upscale_factor": "4", "format": "PNG"}
     assert replay("deepai").submit.files[0].name == "image"

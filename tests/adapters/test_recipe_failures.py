@@ -16,13 +16,7 @@ from support.recording_server import RecordingServer
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.drawing.ledger.backends import Ledger
 from blackbox_conformal.drawing.ledger.queries import ledger_ls
-from blackbox_conformal.errors import (
-    AccountRefusedError,
-    JobError,
-    RefusedError,
-    TryLaterError,
-    VendorFailedError,
-)
+from blackbox_conformal.errors import AccountRefusedError, JobError, RefusedError, TryLaterError, VendorFailedError
 from blackbox_conformal.testing.pictures import upscale
 from blackbox_conformal.testing.raw_http import Head, Response
 from blackbox_conformal.testing.rehearsal import rehearse_failure

@@ -108,12 +108,7 @@ def usd(price: Price | None) -> tuple[Decimal, Decimal]:
 
 @pytest.mark.parametrize(
     ("parameters", "side", "expected"),
-    [
-        ({"scale": 2}, 100, "0.08"),
-        ({}, 1000, "0.16"),
-        ({}, 1500, "0.5"),
-        ({}, 2000, "0.8"),
-    ],
+    [({"scale": 2}, 100, "0.08"), ({}, 1000, "0.16"), ({}, 1500, "0.5"), ({}, 2000, "0.8")],
 )
 def test_the_first_row_about_a_draw_counts(
     made: Callable[..., Recipe], parameters: dict[str, Any], side: int, expected: str

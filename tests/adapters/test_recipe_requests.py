@@ -158,10 +158,9 @@ def test_the_recipe_keeps_the_adapters_contract(made: Callable[..., Recipe], tex
 
 def test_a_job_that_is_overdue_is_cancelled_once(made: Callable[..., Recipe], tmp_path: Path) -> None:
     def answer(head: Head) -> Response:
-        said = {
-            "/uploads": f'{{"place":"{server.url}/place","id":"p"}}',
-            "/jobs": '{"id":"j-1"}',
-        }.get(head.path, '{"state":"busy"}')
+        said = {"/uploads": f'{{"place":"{server.url}/place","id":"p"}}', "/jobs": '{"id":"j-1"}'}.get(
+            head.path, '{"state":"busy"}'
+        )
         return Response(200, {"Content-Type": "application/json"}, said.encode())
 
     with RecordingServer(answer) as server:

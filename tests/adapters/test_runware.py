@@ -4,18 +4,7 @@ import uuid
 from decimal import Decimal
 
 import pytest
-from support.flow_driver import (
-    ADDRESS,
-    PICTURE,
-    answers_of,
-    built,
-    drive,
-    key_of,
-    refused,
-    replay,
-    seeded,
-    upload,
-)
+from support.flow_driver import ADDRESS, PICTURE, answers_of, built, drive, key_of, refused, replay, seeded, upload
 
 from blackbox_conformal.errors import (
     AccountRefusedError,

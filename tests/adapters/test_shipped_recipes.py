@@ -5,26 +5,10 @@ import json
 from decimal import Decimal
 
 import pytest
-from support.flow_driver import (
-    PICTURE,
-    built,
-    drive,
-    key_of,
-    refused,
-    refused_by,
-    replay,
-    seeded,
-    unresumed,
-    upload,
-)
+from support.flow_driver import PICTURE, built, drive, key_of, refused, refused_by, replay, seeded, unresumed, upload
 
 from blackbox_adapters.recipe import Recipe
-from blackbox_conformal.errors import (
-    AccountRefusedError,
-    RefusedError,
-    TryLaterError,
-    VendorFailedError,
-)
+from blackbox_conformal.errors import AccountRefusedError, RefusedError, TryLaterError, VendorFailedError
 from blackbox_conformal.support.secrets import revealed
 from blackbox_conformal.vendor.adapter import Answer
 from blackbox_conformal.vendor.example import says, shows

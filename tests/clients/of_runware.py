@@ -123,10 +123,7 @@ CASES = (
                 "VendorFailedError",
             ),
             Reading(
-                "no credit is left",
-                error("insufficientCredits", "no credit"),
-                "RunwareAPIError",
-                "AccountRefusedError",
+                "no credit is left", error("insufficientCredits", "no credit"), "RunwareAPIError", "AccountRefusedError"
             ),
         ),
     ),
