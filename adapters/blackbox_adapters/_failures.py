@@ -53,20 +53,14 @@ UNFIT = (
 
 
 class Reasons(BaseModel):
-    """Words by which a vendor's reasons are told apart; each is looked for in the code and in the reason.
+    """Words that tell a vendor's reasons apart, looked for in the code and in the reason.
 
-    Words are written in small letters with single spaces; a code such as ``contentPolicy`` or ``CONTENT_POLICY`` holds
-    "content policy". Where none is found, the vendor has failed on its own. That is the careful reading of an unknown
-    reason: a picture that is refused by mistake costs the guarantee, and one that is asked for again costs a draw.
+    Words have small letters and single spaces; the codes ``contentPolicy`` and ``CONTENT_POLICY`` hold "content
+    policy". Without a known word the vendor has failed on its own: a picture refused by mistake costs the guarantee,
+    and one that is asked for again costs a draw.
 
-    Attributes
-    ----------
-    every
-        No to what all pictures of a run have in common.
-    refused
-        No to this picture, before anything was generated.
-    filtered
-        No to this picture after work on it, as of a filter that looks at what was generated; that is billed.
+    `every`: no to what all pictures have in common. `refused`: no to this picture, before anything was generated.
+    `filtered`: no to this picture after work on it, which is billed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -112,13 +106,10 @@ class Failures(BaseModel):
     request_id_header
         Header that names the request; it goes before `request_id`.
     account, later, refused
-        Statuses of a submission or of another request before the job that mean: no to this key or account; wait; no
-        to this picture.
-    failed
-        Statuses of a submission that mean that the vendor has failed on its own, where it says so in its own words;
-        without such words they come from a server in between, and whether the submission arrived is not known.
-    reasons
-        What those words mean.
+        Statuses of requests up to the job that mean: no to this key or account; wait; no to this picture.
+    failed, reasons
+        Statuses of a submission at which the vendor has failed on its own, if it says so in words, and what the words
+        mean. Without words a server in between answered, and whether the submission arrived is not known.
     wait
         Seconds to wait after a 429, or a status in `later`, that does not say how long.
     """
@@ -139,21 +130,17 @@ class Failures(BaseModel):
     def read(self, answer: Answer) -> Failure:
         """What the answer says."""
         problem = document(answer)
-        # A header is set by the vendor's front and names the request even where the body is a page of a server in
-        # between.
+        # The vendor's front sets the header, even where a server in between wrote the body.
         request = answer.headers.get(self.request_id_header.lower()) or words(problem, *self.request_id)
         return Failure(words(problem, *self.message), words(problem, *self.code) or str(answer.status), request or None)
 
     def error(self, answer: Answer, purpose: Purpose, failure: Failure | None = None) -> VendorError | None:
         """The error of a failed answer by its status, in the vendor's words; None leaves it to the sampler.
 
-        Answers of a download and statuses of 500 and above that are not in `failed` carry no decision of the vendor,
-        so they are left alone: whether such a request was billed is for the sampler to judge. A 503 that says when to
-        come back is a decision.
-        `failure` is what the answer says, where the adapter knows better than `read`.
+        The sampler judges downloads, and statuses of 500 and above that are not in `failed`: they carry no decision of
+        the vendor, unless a 503 says when to come back. `failure` replaces what `read` finds.
         """
         if purpose == "download":
-            # A file host's answer holds nothing that the vendor decided.
             return None
         # Requests before there is a job: a no to them is a no to the key or the picture.
         status, begins = answer.status, purpose in ("submit", "lookup", "quote")

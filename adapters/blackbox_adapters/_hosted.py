@@ -27,20 +27,10 @@ Amounts = Callable[[Decimal], tuple[Decimal, Decimal]]
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """What a vendor asks with given parameters.
+    """What a vendor asks with given parameters; `currency` and `usd_per_unit` as in `Price`.
 
-    Attributes
-    ----------
-    amounts
-        The list itself; a megapixel is a million pixels.
-    rule
-        The list in words.
-    source, read_on
-        Where the list was read, and when.
-    unit
-        Price of one unit that the vendor counts in what it bills; None = it names none.
-    currency, usd_per_unit
-        As in `Price`.
+    `rule` says the list in words, `source` and `read_on` where and when it was read. `unit` is the price of one unit
+    that the vendor counts in its bill; None = it names none.
     """
 
     amounts: Amounts
@@ -169,7 +159,6 @@ class Hosted(Adapter):
 
     @property
     def given_price(self) -> Price | None:
-        """The user's price."""
         return None if self.price_usd is None else Price(self.price_usd, self.price_usd, "given by the user")
 
     def priced(self, low: str | None, high: str | None, source: str, read_on: date) -> Price | None:

@@ -20,11 +20,10 @@ def polled(
     cancel: Send | None = None,
     cancelled: Callable[[Any], bool] | None = None,
 ) -> Generator[Step, Answer, Result]:
-    """Send `poll` every `seconds` until `read` returns something of its answer, and return that.
+    """Send `poll` every `seconds` until `read` returns something, and return that; a given `answer` is read first.
 
-    An `answer` that is there already is read first. `cancel` is sent when the vendor still works on the job and its
-    time is over. A job whose polls fail is not cancelled: it may be finished. `cancelled` reads in the document of an
-    answer of HTTP 2xx whether that worked; without it, it did unless the answer calls the job finished.
+    `cancel` is sent when the job's time is over, never after a failed poll: the job may be finished. `cancelled` reads
+    in an answer of HTTP 2xx whether that worked; without it, it did unless the answer calls the job finished.
     """
     while True:
         result = read(answer or (yield poll))
@@ -48,25 +47,20 @@ def _not_finished(said: Any) -> bool:
 
 @dataclass
 class PolledJob:
-    """What the vendor's documentation says of a job, and what the polls of one job make of it.
+    """One job of a vendor: how its answers are read, and how many more polls may miss the picture.
 
     Parameters
     ----------
-    kind
-        What the vendor calls such a job, such as ``task``.
-    id
-        The vendor's name for this one.
+    kind, id
+        What the vendor calls such a job, as ``task``, and this one.
     status
-        Paths of the job's state in an answer.
+        Paths of the state.
     done, failed
-        States that end it; without any `done`, every answer is that of a finished job. At any other word the
-        job is polled again. A job that somebody cancelled has failed too.
+        States that end the job; at any other it is polled again. Without `done`, every answer is a finished job's.
     picture
         Path of what a finished job shows; empty: the whole answer.
-    reason, code
-        Paths at which a failed job says why.
-    reasons
-        What the words found there mean.
+    reason, code, reasons
+        Paths at which a failed job says why, and what the words there mean.
     """
 
     kind: str

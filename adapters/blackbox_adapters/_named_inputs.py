@@ -22,59 +22,23 @@ ScaleForm = Literal["number", "text", "2x", "x2"]
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """One model's inputs.
-
-    Attributes
-    ----------
-    image, scale, seed
-        Names of the inputs; None where the model has none.
-    scales
-        Magnifications that it takes; empty = unknown.
-    scale_form
-        ``number``, or ``text``, ``2x`` and ``x2`` for texts such as "4", "4x" and "x4".
-    fixed
-        Inputs that are always sent, such as the lossless format.
-    hazard
-        The model answers from a fixed seed unless one is sent.
-    deterministic
-        The model answers equal requests equally.
-    output
-        Where the picture is in the output, as a dotted path.
-    official
-        Replicate: the model runs without naming a version.
-    price
-        What a draw costs, as last read; None = unknown.
-    exact
-        The picture comes back at exactly scale × input.
-    max_input_pixels
-        Pixels of the largest picture that fits into the model's memory; None = unknown.
-    degradation
-        What the model undoes, as in `Capabilities`.
-    lossless
-        The model answers without lossy compression where no input asks for PNG.
-    """
+    """One model's inputs: their names, None where the model has no such input, and what the model does."""
 
     image: str = "image"
     scale: str | None = "scale"
     seed: str | None = None
-    scales: tuple[int, ...] = ()
-    scale_form: ScaleForm = "number"
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    hazard: bool = False
-    deterministic: bool = False
-    output: str = ""
-    official: bool = False
-    price: PriceList | None = None
-    exact: bool = True
-    max_input_pixels: int | None = None
-    degradation: str = "bicubic"
-    lossless: bool = True
-
-    def with_inputs(
-        self, image: str, scale: str | None, seed: str | None, fixed: Mapping[str, Any], form: ScaleForm
-    ) -> "Names":
-        """The same model with other names of its inputs."""
-        return replace(self, image=image, scale=scale, seed=seed, fixed=fixed, scale_form=form)
+    scales: tuple[int, ...] = ()  # magnifications that it takes; empty = unknown
+    scale_form: ScaleForm = "number"  # or a text such as "4" (text), "4x" (2x), "x4" (x2)
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # always sent, such as the lossless format
+    hazard: bool = False  # answers from a fixed seed unless one is sent
+    deterministic: bool = False  # answers equal requests equally
+    output: str = ""  # dotted path of the picture in the output
+    official: bool = False  # Replicate: runs without naming a version
+    price: PriceList | None = None  # of a draw, as last read; None = unknown
+    exact: bool = True  # the picture has exactly scale × input
+    max_input_pixels: int | None = None  # of the largest picture that fits into the model's memory
+    degradation: str = "bicubic"  # what the model undoes, as in `Capabilities`
+    lossless: bool = True  # no lossy compression, even where no input asks for PNG
 
 
 class NamedInputs(Hosted):
@@ -275,15 +239,7 @@ DEEPEST_REFERENCE = 8
 
 @dataclass(frozen=True, slots=True)
 class ModelSchema:
-    """Inputs of one model.
-
-    Attributes
-    ----------
-    inputs
-        Name → its JSON schema, references followed.
-    required
-        Names of those that have to be given.
-    """
+    """Inputs of one model: name → JSON schema with references followed, and the names that must be given."""
 
     inputs: Mapping[str, Mapping[str, Any]]
     required: frozenset[str]
@@ -423,7 +379,8 @@ def _named(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None
         # A lossless result where the model offers one: the metric measures the vendor and not the codec.
         if "png" in _list(described.get("enum")) and described.get("default") != "png":
             fixed[form], taken["lossless format"] = "png", f"{form}=png"
-    found_names = names.with_inputs(image, scale, seed, fixed, _form(schema.inputs.get(scale or "", {}), names))
+    scale_form = _form(schema.inputs.get(scale or "", {}), names)
+    found_names = replace(names, image=image, scale=scale, seed=seed, fixed=fixed, scale_form=scale_form)
     told = ", ".join(f"{what} {name}" for what, name in taken.items())
     return found_names, f"taken from the schema that {adapter.model_name} publishes: {told}" if told else None
 

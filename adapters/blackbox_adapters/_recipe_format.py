@@ -99,20 +99,11 @@ class RecipeLimits(_Table):
 
 
 class PriceRow(_Table):
-    """A price, and what it is the price of: the first row about a draw counts.
+    """A price; the first row about a draw counts.
 
-    Attributes
-    ----------
-    scale, options
-        The magnification and the values of options that it is about; without them, it is about all.
-    up_to_megapixels
-        The largest picture that it is about; what is larger than all rows costs as the last of them.
-    low, high
-        The price as a range; without `high`, it is `low`.
-    per_megapixels
-        The price is for each so many megapixels; without it, for the picture.
-    started
-        Whether a part of those is billed as a whole; without it that is unknown, and both are in the range.
+    The row is about a magnification, values of options and pictures up to a size, each where given; pictures larger
+    than all rows cost as the last. The price, `low` to `high`, is for the picture, or for each `per_megapixels`.
+    `started`: a part of those is billed as a whole; without it that is unknown, and both are in the range.
     """
 
     scale: int | None = None
@@ -127,8 +118,7 @@ class PriceRow(_Table):
 class RecipePrices(_Table):
     """What a draw costs: one range, or `rows`; in which currency, and where it was read.
 
-    `megapixels`: whether rows count those of the picture that is made or of the one that is sent. `credits` are a
-    currency too: the price is known where `usd_per_unit` is.
+    `megapixels`: whether rows count those made or those sent. A price in `credits` is known where `usd_per_unit` is.
     """
 
     low: Decimal | None = Field(default=None, ge=0, le=_MOST)

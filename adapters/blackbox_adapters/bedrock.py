@@ -48,17 +48,10 @@ def signed_headers(
     headers: Mapping[str, str] | None = None,
     at: datetime | None = None,
 ) -> dict[str, str | Secret]:
-    """Headers that make the request a signed one; the host is signed too but left for the client to send.
+    """Headers that sign the request; the host is signed too but left for the client to send.
 
-    Parameters
-    ----------
-    url
-        Without a query. Its path is as it goes over the wire, percent-encoded; it is encoded once more for signing,
-        as every service except S3 asks.
-    headers
-        Further headers to sign and send, names in lower case.
-    at
-        The moment of signing; None = now. A signature is good for a few minutes around it.
+    `url` has no query; its percent-encoded path is encoded once more, as every service except S3 asks. `headers` (names
+    in lower case) are signed too. `at` is the moment of signing, None = now; a signature is good for minutes around it.
     """
     moment = (at or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
     parts = urlsplit(url)

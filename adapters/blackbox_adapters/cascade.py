@@ -34,25 +34,23 @@ _LARGEST_FILE = 2**18
 
 
 class CascadeRule(BaseModel):
-    """When an answer suffices, by one score of it: where its trusted share is large, or its mean score on one side.
+    """When an answer suffices, by one score: its trusted share is large, or its mean score lies on one side.
 
     Attributes
     ----------
     score
-        The score as it is typed, or with everything that follows from how inputs are made. ``foretold-psnr``: the
-        answer's PSNR against the free reference in dB, which the certified PSNR of what is delivered follows from.
+        The score as typed, or with everything that follows from how inputs are made. ``foretold-psnr``: the answer's
+        PSNR in dB against the free reference, from which the certified PSNR of what is delivered follows.
     below, at_least
-        An answer suffices where the share of pixels whose score is below the one is at least the other.
+        An answer suffices where the share of pixels with a score under `below` is at least `at_least`.
     at_most, at_least
-        Or where the mean score is at most the one, or at least the other, such as the share of detail that
-        `predicted-invention` expects to be invented.
+        Or where the mean score, such as the share of detail expected to be invented, is at most or at least this.
     passed_on
-        How many of the photographs that it was fitted on it passed on, and how many these were.
+        How many of the photographs it was fitted on were passed on, and how many there were.
     tile
-        Each part of a picture is judged by itself, and only those that do not suffice go on: about equal ones of at
-        most so many pixels of the input a side.
+        Parts of at most so many pixels of the input a side are judged one by one; those that do not suffice go on.
     margin
-        So many pixels of the input around a tile are sent with it, and cut off its answer.
+        Pixels of the input around a tile that are sent with it and cut off its answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -65,17 +65,7 @@ def request_of(
     purpose: Purpose,
     more: Mapping[str, Any] | None = None,
 ) -> Send:
-    """The request that a recipe describes.
-
-    Parameters
-    ----------
-    address
-        Where paths begin.
-    values
-        Values of the placeholders; those of ``auth.…`` are secrets.
-    more
-        Further fields of its JSON or form.
-    """
+    """The request that a recipe describes, with `more` fields in its JSON or form; paths begin at `address`."""
     link = fill_link(asked.path, values)
     values = {**values, "time": int(time.time())}
     if spec.signature is not None and asked.key:
@@ -104,7 +94,6 @@ def request_of(
 
 
 def key_headers(spec: form.RecipeFile, values: Mapping[str, Any]) -> Headers:
-    """The headers that carry the key, and the token where there is one."""
     headers: Headers = {}
     if spec.auth is not None and spec.auth.header:
         headers[spec.auth.header.lower()] = values["auth.key"].prefixed(spec.auth.prefix)
@@ -150,10 +139,7 @@ def price_list(
 ) -> PriceList | None:
     """The list for draws at `scale` with `options`; None where no row is about them, or the currency has no rate.
 
-    Parameters
-    ----------
-    usd_per_unit
-        What a unit of the list's currency is in US dollars, where the user knows it; None = as the recipe says.
+    `usd_per_unit` is the user's rate of the list's currency in US dollars; None = as the recipe says.
     """
     rate = Decimal(1) if prices.currency == "USD" else usd_per_unit or prices.usd_per_unit
     rows = [row for row in prices.all_rows if _is_about(row, scale, options)]
@@ -236,7 +222,7 @@ def kept(answer: Answer, places: dict[str, str]) -> dict[str, str]:
 
 
 def refusal(spec: form.RecipeFile, answer: Answer, job: str | None = None) -> VendorError | None:
-    """What an answer says no to by the first row that is about its HTTP status and finds its value; None: nothing."""
+    """The error of the first row that is about the answer's HTTP status and finds its value; None: no refusal."""
     for rule in spec.refusals:
         about = answer.status in rule.statuses if rule.statuses else 200 <= answer.status < 300
         value = found(answer, rule.path) if about else None
@@ -308,7 +294,7 @@ def ended(spec: form.RecipeFile, poll: form.Poll, job: str) -> Callable[[Answer]
 
 
 def _picture(spec: form.RecipeFile, answer: Answer) -> Any:
-    """What a finished job shows; a picture that is the body, or that is asked for then, is judged when it is read."""
+    # A picture that is the body, or that is asked for later, is judged when it is read.
     place = spec.picture
     return True if place.body or spec.result else found(answer, place.base64 or place.link)
 
@@ -398,7 +384,6 @@ class Recipe(Hosted):
         return options
 
     def model_post_init(self, context: Any, /) -> None:
-        """Keep what the recipe says beside the parameters."""
         self._spec = read_recipe(self.recipe)
         if self.recipe_digest and self.recipe_digest != self._digest:
             raise UsageError(
@@ -471,13 +456,12 @@ class Recipe(Hosted):
 
     @property
     def price_list(self) -> PriceList | None:
-        """What the recipe's price says of draws with these options."""
         prices, options = self._spec.price, {**self._spec.options, **self.options}
         return None if prices is None else price_list(prices, self._factor, options, self.usd_per_unit)
 
     @property
     def unpriced(self) -> str:
-        """The recipe's price in its own currency, where what one unit of it is worth is not known."""
+        """The price in the recipe's currency, where no rate of that currency is known."""
         prices, options = self._spec.price, {**self._spec.options, **self.options}
         if prices is None or self.capabilities.price is not None:
             return ""
@@ -486,7 +470,7 @@ class Recipe(Hosted):
         return f"{listed} ({prices.source}); give -p usd-per-unit=… with what one is worth" if listed else ""
 
     def identity(self) -> dict[str, Any]:
-        """The recipe counts by what it says, not by where it lies."""
+        # A recipe counts by what it says, not by where it lies.
         identity = super().identity()
         identity["parameters"] |= {
             "scale": self._factor,
@@ -497,7 +481,6 @@ class Recipe(Hosted):
         return identity
 
     def example_exchange(self) -> Example:
-        """The recipe's own example exchange."""
         spec = self._spec
         answers = tuple(map(_shown, spec.example.answers))
         environment = {} if spec.auth is None else {spec.auth.variable: f"made-up-key-for-{spec.name}"}
@@ -566,26 +549,21 @@ class Recipe(Hosted):
         return (yield from self._picture(answer, job, values))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """By the recipe's [[refusals]], else its [errors] table and the status."""
         told = None if purpose in ("download", "cancel") else refusal(self._spec, answer)
         return told or self._spec.errors.error(answer, purpose)
 
     def observe(self, answer: Answer) -> Observed:
         return observed(self._spec, answer, None, self.usd_per_unit)
 
-    def _values(self, upload: Upload, draw: Draw) -> dict[str, Any]:
-        options = {**self._spec.options, **self.options}
+    def _opened(self, upload: Upload, draw: Draw) -> Generator[Step, Answer, dict[str, Any]]:
+        """Values of the placeholders; a token is asked for first, where the vendor wants one."""
+        options, token = {**self._spec.options, **self.options}, self._spec.token
         values = built_in(upload, draw, self._factor) | {f"option.{name}": value for name, value in options.items()}
         auth = self._spec.auth
         if auth is not None:
             values["auth.key"] = self.credential()
             if auth.secret_variable is not None:
                 values["auth.secret"] = read_credential(auth.secret_variable, self.name)
-        return values
-
-    def _opened(self, upload: Upload, draw: Draw) -> Generator[Step, Answer, dict[str, Any]]:
-        """Values of the placeholders; a token is asked for first, where the vendor wants one."""
-        values, token = self._values(upload, draw), self._spec.token
         if token is None:
             return values
         asked = self._send(token, values, upload, "lookup")
