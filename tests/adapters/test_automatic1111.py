@@ -9,7 +9,7 @@ from blackbox_conformal.errors import AccountRefusedError, NotFoundError, Payloa
 from blackbox_conformal.vendor.example import says
 
 
-def test_img2img_paints_at_the_wanted_size_from_the_draws_seed() -> None:
+def test_img2img_paints_at_the_wanted_size_from_the_draws_seed():
     exchange = replay("automatic1111", 6, settings='{"sampler_name": "Euler", "seed": 1}', checkpoint="sdxl")
     (submit,) = exchange.sends
     assert submit.url == f"{ADDRESS}/sdapi/v1/img2img"
@@ -42,7 +42,7 @@ def test_img2img_paints_at_the_wanted_size_from_the_draws_seed() -> None:
         ("nonsense", "sdxl", "sdxl"),
     ],
 )
-def test_the_checkpoint_that_answered_is_what_the_server_says(info: object, checkpoint: str, model: str) -> None:
+def test_the_checkpoint_that_answered_is_what_the_server_says(info, checkpoint, model):
     adapter = built("automatic1111", mode="img2img", checkpoint=checkpoint)
     text = info if isinstance(info, str) else json.dumps(info)
     answer = says(json.dumps({"images": ["iVBORw0KGgo="], "parameters": {}, "info": text}))
@@ -50,7 +50,7 @@ def test_the_checkpoint_that_answered_is_what_the_server_says(info: object, chec
     assert exchange.observed[-1].model == model
 
 
-def test_extras_run_an_upscaler() -> None:
+def test_extras_run_an_upscaler():
     adapter = built("automatic1111", mode="extras")
     body = '{"html_info":"","image":"iVBORw0KGgo="}'
     exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), [says(body)])
@@ -62,12 +62,12 @@ def test_extras_run_an_upscaler() -> None:
     assert adapter.capabilities.deterministic
 
 
-def test_a_password_is_sent_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_is_sent_when_asked_for(monkeypatch):
     monkeypatch.setenv("AUTOMATIC1111_API_AUTH", "dXNlcjpwYXNz")
     assert key_of(replay("automatic1111", authenticate=True).submit, "authorization") == "Basic dXNlcjpwYXNz"
 
 
-def test_failures() -> None:
+def test_failures():
     missing = refused("automatic1111", says('{"error":"HTTPException","detail":"Sampler not found","errors":""}', 404))
     assert isinstance(missing, NotFoundError)
     assert "Sampler not found" in str(missing)

@@ -21,7 +21,7 @@ from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.vendor.example import says
 
 
-def test_a_bearer_key_is_sent_with_the_whole_body() -> None:
+def test_a_bearer_key_is_sent_with_the_whole_body():
     exchange = replay("bedrock")
     (submit,) = exchange.sends
     assert submit.url == f"{ADDRESS}/model/us.stability.stable-conservative-upscale-v1%3A0/invoke"
@@ -35,7 +35,7 @@ def test_a_bearer_key_is_sent_with_the_whole_body() -> None:
     assert exchange.observed[0].request_id == "5b2f2a0c-0000-4000-8000-000000000000"
 
 
-def test_access_keys_sign_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_access_keys_sign_the_request(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up-secret-access-key")
     monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
@@ -67,7 +67,7 @@ def unsigned(**parameters: str) -> str:
     return str(caught.value)
 
 
-def test_a_missing_access_key_is_named(credentials: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_access_key_is_named(credentials, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up-secret-access-key")
     assert "AWS_ACCESS_KEY_ID" in unsigned()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
@@ -75,9 +75,7 @@ def test_a_missing_access_key_is_named(credentials: Path, monkeypatch: pytest.Mo
     assert "AWS_SECRET_ACCESS_KEY" in unsigned()
 
 
-def test_keys_come_from_a_profile_where_the_environment_has_none(
-    credentials: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_come_from_a_profile_where_the_environment_has_none(credentials, monkeypatch):
     credentials.write_text(
         "[default]\naws_access_key_id = AKIDDEFAULT\naws_secret_access_key = made-up-default\n"
         "[work]\naws_access_key_id=AKIDWORK\naws_secret_access_key=made-up-work\naws_session_token=made-up-token\n"
@@ -107,9 +105,7 @@ def test_keys_come_from_a_profile_where_the_environment_has_none(
         ("aws_secret_access_key = made-up-before-any-profile\n", "MissingSectionHeaderError"),
     ],
 )
-def test_what_a_credentials_file_lacks_is_named_without_its_keys(
-    credentials: Path, written: str | None, said: str
-) -> None:
+def test_what_a_credentials_file_lacks_is_named_without_its_keys(credentials, written, said):
     if written is not None:
         credentials.write_text(written)
     message = unsigned()
@@ -119,7 +115,7 @@ def test_what_a_credentials_file_lacks_is_named_without_its_keys(
 
 
 @pytest.mark.parametrize("mode", ["fast", "conservative", "creative"])
-def test_a_region_without_the_inference_profile_is_named_before_anything_is_sent(mode: str) -> None:
+def test_a_region_without_the_inference_profile_is_named_before_anything_is_sent(mode):
     with pytest.raises(UsageError, match=r"us-west-2\); got 'eu-west-1'\. Give one with -p region=us-west-2"):
         load_adapter("bedrock", mode=mode, region="eu-west-1")
     assert load_adapter("bedrock", mode=mode, region="us-east-2").identity()
@@ -127,20 +123,20 @@ def test_a_region_without_the_inference_profile_is_named_before_anything_is_sent
     assert elsewhere.base_url == "https://bedrock-runtime.eu-west-1.amazonaws.com"
 
 
-def test_the_address_follows_the_region_and_is_no_part_of_the_procedure() -> None:
+def test_the_address_follows_the_region_and_is_no_part_of_the_procedure():
     west, east = built("bedrock", url=""), built("bedrock", url="", region="us-east-1")
     assert east.base_url == "https://bedrock-runtime.us-east-1.amazonaws.com"
     assert west.identity() == east.identity()
 
 
-def test_fast_takes_neither_prompt_nor_seed() -> None:
+def test_fast_takes_neither_prompt_nor_seed():
     submit = replay("bedrock", mode="fast").submit
     assert set(json.loads(submit.body or b"")) == {"image", "output_format"}
     assert built("bedrock", mode="fast").capabilities.scale_factors == (4,)
 
 
 @pytest.mark.parametrize("reason", ["Filter reason: prompt", "Filter reason: output image", "Inference error"])
-def test_a_finish_reason_is_a_billed_refusal_or_the_vendors_failure(reason: str) -> None:
+def test_a_finish_reason_is_a_billed_refusal_or_the_vendors_failure(reason):
     error = refused("bedrock", says(json.dumps({"images": [""], "seeds": [1], "finish_reasons": [reason]})))
     assert reason in str(error)
     if reason == "Inference error":
@@ -150,11 +146,11 @@ def test_a_finish_reason_is_a_billed_refusal_or_the_vendors_failure(reason: str)
         assert error.billed
 
 
-def test_an_answer_without_images_is_a_payload_error() -> None:
+def test_an_answer_without_images_is_a_payload_error():
     assert isinstance(refused("bedrock", says("{}")), PayloadError)
 
 
-def test_exceptions_are_classed_by_name() -> None:
+def test_exceptions_are_classed_by_name():
     throttled = says('{"message":"Too many requests"}', 429, x_amzn_errortype="ThrottlingException:http://x")
     assert isinstance(refused("bedrock", throttled), TryLaterError)
     denied = says('{"message":"not authorized"}', 403, x_amzn_errortype="AccessDeniedException")

@@ -47,7 +47,7 @@ def overdue(name: str) -> tuple[Flow, Send]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_vendor_is_asked_to_cancel_with_the_key(name: str) -> None:
+def test_the_vendor_is_asked_to_cancel_with_the_key(name):
     _, _, method, path = CASES[name]
     flow, cancel = overdue(name)
     assert (cancel.purpose, cancel.method, cancel.url) == ("cancel", method, f"{ADDRESS}{path}")
@@ -58,7 +58,7 @@ def test_the_vendor_is_asked_to_cancel_with_the_key(name: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("refusal", [Answer(0, {}, b""), answer({}, 400), answer({}, 404), answer({}, 409)])
-def test_a_job_that_is_not_cancelled_is_only_late(name: str, refusal: Answer) -> None:
+def test_a_job_that_is_not_cancelled_is_only_late(name, refusal):
     flow, _ = overdue(name)
     with pytest.raises(DeadlineError) as caught:
         flow.send(refusal)
@@ -77,19 +77,19 @@ def test_a_job_that_is_not_cancelled_is_only_late(name: str, refusal: Answer) ->
         ("comfy_cloud", {}),
     ],
 )
-def test_a_job_that_was_finished_or_has_begun_is_not_given_up(name: str, said: dict[str, Any]) -> None:
+def test_a_job_that_was_finished_or_has_begun_is_not_given_up(name, said):
     flow, _ = overdue(name)
     with pytest.raises(DeadlineError) as caught:
         flow.send(answer(said))
     assert not isinstance(caught.value, JobCancelledError)
 
 
-def test_a_prompt_is_cancelled_by_its_own_name_and_never_all_that_run() -> None:
+def test_a_prompt_is_cancelled_by_its_own_name_and_never_all_that_run():
     _, cancel = overdue("comfy_cloud")
     assert cancel.json == {"delete": ["j1"]}
 
 
-def test_a_call_of_gradio_is_dropped_with_its_stream_and_asked_for_no_more() -> None:
+def test_a_call_of_gradio_is_dropped_with_its_stream_and_asked_for_no_more():
     flow = built("gradio").resume(upload(), a_draw(), "/gradio_api/call/upscale/e1")
     stream = next(flow)
     assert isinstance(stream, Send)

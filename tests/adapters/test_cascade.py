@@ -2,7 +2,6 @@
 
 import json
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -33,25 +32,24 @@ def vendor(name: str, scale: int = 4) -> bc.Adapter:
 
 
 @pytest.mark.parametrize(("more", "said"), [({"floor": "30"}, "expected floor in"), ({"flor": "30"}, "'flor'")])
-def test_what_is_given_beside_a_file_is_not_ignored(tmp_path: Path, more: dict[str, str], said: str) -> None:
+def test_what_is_given_beside_a_file_is_not_ignored(tmp_path, more, said):
     (tmp_path / "cascade.toml").write_text(TWO)
     with pytest.raises(UsageError, match=said):
         bc.load_adapter("cascade", file=str(tmp_path / "cascade.toml"), **more)
 
 
 @pytest.mark.parametrize("text", ["vendors = " + 4000 * "[" + 4000 * "]", TWO + 2**18 * "#"])
-def test_a_file_that_is_too_deep_or_too_large_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_too_deep_or_too_large_is_refused(tmp_path, text):
     (tmp_path / "cascade.toml").write_text(text)
     with pytest.raises(UsageError, match="expected a TOML file with vendors and rules"):
         bc.load_adapter("cascade", file=str(tmp_path / "cascade.toml"))
 
 
-def test_a_file_names_vendors_and_rules(tmp_path: Path) -> None:
+def test_a_file_names_vendors_and_rules(tmp_path):
     (tmp_path / "cascade.toml").write_text(TWO)
     adapter = bc.load_adapter("cascade", file=str(tmp_path / "cascade.toml"))
     assert [member.model_dump()["label"] for member in adapter.members] == ["cheap", "dear"]
     price = adapter.capabilities.price
-    assert price is not None
     assert (str(price.low_usd), str(price.high_usd)) == ("0.001", "0.401")
     assert vendor_title(adapter.identity()) == "the cascade cheap → dear"
     # What a calibration keeps has no addresses; with them it is the same vendor.
@@ -82,12 +80,12 @@ def test_a_file_names_vendors_and_rules(tmp_path: Path) -> None:
         ({"file": "missing.toml"}, "expected a TOML file"),
     ],
 )
-def test_what_is_no_cascade_is_refused(given: dict[str, object], words: str) -> None:
+def test_what_is_no_cascade_is_refused(given, words):
     with pytest.raises(UsageError, match=words):
         bc.load_adapter("cascade", **given)
 
 
-def test_a_cascade_holds_no_cascade_and_judges_nothing_before_it_knows_how_inputs_are_made() -> None:
+def test_a_cascade_holds_no_cascade_and_judges_nothing_before_it_knows_how_inputs_are_made():
     two = bc.cascade(vendor("a"), vendor("b"), rules=[RULE])
     with pytest.raises(UsageError, match="no cascades themselves"):
         bc.cascade(two, vendor("c"), rules=[RULE])
@@ -97,7 +95,7 @@ def test_a_cascade_holds_no_cascade_and_judges_nothing_before_it_knows_how_input
         two.draw(None, None)  # type: ignore[arg-type]
 
 
-def test_tile_and_margin_identify_the_cascade_and_a_rule_without_them_is_the_one_before() -> None:
+def test_tile_and_margin_identify_the_cascade_and_a_rule_without_them_is_the_one_before():
     members = vendor("a"), vendor("b")
     rules = [{**RULE, **more} for more in ({}, {"tile": 64}, {"tile": 32}, {"tile": 64, "margin": 4})]
     identities = [bc.cascade(*members, rules=[rule]).identity() for rule in rules]
@@ -107,9 +105,7 @@ def test_tile_and_margin_identify_the_cascade_and_a_rule_without_them_is_the_one
 
 @pytest.mark.parametrize(("length", "tile", "margin", "least"), [(7, 16, 8, 1), (64, 64, 8, 1), (65, 64, 8, 1)])
 @pytest.mark.parametrize("more", [0, 40, 1000])
-def test_tiles_cover_a_side_once_and_are_sent_with_their_margin(
-    length: int, tile: int, margin: int, least: int, more: int
-) -> None:
+def test_tiles_cover_a_side_once_and_are_sent_with_their_margin(length, tile, margin, least, more):
     length, least = length + more, least + more // 10
     spans = _spans(length, tile, margin, least)
     kept = [kept for _, kept in spans]
@@ -130,18 +126,17 @@ class BySize(SynchronousVendor):
         return Price(Decimal(width * height) / 10_000, Decimal(width * height) / 10_000, "by size")
 
 
-def test_each_tile_has_the_price_of_its_size() -> None:
+def test_each_tile_has_the_price_of_its_size():
     rule = {**RULE, "tile": 20, "margin": 5}
     adapter: Adapter = bc.cascade(
         SynchronousVendor(url="http://127.0.0.1:9"), BySize(url="http://127.0.0.1:9"), rules=[rule]
     )
     price = adapter.price_for(20, 40)
     # Two tiles of 20 by 20, each sent with five pixels more on the one side that has any.
-    assert price is not None
     assert (price.low_usd, price.high_usd) == (Decimal("0.01"), Decimal("0.01") + 2 * Decimal("0.05"))
 
 
-def test_the_rule_and_its_number_identify_the_cascade() -> None:
+def test_the_rule_and_its_number_identify_the_cascade():
     members = vendor("a"), vendor("b")
     identities = [bc.cascade(*members, rules=[rule]).identity() for rule in (RULE, {"at_most": 0.5}, RULE)]
     assert identities[0] == identities[2] != identities[1]

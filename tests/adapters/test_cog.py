@@ -10,7 +10,7 @@ from blackbox_conformal.vendor.example import says, shows
 PNG = "data:image/png;base64,iVBORw0KGgo="
 
 
-def test_one_synchronous_request_without_a_key() -> None:
+def test_one_synchronous_request_without_a_key():
     exchange = replay("cog", 5)
     (submit,) = exchange.sends
     assert (submit.method, submit.url, submit.headers) == ("POST", f"{ADDRESS}/predictions", {})
@@ -30,13 +30,13 @@ def test_one_synchronous_request_without_a_key() -> None:
         f'{{"id":"pred_1","output":["{PNG}"],"status":"succeeded","logs":""}}',
     ],
 )
-def test_both_dialects_answer_with_a_data_link(body: str) -> None:
+def test_both_dialects_answer_with_a_data_link(body):
     adapter = built("cog")
     exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), [says(body)])
     assert exchange.picture == b"\x89PNG\r\n\x1a\n"
 
 
-def test_a_server_that_uploads_answers_with_a_link() -> None:
+def test_a_server_that_uploads_answers_with_a_link():
     adapter = built("cog")
     body = f'{{"output":"{ADDRESS}/files/out.png","status":"succeeded"}}'
     exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), [says(body), shows()])
@@ -50,7 +50,7 @@ def test_a_server_that_uploads_answers_with_a_link() -> None:
         '{"error":"At capacity - all prediction slots busy","status":"failed"}',
     ],
 )
-def test_a_busy_container_is_a_wait_in_both_dialects(body: str) -> None:
+def test_a_busy_container_is_a_wait_in_both_dialects(body):
     error = refused("cog", says(body, 409))
     assert isinstance(error, TryLaterError)
     assert error.retry_after == 0.5
@@ -68,22 +68,22 @@ def test_a_busy_container_is_a_wait_in_both_dialects(body: str) -> None:
         (says('{"detail":"Unsupported Media Type"}', 415), "Unsupported"),
     ],
 )
-def test_invalid_requests_are_refused_in_the_servers_words(answer: Answer, said: str) -> None:
+def test_invalid_requests_are_refused_in_the_servers_words(answer, said):
     error = refused("cog", answer)
     assert isinstance(error, RefusedError)
     assert said in str(error)
 
 
-def test_an_exception_of_the_model_is_an_http_200() -> None:
+def test_an_exception_of_the_model_is_an_http_200():
     error = refused("cog", says('{"id":"pred_9","status":"failed","error":"CUDA error: out of memory"}'))
     assert isinstance(error, VendorFailedError)
     assert "out of memory" in str(error)
     assert error.request_id == "pred_9"
 
 
-def test_no_output_is_a_payload_error() -> None:
+def test_no_output_is_a_payload_error():
     assert isinstance(refused("cog", says('{"status":"succeeded","output":null}')), PayloadError)
 
 
-def test_a_container_that_is_setting_up_is_a_wait() -> None:
+def test_a_container_that_is_setting_up_is_a_wait():
     assert isinstance(refused("cog", says('{"detail":"setup"}', 503)), TryLaterError)

@@ -23,7 +23,7 @@ PLACE = f"{ADDRESS}/v2/models/fal/crystal-upscaler/requests"
 DONE = says('{"status":"COMPLETED"}')
 
 
-def test_a_run_is_queued_polled_and_collected() -> None:
+def test_a_run_is_queued_polled_and_collected():
     exchange = replay("comfy_router", scale=2)
     submit, poll, _, collect, download = exchange.sends
     assert (submit.method, submit.url) == ("POST", PLACE)
@@ -41,7 +41,7 @@ def test_a_run_is_queued_polled_and_collected() -> None:
     assert built("comfy_router").capabilities.idempotency_header == "Idempotency-Key"
 
 
-def test_models_differ_in_names_form_and_output() -> None:
+def test_models_differ_in_names_form_and_output():
     adapter = built("comfy_router", model="bria/image-edit-increase-resolution")
     output = says(f'{{"result":{{"image_url":"{ADDRESS}/o.png"}}}}')
     queued = says(f'{{"request_id":"{JOB}"}}', 201)
@@ -55,7 +55,7 @@ def test_models_differ_in_names_form_and_output() -> None:
     assert set(submit.json) == {"photo", "seed"}
 
 
-def test_a_result_that_is_not_ready_is_asked_for_again_and_a_missing_one_named() -> None:
+def test_a_result_that_is_not_ready_is_asked_for_again_and_a_missing_one_named():
     early = says('{"status":"IN_PROGRESS"}', 202)
     assert isinstance(unresumed("comfy_router", JOB, DONE, early, says('{"other":1}')), PayloadError)
 
@@ -75,7 +75,7 @@ def test_a_result_that_is_not_ready_is_asked_for_again_and_a_missing_one_named()
         (503, "service_unavailable", TryLaterError),
     ],
 )
-def test_types_of_a_refused_submission(status: int, kind: str, expected: type[VendorError]) -> None:
+def test_types_of_a_refused_submission(status, kind, expected):
     assert isinstance(refused("comfy_router", _typed(status, kind)), expected)
 
 
@@ -89,14 +89,14 @@ def test_types_of_a_refused_submission(status: int, kind: str, expected: type[Ve
         (400, "content_policy_violation", RefusedError),
     ],
 )
-def test_types_of_a_failed_run(status: int, kind: str, expected: type[VendorError]) -> None:
+def test_types_of_a_failed_run(status, kind, expected):
     error = unresumed("comfy_router", JOB, DONE, _typed(status, kind))
     assert isinstance(error, expected)
     if isinstance(error, RefusedError):
         assert error.billed
 
 
-def test_an_input_that_all_pictures_share_stops_the_run() -> None:
+def test_an_input_that_all_pictures_share_stops_the_run():
     def invalid(field: str) -> VendorError:
         body = f'{{"detail":[{{"loc":["body","{field}"],"msg":"m","type":"t"}}]}}'
         return refused("comfy_router", says(body, 422, x_comfy_error_type="invalid_input"))
@@ -112,7 +112,7 @@ def published(**inputs: str) -> Answer:
     return says(f'{{"paths":{{"/v2/models/x/upscaler":{{"post":{body}}}}}}}')
 
 
-def test_inputs_are_read_from_what_the_router_publishes_of_a_model() -> None:
+def test_inputs_are_read_from_what_the_router_publishes_of_a_model():
     adapter = built("comfy_router", model="x/upscaler", scale_input="scale")
     with pytest.raises(NotFoundError, match="no input 'scale', only image_url, factor"):
         inspected(adapter, published(image_url='{"type":"string"}', factor='{"type":"number"}'))

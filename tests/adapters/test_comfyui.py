@@ -14,7 +14,7 @@ JOB = "f7b1c2d3-0000-4000-8000-000000000001"
 UPLOADED = says('{"name":"input.png","subfolder":"","type":"input"}')
 
 
-def test_the_graph_carries_picture_and_seed_and_a_file_name_of_its_own() -> None:
+def test_the_graph_carries_picture_and_seed_and_a_file_name_of_its_own():
     first, second = replay("comfyui"), replay("comfyui", 1)
     stored, submit, _, _, view = first.sends
     assert (stored.purpose, stored.url) == ("lookup", f"{ADDRESS}/upload/image")
@@ -31,7 +31,7 @@ def test_the_graph_carries_picture_and_seed_and_a_file_name_of_its_own() -> None
     assert first.jobs == [JOB]
 
 
-def test_the_workflow_counts_by_content_and_not_by_name(tmp_path: Path) -> None:
+def test_the_workflow_counts_by_content_and_not_by_name(tmp_path):
     original = json.loads(Path(str(built("comfyui").workflow)).read_text())  # type: ignore[attr-defined]
     same, other = tmp_path / "same.json", tmp_path / "other.json"
     same.write_text(json.dumps(original, indent=3))
@@ -41,7 +41,7 @@ def test_the_workflow_counts_by_content_and_not_by_name(tmp_path: Path) -> None:
     assert built("comfyui", workflow=other).identity() != built("comfyui").identity()
 
 
-def test_without_a_seed_every_draw_is_the_same_picture() -> None:
+def test_without_a_seed_every_draw_is_the_same_picture():
     capabilities = built("comfyui", seed="").capabilities
     assert (capabilities.seedable, capabilities.deterministic) == (False, True)
     assert built("comfyui").capabilities.default_seed_hazard
@@ -56,20 +56,20 @@ def test_without_a_seed_every_draw_is_the_same_picture() -> None:
         ({"output": "44"}, "got '44'; its nodes are 1 "),
     ],
 )
-def test_an_input_that_is_not_there_is_named_before_anything_is_sent(wrong: dict[str, str], said: str) -> None:
+def test_an_input_that_is_not_there_is_named_before_anything_is_sent(wrong, said):
     with pytest.raises(UsageError, match=f"^adapter comfyui: expected .*{said}"):
         load_adapter("comfyui", **{**example("comfyui")[1].parameters, **wrong})
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"nodes": []}', "no json"])
-def test_a_file_that_is_no_workflow_is_named(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_workflow_is_named(tmp_path, text):
     path = tmp_path / "w.json"
     path.write_text(text)
     with pytest.raises(UsageError, match="API format"):
         load_adapter("comfyui", workflow=str(path), image="1.image")
 
 
-def test_a_workflow_that_is_not_there_is_asked_for() -> None:
+def test_a_workflow_that_is_not_there_is_asked_for():
     with pytest.raises(UsageError, match=r"workflow is required .*image is required"):
         load_adapter("comfyui")
     with pytest.raises(UsageError, match=r"expected a workflow file at 'nowhere\.json'; No such file"):
@@ -92,7 +92,7 @@ def test_a_workflow_that_is_not_there_is_asked_for() -> None:
         ("prompt_no_outputs", "Prompt has no outputs", "{}", "Prompt has no outputs"),
     ],
 )
-def test_a_workflow_that_is_not_run_ends_the_run_with_its_nodes(kind: str, message: str, nodes: str, said: str) -> None:
+def test_a_workflow_that_is_not_run_ends_the_run_with_its_nodes(kind, message, nodes, said):
     body = f'{{"error":{{"type":"{kind}","message":"{message}","details":"","extra_info":{{}}}},"node_errors":{nodes}}}'
     error = refused("comfyui", UPLOADED, says(body, 400))
     assert isinstance(error, RunRefusedError)
@@ -101,7 +101,7 @@ def test_a_workflow_that_is_not_run_ends_the_run_with_its_nodes(kind: str, messa
     assert error.code == kind
 
 
-def test_a_node_that_fails_says_why() -> None:
+def test_a_node_that_fails_says_why():
     messages = '[["execution_start",{}],["execution_error",{"exception_message":"out of memory"}]]'
     body = f'{{"{JOB}":{{"outputs":{{}},"status":{{"status_str":"error","messages":{messages}}}}}}}'
     error = unresumed("comfyui", JOB, says(body))
@@ -109,7 +109,7 @@ def test_a_node_that_fails_says_why() -> None:
     assert "out of memory" in str(error)
 
 
-def test_a_graph_that_somebody_stopped_is_no_refusal_of_the_picture() -> None:
+def test_a_graph_that_somebody_stopped_is_no_refusal_of_the_picture():
     messages = '[["execution_start",{}],["execution_interrupted",{"node_id":"7","node_type":"ImageBlur"}]]'
     status = f'"status":{{"status_str":"error","completed":false,"messages":{messages}}}'
     error = unresumed("comfyui", JOB, says(f'{{"{JOB}":{{"outputs":{{}},{status}}}}}'))
@@ -120,6 +120,6 @@ def test_a_graph_that_somebody_stopped_is_no_refusal_of_the_picture() -> None:
     )
 
 
-def test_a_graph_that_saved_nothing_is_a_payload_error() -> None:
+def test_a_graph_that_saved_nothing_is_a_payload_error():
     empty = says(f'{{"{JOB}":{{"outputs":{{}},"status":{{"status_str":"success","completed":true}}}}}}')
     assert isinstance(unresumed("comfyui", JOB, empty, empty, empty), PayloadError)

@@ -36,23 +36,22 @@ def shown(send: Send) -> str:
 
 
 @pytest.mark.parametrize("module", modules())
-def test_the_example_ends_with_its_picture(module: str) -> None:
+def test_the_example_ends_with_its_picture(module):
     exchange = replay(module)
     assert exchange.picture == PICTURE
     assert exchange.submit.url.startswith(ADDRESS)
 
 
 @pytest.mark.parametrize("module", modules())
-def test_a_price_that_is_given_is_the_price(module: str) -> None:
+def test_a_price_that_is_given_is_the_price(module):
     adapter = built(module)
     if "price_usd" in type(adapter).model_fields:
         price = adapter.model_copy(update={"price_usd": Decimal("0.37")}).capabilities.price
-        assert price is not None
         assert (price.low_usd, price.high_usd) == (Decimal("0.37"), Decimal("0.37"))
 
 
 @pytest.mark.parametrize("module", modules())
-def test_the_file_declares_what_the_contract_asks_for(module: str) -> None:
+def test_the_file_declares_what_the_contract_asks_for(module):
     kind, _ = example(module)
     adapter = built(module)
     capabilities = adapter.capabilities
@@ -70,7 +69,7 @@ def test_the_file_declares_what_the_contract_asks_for(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", modules())
-def test_identity_holds_neither_address_nor_key(module: str) -> None:
+def test_identity_holds_neither_address_nor_key(module):
     adapter = built(module)
     identity = json.dumps(adapter.identity())
     assert ADDRESS not in identity
@@ -80,7 +79,7 @@ def test_identity_holds_neither_address_nor_key(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", modules())
-def test_seeds_differ_between_draws_where_the_vendor_takes_one(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeds_differ_between_draws_where_the_vendor_takes_one(module, monkeypatch):
     # Some vendors want the time in a request; the clock stands still, so that the seed alone can differ.
     monkeypatch.setattr("time.time", lambda: 1_800_000_000.0)
     first, again, second = replay(module), replay(module), replay(module, 1)
@@ -90,7 +89,7 @@ def test_seeds_differ_between_draws_where_the_vendor_takes_one(module: str, monk
 
 
 @pytest.mark.parametrize("module", modules())
-def test_a_key_reaches_its_own_host_only_and_only_as_a_secret(module: str) -> None:
+def test_a_key_reaches_its_own_host_only_and_only_as_a_secret(module):
     keys = [value for value in example(module)[1].environment.values() if len(value) > 8]
     for send in replay(module).sends:
         secrets = [value.reveal() for value in send.headers.values() if isinstance(value, Secret)]
@@ -100,7 +99,7 @@ def test_a_key_reaches_its_own_host_only_and_only_as_a_secret(module: str) -> No
 
 
 @pytest.mark.parametrize("module", [name for name in modules() if example(name)[1].polls is not None])
-def test_an_accepted_job_is_resumed_without_a_second_submission(module: str) -> None:
+def test_an_accepted_job_is_resumed_without_a_second_submission(module):
     adapter = built(module)
     shown_example = example(module)[1]
     answers = shown_example.filled(PICTURE, ADDRESS)
@@ -114,7 +113,7 @@ def test_an_accepted_job_is_resumed_without_a_second_submission(module: str) -> 
     "module",
     [name for name in modules() if example(name)[1].polls is None and example(name)[0].resume is Adapter.resume],
 )
-def test_an_adapter_without_jobs_says_so(module: str) -> None:
+def test_an_adapter_without_jobs_says_so(module):
     adapter = built(module)
     with pytest.raises(VendorError, match="no jobs"):
         drive(adapter, adapter.resume(upload(), seeded(adapter, 0), "x"), ())
@@ -133,7 +132,7 @@ STATUSES = [
 
 
 @pytest.mark.parametrize("module", modules())
-def test_statuses_are_classed(module: str) -> None:
+def test_statuses_are_classed(module):
     adapter = built(module)
     bodies = (b"", b"<html>", b"[]", b"null", b'"text"', b'{"error":{"message":"no"},"detail":"no"}')
     for (status, expected), body in itertools.product(STATUSES, bodies):
@@ -143,13 +142,13 @@ def test_statuses_are_classed(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", modules())
-def test_a_server_error_on_submit_is_left_to_the_sampler(module: str) -> None:
+def test_a_server_error_on_submit_is_left_to_the_sampler(module):
     assert built(module).explain(Answer(500, {}, b"oops"), "submit") is None
     assert built(module).explain(Answer(403, {}, b"<Error>Expired</Error>"), "download") is None
 
 
 @pytest.mark.parametrize("module", modules())
-def test_an_answer_of_nonsense_never_breaks_the_adapter(module: str) -> None:
+def test_an_answer_of_nonsense_never_breaks_the_adapter(module):
     """It is a vendor error, a job that is polled again, or (where pictures come bare) the sampler's to decode."""
     adapter = built(module)
     for body in (b"{}", b"[]", b"null", b"<html>login</html>", b'{"id":null,"status":{}}'):
@@ -166,7 +165,7 @@ def test_an_answer_of_nonsense_never_breaks_the_adapter(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", [module for module in modules() if example(module)[1].environment])
-def test_a_key_that_is_not_set_is_named_before_anything_is_sent(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_is_not_set_is_named_before_anything_is_sent(module, monkeypatch):
     wanted = example(module)[1].environment
     for name in wanted:
         monkeypatch.delenv(name, raising=False)
@@ -186,7 +185,7 @@ def as_typed(value: object) -> str:
 
 
 @pytest.mark.parametrize("module", modules())
-def test_every_parameter_can_be_typed(module: str) -> None:
+def test_every_parameter_can_be_typed(module):
     adapter = built(module)
     parameters = {name: value for name, value in adapter.model_dump(mode="json").items() if value is not None}
     typed = type(adapter)(**{name: as_typed(value) for name, value in parameters.items()})

@@ -30,7 +30,7 @@ def written(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_a_recipe_says_what_differs_and_takes_over_the_rest(tmp_path: Path) -> None:
+def test_a_recipe_says_what_differs_and_takes_over_the_rest(tmp_path):
     spec, base = read_recipe(written(tmp_path, OWN)), read_recipe("bria")
     assert (spec.name, spec.title, spec.url, spec.auth, spec.errors) == (
         "mine",
@@ -40,14 +40,13 @@ def test_a_recipe_says_what_differs_and_takes_over_the_rest(tmp_path: Path) -> N
         base.errors,
     )
     assert spec.poll is not None
-    assert base.poll is not None
     assert spec.poll == base.poll.model_copy(update={"seconds": 9.0})
     assert (spec.seed, spec.reported.seed) == (None, "")
     assert spec.submit.json_body == {"image": "{image.base64}"}
     assert spec.submit.keep == base.submit.keep
 
 
-def test_its_draws_are_those_of_the_whole_recipe(tmp_path: Path) -> None:
+def test_its_draws_are_those_of_the_whole_recipe(tmp_path):
     adapter = Recipe(recipe=written(tmp_path, OWN), url=ADDRESS)
     answers = adapter.example_exchange().filled(PICTURE, ADDRESS)
     with pytest.MonkeyPatch.context() as patch:
@@ -72,14 +71,14 @@ def test_its_draws_are_those_of_the_whole_recipe(tmp_path: Path) -> None:
         (("[poll]\nseconds = 9", "poll = 7"), "poll: expected"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+def test_what_is_wrong_is_named(tmp_path, change, said):
     assert change[0] in OWN
     with pytest.raises(UsageError) as caught:
         read_recipe(written(tmp_path, OWN.replace(*change)))
     assert said in str(caught.value)
 
 
-def test_variants_of_one_vendor_are_written_as_such() -> None:
+def test_variants_of_one_vendor_are_written_as_such():
     bases = {name: tomllib.loads((SHIPPED / f"{name}.toml").read_text()).get("extends") for name in shipped_names()}
     variants = [name for name in bases if any(name.startswith(f"{other}-") for other in bases)]
     assert {name for name in variants if bases[name] is None} == set()
@@ -101,7 +100,7 @@ example = { polls = 1, answers = [{ picture = true }] }
 """
 
 
-def test_keys_that_a_recipe_does_not_use_leave_its_digest_as_it_was(tmp_path: Path) -> None:
+def test_keys_that_a_recipe_does_not_use_leave_its_digest_as_it_was(tmp_path):
     """Draws that are paid for are found by it."""
     told = Recipe(recipe=written(tmp_path, PLAIN)).identity()["parameters"]["recipe_digest"]
     assert told == "sha256:f0d01221565744456281f01466f3f5bb4ca091ddecd77ab2f57ec6d898756cf9"

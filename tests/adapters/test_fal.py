@@ -24,7 +24,7 @@ JOB = json.dumps({"request_id": REQUEST, "status_url": f"{LINK}/status", "respon
 DONE = says('{"status":"COMPLETED"}')
 
 
-def test_a_request_goes_through_the_queue_with_the_returned_links() -> None:
+def test_a_request_goes_through_the_queue_with_the_returned_links():
     exchange = replay("fal", 7)
     submit, running, done, result, download = exchange.sends
     assert (submit.method, submit.url) == ("POST", f"{ADDRESS}/fal-ai/clarity-upscaler")
@@ -38,7 +38,7 @@ def test_a_request_goes_through_the_queue_with_the_returned_links() -> None:
     assert exchange.observed[-1].seed == 42
 
 
-def test_links_are_built_from_owner_and_application_when_none_are_returned() -> None:
+def test_links_are_built_from_owner_and_application_when_none_are_returned():
     adapter = built("fal", model="fal-ai/seedvr/upscale/image")
     answers = [says('{"request_id":"r1"}'), DONE, says(f'{{"image":{{"url":"{ADDRESS}/o.png"}}}}'), shows()]
     exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers)
@@ -47,7 +47,7 @@ def test_links_are_built_from_owner_and_application_when_none_are_returned() -> 
     assert exchange.submit.json["output_format"] == "png"
 
 
-def test_models_know_their_seeds_and_sizes() -> None:
+def test_models_know_their_seeds_and_sizes():
     aura = built("fal", model="fal-ai/aura-sr", scale=4).capabilities
     assert (aura.seedable, aura.deterministic) == (False, False)
     bria = built("fal", model="bria/upscale/creative").capabilities
@@ -57,7 +57,7 @@ def test_models_know_their_seeds_and_sizes() -> None:
         built("fal", model="fal-ai/aura-sr", scale=2)
 
 
-def test_a_failed_request_is_completed_with_an_error() -> None:
+def test_a_failed_request_is_completed_with_an_error():
     error = unresumed("fal", JOB, says('{"status":"COMPLETED","error":"Runner died","error_type":"runner_error"}'))
     assert isinstance(error, VendorFailedError)
     assert "Runner died" in str(error)
@@ -78,7 +78,7 @@ def test_a_failed_request_is_completed_with_an_error() -> None:
         (499, "client_cancelled"),
     ],
 )
-def test_a_result_that_answers_with_an_error_of_the_vendors_machines_ends_the_request(status: int, kind: str) -> None:
+def test_a_result_that_answers_with_an_error_of_the_vendors_machines_ends_the_request(status, kind):
     body = f'{{"detail":"no","error_type":"{kind}"}}'
     for told in (says(body, status), says('{"detail":"no"}', status, x_fal_error_type=kind)):
         error = unresumed("fal", JOB, DONE, told)
@@ -87,7 +87,7 @@ def test_a_result_that_answers_with_an_error_of_the_vendors_machines_ends_the_re
     assert not built("fal").capabilities.failures_billed
 
 
-def test_an_error_of_a_model_that_is_worth_repeating_is_no_refusal() -> None:
+def test_an_error_of_a_model_that_is_worth_repeating_is_no_refusal():
     body = '{"detail":[{"loc":["body"],"msg":"upstream failed","type":"downstream_service_error"}]}'
     assert isinstance(unresumed("fal", JOB, DONE, says(body, 400)), VendorFailedError)
     other = body.replace("downstream_service_error", "new_of_next_year")
@@ -95,7 +95,7 @@ def test_an_error_of_a_model_that_is_worth_repeating_is_no_refusal() -> None:
     assert isinstance(unresumed("fal", JOB, DONE, says(other, 422)), RefusedError)
 
 
-def test_the_creative_upscaler_names_its_safety_checks_otherwise() -> None:
+def test_the_creative_upscaler_names_its_safety_checks_otherwise():
     adapter = built("fal", model="fal-ai/creative-upscaler")
     answers = [says('{"request_id":"r1"}'), DONE, says(f'{{"image":{{"url":"{ADDRESS}/o.png"}}}}'), shows()]
     sent = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers).submit.json
@@ -103,7 +103,7 @@ def test_the_creative_upscaler_names_its_safety_checks_otherwise() -> None:
     assert "enable_safety_checker" not in sent
 
 
-def test_a_refusal_in_the_result_ends_the_request() -> None:
+def test_a_refusal_in_the_result_ends_the_request():
     body = '{"detail":[{"loc":["body"],"msg":"The content was flagged","type":"content_policy_violation"}]}'
     error = unresumed("fal", JOB, DONE, says(body, 422, x_fal_request_id=REQUEST))
     assert isinstance(error, RefusedError)
@@ -112,39 +112,39 @@ def test_a_refusal_in_the_result_ends_the_request() -> None:
     assert "flagged" in str(error)
 
 
-def test_a_blackened_picture_is_a_refusal() -> None:
+def test_a_blackened_picture_is_a_refusal():
     error = unresumed("fal", JOB, DONE, says(f'{{"image":{{"url":"{ADDRESS}/o"}},"has_nsfw_concepts":[true]}}'))
     assert isinstance(error, RefusedError)
     assert error.billed
     assert "blackened" in str(error)
 
 
-def test_a_result_without_a_picture_is_read_twice_more() -> None:
+def test_a_result_without_a_picture_is_read_twice_more():
     assert isinstance(unresumed("fal", JOB, DONE, *[says("{}")] * 3), PayloadError)
 
 
-def test_an_exhausted_balance_is_the_accounts_matter() -> None:
+def test_an_exhausted_balance_is_the_accounts_matter():
     error = refused("fal", says('{"detail":"User is locked. Reason: Exhausted balance."}', 403))
     assert isinstance(error, AccountRefusedError)
     assert "Exhausted balance" in str(error)
 
 
-def test_a_full_queue_is_a_wait() -> None:
+def test_a_full_queue_is_a_wait():
     assert isinstance(refused("fal", says('{"detail":"Too many requests"}', 429)), TryLaterError)
 
 
-def test_a_result_may_be_a_data_link() -> None:
+def test_a_result_may_be_a_data_link():
     picture = "data:image/png;base64,iVBORw0KGgo="
     assert resumed("fal", JOB, DONE, says(f'{{"image":{{"url":"{picture}"}}}}')).picture == b"\x89PNG\r\n\x1a\n"
 
 
-def test_a_job_that_is_not_one_is_named() -> None:
+def test_a_job_that_is_not_one_is_named():
     assert isinstance(unresumed("fal", "no json"), JobError)
     assert isinstance(unresumed("fal", JOB, says("{}", 404)), JobError)
 
 
 @pytest.mark.parametrize("model", ["../../v1/account", "a/b/../../c", "../..", "a/..", "/a/b", "a//b"])
-def test_a_model_names_no_other_path_of_the_vendor(model: str) -> None:
+def test_a_model_names_no_other_path_of_the_vendor(model):
     for adapter in (Fal, Replicate):
         with pytest.raises(ValidationError):
             adapter(model=model)

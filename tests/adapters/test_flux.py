@@ -33,7 +33,7 @@ from blackbox_conformal.vendor.example import says, shows
 JOB = json.dumps({"id": "t", "polling_url": f"{ADDRESS}/v1/get_result?id=t", "cost": 4})
 
 
-def test_a_kontext_task() -> None:
+def test_a_kontext_task():
     exchange = replay("flux")
     submit, poll, _, download = exchange.sends
     assert submit.url == f"{ADDRESS}/v1/flux-kontext-pro"
@@ -55,7 +55,7 @@ def test_a_kontext_task() -> None:
     assert exchange.observed[-1].seed == 1000
 
 
-def test_the_key_stays_with_the_host_that_was_chosen() -> None:
+def test_the_key_stays_with_the_host_that_was_chosen():
     elsewhere = json.dumps({"id": "t", "polling_url": "https://api.us1.bfl.ai/v1/get_result?id=t", "cost": 4})
     done = says('{"status":"Ready","result":{"sample":"https://delivery-us1.bfl.ai/results/sample.png"}}')
     poll, _ = resumed("flux", elsewhere, done, shows()).sends
@@ -65,7 +65,7 @@ def test_the_key_stays_with_the_host_that_was_chosen() -> None:
     assert not poll.headers
 
 
-def test_flux_2_is_asked_for_the_wanted_size() -> None:
+def test_flux_2_is_asked_for_the_wanted_size():
     adapter = built("flux", model="flux-2-pro", scale=4)
     submit = drive(adapter, adapter.draw(upload(320, 240), seeded(adapter)), _answers()).submit
     assert (submit.json["width"], submit.json["height"]) == (1280, 960)
@@ -85,28 +85,25 @@ def test_flux_2_is_asked_for_the_wanted_size() -> None:
         ("flux-2-flex", 2, 400, 400, "0.10"),
     ],
 )
-def test_prices_by_model_and_size(model: str, scale: int, width: int, height: int, expected: str) -> None:
+def test_prices_by_model_and_size(model, scale, width, height, expected):
     price = built("flux", model=model, scale=scale).price_for(width, height)
-    assert price is not None
     assert price.low_usd == price.high_usd == Decimal(expected)
 
 
-def test_prices_without_a_list_or_by_the_user() -> None:
+def test_prices_without_a_list_or_by_the_user():
     assert built("flux", model="flux-9-pro").price_for(100, 100) is None
     own = built("flux", model="flux-2-pro", price_usd="0.5").price_for(100, 100)
-    assert own is not None
     assert own.high_usd == Decimal("0.5")
     whole = built("flux", model="flux-2-pro").capabilities.price
-    assert whole is not None
     assert (whole.low_usd, whole.high_usd) == (Decimal("0.045"), Decimal("0.375"))
 
 
-def test_tasks_at_a_time() -> None:
+def test_tasks_at_a_time():
     assert built("flux").capabilities.max_concurrency == 24
     assert built("flux", model="flux-kontext-max").capabilities.max_concurrency == 6
 
 
-def test_moderation_before_and_after_generation() -> None:
+def test_moderation_before_and_after_generation():
     before = unresumed("flux", JOB, says('{"status":"Request Moderated","details":{"Moderation Reasons":["x"]}}'))
     assert isinstance(before, RefusedError)
     assert not before.billed  # the cost that the submission told is booked all the same
@@ -115,13 +112,13 @@ def test_moderation_before_and_after_generation() -> None:
     assert after.billed
 
 
-def test_what_fails_on_the_vendors_side_says_nothing_of_the_picture() -> None:
+def test_what_fails_on_the_vendors_side_says_nothing_of_the_picture():
     assert isinstance(unresumed("flux", JOB, says('{"status":"Error"}')), VendorFailedError)
     assert isinstance(unresumed("flux", JOB, says('{"status":"Task not found"}')), VendorFailedError)
     assert isinstance(unresumed("flux", "nonsense"), JobError)
 
 
-def test_the_vendors_errors() -> None:
+def test_the_vendors_errors():
     def error(status: int) -> object:
         return refused("flux", says('{"detail":"m"}', status))
 

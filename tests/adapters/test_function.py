@@ -1,8 +1,6 @@
 """A function as a vendor: what it is called with, what it may return, and what is said of one that fails or changes."""
 
 import threading
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +35,7 @@ def answered(adapter: bc.Adapter, seed: int | None = None) -> tuple[np.ndarray, 
         return read_image(end.value).pixels, models[0]
 
 
-def test_a_picture_goes_in_and_a_picture_comes_out() -> None:
+def test_a_picture_goes_in_and_a_picture_comes_out():
     seen: list[np.ndarray] = []
     adapter = bc.from_function("larger", lambda picture: seen.append(picture) or larger(picture), test_side=0)
     picture, model = answered(adapter)
@@ -48,7 +46,7 @@ def test_a_picture_goes_in_and_a_picture_comes_out() -> None:
     assert adapter.capabilities.seed_range is None
 
 
-def test_the_draws_seed_is_given_where_it_is_asked_for() -> None:
+def test_the_draws_seed_is_given_where_it_is_asked_for():
     def noisy(picture: np.ndarray, seed: int) -> np.ndarray:
         return np.random.default_rng(seed).integers(0, 256, larger(picture).shape, dtype=np.uint8)
 
@@ -60,7 +58,7 @@ def test_the_draws_seed_is_given_where_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
-def test_numbers_from_0_to_1_are_rounded_and_a_small_overshoot_is_cut(kind: type) -> None:
+def test_numbers_from_0_to_1_are_rounded_and_a_small_overshoot_is_cut(kind):
     def bright(picture: np.ndarray) -> np.ndarray:
         answer = larger(picture).astype(kind) / 255
         answer[0, 0], answer[0, 1], answer[0, 2] = 1.2, -0.2, 0.5
@@ -83,19 +81,19 @@ def test_numbers_from_0_to_1_are_rounded_and_a_small_overshoot_is_cut(kind: type
     ],
     ids=["too small", "channels first", "0 to 255", "NaN", "integers", "nothing", "fails"],
 )
-def test_what_is_no_picture_says_what_to_return(answer: Callable[[Any], Any], said: str) -> None:
+def test_what_is_no_picture_says_what_to_return(answer, said):
     with pytest.raises(NotSentError, match=said) as e:
         answered(bc.from_function("wrong", answer, test_side=0))
     assert e.value.permanent, "the run ends, since the next picture would fare no better"
 
 
-def test_a_function_that_changes_names_another_answer() -> None:
+def test_a_function_that_changes_names_another_answer():
     models = [answered(bc.from_function("m", each))[1] for each in (larger, larger, lambda one: 255 - larger(one))]
     assert models[0] == models[1] != models[2]
     assert all(model.startswith("m 1, test answer ") for model in models)
 
 
-def test_rounding_is_no_change() -> None:
+def test_rounding_is_no_change():
     def nudged(picture: np.ndarray) -> np.ndarray:
         answer = larger(picture)
         answer[::17, ::13] ^= 1
@@ -105,7 +103,7 @@ def test_rounding_is_no_change() -> None:
     assert models[0] == models[1]
 
 
-def test_a_function_that_answers_differently_each_time_is_not_called_changed() -> None:
+def test_a_function_that_answers_differently_each_time_is_not_called_changed():
     random = np.random.default_rng(0)
 
     def noisy(picture: np.ndarray) -> np.ndarray:
@@ -115,7 +113,7 @@ def test_a_function_that_answers_differently_each_time_is_not_called_changed() -
     assert models == {"m 1, test answers differ"}
 
 
-def test_a_test_picture_that_does_not_fit_says_how_to_change_it() -> None:
+def test_a_test_picture_that_does_not_fit_says_how_to_change_it():
     def fixed(picture: np.ndarray) -> np.ndarray:
         if picture.shape[0] == 64:
             raise ValueError("expected 4 rows")
@@ -126,7 +124,7 @@ def test_a_test_picture_that_does_not_fit_says_how_to_change_it() -> None:
     assert answered(bc.from_function("fixed", fixed, test_side=32))[1].startswith("fixed 1, test answer")
 
 
-def test_the_test_picture_is_answered_once_for_all_threads() -> None:
+def test_the_test_picture_is_answered_once_for_all_threads():
     sides: list[int] = []
     adapter = bc.from_function("m", lambda one: sides.append(one.shape[0]) or larger(one), concurrency=8)
     threads = [threading.Thread(target=answered, args=(adapter,)) for _ in range(8)]
@@ -138,14 +136,14 @@ def test_the_test_picture_is_answered_once_for_all_threads() -> None:
     assert len(sides) == 10
 
 
-def test_no_file_names_a_function_to_run() -> None:
+def test_no_file_names_a_function_to_run():
     adapter = bc.load_adapter("function", model="mine")
     assert adapter.identity() == bc.from_function("mine", larger).identity()
     with pytest.raises(NotSentError, match=r"a file never says which code to run\. Call bc\.from_function\('mine', …"):
         answered(adapter)
 
 
-def test_name_version_scale_and_seed_identify_and_nothing_else_does() -> None:
+def test_name_version_scale_and_seed_identify_and_nothing_else_does():
     usual = bc.from_function("m", larger).identity()
     assert usual["parameters"] == {"model": "m", "model_version": "1", "scale": 4, "seeded": False}
     same = bc.from_function("m", larger, degradation="area", test_side=8, concurrency=3)
@@ -156,20 +154,20 @@ def test_name_version_scale_and_seed_identify_and_nothing_else_does() -> None:
         assert bc.from_function("m", larger, **other).identity() != usual
 
 
-def test_what_is_no_function_or_no_name_is_refused() -> None:
+def test_what_is_no_function_or_no_name_is_refused():
     with pytest.raises(UsageError, match="expected a function from picture to picture for m; got str"):
         bc.from_function("m", "model.pt")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="model"):
         bc.from_function("a b", larger)
 
 
-def test_an_adapter_without_an_address_says_what_it_lacks() -> None:
+def test_an_adapter_without_an_address_says_what_it_lacks():
     adapter = bc.load_adapter("folder", path=".", label="v")
     with pytest.raises(bc.BlackboxConformalError, match=r"for a function use bc\.from_function"):
         adapter.answer(Send("POST", "", purpose="submit"))
 
 
-def test_the_summary_is_that_of_plain_loops() -> None:
+def test_the_summary_is_that_of_plain_loops():
     picture = function.fixed_picture(12)
     figures = []
     for top in (0, 6):
@@ -185,7 +183,7 @@ def test_the_summary_is_that_of_plain_loops() -> None:
     assert function.summary(picture) == digest_json(figures).removeprefix("sha256:")[:8]
 
 
-def test_numbers_from_minus_one_to_one_are_refused_and_an_overshoot_is_not() -> None:
+def test_numbers_from_minus_one_to_one_are_refused_and_an_overshoot_is_not():
     picture = np.linspace(0, 1, 8 * 8 * 3).reshape(8, 8, 3)
     assert as_picture(1.2 * picture - 0.1, (8, 8)).max() == 255
     with pytest.raises(ImageError, match=r"far below 0, as where black is -1. Give \(pixels \+ 1\) / 2"):

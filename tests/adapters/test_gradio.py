@@ -33,7 +33,7 @@ def stream(text: str) -> Answer:
     return Answer(200, {"content-type": "text/event-stream"}, text.encode())
 
 
-def test_four_steps_to_a_picture() -> None:
+def test_four_steps_to_a_picture():
     exchange = replay("gradio", 2, inputs='["{image}", {"keep": 1}, "{seed}", "{scale}", "text"]')
     config, stored, call, events, picture = exchange.sends
     assert (config.method, config.url) == ("GET", f"{ADDRESS}/config")
@@ -47,12 +47,12 @@ def test_four_steps_to_a_picture() -> None:
     assert exchange.picture == PICTURE
 
 
-def test_seeds_are_sent_where_they_are_among_the_inputs() -> None:
+def test_seeds_are_sent_where_they_are_among_the_inputs():
     assert built("gradio").capabilities.seedable
     assert not built("gradio", inputs=["{image}"]).capabilities.seedable
 
 
-def test_a_private_space_needs_the_token() -> None:
+def test_a_private_space_needs_the_token():
     sends = replay("gradio", authenticate=True).sends
     assert {key_of(send, "authorization") for send in sends} == {"Bearer hf_made_up_for_this_example"}
 
@@ -74,7 +74,7 @@ def test_a_private_space_needs_the_token() -> None:
         ("event: complete\ndata: 7\n\n", NotFoundError, "result 0"),
     ],
 )
-def test_streams_that_end_without_a_picture(text: str, expected: type[Exception], said: str) -> None:
+def test_streams_that_end_without_a_picture(text, expected, said):
     error = unresumed("gradio", JOB, stream(text))
     assert isinstance(error, expected)
     assert said in str(error)
@@ -91,12 +91,12 @@ def test_streams_that_end_without_a_picture(text: str, expected: type[Exception]
         ("0", '["/tmp/b.png"]'),
     ],
 )
-def test_results_that_are_sliders_and_galleries_are_selected(output: str, results: str) -> None:
+def test_results_that_are_sliders_and_galleries_are_selected(output, results):
     exchange = resumed("gradio", JOB, stream(f"event: complete\ndata: {results}\n\n"), shows(), output=output)
     assert exchange.sends[-1].url == f"{ADDRESS}/gradio_api/file=/tmp/b.png"
 
 
-def test_version_4_has_no_prefix() -> None:
+def test_version_4_has_no_prefix():
     adapter = built("gradio")
     answers = [says('{"version":"4.44.1"}'), *answers_of("gradio")[1:]]
     exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers)
@@ -109,7 +109,7 @@ def test_version_4_has_no_prefix() -> None:
     ]
 
 
-def test_a_login_is_made_with_the_password_and_shown_by_its_cookie(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_is_made_with_the_password_and_shown_by_its_cookie(monkeypatch):
     monkeypatch.setenv("GRADIO_PASSWORD", "made-up-password")
     adapter = built("gradio", login="ada")
     assert adapter.key_variable == "GRADIO_PASSWORD"
@@ -134,13 +134,13 @@ def test_a_login_is_made_with_the_password_and_shown_by_its_cookie(monkeypatch: 
     assert "-p login=NAME" in str(missing)
 
 
-def test_an_unknown_call_is_refused() -> None:
+def test_an_unknown_call_is_refused():
     error = refused("gradio", CONFIG, says('["/tmp/x"]'), says('{"detail":"Not Found"}', 404))
     assert isinstance(error, RefusedError)
     assert "Not Found; is there a Gradio application" in str(error)
 
 
-def test_a_full_queue_is_a_wait() -> None:
+def test_a_full_queue_is_a_wait():
     error = refused("gradio", CONFIG, says('["/tmp/x"]'), says('{"detail":"Queue is full"}', 503))
     assert isinstance(error, TryLaterError)
     assert "Queue is full" in str(error)
@@ -190,13 +190,13 @@ INPUTS = """-p inputs='["{image}", "{scale}", "{seed}"]'"""
         ({"output": "0"}, "answers with Textbox, Image, of which 0 is no picture; give -p output=1"),
     ],
 )
-def test_a_call_that_does_not_fit_is_refused_with_what_to_give(given: dict[str, object], said: str) -> None:
+def test_a_call_that_does_not_fit_is_refused_with_what_to_give(given, said):
     adapter = built("gradio", **{"scale": 2, "output": "1", **given})
     with pytest.raises(NotFoundError, match=re.escape(said)):
         drive_free(adapter, CONFIG, published())
 
 
-def test_a_call_that_fits_is_let_through() -> None:
+def test_a_call_that_fits_is_let_through():
     drive_free(built("gradio", scale=2, output="1"), CONFIG, published())
     drive_free(built("gradio", scale=2, output="1", inputs='["{image}"]'), CONFIG, published())
     drive_free(built("gradio"), CONFIG, says("{}"))

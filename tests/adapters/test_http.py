@@ -27,7 +27,7 @@ PICTURE = b"\x89PNG\r\n\x1a\nfinished"
 SHOWN = Response(200, {"Content-Type": "image/png"}, PICTURE)
 
 
-def test_a_draw_is_one_post_with_seed_scale_and_key() -> None:
+def test_a_draw_is_one_post_with_seed_scale_and_key():
     answer = SHOWN.with_headers(X_Model="workshop-2", X_Cost_Usd="0.015", X_Request_Id="r1", X_Seed="41")
     with RecordingServer(lambda head: answer) as server:
         adapter = PlainHttp(url=f"{server.url}/v1/upscale?tier=a+b", scale=2)
@@ -44,7 +44,7 @@ def test_a_draw_is_one_post_with_seed_scale_and_key() -> None:
     assert (seen.model, seen.cost_usd, seen.request_id, seen.seed) == ("workshop-2", Decimal("0.015"), "r1", 41)
 
 
-def test_the_names_of_parameters_are_the_users() -> None:
+def test_the_names_of_parameters_are_the_users():
     with RecordingServer(lambda head: SHOWN) as server:
         adapter = PlainHttp(url=server.url, seed_parameter="noise", scale_parameter="")
         drive_over_http(adapter, adapter.draw(upload(), a_draw(0, seed=5)))
@@ -54,7 +54,7 @@ def test_the_names_of_parameters_are_the_users() -> None:
     assert [request.head.query for request in server.asked] == [{"noise": "5"}, {"scale": "4"}]
 
 
-def test_the_key_goes_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_goes_where_it_is_asked_for(monkeypatch):
     monkeypatch.setenv("HTTP_VENDOR_KEY", "made-up-key-123")
     with RecordingServer(lambda head: SHOWN) as server:
         adapter = PlainHttp(url=server.url, key_header="X-Api-Key")
@@ -70,7 +70,7 @@ def test_the_key_goes_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
     "picture",
     [base64.b64encode(PICTURE).decode(), "data:image/png;base64," + base64.b64encode(PICTURE).decode(), "link"],
 )
-def test_a_picture_inside_json_is_taken_out(picture: str) -> None:
+def test_a_picture_inside_json_is_taken_out(picture):
     def answer(head: Head) -> Response:
         value = f"{server.url}/result.png" if picture == "link" else picture
         return SHOWN if head.path == "/result.png" else document({"data": [{"picture": value}]})
@@ -87,7 +87,7 @@ def document(value: object) -> Response:
     return Response(200, {"Content-Type": "application/json"}, json.dumps(value).encode())
 
 
-def test_json_where_a_picture_was_expected_says_what_to_set() -> None:
+def test_json_where_a_picture_was_expected_says_what_to_set():
     with RecordingServer(lambda head: document({"image": "QUJD"})) as server:
         adapter = PlainHttp(url=server.url)
         with pytest.raises(PayloadError, match=r"got JSON .*-p picture-field=…"):
@@ -107,7 +107,7 @@ def test_json_where_a_picture_was_expected_says_what_to_set() -> None:
         (429, TryLaterError),
     ],
 )
-def test_failures_carry_the_servers_words(status: int, kind: type[Exception]) -> None:
+def test_failures_carry_the_servers_words(status, kind):
     body = b'{"error": {"code": "E7", "message": "too dark\\u001b[31m"}}'
     answer = Response(status, {"X-Request-Id": "r9", "Retry-After": "3"}, body)
     with RecordingServer(lambda head: answer) as server:
@@ -119,13 +119,13 @@ def test_failures_carry_the_servers_words(status: int, kind: type[Exception]) ->
 
 
 @pytest.mark.parametrize("cost", ["", "free", "NaN", "-1", "Infinity", "1e999999999"])
-def test_nonsense_in_headers_is_as_good_as_nothing(cost: str) -> None:
+def test_nonsense_in_headers_is_as_good_as_nothing(cost):
     headers = {"x-cost-usd": cost, "x-model": "", "x-seed": "٣"}
     reported = observed(Answer(200, headers, b""))
     assert (reported.cost_usd, reported.model, reported.seed, reported.request_id) == (None, None, None, None)
 
 
-def test_text_in_headers_is_cut_and_cleaned() -> None:
+def test_text_in_headers_is_cut_and_cleaned():
     reported = observed(Answer(200, {"x-model": "m\x1b[2J" + "x" * 5000, "x-cost-usd": "0.25"}, b""))
     assert reported.model is not None
     assert len(reported.model) <= 500
@@ -133,7 +133,7 @@ def test_text_in_headers_is_cut_and_cleaned() -> None:
     assert reported.cost_usd == Decimal("0.25")
 
 
-def test_capabilities_follow_the_parameters() -> None:
+def test_capabilities_follow_the_parameters():
     plain = PlainHttp(url="http://127.0.0.1:9").capabilities
     assert plain.price is None
     assert plain.idempotency_header is None
@@ -146,7 +146,6 @@ def test_capabilities_follow_the_parameters() -> None:
         seed_maximum=99,
         result_hosts="cdn.example,.store.example",
     ).capabilities
-    assert capabilities.price is not None
     assert capabilities.price.high_usd == Decimal("0.1")
     assert capabilities.idempotency_header == "Idempotency-Key"
     assert capabilities.output_size == "resample"
@@ -154,7 +153,7 @@ def test_capabilities_follow_the_parameters() -> None:
     assert capabilities.result_hosts == ("cdn.example", ".store.example")
 
 
-def test_the_label_identifies_and_the_address_does_not() -> None:
+def test_the_label_identifies_and_the_address_does_not():
     one, moved, other = (
         PlainHttp(url=url, label=label).identity()
         for url, label in (("http://a:1", "x-2"), ("https://b/y", "x-2"), ("http://a:1", "x-3"))
@@ -164,11 +163,11 @@ def test_the_label_identifies_and_the_address_does_not() -> None:
 
 
 @pytest.mark.parametrize("url", ["", "ftp://a/b", "file:///etc/passwd", "localhost:80", "http://", "http://me:pw@a/"])
-def test_addresses_that_are_none_are_refused(url: str) -> None:
+def test_addresses_that_are_none_are_refused(url):
     with pytest.raises(UsageError, match="adapter http: url"):
         load_adapter("http", url=url)
 
 
-def test_it_cannot_resume() -> None:
+def test_it_cannot_resume():
     adapter = PlainHttp(url="http://127.0.0.1:9")
     assert "no jobs" in str(failure(adapter, adapter.resume(upload(), a_draw(), "job")))

@@ -33,7 +33,7 @@ def offers(provider: str, known: str, more: str = "") -> Answer:
     return says(f'{{"inferenceProviderMapping":{{{mine}}}}}')
 
 
-def test_fal_is_reached_by_its_queue() -> None:
+def test_fal_is_reached_by_its_queue():
     exchange = replay("hugging_face_providers", settings='{"upscaling_factor": 4}')
     lookup, submit, poll, _, result, download = exchange.sends
     assert lookup.url == f"{ADDRESS}/api/models/fal/AuraSR"
@@ -54,7 +54,7 @@ def test_fal_is_reached_by_its_queue() -> None:
     assert exchange.jobs == ["r-1 /fal-ai/aura-sr/requests/r-1"]
 
 
-def test_replicate_answers_at_once_or_is_polled_through_the_router() -> None:
+def test_replicate_answers_at_once_or_is_polled_through_the_router():
     link = '"urls":{"get":"https://api.replicate.com/v1/predictions/p-1"}'
     at_once = says(f'{{"id":"p-1","status":"succeeded","output":["{ADDRESS}/o.png"],{link}}}')
     _, submit, download = drawn("replicate", "owner/name", at_once, shows(), prompt="restore").sends
@@ -79,7 +79,7 @@ def test_replicate_answers_at_once_or_is_polled_through_the_router() -> None:
     assert later[2].url == f"{ADDRESS}/replicate/v1/predictions/p-1"
 
 
-def test_wavespeed_is_polled_at_the_path_that_it_names() -> None:
+def test_wavespeed_is_polled_at_the_path_that_it_names():
     exchange = drawn(
         "wavespeed",
         "wavespeed-ai/seedvr2",
@@ -97,7 +97,7 @@ def test_wavespeed_is_polled_at_the_path_that_it_names() -> None:
     assert poll.url == f"{ADDRESS}/wavespeed/api/v3/predictions/w-1/result"
 
 
-def test_a_model_that_the_provider_does_not_run_stops_the_run_before_anything_is_paid() -> None:
+def test_a_model_that_the_provider_does_not_run_stops_the_run_before_anything_is_paid():
     elsewhere = refused(offers("wavespeed", "x/y"))
     assert isinstance(elsewhere, NotFoundError)
     assert "provider=wavespeed" in str(elsewhere)
@@ -108,7 +108,7 @@ def test_a_model_that_the_provider_does_not_run_stops_the_run_before_anything_is
     assert isinstance(refused(says('{"error":"Invalid username or password."}', 401)), NotFoundError)
 
 
-def test_the_address_of_the_hub_follows_that_of_the_router() -> None:
+def test_the_address_of_the_hub_follows_that_of_the_router():
     adapter = built("hugging_face_providers", url="https://router.huggingface.co")
     step = next(adapter.draw(upload(), seeded(adapter)))
     assert getattr(step, "url", "") == "https://huggingface.co/api/models/fal/AuraSR"
@@ -129,13 +129,13 @@ def test_the_address_of_the_hub_follows_that_of_the_router() -> None:
         ),
     ],
 )
-def test_failed_jobs(provider: str, answer: str, expected: type[VendorError]) -> None:
+def test_failed_jobs(provider, answer, expected):
     error = unresumed("hugging_face_providers", "j /p/j", says(answer), provider=provider)
     assert isinstance(error, expected)
     assert getattr(error, "code", None) != "200"
 
 
-def test_a_result_that_fails_has_its_reason_in_it() -> None:
+def test_a_result_that_fails_has_its_reason_in_it():
     done = says('{"status":"COMPLETED"}')
     body = '{"detail":[{"msg":"m","type":"content_policy_violation"}]}'
     filtered = unresumed("hugging_face_providers", "j /p/j", done, says(body, 422))
@@ -144,7 +144,7 @@ def test_a_result_that_fails_has_its_reason_in_it() -> None:
     assert isinstance(unresumed("hugging_face_providers", "j /p/j", done, lost), VendorFailedError)
 
 
-def test_the_routers_errors() -> None:
+def test_the_routers_errors():
     def error(status: int, message: str = "m") -> object:
         return refused(offers("fal-ai", "fal-ai/aura-sr"), says(f'{{"error":"{message}"}}', status))
 

@@ -15,7 +15,7 @@ from blackbox_conformal.vendor.example import says
 JOB = "xtdZiqPwRxqY1Y7NExFmzB"
 
 
-def test_a_generation_is_started_polled_and_fetched() -> None:
+def test_a_generation_is_started_polled_and_fetched():
     exchange = replay("ideogram_v2", model="topaz-bloom-2", prompt="fine detail", scale=2)
     submit, poll, _, download = exchange.sends
     assert submit.url == f"{ADDRESS}/v2/image/upscale/topaz-bloom-2"
@@ -29,7 +29,7 @@ def test_a_generation_is_started_polled_and_fetched() -> None:
     assert exchange.observed[-1].cost_usd == Decimal("0.06")
 
 
-def test_a_quote_is_a_dry_run_with_an_empty_picture_of_the_same_size() -> None:
+def test_a_quote_is_a_dry_run_with_an_empty_picture_of_the_same_size():
     adapter = built("ideogram_v2", settings='{"enhancement_strength": "low"}', model="topaz-wonder-3-5")
     price = says('{"object":"price_quote","usd_micros":60000,"upper_bound_usd_micros":80000}')
     asked = rehearse_quote(adapter, upload(320, 240), [price])
@@ -43,13 +43,13 @@ def test_a_quote_is_a_dry_run_with_an_empty_picture_of_the_same_size() -> None:
     assert rehearse_quote(adapter, upload(320, 240), [exact]).price == Decimal("0.06")
 
 
-def test_what_the_vendor_does_not_offer_is_refused_beforehand() -> None:
+def test_what_the_vendor_does_not_offer_is_refused_beforehand():
     for wrong in ({"model": "auto"}, {"model": "topaz-wonder-4", "scale": 8}, {"prompt": "x"}):
         with pytest.raises(ValidationError):
             built("ideogram_v2", **wrong)
 
 
-def test_a_withheld_picture_is_billed_and_a_failed_generation_is_not() -> None:
+def test_a_withheld_picture_is_billed_and_a_failed_generation_is_not():
     withheld = unresumed("ideogram_v2", JOB, says('{"status":"completed","data":[{"url":null,"is_image_safe":false}]}'))
     assert isinstance(withheld, RefusedError)
     assert withheld.billed
@@ -63,7 +63,7 @@ def test_a_withheld_picture_is_billed_and_a_failed_generation_is_not() -> None:
     assert isinstance(unresumed("ideogram_v2", JOB, empty, empty, empty), PayloadError)
 
 
-def test_the_vendors_errors() -> None:
+def test_the_vendors_errors():
     def error(status: int, body: str) -> object:
         return refused("ideogram_v2", says(body, status))
 

@@ -40,7 +40,7 @@ def calibrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     return calibrated
 
 
-def test_the_inputs_of_an_unknown_model_are_taken_from_its_schema_and_told(calibrate: Calibrate) -> None:
+def test_the_inputs_of_an_unknown_model_are_taken_from_its_schema_and_told(calibrate):
     with ReplicateServer(CRYSTAL, factor="scale_factor") as server:
         code, said = calibrate(server)
     assert code == 0, said
@@ -51,7 +51,7 @@ def test_the_inputs_of_an_unknown_model_are_taken_from_its_schema_and_told(calib
     assert "taken from the schema that the model owner/name publishes: magnification scale_factor, lossless" in said
 
 
-def test_a_default_seed_that_would_make_all_draws_equal_is_refused_unpaid(calibrate: Calibrate) -> None:
+def test_a_default_seed_that_would_make_all_draws_equal_is_refused_unpaid(calibrate):
     with ReplicateServer(DEFAULT_SEED) as server:
         code, said = calibrate(server)
         assert (code, len(server.made)) == (2, 0)
@@ -78,14 +78,14 @@ def test_a_default_seed_that_would_make_all_draws_equal_is_refused_unpaid(calibr
         (["-p", "seed-input=seed"], "no input 'seed'"),
     ],
 )
-def test_what_the_model_does_not_take_is_refused_unpaid(calibrate: Calibrate, given: list[str], said: str) -> None:
+def test_what_the_model_does_not_take_is_refused_unpaid(calibrate, given, said):
     with ReplicateServer(CRYSTAL, factor="scale_factor") as server:
         code, told = calibrate(server, *given)
     assert (code, len(server.made)) == (2, 0)
     assert said in told
 
 
-def test_a_pinned_version_is_asked_for_its_own_schema(calibrate: Calibrate) -> None:
+def test_a_pinned_version_is_asked_for_its_own_schema(calibrate):
     with ReplicateServer(DEFAULT_SEED) as server:
         code, _ = calibrate(server, "-p", f"model=owner/name:{VERSION}")
     assert code == 2
@@ -97,7 +97,7 @@ def test_a_pinned_version_is_asked_for_its_own_schema(calibrate: Calibrate) -> N
 
 
 @pytest.mark.parametrize("more", [("plan",), ("calibrate", "--dry-run")])
-def test_a_plan_reads_the_schema_too_and_pays_nothing(calibrate: Calibrate, more: tuple[str, ...]) -> None:
+def test_a_plan_reads_the_schema_too_and_pays_nothing(calibrate, more):
     command, *options = more
     options = ["--draws", "4", *options]
     with ReplicateServer(DEFAULT_SEED) as server:
@@ -110,7 +110,7 @@ def test_a_plan_reads_the_schema_too_and_pays_nothing(calibrate: Calibrate, more
     assert "magnification scale_factor" in said
 
 
-def test_a_plan_goes_on_where_nothing_can_be_read(calibrate: Calibrate) -> None:
+def test_a_plan_goes_on_where_nothing_can_be_read(calibrate):
     with ReplicateServer(CRYSTAL) as server:
         pass
     code, said = calibrate(server, command="plan")
@@ -144,12 +144,12 @@ def fits(openapi: dict[str, Any], **parameters: Any) -> tuple[dict[str, Any], st
         ),
     ],
 )
-def test_known_models_need_no_table(inputs: dict[str, Any], taken: dict[str, str]) -> None:
+def test_known_models_need_no_table(inputs, taken):
     names, _ = fits(schema((next(iter(inputs)),), **inputs))
     assert {name: names[name] for name in taken} == taken
 
 
-def test_a_model_without_a_magnification_is_drawn_from_only_when_told_so() -> None:
+def test_a_model_without_a_magnification_is_drawn_from_only_when_told_so():
     openapi = schema(
         ("media",),
         media=link(),
@@ -164,7 +164,7 @@ def test_a_model_without_a_magnification_is_drawn_from_only_when_told_so() -> No
     assert "image media" in told
 
 
-def test_an_input_that_has_to_be_given_is_asked_for() -> None:
+def test_an_input_that_has_to_be_given_is_asked_for():
     openapi = schema(("image", "prompt"), image=link(), scale={"type": "number"}, prompt={"type": "string"})
     with pytest.raises(NotFoundError, match=re.escape("""needs its input prompt; add -p inputs='{"prompt": "…"}'""")):
         fits(openapi)

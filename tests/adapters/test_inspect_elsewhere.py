@@ -60,7 +60,7 @@ def fal(model: str, **parameters: Any) -> Adapter:
 IMAGE_URL = {"type": "string"}
 
 
-def test_fal_publishes_beside_its_queue_and_is_asked_there_without_the_key() -> None:
+def test_fal_publishes_beside_its_queue_and_is_asked_there_without_the_key():
     adapter = fal("owner/unknown", scale=4)
     inputs = {
         "image_url": IMAGE_URL,
@@ -83,7 +83,7 @@ def test_fal_publishes_beside_its_queue_and_is_asked_there_without_the_key() -> 
 
 
 @pytest.mark.parametrize("listed", [True, False])
-def test_crystal_is_lossless_only_where_its_schema_has_a_format_to_ask_for(listed: bool) -> None:
+def test_crystal_is_lossless_only_where_its_schema_has_a_format_to_ask_for(listed):
     adapter = fal("clarityai/crystal-upscaler", scale=4)
     assert not adapter.capabilities.lossless_output
     form = {"output_format": {"enum": ["jpg", "png"], "default": "jpg"}}
@@ -95,32 +95,31 @@ def test_crystal_is_lossless_only_where_its_schema_has_a_format_to_ask_for(liste
     assert adapter.capabilities.lossless_output == listed
 
 
-def test_a_queue_elsewhere_is_not_looked_up_at_fal() -> None:
+def test_a_queue_elsewhere_is_not_looked_up_at_fal():
     assert built("fal", model="owner/unknown").inspect() is None
     assert built("fal", model="owner/unknown", url="https://queue.fal.run").inspect() is not None
 
 
-def test_a_place_of_the_picture_that_fal_does_not_answer_with_is_refused() -> None:
+def test_a_place_of_the_picture_that_fal_does_not_answer_with_is_refused():
     inputs = {"image_url": IMAGE_URL, "upscale_factor": {"type": "number"}}
     with pytest.raises(NotFoundError, match=r"images, seed, and not with image; add -p output-path=images\.0\.url"):
         inspected(fal("owner/unknown"), fal_schema("owner/unknown", "images", **inputs))
     assert inspected(fal("owner/unknown", output_path="images.0.url"), fal_schema("owner/unknown", "images", **inputs))
 
 
-def test_where_fal_cannot_be_asked_only_models_in_the_table_are_drawn_from() -> None:
+def test_where_fal_cannot_be_asked_only_models_in_the_table_are_drawn_from():
     failure = JobError("HTTP 500")
     assert inspected(fal("fal-ai/clarity-upscaler", scale=2), failure)[0] is None
     with pytest.raises(JobError):
         inspected(fal("owner/unknown"), failure)
 
 
-def test_a_container_is_waited_for_while_it_starts_and_taken_as_it_is_when_it_publishes_nothing() -> None:
+def test_a_container_is_waited_for_while_it_starts_and_taken_as_it_is_when_it_publishes_nothing():
     document = schema(("img",), img=link(), upscale={"type": "number"})
     starting, ready = says('{"status":"STARTING"}'), says('{"status":"READY"}')
     nothing, published = says("{}", 503), says(json.dumps(document))
     told, sends = inspected(built("cog", model=None), nothing, starting, published)
     assert [send.url.rpartition("/")[2] for send in sends] == ["openapi.json", "health-check", "openapi.json"]
-    assert told is not None
     assert told.endswith("image img, magnification upscale")
     assert inspected(built("cog", model=None), nothing, ready)[0] is None
     with pytest.raises(TryLaterError):

@@ -6,7 +6,7 @@ import pytest
 
 from blackbox_adapters._failures import Reasons
 from blackbox_adapters._jobs import PolledJob
-from blackbox_conformal.errors import PayloadError, RefusedError, RunRefusedError, VendorError, VendorFailedError
+from blackbox_conformal.errors import PayloadError, RefusedError, RunRefusedError, VendorFailedError
 
 
 def job(**told: Any) -> PolledJob:
@@ -29,26 +29,26 @@ def job(**told: Any) -> PolledJob:
         ("finished", None),
     ],
 )
-def test_only_a_finished_job_shows_its_picture(answer: Any, shown: Any) -> None:
+def test_only_a_finished_job_shows_its_picture(answer, shown):
     assert job().result(answer) == shown
 
 
-def test_a_word_is_found_at_the_first_path_that_holds_any() -> None:
+def test_a_word_is_found_at_the_first_path_that_holds_any():
     either = job(status=("status", "task_status"))
     assert either.result({"task_status": "finished", "output": {"url": "x"}}) == "x"
     assert either.result({"status": "running", "task_status": "finished", "output": {"url": "x"}}) is None
 
 
-def test_the_whole_answer_is_shown_where_no_path_is_told() -> None:
+def test_the_whole_answer_is_shown_where_no_path_is_told():
     whole = {"status": "finished", "credits": 3}
     assert job(picture="").result(whole) == whole
 
 
-def test_without_words_for_done_every_answer_is_that_of_a_finished_job() -> None:
+def test_without_words_for_done_every_answer_is_that_of_a_finished_job():
     assert PolledJob("link", "7f", picture="url").result({"url": "x"}) == "x"
 
 
-def test_a_finished_job_without_a_picture_is_polled_twice_more_and_no_oftener() -> None:
+def test_a_finished_job_without_a_picture_is_polled_twice_more_and_no_oftener():
     late, empty = job(), {"status": "finished", "output": {"url": ""}}
     assert [late.result(empty), late.result({"status": "running"}), late.result(empty)] == [None, None, None]
     with pytest.raises(PayloadError, match="task 7f finished without a picture") as caught:
@@ -69,7 +69,7 @@ def test_a_finished_job_without_a_picture_is_polled_twice_more_and_no_oftener() 
         ({"status": "error", "error": "a\x1b[31m\nb", "output": {"url": "x"}}, "task 7f error: a [31m b", "error"),
     ],
 )
-def test_a_job_fails_in_the_vendors_words(answer: Any, said: str, code: str) -> None:
+def test_a_job_fails_in_the_vendors_words(answer, said, code):
     with pytest.raises(VendorFailedError) as caught:
         job(code=("code",)).result(answer)
     assert (str(caught.value), caught.value.code, caught.value.request_id) == (said, code, "7f")
@@ -89,9 +89,7 @@ def test_a_job_fails_in_the_vendors_words(answer: Any, said: str, code: str) -> 
         ("", VendorFailedError, None),
     ],
 )
-def test_the_reason_says_whether_the_picture_is_refused(
-    reason: str, kind: type[VendorError], billed: bool | None
-) -> None:
+def test_the_reason_says_whether_the_picture_is_refused(reason, kind, billed):
     failed = job(reasons=Reasons(every=("no such input",)))
     for answer in ({"status": "error", "error": reason}, {"status": "error", "code": reason}):
         with pytest.raises(kind) as caught:

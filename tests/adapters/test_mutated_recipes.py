@@ -37,7 +37,7 @@ def try_damage(count: int, seed: int, path: Path) -> dict[str, int]:
     return counts
 
 
-def test_no_damage_ends_in_a_bare_exception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_damage_ends_in_a_bare_exception(tmp_path, monkeypatch):
     for variable in re.findall(r'variable = "(\w+)"', "".join(HONEST)):
         monkeypatch.setenv(variable, "made-up-key")
     counts = try_damage(300, 8, tmp_path / "damaged.toml")
@@ -46,12 +46,12 @@ def test_no_damage_ends_in_a_bare_exception(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("factor", ["1000000", "99999999999999999999", "-1", "0"])
-def test_an_absurd_factor_is_refused_by_its_line(tmp_path: Path, factor: str) -> None:
+def test_an_absurd_factor_is_refused_by_its_line(tmp_path, factor):
     path = tmp_path / "absurd.toml"
     path.write_text(re.sub(r"factors = \[.*?\]", f"factors = [2, {factor}]", HONEST[0]))
     with pytest.raises(BlackboxConformalError, match="factors"):
         load_adapter("recipe", recipe=str(path), url=ADDRESS)
 
 
-def test_recipes_are_described_without_harm() -> None:
+def test_recipes_are_described_without_harm():
     assert describe("recipe")["error"] is None

@@ -21,7 +21,7 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.vendor.example import says
 
 
-def test_one_form_as_the_vendors_client_sends_it() -> None:
+def test_one_form_as_the_vendors_client_sends_it():
     exchange = replay("openai", model="gpt-image-2", input_fidelity="high")
     (submit,) = exchange.sends
     assert submit.url == f"{ADDRESS}/v1/images/edits"
@@ -51,7 +51,7 @@ def test_one_form_as_the_vendors_client_sends_it() -> None:
         (9000, 3000, (3840, 1280)),
     ],
 )
-def test_newer_models_are_asked_for_the_wanted_shape(width: int, height: int, expected: tuple[int, int]) -> None:
+def test_newer_models_are_asked_for_the_wanted_shape(width, height, expected):
     adapter = built("openai")
     assert isinstance(adapter, OpenAI)
     asked = adapter.size(width, height)
@@ -69,14 +69,14 @@ def test_newer_models_are_asked_for_the_wanted_shape(width: int, height: int, ex
         ("chatgpt-image-latest", "2026-12-01"),
     ],
 )
-def test_a_retired_model_is_refused_by_name_and_day(model: str, day: str) -> None:
+def test_a_retired_model_is_refused_by_name_and_day(model, day):
     said = re.escape(f"({day}, developers.openai.com/api/docs/deprecations: {model})")
     with pytest.raises(NotFoundError, match=rf"{said}, so nothing is sent; choose another model with -p model=…"):
         refuse_retired(built("openai", model=model))
     refuse_retired(built("openai"))
 
 
-def test_tokens_are_booked_at_list_prices() -> None:
+def test_tokens_are_booked_at_list_prices():
     (observed,) = replay("openai").observed
     assert observed.cost_usd == Decimal("0.1301")  # 100 x $5 + 1200 x $8 + 4000 x $30, a million each
     assert observed.request_id == "req_made_up"
@@ -85,7 +85,7 @@ def test_tokens_are_booked_at_list_prices() -> None:
     assert built("openai").capabilities.max_aspect == 3
 
 
-def test_openais_errors() -> None:
+def test_openais_errors():
     def error(status: int, code: str, *, param: str = "", more: str = "") -> object:
         body = f'{{"error":{{"message":"m","type":"invalid_request_error","param":"{param}","code":"{code}"{more}}}}}'
         return refused("openai", says(body, status))

@@ -123,7 +123,7 @@ def adapter_of(subject: str, parameters: dict[str, Any]) -> Adapter:
     return built(module, **({"model": model} if model else {}), **parameters)
 
 
-def test_every_priced_adapter_and_model_has_a_row() -> None:
+def test_every_priced_adapter_and_model_has_a_row():
     without = sorted(set(priced()) - ROWS.keys())
     assert not without, (
         f"give what the vendor publishes for five sizes in ROWS of this file: {', '.join(without)}; "
@@ -133,7 +133,7 @@ def test_every_priced_adapter_and_model_has_a_row() -> None:
 
 
 @pytest.mark.parametrize("subject", ROWS)
-def test_prices_are_those_that_the_vendor_publishes(subject: str) -> None:
+def test_prices_are_those_that_the_vendor_publishes(subject):
     for parameters, prices in ROWS[subject]:
         adapter = adapter_of(subject, parameters)
         over_all = adapter.capabilities.price
@@ -141,31 +141,27 @@ def test_prices_are_those_that_the_vendor_publishes(subject: str) -> None:
         for (width, height), published in prices.items():
             low, high = (published, published) if isinstance(published, str) else published
             price = adapter.price_for(width, height)
-            assert price is not None
             assert (price.low_usd, price.high_usd) == (Decimal(low), Decimal(high)), (parameters, width, height)
             assert over_all.low_usd <= price.low_usd <= price.high_usd <= over_all.high_usd
             assert price.source == over_all.source
 
 
 @pytest.mark.parametrize("subject", ROWS)
-def test_a_price_says_where_and_when_it_was_read(subject: str) -> None:
+def test_a_price_says_where_and_when_it_was_read(subject):
     for parameters, prices in ROWS[subject]:
         adapter = adapter_of(subject, parameters)
         for price in (adapter.capabilities.price, *(adapter.price_for(*size) for size in prices)):
-            assert price is not None
             assert price.source
             assert price.read_on is not None
 
 
-def test_a_price_that_is_given_is_that_of_every_size() -> None:
+def test_a_price_that_is_given_is_that_of_every_size():
     adapter = built("topaz", price_usd="0.37")
     for size in SIZES:
         price = adapter.price_for(*size)
-        assert price is not None
         assert (price.low_usd, price.high_usd, price.source) == (Decimal("0.37"), Decimal("0.37"), "given by the user")
 
 
-def test_the_currency_is_named() -> None:
+def test_the_currency_is_named():
     price = built("magnific", scale=2, usd_per_eur="1.17").price_for(100, 100)
-    assert price is not None
     assert (price.low, price.currency, price.low_usd) == (Decimal("0.143"), "EUR", Decimal("0.16731"))

@@ -29,24 +29,24 @@ TREE = {"a": [{"b": "x"}, {"b": 7}], "e": "", "f": False}
 @pytest.mark.parametrize(
     ("path", "found"), [("a.0.b", "x"), ("a.-1.b", 7), ("a.2.b", None), ("a.b", None), ("z", None), ("", TREE)]
 )
-def test_a_path_leads_somewhere_or_nowhere(path: str, found: object) -> None:
+def test_a_path_leads_somewhere_or_nowhere(path, found):
     assert peek(TREE, path) == found
 
 
 @pytest.mark.parametrize("path", ["e", "f", "a", "z"])
-def test_what_is_required_is_text_or_a_number(path: str) -> None:
+def test_what_is_required_is_text_or_a_number(path):
     assert require(TREE, "a.1.b", "a number") == "7"
     with pytest.raises(PayloadError, match=f"expected an id at '{path}'"):
         require(TREE, path, "an id")
 
 
-def test_words_are_one_short_printable_line() -> None:
+def test_words_are_one_short_printable_line():
     assert words({"detail": [{"msg": "x"}]}, "error", "detail") == '[{"msg": "x"}]'
     assert shorten("a\x1b[31m\n\tb\u202ec") == "a [31m b c"
     assert len(shorten("x" * 5000)) == LONGEST_MESSAGE
 
 
-def test_waits_are_seconds_or_a_date() -> None:
+def test_waits_are_seconds_or_a_date():
     def asked(text: str) -> float | None:
         return retry_after(Answer(429, {"retry-after": text}, b""))
 
@@ -76,25 +76,25 @@ def test_waits_are_seconds_or_a_date() -> None:
         (429, b"resets in 10s" + b" " * 5000, None),
     ],
 )
-def test_waits_are_found_in_the_body_too(status: int, body: bytes, expected: float | None) -> None:
+def test_waits_are_found_in_the_body_too(status, body, expected):
     assert retry_after(Answer(status, {}, body)) == expected
 
 
-def test_whole_numbers_are_of_sane_length() -> None:
+def test_whole_numbers_are_of_sane_length():
     assert integer(7) == 7
     assert integer("4294967294") == 4294967294
     for nonsense in (None, True, 1.5, -1, "-1", "²", "", "9" * 5000, 10**30, [7]):
         assert integer(nonsense) is None
 
 
-def test_money_is_finite_and_sane() -> None:
+def test_money_is_finite_and_sane():
     assert money(250, Decimal("0.001")) == Decimal("0.25")
     assert money("0.0147") == Decimal("0.0147")
     for nonsense in (None, True, -1, "NaN", "inf", "1e999999999", float("inf"), 10**30, [], "free"):
         assert money(nonsense) is None
 
 
-def test_an_unavailable_vendor_may_have_taken_a_submission() -> None:
+def test_an_unavailable_vendor_may_have_taken_a_submission():
     failures = Failures(message=["error"], wait=60.0)
     bare, dated = Answer(503, {}, b""), Answer(503, {"retry-after": "9"}, b'{"error": "busy"}')
     assert failures.error(bare, "submit") is None
@@ -107,7 +107,7 @@ def test_an_unavailable_vendor_may_have_taken_a_submission() -> None:
         assert later.retry_after == expected
 
 
-def test_pictures_in_text() -> None:
+def test_pictures_in_text():
     assert decoded(data_link(b"\x00\xff"), "x") == b"\x00\xff"
     assert decoded("AP8=\n", "x") == b"\x00\xff"
     assert decoded("data:image/png,%00%FF", "x") == b"\x00\xff"
@@ -117,17 +117,17 @@ def test_pictures_in_text() -> None:
 
 
 @pytest.mark.parametrize("link", ["", None, "file:///etc/passwd", "ftp://x/y", {"url": "x"}])
-def test_links_of_other_kinds_are_not_followed(link: object) -> None:
+def test_links_of_other_kinds_are_not_followed(link):
     with pytest.raises(PayloadError):
         next(fetched(link, "output"))
 
 
-def test_a_relative_link_without_its_start_says_what_is_missing() -> None:
+def test_a_relative_link_without_its_start_says_what_is_missing():
     with pytest.raises(PayloadError, match="at output; got a relative one: give fetched the base that it starts at"):
         next(fetched("/files/o.png", "output"))
 
 
-def test_a_relative_link_starts_at_the_vendors_address() -> None:
+def test_a_relative_link_starts_at_the_vendors_address():
     send = next(fetched("files/o.png", "output", base="http://127.0.0.1:5000"))
     assert getattr(send, "url", "") == "http://127.0.0.1:5000/files/o.png"
 
@@ -158,5 +158,5 @@ e = 5
         (("nowhere",), 1),
     ],
 )
-def test_the_line_of_a_key(location: tuple[str | int, ...], line: int) -> None:
+def test_the_line_of_a_key(location, line):
     assert line_of(TEXT, location) == line

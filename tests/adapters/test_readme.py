@@ -22,7 +22,6 @@ NAMES = "base64_text, decoded, fetched"
 def block(language: str) -> str:
     """The first code block in `language`."""
     match = re.search(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
-    assert match is not None
     return match.group(1)
 
 
@@ -32,7 +31,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("key")
-def test_the_recipe(tmp_path: Path) -> None:
+def test_the_recipe(tmp_path):
     path = tmp_path / "acme.toml"
     path.write_text(block("toml"), encoding="utf-8")
     adapter = Recipe(recipe=str(path), url=ADDRESS)
@@ -50,7 +49,7 @@ def test_the_recipe(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("key")
-def test_the_recipe_keeps_the_contract(tmp_path: Path) -> None:
+def test_the_recipe_keeps_the_contract(tmp_path):
     path = tmp_path / "acme.toml"
     path.write_text(block("toml"), encoding="utf-8")
     results = check_adapter(Recipe, Recipe(recipe=str(path)).example_exchange())
@@ -63,7 +62,7 @@ def test_the_recipe_keeps_the_contract(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ["refusals", "price", "auth"])
-def test_the_further_tables_of_a_recipe(table: str, tmp_path: Path) -> None:
+def test_the_further_tables_of_a_recipe(table, tmp_path):
     first, *more = re.findall(r"^```toml\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
     (sample,) = (text for text in more if text.startswith((f"[{table}]", f"[[{table}]]")))
     without = re.sub(rf"^\[{table}\][^\n]*\n.*?(?=^\[)", "", first, flags=re.M | re.S)
@@ -73,7 +72,7 @@ def test_the_further_tables_of_a_recipe(table: str, tmp_path: Path) -> None:
     assert Recipe(recipe=str(path)).named
 
 
-def test_a_recipe_that_builds_on_another(tmp_path: Path) -> None:
+def test_a_recipe_that_builds_on_another(tmp_path):
     (sample,) = re.findall(r"^```toml\n(extends.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
     path = tmp_path / "old-photographs.toml"
     path.write_text(sample, encoding="utf-8")
@@ -94,7 +93,7 @@ def module_of(source: str) -> ModuleType:
 
 
 @pytest.mark.usefixtures("key")
-def test_the_file() -> None:
+def test_the_file():
     module = module_of(files()[0])
     kind: Any = module.ADAPTER
     results = static_checks(Subject(kind, module.EXAMPLE))
@@ -103,7 +102,7 @@ def test_the_file() -> None:
 
 
 @pytest.mark.usefixtures("key")
-def test_the_file_of_a_vendor_that_answers_at_once() -> None:
+def test_the_file_of_a_vendor_that_answers_at_once():
     module = module_of(files()[0])
     kind: Any = module.ADAPTER
     adapter = kind(url=ADDRESS, scale="2", inputs='{"noise": 0.3}')
@@ -116,7 +115,7 @@ def test_the_file_of_a_vendor_that_answers_at_once() -> None:
 
 @pytest.mark.usefixtures("key")
 @pytest.mark.parametrize("row", re.findall(r"^\| answers JSON .*$", README.read_text(encoding="utf-8"), re.M))
-def test_the_other_places_of_a_picture(row: str) -> None:
+def test_the_other_places_of_a_picture(row):
     _, inside, shown = (re.findall(r"`(.*?)`", cell) for cell in row.strip("| ").split(" | "))
     source = files()[0].replace("return answer.body", inside[0]).replace("import base64_text", f"import {NAMES}")
     source = source.replace("import money", "import money, peek").replace("import Example, shows", "import *")

@@ -117,7 +117,7 @@ def failed(adapter: Recipe, *answers: Answer) -> Exception:
 ACCEPTED = says('{"code":200,"id":"j-1"}')
 
 
-def test_a_state_of_the_vendors_own_failure_is_no_refusal(made: Callable[..., Recipe]) -> None:
+def test_a_state_of_the_vendors_own_failure_is_no_refusal(made):
     error = failed(made(), ACCEPTED, says('{"state":"UNKNOWN","reason":"internal error"}'))
     assert type(error) is VendorFailedError
     assert (error.request_id, error.code) == ("j-1", "UNKNOWN")
@@ -133,36 +133,32 @@ def test_a_state_of_the_vendors_own_failure_is_no_refusal(made: Callable[..., Re
         ("account", AccountRefusedError),
     ],
 )
-def test_an_envelope_that_is_not_200_means_what_the_recipe_says(
-    made: Callable[..., Recipe], means: str, expected: type
-) -> None:
+def test_an_envelope_that_is_not_200_means_what_the_recipe_says(made, means, expected):
     error: Any = failed(made(means=means), says('{"code":1402,"reason":"no money","id":"j-1"}'))
     assert type(error) is expected
     assert error.code == "1402"
     assert "the envelope says no: no money" in str(error)
 
 
-def test_an_answer_without_the_value_is_no_refusal_and_later_in_a_poll_is_polled_again(
-    made: Callable[..., Recipe],
-) -> None:
+def test_an_answer_without_the_value_is_no_refusal_and_later_in_a_poll_is_polled_again(made):
     adapter = made(means="later")
     answers = [says('{"id":"j-1"}'), says('{"code":1429}'), says(f'{{"state":"DONE","link":"{ADDRESS}/o"}}'), shows()]
     exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers)
     assert exchange.waits == [0.1]
 
 
-def test_words_of_a_reason_tell_a_vendors_failure_from_a_refusal(made: Callable[..., Recipe]) -> None:
+def test_words_of_a_reason_tell_a_vendors_failure_from_a_refusal(made):
     error = failed(made(), ACCEPTED, says('{"state":"ERROR","reason":"Prediction Interrupted; please retry"}'))
     assert type(error) is VendorFailedError
 
 
-def test_a_picture_withheld_after_it_was_made_is_billed(made: Callable[..., Recipe]) -> None:
+def test_a_picture_withheld_after_it_was_made_is_billed(made):
     error = failed(made(), ACCEPTED, says('{"state":"DONE","safe":false}'))
     assert isinstance(error, RefusedError)
     assert error.billed
 
 
-def test_cost_model_and_seed_are_read_from_headers(made: Callable[..., Recipe]) -> None:
+def test_cost_model_and_seed_are_read_from_headers(made):
     adapter = made()
     done = says(f'{{"state":"DONE","link":"{ADDRESS}/o"}}', x_credits_consumed="4", x_model="m-2", x_seed="77")
     exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), [ACCEPTED, done, shows()])
@@ -170,7 +166,7 @@ def test_cost_model_and_seed_are_read_from_headers(made: Callable[..., Recipe]) 
     assert (seen.cost_usd, seen.model, seen.seed) == (Decimal("0.04"), "m-2", 77)
 
 
-def test_the_job_may_stand_in_a_header(made: Callable[..., Recipe]) -> None:
+def test_the_job_may_stand_in_a_header(made):
     adapter = made(ADDRESS, "refused", ('job = "id"', 'job = "header:Location-Id"'))
     error = failed(adapter, says("{}", location_id="j-9"), says('{"state":"UNKNOWN"}'))
     assert error.request_id == "j-9"  # type: ignore[attr-defined]
@@ -191,7 +187,7 @@ means = "account"
 
 
 @pytest.mark.parametrize("status", [400, 500])
-def test_words_decide_under_the_failed_statuses_that_a_row_names(made: Callable[..., Recipe], status: int) -> None:
+def test_words_decide_under_the_failed_statuses_that_a_row_names(made, status):
     told = says('{"reason":"PURSE_EMPTY","code":1}', status)
     error = failed(made(ADDRESS, "refused", BY_STATUS), told)
     assert type(error) is AccountRefusedError
@@ -199,13 +195,13 @@ def test_words_decide_under_the_failed_statuses_that_a_row_names(made: Callable[
 
 
 @pytest.mark.parametrize("status", [200, 422])
-def test_a_row_is_about_no_other_status(made: Callable[..., Recipe], status: int) -> None:
+def test_a_row_is_about_no_other_status(made, status):
     error = failed(made(ADDRESS, "refused", BY_STATUS), says('{"reason":"a purse","code":7}', status))
     assert type(error) is RefusedError
     assert "no money" not in str(error)
 
 
-def test_a_row_that_asks_to_wait_leaves_the_vendors_own_seconds(made: Callable[..., Recipe]) -> None:
+def test_a_row_that_asks_to_wait_leaves_the_vendors_own_seconds(made):
     later = BY_STATUS[1].replace("account", "later").replace("purse", "busy").replace("[400, 500]", "[400]")
     adapter = made(ADDRESS, "refused", (BY_STATUS[0], later))
     error: Any = failed(adapter, says('{"reason":"busy"}', 400, retry_after="7"))
@@ -216,7 +212,7 @@ BY_POLL = ('failed = ["ERROR"]', 'failed = ["ERROR"]\nstatuses = [422]')
 LOST = says('{"state":"ERROR","reason":"out of memory"}', 422, x_credits_consumed="2")
 
 
-def test_a_job_may_be_told_to_have_failed_by_a_failed_poll(made: Callable[..., Recipe]) -> None:
+def test_a_job_may_be_told_to_have_failed_by_a_failed_poll(made):
     error = failed(made(ADDRESS, "refused", BY_POLL), ACCEPTED, LOST)
     assert type(error) is VendorFailedError
     assert "job j-1 ERROR: out of memory" in str(error)
@@ -225,7 +221,7 @@ def test_a_job_may_be_told_to_have_failed_by_a_failed_poll(made: Callable[..., R
     assert type(failed(made(), ACCEPTED, LOST)) is JobError
 
 
-def test_a_failed_poll_without_the_jobs_state_is_polled_again(made: Callable[..., Recipe]) -> None:
+def test_a_failed_poll_without_the_jobs_state_is_polled_again(made):
     adapter = made(ADDRESS, "refused", BY_POLL)
     answers = [ACCEPTED, says('{"detail":"?"}', 422), says(f'{{"state":"DONE","link":"{ADDRESS}/o"}}'), shows()]
     assert drive(adapter, adapter.draw(upload(), seeded(adapter)), answers).waits == [0.1]
@@ -241,7 +237,7 @@ def test_a_failed_poll_without_the_jobs_state_is_polled_again(made: Callable[...
         (("equals = false", "equals = false\nstatuses = [4000]"), "refusals.2.statuses.0"),
     ],
 )
-def test_a_wrong_refusal_is_named(made: Callable[..., Recipe], change: tuple[str, str], said: str) -> None:
+def test_a_wrong_refusal_is_named(made, change, said):
     with pytest.raises(ValidationError) as caught:
         made(ADDRESS, "refused", change)
     assert said in str(caught.value)
@@ -280,9 +276,7 @@ UNKNOWN = {"state": "UNKNOWN", "reason": "internal error"}
 
 
 @pytest.mark.parametrize(("billed", "cost"), [(False, "0.05"), (True, "0.10")])
-def test_the_sampler_asks_again_after_a_vendors_failure_and_books_it_as_billed(
-    made: Callable[..., Recipe], tmp_path: Path, billed: bool, cost: str
-) -> None:
+def test_the_sampler_asks_again_after_a_vendors_failure_and_books_it_as_billed(made, tmp_path, billed, cost):
     vendor = Stumbling(UNKNOWN)
     with vendor.server as server:
         change = ("[picture]\n", f"[limits]\nfailures_billed = {str(billed).lower()}\n\n[picture]\n")
@@ -295,18 +289,14 @@ def test_the_sampler_asks_again_after_a_vendors_failure_and_books_it_as_billed(
 
 
 @pytest.mark.parametrize(("billed", "told"), [(False, "0"), (True, "0.04")])
-def test_a_bill_told_beforehand_is_void_where_failures_are_not_billed(
-    made: Callable[..., Recipe], billed: bool, told: str
-) -> None:
+def test_a_bill_told_beforehand_is_void_where_failures_are_not_billed(made, billed, told):
     change = ("[picture]\n", f"[limits]\nfailures_billed = {str(billed).lower()}\n\n[picture]\n")
     adapter = made(ADDRESS, "refused", change)
     answers = (says('{"code":200,"id":"j-1"}', x_credits_consumed="4"), says(json.dumps(UNKNOWN)))
     assert rehearse_failure(adapter, adapter.draw(upload(), seeded(adapter)), answers).told_usd == Decimal(told)
 
 
-def test_the_sampler_books_the_price_of_a_withheld_picture_or_what_the_vendor_tells(
-    made: Callable[..., Recipe], tmp_path: Path
-) -> None:
+def test_the_sampler_books_the_price_of_a_withheld_picture_or_what_the_vendor_tells(made, tmp_path):
     withheld = {"state": "DONE", "safe": False}
     for headers, cost in (({}, "0.05"), ({"X_Credits_Consumed": "2"}, "0.02")):
         vendor = Stumbling(withheld, **headers)
@@ -316,7 +306,7 @@ def test_the_sampler_books_the_price_of_a_withheld_picture_or_what_the_vendor_te
         assert drawn.outcomes[0].cost_usd == Decimal(cost)
 
 
-def test_the_sampler_waits_and_stops_as_an_envelope_says(made: Callable[..., Recipe], tmp_path: Path) -> None:
+def test_the_sampler_waits_and_stops_as_an_envelope_says(made, tmp_path):
     class Enveloped(Stumbling):
         def answer(self, head: Head) -> Response:
             first = sum(request.head.method == "POST" for request in self.server.asked) == 1
@@ -344,9 +334,7 @@ class Charging(Stumbling):
 
 
 @pytest.mark.parametrize("billed", [False, True])
-def test_a_told_refund_is_booked_and_the_draw_asked_for_again(
-    made: Callable[..., Recipe], tmp_path: Path, billed: bool
-) -> None:
+def test_a_told_refund_is_booked_and_the_draw_asked_for_again(made, tmp_path, billed):
     vendor = Charging(UNKNOWN, UNKNOWN, X_Credits_Consumed="0")
     change = ("[picture]\n", f"[limits]\nfailures_billed = {str(billed).lower()}\n\n[picture]\n")
     with vendor.server as server:
@@ -356,16 +344,14 @@ def test_a_told_refund_is_booked_and_the_draw_asked_for_again(
     assert [one.cost_usd for one in ledger_ls(tmp_path / "run")] == [Decimal(0), Decimal(0), Decimal("0.20")]
 
 
-def test_a_refund_of_a_withheld_picture_is_booked(made: Callable[..., Recipe], tmp_path: Path) -> None:
+def test_a_refund_of_a_withheld_picture_is_booked(made, tmp_path):
     with Charging({"state": "DONE", "safe": False}, X_Credits_Consumed="0").server as server:
         drawn = draw(made(server.url), tmp_path / "run", tasks(), concurrency=1)
     assert [(outcome.state, outcome.cost_usd) for outcome in drawn.outcomes] == [("refused", Decimal(0))]
 
 
 @pytest.mark.parametrize(("free", "booked"), [(True, "0"), (False, "0.05")])
-def test_a_picture_given_away_costs_nothing_where_the_recipe_says_so(
-    made: Callable[..., Recipe], tmp_path: Path, free: bool, booked: str
-) -> None:
+def test_a_picture_given_away_costs_nothing_where_the_recipe_says_so(made, tmp_path, free, booked):
     class Giving(Stumbling):
         def answer(self, head: Head) -> Response:
             told = super().answer(head)

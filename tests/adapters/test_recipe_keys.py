@@ -130,7 +130,7 @@ def drawn(adapter: Recipe) -> Any:
     return drive(adapter, adapter.draw(upload(), seeded(adapter)), answers)
 
 
-def test_a_key_in_the_json_stays_a_secret(made: Callable[..., Recipe]) -> None:
+def test_a_key_in_the_json_stays_a_secret(made):
     submit = drawn(made("json")).submit
     assert isinstance(submit.json["key"], Secret)
     assert KEY not in repr(submit)
@@ -139,7 +139,7 @@ def test_a_key_in_the_json_stays_a_secret(made: Callable[..., Recipe]) -> None:
     assert submit.headers == {}
 
 
-def test_a_key_in_the_address_stays_a_secret(made: Callable[..., Recipe]) -> None:
+def test_a_key_in_the_address_stays_a_secret(made):
     adapter = made("address")
     submit = drawn(adapter).submit
     assert adapter.key_in_address
@@ -158,16 +158,14 @@ def test_a_key_in_the_address_stays_a_secret(made: Callable[..., Recipe]) -> Non
         ),
     ],
 )
-def test_a_signature_is_of_the_text_and_the_secret(
-    made: Callable[..., Recipe], change: tuple[str, str], expected: Callable[[str], str]
-) -> None:
+def test_a_signature_is_of_the_text_and_the_secret(made, change, expected):
     form = drawn(made("signed", ADDRESS, change)).submit.form
     assert isinstance(form["api_key"], Secret)
     assert isinstance(form["signature"], Secret)
     assert form["signature"].reveal() == expected(f"scale=4&timestamp={form['timestamp']}&user=me")
 
 
-def test_a_token_is_asked_for_and_sent_beside_the_key(made: Callable[..., Recipe]) -> None:
+def test_a_token_is_asked_for_and_sent_beside_the_key(made):
     token, submit = drawn(made("token")).sends
     assert (token.purpose, token.url) == ("lookup", f"{ADDRESS}/token/v3")
     assert revealed(token.form) == {"grant_type": "client_credentials", "client_id": KEY, "client_secret": SECRET}
@@ -175,7 +173,7 @@ def test_a_token_is_asked_for_and_sent_beside_the_key(made: Callable[..., Recipe
     assert key_of(submit, "x-api-key") == KEY
 
 
-def test_the_recipes_own_host_of_tokens_is_one_that_sees_the_key(made: Callable[..., Recipe]) -> None:
+def test_the_recipes_own_host_of_tokens_is_one_that_sees_the_key(made):
     adapter = made("token", "")
     assert adapter.further_urls == ("https://login.keyed.example/token/v3",)
     assert adapter.fixed_url == ""
@@ -186,9 +184,7 @@ def test_the_recipes_own_host_of_tokens_is_one_that_sees_the_key(made: Callable[
 
 
 @pytest.mark.parametrize("status", [400, 401, 422])
-def test_no_token_stops_the_run_and_refuses_no_picture(
-    made: Callable[..., Recipe], tmp_path: Path, status: int
-) -> None:
+def test_no_token_stops_the_run_and_refuses_no_picture(made, tmp_path, status):
     body = b'{"error":"invalid_client"}'
     with RecordingServer(lambda head: Response(status, {"Content-Type": "application/json"}, body)) as server:
         drawn = draw(made("token", server.url), tmp_path / "run", tasks(), concurrency=1)
@@ -197,7 +193,7 @@ def test_no_token_stops_the_run_and_refuses_no_picture(
     assert [request.head.path for request in server.asked] == ["/token/v3"]
 
 
-def test_a_missing_second_secret_is_named(made: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_second_secret_is_named(made, monkeypatch):
     adapter = made("signed")
     monkeypatch.delenv("KEYED_SECRET_API_KEY")
     with pytest.raises(CredentialMissingError, match="KEYED_SECRET_API_KEY"):
@@ -205,16 +201,14 @@ def test_a_missing_second_secret_is_named(made: Callable[..., Recipe], monkeypat
 
 
 @pytest.mark.parametrize("shape", sorted(SHAPES))
-def test_the_recipe_keeps_the_adapters_contract(made: Callable[..., Recipe], shape: str) -> None:
+def test_the_recipe_keeps_the_adapters_contract(made, shape):
     results = check_adapter(Recipe, made(shape).example_exchange())
     assert [result for result in results if not result.passed] == []
     assert len(results) > 15
 
 
 @pytest.mark.parametrize("shape", sorted(SHAPES))
-def test_the_vendor_gets_the_key_and_nothing_else_shows_it(
-    made: Callable[..., Recipe], tmp_path: Path, shape: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_vendor_gets_the_key_and_nothing_else_shows_it(made, tmp_path, shape, caplog):
     def answer(head: Head) -> Response:
         if head.path.startswith("/token"):
             return Response(200, {"Content-Type": "application/json"}, b'{"access_token":"t-o-k-e-n-4711"}')
@@ -237,7 +231,7 @@ def test_the_vendor_gets_the_key_and_nothing_else_shows_it(
         assert secret not in caplog.text
 
 
-def test_a_picture_comes_for_a_token(made: Callable[..., Recipe], tmp_path: Path) -> None:
+def test_a_picture_comes_for_a_token(made, tmp_path):
     def answer(head: Head) -> Response:
         if head.path.startswith("/token"):
             return Response(200, {"Content-Type": "application/json"}, b'{"access_token":"t-o-k-e-n-4711"}')
@@ -264,13 +258,13 @@ def test_a_picture_comes_for_a_token(made: Callable[..., Recipe], tmp_path: Path
         ("token", ("login.keyed", "{option.user}"), "token.path: expected a path, or a whole https:// link"),
     ],
 )
-def test_a_wrong_key_is_named(made: Callable[..., Recipe], shape: str, change: tuple[str, str], said: str) -> None:
+def test_a_wrong_key_is_named(made, shape, change, said):
     with pytest.raises(ValidationError) as caught:
         made(shape, ADDRESS, change)
     assert said in str(caught.value)
 
 
-def test_a_secret_in_the_place_of_its_variable_is_not_shown(made: Callable[..., Recipe]) -> None:
+def test_a_secret_in_the_place_of_its_variable_is_not_shown(made):
     with pytest.raises(ValidationError) as caught:
         made("signed", ADDRESS, ("KEYED_SECRET_API_KEY", "sk-live-4711"))
     assert "4711" not in str(caught.value)

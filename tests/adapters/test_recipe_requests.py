@@ -125,7 +125,7 @@ def made(tmp_path: Path) -> Callable[..., Recipe]:
     return make
 
 
-def test_a_picture_is_put_to_a_signed_link_and_its_result_asked_for(made: Callable[..., Recipe]) -> None:
+def test_a_picture_is_put_to_a_signed_link_and_its_result_asked_for(made):
     adapter = made(UPLOADED)
     answers = adapter.example_exchange().filled(PICTURE, ADDRESS)
     exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers)
@@ -138,7 +138,7 @@ def test_a_picture_is_put_to_a_signed_link_and_its_result_asked_for(made: Callab
     assert exchange.picture == PICTURE
 
 
-def test_polls_are_told_apart_by_status_and_the_last_is_the_picture(made: Callable[..., Recipe]) -> None:
+def test_polls_are_told_apart_by_status_and_the_last_is_the_picture(made):
     adapter = made(BY_STATUS)
     answers = adapter.example_exchange().filled(PICTURE, ADDRESS)
     exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers)
@@ -150,13 +150,13 @@ def test_polls_are_told_apart_by_status_and_the_last_is_the_picture(made: Callab
 
 
 @pytest.mark.parametrize("text", [UPLOADED, BY_STATUS])
-def test_the_recipe_keeps_the_adapters_contract(made: Callable[..., Recipe], text: str) -> None:
+def test_the_recipe_keeps_the_adapters_contract(made, text):
     results = check_adapter(Recipe, made(text).example_exchange())
     assert [result for result in results if not result.passed] == []
     assert len(results) > 20
 
 
-def test_a_job_that_is_overdue_is_cancelled_once(made: Callable[..., Recipe], tmp_path: Path) -> None:
+def test_a_job_that_is_overdue_is_cancelled_once(made, tmp_path):
     def answer(head: Head) -> Response:
         said = {"/uploads": f'{{"place":"{server.url}/place","id":"p"}}', "/jobs": '{"id":"j-1"}'}.get(
             head.path, '{"state":"busy"}'
@@ -170,7 +170,7 @@ def test_a_job_that_is_overdue_is_cancelled_once(made: Callable[..., Recipe], tm
     assert cancelled == ["/jobs/j-1"]
 
 
-def test_a_job_that_the_next_run_will_resume_is_not_cancelled(made: Callable[..., Recipe], tmp_path: Path) -> None:
+def test_a_job_that_the_next_run_will_resume_is_not_cancelled(made, tmp_path):
     def answer(head: Head) -> Response:
         if head.path == "/jobs/j-1":
             return Response(404)
@@ -183,7 +183,7 @@ def test_a_job_that_the_next_run_will_resume_is_not_cancelled(made: Callable[...
         assert [request for request in server.asked if request.head.method == "DELETE"] == []
 
 
-def test_a_lost_answer_is_asked_for_again_with_the_same_key(made: Callable[..., Recipe], tmp_path: Path) -> None:
+def test_a_lost_answer_is_asked_for_again_with_the_same_key(made, tmp_path):
     posts: list[str] = []
 
     def answer(head: Head) -> Response:
@@ -212,14 +212,14 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_key(made: Callable[..., 
         ),
     ],
 )
-def test_a_wrong_request_is_named(made: Callable[..., Recipe], change: tuple[str, str], said: str) -> None:
+def test_a_wrong_request_is_named(made, change, said):
     assert change[0] in UPLOADED
     with pytest.raises(ValidationError) as caught:
         made(UPLOADED.replace(*change, 1))
     assert said in str(caught.value)
 
 
-def test_a_result_needs_polls(made: Callable[..., Recipe]) -> None:
+def test_a_result_needs_polls(made):
     start, end = UPLOADED.index("[poll]"), UPLOADED.index("[result]")
     with pytest.raises(ValidationError, match=r"result: expected a \[poll\] table"):
         made(UPLOADED[:start] + UPLOADED[end:])

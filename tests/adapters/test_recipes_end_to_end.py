@@ -77,9 +77,7 @@ def kie() -> Iterator[RecordingServer]:
     yield from served(Kie().answer)
 
 
-def test_a_picture_goes_by_the_upload_host_and_comes_back_by_json_in_a_text(
-    kie: RecordingServer, tmp_path: Path
-) -> None:
+def test_a_picture_goes_by_the_upload_host_and_comes_back_by_json_in_a_text(kie, tmp_path):
     adapter = built("kie", url=kie.url, poll_seconds=0.1, usd_per_unit="0.005")
     drawn = draw(adapter, tmp_path / "run", tasks(draws=3), concurrency=2, rates=())
     assert drawn.states == ["stored"] * 3, drawn.text
@@ -91,20 +89,20 @@ def test_a_picture_goes_by_the_upload_host_and_comes_back_by_json_in_a_text(
     ("code", "expected"),
     [(402, AccountRefusedError), (455, TryLaterError), (422, RefusedError), (501, VendorFailedError)],
 )
-def test_kie_tells_failures_under_http_200(code: int, expected: type) -> None:
+def test_kie_tells_failures_under_http_200(code, expected):
     uploaded = says('{"code":200,"data":{"downloadUrl":"https://tempfile.redpandaai.co/1.png"}}')
     error: Any = refused("kie", uploaded, says(f'{{"code":{code},"msg":"the words"}}'))
     assert type(error) is expected
     assert ("the words" in str(error), error.code) == (True, str(code))
 
 
-def test_a_failed_task_of_kie_says_why() -> None:
+def test_a_failed_task_of_kie_says_why():
     error = unresumed("kie", "t1", says('{"code":200,"data":{"state":"fail","failCode":"500","failMsg":"lost"}}'))
     assert type(error) is VendorFailedError
     assert "job t1 fail: lost" in str(error)
 
 
-def test_the_key_goes_to_the_hosts_that_the_recipe_names_and_to_no_other(tmp_path: Path) -> None:
+def test_the_key_goes_to_the_hosts_that_the_recipe_names_and_to_no_other(tmp_path):
     """Two servers: the vendor's own, and one to which its answer or the recipe leads."""
     seen: list[str | None] = []
 
@@ -163,9 +161,7 @@ keep = { picture = "place" }
         (('["uploads.acme.example"]', '["https://uploads.acme.example"]'), "auth.hosts.0: expected"),
     ],
 )
-def test_a_request_with_the_key_to_a_host_that_is_not_named_is_no_recipe(
-    tmp_path: Path, change: tuple[str, str], said_of_it: str
-) -> None:
+def test_a_request_with_the_key_to_a_host_that_is_not_named_is_no_recipe(tmp_path, change, said_of_it):
     path = tmp_path / "led.toml"
     path.write_text(TWO_HOSTS, encoding="utf-8")
     assert Recipe(recipe=str(path)).further_urls == ("https://uploads.acme.example",)
@@ -176,7 +172,7 @@ def test_a_request_with_the_key_to_a_host_that_is_not_named_is_no_recipe(
     assert said_of_it in str(caught.value)
 
 
-def test_a_path_leads_into_json_in_a_text() -> None:
+def test_a_path_leads_into_json_in_a_text():
     inside = json.dumps({"links": ["a", "b"]})
     assert peek({"result": inside}, "result.links.1") == "b"
     assert peek({"result": json.dumps(inside)}, "result.links") is None
@@ -246,9 +242,7 @@ def queue(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_a_failed_poll_of_segmind_ends_the_job_unbilled_and_the_picture_is_asked_for_again(
-    queue: str, tmp_path: Path
-) -> None:
+def test_a_failed_poll_of_segmind_ends_the_job_unbilled_and_the_picture_is_asked_for_again(queue, tmp_path):
     jobs: list[bytes] = []
 
     def answer(server: RecordingServer, head: Head, body: bytes) -> Response:
@@ -272,6 +266,6 @@ def test_a_failed_poll_of_segmind_ends_the_job_unbilled_and_the_picture_is_asked
 COMPLETED = {"status": "COMPLETED", "error": None}
 
 
-def test_the_recipe_of_the_queue_keeps_the_contract(queue: str) -> None:
+def test_the_recipe_of_the_queue_keeps_the_contract(queue):
     results = check_adapter(Recipe, Recipe(recipe=queue).example_exchange())
     assert [result for result in results if not result.passed] == []

@@ -2,8 +2,6 @@
 
 import base64
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -47,7 +45,7 @@ def prediction(status: str, output: str = "null", error: str = "null") -> str:
     return f'{{"id":"{JOB}","status":"{status}","output":{output},"error":{error}}}'
 
 
-def test_an_unpinned_community_model_is_looked_up_and_run_by_version() -> None:
+def test_an_unpinned_community_model_is_looked_up_and_run_by_version():
     exchange = replay("replicate")
     lookup, submit, *polls, download = exchange.sends
     assert (lookup.method, lookup.url) == ("GET", f"{ADDRESS}/models/philz1337x/clarity-upscaler")
@@ -69,7 +67,7 @@ def test_an_unpinned_community_model_is_looked_up_and_run_by_version() -> None:
     assert exchange.observed[0].model == VERSION
 
 
-def test_a_pinned_model_needs_no_lookup_and_names_its_version_in_the_identity() -> None:
+def test_a_pinned_model_needs_no_lookup_and_names_its_version_in_the_identity():
     model = f"philz1337x/clarity-upscaler:{VERSION}"
     adapter = built("replicate", model=model)
     exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers_of("replicate")[1:])
@@ -84,7 +82,7 @@ def test_a_pinned_model_needs_no_lookup_and_names_its_version_in_the_identity() 
         ({"model": "me/mine", "route": "deployment"}, "deployments/me/mine/predictions"),
     ],
 )
-def test_official_models_and_deployments_have_their_own_addresses(parameters: dict[str, str], path: str) -> None:
+def test_official_models_and_deployments_have_their_own_addresses(parameters, path):
     adapter = built("replicate", **parameters)
     done = says(prediction("succeeded", f'"{ADDRESS}/out.png"'), 201)
     exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), [done, shows()])
@@ -92,7 +90,7 @@ def test_official_models_and_deployments_have_their_own_addresses(parameters: di
     assert "version" not in exchange.submit.json
 
 
-def test_topaz_takes_its_factor_as_text_and_offers_only_some() -> None:
+def test_topaz_takes_its_factor_as_text_and_offers_only_some():
     adapter = built("replicate", model="topazlabs/image-upscale", scale=2)
     exchange = drive(
         adapter,
@@ -104,7 +102,7 @@ def test_topaz_takes_its_factor_as_text_and_offers_only_some() -> None:
         built("replicate", model="topazlabs/image-upscale", scale=3)
 
 
-def test_a_large_picture_goes_through_the_files_interface() -> None:
+def test_a_large_picture_goes_through_the_files_interface():
     adapter = built("replicate", model=f"csslc/ccsr:{VERSION}")
     large = Upload("big", "sha256:1", bytes(300_000), 400, 400)
     answers = [
@@ -118,7 +116,7 @@ def test_a_large_picture_goes_through_the_files_interface() -> None:
     assert submit.json["input"]["image"] == "https://api.replicate.com/v1/files/f"
 
 
-def test_input_names_of_an_unknown_model_are_parameters() -> None:
+def test_input_names_of_an_unknown_model_are_parameters():
     adapter = built("replicate", model=f"someone/new:{VERSION}")
     assert not adapter.capabilities.seedable
     adapter = built(
@@ -141,7 +139,7 @@ def test_input_names_of_an_unknown_model_are_parameters() -> None:
     assert exchange.sends[-1].url == f"{ADDRESS}/out.png"
 
 
-def test_clarity_is_marked_for_its_fixed_default_seed() -> None:
+def test_clarity_is_marked_for_its_fixed_default_seed():
     capabilities = Replicate(model="philz1337x/clarity-upscaler").capabilities
     assert capabilities.default_seed_hazard
     assert capabilities.seed_range == (0, 2**31 - 1)
@@ -150,12 +148,12 @@ def test_clarity_is_marked_for_its_fixed_default_seed() -> None:
     assert Replicate(model="someone/new", price_usd="0.07").capabilities.price is not None
 
 
-def test_output_beside_an_unfinished_state_is_taken() -> None:
+def test_output_beside_an_unfinished_state_is_taken():
     done = says(prediction("processing", f'["{ADDRESS}/out.png"]'))
     assert resumed("replicate", JOB, done, shows()).picture == b"{picture}"
 
 
-def test_unknown_states_are_polled_again() -> None:
+def test_unknown_states_are_polled_again():
     exchange = resumed(
         "replicate", JOB, says(prediction("hibernating")), says(prediction("succeeded", f'["{ADDRESS}/o"]')), shows()
     )
@@ -173,7 +171,7 @@ def test_unknown_states_are_polled_again() -> None:
         "CUDA out of memory",
     ],
 )
-def test_what_fails_at_the_vendor_says_nothing_of_the_picture(status: str, reason: str) -> None:
+def test_what_fails_at_the_vendor_says_nothing_of_the_picture(status, reason):
     error = unresumed("replicate", JOB, says(prediction(status, error=f'"{reason}"')))
     assert isinstance(error, VendorFailedError)
     assert reason in str(error)
@@ -192,7 +190,7 @@ def test_what_fails_at_the_vendor_says_nothing_of_the_picture(status: str, reaso
         ("Prediction failed (E1001)", True),
     ],
 )
-def test_a_size_that_never_fits_is_a_refusal_of_the_picture(text: str, billed: bool) -> None:
+def test_a_size_that_never_fits_is_a_refusal_of_the_picture(text, billed):
     """E1001: "Try reducing the size of your input" (replicate.com/docs/reference/error-codes)."""
     error = unresumed("replicate", JOB, says(prediction("failed", error=f'"{text}"')))
     assert isinstance(error, RefusedError)
@@ -207,7 +205,7 @@ def test_a_size_that_never_fits_is_a_refusal_of_the_picture(text: str, billed: b
         ('"logs":""', []),
     ],
 )
-def test_a_prediction_that_was_never_started_costs_nothing(fields: str, told: list[str]) -> None:
+def test_a_prediction_that_was_never_started_costs_nothing(fields, told):
     adapter = built("replicate")
     flow = adapter.resume(upload(), seeded(adapter), JOB)
     steps = [next(flow), flow.send(says(f'{{"id":"{JOB}","status":"failed","error":"PA",{fields}}}'))] if told else []
@@ -218,7 +216,7 @@ def test_a_prediction_that_was_never_started_costs_nothing(fields: str, told: li
             flow.send(says(f'{{"id":"{JOB}","status":"failed","error":"PA",{fields}}}'))
 
 
-def test_moderation_is_told_apart() -> None:
+def test_moderation_is_told_apart():
     text = '"The input or output was flagged as sensitive. Please try again with different inputs. (E005)"'
     error = unresumed("replicate", JOB, says(prediction("failed", error=text)))
     assert isinstance(error, RefusedError)
@@ -226,13 +224,13 @@ def test_moderation_is_told_apart() -> None:
     assert "E005" in str(error)
 
 
-def test_success_without_output_is_polled_twice_more_and_then_a_payload_error() -> None:
+def test_success_without_output_is_polled_twice_more_and_then_a_payload_error():
     error = unresumed("replicate", JOB, *[says(prediction("succeeded"))] * 3)
     assert isinstance(error, PayloadError)
     assert JOB in str(error)
 
 
-def test_a_deleted_output_says_so() -> None:
+def test_a_deleted_output_says_so():
     error = unresumed(
         "replicate", JOB, says(f'{{"id":"{JOB}","status":"succeeded","output":null,"data_removed":true}}')
     )
@@ -240,7 +238,7 @@ def test_a_deleted_output_says_so() -> None:
     assert "deleted" in str(error)
 
 
-def test_refusals_of_the_interface_are_in_its_own_words() -> None:
+def test_refusals_of_the_interface_are_in_its_own_words():
     model = answers_of("replicate")[0]
     poor = says('{"title":"Insufficient credit","detail":"You have insufficient credit.","status":402}', 402)
     error = refused("replicate", model, poor)
@@ -271,14 +269,12 @@ def test_refusals_of_the_interface_are_in_its_own_words() -> None:
     assert isinstance(gone, JobError)
 
 
-def test_the_picture_is_handed_on_as_it_came() -> None:
+def test_the_picture_is_handed_on_as_it_came():
     assert replay("replicate").picture == PICTURE
 
 
 @pytest.mark.parametrize("started", [{}, {"started_at": "2026-12-01T10:00:00Z"}, {"started_at": None, "metrics": {}}])
-def test_one_interrupted_prediction_of_many_is_asked_for_again_within_the_run(
-    tmp_path: Path, started: dict[str, Any]
-) -> None:
+def test_one_interrupted_prediction_of_many_is_asked_for_again_within_the_run(tmp_path, started):
     pictures: dict[str, bytes] = {}
     lost = "7"
 

@@ -34,16 +34,14 @@ NAFNET = "megvii-research/nafnet"
         ("fal", "bria/fibo-edit/colorize", {}, "grey"),
     ],
 )
-def test_a_restoring_model_says_what_it_undoes_and_calibrates_with_that(
-    module: str, model: str, inputs: dict[str, Any], undone: str
-) -> None:
+def test_a_restoring_model_says_what_it_undoes_and_calibrates_with_that(module, model, inputs, undone):
     adapter = built(module, model=model, inputs=inputs, scale=1)
     draws = {} if not adapter.capabilities.deterministic else {"draws": 1, "score": "texture"}
     procedure = set_up(adapter, **draws).procedure
     assert (procedure.scale, procedure.mixture.text) == (1, Mixture.of_text(undone).at(1).text)
 
 
-def test_a_restoring_model_refuses_a_magnification_with_what_to_give() -> None:
+def test_a_restoring_model_refuses_a_magnification_with_what_to_give():
     with pytest.raises(ValueError, match=r"restores at the same size; got scale=4. Give -p scale=1"):
         built("fal", model="fal-ai/ddcolor", scale=4)
     with pytest.raises(ValueError, match=r"magnifies by 4; got scale=1. Give -p scale=4"):
@@ -52,7 +50,7 @@ def test_a_restoring_model_refuses_a_magnification_with_what_to_give() -> None:
         Recipe(recipe="bria-restore", scale=2)
 
 
-def test_restoring_models_are_sent_no_magnification() -> None:
+def test_restoring_models_are_sent_no_magnification():
     adapter = built("replicate", model=NAFNET, scale=1, inputs={"task_type": "Image Denoising"})
     assert isinstance(adapter, NamedInputs)
     sent = adapter.model_inputs("a link", seeded(adapter, 0))
@@ -66,7 +64,7 @@ def _of(adapter: NamedInputs, **inputs: dict[str, Any]) -> tuple[str | None, str
     return names.scale, told
 
 
-def test_an_unknown_model_without_a_magnification_is_used_at_scale_1() -> None:
+def test_an_unknown_model_without_a_magnification_is_used_at_scale_1():
     adapter = built("replicate", model="someone/denoiser", scale=1)
     assert isinstance(adapter, NamedInputs)
     scale, told = _of(adapter, image=link())
@@ -81,7 +79,7 @@ def test_an_unknown_model_without_a_magnification_is_used_at_scale_1() -> None:
         _of(larger, image=link())
 
 
-def test_what_an_unknown_model_undoes_has_to_be_said() -> None:
+def test_what_an_unknown_model_undoes_has_to_be_said():
     with pytest.raises(UsageError, match=r"such as noise:10, jpeg:30, blur:2 or grey; .* Give --degradation"):
         set_up(built("replicate", model="someone/denoiser", scale=1))
 
@@ -96,7 +94,7 @@ def test_what_an_unknown_model_undoes_has_to_be_said() -> None:
         ("claid-decompress", "jpeg:30", None),
     ],
 )
-def test_restoring_recipes(name: str, undone: str, sent: dict[str, Any] | None) -> None:
+def test_restoring_recipes(name, undone, sent):
     able = Recipe(recipe=name).capabilities
     assert (able.scale_factors, able.degradation) == ((1,), undone)
     submit = replay(name.replace("-", "_")).submit
@@ -104,14 +102,14 @@ def test_restoring_recipes(name: str, undone: str, sent: dict[str, Any] | None) 
         assert {key: value for key, value in submit.json.items() if key != "image"} == sent
 
 
-def test_claid_and_cloudinary_are_asked_to_restore_and_for_no_size() -> None:
+def test_claid_and_cloudinary_are_asked_to_restore_and_for_no_size():
     form = replay("claid_decompress").submit.form or {}
     assert '"decompress": "auto"' in str(form["data"]).replace('":"', '": "')
     assert "resizing" not in str(form["data"])
     assert (replay("cloudinary_restore").submit.form or {})["eager"] == "e_gen_restore/f_png"
 
 
-def test_flux_deblur_takes_a_picture_and_no_prompt() -> None:
+def test_flux_deblur_takes_a_picture_and_no_prompt():
     submit = replay("flux", 3, model="flux-tools/deblur-v1", scale=1).submit
     assert submit.url.endswith("/v1/flux-tools/deblur-v1")
     assert set(submit.json) == {"image", "seed", "output_format", "safety_tolerance"}

@@ -12,13 +12,12 @@ from blackbox_conformal.errors import (
     RefusedError,
     RunRefusedError,
     TryLaterError,
-    VendorError,
     VendorFailedError,
 )
 from blackbox_conformal.vendor.example import says
 
 
-def test_one_task_in_a_list_with_the_seed_in_its_settings() -> None:
+def test_one_task_in_a_list_with_the_seed_in_its_settings():
     exchange = replay("runware", 3, settings='{"steps": 20}')
     (submit,) = exchange.sends
     assert submit.url == f"{ADDRESS}/v1"
@@ -42,12 +41,12 @@ def test_one_task_in_a_list_with_the_seed_in_its_settings() -> None:
     assert exchange.observed[0].cost_usd == Decimal("0.0038")
 
 
-def test_every_draw_has_an_identifier_of_its_own() -> None:
+def test_every_draw_has_an_identifier_of_its_own():
     tasks = [replay("runware", index).submit.json[0]["taskUUID"] for index in (0, 0, 1)]
     assert tasks[0] == tasks[1] != tasks[2]
 
 
-def test_the_older_dialect_and_models_without_a_seed() -> None:
+def test_the_older_dialect_and_models_without_a_seed():
     (task,) = replay("runware", model="runware:504@1", dialect="2025").submit.json
     assert task["taskType"] == "imageUpscale"
     assert task["inputImage"].startswith("data:")
@@ -72,7 +71,7 @@ def test_the_older_dialect_and_models_without_a_seed() -> None:
         ("internalServerError", VendorFailedError),
     ],
 )
-def test_errors_inside_an_http_200(code: str, expected: type[VendorError]) -> None:
+def test_errors_inside_an_http_200(code, expected):
     body = f'{{"errors":[{{"code":"{code}","message":"the reason"}}]}}'
     for status in (200, 400, 500):
         error = refused("runware", says(body, status))
@@ -81,14 +80,14 @@ def test_errors_inside_an_http_200(code: str, expected: type[VendorError]) -> No
         assert error.code == code
 
 
-def test_a_prompt_is_a_setting_of_the_model() -> None:
+def test_a_prompt_is_a_setting_of_the_model():
     (task,) = replay("runware", prompt="a cat", settings='{"steps": 20}').submit.json
     assert task["settings"] == {"positivePrompt": "a cat", "steps": 20, "seed": 1}
     assert "positivePrompt" not in task
 
 
 @pytest.mark.parametrize(("code", "status"), [("timeoutProvider", 200), ("conflictTaskUUID", 400)])
-def test_a_task_that_the_vendor_has_already_is_asked_for_and_not_bought_again(code: str, status: int) -> None:
+def test_a_task_that_the_vendor_has_already_is_asked_for_and_not_bought_again(code, status):
     adapter = built("runware")
     known = says(f'{{"errors":[{{"code":"{code}","message":"m"}}]}}', status)
     running = says('{"data":[{"taskType":"upscale","status":"processing"}]}')
@@ -105,5 +104,5 @@ def test_a_task_that_the_vendor_has_already_is_asked_for_and_not_bought_again(co
     assert isinstance(refused("runware", known, lost), VendorFailedError)
 
 
-def test_an_answer_without_data_is_a_payload_error() -> None:
+def test_an_answer_without_data_is_a_payload_error():
     assert isinstance(refused("runware", says('{"data":[]}')), PayloadError)

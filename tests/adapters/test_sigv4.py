@@ -28,14 +28,14 @@ def signature(method: str, url: str = "https://example.amazonaws.com/", body: by
         ("POST", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
     ],
 )
-def test_the_published_vanilla_requests_sign_as_published(method: str, expected: str) -> None:
+def test_the_published_vanilla_requests_sign_as_published(method, expected):
     assert signature(method) == (
         "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, "
         f"SignedHeaders=host;x-amz-date, Signature={expected}"
     )
 
 
-def test_every_part_of_the_request_is_signed() -> None:
+def test_every_part_of_the_request_is_signed():
     signatures = {
         signature("POST"),
         signature("POST", body=b"x"),
@@ -45,7 +45,7 @@ def test_every_part_of_the_request_is_signed() -> None:
     assert len(signatures) == 4
 
 
-def test_a_session_token_is_signed_and_stays_secret() -> None:
+def test_a_session_token_is_signed_and_stays_secret():
     token = Secret("temporary-token")
     headers = signed_headers(
         "POST",

@@ -4,7 +4,6 @@ import base64
 import json
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from support.draws import draw, tasks
@@ -35,7 +34,7 @@ class SerialWebui(ScriptedVendor):
 
 
 @pytest.mark.parametrize(("concurrency", "all_come"), [("auto", True), (4, False)])
-def test_a_server_that_works_on_one_request_at_a_time(tmp_path: Path, concurrency: int | str, all_come: bool) -> None:
+def test_a_server_that_works_on_one_request_at_a_time(tmp_path, concurrency, all_come):
     """A draw takes a third of the time that one answer may take: four at once are too many."""
     with SerialWebui(0.4) as server:
         vendor = load_adapter("automatic1111", url=server.url)
@@ -78,7 +77,7 @@ class CountingUpscayl(ScriptedVendor):
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_vendor_that_counts_starts_and_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool) -> None:
+def test_a_vendor_that_counts_starts_and_looks(tmp_path, monkeypatch, kept):
     """Without its rates, which is the control, the vendor puts draws off."""
     monkeypatch.setenv("UPSCAYL_API_KEY", "made-up")
     starts, looks, window = 10, 20, 2.0
@@ -91,7 +90,7 @@ def test_a_vendor_that_counts_starts_and_looks(tmp_path: Path, monkeypatch: pyte
     assert drawn.states == ["stored"] * 32 or not kept, drawn.text
 
 
-def test_the_wait_for_a_turn_takes_nothing_from_the_time_of_a_job(tmp_path: Path) -> None:
+def test_the_wait_for_a_turn_takes_nothing_from_the_time_of_a_job(tmp_path):
     with FaultServer() as server:
         drawn = draw(
             JobVendor(url=server.url, poll_seconds=0.01),

@@ -25,7 +25,7 @@ def modes(module: str, mode: str, **more: object) -> StabilityModes:
         ("creative", {"output_format", "prompt", "negative_prompt", "creativity", "seed", "style_preset"}),
     ],
 )
-def test_each_mode_is_sent_what_it_takes_and_nothing_else(module: str, mode: str, taken: set[str]) -> None:
+def test_each_mode_is_sent_what_it_takes_and_nothing_else(module, mode, taken):
     dials = modes(module, mode, **DIALS).mode_fields(a_draw(seed=7))
     assert set(dials) == taken
     assert dials["output_format"] == "png"
@@ -34,7 +34,7 @@ def test_each_mode_is_sent_what_it_takes_and_nothing_else(module: str, mode: str
 
 
 @pytest.mark.parametrize("module", HOMES)
-def test_limits_are_those_of_the_mode(module: str) -> None:
+def test_limits_are_those_of_the_mode(module):
     fast, conservative, creative = (modes(module, mode).capabilities for mode in ("fast", "conservative", "creative"))
     assert (fast.seedable, fast.seed_range, fast.output_size) == (False, None, "exact")
     assert (fast.min_side, fast.max_side, fast.max_input_pixels) == (32, 1536, 1_048_576)
@@ -51,6 +51,6 @@ def test_limits_are_those_of_the_mode(module: str) -> None:
     "wrong",
     [{"mode": "fast", "scale": 2}, {"creativity": 0.6}, {"mode": "conservative", "creativity": 0.1}, {"prompt": ""}],
 )
-def test_what_no_mode_takes_is_refused(module: str, wrong: dict[str, object]) -> None:
+def test_what_no_mode_takes_is_refused(module, wrong):
     with pytest.raises(ValidationError):
         built(module, **wrong)

@@ -3,7 +3,6 @@
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +36,7 @@ def at(server: ScriptedVendor, module: str, **parameters: Any) -> Adapter:
     return kind(**{**shown.parameters, "url": server.url, **parameters})
 
 
-def test_a_picture_that_is_filtered_after_generation_uses_up_the_budget(tmp_path: Path) -> None:
+def test_a_picture_that_is_filtered_after_generation_uses_up_the_budget(tmp_path):
     with ScriptedStability() as server:
         adapter = at(server, "stability", mode="conservative")
         drawn = draw(adapter, tmp_path, tasks(3, width=64, height=64), max_cost_usd=Decimal("0.45"), concurrency=1)
@@ -50,9 +49,7 @@ def test_a_picture_that_is_filtered_after_generation_uses_up_the_budget(tmp_path
     ("exception", "more"),
     [((400, "ServiceQuotaExceededException"), {}), ((424, "ModelErrorException"), {"max_resample": 1})],
 )
-def test_a_quota_of_bedrock_is_waited_for_and_a_failed_model_is_asked_again(
-    tmp_path: Path, exception: tuple[int, str], more: dict[str, int]
-) -> None:
+def test_a_quota_of_bedrock_is_waited_for_and_a_failed_model_is_asked_again(tmp_path, exception, more):
     with ScriptedBedrock(exception) as server:
         adapter = at(server, "bedrock", mode="fast", price_usd="0.03")
         drawn = draw(adapter, tmp_path, tasks(6, width=32, height=32), concurrency=1, **more)
@@ -63,7 +60,7 @@ def test_a_quota_of_bedrock_is_waited_for_and_a_failed_model_is_asked_again(
 
 
 @pytest.mark.parametrize("kind", ["runner_scheduling_failure", "request_timeout", "internal_error"])
-def test_a_result_of_fal_that_its_machines_failed_is_asked_for_again_and_not_booked(tmp_path: Path, kind: str) -> None:
+def test_a_result_of_fal_that_its_machines_failed_is_asked_for_again_and_not_booked(tmp_path, kind):
     status = {"runner_scheduling_failure": 503, "request_timeout": 504}.get(kind, 500)
     with ScriptedFal((status, kind)) as server:
         drawn = draw(at(server, "fal", scale=4, price_usd="0.05"), tmp_path, tasks(4), concurrency=1)
@@ -72,7 +69,7 @@ def test_a_result_of_fal_that_its_machines_failed_is_asked_for_again_and_not_boo
     assert ledger_sum(tmp_path)["cost_usd"] == server.billed == Decimal("0.20")
 
 
-def test_jobs_of_runpod_that_time_out_or_fail_are_bought_again_where_that_is_allowed(tmp_path: Path) -> None:
+def test_jobs_of_runpod_that_time_out_or_fail_are_bought_again_where_that_is_allowed(tmp_path):
     with ScriptedRunPod("TIMED_OUT", "FAILED") as server:
         adapter = at(server, "runpod", price_usd="0.01")
         first = draw(adapter, tmp_path, tasks(4), concurrency=1)
@@ -83,7 +80,7 @@ def test_jobs_of_runpod_that_time_out_or_fail_are_bought_again_where_that_is_all
     assert ledger_sum(tmp_path)["cost_usd"] == server.billed == Decimal("0.06")
 
 
-def test_a_stream_of_gradio_that_breaks_is_not_looked_at_again(tmp_path: Path) -> None:
+def test_a_stream_of_gradio_that_breaks_is_not_looked_at_again(tmp_path):
     with ScriptedGradio({"poll": ["cut-length"]}) as server:
         drawn = draw(at(server, "gradio"), tmp_path, tasks(2), concurrency=1, job_deadline_s=60.0)
         assert server.account.requests("poll") == 3
@@ -92,7 +89,7 @@ def test_a_stream_of_gradio_that_breaks_is_not_looked_at_again(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("stream", ["never-answers", "drip-body"])
-def test_an_overdue_call_of_gradio_is_dropped_though_its_stream_goes_on(tmp_path: Path, stream: str) -> None:
+def test_an_overdue_call_of_gradio_is_dropped_though_its_stream_goes_on(tmp_path, stream):
     """An answer may take ten times as long as the job: it is the job's time that ends the stream."""
     with ScriptedGradio({"poll": [stream]}) as server:
         vendor = at(server, "gradio")
@@ -104,7 +101,7 @@ def test_an_overdue_call_of_gradio_is_dropped_though_its_stream_goes_on(tmp_path
         assert (server.account.requests("poll"), server.submissions) == (polls, 2)
 
 
-def test_a_wrong_result_of_gradio_ends_the_run_at_its_first_call(tmp_path: Path) -> None:
+def test_a_wrong_result_of_gradio_ends_the_run_at_its_first_call(tmp_path):
     with ScriptedGradio() as server:
         drawn = draw(at(server, "gradio", output="3"), tmp_path, tasks(4), concurrency=1, job_deadline_s=60.0)
         assert server.account.requests("poll") == 1
@@ -112,7 +109,7 @@ def test_a_wrong_result_of_gradio_ends_the_run_at_its_first_call(tmp_path: Path)
     assert "-p output=0" in drawn.text
 
 
-def test_a_task_of_runware_that_took_too_long_is_paid_once(tmp_path: Path) -> None:
+def test_a_task_of_runware_that_took_too_long_is_paid_once(tmp_path):
     with ScriptedRunware() as server:
         drawn = draw(at(server, "runware", poll_seconds=0.1), tmp_path, tasks(3), concurrency=1)
     assert drawn.states == ["stored"] * 3
@@ -120,7 +117,7 @@ def test_a_task_of_runware_that_took_too_long_is_paid_once(tmp_path: Path) -> No
     assert ledger_sum(tmp_path)["cost_usd"] == server.billed == Decimal("0.009")
 
 
-def test_gemini_without_a_picture_is_asked_again_and_booked_at_its_tokens(tmp_path: Path) -> None:
+def test_gemini_without_a_picture_is_asked_again_and_booked_at_its_tokens(tmp_path):
     with ScriptedGemini("NO_IMAGE") as server:
         adapter = at(server, "gemini", scale=4)
         drawn = draw(adapter, tmp_path, tasks(3, width=64, height=64), concurrency=1, max_resample=1)
@@ -129,7 +126,7 @@ def test_gemini_without_a_picture_is_asked_again_and_booked_at_its_tokens(tmp_pa
     assert ledger_sum(tmp_path)["cost_usd"] == server.billed == Decimal("0.2044")
 
 
-def test_a_picture_that_gemini_filters_is_not_asked_for_again(tmp_path: Path) -> None:
+def test_a_picture_that_gemini_filters_is_not_asked_for_again(tmp_path):
     with ScriptedGemini("IMAGE_SAFETY") as server:
         drawn = draw(
             at(server, "gemini", scale=4), tmp_path, tasks(3, width=64, height=64), concurrency=1, max_resample=1
@@ -139,7 +136,7 @@ def test_a_picture_that_gemini_filters_is_not_asked_for_again(tmp_path: Path) ->
     assert ledger_sum(tmp_path)["cost_usd"] == server.billed
 
 
-def test_ideogram_bills_what_it_withholds_and_not_what_fails(tmp_path: Path) -> None:
+def test_ideogram_bills_what_it_withholds_and_not_what_fails(tmp_path):
     failed = {"status": "failed", "failure_reason": "internal"}
     with ScriptedIdeogram(failed) as server:
         drawn = draw(at(server, "ideogram_v2"), tmp_path / "failed", tasks(2), concurrency=1)
@@ -181,9 +178,7 @@ class WaveSpeed(ScriptedVendor):
 
 
 @pytest.mark.parametrize(("module", "vendor"), [("segmind", Segmind), ("wavespeed", WaveSpeed)])
-def test_failures_that_a_vendor_does_not_bill_are_asked_for_again_and_not_booked(
-    tmp_path: Path, module: str, vendor: type[ScriptedVendor]
-) -> None:
+def test_failures_that_a_vendor_does_not_bill_are_asked_for_again_and_not_booked(tmp_path, module, vendor):
     with vendor() as server:
         adapter = at(server, module, price_usd="0.05")
         drawn = draw(adapter, tmp_path, tasks(2, width=32, height=32), concurrency=1)
@@ -192,7 +187,7 @@ def test_failures_that_a_vendor_does_not_bill_are_asked_for_again_and_not_booked
     assert ledger_sum(tmp_path)["cost_usd"] == server.billed == Decimal("0.10")
 
 
-def test_the_end_of_the_window_of_a_rate_is_waited_for() -> None:
+def test_the_end_of_the_window_of_a_rate_is_waited_for():
     soon = (datetime.now(UTC) + timedelta(seconds=40)).isoformat()
     for module, headers, most in [
         ("claid", {"ratelimit-limit": "120, 120;w=60, 4;w=1", "ratelimit-remaining": "0", "ratelimit-reset": "7"}, 7.0),
@@ -204,7 +199,7 @@ def test_the_end_of_the_window_of_a_rate_is_waited_for() -> None:
         assert most / 2 < error.retry_after <= most
 
 
-def test_a_job_is_waited_for_as_long_as_its_vendor_documents() -> None:
+def test_a_job_is_waited_for_as_long_as_its_vendor_documents():
     kinds = {model: built("topaz", model=model).capabilities for model in ("Standard V2", "Wonder 3.5")}
     assert [able.job_timeout_s for able in kinds.values()] == [10800.0, 3600.0]
     assert Limits().for_vendor(kinds["Standard V2"]).job_timeout_s == 10800.0

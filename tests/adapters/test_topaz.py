@@ -11,7 +11,7 @@ JOB = "9f2e5c1a-0c1d-4f57-9a7e-7a2b6e0e0001"
 COMPLETED = says(f'{{"process_id":"{JOB}","status":"Completed"}}')
 
 
-def test_a_generative_model_has_its_own_route_and_seed() -> None:
+def test_a_generative_model_has_its_own_route_and_seed():
     exchange = replay("topaz", 4)
     submit, *polls, ready, download = exchange.sends
     assert submit.url == f"{ADDRESS}/enhance-gen/async"
@@ -30,7 +30,7 @@ def test_a_generative_model_has_its_own_route_and_seed() -> None:
     assert exchange.jobs == [JOB]
 
 
-def test_a_restoring_model_takes_dials_and_no_seed() -> None:
+def test_a_restoring_model_takes_dials_and_no_seed():
     submit = replay("topaz", model="Standard V2", settings='{"sharpen": 0.5, "model": "x"}').submit
     assert submit.url == f"{ADDRESS}/enhance/async"
     assert (submit.form or {})["sharpen"] == "0.5"
@@ -49,9 +49,7 @@ def test_a_restoring_model_takes_dials_and_no_seed() -> None:
         ("colourise", "Colorize", "lighting", "grey"),
     ],
 )
-def test_a_task_at_the_size_of_the_input_has_its_own_route_and_no_size(
-    task: str, model: str, kind: str, undone: str
-) -> None:
+def test_a_task_at_the_size_of_the_input_has_its_own_route_and_no_size(task, model, kind, undone):
     submit = replay("topaz", task=task, model=model, scale=1).submit
     assert submit.url == f"{ADDRESS}/{kind}/async"
     assert submit.form == {"model": model, "output_format": "png"}
@@ -67,20 +65,20 @@ def test_a_task_at_the_size_of_the_input_has_its_own_route_and_no_size(
             built("topaz", task=task, **wrong)
 
 
-def test_draws_from_before_there_were_tasks_are_found_again() -> None:
+def test_draws_from_before_there_were_tasks_are_found_again():
     assert "task" not in built("topaz").identity()["parameters"]
     assert built("topaz", task="denoise", model="Normal", scale=1).identity()["parameters"]["task"] == "denoise"
 
 
 @pytest.mark.parametrize("status", ["Failed", "Cancelled"])
-def test_terminal_states_end_the_draw_and_are_refunded(status: str) -> None:
+def test_terminal_states_end_the_draw_and_are_refunded(status):
     error = unresumed("topaz", JOB, says(f'{{"status":"{status}","message":"decoding failed"}}'))
     assert isinstance(error, VendorFailedError)
     assert "decoding failed" in str(error)
     assert not built("topaz").capabilities.failures_billed
 
 
-def test_a_link_that_is_not_ready_is_asked_for_twice_more() -> None:
+def test_a_link_that_is_not_ready_is_asked_for_twice_more():
     late = says('{"code":409,"message":"not ready"}', 409)
     adapter = built("topaz")
     ready = says(f'{{"download_url":"{ADDRESS}/o.png"}}')
@@ -89,7 +87,7 @@ def test_a_link_that_is_not_ready_is_asked_for_twice_more() -> None:
     assert isinstance(unresumed("topaz", JOB, COMPLETED, late, late, late), PayloadError)
 
 
-def test_refusals_of_the_interface() -> None:
+def test_refusals_of_the_interface():
     poor = refused("topaz", says('{"code":402,"message":"Insufficient funds."}', 402))
     assert isinstance(poor, AccountRefusedError)
     assert "Insufficient funds." in str(poor)

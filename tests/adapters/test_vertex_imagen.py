@@ -6,7 +6,7 @@ from blackbox_conformal.errors import AccountRefusedError, PayloadError, Refused
 from blackbox_conformal.vendor.example import says
 
 
-def test_one_predict_call() -> None:
+def test_one_predict_call():
     exchange = replay("vertex_imagen", scale=2, preservation=0.5, enhance_input=False)
     (submit,) = exchange.sends
     assert submit.url == (
@@ -25,14 +25,14 @@ def test_one_predict_call() -> None:
     assert exchange.picture == PICTURE
 
 
-def test_address_and_project_do_not_name_the_procedure() -> None:
+def test_address_and_project_do_not_name_the_procedure():
     here = built("vertex_imagen", url="")
     there = built("vertex_imagen", url="", location="europe-west4", project="other")
     assert there.base_url == "https://europe-west4-aiplatform.googleapis.com"
     assert here.identity() == there.identity()
 
 
-def test_a_filtered_picture_is_a_refusal() -> None:
+def test_a_filtered_picture_is_a_refusal():
     reason = "Unable to show generated images: 39322892"
     error = refused("vertex_imagen", says(f'{{"predictions":[{{"raiFilteredReason":"{reason}"}}]}}'))
     assert isinstance(error, RefusedError)
@@ -42,7 +42,7 @@ def test_a_filtered_picture_is_a_refusal() -> None:
     assert isinstance(refused("vertex_imagen", says("{}")), PayloadError)
 
 
-def test_googles_errors() -> None:
+def test_googles_errors():
     def error(status: int, word: str) -> object:
         return refused("vertex_imagen", says(f'{{"error":{{"message":"m","status":"{word}"}}}}', status))
 

@@ -21,7 +21,6 @@ def enhance(address: str, upload: Upload, seed: int | None) -> bytes:
         sent = {"image": base64.b64encode(upload.png).decode(), "seed": seed, "preserve_alpha": False}
         started = client.submit("image/edit/enhance", sent, raise_for_status=True)
         made = client.poll(started, interval=0.0)
-    assert made.result is not None
     return httpx.get(made.result.image_url).content
 
 

@@ -29,7 +29,6 @@ def edit(address: str, upload: Upload, seed: int | None) -> bytes:
     while True:
         state = client.get_task_status(task)
         if state.status == "Ready":
-            assert state.result is not None
             return httpx.get(state.result["sample"]).content
         if state.status != "Pending":
             raise NoPictureError(state.status)

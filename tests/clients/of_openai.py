@@ -27,7 +27,6 @@ def edit(address: str, upload: Upload, seed: int | None) -> bytes:
         input_fidelity="high",
         output_format="png",
     )
-    assert made.data is not None
     return base64.b64decode(made.data[0].b64_json or "")
 
 

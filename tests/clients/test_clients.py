@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from clients import of_bedrock
-from clients.case import RESULT, Call, Case, Reading, png
+from clients.case import RESULT, Case, png
 from clients.cases import CASES
 from clients.exchange import CERTIFICATE, asked, differences, draw_ours, vendor
 
@@ -34,7 +34,6 @@ def _only_made_up_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
 def adapter_of(case: Case, address: str, monkeypatch: pytest.MonkeyPatch) -> Adapter:
     kind = adapter_class(case.adapter)
     shown = example_of(kind)
-    assert shown is not None
     for name, value in {**shown.environment, **case.environment}.items():
         monkeypatch.setenv(name, value)
     filled = {
@@ -55,7 +54,7 @@ def seeded(adapter: Adapter) -> Draw:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_requests_are_the_clients_own(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_requests_are_the_clients_own(case, monkeypatch):
     with vendor(case.script, case.secure) as server:
         theirs = case.call(server.url, upload_of(case), SEED)
         of_client = list(server.asked)
@@ -72,7 +71,7 @@ def test_the_requests_are_the_clients_own(case: Case, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("case", "reading"), READINGS, ids=[f"{case.adapter}: {it.said}" for case, it in READINGS])
-def test_an_answer_is_read_alike(case: Case, reading: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_is_read_alike(case, reading, monkeypatch):
     with vendor({**case.script, **reading.script}, case.secure) as server:
         with pytest.raises(Exception) as theirs:
             case.call(server.url, upload_of(case), SEED)
@@ -84,7 +83,7 @@ def test_an_answer_is_read_alike(case: Case, reading: Reading, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("call", [of_bedrock.signed, of_bedrock.signed_by_a_profile])
-def test_the_clients_signer_makes_the_adapters_signature(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clients_signer_makes_the_adapters_signature(call, monkeypatch):
     case = next(case for case in of_bedrock.CASES if case.call is call)
     with vendor(case.script) as server:
         adapter = adapter_of(case, server.url, monkeypatch)

@@ -17,7 +17,7 @@ FILE = "string | Blob | File"
 
 
 @pytest.mark.parametrize("endpoint", MODELS)
-def test_inputs_have_their_names_and_types(endpoint: str) -> None:
+def test_inputs_have_their_names_and_types(endpoint):
     names, (inputs, _) = MODELS[endpoint], TYPES.endpoint(endpoint)
     assert inputs[names.image].type == FILE
     if names.scale is not None:
@@ -28,14 +28,14 @@ def test_inputs_have_their_names_and_types(endpoint: str) -> None:
 
 
 @pytest.mark.parametrize("endpoint", MODELS)
-def test_a_seed_is_sent_wherever_there_is_one_and_a_fixed_one_is_known(endpoint: str) -> None:
+def test_a_seed_is_sent_wherever_there_is_one_and_a_fixed_one_is_known(endpoint):
     names, (inputs, _) = MODELS[endpoint], TYPES.endpoint(endpoint)
     assert names.seed == ("seed" if "seed" in inputs else None)
     assert names.hazard == ("seed" in inputs and inputs["seed"].default is not None)
 
 
 @pytest.mark.parametrize("endpoint", MODELS)
-def test_fixed_values_are_allowed(endpoint: str) -> None:
+def test_fixed_values_are_allowed(endpoint):
     names, (inputs, _) = MODELS[endpoint], TYPES.endpoint(endpoint)
     for name, value in names.fixed.items():
         kind = inputs[name].type
@@ -43,7 +43,7 @@ def test_fixed_values_are_allowed(endpoint: str) -> None:
 
 
 @pytest.mark.parametrize("endpoint", MODELS)
-def test_png_is_asked_for_and_pictures_are_not_blackened(endpoint: str) -> None:
+def test_png_is_asked_for_and_pictures_are_not_blackened(endpoint):
     names, (inputs, _) = MODELS[endpoint], TYPES.endpoint(endpoint)
     if "output_format" in inputs:
         assert names.fixed.get("output_format") == "png"
@@ -52,7 +52,7 @@ def test_png_is_asked_for_and_pictures_are_not_blackened(endpoint: str) -> None:
 
 
 @pytest.mark.parametrize("endpoint", MODELS)
-def test_the_picture_is_where_it_is_looked_for(endpoint: str) -> None:
+def test_the_picture_is_where_it_is_looked_for(endpoint):
     names, (_, outputs) = MODELS[endpoint], TYPES.endpoint(endpoint)
     root, *rest = names.output.split(".")
     kind = outputs[root].type
