@@ -128,7 +128,6 @@ class Failures(BaseModel):
     wait: float | None = None
 
     def read(self, answer: Answer) -> Failure:
-        """What the answer says."""
         problem = document(answer)
         # The vendor's front sets the header, even where a server in between wrote the body.
         request = answer.headers.get(self.request_id_header.lower()) or words(problem, *self.request_id)
@@ -211,7 +210,6 @@ _LONGEST_PROBLEM = 4096
 
 
 def _in_words(answer: Answer) -> float | None:
-    """Seconds that a short message names."""
     # In longer texts such words are seldom about this request.
     if answer.status not in (429, 503) or len(answer.body) > _LONGEST_PROBLEM:
         return None

@@ -42,7 +42,6 @@ class PriceList:
     usd_per_unit: Decimal = Decimal(1)
 
     def of(self, pixels: int) -> Price:
-        """Price of a draw whose picture has so many pixels."""
         return self._price(*self.amounts(Decimal(pixels) / 1_000_000))
 
     def over(self, able: Capabilities) -> Price:
@@ -202,7 +201,6 @@ class Hosted(Adapter):
         return Send(method, f"{self.base_url}{path}", purpose, headers={**self.key(), **(headers or {})}, **body)
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """By `failures` and the status."""
         return self.failures.error(answer, purpose)
 
 

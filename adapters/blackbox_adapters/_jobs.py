@@ -105,6 +105,5 @@ class PolledJob:
         self._polls_left -= 1
 
     def failure(self, reason: str, code: str, state: str = "failed") -> VendorError:
-        """The error of a job that failed, in the vendor's words."""
         said = f"{self._name} {state}: {reason or 'no reason given'}"
         return self.reasons.error(said, reason, code=code, request_id=self.id)

@@ -90,7 +90,6 @@ class NamedInputs(Hosted):
         return self._fitted or self.stated()
 
     def use(self, names: Names) -> None:
-        """Send these inputs from now on."""
         self._fitted = names
 
     def stated(self) -> Names:
@@ -136,12 +135,10 @@ class NamedInputs(Hosted):
         return inputs
 
     def sent_inputs(self) -> Mapping[str, Any]:
-        """The model's inputs."""
         inputs = self.model_inputs("", Draw(0, None, ""))
         return {name: value for name, value in inputs.items() if name != self.names().image}
 
     def scale_value(self, names: Names) -> int | str:
-        """The magnification as this model takes it."""
         texts = {"2x": f"{self.scale}x", "x2": f"x{self.scale}", "text": str(self.scale)}
         return texts.get(names.scale_form, self.scale)
 

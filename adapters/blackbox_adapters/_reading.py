@@ -24,7 +24,6 @@ def fits_as_base64(body_bytes: int, fields_bytes: int) -> int:
 
 
 def data_link(png: bytes) -> str:
-    """`png` as a ``data:image/png;base64,…`` link."""
     return "data:image/png;base64," + base64_text(png)
 
 

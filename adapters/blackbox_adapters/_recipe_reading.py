@@ -48,7 +48,6 @@ _ABSENT = object()
 
 
 def built_in(upload: Upload, draw: Draw, scale: int) -> dict[str, Any]:
-    """Values of the built-in names for one draw."""
     return {
         "image.base64": base64_text(upload.png),
         "image.link": data_link(upload.png),
@@ -65,7 +64,6 @@ def built_in(upload: Upload, draw: Draw, scale: int) -> dict[str, Any]:
 
 
 def placeholders(template: Any, location: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Every placeholder of a template with the place it stands at."""
     if isinstance(template, str):
         for name in PLACEHOLDER.findall(template):
             yield location, name
@@ -168,7 +166,6 @@ def read_recipe(name: str) -> RecipeFile:
 
 
 def shipped_names() -> list[str]:
-    """Names of the recipes that come with this package."""
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 
@@ -191,7 +188,6 @@ def _extended(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_base(table: dict[str, Any]) -> Iterator[_Problem]:
-    """What is wrong with `extends` and `without`."""
     name, without = table.get("extends", ""), table.get("without", [])
     if name and name not in shipped_names():
         yield ("extends",), f"expected a shipped recipe, one of {', '.join(shipped_names())}; got {name!r}"
@@ -286,7 +282,6 @@ def _problems(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
 
 
 def _of_jobs(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
-    """What is wrong with polls and the requests that follow them."""
     names = set(BUILT_IN) | {f"option.{name}" for name in recipe.options} | {"job"}
     for name in ("poll", "result", "cancel"):
         if name not in table:
@@ -306,7 +301,6 @@ def _requests(recipe: RecipeFile) -> Iterator[tuple[_Location, RecipeRequest]]:
 
 
 def _secrets(recipe: RecipeFile) -> set[str]:
-    """Placeholders that stand for secrets."""
     auth = recipe.auth
     found = {
         "auth.key": auth is not None,
@@ -318,7 +312,6 @@ def _secrets(recipe: RecipeFile) -> set[str]:
 
 
 def _of_keys(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
-    """What is wrong with the key, the token and the signature."""
     names = set(BUILT_IN) | {f"option.{name}" for name in recipe.options}
     if recipe.auth is None:
         yield from (((name,), "expected an [auth] table") for name in ("token", "signature") if name in table)

@@ -112,7 +112,6 @@ class Automatic1111(OptionalKey, OwnServer):
         return " ".join(filter(None, [name or (asked or ""), digest and f"[{digest}]"])) or None
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """The server's ``{error, detail, errors}``."""
         failure = self.failures.read(answer)
         message = ": ".join(filter(None, (failure.message, words(document(answer), "detail", "errors"))))
         return self.failures.error(answer, purpose, failure._replace(message=message))

@@ -198,7 +198,6 @@ class Bedrock(StabilityModes):
 
     @property
     def model(self) -> str:
-        """The model or inference profile that is called."""
         return self.model_id or f"us.stability.stable-{self.mode}-upscale-v1:0"
 
     @property
@@ -252,7 +251,6 @@ class Bedrock(StabilityModes):
         return self.failures.error(answer, purpose, failure)
 
     def credential(self) -> Secret:
-        """The Bedrock API key, or the secret one of the access keys."""
         return super().credential() if self.auth == "bearer" else aws_keys(self.name).secret_key
 
     def _headers(self, link: str, content: bytes) -> dict[str, str | Secret]:

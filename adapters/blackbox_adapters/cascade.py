@@ -74,7 +74,6 @@ class CascadeRule(BaseModel):
         return self
 
     def document(self) -> dict[str, Any]:
-        """What identifies the rule."""
         return self.model_dump(mode="json", exclude={"tile", "margin"} if self.tile is None else None)
 
     def suffices(self, figure: float) -> bool:
@@ -211,7 +210,6 @@ class Cascade(Adapter):
 
     @property
     def base_url(self) -> str:
-        """None: each vendor has its own."""
         return ""
 
     def price_for(self, width: int, height: int) -> Price | None:
@@ -225,7 +223,6 @@ class Cascade(Adapter):
         )
 
     def given_input(self, name: str) -> Path | None:
-        """The one that the first vendor has."""
         return self.vendors[0].given_input(name)
 
     def suited(self, judge: Judge) -> Self:
@@ -240,7 +237,6 @@ class Cascade(Adapter):
 
     @property
     def in_tiles(self) -> bool:
-        """Whether a rule has tiles."""
         return any(rule.tile is not None for rule in self.rules)
 
     @property
@@ -267,7 +263,6 @@ class Cascade(Adapter):
         return self._figures(place, upload, answer, (whole,))[0]
 
     def _figures(self, place: int, upload: Upload, answer: bytes, boxes: tuple[Box, ...]) -> tuple[float, ...]:
-        """The figure of each of these parts."""
         judge, rule, size = self._judging, self.rules[place], self.vendors[place].capabilities.output_size
 
         def found() -> tuple[float, ...]:
@@ -328,11 +323,9 @@ class Cascade(Adapter):
         return not self.available or bool(self.passed_on(self.available - 1, upload, answer))
 
     def without_last(self) -> Self:
-        """The same without its last vendor."""
         return self.model_copy(update={"available": len(self.members) - 1})
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Nothing: its vendors draw."""
         raise AdapterError("expected the vendors of a cascade to be asked one by one; the cascade itself was")
 
     def identity(self) -> dict[str, Any]:
@@ -358,7 +351,6 @@ def _spans(length: int, tile: int, margin: int, least: int) -> list[tuple[tuple[
 
 
 def _from_json(given: Any) -> Any:
-    """A value as it is, or the JSON that a text of the command line holds."""
     return json.loads(given) if isinstance(given, str) else given
 
 

@@ -91,7 +91,6 @@ class ComfyUI(OwnServer):
         )
 
     def identity(self) -> dict[str, Any]:
-        """The workflow counts by its content."""
         identity = super().identity()
         identity["parameters"]["workflow"] = digest_bytes(json.dumps(self._graph(), sort_keys=True).encode())
         return identity
@@ -142,7 +141,6 @@ class ComfyUI(OwnServer):
         return (yield from self.view(job, picture))
 
     def saved(self, entry: Any) -> dict[str, Any] | None:
-        """The first picture among the ``outputs`` of a graph that has run."""
         outputs = peek(entry, "outputs")
         if not isinstance(outputs, dict):
             return None
@@ -154,7 +152,6 @@ class ComfyUI(OwnServer):
         return None
 
     def view(self, job: str, picture: dict[str, Any]) -> Flow:
-        """Fetch what was saved."""
         yield Observed(request_id=job)
         place = {key: str(picture.get(key, "")) for key in ("filename", "subfolder", "type")}
         result = yield self.send("GET", f"/view?{urlencode(place)}", "download")
@@ -198,7 +195,6 @@ class ComfyUI(OwnServer):
 
 
 def _set(graph: dict[str, Any], target: str, value: object) -> None:
-    """Set the input ``NODE.input``."""
     node, name = _locate(graph, target)
     graph[node]["inputs"][name] = value
 

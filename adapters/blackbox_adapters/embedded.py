@@ -125,7 +125,6 @@ class Embedded(Adapter):
         return answer.body
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """By status, in the server's words."""
         return FAILURES.error(answer, purpose)
 
 

@@ -199,7 +199,6 @@ class Fal(NamedInputs):
 
     @property
     def price_list(self) -> PriceList | None:
-        """By model, as its page says."""
         return self.names().price
 
     def table(self) -> Names:
@@ -297,7 +296,6 @@ _AGAIN = ("internal_server_error", "generation_timeout", "downstream_service_err
 
 
 def _check_output(adapter: Fal, document: Any) -> None:
-    """Refuse a place of the picture that the endpoint's answers do not have."""
     output = result_schema(document, f"/{adapter.model}/requests/{{request_id}}")
     first = adapter.names().output.partition(".")[0]
     if output is not None and first not in output.inputs:

@@ -115,7 +115,6 @@ class Flux(Editor):
         return (yield from self.resume(upload, draw, job))
 
     def _wanted(self, upload: Upload) -> dict[str, Any]:
-        """The picture, and what is to be done with it."""
         if self.model == DEBLUR:
             return {"image": base64_text(upload.png)}
         wanted: dict[str, Any] = {"prompt": self.prompt, "input_image": base64_text(upload.png)}
@@ -166,7 +165,6 @@ class Flux(Editor):
 
 
 def _megapixels(pixels: int) -> int:
-    """Those that are begun."""
     return math.ceil(pixels / 1_000_000)
 
 

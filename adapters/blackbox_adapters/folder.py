@@ -68,7 +68,6 @@ class Folder(Adapter):
 
     @property
     def base_url(self) -> str:
-        """None: nothing is sent."""
         return ""
 
     def identity(self) -> dict[str, Any]:
@@ -80,7 +79,6 @@ class Folder(Adapter):
         return identity
 
     def given_input(self, name: str) -> Path | None:
-        """Its file among `inputs`."""
         if not self.inputs:
             return None
         wanted = _composed(name)
@@ -109,7 +107,6 @@ class Folder(Adapter):
             raise self._missing(f"a readable file; {file.name!r} cannot be read: {error.strerror}") from None
 
     def _draws(self, name: str) -> list[Path]:
-        """Files of the draws of picture `name`, in draw order."""
         # Compared with what is there and never joined to the path, so that no name leads outside the folder.
         wanted = _composed(name)
         try:
@@ -128,7 +125,6 @@ class Folder(Adapter):
         return files
 
     def _only_draw(self, name: str, pictures: list[Path]) -> Path:
-        """The one picture that is called `name`."""
         called = [file for file in pictures if _composed(file.stem) == name + _composed(self.suffix)]
         if len(called) > 1:
             raise self._missing(f"one file a draw; {called[0].name!r} and {called[1].name!r} are both one")

@@ -70,11 +70,9 @@ class Function(Adapter):
 
     @property
     def base_url(self) -> str:
-        """None: `answer` answers."""
         return ""
 
     def calling(self, function: Callable[..., Any]) -> Self:
-        """The same adapter with the function to call."""
         bound = self.model_copy()
         bound._function, bound._tested, bound._testing = function, "", threading.Lock()
         return bound
@@ -86,7 +84,6 @@ class Function(Adapter):
         return answer.body
 
     def answer(self, step: Send) -> Answer:
-        """What the function makes of the picture."""
         with self._testing:
             self._tested = self._tested or self._test()
         with PillowImage.open(io.BytesIO(step.body or b"")) as picture:

@@ -86,7 +86,6 @@ class Gemini(Editor):
 
     @property
     def capabilities(self) -> Capabilities:
-        """No seed, no promise of a size; requests of at most 20 MB."""
         return Capabilities(
             scale_factors=(self.scale,),
             max_upload_bytes=14_000_000,
@@ -171,7 +170,6 @@ def _picture(result: Any) -> str | None:
 
 
 def _missing(result: Any, request: str | None) -> VendorError:
-    """Why there is no picture."""
     blocked = words(result, "promptFeedback.blockReason")
     if blocked:
         return RefusedError(f"the vendor refused the request: {blocked}", request_id=request, code=blocked)

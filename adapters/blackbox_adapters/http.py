@@ -83,7 +83,6 @@ class PlainHttp(OwnServer):
 
     @property
     def key_variable(self) -> str | None:
-        """Only with a header for it."""
         return self.auth_variable if self.key_header else None
 
     @property

@@ -170,7 +170,6 @@ class HuggingFaceProviders(Hosted):
         return require(mine, "providerId", "the provider's name of the model")
 
     def _submission(self, known: str, picture: str, parameters: dict[str, Any]) -> Send:
-        """The request as the vendor's client builds it for each provider."""
         if self.provider == "fal-ai":
             body = {"image_url": picture, "image_urls": [picture], **parameters}
             return self.send("POST", f"/fal-ai/{known}", "submit", query=QUEUE, json=body)

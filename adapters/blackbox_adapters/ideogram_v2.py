@@ -154,8 +154,6 @@ class IdeogramV2(Hosted):
 
 
 def _blank(width: int, height: int) -> bytes:
-    """A black PNG of this size."""
-
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 

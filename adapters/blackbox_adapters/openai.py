@@ -137,7 +137,6 @@ class OpenAI(Editor):
         return decoded(made, "data.0.b64_json")
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """The size that is asked for when `width` × `height` px are wanted."""
         pixels = width * height
         factor = math.sqrt(min(max(pixels, LEAST), MOST) / pixels)
         factor = min(factor, LONGEST / max(width, height))
@@ -145,7 +144,6 @@ class OpenAI(Editor):
         return max(STEP, rounded(width * factor / STEP) * STEP), max(STEP, rounded(height * factor / STEP) * STEP)
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """OpenAI's ``{error: {message, type, param, code}}``."""
         message, code, request = failure = self.failures.read(answer)
         said = f"HTTP {answer.status}: {message}"
         problem = peek(document(answer), "error")

@@ -309,7 +309,6 @@ def cost(spec: form.RecipeFile, answer: Answer, usd_per_unit: Decimal | None) ->
 
 
 def observed(spec: form.RecipeFile, answer: Answer, job: str | None, usd_per_unit: Decimal | None) -> Observed:
-    """What an answer says besides the picture."""
     reported, errors = spec.reported, spec.errors
     model = found(answer, reported.model) if reported.model else None
     return Observed(
@@ -423,7 +422,6 @@ class Recipe(Hosted):
 
     @property
     def key_in_address(self) -> bool:
-        """Where the recipe says that the vendor takes the key nowhere else."""
         return self._spec.auth is not None and bool(self._spec.auth.query)
 
     @property
@@ -530,7 +528,6 @@ class Recipe(Hosted):
         return (yield from self._finished(upload, values, spec.poll, job))
 
     def _finished(self, upload: Upload, values: Mapping[str, Any], poll: form.Poll, job: str) -> Flow:
-        """Poll a job to its end, and fetch its picture."""
         spec, values = self._spec, {**values, "job": job}
         request = self._send(poll, values, upload, "poll")
         if poll.statuses:

@@ -104,7 +104,6 @@ class Replicate(NamedInputs):
 
     @property
     def price_list(self) -> PriceList | None:
-        """By model, where the vendor bills by the picture."""
         return self.names().price
 
     def table(self) -> Names:

@@ -125,7 +125,6 @@ class Runware(Hosted):
         return (yield from self._shown((yield from polled(poll, self.poll_seconds, made)), job))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """By the vendor's code where it has one, else by the status."""
         failure = self.failures.read(answer)
         error = None if purpose == "download" else _failure(failure.code, failure.message, failure.request_id)
         return error if failure.code in _codes(document(answer)) else self.failures.error(answer, purpose, failure)
@@ -177,7 +176,6 @@ def _codes(result: Any) -> list[str]:
 
 
 def _failure(code: str, message: str, identifier: str | None) -> VendorError:
-    """The error of a code of the vendor."""
     said, lowered = f"{code}: {message}", code.lower()
     if not any(owner in lowered for owner in ("provider", "thirdparty")):
         if any(word in lowered for word in _ACCOUNT):

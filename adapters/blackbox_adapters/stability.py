@@ -87,7 +87,6 @@ class StabilityModes(Hosted):
         )
 
     def mode_fields(self, draw: Draw) -> dict[str, Any]:
-        """Fields of a request besides the picture."""
         if self.mode == "fast":
             return {"output_format": "png"}
         return present(

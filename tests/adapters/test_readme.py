@@ -117,8 +117,8 @@ def test_the_file_of_a_vendor_that_answers_at_once():
 @pytest.mark.parametrize("row", re.findall(r"^\| answers JSON .*$", README.read_text(encoding="utf-8"), re.M))
 def test_the_other_places_of_a_picture(row):
     _, inside, shown = (re.findall(r"`(.*?)`", cell) for cell in row.strip("| ").split(" | "))
-    source = files()[0].replace("return answer.body", inside[0]).replace("import base64_text", f"import {NAMES}")
-    source = source.replace("import money", "import money, peek").replace("import Example, shows", "import *")
+    source = files()[0].replace("return answer.body", inside[0]).replace("import base64_text", f"import peek, {NAMES}")
+    source = source.replace("import Example, shows", "import *")
     module = module_of(source)
     answers = [eval(text, {"says": says, "shows": shows}) for text in shown if text.startswith(("says(", "shows("))]
     kind: Any = module.ADAPTER
