@@ -98,7 +98,7 @@ def _tls() -> DoctorFinding:
 
 
 def _disk(run: Path) -> list[DoctorFinding]:
-    from blackbox_conformal.drawing.filesystem import file_system, is_network
+    from blackbox_conformal.drawing.ledger.run_lock import file_system, is_network
 
     folder = run.resolve()
     while not folder.exists():

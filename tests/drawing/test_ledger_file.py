@@ -17,7 +17,7 @@ from support import forked
 from support.draws import want
 from support.forked import Forked
 
-from blackbox_conformal.drawing import filesystem
+from blackbox_conformal.drawing.ledger import run_lock
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
 from blackbox_conformal.drawing.ledger.backends import Ledger
 from blackbox_conformal.drawing.ledger.ledger_file import ledger_path, open_for_reading
@@ -147,7 +147,7 @@ def test_network_disks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     spaced.mkdir()
     escaped = str(spaced).replace(" ", "\\040")
     table.write_text(f"1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 0:50 / {escaped} rw shared:1 - {kind} server:/x rw\n")
-    monkeypatch.setattr(filesystem, "MOUNTINFO", table)
+    monkeypatch.setattr(run_lock, "MOUNTINFO", table)
     with pytest.raises(LedgerError, match=kind):
         Ledger(spaced)
     assert not ledger_path(spaced).exists()
@@ -155,8 +155,8 @@ def test_network_disks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_system_without_mount_table_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filesystem, "MOUNTINFO", tmp_path / "none")
-    assert filesystem.file_system(tmp_path) is None
+    monkeypatch.setattr(run_lock, "MOUNTINFO", tmp_path / "none")
+    assert run_lock.file_system(tmp_path) is None
     Ledger(tmp_path).close()
 
 

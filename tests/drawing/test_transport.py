@@ -23,6 +23,12 @@ from blackbox_conformal.vendor.adapter import Part, Send
 LIMITS = Limits(attempt_timeout_s=1.0, connect_timeout_s=0.5, max_answer_bytes=10_000)
 
 
+@pytest.fixture(autouse=True)
+def _every_host_by_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @contextmanager
 def raw(serve: Callable[[socket.socket], None]) -> Iterator[str]:
     """A server that does to each connection what `serve` says."""
@@ -271,8 +277,6 @@ def test_the_library_logs_no_address(caplog: pytest.LogCaptureFixture) -> None:
 def test_proxy_of_the_environment_is_used_but_not_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     with RecordingServer() as vendor, RecordingServer() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
-        monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.delenv("NO_PROXY", raising=False)
         with transport(vendor.url) as opened:
             opened.send(post(vendor.url + "/direct"))
         with transport("http://vendor.invalid") as opened:
@@ -292,8 +296,6 @@ def test_a_proxy_that_makes_no_tunnel_has_sent_the_vendor_nothing(
 
     with raw(refuse) as proxy, transport("https://vendor.invalid") as opened:
         monkeypatch.setenv("https_proxy", proxy)
-        monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.delenv("NO_PROXY", raising=False)
         with pytest.raises(NotSentError):
             opened.send(post("https://vendor.invalid/upscale"))
 
@@ -325,7 +327,6 @@ def test_a_proxy_is_not_asked_for_addresses_that_no_link_may_have(monkeypatch: p
 
     with raw(note) as proxy, transport("https://vendor.invalid") as opened:
         monkeypatch.setenv("https_proxy", proxy)
-        monkeypatch.delenv("no_proxy", raising=False)
         with pytest.raises(PayloadError, match="not followed"):
             opened.send(Send("GET", f"https://{host}/latest", "download", public=True))
         assert asked == []
@@ -345,7 +346,6 @@ def test_a_key_does_not_travel_unencrypted_to_another_machine(monkeypatch: pytes
     keyed = post(url, headers={"x-key": Secret("canary-44c1")})
     with raw(note) as way:
         monkeypatch.setenv("http_proxy", way)
-        monkeypatch.delenv("no_proxy", raising=False)
         with transport(url) as opened:
             with pytest.raises(NotSentError, match=r"go to http://192\.0\.2\.2:9932 unencrypted") as caught:
                 opened.send(keyed)
@@ -362,8 +362,6 @@ def test_a_proxy_setting_that_is_no_address_is_permanent_and_hides_the_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://someone:pr0xy/Passw0rd@127.0.0.1:9")
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
     with transport("http://vendor.invalid") as opened, pytest.raises(NotSentError, match="HTTP_PROXY") as caught:
         opened.send(post("http://vendor.invalid/upscale"))
     assert caught.value.permanent

@@ -21,7 +21,7 @@ import pytest
 from support.draws import check, draw, ledger, limits, tasks
 from support.forked import Forked
 
-from blackbox_conformal.drawing import filesystem
+from blackbox_conformal.drawing.ledger import run_lock
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, LedgerError
 from blackbox_conformal.testing.fault_server import FaultServer, Situation, chances, planned
@@ -274,7 +274,7 @@ def test_d06_second_run_on_one_folder_is_refused_and_names_the_owner(tmp_path):
 def test_d07_ledger_on_a_network_disk_is_refused(tmp_path, monkeypatch):
     table = tmp_path / "mountinfo"
     table.write_text(f"36 35 98:0 / {tmp_path} rw,noatime - nfs4 server:/export rw\n")
-    monkeypatch.setattr(filesystem, "MOUNTINFO", table)
+    monkeypatch.setattr(run_lock, "MOUNTINFO", table)
     with FaultServer() as server:
         with pytest.raises(LedgerError, match="nfs4"):
             Sampler(SynchronousVendor(url=server.url), tmp_path / "run", limits(), check=check).__enter__()

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, AttemptSpec, VendorReport, attempt_from
-from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.drawing.ledger.connection import Connection, Cursor
 from blackbox_conformal.drawing.ledger.money import Billed, Budget, PayerCheck, Totals, billed, to_usd
 from blackbox_conformal.drawing.ledger.receipts import TOLD, Key, Receipt
 from blackbox_conformal.drawing.ledger.states import COUNTED, ENDED, SETTLED, UNSENT, WITH_JOB, AttemptState
@@ -45,6 +45,8 @@ class AnyLedger(ABC):
 
     _writer: Writer
     shared = False
+    # SQLite takes a limited number of values in a statement.
+    _asked_at_once = 500
     check_payer: PayerCheck | None = None
 
     def __init__(self) -> None:
@@ -325,15 +327,17 @@ class AnyLedger(ABC):
         # Rows get the caller's own copy of each key: a hundred thousand equal texts would be kept twice.
         own = {key: key for key in keys}
         tasks = list(own)
-        with self._lookup() as reader:
-            for start in range(0, len(tasks), 500):
-                part = tasks[start : start + 500]
-                marks = ", ".join("?" * len(part))
-                query = f"SELECT {COLUMNS} FROM attempt WHERE task IN ({marks}) ORDER BY id"
-                for row in reader.execute(query, part):
-                    task = own[row["task"]]
-                    attempts.setdefault(task, []).append(attempt_from(row, task))
+        for start in range(0, len(tasks), self._asked_at_once):
+            with self._lookup() as reader:
+                rows = self._rows(reader, tasks[start : start + self._asked_at_once]).fetchall()
+            for row in rows:
+                task = own[row["task"]]
+                attempts.setdefault(task, []).append(attempt_from(row, task))
         return attempts
+
+    def _rows(self, reader: Connection, tasks: Sequence[str]) -> Cursor:
+        marks = ", ".join("?" * len(tasks))
+        return reader.execute(f"SELECT {COLUMNS} FROM attempt WHERE task IN ({marks}) ORDER BY id", tasks)
 
     def attempt(self, number: int) -> Attempt | None:
         with self._lookup() as reader:

@@ -18,8 +18,8 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from blackbox_conformal.drawing.events import EventBoard
-from blackbox_conformal.drawing.filesystem import file_system, is_network
 from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.drawing.ledger.run_lock import file_system, is_network
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
 from blackbox_conformal.drawing.run_control import Clock, StoppedError

@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -13,8 +13,8 @@ import psycopg
 
 from blackbox_conformal.drawing.ledger.addresses import Address
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
-from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, AttemptSpec, attempt_from
-from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, AttemptSpec
+from blackbox_conformal.drawing.ledger.connection import Connection, Cursor
 from blackbox_conformal.drawing.ledger.money import AwaitedBillError, Bill, Budget, DearerError, Totals, to_nano, to_usd
 from blackbox_conformal.drawing.ledger.postgres.database import (
     Pool,
@@ -190,7 +190,6 @@ LEASE_S = 20.0
 """Seconds without a sign of life after which a process is taken for dead."""
 
 _PLANNED_AT_ONCE = 1000
-_ASKED_AT_ONCE = 5000
 
 
 class PostgresLedger(AnyLedger):
@@ -198,6 +197,7 @@ class PostgresLedger(AnyLedger):
 
     _writer: PostgresWriter
     shared = True
+    _asked_at_once = 5000
 
     def __init__(self, address: Address) -> None:
         super().__init__()
@@ -330,21 +330,11 @@ class PostgresLedger(AnyLedger):
     def recover(self) -> int:
         return self._write(lambda transaction: _settle(transaction))
 
-    def rows(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
-        attempts: dict[str, list[Attempt]] = {}
-        own = {key: key for key in keys}
-        tasks = list(own)
-        for start in range(0, len(tasks), _ASKED_AT_ONCE):
-            with self._lookup() as reader:
-                rows = reader.execute(
-                    f"SELECT {COLUMNS}, COALESCE(owner <> ?, FALSE) AS busy FROM attempt WHERE task = ANY(?)"
-                    " ORDER BY id",
-                    (self.me, tasks[start : start + _ASKED_AT_ONCE]),
-                ).fetchall()
-            for row in rows:
-                task = own[row["task"]]
-                attempts.setdefault(task, []).append(attempt_from(row, task))
-        return attempts
+    def _rows(self, reader: Connection, tasks: Sequence[str]) -> Cursor:
+        return reader.execute(
+            f"SELECT {COLUMNS}, COALESCE(owner <> ?, FALSE) AS busy FROM attempt WHERE task = ANY(?) ORDER BY id",
+            (self.me, tasks),
+        )
 
     @contextmanager
     def _lookup(self) -> Iterator[Connection]:
