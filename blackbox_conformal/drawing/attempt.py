@@ -343,7 +343,6 @@ class AttemptRunner:
             return self.retrier.fetch(
                 partial(self._send_once, step, self._patience, resumption), lambda: self._deadline
             )
-        # Asking again for what is gone cannot help.
         except GoneError:
             raise
         except (NotSentError, MaybeSentError, JobError, TryLaterError) as error:
@@ -426,7 +425,6 @@ class AttemptRunner:
             failure = self.acceptance.picture_error(data, self.task) or self.acceptance.stranger(self.record.model)
             valid = failure is None and self.acceptance.check is not None
         finally:
-            # One commit for both.
             self.record.mark_stored(valid=valid)
         if failure is None:
             self.acceptance.count(self.task, self.record.digest or "")

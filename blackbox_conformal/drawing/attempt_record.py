@@ -85,16 +85,13 @@ _ROWS: tuple[tuple[tuple[type, ...], tuple[State, ...], Ending], ...] = (
     # The submission was not answered. Whatever fails then, it may be billed.
     ((VendorError,), ("sent",), Ending("ambiguous", "M", "ambiguous")),
     ((VendorError,), ("ambiguous",), Ending("as it is", "M", "ambiguous")),
-    # The vendor says no to this picture.
     ((RefusedError,), ("unrecorded",), Ending(None, None, "refused")),
     ((RefusedError,), _ANSWERED, Ending("refused", "A", "refused")),
     # Whether it does, other pictures show first.
     ((UnclearError,), ("unrecorded",), Ending(None, None, "deferred")),
     ((UnclearError,), ("answered",), Ending("cancelled", "A", "deferred")),
-    # The vendor failed on its own.
     ((VendorFailedError,), ("unrecorded",), Ending(None, None, "failed")),
     ((VendorFailedError,), _ANSWERED, Ending("failed", "V", "failed")),
-    # The vendor took nothing.
     ((NotSentError, TryLaterError), ("unrecorded",), Ending(None, None, "deferred")),
     ((NotSentError,), ("answered",), Ending("cancelled", "N", "deferred")),
     ((TryLaterError,), ("answered",), Ending("cancelled", "R", "deferred")),

@@ -34,7 +34,6 @@ class FreeRequests:
     """Asks one vendor, whose adapter is open; one question takes no longer than `patience_s` seconds."""
 
     def __init__(self, adapter: Adapter, limits: Limits, patience_s: float) -> None:
-        # One exchange must not take longer than the person waits in all.
         limits = replace(limits, attempt_timeout_s=min(limits.answer_timeout_s, patience_s))
         self._adapter = adapter
         self._patience = patience_s

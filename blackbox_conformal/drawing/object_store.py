@@ -290,7 +290,6 @@ def refuse_unconditional(store: BlobStore) -> None:
     """Refuse a store that overwrites what is only to be put where nothing is, or gives back other bytes."""
     name, content = f".probe-{secrets.token_hex(8)}", secrets.token_bytes(32)
     try:
-        # Two contents under one name: only the first may be kept.
         first, second = store.put_if_absent(name, content), store.put_if_absent(name, content[::-1])
         kept = store.get(name)
     finally:

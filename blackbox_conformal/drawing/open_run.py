@@ -165,7 +165,6 @@ class OpenRun:
     def begin(self, control: RunControl, acceptance: Acceptance, payer: Payer = NOBODY) -> Processor:
         """Return what draws one set of tasks on the account of `payer`."""
         with self._beginning:
-            # A set that begins while the run is stopped must stop as well.
             self._controls.add(control)
             if self._stopped:
                 control.stop()

@@ -5,8 +5,6 @@ import time
 
 from blackbox_conformal.errors import BlackboxConformalError, RunRefusedError
 
-# Time as one object: a stop can interrupt a wait, and a test can replace it.
-
 
 class Clock:
     """The machine's clocks; `sleep` ends early when `wake` is set."""

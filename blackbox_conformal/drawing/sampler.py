@@ -237,7 +237,6 @@ class Sampler:
             return
         if self._drawing:
             raise UsageError("another draw() of this sampler is not finished; finish or close it first")
-        # A stop before the first draw counts for it, too.
         if self._asked_to_stop:
             raise IncompleteError("stopped before the next draw; what is paid is kept, and the same command resumes")
         self._drawing = True
@@ -423,7 +422,6 @@ class Sampler:
             while living:
                 outcome = arrived.get()
                 if outcome is None:
-                    # Each worker ends with None; the last one ends the loop.
                     living -= 1
                     continue
                 done += 1

@@ -287,7 +287,6 @@ class Processor:
                 try:
                     arrived.put(replace(self.process(item), reopened=item.reopened))
                 except TakenError:
-                    # Another process was quicker: looked at again later.
                     items.append(replace(item, step=Elsewhere(), looked_at=self.clock.monotonic()))
                 except PutOffError:
                     self._put_off.append(item.task)
@@ -359,7 +358,6 @@ class Processor:
             try:
                 result = runner.run()
             finally:
-                # Whatever happened, others may go on with what is left of it.
                 runner.record.leave()
             if isinstance(result, UnclearError):
                 raise PutOffError
@@ -367,7 +365,6 @@ class Processor:
                 deferrals += 1
                 if not self.retrier.deferred(result, deferrals):
                     raise StoppedError
-                # The same submission again: the vendor took nothing.
                 continue
             spent += result.cost_usd
             result = replace(result, cost_usd=spent)

@@ -45,7 +45,8 @@ def test_too_small_a_budget_is_refused_before_the_key_is_spoken_of(tmp_path, cap
     with FaultServer() as server:
         assert calibrate(tmp_path, server.url, "--max-cost", "0.01") == 4
         said = capsys.readouterr().err
-        assert "--max-cost (max_cost) allows $0.01, so nothing was sent" in said
+        assert "reserved of 0.01 allowed; raise --max-cost" in said
+        assert "nothing was sent" in said
         assert f"{KEY} goes to" not in said
         assert server.account.paid == 0
 

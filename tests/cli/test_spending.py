@@ -125,7 +125,10 @@ def test_a_limit_is_for_one_job_however_often_it_is_repeated(server, photographs
 def test_a_comparison_has_one_limit_for_all_its_vendors(server, photographs):
     vendors = [f"{VENDOR}:url={server.url},seedable={one},label=seedable-{one}" for one in ("true", "false")]
     command = ["compare", str(photographs), "--vendor", vendors[0], "--vendor", vendors[1], *CHOICES, "--alpha", "0.9"]
-    for limit, said in ((("--max-cost", "0.23"), "cost at least $0.24"), (("--max-calls", "23", "--yes"), "24 calls")):
+    for limit, said in (
+        (("--max-cost", "0.23"), "cost at least 0.24 USD"),
+        (("--max-calls", "23", "--yes"), "24 more are needed"),
+    ):
         found = called(*command, *limit, folder=photographs.parent)
         assert (found.returncode, paid(server)) == (4, 0)
         assert said in found.stderr
@@ -254,7 +257,7 @@ def test_from_python_each_call_has_its_own_limit(server, photographs):
     calibration = bc.calibrate(vendor, photographs, max_cost=0.12, **choices)
     write_photographs(photographs.parent / "others", [20])
     (other,) = (photographs.parent / "others").iterdir()
-    with pytest.raises(BudgetError, match=r"cost at least \$0.03, and --max-cost \(max_cost\) allows \$0.02"):
+    with pytest.raises(BudgetError, match=r"cost at least 0\.03 USD, with .* reserved of 0\.02 allowed"):
         bc.mask(vendor, other, calibration, alpha=0.9, max_cost=0.02, run=run_folder)
     assert bc.mask(vendor, other, calibration, alpha=0.9, max_cost=0.03, run=run_folder).mask.any()
     assert paid(server) == 15

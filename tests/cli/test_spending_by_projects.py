@@ -75,7 +75,7 @@ def test_a_projects_price_of_nothing_is_no_consent(server, capsys):
 def test_of_two_limits_the_lower_one_counts(server, tmp_path, projects, users, capsys):
     project(server, f"max-cost = {projects}")
     own(tmp_path, f"max-cost = {users}\n")
-    assert "--max-cost (max_cost) allows $0.01" in ended(capsys, COMMAND, 4).err
+    assert "reserved of 0.01 allowed; raise --max-cost" in ended(capsys, COMMAND, 4).err
     assert server.account.recorded == []
     assert run([*COMMAND, "--max-cost", "1"]) == 0, "what is typed goes before both"
 

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,11 +118,8 @@ def test_budget_is_never_exceeded_by_many_threads(ledger: AnyLedger) -> None:
         except BudgetError as error:
             refused.append(str(error))
 
-    threads = [threading.Thread(target=buy, args=(index,)) for index in range(32)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(buy, range(32)))
     assert (len(made), len(refused)) == (10, 22)
     assert "0.25" in refused[0]
     assert "2.5" in refused[0]

@@ -1,7 +1,7 @@
 """What each payer may spend: checked where a price is reserved, in the same book as every other limit."""
 
 import sqlite3
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -45,11 +45,8 @@ def test_threads_cannot_spend_more_together_than_their_payer_may(tmp_path: Path)
                 ledger.reserve(of(payer, f"t{number}"), None, PRICE)
                 made.append(payer)
 
-        threads = [threading.Thread(target=buy, args=(number,)) for number in range(40)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(40) as pool:
+            list(pool.map(buy, range(40)))
         assert sorted(made) == ["payer-0"] * 5 + ["payer-1"] * 5
         assert ledger.payers() == dict.fromkeys(("payer-0", "payer-1"), Totals(0, 5 * PRICE, 5))
     assert not ledger_verify(tmp_path).problems

@@ -27,6 +27,19 @@ def kept(store: Store, data: bytes, attempt: int = 1) -> str:
     return arrival.digest
 
 
+def noted_syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Inodes of what is made durable from now on."""
+    synced: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return synced
+
+
 def test_a_sample_lies_under_its_digest_and_nothing_stays_in_the_inbox(store: Store, tmp_path: Path) -> None:
     digest = kept(store, PNG)
     value = digest.removeprefix("sha256:")
@@ -144,14 +157,7 @@ def test_a_whole_answer_of_a_process_that_died_is_made_durable_before_it_is_hand
 ) -> None:
     """That process may have died between writing the bytes and making them and their name durable."""
     arrival = store.receive(7, PNG)
-    synced: list[int] = []
-    real = os.fsync
-
-    def fsync(descriptor: int) -> None:
-        real(descriptor)
-        synced.append(os.fstat(descriptor).st_ino)
-
-    monkeypatch.setattr(os, "fsync", fsync)
+    synced = noted_syncs(monkeypatch)
     next(Store(tmp_path).arrivals())
     assert {os.stat(arrival.path).st_ino, os.stat(tmp_path / "inbox").st_ino} <= set(synced)
 
@@ -191,14 +197,7 @@ def test_an_answer_that_cannot_be_moved_stays_readable_and_keeps_no_other_from_b
 def test_an_answer_and_its_name_are_durable_when_it_is_received(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced: list[int] = []
-    real = os.fsync
-
-    def fsync(descriptor: int) -> None:
-        real(descriptor)
-        synced.append(os.fstat(descriptor).st_ino)
-
-    monkeypatch.setattr(os, "fsync", fsync)
+    synced = noted_syncs(monkeypatch)
     arrival = store.receive(7, PNG)
     assert synced == [os.stat(arrival.path).st_ino, os.stat(tmp_path / "inbox").st_ino]
 

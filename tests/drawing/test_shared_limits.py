@@ -1,7 +1,7 @@
 """Limits that many processes with one ledger hold together: of a job, of the ledger, of a day."""
 
 import contextlib
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -38,11 +38,8 @@ def test_a_limit_is_one_for_all_who_give_the_same_job(address: Address) -> None:
         with contextlib.suppress(BudgetError):
             made.append(ledgers[number % 3].reserve(want(f"t{number}"), None, PRICE))
 
-    threads = [threading.Thread(target=buy, args=(number,)) for number in range(40)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(40) as pool:
+        list(pool.map(buy, range(40)))
     assert len(made) == 10
     assert {ledger.totals() for ledger in ledgers} == {(Decimal(0), Decimal("2.5"), 10)}
     for ledger in ledgers:
@@ -106,11 +103,8 @@ def test_a_bill_above_the_table_exceeds_the_limit_by_one_draw_for_all_processes_
             vendor = kind(url=server.url, price_usd="0.02")
             drawn.append(draw(vendor, run, work, concurrency=8, max_cost_usd=Decimal("1.92")))
 
-        threads = [threading.Thread(target=one, args=(number,)) for number in range(processes)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(processes) as pool:
+            list(pool.map(one, range(processes)))
         assert server.account.paid == paid
     assert all(isinstance(one.error, BudgetError) for one in drawn)
     assert len(drawn) == processes

@@ -36,8 +36,6 @@ from blackbox_conformal.errors import MaybeSentError, NotSentError, PayloadError
 from blackbox_conformal.support.secrets import Secret, holds_secret, redact, revealed
 from blackbox_conformal.vendor.adapter import Answer, Send
 
-# Resumes cut downloads, of the same version and where they were cut.
-
 _STRONG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
@@ -144,7 +142,6 @@ class TimedStream(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._held:
-            # The request is whole once an answer is waited for.
             self._flush(timeout)
         return self._inner.read(max_bytes, self._exchange.left(timeout))
 
@@ -265,7 +262,6 @@ def read_body(
     received = decoded = 0
     for chunk in chunks:
         received += len(chunk)
-        # Checked while it comes in, so that an endless answer does not fill the memory.
         if received > most:
             raise PayloadError(f"expected an answer of at most {most} bytes; more arrived")
         if decoder is None:
@@ -586,7 +582,6 @@ class Transport:
         elif step.body is not None:
             body["content"] = step.body
         left = self._exchange.left(None)
-        # All waiting is bounded by the exchange's own deadline, which is shorter than any single limit.
         timeout = {"connect": min(self._limits.connect_timeout_s, left), "read": left, "write": left, "pool": None}
         try:
             target = url.raw_path

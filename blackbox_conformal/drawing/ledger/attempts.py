@@ -107,7 +107,6 @@ def attempt_from(row: Any, task: str | None = None) -> Attempt:
     values = dict(row)
     values["task"] = task or values["task"]
     values["seed"] = None if values["seed"] is None else int(values["seed"])
-    # SQLite has no booleans.
     values["priced"] = bool(values["priced"])
     for name in _REPEATED:
         if type(values[name]) is str:  # Damage may have made a text of a file a blob.

@@ -31,8 +31,6 @@ from blackbox_conformal.drawing.ledger.writer import SqliteWriter
 from blackbox_conformal.drawing.object_store import store_at
 from blackbox_conformal.errors import LedgerError, MissingPackageError
 
-# What was booked of submissions of the last 24 hours, kept by the minute while a ledger is open.
-
 _DAY_S = 24 * 3600
 _MINUTE_S = 60
 
@@ -69,7 +67,6 @@ def begin_last_day(connection: Connection) -> None:
 def spent_in_last_day(connection: Connection) -> int:
     """Return nano-dollars booked for submissions of the last 24 hours and the minute before."""
     first = int((time.time() - _DAY_S) // _MINUTE_S)
-    # What is older than a day can never count again.
     connection.execute("DELETE FROM booked_by_minute WHERE minute < ?", (first,))
     row = connection.execute("SELECT COALESCE(SUM(nanousd), 0) FROM booked_by_minute").fetchone()
     return int(row[0])

@@ -181,7 +181,6 @@ def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
         f"{path.resolve().as_uri()}?{mode}",
         uri=True,
         timeout=BUSY_TIMEOUT_S,
-        # Transactions are begun and ended by the writer itself.
         isolation_level=None,
         # The writer's thread and the readers' lock see to it that one thread uses a connection at a time.
         check_same_thread=False,

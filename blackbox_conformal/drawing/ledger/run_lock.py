@@ -15,8 +15,6 @@ import filelock
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.support.text import printable
 
-# Which file system a folder lies on, and whether SQLite's locks can be trusted there.
-
 MOUNTINFO = Path("/proc/self/mountinfo")
 
 _NETWORK = frozenset(

@@ -256,7 +256,6 @@ class AdaptiveConcurrency:
     def record_throttle(self) -> None:
         with self._condition:
             now = self._now()
-            # Several workers meet one refusal together: it counts once.
             if now >= self._steady_until:
                 self._limit = max(1.0, self._limit * self._decrease)
                 self._steady_until = now + self._cooldown

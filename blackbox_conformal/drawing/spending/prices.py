@@ -66,7 +66,6 @@ class KnownPrices:
     def _raised(self, listed: Price | None) -> Price | None:
         known, (least, most) = self._billed, self._billed.booked_nanousd
         if listed is None or not listed.high_usd:
-            # Nothing is listed, so the bookings are all there is.
             return Price(to_usd(least or most), to_usd(most), _BOOKED) if most else listed
         if not known.highest.exceeds(AS_LISTED):
             return listed

@@ -62,7 +62,6 @@ class Admission:
     def _fits(
         self, payer: str | None, price_nanousd: int, calls: int, begun: Sequence[tuple[str | None, int, int]]
     ) -> bool:
-        # Nothing more is bought, so there is nothing to hold room for.
         if not calls:
             return True
         budget, totals = self._ledger.budget, self._ledger.totals_in_scope()
@@ -181,7 +180,6 @@ class Reservations:
         planned = self.planned.pop((spec.task, spec.generation), None)
         if planned is not None:
             send = partial(ledger.reserve_and_mark_sent, spec, planned, alone=alone)
-            # One commit instead of three, where nothing has to be waited for.
             if self.turns.is_free() and isinstance(held := self._ask(spec, send), int):
                 return self._held(Reservation(planned, held, sent=True, alone=alone, pixels=spec.pixels))
             ledger.claim(planned)
@@ -189,7 +187,6 @@ class Reservations:
             attempt, price = self._waited_for(spec, planned, alone)
         except StoppedError:
             if planned is not None:
-                # Not begun after all: the next run finds it planned.
                 ledger.put_back(planned)
             raise
         return self._held(Reservation(attempt, price, alone=alone, pixels=spec.pixels))

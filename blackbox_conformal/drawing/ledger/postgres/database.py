@@ -106,7 +106,6 @@ def connect(address: Address, *, durable: bool = True) -> PostgresConnection:
     settings = dict(_SETTINGS)
     if address.password is not None:
         settings["password"] = address.password.reveal()
-    # Outside BEGIN and COMMIT each statement is a transaction.
     raw = psycopg.connect(address.shown, autocommit=True, row_factory=_row_factory, **settings)
     try:
         raw.adapters.register_loader("numeric", _Number)

@@ -105,7 +105,6 @@ def _tables(connection: PostgresConnection) -> Iterator[LedgerFinding]:
         " has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), needed))"
         " FROM unnest(string_to_array(?, ', ')) AS needed)"
     )
-    # One right missing on one table would stop a run in its middle.
     lacking = _asked(connection, query, SCHEMA, _NEEDED)
     if lacking:
         grant = f"GRANT {_NEEDED} ON ALL TABLES IN SCHEMA {SCHEMA} TO this user"

@@ -207,7 +207,6 @@ class PostgresLedger(AnyLedger):
         self._reading = threading.Lock()
         self._closed = threading.Event()
         with ExitStack() as opened, as_ledger_error(address):
-            # This waits for a database that is just being started, and says at once what is wrong with an address.
             connect_at_last(address).close()
             self._reader = Reconnecting(address)
             opened.callback(self._reader.close)

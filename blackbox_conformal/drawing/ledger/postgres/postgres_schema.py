@@ -247,7 +247,6 @@ def migrate(connection: PostgresConnection, address: Address) -> None:
             f"CREATE TABLE IF NOT EXISTS {SCHEMA}.version"
             " (number INTEGER PRIMARY KEY, made_at TIMESTAMPTZ NOT NULL DEFAULT now())"
         )
-    # LOCAL: the setting ends with this transaction.
     connection.execute(f"SET LOCAL search_path TO {SCHEMA}")
     for number in range(version, VERSION):
         for statement in _MIGRATIONS[number]:

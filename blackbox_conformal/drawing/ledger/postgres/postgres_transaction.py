@@ -133,7 +133,6 @@ class PostgresTransaction(LedgerTransaction):
         if tasks:
             columns = [[self._booked_of[task][name] for task in tasks] for name in ("spent", "reserved", "calls")]
             self.connection.execute(
-                # One statement for all budgets that count one of these tasks.
                 "UPDATE budget SET spent_nanousd = budget.spent_nanousd + more.spent,"
                 " reserved_nanousd = budget.reserved_nanousd + more.reserved, calls = budget.calls + more.calls"
                 " FROM (SELECT budget AS name, SUM(spent)::bigint AS spent, SUM(reserved)::bigint AS reserved,"
