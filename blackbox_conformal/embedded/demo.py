@@ -116,7 +116,6 @@ def _demonstrate(
     slack: float,
     force: bool,
 ) -> _Demonstration:
-    """Calibrate on most of the photographs, audit on the others, mask the worst of those, and write the report."""
     from blackbox_conformal.embedded.demonstration import held_out_count, level_for, reduced_photographs, write_input
     from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
     from blackbox_conformal.study.calibrate.calibrating import calibrate_job
@@ -159,7 +158,6 @@ def _demonstrate(
 
 
 def _what_a_mask_takes(setup: "Setup") -> str:
-    """How many calls a mask takes, and why so many."""
     draws = setup.procedure.draws
     if draws == 1:
         return "A mask takes one call, the one that makes the picture."

@@ -126,7 +126,6 @@ def _without_noise(plane: Features, threshold: float) -> Features:
 
 
 def _thresholded(part: Features, threshold: float) -> Features:
-    """Whole blocks without their small waves."""
     height, width = part.shape
     waves = transformed(part.reshape(-1, SIDE, width // SIDE, SIDE).swapaxes(1, 2).reshape(-1, SIDE, SIDE), BLOCK)
     small = np.abs(waves) < threshold

@@ -47,7 +47,6 @@ def show(screen: Screen, folder: Path, *, opened: bool) -> None:
 
 
 def _played(screen: Screen, server: "VendorServer", folder: Path) -> "tuple[VisitResult, Calibration]":
-    """The visit that finds the change, and the calibration."""
     from blackbox_conformal.embedded.demonstration import reduced_photographs
     from blackbox_conformal.embedded.studio import OfferedTask
     from blackbox_conformal.method.images.photographs import demo_photographs

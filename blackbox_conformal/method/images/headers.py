@@ -159,7 +159,6 @@ def _frame(jpeg: JpegSegments, marker: int, body: bytes) -> None:
 
 
 def _scan(jpeg: JpegSegments, body: bytes) -> None:
-    """Note which bits of which coefficients a scan brings."""
     count = body[0] if body else 0
     if not count or len(body) < 4 + 2 * count or not set(body[1 : 1 + 2 * count : 2]) <= set(jpeg.sampling):
         raise ImageError("expected a JPEG scan header; it is damaged")
@@ -289,7 +288,6 @@ def inspect(content: bytes, *, deepest: int = 8) -> Container:
 
 
 def _described(content: bytes) -> str:
-    """What a file that is no picture holds, in words."""
     if not content:
         return "it is empty"
     try:

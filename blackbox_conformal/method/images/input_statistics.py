@@ -71,7 +71,6 @@ def halved(plane: Plane) -> Plane:
 
 
 def _parts(side: int) -> tuple[list[int], int]:
-    """Where parts of a side begin, and their length."""
     if side <= _WHOLE_SIDE:
         return [0], side
     return [(side - _PART_SIDE) * k // (_PARTS - 1) // _GRID * _GRID for k in range(_PARTS)], _PART_SIDE

@@ -217,7 +217,6 @@ def _grid(plane: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[int, i
 
 
 def _zeros(blocks: NDArray[np.float32]) -> float:
-    """The share of coefficients that are zero up to rounding."""
     return float((np.abs(blocks[:, 1:, 1:]) < 0.5).mean()) if len(blocks) else 0.0
 
 

@@ -71,7 +71,6 @@ def demo_photographs() -> list[Photograph]:
 
 
 def _below(folder: Path) -> list[Path]:
-    """Pictures below `folder`."""
     return [path for path in _visible(folder) if path.suffix.lower() in SUFFIXES]
 
 

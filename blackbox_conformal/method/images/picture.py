@@ -108,7 +108,6 @@ def check_any_pixels(pixels: Image) -> Image:
 
 
 def _conversion(pixels: object) -> str:
-    """What to do about pixels of another kind."""
     if isinstance(pixels, np.ndarray) and pixels.dtype.kind == "f" and pixels.ndim == 3 and pixels.shape[2] == 3:
         return "If they are sRGB from 0 to 1, give (255 * pixels).round().astype('uint8')"
     if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.ndim == 2:

@@ -170,7 +170,6 @@ def _replicated(image: Image.Image, conversions: list[str]) -> Image.Image:
 
 
 def _profiled(image: Image.Image, embedded: bytes, conversions: list[str]) -> Image.Image:
-    """`image` converted from the `embedded` profile to sRGB."""
     try:
         if len(embedded) > LARGEST_PROFILE:
             raise ImageError(f"it has {len(embedded)} bytes")
@@ -289,7 +288,6 @@ def decoded(
 
 
 def _load(content: bytes, container: Container, check_size: Callable[[int, int], None]) -> tuple[Image.Image, int]:
-    """The decoded picture and its EXIF orientation, 1 to 8."""
     if container.compressed:
         _refuse_missing_rows(container)
     with warnings_of(container.format):

@@ -179,7 +179,6 @@ _failures = 0
 
 
 def _folder() -> Path | None:
-    """The cache folder of this process; None where there is none to use."""
     return None if _failures > 1 else _private_folder()
 
 

@@ -107,6 +107,5 @@ def _place(
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     count_below(np.zeros((2, 2), np.float32), np.zeros(1))
     first_above(np.zeros((2, 2), np.float32), np.zeros(1))

@@ -278,7 +278,6 @@ def _check_scale(height: int, width: int, scale: int) -> None:
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     black = np.zeros((2, 2, 3), np.uint8)
     cell_statistics(black, black, 2)
     cell_products(black, black, black, 2)

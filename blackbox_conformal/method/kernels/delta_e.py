@@ -149,6 +149,5 @@ def _of_lab(first: Colours, second: Colours, out: NDArray[np.float64]) -> None:
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     delta_e_2000(np.zeros((1, 1, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8))
     delta_e_2000_of_lab(np.zeros((1, 3)), np.ones((1, 3)))

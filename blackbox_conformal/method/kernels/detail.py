@@ -173,6 +173,5 @@ def _unexplained(
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     black = np.zeros((2, 2, 3), np.uint8)
     unexplained(black + np.uint8(1), black, black, 1.0)

@@ -268,7 +268,6 @@ def _rgb_linf(truth: NDArray[np.uint8], delivered: NDArray[np.uint8], out: NDArr
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     black, white = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)
     lab_planes(white)
     for distance in (lab_difference, lab_l1, rgb_difference, rgb_l1, rgb_linf):

@@ -103,7 +103,6 @@ def _product(first: NDArray[Any], second: NDArray[Any], out: NDArray[Any]) -> No
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     ones = np.ones((1, 1))
     product(logarithm(exponential(ones)), ones)
     product(np.ones((1, 1), np.float32), np.ones((1, 1), np.float32))

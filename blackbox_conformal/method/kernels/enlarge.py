@@ -182,5 +182,4 @@ def _widen(
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     add_enlarged(np.zeros((2, 2, 3), np.uint8), np.zeros((1, 1, 3), np.int16))

@@ -155,5 +155,4 @@ def _weigh_row(
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     blurred(np.zeros((2, 2, 3), np.uint8), 1.0)

@@ -149,6 +149,5 @@ def _climb(
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     values = np.zeros((1, 2), np.float32)
     squares_staircase(values, values, 1, 1.0)

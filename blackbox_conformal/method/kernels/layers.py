@@ -226,7 +226,6 @@ def _add(plain: Image, detail: NDArray[np.float32]) -> None:
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     planes, biases = np.zeros((1, 1, 1), np.float32), np.zeros(1, np.float32)
     for side in (1, 3):
         convolved(planes, np.zeros((1, 1, side, side), np.float32), biases, 1)

@@ -127,6 +127,5 @@ def _climb(
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     values = np.zeros((1, 2), np.float32)
     all_but_staircase(values, values, 0, 1.0)

@@ -401,7 +401,6 @@ def _move_along(padded: NDArray[np.int64], values: int, size: int, numerators: N
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     pixels = np.zeros((2, 2, 3), np.uint8)
     moments = Moments((2, 2))
     moments.add(*[pixels] * 5)

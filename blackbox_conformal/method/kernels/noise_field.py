@@ -54,6 +54,5 @@ def _add_noise(
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     values = np.zeros((1, 1), np.uint8)
     add_noise(values, np.zeros(1, np.uint16), np.zeros(1 << 16, np.float32), np.zeros(256, np.float32), values)

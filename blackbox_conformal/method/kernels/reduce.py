@@ -318,7 +318,6 @@ def _byte(total: np.int32) -> np.uint8:
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     taps = np.full((1, 4), 1 << (BITS - 2), np.int32)
     reduced(np.zeros((4, 4, 3), np.uint8), 4, taps, taps)
     block_means(np.zeros((2, 2, 3), np.uint8), 2)

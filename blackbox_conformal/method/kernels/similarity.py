@@ -177,7 +177,6 @@ def _gradients(truth: Plane, delivered: Plane, out: NDArray[np.float32]) -> None
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     black, white = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)
     structural_dissimilarity(black, white)
     gradient_dissimilarity(black, white)

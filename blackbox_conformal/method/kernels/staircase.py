@@ -332,7 +332,6 @@ def _refuse(scores: Map, losses: Map, index: int) -> None:
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     values = np.zeros((2, 1 << BITS), np.float32)
     values[0, 0] = 1
     staircase_and_area(values, values)

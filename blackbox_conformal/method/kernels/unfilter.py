@@ -62,5 +62,4 @@ def _paeth(left: np.int16, above: np.int16, corner: np.int16) -> np.int16:
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     unfilter(np.zeros(3, np.uint8), np.zeros((1, 2), np.uint8), 2)

@@ -123,6 +123,5 @@ def _weigh(
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     taps = np.full((1, 2, 4), 1 << (BITS - 2), np.int32)
     upscaled(np.zeros((2, 2, 3), np.uint8), taps, taps)

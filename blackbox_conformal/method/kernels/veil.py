@@ -60,5 +60,4 @@ def _veil(pixels: NDArray[np.uint8], mask: NDArray[np.bool_], pitch: int, thickn
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once."""
     veil(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.bool_), 6, 1)

@@ -445,7 +445,6 @@ def _box(
 
 
 def warm_up() -> None:
-    """Run every kernel of this module once, in both precisions."""
     for dtype in (np.float32, np.float64):
         values: NDArray[Any] = np.arange(4).reshape(2, 2).astype(dtype)
         gaussian(values, 1.0)

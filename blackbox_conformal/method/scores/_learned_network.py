@@ -272,8 +272,6 @@ def _array(content: bytes) -> Any:
 
 
 def _checked(arrays: dict[str, Any]) -> dict[str, Features]:
-    """`arrays`, each of the name, shape and range that the network needs."""
-
     head = arrays.get("head")
     channels = len(head) if isinstance(head, np.ndarray) and head.ndim == 2 else 0
     if not 1 <= channels <= MOST_CHANNELS:

@@ -29,25 +29,15 @@ from blackbox_conformal.support.text import printable
 
 WORST_SHOWN = 12
 EXAMPLES_SHOWN = 2
-"""Of each error."""
+"""Examples of each error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One picture of the report.
+    """One picture of the report, with its share and loss at the level that the page opens at.
 
-    Attributes
-    ----------
-    shown
-        (h, w) of the picture in the page, `size` at full resolution.
-    share, loss
-        At the level that the page opens at; `loss` is None when the truth is unknown.
-    warnings
-        What is read without opening anything: that there is no guarantee, and how what its certificate notes begins.
-    still
-        Base64 of a PNG that veils what is not trusted at that level, for readers without JavaScript.
-    script
-        What the page's script needs, as JSON.
+    `shown` is its (height, width) in the page and `size` at full resolution. `loss` is None when the truth is unknown.
+    `still` is the veil as a PNG in base64, for readers without JavaScript. `script` is what the page's script needs.
     """
 
     kind: str
@@ -89,20 +79,15 @@ class ReportPictures:
     crops: tuple[WorstCrop, ...]
     examples: tuple[ErrorExample, ...]
     names: Mapping[str, str]
-    """Of every picture by its stem, as the page calls it."""
+    """What the page calls each picture, by stem."""
 
 
 def make_cards(
     previews: Iterable[Preview], audit: Audit | None, stops: Sequence[Stop], chosen: int, side: int, bound: float
 ) -> ReportPictures:
-    """A card for each picture, masked ones first and large losses before small ones, with what else they show.
+    """Make a card for each picture: masked pictures first, then large losses before small ones.
 
-    Parameters
-    ----------
-    side
-        A picture is made smaller until it has at most so many pixels a side.
-    bound
-        The largest possible error.
+    Pictures are reduced to at most `side` pixels a side. `bound` is the largest possible error.
     """
     curves = {} if audit is None else {picture.truth: picture.curve for picture in audit.pictures}
     cards: list[Card] = []
@@ -116,7 +101,7 @@ def make_cards(
         crops.extend(WorstCrop(preview.stem, size, worst) for worst in preview.worst)
         # The nearest so far are kept, so that the memory does not grow with the photographs.
         examples = _nearest([*examples, *(ErrorExample(preview.stem, pair) for pair in preview.pairs)])
-    # What others a picture has to be told from is known only now.
+    # Names can be told apart only when all of them are known.
     names = {one.stem: name for one, name in zip(pictures, names_apart(pictures), strict=True)}
     cards = [replace(card, name=names[card.name]) for card in cards]
     # What needs attention comes first: masked pictures, then the largest losses.
@@ -130,7 +115,7 @@ def make_cards(
 
 
 def _nearest(examples: Sequence[ErrorExample]) -> list[ErrorExample]:
-    """`EXAMPLES_SHOWN` of each error, whose largest errors are nearest to it, in the order of errors."""
+    """Keep the `EXAMPLES_SHOWN` nearest to each error, in the order of errors."""
     ordered = sorted(examples, key=lambda one: (one.pair.near, abs(one.pair.error - one.pair.near), one.name))
     groups = groupby(ordered, key=lambda one: one.pair.near)
     return [example for _, group in groups for example in islice(group, EXAMPLES_SHOWN)]
@@ -182,7 +167,6 @@ def _warnings(preview: Preview) -> list[str]:
 
 
 def _scale_words(block: int) -> str:
-    """How much the picture is reduced in the page, and its mask."""
     if block == 1:
         return "all of them in this page. A pixel of the mask is a pixel of the picture."
     part = {2: "half", 3: "a third", 4: "a quarter"}.get(block, f"1/{block}")
@@ -190,7 +174,7 @@ def _scale_words(block: int) -> str:
 
 
 def worst_crops(crops: Sequence[WorstCrop], alpha: float) -> tuple[WorstCrop, ...]:
-    """The largest errors at the one measured level nearest to `alpha`."""
+    """Return the largest errors at the measured level nearest to `alpha`."""
     # Crops exist for audited levels only.
     nearest = min((crop.worst.alpha for crop in crops), key=lambda level: abs(level - alpha), default=alpha)
     at_level = [crop for crop in crops if crop.worst.alpha == nearest]
@@ -198,7 +182,6 @@ def worst_crops(crops: Sequence[WorstCrop], alpha: float) -> tuple[WorstCrop, ..
 
 
 def sentence(note: str) -> str:
-    """A note of anybody's as a sentence: one printable line that begins with a capital and ends with a full stop."""
+    """Return a foreign note as one printable line with a capital and a full stop."""
     text = printable(note, 1000)
-    # Text of anybody's may end without a stop, and the next sentence follows it.
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

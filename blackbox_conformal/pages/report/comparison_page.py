@@ -18,27 +18,20 @@ from blackbox_conformal.support.types import Image
 # The same square of every contestant's picture with its mask, for the photographs that are trusted most and least.
 
 SIDE = 256
-"""Sides of the square, at full resolution."""
+"""Pixels on a side of the square, at full resolution."""
 
 MOST = 200
-"""So many photographs are kept to choose from, so that memory is bounded."""
+"""Photographs kept to choose from: a bound on memory."""
 
 SHOWN = 3
-"""So many are shown of the most and of the least trusted."""
+"""Photographs shown at either end: the most trusted and the least trusted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """A contestant's square of one photograph.
+    """A contestant's square of one photograph, as WebP bytes.
 
-    Attributes
-    ----------
-    picture
-        WebP bytes.
-    veils
-        By level: base64 of a PNG that veils what is not trusted.
-    shares, losses
-        By level, of the whole picture.
+    By level: `veils` as PNG in base64, and `shares` and `losses` of the whole picture.
     """
 
     contestant: str
@@ -50,16 +43,10 @@ class Square:
 
 @dataclass(slots=True)
 class ComparedScene:
-    """One photograph with the squares of its contestants in their order.
+    """One photograph with a square of each contestant.
 
-    Attributes
-    ----------
-    row, column
-        Where the square begins.
-    size
-        Its (height, width).
-    truth, low
-        WebP bytes of the photograph's square, and of the vendor's input there.
+    The square begins at (`row`, `column`) and has `size` (height, width). `truth` and `low` are WebP bytes of the
+    photograph and of the vendor's input there.
     """
 
     name: str
@@ -71,12 +58,12 @@ class ComparedScene:
     squares: list[Square] = field(default_factory=list)
 
     def share(self, alpha: float) -> float:
-        """The mean trusted share of the contestants that delivered it."""
+        """Return the mean trusted share over contestants."""
         return float(np.mean([square.shares[alpha] for square in self.squares]))
 
 
 class ComparisonPictures:
-    """Takes every measured photograph, and keeps squares of the first `MOST` that it meets."""
+    """Keep squares of the first `MOST` measured photographs."""
 
     def __init__(self) -> None:
         self._scenes: dict[str, ComparedScene] = {}
@@ -85,7 +72,6 @@ class ComparisonPictures:
         """Keep the square of one picture; called from several threads."""
         scene = self._scenes.get(picture.identity)
         if scene is None:
-            # So many are kept that the memory stays bounded.
             if len(self._scenes) >= MOST:
                 return
             scene = self._scenes.setdefault(picture.identity, _scene(picture))
@@ -126,7 +112,7 @@ def _scene(picture: ComparedPicture) -> ComparedScene:
 
 
 def _most_detailed(truth: Image, size: tuple[int, int]) -> tuple[int, int]:
-    """Row and column of the square of the photograph in which neighbouring pixels differ most, on a coarse grid."""
+    """Find the square in which neighbouring pixels differ most; return its row and column."""
     grey = truth.mean(axis=2)
     detail = np.abs(np.diff(grey, axis=0, append=grey[-1:])) + np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
     # A table of sums (Crow 1984): each square's sum takes four look-ups.
@@ -143,7 +129,7 @@ def _most_detailed(truth: Image, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _places(length: int, side: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Where squares begin: in steps of 32 pixels, which suit inputs that are reduced by 2, 4, 8 and 16."""
+    """Return where squares may begin: steps of 32 pixels, a multiple of usual scales."""
     return np.arange(0, length - side + 1, 32, dtype=np.intp)
 
 

@@ -102,7 +102,6 @@ def error_pairs(errors: Map, delivered: Image, truth: Image, near: Sequence[floa
 
 
 def _largest(blocks: Map, side: int) -> Map:
-    """The largest value of each square of `side` blocks a side."""
     squares: Map = sliding_window_view(blocks, (side, side)).max(axis=(2, 3))
     return squares
 

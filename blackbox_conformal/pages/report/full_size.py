@@ -223,7 +223,6 @@ class FullSizeStore:
         return self._known[alphas]
 
     def _before(self, kind: PictureKind, identity: str) -> FullSize | None:
-        """What is kept of the same picture so far."""
         try:
             return read_entry(self.folder / f"{picture_stem(kind, identity)}.json")
         except FileFormatError:
@@ -285,7 +284,6 @@ def read_entry(path: Path) -> FullSize:
 
 
 def _put(path: Path, content: bytes | Path) -> str:
-    """Write a part, or link a file as one; its digest."""
     if isinstance(content, bytes):
         write_new(path, content, force=True)
         return digest_bytes(content)

@@ -40,13 +40,7 @@ BARS = 10
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Ten bars of equal width from 0 to 100 %; the last one holds 100 % too.
-
-    Attributes
-    ----------
-    shares
-        A trusted share in [0, 1] of each picture.
-    """
+    """Ten bars over the trusted shares of pictures, each in [0, 1]; the last bar includes 100 %."""
 
     shares: Sequence[float]
     width: int = field(default=340, init=False)
@@ -227,7 +221,6 @@ def _bars(
 
 
 def _drawable(points: Sequence[Point]) -> bool:
-    """Whether a line through the points says something."""
     return sum(math.isfinite(y) for _, y in points) >= FEWEST_POINTS
 
 
@@ -249,15 +242,7 @@ _FOUND = {
 
 
 def summary(vendor: str, calibration: Calibration, stop: Stop, audit: Audit | None) -> tuple[str, ...]:
-    """What was done, what is promised, whether that was checked, one sentence each.
-
-    Parameters
-    ----------
-    vendor
-        What the user calls the vendor.
-    stop
-        The level that is spoken of.
-    """
+    """Say in a sentence each what was done, what is promised at `stop`, and whether that was checked."""
     scale = calibration.procedure.scale
     enlarged = f"makes pictures {scale} times larger, and some of the detail that it adds"
     does = enlarged if scale > 1 else "restores pictures, and some of what it changes"
@@ -293,7 +278,7 @@ def meaning(stop: Stop, share: float | None, of: str) -> tuple[str, ...]:
 
 
 def few_cost(calibration: Calibration, stop: Stop) -> tuple[str, ...]:
-    """Why much is hatched where the risk is far below alpha: what few photographs leave unused of it."""
+    """Say why few photographs leave much hatched, where they cost a fifth of alpha or more."""
     rule, n = calibration.rule(), calibration.n
     if not rule.holds_on_average or rule.bound_source != "metric" or not rule.treats_photographs_alike:
         return ()
@@ -317,7 +302,7 @@ Section = tuple[str, list[Block]]
 """Blocks under their heading."""
 
 _LEADING = 3
-"""So many sections of what an audit found are open: its sentences, its levels, and what the vendor added."""
+"""Sections of an audit that are open: its sentences, its levels, and what the vendor added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,34 +315,20 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class ReportPage:
-    """Everything that the report's template shows; each field is one of its variables.
+    """The variables of the report's template.
 
     Attributes
     ----------
-    rule
-        The guarantee.
     assumptions
-        What must be true for it.
-    vouching
-        Who vouches for the calibration.
+        What must be true for the guarantee `rule`.
     stop, chosen
         The slider's position that the page opens at, and its index; `slider` holds all positions for the script.
     share
-        The mean trusted share at `stop`, of the photographs that `share_of` names; None when unknown.
+        The mean trusted share at `stop` of the photographs that `share_of` names; None when unknown.
     quantity
-        The risk is the mean of this; None for a guarantee that is not known here.
-    lead
-        The one number, and what to do with it.
-    summary
-        What a client needs to know, one sentence each.
+        What the risk is the mean of; None for an unknown guarantee.
     left_out
         How many pictures the page has no room for.
-    examples
-        What errors look like.
-    audited
-        What the audit says at its levels.
-    details, attempts
-        Tables of figures, and how attempts ended, each under its heading.
     twice
         Names of pictures that were both masked and audited.
     """
@@ -408,7 +379,7 @@ def build_page(
     splits: Splits | None = None,
     left_out: int = 0,
 ) -> ReportPage:
-    """The report's content; `previews` are taken one at a time, and made smaller than `side` pixels a side."""
+    """Build the report's content from `previews`, one at a time, reduced to `side` pixels a side."""
     rule = calibration.rule()
     chosen = min(range(len(stops)), key=lambda index: abs(stops[index].alpha - alpha))
     shown = make_cards(previews, audit, stops, chosen, side, calibration.bound)
@@ -535,7 +506,7 @@ def _share_of(calibration: Calibration, audit: Audit | None) -> str:
 
 
 def sections(blocks: Iterable[Block]) -> tuple[Section, ...]:
-    """Blocks under their titles; a table without rows is left out with what belongs to it."""
+    """Group blocks under their titles; leave out sections that begin with an empty table."""
     found: list[Section] = []
     for block in blocks:
         if block.title or not found:
@@ -567,14 +538,13 @@ def _levels(stops: Sequence[Stop], rule: Guarantee, audit: Audit | None, shares:
 
 
 def _found(audit: Audit, names: Mapping[str, str]) -> tuple[Section, ...]:
-    """What an audit shows but its figure, with its photographs called as the page calls them."""
+    """Return what an audit shows, without its figure and with the page's names of photographs."""
     pictures = tuple(replace(picture, name=names[picture.truth]) for picture in audit.pictures)
     blocks = replace(audit, pictures=pictures).blocks(WORST_SHOWN)
     return sections(block for block in blocks if block.only != "call" and not isinstance(block, Figure))
 
 
 def _attempts(spending: Spending) -> Iterator[Block]:
-    """How attempts ended, and failures with one message each."""
     ended = [{"state": state, "attempts": count} for state, count in spending.states]
     columns = {"state": "{state}", "attempts": "{attempts}"}
     yield Table("states", columns, ended, title="How attempts ended")

@@ -94,7 +94,6 @@ def command(
 
 
 def _suggest(screen: Screen, about: "Calibration", audit: "Audit | None", file: Path, run: Path) -> None:
-    """The command to type next: an audit, and after it a watch of a vendor that can change."""
     elsewhere = [] if file.parent.resolve() == run.resolve() else ["--run", str(run)]
     command, pictures = ("audit", "other-photographs") if audit is None else ("watch", "photographs")
     vendor = about.procedure.vendor

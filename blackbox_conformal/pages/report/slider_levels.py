@@ -21,14 +21,8 @@ _ROUND = (1.0, 2.0, 2.5, 5.0)
 class Stop:
     """One position of the slider.
 
-    Attributes
-    ----------
-    threshold
-        Pixels that score below it are trusted; -inf nothing, +inf everything.
-    statement
-        What is guaranteed at `alpha`, or why nothing can be trusted.
-    risk
-        The level that the guarantee assigns to `threshold`: at most `alpha`.
+    Pixels that score below `threshold` are trusted: none at -inf, all at +inf. `statement` says what is guaranteed at
+    `alpha`, or why nothing is trusted. `risk` is the level that the guarantee assigns to `threshold`, at most `alpha`.
     """
 
     alpha: float
@@ -53,18 +47,18 @@ def choose_levels(calibration: Calibration, wanted: Sequence[float] = (), most: 
 
 
 def choose_stops(calibration: Calibration, wanted: Sequence[float] = (), most: int = MAXIMUM_STOPS) -> list[Stop]:
-    """The slider's stops in ascending order of level; thresholds never fall."""
+    """Return the slider's stops by ascending level; thresholds never fall."""
     return stops_at(calibration, choose_levels(calibration, wanted, most))
 
 
 def thresholds_at(calibration: Calibration, levels: Sequence[float]) -> NDArray[np.float64]:
-    """(k,) float64: those of `stops_at`, found in a third of the time."""
+    """Return the thresholds of `stops_at`, (k,) float64, in a third of the time."""
     rule = calibration.rule()
     return np.array([rule.threshold(calibration.curves_for(rule), alpha) for alpha in levels], dtype=np.float64)
 
 
 def stops_at(calibration: Calibration, levels: Sequence[float]) -> list[Stop]:
-    """A stop at each of these levels."""
+    """Return a stop at each level."""
     rule, metric = calibration.rule(), calibration.procedure.metric
     stops = []
     for alpha in levels:
@@ -96,7 +90,7 @@ def thresholds_of(stops: Sequence[Stop]) -> NDArray[np.float64]:
 
 
 def _grid(low: float, high: float, room: int) -> list[float]:
-    """Multiples of the finest round step that cover [low, high] with at most `room` numbers."""
+    """Cover [low, high] by at most `room` multiples of the finest round step."""
     exponent = math.floor(math.log10(max(high - low, low, 1e-9))) - 4
     while True:
         for digit in _ROUND:

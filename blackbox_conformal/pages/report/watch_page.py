@@ -85,7 +85,6 @@ def write_watch_page(
 
 
 def refuse_foreign(path: Path, calibration: Calibration) -> None:
-    """See `refuse_other`."""
     refuse_other(path, _about(calibration), "a page of a watch of this calibration", "page")
 
 

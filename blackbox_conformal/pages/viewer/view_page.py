@@ -69,19 +69,9 @@ class Listed(Named):
 class RunPictures:
     """Every picture that a folder keeps at full size for one calibration.
 
-    Only files that the index names are read, each below the folder and of the digest that its entry says.
-
-    Parameters
-    ----------
-    expected
-        Levels, beside the usual ones, that pictures are to be kept at where there are none yet.
-
-    Attributes
-    ----------
-    pictures
-        By stem; masked pictures first, then by name, then those that came later.
-    stops
-        The slider's levels: those that are exact in every picture that was there at first.
+    Only files that the index names are read, and only with the digest of their entry. `pictures` holds masked pictures
+    first, then by name, then later ones. `stops` are the levels that are exact in every picture there at first; a
+    folder without pictures takes the `expected` levels beside the usual ones.
     """
 
     def __init__(self, folder: Path, calibration: Calibration, expected: Sequence[float] = ()) -> None:
@@ -158,7 +148,6 @@ class RunPictures:
         return read_entry(self._folder / f"{stem}.json") if stem in self.pictures else None
 
     def part(self, entry: FullSize, part: Part) -> bytes:
-        """A file of a picture."""
         try:
             content = part_path(self._folder, entry.stem, part).read_bytes()
         except OSError as error:
@@ -226,7 +215,6 @@ class RunPictures:
 
 
 def _at_places(entry: FullSize, places: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shares and losses of an entry at these places of its thresholds."""
     losses = np.full(len(places), math.nan) if entry.losses is None else entry.losses[places]
     return entry.shares[places], losses
 
@@ -247,13 +235,7 @@ AT_ONCE = 2
 
 
 class Thumbnails:
-    """Small pictures, and for each of their pixels the slider's first stop at which its whole block is trusted.
-
-    Attributes
-    ----------
-    bytes
-        Of all that is kept.
-    """
+    """Small pictures, and for each pixel the slider's first stop that trusts its whole block."""
 
     def __init__(self, pictures: RunPictures) -> None:
         self._pictures = pictures
@@ -315,15 +297,7 @@ _MAKING = threading.Semaphore(2)
 
 
 class ViewPage:
-    """What a browser asks of the viewer; reads the run folder and writes nothing.
-
-    Parameters
-    ----------
-    title
-        What the page is about.
-    opening
-        The level that it opens at.
-    """
+    """Answer what a browser asks of the viewer, at first at level `opening`; write nothing."""
 
     def __init__(self, pictures: RunPictures, calibration: Calibration, title: str, opening: float) -> None:
         self.pictures, self._calibration, self._title = pictures, calibration, title
@@ -333,7 +307,6 @@ class ViewPage:
 
     @property
     def count(self) -> int:
-        """How many pictures there are."""
         return len(self.pictures.pictures)
 
     @property
@@ -343,11 +316,9 @@ class ViewPage:
 
     @property
     def opening(self) -> float:
-        """The level that it opens at."""
         return self.pictures.stops[self._chosen].alpha
 
     def routes(self) -> list[PageRoute]:
-        """Every address."""
         return [
             PageRoute("GET", "/", self._page),
             asset_route("view.css", _STYLE),
@@ -449,7 +420,6 @@ class ViewPage:
         return unchanging(http, self._thumbnails.stops(self._entry(http)), "application/octet-stream")
 
     def _shown(self, http: HttpRequest) -> HttpAnswer:
-        """What the safe picture shows outside the mask."""
         entry, name = self._entry(http), http.parameters["name"]
         self._need_input(entry)
         if name not in SHOWN:
@@ -493,20 +463,13 @@ class ViewPage:
 
 
 def open_run(run: Path, calibration: Calibration, alpha: float | None = None) -> ViewPage:
-    """The page over a run folder.
-
-    Parameters
-    ----------
-    alpha
-        The level that it opens at; None: chosen from the audit.
-    """
+    """Return the page over a run folder; without `alpha` it opens at a level chosen from the audit."""
     store = ReportStore(run, calibration)
     opening = level_to_open_at(calibration, store.audit(), alpha)
     return ViewPage(RunPictures(store.folder, calibration, [opening]), calibration, run.resolve().name, opening)
 
 
 def _deflated(http: HttpRequest, content: bytes) -> HttpAnswer:
-    """What the browser inflates."""
     answer = unchanging(http, content, "application/octet-stream")
     return replace(answer, headers={**answer.headers, "Content-Encoding": "deflate"})
 
@@ -572,18 +535,8 @@ PREFIX = "/view"
 class ViewBesideGateway:
     """What `Service` takes as `on_masked` and `around`.
 
-    The page has a key of its own in its path, since a browser sends no bearer token. Everybody who knows it sees
-    the pictures of every client.
-
-    Parameters
-    ----------
-    names
-        Hosts, beside loopback, by which the gateway may be addressed.
-
-    Attributes
-    ----------
-    path
-        Of the page, with its key.
+    `path` holds a key, since a browser sends no bearer token: everybody who knows the key sees every client's pictures.
+    `names` are hosts, beside loopback, by which the gateway may be addressed.
     """
 
     def __init__(self, run: Path, calibration: Calibration, alpha: float, names: tuple[str, ...]) -> None:
