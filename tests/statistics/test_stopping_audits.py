@@ -29,6 +29,11 @@ def rare(rng, size):
     return np.where(rng.random(size) < 0.05, 1.0, 0.05 / 0.95 + 1e-6)
 
 
+def beta(rng, size):
+    """Losses over the whole range, with a mean of alpha."""
+    return rng.beta(0.5, 4.5, size)
+
+
 def made_from(known, *, averages=True):
     return level_test(Claim(known, ALPHA, 1.0, averages), alike=True, levels=1)
 
@@ -43,7 +48,7 @@ def wealth_of(losses, level, stake):
     return np.array([stake @ np.exp(np.cumsum(growth(run, level, BETS), axis=1)) for run in losses])
 
 
-@pytest.mark.parametrize("source", [bernoulli, tied, rare])
+@pytest.mark.parametrize("source", [bernoulli, tied, rare, beta])
 def test_looking_after_every_photograph_rarely_confirms_and_at_a_fixed_number_often(tools, source):
     rng = np.random.default_rng(50)
     test = made_from(source(rng, 40) / 2)

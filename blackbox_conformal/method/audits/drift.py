@@ -11,7 +11,6 @@ extreme is hypergeometric, and its upper tail is an exact p-value. Each of five 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import comb, floor
 
 import numpy as np
@@ -28,13 +27,8 @@ MEASUREMENTS = 5
 _Values = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One way in which answers can differ: values, the larger the more suspicious, and words."""
-
-    known: _Values
-    new: _Values
-    said: str
+_Side = tuple[_Values, _Values, str]
+"""One way in which answers can differ: known and new values, the larger the more suspicious, and words."""
 
 
 def drift(known: Answers, new: Answers, thresholds: Sequence[float], part: float = 1.0) -> str | None:
@@ -44,13 +38,13 @@ def drift(known: Answers, new: Answers, thresholds: Sequence[float], part: float
     most. `part` is the part of the false alarms that may be used.
     """
     sides = _sides(known, new, thresholds)
-    found = [side for side in sides if p_value(side.known, side.new) <= part * FALSE_ALARMS / len(sides)]
+    found = [said for of_known, of_new, said in sides if p_value(of_known, of_new) <= part * FALSE_ALARMS / len(sides)]
     if not found:
         return None
     which = "answer to this picture is" if len(new) == 1 else f"answers to these {len(new)} pictures are"
     return (
         f"the {which} not like those to the calibration's {len(known)} photographs: "
-        + "; ".join(side.said for side in found)
+        + "; ".join(found)
         + f". By chance this happens to at most {FALSE_ALARMS:.0%} of such batches. The vendor or the kind of picture "
         "has changed, and the guarantee is for pictures and answers like the calibration's: look at the pictures, "
         "audit, or calibrate again"
@@ -76,14 +70,14 @@ def p_value(known: _Values, new: _Values) -> float:
 def _sides(known: Answers, new: Answers, thresholds: Sequence[float]) -> list[_Side]:
     shares = [(known.trusted_share(threshold), threshold) for threshold in thresholds]
     shares = [(share, threshold) for share, threshold in shares if not np.isnan(share).all()]
-    sides = [
-        _Side(
+    sides: list[_Side] = [
+        (
             -known.resemblance,
             -new.resemblance,
             f"they show less of what was sent (edges correlate at {_middle(new.resemblance):.3f}, there at "
             f"{_middle(known.resemblance):.3f})",
         ),
-        _Side(
+        (
             known.difference,
             new.difference,
             f"made small again they differ more from what was sent (by {_middle(new.difference):.1f} of 255, there by "
@@ -95,15 +89,15 @@ def _sides(known: Answers, new: Answers, thresholds: Sequence[float]) -> list[_S
             "their detail agrees more with the free reference, which the score compares with (it correlates at "
             f"{_middle(new.agreement):.2f}, there at {_middle(known.agreement):.2f})"
         )
-        sides.append(_Side(known.agreement, new.agreement, said))
+        sides.append((known.agreement, new.agreement, said))
     if shares:
         # Shares near a half can move both ways; near 0 or 1 they hardly can.
         own, threshold = min(shares, key=lambda share: abs(float(np.nanmean(share[0])) - 0.5))
         other = new.trusted_share(threshold)
         figures = f"(about {_middle(other):.1%}, there {_middle(own):.1%})"
         # Both directions, as a vendor that becomes too sure is as suspicious as one that becomes less sure.
-        sides.append(_Side(-own, -other, f"less of them is trusted {figures}"))
-        sides.append(_Side(own, other, f"more of them is trusted {figures}"))
+        sides.append((-own, -other, f"less of them is trusted {figures}"))
+        sides.append((own, other, f"more of them is trusted {figures}"))
     return sides
 
 

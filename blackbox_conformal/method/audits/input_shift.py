@@ -1,4 +1,4 @@
-"""Tell whether somebody's inputs are like those of a calibration, before anything is paid.
+"""Tell whether inputs are like those of a calibration, before anything is paid.
 
 `compare` ranks each statistic over all n + m inputs (mean ranks for equal values) and standardises its rank sum over
 the new ones (Mann & Whitney 1947). It compares the largest of these in absolute value with the largest under random

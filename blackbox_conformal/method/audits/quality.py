@@ -202,11 +202,7 @@ def mean_quality(qualities: Sequence[Quality], weights: Sequence[float] | None =
         defined = ~np.isnan(array)
         return float(np.average(array[defined], weights=shares[defined])) if defined.any() else math.nan
 
-    return Quality(
-        mean([quality.psnr for quality in qualities]),
-        mean([quality.psnr_in_space for quality in qualities]),
-        mean([quality.ssim for quality in qualities]),
-    )
+    return Quality(*(mean([getattr(quality, name) for quality in qualities]) for name in Quality.__slots__))
 
 
 def decibels(error: float) -> float:

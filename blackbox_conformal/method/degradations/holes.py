@@ -59,7 +59,7 @@ class Holes(Degradation):
         return np.where(covered[..., None], self._colour, pixels)
 
     def hidden(self, pixels: Image) -> NDArray[np.bool_]:
-        """Where the holes of an input, (H, W, 3) uint8, are: (H, W), True at every pixel of exactly the colour.
+        """Return where the holes of an input, (H, W, 3) uint8, are: (H, W), True at every pixel of exactly the colour.
 
         A pixel of the photograph that has the colour itself counts as a hole, too.
         """

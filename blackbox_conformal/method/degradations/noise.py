@@ -56,7 +56,7 @@ class Noise(Degradation):
 
 @lru_cache(maxsize=4)
 def _deviations(sigma: float, shot: float) -> NDArray[np.float32]:
-    """The standard deviation at each grey level."""
+    """Return the standard deviation at each grey level."""
     level = np.arange(256, dtype=np.float64)
     return (sigma * np.sqrt((1 - shot) + shot * level / MID_GREY)).astype(np.float32)
 

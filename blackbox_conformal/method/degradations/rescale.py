@@ -1,4 +1,4 @@
-"""Rescaling on the way: pictures that were enlarged or made smaller before somebody made the input of them."""
+"""Rescaling on the way: pictures that were enlarged or made smaller before they became inputs."""
 
 from typing import Literal, Self
 

@@ -500,7 +500,7 @@ class Guarantee(Plugin):
 
     @property
     def treats_photographs_alike(self) -> bool:
-        """Whether every calibration photograph plays the same part, so that random splits say something of it."""
+        """Whether every calibration photograph plays the same part, so that random splits test it."""
         # A rule with values for each photograph returns a copy that is cut to the chosen ones; any other returns
         # itself.
         return self.restrict(np.arange(0)) is self

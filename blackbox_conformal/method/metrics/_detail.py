@@ -90,7 +90,7 @@ def enlarged(low_resolution: Image, scale: int) -> tuple[Image, float]:
 
 
 def shift(delivered: Image, plain: Image, sigma: float) -> tuple[float, float] | None:
-    """How far down and to the right of plain enlargement a picture lies, where that is more than `FARTHEST`."""
+    """Return how far down and right of plain enlargement a picture lies, where that is more than `FARTHEST`."""
     moved = displacement(delivered, plain, sigma)
     return moved if math.hypot(*moved) > FARTHEST else None
 

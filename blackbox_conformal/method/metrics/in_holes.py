@@ -47,7 +47,7 @@ class InHoles(Metric):
 
     @property
     def inner(self) -> Metric:
-        """The metric inside holes."""
+        """Return the metric inside holes."""
         given: dict[str, Any] = self.model_dump(exclude={"of"}, exclude_none=True)
         inner: Metric = catalog.load("metrics", self.of, **given)
         return inner

@@ -156,7 +156,7 @@ class RiskCurve:
         left_out: float | None = None,
         side: float | None = None,
     ) -> Self:
-        """The exact curve of one photograph.
+        """Return the exact curve of one photograph: Adame, Csillag and Goedert (2025), Section 3, with ``<`` for ``<=``.
 
         Parameters
         ----------
@@ -167,11 +167,11 @@ class RiskCurve:
         bound
             The largest value the metric can take.
         tolerance
-            None: loss = largest error among trusted pixels. A number: loss = share of all pixels that are trusted
-            and wrong by more than it, rounded up to a grid of 1024 steps.
+            None: loss = largest error among trusted pixels. A number: loss = share of all pixels that are trusted and
+            wrong by more than it, rounded up to a grid of 1024 steps.
         left_out
-            A share of all pixels: loss = largest error among trusted pixels but for the largest of them, as many as
-            that share, rounded down, is; rounded up to a 4096th of `bound`. Not together with `tolerance`.
+            A share of all pixels: loss = largest trusted error but for the largest ones, this share rounded down;
+            rounded up to a 4096th of `bound`. Not together with `tolerance`.
         side
             Of squares in pixels: loss = largest error among trusted pixels of a square, averaged over the picture;
             rounded up as for `left_out`, and alone.
@@ -182,10 +182,6 @@ class RiskCurve:
             Shapes differ, a value is not finite, or a metric value lies outside [0, bound].
         CalibrationError
             Bound or tolerance is not usable.
-
-        Notes
-        -----
-        Adame, Csillag and Goedert (2025), Section 3, with ``<`` in place of ``<=``.
         """
         # At most one other loss is asked for; without one the curve of the largest error is the only one.
         tolerances = () if tolerance is None else (tolerance,)

@@ -192,22 +192,7 @@ BAND = 64
 
 
 def average_of_distances(lab: Planes, truth: BlurredTruth, average: Callable[[Map], None]) -> Map:
-    """The largest average, over the window of `truth`, of the L1 distance between `lab` and the truth's colours.
-
-    Parameters
-    ----------
-    lab
-        (3, H, W) float32: normalised Lab of the delivered picture, as `kernels.distance.lab_planes` makes it.
-    truth
-        The interval of the truth's averaged colours.
-    average
-        Puts the average over that window in the place of an (H, W) float32 map.
-
-    Returns
-    -------
-    Map
-        (H, W) float32, rounded up.
-    """
+    """Return the largest average, over the window of `truth`, of the L1 distance between `lab` and the truth."""
     least = np.full(lab.shape[1:], np.inf, np.float32)
     for slope, supports in zip(SLOPES[:AVERAGED], SUPPORTS[:AVERAGED], strict=True):
         farthest = np.empty_like(least)
@@ -223,20 +208,7 @@ def average_of_distances(lab: Planes, truth: BlurredTruth, average: Callable[[Ma
 
 
 def distance_of_averages(lab: Planes, truth: BlurredTruth) -> Map:
-    """The largest L1 distance between averaged colours `lab` and the truth's colours averaged over the same window.
-
-    Parameters
-    ----------
-    lab
-        (3, H, W) float32: normalised Lab of the delivered picture, averaged.
-    truth
-        The interval of the truth's averaged colours.
-
-    Returns
-    -------
-    Map
-        (H, W) float32, rounded up. Each sign pattern has a least slope of its own.
-    """
+    """Return the largest L1 distance between averaged colours `lab` and the truth's averaged colours."""
     most = np.empty(lab.shape[1:], np.float32)
     for rows in _bands(lab):
         support = np.full((len(SIGNS), *most[rows].shape), np.inf, np.float32)
@@ -251,7 +223,7 @@ def _bands(lab: Planes) -> Iterator[slice]:
 
 
 def _largest(slope: NDArray[np.float64], truth: BlurredTruth, rows: slice) -> Map:
-    """The largest ``a·(K * Y)`` of some rows, with the rounding of maps that reach ``2 (1 + |a|_1)``."""
+    """Return the largest ``a·(K * Y)`` of some rows, with the rounding of maps that reach ``2 (1 + |a|_1)``."""
     # A positive slope is largest at the upper end of the interval, a negative one at the lower end.
     most = np.tensordot(np.maximum(slope, 0), truth.high[:, rows], axes=1)
     most -= np.tensordot(np.maximum(-slope, 0), truth.low[:, rows], axes=1)

@@ -78,10 +78,10 @@ class SquaredErrors(Rows):
         return cls(values)
 
     def above(self, threshold: float) -> dict[str, float]:
-        """The mean squared error where the score is not below `threshold`, by the name of the picture.
+        """Return the mean squared error where the score is at least `threshold`, by the name of the picture.
 
-        By the number of all pixels, mean over the photographs that are known; to a twentieth of the pixels, and at
-        least of those with the highest scores.
+        It is by the number of all pixels, a mean over the known photographs, right to a twentieth of the pixels, and at
+        least over those with the highest scores.
         """
         known = self.known.values
         if not len(known):
