@@ -89,11 +89,7 @@ def test_high_probability_is_recalibrated_too():
 
 @pytest.mark.parametrize(
     "rule",
-    [
-        Expected(leaked=1),
-        Expected(weights=(1.0,) * 20, weight_new=1.0),
-        ByGroup(groups=("a",) * 20, group_new="a"),
-    ],
+    [Expected(leaked=1), Expected(weights=(1.0,) * 20, weight_new=1.0), ByGroup(groups=("a",) * 20, group_new="a")],
 )
 def test_no_test_where_photographs_are_not_alike(rule):
     assert not rule.treats_photographs_alike

@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.family_cases import settings
+from support.synthetic import draw, photograph
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.degradations.chain import Chain, Mixture
-from blackbox_conformal.method.degradations.degradation import RandomNumbers
+from blackbox_conformal.method.degradations.degradation import RandomNumbers, Range, normals
+from blackbox_conformal.method.safe import back_projected
 from blackbox_conformal.support import catalog
 
 FAMILY = "degradations"
@@ -152,3 +155,113 @@ def test_what_was_drawn_leaves_out_what_the_photograph_did_not_undergo():
     assert {text.partition(":")[0] for text in drawn} == {"grey+jpeg", "jpeg", "blur"}
     assert all(not Mixture.of_text(text).random for text in drawn)
     assert Mixture.of_text("grey:chance=0.001").drawn("key").steps == ()
+
+
+def test_the_numbers_of_a_key_never_change():
+    random = RandomNumbers(0, "sha256:ab", 1)
+    assert [random.whole(1, 100), round(random.uniform(2, 3), 12)] == [15, 2.215835792983]
+    digest = hashlib.sha256(normals()[random.places(1000 * 1001)].astype("<f4").tobytes()).hexdigest()
+    assert digest[:16] == "1062aa8acd330da9"
+
+
+def test_normal_numbers_are_normal():
+    values = normals()[RandomNumbers("normal").places(1 << 20)].astype(np.float64)
+    assert abs(values.mean()) < 5e-3
+    assert values.std() == pytest.approx(1, abs=5e-3)
+    assert np.mean(np.abs(values) > 1.959964) == pytest.approx(0.05, abs=2e-3)
+    assert np.corrcoef(values[:-1], values[1:])[0, 1] == pytest.approx(0, abs=5e-3)
+
+
+def test_a_range_gives_every_value_and_no_other():
+    random = RandomNumbers("range")
+    drawn = [Range(60, 95, whole=True).drawn(random) for _ in range(3000)]
+    assert set(drawn) == set(range(60, 96))
+    assert all(2 <= Range(2, 3).drawn(random) <= 3 for _ in range(100))
+    assert Range(4, 4).drawn(random) == 4
+
+
+def noisy(text, level, *key):
+    flat = np.full((256, 256, 3), level, np.uint8)
+    return Mixture.of_text(text).apply(flat, 1, *key).astype(float)
+
+
+@pytest.mark.parametrize("level", [32, 128, 224])
+@pytest.mark.parametrize("shot", [0, 0.5, 1])
+def test_the_variance_is_what_the_model_says(level, shot):
+    values = noisy(f"noise:6,shot={shot}", level, "variance", level)
+    # Rounding to whole levels adds a twelfth.
+    expected = 36 * (1 - shot + shot * level / 128) + 1 / 12
+    assert values.var() == pytest.approx(expected, rel=4 * np.sqrt(2 / values.size))
+    assert values.mean() == pytest.approx(level, abs=4 * np.sqrt(expected / values.size))
+
+
+def test_each_photograph_draws_its_own_deviation_within_the_range():
+    deviations = [noisy("noise:2-8", 128, key).std() for key in range(40)]
+    assert 1.9 < min(deviations) < 3
+    assert 7 < max(deviations) < 8.1
+
+
+def test_channels_are_independent_and_grey_noise_is_the_same_in_all():
+    colour = noisy("noise:6", 128, "key").reshape(-1, 3)
+    assert np.abs(np.corrcoef(colour.T)[np.triu_indices(3, 1)]).max() < 0.02
+    grey = noisy("noise:6,grey=true", 128, "key")
+    assert np.ptp(grey, axis=2).max() == 0
+    assert grey.std() == pytest.approx(6, rel=0.02)
+
+
+def test_no_noise_changes_nothing_and_black_without_light_has_none():
+    picture = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    np.testing.assert_array_equal(Mixture.of_text("noise:0").apply(picture, 1, "key"), picture)
+    assert noisy("noise:6,shot=1", 0, "key").max() == 0
+
+
+def test_a_picture_of_several_blocks_has_noise_that_does_not_repeat():
+    picture = np.full((300, 300, 3), 128, np.uint8)
+    made = Mixture.of_text("noise:20").apply(picture, 1, "key").reshape(-1).astype(float)
+    blocks = made[: 4 * 65536].reshape(4, 65536)
+    assert np.abs(np.corrcoef(blocks)[np.triu_indices(4, 1)]).max() < 0.02
+
+
+CHAINS = ["bicubic:4", "area:4", "lanczos:4", "area:2+bicubic:2", "blur:1.5+bicubic:4", "bicubic:2", "blur:1.5"]
+
+
+def gap(pixels, low, mixture):
+    return np.abs(mixture.apply(pixels, pixels.shape[0] // low.shape[0]).astype(int) - low).mean()
+
+
+@pytest.mark.parametrize("text", CHAINS)
+def test_the_gap_to_the_input_falls_at_each_step(text):
+    mixture = Mixture.of_text(text)
+    truth = photograph(3, (96, 128))
+    low = mixture.apply(truth, mixture.scale)
+    answer = draw(truth, 4)
+    gaps = [gap(back_projected(answer, low, mixture.linear_part(), steps), low, mixture) for steps in range(4)]
+    assert gaps[0] > 1
+    assert all(after < before for before, after in pairwise(gaps))
+    assert gaps[2] < gaps[0] / 2
+
+
+@pytest.mark.parametrize("text", [*CHAINS, "grey", "rescale:0.5+bicubic:2"])
+def test_a_picture_that_gives_the_input_is_not_changed(text):
+    mixture = Mixture.of_text(text)
+    truth = photograph(5, (96, 128))
+    low = mixture.linear_part().apply(truth, (24, 32) if mixture.resizes else (96, 128))
+    assert back_projected(truth, low, mixture.linear_part(), 3) is truth
+
+
+def test_a_grey_input_gives_its_grey_to_a_coloured_picture_and_leaves_the_colours():
+    mixture = Mixture.of_text("grey")
+    low, coloured = mixture.apply(np.full((8, 8, 3), 120, np.uint8), 1), np.empty((8, 8, 3), np.uint8)
+    coloured[:] = 130, 100, 90
+    changed = back_projected(coloured, low, mixture.linear_part(), 2)
+    assert gap(changed, low, mixture) == 0
+    assert (np.ptp(changed.astype(int) - coloured, axis=2) == 0).all()
+
+
+def test_what_is_given_is_kept():
+    mixture = Mixture.of_text("bicubic:4")
+    truth = photograph(6)
+    answer = draw(truth, 7)
+    before = answer.copy()
+    back_projected(answer, mixture.apply(truth, 4), mixture.linear_part(), 1)
+    np.testing.assert_array_equal(answer, before)

@@ -112,9 +112,7 @@ def test_a_wrong_object_in_a_quiet_picture_is_as_wrong_in_a_large_one(side: int)
     assert curve.loss(0.5) > 0.95
 
 
-def test_what_an_earlier_version_counted_by_area_is_used_where_it_is_the_same_and_else_refused(
-    tmp_path: Path,
-) -> None:
+def test_what_an_earlier_version_counted_by_area_is_used_where_it_is_the_same_and_else_refused(tmp_path: Path) -> None:
     found = calibration_of(curves(1, 12), detail=[detail_curves(2, 12, "marked", 0.9)])
     by_area = replace(found, detail=(replace(found.detail[0], kind="marked-by-area"),))
     stored = Calibration.load(by_area.save(tmp_path / "calibration.json"))

@@ -53,11 +53,7 @@ class Case(NamedTuple):
 
 
 ALL_BUT = Case(
-    "all-but",
-    {"share": 0.05},
-    {"left_out": 0.05},
-    maps_with_an_outlier,
-    lambda one, t: largest_but(*one, 3, t),
+    "all-but", {"share": 0.05}, {"left_out": 0.05}, maps_with_an_outlier, lambda one, t: largest_but(*one, 3, t)
 )
 LOCAL = Case(
     "local",

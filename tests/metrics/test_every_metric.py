@@ -2,16 +2,20 @@
 
 import itertools
 import math
+import sys
+from typing import ClassVar
 
+import flip_evaluator
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from naive import distance, metrics, windows
+from naive import delta_e, distance, metrics, similarity, windows
 from support.family_cases import cases, has_difference_of_blurs, is_windowed, metrics_of_pictures_alone
 
-from blackbox_conformal.errors import ImageError, UsageError
+from blackbox_conformal.errors import ImageError, MapError, UsageError
+from blackbox_conformal.method.metrics.rgb_l1 import RgbL1
 from blackbox_conformal.support import catalog
 
 CORNERS = np.array(list(itertools.product((0, 255), repeat=3)), np.uint8)
@@ -196,3 +200,103 @@ def test_pictures_that_cannot_be_compared_are_refused(name, parameters):
         load(name, **parameters).map(image, image[:, :4])
     with pytest.raises(ImageError, match=r"uint8.*got float64"):
         load(name, **parameters).map(image / 255, image)
+
+
+def _pictures(height=12, width=14, seed=0):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return truth, np.clip(truth.astype(int) + rng.integers(-30, 31, truth.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("cap", ["0.5", "7", "20", "97.3"])
+def test_the_cap_is_the_bound_and_clips_before_averaging(cap):
+    metric = catalog.load("metrics", "delta-e-2000", cap=cap)
+    assert metric.bound == float(cap)
+    truth, delivered = _pictures()
+    delivered[:6] = 255 - truth[:6]
+    expected = np.minimum(delta_e.difference(truth, delivered), float(cap))
+    np.testing.assert_allclose(metric.map(truth, delivered), expected, atol=2e-5)
+    assert metric.map(truth, delivered).max().astype(np.float64) <= metric.bound
+    averaged = catalog.load("metrics", "delta-e-2000", cap=cap, size=3).map(truth, delivered)
+    np.testing.assert_allclose(averaged, windows.box(expected, 3), atol=2e-5)
+
+
+@pytest.mark.parametrize("cap", [0, -1, 121, "nan", "inf"])
+def test_a_cap_that_is_no_cap_is_refused(cap):
+    with pytest.raises(UsageError, match="cap"):
+        catalog.load("metrics", "delta-e-2000", cap=cap)
+
+
+def test_downsampling_shows_each_value_at_its_four_pixels():
+    truth, delivered = _pictures(9, 11)
+    found = catalog.load("metrics", "gms", downsample="true").map(truth, delivered)
+    np.testing.assert_allclose(found, 1 - similarity.gms(truth, delivered, True), atol=1e-6)
+    np.testing.assert_array_equal(found[0:8:2], found[1:8:2])
+
+
+def test_flip_sees_less_from_farther_away():
+    truth, delivered = _pictures(40, 40)
+    near, far = (catalog.load("metrics", "flip", pixels_per_degree=ppd).map(truth, delivered) for ppd in (20, 200))
+    np.testing.assert_allclose(near, metrics.flip(truth, delivered, 20.0), atol=1e-6)
+    assert far.mean() < near.mean()
+
+
+def test_flip_without_its_package_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flip_evaluator", None)
+    truth, delivered = _pictures()
+    with pytest.raises(UsageError, match=r"pip install 'blackbox-conformal\[flip\]'"):
+        catalog.load("metrics", "flip").map(truth, delivered)
+
+
+@pytest.mark.parametrize("answer", [np.full((12, 14, 1), 1.5), np.full((12, 14, 1), np.nan), np.zeros((14, 12, 1))])
+def test_flip_answers_that_are_no_map_are_refused(monkeypatch, answer):
+    monkeypatch.setattr(flip_evaluator, "evaluate", lambda *_, **__: (answer.astype(np.float32), -1, {}))
+    with pytest.raises(MapError, match="expected a FLIP map of 14x12 values"):
+        catalog.load("metrics", "flip").map(*_pictures())
+
+
+def test_spaces_and_bounds():
+    metrics = [catalog.load("metrics", name) for name in ("lab-l1", "chroma", "rgb-l1", "rgb-linf")]
+    assert [(metric.space, metric.bound) for metric in metrics] == [
+        ("normalised Lab", 1.9576),
+        ("a and b of normalised Lab", 1.40318),
+        ("sRGB", 3.0),
+        ("sRGB", 1.0),
+    ]
+
+
+def test_an_average_forgives_what_cancels_only_as_a_difference_of_blurs():
+    truth = np.full((20, 20, 3), 128, np.uint8)
+    delivered = truth.copy()
+    delivered[::2] += 20
+    delivered[1::2] -= 20
+    assert catalog.load("metrics", "rgb-linf", sigma=4).map(truth, delivered).min() > 0.07
+    of_blurs = catalog.load("metrics", "rgb-linf", sigma=4, order="difference-of-blurs")
+    assert of_blurs.map(truth, delivered).max() < 0.01
+
+
+def test_chroma_is_the_error_of_colour_alone():
+    rng = np.random.default_rng(5)
+    truth, delivered = rng.integers(0, 256, (2, 30, 40, 3), dtype=np.uint8)
+    chroma, all_of_it = (catalog.load("metrics", name).map(truth, delivered) for name in ("chroma", "lab-l1"))
+    assert (chroma <= all_of_it).all()
+    grey = np.repeat(np.arange(0, 256, 5, dtype=np.uint8)[None, :, None], 3, axis=2)
+    assert catalog.load("metrics", "chroma").map(grey, grey[:, ::-1]).max() < 1e-4
+    red, green = (np.array([[colour]], np.uint8) for colour in ((220, 60, 60), (60, 140, 60)))
+    assert catalog.load("metrics", "chroma").map(red, green)[0, 0] > 0.4
+
+
+BLACK, WHITE = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)
+
+
+class TooSmall(RgbL1):
+    """It claims a little less than black beside white."""
+
+    largest: ClassVar[float] = 2.9
+
+
+@pytest.mark.parametrize("order", ["pointwise", "blur-of-difference", "difference-of-blurs"])
+def test_a_bound_that_a_picture_exceeds_is_refused(order: str) -> None:
+    assert RgbL1(order=order).map(BLACK, WHITE).max() == pytest.approx(3.0)
+    with pytest.raises(UsageError, match=r"up to its bound of 2\.9; got 3.*Set `largest` of TooSmall"):
+        TooSmall(order=order).map(BLACK, WHITE)

@@ -7,11 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from crepes import ConformalRegressor
-from mapie.risk_control.methods import (
-    compute_hoeffding_bentkus_p_value,
-    find_best_predict_param,
-    get_r_hat_plus,
-)
+from mapie.risk_control.methods import compute_hoeffding_bentkus_p_value, find_best_predict_param, get_r_hat_plus
 from riskgate import conformal_quantile, crc_threshold
 from riskgate.multirisk import hb_pvalue, ltt_threshold
 from riskgate.weighted import weighted_crc_threshold

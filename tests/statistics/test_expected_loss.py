@@ -1,4 +1,4 @@
-"""Every guarantee of an expected loss keeps its level, on scores full of ties; each broken variant does not."""
+"""Every guarantee keeps its level, on scores full of ties; each broken variant does not."""
 
 import math
 
@@ -11,6 +11,8 @@ from blackbox_conformal.method.risk import curve as curve_module
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.method.risk.whole_errors import WholeErrors
+from blackbox_conformal.study.choose.floor_fit import DrawnErrors
 
 REPETITIONS = 80
 """At so many, or half as many, each broken variant lies 6 standard errors or more above its level; 3 are asked for."""
@@ -326,3 +328,84 @@ def test_shares_of_detail_keep_alpha_from_maps_to_masks_and_the_literal_rule_bre
     assert tools.verdict(strict).keeps(alpha)
     assert tools.verdict(strict).mean > 0.1 * alpha
     assert tools.verdict(literal).breaks(alpha)
+
+
+FLOOR, DRAWS, N = 20.0, 5, 30
+WORST = 10 ** (-FLOOR / 10)
+"""The mean squared error at the floor."""
+
+
+def answers(rng, n, tied):
+    """Draws of n pictures, most of which miss the floor by little, and whose foretold PSNR is luck."""
+    luck = rng.integers(1, 41, (n, DRAWS)) / 20 if tied else rng.lognormal(0, 0.5, (n, DRAWS))
+    errors = np.repeat(WORST * rng.choice([0.98, 1.02, 1.04], (n, 1)), DRAWS, axis=1)
+    known = (errors / luck) ** 2
+    return DrawnErrors(-10 * np.log10(known), errors, known)
+
+
+def whole(drawn, places):
+    rows = np.arange(len(places))
+    parts = np.stack([drawn.errors[rows, places], drawn.known[rows, places]], axis=1)
+    return WholeErrors(parts[:, :, None].repeat(3, axis=2))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("calibrated_on", ["what is delivered", "single draws"])
+def test_said_to_reach_the_floor_and_below_it(tools, calibrated_on, tied):
+    rng, missed = np.random.default_rng(34), []
+    # Few draws suffice, the luckiest, so that what is delivered is luckier than a single draw.
+    limit = np.quantile(answers(rng, 20_000, tied).figures, 0.93)
+    for _ in range(400):
+        calibration, fresh = answers(rng, N, tied), answers(rng, 50, tied)
+        first = np.zeros(N, np.intp)
+        places = calibration.places(limit) if calibrated_on == "what is delivered" else first
+        ratio = whole(calibration, places).largest_ratios(0.1)[0]
+        new = whole(fresh, fresh.places(limit)).values[:, :, 0]
+        said = np.sqrt(new[:, 1]) * ratio <= WORST
+        missed.append((said & (new[:, 0] > WORST * (1 + 1e-12))).mean())
+    verdict = tools.verdict(missed)
+    assert verdict.keeps(0.1) if calibrated_on == "what is delivered" else verdict.breaks(0.1)
+
+
+def photographs(rng, n):
+    """(n, 40) losses: the score at which a photograph first exceeds 0.5 is uniform on 40 tied values."""
+    limit = rng.integers(0, 40, (n, 1))
+    return np.where(np.arange(40) >= limit, 0.75, 0.25)
+
+
+@pytest.mark.parametrize("n", [20, 60, 200])
+@pytest.mark.parametrize("delta", [0.05, 0.1, 0.3])
+def test_the_miss_rate_is_kept_and_the_literal_rule_breaks_it(tools, n, delta):
+    rng = np.random.default_rng([n, int(100 * delta)])
+    rule = guarantee("per-image", delta=delta)
+    strict, literal = [], []
+    for _ in range(500):
+        t = rule.threshold(tools.curves(photographs(rng, n)), 0.5)
+        # P(limit < t) and P(limit <= t) of a new photograph, known exactly.
+        strict.append(max(t, 0) / 40)
+        literal.append((t + 1) / 40 if t >= 0 else 0)
+    assert tools.verdict(strict).keeps(delta)
+    assert tools.verdict(strict).mean > delta - 1 / (n + 1) - 2 / 40
+    # At n = 20 the rank is rounded down so far (delta 0.05: k = 1) that the literal rule has room.
+    assert tools.verdict(literal).mean > tools.verdict(strict).mean + 0.02
+
+
+def test_the_literal_rule_breaks_the_miss_rate(tools):
+    rng = np.random.default_rng(30)
+    rule = guarantee("per-image", delta=0.1)
+    literal = [(rule.threshold(tools.curves(photographs(rng, 99)), 0.5) + 1) / 40 for _ in range(500)]
+    assert tools.verdict(literal).breaks(0.1)
+
+
+@pytest.mark.parametrize(("n", "delta", "confidence"), [(60, 0.1, 0.9), (100, 0.1, 0.95), (200, 0.2, 0.8)])
+def test_the_confidence_over_calibration_sets_is_kept_and_the_average_rank_breaks_it(tools, n, delta, confidence):
+    rng = np.random.default_rng([n, 31])
+    fails = {}
+    for name, rule in {
+        "sure": guarantee("per-image", delta=delta, confidence=confidence),
+        "average": guarantee("per-image", delta=delta),
+    }.items():
+        ranks = np.sort(rng.random((4000, n)), axis=1)[:, rule.rank(n) - 1]
+        fails[name] = tools.verdict(ranks > delta)
+    assert fails["sure"].keeps(1 - confidence)
+    assert fails["average"].breaks(1 - confidence)

@@ -28,10 +28,7 @@ def test_the_mean_keeps_alpha_with_the_worst_outsiders(tools, name, n):
     allowing, plain = [], []
     for _ in range(150):
         curves, new = tools.curves(tied(rng, n), **kind), tied(rng, 200)
-        for rule, risks in (
-            (guarantee(name, outsiders=OUTSIDERS), allowing),
-            (guarantee(name), plain),
-        ):
+        for rule, risks in ((guarantee(name, outsiders=OUTSIDERS), allowing), (guarantee(name), plain)):
             threshold = rule.threshold(curves, alpha)
             risks.append(with_the_worst(tools.below(new, threshold), threshold))
     assert tools.verdict(allowing).keeps(alpha)

@@ -222,7 +222,9 @@ def detail_blocks(measured: Sequence[Measured], photographs: Sequence[str] | Non
     title = "Beside plain enlargement and the free reference"
     yield Table("detail", DETAIL_COLUMNS, detail_rows(shares), title=title, detail=True)
     if vendor is not None:
-        yield Note(_vendor_sentence(vendor))
+        said = f"Of the detail missing in plain enlargement the vendor restored {in_percent(vendor.restored)}"
+        added = f"of what it added, {in_percent(vendor.invented)} is not in the truth"
+        yield Note(f"{said}; {'it added none' if math.isnan(vendor.invented[0]) else added}.")
         yield from erased_warning("The vendor", vendor)
     if any(measured):
         yield from detail_notes(measured)
@@ -241,13 +243,6 @@ def detail_notes(measured: Sequence[Measured]) -> Iterator[Note]:
     shifted = sum(PLAIN in one and VENDOR not in one for one in measured)
     if shifted:
         yield Note(f"Left out, since it lies shifted against its input: {counted(shifted, 'delivered picture')}.")
-
-
-def _vendor_sentence(shares: DetailShares) -> str:
-    said = f"Of the detail missing in plain enlargement the vendor restored {in_percent(shares.restored)}"
-    if math.isnan(shares.invented[0]):
-        return f"{said}; it added none."
-    return f"{said}; of what it added, {in_percent(shares.invented)} is not in the truth."
 
 
 def erased_warning(vendor: str, shares: DetailShares) -> Iterator[Note]:

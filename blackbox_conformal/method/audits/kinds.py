@@ -129,12 +129,7 @@ def group_of_each(groups: Sequence[str | None], clusters: Sequence[str] | None) 
 
 
 def kind_risks(
-    known: Statistics,
-    new: Statistics,
-    groups: Sequence[str | None],
-    levels: Sequence[AtLevel],
-    *,
-    unseen: bool = True,
+    known: Statistics, new: Statistics, groups: Sequence[str | None], levels: Sequence[AtLevel], *, unseen: bool = True
 ) -> tuple[KindRisk, ...]:
     """Return risk and trusted share of each kind at each level, without kinds that have no photograph.
 

@@ -8,13 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_serializer, model_validator
 
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.method.guarantees.guarantee import (
-    Choice,
-    Claim,
-    Guarantee,
-    Units,
-    require_length,
-)
+from blackbox_conformal.method.guarantees.guarantee import Choice, Claim, Guarantee, Units, require_length
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support import catalog

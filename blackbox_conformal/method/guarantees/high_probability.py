@@ -342,12 +342,10 @@ class HighProbability(OfLoss):
             f"With confidence {complement(self.delta)}, {n} calibration photographs show that on average over new "
             f"photographs {self.loss.within(alpha, error)}{self._outsiders_in_words}."
         )
-        return " ".join(filter(None, [said, self._together_in_words])) + self._also(n, error)
-
-    @property
-    def _together_in_words(self) -> str:
-        levels = ", ".join(exactly(level) for level in self.together)
-        return f"That holds for the levels {levels} together, whichever is picked." if levels else ""
+        if self.together:
+            levels = ", ".join(exactly(level) for level in self.together)
+            said += f" That holds for the levels {levels} together, whichever is picked."
+        return said + self._also(n, error)
 
     @property
     def assumptions(self) -> tuple[str, ...]:

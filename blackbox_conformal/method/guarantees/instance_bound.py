@@ -21,12 +21,7 @@ from blackbox_conformal.support.wording import at_most
 
 
 def rule_for_picture(
-    rule: Guarantee,
-    metric: Metric,
-    delivered: Image,
-    low_resolution: Image | None,
-    scores: Map,
-    degradation: Mixture,
+    rule: Guarantee, metric: Metric, delivered: Image, low_resolution: Image | None, scores: Map, degradation: Mixture
 ) -> Guarantee:
     """Return `rule` with the bound of this picture's own loss, where it asks for one (``bound_from``).
 

@@ -156,7 +156,7 @@ class RiskCurve:
         left_out: float | None = None,
         side: float | None = None,
     ) -> Self:
-        """Return the exact curve of one photograph: Adame, Csillag and Goedert (2025), Section 3, with ``<`` for ``<=``.
+        """Return the exact curve of one photograph: Adame, Csillag and Goedert (2025), Section 3, with ``<`` for `<=`.
 
         Parameters
         ----------

@@ -252,11 +252,7 @@ class CurveSet:
         area = slice(self.area_offsets[index], self.area_offsets[index + 1])
         areas = (self.area_scores[area], self.area_shares[area]) if area.stop > area.start else (None, None)
         return RiskCurve(
-            self.scores[records],
-            self.losses[records],
-            area_scores=areas[0],
-            area_shares=areas[1],
-            **_loss_of(self),
+            self.scores[records], self.losses[records], area_scores=areas[0], area_shares=areas[1], **_loss_of(self)
         )
 
     def __iter__(self) -> Iterator[RiskCurve]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.kernels.distance import Planes
 from blackbox_conformal.method.kernels.elementary import product
-from blackbox_conformal.method.risk.resampling import Axis, AxisPass, Step, axis
+from blackbox_conformal.method.risk.resampling import Axis, Step, axis
 from blackbox_conformal.support.types import Image, Map
 
 SIGNS = np.array([[a, b, c] for a in (1, -1) for b in (1, -1) for c in (1, -1)], dtype=np.float64)
@@ -145,14 +145,10 @@ def _radius(down: Axis, across: Axis) -> NDArray[np.float64]:
         if step < len(down.passes):
             radius += np.multiply.outer(rows.clipped, columns.after)
         first = np.maximum(np.multiply.outer(rows.before, columns.after), np.multiply.outer(rows.after, columns.before))
-        radius += max(map(_rounding, (rows, columns))) * (first + np.multiply.outer(rows.after, columns.after))
+        # Half a step of 8 bits, and half the last of the 22 bits of each tap.
+        rounding = 0.5 / 255 + max(rows.taps, columns.taps) * 2.0**-23
+        radius += rounding * (first + np.multiply.outer(rows.after, columns.after))
     return radius
-
-
-def _rounding(step: AxisPass) -> float:
-    """Return half a step of 8 bits, and 22 bits of each tap."""
-    # A tap of 22 bits is off by at most half its last bit.
-    return 0.5 / 255 + step.taps * 2.0**-23
 
 
 _TABLE = (
