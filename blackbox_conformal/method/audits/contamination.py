@@ -109,18 +109,9 @@ def leakage_curve(
 ) -> list[LeakagePoint]:
     """Plant leakage and measure it (Adame, Csillag and Goedert 2025, Proposition 3.2).
 
-    Parameters
-    ----------
-    calibration, unseen
-        Curves of calibration photographs and of unseen ones.
-    counts
-        How many calibration photographs to replace, each at most n.
-    rule
-        A guarantee that allows for leaked photographs; None: plain ``expected``.
-    leaked
-        Curves of photographs that the vendor knows, drawn with replacement; None: the worst case, curves without error.
-    repeats
-        Random choices of the replaced photographs that are averaged.
+    Each of `counts`, at most n, is a number of calibration photographs that are replaced, averaged over `repeats`
+    random choices. `rule` allows for leaked photographs; None: plain ``expected``. `leaked` are curves of photographs
+    that the vendor knows, drawn with replacement; None: the worst case, curves without error.
     """
     n = len(calibration)
     if any(not 0 <= count <= n for count in counts):

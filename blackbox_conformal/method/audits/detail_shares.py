@@ -35,15 +35,9 @@ MOST_ERASED = 0.1
 class DetailSums:
     """One picture of one photograph beside the truth: sums over its pixels, in squares of grey levels.
 
-    Attributes
-    ----------
-    squares, values
-        Its errors in sRGB, and how many values there are: three a pixel.
-    missing, added, invented
-        Detail that plain enlargement lacks, that the picture adds, and that the picture adds without the truth having
-        it; see `DetailMetric`.
-    detail, lacked
-        The truth's own detail, and the part that the picture does not show at any contrast.
+    `squares` are its errors in sRGB, over `values`: three a pixel. `missing` is the detail that plain enlargement
+    lacks, `added` what the picture adds, `invented` what of this is not in the truth; see `DetailMetric`. `detail` is
+    the truth's own, `lacked` the part that the picture does not show at any contrast.
     """
 
     squares: float
@@ -115,19 +109,11 @@ Figure = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class DetailShares:
-    """One kind of picture on several photographs, all pooled.
+    """One kind of picture on several `photographs`, all pooled.
 
-    Attributes
-    ----------
-    photographs
-        How many have such a picture.
-    psnr
-        In dB, of the mean squared error over all photographs.
-    restored, invented
-        Share restored of the detail that plain enlargement lacks, and share of added detail that is not in the truth;
-        NaN where nothing is added.
-    erased
-        Share of the truth's own detail that the picture lacks and plain enlargement does not.
+    `psnr` is in dB, of the mean squared error over all photographs. `restored` is the share of the detail that plain
+    enlargement lacks; `invented` the share of added detail that is not in the truth, NaN where nothing is added;
+    `erased` the share of the truth's own detail that the picture lacks and plain enlargement does not.
     """
 
     photographs: int

@@ -41,17 +41,11 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where an input lies among the `n` inputs of a calibration.
+    """Where an input lies among the `n` inputs of a calibration; `p_value` is at least 1 / (n + 1).
 
-    Attributes
-    ----------
-    statistic, value
-        The statistic that contributes most to its distance, and the input's value.
-    least, largest
-        The range of the calibration's values.
-    beyond
-        Whether a statistic other than the size lies farther outside that range than the range is wide: worth a note
-        even where the p-value, at least 1 / (n + 1), cannot be small.
+    `statistic` contributes most to its distance; `value` is the input's, `least` to `largest` the calibration's.
+    `beyond` says whether a statistic other than the size lies farther outside that range than the range is wide: worth
+    a note even where the p-value cannot be small.
     """
 
     p_value: float

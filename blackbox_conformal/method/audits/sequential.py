@@ -93,16 +93,9 @@ class AuditStop:
 class LevelTest:
     """The two tests at one level, fixed before a loss is seen; losses are in [0, 1].
 
-    Attributes
-    ----------
-    level
-        What the mean loss is claimed not to exceed, below 1.
-    allowed
-        The mean loss that a valid guarantee exceeds with probability `luck` at most; None: unknown.
-    luck, share
-        Probabilities: of a calibration above `allowed`, and of contradicting a valid guarantee.
-    above, below
-        The stakes of the upper and of the lower bound, (`BETS`,) float64.
+    The mean loss is claimed not to exceed `level`, below 1. A valid guarantee exceeds `allowed` with probability `luck`
+    at most (None: unknown), and is contradicted with probability `share` at most. `above` and `below` are the stakes of
+    the upper and of the lower bound, (`BETS`,) float64.
     """
 
     level: float

@@ -103,17 +103,10 @@ def reflected_matrix(length: int, side: NDArray[np.float64]) -> Matrix:
 class AxisPass:
     """What one step does along one axis, as far as errors are concerned.
 
-    Attributes
-    ----------
-    before, after
-        (length,) absolute sum a row of ``L A_m … A_i``, by which an error of this step's source counts, and of
-        ``L A_m … A_(i+1)``, by which an error of its result does.
-    clipped
-        (length,) the largest error that a row can suffer because values of the result outside [0, 1] are clipped.
-    negative
-        Sum of the negative taps of each row of ``A_i``: how far outside [0, 1] its value can lie.
-    taps
-        The most taps a row of ``A_i`` has.
+    `before` and `after`, (length,), are absolute sums a row of ``L A_m … A_i``, by which an error of this step's source
+    counts, and of ``L A_m … A_(i+1)``, by which an error of its result does. `clipped`, (length,), is the largest error
+    that a row can suffer because values outside [0, 1] are clipped. `negative` is the sum of the negative taps of each
+    row of ``A_i``: how far outside [0, 1] its value can lie. `taps` is the most taps a row of ``A_i`` has.
     """
 
     before: Matrix
@@ -127,18 +120,9 @@ class AxisPass:
 class Axis:
     """How well the average of a line of samples in [0, 1] follows from what the steps make of it.
 
-    With A the product ``A_m … A_1`` of the steps' maps and K the average:
-
-    Attributes
-    ----------
-    recover
-        L, (length, shorter length), rows sum to 1: applied to the input it approximates the average.
-    residual
-        ``|K_p - A'L_p|_1`` a row.
-    passes
-        The steps, in order.
-    approximation
-        How far the averaging as computed may be from K, in L1 norm.
+    A is the product ``A_m … A_1`` of the steps' maps, K the average. `recover` is L, (length, shorter length), rows sum
+    to 1: applied to the input it approximates the average. `residual` is ``|K_p - A'L_p|_1`` a row. `passes` are the
+    steps, in order. `approximation` is how far the averaging as computed may be from K, in L1 norm.
     """
 
     recover: Matrix

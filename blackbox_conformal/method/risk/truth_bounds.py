@@ -93,21 +93,12 @@ def blurred_truth(
     sigma: float | None = None,
     size: int | None = None,
 ) -> BlurredTruth:
-    """Bounds on the average of the truth over a window around each pixel.
+    """Bound the average of the truth over a window around each pixel.
 
-    Parameters
-    ----------
-    low_resolution
-        The input: (h, w, 3) uint8, made from the truth by the steps.
-    steps
-        Each a linear map along rows and then columns, rounded and clipped to 8 bits after each (see `Step`).
-    scale
-        How many times smaller the input is, at least 2.
-    window, sigma, size
-        ``gaussian`` with sigma, or ``box`` with an odd size, in pixels of the truth; borders reflected.
+    `low_resolution`, (h, w, 3) uint8, is what `steps` make of a truth `scale` times as large, at least 2. Each step is
+    a linear map along rows and then columns, rounded and clipped to 8 bits after each (see `Step`). `window` is
+    ``gaussian`` with sigma, or ``box`` with an odd size, in pixels of the truth; borders are reflected.
 
-    Notes
-    -----
     Weak duality: for any L, ``K * Y - L A Y`` is a sum of the samples of Y with weights that sum to 0, so it is at most
     half their absolute sum. See docs/guarantees.md for the proof with rounding and clipping.
     """
