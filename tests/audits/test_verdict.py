@@ -81,14 +81,9 @@ def test_good_calibrations_are_confirmed_by_enough_photographs():
     assert rates(400)["confirmed"] >= 0.9
 
 
-def test_shifted_thresholds_are_contradicted():
-    found = rates(60, shift=0.09)
-    assert found["contradicted"] >= 0.9
-    assert found["confirmed"] == 0
-
-
-def test_a_foreign_vendor_is_contradicted():
-    found = rates(60, slope=1.4)
+@pytest.mark.parametrize("planted", [{"shift": 0.09}, {"slope": 1.4}], ids=["shifted threshold", "foreign vendor"])
+def test_a_broken_promise_is_contradicted(planted):
+    found = rates(60, **planted)
     assert found["contradicted"] >= 0.9
     assert found["confirmed"] == 0
 

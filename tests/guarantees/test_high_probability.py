@@ -22,6 +22,7 @@ METHODS = (
     {"method": "binomial"},
     {"method": "mixture", "full": 0.5},
 )
+LEVELS = (0.1, 0.2, 0.25, 0.3, 0.4)
 
 
 def random_curves(seed, n, bound=1.5, scale=0.3):
@@ -38,50 +39,47 @@ def test_the_binomial_distribution_is_exact_to_ten_digits(n, p):
     assert (binomial_tail(-1, n, p), binomial_tail(n + 3, n, p)) == (0, 1)
 
 
+def require_largest(curves, alphas, allows, **given):
+    """The threshold must be the largest up to which `allows` the losses of all curves at the level."""
+    stairs = [list(zip(c.scores.tolist(), c.losses.tolist(), strict=True)) for c in curves]
+    for alpha in alphas:
+        expected = -math.inf
+        for t in reversed(naive.candidates(stairs)[:-1]):
+            if not allows([naive.loss(pairs, t) for pairs in stairs], alpha):
+                break
+            expected = t
+        assert threshold(curves, alpha, "high-probability", **given) == expected
+
+
 @pytest.mark.parametrize("delta", [0.01, 0.1])
 @pytest.mark.parametrize("seed", range(4))
 def test_hoeffding_bentkus_thresholds_are_those_of_the_p_value(seed, delta):
-    curves = random_curves(seed, 150)
-    stairs = [list(zip(c.scores.tolist(), c.losses.tolist(), strict=True)) for c in curves]
-    for alpha in (0.1, 0.2, 0.25, 0.3, 0.4):
-        expected = -math.inf
-        for t in reversed(naive.candidates(stairs)[:-1]):
-            mean = sum(Fraction(naive.loss(pairs, t)) for pairs in stairs) / 150 / Fraction(3, 2)
-            if naive.hoeffding_bentkus(mean, 150, Fraction(str(alpha)) / Fraction(3, 2)) > delta:
-                break
-            expected = t
-        assert threshold(curves, alpha, "high-probability", delta=delta, method="hoeffding-bentkus") == expected
+    def allows(losses, alpha):
+        mean = sum(map(Fraction, losses)) / 150 / Fraction(3, 2)
+        return naive.hoeffding_bentkus(mean, 150, Fraction(str(alpha)) / Fraction(3, 2)) <= delta
+
+    require_largest(random_curves(seed, 150), LEVELS, allows, delta=delta, method="hoeffding-bentkus")
 
 
 @pytest.mark.parametrize(("seed", "full"), [*((seed, 0.0) for seed in range(4)), *((seed, 0.4) for seed in range(3))])
 def test_mixture_thresholds_are_those_of_the_wealth(seed, full):
-    curves = random_curves(seed, 150 - bool(full))
+    def allows(losses, alpha):
+        return naive.mixture_wealth([loss / 1.5 for loss in losses], alpha / 1.5, 20, full=full) >= 1 / 0.1
+
     # A loss of 1 takes all that the full bet has won.
-    curves += [RiskCurve(np.array([28]), np.array([1.5]), 1.5)] * bool(full)
-    stairs = [list(zip(c.scores.tolist(), c.losses.tolist(), strict=True)) for c in curves]
-    for alpha in (0.1, 0.2, 0.25, 0.3, 0.4):
-        expected = -math.inf
-        for t in reversed(naive.candidates(stairs)[:-1]):
-            losses = [naive.loss(pairs, t) / 1.5 for pairs in stairs]
-            if naive.mixture_wealth(losses, alpha / 1.5, 20, full=full) < 1 / 0.1:
-                break
-            expected = t
-        assert threshold(curves, alpha, "high-probability", method="mixture", full=full) == expected
+    curves = random_curves(seed, 150 - bool(full)) + [RiskCurve(np.array([28]), np.array([1.5]), 1.5)] * bool(full)
+    require_largest(curves, LEVELS, allows, method="mixture", full=full)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_binomial_thresholds_are_those_of_the_p_value_of_losses_that_are_0_or_the_bound(seed):
+    def allows(losses, alpha):
+        ones = sum(loss > 0 for loss in losses)
+        return naive.binomial_cdf(ones, 100, Fraction(str(alpha)) / Fraction(3, 2)) <= Fraction(1, 10)
+
     rng = np.random.default_rng(seed)
     curves = [RiskCurve(rng.permutation(30)[:1], np.array([1.5]), 1.5) for _ in range(100)]
-    stairs = [list(zip(c.scores.tolist(), c.losses.tolist(), strict=True)) for c in curves]
-    for alpha in (0.1, 0.15, 0.3, 0.6):
-        expected = -math.inf
-        for t in reversed(naive.candidates(stairs)[:-1]):
-            ones = sum(naive.loss(pairs, t) > 0 for pairs in stairs)
-            if naive.binomial_cdf(ones, 100, Fraction(str(alpha)) / Fraction(3, 2)) > Fraction(1, 10):
-                break
-            expected = t
-        assert threshold(curves, alpha, "high-probability", method="binomial") == expected
+    require_largest(curves, (0.1, 0.15, 0.3, 0.6), allows, method="binomial")
 
 
 def test_the_binomial_bound_is_that_of_clopper_and_pearson():
