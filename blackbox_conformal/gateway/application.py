@@ -1,4 +1,4 @@
-"""Routes as one ASGI application: those of dialects and the gateway, or those of pages; alone in knowing Starlette."""
+"""Serves routes of dialects and the gateway, or of pages, as one ASGI application; no other file knows Starlette."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ from blackbox_conformal.gateway.runner import status_of, words
 _FORM = "multipart/form-data"
 _LARGEST_FIELD = 1024 * 1024
 _LARGE_BODIES, _LARGE = 16, 1024 * 1024
-"""How many bodies of more bytes than this are in memory at once; others wait unread."""
+"""Bodies larger than this many bytes that may be in memory at once; others wait unread."""
 
 Lifespan = Callable[[], contextlib.AbstractAsyncContextManager[Gateway]]
 Endpoint = Callable[[StarletteRequest], Awaitable[Response]]
@@ -40,18 +40,18 @@ def application(
     largest_body: int,
     base: str | None,
 ) -> Application:
-    """An application that serves the dialects.
+    """Make the application that serves the dialects.
 
     Parameters
     ----------
     open_gateway
-        What it works with, opened when the server starts and closed when it ends.
+        Opened when the server starts, closed when it ends.
     operations
         Addresses of the gateway itself.
     largest_body
-        Bytes of a body; a larger one is answered with 413 before it is read or parsed.
+        Bytes of a body; a larger one gets 413 before it is read or parsed.
     base
-        Scheme and host of every link; None: as the client has it.
+        Scheme and host of every link; None: the client's.
     """
     opened: list[Gateway] = []
 
@@ -90,14 +90,14 @@ PageHandle = Callable[[HttpRequest], HttpAnswer]
 
 
 def pages(routes: Sequence[tuple[str, str, PageHandle]], largest_body: int) -> Application:
-    """An application of pages for people.
+    """Make an application of pages for people.
 
     Parameters
     ----------
     routes
         Method, path with open parts as in `dialects.dialect.Route`, and what answers it, called in a thread.
     largest_body
-        Bytes of a body; a larger one is answered with 413.
+        Bytes of a body; a larger one gets 413.
     """
 
     large = asyncio.Semaphore(_LARGE_BODIES)
@@ -132,7 +132,7 @@ async def _always(_: HttpRequest) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Handles:
-    """What answers a request, what says that it is not served, and what may refuse it before its body is read."""
+    """Answers a request, says that it is not served, and may refuse it before its body is read."""
 
     answered: Callable[[HttpRequest], Awaitable[HttpAnswer]]
     refused: Callable[[NotServedError], HttpAnswer]
@@ -182,7 +182,7 @@ def _head(request: StarletteRequest, base: str | None) -> HttpRequest:
 
 
 async def _with_body(request: StarletteRequest, head: HttpRequest, large: asyncio.Semaphore) -> HttpRequest:
-    """The request with its body; a large one waits unread while there are many."""
+    """Read the request's body; a large one waits unread while there are many."""
     length = request.headers.get("content-length", "")
     # Seven digits at most, so that no long number is ever converted.
     small = length.isdecimal() and len(length) <= 7 and int(length) <= _LARGE

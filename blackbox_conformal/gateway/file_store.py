@@ -1,7 +1,7 @@
-"""The files of requests, each under the digest of its content, so that equal ones are kept once.
+"""The files of requests, stored by digest, so that equal ones are kept once.
 
-A vendor's file is a copy of the stored answer, so that damage to one leaves the other. Where gateways share a book, the
-folder is a working copy of what lies where the answers of the ledger lie.
+A vendor's file is a copy of the stored answer, so damage to one leaves the other. Where gateways share a book, the
+folder is a working copy of the ledger's store.
 """
 
 import os
@@ -17,11 +17,11 @@ from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.files import refusal, write_once
 
 _UNNAMED_S = 3600.0
-"""A file of which no row tells may belong to a request that is just being accepted."""
+"""A younger file without a row may belong to a request that is just being accepted."""
 
 
 class FileStore:
-    """Files in a folder; from any thread. What is kept is on disk when `keep` returns.
+    """Files in a folder, for any thread. `keep` returns once a file is on disk.
 
     Parameters
     ----------
@@ -39,12 +39,12 @@ class FileStore:
         return self._folder / name[:2] / name
 
     def _copy(self, digest: str) -> bytes | None:
-        """The content of a digest where it lies a second time; None where it does not."""
+        """Read a second copy of this digest; None: there is none."""
         stored = self._samples.locate(digest)
         return None if stored is None else _content(stored)
 
     def keep(self, content: bytes) -> str:
-        """Keep a file; its digest. One that is there and damaged is made again."""
+        """Keep a file, and return its digest; a damaged one is made again."""
         digest = digest_bytes(content)
         path = self._path(digest)
         try:
@@ -66,7 +66,7 @@ class FileStore:
         return digest
 
     def read(self, digest: str) -> bytes:
-        """The content of a file, which is made again where it is gone or damaged and lies elsewhere, too."""
+        """Read a file; a missing or damaged one is restored from its second copy."""
         try:
             content = _content(self._path(digest))
             if content is None or digest_bytes(content) != digest:
@@ -79,7 +79,7 @@ class FileStore:
         return content
 
     def forget_all_but(self, digests: Collection[str]) -> int:
-        """Delete files with other digests, unless they are new; how many."""
+        """Delete files with other digests, except new ones; returns how many."""
         kept, before, deleted = {digest.removeprefix("sha256:") for digest in digests}, time.time() - _UNNAMED_S, 0
         for path in self._folder.glob("??/*"):
             with self._lock:
@@ -93,7 +93,7 @@ class FileStore:
 
 
 class SharedFileStore(FileStore):
-    """Keeps every file in the folder and in `answers`; errors of `answers` are a `LedgerError`."""
+    """Keeps every file in the folder and in `answers`, whose errors are a `LedgerError`."""
 
     def __init__(self, folder: Path, samples: Store, answers: AnswerStore) -> None:
         super().__init__(folder, samples)

@@ -1,4 +1,4 @@
-"""What every request passes before its body is read: who it is for, where it comes from, who asks. Log and spans."""
+"""Checks every request before its body is read: host, origin, token. Writes log and spans."""
 
 import asyncio
 import contextlib
@@ -23,13 +23,13 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 OPEN = ("/healthz", "/readyz", "/.well-known/jwks.json")
-"""Addresses that a supervisor, or who gets a webhook, asks without a token; they tell nothing secret."""
+"""Addresses that need no token, for supervisors and receivers of webhooks; they tell no secret."""
 
 _BY_LINK = ("GET", "HEAD", "PUT")
-"""What a link to a file allows: to get the file, and to send one that was announced."""
+"""A link to a file allows getting it, or sending an announced one."""
 
 _READ_OFF_BYTES, _READ_OFF_SECONDS = 1024 * 1024, 2.0
-"""How much of a body is read that belongs to a refused request."""
+"""How much is read of a refused request's body."""
 
 
 class Guard:
@@ -38,8 +38,8 @@ class Guard:
     Parameters
     ----------
     hosts
-        Names, beside those of loopback where the server listens there, by which the gateway may be addressed. A page of
-        another site, whose name was led to this machine, is so kept out.
+        Names of the gateway, beside loopback's where it listens there. This keeps out pages of other sites whose name
+        was led to this machine.
     loopback
         Whether the server listens on loopback.
     """
@@ -49,7 +49,7 @@ class Guard:
         self._hosts = {host.lower() for host in hosts}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer a request that may not pass, and log every one."""
+        """Answer requests that may not pass, and log all."""
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
@@ -108,7 +108,7 @@ class Guard:
             )
 
     def _refused(self, scope: Message, headers: Mapping[str, str]) -> tuple[int, str] | None:
-        """Status and reason of what may not pass; notes who asks."""
+        """Status and reason of a request that may not pass; notes who asks."""
         host = headers.get("host", "")
         name = host_name(host)
         if not (name in self._hosts or (self._loopback and is_loopback_name(name))):
@@ -131,7 +131,7 @@ class Guard:
 
 
 def host_name(host: str) -> str:
-    """The name in a header ``Host``, without the port; "" where there is none."""
+    """The name in a header ``Host``, without port; "" without one."""
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:
@@ -139,7 +139,7 @@ def host_name(host: str) -> str:
 
 
 async def read_off(receive: Receive) -> None:
-    """Read a body and forget it, within limits: who is still sending would not see why the connection is closed."""
+    """Read a body and forget it, within limits: a client that is still sending would not see the answer."""
     size, more = 0, True
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_READ_OFF_SECONDS):

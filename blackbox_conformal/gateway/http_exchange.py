@@ -10,10 +10,10 @@ from blackbox_conformal.gateway.request import NotServedError
 from blackbox_conformal.support.canonical import strict_json
 
 LARGEST_JSON = 32 * 1024 * 1024
-"""Bytes: a picture of 24 MB as a ``data:`` link."""
+"""Bytes, enough for a picture of 24 MB as a ``data:`` link."""
 
 MOST_MEMBERS = 10_000
-"""Commas and opening brackets in a body of JSON. Ours have dozens; of millions, each would take a hundred bytes."""
+"""Most commas and opening brackets in JSON. Real bodies have dozens; each of millions would take a hundred bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +37,15 @@ class HttpRequest:
     path
         Percent-decoded, without the query.
     parameters
-        The parts of the path that the route leaves open.
+        The open parts of the route's path.
     headers
-        By small names.
+        By names in small letters.
     owner
-        Who asks, as the gateway knows tokens by; "" where it asks for none.
+        Who asks, as tokens know them; "" where none is needed.
     base
         Scheme and host by which the client reached the gateway, without a trailing slash.
     form
-        Names and values of a form in their order; None where the body is no form.
+        Names and values of a form, in order; None: the body is no form.
     """
 
     method: str
@@ -92,10 +92,10 @@ class HttpAnswer:
 
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpAnswer:
-    """An answer whose body is this value as JSON."""
+    """Answer with this value as JSON."""
     return HttpAnswer(status, json.dumps(value).encode(), "application/json", headers or {})
 
 
 def refusal_answer(refusal: NotServedError) -> HttpAnswer:
-    """A request that is not served, as JSON."""
+    """Answer as JSON that a request is not served."""
     return json_answer({"detail": refusal.message}, refusal.status, refusal.headers)

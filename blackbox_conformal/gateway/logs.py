@@ -1,4 +1,4 @@
-"""The gateway's log: one line for each event on stderr, as text or as JSON, without secrets."""
+"""The gateway's log, one line per event on stderr as text or JSON without secrets, and its spans."""
 
 import json
 import logging
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 # Spans of OpenTelemetry: one for each request, and one for the work on it as its child.
 
 Tell = Callable[..., None]
-"""Gives a span another name, and attributes; those that are None are left out."""
+"""Renames a span and sets attributes, except those that are None."""
 
 
 @contextmanager
 def span(name: str, kind: Literal["server", "internal"], headers: Mapping[str, str] | None = None) -> Iterator[Tell]:
-    """A span for the ``with`` block.
+    """Open a span for the ``with`` block.
 
     Parameters
     ----------
     headers
-        Of a request: the span is a child of the one that ``traceparent`` names (W3C Trace Context).
+        Of a request: the span is a child of the one in ``traceparent`` (W3C Trace Context).
     """
     tracer = _tracer()
     if tracer is None:
@@ -66,7 +66,7 @@ _OWN = ("method", "route", "status", "seconds", "owner", "request", "cost_usd", 
 
 
 class _Lines(logging.Formatter):
-    """Text for people; with `as_json` one object a line."""
+    """Text for people, or with `as_json` one object per line."""
 
     def __init__(self, *, as_json: bool) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")

@@ -1,7 +1,7 @@
-"""What the gateway offers: the calibrated vendor, and which of its parameters a request may name.
+"""What the gateway offers: the calibrated vendor, and the parameters that a request may name.
 
-A calibration is of one vendor with fixed parameters. A request may repeat them. Another value means another procedure,
-of which the calibration says nothing; it is passed on only where the operator allows that parameter.
+A request may repeat the calibrated parameters. Another value is another procedure, which the calibration does not
+cover; it is passed on only where the operator allows that parameter.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ from blackbox_conformal.support.text import printable
 from blackbox_conformal.vendor.adapter import Adapter
 
 OWN_NAME = "blackbox-conformal"
-"""A model of this name is the calibrated vendor, whatever its own name is."""
+"""This model is the calibrated vendor, whatever its name."""
 
 
 class Offer:
@@ -24,7 +24,7 @@ class Offer:
     Parameters
     ----------
     allowed
-        Parameters that a request may give another value, without a mask.
+        Parameters that a request may change, without getting a mask.
     """
 
     def __init__(self, vendor: Adapter, calibration: Calibration, allowed: Collection[str] = ()) -> None:
@@ -44,7 +44,7 @@ class Offer:
         self.models = sorted({vendor.name, *calibration.vendor_models, *([own] if isinstance(own, str) else [])})
 
     def vendor_for(self, options: Mapping[str, Any], model: str | None) -> tuple[Adapter | None, str | None]:
-        """The vendor as a request asks for it, and why the calibration does not speak of it; (None, None): it does."""
+        """The vendor that a request asks for, and why the calibration does not cover it; (None, None): it does."""
         other: dict[str, Any] = {}
         for name, value in options.items():
             if value is not None and not (name in self._sent and _same(value, self._sent[name])):
@@ -86,7 +86,7 @@ class Offer:
         return model in self.models or model.rpartition("/")[2] in (*self.models, OWN_NAME)
 
     def _changed(self, other: Mapping[str, Any]) -> Adapter | None:
-        """The vendor with these parameters; None where it is the calibrated one."""
+        """The vendor with these parameters; None: the calibrated one."""
         kind: type[Any] = type(self._vendor)
         given = {name: getattr(self._vendor, name) for name in kind.model_fields}
         try:
@@ -107,5 +107,5 @@ class Offer:
 
 
 def _same(value: Any, other: Any) -> bool:
-    """Whether two values say the same, of which one may come from a form, as text."""
+    """Whether two values say the same; one may be text from a form."""
     return bool(value == other) or str(value).lower() == str(other).lower()

@@ -35,7 +35,7 @@ _ALWAYS = {
 
 
 def openapi(routes: Mapping[str, Iterable[Route]]) -> dict[str, Any]:
-    """The document; `routes` by dialect, "" for the gateway's own."""
+    """Describe `routes`, by dialect; "" for the gateway's own."""
     paths: dict[str, dict[str, Any]] = {}
     for dialect, its_routes in routes.items():
         for route in its_routes:
@@ -83,7 +83,7 @@ Sample = tuple[str, float]
 
 
 def exposition(gateway: Gateway, run: Path, limits: dict[str, float]) -> str:
-    """Every metric as text; `limits` are the gateway's, by name."""
+    """Write every metric as text; `limits` are the gateway's, by name."""
     lines: list[str] = []
     with gateway.book.snapshot() as asked:
         for name, kind, about, samples in _metrics(asked, gateway, run, limits):
@@ -156,7 +156,7 @@ _NOT_FOUND = {404: "There is none."}
 
 
 class Operations:
-    """Routes that are there whatever dialects are spoken; `limits` are shown beside the metrics, by name."""
+    """Routes that exist with any dialects; `limits` are shown with the metrics, by name."""
 
     def __init__(self, dialects: Mapping[str, Dialect], limits: Mapping[str, Decimal]) -> None:
         self._dialects = dialects

@@ -1,4 +1,4 @@
-"""A request that was accepted: what was asked, how far it is, and what came of it."""
+"""An accepted request: what was asked, its state, and its outcome."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from blackbox_conformal.support.text import name_of
 
 
 class NotServedError(Exception):
-    """What is wrong with a request, for the client; each dialect says it in its own form.
+    """Tells a client what is wrong with a request; each dialect says it in its own form.
 
     Attributes
     ----------
@@ -19,7 +19,7 @@ class NotServedError(Exception):
     message
         What was expected, what arrived, what to do.
     headers
-        Beside those that every answer has.
+        Beside those of every answer.
     """
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -68,12 +68,12 @@ class Order:
 
 
 def renamed(order: Order, file: str) -> Order:
-    """The same with a picture that is named after a client's file."""
+    """Name the picture after a client's file."""
     return replace(order, name=name_of(file) or order.name)
 
 
 def picture_field(given: Mapping[str, Any]) -> str:
-    """The one field of a request that holds a link, which is the picture's; services call it differently."""
+    """The only field that holds a link, which is the picture's; services call it differently."""
     fields = [name for name, value in given.items() if isinstance(value, str) and value.startswith(_LINKS)]
     if len(fields) != 1:
         raise NotServedError(422, f"expected one field of the input to be the link of a picture; got {len(fields)}")
@@ -83,12 +83,12 @@ def picture_field(given: Mapping[str, Any]) -> str:
 State = Literal["accepted", "running", "done", "refused", "failed", "cancelled"]
 
 ENDED: tuple[State, ...] = ("done", "refused", "failed", "cancelled")
-"""States that a request stays in. ``refused`` is the picture's or the client's fault, ``failed`` the vendor's."""
+"""Final states. ``refused`` is the picture's or client's fault, ``failed`` the vendor's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A file of a request: the digest that it is stored under, and its media type."""
+    """A file of a request: its digest in the store, and its media type."""
 
     digest: str
     type: str
@@ -101,16 +101,15 @@ class RequestOutcome:
     Attributes
     ----------
     status
-        The HTTP status that fits, for dialects that answer a failure by one.
+        HTTP status, for dialects that answer a failure by one.
     error
-        What went wrong; None where nothing did.
+        What went wrong; None: nothing.
     facts
-        What is known of the result: ``trusted_share``, ``threshold``, ``alpha``, ``certificate`` (its digest),
-        ``reason`` (why there is no mask, or why nothing is trusted), ``model``, ``quality`` and
-        ``reaches_floor`` (those of the certificate).
+        ``trusted_share``, ``threshold``, ``alpha``, ``certificate`` (its digest), ``reason`` (why there is no mask, or
+        why nothing is trusted), ``model``, ``quality`` and ``reaches_floor`` (of the certificate).
     files
-        ``picture``, the answer; ``mask``, ``certificate`` where there is a mask; ``delivered`` where the picture that
-        the mask is about is not the vendor's file.
+        ``picture``, the answer; with a mask ``mask`` and ``certificate``; ``delivered`` where the mask is about another
+        picture than the vendor's file.
     """
 
     state: State
@@ -127,7 +126,7 @@ class Request:
     Attributes
     ----------
     id
-        Unguessable; every caller that knows it may fetch the files.
+        Unguessable; whoever knows it may fetch the files.
     owner
         Who asked; see `HttpRequest.owner`.
     input
@@ -135,12 +134,12 @@ class Request:
     base
         Scheme and host of links.
     upgrades, upgrade
-        Id of the request whose picture this one masks by a calibration of more draws; id of that one, seen from the
-        first. None: there is none.
+        Id of the request that this one masks by a calibration of more draws; id of the request that does so for this
+        one.
     created, started, ended
         Seconds since 1970; None: not yet.
     pay_again
-        Whether a draw that may be paid for and has no usable picture is bought once more.
+        Whether a paid but unusable draw is bought once more.
     """
 
     id: str
@@ -163,5 +162,5 @@ class Request:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will come of it."""
+        """Whether its state is final."""
         return self.outcome.state in ENDED

@@ -1,4 +1,4 @@
-"""The files of a request: those that are kept when it ends, and those that are made of them when somebody asks."""
+"""The files of a request: those kept when it ends, and those made when somebody asks."""
 
 import io
 from typing import TYPE_CHECKING
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 MEDIA_TYPES = {ending: f"image/{name.lower()}" for name, ending in VENDOR_ENDINGS.items()} | {
     "json": "application/json"
 }
-"""Media types by the ending of a file's name."""
+"""Ending of a name → media type."""
 
 ENDINGS = {media_type: ending for ending, media_type in MEDIA_TYPES.items()}
-"""How the name of a file ends, by its media type."""
+"""Media type → ending of a name."""
 
 NAMES = ("picture", "mask", "overlay", "safe", "certificate")
-"""Files that a request may have, as links name them."""
+"""Files that a request may have, as named in links."""
 
 XMP = xmp_of("mask.png", "certificate.json")
-"""The mark of pictures that are made here."""
+"""Marks pictures that are made here."""
 
 FILES = {
     "image": "picture.png",
@@ -54,10 +54,10 @@ FILES = {
     "vendor": "the vendor's answer",
     "certificate": "certificate.json",
 }
-"""How Content Credentials call files of a request, by kind."""
+"""Kind of file → its name in Content Credentials."""
 
 MADE = ("overlay", "safe")
-"""Those that are made when they are asked for: two pictures are decoded."""
+"""Files made on demand, by decoding two pictures."""
 
 
 def media_type(content: bytes) -> str:
@@ -68,10 +68,10 @@ def media_type(content: bytes) -> str:
 def keep_masked(
     result: Result, store: FileStore, sign_with: "SigningKey | None", credentials: "CertifiedKey | None" = None
 ) -> RequestOutcome:
-    """Keep the files of a picture with its mask; how its request ended.
+    """Keep the files of a masked picture, and return how its request ended.
 
-    Where the mask is about the vendor's file, that file is the answer, byte by byte. Where it is about a picture that
-    was made of it, such as a mean of draws or with the input's alpha, that picture is.
+    The answer is the file that the mask is about: the vendor's, byte by byte, or one made here, such as a mean of draws
+    or with the input's alpha.
     """
     certificate = result.certificate
     changed = result.vendor is None or str(certificate.procedure["delivery"]).startswith("consistent")
@@ -114,7 +114,7 @@ def _facts(certificate: Certificate, digest: str) -> dict[str, object]:
 
 
 def keep_unmasked(content: bytes, model: str | None, reason: str, store: FileStore) -> RequestOutcome:
-    """Keep the vendor's file that no mask goes with; how its request ended."""
+    """Keep the vendor's file without a mask, and return how its request ended."""
     files = {"picture": Kept(store.keep(content), media_type(content))}
     return RequestOutcome(state="done", facts={"status": "unmasked", "reason": reason, "model": model}, files=files)
 
@@ -122,9 +122,9 @@ def keep_unmasked(content: bytes, model: str | None, reason: str, store: FileSto
 def product_of(
     request: Request, name: str, store: FileStore, credentials: "CertifiedKey | None" = None
 ) -> Product | None:
-    """A file of a request, by its name without ending; None where it has none of that name.
+    """A file of a request, by name without ending; None: there is none.
 
-    The safe picture is signed with `credentials`, anew each time.
+    The safe picture is signed with `credentials` each time.
     """
     files = request.outcome.files
     if name in files:

@@ -1,4 +1,4 @@
-"""Runs the application on a socket until SIGTERM; with `connections` alone in knowing uvicorn."""
+"""Runs the application on a socket until SIGTERM; no other file knows uvicorn."""
 
 import asyncio
 import contextlib
@@ -22,19 +22,19 @@ from blackbox_conformal.support.descriptors import raise_descriptor_limit
 # Connections of clients: how many may stand open, how long each may take, and which one makes room for another.
 
 HEAD_S, BODY_S = 20.0, 300.0
-"""Seconds that the head of a request may take, and its body."""
+"""Seconds that a request's head and body may take."""
 
 STALL_S, LEAST_READ = 30.0, 4096
-"""Seconds in which a client that is sent more than it takes reads so many bytes at least."""
+"""In this many seconds a client must read this many bytes of an answer."""
 
 ACCEPTED_AT_ONCE = 32
-"""Connections that are accepted before those that make room for them are closed."""
+"""Connections accepted before others are closed to make room."""
 
 MOST = 4096
-"""Connections that are open at once, however many descriptors there are."""
+"""Most open connections, however many descriptors there are."""
 
 _KEPT, _KEPT_A_DRAW = 128, 4
-"""Descriptors kept free for the book, the ledger and libraries; and for a draw: its connection and its files."""
+"""Descriptors kept for the book, the ledger and libraries; and for each draw's connection and files."""
 
 _LEAST = 3 * ACCEPTED_AT_ONCE
 _BACKLOG = 2048
@@ -43,7 +43,7 @@ _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Lengt
 
 
 def connections_within(descriptors: int, draws_at_once: int) -> int:
-    """How many connections may be open where the process may have so many descriptors."""
+    """How many connections may be open with this many descriptors."""
     kept = _KEPT + _KEPT_A_DRAW * draws_at_once
     if descriptors < kept + _LEAST:
         raise UsageError(
@@ -54,14 +54,9 @@ def connections_within(descriptors: int, draws_at_once: int) -> int:
 
 
 class Listening(socket.socket):
-    """A socket that listens and counts what it accepts, before TLS is spoken as well.
+    """A listening socket that counts what it accepts, even before TLS.
 
-    Where more connections are open than may be, the one that has waited for a request longest is ended.
-
-    Attributes
-    ----------
-    most
-        Connections beyond which one is ended.
+    Beyond `most` open connections, it ends the one that has waited longest for a request.
     """
 
     most = MOST
@@ -72,11 +67,11 @@ class Listening(socket.socket):
         self._busy: dict[int, socket.socket] = {}
 
     def listen(self, backlog: int = _BACKLOG, /) -> None:
-        """Listen with a queue of its own length: asyncio's `backlog` says how many it accepts at once, too."""
+        """Listen with a longer queue than asyncio's `backlog`, which also says how many it accepts at once."""
         super().listen(_BACKLOG)
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Accept a connection; another one may be ended for it."""
+        """Accept a connection, and end another if needed."""
         try:
             connection, address = super().accept()
         except OSError as error:
@@ -103,12 +98,12 @@ class Listening(socket.socket):
         return False
 
     def begins(self, number: int) -> None:
-        """The connection of this descriptor has a request now."""
+        """Note that the connection of this descriptor has a request."""
         if number in self._waiting:
             self._busy[number] = self._waiting.pop(number)
 
     def waits(self, number: int) -> None:
-        """The connection of this descriptor waits for a request again, or is being closed."""
+        """Note that the connection of this descriptor waits for a request, or is being closed."""
         if number in self._busy:
             self._waiting[number] = self._busy.pop(number)
 
@@ -118,13 +113,13 @@ def _open(connections: dict[int, socket.socket]) -> dict[int, socket.socket]:
 
 
 class Protocol(H11Protocol):
-    """HTTP on one connection, which ends where the client takes too long.
+    """HTTP on one connection, which ends if the client is too slow.
 
-    It takes little of a body at a time, so that of one that is too large hardly more than is allowed is read.
+    Takes little of a body at a time, so hardly more is read of a large body than is allowed.
     """
 
     listening: ClassVar[Listening]
-    """What accepted the connection; set in a class of each server's own."""
+    """What accepted the connection; each server sets it in its own subclass."""
 
     _number = -1
     _stage: type | None = None
@@ -146,23 +141,22 @@ class Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; no more come until the application has taken them. By itself uvicorn keeps 64 KiB ready."""
+        """Take bytes, and no more until the application has them; uvicorn alone would keep 64 KiB ready."""
         super().data_received(data)
         if self.cycle is not None and len(self.cycle.body) >= _READ_BYTES:
             self.flow.pause_reading()
 
     def handle_events(self) -> None:
-        """Go on with what has come, of this request or of the next one."""
+        """Handle what has come, of this request or the next."""
         super().handle_events()
         self._follow()
 
     def on_response_complete(self) -> None:
-        """Go on once an answer is written."""
         super().on_response_complete()
         self._follow()
 
     def _follow(self) -> None:
-        """Begin the time of what the client has to send now."""
+        """Start the clock of what the client has to send now."""
         stage = h11.CLOSED if self.transport.is_closing() else self.conn.their_state
         if stage is self._stage:
             return
@@ -188,13 +182,12 @@ class Protocol(H11Protocol):
         self.transport.close()
 
     def pause_writing(self) -> None:
-        """The client takes less than it is sent: it has to go on reading."""
+        """Watch that the client goes on reading."""
         super().pause_writing()
         self._unsent = self.transport.get_write_buffer_size()
         self._reading = self.loop.call_later(STALL_S, self._end_stalled)
 
     def resume_writing(self) -> None:
-        """The client has read."""
         _cancel(self._reading)
         super().resume_writing()
 
@@ -225,7 +218,7 @@ class Tls:
 
 
 class Server(uvicorn.Server):
-    """Serves until it is told to end: then it finishes what runs, refuses what is new, and ends.
+    """Serves until told to end; then it finishes what runs and refuses what is new.
 
     Parameters
     ----------
@@ -273,7 +266,7 @@ def _interrupt() -> None:
 
 
 def listen(host: str, port: int) -> Listening:
-    """A socket that listens; port 0 is a free one."""
+    """Open a listening socket; port 0 is a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return Listening(socket.create_server((host, port), family=family))

@@ -1,4 +1,4 @@
-"""Bearer tokens: whose they are. Only a hash of each is kept, and a token is shown once, when it is made."""
+"""Bearer tokens and their holders. Only a hash of each is kept; a token is shown once, when made."""
 
 import hashlib
 import json
@@ -27,14 +27,14 @@ _SCHEMES = ("bearer", "token", "key")
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who has a token, and what they may.
+    """Who has a token, and their rights.
 
     Attributes
     ----------
     max_cost_usd
-        The most that their requests may cost in all; None: as much as the gateway may spend.
+        The most that their requests may cost in all; None: no limit of their own.
     pay_again
-        Whether they may ask for a picture again whose draw may be paid for and is not usable.
+        Whether they may have an unusable draw bought once more, which may be billed twice.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Tokens:
 
     @property
     def required(self) -> bool:
-        """Whether every request has to show one: there is a file of tokens, or there was, be it empty."""
+        """Whether every request needs a token: there is a file, even an empty one, or there was."""
         self._refresh()
         return self._read_at is not None
 
     def owner(self, authorization: str) -> str | None:
-        """Who has the token in a header ``Authorization``; None: no owner."""
+        """The owner of the token in a header ``Authorization``; None: no owner."""
         scheme, _, token = authorization.strip().partition(" ")
         if scheme.lower() not in _SCHEMES:
             return None
@@ -68,12 +68,12 @@ class Tokens:
         return None if found is None else found.name
 
     def holder(self, name: str) -> Holder:
-        """What the owner of a request may; who needs no token may all."""
+        """The rights of an owner; all where no token is needed."""
         found = (holder for holder in self._refresh().values() if holder.name == name)
         return next(found, Holder(name, pay_again=not self.required))
 
     def require_room(self, name: str, nanousd: int) -> None:
-        """Refuse that the requests of an owner cost so many nano-dollars in all; see `AnyLedger.check_payer`."""
+        """Refuse if an owner's requests may not cost this many nano-dollars in all; see `AnyLedger.check_payer`."""
         limit = self.holder(name).max_cost_usd
         if limit is not None and nanousd > to_nano(limit):
             raise BudgetError(
@@ -81,7 +81,7 @@ class Tokens:
             )
 
     def new(self, name: str, max_cost_usd: Decimal | None = None, *, pay_again: bool = False) -> Secret:
-        """Make a token for somebody; parameters as of `Holder`."""
+        """Make a token; parameters as of `Holder`."""
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
             raise UsageError(f"expected a name of letters, digits, dots and dashes; got {name!r}")
         token = "bbc_" + secrets.token_urlsafe(32)
@@ -99,7 +99,7 @@ class Tokens:
         return [holder.name for holder in self.holders()]
 
     def revoke(self, name: str) -> None:
-        """Take somebody's token away; a gateway that runs notices it."""
+        """Revoke a token; a running gateway notices."""
         with self._changing() as holders:
             found = [digest for digest, holder in holders.items() if holder.name == name]
             if not found:
@@ -109,7 +109,7 @@ class Tokens:
 
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Holder]]:
-        """The holders, to be changed in the ``with`` block, while no other process changes them."""
+        """The holders, to change in the ``with`` block; no other process changes them meanwhile."""
         make_private(self._path.parent)
         with filelock.FileLock(self._path.with_name(f".{self._path.name}.lock")):
             holders = _read(self._path) if self._path.exists() else {}
@@ -132,7 +132,7 @@ class Tokens:
 
 
 def _entry(holder: Holder) -> str | dict[str, object]:
-    """A holder as the file has it: the name alone, where that says everything."""
+    """A holder in the file: the name alone, where that says all."""
     if holder == Holder(holder.name):
         return holder.name
     limit = None if holder.max_cost_usd is None else str(holder.max_cost_usd)

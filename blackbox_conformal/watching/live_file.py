@@ -1,4 +1,4 @@
-"""Live pictures in a watch file: each is entered once, with its ranks and bets, and may suspend the calibration."""
+"""Enters live pictures into a watch file, each once, with its ranks and bets; they may suspend the calibration."""
 
 import json
 import math
@@ -97,22 +97,22 @@ def log_wealth(p_values: Values) -> Values:
 def p_values(
     inputs: InputStatistics, answers: Answers, threshold: float, tie: Callable[[str], float], first: int = 0
 ) -> dict[str, float]:
-    """The p-value of each feature of the last of n pictures among all of them; small where it is among the largest.
+    """The p-value of each feature of the last of n pictures among all n; small where it is among the largest.
 
     Parameters
     ----------
     inputs, answers
-        (n,) each, the bag with the new picture at its end.
+        (n,) each, the new picture last.
     threshold
-        Scores below it are trusted, for every picture of the bag alike.
+        Scores below it are trusted, in every picture.
     tie
-        Feature → its place among its equals, uniform on [0, 1).
+        Feature → its place among equals, uniform on [0, 1).
     first
-        Where answers begin that the new one is ranked among; inputs are ranked among all.
+        The first answer to rank the new one among; inputs are ranked among all.
 
     Returns
     -------
-    Features of `INPUTS` and `ANSWERS`. Those of answers that the picture does not have are left out.
+    Features of `INPUTS` and `ANSWERS`, without features of answers that the picture lacks.
     """
     found = {name: _place(inputs.column(name), tie(name)) for name in INPUTS}
     explaining = standardised(inputs.values[first:].astype(np.float64))
@@ -138,12 +138,12 @@ def _place(values: Values, tie: float) -> float:
 # What live pictures come to: whether their inputs drifted, and whether their answers say that the vendor changed.
 
 DOUBT = 0.05
-"""Where inputs have reached what unchanged ones reach with this probability, another answer may be theirs, and a vendor
-is not called changed for it. It can only make false alarms rarer."""
+"""If unchanged inputs would get this far with this probability, changed answers may come from the inputs, and the
+vendor is not blamed. This makes false alarms only rarer."""
 
 
 def inputs_finding(wealth: Mapping[str, Wealth], level: Level) -> Finding:
-    """Whether inputs are still like the calibration's. They are no doing of the vendor, so that this is no alarm."""
+    """Whether inputs are still like the calibration's. The vendor cannot help them, so this is no alarm."""
     if not wealth:
         return _nothing("inputs", level)
     name, logarithm = highest(wealth, INPUTS)
@@ -158,7 +158,7 @@ def inputs_finding(wealth: Mapping[str, Wealth], level: Level) -> Finding:
 
 
 def answers_finding(wealth: Mapping[str, Wealth], level: Level) -> Finding:
-    """Whether answers, given their inputs, are still like those to the calibration photographs."""
+    """Whether answers, given their inputs, are still like the calibration's."""
     if not wealth:
         return _nothing("answers", level)
     name, logarithm = highest(wealth, ANSWERS)
@@ -181,7 +181,7 @@ def _nothing(layer: Layer, level: Level) -> Finding:
 
 
 def _larger(wealth: Wealth) -> bool:
-    """Whether values are larger than before, by which bets have most of the capital."""
+    """Whether values grew, by which bets hold most capital."""
     # The bets on small p-values hold the capital where values are larger, as small means large here.
     return sum(wealth.shares[1 : 1 + len(POWERS)]) >= sum(wealth.shares[1 + len(POWERS) :])
 
@@ -198,7 +198,7 @@ def _figure(logarithm: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LivePicture:
-    """A picture that was masked: the digest of its input's pixels, and one row each of what was measured."""
+    """A masked picture: the digest of its input's pixels, and one row each of measurements."""
 
     input: str
     statistics: InputStatistics
@@ -207,7 +207,7 @@ class LivePicture:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The calibration's own photographs, n of them, or those of one `group`: the beginning of every bag."""
+    """The calibration's n photographs, or those of a `group`: the beginning of every bag."""
 
     group: str | None
     statistics: InputStatistics
@@ -215,7 +215,7 @@ class Known:
 
 
 def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, threshold: float) -> bool:
-    """Let a picture bet, in one transaction, and suspend the calibration where its answers say that the vendor changed.
+    """Let a picture bet, in one transaction, and suspend the calibration if its answers say that the vendor changed.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
 
     Returns
     -------
-    Whether it is new to the watch; one that was entered before changes nothing.
+    Whether the picture is new to the watch; a known one changes nothing.
     """
     with file.transaction() as connection:
         entered = connection.execute(
@@ -270,7 +270,7 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
 
 
 def live_findings(file: WatchFile, watch: Watched) -> tuple[Finding, Finding]:
-    """What the live pictures of a watch come to: their inputs, and their answers."""
+    """Findings about inputs and answers of a watch's live pictures."""
     level = Level(watch.level, watch.live)
     with file.transaction() as connection:
         wealth = wealth_of(file.path, connection, watch.id)
@@ -286,7 +286,7 @@ class LiveEvidence:
     inputs, answers
         Logarithm of the largest wealth of a feature's martingale.
     inputs_alarm, answers_alarm
-        Logarithm of the wealth at which inputs are said to have drifted, and at which answers are an alarm.
+        Logarithm of the wealth at which inputs have drifted, or answers are an alarm.
     """
 
     inputs: tuple[float, ...] = ()
@@ -296,7 +296,7 @@ class LiveEvidence:
 
 
 def live_evidence(file: WatchFile, watch: Watched) -> LiveEvidence:
-    """The evidence of the pictures that were masked since a watch began, calculated anew from their p-values."""
+    """Compute the evidence of a watch's live pictures anew from their p-values."""
     with file.transaction() as connection:
         rows = connection.execute(
             "SELECT live, feature, p_value FROM live_rank JOIN live ON live.id = live_rank.live WHERE live.watch = ?"
@@ -322,7 +322,7 @@ def live_evidence(file: WatchFile, watch: Watched) -> LiveEvidence:
 
 
 def wealth_of(path: Path, connection: sqlite3.Connection, watch: int) -> dict[str, Wealth]:
-    """Feature → its martingale after all live pictures of a watch; none before the first."""
+    """Feature → its martingale after all live pictures of a watch."""
     rows = connection.execute(
         "SELECT feature, shares, log_wealth, log_highest FROM live_wealth WHERE watch = ?", (watch,)
     ).fetchall()
@@ -351,7 +351,7 @@ def _keep(connection: sqlite3.Connection, watch: int, name: str, wealth: Wealth)
 
 
 class LiveWatch:
-    """A watch file while pictures are masked, and the photographs of the calibration that they are ranked among."""
+    """A watch file while pictures are masked, and the photographs to rank them among."""
 
     def __init__(self, file: WatchFile, watch: Watched, calibration: Calibration, group: str | None):
         self._file, self._watch = file, watch
@@ -368,7 +368,7 @@ class LiveWatch:
         threshold: float,
         group: str | None = None,
     ) -> None:
-        """Let a picture bet that was not entered before and did not calibrate."""
+        """Let a picture bet, if it is new and did not calibrate."""
         known = self._known.get(group)
         # A picture that calibrated is no test of the vendor.
         if known and picture.input_digest not in self._seen and not np.isnan(statistics.values).any():
@@ -389,7 +389,7 @@ def _known(calibration: Calibration, group: str | None) -> Known:
 def live_watch(
     path: Path | None, calibration: Calibration, group: str | None, key: SigningKey | None = None
 ) -> Iterator[LiveWatch | None]:
-    """The watch beside the calibration's file, for the ``with`` block; None where none goes on for live pictures.
+    """Open the watch beside the calibration's file for the ``with`` block; None: no watch takes live pictures.
 
     What is entered is signed with the `key`.
     """
@@ -402,6 +402,6 @@ def live_watch(
 
 
 def _ranks(calibration: Calibration, group: str | None) -> bool:
-    """Whether pictures can be ranked among the calibration's. Tiles of a photograph are more alike than photographs."""
+    """Whether pictures can be ranked among the calibration's; tiles are more alike than photographs."""
     tiled = any(image.cluster is not None for image in calibration.images)
     return not tiled and len(calibration.comparable_inputs(group)) > 0

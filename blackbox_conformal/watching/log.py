@@ -1,8 +1,8 @@
-"""The log of a watch file: a chain of digests over everything that the watch concluded, whose ends may be signed.
+"""The log of a watch file: a chain of digests over all that the watch concluded; entries may be signed.
 
-An entry is written in the same transaction as what it is about: a watch that begins, a visit, a live picture, a state.
-Its digest is one of those rows and of the entry before, so that no row can be edited, dropped, added or moved without
-being noticed, unless the rest of the log is written anew. That anybody can do, but not sign it.
+An entry is written in the transaction of what it is about: a new watch, a visit, a live picture, a state. Its digest
+covers these rows and the entry before, so editing, dropping, adding or moving a row shows, unless the rest of the log
+is written anew; but that cannot be signed.
 """
 
 import sqlite3
@@ -43,7 +43,7 @@ _ROWS: dict[str, tuple[str, ...]] = {
     "live": ("SELECT * FROM live WHERE id = ?", "SELECT * FROM live_rank WHERE live = ? ORDER BY feature"),
     "state": ("SELECT * FROM state WHERE id = ?",),
 }
-"""Of what kind an entry is → the rows that its digest is of."""
+"""Kind of entry → the rows that its digest covers."""
 
 _CONCLUDED = {
     "watch": "SELECT id, begun_at FROM watch WHERE calibration = ?",
@@ -52,18 +52,17 @@ _CONCLUDED = {
     "live": "SELECT live.id, at FROM live JOIN watch ON watch.id = live.watch WHERE watch.calibration = ?",
     "state": "SELECT id, at FROM state WHERE calibration = ?",
 }
-"""Of what kind an entry is → everything of that kind in the file, and when it was written."""
+"""Kind of entry → everything of that kind in the file, and when it was written."""
 
 _WATCHES = "SELECT id, repeats_itself, ended_at FROM watch WHERE calibration = ? ORDER BY id"
 _BETS = (
     "SELECT live_wealth.* FROM live_wealth JOIN watch ON watch.id = live_wealth.watch WHERE watch.calibration = ?"
     " ORDER BY live_wealth.watch, feature"
 )
-"""Rows that later visits and pictures change: each entry has digests of them as they were then."""
+"""Rows that change later; each entry has digests of them at its time."""
 
 _WORSENING = "kind = 'live' OR (kind = 'state' AND state IN ('suspended', 'void'))"
-"""Entries that need no signature: those of pictures that are masked without the key. They can raise an alarm and end
-none."""
+"""Entries that need no signature: masking without the key can raise an alarm, but not end one."""
 
 
 def now() -> str:
@@ -74,12 +73,12 @@ def now() -> str:
 def record(
     connection: sqlite3.Connection, calibration: str, kind: Kind, row: int, key: "SigningKey | None"
 ) -> WatchHead:
-    """Write the entry of what was just concluded, in the same transaction, and sign it where there is a key.
+    """Write the entry of what was just concluded, in the same transaction, and sign it if there is a key.
 
     Parameters
     ----------
     kind, row
-        What was concluded, and the id of its row.
+        What was concluded, and its row's id.
     """
     newest = _newest(connection, calibration)
     number, before = (0, None) if newest is None else (newest["number"], newest["chain"])
@@ -106,7 +105,7 @@ def record(
 
 
 def record_all(connection: sqlite3.Connection) -> None:
-    """Write the entries of everything in a file that had no log, as it stands."""
+    """Write the entries of a file that had no log."""
     for (calibration,) in connection.execute("SELECT DISTINCT calibration FROM watch ORDER BY calibration").fetchall():
         concluded = [
             (at, order, row, kind)
@@ -119,7 +118,7 @@ def record_all(connection: sqlite3.Connection) -> None:
 
 
 def sign_newest(connection: sqlite3.Connection, calibration: str, key: "SigningKey") -> WatchHead | None:
-    """Sign the newest entry, and with it all before it; None where the log has none."""
+    """Sign the newest entry, and so all before it; None: the log is empty."""
     newest = _newest(connection, calibration)
     if newest is None:
         return None
@@ -140,16 +139,16 @@ def check(
     *,
     whole: bool = True,
 ) -> WatchStanding | None:
-    """Check the log of a calibration, and that somebody vouches for it where somebody does for the calibration.
+    """Check the log of a calibration, and who vouches for it if the calibration is signed.
 
     Parameters
     ----------
     path
-        Of the watch file, to which the connection is.
+        Of the watch file.
     trusted
-        Public keys whose signatures count beside the calibration's own.
+        Public keys that count beside the calibration's own.
     whole
-        Check every entry and every row; otherwise the newest entry, and what changes from one to the next.
+        Check every entry and row, not only the newest entry and what changes.
 
     Returns
     -------
@@ -183,7 +182,7 @@ def holds(connection: sqlite3.Connection, head: WatchHead) -> bool:
 
 
 def _check_rows(path: Path, connection: sqlite3.Connection, calibration: str) -> None:
-    """Every row beside its entry, and every entry beside the one before."""
+    """Check every row against its entry, and every entry against the one before."""
     logged: set[tuple[str, int]] = set()
     before = None
     cursor = connection.execute("SELECT * FROM log WHERE calibration = ? ORDER BY number", (calibration,))
@@ -247,7 +246,7 @@ def _vouched(
 def _improved_after(
     connection: sqlite3.Connection, calibration: str, entry: dict[str, Any], newest: dict[str, Any]
 ) -> str | None:
-    """What stands after a signed entry and needs a signature of its own; None where nothing does."""
+    """What follows a signed entry and lacks a signature; None: nothing."""
     later = connection.execute(
         # Entries that can only raise an alarm need no signature.
         f"SELECT kind, number FROM log WHERE calibration = ? AND number > ? AND NOT ({_WORSENING}) LIMIT 1",
@@ -260,7 +259,7 @@ def _improved_after(
 
 
 def unvouched(path: Path, calibration: "Calibration", found: str) -> CheckFailedError:
-    """That no trusted key vouches for the watch of a signed calibration; `found`: what was found instead."""
+    """The error that no trusted key vouches for a signed calibration's watch; `found`: what there is instead."""
     signer = calibration.signature
     assert signer is not None
     return CheckFailedError(
@@ -311,7 +310,7 @@ def _state(connection: sqlite3.Connection, calibration: str) -> str:
 
 
 def _digest(connection: sqlite3.Connection, queries: tuple[str, ...], value: int | str) -> str:
-    """``sha256:…`` of the rows that the queries give, in their order."""
+    """``sha256:…`` of the rows of the queries, in order."""
     # Rows by their values, in the order that the query gives, and nothing of how they are stored.
     rows = [[list(map(_plain, row)) for row in connection.execute(query, (value,))] for query in queries]
     return digest_json(rows)

@@ -1,4 +1,4 @@
-"""What a watch file holds, row by row, and how rows and records are made from each other."""
+"""What a watch file holds, and how rows become records and records rows."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,16 +12,16 @@ from pydantic import TypeAdapter
 # What one visit found, layer by layer, and what that comes to.
 
 Layer = Literal["identity", "pixels", "canaries", "harm", "inputs", "answers"]
-"""What the vendor says of itself; answers to equal requests; answers of a vendor that varies; the risk itself; inputs
-of the pictures that are masked, and the answers to them."""
+"""What is watched: the vendor's own words; answers to equal requests; answers of a vendor that varies; the risk itself;
+inputs of masked pictures; answers to these."""
 
 Verdict = Literal["same", "note", "changed", "above", "cannot tell", "not watched"]
-"""``note``: a difference that is no alarm. ``changed``: the vendor is not what was calibrated. ``above``: the risk is
-above what the guarantee allows. Only harm is ``above``, and harm is never ``changed``: they are two statements."""
+"""``note``: differs without alarm. ``changed``: the vendor is not what was calibrated. ``above``: the risk is above
+what the guarantee allows. Only harm is ``above``, and never ``changed``."""
 
 State = Literal["watched", "suspended", "void", "accepted"]
-"""Of a calibration. ``suspended``: its vendor changed, so that its guarantee is not known to hold. ``void``: its risk
-is above what it allows. ``accepted``: somebody said why it is used nevertheless."""
+"""Of a calibration. ``suspended``: its vendor changed, so its guarantee may not hold. ``void``: its risk is above what
+it allows. ``accepted``: used all the same, for a recorded reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,7 @@ class Finding:
     statement
         One sentence for people.
     value
-        The figure behind it: the wealth of a martingale or of bets, or the largest difference of pixels, 0 to 255;
-        None where there is none.
+        The figure behind the statement: wealth, or the largest difference of pixels, 0 to 255; None without one.
     """
 
     layer: Layer
@@ -44,7 +43,7 @@ class Finding:
 
 
 def state_after(findings: Sequence[Finding], before: State) -> State:
-    """The calibration's state after a visit that found this."""
+    """The calibration's state after a visit with these findings."""
     verdicts = {finding.verdict for finding in findings}
     # Above comes first: a risk that is too high is worse than a vendor that changed.
     if "above" in verdicts:
@@ -53,7 +52,7 @@ def state_after(findings: Sequence[Finding], before: State) -> State:
 
 
 def outcome(findings: Sequence[Finding]) -> Literal["same", "changed", "cannot tell"]:
-    """What the visit comes to; it could not tell where a layer that is watched could not."""
+    """The outcome of a visit; "cannot tell" where a watched layer could not."""
     verdicts = {finding.verdict for finding in findings}
     if {"changed", "above"} & verdicts:
         return "changed"
@@ -62,12 +61,11 @@ def outcome(findings: Sequence[Finding]) -> Literal["same", "changed", "cannot t
 
 
 Purpose = Literal["chosen", "reference", "repeat", "fresh"]
-"""``chosen``: a draw of the calibration by which the canary was chosen. ``reference``: another one of the calibration,
-or of the first visit where the calibration has none. ``repeat``: an earlier draw asked for again, with its seed.
-``fresh``: a new draw of the canary.
+"""``chosen``: a draw of the calibration that chose the canary. ``reference``: another draw of the calibration, or of
+the first visit. ``repeat``: an earlier draw asked for again, with its seed. ``fresh``: a new draw.
 
-Only fresh draws bet. The calibration's were drawn in one session, which may have had one machine of the vendor's many;
-they are compared by their pixels and by what was declared with them."""
+Only fresh draws bet. The calibration's come from one session, perhaps from one of many machines, so only their pixels
+and declarations are compared."""
 
 Record = TypeVar("Record")
 
@@ -76,12 +74,12 @@ _form: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def records(kind: type[Record], rows: Iterable[Mapping[str, Any] | sqlite3.Row]) -> list[Record]:
-    """Each row as a record: its fields are the columns of their names, and other columns are left out."""
+    """Make each row a record, from the columns named like its fields."""
     return [_form(kind).validate_python(dict(row)) for row in rows]
 
 
 def insert(connection: sqlite3.Connection, table: str, **values: Any) -> int:
-    """Write one row; its id."""
+    """Write a row, and return its id."""
     marks = ", ".join("?" * len(values))
     row = connection.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", _plain(values)).lastrowid
     # An id that the database gave is what later rows refer to.
@@ -107,10 +105,16 @@ def _plain(values: Mapping[str, Any]) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A watch: `first_draws_calibrated` where its first draws are the calibration's own.
+    """A watch.
 
-    `repeats_itself` says whether the vendor was measured to answer equal requests equally; None: not measured yet.
-    `live`: a part of its level is for live pictures.
+    Attributes
+    ----------
+    first_draws_calibrated
+        Whether its first draws are the calibration's own.
+    repeats_itself
+        Whether the vendor answers equal requests equally; None: not measured yet.
+    live
+        Whether a part of its level is for live pictures.
     """
 
     id: int
@@ -125,7 +129,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A picture that is sent at every visit; `png` is what is sent, `upload` the digest of its pixels."""
+    """A picture sent at every visit; `png` is sent, `upload` is the digest of its pixels."""
 
     name: str
     upload: str
@@ -139,7 +143,7 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class WatchDraw:
-    """One draw of a canary; `canary` is its position. What came is None until the visit is concluded."""
+    """A draw of the canary at position `canary`. What came is None until the visit is concluded."""
 
     canary: int
     purpose: Purpose
@@ -154,17 +158,17 @@ class WatchDraw:
     height: int | None = None
     cost_usd: Decimal | None = None
     features: Mapping[str, float] = field(default_factory=dict)
-    """What was measured of it; of a repeated answer `pixels.ODD`, too."""
+    """Measured features; of a repeated answer also `looking.ODD`."""
 
     @property
     def known(self) -> bool:
-        """Whether pixels and declarations of later draws are compared with it."""
+        """Whether later draws are compared with its pixels and declarations."""
         return self.purpose in ("chosen", "reference")
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One visit, with its draws in the order in which they were planned."""
+    """A visit, with its draws as planned."""
 
     id: int
     number: int
@@ -176,12 +180,12 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class FreshMeasurement:
-    """A fresh photograph of a `visit` and its loss at the threshold of `alpha`; None until it is measured.
+    """A fresh photograph of a `visit` and its loss at the threshold of `alpha`; None: not measured yet.
 
     Attributes
     ----------
     beside
-        Its loss there by what the guarantee promises beside; None where that is nothing.
+        Its loss under the guarantee beside; None: there is none.
     """
 
     truth: str

@@ -45,7 +45,7 @@ _LONGEST = 300
 
 
 def command_channel(words: Sequence[str]) -> Channel:
-    """Starts a program with these words as its arguments, no shell between, and writes the notice to its stdin."""
+    """Run a program with these arguments, without a shell, and write the notice to its stdin."""
 
     def deliver(notice: dict[str, Any]) -> None:
         content = json.dumps(notice).encode() + b"\n"
@@ -59,7 +59,7 @@ def command_channel(words: Sequence[str]) -> Channel:
 
 
 def webhook_channel(address: Secret) -> Channel:
-    """Posts the notice as JSON to a web address; see `post`."""
+    """Post the notice as JSON to a web address; see `post`."""
 
     def deliver(notice: dict[str, Any]) -> None:
         post(address.reveal(), json.dumps(notice).encode(), {"Content-Type": "application/json"})
@@ -68,7 +68,7 @@ def webhook_channel(address: Secret) -> Channel:
 
 
 def apprise_channel(address: Secret) -> Channel:
-    """Sends the notice's title and text through the library apprise, which is installed with the extra of that name."""
+    """Send the notice's title and text with the library apprise, an extra."""
 
     def deliver(notice: dict[str, Any]) -> None:
         try:
@@ -84,7 +84,7 @@ def apprise_channel(address: Secret) -> Channel:
 
 
 def notice_of(entry: Entry, calibration: str, file: str) -> dict[str, Any]:
-    """What a notice says of a change of state."""
+    """The notice of a change of state."""
     return {
         "title": f"calibration {entry.state}: {file}",
         "text": f"{file} is {entry.state} since {entry.at}: {entry.reason}",
@@ -104,14 +104,14 @@ def deliver(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
-    """Send what each channel has not been told yet; what could not be delivered, in words.
+    """Send each channel what it has not been told yet, and return what failed, in words.
 
     Parameters
     ----------
     named
-        The calibration's file, as it is told.
+        The calibration's file, as told.
     channels
-        ``command``, ``webhook`` or ``apprise`` → who delivers.
+        ``command``, ``webhook`` or ``apprise`` → channel.
     """
     troubles = []
     for name, channel in channels.items():
@@ -127,7 +127,7 @@ def deliver(
 
 
 def _tried(channel: Channel, notice: dict[str, Any], sleep: Callable[[float], None]) -> str | None:
-    """What went wrong at the last of several tries; None where one was taken."""
+    """Try several times, and return the last error; None: delivered."""
     error = None
     # The last try has no pause after it.
     for pause in (*_PAUSES_S, 0.0)[:TRIES]:
@@ -296,7 +296,7 @@ def _watch(options: WatchOptions) -> list[str]:
 
 
 def _visit(options: WatchOptions, adapter: "Adapter", planned: "VisitOutlook") -> list[str]:
-    """The next visit, with the photographs that were named and a limit that each visit fits into."""
+    """Make the next visit, with the named photographs and a limit for it."""
     words = next_steps.with_calibration("watch", "", options.file, adapter, options)
     most = max((one.cost_usd[1] for one in (planned.next_visit, planned.later_visit) if one.cost_usd), default=None)
     limit = ["--max-cost", limit_above(most)] if most else []
@@ -373,7 +373,7 @@ def _address(option: str, variable: str) -> "Secret":
 
 
 def _tell(screen: Screen, options: WatchOptions, calibration: "Calibration", channels: "dict[str, Channel]") -> None:
-    """Send the notices that are due; what is not delivered is kept."""
+    """Send the notices that are due; failed ones are kept."""
     from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
     if channels:
@@ -400,7 +400,7 @@ def _accept(screen: Screen, options: WatchOptions, calibration: "Calibration", c
 
 
 def _end(result: "VisitResult", calibration: str) -> None:
-    """Raise what the exit code says."""
+    """Raise the error of the exit code."""
     if result.state in ("suspended", "void"):
         raise SuspendedError(
             f"the calibration is {result.state}. Calibrate again, or say why you use it nevertheless: "

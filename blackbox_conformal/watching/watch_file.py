@@ -1,7 +1,7 @@
-"""The file that a watch keeps beside its calibration: one SQLite database, which plain SQL can read.
+"""The file that a watch keeps beside its calibration: an SQLite database, readable with plain SQL.
 
-A visit is planned in one transaction, before anything is bought, and concluded in one. A visit that was killed in
-between is found open and gone on with: its draws have the same numbers, so the ledger knows those that are paid.
+A visit is planned in one transaction, before anything is bought, and concluded in another. A visit killed in between is
+resumed: its draws keep their numbers, so the ledger knows which are paid.
 """
 
 import contextlib
@@ -99,7 +99,7 @@ CREATE TABLE IF NOT EXISTS beside (
     PRIMARY KEY (visit, truth)
 );
 """
-"""Losses of fresh photographs by what is promised beside; until version 4 they were not measured."""
+"""Losses of fresh photographs under the guarantee beside; new in version 4."""
 
 FROM = {
     1: f"ALTER TABLE watch ADD COLUMN live INTEGER NOT NULL DEFAULT 0; {LIVE_TABLES} {LOG_TABLE} {BESIDE_TABLE}",
@@ -107,12 +107,10 @@ FROM = {
     3: BESIDE_TABLE,
     4: BESIDE_TABLE,
 }
-"""Version → what makes a file of it one of the present version.
+"""Version → statements that bring its file up to date.
 
-A watch of version 1 keeps its level, which had no part for live pictures. Until version 3 each canary bet by itself, on
-the p-value beside its features, and what those bets came to stays in `wealth` as it was. All visits of such a watch bet
-anew, by their features alone.
-"""
+A watch of version 1 keeps its level, without a part for live pictures. Until version 3 each canary bet by itself, also
+on a p-value beside its features; those bets stay in `wealth`, and all visits bet anew by their features alone."""
 
 TABLES = (
     LIVE_TABLES
@@ -231,7 +229,7 @@ def watch_path(calibration: Path) -> Path:
 
 
 def damaged(path: Path, why: str) -> FileFormatError:
-    """The error of a watch file that holds what this package would not write."""
+    """The error of a watch file with content that this package does not write."""
     return FileFormatError(
         f"{path}: expected the watch of a calibration; {why}. Restore a copy, or move the file away to begin a new "
         "watch"
@@ -240,7 +238,7 @@ def damaged(path: Path, why: str) -> FileFormatError:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Rows of another kind than this package writes, as the error of a damaged watch file."""
+    """Turn errors of foreign rows into the error of a damaged file."""
     try:
         yield
     except ValidationError as error:
@@ -253,14 +251,14 @@ def reading(path: Path) -> Iterator[None]:
 
 
 class WatchFile:
-    """A watch file that is open; use it as a context manager.
+    """An open watch file; a context manager.
 
     Parameters
     ----------
     make
-        Make it where there is none.
+        Make the file if there is none.
     key
-        What is written is signed with it; None: it is not signed.
+        Signs what is written; None: not signed.
     """
 
     def __init__(self, path: Path, *, make: bool = True, key: "SigningKey | None" = None) -> None:
@@ -289,7 +287,7 @@ class WatchFile:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """What SQLite and the disk say, as an error of this package."""
+        """Turn errors of SQLite and the disk into errors of this package."""
         try:
             yield
         except sqlite3.Error as error:
@@ -302,7 +300,7 @@ class WatchFile:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All that is written in the ``with`` block, or nothing of it."""
+        """Write all that the ``with`` block does, or nothing."""
         with self._told():
             # The lock is taken at once: a transaction that begins by reading could not get it later.
             self._connection.execute("BEGIN IMMEDIATE")
@@ -341,14 +339,14 @@ class WatchFile:
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def record(self, connection: sqlite3.Connection, calibration: str, kind: log.Kind, row: int | None) -> None:
-        """Write into the log what is concluded in this transaction: the row with this id."""
+        """Log what this transaction concludes: the row with this id."""
         assert row is not None
         log.record(connection, calibration, kind, row, self._key)
 
     def enter(
         self, connection: sqlite3.Connection, calibration: str, state: State, reason: str, visit: int | None = None
     ) -> None:
-        """Write into this transaction the state that the calibration is in from now on."""
+        """Write the calibration's new state into this transaction."""
         said = {"calibration": calibration, "visit": visit, "at": now(), "state": state, "reason": reason}
         self.record(connection, calibration, "state", insert(connection, "state", **said))
 
@@ -358,7 +356,7 @@ class WatchFile:
             return log.check(self.path, connection, calibration, trusted)
 
     def sign(self, calibration: str) -> None:
-        """Sign the log of a calibration as it stands, where there is a key."""
+        """Sign the log of a calibration, if there is a key."""
         if self._key is not None:
             with self.transaction() as connection:
                 log.sign_newest(connection, calibration, self._key)
@@ -378,11 +376,11 @@ class WatchFile:
         return draw
 
     def current(self, calibration: str) -> Watched | None:
-        """The watch of the calibration with this digest that goes on; None where there is none."""
+        """The calibration's watch that has not ended; None: there is none."""
         return self._watch("calibration = ? AND ended_at IS NULL", calibration)
 
     def latest(self, calibration: str) -> Watched | None:
-        """The latest watch of the calibration, whether it goes on or not; None where there was none."""
+        """The calibration's latest watch, ended or not; None: there is none."""
         return self._watch("calibration = ?", calibration)
 
     def _watch(self, condition: str, calibration: str) -> Watched | None:
@@ -390,7 +388,7 @@ class WatchFile:
         return found[0] if found else None
 
     def begin(self, calibration: str, level: float, canaries: Sequence[Canary], *, calibrated: bool) -> Watched:
-        """Begin a watch with these canaries, in this order; its seed is drawn here."""
+        """Begin a watch with these canaries, in order; draws its seed."""
         seed = secrets.token_hex(16)
         with self.transaction() as connection:
             values = {"level": level, "first_draws_calibrated": calibrated, "live": 1}
@@ -408,12 +406,12 @@ class WatchFile:
         return self._records(Canary, "SELECT * FROM canary WHERE watch = ? ORDER BY position", watch.id)
 
     def last_canaries(self, calibration: str) -> list[Canary]:
-        """The canaries of the latest watch of this calibration, whether it goes on or not; in order."""
+        """The canaries of the calibration's latest watch, in order."""
         watch = self.latest(calibration)
         return [] if watch is None else self.canaries(watch)
 
     def plan(self, watch: Watched, draws: Sequence[WatchDraw], photographs: Sequence[FreshMeasurement] = ()) -> Visit:
-        """Plan the next visit: what is going to be drawn, before anything is bought."""
+        """Plan the draws of the next visit, before anything is bought."""
         ids = {canary.position: canary.id for canary in self.last_canaries(watch.calibration)}
         with self.transaction() as connection:
             number = connection.execute(
@@ -426,7 +424,7 @@ class WatchFile:
         return self.visits(watch)[-1]
 
     def plan_again(self, watch: Watched, draw: WatchDraw) -> Visit:
-        """Plan one more repetition of a draw in the open visit, before it is bought; gives the visit with it."""
+        """Plan one more repetition of a draw in the open visit; returns the visit."""
         opened = self.visits(watch)[-1]
         # After all numbers of this visit, so that no draw of it is meant.
         again = replace(draw, purpose="repeat", index=1 + max(each.index for each in opened.draws))
@@ -450,7 +448,7 @@ class WatchFile:
         return [replace(visit, draws=tuple(draws.get(visit.id, ()))) for visit in visits]
 
     def photographs(self, watch: Watched, visit: int | None = None) -> list[FreshMeasurement]:
-        """The fresh photographs of all visits, or of one, in the order in which they were planned."""
+        """The fresh photographs of all visits, or of one, as planned."""
         return self._records(
             FreshMeasurement,
             "SELECT photograph.*, beside.loss AS beside FROM photograph JOIN visit ON visit.id = photograph.visit"
@@ -462,7 +460,7 @@ class WatchFile:
         )
 
     def used_photographs(self) -> set[str]:
-        """Digests of every photograph that any visit in this file measured or planned to."""
+        """Digests of all photographs that any visit in this file planned."""
         return {row["truth"] for row in self._rows("SELECT truth FROM photograph")}
 
     def draws_of(self, calibration: str) -> list[tuple[Canary, WatchDraw]]:
@@ -475,10 +473,9 @@ class WatchFile:
         return [(canaries[row["canary"]], self._draw(row, {})) for row in rows]
 
     def evidence(self, watch: Watched) -> list[float]:
-        """After each visit that was concluded, the logarithm of the largest wealth of a feature's martingale.
+        """After each concluded visit, the logarithm of the largest wealth of a feature's martingale.
 
-        Visits that an earlier version concluded are left out: it let each canary bet by itself, with a p-value of its
-        own, and its wealth is no part of what later visits say.
+        Visits of earlier versions are left out: each canary bet by itself there, and that wealth is not continued.
         """
         rows = self._rows(
             "SELECT max(log_wealth) AS largest FROM wealth JOIN visit ON visit.id = wealth.visit WHERE visit.watch = ?"
@@ -491,20 +488,20 @@ class WatchFile:
         return [row["largest"] for row in rows]
 
     def highest(self, visit: int) -> dict[str, float]:
-        """Feature → logarithm of the highest wealth that its martingale had until the end of a visit."""
+        """Feature → logarithm of its martingale's highest wealth up to a visit."""
         rows = self._rows("SELECT feature, log_highest FROM wealth WHERE visit = ?", visit)
         return {row["feature"]: row["log_highest"] for row in rows}
 
     def findings(self, visit: int) -> list[Finding]:
-        """What a visit found, layer by layer."""
+        """What a visit found, by layer."""
         return self._records(Finding, "SELECT * FROM finding WHERE visit = ? ORDER BY rowid", visit)
 
     def states(self, calibration: str) -> list[Entry]:
-        """Every state that the calibration was ever in, in order."""
+        """Every state of the calibration, in order."""
         return self._records(Entry, "SELECT * FROM state WHERE calibration = ? ORDER BY id", calibration)
 
     def untold(self, calibration: str, channel: str) -> list[Entry]:
-        """The present state and those that could not be told, unless the channel got them; in order."""
+        """The present state and those that failed to be told, unless the channel got them; in order."""
         return self._records(
             # Only the present state, and what was tried and failed: old states are no news.
             Entry,
@@ -517,7 +514,7 @@ class WatchFile:
         )
 
     def note_notice(self, state: int, channel: str, error: str | None) -> None:
-        """Note that a channel got the notice of a state, or why it did not."""
+        """Note that a channel got the notice of a state, or why not."""
         with self.transaction() as connection:
             connection.execute(
                 "INSERT INTO notice (state, channel, tries, delivered_at, error) VALUES (?, ?, 1, ?, ?)"

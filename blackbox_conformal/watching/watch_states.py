@@ -1,4 +1,4 @@
-"""Whether a calibration may be used, as its watch left it: read by everything that issues certificates."""
+"""Whether a watch lets its calibration be used; read by everything that issues certificates."""
 
 import sqlite3
 from collections.abc import Collection, Iterator
@@ -22,7 +22,7 @@ _ABOUT_INPUTS = "The guarantee is for inputs like the calibration's: calibrate a
 
 
 def state_of(file: Path, calibration: "Calibration", trusted: Collection[str] = ()) -> Entry | None:
-    """The state that the watch beside this calibration's file left it in; None where it is not watched."""
+    """The state in which its watch left this calibration; None: not watched."""
     if not watch_path(file).exists():
         return None
     with _read(watch_path(file)) as connection:
@@ -31,7 +31,7 @@ def state_of(file: Path, calibration: "Calibration", trusted: Collection[str] = 
 
 
 def standing_of(file: Path, calibration: "Calibration", trusted: Collection[str] = ()) -> WatchStanding | None:
-    """How far the watch beside this calibration's file reaches and who vouches for it; errors as for `state_of`."""
+    """How far the watch of this calibration reaches, and who vouches for it; errors as for `state_of`."""
     if not watch_path(file).exists():
         return None
     with _read(watch_path(file)) as connection:
@@ -39,7 +39,7 @@ def standing_of(file: Path, calibration: "Calibration", trusted: Collection[str]
 
 
 def holds(file: Path, head: WatchHead) -> bool:
-    """Whether the watch beside the calibration's file has the entry that a certificate names."""
+    """Whether the watch has the entry that a certificate names."""
     with _read(watch_path(file)) as connection:
         return _version(connection) >= LOGGED and log.holds(connection, head)
 
@@ -66,7 +66,7 @@ def _state(connection: sqlite3.Connection, calibration: str) -> Entry | None:
 
 
 def _drift(path: Path, connection: sqlite3.Connection, calibration: str) -> str | None:
-    """That the inputs drifted since the present watch began; None where they did not, or were not looked at."""
+    """That inputs drifted since the present watch began; None: no drift, or not measured."""
     if _version(connection) < 2:
         return None
     row = connection.execute(
@@ -81,7 +81,7 @@ def _drift(path: Path, connection: sqlite3.Connection, calibration: str) -> str 
 
 @contextmanager
 def _read(path: Path) -> Iterator[sqlite3.Connection]:
-    """The watch file, open for reading alone, as it is at one moment."""
+    """Open the watch file for reading, as it is at one moment."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)) as connection:
             connection.execute("BEGIN")
@@ -96,14 +96,14 @@ def _read(path: Path) -> Iterator[sqlite3.Connection]:
 def refuse_suspended(
     file: Path, calibration: "Calibration", trusted: Collection[str] = (), *, whole: bool = True
 ) -> WatchState | None:
-    """What a certificate has to say of the watch of the calibration in `file`; None where it has no watch.
+    """What a certificate says of the calibration's watch; None: it has none. Raises if suspended or void.
 
     Parameters
     ----------
     trusted
-        Public keys whose signatures count beside the calibration's own.
+        Public keys that count beside the calibration's own.
     whole
-        Check the whole file, and not what is new alone.
+        Check the whole file, not only what is new.
     """
     path = watch_path(file)
     if not path.exists():

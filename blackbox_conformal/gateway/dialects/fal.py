@@ -28,10 +28,10 @@ from blackbox_conformal.support.text import printable
 
 NAME = "fal"
 LOOK_S = 0.25
-"""How often a stream of statuses looks for a new one."""
+"""Seconds between looks of a stream of statuses."""
 
 _HOSTS = {"queue.fal.run": "/fal/queue", "fal.run": "/fal/run", "rest.fal.ai": "/fal/rest"}
-"""Where this gateway serves what the clients ask of fal's hosts."""
+"""Where this gateway serves what clients ask of fal's hosts."""
 
 _QUERY = {"fal_webhook"}
 _STATUSES = {409: 422, 502: 500}
@@ -144,7 +144,7 @@ class FalDialect(Dialect):
         return json_answer({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": public, "use": "sig", "alg": "EdDSA"}]})
 
     async def _proxied(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        """What the JavaScript client asks of one of fal's hosts by way of this one."""
+        """Serve what the JavaScript client asks of one of fal's hosts through this one."""
         named = http.headers.get("x-fal-target-url", "")
         scheme, _, rest = named.partition("://")
         host, _, rest = rest.partition("/")
@@ -171,7 +171,7 @@ class FalDialect(Dialect):
         return self.refused(_failure(request, headers))
 
     def as_json(self, gateway: Gateway, request: Request) -> dict[str, Any]:
-        """The result: the picture as ``image``, where most models have it, and as the only one of ``images``."""
+        """The result: the picture as ``image``, as in most models, and as the only one of ``images``."""
         if request.outcome.state != "done":
             return _problem(_failure(request))
         content, kind = gateway.content(request, "picture"), request.outcome.files["picture"].type
@@ -187,7 +187,7 @@ class FalDialect(Dialect):
         return {"image": picture, "images": [picture], "blackbox_conformal": gateway.facts(request)}
 
     def refused(self, refusal: NotServedError) -> HttpAnswer:
-        """As fal says it: a list of problems for 422, a type for others."""
+        """As fal does: a list of problems for 422, a type for others."""
         told = _problem(refusal)
         headers = dict(refusal.headers)
         if "error_type" in told:
@@ -196,7 +196,7 @@ class FalDialect(Dialect):
         return json_answer(told, _status_code(refusal), headers)
 
     def message(self, gateway: Gateway, request: Request, event: str, number: str) -> tuple[bytes, dict[str, str]]:
-        """The result or what went wrong, signed as fal signs: Ed25519 over id, user, time and digest of the body."""
+        """The result or error, signed as fal signs: Ed25519 over id, user, time and digest of the body."""
         told: dict[str, Any] = {"request_id": request.id, "gateway_request_id": request.id, "status": "OK"}
         if request.outcome.state != "done":
             code = _status_code(_failure(request))
@@ -258,7 +258,7 @@ def _logs(http: HttpRequest) -> bool:
 
 
 def _status(request: Request, *, logs: bool) -> dict[str, Any]:
-    """How far a request is. fal has no state for a failure: it is completed, and has an error."""
+    """The state of a request. fal has none for a failure: it is completed, with an error."""
     told: dict[str, Any] = {**_links(request), "logs": [] if logs else None}
     # The client's links are made from what it asked for, so that it finds them again.
     if not request.has_ended:
@@ -273,7 +273,7 @@ def _status(request: Request, *, logs: bool) -> dict[str, Any]:
 
 
 async def _statuses(gateway: Gateway, request: Request, *, logs: bool) -> AsyncIterator[bytes]:
-    """An event for each new status, until the request has ended or the gateway is being stopped."""
+    """Yield an event for each new status, until the request has ended or the gateway stops."""
     last = b""
     while True:
         event = f"data: {json.dumps(_status(request, logs=logs))}\n\n".encode()

@@ -94,7 +94,7 @@ class ReplicateDialect(Dialect):
         return await self._begun(gateway, http, _order(http), seconds)
 
     async def _put(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        """As Cog does: sent again after a time-out, it finds the prediction, and waits for it unless told not to."""
+        """Like Cog: a request sent again finds the prediction, and waits for it unless told not to."""
         order, number = _order(http), http.parameters["id"]
         # The id in the address is the key: sending it again begins nothing new.
         order = replace(order, idempotency_key=number, echo={**order.echo, "id": number})
@@ -262,7 +262,7 @@ def _seconds(text: str) -> float:
 
 
 def _output(gateway: Gateway, request: Request) -> str | None:
-    """The picture's link, or itself where clients would not take the link for a file."""
+    """The picture's link, or the picture itself where clients would not take the link for a file."""
     if request.outcome.state != "done":
         return None
     if request.base.startswith("https:"):

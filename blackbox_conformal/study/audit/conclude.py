@@ -1,4 +1,4 @@
-"""From audited pictures to the audit: claims, verdicts, quality against its bounds, planted leakage."""
+"""Turns audited pictures into an audit: claims, verdicts, quality against its bounds, planted leakage."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -46,21 +46,21 @@ def conclude(
     first_look: bool = True,
     groups: Mapping[str, str] | None = None,
 ) -> Audit:
-    """The audit that follows from pictures audited at `levels`.
+    """Conclude the audit of pictures at `levels`.
 
     Parameters
     ----------
     rule
-        The guarantee in force, of `calibration`.
+        The audited guarantee of `calibration`.
     clusters
-        The photograph that each picture is a tile of; None: each is a photograph of its own.
+        The photograph that each picture is a tile of; None: each is its own.
     stop
         How an audit that may stop went; None: the number of photographs was fixed beforehand.
     first_look
-        Whether none of these photographs took part in an audit of other photographs before; else the
-        number was not fixed before looking, and the interval is one that holds at every look.
+        Whether none of these photographs was in an earlier audit of others. Otherwise the number was not fixed before
+        looking, and the interval is one that holds at every look.
     groups
-        Picture's name → group; the risk of each is shown.
+        Picture's name → group whose risk is shown.
     """
     tiles = None if clusters is None else tuple(clusters)
     measured = _Measured(calibration, rule, tuple(levels), tuple(audited), tiles, stop, first_look)
@@ -98,9 +98,9 @@ def conclude(
 
 
 def calibrated_kinds(calibration: Calibration, alpha: float) -> tuple[KindRisk, ...]:
-    """Risk and trusted share of each kind of the calibration's own photographs, which only describe them.
+    """Describe the calibration's own photographs: risk and trusted share of each kind.
 
-    None where the guarantee says of no mean that it is below a level.
+    Empty where the guarantee bounds no mean.
     """
     rule = calibration.rule()
     curves, units = calibration.curves_for(rule), rule.unit_curves(calibration.curves_for(rule))
@@ -120,7 +120,7 @@ def calibrated_kinds(calibration: Calibration, alpha: float) -> tuple[KindRisk, 
 
 @dataclass(frozen=True)
 class _Measured:
-    """Audited pictures, and what follows from them for every level together."""
+    """Audited pictures, and what follows for all levels together."""
 
     calibration: Calibration
     rule: Guarantee
@@ -131,7 +131,7 @@ class _Measured:
     first_look: bool
 
     def level(self, index: int) -> AuditedLevel:
-        """What the audit says at one level."""
+        """Conclude one level."""
         alpha, threshold, claimed = self.levels[index], self.thresholds[index], self.claims[index]
         resplit, observed = (None, None) if self.resplit is None else self.resplit[index]
         judgement = judge(
@@ -173,9 +173,9 @@ class _Measured:
         )
 
     def _pooled(self, index: int) -> float | None:
-        """Of all that was invented in these pictures together, the share that is clear; None where it is not known.
+        """Share of all invented detail that is clear, over these pictures together; None: not known.
 
-        It follows from each picture's own share, as far as that is not more than is invented.
+        Computed from each picture's own share, as far as that is at most what is invented.
         """
         known = [(each.losses[index], each.detail[VENDOR]) for each in self.audited if VENDOR in each.detail]
         if self.rule.needs.curve_kind != "marked" or not (whole := sum(sums.invented for _, sums in known)):
@@ -185,17 +185,15 @@ class _Measured:
 
     @cached_property
     def curves(self) -> CurveSet:
-        """The calibration's curves that the guarantee is about."""
         return self.calibration.curves_for(self.rule)
 
     @cached_property
     def bound(self) -> float:
-        """The largest loss."""
         return self.calibration.bound_for(self.rule)
 
     @cached_property
     def units(self) -> Units:
-        """The calibration's curves, one for each photograph that counts once."""
+        """The calibration's curves, one for each photograph."""
         return self.rule.unit_curves(self.curves)
 
     @cached_property
@@ -210,12 +208,12 @@ class _Measured:
 
     @cached_property
     def losses(self) -> NDArray[np.float64]:
-        """(pictures, levels): the loss of each mask that was made."""
+        """(pictures, levels): the loss of each mask."""
         return np.array([picture.losses for picture in self.audited], dtype=np.float64)
 
     @cached_property
     def claims(self) -> list[Claim]:
-        """What the guarantee claims of these losses at each level."""
+        """What the guarantee claims of these losses, at each level."""
         return [
             claim(self.rule, self.losses[:, index], alpha, self.bound, self.clusters)
             for index, alpha in enumerate(self.levels)
@@ -223,10 +221,10 @@ class _Measured:
 
     @cached_property
     def resplit(self) -> list[tuple[NDArray[np.float64], float]] | None:
-        """At each level the risks of random splits, and the risk of this one; None where the question does not arise.
+        """At each level, the risks of random splits and of this one; None where that tests nothing.
 
-        It arises where a risk is above what is claimed and calibration and audit photographs can be exchanged. Where
-        results decided how many photographs there are, splits are no test.
+        Splits test a risk above the claim, if calibration and audit photographs are exchangeable and results did not
+        decide the number of photographs.
         """
         if self.stop is not None and self.stop.reason is not None:
             return None
@@ -246,11 +244,11 @@ class _Measured:
 
     @cached_property
     def weights(self) -> list[float] | None:
-        """Each photograph counts once, whatever the number of its tiles."""
+        """Weights that count each photograph once, however many tiles it has."""
         return None if self.clusters is None else [1.0 / self.clusters.count(name) for name in self.clusters]
 
     def kinds(self, groups: Mapping[str, str], tested: Sequence[float]) -> tuple[KindRisk, ...]:
-        """Risk and trusted share of each kind of photograph at the `tested` levels; all levels share the error."""
+        """Risk and trusted share of each kind of photograph at the `tested` levels, which share the error."""
         images = self.calibration.images
         tiles = [image.cluster for image in images if image.cluster is not None]
         known = statistics_of([image.kind for image in images], tiles or None)
@@ -300,7 +298,7 @@ _NOT_ALIKE = (
 
 
 def _notes_on_pictures(measured: _Measured) -> list[str]:
-    """Refused pictures, bounds of the pictures' own, and those of them that proved wrong."""
+    """Notes on refused pictures, and on pictures' own bounds that were used or proved wrong."""
     notes, audited = [], measured.audited
     refused = [picture.name for picture in audited if picture.refused]
     if refused:

@@ -1,4 +1,4 @@
-"""Fitting the rule of a cascade on photographs that do not calibrate: what each share passed on costs and trusts."""
+"""Fits the rule of a cascade on photographs that do not calibrate, by what each share passed on costs and trusts."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ from blackbox_conformal.support.wording import share
 from blackbox_conformal.vendor.adapter import Adapter
 
 ALL = 1e30
-"""A mean score that no answer has: up to it every answer suffices, and below minus it none does."""
+"""A mean score that no answer exceeds; none is below its negative."""
 
 STEPS = 10
-"""Shares that are compared: so many, and none."""
+"""Shares to compare, beside none."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassedOn:
-    """What passing on so many of the photographs takes and gives.
+    """Cost and trust of passing on some of the photographs.
 
     Attributes
     ----------
     passed
-        How many are passed on, those with the largest mean score, or the smallest.
+        How many are passed on: those with the largest mean score, or the smallest.
     limit
-        ``at_most`` or ``at_least``, and that mean score: up to it, or from it on, an answer suffices.
+        ``at_most`` or ``at_least``, and the mean score up to which, or from which, an answer suffices.
     interval
-        The share of new photographs that is passed on, with 90 % confidence.
+        Share of new photographs that is passed on, with 90 % confidence.
     usd
-        Price of a picture at this share, and at both ends of the interval; None: not known.
+        Price of a picture at this share and at both ends of the interval; None: not known.
     trusted_share
-        Of the photographs, at the threshold that calibrating on as many others would choose.
+        At the threshold that calibrating on as many others would choose.
     """
 
     passed: int
@@ -70,14 +70,14 @@ class PassedOn:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CascadeFit(Faces):
-    """The cascade with its fitted rule, and every share that was compared.
+    """The cascade with its fitted rule, and every compared share.
 
     Attributes
     ----------
     vendor
         What to calibrate, on other photographs.
     rows
-        By the share that is passed on, from none to all.
+        By the share passed on, from none to all.
     chosen
         The row of the rule.
     """
@@ -107,7 +107,7 @@ class CascadeFit(Faces):
         )
 
     def blocks(self) -> Iterator[Block]:
-        """Each share with its bill and what it trusts, and the rule."""
+        """Show the price and trust of each share, and the rule."""
         yield Table(
             "shares",
             {
@@ -191,7 +191,7 @@ def fit_cascade(
 
 
 def _chosen(rows: tuple[PassedOn, ...], pass_on: float | None) -> tuple[tuple[PassedOn, ...], PassedOn]:
-    """The row of the share that was asked for, or the smallest that trusts as much as the dear vendor alone."""
+    """The row of the wanted share, or of the smallest that trusts as much as the dear vendor alone."""
     if pass_on is None:
         return rows, next(each for each in rows if each.trusted_share >= rows[-1].trusted_share)
     return rows, min(rows, key=lambda each: abs(each.passed - pass_on * each.n))
@@ -200,9 +200,9 @@ def _chosen(rows: tuple[PassedOn, ...], pass_on: float | None) -> tuple[tuple[Pa
 def _rows(
     job: Job, seen: Sequence[tuple[_Seen, _Seen]], alpha: float, rule: Guarantee, pass_on: float | None, sign: int
 ) -> tuple[PassedOn, ...]:
-    """Every share that is compared, by what both vendors' answers to each photograph showed.
+    """Compare shares by what both vendors' answers showed.
 
-    `sign`: 1 where those with the largest mean score are passed on, -1 where those with the smallest are.
+    `sign`: 1 where the largest mean scores are passed on, -1 where the smallest are.
     """
     setup, n = job.setup, len(seen)
     # What the cheap vendor refused is passed on in any case.
@@ -243,7 +243,7 @@ def _seen(job: Job, rule: Guarantee) -> tuple[Mapping[str, _Seen], tuple[KnownPh
 
 
 def _look(rule: Guarantee, ready: Ready) -> _Seen:
-    """The curves of what is delivered; an answer of the second vendor has no figure, as where the first refused."""
+    """Curves of the delivered picture; an answer of the second vendor has no figure."""
     setup, drawn = ready.setup, ready.drawn
     (curves,) = measure([Candidate(setup.score, 1, "")], rule, ready)
     if drawn.refusal is not None or drawn.outcomes[0].member:
@@ -256,7 +256,7 @@ def _signed(figure: float, sign: int) -> float:
 
 
 def _between(figures: Sequence[float], passed: int) -> float:
-    """A mean score that the first `passed` of `figures`, sorted from the largest, lie above, ties left out."""
+    """A mean score below the first `passed` of the descending `figures`, and above the others."""
     if passed == len(figures):
         return -ALL
     if passed == 0:
@@ -266,5 +266,5 @@ def _between(figures: Sequence[float], passed: int) -> float:
 
 
 def _bill(usd: Sequence[Decimal], part: float) -> Decimal:
-    """The first vendor's price, and the second's for a part of the pictures."""
+    """The first vendor's price, plus the second's for a part of the pictures."""
     return usd[0] + usd[1] * Decimal(f"{part:.4f}")

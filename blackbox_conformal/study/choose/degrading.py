@@ -1,4 +1,4 @@
-"""Inputs as files, for a vendor that is asked by other means than an adapter."""
+"""Writes inputs as files, for a vendor without an adapter."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _degraded(paths: list[Path], out: Path | None, setup: Setup, step: Progress,
 
 
 class _NoVendor(Adapter):
-    """The vendor who is asked elsewhere: of every scale, without limits."""
+    """Stands for a vendor without an adapter: any scale, no limits."""
 
     name: ClassVar[str] = "no-vendor"
     base_url: ClassVar[str] = ""

@@ -1,4 +1,4 @@
-"""Draw or pay more until a floor is reached: the number of the rule, found on photographs that do not calibrate."""
+"""Fits a cascade that draws or pays more until a floor is reached, on photographs that do not calibrate."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from blackbox_conformal.support.text import counted
 from blackbox_conformal.vendor.adapter import FORETOLD_PSNR, Adapter
 
 ALL = 1e30
-"""A PSNR that no answer has; each has more than minus it."""
+"""A PSNR that no answer reaches; every answer exceeds its negative."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FloorFit(Faces):
-    """The cascade that goes on until a floor is reached, and what it took and reached on the photographs.
+    """The cascade that goes on until a floor is reached, and its results on the photographs.
 
     Attributes
     ----------
     vendor
         What to calibrate, on other photographs.
     floor, limit
-        The PSNR to reach, and the foretold PSNR from which on an answer suffices, in dB.
+        The PSNR to reach, and the foretold PSNR that suffices, in dB.
     reached
-        Of how many of the photographs the certified PSNR would reach the floor.
+        Photographs whose certified PSNR reaches the floor.
     answered
-        How many of them each vendor answered, in order.
+        Photographs that each vendor answered, in order.
     """
 
     vendor: Adapter
@@ -63,14 +63,14 @@ class FloorFit(Faces):
 
     @property
     def toml(self) -> str:
-        """The floor, which stands first in cascade.toml, and the rules, which stand last."""
+        """The floor, first in cascade.toml, and the rules, last."""
         same = f'\n[[rules]]\nscore = "{FORETOLD_PSNR}"\nat_least = {self.limit!r}\n'
         rules = "".join(f"{same}passed_on = {rule['passed_on']}\n" for rule in self.rules)
         return f"floor = {self.floor!r}\n{rules}"
 
     @property
     def mean_draws(self) -> float:
-        """Draws that a photograph took."""
+        """Draws of a photograph."""
         return sum(place * n for place, n in enumerate(self.answered, 1)) / sum(self.answered)
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class FloorFit(Faces):
         )
 
     def blocks(self) -> Iterator[Block]:
-        """The rule, how many reach the floor, and how many draws that took."""
+        """Show the rule, how many photographs reach the floor, and how many draws that took."""
         answered = ", ".join(f"{n} after {counted(place, 'draw')}" for place, n in enumerate(self.answered, 1))
         n = sum(self.answered)
         yield Facts(
@@ -101,14 +101,14 @@ class FloorFit(Faces):
 
 
 class DrawnErrors(NamedTuple):
-    """Of n photographs and k vendors, (n, k): what is known and true of each answer.
+    """Foretold and true errors of n photographs by k vendors, (n, k) each.
 
     Attributes
     ----------
     figures
-        The foretold PSNR that the rule looks at; minus infinity of an answer that goes on in any case.
+        The foretold PSNR that the rule looks at; -inf for an answer that goes on in any case.
     errors, known
-        Mean squared error of what would be delivered from the truth, and from the known picture.
+        Mean squared error of the delivered picture from the truth, and from the known picture.
     """
 
     figures: NDArray[np.float64]
@@ -116,14 +116,14 @@ class DrawnErrors(NamedTuple):
     known: NDArray[np.float64]
 
     def places(self, limit: float) -> NDArray[np.intp]:
-        """(n,): which answer is delivered, the first that suffices or else the last."""
+        """(n,): which answer is delivered: the first that suffices, or else the last."""
         suffices = self.figures >= limit
         suffices[:, -1] = True
         found: NDArray[np.intp] = suffices.argmax(axis=1)
         return found
 
     def certified(self, limit: float) -> NDArray[np.float64]:
-        """(n,): the PSNR in dB that these photographs would certify of what is delivered of each."""
+        """(n,): PSNR in dB that these photographs would certify."""
         rows, places = np.arange(len(self.figures)), self.places(limit)
         errors, known = self.errors[rows, places], self.known[rows, places]
         whole = WholeErrors(np.repeat(np.stack([errors, known], axis=1)[:, :, None], 3, axis=2))
@@ -132,7 +132,7 @@ class DrawnErrors(NamedTuple):
         return psnr
 
     def limit(self, floor: float) -> float:
-        """The smallest foretold PSNR with which every answer that suffices is certified to reach the floor."""
+        """The smallest foretold PSNR at which every sufficient answer is certified to reach the floor."""
         earlier = self.figures[:, :-1]
         limits = np.unique(earlier[np.isfinite(earlier)])
         least = np.array([self._least(limit) for limit in limits])
@@ -146,7 +146,7 @@ class DrawnErrors(NamedTuple):
         return float(limits[np.argmax(least >= floor)])
 
     def _least(self, limit: float) -> float:
-        """The smallest certified PSNR of an answer that suffices."""
+        """The smallest certified PSNR of a sufficient answer."""
         return float(self.certified(limit)[(self.figures[:, :-1] >= limit).any(axis=1)].min())
 
 
@@ -194,7 +194,7 @@ def fit_floor(
 
 
 def _until(place: int, last: int) -> list[dict[str, Any]]:
-    """Rules by which the answer at `place` is delivered."""
+    """Rules that deliver the answer at `place`."""
     return [{"score": FORETOLD_PSNR, "at_least": ALL if each < place else -ALL} for each in range(last)]
 
 
@@ -206,7 +206,7 @@ def _rules(limit: float, answered: Sequence[int]) -> tuple[dict[str, Any], ...]:
 
 
 def _seen(job: Job) -> Mapping[str, tuple[float, float, float]]:
-    """What is seen of every photograph of a job, by the digest of its input, in the order of `DrawnErrors`."""
+    """The row of `DrawnErrors` of each photograph, by the digest of its input."""
     found = dict[str, tuple[float, float, float]]()
     with job.run(_look) as looked:
         for drawn, seen in looked:

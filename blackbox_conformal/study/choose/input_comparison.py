@@ -1,4 +1,4 @@
-"""Somebody's inputs and a calibration in; out whether they are of one kind. Nothing is sent, and nothing is paid."""
+"""Tests whether inputs are like those of a calibration. Nothing is sent or paid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Unpack
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.procedure import Procedure
-from blackbox_conformal.errors import BlackboxConformalError, CalibrationError
+from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.method.audits.input_shift import SEED, InputShift, compare
 from blackbox_conformal.method.images.bands import Bands, rendered
 from blackbox_conformal.method.images.input_statistics import InputStatistics
@@ -19,7 +19,7 @@ from blackbox_conformal.study.listeners import Progress, shown_progress
 from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.settings_table import InputsSettings
 from blackbox_conformal.study.stages.certify import format_reason
-from blackbox_conformal.study.stages.grouped_errors import refuse_together
+from blackbox_conformal.study.stages.grouped_errors import read_each
 from blackbox_conformal.study.stages.prepare import format_of
 from blackbox_conformal.support.text import counted
 
@@ -68,7 +68,7 @@ def compare_inputs(
 
 
 def reason_of_files(formats: Sequence[str], procedure: Procedure) -> str | None:
-    """Why inputs would get no guarantee by the formats of their files alone; None: none of them."""
+    """Why inputs would get no guarantee because of their files' formats; None: no reason."""
     reasons = [reason for each in formats if (reason := format_reason(procedure, each)) is not None]
     which = f"{len(reasons)} of {counted(len(formats), 'input')}"
     return f"{which} would get no guarantee: {reasons[0]}" if reasons else None
@@ -80,26 +80,21 @@ def read_statistics(
     bands: Bands | None = None,
     formats: list[str] | None = None,
 ) -> InputStatistics:
-    """The statistics of every picture, in order.
+    """Measure every picture, in order.
 
     Parameters
     ----------
     bands
-        What their numbers are declared to be.
+        The declared meaning of their numbers.
     formats
-        Gets the format of each file; None: nobody asks.
+        Gets the format of each file.
     """
-    found: list[InputStatistics] = []
-    failures: list[tuple[str, BlackboxConformalError]] = []
-    for done, path in enumerate(paths):
-        progress("reading inputs", done, len(paths))
-        try:
-            picture = read_image(path, transparent=True, bands=bands)
-            found.append(InputStatistics.of(rendered(picture.pixels)))
-            if formats is not None:
-                formats.append(format_of(picture))
-        except BlackboxConformalError as error:
-            failures.append((path.name, error))
-    refuse_together(failures, len(paths))
-    progress("reading inputs", len(paths), len(paths))
-    return InputStatistics.together(found)
+
+    def statistics(path: Path) -> InputStatistics:
+        picture = read_image(path, transparent=True, bands=bands)
+        found = InputStatistics.of(rendered(picture.pixels))
+        if formats is not None:
+            formats.append(format_of(picture))
+        return found
+
+    return InputStatistics.together(read_each(paths, statistics, "reading inputs", progress))

@@ -1,7 +1,7 @@
-"""Learn weights of the score `learned` on photographs of the user's own kind, from outputs that cost nothing.
+"""Learns weights of the score `learned` on the user's own photographs, from outputs that cost nothing.
 
-A score that was made by photographs gives no guarantee on them. So those that were learned from are kept in the run
-folder's tuning file, which calibrations obey, before anything is made of them, and in the weights themselves.
+A score gives no guarantee on photographs that made it. So these are recorded first, in the run folder's tuning file,
+which calibrations obey, and in the weights.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from blackbox_conformal.support.wording import share
 from blackbox_conformal.vendor.adapter import Adapter
 
 FEWEST = 20
-"""Photographs from which anything can be learned."""
+"""Photographs that learning needs at least."""
 
 MOST = 10_000
-"""Photographs that a file of weights has room to name."""
+"""Photographs that a file of weights can name."""
 
 KEPT_APART = 4
-"""One photograph in so many does not teach: by it the best weights are chosen."""
+"""One photograph in this many chooses the best weights and does not teach."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -54,13 +54,13 @@ class Learning(Faces):
     Attributes
     ----------
     weights
-        The file of weights that was written; None where it is not sure that they are better than the package's.
+        The written file; None: the weights are not surely better than the package's.
     learned
         Its content, and the shares that can be trusted before and after.
     teaching, measuring
-        How many photographs taught, and how many were kept apart to choose by.
+        Photographs that taught, and that were kept apart to choose by.
     photographs
-        All of them, which must not calibrate.
+        All of them; none may calibrate.
     outputs_of
         The adapter whose outputs were learned from.
     """
@@ -85,7 +85,7 @@ class Learning(Faces):
         )
 
     def blocks(self) -> Iterator[Block]:
-        """What was learned from, what that gained, and the weights."""
+        """Show what was learned from, what was gained, and the weights."""
         learned, weights = self.learned, None if self.weights is None else str(self.weights.resolve())
         gained = f"; at least {share(learned.least_gain)} more, with confidence 95 %" * (weights is not None)
         facts = {
@@ -154,7 +154,7 @@ def learn_score(
 
 
 def setup_to_learn(setup: Setup) -> Setup:
-    """The same set-up with the score learned."""
+    """Give the set-up the score learned."""
     learned, scale = LearnedScore(), setup.procedure.scale
     if (refused := learned.refused_at(scale)) is not None:
         raise UsageError(f"{refused}; got scale {scale}. Leave --learn out (tune in Python), to choose among others")
@@ -162,14 +162,14 @@ def setup_to_learn(setup: Setup) -> Setup:
 
 
 def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms: Terms) -> Job:
-    """The job of one free output of each photograph, as `setup` would deliver it.
+    """The job of one free output of each photograph, delivered as in `setup`.
 
     Parameters
     ----------
     outputs
         The folder of outputs; None: the embedded vendor makes them.
     terms
-        Those of the job that the weights are for: draws are kept in a folder of their own in its folder.
+        Of the job to calibrate; draws are kept in a folder below its folder.
     """
     if (terms.folder / TUNING_FILE).exists():
         TuningRecord.load(terms.folder / TUNING_FILE)
@@ -202,7 +202,7 @@ def _stand_in(outputs: str | None, scale: int) -> Adapter:
 
 
 def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *, force: bool = False) -> Learning:
-    """Learn weights from a job's photographs; the same photographs, outputs and seed give the same weights.
+    """Learn weights from a job's photographs; equal photographs, outputs and seed give equal weights.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
 
 
 def _stoppable(job: Job) -> tuple[Job, Callable[[int], None]]:
-    """The job, and what is called at each step of learning from it: it raises once a sampler of the job was stopped."""
+    """The job, and a function to call at each step of learning, which raises once the job was stopped."""
     samplers, drawing = list[Sampler](), job.listeners
 
     def begun(sampler: Sampler) -> None:

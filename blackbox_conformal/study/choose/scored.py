@@ -149,16 +149,16 @@ NEARLY = 0.01
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Tuning(Faces):
-    """Every candidate, the best first, the photographs that were looked at, and what that took.
+    """Every candidate, the best first, the photographs that were looked at, and the cost.
 
     Attributes
     ----------
     calibration
-        Of the best candidate on the photographs that were not looked at; None where none was asked for.
+        Of the best candidate on unseen photographs; None: not asked for.
     calls, cached, cost_usd
-        Calls to the vendor, draws that were stored before, and what the calls cost, calibration included.
+        Calls made, draws that were stored before, and the price, calibration included.
     bound
-        The guarantee with the best of its confidence bounds, where it leaves that open.
+        The guarantee with its best confidence bound, where that was open.
     """
 
     scored: tuple[Scored, ...]
@@ -178,7 +178,7 @@ class Tuning(Faces):
         )
 
     def blocks(self) -> Iterator[Block]:
-        """Every candidate with what it trusts and costs, a cheaper one that is nearly as good, and what was chosen."""
+        """Show every candidate, a cheaper one that is nearly as good, and the choice."""
         shared = self.best.error is not None
         n = counted(len(self.tuning), "tuning photograph")
         level: dict[str, How] = {"alpha": "{alpha:g}"} if shared else {}
@@ -235,17 +235,17 @@ class Tuning(Faces):
 
     @property
     def record(self) -> TuningRecord:
-        """What `calibrate` has to know of the choice: the best candidate, and the photographs that were looked at."""
+        """What `calibrate` must know: the best candidate, and the photographs that were looked at."""
         best = self.best.candidate
         score = specification_text(best.score)
         return TuningRecord(score=score, draws=best.draws, alpha=self.alpha, photographs=self.tuning)
 
     @property
     def best(self) -> Scored:
-        """The candidate of most `Scored.worth`; among equals, the one with fewer calls."""
+        """The candidate of most worth; of equals, the one with fewer calls."""
         return self.scored[0]
 
     def cheapest(self, within: float) -> Scored:
-        """Of the candidates that are worth at most `within` less than the best, the one with fewest calls."""
+        """The candidate with fewest calls among those worth at most `within` less than the best."""
         enough = self.best.worth - within
         return min((scored for scored in self.scored if scored.worth >= enough), key=lambda near: near.calls)

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TypeVar, Unpack
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.errors import BlackboxConformalError, ImageError, UsageError
+from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.audits.input_shift import LEVEL, SEED, InputShift, compare
 from blackbox_conformal.method.audits.permutation import random_orders
 from blackbox_conformal.method.degradations.chain import Mixture
@@ -28,10 +28,10 @@ from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.choose.candidate_chain import COORDINATES, FILTERS, PARTS, CandidateChain, starts
 from blackbox_conformal.study.from_keywords import named_keywords
-from blackbox_conformal.study.listeners import Progress, shown_progress
+from blackbox_conformal.study.listeners import shown_progress
 from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.settings_table import ShiftSettings
-from blackbox_conformal.study.stages.grouped_errors import refuse_together
+from blackbox_conformal.study.stages.grouped_errors import read_each
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image
@@ -429,8 +429,6 @@ MOST_FITTED = 100
 LARGEST_INPUT, SMALLEST_INPUT = 128, 16
 """Most pixels a side that candidates are tried on, and the fewest that can be measured."""
 
-Read = TypeVar("Read")
-
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -554,13 +552,13 @@ def suggest_degradation(
                 "a --degradation of your own and compare with --calibration FILE, which takes any number of inputs"
             )
     with shown_progress(settings.get("progress")) as step:
-        seen = _each(paths, _seen, "reading inputs", step)
+        seen = read_each(paths, _seen, "reading inputs", step)
         fitting, proving = halves([one.digest for one in seen])
         trying, held_out = halves([digest_bytes(path.read_bytes()) for path in truths])
         tried = [truths[place] for place in trying[:MOST_FITTED]]
         chain = nearest_chain(
             [seen[place] for place in fitting],
-            _each(tried, lambda path: middle(_cut(path, scale), scale), "reading photographs", step),
+            read_each(tried, lambda path: middle(_cut(path, scale), scale), "reading photographs", step),
             scale,
             lambda done, total: step("trying chains", done, total),
         )
@@ -662,18 +660,3 @@ def _cut(path: Path, scale: int) -> Image:
             f"{pixels.shape[1]}×{pixels.shape[0]}. Leave it out"
         )
     return crop_to_multiple(pixels, scale)
-
-
-def _each(paths: Sequence[Path], read: Callable[[Path], Read], what: str, progress: Progress) -> list[Read]:
-    """Read each picture, and raise all errors together."""
-    found: list[Read] = []
-    failures: list[tuple[str, BlackboxConformalError]] = []
-    for done, path in enumerate(paths):
-        progress(what, done, len(paths))
-        try:
-            found.append(read(path))
-        except BlackboxConformalError as error:
-            failures.append((path.name, error))
-    refuse_together(failures, len(paths))
-    progress(what, len(paths), len(paths))
-    return found

@@ -1,7 +1,7 @@
-"""Choosing a score on some photographs, and calibrating the best one on the others.
+"""Chooses a score on some photographs, and calibrates the best one on the others.
 
-A choice made on photographs that calibrate voids the guarantee. So photographs are split first, by content; candidates
-are compared on the tuning part only, and its digests go into the calibration file, which refuses them as calibration.
+A choice made on photographs that calibrate voids the guarantee. So photographs are split by content first. Candidates
+are compared on the tuning part; the calibration file keeps its digests and refuses them as calibration.
 """
 
 from __future__ import annotations
@@ -51,27 +51,23 @@ from blackbox_conformal.support import catalog
 from blackbox_conformal.support.catalog import specification_text
 
 CANDIDATE_BYTES = 18
-"""What one more score takes for each pixel of a photograph, beside the first."""
+"""Bytes per pixel that each further score takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class TuningJob:
-    """Photographs that candidates are compared on, and others that the best one is calibrated on.
+    """Photographs to compare candidates on, and others to calibrate the best one on.
 
     Attributes
     ----------
     whole
-        The job on all of them, under one budget.
-    tuning
-        Those that candidates are compared on.
-    calibrating
-        Those that calibrate.
+        The job on all, under one budget.
     known
         Others that were looked at before, or that taught a candidate's weights.
     overruled
-        How many of `calibrating` were looked at, of which the user said that nothing was chosen by them.
+        How many of `calibrating` were looked at, but chose nothing, as the user says.
     only_choose
-        Whether the best candidate is not calibrated; `whole` is then the job on `tuning` alone.
+        Whether the best candidate is not calibrated; `whole` is then the job on `tuning`.
     """
 
     whole: Job
@@ -94,9 +90,9 @@ class TuningJob:
         only_choose: bool = False,
         nothing_chosen: bool = False,
     ) -> TuningJob:
-        """Split the photographs, of which a `share` is tuned on, and leave out what earlier choices were made on.
+        """Split the photographs, a `share` to tune on, and leave out those that earlier choices were made on.
 
-        With `nothing_chosen` the user says that those choices have led to nothing here.
+        With `nothing_chosen` the user says that those choices led to nothing here.
         """
         job = Job.of_photographs(setup, paths, terms, pixel_bytes=bytes_a_pixel(len(candidates)))
         calibrating, tuning = split_prepared(job.pictures, max(1, math.floor(share * len(paths))), seed)
@@ -114,7 +110,7 @@ class TuningJob:
         rule: Guarantee | None = None,
         want_share: float | None = None,
     ) -> Tuning:
-        """Make the one budget for comparing and calibrating, compare the candidates, and keep what was looked at.
+        """Agree on one budget, compare the candidates, and record what was looked at.
 
         Parameters and errors as for `tune_job`.
         """
@@ -128,7 +124,7 @@ class TuningJob:
         return tuning
 
     def calibrate(self, tuning: Tuning, rule: Guarantee | None = None) -> CalibrationRun:
-        """Calibrate the best candidate on the photographs that were never looked at; errors as for `calibrate_job`."""
+        """Calibrate the best candidate on the unseen photographs; errors as for `calibrate_job`."""
         best = tuning.best.candidate
         setup = self.whole.setup.with_score(best.score, best.draws)
         job = self.whole.only(self.calibrating).chosen(setup)
@@ -138,7 +134,7 @@ class TuningJob:
 
 
 def refuse_both(alpha: float | None, want_share: float | None, guarantee: object = None) -> None:
-    """Refuse a level beside a wanted share, and neither, a share that is none, and one beside a guarantee."""
+    """Require either a level or a wanted share, and no guarantee beside a share."""
     if (alpha is None) == (want_share is None):
         raise UsageError(
             "expected one of --alpha and --want-share (alpha and want_share in Python); got "
@@ -153,7 +149,7 @@ def refuse_both(alpha: float | None, want_share: float | None, guarantee: object
 
 @dataclass(frozen=True, slots=True)
 class ToTune:
-    """The set-up of a tuning, the candidates, and the guarantee that they are compared under."""
+    """The set-up of a tuning, the candidates, and the guarantee to compare them under."""
 
     setup: Setup
     candidates: Sequence[Candidate]
@@ -171,14 +167,14 @@ class ToTune:
         want_share: float | None,
         guarantee: str | Guarantee | None,
     ) -> ToTune:
-        """What was named, and what is usual where nothing was.
+        """Fill in what the user did not name.
 
         Parameters
         ----------
         build
-            The set-up with a score, None for the usual one, and for a guarantee.
+            Makes the set-up for a score (None: the usual one) and a guarantee.
         typed
-            The candidates that were named; empty: all that fit.
+            The named candidates; empty: all that fit.
         """
         refuse_both(alpha, want_share, guarantee)
         named = parse_candidates(typed, draws)
@@ -200,7 +196,7 @@ class ToTune:
 
 
 def score_for(candidates: Sequence[Candidate], *, second: bool) -> Score | None:
-    """The score among the candidates that compares with a second vendor; None when none does."""
+    """The candidate score that needs a second vendor; None: no candidate does."""
     comparing = next((candidate.score for candidate in candidates if candidate.score.needs_second), None)
     if comparing is None and second:
         raise UsageError(
@@ -211,11 +207,16 @@ def score_for(candidates: Sequence[Candidate], *, second: bool) -> Score | None:
 
 
 def default_candidates(draws: int, *, second: bool = False, shares: bool = False) -> list[str]:
-    """The settings that each score offers (`Score.candidates`), at `draws` draws, or at one where one is enough.
+    """The settings that each score offers (`Score.candidates`), with `draws` draws or with one where that is enough.
 
-    The first setting of a score that takes several draws is also tried with half of them. `second` says whether there
-    is a second vendor to compare with, `shares` whether only scores count that are shares of detail. A score of another
-    package that does not load is left out.
+    The first setting of a score of several draws is also tried with half of them.
+
+    Parameters
+    ----------
+    second
+        Whether there is a second vendor to compare with.
+    shares
+        Whether to take only scores that are shares of detail.
     """
     labels = []
     for name in catalog.names("scores"):
@@ -239,7 +240,7 @@ def _candidates_of(name: str, draws: int, second: bool) -> list[str]:
 
 
 def parse_candidate(text: str, draws: int) -> Candidate:
-    """`NAME:key=value@DRAWS`; without ``@`` the score gets all `draws`, or one if it needs no more."""
+    """Read `NAME:key=value@DRAWS`; without ``@`` the score gets `draws`, or one if that is enough."""
     specification, at, count = text.rpartition("@")
     if not at:
         specification, count = text, ""
@@ -260,7 +261,7 @@ def parse_candidate(text: str, draws: int) -> Candidate:
 
 
 def parse_candidates(texts: Sequence[str], draws: int) -> list[Candidate]:
-    """Every different candidate once, however it was typed."""
+    """Read candidates, without duplicates."""
     candidates = [parse_candidate(text, draws) for text in texts]
     return list({candidate.label: candidate for candidate in candidates}.values())
 
@@ -273,18 +274,17 @@ def tune_job(
     rule: Guarantee | None = None,
     want_share: float | None = None,
 ) -> Tuning:
-    """Compare candidates on the photographs of a job, as if they were calibrated on `n_calibration` others.
+    """Compare candidates on a job's photographs, as if calibrated on `n_calibration` others.
 
-    Scores are compared under `rule` where it is about detail, by the right detail that stays clear, else under
-    ``expected``; then the confidence bound of `rule` is chosen, where it leaves that open.
+    A `rule` about detail compares by the right detail that stays clear, any other by ``expected``. Then the confidence
+    bound of `rule` is chosen, where it is open.
 
     Parameters
     ----------
     alpha
-        The level to compare them at; None where a share is wanted.
+        The level to compare at; None where a share is wanted.
     want_share
-        The trusted share that is wanted, 0 to 1: the best candidate is the one that is expected to trust so much at
-        the smallest level.
+        The wanted trusted share, 0 to 1: the best candidate is expected to reach it at the smallest level.
     """
     _check(job.setup, alpha, n_calibration, len(job.pictures), rule)
     curves: list[list[list[RiskCurve]]] = []
@@ -338,12 +338,12 @@ def _check(setup: Setup, alpha: float | None, n_calibration: int, n_tuning: int,
 
 
 def bytes_a_pixel(candidates: int) -> int:
-    """Memory that a photograph takes for each of its pixels while that many scores are computed side by side."""
+    """Bytes per pixel for this many scores side by side."""
     return PIXEL_BYTES + CANDIDATE_BYTES * max(0, candidates - 1)
 
 
 def measure(candidates: Sequence[Candidate], rule: Guarantee | None, ready: Ready) -> list[list[RiskCurve]]:
-    """The curves of a photograph under each candidate, as `TuningCurves` has them; the worst of a refused one."""
+    """The curves of a photograph under each candidate, as in `TuningCurves`; the worst for a refused one."""
     drawn, setup = ready.drawn, ready.setup
     bound, ceiling = setup.metric.capped_bound, None if rule is None else rule.threshold_ceiling
     if drawn.refusal is not None:

@@ -1,7 +1,7 @@
-"""A pilot: a few of the user's own photographs are drawn to see what which promise trusts, before the others are paid.
+"""A pilot: draws a few of the user's own photographs to see what each promise trusts, before the rest is paid.
 
-Photographs that anything was chosen by, be it only how many more to draw, give no guarantee. So those of a pilot never
-calibrate: they are kept in the run folder's tuning file, which calibrations obey.
+Photographs by which anything was chosen, even only how many more to draw, give no guarantee. So a pilot's photographs
+go into the run folder's tuning file, which keeps them from calibrating.
 """
 
 from collections.abc import Collection, Sequence
@@ -35,17 +35,17 @@ class PilotRequest:
     Attributes
     ----------
     photographs
-        How many of the photographs are drawn to be looked at.
+        How many photographs to draw.
     wish
-        What the rows must keep.
+        What the rows must fulfil.
     guarantee
-        The guarantee to plan for, as it was named; None where all are compared.
+        The named guarantee to plan for; None: compare all.
     typed
-        The settings of the procedure that the user chose, which are then not varied.
+        The settings of the procedure that the user chose; these are not varied.
     seed
-        Which photographs they are follows from it and from their content.
+        Chooses the photographs, together with their content.
     stand_in
-        A vendor that draws the pilot in place of the one that is planned for.
+        A vendor that draws in place of the planned one.
     """
 
     photographs: int
@@ -56,7 +56,7 @@ class PilotRequest:
     stand_in: Adapter | None = None
 
     def ways(self, setup: Setup) -> list[Setup]:
-        """The set-up and those that are compared with it: none draws more often."""
+        """The set-up and those to compare with it; none draws more often."""
         draws = () if {"draws", "score"} & set(self.typed) else (1,)
         found = ways(setup, draws, deliver_consistent="delivery" not in self.typed)
         if self.guarantee is not None or "score" in self.typed or not promises_detail(setup) or self.wish.alpha:
@@ -66,7 +66,7 @@ class PilotRequest:
         return [*found, *(way.with_score(errors, way.procedure.draws) for way in found)]
 
     def refuse(self, job: Job) -> None:
-        """Refuse, before anything is paid, what a pilot cannot tell."""
+        """Refuse what a pilot cannot tell, before anything is paid."""
         if not FEWEST <= self.photographs < len(job.pictures):
             raise UsageError(
                 f"expected --pilot (pilot in Python) to be {FEWEST} or more and fewer than the {len(job.pictures)} "
@@ -87,9 +87,9 @@ class PilotRequest:
 
 
 def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
-    """Draw some of a job's photographs, and plan the calibration on the others by what they show.
+    """Draw some of a job's photographs, and plan the calibration on the others.
 
-    The same call again pays for nothing that is stored.
+    Stored draws are not paid again.
     """
     request.refuse(job)
     _, looked_at = split_prepared(job.pictures, request.photographs, request.seed)
@@ -126,7 +126,7 @@ def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
 
 
 def _standing_in(job: Job, looked_at: Sequence[Prepared], stand_in: Adapter) -> Job:
-    """The same photographs, sent to another vendor in a run folder of its own."""
+    """Send the same photographs to another vendor, in its own run folder."""
     setup = job.setup.with_stand_in(stand_in)
     folder = job.folder / f"{stand_in.name}-stand-in"
     paths = [picture.path for picture in looked_at if picture.path is not None]
@@ -135,7 +135,7 @@ def _standing_in(job: Job, looked_at: Sequence[Prepared], stand_in: Adapter) -> 
 
 
 def _curves(pilot: Job, compared: Sequence[Setup], more: Sequence[Promise]) -> list[Curves]:
-    """Draw what is missing of the pilot's photographs; the curves of each way, in the order of the photographs."""
+    """Draw the pilot's missing photographs; returns the curves of each way, in the order of the photographs."""
     found: dict[str, list[list[RiskCurve]]] = {}
     with pilot.run(
         partial(measured_curves, pilot, compared, more=more), scores=[way.score for way in compared]

@@ -1,4 +1,4 @@
-"""What a calibration would cost, and the levels that it could reach. Nothing is sent, and nothing is written."""
+"""Foretells what a calibration costs and which levels it can reach. Sends and writes nothing."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ from blackbox_conformal.vendor.adapter import FREE, Adapter, Price
 from blackbox_conformal.vendor.rates import least_seconds
 
 COMPARED_DRAWS = (1, 8)
-"""Numbers of draws that the shares that ship with the package were measured with."""
+"""Numbers of draws for which measured shares ship with the package."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Plan(Estimate, Faces):
-    """Calls, money, time and levels of a calibration: an estimate, and what the levels take.
+    """Calls, money, time and levels of a calibration.
 
     Attributes
     ----------
     n, draws
         Photographs that count, and draws of each.
     memory_bytes
-        Peak memory of the calculation; None when the photographs are not known.
+        Peak memory; None: the photographs are not known.
     reachable_alpha
-        The smallest level at which `n` photographs could trust anything at all.
+        The smallest level at which `n` photographs could trust anything.
     needed_n
-        Level → the fewest photographs with which it can be reached.
+        Level → the fewest photographs that can reach it.
     usd_a_photograph
-        Lowest and highest price of one photograph more, all its draws, by the sizes of those that there are or else
-        over all sizes; None when the price is not known.
+        Lowest and highest price of one more photograph with all its draws, by the sizes of the photographs at hand or
+        else over all sizes; None: not known.
     price_source
-        Where the price comes from, and when it was read; None when the price is not known.
+        Where and when the price was read; None: not known.
     price_rule
-        What the price depends on, in words, or what is known where it is not known in US dollars; empty = nothing.
+        What the price depends on, or what is known of a price not in US dollars; empty: nothing.
     frontier
-        What promises at which levels and numbers are expected to trust; None where the user did not ask.
+        What promises are expected to trust; None: not asked.
     foretold
-        What a cascade is expected to pass on; None where it may pass on nothing, or nothing is known.
+        What a cascade is expected to pass on; None: nothing, or not known.
     """
 
     n: int
@@ -79,7 +79,7 @@ class Plan(Estimate, Faces):
     def with_frontier(
         self, setup: Setup, wish: Wish, guarantee: str | Guarantee | None, typed: Collection[str]
     ) -> Plan:
-        """With the rows that ship with the package; `typed`: the settings of the procedure that the user chose."""
+        """Add the rows that ship with the package; `typed`: the settings of the procedure that the user chose."""
         draws = () if {"draws", "score"} & set(typed) else COMPARED_DRAWS
         compared = ways(setup, draws, deliver_consistent="delivery" not in typed)
         if "score" not in typed:
@@ -90,7 +90,7 @@ class Plan(Estimate, Faces):
         return replace(self, frontier=measured_frontier(compared, wish, self.usd_a_draw, self.n, guarantee))
 
     def blocks(self) -> Iterator[Block]:
-        """Calls, price and levels; with a frontier what promises are expected to trust, else what each level needs."""
+        """Show calls, price and levels, and what promises are expected to trust or what each level needs."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "frontier"}
         numbers["foretold"] = None if self.foretold is None else asdict(self.foretold)
         yield Facts(
@@ -153,7 +153,7 @@ class Plan(Estimate, Faces):
 
 @dataclass(frozen=True, slots=True)
 class Foretold:
-    """How many pictures a cascade of two is expected to pass on, and the whole bill in nine of ten cases."""
+    """Pictures that a cascade of two is expected to pass on, and the bill in nine of ten cases."""
 
     expected: int
     least: int
@@ -162,10 +162,10 @@ class Foretold:
 
     @classmethod
     def of(cls, setup: Setup, expected: Estimate) -> Foretold | None:
-        """By how many of the photographs the rule passed on that it was fitted on; None where it does not say.
+        """Foretell from the photographs that the rule was fitted on; None where the rule does not name them.
 
-        Exact for photographs like these: of m new mean scores, those above the k-th largest of n follow the negative
-        hypergeometric distribution, and the rule lies between the k-th and the next.
+        Exact for photographs like these: how many of m new mean scores lie above the k-th largest of n is negative
+        hypergeometric, and the rule lies between the k-th and the next.
         """
         rules = setup.procedure.vendor["parameters"].get("rules") if len(setup.adapter.members) == 2 else None
         if not expected.passed_on or not rules or rules[0]["passed_on"] is None:
@@ -180,7 +180,7 @@ class Foretold:
 
 
 def _above(k: int, n: int, m: int) -> tuple[int, int]:
-    """The 5 % and 95 % quantile of how many of m new figures lie above the k-th largest of n; k = 0: above all."""
+    """5 % and 95 % quantiles of how many of m new figures lie above the k-th largest of n; k = 0: above all."""
     if k == 0 or k > n:
         return (0, 0) if k == 0 else (m, m)
     total, below = math.comb(n + m, n), 0
@@ -198,14 +198,14 @@ def plan_job(
     alpha: float | None = None,
     quoted: Mapping[tuple[int, int], Decimal] | None = None,
 ) -> Plan:
-    """The plan for the photographs of a job, counting what its run folder already holds.
+    """Plan for the photographs of a job, less what its run folder holds.
 
     Parameters
     ----------
     alpha
         A level to plan for beside the usual ones.
     quoted
-        What the vendor itself asks for a draw, by size of the upload (see `quotes`); None = its price list counts.
+        What the vendor asks for a draw, by size of the upload (see `quotes`); None: its price list counts.
     """
     first = estimate(job.setup.adapter, job.folder, job.limits, job.tasks, quoted=quoted)
     price = _price(job, quoted)
@@ -216,7 +216,7 @@ def plan_job(
 def plan_number(
     setup: Setup, n: int, rule: Guarantee, run: Path, limits: Limits, *, alpha: float | None = None
 ) -> Plan:
-    """Return the plan for `n` photographs that are not there yet: every draw is a call, room and memory are unknown."""
+    """Plan for `n` photographs that are not there yet: every draw is a call; room and memory are unknown."""
     if n < 1:
         raise UsageError(f"expected photographs, or how many there will be, at least 1; got {n}")
     if setup.adapter.in_tiles:
@@ -246,7 +246,7 @@ def plan_number(
 
 
 def _seconds(adapter: Adapter, limits: Limits, calls: int) -> float | None:
-    """Time that so many calls take at best at the vendor's strictest request rate; None without one."""
+    """Least time of the calls at the vendor's strictest request rate; None without one."""
     rates = limits.for_vendor(adapter.capabilities).rates or ()
     return least_seconds(rates, calls, calls if has_jobs(adapter) else 0)
 
@@ -277,13 +277,13 @@ def _plan(
 
 
 def memory_bytes(job: Job) -> int:
-    """Peak memory of the calculation: the two largest pictures at once, over a fixed base."""
+    """Peak memory: the two largest pictures at once, over a fixed base."""
     largest = sorted((height * width for height, width in (picture.size for picture in job.pictures)), reverse=True)
     return BASE_BYTES + job.pixel_bytes * sum(largest[:2])
 
 
 def _price(job: Job, quoted: Mapping[tuple[int, int], Decimal] | None) -> Price | None:
-    """Price of a draw, of the cheapest and of the dearest of the job's photographs."""
+    """Lowest and highest price of a draw of the job's photographs."""
     adapter = job.setup.adapter
     if adapter.capabilities.local:
         return FREE

@@ -1,6 +1,8 @@
 """Says at once what is wrong with several pictures, so that one bad file hides no other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
 
 from blackbox_conformal.errors import BlackboxConformalError, PicturesError
 from blackbox_conformal.support.text import printable
@@ -35,6 +37,26 @@ def refuse_together(
         + (f"\n{advice}" if advice else ""),
         failures,
     )
+
+
+Read = TypeVar("Read")
+
+
+def read_each(
+    paths: Sequence[Path], read: Callable[[Path], Read], what: str, progress: Callable[[str, int, int], object]
+) -> list[Read]:
+    """Read each picture, and raise all errors together."""
+    found: list[Read] = []
+    failures: list[tuple[str, BlackboxConformalError]] = []
+    for done, path in enumerate(paths):
+        progress(what, done, len(paths))
+        try:
+            found.append(read(path))
+        except BlackboxConformalError as error:
+            failures.append((path.name, error))
+    refuse_together(failures, len(paths))
+    progress(what, len(paths), len(paths))
+    return found
 
 
 def names(all_of_them: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Which pictures are sent at every visit: chosen once, by how far small changes of a vendor would move the answers."""
+"""Chooses the pictures that are sent at every visit, by how far small changes of a vendor would move their answers."""
 
 import io
 import itertools
@@ -44,13 +44,13 @@ are on the grid of JPEG; mean difference of the picture made small again from wh
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 _GRID = 8
 _DIGITS = 9
-"""Significant digits that are kept: equal pictures have equal features on every machine."""
+"""Significant digits kept, so that equal pictures have equal features on every machine."""
 
 Plane = NDArray[np.float64]
 
 
 def features(pixels: Image, sent: Image) -> dict[str, float]:
-    """The value of each of `FEATURES`.
+    """Measure `FEATURES`.
 
     Parameters
     ----------
@@ -81,20 +81,20 @@ def features(pixels: Image, sent: Image) -> dict[str, float]:
 
 
 def _steps(plane: Plane) -> tuple[Plane, Plane]:
-    """Absolute differences to the right and down; one of 0 where the plane is one pixel wide or high."""
+    """Absolute differences to the right and down; a single 0 where the plane is one pixel wide or high."""
     across, down = np.abs(np.diff(plane, axis=1)), np.abs(np.diff(plane, axis=0))
     return (across if across.size else np.zeros((1, 1))), (down if down.size else np.zeros((1, 1)))
 
 
 def _detail(plane: Plane) -> float:
-    """Mean square of what the mean of the four neighbours leaves; borders are repeated."""
+    """Mean square of the difference from the mean of the four neighbours; borders are repeated."""
     wide = np.pad(plane, 1, mode="edge")
     around = (wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]) / 4
     return float(np.square(plane - around).mean())
 
 
 def _blocks(steps: Plane) -> float:
-    """Mean of the (n,) steps that cross the grid of JPEG, less the mean of all others; 0 where there are none."""
+    """Mean of the (n,) steps across JPEG's grid less that of other steps; 0 without steps across the grid."""
     # JPEG works in blocks of 8 x 8, so its damage lies on every eighth line.
     crossing = np.arange(1, len(steps) + 1) % _GRID == 0
     return float(steps[crossing].mean() - steps[~crossing].mean()) if crossing.any() else 0.0
@@ -103,7 +103,7 @@ def _blocks(steps: Plane) -> float:
 # How far small changes of a vendor move its answers: which photographs make good canaries, what a watch can find.
 
 _LEAST_SPREAD = 1e-6
-"""Grey levels; the spread of draws that are all equal, so that nothing is divided by 0."""
+"""Grey levels: the spread of equal draws, so that nothing is divided by 0."""
 
 
 def _curved(pixels: Image, change: Callable[[np.ndarray], np.ndarray]) -> Image:
@@ -119,7 +119,7 @@ def _jpeg(pixels: Image) -> Image:
 
 
 def _softened(pixels: Image) -> Image:
-    """A fortieth of the way to the mean of the four neighbours, as a weaker network would leave it."""
+    """Move each pixel a fortieth towards the mean of its neighbours, as a weaker network would."""
     wide = np.pad(pixels.astype(np.float64), ((1, 1), (1, 1), (0, 0)), mode="edge")
     around = (wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]) / 4
     return np.rint(pixels + 0.025 * (around - pixels)).astype(np.uint8)
@@ -131,14 +131,13 @@ CHANGES: Mapping[str, Callable[[Image], Image]] = {
     "contrast 0.98": lambda pixels: _curved(pixels, lambda level: 0.5 + 0.98 * (level - 0.5)),
     "softened": _softened,
 }
-"""Changes that are planted in a draw: each is one that a vendor may make without a word."""
+"""Changes to plant in a draw, such as a vendor may make without a word."""
 
 
 def sensitivity(draws: Sequence[Image], sent: Image) -> float:
-    """How far the planted changes move a picture's features, by the spread of its own draws, worst change first.
+    """How far planted changes move a picture's features, in standard deviations of its draws; the least change counts.
 
-    The value is the least over the changes of the largest shift of a feature, in standard deviations of the draws; of a
-    single draw, of unknown spread, in grey levels.
+    For a single draw, whose spread is unknown, in grey levels.
 
     Parameters
     ----------
@@ -152,7 +151,7 @@ def sensitivity(draws: Sequence[Image], sent: Image) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """The `feature` that a planted `change` moves most in the median canary, and by how much: standard deviations."""
+    """The `feature` that a `change` moves most in the median canary, and how far, in standard deviations."""
 
     change: str
     feature: str
@@ -160,13 +159,13 @@ class Planted:
 
 
 def planted(canaries: Sequence[tuple[Sequence[Image], Image]]) -> list[Planted]:
-    """What each of `CHANGES` does to canaries.
+    """Plant each of `CHANGES` in canaries.
 
     Parameters
     ----------
     canaries
-        The draws of each, (k h, k w, 3) uint8, at least two, and what was sent, (h, w, 3) uint8; at least one canary.
-        Draws that it was chosen by lie too close together.
+        At least one: its draws, (k h, k w, 3) uint8, at least two, and what was sent, (h, w, 3) uint8. The draws must
+        not be those that chose it, which lie too close together.
     """
     shifts, found = [_shifts(draws, sent) for draws, sent in canaries], []
     for change in CHANGES:
@@ -190,22 +189,22 @@ def _shifts(draws: Sequence[Image], sent: Image) -> dict[str, NDArray[np.float64
 # What one visit draws, and the tasks that say so to the sampler.
 
 REPEATS = 6
-"""Times that one request is asked to see whether the vendor repeats itself."""
+"""How often a request is repeated to see whether the vendor repeats itself."""
 
 _MOST_CALIBRATED = 32
 
 FIRST_INDEX = 4096
-"""Draws of visits are numbered from here on: no procedure has so many draws, so that none is taken for its own."""
+"""Number of the first draw of a visit, beyond any procedure's own draws."""
 
 _NUMBERS = 2**31
 
 
 def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visits: Sequence[Visit]) -> list[WatchDraw]:
-    """The draws of the visit that follows `visits`.
+    """Plan the draws of the visit after `visits`.
 
-    The first one also draws what later pixels are compared with, where the calibration has not, and a request is
-    repeated until it is known whether the vendor repeats itself. Numbers of draws begin at random, so that a watch
-    whose file was lost never takes old draws in the ledger for new ones.
+    The first visit also draws what later pixels are compared with, if the calibration has not. A request is repeated
+    until it is known whether the vendor repeats itself. Numbers of draws begin at random, so a watch whose file was
+    lost never takes old draws in the ledger for new ones.
     """
     # Past every draw of a procedure, and at random: a lost watch file must not meet its old draws in the ledger.
     numbers = itertools.count(FIRST_INDEX + secrets.randbelow(_NUMBERS))
@@ -238,14 +237,14 @@ def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visi
 
 
 def calibrated_draws(draws: Sequence[WatchDraw]) -> list[WatchDraw]:
-    """Those of a visit's draws that are the calibration's own, and stored."""
+    """The draws of a visit that are the calibration's own, and stored."""
     return [draw for draw in draws if draw.known and draw.index < FIRST_INDEX]
 
 
 def draws_to_choose_by(setup: Setup) -> int:
-    """How many of a calibration's draws of a picture are looked at to choose canaries: half of them, at least one.
+    """How many of a picture's calibration draws choose canaries: half, at least one.
 
-    Under a perturbation it is the first, since no other is an answer to the same upload.
+    Under a perturbation only the first, since no other answers the same upload.
     """
     # Half of the draws choose canaries; the other half, which did not choose, measure them fairly.
     return 1 if setup.perturbation is not None else max(1, min(setup.procedure.draws, _MOST_CALIBRATED) // 2)
@@ -265,14 +264,13 @@ def task_of(canary: Canary, draw: WatchDraw) -> Task:
 
 
 CANDIDATES = 64
-"""Photographs whose stored draws are looked at."""
+"""Photographs whose stored draws are measured."""
 
 
 def choose_canaries(job: Job, count: int) -> tuple[list[Canary], bool]:
-    """`count` canaries among the pictures of a job, most sensitive first, and whether their first draws are stored.
+    """Choose `count` canaries among a job's pictures, most sensitive first; also whether their first draws are stored.
 
-    Where enough of the pictures are drawn, as those of a calibration are, they are compared by what planted changes do
-    to their draws. Otherwise the first by digest are taken. Nothing is bought.
+    If enough pictures are drawn, as in a calibration, planted changes decide; otherwise the digests do. Buys nothing.
     """
     if len(job.pictures) < count:
         raise UsageError(
@@ -292,7 +290,7 @@ def choose_canaries(job: Job, count: int) -> tuple[list[Canary], bool]:
 
 
 def _measured(job: Job, candidates: Sequence[Prepared]) -> list[tuple[Prepared, float]]:
-    """The sensitivity of each picture whose stored draws can be used."""
+    """The sensitivity of each picture with usable stored draws."""
     setup, found = job.setup, []
     with Sampler(setup.adapter, job.folder, job.limits, check=output_check(setup)) as sampler:
         for done, picture in enumerate(candidates):
@@ -305,7 +303,7 @@ def _measured(job: Job, candidates: Sequence[Prepared]) -> list[tuple[Prepared, 
 
 
 def stored_draws(setup: Setup, sampler: Sampler, tasks: Sequence[Task]) -> tuple[list[Image], Image] | None:
-    """The pictures of stored draws of a canary, in order, and what was sent; None where one of them cannot be used."""
+    """A canary's stored pictures, in order, and what was sent; None: one cannot be used."""
     outcomes = sorted(sampler.draw(tasks), key=lambda outcome: outcome.task.index)
     if any(outcome.state != "stored" for outcome in outcomes):
         return None

@@ -104,8 +104,7 @@ class Difference:
 
 IN_A_ROW = 5
 """Other answers to one request, without one like the reference, that mean a change. If 1 % of requests meet another
-machine, that happens once in ten billion times.
-"""
+machine, that happens once in ten billion times."""
 
 MOST_ODD = 0.05
 """With a larger share of other answers a vendor no longer repeats itself, and its canaries bet."""

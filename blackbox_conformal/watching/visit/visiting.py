@@ -1,4 +1,4 @@
-"""One visit to a watched vendor: draw the canaries and fresh photographs, compare, and write down what was found."""
+"""Visits a watched vendor: draws canaries and fresh photographs, compares them, and records the findings."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class Declared:
     Attributes
     ----------
     model
-        As the vendor calls the model that answered; None where it names none.
+        The vendor's name of the model; None: not named.
     format
         Of the file, such as ``PNG``.
     magnification
-        Width and height of the answer by those of what was sent.
+        Width and height of the answer over those of the input.
     cost_usd
         What the draw is booked at.
     """
@@ -82,9 +82,9 @@ def compare(before: Sequence[Declared], now: Sequence[Declared], models: Collect
     Parameters
     ----------
     before
-        The draws that are known: the calibration's, or those of the first visit.
+        The calibration's draws, or those of the first visit.
     models
-        What the vendor called the models that were calibrated; empty where it named none.
+        Names of the calibrated models; empty: not named.
     """
     if not now:
         return Finding("identity", "cannot tell", "no answer came that could be looked at")
@@ -124,11 +124,11 @@ def _words(names: Collection[str | None]) -> str:
 
 
 CANARIES = 8
-"""Pictures that are sent at every visit."""
+"""Usual number of canaries."""
 
 
 def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
-    """Make the next visit, or go on with one that was not finished."""
+    """Make the next visit, or resume an unfinished one."""
     _refuse_unwatchable(request, setup)
     refuse_unsigned_visit(request.calibration, request.key)
     with WatchFile(watch_path(request.file), key=request.key) as file:
@@ -190,9 +190,9 @@ def _chosen(request: VisitRequest, setup: Setup, terms: Terms) -> tuple[list[Can
 
 
 def begin_watch(job: Job, calibration: Calibration, path: Path, count: int, key: SigningKey | None = None) -> Watched:
-    """Choose canaries among a calibration's photographs as soon as they are drawn, and begin its watch; buys nothing.
+    """Choose canaries among a calibration's drawn photographs, and begin its watch; buys nothing.
 
-    A watch of this calibration that was begun before goes on. A new one is signed with the `key`.
+    A watch that already goes on is returned. A new one is signed with the `key`.
     """
     with WatchFile(watch_path(path), key=key) as file:
         begun = file.current(calibration.digest)
@@ -203,7 +203,7 @@ def begin_watch(job: Job, calibration: Calibration, path: Path, count: int, key:
 
 
 def _begun(request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile) -> Watched:
-    """A new watch: with the canaries of the one before, or the most sensitive of the given photographs."""
+    """Begin a watch with the canaries of the one before, or the most sensitive of the given photographs."""
     level, digest = Level(LEVEL if request.level is None else request.level), request.calibration.digest
     canaries = file.last_canaries(digest)
     if canaries:
@@ -238,7 +238,7 @@ class _Visiting:
         return self._file.plan(self._watch, draws, photographs)
 
     def run(self) -> VisitResult:
-        """Agree on the price, draw, compare, and write it down."""
+        """Agree on the price, draw, compare, and record."""
         canaries, fresh = self._jobs()
         keys = canaries.keys | (frozenset() if fresh is None else fresh.keys)
         self._agree(canaries, fresh, keys)
@@ -301,13 +301,13 @@ class _Visiting:
         return task_of(self._canaries[draw.canary], draw)
 
     def _losses(self, measured: Sequence[FreshMeasurement]) -> list[FreshMeasurement]:
-        """The fresh photographs of all visits, those of this one with what was measured."""
+        """Fresh photographs of all visits, with this visit's measurements."""
         earlier = self._file.photographs(self._watch)
         known = {each.truth: each for each in measured}
         return [known.get(each.truth, each) for each in earlier]
 
     def _jobs(self) -> tuple[Job, Job | None]:
-        """The draws of canaries, and those of the fresh photographs of this visit."""
+        """The jobs of the canaries and of this visit's fresh photographs."""
         pictures = []
         for canary in self._canaries:
             tasks = tuple(self._task(draw) for draw in self._visit.draws if draw.canary == canary.position)
@@ -328,7 +328,7 @@ class _Visiting:
         return Job(self._setup, pictures, self._terms), fresh
 
     def _paid_before(self, canaries: Job) -> frozenset[str]:
-        """Keys of the calibration's own draws that are stored: what they cost is no cost of the watch."""
+        """Keys of the calibration's own stored draws, which are no cost of the watch."""
         adapter = self._setup.adapter
         tasks = [self._task(draw) for draw in calibrated_draws(self._visit.draws)]
         stored = [task for task in tasks if are_stored(adapter, [task], canaries.folder)]
@@ -346,7 +346,7 @@ class _Visiting:
         agree([canaries] if fresh is None else [canaries, fresh], expected, paid=paid)
 
     def _refuse_beyond(self, expected: Estimate, job: Job, keys: frozenset[str]) -> None:
-        """Refuse a visit after which all visits together might have cost more than is allowed."""
+        """Refuse a visit that might take the cost of all visits beyond what is allowed."""
         most = self._request.max_cost_in_all
         if most is None:
             return
@@ -384,7 +384,7 @@ class _Visiting:
 
 
 def _with_repeats(expected: Estimate) -> Estimate:
-    """The estimate with the requests that are asked again where an answer is another one than before."""
+    """Add to the estimate the requests that are repeated after a changed answer."""
     cost = expected.cost_usd
     if cost is not None and expected.calls:
         cost = (cost[0], cost[1] * (expected.calls + AGAIN) / expected.calls)
@@ -392,7 +392,7 @@ def _with_repeats(expected: Estimate) -> Estimate:
 
 
 def _refuse_other(request: VisitRequest, watch: Watched, canaries: Sequence[Canary]) -> None:
-    """Refuse another level or number of canaries than the watch was begun with, which would make its level a lie."""
+    """Refuse another level or number of canaries than the watch began with."""
     if request.level is not None and request.level != watch.level:
         raise UsageError(
             f"expected --level {watch.level:g}, which the watch was begun with; got {request.level:g}. Leave it out"
