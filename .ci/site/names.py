@@ -21,7 +21,7 @@ PARTS = [
         "method.audits.sequential.AuditStop",
     ),
     *("method.audits.input_shift.Movement", "watching.records.Finding", "vendor.rates.Rate"),
-    *("drawing.estimate.Estimate", "drawing.events.Event", "study.choose.suggesting.NearestChain"),
+    *("drawing.spending.estimate.Estimate", "drawing.events.Event", "study.choose.suggesting.NearestChain"),
     *("study.plan.frontier.Frontier", "study.choose.scored.Scored", "study.choose.comparison.ComparisonRow"),
     *("study.choose.degrading.Degraded", "study.session.session.Unmasked", "support.blocks.Figure"),
 ]

@@ -4,13 +4,15 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from PIL import Image
 from support.command_line import VENDOR, called
 from support.synthetic import write_photographs
 
-from blackbox_conformal.cli.consent import _say_estimate
+from blackbox_conformal.cli.consent import Consent, SpendingOptions
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.drawing.ledger.queries import ledger_ls
 from blackbox_conformal.drawing.spending.estimate import Estimate
@@ -119,5 +121,8 @@ def test_an_adapter_is_shown_with_the_rule_of_its_price(tmp_path):
 
 def test_one_call_is_one_call(capsys):
     for calls, said in ((1, "1 call to make,"), (2, "2 calls to make,")):
-        _say_estimate(Screen(as_json=False, quiet=False, verbose=0), Estimate(calls, 0, None, None, None))
+        consent = Consent(
+            Screen(as_json=False, quiet=False, verbose=0), cast(SpendingOptions, SimpleNamespace(yes=True))
+        )
+        consent.confirm(Estimate(calls, 0, None, None, None))
         assert said in capsys.readouterr().err

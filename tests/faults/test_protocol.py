@@ -20,7 +20,6 @@ from blackbox_conformal.errors import (
     IncompleteError,
     LedgerError,
     ModelChangedError,
-    UsageError,
 )
 from blackbox_conformal.method.images.making_inputs import upload_from
 from blackbox_conformal.study.stages.draws import output_check
@@ -298,7 +297,7 @@ def test_p14_ambiguous_draws_are_booked_at_full_price(tmp_path):
 def test_p14_money_limit_without_a_price_is_refused_before_anything_is_sent(tmp_path):
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url, price_usd=None)
-        with pytest.raises(UsageError, match="price"):
+        with pytest.raises(BudgetError, match="price"):
             draw(adapter, tmp_path / "run", tasks(), max_cost_usd=Decimal(1))
         assert server.account.requests("submit") == 0
 
