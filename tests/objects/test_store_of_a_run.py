@@ -57,9 +57,6 @@ def test_a_whole_run_in_a_bucket_gives_what_a_local_one_gives(
     (desk / "small").mkdir()
     for seed in (9, 10):
         Image.fromarray(reduced(photograph(seed), 4)).save(desk / "small" / f"i{seed}.png")
-    for folder in ("photographs", "small"):
-        for path in (desk / folder).iterdir():
-            store_at(bucket).put_if_absent(f"{folder}/{path.name}", path.read_bytes())
     place = f"{bucket}/runs/x"
     with FaultServer() as server:
         vendor = ("--adapter", VENDOR, "-p", f"url={server.url}")
@@ -69,13 +66,13 @@ def test_a_whole_run_in_a_bucket_gives_what_a_local_one_gives(
         )
         paid = server.account.paid
         there = ("--run", "remote", "--store", place)
-        command("calibrate", f"{bucket}/photographs", *vendor, *OPTIONS, *there)
+        command("calibrate", "photographs", *vendor, *OPTIONS, *there)
         masking = ("--calibration", "remote/calibration.json", "--alpha", "0.9", "--max-cost", "1", "--yes", *there)
-        command("mask", f"{bucket}/small", *vendor, *masking, "--out", "from-bucket")
+        command("mask", "small", *vendor, *masking, "--out", "from-bucket")
         assert server.account.paid == 2 * paid == 32
         monkeypatch.setenv("BLACKBOX_CONFORMAL_STORE", place)
         command("report", "--run", "remote")
-        command("mask", f"{bucket}/small", *vendor, *masking, "--out", "from-bucket")
+        command("mask", "small", *vendor, *masking, "--out", "from-bucket")
         assert server.account.paid == 2 * paid
     local = (desk / "local" / "calibration.json").read_bytes()
     assert (desk / "remote" / "calibration.json").read_bytes() == local
@@ -95,7 +92,7 @@ def test_a_whole_run_in_a_bucket_gives_what_a_local_one_gives(
     for name in kept:
         (fetched / Path(name).name).write_bytes(store.get(name) or b"")
     command("verify", "fetched/i9-certificate.json", "--calibration", "remote/calibration.json")
-    assert names(bucket) == names(bucket, "photographs") + names(bucket, "runs") + names(bucket, "small")
+    assert names(bucket) == names(bucket, "runs")
     texts = [*capfd.readouterr()] + [path.read_bytes().decode("latin-1") for path in desk.rglob("*") if path.is_file()]
     assert "s3cr3t" not in "".join(texts)
     assert "AKIA" not in "".join(texts)
