@@ -43,9 +43,9 @@ _HOMES = {
     "degrade": "blackbox_conformal.study.choose.degrading",
     "mask": "blackbox_conformal.study.python.functions",
     "mask_all": "blackbox_conformal.study.python.functions",
-    "metric_bound": "blackbox_conformal.study.python.functions",
-    "error_map": "blackbox_conformal.study.python.functions",
-    "score_map": "blackbox_conformal.study.python.functions",
+    "metric_bound": "blackbox_conformal.study.mask.array_maps",
+    "error_map": "blackbox_conformal.study.mask.array_maps",
+    "score_map": "blackbox_conformal.study.mask.array_maps",
     "cascade": "blackbox_conformal.study.plugins",
     "fit_cascade": "blackbox_conformal.study.choose.cascading",
     "CascadeFit": "blackbox_conformal.study.choose.cascading",
@@ -89,6 +89,9 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.choose.scored import Tuning as Tuning
     from blackbox_conformal.study.choose.suggesting import Suggestion as Suggestion
     from blackbox_conformal.study.choose.suggesting import suggest_degradation as suggest_degradation
+    from blackbox_conformal.study.mask.array_maps import error_map as error_map
+    from blackbox_conformal.study.mask.array_maps import metric_bound as metric_bound
+    from blackbox_conformal.study.mask.array_maps import score_map as score_map
     from blackbox_conformal.study.mask.products import Result as Result
     from blackbox_conformal.study.plan.planning import Plan as Plan
     from blackbox_conformal.study.plugins import cascade as cascade
@@ -100,11 +103,8 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.python.functions import audit as audit
     from blackbox_conformal.study.python.functions import audit_claim as audit_claim
     from blackbox_conformal.study.python.functions import calibrate as calibrate
-    from blackbox_conformal.study.python.functions import error_map as error_map
     from blackbox_conformal.study.python.functions import mask as mask
     from blackbox_conformal.study.python.functions import mask_all as mask_all
-    from blackbox_conformal.study.python.functions import metric_bound as metric_bound
-    from blackbox_conformal.study.python.functions import score_map as score_map
     from blackbox_conformal.study.session.session import Session as Session
     from blackbox_conformal.vendor.adapter import Adapter as Adapter
     from blackbox_conformal.watching.visit.visiting import VisitResult as VisitResult

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.method.degradations.chain import Chain, Mixture
-from blackbox_conformal.method.degradations.degradation import Range
+from blackbox_conformal.method.degradations.parameter_range import Range
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.photographs import demo_photographs, find_photographs
 from blackbox_conformal.method.images.read import read_image

@@ -112,6 +112,18 @@ def test_listing_imports_no_adapter() -> None:
     assert ran.stdout.strip() == "True [] False False"
 
 
+@pytest.mark.parametrize(
+    ("script", "unneeded"),
+    [
+        ("from blackbox_conformal.study.plugins import describe; describe('replicate')", "numpy"),
+        ("import blackbox_conformal; blackbox_conformal.score_map", "blackbox_conformal.study.job"),
+    ],
+)
+def test_a_short_task_does_not_load_what_it_does_not_need(script: str, unneeded: str) -> None:
+    command = [sys.executable, "-c", f"import sys; {script}; print({unneeded!r} in sys.modules)"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
 def test_only_the_chosen_adapter_is_imported() -> None:
     script = (
         "import sys; from blackbox_conformal.study.plugins import adapter_class; adapter_class('folder');"

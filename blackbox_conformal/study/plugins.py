@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from blackbox_conformal.errors import AdapterError, PluginError, UsageError
+from blackbox_conformal.method.degradations.parameter_range import Range
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.catalog import Listing
 from blackbox_conformal.support.wording import option_words
@@ -283,9 +284,6 @@ def _parameters(kind: type[BaseModel]) -> Iterator[dict[str, Any]]:
 
 
 def _type_name(annotation: Any) -> str:
-    # Late: names of members are listed without numpy.
-    from blackbox_conformal.method.degradations.degradation import Range
-
     if annotation is Range:
         return "number | range"
     if isinstance(annotation, type) and not get_args(annotation):
@@ -333,8 +331,6 @@ def _plain(value: Any) -> Any:
     """`value` in types that JSON has."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    from blackbox_conformal.method.degradations.degradation import Range
-
     if isinstance(value, Range):
         return str(value)
     if isinstance(value, list | tuple | set | frozenset):

@@ -82,9 +82,9 @@ def place(tmp_path):
 
 
 def _command(place, script=RUN, **environment):
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("NUMBA_", "BLACKBOX_", "XDG_"))}
     # A process that was forked has its compiler's processor already, and code is kept under this name.
-    kept |= {key: value for key, value in os.environ.items() if key == "NUMBA_CPU_NAME"}
+    left_out = {key for key in os.environ if key.startswith(("NUMBA_", "BLACKBOX_", "XDG_"))} - {"NUMBA_CPU_NAME"}
+    kept = {key: value for key, value in os.environ.items() if key not in left_out}
     settings = kept | {"PYTHONPATH": str(place / "source"), "HOME": str(place / "home")} | environment
     return {"args": [sys.executable, "-c", script], "env": settings, "cwd": place / "source", "text": True}
 

@@ -9,8 +9,8 @@ from blackbox_conformal.method.metrics import custom_metric as metrics
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.scores import custom_score as scores
 from blackbox_conformal.method.scores.score import Context
+from blackbox_conformal.study.mask.array_maps import error_map, metric_bound, score_map
 from blackbox_conformal.study.plugins import load_adapter
-from blackbox_conformal.study.python.functions import error_map, metric_bound, score_map
 from blackbox_conformal.study.stages.settings import set_up, set_up_as
 from blackbox_conformal.support import catalog
 

@@ -12,8 +12,8 @@ from blackbox_conformal.method.metrics.custom_metric import from_function
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job
 from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.mask.array_maps import error_map
 from blackbox_conformal.study.plugins import load_adapter
-from blackbox_conformal.study.python.functions import error_map
 from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.support import catalog
 

@@ -11,7 +11,7 @@ from support.lab_supports import lab_supports
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.degradations.degradation import RandomNumbers
+from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.method.kernels.distance import lab_planes
 from blackbox_conformal.method.kernels.windows import average
 from blackbox_conformal.method.metrics.lab_l1 import LabL1

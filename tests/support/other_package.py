@@ -10,7 +10,7 @@ import numpy as np
 
 from blackbox_conformal.annotations.formats.format import Format
 from blackbox_conformal.method.degradations.degradation import Degradation
-from blackbox_conformal.method.degradations.degradation import between
+from blackbox_conformal.method.degradations.parameter_range import between
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.guarantee import Claim
 from blackbox_conformal.method.guarantees.expected import Expected

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 from blackbox_conformal.drawing.events import EventBoard
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
@@ -20,6 +21,8 @@ from blackbox_conformal.drawing.run_control import StoppedError
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.vendor.adapter import Adapter, Price, Upload
+
+Known = TypeVar("Known")
 
 _BOOKED = "as earlier draws were booked"
 
@@ -95,10 +98,10 @@ def refuse_unlimited(adapter: Adapter, limits: Limits, run: Path) -> None:
         require_price(adapter, price)
 
 
-def require_price(adapter: Adapter, price: object) -> None:
-    """Refuse to limit money where the price of a draw is None."""
+def require_price(adapter: Adapter, price: Known | None) -> Known:
+    """Return the price of a draw; refuse to limit money where none is known."""
     if price is not None:
-        return
+        return price
     asked = ", which plan --quote asks for" if type(adapter).quote is not Adapter.quote else ""
     stated = adapter.unpriced or "add -p price-usd=0.02 with your vendor's price (price_usd in Python)"
     stated = f"{stated}{asked}, or " if "price_usd" in type(adapter).model_fields else ""

@@ -202,7 +202,11 @@ def mean_quality(qualities: Sequence[Quality], weights: Sequence[float] | None =
         defined = ~np.isnan(array)
         return float(np.average(array[defined], weights=shares[defined])) if defined.any() else math.nan
 
-    return Quality(*(mean([getattr(quality, name) for quality in qualities]) for name in Quality.__slots__))
+    return Quality(
+        psnr=mean([quality.psnr for quality in qualities]),
+        psnr_in_space=mean([quality.psnr_in_space for quality in qualities]),
+        ssim=mean([quality.ssim for quality in qualities]),
+    )
 
 
 def decibels(error: float) -> float:

@@ -4,7 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from blackbox_conformal.method.degradations.degradation import Degradation, RandomNumbers, between
+from blackbox_conformal.method.degradations.degradation import Degradation
+from blackbox_conformal.method.degradations.parameter_range import between
+from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.method.kernels.gaussian_blur import BITS, MAX_SIGMA, blurred, fixed_taps
 from blackbox_conformal.method.risk.resampling import reflected_matrix
 from blackbox_conformal.support.types import Image

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.errors import ImageError, UsageError
-from blackbox_conformal.method.degradations.degradation import Degradation, RandomNumbers
+from blackbox_conformal.method.degradations.degradation import Degradation
+from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.method.degradations.reduction import Reduction
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.types import Image

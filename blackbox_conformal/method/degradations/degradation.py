@@ -1,107 +1,15 @@
-"""What a degradation is: one step of the way from a photograph to an input, with its ranges and random numbers."""
+"""What a degradation is: one step of the way from a photograph to an input."""
 
-import hashlib
-import re
-from functools import cache
-from statistics import NormalDist
-from typing import Annotated, Any, ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
+from blackbox_conformal.method.degradations.parameter_range import Range
+from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.support.catalog import Plugin
 from blackbox_conformal.support.types import Image
-
-_NORMALS = 1 << 16
-
-
-class RandomNumbers:
-    """A stream of numbers that follows from `key` alone, on every machine and with every version of numpy.
-
-    An input that is made again must be the same to the byte, or its paid draws would be bought again. So only the raw
-    words of numpy's Philox (Salmon et al. 2011) are used, which are part of its definition.
-    """
-
-    def __init__(self, *key: str | int) -> None:
-        text = "blackbox-conformal degradation " + " ".join(map(str, key))
-        self._words = np.random.Philox(key=int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little"))
-
-    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """Return a number in [low, high)."""
-        return low + (high - low) * ((int(self._words.random_raw()) >> 11) / 2**53)
-
-    def whole(self, low: int, high: int) -> int:
-        """Return a whole number from `low` to `high`, both included."""
-        return low + int(self.uniform() * (high - low + 1))
-
-    def places(self, count: int) -> NDArray[np.uint16]:
-        """Return so many whole numbers from 0 to 65,535, each equally likely: places in `normals`."""
-        words = self._words.random_raw(-(-count // 4)).astype("<u8", copy=False)
-        return words.view("<u2")[:count].astype(np.uint16, copy=False)
-
-
-@cache
-def normals() -> NDArray[np.float32]:
-    """Return quantiles of the normal distribution, rounded so that the last bit of a logarithm makes no difference."""
-    quantile = NormalDist().inv_cdf
-    return np.array([round(quantile((k + 0.5) / _NORMALS), 6) for k in range(_NORMALS)], np.float32)
-
-
-_NUMBER = r"[0-9]*\.?[0-9]+"
-
-
-DECIMALS = 4
-"""Decimals of a drawn value, so that people can read it, and type it to make the same again."""
-
-
-class Range(NamedTuple):
-    """The ends of a range, both included, perhaps of `whole` numbers only; a single number has equal ends."""
-
-    low: float
-    high: float
-    whole: bool = False
-
-    def drawn(self, random: RandomNumbers) -> float:
-        """Draw a value, each equally likely; a single number takes no random number."""
-        if self.fixed:
-            return self.low
-        if self.whole:
-            return float(random.whole(int(self.low), int(self.high)))
-        return min(max(round(random.uniform(self.low, self.high), DECIMALS), self.low), self.high)
-
-    def __str__(self) -> str:
-        return f"{self.low:.12g}" if self.fixed else f"{self.low:.12g}-{self.high:.12g}"
-
-    @property
-    def fixed(self) -> bool:
-        """Whether it is a single number."""
-        return self.low == self.high
-
-
-def between(low: float, high: float, *, whole: bool = False) -> Any:
-    """Return the type of a parameter from `low` to `high`, or a range of it, in whole numbers where `whole` says so."""
-
-    def check(ends: Range) -> Range:
-        if not low <= ends.low <= ends.high <= high:
-            raise ValueError(f"expected {low:g} to {high:g}, or a range of it such as {low:g}-{high:g}; got {ends}")
-        if whole and any(end != int(end) for end in ends):
-            raise ValueError(f"expected a whole number; got {ends}")
-        return ends._replace(whole=whole)
-
-    return Annotated[Range, BeforeValidator(_ends), AfterValidator(check), PlainSerializer(str)]
-
-
-def _ends(value: Any) -> Range:
-    if isinstance(value, str):
-        match = re.fullmatch(rf"({_NUMBER})(?:-({_NUMBER}))?", value.strip())
-        if match is None:
-            raise ValueError(f"expected a number or a range such as 60-95; got {value!r}")
-        return Range(float(match[1]), float(match[2] or match[1]))
-    if isinstance(value, int | float):
-        return Range(float(value), float(value))
-    low, high = value[:2]
-    return Range(float(low), float(high))
 
 
 class Degradation(Plugin):

@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image as PillowImage
 
-from blackbox_conformal.method.degradations.degradation import Degradation, RandomNumbers
+from blackbox_conformal.method.degradations.degradation import Degradation
+from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.support.types import Image
 
 

@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from blackbox_conformal.method.degradations.degradation import Degradation, RandomNumbers, Range, between
+from blackbox_conformal.method.degradations.degradation import Degradation
+from blackbox_conformal.method.degradations.parameter_range import Range, between
+from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.support.types import Image
 
 

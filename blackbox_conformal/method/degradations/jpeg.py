@@ -9,7 +9,9 @@ from PIL import Image as PillowImage
 from pydantic import Field, field_validator
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.method.degradations.degradation import Degradation, RandomNumbers, Range, between
+from blackbox_conformal.method.degradations.degradation import Degradation
+from blackbox_conformal.method.degradations.parameter_range import Range, between
+from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.support.types import Image
 
 

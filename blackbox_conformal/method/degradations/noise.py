@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from blackbox_conformal.method.degradations.degradation import Degradation, RandomNumbers, Range, between, normals
+from blackbox_conformal.method.degradations.degradation import Degradation
+from blackbox_conformal.method.degradations.parameter_range import Range, between
+from blackbox_conformal.method.degradations.random_numbers import RandomNumbers, normals
 from blackbox_conformal.method.kernels.noise_field import add_noise
 from blackbox_conformal.support.types import Image
 

@@ -8,7 +8,8 @@ from PIL.Image import Resampling
 from pydantic import Field, field_validator
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.method.degradations.degradation import Degradation, RandomNumbers
+from blackbox_conformal.method.degradations.degradation import Degradation
+from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.method.images.making_inputs import FILTER_NAMES, resized
 from blackbox_conformal.method.risk.resampling import reduction_matrix
 from blackbox_conformal.support.types import Image

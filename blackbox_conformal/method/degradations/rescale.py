@@ -5,7 +5,9 @@ from typing import Literal, Self
 from PIL.Image import Resampling
 from pydantic import Field
 
-from blackbox_conformal.method.degradations.degradation import Degradation, RandomNumbers, between
+from blackbox_conformal.method.degradations.degradation import Degradation
+from blackbox_conformal.method.degradations.parameter_range import between
+from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.method.images.making_inputs import resized
 from blackbox_conformal.support.types import Image
 

@@ -3,7 +3,9 @@
 import numpy as np
 from pydantic import Field
 
-from blackbox_conformal.method.degradations.degradation import Degradation, RandomNumbers, Range, between
+from blackbox_conformal.method.degradations.degradation import Degradation
+from blackbox_conformal.method.degradations.parameter_range import Range, between
+from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.method.kernels.gaussian_blur import blurred
 from blackbox_conformal.support.types import Image
 

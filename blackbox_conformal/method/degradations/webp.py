@@ -2,8 +2,10 @@
 
 from pydantic import Field
 
-from blackbox_conformal.method.degradations.degradation import Degradation, RandomNumbers, Range, between
+from blackbox_conformal.method.degradations.degradation import Degradation
 from blackbox_conformal.method.degradations.jpeg import saved_and_read
+from blackbox_conformal.method.degradations.parameter_range import Range, between
+from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.support.types import Image
 
 LONGEST = 16_383

@@ -9,17 +9,7 @@ from blackbox_conformal.support.types import Map
 
 
 class SmoothedVariance(Windowed, MomentsScore):
-    """`K * Var_M(mu)`, summed over channels, white = 1: in [0, 3/4]; exactly 0 where all draws agree within reach of K.
-
-    Attributes
-    ----------
-    kernel
-        `gaussian` or `box`.
-    sigma
-        Standard deviation of the Gaussian in pixels, 4 unless given.
-    size
-        Side of the box in pixels, odd, 31 unless given.
-    """
+    """`K * Var_M(mu)`, summed over channels, white = 1: in [0, 3/4]; exactly 0 where draws agree within K's reach."""
 
     takes_bands: ClassVar[bool] = True
     candidates: ClassVar[tuple[str, ...]] = ("", "sigma=2", "sigma=8")

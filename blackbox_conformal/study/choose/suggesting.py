@@ -20,7 +20,7 @@ from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.audits.input_shift import LEVEL, SEED, InputShift, compare
 from blackbox_conformal.method.audits.permutation import random_orders
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.degradations.degradation import RandomNumbers
+from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.method.images.input_statistics import SIZE, STATISTICS, InputStatistics
 from blackbox_conformal.method.images.jpeg_traces import JpegTrace, block_energies, jpeg_trace, would_tell
 from blackbox_conformal.method.images.making_inputs import crop_to_multiple

@@ -6,9 +6,8 @@ Keywords that several take are described in `settings_table`, and added to their
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -17,8 +16,6 @@ from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, VendorClaim
 from blackbox_conformal.method.images.encode import Answer, Given
-from blackbox_conformal.method.metrics.metric import Metric
-from blackbox_conformal.method.scores.score import Context, Score, accumulated_map
 from blackbox_conformal.study.audit.auditing import (
     AuditRequest,
     audit_photographs,
@@ -49,57 +46,11 @@ from blackbox_conformal.study.settings_table import (
 from blackbox_conformal.study.stages.certify import warn_of_lossy
 from blackbox_conformal.study.stages.grouped_errors import refuse_together
 from blackbox_conformal.study.stages.prepare import named_input, prepare_inputs
-from blackbox_conformal.study.stages.settings import member, set_up_as
+from blackbox_conformal.study.stages.settings import set_up_as
 from blackbox_conformal.study.unseen_photographs import Unseen, together
 from blackbox_conformal.study.watch_protocol import watching
 from blackbox_conformal.support.text import name_of
-from blackbox_conformal.support.types import Image, Map
 from blackbox_conformal.vendor.adapter import Adapter
-
-
-def score_map(
-    samples: Iterable[Image],
-    score: str | Score,
-    *,
-    low_resolution: Image | None = None,
-    **parameters: Any,
-) -> Map:
-    """The score map of draws.
-
-    Parameters
-    ----------
-    samples
-        (H, W, 3) uint8 pictures, consumed once; the first is the delivered picture.
-    score
-        A score's name, with its parameters as keywords or as ``name:key=value``.
-    low_resolution
-        What the vendor was sent, (h, w, 3) uint8; only the one-draw scores need it.
-
-    Returns
-    -------
-    (H, W) float32, >= 0; larger = less sure.
-    """
-    plugin = member("scores", score, **parameters)
-    draws = iter(samples)
-    first = next(draws, None)
-    if first is None:
-        raise UsageError("expected at least one sample; got none")
-    scale = 1 if low_resolution is None else first.shape[0] // low_resolution.shape[0]
-    every = samples if isinstance(samples, Sequence) else chain([first], draws)
-    return accumulated_map(plugin, every, Context(first, low_resolution, scale))
-
-
-def error_map(truth: Image, delivered: Image, metric: str | Metric, **parameters: Any) -> Map:
-    """The error map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures."""
-    plugin = member("metrics", metric, **parameters)
-    errors: Map = plugin.capped_map(truth, delivered)
-    return errors
-
-
-def metric_bound(metric: str | Metric, **parameters: Any) -> float:
-    """The largest value that the metric can take."""
-    plugin = member("metrics", metric, **parameters)
-    return float(plugin.capped_bound)
 
 
 @named_keywords

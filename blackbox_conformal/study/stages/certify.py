@@ -152,8 +152,7 @@ def times_the_largest(calibration: Calibration, size: float, group: str | None =
 
 def rule_at_size(calibration: Calibration, rule: Guarantee, size: float) -> Guarantee:
     """Return the guarantee for an input of this `SIZE`: `marked` speaks by squares of one larger than calibrated."""
-    is_larger = times_the_largest(calibration, size) > SIZE_FACTOR
-    if rule.plugin_name() != "marked" or not is_larger:
+    if rule.plugin_name() != "marked" or times_the_largest(calibration, size) <= SIZE_FACTOR:
         return rule
     same = {name: value for name, value in rule.specification().items() if name not in ("name", "largest_error")}
     by_squares = calibration.rule("marked-in-squares", **same)

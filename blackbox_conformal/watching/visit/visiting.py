@@ -350,16 +350,15 @@ class _Visiting:
         most = self._request.max_cost_in_all
         if most is None:
             return
-        require_price(self._setup.adapter, expected.cost_usd)
-        assert expected.cost_usd is not None
+        _, highest = require_price(self._setup.adapter, expected.cost_usd)
         tasks = [task_of(canary, draw) for canary, draw in self._file.draws_of(self._watch.calibration)]
         bought = [task for task in tasks if task.index >= FIRST_INDEX]
         every = keys | draw_keys(self._setup.adapter, bought)
         every |= frozenset() if self._reserve is None else self._reserve.keys
         spent = spending_on(job.folder, every, whole=False).spent_usd
-        if spent + expected.cost_usd[1] > most:
+        if spent + highest > most:
             raise BudgetError(
-                f"this visit may cost {dollars(expected.cost_usd[1])}, and {dollars(spent)} of the "
+                f"this visit may cost {dollars(highest)}, and {dollars(spent)} of the "
                 f"{dollars(most)} that --max-cost-in-all allows are spent on visits "
                 "before, so nothing was sent. Raise it, or end the watch"
             )
