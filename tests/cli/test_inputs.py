@@ -127,7 +127,9 @@ def test_masks_of_other_inputs_carry_no_guarantee(calibrated, capsys):
     assert [entry["status"] for entry in entries] == ["outside-calibration"] * 3
     assert "warning: 3 of 3 inputs are not like the calibration's" in found.err
     assert "warning: 3 of 3 masks carry no guarantee: outside-calibration" in found.err
-    assert "the guarantee is for inputs like the calibration's and does not speak of this one" in found.err
+    assert (
+        "no guarantee: the guarantee is for inputs like the calibration's and does not speak of this one" in found.err
+    )
     for entry in entries:
         certificate = bc.Certificate.from_json(Path(entry["certificate"]).read_text(encoding="utf-8"))
         assert certificate.input_check is not None

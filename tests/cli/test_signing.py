@@ -106,7 +106,9 @@ def test_a_key_that_is_not_trusted_vouches_for_nothing(desk, capsys):
         assert (code, row["verified"], row["outcome"]) == (7, False, "signed by a stranger")
         assert row["signature"] == {"key": issuer.key, "name": "Company Y", "checked": True, "trusted": False}
         assert ": verified" not in said
-    assert f'signed by a stranger; {issuer.key} (says it is "Company Y"); you have not told verify' in said
+    assert (
+        f'signed by a stranger; {issuer.key} (says it is "Company Y"); you have not told verify that you trust' in said
+    )
     assert "a key that you trust" not in said
     for key in ("lab", "stranger"):
         code, (row,), said = verified(capsys, paper, "--trust", desk.keys[key].key)

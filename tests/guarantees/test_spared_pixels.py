@@ -121,7 +121,7 @@ def test_curves_for_another_share_or_of_another_kind_are_refused() -> None:
         guarantee("expected").threshold(curves(0, 9, left_out=0.05), 0.5)
     calibration = calibration_of(curves(0, 24), all_but=[list(curves(0, 24, left_out=0.02))])
     assert calibration.threshold(0.5, "all-but", share=0.02) > -math.inf
-    with pytest.raises(CalibrationError, match=r"this share: 0\.02; asked for 0\.05.*no call is made"):
+    with pytest.raises(CalibrationError, match=r"stored for this share: 0\.02; asked for 0\.05.*no call is made"):
         calibration.threshold(0.5, "all-but", share=0.05)
 
 
@@ -142,7 +142,7 @@ def test_curves_for_another_side_or_of_another_kind_are_refused() -> None:
     calibration = calibration_of(curves(0, 24), local=[list(of_sides[4])])
     assert calibration.threshold(0.5, "local", side=4) > -math.inf
     assert calibration.threshold(0.5, "per-image", of="local", side=4, delta=0.2) > -math.inf
-    with pytest.raises(CalibrationError, match=r"this side: 4; asked for 3\. .*local:side=3: .*no call is made"):
+    with pytest.raises(CalibrationError, match=r"for this side: 4; asked for 3\. .*local:side=3: .*no call is made"):
         calibration.threshold(0.5, "local", side=3)
     packed = CurveSet.from_bytes(of_sides[3].to_bytes())
     assert (packed.kind, packed.side, list(packed)) == ("local", 3, list(of_sides[3]))
