@@ -20,15 +20,12 @@ from blackbox_conformal.drawing.open_run import AnyRun, OpenCascade, OpenRun, op
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.run_control import Clock, RunControl
 from blackbox_conformal.drawing.spending.prices import KnownPrices, require_price
-from blackbox_conformal.drawing.task import ENDED, FellBack, Outcome, Task, sent_to, task_keys
+from blackbox_conformal.drawing.task import ENDED, UNAVAILABLE, FellBack, Outcome, Task, sent_to, task_keys
 from blackbox_conformal.drawing.work_item import Processor, WorkItem
 from blackbox_conformal.errors import (
-    AccountRefusedError,
     BlackboxConformalError,
-    BudgetError,
     IncompleteError,
     LedgerError,
-    ModelChangedError,
     PayloadError,
     UsageError,
     VendorError,
@@ -48,15 +45,6 @@ class _Asked:
     uploads: tuple[Upload, ...]
     before: Outcome | None = None
     arrived: dict[str, Outcome] = field(default_factory=dict)
-
-
-UNAVAILABLE: dict[type[BlackboxConformalError], str] = {
-    BudgetError: "budget",
-    VendorUnavailableError: "down",
-    AccountRefusedError: "account",
-    ModelChangedError: "model",
-}
-"""Errors that say that a vendor cannot be had, so that a cascade may fall back on the answer before, in a word each."""
 
 
 class Sampler:

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from blackbox_conformal.errors import VendorError
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    BlackboxConformalError,
+    BudgetError,
+    ModelChangedError,
+    VendorError,
+    VendorUnavailableError,
+)
 from blackbox_conformal.support.canonical import canonical_json, derived_seed, digest_bytes, digest_json
 from blackbox_conformal.vendor.adapter import Adapter, Upload
 
@@ -36,6 +43,15 @@ class Task:
     index: int
     seed: int | None
     picture: str = ""
+
+
+UNAVAILABLE: dict[type[BlackboxConformalError], str] = {
+    BudgetError: "budget",
+    VendorUnavailableError: "down",
+    AccountRefusedError: "account",
+    ModelChangedError: "model",
+}
+"""Errors that say that a vendor cannot be had, so that a cascade may fall back on the answer before, in a word each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from blackbox_conformal.drawing.pacing.rate_limiter import TurnTaking
 from blackbox_conformal.drawing.pacing.retry import Retrier, full_jitter
 from blackbox_conformal.drawing.run_control import Clock, PutOffError, RunControl, StoppedError, TakenError
 from blackbox_conformal.drawing.spending.reservations import Reservations
-from blackbox_conformal.drawing.task import Outcome, OutcomeState, Task, idempotency_key, task_keys
+from blackbox_conformal.drawing.task import UNAVAILABLE, Outcome, OutcomeState, Task, idempotency_key, task_keys
 from blackbox_conformal.errors import (
     AccountRefusedError,
     BlackboxConformalError,
@@ -72,6 +72,12 @@ def earlier_outcome(task: Task, state: OutcomeState, attempt: Attempt, error: Ve
     """Return the outcome `state` of an attempt that ended before this process began."""
     return Outcome(task, state, True, attempt.digest, attempt.cost_usd, attempt.model, error)
 
+
+_STILL_HANDED_OUT: dict[type[NextStep], tuple[type[BlackboxConformalError], ...]] = {
+    Done: tuple(UNAVAILABLE),
+    Fetch: (BudgetError,),
+}
+"""Errors that end a run and leave such items to be handed out: a stored answer needs neither vendor nor money."""
 
 _LOOK_AGAIN_S = 0.5
 _LOOKED_AT_TOGETHER = 32
@@ -270,17 +276,16 @@ class Processor:
                     # One worker at a time looks at the ledger, and for all items that wait.
                     with self._looking:
                         item = items.popleft()
-                        if self.ledger.shared and self._is_stale(item) and not self._is_given_up(False):
+                        if self.ledger.shared and self._is_stale(item) and not self._is_given_up():
                             self._look_again(items, item)
                             continue
                 except IndexError:
                     return
-                if isinstance(item.step, Elsewhere) and not self._is_given_up(False):
+                if isinstance(item.step, Elsewhere) and not self._is_given_up():
                     items.append(item)
                     self.clock.sleep(_LOOK_AGAIN_S, self.control.stopping)
                     continue
-                # What is stored or has a job is still handed out when only the money has run out.
-                given_up = partial(self._is_given_up, isinstance(item.step, (Done, Fetch)))
+                given_up = partial(self._is_given_up, *_STILL_HANDED_OUT.get(type(item.step), ()))
                 asks_vendor = not isinstance(item.step, Done)
                 if given_up() or (asks_vendor and not self.concurrency.acquire(given_up)):
                     continue
@@ -321,9 +326,9 @@ class Processor:
             resampled = times_resampled(rows.get(item.key, ()))
             items.appendleft(replace(item, step=step, resampled=resampled, looked_at=now))
 
-    def _is_given_up(self, paid: bool) -> bool:
-        """Tell whether nothing is begun any more; what is `paid` is still fetched when only the money has run out."""
-        stopped = self.control.stopping.is_set() and not (paid and isinstance(self.control.error, BudgetError))
+    def _is_given_up(self, *harmless: type[BlackboxConformalError]) -> bool:
+        """Tell whether nothing is begun any more; errors of the `harmless` kinds do not count."""
+        stopped = self.control.stopping.is_set() and not isinstance(self.control.error, harmless)
         return stopped or self.control.leaving.is_set()
 
     def process(self, item: WorkItem) -> Outcome:

@@ -13,7 +13,7 @@ from typing import Any
 from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.drawing.ledger.money import Totals, to_usd
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, spent_by_procedure
-from blackbox_conformal.drawing.sampler import UNAVAILABLE
+from blackbox_conformal.drawing.task import UNAVAILABLE
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.gateway.book import Book, counts
 from blackbox_conformal.gateway.dialects.dialect import Dialect, Route

@@ -175,6 +175,16 @@ def test_a_refused_account_stops_everyone_and_bills_nothing(tmp_path: Path) -> N
         assert draw(adapter, tmp_path, tasks(10, 10)).states == ["stored"] * 100
 
 
+def test_what_is_stored_is_handed_out_when_the_account_is_refused_before(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        adapter = SynchronousVendor(url=server.url)
+        draw(adapter, tmp_path, tasks(3)[1:])
+        server.script = {"submit": "status:code=402"}
+        drawn = draw(adapter, tmp_path, tasks(3), concurrency=1)
+    assert isinstance(drawn.error, AccountRefusedError)
+    assert [outcome.task.upload.name for outcome in drawn.outcomes] == ["picture-1", "picture-2"]
+
+
 def test_a_refused_picture_stays_refused_and_the_others_go_on(tmp_path: Path) -> None:
     with FaultServer({"submit": [None, "status:code=422"]}) as server:
         for _ in range(2):
