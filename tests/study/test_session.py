@@ -444,7 +444,7 @@ def test_an_error_in_the_block_sends_nothing_more_and_keeps_what_is_under_way(
     def interrupted() -> None:
         with opened(calibrated.one, server, tmp_path / "run", concurrency=2) as session:
             waiting.extend(threads.submit(session.mask, picture(number)) for number in range(6))
-            while not server.account.requests("submit"):
+            while not server.account.requests("submit") or session._pool._work_queue.qsize() < 4:
                 threading.Event().wait(0.01)
             threading.Timer(0.3, gate.set).start()
             raise KeyboardInterrupt
