@@ -57,15 +57,15 @@ class CredentialMissingError(UsageError):
 
 
 class MissingPackageError(UsageError, ImportError):
-    """A package that is not installed, and without which what was asked for cannot be done."""
+    """A package that is not installed, although the request needs it."""
 
 
 class ImageError(BlackboxConformalError, ValueError):
-    """A picture that is damaged, hostile or of a kind that has no stated conversion."""
+    """A picture that is damaged, hostile or of a kind without a stated conversion."""
 
 
 class PicturesError(ImageError):
-    """Several pictures that cannot be used; `failures` holds the name of each and what is wrong with it."""
+    """Several pictures that cannot be used; `failures` holds the name and the error of each."""
 
     def __init__(self, message: str, failures: Sequence[tuple[str, BlackboxConformalError]] = ()) -> None:
         super().__init__(message)
@@ -77,7 +77,7 @@ class MapError(BlackboxConformalError, ValueError):
 
 
 class CalibrationError(BlackboxConformalError, ValueError):
-    """Images or curves that cannot carry the calibration that was asked for."""
+    """Images or curves that cannot carry the requested calibration."""
 
 
 class FileFormatError(BlackboxConformalError, ValueError):
@@ -109,13 +109,13 @@ class CheckFailedError(BlackboxConformalError):
 
 
 class StrangerError(BlackboxConformalError):
-    """Papers are undamaged, and signed by keys that the reader has not said to trust."""
+    """Papers are undamaged, but signed by keys that the reader does not trust."""
 
     exit_code = 7
 
 
 class ModelChangedError(CheckFailedError):
-    """The vendor answers with another model than the one that was calibrated, or that the run began with."""
+    """The vendor answers with another model than at calibration, or than at the start of the run."""
 
 
 class SuspendedError(CheckFailedError):
@@ -145,18 +145,18 @@ class IncompleteError(BlackboxConformalError):
 
 
 class UnusableDrawsError(IncompleteError):
-    """Draws that may be paid for have no usable picture; they are bought again only for who asks for that."""
+    """Draws that may be paid for have no usable picture; they are bought again only on request."""
 
 
 class VendorUnavailableError(IncompleteError):
-    """The vendor gives no usable answers or cannot be reached, so that nothing more is sent to it for a while.
+    """The vendor gives no usable answers or cannot be reached, so nothing more is sent to it for a while.
 
     Attributes
     ----------
     why
-        What happened at the vendor, without what follows for a run that is ended by it.
+        The event at the vendor, without its effect on a run.
     retry_after
-        Seconds after which it may be asked again; None: the vendor did not say.
+        Seconds after which the vendor may be asked again; None: it did not say.
     """
 
     def __init__(self, message: str, *, why: str = "", retry_after: float | None = None) -> None:
@@ -199,8 +199,8 @@ class FunctionFailedError(NotSentError):
 class RefusedError(VendorError):
     """Class A: the vendor answered and said no to this picture (400, 413, 415, 422, moderation).
 
-    `billed`: it said no to what it had generated (a content filter), and bills that; the price is booked, unless the
-    vendor tells a cost.
+    `billed`: the vendor refused its own result (a content filter) and bills it; the price is booked, unless the vendor
+    tells a cost.
     """
 
     def __init__(
@@ -211,11 +211,11 @@ class RefusedError(VendorError):
 
 
 class RunRefusedError(RefusedError):
-    """Class A: the vendor said no to what every picture of the run has in common: every further call would fail too."""
+    """Class A: the vendor would say no to every picture of the run, so every further call would fail, too."""
 
 
 class AccountRefusedError(RunRefusedError):
-    """Class A: the vendor said no to the key or account (401, 402, 403); `key_variable` is where the key was."""
+    """Class A: the vendor said no to the key or account (401, 402, 403); `key_variable` names the key's variable."""
 
     exit_code = 5
     key_variable: str | None = None
@@ -226,25 +226,25 @@ class KeyNotSentError(AccountRefusedError):
 
 
 class NotFoundError(RunRefusedError):
-    """Class A: the vendor has no such model or address (404, 405, 410), so that a parameter has to be corrected."""
+    """Class A: the vendor has no such model or address (404, 405, 410), so a parameter must be corrected."""
 
     exit_code = 2
 
 
 class RedirectedError(NotFoundError):
-    """Class A: the vendor answered a submission with another address, where it may show what it accepted and bills."""
+    """Class A: the vendor answered a submission with another address, where it may show an accepted and billed job."""
 
 
 class VendorFailedError(VendorError):
     """Class V: the vendor took the request and failed on its own: its machine, its queue, its quota.
 
-    It says nothing of the picture, which is asked for again within limits. The attempt is booked at the cost that the
-    vendor tells; else at nothing or at its price, as `Capabilities.failures_billed` says.
+    The failure says nothing of the picture, which is asked for again within limits. The attempt is booked at the cost
+    that the vendor tells; else at nothing or at its price, as `Capabilities.failures_billed` says.
     """
 
 
 class TryLaterError(VendorError):
-    """Class R: the vendor answered and asked to wait; `retry_after` is in seconds, None when it did not say."""
+    """Class R: the vendor answered and asked to wait `retry_after` seconds; None when it did not say."""
 
     def __init__(
         self,
@@ -259,20 +259,20 @@ class TryLaterError(VendorError):
 
 
 class MaybeSentError(VendorError):
-    """Class M: the request may have reached the vendor and no answer came back; it may be billed."""
+    """Class M: the request may have reached the vendor, but no answer came; it may be billed."""
 
 
 class JobError(VendorError):
-    """Class J: polling or fetching a job that the vendor has accepted failed; the job is not lost."""
+    """Class J: an accepted job could not be polled or fetched; the job is not lost."""
 
 
 class DeadlineError(JobError):
-    """A job that was accepted did not finish in the time allowed; its adapter may answer by cancelling it."""
+    """An accepted job did not finish in the time allowed; its adapter may cancel it."""
 
 
 class JobCancelledError(DeadlineError):
-    """A job that was overdue is cancelled, as the vendor says; no later run looks for it."""
+    """An overdue job is cancelled, as the vendor says; no later run looks for it."""
 
 
 class PayloadError(VendorError):
-    """Class P: an answer that is not the picture that was paid for."""
+    """Class P: an answer that is not the paid picture."""

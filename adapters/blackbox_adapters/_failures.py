@@ -1,4 +1,4 @@
-"""What a failed answer says, and the error that it becomes."""
+"""Turn a vendor's failed answer into the right error."""
 
 import re
 import time
@@ -20,7 +20,7 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.vendor.adapter import Answer, Purpose
 from blackbox_conformal.vendor.refusals import ACCOUNT, NOT_FOUND, PUT_OFF, parse_retry_after, plain, refusal
 
-# What the words mean with which a vendor says that there will be no picture.
+# Phrases with which vendors say that there will be no picture.
 
 MODERATION = (
     "nsfw",
@@ -33,7 +33,7 @@ MODERATION = (
     "inappropriate",
     "safety",
 )
-"""Words of content filters."""
+"""Phrases of content filters."""
 
 UNFIT = (
     "image too large",
@@ -49,17 +49,17 @@ UNFIT = (
     "invalid encoded image",
     "cannot identify image",
 )
-"""Words that say of a picture that it can never be worked on."""
+"""Phrases which say that a picture can never be worked on."""
 
 
 class Reasons(BaseModel):
-    """Words that tell a vendor's reasons apart, looked for in the code and in the reason.
+    """Phrases that tell a vendor's reasons apart, looked for in the error's code and reason.
 
-    Words have small letters and single spaces; the codes ``contentPolicy`` and ``CONTENT_POLICY`` hold "content
-    policy". Without a known word the vendor has failed on its own: a picture refused by mistake costs the guarantee,
-    and one that is asked for again costs a draw.
+    Write phrases in small letters with single spaces: "content policy" also finds the codes ``contentPolicy`` and
+    ``CONTENT_POLICY``. Without a known phrase the vendor failed on its own: a picture refused by mistake costs the
+    guarantee, while a picture asked for again costs only a draw.
 
-    `every`: no to what all pictures have in common. `refused`: no to this picture, before anything was generated.
+    `every`: no to something that all pictures share. `refused`: no to this picture, before anything was generated.
     `filtered`: no to this picture after work on it, which is billed.
     """
 
@@ -70,26 +70,26 @@ class Reasons(BaseModel):
     filtered: tuple[str, ...] = MODERATION
 
     def error(self, said: str, reason: str, *, code: str, request_id: str | None = None) -> VendorError:
-        """The error that `reason` and `code` mean; `said` is its message."""
+        """Return the error that `reason` and `code` mean, with the message `said`."""
         text = plain(f"{code} {reason}")
-        # What concerns every picture ends the run, whatever else the words hold.
+        # A reason that concerns every picture ends the run, whatever else the text says.
         if any(word in text for word in self.every):
             return RunRefusedError(said, request_id=request_id, code=code)
-        # Before the other refusals: a filter that has looked at the result is billed.
+        # Filters come before other refusals: a filter that looked at the result is billed.
         if any(word in text for word in self.filtered):
             return RefusedError(said, billed=True, request_id=request_id, code=code)
         if any(word in text for word in self.refused):
             return RefusedError(said, request_id=request_id, code=code)
-        # The careful reading of unknown words: see above.
+        # Unknown words count as the vendor's own failure, for the reason in the class docstring.
         return VendorFailedError(said, request_id=request_id, code=code)
 
 
 USUAL = Reasons()
-"""What the words mean where a vendor has none of its own."""
+"""The phrases for vendors that have none of their own."""
 
 
 class Failure(NamedTuple):
-    """The vendor's message, its code (else the HTTP status), and its name for the request."""
+    """The vendor's message, its code (else the HTTP status) and its name for the request."""
 
     message: str
     code: str
@@ -97,7 +97,7 @@ class Failure(NamedTuple):
 
 
 class Failures(BaseModel):
-    """Where the vendor's own words are in a failed answer, and statuses that mean something else than usual.
+    """How to read a failed answer: where the vendor's own words are, and which statuses have an unusual meaning.
 
     Attributes
     ----------
@@ -108,8 +108,8 @@ class Failures(BaseModel):
     account, later, refused
         Statuses of requests up to the job that mean: no to this key or account; wait; no to this picture.
     failed, reasons
-        Statuses of a submission at which the vendor has failed on its own, if it says so in words, and what the words
-        mean. Without words a server in between answered, and whether the submission arrived is not known.
+        Statuses of a submission at which the vendor has failed on its own if it says so in words, and the meanings of
+        the words. Without words a server in between answered, and nobody knows whether the submission arrived.
     wait
         Seconds to wait after a 429, or a status in `later`, that does not say how long.
     """
@@ -134,14 +134,14 @@ class Failures(BaseModel):
         return Failure(words(problem, *self.message), words(problem, *self.code) or str(answer.status), request or None)
 
     def error(self, answer: Answer, purpose: Purpose, failure: Failure | None = None) -> VendorError | None:
-        """The error of a failed answer by its status, in the vendor's words; None leaves it to the sampler.
+        """Return the error of a failed answer by its status, in the vendor's words; None leaves it to the sampler.
 
-        The sampler judges downloads, and statuses of 500 and above that are not in `failed`: they carry no decision of
-        the vendor, unless a 503 says when to come back. `failure` replaces what `read` finds.
+        The sampler judges downloads. It also judges statuses of 500 and above that are not in `failed`, since they
+        carry no decision of the vendor unless a 503 says when to come back. `failure` replaces the result of `read`.
         """
         if purpose == "download":
             return None
-        # Requests before there is a job: a no to them is a no to the key or the picture.
+        # Before there is a job, a no can only be about the key or the picture.
         status, begins = answer.status, purpose in ("submit", "lookup", "quote")
         message, code, request = failure or self.read(answer)
         said = f"HTTP {status}" + (f": {message}" if message else "")
@@ -151,9 +151,9 @@ class Failures(BaseModel):
             )
         if begins and status in self.refused:
             return RefusedError(f"the vendor refused this picture with {said}", request_id=request, code=code)
-        # An answer that names a time to come back is a decision, even with a status that usually is none.
+        # A vendor that names a time to come back has decided, even with a status that usually carries no decision.
         asked, special = retry_after(answer), begins and status in self.later
-        # With the vendor's own words it is the vendor that failed; without them it may be a server in between.
+        # With words of its own the vendor failed; without them a server in between may have.
         own = purpose == "submit" and status in self.failed and bool(message)
         unavailable = status == 503 and (asked is not None or purpose != "submit")
         # A failed poll leaves the job as it is, so fewer statuses put it off.
@@ -161,17 +161,17 @@ class Failures(BaseModel):
         if special or unavailable or put_off:
             return TryLaterError(
                 f"the vendor asked to wait with {said}",
-                # A vendor that says nothing of the time gets the pause that its documentation names.
+                # A vendor that names no time gets the pause from its documentation.
                 retry_after=self.wait if asked is None and (special or status == 429) else asked,
                 request_id=request,
                 code=code,
             )
         if own:
             return self.reasons.error(f"the vendor failed with {said}", message, code=code, request_id=request)
-        # It may have taken the request: whether it bills it, the sampler judges.
+        # The vendor may have taken the request; the sampler judges whether it bills.
         if not 400 <= status < 500:
             return None
-        # A poll that is refused says nothing of the picture: the job may be well.
+        # A refused poll says nothing about the picture: the job may be well.
         if purpose == "poll" and status not in ACCOUNT:
             return JobError(f"the vendor could not show the job: {said}", request_id=request, code=code)
         if status in NOT_FOUND:
@@ -180,7 +180,7 @@ class Failures(BaseModel):
 
 
 def not_found(failure: Failure) -> NotFoundError:
-    """The error that stops a run whose model or address the vendor does not have."""
+    """Return the error that stops a run whose model or address the vendor does not have."""
     return NotFoundError(
         f"the vendor has no such model or address: {failure.message}; correct the adapter's parameters",
         request_id=failure.request_id,
@@ -189,15 +189,15 @@ def not_found(failure: Failure) -> NotFoundError:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Seconds that a vendor asks to wait, below a year or so; None when it does not say.
+    """Return the seconds that a vendor asks to wait, below a year or so; None when it does not say.
 
-    It says so in the header ``Retry-After``, in a field ``retry_after`` of its JSON, in the headers of a rate (see
+    A vendor says it in the header ``Retry-After``, in a JSON field ``retry_after``, in rate headers (see
     `parse_retry_after`), or in words such as "resets in ~10s".
     """
     problem, now = document(answer), time.time()
     exact = {name: text for name, text in answer.headers.items() if name.startswith("retry-after")}
     fields = [seconds(peek(problem, path)) for path in ("retry_after", "error.retry_after")]
-    # The plainest statement first; headers of a rate say when a window ends, which may be later than needed.
+    # The plainest statement goes first: rate headers tell when a window ends, which may be later than needed.
     told = [parse_retry_after(exact, now), *fields, parse_retry_after(answer.headers, now)]
     asked = next((each for each in told if each is not None and each < _YEAR_S), None)
     return _in_words(answer) if asked is None else asked

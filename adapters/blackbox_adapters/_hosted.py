@@ -1,4 +1,4 @@
-"""What web vendors have in common: an address, a key, a price that the user may know better, and words for failures."""
+"""Base classes of web vendors: an address, a key, a price that the user may know better, and words for failures."""
 
 import json
 import math
@@ -16,10 +16,10 @@ from blackbox_conformal.errors import VendorError
 from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.vendor.adapter import Adapter, Answer, Capabilities, Price, Purpose, Send
 
-# Price lists: what a vendor asks for a draw, by the size of the picture that it makes.
+# Price lists: the price of a draw, by the size of the picture made.
 
 LARGEST = 512_000_000
-"""Pixels of the largest picture that any of the vendors makes."""
+"""Pixels of the largest picture that any vendor makes."""
 
 Amounts = Callable[[Decimal], tuple[Decimal, Decimal]]
 """Megapixels of the output → lowest and highest price. Neither falls as the output grows."""
@@ -27,10 +27,10 @@ Amounts = Callable[[Decimal], tuple[Decimal, Decimal]]
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """What a vendor asks with given parameters; `currency` and `usd_per_unit` as in `Price`.
+    """A vendor's prices for given parameters; `currency` and `usd_per_unit` as in `Price`.
 
-    `rule` says the list in words, `source` and `read_on` where and when it was read. `unit` is the price of one unit
-    that the vendor counts in its bill; None = it names none.
+    `rule` says the list in words; `source` and `read_on` say where and when somebody read it. `unit` is the price of
+    the unit in which the vendor counts its bill, or None.
     """
 
     amounts: Amounts
@@ -45,7 +45,7 @@ class PriceList:
         return self._price(*self.amounts(Decimal(pixels) / 1_000_000))
 
     def over(self, able: Capabilities) -> Price:
-        """Range over all pictures that these limits let through; the lowest price is rounded down to 0.0001."""
+        """Return the price range over all pictures within these limits; the lowest price is rounded down to 0.0001."""
         scale = able.scale_factors[0]
         limits = (
             able.max_output_pixels,
@@ -57,7 +57,7 @@ class PriceList:
         fewest = Decimal(((able.min_side or 1) * scale) ** 2) / 1_000_000
         most = Decimal(min([LARGEST, *(limit for limit in limits if limit is not None)])) / 1_000_000
         low = self.amounts(fewest)[0]
-        # Down for the low end: a range may be too wide, and never too narrow.
+        # The low end rounds down: a range may be too wide, but never too narrow.
         rounded = low.quantize(Decimal("0.0001"), ROUND_FLOOR)
         return self._price(low if low == rounded else rounded.normalize(), self.amounts(most)[1])
 
@@ -66,24 +66,25 @@ class PriceList:
 
 
 def flat(amount: str, source: str, read_on: date) -> PriceList:
-    """The same price for every size."""
+    """Return a list with the same price for every size."""
     usd = Decimal(amount)
     return PriceList(lambda _: (usd, usd), "the same for every size", source, read_on, usd)
 
 
 def per_megapixel(amount: str, source: str, read_on: date) -> PriceList:
-    """So much for each megapixel of the output; whether a part is billed as a whole is not documented."""
+    """Return a list with a price per output megapixel; whether a part is billed as a whole is not documented."""
     usd = Decimal(amount)
     rule = f"by output megapixels: {amount} USD each; a part of one may be billed as a whole"
-    # The low end as if parts were billed by their size, the high end as if each begun megapixel were billed.
+    # The low end bills parts by their size, the high end bills each begun megapixel.
     return PriceList(lambda size: (usd * size, usd * blocks(size, 1)), rule, source, read_on, usd)
 
 
 def tiers(steps: tuple[tuple[int, str], ...], source: str, read_on: date) -> PriceList:
-    """Prices up to so many megapixels of the output, in rising order; what is larger costs as the last one."""
+    """Return a list of prices up to so many output megapixels, in rising order; larger pictures cost as the last
+    one."""
 
     def amounts(size: Decimal) -> tuple[Decimal, Decimal]:
-        # What is larger than the last tier costs at least as much as that.
+        # A picture larger than the last tier costs at least as much as that tier.
         usd = Decimal(next((amount for most, amount in steps if size <= most), steps[-1][1]))
         return usd, usd
 
@@ -92,7 +93,7 @@ def tiers(steps: tuple[tuple[int, str], ...], source: str, read_on: date) -> Pri
 
 
 def blocks(size: Decimal, block: Decimal | int) -> int:
-    """Started blocks of so many megapixels, at least one."""
+    """Return the number of started blocks of `block` megapixels, at least one."""
     return max(1, math.ceil(size / block))
 
 
@@ -113,25 +114,25 @@ JsonList = Annotated[list[JsonValue], BeforeValidator(_from_text)]
 
 
 def _number_from_text(value: Any) -> Any:
-    # A command line carries text alone.
+    # A command line carries only text.
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
 FromText = BeforeValidator(_number_from_text)
-"""Beside a `Literal` of numbers: such a number is also accepted as text."""
+"""Beside a `Literal` of numbers: also accepts such a number as text."""
 
 
 def present(**fields: Any) -> dict[str, Any]:
-    """The fields of a request that have a value; None and what is empty are left out."""
+    """Return the request fields that have a value, without None and empty ones."""
     return {name: value for name, value in fields.items() if value not in (None, "", {})}
 
 
 class Hosted(Adapter):
     """A vendor behind a web address.
 
-    Subclasses set `auth_header` and `auth_prefix` where the key does not travel as ``Authorization: Bearer <key>``,
-    and `failures`, which says where a failed answer has the vendor's words. `seeds_by_model` says that a parameter
-    decides whether a seed can be sent.
+    Subclasses set `auth_header` and `auth_prefix` unless the key travels as ``Authorization: Bearer <key>``, and
+    `failures`, which says where a failed answer has the vendor's words. `seeds_by_model` says that a parameter decides
+    whether a seed can be sent.
     """
 
     transient: ClassVar[frozenset[str]] = frozenset({"url", "price_usd", "poll_seconds", "result_hosts"})
@@ -153,7 +154,7 @@ class Hosted(Adapter):
 
     @property
     def base_url(self) -> str:
-        """The address without a trailing slash."""
+        """Return the address without a trailing slash."""
         return self.url.rstrip("/")
 
     @property
@@ -161,7 +162,7 @@ class Hosted(Adapter):
         return None if self.price_usd is None else Price(self.price_usd, self.price_usd, "given by the user")
 
     def priced(self, low: str | None, high: str | None, source: str, read_on: date) -> Price | None:
-        """The user's price, else the vendor's as it stood in `source` on the day `read_on`, else None."""
+        """Return the user's price, else the vendor's as it stood in `source` on the day `read_on`, else None."""
         # The user's own price comes first: contracts differ from lists.
         if self.price_usd is not None or low is None:
             return self.given_price
@@ -169,27 +170,28 @@ class Hosted(Adapter):
 
     @property
     def price_list(self) -> PriceList | None:
-        """What the vendor asks with these parameters, by size; None = `Capabilities.price` says all that is known."""
+        """Return the vendor's prices for these parameters, by size; None = `Capabilities.price` says all that is
+        known."""
         return None
 
     def listed(self, able: Capabilities) -> Capabilities:
-        """`able` with the user's price, else with the range of `price_list` over the sizes that it lets through."""
+        """Return `able` with the user's price, else with the range of `price_list` over the allowed sizes."""
         prices = self.price_list
         return replace(able, price=self.given_price or (None if prices is None else prices.over(able)))
 
     def price_for(self, width: int, height: int) -> Price | None:
-        """The user's price, else that of `price_list` for the enlarged picture."""
+        """Return the user's price, else the price in `price_list` for the enlarged picture."""
         prices, able = self.price_list, self.capabilities
         if prices is None or self.price_usd is not None:
             return able.price
         return prices.of(width * height * able.scale_factors[0] ** 2)
 
     def hosts(self, *of_vendor: str) -> tuple[str, ...]:
-        """Hosts of results: those of the vendor, and those in `result_hosts`."""
+        """Return the hosts of results: the vendor's and the ones in `result_hosts`."""
         return of_vendor + tuple(filter(None, self.result_hosts.split(",")))
 
     def key(self) -> dict[str, str | Secret]:
-        """The header that carries the key; none where requests with these parameters carry no key."""
+        """Return the header that carries the key; empty where requests with these parameters carry no key."""
         if self.key_variable is None:
             return {}
         return {self.auth_header: self.credential().prefixed(self.auth_prefix)}
@@ -197,7 +199,7 @@ class Hosted(Adapter):
     def send(
         self, method: str, path: str, purpose: Purpose, headers: Mapping[str, str | Secret] | None = None, **body: Any
     ) -> Send:
-        """A request with the key to `path`, which begins with a slash, below the address."""
+        """Return a request with the key to `path`, which begins with a slash, below the address."""
         return Send(method, f"{self.base_url}{path}", purpose, headers={**self.key(), **(headers or {})}, **body)
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
@@ -214,12 +216,12 @@ class OptionalKey(Hosted):
 
     @property
     def key_variable(self) -> str | None:
-        """Only with `authenticate`."""
+        """Return the key's variable, only with `authenticate`."""
         return self.auth_variable if self.authenticate else None
 
 
 class OwnServer(Hosted):
-    """A server of the user's own: its address alone does not say which model answers."""
+    """A server of the user's own, whose address alone does not say which model answers."""
 
     label: str = Field(
         default="", description="Server, model and version behind the address; empty: the address tells vendors apart."
@@ -232,11 +234,11 @@ class OwnServer(Hosted):
 
     @property
     def output_size(self) -> Literal["exact", "resample"]:
-        """What `resample` says, in the words of `Capabilities`."""
+        """Return `resample` in the words of `Capabilities`."""
         return "resample" if self.resample else "exact"
 
 
-# Editors: models that are told in words what to do with a picture, and that promise nothing of its size.
+# Editors: models that follow instructions in words, and promise nothing about the size of the result.
 
 RESTORE = (
     "Restore this photograph: reproduce exactly the same picture at higher quality and resolution. Recover sharp, "
@@ -270,5 +272,5 @@ class Editor(Hosted):
 
 
 def tokens(answer: Any, path: str) -> int:
-    """Number of tokens at `path`; 0 where the answer does not say."""
+    """Return the number of tokens at `path`; 0 where the answer does not say."""
     return integer(peek(answer, path)) or 0

@@ -1,4 +1,4 @@
-"""Polling a job until it is over: its words for done and failed, and patience for a late picture."""
+"""Poll a job until it is over, with patience for a late picture."""
 
 from collections.abc import Callable, Collection, Generator
 from dataclasses import KW_ONLY, dataclass, field
@@ -22,8 +22,9 @@ def polled(
 ) -> Generator[Step, Answer, Result]:
     """Send `poll` every `seconds` until `read` returns something, and return that; a given `answer` is read first.
 
-    `cancel` is sent when the job's time is over, never after a failed poll: the job may be finished. `cancelled` reads
-    in an answer of HTTP 2xx whether that worked; without it, it did unless the answer calls the job finished.
+    `cancel` is sent when the job's time is over, never after a failed poll, since the job may be finished. `cancelled`
+    tells from an answer of HTTP 2xx whether cancelling worked; without it, cancelling worked unless the answer calls
+    the job finished.
     """
     while True:
         result = read(answer or (yield poll))
@@ -41,26 +42,26 @@ def polled(
 
 
 def _not_finished(said: Any) -> bool:
-    """Some vendors answer the cancellation of what was finished meanwhile with its state."""
+    """Some vendors answer a cancellation with the state of a job that finished meanwhile."""
     return words(said, "status").lower() not in ("succeeded", "completed", "complete", "done")
 
 
 @dataclass
 class PolledJob:
-    """One job of a vendor: how its answers are read, and how many more polls may miss the picture.
+    """One job of a vendor: how to read its answers, and how many more polls may miss the picture.
 
     Parameters
     ----------
     kind, id
-        What the vendor calls such a job, as ``task``, and this one.
+        The vendor's word for such a job, such as ``task``, and the name of this one.
     status
         Paths of the state.
     done, failed
         States that end the job; at any other it is polled again. Without `done`, every answer is a finished job's.
     picture
-        Path of what a finished job shows; empty: the whole answer.
+        Path to the result of a finished job; empty: the whole answer.
     reason, code, reasons
-        Paths at which a failed job says why, and what the words there mean.
+        Paths at which a failed job says why, and the meanings of the words there.
     """
 
     kind: str
@@ -80,10 +81,10 @@ class PolledJob:
         return f"{self.kind} {self.id}"
 
     def result(self, answer: Any) -> Any:
-        """The picture, or whatever is at its path, of a finished job; None: poll again.
+        """Return a finished job's picture, or whatever is at its path; None: poll again.
 
-        Vendors sometimes publish the state before the output, so a finished job without a picture is polled twice
-        more, and no oftener.
+        Vendors sometimes publish the state before the output, so a finished job without a picture is polled just twice
+        more.
         """
         state = words(answer, *self.status)
         if state in self.failed:
@@ -97,7 +98,7 @@ class PolledJob:
         return None
 
     def miss_picture(self) -> None:
-        """Count one poll of a finished job that has no picture; the third is an error."""
+        """Count one poll of a finished job that has no picture; the third raises an error."""
         if self._polls_left == 0:
             raise PayloadError(
                 f"{self._name} finished without a picture; ask the vendor about it by that name", request_id=self.id

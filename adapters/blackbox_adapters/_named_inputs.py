@@ -1,4 +1,4 @@
-"""How upscaling and restoring models name their inputs: what Replicate, Cog, fal and RunPod have in common."""
+"""How upscaling and restoring models on Replicate, Cog, fal and RunPod name their inputs."""
 
 import difflib
 import json
@@ -15,19 +15,19 @@ from blackbox_conformal.errors import NotFoundError
 from blackbox_conformal.vendor.adapter import Capabilities, Draw, Flow, Price
 
 SEEDS = (0, 2**31 - 1)
-"""Seeds that every model takes: most read a signed 32-bit integer, and none of those listed says more."""
+"""Seeds that every model takes: most read a signed 32-bit integer, and no listed model says that it takes more."""
 
 ScaleForm = Literal["number", "text", "2x", "x2"]
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """One model's inputs: their names, None where the model has no such input, and what the model does."""
+    """The inputs of one model by name (None where the model has no such input), and the model's behaviour."""
 
     image: str = "image"
     scale: str | None = "scale"
     seed: str | None = None
-    scales: tuple[int, ...] = ()  # magnifications that it takes; empty = unknown
+    scales: tuple[int, ...] = ()  # magnifications on offer; empty = unknown
     scale_form: ScaleForm = "number"  # or a text such as "4" (text), "4x" (2x), "x4" (x2)
     fixed: Mapping[str, Any] = field(default_factory=dict)  # always sent, such as the lossless format
     hazard: bool = False  # answers from a fixed seed unless one is sent
@@ -42,12 +42,12 @@ class Names:
 
 
 class NamedInputs(Hosted):
-    """Parameters of a vendor whose model is chosen by name; what is not in its table is given by the user."""
+    """Parameters of a vendor whose model is chosen by name; the user describes models that are not in its table."""
 
     seeds_by_model = True
 
     _fitted: Names | None = PrivateAttr(default=None)
-    """The inputs as the model's published schema has them, once that was read."""
+    """The inputs of the model's published schema, once that was read."""
 
     scale: int = Field(
         default=4, ge=1, le=16, description="Magnification asked of the model; 1 where it restores at the same size."
@@ -78,7 +78,7 @@ class NamedInputs(Hosted):
         return self
 
     def table(self) -> Names:
-        """What is known of the chosen model before the user's corrections."""
+        """Return what the table knows about the chosen model, before the user's corrections."""
         return Names()
 
     @property
@@ -86,14 +86,14 @@ class NamedInputs(Hosted):
         return f"the model {getattr(self, 'model', None) or f'at {self.base_url}'}"
 
     def names(self) -> Names:
-        """The chosen model's inputs: as its published schema has them once that was read, else as `stated`."""
+        """Return the chosen model's inputs: from its published schema once that was read, else as `stated`."""
         return self._fitted or self.stated()
 
     def use(self, names: Names) -> None:
         self._fitted = names
 
     def stated(self) -> Names:
-        """The inputs in the table, with the user's corrections."""
+        """Return the table's inputs with the user's corrections."""
         listed = self.table()
         return replace(
             listed,
@@ -105,7 +105,7 @@ class NamedInputs(Hosted):
         )
 
     def model_capabilities(self, *, price: Price | None, **platform: Any) -> Capabilities:
-        """What the chosen model can do, on a platform with this price and these other capabilities."""
+        """Return the chosen model's capabilities, on a platform with this price and these other capabilities."""
         names = self.names()
         seeded = names.seed is not None
         return Capabilities(
@@ -122,7 +122,8 @@ class NamedInputs(Hosted):
         )
 
     def model_inputs(self, link: str, draw: Draw) -> dict[str, Any]:
-        """The inputs of one draw; `link` is the picture. The user's `inputs` may correct all but picture and seed."""
+        """Return the inputs of one draw; `link` is the picture. The user's `inputs` may correct all but picture and
+        seed."""
         names = self.names()
         inputs: dict[str, Any] = dict(names.fixed)
         if names.scale is not None:
@@ -143,7 +144,7 @@ class NamedInputs(Hosted):
         return texts.get(names.scale_form, self.scale)
 
     def output_picture(self, output: Any, base: str = "") -> Flow:
-        """The picture behind the link that the model's output is, or holds at the model's path."""
+        """Fetch the picture behind the link that the model's output is, or holds at the model's path."""
         path = self.names().output
         link = output if isinstance(output, str) else peek(output, path or "0")
         return (yield from fetched(link, f"output.{path}".rstrip("."), base=base))
@@ -185,8 +186,8 @@ MODELS: dict[str, Names] = {
 }
 """``owner/name`` → inputs. SUPIR rounds sizes up to its own grid, so its pictures are resampled.
 
-The limit of Real-ESRGAN is the one that the model states when it refuses a larger picture. Prices are there where
-Replicate bills by the picture; most models are billed by the second of a GPU.
+Real-ESRGAN states its limit when it refuses a larger picture. Prices are there where Replicate bills by the picture;
+most models are billed by the second of a GPU.
 """
 
 TASKS: dict[str, tuple[str, dict[str, str]]] = {
@@ -200,22 +201,22 @@ TASKS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "megvii-research/nafnet": ("task_type", {"Image Denoising": "noise:15"}),
 }
-"""``owner/name`` → the input that chooses a task, and what is undone at scale 1 by each value of it."""
+"""``owner/name`` → the input that chooses a task, and what each value undoes at scale 1."""
 
 LEVELS = {"noise": 15, "jpeg": 40}
-"""What SwinIR's inputs of these names are unless they are given: grey levels, and JPEG quality."""
+"""Defaults of SwinIR's inputs of these names: grey levels, and JPEG quality."""
 
 
 def listed(model: str, inputs: Mapping[str, Any]) -> Names:
-    """What is known of a model for which the user gives these inputs, one of which may choose what it does."""
-    # Names of models are not told apart by their case where people type them.
+    """Return what is known about a model with these inputs, one of which may choose its task."""
+    # People type model names in any case.
     names = MODELS.get(model.lower(), Names())
     chooser, tasks = TASKS.get(model.lower(), ("", {}))
     undone = tasks.get(str(inputs.get(chooser)))
     return names if undone is None else replace(names, scales=(1,), degradation=undone.format(**{**LEVELS, **inputs}))
 
 
-# What a model's published schema says of its inputs, against what an adapter is going to send.
+# Compare a model's published schema with the inputs that an adapter is going to send.
 
 IMAGE_INPUTS = ("image", "img", "image_url", "input_image", "image_path")
 SCALE_INPUTS = (
@@ -231,19 +232,19 @@ SCALE_INPUTS = (
 SEED_INPUTS = ("seed", "random_seed", "noise_seed")
 FORMAT_INPUTS = ("output_format", "format", "image_format")
 DEEPEST_REFERENCE = 8
-"""References that are followed."""
+"""How many references are followed, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSchema:
-    """Inputs of one model: name → JSON schema with references followed, and the names that must be given."""
+    """Inputs of one model: name → JSON schema with references followed, and the names of required inputs."""
 
     inputs: Mapping[str, Mapping[str, Any]]
     required: frozenset[str]
 
     @classmethod
     def read(cls, document: Any, name: str = "Input") -> "ModelSchema | None":
-        """The schema `name` of an OpenAPI document; None where it describes no input."""
+        """Read the schema `name` of an OpenAPI document; None where it describes no input."""
         return cls._of(document, peek(document, f"components.schemas.{name}"))
 
     @classmethod
@@ -259,23 +260,23 @@ class ModelSchema:
 
     @classmethod
     def of_request(cls, document: Any, path: str) -> "ModelSchema | None":
-        """The schema of what is posted to `path`; None where the document does not say."""
+        """Return the schema of a POST to `path`; None where the document does not say."""
         paths = peek(document, "paths")
         content = paths.get(path) if isinstance(paths, dict) else None
         body = peek(content, "post.requestBody.content")
         schema = peek(body.get("application/json"), "schema") if isinstance(body, dict) else None
         reference = peek(schema, "$ref")
-        # The schema of a body is named by reference in most documents, and written out in some.
+        # Most documents name the schema of a body by reference, some write it out.
         return cls.read(document, reference.rpartition("/")[2]) if reference else cls._of(document, schema)
 
     def one_of(self, known: Iterable[str]) -> str | None:
-        """The one input with a known name; None where there is none or more than one."""
+        """Return the one input with a known name; None where no input or several have one."""
         found = [name for name in known if name in self.inputs]
         return found[0] if len(found) == 1 else None
 
     def picture(self) -> str | None:
-        """The input that takes the picture, where only one can be meant."""
-        # Only a link can be the picture; one that must be given is meant before any other.
+        """Return the input that takes the picture, if only one can be meant."""
+        # Only a link can be the picture; a required link goes before the others.
         links = [name for name, schema in self.inputs.items() if schema.get("format") == "uri"]
         needed = [name for name in links if name in self.required]
         for found in (needed, links):
@@ -285,7 +286,7 @@ class ModelSchema:
 
 
 def result_schema(document: Any, path: str) -> ModelSchema | None:
-    """The schema of what a GET of `path` answers; None where the document does not say."""
+    """Return the schema of the answer to a GET of `path`; None where the document does not say."""
     paths = peek(document, "paths")
     answer = peek(paths.get(path), "get.responses.200.content") if isinstance(paths, dict) else None
     reference = peek(answer.get("application/json"), "schema.$ref") if isinstance(answer, dict) else None
@@ -293,14 +294,14 @@ def result_schema(document: Any, path: str) -> ModelSchema | None:
 
 
 def _followed(document: Any, schema: Any, left: int) -> dict[str, Any]:
-    """A schema with what it refers to merged in; of alternatives, the one that is not null."""
+    """Merge referenced schemas in; of alternatives, take the one that is not null."""
     if not isinstance(schema, dict):
         return {}
     merged = dict(schema)
     reference = merged.pop("$ref", None)
     parts = [peek(document, reference.removeprefix("#/").replace("/", "."))] if isinstance(reference, str) else []
     parts += _list(merged.pop("allOf", None))
-    # "Nothing" among the alternatives only says that the input may be left out.
+    # "null" among the alternatives only says that the input may be left out.
     choices = [part for part in _list(merged.pop("anyOf", None)) if peek(part, "type") != "null"]
     parts += choices if len(choices) == 1 else []
     # References may form a circle: after so many steps the rest is left out.
@@ -314,7 +315,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def fit(adapter: NamedInputs, schema: ModelSchema | None) -> str | None:
-    """Make the adapter send what this model takes; what was taken from the schema, in words. Errors as `fitted`."""
+    """Make the adapter send what this model takes; return in words what the schema told. Errors as for `fitted`."""
     if schema is None:
         return None
     names, told = fitted(adapter, schema)
@@ -323,13 +324,13 @@ def fit(adapter: NamedInputs, schema: ModelSchema | None) -> str | None:
 
 
 def fitted(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None]:
-    """The inputs that the adapter is to use with this model, and what was taken from its schema, in words."""
+    """Return the inputs that the adapter should use with this model, and in words what its schema told."""
     names, told = _named(adapter, schema)
     sent = {**names.fixed, **adapter.inputs}
     for name in adapter.inputs:
         if name not in schema.inputs:
-            # Before anything is sent: an unknown input is dropped in silence by some models, and the draw would cost
-            # all the same.
+            # Refused before anything is sent: some models silently drop an unknown input, and the draw would cost the
+            # same.
             raise _no_input(adapter, schema, name, f"-p inputs='{json.dumps(_renamed(adapter.inputs, schema, name))}'")
     if names.scale is not None and names.scale not in sent:
         _check_scale(adapter, names.scale, adapter.scale_value(names), schema.inputs[names.scale])
@@ -337,7 +338,6 @@ def fitted(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None
         wrong = problem(value, schema.inputs[name])
         if wrong:
             raise NotFoundError(f"{adapter.model_name} takes for its input {name} {wrong}; got {shorten(value)}")
-    # What has a default need not be given.
     given = {*sent, names.image, *filter(None, (names.scale, names.seed))}
     missing = sorted(name for name in schema.required - given if "default" not in schema.inputs.get(name, {}))
     if missing:
@@ -348,7 +348,6 @@ def fitted(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None
 
 
 def _named(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None]:
-    """The adapter's names, with those that the model does not have replaced by what its schema says."""
     names, taken = adapter.stated(), {}
     image, scale, seed, fixed = names.image, names.scale, names.seed, dict(names.fixed)
     if image not in schema.inputs:
@@ -373,7 +372,7 @@ def _named(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None
     form = schema.one_of(FORMAT_INPUTS)
     if form is not None and form not in fixed and form not in adapter.inputs:
         described = schema.inputs[form]
-        # A lossless result where the model offers one: the metric measures the vendor and not the codec.
+        # Ask for a lossless result where the model offers one: the metric measures the vendor, not the codec.
         if "png" in _list(described.get("enum")) and described.get("default") != "png":
             fixed[form], taken["lossless format"] = "png", f"{form}=png"
     scale_form = _form(schema.inputs.get(scale or "", {}), names)
@@ -383,7 +382,6 @@ def _named(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None
 
 
 def _form(described: Mapping[str, Any], names: Names) -> Any:
-    """How the magnification is written: as the schema's texts are, else as the adapter has it."""
     texts = [text for text in _list(described.get("enum")) if isinstance(text, str)]
     for form, like in (("2x", "x"), ("x2", "x")):
         if texts and all((text.endswith(like) if form == "2x" else text.startswith(like)) for text in texts):
@@ -407,7 +405,7 @@ def _nearest_factor(scale: int, described: Mapping[str, Any]) -> int | None:
 
 
 def _check_seed(adapter: NamedInputs, names: Names, schema: ModelSchema) -> None:
-    """Refuse to draw without a seed from a model that then takes a fixed one, so that all draws would be equal."""
+    """Refuse to draw without a seed where the model then takes a fixed one, so that all draws would be equal."""
     seed = schema.one_of(SEED_INPUTS)
     if names.seed is not None or seed is None or seed in adapter.inputs or adapter.seed_input is not None:
         return
@@ -422,7 +420,7 @@ def _check_seed(adapter: NamedInputs, names: Names, schema: ModelSchema) -> None
 
 
 def problem(value: Any, described: Mapping[str, Any]) -> str:
-    """What the schema asks for where `value` is something else; "" where it fits, or the schema does not say."""
+    """Name the schema's requirement if `value` does not fit; "" where it fits or the schema does not say."""
     choices = _list(described.get("enum"))
     if choices and value not in choices:
         near = difflib.get_close_matches(str(value), map(str, choices), n=1)
@@ -441,14 +439,13 @@ def problem(value: Any, described: Mapping[str, Any]) -> str:
 
 
 def _renamed(inputs: Mapping[str, Any], schema: ModelSchema, wrong: str) -> dict[str, Any]:
-    """`inputs` with the wrong name replaced by the nearest that exists, or left out."""
     near = _nearest(wrong, schema, (), least=0.6)
     kept = {name: value for name, value in inputs.items() if name != wrong}
     return {**kept, near: inputs[wrong]} if near else kept
 
 
 def _nearest(name: str, schema: ModelSchema, known: Iterable[str], *, least: float = 0.0) -> str:
-    """The input whose name is nearest to `name`, those with a known name first; "" where none is near enough."""
+    """Return the input whose name is nearest to `name`, known names first; "" where none is near enough."""
     common = [candidate for candidate in known if candidate in schema.inputs]
     return next(iter([*common, *difflib.get_close_matches(name, schema.inputs, n=1, cutoff=least)]), "")
 

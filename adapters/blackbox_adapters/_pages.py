@@ -1,6 +1,6 @@
-"""One page of documentation for each adapter, and a table of all, written from the adapters' classes.
+"""Write one page of documentation for each adapter, and a table of all, from the adapters' classes.
 
-``python -m blackbox_adapters._pages FOLDER`` writes them; a test asks that they are current.
+``python -m blackbox_adapters._pages FOLDER`` writes the pages; a test checks that they are current.
 """
 
 import json
@@ -55,16 +55,16 @@ INTRODUCTION = (
 )
 
 USUAL = ("", "not named", "`bicubic`", "exact", "left")
-"""What is not told on an adapter's page: the page of all says that it is so."""
+"""Facts that hold for most adapters: an adapter's page omits them, and the page of all states them."""
 MANY = 5
-"""A parameter that as many adapters describe alike is described once, on the page of all."""
+"""A parameter that at least so many adapters describe alike is described once, on the page of all."""
 
 
 def pages() -> dict[str, str]:
-    """File name → text of every page, ``index.md`` included."""
+    """Return the text of every page, ``index.md`` included, by file name."""
     described = {}
     for listing in catalog.listings("adapters"):
-        # What a cascade can do and costs follows from its vendors: its page is docs/cascade.md.
+        # A cascade's abilities and costs follow from its vendors: its page is docs/cascade.md.
         if listing.target.startswith("blackbox_adapters.") and listing.name != "cascade":
             described[listing.name] = describe(listing.name)
     rows = Counter(row for about in described.values() for row in _rows(about))
@@ -74,7 +74,7 @@ def pages() -> dict[str, str]:
 
 
 def seed_class(about: dict[str, Any]) -> str:
-    """A, B, C or D as in the table of classes, for the adapter's defaults or its example."""
+    """Return the letter (A, B, C or D) in the table of seed classes, for the adapter's defaults or its example."""
     if about["seeds_by_model"]:
         return "depends"
     capabilities = about["capabilities"]
@@ -183,7 +183,6 @@ def _page(about: dict[str, Any], common: set[str]) -> str:
 
 
 def _rows(about: dict[str, Any]) -> dict[str, str]:
-    """The row of each parameter → its name."""
     rows = {}
     for parameter in about["parameters"]:
         default = "required" if parameter["required"] else _default(parameter["default"])
@@ -262,7 +261,7 @@ def _overdue(about: dict[str, Any]) -> str:
 
 
 def main(folder: Path) -> None:
-    """Write every page below `folder` and remove those of adapters that are gone."""
+    """Write every page below `folder` and remove the pages of adapters that are gone."""
     folder.mkdir(parents=True, exist_ok=True)
     current = pages()
     for stale in {path.name for path in folder.glob("*.md")} - current.keys():

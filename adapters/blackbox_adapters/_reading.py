@@ -1,4 +1,4 @@
-"""Reading a vendor's JSON: values by path, as text, money, whole numbers and seconds."""
+"""Read a vendor's JSON: values by path, as text, money, whole numbers and seconds."""
 
 import base64
 import binascii
@@ -18,8 +18,9 @@ def base64_text(png: bytes) -> str:
 
 
 def fits_as_base64(body_bytes: int, fields_bytes: int) -> int:
-    """Bytes of the largest PNG that a JSON body of `body_bytes` holds in base64, besides `fields_bytes` of fields."""
-    # Base64 makes four letters of three bytes.
+    """Return the size of the largest PNG that fits in base64 into `body_bytes`, besides `fields_bytes` of other
+    fields."""
+    # Base64 turns three bytes into four letters.
     return (body_bytes - fields_bytes) // 4 * 3
 
 
@@ -28,7 +29,7 @@ def data_link(png: bytes) -> str:
 
 
 def decoded(text: object, where: str) -> bytes:
-    """Bytes of base64 text, with or without a ``data:`` prefix; anything else is a `PayloadError`."""
+    """Decode base64 text, with or without a ``data:`` prefix; anything else is a `PayloadError`."""
     if not isinstance(text, str) or not text:
         raise PayloadError(f"expected a picture in base64 at {where}; got {type(text).__name__}")
     head, comma, tail = text.partition(",")
@@ -45,14 +46,14 @@ def decoded(text: object, where: str) -> bytes:
 
 
 def received(value: object, where: str) -> Flow:
-    """The picture in a value of an answer: behind a web link, or in base64 with or without ``data:``."""
+    """Yield the picture in a value of an answer: behind a web link, or in base64 with or without ``data:``."""
     if isinstance(value, str) and value.startswith(("http://", "https://")):
         return (yield from fetched(value, where))
     return decoded(value, where)
 
 
 def fetched(link: object, where: str, *, base: str = "") -> Flow:
-    """The picture behind a data link or a web link that needs no key; a relative link starts at `base`."""
+    """Yield the picture behind a data link or a web link that needs no key; a relative link starts at `base`."""
     if isinstance(link, str) and link.startswith("data:"):
         return decoded(link, where)
     if not isinstance(link, str) or not link:
@@ -62,18 +63,18 @@ def fetched(link: object, where: str, *, base: str = "") -> Flow:
     if not link.startswith(("http://", "https://")):
         got = "another scheme" if urlsplit(link).scheme else "a relative one: give fetched the base that it starts at"
         raise PayloadError(f"expected an http(s) or data link to the picture at {where}; got {got}")
-    # Public: the link needs no key, and none is sent there.
+    # The link needs no key, and a public request carries none.
     picture = yield Send("GET", link, purpose="download", public=True)
     return picture.body
 
 
 LONGEST_MESSAGE = 500
 MOST_DOLLARS = 1_000_000
-"""A draw that is said to cost more than this is a misprint."""
+"""A higher reported cost of one draw is a misprint."""
 
 
 def document(answer: Answer) -> Any:
-    """The body as JSON, or None when it is anything else (an error page is no reason to fail again)."""
+    """Return the body as JSON, else None (an error page is no reason to fail again)."""
     return _json(answer.body)
 
 
@@ -85,7 +86,8 @@ def _json(text: str | bytes) -> Any:
 
 
 def peek(value: Any, path: str) -> Any:
-    """The value at a dotted path such as ``data.0.url``, also into JSON in a text; None where it leads nowhere."""
+    """Return the value at a dotted path such as ``data.0.url``, also into JSON in a text; None where it leads
+    nowhere."""
     for step in filter(None, path.split(".")):
         # Some vendors put JSON into a text of their JSON.
         if isinstance(value, str):
@@ -100,9 +102,9 @@ def peek(value: Any, path: str) -> Any:
 
 
 def require(value: Any, path: str, what: str) -> str:
-    """The non-empty text or number at `path`, as text; its absence is a `PayloadError`."""
+    """Return the non-empty text or number at `path` as text; without one, raise a `PayloadError`."""
     part = peek(value, path)
-    # A boolean is a number to Python, and none to a vendor.
+    # Python counts a boolean as a number; vendors do not.
     if isinstance(part, str | int | float) and not isinstance(part, bool) and str(part):
         return str(part)
     raise PayloadError(
@@ -112,14 +114,14 @@ def require(value: Any, path: str, what: str) -> str:
 
 
 def shorten(value: Any) -> str:
-    """`value` on one line, without control characters, at most `LONGEST_MESSAGE` long."""
+    """Return `value` on one line, without control characters, at most `LONGEST_MESSAGE` long."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
 
 
 def words(value: Any, *paths: str) -> str:
-    """What the vendor says at the first of `paths` that holds anything, on one line; "" where none does."""
+    """Return the vendor's words at the first of `paths` that holds anything, on one line; "" where none does."""
     for path in paths:
         part = peek(value, path)
         if part not in (None, "", [], {}):
@@ -128,26 +130,26 @@ def words(value: Any, *paths: str) -> str:
 
 
 def money(units: Any, usd_per_unit: Decimal = Decimal(1)) -> Decimal | None:
-    """Dollars that a vendor's number or text of units stands for; None for nonsense."""
+    """Return the dollars for a vendor's number or text of units; None for nonsense."""
     if isinstance(units, bool) or not isinstance(units, int | float | str):
         return None
     try:
         dollars = Decimal(str(units)) * usd_per_unit
     except ArithmeticError:
         return None
-    # A cost below 0, or one that no draw can have, is a misprint: what was reserved is booked.
+    # A cost below 0, or too high for any draw, is a misprint: then the reserved price is booked.
     return dollars if dollars.is_finite() and 0 <= dollars < MOST_DOLLARS else None
 
 
 def integer(value: Any) -> int | None:
-    """A vendor's seed or count as a whole number of sane length, from a number or a text; else None."""
+    """Return a vendor's seed or count from a number or a text as a whole number of sane length; else None."""
     # Cut first, so that no endless text is converted.
     text = "" if isinstance(value, bool) or not isinstance(value, int | str) else str(value)[:25]
     return int(text) if text.isascii() and text.isdigit() and len(text) < 25 else None
 
 
 def seconds(value: Any) -> float | None:
-    """Seconds from a number or a plain decimal text, below a year or so; else None."""
+    """Return seconds from a number or a plain decimal text, below a year or so; else None."""
     text = str(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else ""
     plain = text.replace(".", "", 1)
     return float(text) if plain.isascii() and plain.isdigit() and len(plain) < 25 and float(text) < 4e7 else None

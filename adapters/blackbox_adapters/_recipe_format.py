@@ -1,4 +1,4 @@
-"""The TOML form of a recipe: its tables and keys."""
+"""The tables and keys of a recipe's TOML file."""
 
 from datetime import date
 from decimal import Decimal
@@ -11,10 +11,10 @@ from blackbox_adapters._failures import Failures
 from blackbox_conformal.vendor.adapter import Rate
 
 _MOST = 1_000_000
-"""Amounts and megapixels above this are misprints."""
+"""Larger amounts and megapixels are misprints."""
 
 Statuses = Annotated[list[Annotated[int, Field(ge=200, le=599)]], Field(exclude_if=not_)]
-"""HTTP statuses. What a recipe did not say when a calibration was made is not in its digest: hence `exclude_if`."""
+"""HTTP statuses. A key that a recipe left out when a calibration was made is not in its digest: hence `exclude_if`."""
 
 
 def _rate(value: Any) -> Rate:
@@ -38,8 +38,8 @@ _OF_VARIABLE = (
 class Auth(_Table):
     """Where the key comes from and how it is sent: in a header, in the address (`query`), or as `{auth.key}`.
 
-    A second secret, such as that of an OAuth client, is `{auth.secret}`. `hosts` are further ones of the vendor that
-    see the key; each is a whole name.
+    A second secret, such as an OAuth client's, is `{auth.secret}`. `hosts` are further hosts of the vendor that see the
+    key; each is a whole name.
     """
 
     variable: str = Field(pattern=_VARIABLE, description=_OF_VARIABLE)
@@ -51,9 +51,9 @@ class Auth(_Table):
 
 
 class RecipeSignature(_Table):
-    """How requests that hold `{signature}` are signed: the digest of a text and the second secret, else the key.
+    """How to sign requests that hold `{signature}`: a digest of a text and the second secret, else the key.
 
-    `key`: the secret is put after the text, or is the key of an HMAC.
+    `key`: put the secret after the text, or make it the key of an HMAC.
     """
 
     text: str
@@ -63,7 +63,7 @@ class RecipeSignature(_Table):
 
 
 class Scale(_Table):
-    """Magnifications, and whether results have exactly the asked size."""
+    """Magnifications, and whether results have exactly the requested size."""
 
     factors: list[Annotated[int, Field(ge=1, le=16)]] = Field(min_length=1)
     default: int
@@ -79,9 +79,9 @@ class Seed(_Table):
 
 
 class RecipeLimits(_Table):
-    """Limits on pictures, on requests (`rates`, such as ``50/hour submit``) and on draws at once; what is billed.
+    """Limits on pictures, on requests (`rates`, such as ``50/hour submit``) and on draws at once; and the billing.
 
-    `free_answers`: a cost of 0 that the vendor tells with a picture is booked, as where it gives credits away.
+    `free_answers`: book a cost of 0 that the vendor tells with a picture, as where it gives credits away.
     """
 
     min_side: int | None = None
@@ -99,11 +99,11 @@ class RecipeLimits(_Table):
 
 
 class PriceRow(_Table):
-    """A price; the first row about a draw counts.
+    """A price; the first row that fits a draw counts.
 
-    The row is about a magnification, values of options and pictures up to a size, each where given; pictures larger
-    than all rows cost as the last. The price, `low` to `high`, is for the picture, or for each `per_megapixels`.
-    `started`: a part of those is billed as a whole; without it that is unknown, and both are in the range.
+    A row fits by magnification, option values and picture size, each where given; pictures larger than all rows cost as
+    the last. The price, `low` to `high`, is for the picture, or for each `per_megapixels`. `started`: a begun part is
+    billed as a whole; without `started` nobody knows, and both are in the range.
     """
 
     scale: int | None = None
@@ -116,9 +116,10 @@ class PriceRow(_Table):
 
 
 class RecipePrices(_Table):
-    """What a draw costs: one range, or `rows`; in which currency, and where it was read.
+    """The cost of a draw: one range, or `rows`; with the currency, and where it was read.
 
-    `megapixels`: whether rows count those made or those sent. A price in `credits` is known where `usd_per_unit` is.
+    `megapixels`: whether rows count the pixels made or the pixels sent. A price in `credits` is known only with
+    `usd_per_unit`.
     """
 
     low: Decimal | None = Field(default=None, ge=0, le=_MOST)
@@ -132,17 +133,16 @@ class RecipePrices(_Table):
 
     @property
     def all_rows(self) -> list[PriceRow]:
-        """The rows, or the one range as a row."""
+        """Return the rows, or the one range as a row."""
         return self.rows if self.low is None else [PriceRow(low=self.low, high=self.high)]
 
 
 class RecipeRequest(_Table):
     """One request: a path below the address or a whole link, and at most one kind of body.
 
-    `json` is sent as JSON; `form` with or without `file` (the name of the part that takes the picture) as a form,
-    whose tables are written as JSON; `form_from` names a kept value that is itself a JSON object of form fields;
-    with `body` the picture's file is the whole body. `keep` stores values of the answer under names for later
-    placeholders.
+    `json` is sent as JSON. `form` is sent as a form with tables written as JSON, with or without `file` (the name of
+    the part that takes the picture). `form_from` names a kept value that is itself a JSON object of form fields. With
+    `body` the picture's file is the whole body. `keep` stores values of the answer under names for later placeholders.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"] = "POST"
@@ -159,7 +159,7 @@ class RecipeRequest(_Table):
 
 
 class RecipeSubmit(RecipeRequest):
-    """The request that is billed; `idempotency_header` carries the draw's key, so that the vendor bills it once."""
+    """The billed request; `idempotency_header` carries the draw's key, so that the vendor bills it once."""
 
     idempotency_header: str | None = Field(
         default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="the name of a header, such as Idempotency-Key"
@@ -167,9 +167,9 @@ class RecipeSubmit(RecipeRequest):
 
 
 class Poll(RecipeRequest):
-    """How a job is polled; with a status in none of the three lists it is polled again.
+    """How to poll a job; a status in none of the three lists means: poll again.
 
-    `failed` ends the job, as its reason says; `vendor_failed`: the vendor failed on its own, whatever it says.
+    `failed` ends the job, as its reason says; `vendor_failed`: the vendor failed on its own, whatever the reason.
     `statuses`: HTTP statuses besides 2xx that come with the job's status.
     """
 
@@ -183,7 +183,7 @@ class Poll(RecipeRequest):
 
 
 class Token(RecipeRequest):
-    """The request that exchanges the key for a token, which every other request with a key then carries."""
+    """The request that exchanges the key for a token; every other request with a key then carries the token."""
 
     token: str = "access_token"
     header: str = Field(default="Authorization", pattern=_HEADER, description="the name of a header")
@@ -191,7 +191,7 @@ class Token(RecipeRequest):
 
 
 class RecipeResult(RecipeRequest):
-    """The request for the result of a job that is done; it may use what the last poll's `keep` stored."""
+    """The request for the result of a finished job; it may use values from the last poll's `keep`."""
 
     method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
 
@@ -207,11 +207,10 @@ class RecipePicture(_Table):
 
 
 class Refusal(_Table):
-    """A value in an answer that means no: one it equals, one it does not equal (if there is any), its words.
+    """A value in an answer that means no: one it equals, one it does not equal (if there is any), or its words.
 
-    `statuses`: the HTTP statuses of the answers that it is about; none: every 2xx.
-    `means`: the picture is refused (`billed`, if only after it was made), the vendor failed on its own, it asks to
-    wait, or it says no to the key or account.
+    `statuses`: the HTTP statuses to look at; none: every 2xx. `means`: the picture is refused (`billed`, if only after
+    it was made), the vendor failed on its own, it asks to wait, or it says no to the key or account.
     """
 
     path: str
@@ -228,8 +227,8 @@ class Refusal(_Table):
 class Reported(_Table):
     """Where an answer names the cost, the model and the seed: paths, or `header:NAME`.
 
-    The cost is in units of `usd_per_unit`; without it, in `currency`, else in that of `price`, else in US dollars.
-    A cost in credits of unknown worth is booked only where the user gives `usd_per_unit`.
+    The cost is in units of `usd_per_unit`; without it, in `currency`, else in the currency of `price`, else in US
+    dollars. A cost in credits of unknown worth is booked only where the user gives `usd_per_unit`.
     """
 
     cost: str = ""
@@ -257,7 +256,7 @@ class ExampleFailure(_Table):
 class ExampleExchange(_Table):
     """A draw for the contract checks: its answers in order, where `resume` begins, and the US dollars that they tell.
 
-    `failures` are further draws, one of each way in which the recipe says that the vendor fails on its own.
+    `failures` are further draws, one for each way in which the vendor may fail on its own.
     """
 
     answers: list[ExampleAnswer] = Field(min_length=1)
@@ -267,9 +266,9 @@ class ExampleExchange(_Table):
 
 
 class RecipeFile(_Table):
-    """A vendor, described without code. What is marked `exclude` changes no picture, so it is not in the digest.
+    """A vendor, described without code. Fields marked `exclude` change no picture, so the digest leaves them out.
 
-    `extends` names the shipped recipe whose tables this one takes over, but for those in `without`.
+    `extends` names a shipped recipe whose tables this one takes over, except the ones in `without`.
     """
 
     extends: str = Field(default="", exclude=True)
@@ -322,6 +321,6 @@ class RecipeFile(_Table):
 
     @property
     def transient_known(self) -> bool:
-        """Whether the recipe tells what the vendor's own failures look like."""
+        """Tell whether the recipe describes the vendor's own failures."""
         named = self.poll is not None and bool(self.poll.vendor_failed)
         return named or any(rule.means == "failed" for rule in self.refusals) or bool(self.errors.failed)

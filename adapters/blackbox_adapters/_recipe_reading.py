@@ -1,4 +1,4 @@
-"""Reading a recipe's TOML file; an error names the line, the key, what was expected and what is there."""
+"""Read a recipe's TOML file; an error names the line, the key, the expected and the actual value."""
 
 import difflib
 import math
@@ -21,7 +21,7 @@ from blackbox_conformal.support.secrets import Secret, revealed
 from blackbox_conformal.support.wording import complaint
 from blackbox_conformal.vendor.adapter import Draw, Upload
 
-# Placeholders in braces: which names a recipe may use, and their values for one draw.
+# Placeholders in braces: the names that a recipe may use, and their values for one draw.
 
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_-]+)*)\}")
 
@@ -76,17 +76,17 @@ def placeholders(template: Any, location: tuple[str | int, ...] = ()) -> Iterato
 
 
 def fill(template: Any, values: Mapping[str, Any]) -> Any:
-    """The template with its placeholders replaced.
+    """Return the template with its placeholders replaced.
 
-    A text that is one placeholder takes the value itself, so that numbers stay numbers; a key whose value is a
-    placeholder without a value (a seed that is not sent) is left out. A text with a secret in it is a secret.
+    A text of one placeholder takes the value itself, so that numbers stay numbers. A key is left out if its placeholder
+    has no value (a seed that is not sent). A text with a secret in it is a secret.
     """
     filled = _fill(template, values)
     return None if filled is _ABSENT else filled
 
 
 def fill_link(template: str, values: Mapping[str, Any]) -> str:
-    """The template of a link or path; values are percent-encoded unless the whole text is one placeholder."""
+    """Fill the template of a link or path; values are percent-encoded unless the whole text is one placeholder."""
     if PLACEHOLDER.fullmatch(template):
         return str(_fill(template, values))
     return PLACEHOLDER.sub(
@@ -99,13 +99,13 @@ def _fill(template: Any, values: Mapping[str, Any]) -> Any:
         whole = PLACEHOLDER.fullmatch(template)
         if whole:
             value = values[whole[1]]
-            # A value that is not there takes its whole key with it.
+            # A missing value takes its whole key with it.
             return _ABSENT if value is None else value
         text = PLACEHOLDER.sub(
             lambda match: "" if values[match[1]] is None else str(revealed(values[match[1]])), template
         )
         secret = any(isinstance(values[name], Secret) for name in PLACEHOLDER.findall(template))
-        # What holds a secret is one, so that no log shows it.
+        # A text that holds a secret is secret, so that no log shows it.
         return Secret(text, lasting=False) if secret else text
     if isinstance(template, Mapping):
         pairs = ((key, _fill(value, values)) for key, value in template.items())
@@ -127,11 +127,11 @@ _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 
 
 def read_recipe(name: str) -> RecipeFile:
-    """The shipped recipe called `name`, or the one in the file of that name."""
+    """Read the shipped recipe called `name`, or the recipe in the file of that name."""
     path = SHIPPED / f"{name}.toml" if name in shipped_names() else Path(name)
     try:
         with path.open("rb") as file:
-            # One byte more than allowed shows that a file is too large without reading all of it.
+            # One byte over the limit shows that a file is too large, without reading all of it.
             content = file.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:
             raise UsageError(f"{path.name}: expected a recipe of at most {_LARGEST_FILE} bytes; it is larger")
@@ -148,7 +148,7 @@ def read_recipe(name: str) -> RecipeFile:
         raise UsageError(f"{path.name}: expected TOML; {error}") from None
     except RecursionError:
         raise UsageError(f"{path.name}: expected a recipe; it is nested too deeply") from None
-    # The base comes first: without a known one the tables cannot be joined, and every other complaint would mislead.
+    # The base comes first: without it the tables cannot be joined, and every other complaint would mislead.
     problems = list(_of_base(table))
     try:
         table = table if problems else _extended(table)
@@ -170,17 +170,17 @@ def shipped_names() -> list[str]:
 
 
 def _tables(name: str) -> dict[str, Any]:
-    """The tables of a shipped recipe, with those of the one that it extends."""
     return _extended(tomllib.loads((SHIPPED / f"{name}.toml").read_text(encoding="utf-8")))
 
 
 def _extended(table: dict[str, Any]) -> dict[str, Any]:
-    """`table` over those of the shipped recipe that it extends, but for its name: their keys join, each as a whole."""
+    """Join `table` with the shipped recipe it extends, except the name; where both have a key, this recipe's counts."""
     if not table.get("extends"):
         return table
     joined: dict[str, Any] = dict(table)
     for key, value in _tables(table["extends"]).items():
-        # A plain value stands for itself if the recipe gives none; a table starts empty, so that it joins below.
+        # Without a plain value of its own the recipe takes the base's; a missing table starts empty and is joined
+        # below.
         own = table.get(key, {} if isinstance(value, dict) else value)
         if key != "name" and key not in table.get("without", []):
             joined[key] = {**value, **own} if isinstance(value, dict) and isinstance(own, dict) else own
@@ -198,26 +198,24 @@ def _of_base(table: dict[str, Any]) -> Iterator[_Problem]:
 
 
 def _said(problem: ErrorDetails) -> str:
-    """What the types say, in words."""
     beside = _beside(problem["loc"])
     name = str(problem["loc"][-1]) if problem["loc"] else ""
     if problem["type"] == "extra_forbidden":
-        # A misspelt key is the likeliest mistake, so one near name helps more than the whole list.
+        # A misspelt key is the likeliest mistake: one near name helps more than the whole list.
         near = difflib.get_close_matches(name, beside, n=1)
         return "there is no such key; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(beside)}")
     field = beside.get(name)
-    # A user who pastes the key where its variable's name belongs must not find it in logs.
+    # A user may paste the key where its variable's name belongs: keep it out of logs.
     if problem["loc"] in (("auth", "variable"), ("auth", "secret_variable")) and field is not None:
         return f"expected {field.description}; what is there is not shown, since it may be a key"
     return complaint(problem, field)
 
 
 def _beside(location: _Location) -> dict[str, FieldInfo]:
-    """The keys that may stand where `location` leads, as they are written."""
     table: type[BaseModel] = RecipeFile
     for step in location[:-1]:
         field = _keys(table).get(str(step))
-        # An optional table's annotation is a union, so the model is among its arguments.
+        # An optional table's annotation is a union, so its model is among the arguments.
         inner = [] if field is None else [field.annotation, *get_args(field.annotation)]
         table = next((kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)), table)
     return _keys(table)
@@ -228,7 +226,7 @@ def _keys(table: type[BaseModel]) -> dict[str, FieldInfo]:
 
 
 def _not_finite(value: Any, where: _Location) -> Iterator[_Problem]:
-    """Numbers that TOML has and JSON, which requests and fingerprints are made of, has not."""
+    """Refuse numbers that TOML has and JSON, the form of requests and fingerprints, has not."""
     if isinstance(value, float) and not math.isfinite(value):
         yield where, f"expected a finite number; got {value}"
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -237,14 +235,14 @@ def _not_finite(value: Any, where: _Location) -> Iterator[_Problem]:
 
 
 def _problems(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
-    """What the types cannot say: placeholders without a value, and tables that need each other."""
+    """Find mistakes beyond types: placeholders without a value, and tables that need each other."""
     yield from _not_finite(table, ())
     yield from _of_keys(recipe, table)
     secrets = _secrets(recipe)
     names = set(BUILT_IN) | {f"option.{name}" for name in recipe.options}
     for index in range(len(recipe.before)):
         yield from _unknown(table["before"][index], ("before", index), names, secrets)
-        # What a request keeps is known only to the requests after it, so the order of this loop matters.
+        # Only the requests after this one know the values it keeps, so the order of this loop matters.
         names |= set(recipe.before[index].keep)
     yield from _unknown(table["submit"], ("submit",), names, secrets)
     if recipe.poll is not None and "job" not in recipe.submit.keep:
@@ -261,7 +259,7 @@ def _problems(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
             ("submit",),
             ("expected the picture: file = NAME of its part, body = true, {image.base64} or {image.link}"),
         )
-    # `low` belongs to a flat price and `rows` to a table of prices: both or neither leaves the bound undefined.
+    # `low` is a flat price and `rows` a table of prices: both or neither leaves the bound undefined.
     if recipe.price is not None and (recipe.price.low is None) == (not recipe.price.rows):
         yield ("price",), "expected either low and high, or rows"
     for index, refusal in enumerate(recipe.refusals):
@@ -276,7 +274,7 @@ def _problems(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
         yield ("scale", "default"), f"expected one of factors {recipe.scale.factors}; got {recipe.scale.default}"
     if recipe.seed is None and any(name == "seed" for _, name in placeholders(table.get("submit"))):
         yield ("submit",), "expected a [seed] table, since {seed} is used"
-    # The contract checks also resume the draw, so they must know with which answer a resumed draw begins.
+    # The contract checks also resume the draw, so they must know the answer with which it begins again.
     if (recipe.poll is not None or recipe.picture.link) and recipe.example.polls is None:
         yield ("example",), "expected polls = index of the first answer after that of [submit]"
 
@@ -294,7 +292,6 @@ def _of_jobs(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
 
 
 def _requests(recipe: RecipeFile) -> Iterator[tuple[_Location, RecipeRequest]]:
-    """Every request but that for a token, with its place."""
     yield from ((("before", index), request) for index, request in enumerate(recipe.before))
     others = {"submit": recipe.submit, "poll": recipe.poll, "result": recipe.result, "cancel": recipe.cancel}
     yield from (((name,), request) for name, request in others.items() if request is not None)
@@ -317,7 +314,7 @@ def _of_keys(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
         yield from (((name,), "expected an [auth] table") for name in ("token", "signature") if name in table)
         return
     if recipe.token is not None:
-        # The request for the token cannot carry the token that it asks for.
+        # The request for the token cannot carry the token.
         yield from _unknown(table["token"], ("token",), names, _secrets(recipe) - {"auth.token"})
         link = recipe.token.path
         if not link.startswith(("/", "https://")) or "{" in link:
@@ -325,12 +322,10 @@ def _of_keys(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
         if not recipe.token.key or not recipe.token.header:
             yield ("token",), "expected the key in this request, and a header that carries the token"
     if recipe.signature is not None:
-        # A signature cannot contain itself.
         yield from _unknown(table["signature"], ("signature",), names, _secrets(recipe) - {"signature", "auth.token"})
     own = {urlsplit(url)[:2] for url in (recipe.url, *recipe.further_urls)}
     for where, request in _requests(recipe):
         scheme, host, *_ = urlsplit(request.path)
-        # The key must not travel to a host that the recipe does not declare.
         if request.key and host and "{" not in host and (scheme, host) not in own:
             yield (*where, "path"), f"expected key = false beside it, or https and {host} in hosts of [auth]"
     placed = {name for part in ("token", "before", "submit") for _, name in placeholders(table.get(part))}
@@ -339,18 +334,17 @@ def _of_keys(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
 
 
 def _unknown(part: dict[str, Any], where: _Location, names: set[str], secrets: set[str]) -> Iterator[_Problem]:
-    """Placeholders without a value; those of secrets have one in headers, bodies and queries that carry the key."""
     for location, name in placeholders({key: value for key, value in part.items() if key != "keep"}):
-        # A path reaches logs of servers and proxies, so no secret may stand in it.
+        # Paths reach logs of servers and proxies, so no secret may stand in one.
         allowed = names | (secrets if part.get("key", True) and location[0] != "path" else set())
         if name not in allowed:
             yield (*where, *location), f"expected a placeholder among {', '.join(sorted(allowed))}; got {{{name}}}"
 
 
 def line_of(text: str, location: Sequence[str | int]) -> int:
-    """Line, counted from 1, of the key at `location`, or of the table nearest to it; 1 where nothing fits.
+    """Return the line, counted from 1, of the key at `location`, or of the nearest table; 1 where nothing fits.
 
-    The parser of the standard library keeps no positions, so this searches the text for headers and keys.
+    The standard library's parser keeps no positions, so this searches the text for headers and keys.
     """
     best_length, best_line = 0, 1
     table: list[str | int] = []
@@ -365,7 +359,6 @@ def line_of(text: str, location: Sequence[str | int]) -> int:
                 table = [*table, counts[name]]
                 counts[name] += 1
             elif table and counts[str(table[0])]:
-                # A table below the latest element of an array of tables belongs to that element.
                 table = [table[0], counts[str(table[0])] - 1, *table[1:]]
             path = table
         elif key:

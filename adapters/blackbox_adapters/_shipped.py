@@ -1,4 +1,4 @@
-"""Shipped recipes as adapters under their own names: each is an attribute of this module, such as ``bria``."""
+"""Shipped recipes as adapters: each is an attribute of this module under its own name, such as ``bria``."""
 
 import json
 from functools import cache
@@ -13,7 +13,7 @@ from blackbox_adapters.recipe import Recipe
 
 @cache
 def __getattr__(name: str) -> type[Recipe]:
-    """The adapter class of the shipped recipe called `name`."""
+    """Return the adapter class of the shipped recipe called `name`."""
     if name not in shipped_names():
         raise AttributeError(f"there is no shipped recipe {name!r}")
     spec = read_recipe(name)

@@ -1,4 +1,4 @@
-"""AUTOMATIC1111's web interface, and Forge and SD.Next which keep its routes: extras and img2img.
+"""AUTOMATIC1111's web interface, also in Forge and SD.Next, which keep its routes: extras and img2img.
 
 Source: the server's own `modules/api`. It works on one request at a time, so draws queue up.
 """
@@ -99,9 +99,9 @@ class Automatic1111(OptionalKey, OwnServer):
         return decoded(peek(answer.json(), where), where)
 
     def _model(self, answer: Answer) -> str | None:
-        """Name and hash of the checkpoint that the server says it used, or else what it was asked for.
+        """Return name and hash of the checkpoint that the server says it used, or else the requested one.
 
-        `info` is JSON in a text; SD.Next's has the hash alone.
+        `info` is JSON in a text; SD.Next gives the hash alone.
         """
         try:
             info = json.loads(peek(document(answer), "info"))

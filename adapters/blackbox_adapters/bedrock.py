@@ -1,6 +1,6 @@
 """Amazon Bedrock: Stability AI's fast, conservative and creative upscalers through InvokeModel.
 
-Unlike Stability's own interface every one of them answers at once, and a filtered picture is an HTTP 200.
+Unlike Stability's own interface, each answers at once, and a filtered picture is an HTTP 200.
 """
 
 import configparser
@@ -32,7 +32,7 @@ from blackbox_conformal.support.secrets import Secret, checked_secret, read_cred
 from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.vendor.example import Example, says
 
-# AWS Signature Version 4 for one request with a whole body, from the standard library's hmac and hashlib.
+# AWS Signature Version 4 for one request with a whole body, by the standard library's hmac and hashlib.
 
 
 def signed_headers(
@@ -48,7 +48,7 @@ def signed_headers(
     headers: Mapping[str, str] | None = None,
     at: datetime | None = None,
 ) -> dict[str, str | Secret]:
-    """Headers that sign the request; the host is signed too but left for the client to send.
+    """Return headers that sign the request; the host is signed too but left for the client to send.
 
     `url` has no query; its percent-encoded path is encoded once more, as every service except S3 asks. `headers` (names
     in lower case) are signed too. `at` is the moment of signing, None = now; a signature is good for minutes around it.
@@ -80,11 +80,11 @@ def _text(value: str | Secret) -> str:
     return value.reveal() if isinstance(value, Secret) else value
 
 
-# AWS access keys, from where the vendor's own tools look for them first: the environment, then the credentials file.
+# AWS access keys, found where the vendor's own tools look first: the environment, then the credentials file.
 
 
 class AwsKeys(NamedTuple):
-    """One access key with its secret; a token belongs to temporary keys alone."""
+    """One access key with its secret; only temporary keys have a token."""
 
     access_key: Secret
     secret_key: Secret
@@ -92,9 +92,9 @@ class AwsKeys(NamedTuple):
 
 
 def aws_keys(owner: str) -> AwsKeys:
-    """The keys in the environment, or those of the profile AWS_PROFILE in AWS_SHARED_CREDENTIALS_FILE.
+    """Return the keys in the environment, or in the profile AWS_PROFILE of AWS_SHARED_CREDENTIALS_FILE.
 
-    The profile is ``default`` and the file ~/.aws/credentials where these variables are not set.
+    Without these variables the profile is ``default`` and the file ~/.aws/credentials.
     """
     if any(os.environ.get(f"AWS_ACCESS_KEY_ID{ending}") for ending in ("", "_FILE")):
         token = any(os.environ.get(f"AWS_SESSION_TOKEN{ending}") for ending in ("", "_FILE"))
@@ -122,7 +122,6 @@ def aws_keys(owner: str) -> AwsKeys:
 
 
 def _section(file: Path, profile: str) -> dict[str, str]:
-    """One profile of a credentials file; empty where the file or the profile is not there."""
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(file.read_text(encoding="utf-8"))
@@ -139,10 +138,10 @@ def _section(file: Path, profile: str) -> dict[str, str]:
 PRICES = {"fast": "0.03", "conservative": "0.40", "creative": "0.60"}
 
 BODY_BYTES = 25_000_000
-"""What InvokeModel takes as a body."""
+"""The largest body that InvokeModel takes."""
 
 FIELDS_BYTES = 150_000
-"""Of it, what the longest prompts may take."""
+"""The part of the body that the longest prompts may take."""
 
 
 PROFILE_REGIONS = ("us-east-1", "us-east-2", "us-west-2")
@@ -206,7 +205,7 @@ class Bedrock(StabilityModes):
 
     @property
     def key_variable(self) -> str | None:
-        """By the kind of key; a signature is made with the secret one."""
+        """Return the variable for the kind of key; a signature needs the secret key."""
         return "AWS_BEARER_TOKEN_BEDROCK" if self.auth == "bearer" else self.auth_variable
 
     @property
@@ -236,7 +235,7 @@ class Bedrock(StabilityModes):
         return decoded(picture, "images.0")
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """AWS exceptions: the name in ``x-amzn-ErrorType``, the text in ``message``; an unknown model is a 400."""
+        """Read AWS exceptions: the name in ``x-amzn-ErrorType``, the text in ``message``; an unknown model is a 400."""
         failure = self.failures.read(answer)
         problem = document(answer)
         kind = answer.headers.get("x-amzn-errortype", "").split(":")[0] or words(problem, "__type").split("#")[-1]
@@ -272,7 +271,7 @@ class Bedrock(StabilityModes):
 
 
 _REASONS = Reasons(filtered=("filter reason",))
-"""A filter is booked at the price of a draw: whether AWS bills it is not documented."""
+"""A filter is booked at the price of a draw: AWS does not document whether it bills one."""
 
 _LATER = (
     "ThrottlingException",

@@ -1,4 +1,5 @@
-"""Several vendors as one: a picture, or tiles of it, go on to the next where an answer does not suffice by a rule."""
+"""Use several vendors as one: pictures, or tiles, go on to the next vendor where a rule finds an answer
+insufficient."""
 
 import json
 import threading
@@ -28,7 +29,7 @@ from blackbox_conformal.vendor.adapter import (
 )
 
 KEPT = 4096
-"""Answers whose figures, and pictures whose tiles, are remembered."""
+"""The number of answers whose figures, and pictures whose tiles, are remembered."""
 
 _LARGEST_FILE = 2**18
 
@@ -40,15 +41,15 @@ class CascadeRule(BaseModel):
     ----------
     score
         The score as typed, or with everything that follows from how inputs are made. ``foretold-psnr``: the answer's
-        PSNR in dB against the free reference, from which the certified PSNR of what is delivered follows.
+        PSNR in dB against the free reference, from which the certified PSNR of the delivered picture follows.
     below, at_least
         An answer suffices where the share of pixels with a score under `below` is at least `at_least`.
     at_most, at_least
         Or where the mean score, such as the share of detail expected to be invented, is at most or at least this.
     passed_on
-        How many of the photographs it was fitted on were passed on, and how many there were.
+        How many of the photographs that the rule was fitted on were passed on, and how many there were.
     tile
-        Parts of at most so many pixels of the input a side are judged one by one; those that do not suffice go on.
+        Parts of at most so many pixels of the input a side are judged one by one; insufficient ones go on.
     margin
         Pixels of the input around a tile that are sent with it and cut off its answer.
     """
@@ -77,17 +78,17 @@ class CascadeRule(BaseModel):
         return self.model_dump(mode="json", exclude={"tile", "margin"} if self.tile is None else None)
 
     def suffices(self, figure: float) -> bool:
-        """Whether an answer with this trusted share, or mean score, is delivered."""
+        """Tell whether an answer with this trusted share, or mean score, is delivered."""
         return figure <= self.at_most if self.at_most is not None else figure >= (self.at_least or 0)
 
 
 class Cascade(Adapter):
-    """Asks several vendors, the cheapest first: the first answer that suffices by its rule is delivered.
+    """Asks several vendors, the cheapest first, and delivers the first answer that suffices by its rule.
 
     The whole is one procedure: calibrated, audited and watched like one vendor, while every member keeps its price,
     pace and receipts. A picture that a member refuses goes on; where the last one refuses it, the answer before is
-    delivered. One draw is taken of each picture; a vendor that is named again draws again. By a rule with tiles, only
-    parts of a picture go on, and are delivered on the answer before.
+    delivered. Each vendor draws once from each picture; a vendor that is named again draws again. With tiles in a rule,
+    only parts of a picture go on, and their answers are pasted on the answer before.
     """
 
     name = "cascade"
@@ -120,11 +121,10 @@ class Cascade(Adapter):
     @model_validator(mode="before")
     @classmethod
     def _read(cls, given: Any) -> Any:
-        """What the file says in place of what was given."""
         if not (isinstance(given, dict) and given.get("file")):
             return given
         path = Path(given["file"])
-        # What a calibration keeps of a cascade is no text.
+        # A calibration keeps a cascade as values, not as text.
         typed = [name for name in cls.READ if isinstance(given.get(name), str)]
         if typed:
             raise ValueError(f"expected {' and '.join(typed)} in {path} alone; got -p {typed[0]}=… too. Leave it out")
@@ -184,7 +184,7 @@ class Cascade(Adapter):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What all of them can do; from the price of the first to that of all."""
+        """Return the abilities that all vendors share; prices run from the first vendor's to the sum."""
         able = [vendor.capabilities for vendor in self.members]
         if not able:
             return Capabilities(scale_factors=())
@@ -213,7 +213,7 @@ class Cascade(Adapter):
         return ""
 
     def price_for(self, width: int, height: int) -> Price | None:
-        """From the price of the first vendor to that of all, each for all that it may be sent."""
+        """Return a range from the first vendor's price to the sum, each for everything that it may be sent."""
         sizes = [
             [(sent.right - sent.left, sent.bottom - sent.top) for sent, _ in self._tiles(place, width, height)]
             for place in range(len(self.members))
@@ -226,7 +226,7 @@ class Cascade(Adapter):
         return self.vendors[0].given_input(name)
 
     def suited(self, judge: Judge) -> Self:
-        """The same with the whole specification of each rule's score, which `judge` computes."""
+        """Return the same cascade with the whole specification of each rule's score, computed by `judge`."""
         rules = [
             rule.model_copy(update={"score": judge.specified(rule.score)}) if isinstance(rule.score, str) else rule
             for rule in self.rules
@@ -246,7 +246,6 @@ class Cascade(Adapter):
         return self._judge
 
     def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-        """What `make` gives, remembered for a while."""
         with self._lock:
             found = self._kept.get(key)
         if found is None:
@@ -258,7 +257,7 @@ class Cascade(Adapter):
         return found
 
     def figure(self, place: int, upload: Upload, answer: bytes) -> float:
-        """What the rule of the vendor at `place` looks at in its answer; computed once."""
+        """Return the figure that the rule of the vendor at `place` takes from its answer; computed once."""
         whole = Box(0, upload.height, 0, upload.width)
         return self._figures(place, upload, answer, (whole,))[0]
 
@@ -276,7 +275,7 @@ class Cascade(Adapter):
         return found_once
 
     def _tiles(self, place: int, width: int, height: int) -> list[tuple[Box, Box]]:
-        """What the vendor at `place` may be sent of a picture, and what is kept of each answer."""
+        """Return the parts of a picture that the vendor at `place` may be sent, and the kept part of each answer."""
         rule = self.rules[place - 1] if place else None
         if rule is None or rule.tile is None:
             return [(Box(0, height, 0, width),) * 2]
@@ -286,13 +285,13 @@ class Cascade(Adapter):
         return [(Box(*row[0], *column[0]), Box(*row[1], *column[1])) for row in rows for column in columns]
 
     def turn(self, place: int) -> tuple[int, int]:
-        """How often the vendor at `place` stands before, and in all."""
+        """Return how often the vendor at `place` is named before, and how often in all."""
         identities = self._once(("identities",), lambda: [vendor.identity() for vendor in self.vendors])
         same = identities[place]
         return identities[:place].count(same), identities.count(same)
 
     def sent(self, place: int, upload: Upload) -> tuple[Upload, ...]:
-        """The picture; its tiles, where the rule before has them."""
+        """Return the picture, or its tiles where the rule before has tiles."""
         boxes = [sent for sent, _ in self._tiles(place, upload.width, upload.height)]
         if len(boxes) == 1:
             return (upload,)
@@ -301,7 +300,8 @@ class Cascade(Adapter):
         return judge.cut(upload, boxes, digests)
 
     def passed_on(self, place: int, upload: Upload, answer: bytes) -> tuple[Upload, ...]:
-        """By the rule; what is no picture is told where it is delivered."""
+        """Return the parts that the rule passes on; an answer that is no picture has none, since delivery reports
+        it."""
         sent = self.sent(place + 1, upload)
         if not answer:
             return sent
@@ -313,13 +313,14 @@ class Cascade(Adapter):
         return tuple(part for part, figure in zip(sent, figures, strict=True) if not self.rules[place].suffices(figure))
 
     def pasted(self, place: int, upload: Upload, below: bytes | None, tiles: Mapping[str, bytes]) -> bytes:
-        """Tiles on the answer before, each without its margin: what lies at a seam is part of what is calibrated."""
+        """Paste tiles on the answer before, each without its margin; the calibration covers seams, too."""
         boxes = zip(self.sent(place, upload), self._tiles(place, upload.width, upload.height), strict=True)
         above = [Pasted(tiles[part.digest], *box) for part, box in boxes if part.digest in tiles]
         return self._judging.pasted(upload, below, above, self.capabilities.output_size)
 
     def speaks_of(self, upload: Upload, answer: bytes) -> bool:
-        """Of all pictures; where the last vendors are not asked, of those that the last rule passes on."""
+        """Tell whether masks speak of this picture: all, or only pictures the last rule passes on if vendors are left
+        out."""
         return not self.available or bool(self.passed_on(self.available - 1, upload, answer))
 
     def without_last(self) -> Self:
@@ -329,7 +330,7 @@ class Cascade(Adapter):
         raise AdapterError("expected the vendors of a cascade to be asked one by one; the cascade itself was")
 
     def identity(self) -> dict[str, Any]:
-        """The identities of its vendors in order, and the rules."""
+        """Return the identities of the vendors in order, and the rules."""
         told: dict[str, Any] = {
             "vendors": [vendor.identity() for vendor in self.vendors],
             "rules": [rule.document() for rule in self.rules],
@@ -340,7 +341,7 @@ class Cascade(Adapter):
 
 
 def _spans(length: int, tile: int, margin: int, least: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """About equal parts of a side: from where to where each is sent, at least `least` pixels, and where it is kept."""
+    """Return about equal parts of a side: the sent span of at least `least` pixels, and the kept span."""
     parts = -(-length // tile)
     edges = [length * part // parts for part in range(parts + 1)]
     spans = []
@@ -355,7 +356,7 @@ def _from_json(given: Any) -> Any:
 
 
 def _loaded(given: Any) -> Adapter:
-    """The vendor that a file names: one of an installed package, never code to import."""
+    """Load a vendor that a file names: one of an installed package, never code to import."""
     name = given.get("adapter") if isinstance(given, dict) else None
     if not isinstance(name, str) or ":" in name:
         raise ValueError(
@@ -379,7 +380,6 @@ def _most(figures: Any) -> Any:
 
 
 def _together(prices: list[Price | None]) -> Price | None:
-    """From the first price to all; None where one is not known."""
     known = [price for price in prices if price is not None]
     if len(known) < len(prices):
         return None

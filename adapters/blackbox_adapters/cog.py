@@ -1,7 +1,7 @@
-"""A Cog container: what every Replicate model speaks when it runs on a machine of one's own, in both dialects.
+"""A Cog container, the form of every Replicate model on a machine of one's own, in both dialects.
 
-Cog 0.9 (FastAPI) and 0.23 (coglet) differ in how they refuse; a prediction cannot be fetched later, so the
-synchronous form is the only one and there are no jobs to resume.
+Cog 0.9 (FastAPI) and 0.23 (coglet) refuse differently. A prediction cannot be fetched later, so only the synchronous
+form is used and there are no jobs to resume.
 """
 
 from typing import Any
@@ -90,7 +90,7 @@ class Cog(NamedInputs):
         return (yield from self.output_picture(output, self.base_url))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """Both dialects: ``detail`` as text or as a list of problems, or ``error``; 409 = every slot is busy."""
+        """Read both dialects: ``detail`` as text or as a list of problems, or ``error``; 409 = every slot is busy."""
         problem = document(answer)
         message = (
             _invalid(problem) or words(problem, "detail", "error") or words(answer.body.decode("utf-8", "replace"), "")
@@ -103,7 +103,7 @@ class Cog(NamedInputs):
 
 
 def _invalid(problem: Any) -> str:
-    """``input.scale: …`` for each input that the model's schema does not let through; "" for other refusals."""
+    """Return ``input.scale: …`` for each input that the model's schema refuses; "" for other refusals."""
     details = peek(problem, "detail")
     if not isinstance(details, list):
         return ""

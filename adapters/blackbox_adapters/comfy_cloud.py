@@ -1,4 +1,4 @@
-"""Comfy Cloud: a workflow of the user's own, as `comfyui` takes it, run on Comfy's machines.
+"""Comfy Cloud: the user's own workflow, as for `comfyui`, run on Comfy's machines.
 
 Source: the vendor's OpenAPI document of 2026, which calls itself experimental.
 """
@@ -93,7 +93,7 @@ class ComfyCloud(ComfyUI):
         return (yield from self.view(job, picture))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """As a server's own, and ``{code, message}``; a 429 that speaks of payment is no wish to wait."""
+        """Read errors as a server's own, and ``{code, message}``; a 429 that speaks of payment is no wish to wait."""
         message, code, _ = self.failures.read(answer)
         if answer.status == 429 and any(word in message.lower() for word in ("paid", "payment", "subscri", "credit")):
             return AccountRefusedError(f"the vendor refused this account with HTTP 429: {message}", code=code)

@@ -135,7 +135,7 @@ class ComfyRouter(NamedInputs):
         poll = self.send("GET", f"{place}/status", "poll")
         cancel = self.send("PUT", f"{place}/cancel", "cancel")
         yield from polled(poll, self.poll_seconds, lambda answer: request.result(answer.json()), cancel=cancel)
-        # Of a run that failed, collecting says why.
+        # Collecting a failed run tells why it failed.
         collect = self.send("GET", place, "poll")
         answer = yield from polled(collect, self.poll_seconds, lambda got: None if got.status == 202 else got)
         cost = money(answer.headers.get("x-comfy-credits-used"), USD_PER_CREDIT)
@@ -149,7 +149,7 @@ class ComfyRouter(NamedInputs):
         return (yield from received(picture, path))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """By the router's type of error, which is in a header and mostly in the body."""
+        """Judge by the router's type of error, which is in a header and mostly in the body."""
         failure = self.failures.read(answer)
         kind = answer.headers.get("x-comfy-error-type") or failure.code
         failure = failure._replace(code=kind)
@@ -174,7 +174,7 @@ class ComfyRouter(NamedInputs):
     def _invalid(self, answer: Answer, said: str, failure: Failure) -> VendorError:
         request, code = failure.request_id, failure.code
         if answer.status == 409:
-            # The key belongs to a run whose answer cannot be had again; another attempt has another key.
+            # The key belongs to a run whose answer cannot be fetched again; another attempt has another key.
             return VendorFailedError(said, request_id=request, code=code)
         places = peek(document(answer), "detail")
         fields = [words(place, "loc") for place in places] if isinstance(places, list) else []

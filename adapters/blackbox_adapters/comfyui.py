@@ -1,4 +1,4 @@
-"""ComfyUI: a workflow of the user's own, exported in API format, with the inputs that change named by the user.
+"""ComfyUI: the user's own workflow, exported in API format; the user names the inputs that change.
 
 Source: the routes that ComfyUI's OpenAPI documents mirror. The websocket is not needed and not used.
 """
@@ -158,13 +158,13 @@ class ComfyUI(OwnServer):
         return result.body
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """ComfyUI's ``{error: {type, message, details}, node_errors}``: a graph that it will not run."""
+        """Read ComfyUI's ``{error: {type, message, details}, node_errors}``, which refuses a graph."""
         failure, problem = self.failures.read(answer), document(answer)
         nodes = words(problem, "node_errors")
         if nodes:
             failure = failure._replace(message=f"{failure.message.removesuffix('.')}; {nodes}")
         if purpose == "submit" and answer.status == 400 and words(problem, "error.type"):
-            # One workflow serves every picture: what is wrong with it is wrong for all of them.
+            # One workflow serves every picture, so its faults concern all of them.
             return RunRefusedError(f"the server does not run this workflow: {failure.message}", code=failure.code)
         return self.failures.error(answer, purpose, failure)
 
@@ -200,7 +200,7 @@ def _set(graph: dict[str, Any], target: str, value: object) -> None:
 
 
 def _locate(graph: dict[str, Any], target: str) -> tuple[str, str]:
-    """Number of the node and name of the input that ``NODE.input`` means, where NODE is a number or a title."""
+    """Return the node's number and the input's name for ``NODE.input``, where NODE is a number or a title."""
     node, _, name = target.rpartition(".")
     if node not in graph:
         titled = [key for key, entry in graph.items() if peek(entry, "_meta.title") == node]
@@ -220,7 +220,8 @@ def _nodes(graph: dict[str, Any]) -> str:
 
 
 def _reason(entry: Any) -> tuple[str, str, str]:
-    """Why a graph has not run to its end, the type of that, and whether it failed or a person stopped it."""
+    """Return why a graph has not run to its end, the type of the reason, and whether it failed or a person stopped
+    it."""
     for message in peek(entry, "status.messages") or []:
         if peek(message, "0") == "execution_error":
             kind = words(message, "1.exception_type")

@@ -1,6 +1,6 @@
 """The vendor that comes with blackbox-conformal: small networks and a denoiser behind a real HTTP server.
 
-For trying the method without a key; nothing is billed and nothing leaves this machine.
+It lets you try the method without a key; nothing is billed and nothing leaves this machine.
 """
 
 from decimal import Decimal
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class EmbeddedTask(NamedTuple):
-    """What the vendor does: its magnification, and what it undoes."""
+    """A task of the vendor: its magnification, and the damage that it undoes."""
 
     scale: int
     degradation: str
@@ -84,7 +84,7 @@ class Embedded(Adapter):
         return self.url.rstrip("/")
 
     def identity(self) -> dict[str, Any]:
-        """As for every adapter; what is usual is not told, so that calibrations older than the choice stay valid."""
+        """Return the usual identity without default choices, so that calibrations older than the choice stay valid."""
         identity = super().identity()
         for name, usual in (("task", "upscale"), ("model", "")):
             if identity["parameters"][name] == usual:
@@ -92,14 +92,14 @@ class Embedded(Adapter):
         return identity
 
     def open(self) -> Self:
-        """The same adapter bound to a running server."""
+        """Return the same adapter bound to a running server."""
         if self.url:
             return self
         from blackbox_conformal.embedded.process import VendorProcess
 
         process = VendorProcess()
         opened = self.model_copy(update={"url": process.url})
-        # Both hold it, so that whichever is closed ends the server.
+        # Both hold the process, so that closing either ends the server.
         opened._process = self._process = process
         return opened
 

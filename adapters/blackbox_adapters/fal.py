@@ -1,6 +1,6 @@
 """fal: its queue, as its official clients and its documentation of 2026 describe it.
 
-Which input takes the picture, the magnification and the seed is a matter of the model: see `MODELS`.
+The model decides which inputs take the picture, the magnification and the seed: see `MODELS`.
 """
 
 import json
@@ -31,7 +31,7 @@ from blackbox_conformal.vendor.adapter import (
 )
 from blackbox_conformal.vendor.example import Example, says, shows
 
-# Inputs of fal's endpoints that upscale or restore, from the types that its official client generates.
+# Inputs of fal's endpoints that upscale or restore, from the types in its official client.
 
 _FACTOR = "upscale_factor"
 _OUT = "image.url"
@@ -43,7 +43,7 @@ _TOPAZ = ("the model's page at fal for both ends, Topaz's prices at Comfy betwee
 
 
 def _restorer(degradation: str, price: PriceList | None = None) -> Names:
-    """A network that answers at the size of the input; its seed is taken, and changes nothing."""
+    """Return a network that answers at the size of the input; it accepts a seed and ignores it."""
     return Names(
         image="image_url",
         scale=None,
@@ -118,7 +118,7 @@ MODELS: dict[str, Names] = {
         scale="scale_factor",
         output="images.0.url",
         price=per_megapixel("0.016", *_REPORTED),
-        # Its page names no format, and fal's types of 2026-08-02 one that is JPEG unless asked for.
+        # Its page names no format; fal's types of 2026-08-02 name one, which is JPEG unless told otherwise.
         lossless=False,
     ),
     "bria/upscale/creative": Names(image="image_url", scale=None, seed="seed", hazard=True, output=_OUT, exact=False),
@@ -135,9 +135,10 @@ MODELS: dict[str, Names] = {
         degradation="grey",
     ),
 }
-"""Endpoint → inputs. The safety checker is turned off where it may be: it replaces pictures by black ones.
+"""Endpoint → inputs. The safety checker, which replaces pictures by black ones, is off wherever fal allows.
 
-SeedVR was seen to round sides to multiples of 16, so its pictures are resampled."""
+SeedVR was seen to round sides to multiples of 16, so its pictures are resampled.
+"""
 
 UNKNOWN = Names(image="image_url", scale=_FACTOR, output=_OUT)
 
@@ -215,7 +216,7 @@ class Fal(NamedInputs):
             published = yield Send("GET", address, purpose="lookup", query=query, public=True)
             document = published.json()
         except VendorError:
-            # It is another server than the queue's, and what is in the table can do without it.
+            # The schema comes from another server than the queue, and models in the table can do without it.
             if self.model in MODELS:
                 return None
             raise
@@ -262,7 +263,7 @@ class Fal(NamedInputs):
                 )
             return answer if response.result(result) else None
 
-        # Of a request that failed, the result says whether that is a refusal.
+        # The result of a failed request tells whether it is a refusal.
         fetch = replace(poll, url=links["response_url"], accept=_ENDED if reason else None)
         answer = yield from polled(fetch, self.poll_seconds, made)
         result = answer.json()
@@ -270,12 +271,11 @@ class Fal(NamedInputs):
         return (yield from fetched(peek(result, path), path))
 
     def _billed(self, answer: Answer) -> Decimal | None:
-        """The units that a result's header counts, in US dollars; None where the price of one is not known."""
         unit = self.usd_per_unit or (None if self.price_list is None else self.price_list.unit)
         return None if unit is None else money(answer.headers.get("x-fal-billable-units"), unit)
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """fal's ``detail``: a text, or a list of problems with a type; an error with a type ends its request."""
+        """Read fal's ``detail``: a text, or a list of problems with a type; an error with a type ends its request."""
         failure = self.failures.read(answer)
         kind = words(document(answer), "detail.0.type", "error_type") or answer.headers.get("x-fal-error-type", "")
         failure = failure._replace(code=kind or failure.code)
@@ -292,7 +292,7 @@ class Fal(NamedInputs):
 
 _ENDED = frozenset({*range(200, 300), 500, 502, 503, 504})
 _AGAIN = ("internal_server_error", "generation_timeout", "downstream_service_error", "downstream_service_unavailable")
-"""Types of a model's errors that the vendor calls worth repeating, whatever their status."""
+"""Types of model errors that the vendor calls worth repeating, whatever their status."""
 
 
 def _check_output(adapter: Fal, document: Any) -> None:

@@ -25,9 +25,9 @@ USD_PER_CREDIT = Decimal("0.01")
 KONTEXT = {"flux-kontext-pro": "0.04", "flux-kontext-max": "0.08"}
 """Price of a picture, whatever its size."""
 MEGAPIXELS = {"flux-2-pro": ("0.03", "0.015"), "flux-2-max": ("0.07", "0.03"), "flux-2-flex": ("0.05", "0.05")}
-"""Price of the first megapixel that is made, and of every further one made or sent."""
+"""Price of the first megapixel made, and of every further one made or sent."""
 REWRITERS = ("kontext-pro", "kontext-max", "flex")
-"""Models whose field against rewriting the prompt is prompt_upsampling; that of the others is disable_pup."""
+"""Models that turn rewriting of the prompt off by prompt_upsampling; all others use disable_pup."""
 SOURCE = ("Black Forest Labs' integration guide, January 2026", date(2026, 11, 26))
 """Where prices were read, and when."""
 DEBLUR = "flux-tools/deblur-v1"
@@ -98,7 +98,7 @@ class Flux(Editor):
         )
 
     def price_for(self, width: int, height: int) -> Price | None:
-        """Kontext by the picture; FLUX.2 by started megapixels of what is made and sent."""
+        """Return Kontext's price per picture; FLUX.2's by started megapixels made and sent."""
         if self.price_usd is not None or self.model not in MEGAPIXELS:
             return self._price()
         made = math.prod(self.size(width, height))
@@ -118,7 +118,7 @@ class Flux(Editor):
         if self.model == DEBLUR:
             return {"image": base64_text(upload.png)}
         wanted: dict[str, Any] = {"prompt": self.prompt, "input_image": base64_text(upload.png)}
-        # The vendor rewrites a prompt, differently each time, unless it is told not to.
+        # Unless told not to, the vendor rewrites a prompt, differently each time.
         wanted |= {"prompt_upsampling": False} if self.model.endswith(REWRITERS) else {"disable_pup": True}
         if not self.model.startswith("flux-kontext"):
             wanted["width"], wanted["height"] = self.size(upload.width, upload.height)
@@ -150,7 +150,7 @@ class Flux(Editor):
         return (yield from fetched(peek(answer, "result.sample"), "result.sample"))
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """The size that FLUX.2 is asked for: the wanted one, or as much of it as 4 megapixels hold."""
+        """Return the size to ask of FLUX.2: the wanted one, or as much of it as 4 megapixels hold."""
         factor = min(self.scale, math.sqrt(MOST / (width * height)))
         return max(64, int(width * factor) // STEP * STEP), max(64, int(height * factor) // STEP * STEP)
 

@@ -1,4 +1,5 @@
-"""Draws that were made earlier, by any means: one folder a picture, one file a draw; or one file a picture."""
+"""Draws that were made earlier, by any means: one folder per picture with one file per draw, or one file per
+picture."""
 
 import os
 import shlex
@@ -71,8 +72,8 @@ class Folder(Adapter):
         return ""
 
     def identity(self) -> dict[str, Any]:
-        """As of every adapter; without bands there is no word of them."""
-        # Procedures from before there were bands keep their fingerprint.
+        """Return the usual identity, without bands where there are none."""
+        # Procedures older than bands keep their fingerprint.
         identity = super().identity()
         if not self.bands:
             del identity["parameters"]["bands"]
@@ -99,7 +100,7 @@ class Folder(Adapter):
             )
         file = files[draw.index]
         try:
-            # Before it is read, so that a wrong file of many gigabytes does not fill the memory.
+            # Checked before reading, so that a wrong file of many gigabytes does not fill the memory.
             if file.stat().st_size > LARGEST_FILE:
                 raise self._missing(f"a draw of at most {LARGEST_FILE} bytes; {file.name!r} is larger")
             return file.read_bytes()
@@ -107,7 +108,7 @@ class Folder(Adapter):
             raise self._missing(f"a readable file; {file.name!r} cannot be read: {error.strerror}") from None
 
     def _draws(self, name: str) -> list[Path]:
-        # Compared with what is there and never joined to the path, so that no name leads outside the folder.
+        # Compared with the existing names and never joined to the path, so that no name leads outside the folder.
         wanted = _composed(name)
         try:
             there = [*os.scandir(self.path)]
@@ -119,7 +120,7 @@ class Folder(Adapter):
             return [self._only_draw(wanted, files)]
         files.sort(key=_order)
         for first, second in pairwise(files):
-            # Equal stems stand side by side after the sort; which of the two is the draw is for the user to say.
+            # Equal stems stand side by side after the sort; the user must say which of the two is the draw.
             if first.stem == second.stem:
                 raise self._missing(f"one file a draw; {first.name!r} and {second.name!r} in {name!r} are both one")
         return files

@@ -1,4 +1,4 @@
-"""A function of the program that is running: a network on this machine, or whatever makes a picture of a picture."""
+"""A function of the running program: a network on this machine, or anything that makes a picture of a picture."""
 
 import io
 import re
@@ -19,7 +19,7 @@ from blackbox_conformal.vendor.adapter import FREE, Adapter, Answer, Capabilitie
 
 MODEL = "x-model"
 _OUT_OF_MEMORY = re.compile(r"memory ?error|out ?of ?memory|resource_?exhausted", re.IGNORECASE)
-"""As PyTorch, CuPy, JAX, TensorFlow and Python call it; another program may have held the memory for a moment."""
+"""Words of PyTorch, CuPy, JAX, TensorFlow and Python; another program may have held the memory for a moment."""
 
 
 class Function(Adapter):
@@ -54,16 +54,16 @@ class Function(Adapter):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Free, and asked again for what a process that died did not finish."""
+        """Free; a call that a dead process did not finish is made again."""
         return Capabilities(
             scale_factors=(self.scale,),
             seed_range=(0, 2**32 - 1) if self.seeded else None,
             price=FREE,
             failures_billed=False,
             max_concurrency=self.concurrency,
-            # A call that did not return has left nothing behind, so that it may be repeated.
+            # A call that did not return has left nothing behind, so it may be repeated.
             idempotency_header="idempotency-key",
-            # A call cannot be ended from outside; an hour is more than a slow network takes, and less than for ever.
+            # A call cannot be ended from outside; a slow network takes less than an hour, and an hour is not for ever.
             answer_timeout_s=3600.0,
             degradation=self.degradation,
         )
@@ -115,18 +115,18 @@ class Function(Adapter):
             ) from error
 
     def _test(self) -> str:
-        """Name and version, and what the function makes of a fixed picture: what each answer is said to come from."""
+        """Return name, version and the function's answer to a fixed picture: the stated origin of each answer."""
         named = f"{self.model} {self.model_version}"
         if not self.test_side or self._function is None:
             return named
         seed, about = 0 if self.seeded else None, "the test picture (test_side=… makes it another, 0 leaves it out)"
-        # A second time, since a function that answers differently each time would seem to have changed.
+        # Called twice, since a function whose answers vary would seem to have changed.
         first, second = (summary(self._call(fixed_picture(self.test_side), seed, about)) for _ in range(2))
         return f"{named}, test answer {first}" if first == second else f"{named}, test answers differ"
 
 
 def as_picture(answer: Any, size: tuple[int, int]) -> Image:
-    """What a function returned, as (height, width, 3) uint8: bytes as they are, numbers from 0 to 1 rounded."""
+    """Return a function's result as (height, width, 3) uint8: bytes as they are, numbers from 0 to 1 rounded."""
     pixels = np.asarray(answer)
     if pixels.shape != (*size, 3) or not (pixels.dtype == np.uint8 or pixels.dtype.kind == "f"):
         last = " (transpose it with .transpose(1, 2, 0))" if pixels.shape == (3, *size) else ""
@@ -138,16 +138,17 @@ def as_picture(answer: Any, size: tuple[int, int]) -> Image:
 
 
 def fixed_picture(side: int) -> Image:
-    """A fixed picture with slopes, edges and texture, (side, side, 3) uint8; of whole numbers, so alike everywhere."""
+    """Return a fixed picture with slopes, edges and texture, (side, side, 3) uint8; whole numbers, so alike
+    everywhere."""
     row, column = np.mgrid[:side, :side]
     slope, squares = (3 * row + 2 * column) % 256, 160 * ((row // 8 + column // 8) % 2) + 40
     return np.stack([slope, squares, (squares + row * row + 5 * column) % 256], axis=2).astype(np.uint8)
 
 
 def summary(picture: Image) -> str:
-    """A few digits of what a picture is like: light and texture of its quarters, to whole grey levels.
+    """Return a few digits about a picture: light and texture of its quarters, to whole grey levels.
 
-    So that another network differs in it, and another order of additions on another processor hardly ever does.
+    Another network gives other digits; another order of additions on another processor hardly ever does.
     """
     height, width = picture.shape[0] // 2, picture.shape[1] // 2
     quarters = [picture[top:, left:][:height, :width].astype(np.float64) for top in (0, height) for left in (0, width)]

@@ -25,7 +25,7 @@ from blackbox_conformal.vendor.example import Example, says
 
 
 class GeminiRates(NamedTuple):
-    """US dollars per million tokens: of input, of pictures made, of words and thoughts made; and pictures by size."""
+    """US dollars per million tokens of input, of pictures made, of words and thoughts made; and pictures by size."""
 
     input: Decimal
     picture: Decimal
@@ -46,10 +46,10 @@ RATES = {
     "gemini-2.5-flash-image": GeminiRates(Decimal("0.30"), Decimal(30), Decimal("2.50"), {"": "0.039"}),
 }
 ALLOWANCE = Decimal("0.01")
-"""Dollars reserved beside the picture for the prompt and for what the model thinks."""
+"""Dollars reserved beside the picture for the prompt and the model's thoughts."""
 
 UNFINISHED = ("OTHER", "IMAGE_OTHER", "NO_IMAGE", "MAX_TOKENS", "MALFORMED_RESPONSE", "FINISH_REASON_UNSPECIFIED")
-"""Reasons for which the model stopped without a picture that say nothing of the picture sent."""
+"""Reasons that the model stopped without a picture which say nothing about the picture sent."""
 
 
 class Gemini(Editor):
@@ -117,7 +117,7 @@ class Gemini(Editor):
         return decoded(made, "candidates.0.content.parts.inlineData.data")
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """Google's ``{error: {code, message, status, details}}``."""
+        """Read Google's ``{error: {code, message, status, details}}``."""
         message, code, request = failure = self.failures.read(answer)
         said = f"HTTP {answer.status}: {message}"
         details = peek(document(answer), "error.details")
@@ -159,7 +159,6 @@ class Gemini(Editor):
 
 
 def _picture(result: Any) -> str | None:
-    """The last picture among the parts that are no thoughts."""
     parts = peek(result, "candidates.0.content.parts")
     made = [
         peek(part, "inlineData.data")

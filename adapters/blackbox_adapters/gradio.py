@@ -42,14 +42,14 @@ from blackbox_conformal.vendor.adapter import (
 )
 from blackbox_conformal.vendor.example import Example, says, shows
 
-# What a Gradio application publishes of its calls, against the arguments that are going to be sent.
+# Compare a Gradio application's published calls with the arguments that are going to be sent.
 
 PICTURES = ("Image", "ImageEditor", "ImageSlider", "Gallery", "File", "DownloadButton", "Imageslider")
 _RANGE = re.compile(r"between (-?[\d.]+) and (-?[\d.]+)")
 
 
 def check_call(info: Any, call: str, inputs: Sequence[Any], output: str, scale: int) -> None:
-    """Refuse a call that the application lacks, arguments that it does not take, a result that is no picture."""
+    """Refuse a call that the application lacks, arguments that it does not take, or a result that is no picture."""
     calls = peek(info, "named_endpoints")
     if not isinstance(calls, dict) or not calls:
         return
@@ -82,7 +82,7 @@ def _check_arguments(call: str, parameters: list[Any], inputs: Sequence[Any], sc
 
 
 def _as_schema(parameter: Any) -> dict[str, Any]:
-    """The JSON schema of a parameter, with the range that its description states."""
+    """Return the JSON schema of a parameter, with the range that its description states."""
     schema = peek(parameter, "type")
     found = _RANGE.search(words(schema, "description"))
     bounds = {} if found is None else {"minimum": float(found[1]), "maximum": float(found[2])}
@@ -94,7 +94,6 @@ def _arguments(parameters: list[Any]) -> list[Any]:
 
 
 def _argument(parameter: Any) -> Any:
-    """What is likely meant to be sent for a parameter."""
     if words(parameter, "component") in PICTURES:
         return "{image}"
     names = {words(parameter, path).lower().replace(" ", "_") for path in ("parameter_name", "label")}
@@ -179,7 +178,7 @@ class Gradio(OptionalKey, OwnServer):
         return super().key_variable or ("GRADIO_PASSWORD" if self.login else None)
 
     def key(self) -> dict[str, str | Secret]:
-        """The token; a password is sent by `_entered` and nowhere else."""
+        """Return the token's header; only `_entered` sends a password."""
         return super().key() if self.authenticate else {}
 
     def inspect(self) -> Inspection:
@@ -211,12 +210,11 @@ class Gradio(OptionalKey, OwnServer):
         return (yield from self._finish(job, (yield from self._entered())))
 
     def _prefix(self, entry: Mapping[str, str | Secret]) -> Generator[Step, Answer, str]:
-        """What the application's paths begin with; Gradio 4 has no prefix, and says none."""
+        """Ask for the beginning of the application's paths; Gradio 4 has no prefix, and says none."""
         configuration = yield self.send("GET", "/config", "lookup", entry)
         return words(configuration.json(), "api_prefix").rstrip("/")
 
     def _entered(self) -> Generator[Step, Answer, dict[str, str | Secret]]:
-        """The header that shows a login; none where the application asks for none."""
         if not self.login:
             return {}
         form = {"username": self.login, "password": read_credential("GRADIO_PASSWORD", self.name)}
@@ -227,18 +225,18 @@ class Gradio(OptionalKey, OwnServer):
         return {"cookie": Secret(cookie[0], lasting=False)}
 
     def _finish(self, job: str, entry: Mapping[str, str | Secret]) -> Flow:
-        """Read the event stream, which stays open until the call is over and can be read once; then fetch the file."""
+        """Read the event stream, open until the call is over and readable once; then fetch the file."""
         try:
             answer = yield self.send("GET", job, "poll", entry, once=True)
         except DeadlineError:
-            # The stream is closed by now, and its result could not be asked for again. The route /cancel is not used:
-            # it lets the next call begin while a plain function still works on this one.
+            # The stream is closed by now, so its result is lost. The route /cancel is not used: it lets the next call
+            # begin while a plain function still works on this one.
             raise JobCancelledError("the application drops the call with its stream") from None
         kind, data = _last_event(answer.body)
         prefix, job = job.partition("/call/")[0], job.rpartition("/")[2]
         if kind == "error" and isinstance(data, str):
-            # The queue's own words, such as "404: Not Found" for an event whose result was given before. Of a failed
-            # call it has an object.
+            # A text is the queue's own words, such as "404: Not Found" for an event whose result was given before; a
+            # failed call has an object here.
             raise VendorFailedError(
                 f"the application no longer has the call {job}: {shorten(data)}", request_id=job, code=kind
             )
@@ -258,7 +256,7 @@ class Gradio(OptionalKey, OwnServer):
         return picture.body
 
     def _file(self, data: Any, job: str) -> str:
-        """Path of the picture on the server. What `output` names wrongly is wrong for every picture of the run."""
+        """Return the picture's path on the server. A wrong `output` is wrong for every picture of the run."""
         result = peek(data, self.output)
         while isinstance(result, list) and len(result) == 1:
             result = result[0]
@@ -280,7 +278,7 @@ class Gradio(OptionalKey, OwnServer):
         )
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """FastAPI's ``{detail}`` or the application's ``{error}``."""
+        """Read FastAPI's ``{detail}`` or the application's ``{error}``."""
         failure = self.failures.read(answer)
         message = failure.message
         if answer.status == 503 and message:
@@ -300,7 +298,6 @@ _COOKIE = re.compile(r"access-token-unsecure-[^=;, ]+=[^;, ]+")
 
 
 def _last_event(stream: bytes) -> tuple[str, Any]:
-    """Kind and data of the last event that is not a heartbeat."""
     kind = ""
     last: tuple[str, Any] = ("", None)
     for line in stream.decode("utf-8", "replace").splitlines():

@@ -1,6 +1,6 @@
-"""Plain HTTP: a PNG is posted to one address and a picture comes back, bare or inside JSON.
+"""Plain HTTP: post a PNG to one address and get a picture back, bare or inside JSON.
 
-For servers of your own and for vendors with such an interface. A vendor with jobs needs a recipe or an adapter.
+It fits your own servers and vendors with such an interface. A vendor with jobs needs a recipe or an adapter.
 """
 
 from decimal import Decimal
@@ -18,7 +18,7 @@ from blackbox_conformal.vendor.example import Example, shows
 
 
 def observed(answer: Answer) -> Observed:
-    """What ``X-Cost-Usd``, ``X-Model``, ``X-Request-Id`` and ``X-Seed`` say; nonsense in them is as good as nothing."""
+    """Read ``X-Cost-Usd``, ``X-Model``, ``X-Request-Id`` and ``X-Seed``; nonsense there counts as nothing."""
     headers = answer.headers
     return Observed(
         cost_usd=money(headers.get("x-cost-usd")),
@@ -70,7 +70,7 @@ class PlainHttp(OwnServer):
     def _is_web_address(cls, value: str) -> str:
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            # Without a label, the address is stored with the procedure, so a password in it would be kept in clear.
+            # Without a label the address is stored with the procedure, and a password in it would be kept in clear.
             raise ValueError("expected an address such as http://localhost:8000/v1/upscale")
         if parts.username or parts.password:
             raise ValueError(
@@ -122,7 +122,7 @@ class PlainHttp(OwnServer):
         return answer.body
 
     def observe(self, answer: Answer) -> Observed:
-        """By its headers, also of an answer that failed."""
+        """Read the headers, also of an answer that failed."""
         return observed(answer)
 
 

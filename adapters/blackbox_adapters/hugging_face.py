@@ -1,6 +1,6 @@
-"""Hugging Face: image-to-image models on its own inference provider, or on a dedicated endpoint of one's own.
+"""Hugging Face: image-to-image models on its own inference provider, or on your own dedicated endpoint.
 
-Source: huggingface_hub. Models that the router hands to a partner are those of `hugging_face_providers`.
+Source: huggingface_hub. `hugging_face_providers` serves models that the router hands to a partner.
 """
 
 from typing import Any, Self
@@ -97,7 +97,7 @@ class HuggingFace(Hosted):
         return answer.body
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """``{error, estimated_time}``; 503 = the model is loading; a model that is not served is a 400."""
+        """Read ``{error, estimated_time}``; 503 = the model is loading; a model that is not served is a 400."""
         failure = self.failures.read(answer)
         if answer.status == 503:
             wait = seconds(peek(document(answer), "estimated_time"))

@@ -1,7 +1,7 @@
 """Hugging Face Inference Providers: image-to-image models run by fal, Replicate or WaveSpeed, paid with one token.
 
-Source: huggingface_hub 2.4.0, whose requests to a server on loopback were compared with these. Models on Hugging Face's
-own machines are those of `hugging_face`.
+Source: huggingface_hub 2.4.0, whose requests to a server on loopback were compared with these. `hugging_face` serves
+models on Hugging Face's own machines.
 """
 
 from collections.abc import Generator
@@ -32,7 +32,7 @@ from blackbox_conformal.vendor.example import Example, says, shows
 
 
 class Provider(NamedTuple):
-    """How one provider's jobs are read: paths of a submission's name and link, states, and path of the picture."""
+    """How to read one provider's jobs: paths of a submission's name and link, states, and path of the picture."""
 
     id: str
     link: str
@@ -116,7 +116,7 @@ class HuggingFaceProviders(Hosted):
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        # The Hub is asked without a key; a missing one is to be said before anything is sent.
+        # The Hub is asked without a key, so a missing key must be reported here, before anything is sent.
         self.credential()
         known = yield from self._mapped()
         parameters = present(**self.settings, prompt=self.prompt)
@@ -127,7 +127,7 @@ class HuggingFaceProviders(Hosted):
         job, shape = answer.json(), PROVIDERS[self.provider]
         name = require(job, shape.id, "a job's id")
         link = require(job, shape.link, "the job's address")
-        # Only the path is kept: the key goes to the router, never to the address that the provider names.
+        # Only the path is kept: the key goes to the router, never to the provider's address.
         kept = f"{name} {urlsplit(link).path}"
         yield Accepted(kept)
         return (yield from self._finished(kept, answer if self.provider == "replicate" else None))
@@ -136,7 +136,7 @@ class HuggingFaceProviders(Hosted):
         return (yield from self._finished(job))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """The router's ``{error}``, or the provider's own words; a result that fails has its reason in it."""
+        """Read the router's ``{error}``, or the provider's own words; a failed result holds its reason."""
         failure = self.failures.read(answer)
         told = answer.headers.get("x-fal-error-type", "")
         if purpose == "poll" and (told or answer.status in (400, 422)):
@@ -148,7 +148,6 @@ class HuggingFaceProviders(Hosted):
         return self.failures.error(answer, purpose, failure)
 
     def _mapped(self) -> Generator[Step, Answer, str]:
-        """What the provider calls the model, as the Hub says without a key."""
         hub = self.base_url.replace("://router.", "://", 1)
         link = f"{hub}/api/models/{self.model}"
         query = {"expand": "inferenceProviderMapping"}

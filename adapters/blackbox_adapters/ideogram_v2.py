@@ -1,6 +1,6 @@
 """Ideogram's second interface: upscaling by megapixel, priced by a dry run, as asynchronous generations.
 
-Source: the vendor's documentation pages of November 2026. Its first interface is the recipe `ideogram`.
+Source: the vendor's documentation pages of November 2026. The recipe `ideogram` uses its first interface.
 """
 
 import struct
@@ -127,7 +127,7 @@ class IdeogramV2(Hosted):
         return (yield from fetched(peek(state, "data.0.url"), "data.0.url"))
 
     def quote(self, upload: Upload) -> Quote:
-        """What the vendor would bill for a picture of this size, at most."""
+        """Return the vendor's highest bill for a picture of this size."""
         answer = yield self._request(_blank(upload.width, upload.height), "quote", {}, {"dry_run": "true"})
         told = answer.json()
         micros = peek(told, "upper_bound_usd_micros")

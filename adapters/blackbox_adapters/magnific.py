@@ -1,6 +1,6 @@
 """Magnific, also sold as Freepik's upscaler: creative and precision, submitted as tasks.
 
-Sources: the vendor's documentation pages and the OpenAPI fragments in them; clients of 2026 for the new name.
+Sources: the vendor's documentation pages and their OpenAPI fragments; clients of 2026 for the new name.
 """
 
 from datetime import date
@@ -40,10 +40,10 @@ STEPS = (
     (Decimal("6.4"), Decimal("0.429")),
     (Decimal("Infinity"), Decimal("1.716")),
 )
-"""Megapixels that go into a 2x step, at most → what the step costs in euros."""
+"""Megapixels that go into a 2x step, at most → the step's price in euros."""
 
 RATES = (Rate(1250, 86400.0, "submit"), Rate(1200, 120.0), Rate(250, 5.0))
-"""Tasks in a day for an account, and requests in two minutes and in five seconds from an address (docs.freepik.com)."""
+"""An account's tasks a day, and an address's requests in two minutes and in five seconds (docs.freepik.com)."""
 
 VARIABLES = {"freepik": "FREEPIK_API_KEY", "magnific": "MAGNIFIC_API_KEY"}
 
@@ -114,7 +114,7 @@ class Magnific(Hosted):
 
     @property
     def price_list(self) -> PriceList:
-        """A price in euros for each 2x step, by what goes into it: a later step works on four times the pixels."""
+        """Return a price in euros for each 2x step, by its input: a later step works on four times the pixels."""
 
         def amounts(size: Decimal) -> tuple[Decimal, Decimal]:
             inputs = [size / 4 ** (step + 1) for step in range(self.scale.bit_length() - 1)]
@@ -169,7 +169,7 @@ class Magnific(Hosted):
         return (yield from fetched(picture, "generated.0"))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """``{message}`` or ``{error}``, sometimes with the list of invalid fields."""
+        """Read ``{message}`` or ``{error}``, sometimes with the list of invalid fields."""
         failure = self.failures.read(answer)
         message = f"{failure.message} {words(document(answer), 'invalid_params')}".strip()
         return self.failures.error(answer, purpose, failure._replace(message=message))
@@ -179,7 +179,7 @@ class Magnific(Hosted):
 
 
 def _task(answer: Any) -> Any:
-    """Some routes wrap the task in ``data``, others do not."""
+    """Return the task, which some routes wrap in ``data``."""
     return peek(answer, "data") or answer
 
 

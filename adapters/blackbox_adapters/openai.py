@@ -1,7 +1,7 @@
 """OpenAI's image models as editors, through /v1/images/edits.
 
-Sources: the vendor's Python SDK (openai 3.57.0, whose request was captured and whose types say what each model takes)
-and its model pages of 2026.
+Sources: the vendor's Python SDK (openai 3.57.0: its request was captured, and its types tell each model's inputs) and
+its model pages of 2026.
 """
 
 import math
@@ -19,7 +19,7 @@ from blackbox_conformal.vendor.example import Example, says
 
 
 class OpenAIRates(NamedTuple):
-    """US dollars per million tokens of text sent, pictures sent, and what is made."""
+    """US dollars per million tokens of text sent, pictures sent, and output made."""
 
     text: Decimal
     picture: Decimal
@@ -40,7 +40,7 @@ RETIRED = {
         ("gpt-image-1-mini", "gpt-image-1.5", "gpt-image-1.5-2025-12-16", "chatgpt-image-latest"), "2026-12-01"
     ),
 }
-"""Model → the day from which the vendor does not answer it any more, by its page of deprecations."""
+"""Model → the day from which the vendor no longer answers it, by its page of deprecations."""
 
 STEP, LONGEST = 16, 3840
 LEAST, MOST = 655_360, 3840 * 2160
@@ -104,7 +104,7 @@ class OpenAI(Editor):
 
     @property
     def unpriced(self) -> str:
-        """The rates of tokens, of which the vendor does not publish how many a picture takes."""
+        """Say the rates of tokens; the vendor does not publish how many a picture takes."""
         rates = RATES.get(self.model)
         if rates is None or self.given_price is not None:
             return ""

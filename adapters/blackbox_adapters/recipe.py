@@ -1,7 +1,7 @@
-"""A vendor described by a TOML recipe instead of code: the adapter that carries any recipe out.
+"""Carry out any recipe: a vendor described by TOML instead of code.
 
-`_recipe_format` has the form of a recipe, `_recipe_reading` reads one and fills its placeholders, and
-`recipes/` holds the shipped ones.
+`_recipe_format` has the form of a recipe, `_recipe_reading` reads one and fills its placeholders, and `recipes/` holds
+the shipped ones.
 """
 
 import base64
@@ -51,7 +51,7 @@ from blackbox_conformal.vendor.adapter import (
 )
 from blackbox_conformal.vendor.example import Example, says, shows
 
-# A recipe's requests as `Send`: placeholders filled, keys and signatures as secrets, one kind of body.
+# Turn a recipe's requests into `Send`: placeholders filled, keys and signatures as secrets, one kind of body.
 
 Headers = dict[str, str | Secret]
 
@@ -65,7 +65,7 @@ def request_of(
     purpose: Purpose,
     more: Mapping[str, Any] | None = None,
 ) -> Send:
-    """The request that a recipe describes, with `more` fields in its JSON or form; paths begin at `address`."""
+    """Return a recipe's request, with `more` fields in its JSON or form; paths begin at `address`."""
     link = fill_link(asked.path, values)
     values = {**values, "time": int(time.time())}
     if spec.signature is not None and asked.key:
@@ -103,7 +103,6 @@ def key_headers(spec: form.RecipeFile, values: Mapping[str, Any]) -> Headers:
 
 
 def _signature(rule: form.RecipeSignature, values: Mapping[str, Any]) -> Secret:
-    """The signature of the rule's text with the second secret, or with the key where there is none."""
     text = revealed(fill(rule.text, values))
     key = values.get("auth.secret") or values["auth.key"]
     if rule.key == "append":
@@ -114,7 +113,6 @@ def _signature(rule: form.RecipeSignature, values: Mapping[str, Any]) -> Secret:
 
 
 def _text(value: Any) -> str | Secret:
-    """A form field: text as it is, everything else as JSON; a secret stays one."""
     if isinstance(value, str | Secret):
         return value
     text = json.dumps(revealed(value))
@@ -131,13 +129,13 @@ def _fields(text: Any) -> dict[str, Any]:
     return fields
 
 
-# What a recipe says that a draw costs: by scale, by options and by the size of the picture.
+# The cost of a draw by a recipe: by scale, by options and by the size of the picture.
 
 
 def price_list(
     prices: RecipePrices, scale: int, options: Mapping[str, Any], usd_per_unit: Decimal | None
 ) -> PriceList | None:
-    """The list for draws at `scale` with `options`; None where no row is about them, or the currency has no rate.
+    """Return the list for draws at `scale` with `options`; None where no row fits, or the currency has no rate.
 
     `usd_per_unit` is the user's rate of the list's currency in US dollars; None = as the recipe says.
     """
@@ -179,7 +177,6 @@ def _amounts(row: PriceRow, size: Decimal) -> tuple[Decimal, Decimal]:
 
 
 def _rule(prices: RecipePrices, rows: Sequence[PriceRow]) -> str:
-    """The rows in words; empty for one price."""
     if all(row.per_megapixels is None and row.up_to_megapixels is None for row in rows[:1]):
         return ""
     return f"by {prices.megapixels} megapixels: " + ", ".join(_words(row, prices.currency) for row in rows)
@@ -192,21 +189,22 @@ def _words(row: PriceRow, currency: str) -> str:
     return f"{amount} {currency}{each}{most}"
 
 
-# What a recipe finds in an answer: values by path, what the vendor says no to, and whether a job is over.
+# Read an answer by a recipe: values by path, the vendor's refusals, and whether a job is over.
 
 HEADER = "header:"
 STATUS = "http:status"
 
 
 def found(answer: Answer, path: str) -> Any:
-    """The value at `path`: ``header:NAME`` is a header, ``http:status`` the status, all else leads into the JSON."""
+    """Return the value at `path`: ``header:NAME`` is a header, ``http:status`` the status; other paths lead into
+    JSON."""
     if path.startswith(HEADER):
         return answer.headers.get(path.removeprefix(HEADER).strip().lower())
     return answer.status if path == STATUS else peek(document(answer), path)
 
 
 def kept(answer: Answer, places: dict[str, str]) -> dict[str, str]:
-    """Values of an answer under the names that `keep` gives them; the absence of one is a `PayloadError`."""
+    """Return values of an answer under the names in `keep`; a missing one raises a `PayloadError`."""
     values = {}
     for name, path in places.items():
         value = found(answer, path)
@@ -222,7 +220,7 @@ def kept(answer: Answer, places: dict[str, str]) -> dict[str, str]:
 
 
 def refusal(spec: form.RecipeFile, answer: Answer, job: str | None = None) -> VendorError | None:
-    """The error of the first row that is about the answer's HTTP status and finds its value; None: no refusal."""
+    """Return the error of the first row that fits the answer's HTTP status and finds its value; None: no refusal."""
     for rule in spec.refusals:
         about = answer.status in rule.statuses if rule.statuses else 200 <= answer.status < 300
         value = found(answer, rule.path) if about else None
@@ -257,11 +255,11 @@ def _meant(rule: form.Refusal, said: str, request: str | None, code: str, wait: 
 
 
 Ended = tuple[Answer, VendorError | None]
-"""The last answer of a job, and why there is no picture; None: there is one."""
+"""The last answer of a job, and why it has no picture; None: it has one."""
 
 
 def ended(spec: form.RecipeFile, poll: form.Poll, job: str) -> Callable[[Answer], Ended | None]:
-    """Reads one poll after another of `job`: how it ended, or None to poll again."""
+    """Return a function that reads one poll after another of `job` and returns its end, or None to poll again."""
     work = PolledJob(
         "job",
         job,
@@ -294,13 +292,13 @@ def ended(spec: form.RecipeFile, poll: form.Poll, job: str) -> Callable[[Answer]
 
 
 def _picture(spec: form.RecipeFile, answer: Answer) -> Any:
-    # A picture that is the body, or that is asked for later, is judged when it is read.
+    # A picture that is the body, or comes with a later request, is judged when it is read.
     place = spec.picture
     return True if place.body or spec.result else found(answer, place.base64 or place.link)
 
 
 def cost(spec: form.RecipeFile, answer: Answer, usd_per_unit: Decimal | None) -> Decimal | None:
-    """The draw's cost in US dollars, where the answer tells it and the worth of its units is known."""
+    """Return the draw's cost in US dollars, where the answer tells it and the worth of its units is known."""
     reported, price = spec.reported, spec.price
     currency = reported.currency or ("USD" if price is None else price.currency)
     listed = Decimal(1) if currency == "USD" else None if price is None else price.usd_per_unit
@@ -404,7 +402,8 @@ class Recipe(Hosted):
 
     @property
     def named(self) -> bool:
-        """By the recipe; another address than the recipe's needs a label, unless the recipe is a known vendor's."""
+        """Tell whether recipe and address name the vendor; an address other than the recipe's needs a label, unless
+        shipped."""
         return not self.url or bool(self.label) or self.recipe in shipped_names()
 
     @property
@@ -417,7 +416,7 @@ class Recipe(Hosted):
 
     @property
     def further_urls(self) -> tuple[str, ...]:
-        """Those that the recipe names; with another address than the recipe's, all requests go there."""
+        """Return the recipe's further addresses; with another address than the recipe's, all requests go there."""
         return () if self.url else self._spec.further_urls
 
     @property
@@ -426,7 +425,7 @@ class Recipe(Hosted):
 
     @property
     def fixed_url(self) -> str:
-        """The address in a shipped recipe; a file's address is its author's word."""
+        """Return the address in a shipped recipe; only its author vouches for a file's address."""
         return self._spec.url if self.recipe in shipped_names() else ""
 
     @property
@@ -459,7 +458,7 @@ class Recipe(Hosted):
 
     @property
     def unpriced(self) -> str:
-        """The price in the recipe's currency, where no rate of that currency is known."""
+        """Say the price in the recipe's currency, where no rate of that currency is known."""
         prices, options = self._spec.price, {**self._spec.options, **self.options}
         if prices is None or self.capabilities.price is not None:
             return ""
@@ -468,7 +467,7 @@ class Recipe(Hosted):
         return f"{listed} ({prices.source}); give -p usd-per-unit=… with what one is worth" if listed else ""
 
     def identity(self) -> dict[str, Any]:
-        # A recipe counts by what it says, not by where it lies.
+        # A recipe counts by its content, not by its place.
         identity = super().identity()
         identity["parameters"] |= {
             "scale": self._factor,
@@ -553,7 +552,7 @@ class Recipe(Hosted):
         return observed(self._spec, answer, None, self.usd_per_unit)
 
     def _opened(self, upload: Upload, draw: Draw) -> Generator[Step, Answer, dict[str, Any]]:
-        """Values of the placeholders; a token is asked for first, where the vendor wants one."""
+        """Return the placeholders' values; ask for a token first, where the vendor wants one."""
         options, token = {**self._spec.options, **self.options}, self._spec.token
         values = built_in(upload, draw, self._factor) | {f"option.{name}": value for name, value in options.items()}
         auth = self._spec.auth
@@ -595,7 +594,7 @@ class Recipe(Hosted):
         purpose: Purpose,
         more: Mapping[str, Any] | None = None,
     ) -> Generator[Step, Answer, Answer]:
-        """The answer to a request; one with HTTP 200 that says no is raised, after the cost that it tells."""
+        """Send a request and return its answer; raise an HTTP 200 that says no, after the cost that it tells."""
         answer = yield self._send(request, values, upload, purpose, more)
         error = refusal(self._spec, answer)
         if error is not None:
@@ -621,7 +620,6 @@ class Recipe(Hosted):
         return (yield from self._fetched(link, values))
 
     def _fetched(self, link: str, values: Mapping[str, Any]) -> Flow:
-        """The picture behind a link, which may be relative to the vendor's address."""
         link = urljoin(f"{self.base_url}/", link)
         if self._spec.picture.key:
             picture = yield Send("GET", link, purpose="download", headers=key_headers(self._spec, values))

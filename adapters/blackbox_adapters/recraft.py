@@ -1,6 +1,6 @@
 """Recraft: crisp and creative upscaling, as the vendor's OpenAPI document of August 2026 describes them.
 
-Both answer at once; the picture is asked for inside the answer, so that no link can expire.
+Both answer at once; the picture is requested inside the answer, so that no link can expire.
 """
 
 from datetime import date

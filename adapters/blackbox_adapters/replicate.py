@@ -1,6 +1,6 @@
 """Replicate: predictions over its HTTP API, as its OpenAPI document of April 2026 describes them.
 
-Which input takes the picture, the magnification and the seed is a matter of the model: see `_named_inputs`.
+The model decides which inputs take the picture, the magnification and the seed: see `_named_inputs`.
 """
 
 from collections.abc import Generator
@@ -95,7 +95,7 @@ class Replicate(NamedInputs):
                 max_upload_bytes=100_000_000,
                 result_hosts=self.hosts("replicate.delivery", ".replicate.delivery"),
                 transient_known=True,
-                # A prediction that never began is not billed, nor is one for which no second is counted.
+                # Replicate bills no prediction that never began, and none without a counted second.
                 free_answers=True,
                 rates=(Rate(600, 60.0, "submit"), Rate(3000, 60.0, "poll")),
                 cancels=True,
@@ -113,7 +113,7 @@ class Replicate(NamedInputs):
         """Read the inputs of the version that answers: the pinned one, the deployment's, or the model's latest."""
         name, _, version = self.model.partition(":")
         if self.route == "deployment":
-            # A deployment runs a release of its own, which need not be the model's latest.
+            # A deployment runs its own release, which need not be the model's latest.
             release = peek((yield self.send("GET", f"/deployments/{name}", "lookup")).json(), "current_release")
             name, version = words(release, "model") or name, words(release, "version")
         path = f"/models/{name}/versions/{version}" if version else f"/models/{name}"
@@ -126,12 +126,12 @@ class Replicate(NamedInputs):
         if len(upload.png) > DATA_LINK_LIMIT:
             stored = yield self.send("POST", "/files", "lookup", files=(Part("content", "input.png", upload.png),))
             link = require(stored.json(), "urls.get", "a file's link")
-        # The look-up comes before the paid request, so that a model that is gone costs nothing.
+        # Looked up before the paid request, so that a vanished model costs nothing.
         path, version = yield from self._address()
         body = {"input": self.model_inputs(link, draw)} | ({"version": version} if version else {})
         created = yield self.send("POST", path, "submit", {"cancel-after": self.cancel_after}, json=body)
         job = require(created.json(), "id", "a prediction's id")
-        # Kept before the first poll, so that a process that dies now fetches this one and pays for no second.
+        # Kept before the first poll, so that a process that dies now fetches this prediction and does not pay again.
         yield Accepted(job)
         return (yield from self._finish(job, created))
 
@@ -139,13 +139,13 @@ class Replicate(NamedInputs):
         return (yield from self._finish(job, None))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """Replicate's problem documents: title, detail, status; a version that is not there is a 422."""
+        """Read Replicate's problem documents: title, detail, status; a missing version is a 422."""
         if words(document(answer), "title").lower().startswith("invalid version"):
             return not_found(self.failures.read(answer))
         return super().explain(answer, purpose)
 
     def _address(self) -> Generator[Step, Answer, tuple[str, str]]:
-        """Path that creates predictions, and the version to name; an unpinned model is looked up first."""
+        """Return the path that creates predictions, and the version to name; an unpinned model is looked up first."""
         name, _, version = self.model.partition(":")
         route = self.route
         if route == "auto":
@@ -166,7 +166,7 @@ class Replicate(NamedInputs):
             output = peek(prediction, "output")
             if words(prediction, "status") in _FAILED:
                 return prediction
-            # Waiting helps no more, and the draw is paid: an error beats polling until the deadline.
+            # Waiting no longer helps, and the draw is paid: an error beats polling until the deadline.
             if peek(prediction, "data_removed") is True and not output:
                 raise PayloadError(
                     f"prediction {job} succeeded but Replicate has deleted its output (it keeps one for an hour)",
@@ -198,7 +198,7 @@ _UNWORKED = ("(code: pa)", "e6716")
 
 
 def _never_worked(prediction: Any) -> bool:
-    """Whether the vendor says that the model has not worked on this prediction, or not to the end of it."""
+    """Tell whether the vendor says that the model has not worked on this prediction, or not to its end."""
     if peek(prediction, "metrics.predict_time"):
         return False
     reason = words(prediction, "error").lower()

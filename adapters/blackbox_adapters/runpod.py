@@ -1,6 +1,6 @@
-"""RunPod serverless: a worker of the user's own, queued with /run and polled with /status.
+"""RunPod serverless: the user's own worker, queued with /run and polled with /status.
 
-The worker decides what its input and output look like; names are parameters.
+The worker decides the form of its input and output, so their names are parameters.
 """
 
 import json
@@ -20,10 +20,10 @@ from blackbox_conformal.vendor.adapter import FREE, Accepted, Answer, Capabiliti
 from blackbox_conformal.vendor.example import Example, says
 
 RUN_BYTES = 10 * 2**20
-"""What the cloud's /run takes as a body."""
+"""The largest body that the cloud's /run takes."""
 
 FIELDS_BYTES = 16_384
-"""Of it, what is kept for everything besides the picture."""
+"""The part of the body kept for everything besides the picture."""
 
 
 class RunPod(OptionalKey, NamedInputs):
@@ -85,7 +85,7 @@ class RunPod(OptionalKey, NamedInputs):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         where = f"output.{self.names().output}".rstrip(".")
         work = PolledJob("job", job, done=("COMPLETED",), picture=where)
-        # The cloud takes GET, the development server POST; neither takes the other's.
+        # The cloud takes only GET, the development server only POST.
         method, other = ("GET", "POST") if self.endpoint else ("POST", "GET")
 
         def made(answer: Answer) -> Any:
@@ -114,11 +114,11 @@ class RunPod(OptionalKey, NamedInputs):
 _POLL_STATUSES = frozenset({200, 202, 405})
 
 _UNKNOWN_JOB = "Job ID not found"
-"""What the development server says, under HTTP 200, of a job that it has forgotten or answered once already."""
+"""The development server's words, under HTTP 200, for a job that it has forgotten or answered once already."""
 
 
 def _reason(state: Any) -> str:
-    """Why a job failed. A worker's exception comes as a JSON text whose traceback would hide its message."""
+    """Return why a job failed. A worker's exception comes as a JSON text whose traceback would hide its message."""
     error = peek(state, "error")
     try:
         exception = json.loads(error) if isinstance(error, str) else error

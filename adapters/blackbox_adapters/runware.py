@@ -79,7 +79,7 @@ class Runware(Hosted):
 
     @property
     def price_list(self) -> PriceList | None:
-        """Known for the vendor's own models, which it bills by the time that they compute."""
+        """Return prices of the vendor's own models, which it bills by computing time; others are unknown."""
         if self.model not in SEEDED + DETERMINISTIC:
             return None
         return PriceList(
@@ -130,14 +130,13 @@ class Runware(Hosted):
         return error if failure.code in _codes(document(answer)) else self.failures.error(answer, purpose, failure)
 
     def _item(self, answer: Answer, identifier: str) -> Any:
-        """What an answer holds of the task; raises what it says instead."""
         result = answer.json()
         if _codes(result):
             message, code, _ = self.failures.read(answer)
             raise _failure(code, message, identifier)
         items = peek(result, "data")
         mine = [item for item in items if peek(item, "taskUUID") == identifier] if isinstance(items, list) else []
-        # An answer of one item can only be that of the one task sent, whatever it calls it.
+        # A single item can only belong to the one task sent, whatever its name.
         item = mine[0] if mine else peek(result, "data.0")
         if item is None:
             raise PayloadError(f"expected the task's result in data; got {words(result, '') or 'nothing'}")
@@ -156,10 +155,10 @@ def _identifier(key: str) -> str:
 
 
 _OWN_STATUSES = frozenset({200, 400})
-"""A code says what is wrong; the status of an error is 400 whether it concerns the picture, the task or the vendor."""
+"""A code tells the fault; the HTTP status is 400 whether it concerns the picture, the task or the vendor."""
 
 _UNDER_WAY = ("timeoutProvider", "conflictTaskUUID")
-"""Codes of a task that the vendor has, or may have: its result can be asked for."""
+"""Codes of a task that the vendor has, or may have: its result can be requested."""
 
 _REASONS = Reasons(
     every=("unsupported", "unknown parameter", "unknown model", "incompatible", "missing", "model not found"),
@@ -169,7 +168,6 @@ _REASONS = Reasons(
 
 
 def _codes(result: Any) -> list[str]:
-    """The vendor's codes for what went wrong; empty when nothing did."""
     errors = peek(result, "errors") or peek(result, "error")
     listed = errors if isinstance(errors, list) else [errors] if isinstance(errors, dict) else []
     return [words(error, "code") or "error" for error in listed]

@@ -1,6 +1,6 @@
 """Stability AI, v2beta upscaling: fast, conservative and creative, as the vendor's OpenAPI document describes them.
 
-The same three over Amazon Bedrock are in `bedrock`.
+`bedrock` offers the same three over Amazon Bedrock.
 """
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ from blackbox_conformal.vendor.adapter import (
 )
 from blackbox_conformal.vendor.example import Example, says, shows
 
-# Stability AI's three upscalers, from Stability or from Amazon: what they can do and which fields they take.
+# Stability AI's three upscalers, from Stability or from Amazon: their abilities and fields.
 
 SEEDS = (1, 4294967294)
 LEAST_CONSERVATIVE = 0.2
@@ -69,7 +69,7 @@ class StabilityModes(Hosted):
         return self
 
     def mode_capabilities(self, *, max_upload_bytes: int | None = None, failures_billed: bool = True) -> Capabilities:
-        """What the chosen mode takes, costs and repeats."""
+        """Return the chosen mode's limits, price and repeats."""
         fast = self.mode == "fast"
         return self.listed(
             Capabilities(
@@ -149,7 +149,7 @@ class Stability(StabilityModes):
 
     @property
     def price_list(self) -> PriceList:
-        """By mode; a credit is a cent."""
+        """Return the price by mode; a credit is a cent."""
         price = f"{CREDITS[self.mode] / 100:.2f}"
         return flat(price, "stability.ai price update, effective 2025-08-01", date(2026, 11, 24))
 
@@ -177,7 +177,7 @@ class Stability(StabilityModes):
         return _picture(answer)
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """Stability's ``{id, name, errors}``; a 403 with content_moderation is about the picture, not the key."""
+        """Read Stability's ``{id, name, errors}``; a 403 with content_moderation is about the picture, not the key."""
         failure = self.failures.read(answer)
         if failure.code == "content_moderation":
             return RefusedError(f"moderation: {failure.message}", request_id=failure.request_id, code=failure.code)

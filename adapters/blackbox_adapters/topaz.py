@@ -34,7 +34,7 @@ JSON = {"accept": "application/json"}
 
 
 class TopazTask(NamedTuple):
-    """What a kind of Topaz's models is for: its name in addresses, what it undoes, and the one to begin with."""
+    """A kind of Topaz's models: its name in addresses, the damage it undoes, and its default model."""
 
     kind: str
     degradation: str
@@ -60,8 +60,8 @@ BLOCKS = {
 """First words of a model's name → most and fewest output megapixels of a credit.
 
 Restoring models take a credit for 24 megapixels and Recover one for 4, by the vendor's model pages; Bloom for 2 and
-Wonder 4 for 8, by the price lists of fal and Runware. Others of the generative models take one for 4 to 8, by a
-reseller; of one that is not here only the range of all is known.
+Wonder 4 for 8, by the price lists of fal and Runware. Other generative models take one for 4 to 8, by a reseller. A
+model that is missing here has the range of all models.
 """
 
 
@@ -136,7 +136,7 @@ class Topaz(Hosted):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """As for every adapter; to upscale is not told, so that what was drawn before there was a choice is found."""
+        """Return the usual identity; upscaling is not told, so that draws older than the choice are found."""
         identity = super().identity()
         if self.task == "upscale":
             del identity["parameters"]["task"]
@@ -165,7 +165,7 @@ class Topaz(Hosted):
 
     @property
     def price_list(self) -> PriceList:
-        """Started blocks of output megapixels, each of which takes a credit."""
+        """Return prices by started blocks of output megapixels, each of which takes a credit."""
         others = (24, 2) if self._is_generative() else (24, 24)
         large, small = next((sizes for kind, sizes in BLOCKS.items() if self.model.lower().startswith(kind)), others)
         several = f"{large}" if large == small else f"{small} to {large}"
@@ -210,7 +210,7 @@ class Topaz(Hosted):
         return (yield from fetched(link, "download_url"))
 
     def quote(self, upload: Upload) -> Quote:
-        """The vendor's estimate, in credits."""
+        """Return the vendor's estimate, in credits."""
         wanted = self._wanted(upload) | {"input_width": upload.width, "input_height": upload.height}
         if self.task != "upscale":
             wanted["category"] = TASKS[self.task].kind.capitalize()
@@ -221,14 +221,14 @@ class Topaz(Hosted):
         return cost
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """Topaz's ``{code, message}``; 425 = credits are being topped up."""
+        """Read Topaz's ``{code, message}``; 425 = credits are being topped up."""
         if answer.status == 425:
             message, _, request = self.failures.read(answer)
             return TryLaterError(f"HTTP 425: {message}", retry_after=5.0, request_id=request, code="425")
         return super().explain(answer, purpose)
 
     def _wanted(self, upload: Upload) -> dict[str, str | int]:
-        """Model, size and settings, as submission and estimate take them; only a model that upscales takes a size."""
+        """Return model, size and settings for submission and estimate; only a model that upscales takes a size."""
         upscaled = {"output_width": upload.width * self.scale, "output_height": upload.height * self.scale}
         return {
             **{name: str(value) for name, value in self.settings.items()},

@@ -1,7 +1,7 @@
-"""A person's annotations of where a delivered picture differs in meaning from the truth.
+"""People's annotations of where a delivered picture differs in meaning from the truth.
 
-One form is stored (`annotation_file`), and the metric `semantic` reads it. It is imported from the files of annotation
-tools and exported to them by a format's name (`formats`). Several people's marks (`marks`) are combined into it
+One form is stored (`annotation_file`), and the metric `semantic` reads it. The files of annotation tools are imported
+and exported by a format's name (`formats`). Several people's marks (`marks`) are combined into one annotation
 (`combine`).
 """
 

@@ -1,4 +1,4 @@
-"""The stored annotation: an 8-bit grey PNG of the delivered picture's size, and a JSON file that says whose it is."""
+"""The stored annotation: an 8-bit grey PNG of the delivered picture's size, and a JSON file about its pictures."""
 
 import json
 import math
@@ -47,7 +47,7 @@ def read_json(path: Path, largest: int = LARGEST_FILE) -> Any:
 
 
 def number(value: Any, what: str) -> float:
-    """Return `value`, a number or text that holds one, as a finite number."""
+    """Return `value`, a number or text, as a finite number."""
     try:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError
@@ -80,7 +80,7 @@ def fields(value: Any, what: str) -> dict[str, Any]:
 
 
 def objects(value: Any, what: str, each: str) -> list[dict[str, Any]]:
-    """Return `value` if it is a list of objects; `each` is what one of them is called."""
+    """Return `value` if it is a list of objects; `each` names one in messages."""
     return [fields(entry, each) for entry in entries(value, what)]
 
 
@@ -93,17 +93,17 @@ Levels = NDArray[np.uint8]
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 PEOPLE = "people"
-"""Folder, in one of annotations, with one such folder for each person whose marks are combined."""
+"""Folder within an annotations folder: one annotations folder for each person whose marks are combined."""
 
 LONGEST_ANNOTATOR = 200
 _STEM = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}")
 
 
 class Sidecar(BaseModel):
-    """What is stored about one annotation of a picture of `height` × `width` pixels.
+    """The record of one annotation of a picture of `height` × `width` pixels.
 
     `reference`, `output`: digests of the true and the delivered pixels. `mask`: digest of the PNG's bytes. `annotator`:
-    who marked it. `date`: YYYY-MM-DD. `source`: the format it came from. `picture`: the photograph's name, if known.
+    the person. `date`: YYYY-MM-DD. `source`: the imported format. `picture`: the photograph's name, if known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -145,7 +145,7 @@ class Pair(NamedTuple):
 
     @property
     def stem(self) -> str:
-        """Return the name of its annotation's two files without their endings."""
+        """Return the name of the annotation's two files without their endings."""
         return f"{_short(self.reference)}-{_short(self.output)}"
 
 
@@ -159,7 +159,7 @@ def check_annotator(name: str) -> None:
 
 
 class Origin(NamedTuple):
-    """Who marked an annotation, when (YYYY-MM-DD), the format it was imported from, and the photograph's name."""
+    """The source of an annotation: person, day (YYYY-MM-DD), imported format, and photograph's name."""
 
     annotator: str
     date: str

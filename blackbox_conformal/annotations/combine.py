@@ -1,4 +1,4 @@
-"""Several people's marks of the same pictures: how far they agree, and the one annotation that is made of them."""
+"""Several people's marks of the same pictures: their agreement, and one annotation made from them."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -30,12 +30,12 @@ from blackbox_conformal.support.wording import share
 
 Rule = Literal["mean", "max"]
 _COMBINED = re.compile(r"(mean|max) of \d+")
-"""What the JSON file names as the source of marks that were combined from several people's."""
+"""The source that the JSON file names for combined marks."""
 
 
 @dataclass(frozen=True)
 class PictureAgreement:
-    """How far `people` agree about one picture (`stem`: its files' name; `name`: the photograph's, if known).
+    """The agreement of `people` about one picture (`stem`: its files' name; `name`: the photograph's, if known).
 
     `overlap`: mean intersection over union of all pairs' marks, in [0, 1]; 1 if both marked nothing, None for one
     person. `krippendorff_alpha`: at most 1; None if nothing varies or for one person. `shares`: each person's marked
@@ -52,7 +52,7 @@ class PictureAgreement:
 
 @dataclass(frozen=True)
 class Agreement(Faces):
-    """How far `people` (sorted names) agree, with an entry in `pictures` for each pair that anyone marked.
+    """The agreement of `people` (sorted names), with an entry in `pictures` for each pair that anyone marked.
 
     `krippendorff_alpha` is over the pixels of all pictures; None if nothing varies or no picture was marked by two
     people.
@@ -78,7 +78,7 @@ class Agreement(Faces):
 
 
 class _Sums(NamedTuple):
-    """Exact whole-number sums that alpha is computed from."""
+    """Exact whole-number sums for computing alpha."""
 
     values: int = 0
     total: int = 0
@@ -97,8 +97,8 @@ class _Sums(NamedTuple):
     def alpha(self) -> float | None:
         """Compute Krippendorff's alpha; pixels are units, differences are squared (interval metric).
 
-        1 − (mean squared difference of two people's grades of a pixel) / (that of any two grades), over pairs of values
-        (Krippendorff 2011). None if all are equal everywhere, or for fewer than two people.
+        1 − (mean squared difference of two people's grades of a pixel) / (mean squared difference of any two grades),
+        over pairs of values (Krippendorff 2011). None if all are equal everywhere, or for fewer than two people.
         """
         n = self.values
         expected = Fraction(2 * (n * self.squares - self.total**2), n * (n - 1)) if n > 1 else Fraction(0)
@@ -106,7 +106,7 @@ class _Sums(NamedTuple):
 
 
 def people_of(folder: Path) -> dict[str, Path]:
-    """Return everyone whose marks lie in a folder of their own below ``people``, by name, sorted."""
+    """Return every person with a folder of marks below ``people``, by name, sorted."""
     found: dict[str, Path] = {}
     for own in sorted(path for path in (folder / PEOPLE).glob("*") if path.is_dir()):
         names = {read_sidecar(path).annotator for path in stored(own)}
@@ -122,7 +122,7 @@ def people_of(folder: Path) -> dict[str, Path]:
 def agreement(folder: str | Path, annotators: Sequence[str] | None = None) -> Agreement:
     """Measure how far people agree on each picture, by their marks in `folder`.
 
-    `annotators`: whom to compare; None compares everyone.
+    `annotators`: the people to compare; None compares everyone.
     """
     people = _chosen(Path(folder), annotators)
     sums, pictures = _Sums(), []
@@ -147,8 +147,8 @@ def combine(
     """Combine several people's marks in `folder` into the annotations that the metric `semantic` reads there.
 
     A pixel's grade is the mean of all people's (rounded up to a level) or with the rule ``max`` the largest. Every
-    picture needs marks by the same people (`annotators`; None: everyone): otherwise the grade would not be one metric,
-    and a calibration with it would promise nothing. `force` replaces imported annotations. Returns the JSON files.
+    picture needs marks by the same people (`annotators`; None: everyone): otherwise the grades would not be one metric,
+    and a calibration would promise nothing. `force` replaces imported annotations. Return the JSON files.
     """
     target = Path(folder)
     people = _chosen(target, annotators)
@@ -183,7 +183,7 @@ def overlap(levels: Sequence[Levels]) -> float:
 def alpha_sums(levels: Sequence[Levels]) -> _Sums:
     m = len(levels)
     if m < 2:
-        # Units with one value pair with nothing.
+        # A unit with one value forms no pair.
         return _Sums()
     total = np.zeros(levels[0].shape, np.int64)
     squares = 0
@@ -216,7 +216,7 @@ def _combined(folder: Path, people: dict[str, Path], stem: str, rule: Rule, orig
 
 
 def _is_combined(path: Path) -> bool:
-    """Tell whether the JSON file was made of people's marks; a damaged one may be somebody's import."""
+    # A damaged file may be somebody's import, so it does not count as combined.
     try:
         return _COMBINED.fullmatch(read_sidecar(path).source) is not None
     except FileFormatError:
@@ -258,6 +258,5 @@ def _stems(marked: dict[str, set[str]]) -> list[str]:
 
 
 def _together(names: list[str]) -> str:
-    """Join the names in one line, or count them if they are too long."""
     line = "; ".join(names)
     return line if len(line) <= LONGEST_ANNOTATOR else f"{len(names)} people"

@@ -1,4 +1,4 @@
-"""From a tool's export to a stored annotation, and back."""
+"""Turn a tool's export into a stored annotation, and back."""
 
 import datetime
 import math
@@ -168,7 +168,7 @@ def _checked_grades(grades: Mapping[str, float] | None, form: str) -> Mapping[st
 
 
 def _level(grades: Mapping[str, float] | None, label: str) -> int:
-    """Return the level of shapes with `label`, rounded up so that no grade shrinks."""
+    # Rounded up, so that no grade shrinks.
     if grades is None:
         return level_named(label) or 255
     if label not in grades and not label:

@@ -1,4 +1,4 @@
-"""A person's judgement of where the delivered picture means something else than the truth."""
+"""The metric `semantic`: a person's judgement of where the delivered picture's meaning differs from the truth's."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.support.types import Image, Map
 
 VARIABLE = "BLACKBOX_CONFORMAL_ANNOTATIONS"
-"""Environment variable with the folder, for a metric that was built without one."""
+"""Environment variable with the folder of a metric that was built without one."""
 
 
 class Semantic(Metric):
@@ -38,16 +38,16 @@ class Semantic(Metric):
 
     @property
     def annotations_digest(self) -> str:
-        """``sha256:…`` over all annotations in the folder, for the record."""
+        """Return ``sha256:…`` over all annotations in the folder, for the record."""
         return folder_digest(self._folder())
 
     @property
     def error_in_words(self) -> str:
-        """A person's grade."""
+        """Return the grade's name."""
         return "grade by a person (semantic, 1: another meaning)"
 
     def map(self, truth: Image, delivered: Image) -> Map:
-        """The annotation of `delivered` against `truth`, both (H, W, 3) uint8: (H, W) float32 in [0, 1]."""
+        """Return the annotation of `delivered` against `truth`, both (H, W, 3) uint8: (H, W) float32 in [0, 1]."""
         truth, delivered = image_pair(truth, delivered)
         grades: Map = read_annotation(self._folder(), truth, delivered).astype(np.float32) / np.float32(255)
         return grades

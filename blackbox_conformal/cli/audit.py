@@ -160,7 +160,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     if not setup.adapter.capabilities.local:
         refuse_hopeless(request.calibration, request.rule, request.levels)
         if request.tiles is None:
-            # How many photographs tiles are of is known to the audit alone.
+            # The audit alone knows how many photographs the tiles show.
             found = outlook(request.calibration, request.rule, request.levels, fixed=not options.stop)
             _show_outlook(screen, found, len(paths))
     if calibration.procedure.fit_assumption:
@@ -202,7 +202,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
 
 
 def _watched(screen: Screen, calibration: "Calibration", options: AuditOptions, file: str) -> dict[str, Any] | None:
-    """Say what the calibration's watch found, and return it for scripts. The audit goes on either way."""
+    # The audit goes on whatever the watch found.
     from blackbox_conformal.study.watch_protocol import watching
 
     entry = watching().state_of(Path(file), calibration, trusted(options.trust))
@@ -279,7 +279,6 @@ def _show_next(screen: Screen, run: Path, calibration: str, *, kept: bool) -> No
 
 
 def _show_outlook(screen: Screen, outlooks: "Sequence[Outlook]", photographs: int) -> None:
-    """Say which levels so few photographs are unlikely to confirm."""
     from blackbox_conformal.method.audits.verdict import about
 
     for level in outlooks:

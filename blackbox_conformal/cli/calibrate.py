@@ -207,7 +207,7 @@ def _show(
 def _remark(
     screen: Screen, job: "Job", calibration: "Calibration", refusals: list[dict[str, Any]], reopened: int
 ) -> None:
-    """Say what a reader of the thresholds should know: refusals, and notes that certificates will carry."""
+    # Readers of the thresholds should know refusals, and the notes that certificates will carry.
     from blackbox_conformal.study.mask.mask_request import own_bound_is_known
 
     setup, run = job.setup, job.folder
@@ -224,7 +224,7 @@ def _remark(
             "inputs=FOLDER, and they are compared"
         )
     if refusals:
-        # What lies on this machine's disk is in no ledger.
+        # Answers from this machine's disk are in no ledger.
         words = ["--state", "refused", *next_steps.run_named(str(run))]
         lists, reopens = (shlex.join(["blackbox-conformal", "ledger", each, *words]) for each in ("ls", "reopen"))
         why = f"; `{lists}` lists them, and `{reopens}` has them asked for again"
@@ -241,7 +241,7 @@ def _remark(
 
 
 def _refusals(calibration: "Calibration") -> list[dict[str, Any]]:
-    """Group refused photographs by the vendor's words, the most frequent first."""
+    # Photographs are grouped by the vendor's words, the most frequent first.
     from blackbox_conformal.vendor.refusals import same_words
 
     alike: dict[str, list[CalibrationImage]] = {}
@@ -277,9 +277,7 @@ def _show_next(screen: Screen, options: CalibrateOptions, job: "Job", path: Path
 
 
 def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels: Sequence[float]) -> float | None:
-    """Return a level that trusts something: the one asked for, else the usual, else the smallest; None if there is
-    none.
-    """
+    """Return the level asked for, else the usual, else the smallest, that trusts something; None if no level does."""
     from blackbox_conformal.study.plan.usual_levels import usual_level
 
     rule = calibration.rule()
@@ -293,7 +291,7 @@ def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels:
 
 
 def _sizes(calibration: "Calibration", metric: "Metric", levels: Sequence[float]) -> list[list[str]]:
-    """Describe each possible level as greys or in words; if none is possible, say what each lacks."""
+    # If no level is possible, say what each lacks.
     from blackbox_conformal.method.guarantees.corollaries import greys_apart
     from blackbox_conformal.method.risk.curve import SHARES
 
@@ -308,7 +306,7 @@ def _sizes(calibration: "Calibration", metric: "Metric", levels: Sequence[float]
 
 
 def _choice(calibration: "Calibration", rule: "Guarantee", level: float) -> "Choice":
-    """Return what the guarantee allows at a level, or the promise beside it if that allows nothing."""
+    # The promise beside the guarantee counts if the guarantee allows nothing.
     if rule.beside is not None:
         beside = rule.beside[0].choose(calibration.curves, rule.beside[1])
         if beside.reason is not None:
@@ -317,7 +315,6 @@ def _choice(calibration: "Calibration", rule: "Guarantee", level: float) -> "Cho
 
 
 def _nothing(choice: "Choice") -> str | None:
-    """Say how many photographs are missing if so few trust nothing at a level."""
     from blackbox_conformal.method.guarantees.guarantee import number_in_words
 
     if choice.threshold > float("-inf"):
@@ -327,7 +324,6 @@ def _nothing(choice: "Choice") -> str | None:
 
 
 def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequence[float]) -> None:
-    """Show threshold and trusted share at each level, for all photographs and for each group."""
     if not calibration.procedure.vendors_that_end:
         screen.table(
             "Thresholds",
@@ -348,7 +344,6 @@ def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequenc
 
 
 def _on_picking(calibration: "Calibration", levels: Sequence[float]) -> str:
-    """Say whether a level may be picked after a look at the shares, and what to do if not."""
     from blackbox_conformal.method.guarantees.high_probability import HighProbability, holding_together, levels_together
     from blackbox_conformal.support.catalog import specification_text
 
@@ -374,7 +369,6 @@ def _thresholds(calibration: "Calibration", rule: "Guarantee", levels: Sequence[
 
 
 def _row(calibration: "Calibration", rule: "Guarantee", level: float, group: str | None = None) -> list[str]:
-    """Return level, threshold, and the trusted share of the photographs of `group`, or of all."""
     choice = _choice(calibration, rule, level)
     if nothing := _nothing(choice):
         return [f"{level:g}", nothing, share(0.0)]

@@ -1,7 +1,7 @@
 """The commands by purpose. Each is imported only when it runs, so that help is fast.
 
-Commands of this folder are listed here. Every other one is announced by an entry point ``name =
-"package.module:command"`` in the group `GROUP`, also those of other packages.
+This file lists the commands of this folder. An entry point ``name = "package.module:command"`` in the group `GROUP`
+announces every other command, also other packages'.
 """
 
 import importlib
@@ -53,7 +53,7 @@ SECTIONS = {
         "adapters": "Check an adapter of your own.",
     },
 }
-"""What the first screen of help shows, in the order in which a newcomer meets it."""
+"""The first screen of help, in the order in which a newcomer meets the commands."""
 
 GROUP = "blackbox_conformal.commands"
 _LISTED = {name for section in SECTIONS.values() for name in section}
@@ -81,7 +81,7 @@ RENAMED = {
 
 
 class Group(click.Group):
-    """A command that holds others; `alone` runs when none of them is named."""
+    """A command that holds others; `alone` runs when none is named."""
 
     def __init__(self, name: str | None = None, *, alone: click.Command | None = None, **settings: object) -> None:
         super().__init__(name, **settings)  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ def _first_sentence(text: str) -> str:
 
 @cache
 def _announced() -> Mapping[str, EntryPoint]:
-    """Find the commands that packages announce. Ours come first: another package can add a name, not take one."""
+    # Ours come first: another package can add a name, not take one.
     points = sorted(entry_points(group=GROUP), key=lambda point: (point.name not in _LISTED, not is_ours(point)))
     found: dict[str, EntryPoint] = {}
     for point in points:
@@ -113,7 +113,7 @@ def _announced() -> Mapping[str, EntryPoint]:
 
 
 def sections() -> dict[str, dict[str, str]]:
-    """Return every command with its purpose, by section, without importing any. Other packages' commands come last."""
+    """Return every command with its purpose, by section, without importing any; other packages' commands come last."""
     further = {
         name: str((point.dist.metadata["Summary"] if point.dist is not None else None) or point.value)
         for name, point in sorted(_announced().items())
@@ -151,7 +151,7 @@ def find(name: str) -> click.Command | None:
 def every_command() -> dict[str, click.Command]:
     """Import every command, by its words: ``serve``, ``serve token new``.
 
-    A broken command of another package is left out, so that it does not stop the others.
+    Another package's broken command is left out, so that it does not stop the others.
     """
     found: dict[str, click.Command] = {}
     for name in names():

@@ -106,7 +106,7 @@ def command(screen: Screen, options: CompareOptions) -> None:
     labels = [contestant.label for contestant in contestants]
     for first in dict.fromkeys(order[0] for order in comparison.ranks.values() if order):
         place = labels.index(first)
-        # Compared under another promise than alone, it would be calibrated under that, too.
+        # Compared under another promise than its own, it must be calibrated under that promise.
         alone = from_options.build_setup(typed[place].options(options)).promised(None) == comparison.rule
         promise = [] if alone or options.guarantee else ["--guarantee", comparison.rule.plugin_name()]
         words = [*typed[place].words(), *promise]
@@ -139,7 +139,7 @@ def _compared(
         for vendor in contest.wanted():
             consent.look(vendor.job.setup, vendor.tasks, vendor.job.folder, contest.plan([vendor]))
         if spends(expected):
-            # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
+            # At the lowest levels nothing may be trusted; if so at all levels, the money would buy empty masks.
             check_enough(rule, len(paths) - held_out, max(levels), bound)
         consent.confirm(expected)
 
@@ -159,7 +159,7 @@ def _compared(
 
 @dataclass(frozen=True, slots=True)
 class _Typed:
-    """One `--vendor` as typed: label, adapter, parameters, and settings by option name."""
+    """A `--vendor` as typed: label, adapter, parameters, and settings by option name."""
 
     label: str
     adapter: str
@@ -167,7 +167,7 @@ class _Typed:
     settings: dict[str, str]
 
     def options(self, shared_options: CompareOptions) -> CompareOptions:
-        """Return the shared options with those of this vendor in their place."""
+        """Return the shared options, overridden by this vendor's own."""
         values: dict[str, Any] = {key: _value(key, text) for key, text in self.settings.items()}
         own = tuple(f"{key}={value}" for key, value in self.parameters.items())
         parameters = (*shared_options.parameters, *own)
@@ -188,7 +188,7 @@ def _read(text: str, options: CompareOptions) -> _Typed:
     name, parameters = _parsed(text)
     fields = adapter_class(name).model_fields
     label = parameters.pop("label", None)
-    # Stored draws cannot do without a label; elsewhere only one that was typed is part of what the vendor is.
+    # Stored draws need a label; other vendors are known by one only if it was typed.
     takes_label = "label" in fields and (label or fields["label"].is_required())
     if takes_label and "label" not in values.vendor_parameters(options.parameters):
         parameters["label"] = label or text
@@ -198,7 +198,6 @@ def _read(text: str, options: CompareOptions) -> _Typed:
 
 
 def _parsed(text: str) -> tuple[str, dict[str, str]]:
-    """Split name and parameters; the name may be a class, package.module:Class."""
     from blackbox_conformal.support.catalog import parse
 
     module, _, rest = text.partition(":")
@@ -209,7 +208,7 @@ def _parsed(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _refuse_not_shared(options: CompareOptions, typed: Sequence[_Typed]) -> None:
-    """Refuse a -p parameter that only some vendors take, and say how to give it to these alone."""
+    # The refusal says how to give such a parameter to these vendors alone.
     from blackbox_conformal.study.plugins import adapter_class
 
     taken = [adapter_class(vendor.adapter).model_fields.keys() for vendor in typed]
@@ -220,7 +219,7 @@ def _refuse_not_shared(options: CompareOptions, typed: Sequence[_Typed]) -> None
     without = next(vendor for vendor, fields in zip(typed, taken, strict=True) if own_ones - fields)
     words = []
     for text, vendor, fields in zip(options.vendors, typed, taken, strict=True):
-        # What such a vendor takes as others do, an address say, is most likely its own, too.
+        # Such a vendor most likely needs its own value for shared parameters, too, such as an address.
         its = [key for key in given if key in fields] if own_ones & fields else []
         own = ",".join(f"{as_typed(key)}={given[key]}" for key in its)
         parameters = vendor.parameters or vendor.settings or vendor.label != text
@@ -233,7 +232,7 @@ def _refuse_not_shared(options: CompareOptions, typed: Sequence[_Typed]) -> None
 
 
 def _refuse_loose(score: str, unknown: list[str]) -> None:
-    """Refuse vendor parameters that follow a score without brackets: the user meant them for the score."""
+    # The user meant such parameters for the score.
     name, colon, first = score.partition(":")
     if colon and not score.startswith("[") and unknown:
         meant = ",".join(f"{key}=…" for key in (first.partition("=")[0], *unknown))
@@ -244,7 +243,7 @@ def _refuse_loose(score: str, unknown: list[str]) -> None:
 
 
 def _value(key: str, value: str) -> int | str:
-    """Convert a setting of `--vendor` as its option would; a score may stand in brackets."""
+    # Converted as its option would be; a score may stand in brackets.
     bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     read: int | str = described(CompareSettings)[key].of(bare, key)
     return read

@@ -56,7 +56,7 @@ def show(screen: Screen, of: tuple[str, ...], origin: bool, preset: str | None) 
 
 
 def _without_secrets(value: Any) -> Any:
-    """Hide the password of an address."""
+    # An address may hold a password.
     if isinstance(value, dict):
         return {name: _without_secrets(entry) for name, entry in value.items()}
     if isinstance(value, list):
@@ -85,7 +85,6 @@ def _command(words: tuple[str, ...]) -> tuple[click.Command, str]:
 
 
 def _preset(typed: str | None, target: click.Command, names: Sequence[str]) -> ConfiguredSetting | None:
-    """Return the preset that was typed, or that is set for the command."""
     if "preset" in names:
         return ConfiguredSetting(typed, "--preset") if typed else lookup("preset", target.name)
     if typed:
@@ -94,7 +93,7 @@ def _preset(typed: str | None, target: click.Command, names: Sequence[str]) -> C
 
 
 def _usual_promise(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Return the default score and guarantee, at the vendor's scale if it is set, else 4."""
+    # Score and guarantee at the vendor's scale if it is set, else at 4.
     from blackbox_conformal.study.stages.settings import member
 
     set_to = {name: entry["value"] for name, entry in settings.items()}
@@ -109,7 +108,6 @@ def _usual_promise(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _typed(name: str, value: Any, settings: Mapping[str, Mapping[str, Any]]) -> str:
-    """Write a setting's value as a user would type it, or its default."""
     if value is None or value == ():
         usual = {"metric": DEFAULT_METRIC, "run": "runs/<procedure>"}
         return {**usual, **_usual_promise(settings)}.get(name, "not set")

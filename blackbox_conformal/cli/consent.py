@@ -1,4 +1,4 @@
-"""What a user agrees to before anything is sent: where keys go, and what is spent."""
+"""The user's consent before anything is sent: where keys go, and what is spent."""
 
 import os
 import re
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _ADDRESS = re.compile(r"https?://[^\s,\"'<>]+", re.IGNORECASE)
 
 CHOOSERS = {"parameters": "adapter", "second_parameters": "second_adapter", "vendors": "vendors"}
-"""Options whose text may name an address, and the option that chooses the adapter, and so the key, that goes there."""
+"""Options whose text may name an address, and the option for the adapter whose key goes there."""
 
 
 def confirm_keys(screen: Screen, adapters: "Iterable[Adapter]", options: SpendingOptions) -> None:
@@ -46,7 +46,7 @@ def confirm_keys(screen: Screen, adapters: "Iterable[Adapter]", options: Spendin
 
 
 def destinations(adapter: "Adapter") -> "list[WebOrigin]":
-    """List where requests of `adapter` carry a key, the vendor's own address first; empty if they carry none."""
+    """List the places to which `adapter` sends a key, the vendor's own address first; empty if it sends none."""
     if not (adapter.key_variable and adapter.base_url):
         return []
     return list(dict.fromkeys(filter(None, map(_origin, (adapter.base_url, *adapter.further_urls)))))
@@ -63,7 +63,7 @@ def _confirm(screen: Screen, adapter: "Adapter", where: "WebOrigin", options: Sp
         )
     fixed = (adapter.fixed_url, *adapter.further_urls) if adapter.fixed_url else ()
     fixed_there = where in map(_origin, fixed)
-    # A recipe that says something else than when the user agreed is another one.
+    # A recipe that changed since the user agreed is another one.
     recipe = "" if fixed_there else adapter.identity()["parameters"].get("recipe_digest", "")
     entry = f"{' '.join(variables)} {adapter.name} {where.text} {recipe}".rstrip()
     if entry in _agreed():
@@ -93,14 +93,11 @@ def _confirm(screen: Screen, adapter: "Adapter", where: "WebOrigin", options: Sp
 
 
 def _is_named(where: "WebOrigin", texts: Iterable[str]) -> bool:
-    """Tell whether parameters name the address, or its host alone."""
     return any(text.partition("=")[2] == where.host or where in map(_origin, _ADDRESS.findall(text)) for text in texts)
 
 
 def _texts(*, of_project: bool) -> Iterator[str]:
-    """Return the parameters that the user set for adapters that he chose; with `of_project` also those of a project's
-    file.
-    """
+    # Only parameters of adapters that the user chose; with `of_project` also a project's file's.
     for name, chooser in CHOOSERS.items():
         if of_project or not (is_of_project(name) or is_of_project(chooser)):
             yield from click.get_current_context().params.get(name) or ()
@@ -112,10 +109,7 @@ def _told_by() -> str:
 
 
 def _naming(adapter: "Adapter", where: "WebOrigin") -> str:
-    """Write options that name the address on the command line, with what a project's file says of vendors.
-
-    Empty if no option could.
-    """
+    # The words include a project's file's choice of vendors; empty if no option could name the address.
     context = click.get_current_context()
     words = []
     for option in context.command.params:
@@ -141,7 +135,7 @@ def _origin(address: str) -> "WebOrigin | None":
     try:
         parts = urlsplit(address)
         host = parts.hostname or ""
-        # As it is asked for on the network: letters of other scripts can look like others.
+        # As the network asks for it: letters of other scripts can look like others.
         return make_origin(parts.scheme, host if host.isascii() else host.encode("idna").decode("ascii"), parts.port)
     except ValueError:
         return None
@@ -195,7 +189,7 @@ class Consent:
         self.confirm(expected)
 
     def look(self, setup: "Setup", tasks: "Sequence[Task]", run: Path, expected: "Estimate") -> None:
-        """Refuse what cannot succeed or is stored elsewhere; ask where keys go."""
+        """Refuse a job that cannot succeed or is stored elsewhere; ask where keys go."""
         from blackbox_conformal.drawing.spending.estimate import are_stored, missing_key
 
         calls = expected.calls
@@ -207,7 +201,7 @@ class Consent:
         looked = calls and not self.fresh
         elsewhere = stored_elsewhere(self.screen, setup.adapter, tasks, run, expected.cost_usd) if looked else None
         if elsewhere is not None:
-            # A run folder is typed for many reasons, so that it alone is no yes to paying twice.
+            # A run folder is typed for many reasons, so it alone is no yes to paying twice.
             if spends(expected) and not (self.options.run is not None and self.options.yes):
                 raise BudgetError(elsewhere)
             self.screen.note(f"note: {elsewhere}")

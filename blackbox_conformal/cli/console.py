@@ -1,6 +1,6 @@
-"""What a person sees, and what a script reads: results on stdout, progress and remarks on stderr.
+"""A command's output for people and for scripts: results on stdout, progress and remarks on stderr.
 
-With `--json`, stdout carries the one document and nothing else, and results for people go to stderr too.
+With `--json`, stdout carries the one document alone, and results for people go to stderr too.
 """
 
 import json
@@ -33,14 +33,14 @@ _LONGEST_WORD = 4096
 """Letters of one word of a command that are shown."""
 
 LINE_S = 20.0
-"""Seconds between two lines of progress where there is no terminal to show it on."""
+"""Seconds between two lines of progress without a terminal."""
 
 TROUBLES = ("retry", "throttled", "damaged", "unwritten")
 """Events that explain why nothing seems to happen."""
 
 
 class _Stream(Console):
-    """A console that goes on when its reader has gone: files are still to be written."""
+    """A console that goes on after its reader has gone, because files are still to be written."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -87,7 +87,7 @@ class Screen:
         self.say(f"Next: {line}")
 
     def note(self, text: str) -> None:
-        """Write a line that is no result: an estimate, a warning, what goes on."""
+        """Write a line that is no result: an estimate, a warning, progress."""
         if not self.quiet:
             self.remarks.print(Text(shown(text)))
 
@@ -104,7 +104,7 @@ class Screen:
         console.print(table, soft_wrap=False)
 
     def show(self, blocks: Iterable[Block]) -> None:
-        """Write what a result shows; details with -v alone, and figures not."""
+        """Write a result's blocks; details only with -v, figures never."""
         for block in blocks:
             if block.only == "page" or (block.detail and not self.verbose):
                 continue
@@ -171,7 +171,7 @@ class Screen:
             self.remarks.print(Text(redact(json_line(event.to_json()))))
 
     def _log(self, what: str, done: int, total: int, note: str) -> None:
-        """Write one line of progress for a log at most every `LINE_S` seconds, with the latest trouble."""
+        # A log gets at most one line every `LINE_S` seconds, with the latest trouble.
         if self.quiet or time.monotonic() < self._next_line:
             return
         self._next_line = time.monotonic() + LINE_S
@@ -180,7 +180,7 @@ class Screen:
         self.remarks.print(Text(shown("; ".join(parts))))
 
     def _console(self) -> Console:
-        """Return the console for results: the progress display while there is one, which would else be torn."""
+        # During progress, another console than the display's own would tear the display.
         on_terminal = self._progress is not None and self.results.file.isatty()
         return self.remarks if on_terminal else self.results
 
@@ -191,7 +191,6 @@ def _stream(*, stderr: bool) -> Console:
 
 
 def _table(columns: list[str], rows: list[list[str]], *, whole_words: bool) -> RichTable:
-    """Align numbers right and text left; with `whole_words` break lines at spaces only."""
     table = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]
@@ -209,13 +208,13 @@ def _table(columns: list[str], rows: list[list[str]], *, whole_words: bool) -> R
 
 
 def _width(console: Console, table: RichTable) -> int:
-    """Measure the columns that `table` takes: words kept whole can make it wider than the terminal."""
+    # Words kept whole can make a table wider than the terminal.
     text = "".join(segment.text for segment in console.render(table))
     return max(map(cell_len, text.splitlines()), default=0)
 
 
 def bill(cost: Decimal, calls: int, *vendors: Any) -> Decimal | None:
-    """Return what was spent on `calls`; None if no price was told and a vendor's is unknown."""
+    """Return the money spent on `calls`; None if no price was told and a vendor's is unknown."""
     unknown = any(vendor is not None and vendor.capabilities.price is None for vendor in vendors)
     return None if calls and not cost and unknown else cost
 

@@ -1,4 +1,4 @@
-"""`degrade`: the inputs that a calibration would send, as files."""
+"""`degrade`: files of the inputs that a calibration would send."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,6 @@ def command(screen: Screen, options: DegradeOptions) -> None:
 
 
 def _calibration(options: DegradeOptions) -> list[str]:
-    """`calibrate` on the same photographs, with what the vendor answered."""
     words = ["calibrate", *options.images, "--adapter", "folder", "-p", "path=outputs", "-p", "label=VENDOR"]
     words += [] if options.scale is None else ["-p", f"scale={options.scale}"]
     words += ["--degradation", options.degradation] if options.degradation else []

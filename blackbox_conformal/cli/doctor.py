@@ -1,4 +1,4 @@
-"""`doctor`: what could be wrong with this machine, looked at before money is spent."""
+"""`doctor`: a search for faults of this machine before money is spent."""
 
 import os
 import shutil
@@ -126,7 +126,6 @@ def _sqlite() -> DoctorFinding:
 
 
 def _ledgers(run: Path) -> list[DoctorFinding]:
-    """List ledgers that cannot be used or never were; count the others."""
     from blackbox_conformal.cli.run_folders import ledgers_below
 
     ledgers = ledgers_below(run)
@@ -141,7 +140,6 @@ def _ledgers(run: Path) -> list[DoctorFinding]:
 
 
 def _database(ledger: str | None) -> list[DoctorFinding]:
-    """Try whether the ledger's database can be reached and keeps what it is given."""
     from blackbox_conformal.drawing.ledger.addresses import LEDGERS
     from blackbox_conformal.drawing.ledger.backends import inspect_database
 
@@ -159,7 +157,6 @@ def _database(ledger: str | None) -> list[DoctorFinding]:
 
 
 def _object_store(place: str | None) -> list[DoctorFinding]:
-    """Try whether a store heeds conditions and returns what it took."""
     from blackbox_conformal.drawing.object_store import refuse_unconditional, store_at
 
     if place is None:
@@ -174,7 +171,6 @@ def _object_store(place: str | None) -> list[DoctorFinding]:
 
 
 def _cluster(place: str | None) -> list[DoctorFinding]:
-    """Try whether the workers of `--cluster` answer, have these versions, and how large they are."""
     from blackbox_conformal.study.stages.cluster import Cluster, dask_version
 
     installed = dask_version()
@@ -228,7 +224,7 @@ def _adapters() -> list[DoctorFinding]:
             continue
         variable = described["auth_variable"]
         present = variable and (os.environ.get(variable) or os.environ.get(f"{variable}_FILE"))
-        # What sends the key is off by default, so the vendor may answer without one.
+        # The key is off by default, so the vendor may answer without one.
         optional = bool(described["key_options"])
         if not variable:
             key = "no key needed"

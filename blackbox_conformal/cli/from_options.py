@@ -1,4 +1,4 @@
-"""From options to a vendor, a set-up, limits, a run folder, and the files that a user names."""
+"""Build a vendor, a set-up, limits and a run folder from options, and read the files that a user names."""
 
 import csv
 import shlex
@@ -60,7 +60,7 @@ def refuse_other_calibration(
 ) -> None:
     """Refuse if `path` holds anything but a calibration of this procedure (None: any) on these photographs.
 
-    Call it before anything is drawn, since the result could not be written.
+    Call it before drawing, because a result that cannot be written is lost.
     """
     from blackbox_conformal.documents.calibration import Calibration
 
@@ -90,7 +90,7 @@ def open_vendor(options: VendorOptions) -> "Adapter":
 
 
 def _load(name: str, parameters: dict[str, Any], option: str | None) -> "Adapter":
-    """Build the adapter; an error about its parameters says where those of `option` came from."""
+    # An error about the parameters says where `option` came from.
     from blackbox_conformal.study.plugins import load_adapter
 
     try:
@@ -106,7 +106,7 @@ def _load(name: str, parameters: dict[str, Any], option: str | None) -> "Adapter
 
 
 def open_second_vendor(options: VendorOptions, calibration: "Calibration | None" = None) -> "Adapter | None":
-    """Build the second vendor, if one was asked for or the calibration needs one."""
+    """Build the second vendor, if the options ask for one or the calibration needs one."""
     identity = (None if calibration is None else calibration.procedure.second_opinion) or {}
     name = options.second_adapter or identity.get("adapter")
     if name is None:
@@ -126,7 +126,7 @@ def build_setup(options: JobOptions, guarantee: "str | Guarantee | None" = None)
 
 
 def note_address(screen: Screen, setup: "Setup") -> None:
-    """Note that a calibration will be bound to an address, if no parameter names what is behind it."""
+    """Note that a calibration will be bound to an address, if no parameter names the vendor there."""
     if "address" in setup.procedure.vendor and hasattr(setup.adapter, "label"):
         screen.note(
             "note: the calibration will hold for this address alone, port included; if the server may move, name what "
@@ -171,7 +171,7 @@ def photograph_job(
 
 
 def say_lossy(screen: Screen, job: "Job") -> None:
-    """Note what follows for inputs if photographs came from lossy files."""
+    """Note how lossy files of photographs affect inputs."""
     from blackbox_conformal.study.stages.certify import lossy_note
 
     if (note := lossy_note(job.pictures, job.setup.procedure)) is not None:
@@ -259,7 +259,7 @@ def calibrated_folder(screen: Screen, options: SpendingOptions, procedure: "Proc
 def open_calibrated_vendor(
     calibration: "Calibration", options: VendorOptions, *, seed: int | None = None, priced: bool = False
 ) -> "Adapter":
-    """Build a calibration's vendor; addresses, which a calibration does not keep, come from the options.
+    """Build a calibration's vendor; a calibration keeps no addresses, so they come from the options.
 
     `priced`: a limit on the cost is given, which needs the price of a call.
     """
@@ -296,10 +296,7 @@ def calibrated_setup(
 
 
 def _installed(name: str, option: str) -> str:
-    """Return the name of a calibration's adapter if an installed package announces it.
-
-    A calibration is data and never says what to import: the user types an adapter of his own again.
-    """
+    # A calibration is data and never says what to import: the user types an adapter of his own again.
     from blackbox_conformal.study.plugins import installed_adapter_class
 
     try:
@@ -312,7 +309,7 @@ def _installed(name: str, option: str) -> str:
 
 
 def _refuse_missing(vendor: "type[Adapter]", parameters: dict[str, Any], *, priced: bool) -> None:
-    """Ask at once for all that a calibration does not keep: address and, under a limit, price."""
+    # The user is asked for all at once: address and, under a limit, price.
     fields, missing = vendor.model_fields, _missing(vendor, parameters, priced=priced)
     if not missing:
         return
@@ -327,7 +324,6 @@ def _refuse_missing(vendor: "type[Adapter]", parameters: dict[str, Any], *, pric
 
 
 def _missing(vendor: "type[Adapter]", parameters: Collection[str], *, priced: bool) -> list[str]:
-    """List the required parameters that are not given, with the price if `priced`."""
     fields = vendor.model_fields
     missing = [name for name, field in fields.items() if field.is_required() and name not in parameters]
     if missing and priced and "price_usd" in fields and "price_usd" not in parameters:
@@ -336,7 +332,7 @@ def _missing(vendor: "type[Adapter]", parameters: Collection[str], *, priced: bo
 
 
 def blanks(identity: Mapping[str, Any], command: str) -> list[str]:
-    """Return options of `command` to fill in: what a vendor needs that neither calibration nor settings keep."""
+    """Return options of `command` to fill in: a vendor's needs that neither calibration nor settings keep."""
     from blackbox_conformal.study.plugins import installed_adapter_class
 
     try:
@@ -351,7 +347,7 @@ def blanks(identity: Mapping[str, Any], command: str) -> list[str]:
 
 
 def _refuse_other_seed(seed: int | None, procedure: "Procedure", adapter: "Adapter") -> None:
-    """Refuse another root seed: a mask could be rolled until it pleases."""
+    # With another root seed, a mask could be rolled until it pleases.
     drawn = procedure.seeds != "shared" and adapter.capabilities.seed_range is not None
     unused = not drawn and not procedure.mixture.random
     if seed not in (None, procedure.root_seed) and not unused:

@@ -1,4 +1,4 @@
-"""Signals while a command draws, and what tells the screen of its progress."""
+"""Signals while a command draws, and its progress on the screen."""
 
 import _thread
 import os
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _AGAIN_AFTER_S = 0.05
 _STOPPING_S = 1.0
-"""Much more than stopping takes, unless it waits for what was interrupted."""
+"""Seconds, many more than stopping takes, unless it waits for interrupted code."""
 
 _HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 
@@ -37,8 +37,8 @@ def listening(screen: Screen) -> "Iterator[Listeners]":
 def interruptible(screen: Screen) -> Iterator[Any]:
     """Handle signals while drawing: the first Ctrl-C or SIGTERM stops new calls, the second leaves at once.
 
-    A closed terminal (SIGHUP) also stops new calls, but calls under way are always waited for. ``nohup`` disables this.
-    Yields a function that is given each sampler once it is open.
+    A closed terminal (SIGHUP) also stops new calls, but waits for calls under way. ``nohup`` disables this. Yield a
+    function that takes each sampler once it is open.
     """
     samplers: list[Sampler] = []
     asked = 0
@@ -60,8 +60,8 @@ def interruptible(screen: Screen) -> Iterator[Any]:
                 return
             raise KeyboardInterrupt
         asked += 1
-        # In a thread, since what the signal interrupted may hold a lock that stopping or writing takes, and goes on
-        # only when this returns. `Thread.start` takes a lock, too.
+        # In a thread: interrupted code may hold a lock that stopping or writing takes, and goes on only when this
+        # returns. `Thread.start` takes a lock, too.
         stopping = _thread.allocate_lock()
         stopping.acquire()
         _thread.start_new_thread(stop, (tuple(samplers), stopping))
@@ -76,7 +76,7 @@ def interruptible(screen: Screen) -> Iterator[Any]:
     def opened(sampler: "Sampler") -> None:
         samplers.append(sampler)
         if asked:
-            # It was asked between two samplers of one command.
+            # The signal came between two samplers of one command.
             sampler.stop()
 
     if threading.current_thread() is not threading.main_thread():
@@ -88,7 +88,7 @@ def interruptible(screen: Screen) -> Iterator[Any]:
     tell_ignored = sys.unraisablehook
 
     def ignored(what: "sys.UnraisableHookArgs") -> None:
-        # Where an object is being deleted, Python drops exceptions: the interrupt would be lost.
+        # While an object is being deleted, Python drops exceptions: the interrupt would be lost.
         if isinstance(what.exc_value, KeyboardInterrupt):
             _again(signal.SIGINT)
         else:
@@ -105,8 +105,8 @@ def interruptible(screen: Screen) -> Iterator[Any]:
 
 
 def _again(number: int) -> None:
-    """Raise a signal once more, soon: raised where it came, its exception would do harm or get lost."""
-    # Sent to the main thread, where the system can, it wakes one that sleeps; raised here, it waits until that awakes.
+    # Later, because the signal's exception would do harm or get lost where the signal came.
+    # Sent to the main thread, where the system can, it wakes a sleeping thread; raised here, it waits for it to wake.
     to_main = getattr(signal, "pthread_kill", lambda _, number: signal.raise_signal(number))
 
     def send() -> None:
@@ -117,7 +117,7 @@ def _again(number: int) -> None:
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Tell whether a module is being imported in `frame`, where an exception may hold Python's import lock for ever."""
+    # During an import, an exception may hold Python's import lock for ever.
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True

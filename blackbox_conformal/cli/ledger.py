@@ -353,7 +353,6 @@ def _named(columns: Sequence[str]) -> dict[str, str]:
 
 
 def _period(invoice: "Invoice", first: str | None, last: str | None) -> "Period":
-    """The first and last second that an invoice covers."""
     from blackbox_conformal.drawing.ledger.invoice import day
 
     try:

@@ -1,6 +1,6 @@
-"""`list`: adapters, scores, metrics and the other families: their members, and what one of them takes.
+"""`list`: the members of adapters, scores, metrics and other families, and their parameters.
 
-All that they say comes from docstrings and fields.
+All its texts come from docstrings and fields.
 """
 
 from pathlib import Path
@@ -203,7 +203,6 @@ def _limits(capabilities: dict[str, Any]) -> str:
 
 
 def _rates(capabilities: dict[str, Any], most: int | None = None) -> str:
-    """Write the declared rates, at most `most` of them if a table has no room for more."""
     from blackbox_conformal.vendor.rates import Rate
 
     rates = [str(Rate(**rate)) for rate in capabilities["rates"]]
@@ -232,7 +231,6 @@ def _late_jobs(described: dict[str, Any]) -> str:
 
 
 def _assumption(assumed: dict[str, Any]) -> str:
-    """Name the example whose figures are shown if a required parameter is missing."""
     shown = ", ".join(key if Path(str(value)).is_absolute() else f"{key}={value}" for key, value in assumed.items())
     give = " ".join(f"-p {key.replace('_', '-')}=…" for key in assumed)
     return f"  These figures are those of an example ({shown}). Add {give} to see your own."
@@ -264,7 +262,7 @@ def _behaviour(described: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _listed_price(described: dict[str, Any]) -> str:
-    """Write the price in few letters; a star marks the price of an example's model."""
+    # A star marks the price of an example's model.
     price = described["capabilities"]["price"]
     if price is None or float(price["high_usd"]) == 0:
         return _price(described)
@@ -282,7 +280,6 @@ def _price(described: dict[str, Any]) -> str:
 
 
 def _price_rule(described: dict[str, Any]) -> str:
-    """Say what the price depends on and where it was read, or what to do without one."""
     price = described["capabilities"]["price"]
     if price is None:
         given = any(parameter["name"] == "price-usd" for parameter in described["parameters"])

@@ -1,4 +1,4 @@
-"""The command line's front door: finds the command, turns errors into one line and an exit code.
+"""The command line's front door: find the command, turn errors into one line and an exit code.
 
 Each command is imported only when it runs; see `commands`.
 """
@@ -121,14 +121,13 @@ def run(arguments: list[str]) -> int:
 
 
 def _end(kind: str, message: str, code: int, word: str = "error") -> int:
-    """Say how the command ended: to people, and to scripts that want a document and got none."""
+    # People read why, and scripts get a document if none was written.
     click.echo(f"{word}: {message}", err=True)
     DOCUMENT.write({"error": {"kind": kind, "message": message, "exit_code": code}})
     return code
 
 
 def _with_advice(error: Exception) -> str:
-    """Write the error; add what to do if the vendor refused the account."""
     if not isinstance(error, AccountRefusedError) or isinstance(error, KeyNotSentError):
         return str(error)
     variable = error.key_variable
@@ -148,7 +147,7 @@ _OF_THE_MACHINE = {
     errno.ENAMETOOLONG: 2,
     errno.EMFILE: 6,
 }
-"""Refusals of the operating system that a user can do something about, and the exit code of each."""
+"""Errors of the operating system that a user can mend, each with its exit code."""
 
 
 def _refusal(error: OSError) -> str:
@@ -170,7 +169,7 @@ _SHORT = (
 
 
 def _proposal(name: str | None) -> str:
-    """Propose a value for a missing parameter: a calibration found here, or a usual level."""
+    # The proposal is a calibration found here, or a usual level.
     if name == "alpha":
         return ", the risk that you accept: add --alpha 0.1, say"
     if name != "calibration":
@@ -183,7 +182,6 @@ def _proposal(name: str | None) -> str:
 
 
 def _nearest(complaint: str) -> str:
-    """Guess what was meant by a choice or path that does not exist; empty if nothing is near."""
     meant: list[str] = []
     if found := re.search(r"'([^']*)' is not one of (.*)", complaint):
         meant = difflib.get_close_matches(found[1], re.findall(r"'([^']*)'", found[2]), n=1)
@@ -198,7 +196,6 @@ def _nearest(complaint: str) -> str:
 
 
 def _one_line(error: click.ClickException) -> str:
-    """Write an error of click as one line that says where to look."""
     from blackbox_conformal.cli.option_sources import RENAMED as SETTINGS
 
     text = " ".join(error.format_message().split()).removesuffix(".")

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.stages.settings import Setup
 
 
-# What `mask` writes of each picture, where it was calculated.
+# The files that `mask` writes of each picture, beside their calculation.
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written of a picture: its files, and the preview in the run folder."""
+    """The files written of a picture, and its preview in the run folder."""
 
     name: str
     certificate: "Certificate"
@@ -51,7 +51,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class MaskWriter:
-    """Writes the files of one picture, in a thread or on a worker that sees the same folders."""
+    """A writer of one picture's files, in a thread or on a worker that sees the same folders."""
 
     out: Path
     wanted: "Wanted"
@@ -73,7 +73,7 @@ class MaskWriter:
         force: bool,
         elsewhere: bool,
     ) -> "MaskWriter":
-        """What writes into the folder `out`; `elsewhere`: on workers, to which no key goes."""
+        """Return a writer into the folder `out`; `elsewhere`: on workers, which get no key."""
         if elsewhere:
             return cls(Path(out).absolute(), wanted, store, None, None, force)
         return cls(Path(out), wanted, store, key, credentials, force)
@@ -91,12 +91,12 @@ class MaskWriter:
 
 
 PRODUCTS = ("image", "mask", "overlay", "score-map", "certificate", "safe")
-"""What can be written to stdout."""
+"""Products that can go to stdout."""
 
 OPTIONAL = ("overlay", "score-map", "vendor", "xmp")
 SAVES = "`Result.save` writes files"
 FULL_SIZE = "full-size"
-"""What the run folder keeps of each picture for `view`."""
+"""Files that the run folder keeps of each picture for `view`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +178,7 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
 
     @property
     def wanted(self) -> "Wanted":
-        """Which files are written of each picture."""
+        """Return which files are written of each picture."""
         from blackbox_conformal.study.mask.products import Wanted
 
         left_out = tuple(kind.replace("-", "_") for kind in self.leave_out if kind != FULL_SIZE)
@@ -335,7 +335,7 @@ class _Delivery:
 
         name, certificate, products, preview = written.name, written.certificate, written.products, written.preview
         if self.options.cluster is not None and self.key is not None:
-            # No key goes to a worker.
+            # Workers get no key.
             sign_paper(products.certificate, self.key, force=self.options.force)()
         if self.kept is not None:
             files = [file for kind, file in asdict(products).items() if file is not None and kind != "certificate"]
@@ -366,7 +366,7 @@ class _Delivery:
             self.screen.say(f"  {'certified' if certificate.reaches_floor else 'not certified'} to reach the floor")
         if products.safe is not None:
             outside = outside_of(certificate, sharp=self.options.sharp)[1]
-            # Most often the same of all pictures.
+            # Usually equal for all pictures.
             if outside not in self.shown_outside:
                 self.shown_outside.append(outside)
                 self.screen.say(f"  outside the mask the safe picture is {outside}")
@@ -431,7 +431,7 @@ class _Delivery:
             screen.next(*next_steps.report_on(run, options.calibration))
             audit = ("audit", "other-photographs", options.calibration)
             promised = ("--alpha", str(options.alpha), *next_steps.typed("guarantee", "group", "run"))
-            # Of a cascade the threshold of one vendor is audited after the other.
+            # A cascade's thresholds are audited one vendor after the other.
             end = self.request.calibration.procedure.ends_at(0)
             promised += () if end is None else ("--group", end)
             screen.next(*next_steps.with_calibration(*audit, self.batch.setup.adapter, options), *promised)
@@ -484,13 +484,12 @@ def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) ->
 
 
 def _suggesting(options: MaskOptions, batch: _Batch) -> str:
-    """Write the command that finds how such inputs are made."""
     words = ["blackbox-conformal", "inputs", *options.inputs, "--suggest", "--photographs", "PHOTOGRAPHS"]
     return shlex.join([*words, "--scale", str(batch.setup.procedure.scale)])
 
 
 def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[Result]":
-    """Draw and mask the batch. Results go to `delivery` as they come; only stdin's is returned."""
+    # Results go to `delivery` as they come; only stdin's is returned.
     from blackbox_conformal.study.mask.masking import Receiver, mask_pictures
 
     screen, options, batch = delivery.screen, delivery.options, delivery.batch
@@ -521,10 +520,8 @@ def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[
 def _in_the_way(
     paths: Sequence[Path], request: "MaskRequest", options: MaskOptions
 ) -> tuple[dict[int, BlackboxConformalError], frozenset[int]]:
-    """Find inputs, by place, whose files would overwrite another input's or an earlier result.
-
-    Also returns the places whose files are to be replaced; see `refuse_existing`.
-    """
+    # By place: inputs whose files would overwrite another's or an earlier result, and places to replace (see
+    # `refuse_existing`).
     from blackbox_conformal.study.result_files import refuse_existing
 
     failed: dict[int, BlackboxConformalError] = {}

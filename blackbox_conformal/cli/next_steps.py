@@ -57,7 +57,7 @@ def calibrate_by_group(setup: "Setup", options: VendorOptions) -> list[str]:
 def limit_for_one(setup: "Setup") -> list[str]:
     """Write a limit for the draws of one picture; empty if their price is unknown or zero."""
     if setup.adapter.in_tiles:
-        # How many tiles there are depends on the picture.
+        # The number of tiles depends on the picture.
         return []
     vendors = [*[setup.adapter] * setup.procedure.draws, *([] if setup.second is None else [setup.second])]
     prices = [vendor.capabilities.price for vendor in vendors if not vendor.capabilities.local]
@@ -88,8 +88,8 @@ def again(
 ) -> list[str]:
     """Write the present command as it was typed, or `command` with the present options that it takes, too.
 
-    Parameters named in `without` are left out, `paths` replace the present ones, and `added` options replace typed
-    ones of their names (a value of None adds nothing).
+    Leave out parameters named in `without`; `paths` replace the present ones, and `added` options replace typed options
+    of equal names (None adds nothing).
     """
     context = click.get_current_context()
     replaced = {name: value for name, value in (added or {}).items() if value is not None}
@@ -144,7 +144,6 @@ def offer(screen: Screen, made: Path, *, opened: bool) -> None:
 
 
 def _not_kept(adapter: "Adapter", options: VendorOptions) -> list[str]:
-    """Write what was typed about the vendors that a calibration does not keep."""
     typed = vendor_parameters(options.parameters).items()
     words = option_words({key: value for key, value in typed if key in adapter.transient})
     if options.second_adapter and ":" in options.second_adapter:
@@ -153,7 +152,7 @@ def _not_kept(adapter: "Adapter", options: VendorOptions) -> list[str]:
 
 
 def refuse_shift(shift: "InputShift") -> None:
-    """End with exit code 3 where the inputs differ."""
+    """End with exit code 3 if the inputs differ."""
     if shift.differ:
         raise CheckFailedError(f"{shift.moved[0].sentence}. {_how_to_agree(shift)}")
 

@@ -22,16 +22,16 @@ from blackbox_conformal.study.settings_table import OUTPUT
 from blackbox_conformal.study.stages.defaults import preset_settings
 
 OTHERS = ("annotations", "kernel-cache", "signing-passphrase", "signing-passphrase-file")
-"""What the environment can set besides options."""
+"""Settings of the environment besides options."""
 
 RENAMED = {"clusters": "tiles", "perturb": "perturbation"}
-"""Settings that had another name before, by that."""
+"""Settings by their former names."""
 
 _NEAR = 0.8
 
 
 def refuse_unknown_settings(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse a configuration file that sets what no command takes."""
+    """Refuse a configuration file with a setting that no command takes."""
     of_command = settings()
     anywhere = set().union(*of_command.values())
     for key, value in content.items():
@@ -70,24 +70,26 @@ def settings() -> dict[str, frozenset[str]]:
     """Return the settings of every command, also within groups, by the last word of its name."""
     settings_of: dict[str, frozenset[str]] = {}
     for words, command in every_command().items():
-        # Options that can be set say as what; see `Configured` in `settings`.
+        # A settable option names its setting; see `Configured` in `settings`.
         own = {str(parameter.setting) for parameter in command.params if hasattr(parameter, "setting")}
         name = words.rpartition(" ")[2]
         settings_of[name] = settings_of.get(name, frozenset()) | own
     return settings_of
 
 
-# How far a settings file is trusted: whose it is, where it lies, and what it may therefore set.
+# How far a settings file is trusted: its owner and place decide what it may set.
 
 _CONSENT = ("yes", "max-resample", "retry-ambiguous", "accept-refusals", "insecure-http")
-"""Settings by which a user agrees to paying, paying again, or showing a key."""
+"""Settings by which a user agrees to pay, pay again, or show a key."""
 
 LIMITS = ("max-cost", "max-cost-in-all", "max-cost-per-day", "max-calls")
 """Settings that a project's file can lower and not raise."""
 
 _VOUCHING = ("sign-with", "credentials-with", "trust", "require-signature", "ledger", "store", "cluster")
-"""Settings by which a user signs in his own name, or says whose signatures count, where answers go, which database
-gets a password, or which scheduler, whose answers may hold code, is believed.
+"""Settings for a user's signature and trust, not for a project's file.
+
+They say in whose name papers are signed, whose signatures count, where answers go, which database gets a password, and
+which scheduler, whose answers may hold code, is believed.
 """
 
 _PARAMETERS = ("p", "second", "vendor")
@@ -96,7 +98,7 @@ _PARAMETERS = ("p", "second", "vendor")
 def read_own(path: Path) -> str:
     """Read a settings file that belongs to this user and that nobody else can write."""
     with path.open("rb") as file:
-        # The open file is asked and not its name, which may lead to another file a moment later.
+        # The open file is asked, because its name may lead to another file a moment later.
         status = os.fstat(file.fileno())
         for owner in (status.st_uid, path.lstat().st_uid):
             if hasattr(os, "geteuid") and owner != os.geteuid():
@@ -121,7 +123,7 @@ def _is_open_to_others(status: os.stat_result) -> bool:
 
 
 def _is_private_group(gid: int) -> bool:
-    """Tell whether a group is the user's own, as many systems give everyone: then 0664 opens a file to nobody else."""
+    # Many systems give everyone a group of his own: then 0664 opens a file to nobody else.
     import grp
     import pwd
 
@@ -141,7 +143,8 @@ def refuse_code(path: Path, content: Mapping[str, Any]) -> None:
             refuse_import(value, f"{shown} in {path}", name)
         if name == "vendor":
             for text in value.split() if isinstance(value, str) else value:
-                # Parameters follow a name without a dot, the class of a module one with a dot.
+                # A name without a dot takes parameters after the colon; with a dot, it is a module, and its class
+                # follows.
                 vendor = str(text).partition(":")[0]
                 refuse_import(text if "." in vendor else vendor, f"{shown} in {path}", name)
 
@@ -165,7 +168,7 @@ def refuse_of_project(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _entries(content: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Yield every setting: its name in the file, its option's name, and its value."""
+    # Each setting: its name in the file, its option's name, and its value.
     for key, value in content.items():
         name = key.replace("_", "-")
         if isinstance(value, dict) and name not in _PARAMETERS:
@@ -183,14 +186,14 @@ _SEARCHED = f"{__name__}: searched"
 """In a context: the environment was searched for mistyped variables, once for the whole command."""
 
 _VENDOR = {"p": "adapter", "second": "second-adapter"}
-"""Settings that are parameters of a vendor, and the setting that names it."""
+"""A vendor's parameters as settings, each with the setting that names the vendor."""
 
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredSetting:
-    """One setting: its value, where it came from, in words, and whether a project's file alone sets it."""
+    """A setting: its value, its origin in words, and whether a project's file alone sets it."""
 
     value: Any
     origin: str
@@ -204,7 +207,7 @@ def files() -> list[Path]:
 
 
 def _project_file() -> Path | None:
-    """Find the nearest file up to the folder of `.git` or the home; without either, in the working folder alone."""
+    # The search goes up to the folder of `.git` or the home; without either, in the working folder alone.
     here, home = Path.cwd(), Path(os.path.expanduser("~"))
     nearest = None
     for folder in (here, *here.parents):
@@ -245,8 +248,8 @@ def lookup(
 ) -> ConfiguredSetting | None:
     """Return the strongest value of `name` (an option without dashes) below flags; None if nothing sets it.
 
-    Between a limit in a project's file and the user's own, the lower one counts. `vendor`: the adapter that was typed;
-    a file's parameters apply to the adapter that the file names, if any.
+    Between a limit in a project's file and the user's own, the lower one counts. `vendor`: the typed adapter; a file's
+    parameters apply to the adapter that the file names, if any.
     """
     variable = PREFIX + name.upper().replace("-", "_")
     if variable in os.environ:
@@ -261,7 +264,7 @@ def lookup(
         if named and vendor != next((str(value) for value, _ in _said(content, command, named)), vendor):
             continue
         for value, where in _said(content, command, name):
-            # The name of a table may be that of a setting, too.
+            # A table may be called like a setting.
             if not isinstance(value, dict) or name == "p" or where.startswith("["):
                 setting = ConfiguredSetting(value, f"{where} in {path}", of_project=path != user_file())
                 if lowered is not None:
@@ -283,7 +286,7 @@ def lookup(
 class Described(click.Option):
     """An option with its place in help (`group`; `main`: most people need it) and the reference.
 
-    `no_keyword`: why Python has no keyword like it; "" if it has one.
+    `no_keyword`: why Python has no such keyword; "" if it has one.
     """
 
     def __init__(self, *names: Any, group: str = OUTPUT, main: bool = False, no_keyword: str = "", **more: Any) -> None:
@@ -308,8 +311,8 @@ class Configured(Described):
             ctx.meta[_SEARCHED] = True
             refuse_near_variables(PREFIX)
         preset = ctx.params.get("preset")
-        # One that is not given is no text, and of which kind depends on the version of click.
-        # What is typed is read before what is not.
+        # An option that is not given is no text; its kind depends on click's version. Typed options are read before
+        # others.
         vendor = ctx.params.get(_VENDOR.get(self.setting, "").replace("-", "_"))
         setting = lookup(self.setting, ctx.info_name, preset if isinstance(preset, str) else None, vendor)
         if setting is None:
@@ -318,7 +321,6 @@ class Configured(Described):
         return self._typed(setting), click.core.ParameterSource.DEFAULT_MAP
 
     def _typed(self, setting: ConfiguredSetting) -> Any:
-        """Convert the setting to what would have been typed."""
         value = setting.value
         if self.multiple and isinstance(value, dict):
             return tuple(f"{key}={entry}" for key, entry in value.items())
@@ -346,7 +348,7 @@ class Configured(Described):
 
 
 def _said(content: dict[str, Any], command: str | None, name: str) -> Iterator[tuple[Any, str]]:
-    """Yield what a file says of a setting and where, what it says for the command first."""
+    # The command's own section goes first.
     section = content.get(command or "", {})
     for table, where in ((section if isinstance(section, dict) else {}, f"[{command}] "), (content, "")):
         for key in (name, name.replace("-", "_")):
@@ -369,14 +371,13 @@ def is_typed(name: str) -> bool:
 def is_of_project(name: str) -> bool:
     """Tell whether only a project's settings file set the option `name`.
 
-    Such a file often comes with somebody else's project, so this user did not choose what it names.
+    Such a file often comes with somebody else's project, so this user did not choose its names.
     """
     setting = _setting(name)
     return setting is not None and setting.of_project
 
 
 def _setting(name: str) -> ConfiguredSetting | None:
-    """Return the setting that an option took its value from; None: typed, or not given."""
     context = click.get_current_context(silent=True)
     return None if context is None else context.meta.get(_key(name))
 

@@ -1,7 +1,7 @@
-"""Options: how a command declares them, how its help shows them, and the classes of those that several commands share.
+"""Options: how commands declare and help shows them, and classes of options that several commands share.
 
-A command receives its options as one value of a dataclass. Each field of that class is one parameter of the command:
-most are settings, which `study/settings_table.py` describes; the others are described where they are declared.
+A command receives its options as one value of a dataclass. Each field is one parameter of the command. Most are
+settings, described in `study/settings_table.py`; the others are described at their declaration.
 """
 
 import functools
@@ -44,7 +44,7 @@ SCREEN = "Python has no screen: functions return what they find, and methods of 
 VENDOR = "Python's functions take the vendor itself"
 FIXED = "a calibration fixes it, and the option may only repeat it"
 SHOWN = 14
-"""`--help` shows all options of a command that has no more, else those that most people need."""
+"""Up to this many options, `--help` shows all; of more, only the options that most people need."""
 
 
 class PicturesPath(click.Path):
@@ -61,7 +61,7 @@ class PicturesPath(click.Path):
 
 
 class PaperPath(click.Path):
-    """A calibration, a certificate or a report, which are files."""
+    """A file of a calibration, a certificate or a report."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if Path(value).is_dir():
@@ -70,7 +70,7 @@ class PaperPath(click.Path):
 
 
 class NewPath(click.Path):
-    """Where a command writes; refused before it does anything, and pays for anything, where it cannot write."""
+    """A path to write to, refused before the command does or pays anything if it cannot be written."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from blackbox_conformal.support.files import require_writable
@@ -90,7 +90,7 @@ EXISTING_FOLDER = click.Path(exists=True, file_okay=False)
 
 
 class Command(click.Command):
-    """A command whose help has examples, and options under headings: with ``--help`` those that most people need."""
+    """A command whose help has examples, and options under headings; ``--help`` shows the most needed ones."""
 
     def __init__(self, *names: Any, examples: Sequence[str] = (), **more: Any) -> None:
         super().__init__(*names, **more)
@@ -149,9 +149,9 @@ def option(*names: str, **settings: Any) -> Decorator:
 
 
 def setting(of: str | Setting = "", **more: Any) -> Any:
-    """A field of an options class that is a setting: the described one of this name, or else of its own.
+    """Declare a field that is a setting: the described one of this name, or its own.
 
-    `more` says what the option has besides: another type, `multiple`, `required`.
+    `more` adds to the option: another type, `multiple`, `required`.
     """
     return field(metadata={"setting": of, "more": more})
 
@@ -167,7 +167,7 @@ def flag(*names: str, **settings: Any) -> Any:
 
 
 def arguments(*, nargs: int = -1, **settings: Any) -> Any:
-    """Declare a field that takes the words on the command line that belong to no option."""
+    """Declare a field for the words on the command line that belong to no option."""
     return field(metadata={"declare": lambda name: click.argument(name, nargs=nargs, **settings)})
 
 
@@ -181,10 +181,10 @@ def command(
 
 
 def takes(kind: type, python: Any = Settings, only_typed: str = "") -> Decorator:
-    """Declare the fields of `kind` as parameters of a command, which is called with its screen and one `kind`.
+    """Declare the fields of `kind` as parameters of a command, which takes its screen and one `kind`.
 
-    Parameters of `kind` come first, then those of its bases. `python` describes the settings of the same function in
-    Python; `only_typed` says why that function lacks some of them.
+    Parameters of `kind` come first, then its bases'. `python` describes the settings of the same function in Python;
+    `only_typed` says why that function lacks some of them.
     """
     own = described(python)
     known = {**described(Settings), **own}
@@ -230,7 +230,7 @@ def _of_setting(name: str, setting: Setting, known: "dict[str, Setting]", **more
         many = more.get("multiple", setting.many)
         kind = setting.kind
         type_ = click.Choice(kind.choices) if kind.choices else None if kind is ANYTHING else values.Value(kind)
-        # A default of None is one, by which a required option would not be missed.
+        # A default of None would be a value, so that a required option would not be missed.
         usual = {} if setting.default is None else {"default": setting.default}
         more = {"type": type_, "multiple": many, **usual, **more}
         more |= {"metavar": setting.metavar} if setting.metavar else {}
@@ -243,7 +243,7 @@ def _of_setting(name: str, setting: Setting, known: "dict[str, Setting]", **more
 
 
 def as_options(text: str, known: "dict[str, Setting]") -> str:
-    """Write a description for options: settings as options, and without what it says of Python alone."""
+    """Write a description for options: settings as options, and nothing about Python alone."""
     text = re.sub(r" In Python .*?\.(?=\s|$)|[;,] in Python .*?(?=[;.](?:\s|$))", "", text)
     return re.sub(
         r"`(\w+)`",
@@ -260,7 +260,7 @@ def settings_of(options: Any, kind: Any = Settings) -> dict[str, Any]:
 
 
 def output(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command a `Screen`, made from the options that say what is printed."""
+    """Give a command a `Screen`, made from its output options."""
 
     @option(
         "--json",
@@ -336,7 +336,7 @@ photographs = functools.partial(arguments, required=True, type=PicturesPath(exis
 
 @dataclass(frozen=True, kw_only=True)
 class VendorOptions:
-    """Which vendor is asked, and which second one."""
+    """The vendor, and a second one."""
 
     adapter: str | None = declared(
         "--adapter",
@@ -373,7 +373,7 @@ class VendorOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcedureOptions:
-    """How a vendor is asked, and what is computed from its draws."""
+    """How a vendor is asked, and the computation on its draws."""
 
     preset: str | None = setting(is_eager=True)
     draws: int = setting()
@@ -423,11 +423,11 @@ class TermsOptions(SpendingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions(VendorOptions, ProcedureOptions, TermsOptions):
-    """All that a job on photographs takes."""
+    """All options of a job on photographs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterOptions:
-    """Who evaluates the pictures."""
+    """The workers that evaluate pictures."""
 
     cluster: str | None = setting(type=values.cluster_place)

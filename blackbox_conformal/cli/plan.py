@@ -1,4 +1,4 @@
-"""`plan` and `calibrate --dry-run`: what a calibration would cost, before a cent is spent."""
+"""`plan` and `calibrate --dry-run`: the price of a calibration, before a cent is spent."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def inspect(screen: Screen, job: "Job", options: shared.JobOptions) -> None:
     """Read what the vendor publishes about the model that draws will be bought from.
 
-    A missing key, or one that was not sent there before, is not asked for: the run does that.
+    This asks for no key that is missing or new to the vendor: the run does that.
     """
     from blackbox_conformal.drawing.free_requests import inspect_vendor, refuse_retired
     from blackbox_conformal.drawing.spending.estimate import missing_key
@@ -63,9 +63,9 @@ def present(
     wish: "Wish | None" = None,
     guarantee: str | None = None,
 ) -> None:
-    """Show what calibrating would take, at quoted prices or else by the price list.
+    """Show the effort of a calibration, at quoted prices or else by the price list.
 
-    Shows also the comparison with pictures to be sent, and which promises are expected to keep a wish.
+    Show also the comparison with pictures to be sent, and which promises are expected to keep a wish.
     """
     from blackbox_conformal.drawing.spending.estimate import missing_key
     from blackbox_conformal.method.guarantees.guarantee import number_in_words
@@ -96,7 +96,7 @@ def present(
             scale = str(job.setup.procedure.scale)
             screen.next("inputs", given["inputs"], "--suggest", *photographs, "--scale", scale)
         return
-    # A limit covers the draws that are stored as well, and what they cost is not part of the estimate.
+    # A limit covers stored draws, too, but the estimate leaves out their cost.
     highest = None if planned.cost_usd is None or planned.cached else planned.cost_usd[1]
     followed = followed_row(screen, planned)
     paths = [*click.get_current_context().params["images"]]
@@ -108,7 +108,7 @@ def present(
 
 
 def _pace(planned: "Plan", job: "Job") -> tuple[float, str] | None:
-    """Return the seconds that the calls will take, and where that is from; None if unknown."""
+    # The seconds that the calls take, and the source of that figure; None if unknown.
     from blackbox_conformal.drawing.spending.spent import read_spending
 
     if planned.calls == 0:
@@ -139,7 +139,6 @@ def show_plan(screen: Screen, planned: "Plan", job: "Job", shift: "InputShift | 
 
 
 def _a_mask(setup: "Setup") -> str:
-    """Say how many calls a mask will take, and what more draws would buy."""
     if setup.adapter.in_tiles:
         return "1 call, and 1 more for each tile that does not suffice"
     if setup.adapter.members:
@@ -164,7 +163,7 @@ def followed_row(screen: Screen, planned: "Plan") -> dict[str, str] | None:
 def options_to_follow(frontier: "Frontier", planned: "Plan") -> dict[str, str] | None:
     """Return the options of the row to follow; None if the photographs reach none with the planned draws.
 
-    It is the row that trusts most, of the first promise within reach, at the usual level or else the smallest.
+    The row trusts most, of the first promise within reach, at the usual level or else the smallest.
     """
     from blackbox_conformal.study.plan.usual_levels import usual_level
 
@@ -182,7 +181,7 @@ def options_to_follow(frontier: "Frontier", planned: "Plan") -> dict[str, str] |
 
 
 def what_changes(followed: Mapping[str, str], typed: Collection[str]) -> str | None:
-    """In words, what the options of a row change beside the level and what was `typed`; None: nothing."""
+    """Say what a row's options change beside the level and what was `typed`; None: nothing."""
     changes = {
         "guarantee": "another promise than the default",
         "metric": "another measure of error",
@@ -304,7 +303,7 @@ def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":
 
 
 def present_pilot(screen: Screen, job: "Job", planned: "Plan") -> None:
-    """Show what calibrating on the remaining photographs would take and is expected to trust."""
+    """Show the effort of calibrating on the remaining photographs, and the expected trust."""
     from blackbox_conformal.study.unseen_photographs import TUNING_FILE
 
     show_plan(screen, planned, job)

@@ -1,4 +1,4 @@
-"""Which run folder a command looks at when the user names none: the only one whose ledger is in use and readable."""
+"""The run folder of a command without one: the only folder whose ledger is in use and readable."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,10 +21,10 @@ def run_folder_of(
     option: str = "--run FOLDER",
     file: str = "",
 ) -> Path:
-    """The folder that was named, or the only run folder there is: the working folder itself, or one below ``runs``.
+    """Return the folder that was named, or the only run folder: the working folder itself, or one below ``runs``.
 
-    `note` gets each folder whose ledger cannot be read, or, unless `whole` is unset, is damaged in any way. Errors
-    call what names the folder `option`. Only folders that hold `file` are considered, where it is given.
+    `note` gets each folder whose ledger cannot be read or, with `whole`, is damaged in any way. `option` is the option
+    that errors name. With `file`, only folders that hold this file count.
     """
     from blackbox_conformal.drawing.ledger.backends import has_ledger
 
@@ -46,16 +46,16 @@ def run_folder_of(
 
 
 def place_of(named: str | None, ledger: str | None, note: Callable[[str], object], *, whole: bool = True) -> "Where":
-    """The address of a ledger that was given, or else the folder as `run_folder_of` says."""
+    """Return the address of a given ledger, or else the folder as `run_folder_of` finds it."""
     from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 
     address = None if ledger is None else LEDGERS.name(ledger)
-    # An address from the environment says where new ledgers are; a folder that is named has one.
+    # An address from the environment is for new ledgers; a named folder has its own.
     return run_folder_of(named, note, whole=whole) if address is None or named is not None else address
 
 
 def folder_of(named: str | None, ledger: str | None, note: Callable[[str], object]) -> Path:
-    """The folder as `run_folder_of` says, which may have its ledger at an address that was given."""
+    """Return the folder as `run_folder_of` finds it; its ledger may be at a given address."""
     from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 
     if ledger is not None:
@@ -64,7 +64,7 @@ def folder_of(named: str | None, ledger: str | None, note: Callable[[str], objec
 
 
 def run_folders(named: str | None, note: Callable[[str], object]) -> list[Path]:
-    """The folder that was named, or every run folder there is; errors as `run_folder_of` when there is none."""
+    """Return the folder that was named, or every run folder; without any, errors as `run_folder_of`."""
     folders = [] if named is not None else _here(note, True)
     return folders if len(folders) > 1 else [run_folder_of(named, lambda text: None)]
 
@@ -80,7 +80,7 @@ def _here(note: Callable[[str], object], whole: bool) -> list[Path]:
 
 
 def ledgers_below(runs: Path, *, whole: bool = True) -> list[tuple[Path, str | None]]:
-    """Every run folder in or below `runs`, and why its ledger cannot be read: None it can, '' it was never used."""
+    """List run folders in or below `runs`, and why a ledger cannot be read: None it can, '' it was never used."""
     from blackbox_conformal.drawing.ledger.backends import reading
 
     ledgers: list[tuple[Path, str | None]] = []

@@ -1,4 +1,4 @@
-"""`sign`, and what other commands do with papers (calibrations, certificates), signing keys and trusted keys."""
+"""`sign`, and papers (calibrations, certificates), signing keys and trusted keys for other commands."""
 
 import os
 import sys
@@ -79,7 +79,7 @@ def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], ob
 
 
 def _write(path: Path, calibration: "Calibration", key: "SigningKey") -> None:
-    """Write a signed calibration, and sign the log of its watch."""
+    # The log of the calibration's watch is signed, too.
     from blackbox_conformal.study.watch_protocol import watching
 
     calibration.save(path, force=True)
@@ -87,7 +87,7 @@ def _write(path: Path, calibration: "Calibration", key: "SigningKey") -> None:
 
 
 PASSPHRASE = f"{PREFIX}SIGNING_PASSPHRASE"
-"""The variable that holds the passphrase; with ``_FILE`` behind it, the one that names a file with it."""
+"""The variable with the passphrase; with ``_FILE`` behind it, the variable that names a file with it."""
 
 
 def load_signing_key(screen: Screen, path: str | None) -> "SigningKey | None":
@@ -156,7 +156,7 @@ def trusted(trust: tuple[str, ...]) -> frozenset[str]:
 
     origin = origin_of("trust")
     if origin is not None and not trust:
-        # A secret that is missing in continuous integration is empty, and may not end the check that it is for.
+        # A missing secret in continuous integration is empty, and must not switch its check off.
         raise UsageError(
             f"expected public keys ({KEY}…) in {origin}; it is empty, which would trust everybody. Set it to the key, "
             "or unset it"
@@ -174,9 +174,9 @@ def trusted(trust: tuple[str, ...]) -> frozenset[str]:
 def load_calibration(
     screen: Screen, path: str, trust: tuple[str, ...], own: "SigningKey | None" = None
 ) -> "Calibration":
-    """Load a calibration; if keys are trusted, one of them must have signed it.
+    """Load a calibration; if keys are trusted, one must have signed it.
 
-    `own`, the key that the user signs with, counts as trusted although it is not in `trust`.
+    `own`, the user's signing key, counts as trusted although it is not in `trust`.
     """
     from blackbox_conformal.documents.calibration import Calibration
 
@@ -205,7 +205,7 @@ def command(screen: Screen, papers: tuple[str, ...], sign_with: str, force: bool
     """
     key = load_signing_key(screen, sign_with)
     assert key is not None
-    # All are read before the first is written, so that a wrong one leaves no other half done.
+    # All are read before the first is written, so that a wrong one leaves nothing half done.
     ready = [sign_paper(Path(name), key, force=force) for name in papers]
     for name, write in zip(papers, ready, strict=True):
         write()

@@ -1,4 +1,4 @@
-"""Text as it goes out: for a terminal without keys and hidden characters, for a script as one JSON document."""
+"""Text as it leaves the program: for a terminal without control characters, for a script as one JSON document."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from blackbox_conformal.support.text import visible
 
 
 def shown(text: str) -> str:
-    """Make `text` fit for a terminal: without keys and hidden characters that move the cursor or turn letters."""
+    """Make `text` fit for a terminal: remove keys, and hidden characters that move the cursor or turn letters."""
     return visible(redact(text))
 
 
@@ -46,4 +46,4 @@ class Document:
 
 
 DOCUMENT = Document()
-"""The document of the command that runs in this process; the front door writes it where the command failed."""
+"""The document of this process's command; the front door writes it if the command failed."""

@@ -153,7 +153,7 @@ def _show(
     if result is None:
         promise = None if tuning.bound is None else specification_text(tuning.bound.rule)
         if options.guarantee is None and setup.with_score(best.score, best.draws).promised(None) != rule:
-            # What it was compared under, where the score alone would bring another promise.
+            # The comparison's promise, because the score alone would bring another.
             promise = specification_text(rule)
         chosen = {"guarantee": promise, "score": specification_text(best.score), "draws": best.draws}
         words = next_steps.again(

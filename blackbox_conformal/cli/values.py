@@ -1,4 +1,4 @@
-"""What is typed as the value of an option, read by the kinds of settings, and addresses."""
+"""Typed values of options, read by the kinds of settings; and addresses."""
 
 import os
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def whole(low: int, high: int | None = None) -> Value:
 
 
 def ledger_address(text: str) -> str:
-    """Return a ledger's address; a password in it is taken only from the environment, where others do not see it."""
+    """Return a ledger's address; a password comes only from the environment, where others do not see it."""
     from blackbox_conformal.drawing.ledger.addresses import VARIABLE, Address
 
     try:
@@ -53,7 +53,7 @@ def ledger_address(text: str) -> str:
 
 
 def store_address(text: str) -> str:
-    """The address of a store, or the path of a folder."""
+    """Return the address of a store, or the path of a folder."""
     from blackbox_conformal.drawing.ledger.addresses import normal
 
     try:

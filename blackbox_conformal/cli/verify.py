@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.support.types import Image
 
 VERIFIED, STRANGER, UNDAMAGED, FAILED = "verified", "signed by a stranger", "undamaged", "not verified"
-"""What can become of a paper: a trusted key vouches, another key does, none does, or something does not agree."""
+"""The verdicts on a paper: a trusted key vouches, another key does, none does, or something does not agree."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def command(screen: Screen, options: VerifyOptions) -> None:
         )
     calibrations = [one.name for one in found if one.vendor]
     calibration = options.calibration or next(iter(calibrations), "calibration.json")
-    # What a certificate says of its vendor is checked against a calibration alone.
+    # Only a calibration can check a certificate's words about its vendor.
     vendor = against.procedure.vendor if against else next((one.vendor for one in found if one.vendor), None)
     blanks = [] if vendor is None else from_options.blanks(vendor, "audit")
     screen.next("audit", "other-photographs", "--calibration", calibration, *blanks, *typed("trust"))
@@ -114,7 +114,7 @@ def _which(names: list[str], found: "list[_Found]") -> str:
 
 
 def _say(screen: Screen, found: "list[_Found]") -> None:
-    """Say once what papers have in common, unless -v; papers that are not verified come last."""
+    # What papers have in common is said once, unless -v; unverified papers come last.
     together: dict[tuple[object, ...], list[_Found]] = {}
     for one in sorted(found, key=lambda one: one.outcome == FAILED):
         apart = one if one.outcome == FAILED or screen.verbose else None
@@ -126,7 +126,7 @@ def _say(screen: Screen, found: "list[_Found]") -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found(Faces):
-    """What became of one paper; each note speaks to people and to scripts.
+    """The verdict on one paper; each note speaks to people and to scripts.
 
     `checked`: all its signatures were. `vendor`: a calibration's vendor identity.
     """
@@ -138,7 +138,7 @@ class _Found(Faces):
     vendor: Mapping[str, Any] | None = None
 
     def blocks(self) -> Iterator[Block]:
-        """Yield what scripts find for every paper, then the notes."""
+        """Yield the findings that scripts get for every paper, then the notes."""
         verified = self.outcome == VERIFIED
         every = {"paper": self.name, "verified": verified, "outcome": self.outcome, "status": None, "reason": None}
         yield Note("", every)
@@ -155,7 +155,7 @@ def _outcome(*, signed: bool, known: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """What papers are held against: the calibration `against`, trusted `keys`, and `sent` pictures by digest.
+    """The measure of papers: the calibration `against`, trusted `keys`, and `sent` pictures by digest.
 
     `named` maps calibration and entry of a watch to its digest and the certificate that named it first.
     """
@@ -181,7 +181,7 @@ class _Check:
         return _Found(name=name, outcome=FAILED, notes=(Note(f"{FAILED}: {reason}", {"reason": reason}),))
 
     def _report(self, name: str) -> _Found:
-        """Check a report, which names its calibration and its own digest in its last line and carries no signature."""
+        # A report carries no signature; its last line names its calibration and its own digest.
         from blackbox_conformal.documents.signature import Vouching
         from blackbox_conformal.study.pages_protocol import pages
 
@@ -246,7 +246,6 @@ class _Check:
         yield _not_checked(unchecked)
 
     def _unchecked(self, path: Path, certificate: "Certificate") -> list[str]:
-        """List what a certificate says that nothing here shows."""
         from blackbox_conformal.method.images.read import read_image
         from blackbox_conformal.study.stages.certify import (
             SCORE_MAPS,
@@ -296,7 +295,6 @@ class _Check:
         return [*unchecked, *([f"more than the digest of {', '.join(further)}"] if further else [])]
 
     def _credentials_of(self, path: Path, certificate: "Certificate") -> Iterator[Note]:
-        """Check the pictures beside a certificate that names their Content Credentials."""
         told: dict[str, list[str]] = {}
         for kind, output in certificate.outputs.items():
             if "credentials" not in output:
@@ -309,7 +307,6 @@ class _Check:
         yield from (Note(f"{' and '.join(kinds)}: {words}") for words, kinds in told.items())
 
     def _picture(self, path: Path) -> _Found:
-        """Check a picture by its Content Credentials, and the certificate and mask beside it."""
         content, found = self._read(path)
         if found is None:
             raise CheckFailedError(
@@ -354,7 +351,7 @@ class _Check:
         return content, read_credentials(content, self.keys, text)
 
     def _refuse_disagreement(self, content: bytes, found: "Credentials", certificate: "Certificate | None") -> None:
-        """Refuse credentials that contradict their mask, the certificate or the calibration."""
+        # Credentials must not contradict their mask, the certificate or the calibration.
         from blackbox_conformal.documents.credentials import contradictions
 
         wrong = contradictions(found, content, certificate)
@@ -364,7 +361,6 @@ class _Check:
             raise CheckFailedError(f"its Content Credentials contradict what lies there: {'; '.join(wrong)}")
 
     def _watch_of_calibration(self, path: Path, calibration: "Calibration") -> Note:
-        """Report the watch beside a calibration."""
         from blackbox_conformal.study.watch_protocol import watching
 
         standing = watching().standing_of(path, calibration, self.keys)
@@ -375,7 +371,7 @@ class _Check:
         return Note(f"its watch: {standing.words}", {"watch": {"head": head, "signed": signed}})
 
     def _watch_of_certificate(self, name: str, certificate: "Certificate") -> Note:
-        """Report where the watch stood when a certificate was issued, and whether the watch file still knows."""
+        # The note tells where the watch stood at that time, and whether the watch file still knows.
         from blackbox_conformal.study.watch_protocol import watching
 
         head = certificate.watch
@@ -418,7 +414,6 @@ def _is_picture(path: Path) -> bool:
 
 
 def _beside(path: Path, found: "Credentials", content: bytes) -> "Certificate | None":
-    """Read the certificate that a picture's credentials name; None if it does not lie beside the picture."""
     from blackbox_conformal.documents.certificate import CERTIFICATES
     from blackbox_conformal.support.canonical import digest_bytes
 
@@ -439,7 +434,7 @@ def _beside(path: Path, found: "Credentials", content: bytes) -> "Certificate | 
 
 
 def _absent(path: Path, found: "Credentials") -> list[str]:
-    """List what the credentials name that does not lie beside the picture, and what no picture shows."""
+    # Files that the credentials name and that do not lie beside the picture, and facts that no picture shows.
     named = {kind: found.file(kind) for kind in ("certificate", "mask")}
     absent = [
         f"its {kind} {name}, which does not lie beside it"
@@ -454,6 +449,6 @@ def _is_checked(vouching: "Vouching") -> bool:
 
 
 def _require(vouching: "Vouching", paper: str, options: VerifyOptions) -> None:
-    # What cannot be checked is told apart from what was checked and failed.
+    # An uncheckable signature differs from one that failed its check.
     if (options.trust or options.require_signature) and _is_checked(vouching):
         vouching.require(paper, trusted=bool(options.trust))

@@ -1,1 +1,1 @@
-"""What is written, signed and read again."""
+"""Documents that are written, signed and read again."""

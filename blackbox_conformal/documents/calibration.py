@@ -1,4 +1,4 @@
-"""The calibration: curves of n photographs under one procedure, and the file that carries them."""
+"""The calibration: curves of n photographs under one procedure, and its file."""
 
 from __future__ import annotations
 
@@ -50,7 +50,6 @@ _STEPS = 100
 
 
 def _packed(kind: Any) -> tuple[PlainValidator, PlainSerializer]:
-    """Return how rows of `kind` are read from base64 and written as base64."""
     return (
         PlainValidator(lambda text: kind.from_bytes(base64.b64decode(text, validate=True))),
         PlainSerializer(lambda rows: base64.b64encode(rows.to_bytes()).decode()),
@@ -83,23 +82,23 @@ class Calibration(Faces):
     detail
         Curves of shares of detail, if the metric counts it: ``marked`` and ``clear-share``.
     answers, inputs
-        What answers and inputs were like, to recognise new ones that are different.
-    squared_errors, whole_errors
-        Errors of pictures that may be shown, which choose a safe picture, and of whole delivered pictures, which
-        certify the quality of new ones.
+        Statistics of answers and inputs, to recognise new ones that differ.
+    squared_errors
+        Errors of pictures that may be shown, by which a safe picture is chosen.
+    whole_errors
+        Errors of whole delivered pictures, which certify the quality of new ones.
     guarantee
         Name and parameters of the guarantee that `threshold` uses by default.
     tuning
-        Photographs that choices were made on; none of them is in `images`.
+        Photographs that choices were made on; none is in `images`.
     vendor_models
         The vendor's names of the models that answered, if it says them.
     history
-        What its run folder knew when it was begun.
+        What its run folder knew when the run began.
     made_with
         The version of this package that computed it.
     signature, file
-        The signature that vouches for it, and where it was read or first saved, beside its watch; None if there is
-        none.
+        The signature that vouches for it; where it was read or first saved, beside its watch. None if there is none.
     """
 
     procedure: Procedure
@@ -124,7 +123,7 @@ class Calibration(Faces):
 
     def __post_init__(self) -> None:
         for name in ("inputs", "answers", "squared_errors", "whole_errors"):
-            # Files from before there were these rows have none: nothing is known of any photograph.
+            # Older files lack these rows: nothing is known of any photograph.
             if not len(rows := getattr(self, name)):
                 object.__setattr__(self, name, type(rows).unknown(self.n))
         truths = [image.truth for image in self.images]
@@ -162,7 +161,6 @@ class Calibration(Faces):
         **rest: Any,
     ) -> Self:
         """Build a calibration in canonical order (by truth digest), whatever order photographs were drawn in."""
-        # By digest, so that photographs that were drawn in another order give the same file.
         order = sorted(range(len(images)), key=lambda index: images[index].truth)
 
         def sets(kinds: Sequence[Sequence[RiskCurve]]) -> tuple[CurveSet, ...]:
@@ -193,21 +191,21 @@ class Calibration(Faces):
 
     @property
     def n(self) -> int:
-        """Number of photographs."""
+        """Return the number of photographs."""
         return len(self.images)
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Return the groups of its photographs, sorted; empty if they were calibrated without."""
+        """Return the groups of the photographs, sorted; empty if they have none."""
         return tuple(sorted({image.group for image in self.images if image.group}))
 
     def known(self, sketch: Sketch, pixels: str) -> str | None:
         """Say which photograph of this calibration or its tuning a picture shows; None if it shows none.
 
-        `sketch` is the picture's, `pixels` the digest of what the vendor is sent.
+        `sketch` belongs to the picture; `pixels` is the digest of the vendor's input.
         """
         twin = self._distinct.twin(sketch)
-        # The photograph itself first, as its own name says most.
+        # The photograph itself first, because its own name says most.
         if twin is not None and twin.exact:
             return twin.name
         if pixels in self._inputs:
@@ -231,7 +229,7 @@ class Calibration(Faces):
         return self.curves, *self.shares, *self.all_but, *self.local, *self.detail
 
     def comparable_inputs(self, group: str | None = None) -> InputStatistics:
-        """Return the inputs that new ones are compared with, of all photographs or a group, one tile of each."""
+        """Return inputs to compare new ones with, of all photographs or a group, one tile of each."""
         return self.inputs[self._one_each(group)].known
 
     def whole_errors_of(self, group: str | None = None) -> WholeErrors:
@@ -239,11 +237,8 @@ class Calibration(Faces):
         return self.whole_errors[self._one_each(group)].known
 
     def _one_each(self, group: str | None) -> list[int]:
-        """Choose one tile of each photograph, of all or of a group.
-
-        Tiles of one photograph are more alike than photographs. The choice follows from a digest, as if drawn at
-        random.
-        """
+        # Tiles of one photograph are more alike than photographs, so one tile of each is chosen, by a digest, as if at
+        # random.
         rows: dict[str, int] = {}
         for row, image in enumerate(self.images):
             if group in (None, image.group):
@@ -252,11 +247,11 @@ class Calibration(Faces):
         return list(rows.values())
 
     def errors_shown(self, group: str | None = None) -> SquaredErrors:
-        """Return the errors of pictures that may be shown of the photographs, or of a group of them."""
+        """Return the errors of pictures that may be shown, for all photographs or a group."""
         return self.squared_errors[[row for row, image in enumerate(self.images) if group in (None, image.group)]]
 
     def rule(self, guarantee: str | Guarantee | None = None, **parameters: Any) -> Guarantee:
-        """Return the guarantee asked for, or the calibration's own; by cluster if tiles were calibrated.
+        """Return the requested guarantee, or the calibration's own; by cluster if tiles were calibrated.
 
         `guarantee` is an instance, ``name`` or ``name:key=value``; keywords add parameters.
         """
@@ -270,19 +265,19 @@ class Calibration(Faces):
             rule = choose_guarantee(name, **{**typed, **parameters})
             if rule.needs.curve_kind == "share" and rule.stated_tolerance is None:
                 rule = rule.naming(self.curves_for(rule).tolerance)
-        # Calibrated in tiles, any guarantee holds for photographs only by way of their clusters.
+        # Calibrated in tiles, any guarantee holds for photographs only by their clusters.
         clusters = [image.cluster for image in self.images if image.cluster is not None]
         return in_tiles(rule, clusters) if clusters and rule.tiles is None else rule
 
     def curves_for(self, rule: Guarantee) -> CurveSet:
-        """The curves that `rule` is about; no picture is read.
+        """Return the curves that `rule` is about; no picture is read.
 
         Raises
         ------
         CalibrationError
             Shares of wrong pixels were stored for other tolerances only, or no error can exceed the tolerance; or
             curves that leave out a share of the picture were stored for other shares only, or curves of detail for
-            another ceiling or for none.
+            another ceiling or not at all.
         """
         if rule.needs.curve_kind == "supremum":
             return self.curves
@@ -291,7 +286,7 @@ class Calibration(Faces):
         if rule.needs.curve_kind in DETAIL:
             return self._of_detail(rule).up_to(self._threshold_beside(rule))
         tolerance = rule.stated_tolerance
-        # A tolerance of the bound itself is kept by every pixel, so its curves say nothing.
+        # Every pixel keeps a tolerance as large as the bound, so its curves say nothing.
         telling = [curves for curves in self.shares if curves.tolerance is not None and curves.tolerance < self.bound]
         fitting = [curves for curves in telling if tolerance is None or curves.tolerance == tolerance]
         if not fitting:
@@ -330,7 +325,6 @@ class Calibration(Faces):
         )
 
     def _threshold_beside(self, rule: Guarantee) -> float:
-        """Return the largest threshold at which the promise beside `rule` holds, too."""
         if rule.beside is None:
             return math.inf
         other, level = rule.beside
@@ -342,7 +336,7 @@ class Calibration(Faces):
         return choice.threshold
 
     def bound_for(self, rule: Guarantee) -> float:
-        """Return the largest loss of the curves that `rule` is about."""
+        """Return the largest loss that the curves of `rule` can take."""
         return rule.loss_bound(self.bound)
 
     def rule_of_group(self, group: str, rule: Guarantee | None = None) -> Guarantee:
@@ -379,16 +373,15 @@ class Calibration(Faces):
         return rule.levels(self.curves_for(rule))
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the usual levels with thresholds and trusted shares; for pandas the photographs, too."""
+        """Yield a table of the usual levels with thresholds and trusted shares; for pandas the photographs, too."""
         columns = {"alpha": "{alpha:g}", "threshold": "{threshold:.4g}", "trusted share": "{trusted_share:share}"}
         yield Table("levels", columns, self._level_rows())
         yield Figure(lambda: [self._trusted_chart()])
         yield Table("photographs", {}, self._photograph_rows())
 
     def _trusted_chart(self) -> Chart:
-        """Plot the trusted share of the photographs against alpha."""
         levels = self.alphas[np.isfinite(self.alphas) & (self.alphas > 0)]
-        # The level from which on everything is trusted, else the largest level there is.
+        # The level from which everything is trusted, else the largest level.
         last = float(levels[-1]) if levels.size else math.inf
         end = min(self.bound_for(self.rule()), 1.1 * last)
         rows = self._level_rows([end * step / _STEPS for step in range(1, _STEPS + 1)])
@@ -398,7 +391,6 @@ class Calibration(Faces):
         return Chart("Trusted share", "alpha", "trusted", [series], **axes)
 
     def _level_rows(self, levels: Sequence[float] = ()) -> list[dict[str, Any]]:
-        """Return threshold and mean trusted share at each level; None if unknown."""
         rule = self.rule()
         curves = self.curves_for(rule)
         possible = [level for level in levels or _LEVELS if level < self.bound_for(rule)]
@@ -418,7 +410,6 @@ class Calibration(Faces):
         ]
 
     def _trusted_share(self, threshold: float) -> float | None:
-        """Return the mean over the photographs; None if their pixels were not counted."""
         if not self.curves.area_scores.size:
             return None
         # A refused photograph has no pixels to trust.
@@ -426,7 +417,7 @@ class Calibration(Faces):
 
     @cached_property
     def digest(self) -> str:
-        """``sha256:…`` of the calibration's content."""
+        """Return ``sha256:…`` of the calibration's content."""
         return CALIBRATIONS.digest(self)
 
     def signed(self, key: SigningKey) -> Self:
@@ -434,7 +425,7 @@ class Calibration(Faces):
         return replace(self, signature=CALIBRATIONS.signature(self, key))
 
     def vouching(self, trusted: Collection[str] = ()) -> Vouching:
-        """Who vouches for it; `trusted`: the public keys that the reader trusts.
+        """Tell who vouches for the calibration; `trusted` holds the public keys that the reader trusts.
 
         Raises
         ------
@@ -444,9 +435,9 @@ class Calibration(Faces):
         return CALIBRATIONS.vouching(self, trusted)
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the calibration file; nothing is overwritten without `force` unless it is the same calibration.
+        """Write the calibration file; without `force`, overwrite only the same calibration.
 
-        A signature is added to a file without one, and a file with one is not replaced by the same without.
+        A signature is added to a file without one; a signed file is not replaced by the same without its signature.
 
         Raises
         ------
@@ -459,7 +450,7 @@ class Calibration(Faces):
         path = Path(path)
         earlier = None
         with suppress(BlackboxConformalError):
-            # Only a file that can be read, and is this calibration without its signature, may be added to.
+            # Only a readable file of this very calibration, unsigned, may be added to.
             earlier = Calibration.load(path) if path.exists() and not force else None
         if earlier is not None and earlier.digest != self.digest:
             earlier = None
@@ -473,12 +464,12 @@ class Calibration(Faces):
 
     @classmethod
     def load(cls, path: str | Path) -> Calibration:
-        """Read a calibration file; its signature is checked too where the extra ``sign`` is installed.
+        """Read a calibration file; check its signature, too, if the extra ``sign`` is installed.
 
         Raises
         ------
         FileFormatError
-            It is missing, damaged, edited, newer than this version, or built to harm.
+            The file is missing, damaged, edited, newer than this version, or built to harm.
         CheckFailedError
             Its signature is broken.
         """
@@ -492,16 +483,16 @@ class Calibration(Faces):
 class _StoredCalibrations(StoredPaper[Calibration]):
     def _fields(self, document: Calibration) -> dict[str, Any]:
         fields, procedure = super()._fields(document), document.procedure
-        # Where a file lies is no part of what it says.
+        # A file does not say where it lies.
         del fields["file"]
         weights = None if procedure.score_weights is None else base64.b64encode(procedure.score_weights).decode()
         fields |= {"fingerprint": procedure.fingerprint, "score_weights": weights}
-        # Files from before there were these fields keep their digest.
+        # Older files lack these fields and must keep their digest.
         fields |= {"history": document.history.content or None}
         for name in ("squared_errors", "whole_errors"):
             fields |= {} if len(getattr(document, name).known) else {name: None}
         fields |= {name: fields[name] or None for name in ("all_but", "detail", "local")}
-        # In one order, whatever order they were chosen or answered in.
+        # In one order, whatever the order of choosing and answering.
         fields["tuning"].sort(key=lambda photograph: photograph["truth"])
         fields["vendor_models"].sort()
         return {name: value for name, value in fields.items() if value is not None}
@@ -512,7 +503,7 @@ class _StoredCalibrations(StoredPaper[Calibration]):
             weights = base64.b64decode(weights, validate=True)
         fields["procedure"] = {**fields["procedure"], "score_weights": weights}
         calibration = super()._document(fields)
-        # The fingerprint is computed again: what a file says of itself is not believed.
+        # Computed again, because a file may lie about itself.
         if calibration.procedure.fingerprint != fingerprint:
             raise FileFormatError("the fingerprint is not that of its procedure; the file is damaged")
         check_agreement(calibration)
@@ -532,15 +523,15 @@ CALIBRATIONS = _StoredCalibrations(
 def check_agreement(calibration: Calibration) -> None:
     """Refuse a calibration that no run of this program could have written.
 
-    A file may come from anyone: values that follow from the metric are computed again, and no name in it is run as
+    A file may come from anyone: values that follow from the metric are computed again, and no name in the file runs as
     code.
     """
     _check_vendor(calibration.procedure.vendor, "vendor")
     if calibration.procedure.second_opinion is not None:
         _check_vendor(calibration.procedure.second_opinion, "second opinion")
-    # From the metric and not from the file: a bound that is too small would void the guarantee.
+    # From the metric, not the file: too small a bound would void the guarantee.
     _check_bound(calibration, _metric(calibration.procedure))
-    # Read, it is known to exist; of white space within it the reader takes more than a terminal should.
+    # Reading showed that it exists, but the reader takes more white space than a terminal should.
     if not (calibration.procedure.mixture.chains and calibration.procedure.degradation.isprintable()):
         raise FileFormatError(
             f"expected how inputs are made; got {calibration.procedure.degradation!r}. The file was edited"
@@ -558,7 +549,6 @@ def check_agreement(calibration: Calibration) -> None:
 
 
 def _metric(procedure: Procedure) -> Metric:
-    """Return the procedure's metric, after checking that its score and perturbation exist."""
     _require_name("scores", procedure.score)
     procedure.build_score()
     if procedure.perturbation is not None:
@@ -608,7 +598,7 @@ def _check_bound(calibration: Calibration, metric: Metric) -> None:
 
 def _check_images(calibration: Calibration) -> None:
     truths = [image.truth for image in calibration.images]
-    # The order is canonical, so that one calibration has one file.
+    # One order, so that one calibration has one file.
     if truths != sorted(truths):
         raise FileFormatError("expected photographs in the order of their digests; the file was edited")
     if _twice([image.input for image in calibration.images]):
@@ -618,7 +608,7 @@ def _check_images(calibration: Calibration) -> None:
         raise FileFormatError(f"expected photographs of whole multiples of {scale} pixels; the file was edited")
     sizes = calibration.inputs.column(SIZE)
     pixels = [image.height * image.width // scale**2 for image in calibration.images]
-    # In single precision, as the statistics are stored.
+    # Single precision, as the statistics are stored.
     if np.any(np.abs(sizes - np.log2(pixels)) > 1e-5):
         raise FileFormatError(
             "expected statistics of inputs of the photographs' sizes; got others. The file was edited"
@@ -626,17 +616,17 @@ def _check_images(calibration: Calibration) -> None:
     everything = [*calibration.images, *calibration.tuning]
     sketches = [photograph.sketch for photograph in everything]
     if len(set(sketches)) < len(sketches):
-        # Blank pictures may look the same; others that do are one picture.
+        # Blank pictures may look the same; others that look the same are one picture.
         counts = Counter(sketches)
         if any(counts[photograph.sketch] > 1 and not photograph.as_sketch.flat for photograph in everything):
             raise FileFormatError("two photographs have the same sketch; each must count once. The file was edited")
 
 
 def _check_refused(images: Sequence[CalibrationImage], curves: CurveSet) -> None:
-    """Check that refused photographs, and only these, have the worst curve."""
+    # Refused photographs, and only these, must have the worst curve.
     worst = set(curves.owner[np.isneginf(curves.scores)].tolist())
     refused = {place for place, image in enumerate(images) if image.refused is not None}
-    # What decides is the curve: a photograph marked as refused with a good curve would make the risk look small.
+    # The curve decides: a photograph marked as refused with a good curve would make the risk look small.
     records = np.diff(curves.offsets)
     losses = curves.losses[curves.offsets[:-1][list(refused)]] if refused <= worst else np.empty(0)
     if (
@@ -654,7 +644,7 @@ def _check_guarantee(calibration: Calibration) -> None:
         raise FileFormatError(f"expected the name of a guarantee; got {name!r}")
     rule = choose_guarantee(name, **parameters)
     if rule.own_bound is not None:
-        # The bound of one new picture has no place among the photographs that calibrate.
+        # The bound of one new picture says nothing of the photographs that calibrate.
         raise FileFormatError("expected no bound of a new photograph in a calibration file; got one")
     for name, values in rule.by_photograph.items():
         if len(values) != len(calibration.images):

@@ -1,4 +1,4 @@
-"""The paper that goes with a mask: what is guaranteed, under which assumptions, for which files."""
+"""The certificate of a mask: its guarantee, the assumptions, and the files that it covers."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 
 DOUBT, FEWEST = 0.05, 19
-"""At this p-value and below an input is in doubt; with fewer inputs of the calibration none can be as small."""
+"""An input with this p-value or less is in doubt; with too few inputs to compare, no p-value is so small."""
 
 UNNOTICED = 91
-"""So many of 100 snapshots passed a comparison with 40 photographs of nature, the most measured; see docs/inputs.md."""
+"""Of 100 snapshots, the most that passed a comparison with 40 photographs of nature; see docs/inputs.md."""
 
 
 class InputCheck(BaseModel):
-    """How an input compares with the calibration's, or with one `group` of its photographs (`n` of them).
+    """A comparison of an input with the `n` photographs of the calibration, or of one `group`.
 
     `p_value` is conformal: for an input like the calibration's it is at most e with probability at most e; ties make it
     larger. At `level` and below, the guarantee does not cover the input.
 
-    `differs` names the statistic that differs most. `beyond`: one lies farther outside the calibration's values than
-    these are apart.
+    `differs` names the statistic that differs most. `beyond`: a statistic lies farther outside the calibration's values
+    than these are apart.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,7 +65,7 @@ class InputCheck(BaseModel):
 
     @property
     def unsure(self) -> str:
-        """Say why no test shows that the guarantee covers an input that it may cover."""
+        """Say why no test shows that the guarantee covers an input, although it may."""
         if not self.can_fail:
             return f"beside {self.n} inputs of the calibration no comparison can fail; {FEWEST} are enough for it"
         if self.doubtful:
@@ -82,16 +82,16 @@ class InputCheck(BaseModel):
 
     @property
     def doubtful(self) -> bool:
-        """Tell whether only 5 % of right inputs differ so much: no quality is then certified."""
+        """Tell whether only 5 % of right inputs differ so much: then no quality is certified."""
         return self.p_value <= DOUBT
 
     @property
     def note(self) -> str | None:
-        """Say what is notable about an input that differs much and is not marked; None for other inputs."""
+        """Describe an input that differs much and is not marked; None for other inputs."""
         if self.outside or not self.beyond:
             return None
         said = f"{self.differs}: the guarantee is for inputs like the calibration's (p = {self.p_value:.2g})"
-        # With n inputs the least p-value is 1 / (n + 1), so a level below it could never be reached.
+        # With n inputs the least p-value is 1 / (n + 1), so a lower level could never be reached.
         if not 0 < self.level < 1 / (self.n + 1):
             return said
         return (
@@ -101,7 +101,7 @@ class InputCheck(BaseModel):
 
 
 class StreamCheck(BaseModel):
-    """How the pictures masked in one run folder compare with the calibration's `n` inputs (0: none are kept).
+    """A comparison of the pictures masked in one run folder with the calibration's `n` inputs (0: none are kept).
 
     `pictures` counts different ones, with this one (0: they cannot be compared). `evidence` speaks against one kind: 5
     % of streams of right pictures ever reach 20. `found` says why the guarantee does not cover this picture.
@@ -124,14 +124,14 @@ _SHOWN_AS = {
 
 
 _LEAST = 1e-4
-"""Squared grey levels: smaller errors are none."""
+"""Squared grey levels; a smaller error counts as none."""
 
 
 class Outside(BaseModel):
     """How near pictures are to the truth where nothing is trusted, on `photographs` of the calibration.
 
-    `squared_errors`, by names of `SHOWN`: the mean squared error over untrusted pixels, divided by all pixels, in
-    squared grey levels.
+    `squared_errors`, by names of `SHOWN`: the squared errors of untrusted pixels, summed and divided by the number of
+    all pixels, in squared grey levels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -142,22 +142,20 @@ class Outside(BaseModel):
     @classmethod
     def of(cls, known: SquaredErrors, threshold: float) -> "Outside | None":
         """Measure at a threshold; None if nothing is known of the photographs."""
-        # Four digits, which are the same on every machine.
+        # Four digits are the same on every machine.
         errors = {name: float(f"{error:.4g}") for name, error in known.above(threshold).items()}
         return cls(photographs=len(known.known), squared_errors=errors) if len(known.known) else None
 
     def shown(self, *, sharp: bool = False) -> str:
-        """Choose the picture with the least error; with `sharp` the most detailed that is no worse than plain
-        enlargement.
-        """
+        """Choose the picture with the least error; with `sharp`, the most detailed that enlargement does not beat."""
         errors: Mapping[str, float] = dict(self.squared_errors.items())
         if sharp:
             return next(name for name in SHOWN if errors.get(name, math.inf) <= errors["enlargement"])
-        # Plain enlargement where another picture is only as near.
+        # On a tie, plain enlargement wins.
         return min(reversed(SHOWN), key=lambda name: errors.get(name, math.inf))
 
     def words(self, name: str, *, enlarged: bool) -> str:
-        """Describe a picture, and how near to the truth it is."""
+        """Describe a picture and its distance from the truth."""
         plain = "plain enlargement" if enlarged else "the input itself"
         here = f"the truth there on {counted(self.photographs, 'calibration photograph')}"
         errors: Mapping[str, float] = dict(self.squared_errors.items())
@@ -168,10 +166,10 @@ class Outside(BaseModel):
 
 
 _ANY = 1 - 1e-9
-"""No error of a whole picture is larger than 1, to within rounding."""
+"""Every picture's whole error is at most 1, to within rounding."""
 
 MISS_RATE = 0.1
-"""The share of new photographs of which one measure of a certified quality may be too good."""
+"""The largest share of new photographs for which one certified measure may be too good."""
 
 
 class CertifiedQuality(BaseModel):
@@ -202,14 +200,14 @@ class CertifiedQuality(BaseModel):
         space: str = "sRGB",
         floor: float | None = None,
     ) -> "CertifiedQuality | None":
-        """Certify a picture with the errors `known` from the known picture; None if nothing follows.
+        """Certify a picture from its errors `known` from the known picture; None if nothing follows.
 
-        `bound` and `error`: the largest error of the calibration's metric, and its name. `space`: what PSNR is measured
-        in. `floor`: a PSNR in dB to compare the certified one with.
+        `bound` and `error`: the largest error of the calibration's metric, and its name. `space`: the space in
+        which PSNR is measured. `floor`: a PSNR in dB to compare with the certified PSNR.
         """
         squared, dissimilar, mean = np.sqrt(known) * calibrated.largest_ratios(MISS_RATE)
-        # Bounds that are true of every picture say nothing. Rounded to the safe side, with digits that every machine
-        # agrees on.
+        # Bounds that every picture keeps say nothing. Rounded to the safe side, with digits on which all machines
+        # agree.
         psnr = None if squared >= _ANY else _floor(-10 * math.log10(max(squared, 1e-10)), 2)
         ssim = None if dissimilar >= _ANY else _floor(1 - 2 * dissimilar, 3)
         metric = None if mean >= _ANY else float(at_most(bound * mean, 3))
@@ -254,7 +252,7 @@ def _floor(number: float, digits: int) -> float:
 
 
 class Certificate(BaseModel):
-    """What stands in the JSON file beside a mask; None where nothing is known or follows.
+    """The JSON file beside a mask; a field is None if nothing is known or follows.
 
     Attributes
     ----------
@@ -264,29 +262,29 @@ class Certificate(BaseModel):
         not, so the statement does not cover this mask. ``abstains``: nothing could be trusted. ``not-judged``: nothing
         tells whether the answer shows the input, and nothing is trusted. `reason` says why.
     statement, assumptions
-        The guarantee in one plain sentence with its numbers, and what must be true for it, one sentence each.
+        The guarantee in one plain sentence with its numbers; its conditions, one sentence each.
     threshold, threshold_hex
-        A pixel is trusted if its score is below it (``"inf"``: every pixel; None: none); exactly, in hexadecimal.
+        A pixel is trusted if its score is below this (``"inf"``: every pixel; None: none); exactly, in hexadecimal.
     input_bound
         What the input alone says of this picture, without calibration, if the metric allows such a bound.
     psnr
         The PSNR over trusted pixels that follows, if the metric allows one.
     outside, quality
-        How near to the truth a safe picture is where nothing is trusted, and how good the whole delivered picture is.
+        How near to the truth a safe picture is where nothing is trusted; how good the whole delivered picture is.
     leakage
         What still holds if a tenth of the calibration photographs were in the vendor's training set.
     draw_seeds, seed_rule
-        The seed of each draw in order, and how they follow from the root seed in `procedure`.
+        The seed of each draw in order, and how the seeds follow from the root seed in `procedure`.
     input_check, stream_check
         How the input, and the pictures masked in the same run folder, compare with the calibration's.
     drift, doubt
-        What the calibration's watch found about inputs, and why the way of answering leaves the guarantee in doubt.
+        What the calibration's watch found about inputs; why the way of answering leaves the guarantee in doubt.
     batch_check
-        In certificates from before there was a `stream_check`: what was masked together.
+        In certificates older than `stream_check`: what was masked together.
     missing_images
-        How many more calibration photographs the level needs at least; 0 if it is reachable.
+        The least number of calibration photographs that the level still needs; 0 if it is reachable.
     calibration_signature, signature
-        The calibration's by its maker, and this certificate's by its issuer.
+        The maker's on the calibration, and the issuer's on this certificate.
     watch
         The head of the calibration's watch file when this was issued.
     """
@@ -341,7 +339,7 @@ class Certificate(BaseModel):
 
     @property
     def stated(self) -> str:
-        """Say in one sentence what may be said of the mask: the statement with its condition, or why there is none."""
+        """Say in one sentence what holds for the mask: the statement with its condition, or why there is none."""
         match self.status:
             case "outside-calibration":
                 return f"No guarantee: {self.reason}."
@@ -363,7 +361,7 @@ class Certificate(BaseModel):
 
     @property
     def digest(self) -> str:
-        """``sha256:…`` of everything but the signature."""
+        """Return ``sha256:…`` of everything but the signature."""
         return CERTIFICATES.digest(self)
 
     def marked(self, found: str) -> Self:
@@ -389,7 +387,7 @@ class Certificate(BaseModel):
         return self.model_copy(update={"signature": CERTIFICATES.signature(self, key)})
 
     def vouching(self, trusted: Collection[str] = ()) -> Vouching:
-        """Who issued it; `trusted`: the public keys that the reader trusts.
+        """Tell who issued the certificate; `trusted` holds the public keys that the reader trusts.
 
         Raises
         ------
@@ -399,9 +397,9 @@ class Certificate(BaseModel):
         return CERTIFICATES.vouching(self, trusted)
 
     def calibration_vouching(self, trusted: Collection[str] = ()) -> Vouching:
-        """Return who signed the calibration that it rests on; errors as for `vouching`."""
+        """Tell who signed the calibration behind the certificate; errors as for `vouching`."""
         signature, of = self.calibration_signature, "the calibration that the certificate names"
-        # Any version: the certificate outlives the format of the calibration that it names.
+        # Any version: the certificate outlives the format of its calibration.
         return Vouching.of(signature, of, "blackbox-conformal calibration", None, self.calibration_digest, trusted)
 
     def to_json(self) -> str:
@@ -415,21 +413,22 @@ class Certificate(BaseModel):
         Raises
         ------
         FileFormatError
-            It is not one of ours, is newer, or was edited.
+            The text is no certificate of this package, is newer, or was edited.
         """
         return CERTIFICATES.parse(text.encode())
 
     @property
     def pictured(self) -> str:
-        """Return which output is the delivered picture: a gateway calls it ``picture``."""
+        """Return the output that is the delivered picture; a gateway calls it ``picture``."""
         return "picture" if "picture" in self.outputs else "image"
 
     def verify(self, folder: Path) -> None:
-        """Check that the files it speaks of lie in `folder` unchanged.
+        """Check that the certificate's files lie in `folder` unchanged.
+
         Raises
         ------
         CheckFailedError
-            It names no image or no mask, a file is missing, or a digest differs.
+            The certificate names no image or no mask, a file is missing, or a digest differs.
         """
         missing = sorted({self.pictured, "mask"} - self.outputs.keys())
         if missing:
@@ -455,7 +454,7 @@ class _StoredCertificates(StoredPaper[Certificate]):
     earlier = {2: ", which called masks guaranteed whose inputs were not compared"}
 
     def _fields(self, document: Certificate) -> dict[str, Any]:
-        # Certificates from before there were these fields have none.
+        # Older certificates lack these fields.
         later = ("calibration_signature", "watch", "outside", "doubt", "quality", "stream_check", "batch_check")
         fields = super()._fields(document)
         return {name: value for name, value in fields.items() if name not in later or value is not None}

@@ -1,7 +1,7 @@
-"""Content Credentials (C2PA) of pictures: what they were made of and what is promised of them, signed, in their files.
+"""Content Credentials (C2PA) in picture files: a signed account of the sources and the promise.
 
-They are written, read and checked by c2pa-python, of the extra ``c2pa``, which is loaded when it is needed. A manifest
-may name addresses; none of them is asked.
+The package c2pa-python, of the extra ``c2pa``, writes, reads and checks them; it is loaded when needed. A manifest may
+name addresses; none is asked.
 """
 
 import io
@@ -29,10 +29,10 @@ from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import printable, vendor_title
 
 LABEL = "org.blackbox-conformal.certificate"
-"""Of the assertion that holds what the certificate says."""
+"""Label of the assertion that holds what the certificate says."""
 
 LARGEST = 64 * 2**20
-"""Bytes of a file, beside eight for each pixel, whose credentials are read: they take four times as many in memory."""
+"""Largest file, plus eight bytes for each pixel, whose credentials are read: they take four times as much memory."""
 
 _BY_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _UNTRUSTED = "signingCredential.untrusted"
@@ -42,14 +42,14 @@ _SETTINGS = {
         "created_assertion_labels": [LABEL, "c2pa.actions", "c2pa.ingredient"],
     },
     "core": {"allowed_network_hosts": [], "decode_identity_assertions": False},
-    # What was signed is read again here, with its reasons.
+    # This program reads the signed file again itself, and gives its reasons.
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_after_sign": False},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Ingredient:
-    """A file that a picture was made of: its name, and its bytes."""
+    """A file that a picture was made of: its name and bytes."""
 
     name: str
     content: bytes = field(repr=False)
@@ -57,11 +57,11 @@ class Ingredient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """What a picture was made of, and what is promised of it.
+    """The sources of a picture and its promise.
 
-    `title` and `paper`: names of its file and its certificate's. `given`, `vendor`, `mask`: the input, the vendor's
-    answer (None for a mean of several) and the mask. `outside`: what a safe picture shows outside the mask; empty for
-    the delivered picture.
+    `title` and `paper`: names of the picture's file and its certificate. `given`, `vendor`, `mask`: the input, the
+    vendor's answer (None for a mean of several) and the mask. `outside`: what a safe picture shows outside the mask;
+    empty for the delivered picture.
     """
 
     title: str
@@ -105,7 +105,7 @@ class Provenance:
 
 
 def claim_of(certificate: Certificate) -> dict[str, Any]:
-    """Return what the credentials of a picture say of its certificate."""
+    """Return what a picture's credentials say of its certificate."""
     return {
         "statement": certificate.stated,
         "status": certificate.status,
@@ -119,13 +119,13 @@ def claim_of(certificate: Certificate) -> dict[str, Any]:
 
 
 def rounded(value: float) -> float:
-    """Round a number to digits that every program keeps when it reads and writes them."""
+    """Round a number to digits that every program keeps when it reads and writes."""
     return float(f"{value:.12g}")
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What whole credentials of a picture say.
+    """The content of a picture's whole credentials.
 
     `signer`: who signed, in words. `key`: the signer's key, if it is one of this package. `trusted`: the reader trusts
     the key or the authority that certified it. `claim`: what the certificate says, None for other programs' pictures.
@@ -157,8 +157,7 @@ class Credentials:
 
 
 class _ChangedError(CheckFailedError):
-    """The signed content was changed, or the signer's certificate is not valid; `codes` as C2PA has them."""
-
+    # Changed content, or an invalid certificate of the signer; `codes` as C2PA has them.
     def __init__(self, codes: str) -> None:
         why = "the picture or its Content Credentials were changed after they were signed"
         if all(code.startswith("signingCredential.") for code in codes.split(", ")):
@@ -168,7 +167,7 @@ class _ChangedError(CheckFailedError):
 
 
 def sign_picture(content: bytes, key: CertifiedKey, provenance: Provenance) -> tuple[bytes, dict[str, Any]]:
-    """Return a picture's file with credentials, and what its certificate says of them; pixels stay as they are.
+    """Return a picture's file with credentials, and what its certificate says of them; pixels do not change.
 
     Credentials of source files are kept byte by byte, unless they cannot be read at all.
     """
@@ -179,7 +178,7 @@ def sign_picture(content: bytes, key: CertifiedKey, provenance: Provenance) -> t
             found = _checked_json(signed, "image/png")
             break
         except (library.C2paError, CheckFailedError) as error:
-            # Such as credentials of others that are too damaged to be kept.
+            # Others' credentials may be too damaged to keep.
             if len(dropped) == 2:
                 raise _unfit(error) from None
     lost = [
@@ -195,7 +194,7 @@ def sign_picture(content: bytes, key: CertifiedKey, provenance: Provenance) -> t
 
 
 def refuse_unfit(key: CertifiedKey) -> None:
-    """Sign one pixel, to know what is wrong with a key before anything is paid; errors as `sign_picture`."""
+    """Sign one pixel, to find a key's faults before anything is paid; errors as `sign_picture`."""
     library = _library()
     try:
         actions = {"actions": [{"action": "c2pa.created", "digitalSourceType": _BY_MODEL}]}
@@ -222,7 +221,6 @@ def _unfit(error: Exception) -> UsageError:
 
 
 def _signed(content: bytes, key: CertifiedKey, provenance: Provenance, dropped: Collection[str]) -> bytes:
-    """Sign the file; credentials of `dropped` parts are not looked at."""
     assertions = [
         {"label": "c2pa.actions.v2", "data": {"actions": provenance.actions}},
         {"label": LABEL, "kind": "Json", "data": provenance.claim},
@@ -248,7 +246,6 @@ def _embedded(
     parts: Sequence[tuple[dict[str, Any], bytes]] = (),
     mask: bytes = b"",
 ) -> bytes:
-    """Sign a file with a manifest; `parts` are source files with their descriptions."""
     library = _library()
     made_by = {"claim_generator_info": [{"name": "blackbox-conformal", "version": version("blackbox-conformal")}]}
     info = library.C2paSignerInfo(key.algorithm.encode(), key.chain.encode(), key.private, None)
@@ -282,7 +279,7 @@ def read_credentials(content: bytes, trusted: Collection[str] = (), anchors: str
     else:
         public = bytes.fromhex(key.removeprefix(PREFIX))
         refuse_odd_key(public)
-        # The certificate says which key it is; only that key can have signed it.
+        # The certificate names the key, and only that key can have signed it.
         if _checked_json(content, media_type, root_of(public))["state"] != "Trusted":
             raise CheckFailedError(f"its Content Credentials name {key}, and that key did not sign them")
         sure = key in trusted
@@ -290,7 +287,7 @@ def read_credentials(content: bytes, trusted: Collection[str] = (), anchors: str
 
 
 def contradictions(found: Credentials, content: bytes, certificate: Certificate | None) -> list[str]:
-    """List what the credentials of a picture (`content`) say that their mask or the certificate does not."""
+    """List what a picture's (`content`) credentials claim against its mask or certificate."""
     claim, wrong, container = dict(found.claim or {}), [], inspect(content)
     digest = None if found.mask is None else digest_bytes(found.mask)
     if found.mask is None:
@@ -312,7 +309,7 @@ def contradictions(found: Credentials, content: bytes, certificate: Certificate 
 
 
 def without_credentials(png: bytes) -> bytes:
-    """Remove the credentials from a PNG of this package: what remains is what was signed."""
+    """Remove the credentials from a PNG of this package; the signed bytes remain."""
     kept, at = [png[:8]], 8
     while at < len(png):
         end = at + 12 + int.from_bytes(png[at : at + 4], "big")
@@ -373,7 +370,7 @@ def _read_json(library: Any, content: bytes, media_type: str, anchors: str) -> d
 
 
 def _failures(results: Mapping[str, Any]) -> str:
-    """List the library's findings by its codes; an unknown signer is no finding."""
+    # By the library's codes; an unknown signer is no finding.
     codes = re.findall(r'"code": "([\w.]+)"', json.dumps(_failed(results)))
     return ", ".join(sorted({code for code in codes if code != _UNTRUSTED}))
 
@@ -386,7 +383,6 @@ def _failed(results: Any) -> list[Any]:
 
 
 def _carried(part: Mapping[str, Any], manifests: Mapping[str, Any]) -> str:
-    """Describe the credentials of a source file; empty if it had none."""
     wrong = _failures(part.get("validation_results", {}))
     title, label = printable(str(part.get("title"))), part.get("active_manifest")
     if label is None:
@@ -397,7 +393,6 @@ def _carried(part: Mapping[str, Any], manifests: Mapping[str, Any]) -> str:
 
 
 def _signer(found: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Name the signer, and the key of the root certificate if it is one of ours."""
     issuer = found["issuer"]
     named = str(issuer.get("CN"))
     if issuer.get("O") == ROOT and re.fullmatch("[0-9a-f]{64}", named):

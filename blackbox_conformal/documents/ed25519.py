@@ -11,11 +11,11 @@ _PRIME = 2**255 - 19
 _CURVE = -121665 * pow(121666, -1, _PRIME) % _PRIME
 _ORDER_8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
 _SMALL_ORDERS = (0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8)
-"""The y of every point whose order divides 8: with such a key one signature fits many messages."""
+"""The y of every point whose order divides 8: one signature by such a key fits many messages."""
 
 
 def is_installed() -> bool:
-    """Tell whether signatures can be made and checked here."""
+    """Tell whether this machine can make and check signatures."""
     try:
         import_module("cryptography.hazmat.primitives.asymmetric.ed25519")
     except ImportError:
@@ -28,7 +28,7 @@ def refuse_odd_key(public: bytes) -> None:
     y = int.from_bytes(public, "little") & (2**255 - 1)
     # The curve is -x^2 + y^2 = 1 + d x^2 y^2, solved for x^2.
     square = (y * y - 1) * pow(_CURVE * y * y + 1, -1, _PRIME) % _PRIME
-    # Euler's criterion tells whether that is a square; y below the prime makes the encoding the only one.
+    # Euler's criterion tells whether that is a square; y below the prime makes the encoding unique.
     on_curve = len(public) == 32 and y < _PRIME and pow(square, (_PRIME - 1) // 2, _PRIME) in (0, 1)
     if not on_curve or y in _SMALL_ORDERS:
         raise UsageError(
@@ -38,7 +38,7 @@ def refuse_odd_key(public: bytes) -> None:
 
 
 def verifies(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Tell whether `signature` (64 bytes) is one of `message` with the key `public`."""
+    """Tell whether `signature` (64 bytes) signs `message` under the key `public`."""
     refuse_odd_key(public)
     library()
     from cryptography.exceptions import InvalidSignature
@@ -77,7 +77,7 @@ class PrivateKey:
         try:
             key = load_pem_private_key(pem, passphrase)
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            # What the library says may quote the file.
+            # The library's message may quote the file.
             raise UsageError("expected a private key in PEM form, and its passphrase if it has one") from None
         if not isinstance(key, Ed25519PrivateKey):
             raise UsageError("expected an Ed25519 key; got a key of another kind")
@@ -105,7 +105,7 @@ class PrivateKey:
         return public
 
     def sign(self, message: bytes) -> bytes:
-        """Sign `message` with 64 bytes, the same for the same message."""
+        """Sign `message` with 64 bytes, the same each time."""
         signature: bytes = self._key.sign(message)
         return signature
 
@@ -115,6 +115,6 @@ class PrivateKey:
 
 
 def library() -> None:
-    """Refuse to go on without the package."""
+    """Refuse to go on without the package `cryptography`."""
     if not is_installed():
         raise MissingPackageError(f"expected the package cryptography for signatures; it cannot be imported. {INSTALL}")

@@ -1,6 +1,6 @@
-"""What a calibration is a calibration *of*: every choice between a picture and its trust mask.
+"""The procedure that a calibration is about: every choice between a picture and its trust mask.
 
-Two procedures with equal fingerprints are the same procedure; a calibration is refused for any other.
+Procedures with equal fingerprints are the same; a calibration is refused for any other.
 """
 
 import re
@@ -46,9 +46,10 @@ class Procedure(BaseModel):
 
     Attributes
     ----------
-    vendor, second_opinion
-        `Adapter.identity()` (adapter, version, every parameter that can change a picture) of the vendor, and of the
-        vendor whose picture the score compares with, or None.
+    vendor
+        `Adapter.identity()`: adapter, version, every parameter that can change a picture.
+    second_opinion
+        The same for the vendor whose picture the score compares with, or None.
     scale
         Whole-number magnification; 1 is restoration at the same size.
     draws
@@ -57,18 +58,18 @@ class Procedure(BaseModel):
         ``per-image``: derived from the picture, so fresh for each. ``shared``: the same M seeds for every picture,
         `first_seed` onward, at calibration and in use alike.
     root_seed
-        What per-image seeds and the degradation's random numbers are derived from besides the picture; 0 if unused.
+        With the picture, the source of per-image seeds and the degradation's random numbers; 0 if unused.
     perturbation, perturbation_package
-        How draws differ for a vendor that always answers the same: the transformation that is applied to the input and
-        undone on the output, and the package and version that brought it (None: ours), or None.
+        For a vendor that always answers the same: the transformation that is applied to the input and undone on the
+        output, and the package and version that brought it (None: ours); or None.
     delivery
         How the delivered picture follows from the draws: ``first``, ``mean``, ``medoid``, or ``consistent:steps=N``,
         the first draw after N steps of back-projection to its input.
     degradation
         How inputs are made from photographs: steps with every parameter, as `Mixture.specification` gives them.
     fit
-        What is done before to photographs that break a vendor's limits: ``crop`` takes the middle, ``shrink`` makes
-        them smaller, None refuses them.
+        How photographs first meet a vendor's limits: ``crop`` takes the middle, ``shrink`` makes them smaller, None
+        refuses them.
     score, metric
         Name and parameters of score and metric.
     score_weights
@@ -96,8 +97,8 @@ class Procedure(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """``sha256:…`` over the canonical JSON of every field."""
-        # Of every field: whatever could change a mask belongs to the procedure.
+        """Return ``sha256:…`` over the canonical JSON of every field."""
+        # Every field, because whatever could change a mask belongs to the procedure.
         return digest_json(self.model_dump(mode="json"))
 
     def differences(self, other: Self) -> list[str]:
@@ -116,15 +117,15 @@ class Procedure(BaseModel):
             )
 
     def build_score(self) -> Score:
-        """Build the score, with its weights."""
+        """Build the score with its weights."""
         weights = {} if self.score_weights is None else {"weights": self.score_weights}
         score: Score = catalog.of_specification("scores", self.score, **weights)
         return score
 
     def require_degradation(self, text: str) -> None:
-        """Refuse inputs that were made in another way than `text` says."""
+        """Refuse inputs that were made otherwise than `text` says."""
         declared = Mixture.of_text(text).at(self.scale)
-        # Compared as specifications, so that two ways to type one degradation are the same.
+        # Compared as specifications, because one degradation can be typed in two ways.
         if declared.specification != self.mixture.at(self.scale).specification:
             raise ProcedureMismatchError(
                 f"this calibration is for inputs made by {self.mixture.text}; got --degradation {declared.text!r}, and "
@@ -146,8 +147,8 @@ class Procedure(BaseModel):
     def degraded(self, truth: Image, digest: str) -> Image:
         """Make the input of a photograph: (H / scale, W / scale, 3) uint8, the same each time.
 
-        `truth`: (H, W, 3) uint8 with sides that are multiples of the scale. `digest`: the photograph's identity, which
-        its random numbers follow from.
+        `truth`: (H, W, 3) uint8 with sides that are multiples of the scale. `digest`: the photograph's identity, the
+        source of its random numbers.
         """
         return self.mixture.apply(truth, self.scale, self.root_seed, digest)
 
@@ -157,7 +158,7 @@ class Procedure(BaseModel):
         try:
             degradation, given = self.mixture.text, self.mixture.given
         except (UsageError, PluginError):
-            # A step that is not installed, or broken, can still be named.
+            # A step that is missing or broken can still be named.
             degradation, given = self.degradation, False
         made = f"Inputs are made like those of the calibration: {degradation}."
         if given:
@@ -168,7 +169,7 @@ class Procedure(BaseModel):
 
     @property
     def fallback_assumption(self) -> str | None:
-        """Say what the guarantee is about if a later vendor of a cascade could not be had; None without one."""
+        """Say what the guarantee is about if a cascade's later vendor cannot be had; None without a cascade."""
         if not (self.vendor.get("parameters") or {}).get("available"):
             return None
         return (
@@ -178,17 +179,15 @@ class Procedure(BaseModel):
 
     @property
     def vendors_that_end(self) -> int:
-        """Count the vendors of a cascade that a picture may end at, each with its own threshold; 0 without."""
+        """Count the vendors of a cascade at which a picture may end, each with its own threshold; 0 without."""
         parameters = self.vendor.get("parameters") or {}
         vendors = parameters.get("vendors", ())
-        # One vendor that draws again is down as a whole.
+        # If one vendor draws again, all its draws are down together.
         several = self.vendor.get("adapter") == "cascade" and any(each != vendors[0] for each in vendors)
         return len(vendors) if several and not parameters.get("available") else 0
 
     def ends_at(self, asked: int) -> str | None:
-        """Return the group of pictures that go on to the vendor at `asked` (from 0) and no further; None if all are one
-        group.
-        """
+        """Return the group of pictures whose last vendor is at `asked` (from 0); None if all pictures are one group."""
         return f"vendor {asked + 1} of {self.vendors_that_end}" if self.vendors_that_end else None
 
     @property
@@ -223,7 +222,7 @@ class Procedure(BaseModel):
 
     @property
     def seed_note(self) -> str | None:
-        """Say what is notable about a root seed that somebody chose; None for the usual one."""
+        """Describe a root seed that somebody chose; None for the usual one."""
         if self.root_seed == 0:
             return None
         return (
@@ -232,7 +231,7 @@ class Procedure(BaseModel):
         )
 
     def seed_rule(self, seed_range: tuple[int, int]) -> str:
-        """Say how `seed` follows from what a certificate names."""
+        """Say how `seed` follows from the names in a certificate."""
         low, high = seed_range
         if self.seeds == "shared":
             return f"draw k has the seed {low} + ({self.first_seed or 0} + k - {low}) mod {high - low + 1}"
@@ -249,12 +248,12 @@ class Procedure(BaseModel):
         if self.seeds == "shared":
             # The same M seeds for all pictures, wrapped round at the end of the vendor's range.
             return low + ((self.first_seed or 0) + index - low) % (high - low + 1)
-        # From the picture's digest: seeds are fresh for each picture, and the same whenever it is drawn again.
+        # From the picture's digest: fresh for each picture, and the same whenever it is drawn again.
         return derived_seed(self.root_seed, picture, index, seed_range)
 
 
 def delivery_rule(text: str) -> str:
-    """Return how pictures are delivered in fingerprinted form: ``consistent`` is ``consistent:steps=2``."""
+    """Return the delivery rule in fingerprinted form: ``consistent`` is ``consistent:steps=2``."""
     rule = "consistent:steps=2" if text == "consistent" else text
     if not re.fullmatch(_DELIVERY, rule):
         raise UsageError(

@@ -19,13 +19,13 @@ from blackbox_conformal.support.text import LONGEST_NAME, printable
 
 PREFIX = "ed25519:"
 DOMAIN = b"blackbox-conformal signature 1\n"
-"""What every signed message begins with, so that no signature of this package is one of anything else."""
+"""The beginning of every signed message, so that this package's signatures fit nothing else."""
 _LARGEST_KEY_FILE = 2**20
 _KEY = "^ed25519:[0-9a-f]{64}$"
 
 
 def checked_name(name: str) -> str:
-    """Return `name` if it is one line that shows as it is."""
+    """Return `name` if it is one line without hidden characters."""
     if not name or name != name.strip() or printable(name, LONGEST_NAME) != name:
         raise UsageError(
             f"expected a name of 1 to {LONGEST_NAME} characters that show, without spaces at its ends; got "
@@ -35,12 +35,12 @@ def checked_name(name: str) -> str:
 
 
 def signer_words(key: str, name: str) -> str:
-    """Write key and claimed name."""
+    """Write a key and its claimed name."""
     return f"{key} (says it is {json.dumps(name, ensure_ascii=False)})"
 
 
 class Signature(BaseModel):
-    """A signature of a paper of this `format` and `version`.
+    """A signature on a paper of this `format` and `version`.
 
     `key`: the signer's public key, ``ed25519:`` and 64 hexadecimal digits. `name`: who the signer claims to be; a key's
     owner can claim any name. `value`: the signature of `message`, 128 hexadecimal digits.
@@ -55,8 +55,8 @@ class Signature(BaseModel):
     value: str = Field(pattern="^[0-9a-f]{128}$")
 
     def message(self, digest: str) -> bytes:
-        """Return the signed bytes: everything here but the signature itself, and the digest of the paper's content."""
-        # The domain comes first, so that the signature can be one of nothing else.
+        """Return the signed bytes: every field but the signature itself, and the digest of the paper's content."""
+        # The domain comes first, so that the signature fits nothing else.
         return DOMAIN + canonical_json({**self.model_dump(exclude={"value"}), "digest": digest})
 
     @property
@@ -64,20 +64,20 @@ class Signature(BaseModel):
         return signer_words(self.key, self.name)
 
     def is_of(self, paper_format: str, version: int | None, digest: str) -> bool:
-        """Tell whether it signs the paper with this format, version (None: any) and digest."""
+        """Tell whether this signs the paper with the format, version (None: any) and digest."""
         if self.format != paper_format or version not in (None, self.version):
             return False
-        # Keys and signatures are hexadecimal by the fields' patterns, so these cannot fail.
+        # These cannot fail: patterns keep keys and signatures hexadecimal.
         public = bytes.fromhex(self.key.removeprefix(PREFIX))
         return ed25519.verifies(public, self.message(digest), bytes.fromhex(self.value))
 
 
 @dataclass(frozen=True, slots=True)
 class Vouching:
-    """Who vouches for a paper.
+    """A paper's signature, and how far the reader may rely on it.
 
-    `signature`: None if the paper is not signed. `checked`: it was checked, which needs the extra ``sign``. `trusted`:
-    it was checked, and the reader trusts its key.
+    `signature`: None if the paper is not signed. `checked`: the signature was checked, which needs the extra ``sign``.
+    `trusted`: it was checked, and the reader trusts its key.
     """
 
     signature: Signature | None
@@ -95,7 +95,7 @@ class Vouching:
         trusted: Collection[str] = (),
     ) -> "Vouching":
         """Check a signature; `paper` names the paper in messages."""
-        # Without the package nothing is claimed: the signature is shown as not checked.
+        # Without the package nothing is claimed: the signature shows as not checked.
         if signature is None or not ed25519.is_installed():
             return cls(signature)
         try:
@@ -161,7 +161,7 @@ def _lines(path: Path) -> list[str]:
             f"expected a public key ({PREFIX}…) or a file of such keys; {printable(str(path))} cannot be read "
             f"({type(error).__name__})"
         ) from None
-    # A private key in a list of public ones is about to be passed on by mistake.
+    # Somebody is about to pass on a private key by mistake.
     if "PRIVATE KEY" in text:
         raise UsageError(
             f"{path}: expected public keys; this is a private key, which its owner alone may have. Give what "
@@ -183,7 +183,7 @@ def _key(text: str, place: str) -> str:
     return text
 
 
-# A key to sign with: a private Ed25519 key and the name of its owner, in a file of the owner's own.
+# A key to sign with: a private Ed25519 key and its owner's name, in a file of the owner.
 
 _LARGEST_FILE = 2**16
 _NAME = re.compile(r"^Name: (.+)$", re.MULTILINE)
@@ -202,7 +202,7 @@ class SigningKey:
 
     @classmethod
     def new(cls, name: str) -> "SigningKey":
-        """One drawn at random.
+        """Draw a key at random.
 
         Raises
         ------
@@ -221,39 +221,39 @@ class SigningKey:
         return signer_words(self.key, self.name)
 
     def to_pem(self) -> bytes:
-        """Return the private key as unencrypted PEM (PKCS #8), for what signs by itself; never write it anywhere."""
+        """Return the private key as unencrypted PEM (PKCS #8), for libraries that sign; never write it anywhere."""
         return self._private.to_pem(None)
 
     def sign(self, paper_format: str, version: int, digest: str) -> Signature:
         """Sign the paper with this format, version and digest; the same each time."""
-        # The message covers every field but the value, so it is built with a blank one.
+        # The message covers every field but the value, so the value is blank at first.
         blank = Signature(format=paper_format, version=version, key=self.key, name=self.name, value="0" * 128)
         return blank.model_copy(update={"value": self._private.sign(blank.message(digest)).hex()})
 
     def save(self, path: str | Path, passphrase: str | None = None) -> Path:
-        """Write the file, readable by its owner alone; no file is overwritten.
+        """Write the file, readable by its owner alone; overwrite nothing.
 
         Raises
         ------
         UsageError
-            There is a file of that name, or it cannot be written.
+            The file exists or cannot be written.
         """
         path = Path(path)
         pem = self._private.to_pem(None if passphrase is None else passphrase.encode())
         handle = None
         try:
-            # Made for its owner alone from the first moment, and never over another file.
+            # Private from the first moment, and never over another file.
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb") as file:
                 file.write(f"Name: {self.name}\n".encode() + pem)
                 file.flush()
-                # On disk before anything is signed with it: a lost key cannot be made again.
+                # On disk before the key signs anything, because a lost key cannot be made again.
                 os.fsync(file.fileno())
         except FileExistsError:
             raise UsageError(f"{path} exists, and a key is never overwritten; name another file") from None
         except OSError as error:
             if handle is not None:
-                # Half a key is none; nothing else can have made this file, as it is new.
+                # Half a key is useless; the file is new, so nothing else made it.
                 path.unlink(missing_ok=True)
             raise refusal(path, error) from None
         return path
@@ -294,7 +294,7 @@ def is_encrypted(path: str | Path) -> bool:
 def secret_text(path: Path) -> str:
     """Read a file with a private key that its owner alone may read; errors as for `is_encrypted`."""
     try:
-        # Owner and rights are asked of the open file, so that no other can take its place in between.
+        # The open file tells owner and rights, so that nobody can swap it in between.
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if os.name == "posix" and status.st_uid != os.geteuid():

@@ -1,7 +1,7 @@
-"""One base for the documents that this package keeps as files: what they hold, how large they may be, who vouches.
+"""One base for the documents that this package keeps as files: content, size limit, signature.
 
-A file may come from anyone. It is refused, in one sentence with what to do next, where it is too large, no JSON that
-all readers read alike, of another format or version, or anything else than the fields of its kind.
+A file may come from anyone. It is refused, in one sentence with what to do next, if it is too large, if readers may
+disagree about its JSON, or if its format, version or fields are wrong.
 """
 
 import json
@@ -35,24 +35,23 @@ Document = TypeVar("Document")
 Paper = TypeVar("Paper", bound=_Paper)
 
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM")
-"""How files of pictures begin."""
+"""First bytes of picture files."""
 
 _LONGEST_PATH = 1000
 
 _EXACT = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
-"""JSON has no numbers for NaN and infinities, so they are written as text."""
+"""JSON has no numbers for NaN and infinities, so they are text."""
 
 
 class Stored(Generic[Document]):
-    """How documents of one kind (a dataclass or a pydantic model) are written and read.
+    """A way to write and read documents of one kind (a dataclass or a pydantic model).
 
-    `name` and `version` stand in the file, `name` as ``format`` behind this package's. `anew` says, without a full
-    stop, what to do about an unreadable file. A file above `limit` bytes is not read. `style`: arguments of
-    `json.dumps`.
+    The file holds `name`, as ``format`` behind this package's, and `version`. `anew` says, without a full stop, what to
+    do about an unreadable file. A file above `limit` bytes is not read. `style`: arguments of `json.dumps`.
     """
 
     earlier: ClassVar[Mapping[int, str]] = {}
-    """Earlier versions → what was wrong with them, as it follows in a sentence."""
+    """Earlier versions → their fault, as it follows in a sentence."""
 
     def __init__(
         self, kind: type[Document], name: str, version: int, *, anew: str, limit: int = 64 * 2**20, **style: Any
@@ -63,11 +62,11 @@ class Stored(Generic[Document]):
 
     @cached_property
     def _form(self) -> TypeAdapter[tuple[Document]]:
-        # Within a tuple, dataclasses take this configuration, and so do those that they hold.
+        # Within a tuple, dataclasses and the dataclasses that they hold take this configuration.
         return TypeAdapter(tuple[self._kind], config=_EXACT)  # type: ignore[name-defined]
 
     def content(self, document: Document) -> dict[str, Any]:
-        """Return what the file holds, as JSON carries it."""
+        """Return the file's content, as JSON carries it."""
         return {"format": self.format, "version": self.version, **self._fields(document)}
 
     def _fields(self, document: Document) -> dict[str, Any]:
@@ -75,7 +74,6 @@ class Stored(Generic[Document]):
         return cast(dict[str, Any], fields)
 
     def _document(self, fields: dict[str, Any]) -> Document:
-        """Build the document from unchecked fields."""
         (document,) = self._form.validate_python((fields,))
         return document
 
@@ -96,7 +94,7 @@ class Stored(Generic[Document]):
     def bytes_of(self, path: Path) -> bytes:
         """Read the file's bytes; errors as for `read`."""
         with self.refusing(printable(path, _LONGEST_PATH)):
-            # A pipe or a device would be read without end.
+            # A pipe or device would be read without end.
             if path.exists() and not path.is_file():
                 raise FileFormatError(f"expected a {self._file}; this is no file. {self._anew}")
             # Asked before reading, so that a huge file is never in memory.
@@ -136,7 +134,7 @@ class Stored(Generic[Document]):
                 f"was written in format {version}, this version reads up to {self.version}. Upgrade blackbox-conformal"
             )
         if version != self.version or type(version) is not int:
-            # Booleans are whole numbers to Python, and no version.
+            # To Python, booleans are whole numbers.
             why = self.earlier.get(version, "") if type(version) is int else ""
             raise FileFormatError(
                 f"was written in format {shown(version)}{why}; this version reads {self.version}. {self._anew}"
@@ -144,7 +142,7 @@ class Stored(Generic[Document]):
 
     @contextmanager
     def refusing(self, place: str) -> Iterator[None]:
-        """Turn whatever is wrong with the file at `place` into the one error for it."""
+        """Turn any fault of the file at `place` into the one error for it."""
         at = place and f"{place}: "
         try:
             yield
@@ -152,32 +150,32 @@ class Stored(Generic[Document]):
             raise FileFormatError(f"{at}expected a readable {self._file}; {error.strerror}") from None
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
-            # Our own sentence says more than the library's about it.
+            # Our own sentence says more than the library's.
             if isinstance(ours := problem.get("ctx", {}).get("error"), BlackboxConformalError):
                 raise FileFormatError(f"{at}{ours}") from None
             where = printable(".".join(map(str, problem["loc"][1:])) or "content")
             raise FileFormatError(f"{at}damaged {self._file}: {where}: {complaint(problem)}. {self._anew}") from None
         except BlackboxConformalError as error:
             raise FileFormatError(f"{at}{error}") from None
-        # Whatever a damaged file makes our own code raise is damage of the file.
+        # Whatever our own code raises on a damaged file is the file's damage.
         except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
             said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise FileFormatError(f"{at}damaged {self._file} ({said}). {self._anew}") from None
 
 
 class StoredPaper(Stored[Paper]):
-    """Documents with a digest of all that they say and, beside it, perhaps a signature.
+    """Documents with a digest of their content and perhaps a signature.
 
-    A file is refused also if this version would not write the very same from it.
+    A file is refused, too, if this version would write it differently.
     """
 
     def _fields(self, document: Paper) -> dict[str, Any]:
-        # The signature is of the digest, so it cannot be a part of it.
+        # The signature signs the digest, so the digest leaves it out.
         (fields,) = self._form.dump_python((document,), mode="json", exclude={0: {"signature"}})
         return cast(dict[str, Any], fields)
 
     def digest(self, paper: Paper) -> str:
-        """``sha256:…`` of everything but the signature."""
+        """Return ``sha256:…`` of everything but the signature."""
         return digest_json(self.content(paper))
 
     def paper_text(self, paper: Paper) -> str:
@@ -191,11 +189,11 @@ class StoredPaper(Stored[Paper]):
         self._check_version(content)
         closing = {name: content.pop(name) for name in ("digest", "signature") if name in content}
         digest = closing.pop("digest", None)
-        # The digest is of the file as it was read, before any default is filled in.
+        # The digest is of the file as read, before any default is filled in.
         if digest != digest_json(content):
             raise FileFormatError(f"was changed after it was written: its digest does not match. {self._anew}")
         paper = super()._built({**content, **closing})
-        # Read and written again, it must be the same: a file that says more, or otherwise, was edited.
+        # An unedited file is written again exactly as read.
         if digest != paper.digest:
             raise FileFormatError(f"says what this version would not write. {self._anew}")
         return paper

@@ -1,4 +1,4 @@
-"""The head of a watch file: how far its log reached, and in which state it left the calibration."""
+"""The head of a watch file: how far its log reached, and the calibration's state."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ class WatchHead(BaseModel):
 
     @property
     def digest(self) -> str:
-        """``sha256:…`` of everything but the signature."""
+        """Return ``sha256:…`` of everything but the signature."""
         return digest_json(self.model_dump(mode="json", exclude={"signature"}))
 
     def signed(self, key: "SigningKey") -> Self:
@@ -44,7 +44,7 @@ class WatchHead(BaseModel):
         return self.model_copy(update={"signature": key.sign(FORMAT, VERSION, self.digest)})
 
     def vouching(self, trusted: Collection[str] = ()) -> Vouching:
-        """Say who vouches for it; the reader trusts the public keys `trusted`."""
+        """Tell who vouches for the head; `trusted` holds the public keys that the reader trusts."""
         return Vouching.of(self.signature, f"entry {self.entries} of the watch", FORMAT, VERSION, self.digest, trusted)
 
     @property
@@ -54,7 +54,7 @@ class WatchHead(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class WatchStanding:
-    """How far a calibration's log reaches, and who vouches for it.
+    """How far a calibration's log reaches, and who vouches for the log.
 
     `head`: the newest entry's. `vouching`: for the newest entry whose signature counts, which vouches for `vouched`
     entries. `own`: that signature is by the calibration's signer.
@@ -71,7 +71,7 @@ class WatchStanding:
         later = 0 < self.vouched < self.head.entries
         further = f"; what follows entry {self.vouched} is not signed" if later else ""
         if self.own:
-            # Signed by its own maker's key, which needs no trust of the reader's in a second one.
+            # The calibration's own key signed the log, so the reader needs to trust no second key.
             vouching = replace(self.vouching, trusted=False).words("the key that signed the calibration")
         else:
             vouching = self.vouching.words("you have not said that you trust this key")

@@ -1,4 +1,4 @@
-"""Keys with X.509 certificates (RFC 5280), as Content Credentials are signed with, by the package `cryptography`."""
+"""Keys with X.509 certificates (RFC 5280), which sign Content Credentials, by the package `cryptography`."""
 
 import hashlib
 import re
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 ROOT = "blackbox-conformal signing key"
-"""Organisation in the name of every root that is made here; its common name is the public key in hexadecimal."""
+"""Organisation in the name of every root made here; its common name is the public key in hexadecimal."""
 
 _FROM, _UNTIL = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-"""A key has no date, and the second is how a certificate says that it has no end (RFC 5280, 4.1.2.5)."""
+"""A key has no date; the second is how a certificate says that it never ends (RFC 5280, 4.1.2.5)."""
 
 _PRIVATE = re.compile(r"^-----BEGIN (?P<kind>[A-Z ]*PRIVATE KEY)-----$.*?^-----END (?P=kind)-----$", re.M | re.S)
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
@@ -43,7 +43,7 @@ class CertifiedKey:
 
     @classmethod
     def of(cls, key: SigningKey) -> "CertifiedKey":
-        """Certify a key of this package by itself, the same each time; raises MissingPackageError if it cannot."""
+        """Certify a key of this package by itself, the same each time; raise MissingPackageError if it cannot."""
         library()
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -55,7 +55,7 @@ class CertifiedKey:
 
     @classmethod
     def load(cls, path: str | Path, passphrase: str | None = None) -> "CertifiedKey":
-        """Load certificates and key of the user's own from one PEM file.
+        """Load the user's own certificates and key from one PEM file.
 
         Raises UsageError if others can read it, a part is missing or does not fit, a certificate is not valid today, or
         Content Credentials do not take such keys.
@@ -68,7 +68,7 @@ class CertifiedKey:
 
     @property
     def root(self) -> str:
-        """Return the last certificate, by which others know those that it signed."""
+        """Return the last certificate, by which others recognise the certificates it signed."""
         return self.chain[self.chain.rindex("-----BEGIN") :]
 
     # Pickling would write the key to disk or send it to workers.
@@ -77,9 +77,9 @@ class CertifiedKey:
 
 
 def root_of(public: bytes) -> str:
-    """Return the root of a public Ed25519 key (PEM) for readers, who take its name and key, not its own signature.
+    """Return the root of a public Ed25519 key (PEM) for readers, who need its name and key, not its signature.
 
-    That signature is by a key that is thrown away.
+    A key that is thrown away makes that signature.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -92,7 +92,7 @@ def _certificate(public: "Ed25519PublicKey", private: "Ed25519PrivateKey", owner
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
     root = _named(ROOT, public.public_bytes_raw().hex())
-    # No two of one issuer may have the same number.
+    # One issuer must not use a number twice.
     number = int.from_bytes(hashlib.sha256(owner.encode()).digest()[:16]) | 1
     certificate = (
         x509.CertificateBuilder(root, _named(owner, owner[:64]) if owner else root, public, number, _FROM, _UNTIL)
@@ -104,7 +104,7 @@ def _certificate(public: "Ed25519PublicKey", private: "Ed25519PrivateKey", owner
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
     )
     if owner:
-        # What C2PA's certificate profile asks of a signer.
+        # C2PA's certificate profile asks this of a signer.
         certificate = certificate.add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False
         )
@@ -132,7 +132,7 @@ def _own(text: str, passphrase: str | None) -> CertifiedKey:
         certificates = x509.load_pem_x509_certificates(text.encode())
         private = form.load_pem_private_key(pem[0].encode(), None if passphrase is None else passphrase.encode())
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        # What the library says may quote the file.
+        # The library's message may quote the file.
         raise UsageError(f"{_OWN}, and the key's passphrase if it has one; they cannot be read") from None
     encoded = (form.Encoding.DER, form.PublicFormat.SubjectPublicKeyInfo)
     first = certificates[0]
@@ -154,7 +154,6 @@ def _own(text: str, passphrase: str | None) -> CertifiedKey:
 
 
 def _called(name: "x509.Name") -> str:
-    """Return a certificate's organisation, or else its common name."""
     from cryptography.x509.oid import NameOID
 
     found = [

@@ -1,1 +1,1 @@
-"""The drawing half: what is missing, what it costs, and how a paid answer is never lost."""
+"""Draws from vendors: missing draws, their cost, and ways to never lose a paid answer."""

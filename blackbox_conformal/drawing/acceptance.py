@@ -27,29 +27,28 @@ from blackbox_conformal.vendor.refusals import UnclearError, of_account, same_wo
 Check = Callable[[bytes, Task], None]
 
 SAME_REFUSALS = 3
-"""Pictures that are refused in the same words, with which a run ends: a setting or the account may be meant."""
+"""Pictures refused in the same words that end a run: a setting or the account may be at fault."""
 
 STRANGERS = 3
-"""Answers of another model in a row with which a run ends; fewer are taken for requests that a service rerouted."""
+"""Answers of another model in a row that end a run; a service may have rerouted a few requests."""
 
 
+# A refusal whose words may be about money: since when it is known (monotonic), and its pictures.
 @dataclass
 class _Doubt:
-    """Since when a refusal is known whose words may be of money (monotonic), and the pictures that met it."""
-
     since: float
     pictures: set[str] = field(default_factory=set)
 
 
 class FirstModel:
-    """The model of a vendor that answered first; asked from any thread."""
+    """The vendor's model that answered first; any thread may call."""
 
     def __init__(self) -> None:
         self._name: str | None = None
         self._lock = threading.Lock()
 
     def name(self, model: str) -> str:
-        """Return that model: `model` itself where none answered before."""
+        """Return the first model, which is `model` if none answered before."""
         with self._lock:
             self._name = self._name or model
             return self._name
@@ -65,15 +64,14 @@ class Acceptance:
     accept_refusals
         See `Limits`.
     calibrated
-        Models that a calibration was made with; empty: draws may come from the model that answers first. None: from
-        any.
+        Models of a calibration; empty: draws may come from the model that answers first. None: from any.
     first_model
-        Shared by all sets of tasks whose draws are of one model.
+        Shared by all sets of tasks whose draws come from one model.
 
     Attributes
     ----------
     nothing_else
-        Whether only pictures are left that were put off since their refusal was unclear.
+        Whether only pictures are left that were put off after an unclear refusal.
     """
 
     def __init__(
@@ -108,7 +106,7 @@ class Acceptance:
             return None
         try:
             self.check(data, task)
-        # A ledger that fails says nothing about the picture: it ends the run instead.
+        # A failing ledger says nothing about the picture: it ends the run instead.
         except LedgerError:
             raise
         except BlackboxConformalError as error:
@@ -118,7 +116,7 @@ class Acceptance:
         return PayloadError(text)
 
     def count(self, task: Task, digest: str) -> None:
-        """Tell `counted` of a draw that counts; an error that it raises ends the run."""
+        """Tell `counted` about a draw that counts; an error in `counted` ends the run."""
         if self._counted is None:
             return
         try:
@@ -127,14 +125,14 @@ class Acceptance:
             self._control.fail(error)
 
     def count_answer(self, sent_at: float) -> None:
-        """Note that the vendor answered what was sent then (monotonic): nothing bars the account."""
+        """Note an answer to a request that was sent then (monotonic): nothing bars the account."""
         with self._lock:
             self._newest_answered = max(self._newest_answered, sent_at)
 
     def judged(self, task: Task, error: BlackboxConformalError, now: float) -> BlackboxConformalError:
         """Decide whether a refusal that may be about money or the key concerns the account; return the error to raise.
 
-        A later picture that is answered shows that this picture was meant; two pictures that meet it show the account.
+        If a later picture is answered, this picture was at fault; if two pictures are refused, the account is.
         """
         if not isinstance(error, RefusedError) or isinstance(error, AccountRefusedError) or error.billed:
             return error
@@ -168,7 +166,7 @@ class Acceptance:
         """Count a refused picture; `SAME_REFUSALS` pictures in the same words end the run."""
         if self._accept_refusals or error is None:
             return
-        # Pictures and not draws or tiles are counted: one picture refused in every draw is about that picture.
+        # Counts pictures, not draws or tiles: one picture that is refused in every draw is itself at fault.
         with self._lock:
             alike = self._refused.setdefault((error.code, same_words(str(error))), {})
             alike[task.picture or task.upload.digest] = printable(task.upload.name)
@@ -187,7 +185,7 @@ class Acceptance:
         )
 
     def model_error(self, model: str | None, *, stored: bool = False) -> ModelChangedError | None:
-        """Return what is wrong with a draw from `model`, None = unnamed; `stored` in an earlier session."""
+        """Return the error in a draw from `model` (None = unnamed), or None; `stored`: in an earlier session."""
         # A vendor that names no model cannot be held to one.
         if model is None or self.calibrated is None or model in self.calibrated:
             return None

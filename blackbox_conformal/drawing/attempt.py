@@ -59,7 +59,7 @@ from blackbox_conformal.vendor.refusals import UnclearError
 
 
 def adapter_steps(adapter: Adapter, task: Task, spec: AttemptSpec, job: str | None) -> Flow:
-    """Yield the adapter's steps of a draw, or from its job where that was accepted; return the picture."""
+    """Yield the adapter's steps of a draw, or from its accepted job on; return the picture."""
     draw = Draw(task.index, task.seed, spec.idempotency_key)
     failure: BlackboxConformalError
     try:
@@ -95,7 +95,7 @@ _TELL_AGAIN_S = 60.0
 
 
 class Carrier(Protocol):
-    """Carries requests to the vendor: `Transport`, or a part of this program."""
+    """A carrier of requests to the vendor: `Transport`, or a part of this program."""
 
     def send(self, step: Send, resumption: Resumption | None = None, seconds: float | None = None) -> Answer:
         """Make one exchange; see `Transport.send`."""
@@ -106,12 +106,12 @@ class Carrier(Protocol):
 
 @dataclass(eq=False)
 class AttemptRunner:
-    """Carries out an adapter's steps for one attempt; records what is paid for before and after.
+    """A runner of an adapter's steps for one attempt, which records paid steps before and after.
 
     Attributes
     ----------
     restore
-        The attempt was stored and its file is gone: its job is fetched again, and nothing is recorded.
+        The attempt was stored but its file is gone: its job is fetched again, and nothing is recorded.
     job_deadline_s
         Seconds to wait for an accepted job.
     """
@@ -139,7 +139,7 @@ class AttemptRunner:
             self._deadline = self.clock.monotonic() + self.job_deadline_s
 
     def run(self) -> Outcome | NotSentError | TryLaterError | UnclearError:
-        """Carry out the steps and record how they end; return an error where the vendor took nothing.
+        """Carry out the steps and record how they end; return an error if the vendor took nothing.
 
         An error of a request is raised inside the adapter's generator, which may look the job up, or cancel an overdue
         job.
@@ -170,7 +170,7 @@ class AttemptRunner:
                 self._tell("price-differs", f"{text} in its recipe or adapter; the price is booked")
             return self._outcome("stored", None)
         except StoppedError:
-            # What was sent and not answered may be billed; what was not sent cannot be.
+            # A sent request without an answer may be billed; an unsent one cannot be.
             when = "before sending" if self.record.state == "intent" else "while the vendor's answer was missing"
             self.record.end(self.record.ending(StoppedError), f"the run was stopped {when}")
             raise
@@ -179,7 +179,7 @@ class AttemptRunner:
         except BlackboxConformalError as error:
             if self.restore:
                 raise cleaned(error) from None
-            # Of a job that was accepted, the account cannot be at fault: the vendor had taken the request.
+            # The vendor had taken the request of an accepted job, so the account cannot be at fault.
             judged = self.record.job is None
             told = self.acceptance.judged(self.task, error, self.clock.monotonic()) if judged else error
             return self._ended(cleaned(told))
@@ -187,11 +187,11 @@ class AttemptRunner:
             # The adapter's generator may raise while it is closed, which must not hide how the attempt ended.
             with contextlib.suppress(Exception):
                 steps.close()
-            # Whatever happened, place and price are given up, since other draws wait for them.
+            # In any case place and price are given up, since other draws wait for them.
             self.record.settle()
 
     def _steps(self) -> Generator[Step, Answer, None]:
-        """Yield the steps until a usable picture is stored; a job's unusable picture is fetched again."""
+        # A job may give a usable picture at a further look.
         looks = 0
         while True:
             failure: VendorError | None = None
@@ -236,33 +236,33 @@ class AttemptRunner:
         return partial(self._send_once, step, self.control.stopping)
 
     def _send_once(self, step: Send, wake: threading.Event, resumption: Resumption | None = None) -> Answer:
-        """Try a request once, in its turn; its errors show neither addresses nor keys."""
+        # Errors raised here show neither addresses nor keys.
         record, paid = self.record, step.purpose == "submit"
         # If an earlier try of this submission may have reached the vendor, no error of this try says that it did not.
         unanswered = record.state in ("sent", "ambiguous")
         if paid:
             self._prepare_to_pay()
             self._sent_at = self.clock.monotonic()
-        # A public link and a data link ask nothing of the vendor, so they take no turn of its rate.
+        # Public links and data links ask the vendor nothing, so they need no turn of its rate.
         elif not step.public and step.url[:5].lower() != "data:":
             waited = self.turns.wait(wake, step.purpose)
             if self._deadline is not None:
-                # The job does not get less time because its polls have to wait for their turn.
+                # Waiting for turns must not shorten the job's time.
                 self._deadline += waited
         failure: VendorError | None
         try:
-            # An answer that is told once must fit the time left, or it is lost with the exchange.
+            # An answer that is told once must arrive in the time left, or it is lost with the exchange.
             answer = self.transport.send(step, resumption, self._left() if step.once else None)
         except (NotSentError, MaybeSentError, PayloadError) as error:
             overdue = self._left() == 0.0
             lost_for_good = step.once and not paid and not overdue and isinstance(error, MaybeSentError)
             failure = VendorFailedError(f"{error}; what is told once is lost with it") if lost_for_good else error
         else:
-            # An answer says whether a submission arrived only if no earlier try of it was left unanswered.
+            # An answer says whether a submission arrived only if no earlier try was left unanswered.
             if paid and not unanswered:
                 record.state = "answered"
             failure = classify(self.adapter, step, answer, self.clock.wall())
-            # Failures are billed by some vendors; the cost may stand in the answer that reports one.
+            # Some vendors bill failures; the answer that reports one may tell the cost.
             if paid and failure is not None and (told := self.adapter.observe(answer)) is not None:
                 self._observe(told)
         # A failing file host says nothing about the vendor's pace.
@@ -271,7 +271,7 @@ class AttemptRunner:
         if paid:
             lost = isinstance(failure, MaybeSentError) or (unanswered and failure is not None)
             record.state = "sent" if lost else "answered"
-            # The row is settled here and not after the wait, so that its price is free for other draws meanwhile.
+            # Settled here and not after the wait, so that other draws may use its price meanwhile.
             if not lost and isinstance(failure, (NotSentError, TryLaterError)):
                 record.end(record.ending(type(failure)), str(failure))
         if failure is not None:
@@ -282,7 +282,7 @@ class AttemptRunner:
         return answer
 
     def _prepare_to_pay(self) -> None:
-        """Reserve place and price, wait for a turn, and record ``sent`` before the first byte leaves."""
+        # ``sent`` is on disk before the first byte leaves.
         record, repeated = self.record, self.record.state == "sent"
         try:
             record.reserve_place()
@@ -292,8 +292,7 @@ class AttemptRunner:
         if record.state == "unrecorded":
             record.reserve()
         if record.state != "sent" or repeated:
-            # A row that was marked as sent in its reservation has had its turn already; a repetition needs one of its
-            # own.
+            # A row that was marked as sent in its reservation has had its turn; a repetition needs another.
             self.turns.wait(self.control.stopping, "submit")
         if record.state != "sent":
             record.mark_sent()
@@ -316,10 +315,10 @@ class AttemptRunner:
         return EMPTY_ANSWER
 
     def _given_up(self, steps: Generator[Step, Answer, None], overdue: DeadlineError) -> DeadlineError:
-        """Let the adapter cancel an overdue job once; return the error with which the attempt ends."""
+        # The adapter may cancel an overdue job once.
         try:
             step = steps.throw(overdue)
-            # The job of a picture that is only fetched again was finished once: there is nothing to cancel.
+            # A picture that is only fetched again comes from a finished job: there is nothing to cancel.
             if isinstance(step, Send) and step.purpose == "cancel" and not self.restore:
                 steps.send(self._cancel(step))
         except JobCancelledError:
@@ -347,7 +346,7 @@ class AttemptRunner:
             raise
         except (NotSentError, MaybeSentError, JobError, TryLaterError) as error:
             failure = self._overdue(str(error)) or JobError(str(error), code=error.code)
-            # A job is given its time even when the user stops once; an error that ended the run is not waited for.
+            # A first stop still leaves a job its time; an error that ended the run does not.
             stopped = self.control.stopping.is_set() and (self._deadline is None or self.control.error)
             if stopped and not isinstance(failure, DeadlineError):
                 raise StoppedError from None
@@ -355,7 +354,7 @@ class AttemptRunner:
 
     @property
     def _patience(self) -> threading.Event:
-        """What ends a wait: with a job, only that the user wants to leave."""
+        # With a job, only a user who wants to leave ends a wait.
         return self.control.stopping if self._deadline is None else self.control.leaving
 
     def _sleep(self, seconds: float, wake: threading.Event) -> None:
@@ -363,7 +362,7 @@ class AttemptRunner:
             raise StoppedError
 
     def _wait(self, seconds: float) -> None:
-        """Wait as asked, and longer for a job that takes long, so that polls stay few."""
+        # A slow job is polled less often than the adapter asks.
         seconds = max(seconds, min(self._waited_s * 0.1, _LONGEST_WAIT_S))
         left = self._left()
         self._sleep(seconds if left is None else min(seconds, left), self._patience)
@@ -410,15 +409,14 @@ class AttemptRunner:
         try:
             self.record.observe(observed, free_answers=self.adapter.capabilities.free_answers)
         except UsageError as error:
-            # A bill that makes no sense must not cost the picture: what was reserved is booked.
+            # A bill that makes no sense must not cost the picture: the reserved price is booked.
             self._tell("price-differs", f"the vendor tells no price that can be booked: {error}")
 
     def _tell(self, kind: EventKind, text: str) -> None:
         self.board.tell(kind, text, self.record.spec.upload_name, self.record.spec.draw)
 
     def _receive(self, data: bytes) -> PayloadError | None:
-        """Store a picture that was paid for; return what is wrong with it, or None."""
-        # Kept before it is looked at: a picture that is paid for is stored, whatever is wrong with it.
+        # Kept before the check: a paid picture is stored, whatever is wrong with it.
         self._keep(data)
         valid = False
         try:
@@ -433,7 +431,7 @@ class AttemptRunner:
         return failure
 
     def _keep(self, data: bytes) -> None:
-        """Write a picture to the disk; one without a job is only here, and is tried as long as the process lives."""
+        # A picture without a job exists only here, so writing is tried as long as the process lives.
         tell_at = -math.inf
         while True:
             try:
@@ -451,7 +449,7 @@ class AttemptRunner:
             self.clock.sleep(_WRITE_AGAIN_S, threading.Event())
 
     def _ended(self, failure: BlackboxConformalError) -> Outcome | NotSentError | TryLaterError | UnclearError:
-        """Record how the attempt ended; errors that concern every draw stop the run."""
+        # Errors that concern every draw stop the run.
         record, rule = self.record, self.record.ending(type(failure))
         unbilled = is_unbilled(rule, failure, self.adapter.capabilities.failures_billed)
         request_id, code = (failure.request_id, failure.code) if isinstance(failure, VendorError) else (None, None)
@@ -461,7 +459,7 @@ class AttemptRunner:
             price = to_usd(record.cost_nanousd())
             failure = JobError(f"{failure}; the job {record.job} is booked at {price} USD", code=code)
         record.end(rule, clean(str(failure)), code, unbilled=unbilled)
-        # Raised by a request, the error has ended the run. Raised by the adapter on reading an answer, it has not.
+        # A request's error has already ended the run; the adapter's error on reading an answer has not.
         deferrals = (NotSentError, TryLaterError, UnclearError)
         if rule.result == "deferred" and isinstance(failure, deferrals) and not self.control.error:
             return failure
@@ -477,7 +475,7 @@ class AttemptRunner:
 
     def _outcome(self, state: OutcomeState, error: VendorError | None, unbilled: bool = False) -> Outcome:
         record = self.record
-        # A draw of another model must not be mixed with the others; one that has no picture is not.
+        # A draw of another model must not be mixed with the others; a draw without a picture cannot be.
         mixed = state not in ("invalid", "failed") or isinstance(self.control.error, ModelChangedError)
         if mixed and not self.restore and (changed := self.acceptance.model_error(record.model)) is not None:
             self.board.tell("model-changed", str(changed))

@@ -1,4 +1,4 @@
-"""Records one attempt in the ledger and on the disk: its states and the table of its endings."""
+"""Records one attempt in the ledger and on disk, with its states and the table of its endings."""
 
 import contextlib
 import time
@@ -36,10 +36,10 @@ from blackbox_conformal.vendor.adapter import Observed
 from blackbox_conformal.vendor.refusals import UnclearError
 
 State = Literal["unrecorded", "intent", "sent", "answered", "ambiguous", "accepted", "ready", "stored"]
-"""Where an attempt is while it runs; all but two are states of the ledger.
+"""States of a running attempt; all but two are states of the ledger.
 
-``unrecorded``: no row of the ledger belongs to it. ``answered``: its row says ``sent``, and the vendor's answer to the
-submission is here. While it is ``sent``, it is unknown whether the submission reached the vendor.
+``unrecorded``: the attempt has no row in the ledger. ``answered``: its row says ``sent``, and the vendor's answer to
+the submission has arrived. While it is ``sent``, nobody knows whether the submission reached the vendor.
 """
 
 ROW_STATES: Final[dict[State, AttemptState | None]] = {
@@ -52,12 +52,12 @@ ROW_STATES: Final[dict[State, AttemptState | None]] = {
     "ready": "ready",
     "stored": "stored",
 }
-"""What the ledger's row says in each state; None = there is no row."""
+"""State of the ledger's row for each state; None = no row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What is recorded of an attempt, and what its draw comes to.
+    """What is recorded about an attempt's end, and the result for its draw.
 
     Attributes
     ----------
@@ -74,20 +74,20 @@ class Ending:
     result: OutcomeState | Literal["deferred"] | None
 
 
-# States in which the vendor has the job, so that its picture can be fetched without a second payment.
+# The vendor has the job, so its picture can be fetched without a second payment.
 _JOB: tuple[State, ...] = ("accepted", "ready", "stored")
 _ANSWERED: tuple[State, ...] = ("answered", *_JOB)
 _RUN_ENDS = (RunRefusedError, BlackboxConformalError, StoppedError)
 
 _ROWS: tuple[tuple[tuple[type, ...], tuple[State, ...], Ending], ...] = (
-    # what happened, in which states: what the row comes to say, class of the error, result
+    # Columns: what happened; in which states; the row's new state, class of the error, result.
     ((bytes,), ("sent", "ambiguous", *_ANSWERED), Ending("stored", None, "stored")),
-    # The submission was not answered. Whatever fails then, it may be billed.
+    # The submission has no answer: whatever fails then, it may be billed.
     ((VendorError,), ("sent",), Ending("ambiguous", "M", "ambiguous")),
     ((VendorError,), ("ambiguous",), Ending("as it is", "M", "ambiguous")),
     ((RefusedError,), ("unrecorded",), Ending(None, None, "refused")),
     ((RefusedError,), _ANSWERED, Ending("refused", "A", "refused")),
-    # Whether it does, other pictures show first.
+    # Other pictures must show first whether the account is meant.
     ((UnclearError,), ("unrecorded",), Ending(None, None, "deferred")),
     ((UnclearError,), ("answered",), Ending("cancelled", "A", "deferred")),
     ((VendorFailedError,), ("unrecorded",), Ending(None, None, "failed")),
@@ -95,15 +95,15 @@ _ROWS: tuple[tuple[tuple[type, ...], tuple[State, ...], Ending], ...] = (
     ((NotSentError, TryLaterError), ("unrecorded",), Ending(None, None, "deferred")),
     ((NotSentError,), ("answered",), Ending("cancelled", "N", "deferred")),
     ((TryLaterError,), ("answered",), Ending("cancelled", "R", "deferred")),
-    # The vendor has the job, and its picture was not fetched. The next run looks again for one that is only late.
+    # The vendor has the job, but its picture was not fetched. If it is only late, the next run looks again.
     ((NotSentError, TryLaterError, JobError), _JOB, Ending("expired", "J", "expired")),
     ((DeadlineError,), _JOB, Ending("as it is", "J", "expired")),
     ((JobCancelledError,), _JOB, Ending("expired", "J", "expired")),
-    # Anything else that a vendor answers is not the picture.
+    # Any other answer of a vendor is not the picture.
     ((VendorError,), ("unrecorded",), Ending(None, None, "invalid")),
     ((VendorError,), _ANSWERED, Ending("invalid", "P", "invalid")),
-    # The run ends: the vendor refuses every picture, the adapter breaks its contract, or the user stops. What was not
-    # answered may be billed; a job is left to the next run.
+    # The run ends: the vendor refuses every picture, the adapter breaks its contract, or the user stops. A submission
+    # without an answer may be billed; a job is left to the next run.
     (_RUN_ENDS, ("unrecorded", "ambiguous", *_JOB), Ending(None, None, None)),
     (_RUN_ENDS, ("intent",), Ending("cancelled", "N", None)),
     (_RUN_ENDS, ("sent",), Ending("ambiguous", "M", None)),
@@ -117,7 +117,7 @@ _ROWS: tuple[tuple[tuple[type, ...], tuple[State, ...], Ending], ...] = (
 ENDINGS: Final[dict[tuple[State, type], Ending]] = {
     (state, kind): ending for kinds, states, ending in _ROWS for kind in kinds for state in states
 }
-"""How an attempt ends, by its state and the class of what happened: a picture's bytes, or an error."""
+"""Endings by the attempt's state and the class of what happened: a picture's bytes, or an error."""
 
 OUTCOME_ERRORS: Final[dict[OutcomeState, type[VendorError]]] = {
     "refused": RefusedError,
@@ -126,7 +126,7 @@ OUTCOME_ERRORS: Final[dict[OutcomeState, type[VendorError]]] = {
     "expired": JobError,
     "invalid": PayloadError,
 }
-"""Class of the error that an outcome carries."""
+"""Class of the error in each outcome."""
 
 
 def ending(state: State, happened: type) -> Ending:
@@ -135,7 +135,7 @@ def ending(state: State, happened: type) -> Ending:
 
 
 def is_unbilled(rule: Ending, failure: BlackboxConformalError, failures_billed: bool) -> bool:
-    """Tell whether the vendor bills nothing for an attempt that ends so, unless it tells a cost."""
+    """Tell whether the vendor bills nothing for such an end, unless it tells a cost."""
     if rule.row == "refused" and isinstance(failure, RefusedError):
         return not failure.billed
     return rule.row == "failed" and not failures_billed
@@ -143,20 +143,20 @@ def is_unbilled(rule: Ending, failure: BlackboxConformalError, failures_billed: 
 
 @dataclass(eq=False)
 class AttemptRecord:
-    """What the ledger and the disk hold of one attempt; each method that writes is one step of its state.
+    """The ledger's row and the files of one attempt; each method that writes is one step of its state.
 
     Attributes
     ----------
     earlier
         The attempt to go on with: its job is fetched, or its submission repeated. None: a new submission.
     job
-        The vendor's name of the job, once it is accepted.
+        The vendor's name for the accepted job.
     same_job
-        Another attempt that was given the same job.
+        Another attempt with the same job.
     report
         What the vendor said besides the picture.
     told_nothing
-        The vendor's last cost is 0, which is booked only where it gives no picture.
+        The vendor's last cost is 0, which is booked only without a picture.
     answer
         Body of the last answer that should have held the picture.
     digest
@@ -186,7 +186,7 @@ class AttemptRecord:
     def __post_init__(self) -> None:
         earlier = self.earlier
         if earlier is not None:
-            # A state that is not in the table, such as ``validated``, means that the picture was stored once.
+            # A state outside the table, such as ``validated``, means that the picture was stored once.
             self.state = next((state for state, row in ROW_STATES.items() if row == earlier.state), "stored")
             self.job, self._row, self._price_nanousd = earlier.job, earlier.id, earlier.cost_nanousd
             if earlier.state in WITH_JOB:
@@ -194,18 +194,18 @@ class AttemptRecord:
 
     @property
     def row(self) -> int:
-        """Return the number of the ledger's row; raise `AdapterError` when nothing was submitted."""
+        """Return the number of the ledger's row; raise `AdapterError` if nothing was submitted."""
         if self._row is None:
             raise AdapterError(f"adapter {self.spec.adapter} accepts a job before anything was submitted")
         return self._row
 
     @property
     def model(self) -> str | None:
-        """Return the model that answered, where the vendor names it."""
+        """Return the model that answered, if the vendor names it."""
         return self.report.model or (None if self.earlier is None else self.earlier.model)
 
     def cost_nanousd(self, unbilled: bool = False) -> int:
-        """Return what is booked: the cost that the vendor told, else the price unless `unbilled`; 0 without a row."""
+        """Return the booked cost: as told by the vendor, else the price unless `unbilled`; 0 without a row."""
         if self._row is None:
             return 0
         if self.report.cost_nanousd is not None:
@@ -229,20 +229,20 @@ class AttemptRecord:
         self.state = "sent" if self._reservation.sent else "intent"
 
     def mark_sent(self) -> None:
-        """Record that bytes are about to leave; return once that is on disk."""
+        """Record that bytes are about to leave; return once the record is on disk."""
         self.ledger.sent(self.row)
         if self.earlier is not None and self.state == "ambiguous":
-            # An ambiguous attempt is booked in full; repeated, it holds that price again until it ends.
+            # An ambiguous attempt is booked in full; a repetition holds that price again until it ends.
             self._reservation = self.reservations.resume(self.earlier)
         self.state = "sent"
 
     def require_hold(self) -> None:
-        """Refuse to send again what another process may have settled."""
+        """Refuse to repeat a submission that another process may have settled."""
         self.ledger.require_hold(self.row)
 
     def accept(self, job: str) -> None:
         row, self.job = self.row, job
-        # Two places for one job: whichever survives lets the next run fetch the picture instead of paying again.
+        # Two places for one job: if either survives, the next run fetches the picture instead of paying again.
         kept = True
         try:
             # Beside the ledger, which may be locked or full.
@@ -261,7 +261,7 @@ class AttemptRecord:
         self._release_place()  # The vendor keeps the picture.
 
     def observe(self, observed: Observed, *, free_answers: bool = False) -> None:
-        """Add what the vendor says to the report, and reserve more from now on where it bills more.
+        """Add the vendor's facts to the report, and reserve more from now on if the vendor bills more.
 
         A bill of 0 for a call with a price is kept aside, unless `free_answers`.
         """
@@ -274,7 +274,8 @@ class AttemptRecord:
         )
         if observed.cost_usd is not None:
             cost = to_nano(observed.cost_usd)
-            # A picture for 0 at a price would let the budget be spent without end; tries without a picture are few.
+            # Pictures at a booked cost of 0 would let a run spend its budget without end; tries without a picture are
+            # few.
             self.told_nothing = not cost and bool(self.spec.listed_nanousd) and not free_answers
             if self.told_nothing:
                 return
@@ -291,19 +292,19 @@ class AttemptRecord:
         """Make a paid picture and its receipt durable; `mark_stored` tells the ledger."""
         if (self.state, bytes) not in ENDINGS:
             raise AdapterError(f"adapter {self.spec.adapter} returned a picture without having submitted anything")
-        # What has arrived is not written again where only its receipt could not be.
+        # A retry for the receipt alone does not write the picture again.
         self._arrival = self._arrival or self.store.receive(self.row, data, self.report, self._place)
         self._release_place()
         self.digest, self._size = self._arrival.digest, self._arrival.size
-        # The receipt comes first: it tells a ledger that was restored from a copy that the picture exists.
+        # Receipt first: it tells a ledger restored from an older copy that the picture exists.
         self.store.keep_receipt(self._receipt("stored", self.report))
 
     def mark_stored(self, *, valid: bool) -> None:
-        """Record the picture that is kept; `valid`: it passed the run's check."""
+        """Record the kept picture; `valid`: it passed the run's check."""
         arrival, self._arrival = self._arrival, None
         assert arrival is not None
         self.ledger.stored(self.row, self.report, arrival.digest, arrival.size, valid=valid)
-        with contextlib.suppress(OSError):  # It stays in the inbox, where it is read and the next session finds it.
+        with contextlib.suppress(OSError):  # It stays in the inbox, where this run and the next session find it.
             self.store.settle(arrival)
         self.state = "stored"
         self.settle()
@@ -320,7 +321,7 @@ class AttemptRecord:
         self.digest = arrival.digest
 
     def ending(self, happened: type) -> Ending:
-        """Return what the table says of this class of error now."""
+        """Return the table's ending for this class of error now."""
         return ending(self.state, happened)
 
     def end(self, rule: Ending, text: str, code: str | None = None, *, unbilled: bool = False) -> None:
@@ -328,14 +329,14 @@ class AttemptRecord:
         if rule.row is None:
             return
         if self.told_nothing and rule.row in ("failed", "refused", "cancelled"):
-            # What was charged at the submission is given back where there is no picture.
+            # Without a picture, a charge at the submission is given back.
             self.report = replace(self.report, cost_nanousd=0)
         if rule.row == "as it is":
             self.ledger.note(self.row, rule.error_class or "", text)
         else:
             if rule.row == "invalid" and self.digest is None:
                 self._keep_evidence()
-            # What was not taken is given back, unless the vendor says that it bills it.
+            # A price that the vendor did not take is given back, unless the vendor says that it bills it.
             given_back = rule.row == "cancelled" and not self.report.cost_nanousd
             report = VendorReport() if given_back else self._report_with_cost(unbilled)
             self.ledger.end(
@@ -348,20 +349,20 @@ class AttemptRecord:
                 error=text,
                 code=code,
             )
-            # A picture that is stored has its receipt, and is checked again by the process that records that anew.
+            # A stored picture has its receipt, and the process that records it anew checks it again.
             if rule.row != "cancelled" and self.state != "stored":
                 with contextlib.suppress(OSError):
                     self.store.keep_receipt(self._receipt(rule.row, report, rule.error_class, text, code))
         if rule.row == "cancelled":
             self._settle(self.report.cost_nanousd or 0)
-            # The same draw may be submitted again, in a row of its own.
+            # The same draw may be submitted again, in a new row.
             self.state, self._row, self.report = "unrecorded", None, VendorReport()
         else:
             self._settle(self.cost_nanousd(unbilled))
             self.state = "ambiguous" if rule.row == "ambiguous" else self.state
 
     def _report_with_cost(self, unbilled: bool) -> VendorReport:
-        """Add what is booked to the report; an unknown price stays unknown."""
+        # An unknown price stays unknown.
         cost = self.cost_nanousd(unbilled)
         return replace(self.report, cost_nanousd=cost) if cost or unbilled else self.report
 
@@ -377,13 +378,13 @@ class AttemptRecord:
                 self.digest, self._size = arrival.digest, arrival.size
 
     def leave(self) -> None:
-        """Let other processes go on with what this process did not bring to an end."""
+        """Let other processes go on with an attempt that this process did not finish."""
         if self._row is not None and (self.earlier is not None or self.state in ("accepted", "ready")):
-            with contextlib.suppress(LedgerError):  # Others then have to wait until this process ends.
+            with contextlib.suppress(LedgerError):  # Then others wait until this process ends.
                 self.ledger.leave(self._row)
 
     def settle(self) -> None:
-        """Give up the place and book the price that are still held."""
+        """Give up the place, and book a price that is still held."""
         self._release_place()
         self._settle(self.cost_nanousd())
 
@@ -391,6 +392,6 @@ class AttemptRecord:
         reservation, self._reservation = self._reservation, None
         if reservation is not None:
             stored, told = self.state == "stored", self.report.cost_nanousd
-            # What a failure costs says nothing of the price of a picture.
+            # The cost of a failure says nothing about the price of a picture.
             billed = bool(told) or (stored and told is not None)
             self.reservations.settle(reservation, cost_nanousd, answered=stored, billed=billed)

@@ -1,4 +1,4 @@
-"""Events that a run tells while it goes, each with the counters at that moment."""
+"""Events of a run as it goes, each with the counters at that moment."""
 
 import dataclasses
 import threading
@@ -57,7 +57,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened: kind, time (seconds since 1970), a line for people, the draw and the counters."""
+    """One event: kind, time (seconds since 1970), a line for people, the draw and the counters."""
 
     kind: EventKind
     at: float
@@ -95,7 +95,7 @@ class Amounts(TypedDict, total=False):
 
 
 class EventBoard:
-    """Keeps the counters and hands events to one listener, one at a time."""
+    """A board that keeps the counters and hands events to one listener, one at a time."""
 
     def __init__(self, clock: Clock, listener: Callable[[Event], None] | None, budget: Decimal | None) -> None:
         self._clock = clock
@@ -133,7 +133,7 @@ class EventBoard:
                 reserved=to_usd(counts["reserved_nanousd"]),
                 budget=self._budget,
                 too_many=counts["too_many"],
-                # Draws that were stored already took no time, so they do not count for the pace.
+                # Draws that were already stored took no time, so the pace leaves them out.
                 eta_s=elapsed / bought * left if bought else (0.0 if not left else None),
             )
 

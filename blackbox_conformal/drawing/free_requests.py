@@ -1,4 +1,4 @@
-"""Asks a vendor free questions outside of draws: its prices, and what it publishes of itself."""
+"""Asks a vendor free questions outside of draws, about its prices and its published facts."""
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
@@ -25,13 +25,13 @@ from blackbox_conformal.support.text import clean, cleaned
 from blackbox_conformal.vendor.adapter import EMPTY_ANSWER, Adapter, Answer, Purpose, Send, Step, Upload, Wait
 
 PATIENCE_S = 60.0
-"""A person waits for an answer; who has to wait longer than this had better go on without it."""
+"""Seconds that a person waits for an answer; after that it is better to go on without one."""
 
 Told = TypeVar("Told")
 
 
 class FreeRequests:
-    """Asks one vendor, whose adapter is open; one question takes no longer than `patience_s` seconds."""
+    """Free requests to one vendor, whose adapter is open; each question takes at most `patience_s` seconds."""
 
     def __init__(self, adapter: Adapter, limits: Limits, patience_s: float) -> None:
         limits = replace(limits, attempt_timeout_s=min(limits.answer_timeout_s, patience_s))
@@ -55,18 +55,18 @@ class FreeRequests:
         self._transport.close()
 
     def ask(self, steps: Generator[Step, Answer, Told], purpose: Purpose, late: tuple[str, str]) -> Told:
-        """Carry out `steps`, whose every request has this purpose; return what they return.
+        """Carry out `steps`, whose requests must all have this purpose; return their result.
 
         Parameters
         ----------
         late
-            What the vendor did not tell where patience ends, and what to do then.
+            What the vendor did not tell in time, and what to do then.
         """
         self._until, self._last, self._late = self._clock.monotonic() + self._patience, None, late
         try:
             step = next(steps)
             while True:
-                # Only requests of the announced purpose: a free question must never become a paid one.
+                # A free question must never become a paid one.
                 if isinstance(step, Send) and step.purpose == purpose:
                     try:
                         answer = self._fetch(step)
@@ -101,7 +101,7 @@ class FreeRequests:
             except VendorError as caught:
                 self._last = caught
                 if not isinstance(caught, TryLaterError):
-                    # A failed probe that says nothing of the vendor's load must not keep the breaker half open.
+                    # A failed probe that says nothing about the vendor's load must not keep the breaker half open.
                     self._breaker.abandon_probe()
                 raise
             self._breaker.record_success()
@@ -163,11 +163,11 @@ def ask_quotes(
     Parameters
     ----------
     limits
-        As of a run; one exchange takes `patience_s` at most.
+        As for a run; one exchange takes `patience_s` at most.
     patience_s
         Seconds after which no request for one size begins and no pause is waited for.
     """
-    # One picture of each size, since prices go by size.
+    # One picture of each size, since prices depend on size.
     sizes = {(upload.width, upload.height): upload for upload in uploads}
     if any(adapter.quote(upload) is None for upload in sizes.values()):
         raise UsageError(
@@ -191,7 +191,7 @@ def _price(adapter: Adapter, vendor: FreeRequests, upload: Upload) -> Decimal:
     if steps is None:
         raise AdapterError(f"adapter {adapter.name} had a quote for this picture a moment ago, and has none")
     price: object = vendor.ask(steps, "quote", _NO_PRICE)
-    # A price that is no amount would make a plan that is no plan.
+    # A plan cannot use a price that is no amount.
     if not isinstance(price, Decimal) or not price.is_finite() or price < 0:
         raise PayloadError(f"expected a price in US dollars from the vendor; got {str(price)[:80]!r}")
     return price

@@ -1,4 +1,4 @@
-"""What a run may spend, how fast it may go and how long it waits; checked on construction."""
+"""Limits of a run: money, pace and patience; checked on construction."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ _KINDS = {
     "max_retry_after_s": number(0),
     "concurrency": WORKERS,
 }
-"""What each may be; those that a user sets are settings, too."""
+"""Kinds of the limits; the limits that a user sets are settings, too."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one job: everything that a command draws, however often it is repeated.
+    """Limits of one job: everything that a command draws, over all its repetitions.
 
     Attributes
     ----------
     max_cost_usd, max_calls
-        Most money and billable submissions in the run folder's ledger, earlier sessions included. A job that draws in
-        several folders subtracts what the other folders hold.
+        Most US dollars and billable submissions in the run folder's ledger, with earlier sessions. A job with several
+        folders subtracts what the other folders hold.
     max_cost_per_day_usd
-        Most money for draws submitted in any 24 hours, by any process; all draws of the ledger count.
+        Most US dollars for draws submitted in any 24 hours, by any process; counts all draws of the ledger.
     scope
-        Keys of the draws (see `task.task_key`) that the two limits above count; None: all in the folder.
+        Keys of the draws (see `task.task_key`) that the first two limits count; None: all in the folder.
     concurrency
         Draws under way at once; ``auto`` starts at 4 at most and moves between 1 and `auto_most`.
     auto_most
-        Upper end of ``auto``: 32, or what the vendor works on at once; fewer where this process may open fewer files.
+        Upper end of ``auto``: 32, or the vendor's own limit; fewer if this process may open fewer files.
     rates
-        Requests in a time to the vendor, from all processes of this user with the same key; None: the adapter's.
+        Requests to the vendor in a time, over all processes of this user with the same key; None: the adapter's.
     attempt_timeout_s
-        Seconds for one HTTP exchange, until the last byte of the answer; None: the vendor's own, or 120.
+        Seconds for one HTTP exchange, to the last byte; None: the vendor's own, or 120.
     job_deadline_s
         Seconds to wait for an accepted job; None: the vendor's own, or 1800.
     max_attempts
-        Tries of a request that did not reach the vendor, or that the vendor deferred while no other one succeeded.
+        Tries of a request that never reached the vendor, or that the vendor deferred while no other one succeeded.
     max_retry_after_s
-        A vendor that asks for a longer pause ends the run, to be resumed later.
+        Longest pause in seconds; a vendor that asks for more ends the run, to be resumed later.
     insecure_http
         Whether a key may be sent unencrypted (``http://``) to another machine.
     max_answer_bytes
@@ -66,9 +66,9 @@ class Limits:
     accept_refusals
         Go on although the vendor refused three pictures in the same words.
     retry_ambiguous
-        Buy a draw again whose submission may have been billed and got no answer, or whose job gave no result.
+        Buy a draw again if its submission may have been billed without an answer, or its job gave no result.
     payer
-        On whose account the draws are.
+        Whose account pays for the draws.
     """
 
     max_cost_usd: Decimal | None = None
@@ -103,17 +103,17 @@ class Limits:
 
     @property
     def answer_timeout_s(self) -> float:
-        """Return the seconds of one HTTP exchange, by default 120."""
+        """Return the seconds for one HTTP exchange, by default 120."""
         return self.attempt_timeout_s or ANSWER_TIMEOUT_S
 
     @property
     def job_timeout_s(self) -> float:
-        """Return the seconds that an accepted job is waited for, by default 1800."""
+        """Return the seconds to wait for an accepted job, by default 1800."""
         return self.job_deadline_s or JOB_TIMEOUT_S
 
     @property
     def most_workers(self) -> int:
-        """Return the largest number of draws that may ever be under way at once."""
+        """Return the largest number of draws under way at once."""
         return self.auto_most if self.concurrency == "auto" else self.concurrency
 
     @property
@@ -122,7 +122,7 @@ class Limits:
         return min(AUTO_START, self.auto_most) if self.concurrency == "auto" else self.concurrency
 
     def for_vendor(self, capabilities: Capabilities) -> Limits:
-        """Return these limits, completed by what the vendor's adapter says."""
+        """Return these limits, with the adapter's own values for unset ones."""
         most, descriptors = capabilities.max_concurrency or self.auto_most, descriptor_limit()
         return replace(
             self,

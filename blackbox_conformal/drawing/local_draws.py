@@ -1,4 +1,4 @@
-"""Draws of local adapters, which cost nothing; no ledger records them.
+"""Draws from local adapters, which cost nothing and have no ledger.
 
 Their bytes are not stored: reading an outcome runs the adapter again.
 """
@@ -43,7 +43,7 @@ class LocalDraws:
 
 
 def read_again(adapter: Adapter, outcome: Outcome) -> bytes:
-    """Return the bytes of a local outcome, or of the cascade member that answered."""
+    """Return the bytes of a local outcome; in a cascade, from the member that answered."""
     task = outcome.task
     if adapter.members:
         task, adapter = sent_to(adapter, outcome.member, task, task.upload), adapter.members[outcome.member]
@@ -55,7 +55,7 @@ def read_again(adapter: Adapter, outcome: Outcome) -> bytes:
 
 
 def answer_of(adapter: Adapter, task: Task) -> bytes | None:
-    """Return a local adapter's bytes for a task: empty where it refuses the picture, None where it has nothing."""
+    """Return a local adapter's bytes for a task: empty if it refuses the picture, None if it has none."""
     try:
         return _run(adapter, task)[0]
     except RefusedError:

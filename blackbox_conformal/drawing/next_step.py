@@ -1,4 +1,4 @@
-"""Decides what is left to do for a draw, from its rows in the ledger."""
+"""Decides the next step for a draw from its rows in the ledger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from blackbox_conformal.drawing.ledger.states import OTHER_MODEL, UNSENT, WHOLE,
 from blackbox_conformal.drawing.limits import Limits
 
 IDEMPOTENCY_WINDOW_S = 20.0 * 3600
-"""Vendors forget idempotency keys after a day; a key older than this is not trusted to find its first submission."""
+"""Vendors forget idempotency keys after a day; an older key than this may not find its first submission."""
 
 FREE_REPEATS = 2
-"""How often a run asks again for a draw at which the vendor failed on its own, where that attempt cost nothing.
+"""How often a run repeats a draw after a failure of the vendor that cost nothing.
 
-As often it asks again for one that another model answered, which is paid for.
+A draw that another model answered, which is paid for, is repeated as often.
 """
 
 
@@ -24,28 +24,28 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Fetch the picture of this attempt's job."""
+    """The step to fetch the picture of this attempt's job."""
 
     attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Send this attempt's submission again under the same idempotency key, so that it is billed once."""
+    """The step to repeat this attempt's submission under the same idempotency key, so that it is billed once."""
 
     attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Buy the draw, as this generation of it (0: for the first time)."""
+    """The step to buy the draw, as this generation (0: the first purchase)."""
 
     generation: int
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Nothing now: another process is at it."""
+    """No step now: another process works on the draw."""
 
 
 NextStep = Done | Fetch | Replay | Submit | Elsewhere
@@ -54,7 +54,7 @@ NextStep = Done | Fetch | Replay | Submit | Elsewhere
 def next_step(
     attempts: Sequence[Attempt], limits: Limits, *, on_disk: frozenset[str], replayable: bool, now: float
 ) -> NextStep:
-    """Return the next thing to do for a draw.
+    """Return the next step for a draw.
 
     Parameters
     ----------
@@ -67,17 +67,17 @@ def next_step(
     now
         Seconds since 1970.
     """
-    # Before anything else: what another process holds must be neither fetched nor bought twice.
+    # First of all: an attempt of another process must be neither fetched nor bought twice.
     if any(attempt.busy for attempt in attempts):
         return Elsewhere()
-    # What was never sent, or was taken back, cost nothing and says nothing.
+    # An attempt that was never sent, or was taken back, cost nothing and says nothing.
     real = [attempt for attempt in attempts if attempt.state not in (*UNSENT, "cancelled")]
     if not real:
         return Submit(0)
-    # A new generation, so that its idempotency key is a new one and the vendor does not answer with the old draw.
+    # A new generation has a new idempotency key, so that the vendor does not answer with the old draw.
     following = Submit(max(attempt.generation for attempt in real) + 1)
     whole = [attempt for attempt in real if attempt.state in WHOLE]
-    # A picture on the disk comes before everything, whatever later attempts say.
+    # A picture on disk comes before everything, whatever later attempts say.
     for attempt in whole:
         if attempt.digest in on_disk:
             return Done(attempt)
@@ -87,13 +87,13 @@ def next_step(
     resampled = times_resampled(real)
     if whole:
         last = whole[-1]
-        # The file is lost, and the vendor may still keep the picture of its job.
+        # The file is lost, but the vendor may still keep the picture of its job.
         if last.job is not None:
             return Fetch(last)
         return following if limits.payer.again or resampled < limits.max_resample else Done(last)
     last = real[-1]
     if last.state in ("ambiguous", "sent"):
-        # A clock that was set back gives a negative age, which is no proof that the key is still known.
+        # A clock that was set back gives a negative age, which does not prove that the key is still known.
         age = now - (last.sent_at or 0.0)
         if replayable and 0.0 <= age <= IDEMPOTENCY_WINDOW_S:
             return Replay(last)
@@ -110,7 +110,7 @@ def next_step(
 
 
 def times_resampled(attempts: Sequence[Attempt]) -> int:
-    """Count the attempts that were paid for and gave no usable picture."""
+    """Count the attempts that were paid for but gave no usable picture."""
     unusable = [one for one in attempts if one.state in ("invalid", "failed") and not _went_astray(one)]
     return sum(not failed_for_free(attempt) for attempt in unusable)
 

@@ -1,7 +1,7 @@
 """Keeps objects by name, in a folder or a bucket: put if absent, get, head, list.
 
-A bucket such as ``s3://bucket/prefix`` is reached through obstore, which takes keys from the environment. Texts of
-obstore are never passed on: they may quote a server's answer.
+A bucket such as ``s3://bucket/prefix`` is reached through obstore, which takes keys from the environment. obstore's
+texts are never passed on: they may quote a server's answer.
 """
 
 import importlib.util
@@ -39,7 +39,7 @@ _KEYS = (
 )
 _LONGEST = 2000
 RETRIES = 8
-"""How often a server is asked again that does not answer, or answers that it is busy: for about a minute in all."""
+"""Tries after a server does not answer, or answers that it is busy: about a minute in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,36 +52,36 @@ class StoredObject:
 
 
 class ChangedError(IncompleteError):
-    """An object is no longer the one that was listed."""
+    """An object has changed since it was listed."""
 
 
 class BlobStore(Protocol):
-    """Contents by names such as ``samples/ab/abcdef``; asked from any thread.
+    """Contents by names such as ``samples/ab/abcdef``; any thread may call.
 
-    Methods raise `IncompleteError` when the store cannot be reached, and `UsageError` when it refuses.
+    Methods raise `IncompleteError` if the store cannot be reached, and `UsageError` if it refuses.
     """
 
     @property
     def shown(self) -> str:
-        """Where it is, for people."""
+        """Return the store's address for people."""
 
     def put_if_absent(self, name: str, content: bytes) -> bool:
-        """Keep a content, durable on return, unless there is one of that name; whether it was kept."""
+        """Keep a content, durable on return, unless the name is taken; return whether it was kept."""
 
     def replace(self, name: str, content: bytes) -> None:
         """Keep a content in the place of any other."""
 
     def get(self, name: str, tag: str | None = None) -> bytes | None:
-        """The content of that name; None where there is none."""
+        """Return the content of that name; None if there is none."""
 
     def head(self, name: str) -> StoredObject | None:
-        """What is known of the content of that name; None where there is none."""
+        """Return the facts about the content of that name; None if there is none."""
 
     def names(self, below: str = "") -> Iterator[StoredObject]:
-        """Everything whose name starts with the folders `below`; all of it where that is empty."""
+        """Yield every object whose name starts with the folders `below`; all objects if that is empty."""
 
     def remove(self, name: str) -> None:
-        """Remove what has that name, if there is anything."""
+        """Remove the object of that name, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class Bucket:
     def get(self, name: str, tag: str | None = None) -> bytes | None:
         import obstore
 
-        # Only the object that was listed: another one under its name has another content.
+        # Only the listed object: another one under its name has another content.
         options: Any = None if tag is None else {"if_match": tag}
         return self._asked(lambda: bytes(obstore.get(self._store, self._key(name), options=options).bytes()))
 
@@ -230,7 +230,6 @@ class Bucket:
         return "/".join(filter(None, (self._address.prefix, name)))
 
     def _asked(self, action: Callable[[], Result]) -> Result | None:
-        """Return what `action` returns; None where there is no such object."""
         try:
             return action()
         except FileNotFoundError:
@@ -264,7 +263,7 @@ class Bucket:
 
 
 def _opened(address: BucketAddress) -> "ObjectStore":
-    """Open the bucket, unencrypted only with a server on this machine or by agreement (AWS_ALLOW_HTTP)."""
+    # Unencrypted only with a server on this machine or by agreement (AWS_ALLOW_HTTP).
     from obstore import store
 
     endpoint = os.environ.get(SCHEMES[address.scheme], "") or os.environ.get("AWS_ENDPOINT", "")
@@ -287,13 +286,13 @@ def _opened(address: BucketAddress) -> "ObjectStore":
 
 
 def refuse_unconditional(store: BlobStore) -> None:
-    """Refuse a store that overwrites what is only to be put where nothing is, or gives back other bytes."""
+    """Refuse a store whose `put_if_absent` overwrites, or that returns other bytes."""
     name, content = f".probe-{secrets.token_hex(8)}", secrets.token_bytes(32)
     try:
         first, second = store.put_if_absent(name, content), store.put_if_absent(name, content[::-1])
         kept = store.get(name)
     finally:
-        # One that keeps its user from removing anything can be used all the same.
+        # A store that keeps its user from removing anything still works.
         with suppress(UsageError):
             store.remove(name)
     if not first or second or kept != content:

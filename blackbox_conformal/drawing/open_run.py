@@ -35,9 +35,9 @@ from blackbox_conformal.vendor.rates import Rate
 
 
 class InProcess:
-    """Calls an adapter that answers requests itself, where `Transport` sends them to an address.
+    """A carrier to an adapter that answers requests itself, as `Transport` is to an address.
 
-    Calls run in lasting threads, since a function may keep something for each thread; an overdue call is left alone.
+    Calls run in lasting threads, since a function may keep values for each thread; an overdue call is left alone.
     """
 
     def __init__(self, adapter: Adapter, seconds: float) -> None:
@@ -88,14 +88,14 @@ class OpenRun:
     Parameters
     ----------
     member
-        Which vendor of a cascade it is, from 0; None: there is one vendor.
+        Place of the vendor in a cascade, from 0; None: there is one vendor.
 
     Attributes
     ----------
     first_model
-        The model that answered first; every set's draws have to come from it.
+        The model that answered first; all draws of every set must come from it.
     outage
-        For a service, which goes on with other pictures when the draws of one were ended.
+        For a service, which goes on with other pictures after the draws of one ended.
     """
 
     def __init__(
@@ -159,11 +159,11 @@ class OpenRun:
 
     @property
     def most_workers(self) -> int:
-        """Return the largest number of draws that may ever be under way at once."""
+        """Return the largest number of draws under way at once."""
         return self._limits.most_workers
 
     def begin(self, control: RunControl, acceptance: Acceptance, payer: Payer = NOBODY) -> Processor:
-        """Return what draws one set of tasks on the account of `payer`."""
+        """Return the processor that draws one set of tasks on the account of `payer`."""
         with self._beginning:
             self._controls.add(control)
             if self._stopped:
@@ -200,7 +200,7 @@ class OpenRun:
         )
 
     def stop(self, *, leave: bool = False) -> None:
-        """Submit nothing new for any set of tasks, and with `leave` wait for nothing."""
+        """Submit nothing new for any set of tasks; with `leave`, wait for nothing."""
         with self._beginning:
             self._stopped = True
             controls = list(self._controls)
@@ -210,13 +210,13 @@ class OpenRun:
                 control.leave()
 
     def to_buy(self, tasks: Sequence[Task], payer: Payer = NOBODY) -> ToBuy:
-        """Return the calls and the price of the draws that are missing; reads only."""
+        """Return the calls and the price of the missing draws; only reads."""
         control = RunControl()
         return self.begin(control, Acceptance(None, None, (), True, Path(), control), payer).to_buy(tasks)
 
     def inspect(self) -> None:
-        """Read what the vendor publishes of itself, once."""
-        # Sets that begin together wait for one look at what the vendor publishes.
+        """Read the vendor's published facts, once."""
+        # Sets that begin together share one look at the published facts.
         with self._inspecting:
             if self._inspected:
                 return
@@ -235,7 +235,7 @@ class OpenRun:
         return spent, reserved
 
     def abandon(self) -> None:
-        """Leave the connections open on `close`: threads that are not waited for may still use them."""
+        """Leave the connections open on `close`: threads that nobody waits for may still use them."""
         self._abandoned = True
 
     def close(self) -> None:
@@ -243,7 +243,7 @@ class OpenRun:
 
 
 class OpenCascade:
-    """The members of a cascade, each an `OpenRun` or None (local draws); one budget for all.
+    """The members of a cascade, each an `OpenRun` or None (local draws), with one budget for all.
 
     Each member has its own `outage`, so that one that is down keeps no picture from the others.
     """
@@ -267,7 +267,7 @@ class OpenCascade:
 
     @property
     def outages(self) -> dict[str, Outage]:
-        """Return the outage of each member that is asked, by place from 1 and name: ``2 dear``."""
+        """Return the outage of each paid member, by place from 1 and name: ``2 dear``."""
         named = zip(member_names(self._adapter), self.members, strict=True)
         return {name: member.outage for name, member in named if member is not None}
 
@@ -317,7 +317,7 @@ def member_names(adapter: Adapter) -> list[str]:
 
 
 def opened(adapter: Adapter, folder: OwnedFolder, limits: Limits, clock: Clock, board: EventBoard) -> AnyRun:
-    """Open the vendor, with limits completed by what its adapter says."""
+    """Open the vendor, with the adapter's own values for unset limits."""
     if adapter.members:
         return OpenCascade(adapter, folder, limits, clock, board)
     return OpenRun(adapter, folder, limits.for_vendor(adapter.capabilities), clock, board)

@@ -1,4 +1,4 @@
-"""Owns an open run folder: its ledger and samples, with everything settled that earlier processes left half done."""
+"""Owns an open run folder: its ledger and samples, with leftovers of earlier processes settled."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ class OwnedFolder:
     Attributes
     ----------
     remembered
-        What the ledger had forgotten of paid calls, in words; "" where it knows all that lies beside it.
+        Paid calls that the ledger had forgotten, in words; "" if it knows all that lies beside it.
     """
 
     def __init__(self, run: Path) -> None:
@@ -36,7 +36,7 @@ class OwnedFolder:
         self._address = LEDGERS.of(run)
         with contextlib.ExitStack() as stack:
             if self._address is not None:
-                # A ledger that others share belongs to none alone; the folder with its inbox still is.
+                # A shared ledger does not belong to one process, but the folder with its inbox does.
                 stack.callback(RunLock(run).release)
             self.store = store_of(run)
             stack.callback(self.store.close)
@@ -45,7 +45,7 @@ class OwnedFolder:
             stack.callback(self.ledger.close)
             self.store.prepare()
             self._keep_note(run)
-            # What died left is taken over: jobs and answers in the inbox first, then everything half done.
+            # Jobs and answers in the inbox are taken over first, then everything half done.
             self._adopt()
             self.ledger.recover()
             missed = self._missed(run)
@@ -67,7 +67,7 @@ class OwnedFolder:
         return PostgresRateLimiter(adapter, rates, clock, self._address)
 
     def _keep_note(self, run: Path) -> None:
-        """Note where the answers are kept, after sharing the answers that the folder held before."""
+        # The note comes last: it says that the store holds all answers of the folder.
         place = STORES.of(run)
         if place is None or STORES.noted(run) is not None:
             return
@@ -80,20 +80,20 @@ class OwnedFolder:
 
     def _adopt(self) -> None:
         ledger, store = self.ledger, self.store
-        # Jobs first: an answer in the inbox may be that of one of these jobs.
+        # Jobs first: an answer in the inbox may belong to one of these jobs.
         for attempt, job, report in store.jobs(ledger.may_adopt):
             ledger.adopt_job(attempt, job, report)
-            # Only once the ledger has it: forgotten before, a crash would lose the job.
+            # Only once the ledger has it: if it were forgotten before, a crash would lose the job.
             store.forget_job(attempt)
         for arrival in store.arrivals(ledger.may_adopt):
             if ledger.adopt(arrival.attempt, arrival.digest, arrival.size, arrival.report):
                 store.keep_receipt(ledger.receipt(arrival.attempt))
-            # Out of the inbox only when the ledger knows it.
+            # It leaves the inbox only when the ledger knows it.
             store.settle(arrival)
         store.flush()
 
     def _missed(self, run: Path) -> str:
-        """Say that a shared ledger lost what others wrote since this folder was opened last; "" where it did not."""
+        # Others may have written the entries that a shared ledger lost since this folder was opened last.
         seen, commits = marked_commits(run), self.ledger.commits()
         if self._address is not None:
             with contextlib.suppress(OSError):  # Then nothing is compared the next time.
@@ -107,7 +107,7 @@ class OwnedFolder:
         )
 
     def _remember(self) -> str:
-        """Record again what a ledger that was restored from an older copy forgot; return it in words."""
+        # A ledger that was restored from an older copy learns its lost entries again.
         ledger, store = self.ledger, self.store
         calls = answers = nanousd = unpriced = 0
         for receipts in store.unknown_to(ledger.unknown):

@@ -16,7 +16,7 @@ class Clock:
         return time.time()
 
     def sleep(self, seconds: float, wake: threading.Event) -> bool:
-        """Wait; True when `wake` was set first."""
+        """Wait; return True if `wake` was set first."""
         return wake.wait(max(0.0, seconds))
 
 
@@ -25,7 +25,7 @@ class StoppedError(Exception):
 
 
 class TakenError(StoppedError):
-    """Another process makes this draw; it is looked at again later."""
+    """Another process makes this draw; this process looks again later."""
 
 
 class PutOffError(StoppedError):
@@ -33,13 +33,13 @@ class PutOffError(StoppedError):
 
 
 class RunControl:
-    """Tells the workers of one set of tasks to stop.
+    """The stop signals for the workers of one set of tasks.
 
     Attributes
     ----------
     stopping, leaving
-        Set: nothing new is submitted; and nothing is waited for either, so that accepted jobs are left to the next
-        session.
+        `stopping`: nothing new is submitted. `leaving`: nothing is waited for either, so that the next session gets
+        accepted jobs.
     error
         The first error that concerns the whole run.
     reserved

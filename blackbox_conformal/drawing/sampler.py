@@ -37,10 +37,9 @@ from blackbox_conformal.support.text import vendor_title
 from blackbox_conformal.vendor.adapter import Adapter, Upload
 
 
+# A picture's request to one member of a cascade, its answers so far by digest, and the earlier answer.
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a member of a cascade is asked for of a picture, what has arrived by digest, and the answer before."""
-
     task: Task
     uploads: tuple[Upload, ...]
     before: Outcome | None = None
@@ -48,7 +47,7 @@ class _Asked:
 
 
 class Sampler:
-    """Buys draws from a vendor; use it as a context manager.
+    """A buyer of draws from a vendor; use it as a context manager.
 
     Parameters
     ----------
@@ -57,10 +56,10 @@ class Sampler:
     run
         The run folder, which gets ``ledger.sqlite`` and ``samples/``.
     limits
-        Money, speed, patience.
+        Limits on money, pace and patience.
     models
-        Models that a calibration was made with; an answer of another one ends the run. Empty: the model that answers
-        first. None: any.
+        Models of a calibration; an answer of another model ends the run. Empty: the model that answers first. None:
+        any.
     check
         Called with an answer's bytes and its task before the answer counts; raises an error of this package for bytes
         that are not the picture.
@@ -70,9 +69,9 @@ class Sampler:
     listener
         Called with every event, from any thread, one at a time.
     falls_back
-        Where the last member of a cascade fails, the answer before is delivered.
+        If the last member of a cascade fails, deliver the earlier answer.
     shared
-        The vendor, open already, with these limits and a listener; other samplers draw from it at the same time. None:
+        The vendor, already open, with these limits and a listener; other samplers draw from it at the same time. None:
         the sampler opens and owns the vendor and `run`.
     """
 
@@ -123,7 +122,7 @@ class Sampler:
         self.close()
 
     def open(self) -> "AnyRun | LocalDraws":
-        """Own the run folder, settle what an earlier session left, and open the adapter."""
+        """Own the run folder, settle leftovers of an earlier session, and open the adapter."""
         if self._closed:
             raise UsageError("the sampler is closed; open another one")
         if self._opened is None and self._local:
@@ -195,9 +194,9 @@ class Sampler:
         return self._asked_to_stop
 
     def stop(self) -> None:
-        """Submit nothing new and finish what is under way; a second call waits for nothing that can be resumed.
+        """Submit nothing new and finish draws under way; a second call waits for nothing that can be resumed.
 
-        May be called from any thread and from a signal handler.
+        Any thread and a signal handler may call it.
         """
         if self._asked_to_stop:
             self._control.leave()
@@ -207,7 +206,7 @@ class Sampler:
             member.stop()
 
     def fail(self, error: BaseException) -> None:
-        """Submit nothing new, finish what is under way, and end `draw` with `error`; from any thread."""
+        """Submit nothing new, finish draws under way, and end `draw` with `error`; any thread may call it."""
         self._given = error
         self._control.fail(error)
         for member in self._members:
@@ -229,7 +228,7 @@ class Sampler:
             raise IncompleteError("stopped before the next draw; what is paid is kept, and the same command resumes")
         self._drawing = True
         try:
-            # What an interrupted draw left under way has to end and be recorded first: it may be paid for.
+            # Draws that an interruption left under way may be paid for: they must end and be recorded first.
             self._join()
             self._abandoned = False
             yield from self._draw(opened, list(tasks))
@@ -237,16 +236,14 @@ class Sampler:
             self._drawing = False
 
     def _draw_of_members(self, opened: "AnyRun | LocalDraws", tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """Ask each member in turn; deliver the first answer that suffices, or the last picture.
-
-        A member that refuses a picture passes it on; where the last one refuses, the answer before is delivered.
-        Answers to tiles are delivered on the answer before.
-        """
+        # Each member is asked in turn; the first answer that suffices is delivered, or the last picture. A member that
+        # refuses a picture passes it on; if the last one refuses, the earlier answer is delivered. Answers to tiles are
+        # delivered on the earlier answer.
         if self._shared is None and isinstance(opened, OpenCascade):
             self._board.start(0, *opened.spent_usd())
         waiting = [_Asked(task, self._adapter.sent(0, task.upload)) for task in tasks]
         for place in range(len(self._members)):
-            # Those that have not ended, whatever ends the drawing.
+            # Pictures that have not ended, whatever ends the drawing.
             left, going_on = {(asked.task.upload.digest, asked.task.index): asked for asked in waiting}, list[_Asked]()
             try:
                 for asked in self._drawn_by(opened, place, waiting):
@@ -264,7 +261,7 @@ class Sampler:
                     raise
                 down = isinstance(error, VendorUnavailableError)
                 for asked in left.values():
-                    # One that the vendor failed on may have brought the outage about.
+                    # A picture that the vendor failed on may have caused the outage.
                     by_picture = down and self._failed_on(opened, place, asked)
                     kind = next(word for failure, word in UNAVAILABLE.items() if isinstance(error, failure))
                     yield self._fallen_back(asked, FellBack(kind, str(error), by_picture))
@@ -272,11 +269,11 @@ class Sampler:
             waiting = going_on
 
     def _drawn_by(self, opened: "AnyRun | LocalDraws", place: int, waiting: Sequence[_Asked]) -> Iterator[_Asked]:
-        """Yield each picture once the member at `place` has answered everything that it is asked for."""
+        # A picture is yielded once the member at `place` has answered every part.
         own, owners = dict[tuple[str, int], Task](), defaultdict[tuple[str, int], list[_Asked]](list)
         for asked in waiting:
             for digest, upload in {upload.digest: upload for upload in asked.uploads}.items():
-                # Pictures may have a tile in common, which is bought once.
+                # Pictures may share a tile, which is bought once.
                 task = sent_to(self._adapter, place, asked.task, upload)
                 own[digest, task.index] = task
                 owners[digest, task.index].append(asked)
@@ -295,7 +292,7 @@ class Sampler:
                         yield asked
 
     def _failed_on(self, opened: "AnyRun | LocalDraws", place: int, asked: _Asked) -> bool:
-        """Tell whether the member at `place` was asked for a part of a picture, and gave no usable answer."""
+        # True if the member was asked for a part of the picture, and gave no usable answer.
         if not isinstance(opened, OpenCascade):
             return False
         identity = self._adapter.members[place].identity()
@@ -312,7 +309,7 @@ class Sampler:
         return replace(asked.before, asked=len(self._members) - 1, fell_back=why)
 
     def _ended(self, asked: _Asked, place: int) -> Outcome | _Asked:
-        """Return what is delivered after the member at `place`, or what the next one is asked for."""
+        # Returns the outcome to deliver, or the request to the next member.
         task, before, parts = asked.task, asked.before, tuple(asked.arrived.values())
         unusable = next((part for part in parts if part.state not in ("stored", "refused")), None)
         stored = [part for part in parts if part.state == "stored"]
@@ -352,7 +349,6 @@ class Sampler:
     def _outage_of(
         self, opened: "AnyRun | LocalDraws", place: int, draws: Sequence[Task]
     ) -> AbstractContextManager[Callable[[], None]]:
-        """Return the outage of one member, which keeps purchases from it while it is down."""
         run = opened.members[place] if isinstance(opened, OpenCascade) else None
         return nullcontext(lambda: None) if run is None else run.outage.kept_from(run.to_buy(draws).calls)
 
@@ -370,10 +366,10 @@ class Sampler:
     def _draw(self, opened: OpenRun, tasks: list[Task]) -> Iterator[Outcome]:
         processor = self._begin(opened)
         control, items = processor.control, deque(processor.work_items(tasks))
-        # Only where something is to be bought: what a vendor publishes costs a request.
+        # Only before a purchase: reading a vendor's published facts costs a request.
         if any(isinstance(item.step, Submit) for item in items):
             opened.inspect()
-        # Sets that share a vendor share one board, which must not begin anew for each.
+        # Sets that share a vendor share one board, which must not start again for each.
         if self._shared is None:
             self._board.start(len(tasks), *opened.spent_usd())
         else:
@@ -383,7 +379,7 @@ class Sampler:
         while items:
             done += yield from self._carried_out(processor, items)
             items = deque(processor.last_items())
-        # A ledger that failed counts for more than draws that are left.
+        # A failed ledger matters more than the remaining draws.
         if isinstance(control.error, LedgerError):
             raise control.error
         opened.flush()
@@ -397,7 +393,6 @@ class Sampler:
             raise processor.with_unanswered(ended, tasks)
 
     def _carried_out(self, processor: Processor, items: deque[WorkItem]) -> Generator[Outcome, None, int]:
-        """Work items off in threads; yield outcomes as they arrive, and return their number."""
         arrived: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=processor.work, args=(items, arrived), name=f"draw-{number}", daemon=True)

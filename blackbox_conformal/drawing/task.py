@@ -1,4 +1,4 @@
-"""Draws that are wanted, their identities and their outcomes."""
+"""Wanted draws, their identities and their outcomes."""
 
 import hashlib
 import uuid
@@ -29,14 +29,14 @@ ENDED: dict[OutcomeState, str] = {
     "expired": "came to no end in time, or cannot be fetched any more",
     "missing": "is missing",
 }
-"""How a draw ended, said of one draw; see `Outcome`."""
+"""How a draw ended, in words; see `Outcome`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Draw `index` (from 0) of one upload, with the seed to send (None where the vendor takes none).
+    """Draw `index` (from 0) of one upload, with the seed to send (None if the vendor takes none).
 
-    `picture` is the digest of the picture, of which the upload may be a tile.
+    `picture` is the digest of the whole picture; the upload may be a tile.
     """
 
     upload: Upload
@@ -56,7 +56,7 @@ UNAVAILABLE: dict[type[BlackboxConformalError], str] = {
 
 @dataclass(frozen=True, slots=True)
 class FellBack:
-    """Why the last member of a cascade did not answer; `by_picture`: it failed on this very picture."""
+    """The reason why the last member of a cascade gave no answer; `by_picture`: it failed on this very picture."""
 
     kind: str
     reason: str
@@ -65,29 +65,29 @@ class FellBack:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one task ended.
+    """The end of one task.
 
     Attributes
     ----------
     state
         ``stored``: the picture is on disk. ``refused``: the vendor said no to the picture. ``failed``: the vendor
         failed on its own; it may be asked again. ``ambiguous``: sent, no answer, perhaps billed. ``invalid``: paid for,
-        but not the picture that was asked for. ``expired``: the job's result cannot be fetched, or not in time.
-        ``missing``: a draw that should be on this machine is not there.
+        but not the wanted picture. ``expired``: the job's result cannot be fetched, or not in time. ``missing``: a draw
+        that should be on this machine is not there.
     cached
-        Whether the answer was in the ledger already.
+        Whether the ledger already held the answer.
     digest
-        ``sha256:…`` of the stored bytes, or of the evidence where `state` is ``invalid``; None when there are none.
+        ``sha256:…`` of the stored bytes, or of the evidence if `state` is ``invalid``; None without bytes.
     cost_usd
-        US dollars booked, including this process's attempts that gave no picture.
+        US dollars booked, with this process's attempts that gave no picture.
     reopened
-        How many earlier refusals the user had reopened.
+        Number of earlier refusals that the user had reopened.
     member, asked
-        Members of a cascade, from 0: which answered, and the last that the picture went on to.
+        Members of a cascade, from 0: the one that answered, and the last one that got the picture.
     parts
-        Where parts of the picture went on, the answers that it is made of.
+        If parts of the picture went on: the answers that make up the picture.
     fell_back
-        Why the answer before is delivered in place of the last member's; None where the last member answered.
+        Why an earlier member's answer is delivered; None if the last member answered.
     """
 
     task: Task
@@ -109,7 +109,7 @@ class Outcome:
 
 
 def asked_of(adapter: Adapter, tasks: Sequence[Task]) -> list[tuple[Adapter, list[Task]]]:
-    """Return the vendors that may be asked for these draws, first to last, each with all that it would be sent."""
+    """Return the vendors that may be asked for these draws, first to last, each with its possible draws."""
     if not adapter.members:
         return [(adapter, list(tasks))]
     return [
@@ -122,9 +122,9 @@ def asked_of(adapter: Adapter, tasks: Sequence[Task]) -> list[tuple[Adapter, lis
 
 
 def sent_to(cascade: Adapter, place: int, task: Task, upload: Upload) -> Task:
-    """Return the member's draw of `upload`, with the seed that it would have as the only vendor.
+    """Return the member's draw of `upload`, with the same seed as without a cascade.
 
-    A vendor that stands in the cascade again is asked for another draw.
+    A vendor that appears twice in the cascade is asked for different draws.
     """
     seeds, (earlier, times) = cascade.members[place].capabilities.seed_range, cascade.turn(place)
     index = task.index * times + earlier
@@ -133,26 +133,26 @@ def sent_to(cascade: Adapter, place: int, task: Task, upload: Upload) -> Task:
 
 
 def draw_keys(adapter: Adapter, tasks: Sequence[Task]) -> frozenset[str]:
-    """Return the keys of these draws at every vendor that may be asked for them; see `task_key`."""
+    """Return the keys of these draws (see `task_key`) at every vendor that may be asked."""
     return frozenset(key for vendor, own in asked_of(adapter, tasks) for key in task_keys(vendor.identity(), own))
 
 
 def task_key(identity: dict[str, Any], task: Task) -> str:
     """Return ``sha256:…`` of a draw: vendor procedure, picture, index and seed.
 
-    The index is part of it: M draws of one picture are M equal requests, which must not share one answer.
+    M draws of one picture are M equal requests; the index keeps them from sharing one answer.
     """
     return digest_json({"identity": identity, "upload": task.upload.digest, "draw": task.index, "seed": task.seed})
 
 
 def task_keys(identity: dict[str, Any], tasks: Sequence[Task]) -> list[str]:
-    """Return `task_key` of many tasks of one vendor procedure."""
-    # Written out once: of a hundred thousand tasks most of the text is the same.
+    """Return `task_key` for many tasks of one vendor procedure."""
+    # Encoded once: a hundred thousand tasks share most of the text.
     procedure = canonical_json(identity)
     pictures = {digest: canonical_json(digest) for digest in {task.upload.digest for task in tasks}}
     return [
         digest_bytes(
-            # The same bytes as canonical JSON of the four fields, whose names are in this order.
+            # These are the bytes of canonical JSON of the four fields, whose names are in this order.
             b'{"draw":%d,"identity":%b,"seed":%b,"upload":%b}'
             % (task.index, procedure, b"null" if task.seed is None else b"%d" % task.seed, pictures[task.upload.digest])
         )
@@ -161,7 +161,7 @@ def task_keys(identity: dict[str, Any], tasks: Sequence[Task]) -> list[str]:
 
 
 def idempotency_key(key: str, generation: int = 0) -> str:
-    """Return a UUID-shaped key, equal for each repetition of one submission and new for each resubmission."""
-    # The generation is a part of it: buying again needs a key that the vendor has not seen.
+    """Return a UUID-shaped key: equal for repetitions of one submission, new for each resubmission."""
+    # Buying again needs a key that the vendor has not seen.
     raw = hashlib.sha256(f"{key}#{generation}".encode()).digest()[:16]
     return str(uuid.UUID(bytes=raw, version=4))

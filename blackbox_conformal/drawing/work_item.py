@@ -1,4 +1,4 @@
-"""Carries out one wanted draw, from what the ledger holds of it to its outcome."""
+"""Carries out one wanted draw, from its rows in the ledger to its outcome."""
 
 import contextlib
 import math
@@ -69,7 +69,7 @@ def failed_earlier(task: Task, attempt: Attempt) -> Outcome:
 
 
 def earlier_outcome(task: Task, state: OutcomeState, attempt: Attempt, error: VendorError | None) -> Outcome:
-    """Return the outcome `state` of an attempt that ended before this process began."""
+    """Return the outcome `state` of an attempt that ended in an earlier process."""
     return Outcome(task, state, True, attempt.digest, attempt.cost_usd, attempt.model, error)
 
 
@@ -96,16 +96,16 @@ class ToBuy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """A task, the key of its draw, and what is to be done for it first.
+    """A task, the key of its draw, and the first step to take for it.
 
     Attributes
     ----------
     name
-        The picture's name, made fit to be shown.
+        The picture's name, fit to be shown.
     resampled
         How often the draw was bought again after an unusable answer.
     looked_at
-        When a shared ledger was last asked for it (monotonic).
+        When a shared ledger was last asked about it (monotonic).
     reopened
         See `Outcome`.
     """
@@ -121,14 +121,14 @@ class WorkItem:
 
 @dataclass(kw_only=True, eq=False)
 class Processor:
-    """Makes work items of tasks, and outcomes of work items; shared by all workers.
+    """A maker of work items from tasks, and of outcomes from work items; all workers share one.
 
     Attributes
     ----------
     identity
         The vendor procedure (see `Adapter.identity`).
     member
-        Which vendor of a cascade it is, from 0; None: there is one vendor.
+        Place of the vendor in a cascade, from 0; None: there is one vendor.
     """
 
     adapter: Adapter
@@ -154,7 +154,7 @@ class Processor:
         return digest_json(self.identity)
 
     def work_items(self, tasks: Sequence[Task]) -> list[WorkItem]:
-        """Return a work item for each task, in order, with a row in the ledger for each purchase."""
+        """Return a work item for each task, in order; the ledger gets a row for each purchase."""
         keys = task_keys(self.identity, tasks)
         # Two equal tasks would be one draw in the ledger, counted twice.
         if len(set(keys)) != len(keys):
@@ -164,7 +164,7 @@ class Processor:
         names = {name: clean(name) for name in {task.upload.name for task in tasks}}
         items = []
         for task, key, step in zip(tasks, keys, steps, strict=True):
-            # What is paid for counts before anything is bought, so that a wrong model ends the run at no cost.
+            # Paid draws count before anything is bought, so that a wrong model ends the run at no cost.
             if isinstance(step, (Done, Fetch)) and step.attempt.state in (*WHOLE, *WITH_JOB):
                 self._count_stored(task, step.attempt)
             elif isinstance(step, Done) and step.attempt.state == "refused":
@@ -182,13 +182,13 @@ class Processor:
             ]
         )
         if self.ledger.has_company():
-            # Processes that want the same draws begin at different ones, so that they rarely wait for each other.
+            # Processes that want the same draws start at different ones, so that they rarely wait for each other.
             start = random.randrange(len(items) or 1)
             items = items[start:] + items[:start]
         return items
 
     def _attempts(self, keys: Sequence[str]) -> Mapping[str, Sequence[Attempt]]:
-        """Return the ledger's rows by key; where any model may answer, a picture of another model counts."""
+        # If any model may answer, a picture of another model counts as well.
         rows = self.ledger.rows(keys)
         if self.acceptance.calibrated is not None:
             return rows
@@ -198,7 +198,7 @@ class Processor:
         }
 
     def _refuse_astray(self, attempts: Sequence[Attempt]) -> None:
-        """Buy nothing where the last answers were all of another model, unless the user says so."""
+        # Without the user's word nothing is bought if the last answers all came from another model.
         newest = max((attempt.id for attempt in attempts if attempt.state in WHOLE), default=-1)
         last = [one for one in attempts if one.id > newest and one.code == OTHER_MODEL]
         changed = self.acceptance.model_error(last[-1].model, stored=True) if len(last) >= STRANGERS else None
@@ -206,7 +206,7 @@ class Processor:
             raise ModelChangedError(f"{changed}. If {last[-1].model!r} answered for a while only, add --max-resample 1")
 
     def last_items(self) -> list[WorkItem]:
-        """Return the draws that were put off, once all others have ended; none where the run is stopped."""
+        """Return the draws that were put off, once all others have ended; none if the run is stopped."""
         tasks, self._put_off = self._put_off, []
         if not tasks or self.control.stopping.is_set():
             return []
@@ -217,14 +217,14 @@ class Processor:
         wanted = {attempt.digest for attempts in rows.values() for attempt in attempts if attempt.state in WHOLE}
         on_disk = self.store.among({digest for digest in wanted if digest is not None})
         replayable, now = self.adapter.capabilities.idempotency_header is not None, self.clock.wall()
-        if replayable:  # The age of a submission matters only then, and a shared ledger has to be asked for the time.
+        if replayable:  # Only then does the age of a submission matter, and a shared ledger must be asked for the time.
             now = self.ledger.now(now)
         return [
             next_step(rows.get(key, ()), self.limits, on_disk=on_disk, replayable=replayable, now=now) for key in keys
         ]
 
     def to_buy(self, tasks: Sequence[Task]) -> "ToBuy":
-        """Return what the missing ones of these draws take; reads only."""
+        """Return the price and number of the missing draws; only reads."""
         keys = task_keys(self.identity, tasks)
         steps = zip(tasks, keys, self._steps(keys, self._attempts(keys)), strict=True)
         specs = [self._spec(task, key, "", step.generation) for task, key, step in steps if isinstance(step, Submit)]
@@ -241,7 +241,6 @@ class Processor:
         return error
 
     def _count_stored(self, task: Task, attempt: Attempt) -> None:
-        """Count a draw of an earlier session, before anything is bought."""
         error = self.acceptance.model_error(attempt.model, stored=True)
         if error is not None:
             raise error
@@ -269,11 +268,11 @@ class Processor:
         )
 
     def work(self, items: deque[WorkItem], arrived: "SimpleQueue[Outcome | None]") -> None:
-        """Work items off in order until there are none or the run is stopped; put None at the end."""
+        """Work items off in order, until none is left or the run is stopped; put None at the end."""
         try:
             while True:
                 try:
-                    # One worker at a time looks at the ledger, and for all items that wait.
+                    # One worker at a time looks at the ledger, for all waiting items.
                     with self._looking:
                         item = items.popleft()
                         if self.ledger.shared and self._is_stale(item) and not self._is_given_up():
@@ -308,11 +307,11 @@ class Processor:
             arrived.put(None)
 
     def _is_stale(self, item: WorkItem) -> bool:
-        """Tell whether other processes may have begun or made this draw since it was looked at."""
+        # Other processes may have begun or made this draw since the last look.
         return isinstance(item.step, (Submit, Elsewhere)) and self.clock.monotonic() > item.looked_at + _LOOK_AGAIN_S
 
     def _look_again(self, items: deque[WorkItem], first: WorkItem) -> None:
-        """Put an item and the next ones back, with what is left to do for them now."""
+        # One look at the ledger serves several items.
         stale = [first]
         with contextlib.suppress(IndexError):
             while len(stale) < _LOOKED_AT_TOGETHER:
@@ -356,7 +355,7 @@ class Processor:
             earlier = None if isinstance(step, Submit) else step.attempt
             generation = step.generation if isinstance(step, Submit) else step.attempt.generation
             spec = self._spec(item.task, item.key, item.name, generation)
-            # The ledger takes only what no process works on; without it two would fetch one job.
+            # The ledger gives away only attempts without a process; otherwise two processes would fetch one job.
             if earlier is not None and not self.ledger.take(earlier):
                 raise TakenError
             runner = self._runner(item.task, spec, earlier)
@@ -409,7 +408,7 @@ class Processor:
         )
 
     def _recorded(self, task: Task, attempt: Attempt) -> Outcome | None:
-        """Return the outcome of an earlier session's attempt; None when it had better be fetched again."""
+        # None means that the picture had better be fetched again.
         if attempt.state not in WHOLE:
             return failed_earlier(task, attempt)
         failure: PayloadError | None = None
@@ -423,7 +422,7 @@ class Processor:
             elif attempt.job is not None:
                 return None
             else:
-                # The bytes are kept as evidence, under the state that says what they are.
+                # The bytes are kept as evidence, under the state that fits them.
                 self.ledger.end(attempt.id, "invalid", attempt.report, error_class="P", error=str(failure))
         elif not self.store.among({attempt.digest or ""}):
             failure = PayloadError(
@@ -462,7 +461,6 @@ class Processor:
         return earlier_outcome(task, "stored" if error is None else "invalid", attempt, error)
 
     def _restore(self, task: Task, attempt: Attempt) -> None:
-        """Fetch the bytes of a stored draw again by its job, and put their file back."""
         if attempt.job is None:
             raise PayloadError(
                 f"the sample {attempt.digest} of draw {attempt.draw} is damaged or gone, and the vendor keeps no job to"

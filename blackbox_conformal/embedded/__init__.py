@@ -1,4 +1,4 @@
-"""The embedded vendor: a small stochastic x4 upscaler and a stochastic colouriser behind a real HTTP interface.
+"""The embedded vendor: stochastic x4 upscaler, stochastic colouriser and denoiser behind a real HTTP interface.
 
-It stands in for a commercial vendor where there is no key and no network.
+It stands in for a commercial vendor if there is no key and no network.
 """

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.stages.settings import Setup
 
 SIDE = 512
-"""Photographs are reduced to at most this many pixels a side, so that it takes about two minutes."""
+"""Most pixels of a photograph's side, so that the demonstration takes about two minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Demonstration:
-    """What was made, and where it lies."""
+    """The results of the demonstration, and their paths."""
 
     run: "CalibrationRun"
     audited: "Audit"
@@ -144,7 +144,7 @@ def _demonstrate(
     paths = [photograph.path for photograph in unseen]
     audited = audit_photographs(request, setup, paths, terms, on_picture=store.audited, stop=False)
     store.keep_audit(audited)
-    # The report opens with the same one, so that the demonstration shows the method at its worst.
+    # The report opens with the photograph of the largest loss, so this one shows the method at its worst, too.
     losses = {one.truth: one.losses[0] for one in audited.pictures}
     shown = max(sorted(unseen, key=lambda one: one.path), key=lambda photograph: losses[photograph.digest])
     picture = write_input(shown, folder / "input", setup.procedure, force=force)

@@ -1,4 +1,4 @@
-"""What the demonstration decides before it looks: score, metric and level of a task, how many unseen photographs."""
+"""The demonstration's choices before it looks: score, metric and level of a task, how many unseen photographs."""
 
 import math
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ from blackbox_conformal.support.types import Image
 
 @dataclass(frozen=True, slots=True)
 class TaskChoice:
-    """How the embedded vendor's answers to one task are drawn, scored and measured.
+    """How answers to one task of the embedded vendor are drawn, scored and measured.
 
-    `score`: None is the usual one for the draws. `slack`: how much the level is above the smallest that the number of
-    photographs could ever reach. `model`: which of the vendor's models, if the task has several.
+    `score`: None is the usual one for the draws. `slack`: how far the level is above the smallest that this many
+    photographs could ever reach. `model`: one of the vendor's models, if the task has several.
     """
 
     draws: int
@@ -41,11 +41,11 @@ TASKS = {
     "colourise": TaskChoice(SEVERAL_DRAWS, "smoothed-variance:sigma=8", "chroma:kernel=gaussian,sigma=4", slack=2),
     "denoise": TaskChoice(DEFAULT_DRAWS, None, DEFAULT_METRIC),
 }
-"""By the embedded vendor's name of the task. All but colourisation take what is usual.
+"""Task of the embedded vendor → choice. All tasks but colourisation take the usual score and metric.
 
-What a colouriser leaves grey is near its input, so only the spread of draws can tell that it is uncertain. Colours are
-uncertain almost everywhere; their level is higher, so that more is trusted than what is black. On the package's
-photographs enlargements have the README's level.
+A pixel that a colouriser leaves grey is near its input, so only the spread of draws can show that it is uncertain.
+Colours are uncertain almost everywhere; a higher level trusts more than black pixels. On the package's photographs
+enlargements have the README's level.
 """
 
 
@@ -65,7 +65,7 @@ def reduced_photographs(
     *,
     force: bool = False,
 ) -> list[Reduced]:
-    """Every photograph reduced by a whole factor to about `side` pixels and cut to at most that, as PNG files."""
+    """Reduce every photograph by a whole factor to about `side` pixels, and cut it to at most that, as PNG files."""
     reduced = []
     for done, photograph in enumerate(photographs):
         progress("reading photographs", done, len(photographs))
@@ -78,7 +78,7 @@ def reduced_photographs(
 
 
 def reduce(pixels: Image, side: int) -> Image:
-    """(H, W, 3) uint8 averaged over whole blocks until the shorter side is below 2 × `side`, centre cut to `side`."""
+    """Average (H, W, 3) uint8 over whole blocks until the shorter side is below 2 × `side`, and cut out the centre."""
     picture = PillowImage.fromarray(pixels)
     factor = max(1, min(picture.size) // side)
     if factor > 1:
@@ -89,7 +89,7 @@ def reduce(pixels: Image, side: int) -> Image:
 
 
 def held_out_count(photographs: int) -> int:
-    """A quarter of the photographs, at least one, are never seen by calibration."""
+    """Return how many photographs calibration never sees: a quarter, at least one."""
     if photographs < 6:
         raise CalibrationError(
             f"the demonstration needs at least 6 photographs, some to calibrate and others to audit; got {photographs}"
@@ -98,12 +98,12 @@ def held_out_count(photographs: int) -> int:
 
 
 def level_for(n: int, bound: float, slack: float) -> float:
-    """The level, fixed by n and B alone: `slack` × B / (n + 1), rounded up to a multiple of 0.05."""
+    """Return the level, fixed by n and B alone: `slack` × B / (n + 1), rounded up to a multiple of 0.05."""
     return math.ceil(slack * bound / (n + 1) / 0.05 - 1e-9) * 5 / 100
 
 
 def write_input(photograph: Reduced, folder: Path, procedure: Procedure, *, force: bool = False) -> Path:
-    """The picture that a user would have, made from an unseen photograph as calibration makes its inputs."""
+    """Write a user's picture, made from an unseen photograph as calibration makes its inputs."""
     truth = crop_to_multiple(read_image(photograph.path).pixels, procedure.scale)
     given = procedure.degraded(truth, photograph.digest)
     return write_new(folder / photograph.path.name, image_png(given), force=force)

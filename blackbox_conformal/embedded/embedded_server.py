@@ -15,7 +15,7 @@ from blackbox_conformal.support.local_servers import is_loopback_name
 MAX_KEY = 255
 
 MAX_CONNECTIONS = 128
-"""Connections at a time, each of which has a thread; one more is told to come back."""
+"""Most connections at a time, each with a thread; one more is told to come back."""
 
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Type: application/json\r\n"
@@ -47,7 +47,6 @@ class VendorServer(ThreadingHTTPServer):
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection to its end."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -60,12 +59,12 @@ class VendorServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Address of the server without a trailing slash."""
+        """Return the server's address without a trailing slash."""
         return f"http://127.0.0.1:{self.server_port}"
 
 
 class VendorHandler(BaseHTTPRequestHandler):
-    """Serves one connection, which may carry many requests."""
+    """The handler of one connection, which may carry many requests."""
 
     server: VendorServer
     protocol_version = "HTTP/1.1"
@@ -84,18 +83,16 @@ class VendorHandler(BaseHTTPRequestHandler):
     }
 
     def do_GET(self) -> None:
-        """Answer the health check."""
         self._answer("GET")
 
     def do_POST(self) -> None:
-        """Answer an order."""
         self._answer("POST")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
         """Write no log."""
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what the base class refuses (a malformed request line, an unknown method) as JSON, too."""
+        """Answer the base class's refusals as JSON, too: a malformed request line, an unknown method."""
         self._refuse(RefusalError(code, "bad_request", message or "The request could not be read."))
 
     def _answer(self, method: str) -> None:
@@ -135,7 +132,7 @@ class VendorHandler(BaseHTTPRequestHandler):
         self._send(200, "image/png", answer.png, described)
 
     def _body(self) -> bytes:
-        """Read the body; if it cannot be read to its end, close the connection, since what follows is no request."""
+        # After an unfinished body nothing on the connection is a request, so it is closed.
         if "Transfer-Encoding" in self.headers:
             self.close_connection = True
             raise RefusalError(411, "length_required", "Expected Content-Length, not Transfer-Encoding.")
@@ -153,7 +150,7 @@ class VendorHandler(BaseHTTPRequestHandler):
         return body
 
     def _check_host(self) -> None:
-        """Refuse requests of web pages: of another site, or to a name that was led to this machine (DNS rebinding)."""
+        # Web pages must not order: of another site, or under a name that was led to this machine (DNS rebinding).
         hosts = self.headers.get_all("Host") or []
         try:
             asked = urlsplit(f"//{hosts[0]}")

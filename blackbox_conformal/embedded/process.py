@@ -1,4 +1,4 @@
-"""Start and stop the embedded vendor as a process of its own."""
+"""Starts and stops the embedded vendor as a process of its own."""
 
 import json
 import os
@@ -19,8 +19,8 @@ STOP_SECONDS = 10.0
 class VendorProcess:
     """The embedded vendor in a child process, ready to serve once constructed.
 
-    The child serves until its standard input closes, which the system does even if this process is killed, so it never
-    outlives its parent. Matrix products run on one thread each there; several requests use several cores.
+    The child serves until its standard input closes, which the system does even if this process is killed, so the child
+    never outlives its parent. In the child each matrix product runs on one thread; several requests use several cores.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class VendorProcess:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env=environment,
-            # Its own session: an interrupt from the terminal reaches the parent only, which then closes the child.
+            # In its own session: an interrupt from the terminal reaches only the parent, which then closes the child.
             start_new_session=True,
         )
         try:
@@ -71,7 +71,7 @@ class VendorProcess:
 
     @property
     def pid(self) -> int:
-        """Process id of the child."""
+        """Return the child's process id."""
         return self._child.pid
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class VendorProcess:
         self.close()
 
     def _first_line(self, seconds: float) -> bytes:
-        """Wait for the child's first line; empty if it does not come in time."""
+        # Empty if the line does not come in time.
         lines: list[bytes] = []
         stdout = self._child.stdout
         assert stdout is not None, "standard output was asked for as a pipe"

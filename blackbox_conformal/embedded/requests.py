@@ -1,4 +1,4 @@
-"""What a request to the embedded vendor may hold, and the refusals for everything else."""
+"""Valid requests to the embedded vendor, and the refusals for all others."""
 
 import hashlib
 import io
@@ -20,7 +20,7 @@ SEEDS = 2**32
 class NoiseRows:
     """Standard normal noise of one draw: values for the whole picture, then rows handed out from top to bottom.
 
-    Strips of a picture thus see the noise that the whole would see.
+    So strips of a picture see the same noise as the whole.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class NoiseRows:
         self._rows: Features = np.empty((0, width, channels), np.float32)
 
     def between(self, first: int, last: int) -> Features:
-        """Rows ``first`` to ``last`` (exclusive), (rows, width, channels); ``first`` must never go back."""
+        """Return rows ``first`` to ``last`` (exclusive), (rows, width, channels); ``first`` must never go back."""
         kept = self._rows[first - self._start :]
         fresh = self._random.standard_normal((last - first - len(kept), *kept.shape[1:]), dtype=np.float32)
         self._rows = np.concatenate((kept, fresh)) if len(kept) else fresh
@@ -76,7 +76,7 @@ class RefusalError(Exception):
 
 @dataclass(frozen=True)
 class StudioOrder:
-    """A checked request: the task, the picture (H, W, 3) uint8, the seed, and a digest of what the client sent."""
+    """A checked request: task, picture (H, W, 3) uint8, seed, and a digest of the client's bytes."""
 
     task: str
     picture: npt.NDArray[np.uint8]
@@ -90,11 +90,11 @@ def parse_order(task: str, scale: int, query: str, headers: dict[str, str], body
     Parameters
     ----------
     task, scale
-        What is asked for, and the only magnification that it has.
+        The requested task, and the only magnification that it has.
     query
-        The part of the target after ``?``: ``scale`` and ``seed``, both optional.
+        The target after ``?``: ``scale`` and ``seed``, both optional.
     headers
-        By lower-case name; ``x-scale`` and ``x-seed`` stand in for absent query parameters.
+        By lower-case name; ``x-scale`` and ``x-seed`` replace absent query parameters.
     body
         A PNG or JPEG file.
     """

@@ -22,7 +22,7 @@ from blackbox_conformal.method.images.picture import luma_of
 from blackbox_conformal.method.kernels.elementary import exponential, product
 from blackbox_conformal.method.kernels.layers import convolved
 
-# What the embedded vendor's models share: a file of weights, a name that goes by it, and what they refuse.
+# Shared by the models: a file of weights, a name with the file's digest, and refusals.
 
 Picture = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
@@ -42,7 +42,7 @@ def read_weights(file: str) -> tuple[str, dict[str, Features]]:
 
 
 def check_input(picture: Picture, seed: int) -> None:
-    """Refuse what no model draws.
+    """Refuse pictures and seeds that no model takes.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def check_input(picture: Picture, seed: int) -> None:
         raise UsageError(f"Expected a seed from 0 to {SEEDS - 1}, got {seed}; choose one in that range.")
 
 
-# The embedded vendor's denoiser: small cosine waves of a picture are taken for noise.
+# The embedded vendor's denoiser, which takes small cosine waves of a picture for noise.
 
 SIDE = 8  # of a block, in pixels
 STEP = 2  # pixels between two places of the grid of blocks
@@ -69,7 +69,7 @@ TO_LEVEL = 1 / 0.6745  # from the median of absolute normal numbers to their sta
 
 
 def _cosines(count: int) -> Features:
-    """The orthonormal discrete cosine transform of `count` values, (count, count); its first row is their mean."""
+    # The orthonormal discrete cosine transform, (count, count); its first row is the mean.
     order, place = np.mgrid[:count, :count]
     waves = np.cos(np.pi * order * (2 * place + 1) / (2 * count)) * np.sqrt(2 / count)
     waves[0] /= np.sqrt(2)
@@ -81,12 +81,11 @@ BLOCK, UNCORRELATED = _cosines(SIDE), _cosines(3)
 
 
 class Denoiser:
-    """Removes noise by thresholding in blocks of 8 x 8 pixels (Yu and Sapiro 2011).
+    """A denoiser that thresholds blocks of 8 x 8 pixels (Yu and Sapiro 2011).
 
-    Colours are decorrelated. Each block of each plane is written as a sum of cosine waves, and waves that are weaker
-    than 2.7 noise levels are left out, but for the block's mean. That is done for 16 places of the grid of blocks,
-    whose results are averaged. Nothing is random: the same picture gives the same bytes on every machine,
-    whatever the seed.
+    Colours are decorrelated. Each block of each plane becomes a sum of cosine waves; waves weaker than 2.7 noise levels
+    are left out, except the block's mean. The results for 16 places of the grid of blocks are averaged. Nothing is
+    random: the same picture gives the same bytes on every machine, whatever the seed.
 
     Attributes
     ----------
@@ -97,7 +96,7 @@ class Denoiser:
     model = "embedded-denoise@1"
 
     def denoise(self, picture: Picture, seed: int) -> Picture:
-        """The picture, (H, W, 3) uint8, without its noise; `seed` changes nothing. Errors as `check_input`."""
+        """Return the picture, (H, W, 3) uint8, without its noise; `seed` changes nothing. Errors as `check_input`."""
         check_input(picture, seed)
         planes = np.moveaxis(_mixed(picture, UNCORRELATED), 2, 0)
         clean = np.stack([_without_noise(plane, REJECTED * noise_level(plane)) for plane in planes], axis=2)
@@ -106,13 +105,13 @@ class Denoiser:
 
 
 def noise_level(plane: Features) -> float:
-    """Standard deviation of a plane's noise, (H, W): from differences of neighbours (Donoho and Johnstone 1994)."""
+    """Estimate the standard deviation of a plane's noise, (H, W), from neighbours (Donoho and Johnstone 1994)."""
     diagonal = (plane[1:, 1:] - plane[1:, :-1] - plane[:-1, 1:] + plane[:-1, :-1]) / 2
     return float(np.median(np.abs(diagonal))) * TO_LEVEL if diagonal.size else 0.0
 
 
 def _without_noise(plane: Features, threshold: float) -> Features:
-    """The mean over all places of the grid, which begins up to seven pixels outside the picture."""
+    # The mean over all places of the grid, which begins up to seven pixels outside the picture.
     (height, width), places = plane.shape, range(0, SIDE, STEP)
     tall, wide = (-(-(side + SIDE) // SIDE) * SIDE for side in (height, width))
     padded = np.pad(plane, ((SIDE, tall - height), (SIDE, wide - width)), mode="symmetric")
@@ -135,7 +134,7 @@ def _thresholded(part: Features, threshold: float) -> Features:
     return rebuilt.swapaxes(1, 2).reshape(height, width)
 
 
-# The embedded vendor's generator: one random x4 enlargement of a picture for a picture and a seed.
+# The embedded vendor's generator: one random x4 enlargement for a picture and a seed.
 
 SCALE = 4
 LAYERS = 4
@@ -153,8 +152,8 @@ class Generator:
     Parameters
     ----------
     strip_pixels
-        Input pixels worked on at once; bounds the memory (about 1 kB each) and changes no output by more
-        than one grey level.
+        Input pixels worked on at once; bounds the memory (about 1 kB each) and changes no output by more than one grey
+        level.
 
     Attributes
     ----------
@@ -173,9 +172,9 @@ class Generator:
         self._channels = weights["noise_weight"].shape[2]
 
     def perturbed(self, share: float, seed: int = 0) -> "Generator":
-        """A generator that keeps its name, each of its weights changed at random by about `share` of its size.
+        """Return a generator of the same name with each weight changed at random by about `share` of its size.
 
-        It is the vendor that changes without a word, for demonstrations and tests.
+        It plays the vendor that changes without a word, for demonstrations and tests.
         """
         changed, random = Generator(self._strip_pixels), np.random.default_rng(seed)
         for name, weights in self._weights.items():
@@ -217,10 +216,8 @@ class Generator:
         return out.reshape(height * SCALE, width * SCALE, 3)
 
     def _strip(self, strip: Features, noise: NoiseRows, top: int, bottom: int) -> Features:
-        """Enlarge rows ``top`` to ``bottom``; ``strip`` has HALO more rows on either side, in [0, 1].
-
-        Gives (rows, width + 2 HALO, 3 x 4 x 4), whose outer HALO columns mean nothing.
-        """
+        # `strip` has HALO more rows on either side, in [0, 1]. The result, (rows, width + 2 HALO, 3 x 4 x 4), has outer
+        # HALO columns without meaning.
         hidden = self._convolve("head", strip - np.float32(0.5))
         for layer in range(LAYERS):
             added = self._convolve(f"body_{layer}", np.maximum(hidden, 0))
@@ -247,7 +244,7 @@ CONVOLUTIONS = 34  # each reaches one input pixel, and all but the last have a s
 
 
 class RealEsrganNetwork:
-    """The GAN `realesr-general-x4v3`: sharp, and it invents as paid services do. Nothing is random.
+    """The GAN `realesr-general-x4v3`: sharp, and inventive like paid services. Nothing is random.
 
     Attributes
     ----------
@@ -263,7 +260,7 @@ class RealEsrganNetwork:
         self._kernels = [by_outputs(self._weights[f"weight_{number}"]) for number in range(CONVOLUTIONS)]
 
     def upscale(self, picture: Picture, seed: int) -> Picture:
-        """The picture, (H, W, 3) uint8, four times as large; `seed` changes nothing. Errors as `check_input`."""
+        """Return the picture, (H, W, 3) uint8, four times as large; `seed` changes nothing. Errors as `check_input`."""
         check_input(picture, seed)
         strips, step = [], max(CONVOLUTIONS, self.strip_pixels // picture.shape[1])
         for top in range(0, len(picture), step):
@@ -273,7 +270,7 @@ class RealEsrganNetwork:
         return np.concatenate(strips)
 
     def _strip(self, strip: Features) -> Picture:
-        """Enlarge (rows, width, 3) in [0, 1]; every convolution takes what is beyond the sides for 0."""
+        # Every convolution takes pixels beyond the sides for 0.
         features = np.ascontiguousarray(strip.transpose(2, 0, 1))
         for number, kernel in enumerate(self._kernels):
             features = convolved(features, kernel, self._weights[f"bias_{number}"], 1)
@@ -286,9 +283,9 @@ class RealEsrganNetwork:
         return blocks.transpose(3, 1, 4, 2, 0).reshape(rows * SCALE, width * SCALE, 3)
 
 
-# The embedded vendor's colouriser: one random colouring of a grey picture for a picture and a seed.
+# The embedded vendor's colouriser: one random colouring for a grey picture and a seed.
 
-# Chroma of pixels from that of cells, and colours from luma and chroma (ITU-R BT.601, full range, as in JPEG).
+# Chroma of pixels from chroma of cells, and colours from luma and chroma (ITU-R BT.601, full range, as in JPEG).
 
 # Red, green and blue minus luma, for Cb and for Cr; either row leaves luma as it is.
 COLOURS = np.array(
@@ -345,7 +342,7 @@ def spread(chroma: Features, brightness: Features, luma: Features, top: int, cel
 
 
 def coloured(luma: Features, chroma: Features) -> Picture:
-    """Give 8-bit colours of this luma; chroma that no colour of this luma has is brought nearer to grey.
+    """Give 8-bit colours of this luma; chroma that no colour of this luma has moves nearer to grey.
 
     Parameters
     ----------
@@ -379,16 +376,16 @@ STRIP_PIXELS = 200_000
 class Colouriser:
     """A convolutional net that draws the chroma of a picture from its luma.
 
-    The net sees squares of 32 pixels and the average of the whole picture, and gives a chroma for each cell of 4 x 4
-    pixels; the chroma of a pixel is that of the cells around it that are as bright as the pixel. Luma stays the
-    picture's. Each seed is one draw from the net's distribution of plausible colourings; the same picture and seed
-    give the same bytes on every machine.
+    The net sees squares of 32 pixels and the average of the whole picture, and gives each cell of 4 x 4 pixels a
+    chroma; a pixel takes its chroma from the cells around it that are as bright. Luma stays the picture's. Each seed is
+    one draw from the net's distribution of plausible colourings; the same picture and seed give the same bytes on every
+    machine.
 
     Parameters
     ----------
     strip_pixels
-        Pixels whose chroma is worked out at once; bounds the memory and changes no output. The net takes the picture
-        as a whole, which needs about 100 bytes for a pixel.
+        Pixels whose chroma is worked out at once; bounds the memory and changes no output. The net takes the whole
+        picture, at about 100 bytes a pixel.
 
     Attributes
     ----------
@@ -410,7 +407,7 @@ class Colouriser:
         Parameters
         ----------
         picture
-            (H, W, 3) uint8 sRGB, any size from 1 x 1; of a picture in colour only the luma (ITU-R BT.601) is used.
+            (H, W, 3) uint8 sRGB, any size from 1 x 1; of colours only the luma (ITU-R BT.601) is used.
         seed
             0 to 2**32 - 1.
 
@@ -434,7 +431,7 @@ class Colouriser:
         return out
 
     def _draw(self, cells: Features, seed: int) -> Features:
-        """Draw the chroma (rows, columns, 2) of cells (rows, columns, 16) of luma in [0, 1]."""
+        # From (rows, columns, 16) luma in [0, 1] of cells to (rows, columns, 2).
         hidden = self._convolve("head", (cells - np.float32(0.5)) * 4)
         levels = []
         for level in range(LEVELS):
@@ -461,7 +458,7 @@ class Colouriser:
         return self._convolve("tail", np.maximum(hidden, 0)) * np.float32(UNIT)
 
     def _convolve(self, name: str, features: Features) -> Features:
-        """Convolve as `convolve`, but to the same size: beyond the border the border's features repeat."""
+        # To the same size: beyond the border the border's features repeat.
         padded = np.pad(features, ((1, 1), (1, 1), (0, 0)), mode="edge")
         out = convolve(padded, self._weights[f"{name}_weight"])[:, 1:-1]
         bias = self._weights.get(f"{name}_bias")
@@ -469,13 +466,12 @@ class Colouriser:
 
 
 def _halved(features: Features) -> Features:
-    """Average squares of 2 x 2: (2 rows, 2 columns, channels) to (rows, columns, channels)."""
     rows, columns, channels = features.shape
     return np.asarray(features.reshape(rows // 2, 2, columns // 2, 2, channels).mean(axis=(1, 3)), np.float32)
 
 
 def _doubled(features: Features) -> Features:
-    """Enlarge by 2 with linear interpolation: (rows, columns, channels) to (2 rows, 2 columns, channels)."""
+    # By linear interpolation.
     for axis in (0, 1):
         margin = [(1, 1) if axis == side else (0, 0) for side in range(3)]
         padded = np.pad(features, margin, mode="edge")
@@ -495,7 +491,7 @@ KEPT_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class OfferedTask:
-    """What the vendor does with a picture: the model's name, the magnification, and the model's drawing of a seed."""
+    """A task of the vendor: the model's name, the magnification, and the model's drawing of a seed."""
 
     model: str
     scale: int
@@ -504,7 +500,7 @@ class OfferedTask:
 
 @dataclass(frozen=True)
 class StudioAnswer:
-    """A drawn picture as PNG bytes, its seed and model, and the identifier of the request that had it drawn."""
+    """A drawn picture as PNG bytes, its seed and model, and the id of the request that had it drawn."""
 
     png: bytes
     seed: int
@@ -523,16 +519,16 @@ class _Slot:
 
 
 class Studio:
-    """Serves orders; safe to call from many threads.
+    """A server of orders, for any thread.
 
     Attributes
     ----------
     generator
         The network of ``upscale``.
     tasks
-        By what follows ``/v1/`` in a request's address.
+        By the end of a request's address, after ``/v1/``.
     drawn
-        Number of pictures drawn, which is what a vendor would bill; replays do not count.
+        Number of drawn pictures, which a vendor would bill; replays do not count.
     """
 
     def __init__(self) -> None:
@@ -551,7 +547,7 @@ class Studio:
         self._kept_bytes = 0
 
     def serve(self, order: StudioOrder, key: str | None) -> StudioAnswer:
-        """Draw the picture, or give the stored answer if ``key`` was used before for the same order."""
+        """Draw the picture, or return the stored answer if ``key`` was used before for the same order."""
         if key is None:
             return self._draw(order)
         with self._lock:
@@ -579,7 +575,7 @@ class Studio:
         return StudioAnswer(file.getvalue(), order.seed, task.model, f"req_{uuid.uuid4().hex}", order.digest)
 
     def _keep(self, answer: StudioAnswer) -> None:
-        """Count a new answer and forget the oldest ones, never one that is being drawn, beyond the bounds."""
+        # Beyond the bounds the oldest answers go, but never one that is being drawn.
         with self._lock:
             self._kept_bytes += len(answer.png)
             finished = [key for key, slot in self._slots.items() if slot.answer is not None]
@@ -594,7 +590,7 @@ class Studio:
 
 
 def by_outputs(weights: Features) -> Features:
-    """Weights (k, k, inputs, outputs) as `convolved` takes them: (outputs, inputs, k, k)."""
+    """Turn weights (k, k, inputs, outputs) into (outputs, inputs, k, k), as `convolved` takes them."""
     return np.ascontiguousarray(weights.transpose(3, 2, 0, 1), np.float32)
 
 
@@ -609,7 +605,7 @@ def convolve(features: Features, weights: Features) -> Features:
 
 
 def _mixed(values: npt.NDArray[np.float32] | Picture, matrix: Features) -> Features:
-    """``matrix @ value`` of each of (H, W, values)."""
+    # ``matrix @ value`` of each of (H, W, values).
     planes = product(matrix, values.reshape(-1, values.shape[2]).T.astype(np.float32))
     return planes.T.reshape(*values.shape[:2], len(matrix))
 

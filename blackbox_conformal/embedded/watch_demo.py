@@ -1,4 +1,4 @@
-"""`watch --demo`: a vendor on this machine that changes its network without a word, and what `watch` says of it.
+"""`watch --demo`: a vendor on this machine changes its network without a word, and `watch` notices.
 
 The answers, the calibration and the visits are real; only the change is made here.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FOLDER = "blackbox-conformal-watch-demo"
 SIDE = 128
-"""Pixels of a side of the photographs, so that it takes seconds."""
+"""Pixels of a side of the photographs, so that the demonstration takes seconds."""
 
 CANARIES = 4
 QUIET_VISITS = 3
@@ -81,7 +81,7 @@ def _played(screen: Screen, server: "VendorServer", folder: Path) -> "tuple[Visi
 
 @contextmanager
 def _vendor() -> "Iterator[VendorServer]":
-    """The embedded vendor on a socket of this process, so that its network can be changed."""
+    # On a socket of this process, so that its network can be changed.
     from blackbox_conformal.embedded.embedded_server import VendorServer
 
     server = VendorServer()

@@ -61,7 +61,7 @@ def application(
             opened.append(gateway)
             yield
 
-    # Made inside the application, so that each server has its own.
+    # Inside the application, so that each server has its own.
     large = asyncio.Semaphore(_LARGE_BODIES)
     served: dict[tuple[str, str], str] = {}
     routes = []
@@ -69,7 +69,7 @@ def application(
     for name, speaker in speakers.items():
         for route in speaker.routes():
             other = served.setdefault((route.method, route.path), name)
-            # Two dialects at one address would answer each other's clients, so the server does not begin.
+            # Two dialects at one address would answer each other's clients.
             if other != name:
                 raise UsageError(
                     f"the dialects {other} and {name} both serve {route.method} {route.path}; give one of them --as"
@@ -95,7 +95,7 @@ def pages(routes: Sequence[tuple[str, str, PageHandle]], largest_body: int) -> A
     Parameters
     ----------
     routes
-        Method, path with open parts as in `dialects.dialect.Route`, and what answers it, called in a thread.
+        Method, path with open parts as in `dialects.dialect.Route`, and the function that answers, called in a thread.
     largest_body
         Bytes of a body; a larger one gets 413.
     """
@@ -127,12 +127,12 @@ async def _expected(opened: Sequence[Gateway], route: Route, head: HttpRequest) 
 
 
 async def _always(_: HttpRequest) -> None:
-    """Every request is expected."""
+    """Let every request pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Handles:
-    """Answers a request, says that it is not served, and may refuse it before its body is read."""
+    """A route's function and its refusals; it may refuse a request before the body is read."""
 
     answered: Callable[[HttpRequest], Awaitable[HttpAnswer]]
     refused: Callable[[NotServedError], HttpAnswer]
@@ -147,14 +147,14 @@ def _endpoint(path: str, handles: _Handles, large: asyncio.Semaphore, base: str 
         except NotServedError as refusal:
             # The body is read and thrown away: a client that is still sending would not see the answer.
             await read_off(request.receive)
-            # What is left of the body would be taken for the next request on this connection.
+            # The rest of the body would be taken for the next request on this connection.
             raise NotServedError(refusal.status, refusal.message, {**refusal.headers, "Connection": "close"}) from None
         if request.method not in ("POST", "PUT", "PATCH"):
             return await handles.answered(head)
         return await handles.answered(await _with_body(request, head, large))
 
     async def serve(request: StarletteRequest) -> Response:
-        # For the log, which must not hold the ids that addresses carry.
+        # The log must not hold the ids that addresses carry.
         request.scope["blackbox_conformal.route"] = path
         try:
             answer = await answered(request)
@@ -182,11 +182,11 @@ def _head(request: StarletteRequest, base: str | None) -> HttpRequest:
 
 
 async def _with_body(request: StarletteRequest, head: HttpRequest, large: asyncio.Semaphore) -> HttpRequest:
-    """Read the request's body; a large one waits unread while there are many."""
+    # A large body waits unread while there are many.
     length = request.headers.get("content-length", "")
     # Seven digits at most, so that no long number is ever converted.
     small = length.isdecimal() and len(length) <= 7 and int(length) <= _LARGE
-    # Without a length a body may be large, so it waits like one.
+    # A body without a length may be large, so it waits like a large one.
     async with contextlib.nullcontext() if small else large:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM:
             return replace(head, form=await _form(request))
@@ -198,7 +198,7 @@ async def _form(request: StarletteRequest) -> tuple[tuple[str, Field], ...]:
         async with request.form(max_files=16, max_fields=256, max_part_size=_LARGEST_FIELD) as form:
             return tuple([(name, await _field(value)) for name, value in form.multi_items()])
     except HTTPException as error:
-        # Too large is told by the server's own answer, which has the right status.
+        # The server itself answers a body that is too large, with the right status.
         if error.status_code == 413:
             raise
         raise NotServedError(400, f"expected a form that can be read: {error.detail}") from None
@@ -223,5 +223,5 @@ async def _no_page(request: StarletteRequest, error: Exception) -> Response:
 
 
 async def _gone(request: StarletteRequest, error: Exception) -> Response:
-    # 499: the client has gone, so it is for the log alone.
+    # 499: the client has gone, so only the log sees this status.
     return Response(status_code=499)

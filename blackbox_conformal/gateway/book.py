@@ -1,7 +1,7 @@
 """The book of requests: a request is durable before its client is told.
 
-It lies beside the ledger: in the run folder, or in a database that several gateways share. Requests that a dead process
-left accepted or running are begun again; the ledger knows which draws are paid.
+The book lies beside the ledger: in the run folder, or in a database that several gateways share. Requests that a dead
+process left accepted or running are begun again; the ledger knows which draws are paid.
 """
 
 import json
@@ -22,7 +22,7 @@ from blackbox_conformal.drawing.ledger.sqlite_schema import checksum, know_seals
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.gateway.request import ENDED, Kept, Request, RequestOutcome
 
-# What is counted of requests for metrics, as samples of the Prometheus text format.
+# Counts of requests for metrics, as samples of the Prometheus text format.
 
 BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
@@ -43,7 +43,7 @@ def counts(asked: Connection, trusted_share: str, condition: str = "1 = 1") -> d
     found |= {"masks_total": masked["n"], "trusted_shares_total": masked["share"]}
     bounds = ", ".join(f"COUNT(*) FILTER (WHERE ended - created <= {bound})" for bound in BUCKETS_S)
     row = asked.execute(
-        # Prometheus counts cumulatively: each bucket holds all shorter times as well.
+        # Prometheus counts cumulatively: each bucket also holds all shorter times.
         f"SELECT {bounds}, COUNT(*), COALESCE(SUM(ended - created), 0) FROM request"
         f" WHERE ended IS NOT NULL AND {condition}"
     ).fetchone()
@@ -58,17 +58,17 @@ def counts(asked: Connection, trusted_share: str, condition: str = "1 = 1") -> d
 
 
 _BY_KEY = "SELECT * FROM request WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
-# A key is free again where nothing was bought: the client may try the same thing once more.
+# If nothing was bought, the key is free again: the client may repeat the request.
 _RELEASE = (
     "UPDATE request SET idempotency_key = NULL WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
     " AND state IN ('failed', 'refused') AND calls = 0"
 )
-# A time in the year 2096: a notice that is not due yet, or never again.
+# A time in the year 2096: this notice is not due yet, or never again.
 _NEVER = 4_000_000_000.0
 _UNFINISHED = "state IN ('accepted', 'running')"
 LEFT = (
     f"FROM request AS one WHERE {_UNFINISHED}"
-    # An upgrade waits for the request that it upgrades, which may be at work in another gateway.
+    # An upgrade waits for the upgraded request, which may be at work in another gateway.
     f" AND NOT EXISTS (SELECT 1 FROM request WHERE id = one.upgrades AND {_UNFINISHED})"
 )
 """SQL: requests that have not ended and wait for no other."""
@@ -105,14 +105,14 @@ class Notice:
 
 
 class Book(ABC):
-    """An open book. Any thread may call its methods, which return once the change is on disk or raise `LedgerError`.
+    """An open book, for any thread. Methods return once the change is on disk, or raise `LedgerError`.
 
     Attributes
     ----------
     shared
         Whether other gateways write it, too.
     trusted_share
-        SQL: the trusted share of a request; NULL where it has none.
+        SQL: the trusted share of a request, or NULL.
     """
 
     shared = False
@@ -122,11 +122,11 @@ class Book(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give the book up."""
+        """Close the book."""
 
     @abstractmethod
     def _write(self, operation: Callable[[Connection], Result]) -> Result:
-        """Run `operation` and return its result once it is on disk. It may run again, even after it was committed."""
+        """Run `operation`, and return its result once it is on disk. It may run again, even after a commit."""
 
     @abstractmethod
     def rows(self, query: str, given: Sequence[Any] = ()) -> list[Any]:
@@ -134,48 +134,48 @@ class Book(ABC):
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Connection]:
-        """The book at this moment, for long questions."""
+        """Return the book at this moment, for long questions."""
 
     def check(self) -> None:
         """Raise the error that a question would meet now, without waiting for an absent database."""
         self.rows("SELECT 1")
 
     def _holder(self) -> dict[str, Any]:
-        """Columns that say whose a request is."""
+        """Return columns that say which gateway holds a request."""
         return {}
 
     def accept(
         self, request: Request, *, digest: str, key: str | None, webhook: str | None, events: tuple[str, ...]
     ) -> Request | None:
-        """Enter a request and its upgrade; returns the earlier one with its idempotency key, if any.
+        """Enter a request and its upgrade; return an earlier request with the same idempotency key, if any.
 
         Parameters
         ----------
         digest
-            Of everything that was asked.
+            Covers everything that was asked.
         key
-            Free again after a request that ended without picture and cost.
+            Idempotency key; free again after a request that ended without picture and cost.
 
         Returns
         -------
-        None where an earlier request has the key and asked for something else.
+        None if an earlier request has the key and asked for something else.
         """
         rows = [{**self._row_of(request), "digest": digest, "idempotency_key": key}]
-        # Both rows in one transaction: an upgrade that is promised and not entered would never come.
+        # Both rows in one transaction: a promised upgrade without a row would never come.
         if request.upgrade is not None:
             further = replace(request, id=request.upgrade, upgrades=request.id, upgrade=None)
             rows.append({**self._row_of(further), "digest": digest, "idempotency_key": None})
 
         def operation(connection: Connection) -> Request | None:
-            # In the same transaction as the entry, so that two clients with one key cannot both pass.
+            # In the transaction of the entry, so that two clients with one key cannot both pass.
             connection.execute(_RELEASE, (request.owner, request.dialect, key))
             for row in rows:
                 if not _insert(connection, "request", row):
                     by_key = connection.execute(_BY_KEY, (request.owner, request.dialect, key)).fetchone()
-                    # Without an earlier one it is this request, whose commit was not answered.
+                    # Without an earlier request the row is this one's own: its commit went unanswered.
                     return request if by_key is None else _request(by_key) if by_key["digest"] == digest else None
                 for event in events if webhook is not None else ():
-                    # Only the start of the request itself is told at once; its end is not known yet.
+                    # The start is told at once; the end is not known yet.
                     due = request.created if event == "start" and row["upgrades"] is None else _NEVER
                     notice = {"request": row["id"], "event": event, "address": webhook, "due": due}
                     _insert(connection, "notice", notice)
@@ -200,9 +200,9 @@ class Book(ABC):
         }
 
     def begin(self, number: str) -> Request | None:
-        """Note that work on a request begins; None where it has ended, or is another gateway's."""
+        """Note that work on a request begins; return None if it has ended, or is another gateway's."""
         query = (
-            # The first beginning counts: after a restart the time is still that of the first.
+            # A restart keeps the time of the first beginning.
             "UPDATE request SET state = 'running', started = COALESCE(started, ?)"
             f" WHERE id = ? AND {_UNFINISHED}{self._mine}"
         )
@@ -217,12 +217,12 @@ class Book(ABC):
         self._end(number, outcome, self._mine, calls)
 
     def spent_before(self) -> dict[str, Totals]:
-        """Each owner's spending from before the ledger named payers; it no longer grows."""
+        """Return each owner's spending from before the ledger named payers; it no longer grows."""
         rows = self.rows("SELECT owner, cost_nanousd, calls FROM account")
         return {row["owner"]: Totals(spent=row["cost_nanousd"], calls=row["calls"]) for row in rows}
 
     def cancel(self, number: str) -> None:
-        """End a request that has not ended, whichever gateway is at it."""
+        """End a request that has not ended, whichever gateway works on it."""
         self._end(number, RequestOutcome(state="cancelled", status=409, error="cancelled"), "", 0)
 
     def _end(self, number: str, outcome: RequestOutcome, condition: str, calls: int) -> None:
@@ -237,7 +237,7 @@ class Book(ABC):
                 f" WHERE id = ? AND {_UNFINISHED}{condition}",
                 (*told, calls, now, number),
             )
-            # The first end decides: a later one changes no row and announces nothing.
+            # The first end counts: a later one changes and announces nothing.
             if changed.rowcount:
                 query = "UPDATE notice SET due = ? WHERE request = ? AND event = 'completed'"
                 connection.execute(query, (now, number))
@@ -245,31 +245,31 @@ class Book(ABC):
         self._write(operation)
 
     def find(self, number: str, owner: str | None = None) -> Request | None:
-        """The request of that id, of this owner where one is given."""
+        """Return the request with this id, of this owner if one is given."""
         rows = self.rows("SELECT * FROM request WHERE id = ?", (number,))
         found = _request(rows[0]) if rows else None
-        # Another owner's request is as if there were none: ids must not tell who asked.
+        # Another owner's request seems absent: an id must not tell who asked.
         return found if found is None or owner is None or found.owner == owner else None
 
     def find_by_key(self, key: str, owner: str, dialect: str) -> Request | None:
-        """The request that an owner gave this idempotency key."""
+        """Return the request that an owner gave this idempotency key."""
         rows = self.rows(_BY_KEY, (owner, dialect, key))
         return _request(rows[0]) if rows else None
 
     def latest(self, owner: str, dialect: str, most: int) -> list[Request]:
-        """The newest requests of an owner, newest first."""
+        """Return an owner's newest requests, newest first."""
         query = "SELECT * FROM request WHERE owner = ? AND dialect = ? ORDER BY created DESC LIMIT ?"
         return [_request(row) for row in self.rows(query, (owner, dialect, most))]
 
     def take(self, most: int) -> list[str]:
-        """Take over requests that no gateway works on; their ids, oldest first.
+        """Take over requests that no gateway works on, and return their ids, oldest first.
 
-        `most` is how many, where other gateways share the book.
+        `most` limits their number if gateways share the book.
         """
         return [row["id"] for row in self.rows(f"SELECT id {LEFT} ORDER BY created")]
 
     def due(self, now: float) -> list[Notice]:
-        """Messages that are due and that no other gateway sends."""
+        """Return messages that are due and that no other gateway sends."""
         return [notice_of(row) for row in self.rows(f"SELECT * {DUE} ORDER BY due LIMIT {NOTICES}", (now,))]
 
     def note_notice(self, number: int, *, error: str | None, again: float | None) -> None:
@@ -284,39 +284,39 @@ class Book(ABC):
         self._write(lambda connection: _insert(connection, "upload", asdict(upload)))
 
     def upload_owner(self, number: str) -> str | None:
-        """The owner of the file with this id; None: no such file."""
+        """Return the owner of the file with this id; None: no such file."""
         rows = self.rows("SELECT owner FROM upload WHERE id = ?", (number,))
         return rows[0]["owner"] if rows else None
 
     def uploaded_bytes(self, owner: str, since: float) -> int:
-        """Bytes that an owner has uploaded since then."""
+        """Return how many bytes an owner has uploaded since then."""
         query = "SELECT COALESCE(SUM(size), 0) AS bytes FROM upload WHERE owner = ? AND created >= ?"
         return int(self.rows(query, (owner, since))[0]["bytes"])
 
     def fill_upload(self, number: str, digest: str, size: int) -> bool:
-        """Enter the content of an announced file; False where none was announced, or its content differs."""
-        # The same content may be sent again after a lost answer; another one under the same link may not.
+        """Enter the content of an announced file; False: not announced, or its content differs."""
+        # After a lost answer the same content may come again; other content under the same link may not.
         query = "UPDATE upload SET digest = ?, size = ? WHERE id = ? AND digest IN ('', ?)"
         return self._write(lambda connection: connection.execute(query, (digest, size, number, digest)).rowcount > 0)
 
     def upload(self, number: str, owner: str) -> KeptUpload | None:
-        """The file of that id, of this owner."""
+        """Return the file with this id, of this owner."""
         rows = self.rows("SELECT * FROM upload WHERE id = ? AND owner = ?", (number, owner))
         return KeptUpload(*(rows[0][name] for name in KeptUpload.__dataclass_fields__)) if rows else None
 
     def forget_upload(self, number: str, owner: str) -> bool:
-        """Forget a file; whether there was one."""
+        """Forget a file; return whether it was there."""
         query = "DELETE FROM upload WHERE id = ? AND owner = ?"
         return self._write(lambda connection: connection.execute(query, (number, owner)).rowcount > 0)
 
     def delete_before(self, moment: float) -> None:
         """Delete older uploads, and requests that ended before without a pending webhook; metrics still count them."""
-        # A notice that still has to be delivered needs the request that it speaks of.
+        # A pending notice needs its request.
         waits = f"SELECT 1 FROM notice WHERE notice.request = request.id AND delivered IS NULL AND due < {_NEVER}"
         old = f"ended < {float(moment)!r} AND NOT EXISTS ({waits})"
 
         def operation(connection: Connection) -> None:
-            # Of several gateways one counts and deletes at a time.
+            # Only one gateway counts and deletes at a time.
             connection.execute("UPDATE secret SET value = value")
             for sample, value in counts(connection, self.trusted_share, old).items():
                 _insert(connection, "deleted", {"sample": sample, "value": 0.0})
@@ -329,32 +329,31 @@ class Book(ABC):
         self._write(operation)
 
     def digests(self) -> set[str]:
-        """Digests of every file that a request or an upload has."""
+        """Return the digests of every file of a request or upload."""
         rows = self.rows("SELECT input, files FROM request")
         kept = {digest for row in rows for digest, _ in json.loads(row["files"]).values()}
         uploads = self.rows("SELECT digest FROM upload")
         return kept | {row["input"] for row in rows} | {row["digest"] for row in uploads}
 
     def secret(self) -> bytes:
-        """Signs webhooks; made with the book."""
+        """Return the secret that signs webhooks, made with the book."""
         return bytes.fromhex(self.rows("SELECT value FROM secret")[0]["value"])
 
 
 def new_id() -> str:
-    """An id that cannot be guessed: 160 random bits in letters and digits."""
-    # Letters and digits that are safe in addresses; five bits each.
+    """Return an id that cannot be guessed: 160 random bits in letters and digits."""
+    # Five bits a character, all safe in addresses.
     return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(32))
 
 
 def _insert(connection: Connection, table: str, row: Mapping[str, Any]) -> bool:
-    """Enter a row; False where it exists."""
     marks = ", ".join("?" * len(row))
     query = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
     return connection.execute(query, tuple(row.values())).rowcount > 0
 
 
 def notice_of(row: Any) -> Notice:
-    """The message in a row."""
+    """Read the message from a row."""
     return Notice(row["id"], row["request"], row["event"], row["address"], row["tries"])
 
 
@@ -368,7 +367,7 @@ def _request(row: Any) -> Request:
     return Request(**values, outcome=outcome)
 
 
-# A book of requests in a SQLite file of the run folder, for one gateway.
+# The book in an SQLite file of the run folder, for one gateway.
 
 VERSION = 3
 _TABLES = """
@@ -450,17 +449,17 @@ class SqliteBook(Book):
         self._writing_lock, self._reading_lock = threading.Lock(), threading.Lock()
         with self._errors():
             self._connection = self._connect()
-            # Readers do not wait for the writer, and it not for them.
+            # Readers and the writer do not wait for each other.
             self._connection.execute("PRAGMA journal_mode = WAL")
             # A client is told only what survives a power cut.
             self._connection.execute("PRAGMA synchronous = FULL")
             self._begin()
             self._seal()
             key = (secrets.token_hex(32),)
-            # A restarted gateway must sign with the same key, which clients have noted.
+            # Clients have noted the key, so a restarted gateway must sign with the same one.
             query = "INSERT INTO secret (value) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM secret)"
             self._write(lambda connection: connection.execute(query, key))
-            # Who asks for a request does not wait for the disk.
+            # Readers do not wait for the disk.
             self._reader = self._connect()
 
     def _connect(self) -> sqlite3.Connection:
@@ -479,7 +478,7 @@ class SqliteBook(Book):
             )
 
     def _seal(self) -> None:
-        """Refuse rows that are not as they were written, and have a checksum in each from now on."""
+        # Damaged rows are refused, and from now on every write renews its row's checksum.
         report = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         problems = [] if report == "ok" else [f"SQLite: {report}"]
         for table in _TABLE_NAMES:
@@ -491,7 +490,7 @@ class SqliteBook(Book):
                 for row in self._connection.execute(f"SELECT rowid FROM {table} WHERE seal IS NOT {seal} LIMIT 1")
             ]
             for event in ("INSERT", "UPDATE"):
-                # A trigger, so that no statement can forget to renew the checksum.
+                # A trigger, so that no statement can forget the checksum.
                 self._connection.execute(
                     f"CREATE TEMPORARY TRIGGER {table}_{event} AFTER {event} ON main.{table}"
                     f" BEGIN UPDATE {table} SET seal = {seal} WHERE rowid = NEW.rowid; END"

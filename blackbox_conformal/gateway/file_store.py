@@ -1,7 +1,7 @@
 """The files of requests, stored by digest, so that equal ones are kept once.
 
-A vendor's file is a copy of the stored answer, so damage to one leaves the other. Where gateways share a book, the
-folder is a working copy of the ledger's store.
+A vendor's file is a copy of the stored answer, so damage to one leaves the other. If gateways share a book, the folder
+is a working copy of the ledger's store.
 """
 
 import os
@@ -52,7 +52,6 @@ class FileStore:
                 path.parent.mkdir(mode=0o700, exist_ok=True)
                 there = _content(path)
                 if there == content:
-                    # A file that is used again must outlive the next cleaning, which goes by this time.
                     os.utime(path)  # From now on it is new for `forget_all_but`.
                     return digest
                 if there is not None:
@@ -61,7 +60,7 @@ class FileStore:
             write_once(path, content)
             sync(path.parent)
         except OSError as error:
-            # Where the gateway keeps files is not the client's business.
+            # The client must not learn where the gateway keeps files.
             raise type(refusal(path, error))(f"the gateway cannot keep a file: {error.strerror}") from None
         return digest
 
@@ -79,7 +78,7 @@ class FileStore:
         return content
 
     def forget_all_but(self, digests: Collection[str]) -> int:
-        """Delete files with other digests, except new ones; returns how many."""
+        """Delete files with other digests, except new ones; return how many."""
         kept, before, deleted = {digest.removeprefix("sha256:") for digest in digests}, time.time() - _UNNAMED_S, 0
         for path in self._folder.glob("??/*"):
             with self._lock:
@@ -89,11 +88,11 @@ class FileStore:
         return deleted
 
     def close(self) -> None:
-        """Give up what reaches the files."""
+        """Close the store."""
 
 
 class SharedFileStore(FileStore):
-    """Keeps every file in the folder and in `answers`, whose errors are a `LedgerError`."""
+    """A store with every file in the folder and in `answers`, whose errors are a `LedgerError`."""
 
     def __init__(self, folder: Path, samples: Store, answers: AnswerStore) -> None:
         super().__init__(folder, samples)
@@ -101,7 +100,7 @@ class SharedFileStore(FileStore):
 
     def keep(self, content: bytes) -> str:
         digest = super().keep(content)
-        # Locally first: what is in the folder can be read again even while the database is away.
+        # After the folder, which can be read even while the database is away.
         self._answers.put(digest, content)
         return digest
 

@@ -1,4 +1,4 @@
-"""What dialects work with: accept a request, wait for it, find it, fetch its files."""
+"""The gateway as dialects use it: accepts a request, waits for it, finds it, fetches its files."""
 
 import asyncio
 import base64
@@ -52,19 +52,19 @@ _LATER = {"Retry-After": str(RETRY_AFTER_S)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayTerms:
-    """How a gateway serves.
+    """The terms on which a gateway serves.
 
     Attributes
     ----------
     strict
-        Refuse what the calibration does not cover, instead of answering without a mask.
+        Refuse pictures and parameters that the calibration does not cover, instead of answering without a mask.
     webhook_hosts
         Hosts that webhooks may name: ``name``, ``name:port`` or ``name:*``. Otherwise a client could have the gateway
         send requests anywhere.
     most_uploaded
         Bytes that one token may upload in 24 hours.
     most_waiting
-        Accepted requests that may wait; more are told to come again, and nothing of them is kept.
+        Accepted requests that may wait; further clients are told to come again, and nothing of theirs is kept.
     kept_days
         Days after which ended requests, uploads and their files are deleted; None: never.
     """
@@ -77,7 +77,7 @@ class GatewayTerms:
 
 
 class Gateway:
-    """Accepts, finds and answers requests; every method belongs to the loop that serves."""
+    """A desk that accepts, finds and answers requests; every method belongs to the loop that serves."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Gateway:
         self._decoding = asyncio.Semaphore(evaluated_at_once())
 
     async def accept(self, http: HttpRequest, dialect: str, order: Order) -> Request:
-        """Accept a request durably and begin it; an earlier one where the idempotency key is known."""
+        """Accept a request durably and begin it; return an earlier one with the same idempotency key."""
         if self.runner.draining:
             raise NotServedError(503, "the gateway is being stopped; ask again", _LATER)
         await self._refuse_while_down(http, dialect, order)
@@ -137,7 +137,7 @@ class Gateway:
         return await self._enter(request, order)
 
     async def _refuse_while_down(self, http: HttpRequest, dialect: str, order: Order) -> None:
-        """While the vendor is down, keep nothing of a request, unless it is an earlier one."""
+        # An earlier request is still found; nothing of a new one is kept.
         left = self.vendor_back_in_s
         if not left:
             return
@@ -148,12 +148,12 @@ class Gateway:
 
     @property
     def vendors_down(self) -> dict[str, bool]:
-        """Whether the vendor, or each of a cascade by name, is known to be down."""
+        """Return whether the vendor, or each vendor of a cascade by name, is known to be down."""
         return {name: outage.goes_on for name, outage in self.session.outages.items()} or {"": False}
 
     @property
     def vendor_back_in_s(self) -> float:
-        """Seconds until a vendor that every picture needs is asked again; 0: it is not down."""
+        """Return the seconds until a vendor that every picture needs is asked again; 0: it is not down."""
         return 0.0 if self.session.outage is None else self.session.outage.seconds_left
 
     def _check(self, order: Order) -> None:
@@ -171,7 +171,7 @@ class Gateway:
                 )
 
     async def _refuse_misfit(self, name: str, content: bytes) -> None:
-        """Refuse a picture that the vendor does not take, by its header alone."""
+        # Its header alone tells whether the vendor takes a picture.
         try:
             await asyncio.to_thread(self.session.refuse_misfit, (name, content))
         except UsageError as error:
@@ -202,7 +202,7 @@ class Gateway:
         return entered
 
     async def _content(self, http: HttpRequest, picture: bytes | str) -> bytes:
-        """The picture's bytes; only links to this gateway's own files are followed."""
+        # Only links to this gateway's own files are followed.
         if isinstance(picture, bytes):
             return picture
         if picture.startswith("data:"):
@@ -218,14 +218,14 @@ class Gateway:
         return content
 
     async def ended(self, request: Request, seconds: float | None = None) -> Request:
-        """Wait for the request's end, `seconds` or `LONGEST_WAIT_S` at most; returns it as it is then."""
+        """Wait for the request's end, `seconds` or `LONGEST_WAIT_S` at most; return it as it is then."""
         if not request.has_ended:
             await self.runner.ended(request.id, min(LONGEST_WAIT_S, LONGEST_WAIT_S if seconds is None else seconds))
         found = await asyncio.to_thread(self.book.find, request.id)
         return request if found is None else found
 
     async def find(self, http: HttpRequest, dialect: str | None, number: str) -> Request:
-        """A request of the caller, made in this dialect; None: in any.
+        """Return a request of the caller, made in this dialect; None: in any.
 
         Parameters
         ----------
@@ -240,7 +240,7 @@ class Gateway:
         return found
 
     async def cancel(self, http: HttpRequest, dialect: str, number: str) -> Request:
-        """Cancel a request that has not ended; what was sent to the vendor is paid and kept."""
+        """Cancel a request that has not ended; draws already sent to the vendor are paid and kept."""
         request = await self.find(http, dialect, number)
         await asyncio.to_thread(self.book.cancel, request.id)
         return await self.find(http, dialect, number)
@@ -263,7 +263,7 @@ class Gateway:
         return upload
 
     async def refuse_unexpected(self, number: str) -> str:
-        """The owner of the announced file with this id; refused where none was announced."""
+        """Return the owner of the announced file with this id; refuse if none was announced."""
         owner = await asyncio.to_thread(self.book.upload_owner, number)
         if owner is None:
             raise NotServedError(404, "no file is expected at this address")
@@ -288,7 +288,7 @@ class Gateway:
             )
 
     async def fill_upload(self, number: str, content: bytes) -> None:
-        """Keep the content of an announced file; refused where none was announced, or its content differs."""
+        """Keep the content of an announced file; refuse if none was announced, or its content differs."""
         owner = await self.refuse_unexpected(number)
         await self._refuse_uploaded(owner, len(content))
         digest = await asyncio.to_thread(self._store.keep, content)
@@ -296,14 +296,14 @@ class Gateway:
             raise NotServedError(404, "no file is expected at this address")
 
     async def uploaded(self, http: HttpRequest, number: str) -> tuple[KeptUpload, bytes]:
-        """A file that the caller has uploaded, and its content; refused as `find` refuses."""
+        """Return a file that the caller has uploaded, and its content; refuses as `find` does."""
         upload = await asyncio.to_thread(self.book.upload, number, http.owner)
         if upload is None or not upload.digest:
             raise NotServedError(404, "there is no file of this id")
         return upload, await asyncio.to_thread(self._store.read, upload.digest)
 
     async def file(self, http: HttpRequest, number: str, name: str) -> Product:
-        """A file of a request by name, for the caller or for anybody who knows the link and shows no token."""
+        """Return a file of a request by name, for the caller or for anybody who knows the link and shows no token."""
         request = await asyncio.to_thread(self.book.find, number, http.owner or None)
         stem = name.partition(".")[0]
         async with self._decoding if stem in MADE else contextlib.nullcontext():
@@ -314,11 +314,11 @@ class Gateway:
         return product
 
     def content(self, request: Request, name: str) -> bytes:
-        """A file that is kept of a request; reads from disk."""
+        """Read a kept file of a request from disk."""
         return self._store.read(request.outcome.files[name].digest)
 
     def links(self, request: Request) -> dict[str, str]:
-        """The links of a request's files, by their names."""
+        """Return the links of a request's files, by their names."""
         files = request.outcome.files
         named = {name: ENDINGS[kept.type] for name, kept in files.items()}
         if "mask" in files:
@@ -326,18 +326,18 @@ class Gateway:
         return {name: f"{request.base}/files/{request.id}/{name}.{ending}" for name, ending in named.items()}
 
     def facts(self, request: Request) -> dict[str, Any]:
-        """What the body of an answer says beside the service's own fields: facts, and links to the files."""
+        """Return an answer's additions to the service's own fields: facts, and links to the files."""
         upgrade = {} if request.upgrade is None else {"upgrade": f"{request.base}/requests/{request.upgrade}"}
         return {**request.outcome.facts, **self.links(request), **upgrade}
 
     def as_json(self, request: Request) -> dict[str, Any]:
-        """A request in no service's form: id, state, error, and `facts` under ``blackbox_conformal``."""
+        """Tell of a request in no service's form: id, state, error, and `facts` under ``blackbox_conformal``."""
         outcome = request.outcome
         facts = {"blackbox_conformal": self.facts(request)}
         return {"id": request.id, "state": outcome.state, "error": outcome.error, **facts}
 
     def headers(self, request: Request) -> dict[str, str]:
-        """The facts as headers, for clients that read no body."""
+        """Return the facts as headers, for clients that read no body."""
         facts, links = request.outcome.facts, self.links(request)
         headers = {f"{PREFIX}-Request": request.id}
         if request.outcome.status == 503:
@@ -358,7 +358,7 @@ class Gateway:
         return headers
 
     async def delete_what_is_old(self) -> None:
-        """Delete what is too old, again and again; paid answers stay in the run folder."""
+        """Delete old requests, uploads and files again and again; paid answers stay in the run folder."""
         while self._terms.kept_days is not None:
             before = time.time() - self._terms.kept_days * 24 * 3600
             try:
@@ -369,16 +369,16 @@ class Gateway:
             await asyncio.sleep(DELETE_EACH_S)
 
     def signing_key(self, purpose: str) -> PrivateKey:
-        """A key of this gateway for signatures that anybody can check."""
+        """Return a key of this gateway for signatures that anybody can check."""
         return PrivateKey.from_seed(hmac.new(self.book.secret(), f"key:{purpose}".encode(), hashlib.sha256).digest())
 
     def webhook_secret(self, owner: str) -> bytes:
-        """Signs messages to the webhooks of an owner."""
+        """Return the secret that signs messages to an owner's webhooks."""
         return hmac.new(self.book.secret(), owner.encode(), hashlib.sha256).digest()
 
 
 def _data(link: str) -> bytes:
-    """The content of a ``data:`` link (RFC 2397)."""
+    # RFC 2397.
     head, _, body = link.partition(",")
     try:
         if head.endswith(";base64"):
@@ -391,7 +391,7 @@ def _data(link: str) -> bytes:
 
 
 def host_and_port(address: str) -> str:
-    """Where a web address leads, as ``--webhook-host`` names it: without the scheme's own port."""
+    """Return the host of a web address, as ``--webhook-host`` names it: without the scheme's own port."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port

@@ -38,8 +38,8 @@ class Guard:
     Parameters
     ----------
     hosts
-        Names of the gateway, beside loopback's where it listens there. This keeps out pages of other sites whose name
-        was led to this machine.
+        Names of the gateway, beside loopback's if it listens there: another site may lead its name to this machine, but
+        its pages are kept out.
     loopback
         Whether the server listens on loopback.
     """
@@ -68,7 +68,7 @@ class Guard:
                 status = message["status"]
                 extra = [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"default-src 'none'")]
                 if status == 413:
-                    # Without this, the server would go on reading the body.
+                    # Otherwise the server would go on reading the body.
                     extra.append((b"connection", b"close"))
                 message = {**message, "headers": [*message.get("headers", []), *extra]}
             if answered:
@@ -76,7 +76,7 @@ class Guard:
             try:
                 await send(message)
             except LocalProtocolError as error:
-                # A body that breaks HTTP is answered by the server itself, which then sends nothing more.
+                # The server itself answers a body that breaks HTTP, and then sends nothing more.
                 answered = "role=SERVER and state=" in str(error)
                 if not answered:
                     raise
@@ -108,7 +108,6 @@ class Guard:
             )
 
     def _refused(self, scope: Message, headers: Mapping[str, str]) -> tuple[int, str] | None:
-        """Status and reason of a request that may not pass; notes who asks."""
         host = headers.get("host", "")
         name = host_name(host)
         if not (name in self._hosts or (self._loopback and is_loopback_name(name))):
@@ -120,7 +119,7 @@ class Guard:
         owner = ""
         if self._tokens.required:
             found = self._tokens.owner(authorization)
-            # A link to a file is as good as a token; one that is shown all the same has to be right.
+            # A link to a file is as good as a token, but a token that is shown has to be right.
             linked = scope["path"].startswith("/files/") and scope["method"] in _BY_LINK
             free = scope["path"] in OPEN or (linked and not authorization)
             if found is None and not free:
@@ -131,7 +130,7 @@ class Guard:
 
 
 def host_name(host: str) -> str:
-    """The name in a header ``Host``, without port; "" without one."""
+    """Return the name in a header ``Host``, without port; "" without one."""
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:

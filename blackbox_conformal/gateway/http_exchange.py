@@ -13,12 +13,12 @@ LARGEST_JSON = 32 * 1024 * 1024
 """Bytes, enough for a picture of 24 MB as a ``data:`` link."""
 
 MOST_MEMBERS = 10_000
-"""Most commas and opening brackets in JSON. Real bodies have dozens; each of millions would take a hundred bytes."""
+"""Most commas and opening brackets in JSON: real bodies have dozens; each of millions would take a hundred bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormFile:
-    """A file in a form: the name and type that the client gives it, and its bytes."""
+    """A file in a form: the client's name and type, and the bytes."""
 
     name: str
     type: str
@@ -30,7 +30,7 @@ Field = str | FormFile
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """What a client sends, read whole.
+    """A client's request, read whole.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class HttpRequest:
     headers
         By names in small letters.
     owner
-        Who asks, as tokens know them; "" where none is needed.
+        Holder of the token; "" if none is needed.
     base
         Scheme and host by which the client reached the gateway, without a trailing slash.
     form
@@ -59,14 +59,14 @@ class HttpRequest:
     form: tuple[tuple[str, Field], ...] | None = None
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object."""
+        """Read the body as a JSON object."""
         if len(self.body) > LARGEST_JSON:
             raise NotServedError(413, f"expected at most {LARGEST_JSON} bytes of JSON; send the picture as a file")
         if sum(self.body.count(mark) for mark in (b",", b"[", b"{")) > MOST_MEMBERS:
             raise NotServedError(413, f"expected at most {MOST_MEMBERS} members of objects and lists in the body")
         try:
             value = strict_json(self.body)
-            # Half of a pair of surrogates is valid JSON, and no text that can be kept or sent.
+            # Half of a surrogate pair is valid JSON, but no text that can be kept or sent.
             json.dumps(value, ensure_ascii=False).encode()
         except (ValueError, RecursionError, FileFormatError):
             raise NotServedError(400, "expected a body of JSON, in UTF-8") from None
@@ -76,14 +76,14 @@ class HttpRequest:
 
     @property
     def preferences(self) -> dict[str, str]:
-        """The header ``Prefer`` (RFC 7240): preference → value, "" where it has none."""
+        """Read the header ``Prefer`` (RFC 7240): preference → value, "" without one."""
         parts = (part.strip().partition("=") for part in self.headers.get("prefer", "").split(","))
         return {name.strip().lower(): value.strip().strip('"') for name, _, value in parts if name.strip()}
 
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What the gateway answers; a body that comes bit by bit is sent as it comes."""
+    """An answer of the gateway; a body that comes bit by bit is sent as it comes."""
 
     status: int
     body: bytes | AsyncIterator[bytes] = field(repr=False)

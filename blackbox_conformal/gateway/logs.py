@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Spans of OpenTelemetry: one for each request, and one for the work on it as its child.
 
 Tell = Callable[..., None]
-"""Renames a span and sets attributes, except those that are None."""
+"""Renames a span and sets its attributes, except None."""
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def span(name: str, kind: Literal["server", "internal"], headers: Mapping[str, s
     Parameters
     ----------
     headers
-        Of a request: the span is a child of the one in ``traceparent`` (W3C Trace Context).
+        Of a request: the span is a child of the span in ``traceparent`` (W3C Trace Context).
     """
     tracer = _tracer()
     if tracer is None:
@@ -66,8 +66,6 @@ _OWN = ("method", "route", "status", "seconds", "owner", "request", "cost_usd", 
 
 
 class _Lines(logging.Formatter):
-    """Text for people, or with `as_json` one object per line."""
-
     def __init__(self, *, as_json: bool) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
         self._as_json = as_json

@@ -1,7 +1,7 @@
-"""What the gateway offers: the calibrated vendor, and the parameters that a request may name.
+"""The offer of the gateway: the calibrated vendor, and the parameters that a request may name.
 
 A request may repeat the calibrated parameters. Another value is another procedure, which the calibration does not
-cover; it is passed on only where the operator allows that parameter.
+cover; it is passed on only if the operator allows that parameter.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ from blackbox_conformal.support.text import printable
 from blackbox_conformal.vendor.adapter import Adapter
 
 OWN_NAME = "blackbox-conformal"
-"""This model is the calibrated vendor, whatever its name."""
+"""Model name that always means the calibrated vendor."""
 
 
 class Offer:
@@ -44,7 +44,7 @@ class Offer:
         self.models = sorted({vendor.name, *calibration.vendor_models, *([own] if isinstance(own, str) else [])})
 
     def vendor_for(self, options: Mapping[str, Any], model: str | None) -> tuple[Adapter | None, str | None]:
-        """The vendor that a request asks for, and why the calibration does not cover it; (None, None): it does."""
+        """Return the requested vendor, and why the calibration does not cover it; (None, None): it does."""
         other: dict[str, Any] = {}
         for name, value in options.items():
             if value is not None and not (name in self._sent and _same(value, self._sent[name])):
@@ -86,7 +86,6 @@ class Offer:
         return model in self.models or model.rpartition("/")[2] in (*self.models, OWN_NAME)
 
     def _changed(self, other: Mapping[str, Any]) -> Adapter | None:
-        """The vendor with these parameters; None: the calibrated one."""
         kind: type[Any] = type(self._vendor)
         given = {name: getattr(self._vendor, name) for name in kind.model_fields}
         try:
@@ -107,5 +106,5 @@ class Offer:
 
 
 def _same(value: Any, other: Any) -> bool:
-    """Whether two values say the same; one may be text from a form."""
+    # One value may be text from a form.
     return bool(value == other) or str(value).lower() == str(other).lower()

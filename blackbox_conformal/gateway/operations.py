@@ -69,7 +69,7 @@ def _operation(route: Route, tag: str) -> dict[str, Any]:
     return operation
 
 
-# What a Prometheus server reads (text format 0.0.4), all of it from the ledger and the book.
+# Metrics for a Prometheus server (text format 0.0.4), all from the ledger and the book.
 
 _PREFIX = "blackbox_conformal_"
 _COUNTED = {
@@ -136,7 +136,6 @@ def _of_cascade(gateway: Gateway, run: Path) -> Iterator[tuple[str, str, str, li
 
 
 def _sample(name: str, label: str, value: str) -> str:
-    """A sample with a label; without one where it is empty."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'{name}{{{label}="{escaped}"}}' if value else name
 
@@ -163,7 +162,7 @@ class Operations:
         self._limits = {name: float(value) for name, value in limits.items()}
 
     def routes(self) -> Sequence[Route]:
-        """Every address."""
+        """Return every address."""
         files = {200: "The file.", **_NOT_FOUND}
         ready = {200: "It serves.", 503: "It does not."}
         return (
@@ -194,7 +193,7 @@ class Operations:
             return json_answer({"ready": False, "why": "stopping"}, 503, {"Retry-After": str(RETRY_AFTER_S)})
         down = [name for name, is_down in gateway.vendors_down.items() if is_down and name]
         if left := gateway.vendor_back_in_s:
-            # Ready again once a request is let through to see: a balancer that sends none would wait for ever.
+            # Ready again once one request may try the vendor: a balancer that sends none would wait for ever.
             why = f"the vendor {' '.join(down[:1])}".strip() + " gives no usable answers"
             return json_answer({"ready": False, "why": why}, 503, {"Retry-After": str(math.ceil(left))})
         try:
@@ -203,7 +202,7 @@ class Operations:
             return json_answer({"ready": False, "why": "the book of requests cannot be read"}, 503)
         if gateway.disk_is_full:
             return json_answer({"ready": False, "why": "the disk is full"}, 503)
-        # Pictures that end before these vendors are answered, and the others where there is a fallback.
+        # Pictures that end before a later vendor of a cascade are answered; others only if there is a fallback.
         return json_answer({"ready": True, **({"vendors_down": down} if down else {})})
 
     async def _metrics(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:

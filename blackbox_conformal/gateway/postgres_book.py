@@ -1,7 +1,7 @@
 """A book of requests in the database of a shared ledger, for any number of gateways.
 
-A request is in the hands of the gateway that accepted it. Its lease is that of the ledger: where it is over, another
-gateway takes the request over, and the first one may neither begin it nor say how it ended.
+A request belongs to the gateway that accepted it, for as long as the gateway's lease in the ledger. After the lease
+another gateway takes over, and the first one may neither begin the request nor say how it ended.
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""An accepted request: what was asked, its state, and its outcome."""
+"""An accepted request: its order, state and outcome."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from blackbox_conformal.support.text import name_of
 
-# A request that the gateway does not serve, before anything is accepted or paid.
+# Refuses a request before anything is accepted or paid.
 
 
 class NotServedError(Exception):
-    """Tells a client what is wrong with a request; each dialect says it in its own form.
+    """A refusal of a request, which each dialect says in its own form.
 
     Attributes
     ----------
@@ -19,7 +19,7 @@ class NotServedError(Exception):
     message
         What was expected, what arrived, what to do.
     headers
-        Beside those of every answer.
+        Further headers, beside every answer's.
     """
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -29,14 +29,14 @@ class NotServedError(Exception):
         self.headers = dict(headers or {})
 
 
-# What a request asks for, the same in every dialect.
+# Orders, the same in every dialect.
 
 _LINKS = ("data:", "http://", "https://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A picture to be super-resolved or restored.
+    """An order for a picture to be super-resolved or restored.
 
     Attributes
     ----------
@@ -45,16 +45,15 @@ class Order:
     name
         For people; stands in the certificate.
     options
-        Every other field of the request that is for the vendor. None is dropped: the gateway passes it on or refuses
-        it by name.
+        Every other field for the vendor. None is dropped: the gateway passes it on or refuses it by name.
     model
         The vendor's model as the client names it; None: it names none.
     idempotency_key
         A second request of the same client with this key is the first one.
     webhook, events
-        The address that is told, and of what: ``start``, ``completed``.
+        The address to tell, and which events: ``start``, ``completed``.
     echo
-        What the dialect wants to find again when it tells of the request.
+        Fields that the dialect repeats when it tells of the request.
     """
 
     picture: bytes | str = field(repr=False)
@@ -73,7 +72,7 @@ def renamed(order: Order, file: str) -> Order:
 
 
 def picture_field(given: Mapping[str, Any]) -> str:
-    """The only field that holds a link, which is the picture's; services call it differently."""
+    """Return the name of the picture's field, the only one with a link; services call it differently."""
     fields = [name for name, value in given.items() if isinstance(value, str) and value.startswith(_LINKS)]
     if len(fields) != 1:
         raise NotServedError(422, f"expected one field of the input to be the link of a picture; got {len(fields)}")
@@ -108,7 +107,7 @@ class RequestOutcome:
         ``trusted_share``, ``threshold``, ``alpha``, ``certificate`` (its digest), ``reason`` (why there is no mask, or
         why nothing is trusted), ``model``, ``quality`` and ``reaches_floor`` (of the certificate).
     files
-        ``picture``, the answer; with a mask ``mask`` and ``certificate``; ``delivered`` where the mask is about another
+        ``picture``, the answer; with a mask ``mask`` and ``certificate``; ``delivered`` if the mask is about another
         picture than the vendor's file.
     """
 
@@ -134,7 +133,7 @@ class Request:
     base
         Scheme and host of links.
     upgrades, upgrade
-        Id of the request that this one masks by a calibration of more draws; id of the request that does so for this
+        Ids of the request that this one masks by a calibration of more draws, and of the request that does so for this
         one.
     created, started, ended
         Seconds since 1970; None: not yet.

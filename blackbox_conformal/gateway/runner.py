@@ -1,6 +1,6 @@
 """Works through accepted requests: draws, masks, keeps files, and wakes the requests that wait.
 
-Runs in one asyncio loop; what takes time runs in threads.
+Runs in one asyncio loop; slow work runs in threads.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.signature import SigningKey
     from blackbox_conformal.documents.x509 import CertifiedKey
 
-# What an error of the engine becomes for a client: a state, an HTTP status, and words without secrets.
+# Turns an error of the engine into a state, an HTTP status, and words without secrets for a client.
 
 NOT_COVERED = (CheckFailedError, CalibrationError, FileFormatError)
 """The calibration does not cover the picture, not any more, or its watch cannot be believed."""
@@ -49,7 +49,7 @@ AGAIN = "Prefer: pay-again"
 
 _LONGEST = 600
 _OPERATORS = re.compile(r"--\w|`|\bin Python\b|-p [\w-]+=|\bcommand\b|\brun again\b|\brun folder\b", re.ASCII)
-"""What only the gateway's operator can follow."""
+"""Advice that only the gateway's operator can follow."""
 
 _ADVICE: tuple[tuple[type[BlackboxConformalError], str], ...] = (
     (BudgetError, "ask the operator of this gateway for more"),
@@ -59,14 +59,14 @@ _ADVICE: tuple[tuple[type[BlackboxConformalError], str], ...] = (
 
 
 def words(error: BaseException) -> str:
-    """An error in one line for a client, without what only the operator can do."""
+    """Say an error in one line for a client, without advice that only the operator can follow."""
     if not isinstance(error, BlackboxConformalError):
-        # A bug: what it says may be anything.
+        # A bug's words may be anything.
         return f"the gateway failed ({type(error).__name__}); its log says more"
     if isinstance(error, VendorUnavailableError):
         when = "later" if error.retry_after is None else f"in {error.retry_after:.0f} s"
         return f"the vendor gives no usable answers now; ask again {when}"
-    # Split where a sentence or clause ends, so that what remains reads as a sentence.
+    # Split where a sentence or clause ends, so that the rest reads as a sentence.
     clauses = re.split(r"(?<=[.;]) ", printable(redact(str(error)), _LONGEST))
     said = " ".join(clause for clause in clauses if not _OPERATORS.search(clause)).rstrip(".;")
     advice = [advice for kind, advice in _ADVICE if isinstance(error, kind)]
@@ -74,20 +74,20 @@ def words(error: BaseException) -> str:
 
 
 def operators_words(error: BaseException) -> str:
-    """An error in one line for the log."""
+    """Say an error in one line for the log."""
     said = error.why if isinstance(error, VendorUnavailableError) else str(error)
     return printable(redact(said), _LONGEST) or type(error).__name__
 
 
 def outcome_of(error: BaseException) -> RequestOutcome:
-    """How a request ended with this error."""
+    """Return the outcome of a request that this error ended."""
     return RequestOutcome(
         state="refused" if status_of(error) in (409, 422) else "failed", status=status_of(error), error=words(error)
     )
 
 
 def status_of(error: BaseException) -> int:
-    """The HTTP status that fits.
+    """Return the HTTP status of an error.
 
     422 the picture, 409 the calibration, 402 the budget, 503 a vendor that is down, 502 one that failed, 500 a bug.
     """
@@ -98,7 +98,7 @@ def status_of(error: BaseException) -> int:
     if isinstance(error, VendorUnavailableError):
         return 503
     if isinstance(error, RunRefusedError):
-        # The vendor says no to the gateway's key or address, which is not the client's fault.
+        # The vendor refuses the gateway's key or address, which is not the client's fault.
         return 502
     if isinstance(error, ImageError | MisfitError | RefusedError):
         return 422
@@ -113,7 +113,7 @@ LOOK_AGAIN_S = 0.25
 
 
 class Runner:
-    """Feeds a session with the requests of a book, the oldest first.
+    """A worker that feeds a session with the requests of a book, the oldest first.
 
     Parameters
     ----------
@@ -147,15 +147,15 @@ class Runner:
         self._running: set[str] = set()
         self.draining = False
         self.lost: LedgerError | None = None
-        """Why this gateway can draw nothing more, so that others have to go on with what it accepted."""
+        """Why this gateway can draw nothing more, so that others have to finish its accepted requests."""
 
     def resume(self) -> None:
-        """Begin what dead processes left."""
+        """Begin the requests that dead processes left."""
         for number in self._book.take(self._session.at_once):
             self.add(number)
 
     async def look_after_others(self) -> None:
-        """Take over what other gateways of the book leave, while this one can draw."""
+        """Take over requests that other gateways of the book leave, while this one can draw."""
         while self._book.shared and self.lost is None:
             await asyncio.sleep(LOOK_S)
             try:
@@ -178,7 +178,7 @@ class Runner:
         task = self._tasks.get(number)
         if task is not None:
             await asyncio.wait({task}, timeout=seconds)
-        # Where another gateway is at it, only the book knows.
+        # If another gateway works on it, only the book knows.
         while self._book.shared and not self.draining:
             found = await asyncio.to_thread(self._book.find, number)
             left = until - time.monotonic()
@@ -202,12 +202,12 @@ class Runner:
 
     @property
     def waiting(self) -> int:
-        """Requests that are accepted and not begun."""
+        """Return how many requests are accepted and not begun."""
         return len(self._tasks) - len(self._running)
 
     @property
     def running(self) -> int:
-        """Requests that are worked on."""
+        """Return how many requests are worked on."""
         return len(self._running)
 
     async def _work(self, number: str) -> None:
@@ -228,7 +228,7 @@ class Runner:
                 if request.upgrade is not None:
                     self.add(request.upgrade)
             except BlackboxConformalError as error:
-                # The book itself cannot be written: the request stays unfinished, and is begun again at the next start.
+                # The book cannot be written: the request stays unfinished, and is begun again at the next start.
                 LOG.error("a request could not be recorded: %s", operators_words(error))
             finally:
                 self._running.discard(number)
@@ -250,7 +250,7 @@ class Runner:
             self._log_outage()
 
     def _log(self, request: Request, error: Exception, cost_nanousd: int) -> None:
-        """Tell the operator of a request without a picture; log refusals while the vendor is down only once."""
+        # Refusals while the vendor is down are logged only once.
         if isinstance(error, VendorUnavailableError) and not cost_nanousd:
             return
         said, cost = operators_words(error), to_usd(cost_nanousd)
@@ -259,14 +259,13 @@ class Runner:
         LOG.warning("request %s has no picture, at %s USD: %s", request.id, cost, said, extra=told, exc_info=trace)
 
     def _log_outage(self) -> None:
-        """Tell once that a vendor is down, and once that it is well again."""
         outages = self._session.outages
         for place, (name, outage) in enumerate(outages.items()):
             if outage.goes_on == (name in self._were_down):
                 continue
             self._were_down ^= {name}
             which = f"the vendor {name}".strip()
-            # Pictures that go no further than the vendors before it are answered as ever.
+            # Pictures that end before a later vendor of a cascade are answered as ever.
             what = "pictures that go on get the answer before or 503" if place else "requests are answered with 503"
             if outage.goes_on:
                 told = (
@@ -277,7 +276,6 @@ class Runner:
                 LOG.warning("%s gives usable answers again", which)
 
     async def _answer(self, request: Request, payer: Payer) -> RequestOutcome:
-        """The vendor's picture, with a mask where the calibration speaks of it."""
         picture = (request.name, await asyncio.to_thread(self._store.read, request.input))
         if request.upgrades is not None:
             return await self._upgraded(request, picture, payer)
@@ -311,11 +309,10 @@ class Runner:
             if self._on_masked is not None:
                 self._on_masked(result)
         except (BlackboxConformalError, OSError) as error:
-            # The picture is paid for, and its request is answered all the same.
+            # The picture is paid for, so its request is answered all the same.
             LOG.error("a picture could not be kept for the viewer: %s", operators_words(error))
 
     async def _upgraded(self, request: Request, picture: tuple[str, bytes], payer: Payer) -> RequestOutcome:
-        """The picture masked by the calibration of more draws; only one that has a mask already."""
         first = await asyncio.to_thread(self._book.find, request.upgrades or "")
         if first is None or "mask" not in first.outcome.files:
             raise NotServedError(409, "the picture was answered without a mask, so that nothing more was drawn of it")

@@ -41,7 +41,7 @@ DEMO_SIDE = 256
 """Pixels of a side of the photographs, so that it takes seconds."""
 
 DEMO_SLACK = 1.25
-"""How much the level is above the smallest that the number of photographs could ever reach."""
+"""How far the level is above the smallest that this many photographs could ever reach."""
 
 
 SERVES = "Python's `Session` serves no HTTP"
@@ -52,7 +52,7 @@ _access = functools.partial(_served, group=ACCESS)
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions(shared.VendorOptions, shared.TermsOptions):
-    """What `serve` is given; Python's `Session` is the same without a server."""
+    """The options of `serve`; Python's `Session` is the same without a server."""
 
     calibration: str | None = shared.calibration()
     demo: bool = shared.flag(
@@ -280,7 +280,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
 
 
 def _warn_of_plain_http(screen: Screen, options: ServeOptions) -> None:
-    """Say that others can read along, where nothing that is known of encrypts."""
+    # Nothing known encrypts, so others can read along.
     from blackbox_conformal.support.local_servers import is_loopback_name
 
     proxied = (options.public_url or "").startswith("https:")
@@ -303,7 +303,7 @@ def refuse_missing() -> None:
 
 
 def _of_demo(screen: Screen, options: ServeOptions) -> tuple[ServeOptions, str]:
-    """The options of `--demo`, with a calibration and a level, and a picture to try; made once, found again."""
+    # Calibration and picture are made once, and found again.
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.method.images.photographs import demo_photographs
     from blackbox_conformal.study.calibrate.calibrating import calibrate_job
@@ -363,7 +363,7 @@ def token() -> None:
 def new(screen: Screen, name: str, file: str, max_cost: Decimal | None, pay_again: bool) -> None:
     """Make a token for NAME and print it, once; only a hash of it is kept."""
     made = _tokens(file).new(name, max_cost, pay_again=pay_again)
-    # What is printed otherwise hides secrets.
+    # Straight to the terminal: the screen would hide the token as a secret.
     click.echo(made.reveal(), err=screen.as_json)
     screen.free_stdout()
     screen.note(f"This is the only time that the token of {name} is shown. `serve` reads {file} when it changes")

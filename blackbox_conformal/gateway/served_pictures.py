@@ -61,7 +61,7 @@ MADE = ("overlay", "safe")
 
 
 def media_type(content: bytes) -> str:
-    """The media type of a picture's file; errors as `inspect`."""
+    """Return the media type of a picture's file; errors as `inspect`."""
     return f"image/{inspect(content).format.lower()}"
 
 
@@ -70,7 +70,7 @@ def keep_masked(
 ) -> RequestOutcome:
     """Keep the files of a masked picture, and return how its request ended.
 
-    The answer is the file that the mask is about: the vendor's, byte by byte, or one made here, such as a mean of draws
+    The answer is the picture under the mask: the vendor's file, byte by byte, or one made here, such as a mean of draws
     or with the input's alpha.
     """
     certificate = result.certificate
@@ -122,7 +122,7 @@ def keep_unmasked(content: bytes, model: str | None, reason: str, store: FileSto
 def product_of(
     request: Request, name: str, store: FileStore, credentials: "CertifiedKey | None" = None
 ) -> Product | None:
-    """A file of a request, by name without ending; None: there is none.
+    """Return a file of a request, by name without ending; None: there is none.
 
     The safe picture is signed with `credentials` each time.
     """

@@ -43,7 +43,7 @@ _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Lengt
 
 
 def connections_within(descriptors: int, draws_at_once: int) -> int:
-    """How many connections may be open with this many descriptors."""
+    """Return how many connections may be open with this many descriptors."""
     kept = _KEPT + _KEPT_A_DRAW * draws_at_once
     if descriptors < kept + _LEAST:
         raise UsageError(
@@ -54,7 +54,7 @@ def connections_within(descriptors: int, draws_at_once: int) -> int:
 
 
 class Listening(socket.socket):
-    """A listening socket that counts what it accepts, even before TLS.
+    """A listening socket that counts its connections, even before TLS.
 
     Beyond `most` open connections, it ends the one that has waited longest for a request.
     """
@@ -75,7 +75,7 @@ class Listening(socket.socket):
         try:
             connection, address = super().accept()
         except OSError as error:
-            # Something else took the descriptors. Where one gets free, asyncio need not stand still and log an error.
+            # Other code took the descriptors; where one gets free, asyncio need not stand still and log an error.
             if error.errno in (errno.EMFILE, errno.ENFILE) and self._end_longest():
                 raise BlockingIOError from None
             raise
@@ -85,7 +85,7 @@ class Listening(socket.socket):
         self._waiting[number] = connection
         if len(self._waiting) + len(self._busy) > self.most:
             self._waiting, self._busy = _open(self._waiting), _open(self._busy)
-            # The newest one stays, so that it can be answered 503 where all others have requests.
+            # The newest one stays: if all others have requests, it can be answered 503.
             if len(self._waiting) + len(self._busy) > self.most and len(self._waiting) > 1:
                 self._end_longest()
         return connection, address
@@ -115,11 +115,11 @@ def _open(connections: dict[int, socket.socket]) -> dict[int, socket.socket]:
 class Protocol(H11Protocol):
     """HTTP on one connection, which ends if the client is too slow.
 
-    Takes little of a body at a time, so hardly more is read of a large body than is allowed.
+    Takes little of a body at a time, so it reads hardly more of a large body than is allowed.
     """
 
     listening: ClassVar[Listening]
-    """What accepted the connection; each server sets it in its own subclass."""
+    """The socket that accepted the connection; each server sets it in its own subclass."""
 
     _number = -1
     _stage: type | None = None
@@ -128,7 +128,7 @@ class Protocol(H11Protocol):
     _unsent = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        # What asyncio's own transports ask the system for at once; 256 KiB by default. Others go without.
+        # Asyncio's own transports ask the system for 256 KiB at once by default. Other transports keep their size.
         if hasattr(transport, "max_size"):
             transport.max_size = _READ_BYTES
         super().connection_made(transport)
@@ -147,7 +147,7 @@ class Protocol(H11Protocol):
             self.flow.pause_reading()
 
     def handle_events(self) -> None:
-        """Handle what has come, of this request or the next."""
+        """Handle the bytes that have come, of this request or the next."""
         super().handle_events()
         self._follow()
 
@@ -156,7 +156,7 @@ class Protocol(H11Protocol):
         self._follow()
 
     def _follow(self) -> None:
-        """Start the clock of what the client has to send now."""
+        # The clock limits how long the client may take to send its part.
         stage = h11.CLOSED if self.transport.is_closing() else self.conn.their_state
         if stage is self._stage:
             return
@@ -173,7 +173,7 @@ class Protocol(H11Protocol):
 
     def _end_slow(self) -> None:
         if self.flow.read_paused:
-            # What has come waits for the gateway.
+            # Bytes of the client wait for the gateway, so the client is not slow.
             self._clock = self.loop.call_later(BODY_S, self._end_slow)
             return
         answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
@@ -218,7 +218,7 @@ class Tls:
 
 
 class Server(uvicorn.Server):
-    """Serves until told to end; then it finishes what runs and refuses what is new.
+    """A server that runs until told to end; then it finishes running requests and refuses new ones.
 
     Parameters
     ----------
@@ -245,10 +245,10 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter) or any(gateway.runner.lost is not None for gateway in self._begun)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain at the first signal; at the second send nothing more, and wait for what was sent."""
+        """Drain at the first signal; at the second send nothing more, and wait for draws already sent."""
         if self._loop is None or not self._begun:
             raise KeyboardInterrupt
-        # From the loop itself: raised here, it could end in whatever request is being answered, and be lost there.
+        # The loop raises the interrupt: raised here, it could land in a request that is being answered, and be lost.
         self._loop.call_soon_threadsafe(_interrupt if self._asked else self._drain)
         self._asked = True
 
@@ -282,20 +282,20 @@ def run(service: Service, listening: Listening, tls: Tls | None, on_start: Calla
     descriptors = raise_descriptor_limit()
     with service.opened(begun.append) as (application, draws_at_once):
         most = connections_within(descriptors, draws_at_once)
-        # Those that wait for a request make room for others before all are busy, and uvicorn answers 503.
+        # Idle connections make room before all are busy and uvicorn answers 503.
         listening.most = most * 2 // 3
         config = uvicorn.Config(
             application,
             http=type("Protocol", (Protocol,), {"listening": listening}),
             limit_concurrency=most,
             backlog=ACCEPTED_AT_ONCE,
-            # Whom an address belongs to decides nothing here, and links begin with --public-url where a proxy stands.
+            # Whom an address belongs to decides nothing here, and behind a proxy links begin with --public-url.
             proxy_headers=False,
             access_log=False,
             log_config=None,
             server_header=False,
             lifespan="on",
-            # Other loops that uvicorn would take where they are installed read 256 KiB at a time.
+            # Other installed loops that uvicorn would take read 256 KiB at a time.
             loop="asyncio",
             ws="none",
             timeout_graceful_shutdown=_GRACE_S,

@@ -1,4 +1,4 @@
-"""A gateway from its settings: opens the session and the book, begins what was left, and closes in order."""
+"""A gateway from its settings: opens the session and the book, begins requests left over, and closes in order."""
 
 import asyncio
 import contextlib
@@ -46,7 +46,7 @@ from blackbox_conformal.gateway.logs import LOG
 from blackbox_conformal.support.secrets import redact
 from blackbox_conformal.support.text import printable
 
-# Delivers messages to webhooks until they are taken: what is due stands in the book, so a restart loses none.
+# Delivers messages to webhooks until they are taken. The book keeps due messages, so a restart loses none.
 
 AT_ONCE = 8
 """Messages sent at the same time."""
@@ -63,7 +63,7 @@ _LOOK_S = 0.5
 
 
 class Webhooks:
-    """Sends due messages, a few at a time, in threads: a slow receiver holds up no other."""
+    """A sender of due messages, a few at a time, in threads: a slow receiver holds up no other."""
 
     def __init__(self, gateway: Gateway, dialects: Mapping[str, Dialect]) -> None:
         self._gateway, self._dialects = gateway, dialects
@@ -84,7 +84,7 @@ class Webhooks:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self, due: Sequence[Notice]) -> None:
-        """Send what there is room for; messages of one request go one after the other."""
+        # Messages of one request go one after the other.
         for notice in due:
             hosts, host = list(self._under_way.values()), host_and_port(notice.address)
             busy = len(hosts) >= AT_ONCE or hosts.count(host) >= AT_ONCE_A_HOST
@@ -109,7 +109,6 @@ class Webhooks:
         await asyncio.to_thread(self._gateway.book.note_notice, notice.id, error=error, again=again)
 
     def _tried(self, notice: Notice) -> str | None:
-        """Try to send a message, and return what went wrong."""
         try:
             request = self._gateway.book.find(notice.request)
             dialect = None if request is None else self._dialects.get(request.dialect)
@@ -132,14 +131,14 @@ FOLDER = "served"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What a gateway serves, where and to whom.
+    """The settings of a gateway: what it serves, where and to whom.
 
     Attributes
     ----------
     calibration
-        The calibration's file; its watch lies beside it.
+        Path of the calibration; its watch lies beside it.
     dialects
-        Names of the dialects it speaks.
+        Names of dialects to speak.
     tokens, no_tokens
         File of the tokens; whether other machines are served without any.
     settings
@@ -147,9 +146,9 @@ class Service:
     allowed
         Vendor parameters that a request may change, without getting a mask.
     host, host_names
-        Address to listen on, and further names of it.
+        Address to listen on, and its further names.
     public_url
-        Beginning of links behind a proxy; None: as the client addressed it.
+        Beginning of links behind a proxy; None: as the client addressed the gateway.
     largest_body
         Bytes of a request's body.
     sign_with
@@ -186,11 +185,11 @@ class Service:
 
     @property
     def addressed(self) -> tuple[str, ...]:
-        """Every name by which it may be addressed, beside loopback's."""
+        """Return every name of the gateway, beside loopback's."""
         return (*self.host_names, self.host, urlsplit(self.public_url or "").hostname or self.host)
 
     def served(self) -> str:
-        """Who is served, in words."""
+        """Say who is served."""
         names = Tokens(self.tokens).names()
         # A proxy that others reach comes from this machine, too.
         reached = [*self.host_names, *filter(None, [self.public_url])]
@@ -208,7 +207,7 @@ class Service:
 
     @contextlib.contextmanager
     def opened(self, on_start: Callable[[Gateway], None] = lambda _: None) -> Iterator[tuple[Application, int]]:
-        """Open the gateway for the ``with`` block: its ASGI application, and how many draws it makes at once.
+        """Open the gateway for the ``with`` block; yield its ASGI application, and how many draws it makes at once.
 
         `on_start` gets the gateway once a server runs it.
         """
@@ -254,7 +253,7 @@ class Service:
 
 
 def _kept(session: Session) -> tuple[Book, FileStore]:
-    """The book and the files of requests, where the ledger and the answers of the session are."""
+    # Beside the ledger and the answers of the session.
     folder, ledger = session.run / FOLDER, session.ledger
     address = LEDGERS.of(session.run)
     if address is None:
@@ -270,8 +269,8 @@ def _kept(session: Session) -> tuple[Book, FileStore]:
 
 @contextlib.asynccontextmanager
 async def _running(gateway: Gateway, dialects: Mapping[str, Dialect]) -> AsyncIterator[None]:
-    """What goes on beside requests: those that an earlier process left, and webhooks."""
-    # Reading and drawing files for clients must not hold up what is written in the book.
+    # Beside requests: an earlier process's leftovers, and webhooks.
+    # Reading and drawing files for clients must not hold up writing to the book.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="gateway"))
     gateway.runner.resume()
     beside = [

@@ -1,4 +1,4 @@
-"""Bearer tokens and their holders. Only a hash of each is kept; a token is shown once, when made."""
+"""Bearer tokens and their holders. A token is shown once, when made; only its hash is kept."""
 
 import hashlib
 import json
@@ -22,19 +22,19 @@ from blackbox_conformal.support.text import dollars
 
 TOKENS_FILE = "tokens.json"
 _SCHEMES = ("bearer", "token", "key")
-"""What clients of different services write before a token."""
+"""Words that clients of different services write before a token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who has a token, and their rights.
+    """The holder of a token, with rights.
 
     Attributes
     ----------
     max_cost_usd
-        The most that their requests may cost in all; None: no limit of their own.
+        Most that the holder's requests may cost in all; None: no limit of their own.
     pay_again
-        Whether they may have an unusable draw bought once more, which may be billed twice.
+        Whether the holder may have an unusable draw bought once more, which may be billed twice.
     """
 
     name: str
@@ -59,16 +59,16 @@ class Tokens:
         return self._read_at is not None
 
     def owner(self, authorization: str) -> str | None:
-        """The owner of the token in a header ``Authorization``; None: no owner."""
+        """Return the owner of the token in a header ``Authorization``; None: no owner."""
         scheme, _, token = authorization.strip().partition(" ")
         if scheme.lower() not in _SCHEMES:
             return None
-        # A token has 256 random bits, so that its hash tells nothing and needs no salt.
+        # A token has 256 random bits, so its hash tells nothing and needs no salt.
         found = self._refresh().get(_hash(token.strip()))
         return None if found is None else found.name
 
     def holder(self, name: str) -> Holder:
-        """The rights of an owner; all where no token is needed."""
+        """Return an owner's rights; all rights if no token is needed."""
         found = (holder for holder in self._refresh().values() if holder.name == name)
         return next(found, Holder(name, pay_again=not self.required))
 
@@ -92,7 +92,7 @@ class Tokens:
         return Secret(token)
 
     def holders(self) -> list[Holder]:
-        """Who has a token, by name."""
+        """Return the holders of tokens, by name."""
         return sorted(self._refresh().values(), key=lambda holder: holder.name)
 
     def names(self) -> list[str]:
@@ -109,7 +109,7 @@ class Tokens:
 
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Holder]]:
-        """The holders, to change in the ``with`` block; no other process changes them meanwhile."""
+        # No other process changes the holders during the ``with`` block.
         make_private(self._path.parent)
         with filelock.FileLock(self._path.with_name(f".{self._path.name}.lock")):
             holders = _read(self._path) if self._path.exists() else {}
@@ -132,7 +132,7 @@ class Tokens:
 
 
 def _entry(holder: Holder) -> str | dict[str, object]:
-    """A holder in the file: the name alone, where that says all."""
+    # The name alone, if the holder has no rights or limits.
     if holder == Holder(holder.name):
         return holder.name
     limit = None if holder.max_cost_usd is None else str(holder.max_cost_usd)

@@ -1,1 +1,1 @@
-"""What people look at: reports, viewers, marks and notebooks."""
+"""Reports, viewers, marks and notebooks for people to look at."""

@@ -35,13 +35,13 @@ from blackbox_conformal.support.wording import share
 FUNCTION = "in Python arrays and `bc.trusted` do it"
 CONDITION = "If these are scores of the calibrated procedure, for a scene that is like the calibrated ones:"
 
-# How a GeoTIFF is written: tile by tile, then once more in the order that lets readers fetch parts of it.
+# GeoTIFFs are written tile by tile, then once more in the order that lets readers fetch parts.
 
 TILE = 512
 """Pixels a side."""
 
 ROOM = 192 * 2**20
-"""Bytes of the numbers that are held at once."""
+"""Bytes of pixel values that are held at once."""
 
 
 @contextmanager
@@ -56,14 +56,14 @@ def new_geotiff(
     xmp: str = "",
     force: bool,
 ) -> Iterator[Any]:
-    """A cloud-optimised GeoTIFF, open for writing by rasterio; it gets its name when all is written.
+    """Open a cloud-optimised GeoTIFF for writing by rasterio; it gets its name when all is written.
 
     Parameters
     ----------
     kind
-        Of its numbers, such as ``uint16``.
+        Type of the values, such as ``uint16``.
     said, xmp
-        Its tags, and the packet by which a picture says that a machine made it.
+        The file's tags, and the packet by which a picture says that a machine made it.
     """
     rasterio = library()
     from rasterio.shutil import copy
@@ -83,12 +83,12 @@ def new_geotiff(
                     begins, _, rest = xmp.partition("=")
                     dataset.update_tags(ns="xml:XMP", **{begins: rest})
                 yield dataset
-            # GDAL writes overviews band by band: of 13 bands they take twenty times as long as the picture.
+            # GDAL writes overviews band by band: for 13 bands they take twenty times as long as the picture.
             smaller = {"overviews": "AUTO" if count <= 4 else "NONE", "overview_resampling": "nearest"}
             copy(draft, whole, "COG", blocksize=TILE, level=1, **smaller, **layout)
             with whole.open("rb+") as file:
                 os.fsync(file.fileno())
-            # GDAL may lose what it wrote without a word; what is last in the file is the last pixel.
+            # GDAL may lose data without a word. The last pixel lies last in the file, so reading it shows a loss.
             with opened(whole) as tiff:
                 tiff.read(window=((grid.height - 1, grid.height), (grid.width - 1, grid.width)))
         if path.exists() and not force and not filecmp.cmp(path, whole, shallow=False):
@@ -101,7 +101,6 @@ def new_geotiff(
 
 @contextmanager
 def _written(path: Path) -> Iterator[None]:
-    """Raise whatever GDAL says of a file that it cannot write as an `IncompleteError`."""
     try:
         yield
     except BlackboxConformalError:
@@ -118,7 +117,7 @@ def _written(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Raster:
-    """What becomes one GeoTIFF: (bands, H, W), and the number that stands for no value, if one does."""
+    """Values of one GeoTIFF: (bands, H, W), and the number that stands for no value, if there is one."""
 
     numbers: NDArray[Any]
     nodata: float | None = None
@@ -160,11 +159,11 @@ def write(screen: Screen, certificates: tuple[str, ...], inputs: tuple[str, ...]
 
 
 Scenes = Callable[[Bands | None], Mapping[str, Path]]
-"""From what the pixels are to the inputs by the digest of their pixels."""
+"""Declared bands → inputs' paths, by the digest of their pixels."""
 
 
 def scenes_among(paths: Iterable[Path]) -> Scenes:
-    """The scenes at these paths, which are read when they are asked for; errors as for `read_image`."""
+    """Return a function that reads the scenes at these paths when called; errors as for `read_image`."""
     return cache(lambda bands: {_read(path, bands).digest: path for path in paths})
 
 
@@ -173,7 +172,7 @@ def _read(source: Path | bytes, bands: Bands | None) -> Picture:
 
 
 def write_geotiffs(certificate: Path, scenes: Scenes, folder: Path | None = None, *, force: bool = False) -> list[Path]:
-    """Write the GeoTIFFs of the certificate at this path into `folder`, or beside it; their paths."""
+    """Write the GeoTIFFs of the certificate at this path into `folder`, or beside it, and return their paths."""
     from blackbox_conformal.documents.certificate import Certificate
 
     paper = read_paper(certificate)
@@ -212,7 +211,7 @@ def write_geotiffs(certificate: Path, scenes: Scenes, folder: Path | None = None
 def _rasters(
     outputs: Mapping[str, Mapping[str, Any]], folder: Path, size: tuple[int, int], bands: Bands | None
 ) -> Iterator[tuple[str, _Raster]]:
-    """Each file of a certificate as numbers; the mask last, so that it stands for all."""
+    # The mask comes last: a mask that is there means that all files are.
     for kind in ("image", "safe", "score_map", "mask"):
         if kind not in outputs:
             continue
@@ -238,7 +237,7 @@ def _rasters(
 
 
 def windows(grid: Grid, pixel_bytes: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """Rows and columns of parts that cover a raster: whole tiles, in so few bytes as `ROOM` has."""
+    """Yield rows and columns of parts that cover a raster: whole tiles, within `ROOM` bytes."""
     across = max(1, ROOM // (pixel_bytes * TILE * TILE)) * TILE
     for top in range(0, grid.height, TILE):
         for left in range(0, grid.width, across):
@@ -246,14 +245,14 @@ def windows(grid: Grid, pixel_bytes: int) -> Iterator[tuple[tuple[int, int], tup
 
 
 def scores_in(tiff: GeoTiff, window: Any) -> Map:
-    """Scores, (H, W) float32; NaN where the file says that there is none."""
+    """Read scores, (H, W) float32; NaN where the file says that there is none."""
     scores: Map = tiff.read(indexes=1, window=window, masked=True).filled(np.nan)
     return scores
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredScene:
-    """Score map of a large scene, the picture that it is of, and what that was made of: open GeoTIFFs."""
+    """The score map of a large scene, the scored picture, and the picture's source: open GeoTIFFs."""
 
     scores: GeoTiff
     picture: GeoTiff | None = None
@@ -281,7 +280,7 @@ class ScoredScene:
 
     @property
     def nodata(self) -> float | None:
-        """What stands for no value in the picture."""
+        """Return the number that stands for no value in the picture."""
         assert self.picture is not None
         found = self.picture.dataset
         if found.nodata is None and self.low_resolution is None and np.dtype(found.dtypes[0]).kind != "f":
@@ -292,7 +291,7 @@ class ScoredScene:
         return float(found.nodata) if found.nodata is not None else None if self.low_resolution else np.nan
 
     def outside(self, stack: ExitStack) -> Callable[[Any], NDArray[Any]]:
-        """What gives the part of a window that is shown where nothing is trusted: plain enlargement, or no value."""
+        """Return a function from a window to its untrusted filling: plain enlargement, or no value."""
         assert self.picture is not None
         picture, grid = self.picture.dataset, self.scores.grid
         if self.low_resolution is None:
@@ -310,9 +309,9 @@ class ScoredScene:
 def mask_scene(
     scene: ScoredScene, threshold: float, mask: Path, safe: Path, *, said: Mapping[str, str], force: bool = False
 ) -> float:
-    """Write the mask of a scene to one path and, where it has a picture, the safe picture to the other, by windows.
+    """Write a scene's mask and, if it has a picture, its safe picture, window by window.
 
-    Each pixel is decided by `trusted`, which looks at no other, so windows give the mask of the whole to the bit.
+    `trusted` decides each pixel by itself, so windows give the mask of the whole to the bit.
 
     Returns
     -------
@@ -342,7 +341,7 @@ def mask_scene(
 
 @dataclass(frozen=True, kw_only=True)
 class SceneOptions:
-    """What `geotiff mask` takes."""
+    """The options of `geotiff mask`."""
 
     scores: str = shared.arguments(nargs=1, required=True, type=shared.FILE)
     calibration: str | None = shared.calibration()
@@ -399,7 +398,6 @@ def mask(screen: Screen, options: SceneOptions) -> None:
 
 
 def _threshold(screen: Screen, options: SceneOptions) -> tuple[float, dict[str, str]]:
-    """Below which scores are trusted, and what the files say of it."""
     from blackbox_conformal.method.guarantees.corollaries import statement
     from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
     from blackbox_conformal.study.mask.mask_request import MaskRequest

@@ -24,16 +24,16 @@ from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image, Mask
 
 VEIL, STRIPE = (14, 150), (250, 170)
-"""Grey level and opacity, 0 to 255, over what is not trusted, and of its stripes: the picture shines through."""
+"""Grey level and opacity, 0 to 255, of the veil over untrusted pixels and of its stripes: translucent."""
 
 WITH_OPACITY = 4
-"""Colour type of a PNG of grey levels."""
+"""Colour type of a PNG of grey levels with opacity."""
 
 ROWS = 64
 """Rows that are blended at once."""
 
 THUMBNAIL = 256
-"""Pixels of the longest side of the thumbnail, at most."""
+"""Most pixels of the thumbnail's longest side."""
 
 
 @click.command("layers")
@@ -56,7 +56,7 @@ def command(screen: Screen, certificates: tuple[str, ...], out: str | None, forc
 
 
 def write_layers(path: Path, folder: Path | None = None, *, force: bool = False) -> Path:
-    """Write the OpenRaster file of the certificate at `path` into `folder`, or beside it; its path."""
+    """Write the OpenRaster file of the certificate at `path` into `folder`, or beside it, and return its path."""
     from blackbox_conformal.documents.certificate import Certificate
 
     certificate = read_paper(path)
@@ -77,7 +77,7 @@ def write_layers(path: Path, folder: Path | None = None, *, force: bool = False)
 
 
 def _members(files: Mapping[str, bytes], status: str) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each file of the archive, the type first; `files` go in as they are."""
+    # The type comes first; `files` go in as they are.
     picture = read_image(files["image"], transparent=True)
     pixels, opacity = picture.pixels, picture.opacity
     height, width = pixels.shape[:2]
@@ -111,12 +111,11 @@ def _members(files: Mapping[str, bytes], status: str) -> Iterator[tuple[str, byt
 
 
 def _png(pixels: Image) -> bytes:
-    """A PNG of (H, W, 3) or, with alpha, (H, W, 4) uint8."""
     return image_png(pixels[..., :3], opacity=pixels[..., 3] if pixels.shape[2] == 4 else None)
 
 
 def hatching(mask: Mask) -> NDArray[np.uint8]:
-    """(H, W, 2) uint8, grey level and opacity: stripes and a veil where the (H, W) bool `mask` is False."""
+    """Draw stripes and a veil where the (H, W) bool `mask` is False: (H, W, 2) uint8, grey level and opacity."""
     height, width = mask.shape
     pitch = stripe_pitch(height, width)
     layer = np.zeros((height, width, 2), np.uint8)
@@ -128,7 +127,7 @@ def hatching(mask: Mask) -> NDArray[np.uint8]:
 
 
 def blended(pixels: Image, layer: NDArray[np.uint8]) -> Image:
-    """(H, W, 3) uint8 `pixels` below the (H, W, 2) `layer`."""
+    """Blend the (H, W, 2) `layer` over `pixels`: (H, W, 3) uint8."""
     merged = np.empty_like(pixels)
     for top in range(0, len(pixels), ROWS):
         band = slice(top, top + ROWS)

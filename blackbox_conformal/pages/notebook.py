@@ -1,4 +1,4 @@
-"""Blocks as HTML for a notebook, in the colours and letters of the page that they stand in, and figures as SVG."""
+"""Blocks as HTML for a notebook, in the colours and letters of its page, and figures as SVG."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     import jinja2
 
 MOST_ROWS = 30
-"""Of a table in a notebook; what is left out is said."""
+"""Most rows of a table in a notebook; the table says how many are left out."""
 
 MARGIN, GAP, HEADING, KEY = 12, 36, 26, 16
-"""Around plots that stand alone, between two, for the title of each, and for a line of its key."""
+"""Space around plots that stand alone, between two, for the title of each, and for a line of its key."""
 
 PLOTS = "plots.svg.jinja"
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a series is drawn. Colours have a contrast of 3 or more with a white and with a black ground."""
+    """The look of a series. Colours have a contrast of 3 or more with white and with black ground."""
 
     colour: str
     dashes: str = ""
@@ -41,11 +41,11 @@ LOOKS = {
     "promised": Look("#2f7de1"),
     "unpromised": Look("#808893", filled=0),
 }
-"""By the role of a series, bar or dot. They differ in dashes and filling, too, never in hue alone."""
+"""Role of a series, bar or dot → look. Looks differ in dashes and filling, too, never in hue alone."""
 
 
 def card(heading: str, blocks: Iterable[Block]) -> str:
-    """What a notebook shows of a result: its one line, and all blocks but details."""
+    """Return a result as a notebook shows it: its one line, and all blocks but details."""
     shown = "".join(_shown(block) for block in blocks if not block.detail and block.only != "page")
     return f'<div><p style="margin:.2em 0"><strong>{_escaped(heading)}</strong></p>{shown}</div>'
 
@@ -73,7 +73,7 @@ def _table(title: str, table: Table) -> str:
     if not columns or not rows:
         return ""
     cell = 'style="text-align:{};padding:.2em .9em .2em 0;vertical-align:top;white-space:nowrap"'
-    # Numbers are aligned by their right edge only if all of a column are numbers.
+    # Numbers are aligned by their right edge only if a column holds nothing else.
     sides = ["right" if all(NUMBER.match(row[place]) for row in rows) else "left" for place in range(len(columns))]
     head, *body = (
         "".join(f"<{tag} {cell.format(side)}>{_escaped(text)}</{tag}>" for side, text in zip(sides, row, strict=True))
@@ -87,7 +87,7 @@ def _table(title: str, table: Table) -> str:
 
 
 def _escaped(text: str) -> str:
-    # Text of a vendor may hold control characters and markup; neither reaches the page.
+    # A vendor's text may hold control characters and markup; neither reaches the page.
     return html.escape(visible(text))
 
 
@@ -99,7 +99,7 @@ class _Panel:
 
 
 def svg(figure: Figure, *, alone: bool) -> str:
-    """The plots of a figure as one SVG, two beside each other; `alone`: to stand by itself, dark on white."""
+    """Draw the plots of a figure as one SVG, two beside each other; `alone`: to stand by itself, dark on white."""
     margin, plots = MARGIN if alone else 0, figure.plots
     panels: list[_Panel] = []
     top, width = float(margin), 0.0
@@ -122,7 +122,7 @@ def svg(figure: Figure, *, alone: bool) -> str:
 
 
 _IN_A_ROW = 3
-"""Plots beside each other: as many as what was sent, what was delivered and its score take."""
+"""Plots beside each other: room for input, delivered picture and score."""
 
 
 def _key_height(plot: Plot) -> int:
@@ -130,18 +130,18 @@ def _key_height(plot: Plot) -> int:
 
 
 def template_text(name: str) -> str:
-    """A template of this folder; pages draw their plots with the same ones."""
+    """Read a template of this folder; pages draw their plots with the same ones."""
     return (resources.files("blackbox_conformal.pages") / "templates" / name).read_text("utf-8")
 
 
 @cache
 def _template() -> jinja2.Template:
-    # A program that draws nothing does not wait for it.
+    # A program that draws nothing need not wait for jinja2.
     import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.DictLoader({PLOTS: template_text(PLOTS)}),
-        # Whatever fills the template is escaped.
+        # Everything that fills the template is escaped.
         autoescape=True,
         # A misspelt name in a template is an error and not an empty place.
         undefined=jinja2.StrictUndefined,

@@ -1,4 +1,4 @@
-"""Pages as the core knows them (`blackbox_conformal.study.pages_protocol.Pages`), each imported when it is used."""
+"""Gives pages to the core, as `blackbox_conformal.study.pages_protocol.Pages`, each imported when it is used."""
 
 from importlib import import_module
 from typing import Any
@@ -18,7 +18,7 @@ _HOMES = {
 }
 
 
-# Pages and their libraries are loaded when one is used, so that commands start quickly.
+# Commands start quickly, as pages and their libraries are loaded only when used.
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
-"""How far a command has come: bars in a notebook, or in a terminal.
+"""Progress bars of a command, in a notebook or in a terminal.
 
-Those of a notebook are IPython's own displays, which every notebook shows and keeps, without a widget that would have
-to be installed. Those of a terminal are rich's.
+A notebook's bars are IPython's own displays: every notebook shows and keeps them, and no widget has to be installed. A
+terminal's bars are rich's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REFRESH_S = 0.1
 
 
 class ProgressDisplay:
-    """One bar for each kind of work, from its first step on; it may be called from any thread."""
+    """One bar for each kind of work, from its first step on; any thread may call it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,13 +34,13 @@ class ProgressDisplay:
         self._drew = False
 
     def __call__(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Show how far the work `what` has come."""
+        """Show the progress of the work `what`."""
         with self._lock:
-            # One line a bar: a name with a line break would move all bars below it.
+            # A name with a line break would move all bars below it.
             self._step(visible(what).replace("\n", " "), done, total, note)
 
     def event(self, event: Any) -> None:
-        """Show how far drawing has come by one of its events."""
+        """Show the progress of drawing by one of its events."""
         counters = event.counters
         if counters is not None and counters.total:
             self._drew = True
@@ -87,7 +87,7 @@ class TerminalDisplay(ProgressDisplay):
 
 
 class NotebookDisplay(ProgressDisplay):
-    """Below the cell that runs."""
+    """The bars below the running cell of a notebook."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class NotebookDisplay(ProgressDisplay):
         now = time.monotonic()
         begun = self._rows[what][3] if what in self._rows else now
         self._rows[what] = done, total, note, begun, now
-        # A notebook that redraws at every step would be busy with that alone.
+        # Redrawing at every step would keep a notebook busy.
         if now - self._shown >= REFRESH_S or done == total:
             self._show()
 
@@ -110,7 +110,7 @@ class NotebookDisplay(ProgressDisplay):
             self._show()
 
     def _show(self) -> None:
-        # Looked up late: outside of notebooks there is no IPython.
+        # Imported late: outside of notebooks there is no IPython.
         display: Callable[..., Any] = import_module("IPython.display").display
         self._shown = time.monotonic()
         bundle = {"text/html": self._html(), "text/plain": self._text()}
@@ -121,7 +121,7 @@ class NotebookDisplay(ProgressDisplay):
             self._handle.update(bundle, raw=True)
 
     def _html(self) -> str:
-        """The text beside each bar says all that the bar shows."""
+        # The text beside each bar says all that the bar shows.
         cell = "border:0;text-align:left;padding:.1em .8em .1em 0;background:none"
         rows = "".join(
             f'<tr style="background:none"><td style="{cell}">{html.escape(what)}</td>'
@@ -139,9 +139,9 @@ class NotebookDisplay(ProgressDisplay):
 
 
 def terminal_progress(console: Console, *, transient: bool = False, prints_above: bool = False) -> Progress:
-    """The bars of a terminal, which are given a `note` with each step.
+    """Return the bars of a terminal, which take a `note` with each step.
 
-    `transient`: they go at the end. `prints_above`: what a program prints meanwhile goes to the console, above them.
+    `transient`: the bars go at the end. `prints_above`: prints of the program go to the console, above the bars.
     """
     return Progress(
         SpinnerColumn(),
@@ -157,7 +157,7 @@ def terminal_progress(console: Console, *, transient: bool = False, prints_above
 
 
 def draw_note(counters: Any) -> str:
-    """What the bar says of drawing beside how far it is: stored draws, calls in flight, money, time left."""
+    """Return the note beside the bar of drawing: stored draws, calls in flight, money, time left."""
     parts = [f"{counters.cached} stored"]
     if counters.in_flight:
         parts.append(f"{counters.in_flight} in flight")
@@ -172,13 +172,13 @@ def draw_note(counters: Any) -> str:
 
 
 def in_notebook() -> bool:
-    """Whether a notebook's kernel runs this process; a terminal's IPython has none."""
+    """Whether a notebook's kernel runs this process; a terminal's IPython has no kernel."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None
 
 
 def bars(*, wanted: bool) -> ProgressDisplay | None:
-    """Those of a notebook or of a terminal; None where there is neither and they were not `wanted` all the same."""
+    """Return the bars of a notebook or a terminal; None: this is neither, and no bars are `wanted` all the same."""
     if in_notebook():
         return NotebookDisplay()
     return TerminalDisplay() if wanted or sys.stderr.isatty() else None

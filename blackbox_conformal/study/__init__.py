@@ -1,1 +1,1 @@
-"""The use cases: photographs and settings in, calibrations, masks and verdicts out."""
+"""Turn photographs and settings into calibrations, masks and verdicts."""

@@ -1,4 +1,4 @@
-"""Turns keywords and options into checked settings, a set-up, limits and terms."""
+"""Turn keywords and options into checked settings, a set-up, limits and terms."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def named_keywords(command: Command) -> Command:
     """Give `command` the keywords that the class in its ``**settings: Unpack[…]`` describes.
 
-    They join its signature and documentation, so that editors and `help` show them. Unknown keywords are refused with
-    what is near, and so are values that none may have. None counts as not given. The command gets defaults, except of
-    `Settings`, whose absence says that the user did not choose; `progress` as a function; and `cluster` open.
+    Signature and documentation name them, so editors and `help` show them. The command refuses unknown keywords, with
+    the nearest known one, and values that none may have; it takes None for "not given". It gets every default but
+    three: keywords of `Settings`, whose absence says that the user did not choose; `progress` as a function; and
+    `cluster` open.
     """
     signature = inspect.signature(command)
     parameters = dict(signature.parameters)
@@ -76,7 +77,7 @@ def named_keywords(command: Command) -> Command:
 
 
 def read(settings: Mapping[str, Any], known: Mapping[str, Setting]) -> dict[str, Any]:
-    """Return `settings` that are not None, each `known` one read by its kind, a preset as what it stands for."""
+    """Read each `known` setting by its kind, put a preset's settings in its place, and leave out None."""
     given = {key: value for key, value in settings.items() if value is not None}
     preset = given.pop("preset", None)
     of_preset = {} if preset is None else preset_settings(preset)
@@ -85,13 +86,11 @@ def read(settings: Mapping[str, Any], known: Mapping[str, Setting]) -> dict[str,
 
 
 def _written(kind: Any, *, optional: bool) -> str:
-    """Return a type as a signature shows it, with None where the keyword may be left out."""
     written = str(getattr(kind, "__forward_arg__", getattr(kind, "__name__", kind)))
     return f"{written} | None" if optional and "None" not in written else written
 
 
 def _refuse_missing(name: str, given: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
-    """Refuse a call of the command `name` without a parameter that it needs."""
     needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty and key != "self"]
     for key in needed:
         if given.get(key) is None:
@@ -109,7 +108,6 @@ def _both(first: Callable[[Event], None], second: Callable[[Event], None] | None
 
 
 def _with_keywords(documentation: str, known: Mapping[str, Setting]) -> str:
-    """Return a command's documentation with its keywords, before what it raises."""
     before, raises, after = documentation.partition("\nRaises\n------")
     before = re.sub(r"\nsettings\n(?:    .*\n|\n(?=    ))+", "\n", before + "\n").rstrip()
     entries = "".join(
@@ -129,7 +127,7 @@ def refuse_unknown(name: str, keywords: Iterable[str], taken: Collection[str]) -
 
 
 def setup_of(vendor: Adapter, settings: Mapping[str, Any]) -> Setup:
-    """Return the set-up of settings whose preset `read` replaced; errors as for `set_up`."""
+    """Return the set-up of settings that `read` returned; errors as for `set_up`."""
     chosen = {
         name: settings[name] for name in ProcedureSettings.__annotations__ if name in settings and name != "preset"
     }
@@ -138,7 +136,7 @@ def setup_of(vendor: Adapter, settings: Mapping[str, Any]) -> Setup:
 
 
 def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
-    """Return the terms of settings, for draws in `folder` unless they name another; errors as `limits_of`."""
+    """Return the terms of settings, with draws in `folder` unless they name another; errors as `limits_of`."""
     listeners = {name: settings[name] for name in ("listener", "progress", "on_sampler") if name in settings}
     folder = Path(settings.get("run", folder))
     place(folder, settings)
@@ -158,7 +156,7 @@ def place(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def calibrated(calibration: Calibration | str | Path, settings: Mapping[str, Any]) -> tuple[Calibration, Terms]:
-    """Return the calibration and the terms of a job with it: in its own run folder unless another is named."""
+    """Return the calibration, and the terms of a job with it: in its own run folder unless settings name another."""
     path = None if isinstance(calibration, Calibration) else Path(calibration)
     loaded = calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)
     return loaded, terms_of(usual_folder(loaded.procedure, path), settings)
@@ -173,8 +171,8 @@ def limits_of(settings: Mapping[str, Any]) -> Limits:
 
 
 def levels_of(alpha: Any) -> tuple[float, ...]:
-    """Return one level or several as a tuple; empty where none is given."""
+    """Return one level or several as a tuple; empty for None."""
     if alpha is None:
         return ()
-    # A text is a collection, too, and no level: what checks levels refuses it whole.
+    # A text is a collection, too: whoever checks levels refuses it whole.
     return tuple(alpha) if isinstance(alpha, Collection) and not isinstance(alpha, str) else (alpha,)

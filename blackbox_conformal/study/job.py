@@ -1,7 +1,4 @@
-"""Prepares pictures once, in a run folder under one budget, and draws them.
-
-The caller says what is done with each picture once its draws are there.
-"""
+"""Prepare pictures once, in a run folder under one budget, draw them, and hand each to the caller's work."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -45,7 +42,7 @@ Value = TypeVar("Value")
 About = Callable[[Drawn], Any]
 
 Ask = Callable[["Job", Estimate], None]
-"""Called with a job and what it would cost, before anything is sent; raises when a person does not agree."""
+"""Called with a job and its estimate before anything is sent; raises when a person does not agree."""
 
 
 NO_LIMITS = Limits()
@@ -53,7 +50,7 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What jobs that run at the same time in one run folder share.
+    """Vendors and memory shared by jobs that run at the same time in one run folder.
 
     Attributes
     ----------
@@ -73,24 +70,20 @@ ALONE = Shared()
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Where draws are kept, what may be spent and used, who is asked and who is told.
+    """Where a job keeps draws, what it may spend, whom it asks and whom it tells.
 
     Attributes
     ----------
-    folder
-        The run folder.
     limits
-        What the user allows; see `Job.confirm` for the budget that follows.
+        The user's limits, from which `Job.confirm` makes the budget.
     memory_bytes
         Memory limit of the calculation: fewer pictures at a time. None: no limit.
     ask
         Asks a person before anything is spent; None: `limits` have to be given.
-    listeners
-        Who is told what goes on.
     shared
-        What the job shares with others; then the kernels are compiled, and a limit is given.
+        Vendors and memory shared with other jobs; then the kernels are compiled, and a limit is given.
     cluster
-        Evaluates the pictures; None: threads of this process. `memory_bytes` is then each worker's limit.
+        Evaluates the pictures, and `memory_bytes` limits each worker. None: threads of this process.
     """
 
     folder: Path
@@ -115,12 +108,10 @@ class Job:
     ----------
     models
         The vendor's models at calibration; another one ends the run.
-    pixel_bytes
-        Memory that the calculation takes for a pixel.
     kept
         Photographs and inputs; None: all are read again.
     whole
-        The job that this is a part of, to which it adds what it took.
+        The job that this one is a part of; it counts this one's draws, too.
     falls_back
         Take the answer before where the last member of a cascade cannot be had.
     limits
@@ -166,7 +157,7 @@ class Job:
         Parameters
         ----------
         to_draw
-            Whether all will be drawn: they are kept decoded until then, and limits have to allow it.
+            Whether all will be drawn: they stay decoded until then, and limits have to allow it.
         tiles
             See `prepare_photographs`.
         """
@@ -186,15 +177,14 @@ class Job:
 
     @property
     def listeners(self) -> Listeners:
-        """Return who is told what goes on."""
         return self.terms.listeners
 
     def only(self, pictures: Sequence[Prepared]) -> "Job":
-        """Return the same job on some of its pictures."""
+        """Return the same job on these pictures alone."""
         return self._part(self.setup, pictures, self.pixel_bytes)
 
     def chosen(self, setup: Setup) -> "Job":
-        """Return the same job under `setup`, which has another score, sends the same, and draws no more often."""
+        """Return the same job under `setup`, with another score, equal uploads and no more draws."""
         pictures = [replace(picture, tasks=picture.tasks[: setup.procedure.draws]) for picture in self.pictures]
         return self._part(setup, pictures, PIXEL_BYTES)
 
@@ -208,7 +198,7 @@ class Job:
 
     @property
     def keys(self) -> frozenset[str]:
-        """Return keys of every draw, the second vendor's included."""
+        """Return the keys of all draws by both vendors."""
         keys = draw_keys(self.setup.adapter, self.tasks)
         return keys if self.setup.second is None else keys | draw_keys(self.setup.second, self.second_tasks)
 
@@ -219,11 +209,11 @@ class Job:
 
     @property
     def has_truths(self) -> bool:
-        """Tell whether the high-resolution version of every picture is known."""
+        """Tell whether every picture's high-resolution version is known."""
         return all(picture.truth_digest is not None for picture in self.pictures)
 
     def estimate(self) -> Estimate:
-        """Return what drawing would cost, the second vendor included; reads only."""
+        """Estimate what both vendors' draws would cost; reads only."""
         adapter = self.setup.adapter
         whole = estimate(adapter, self.folder, self.limits, self.tasks)
         if self.falls_back:
@@ -235,7 +225,7 @@ class Job:
         return self.with_second(whole)
 
     def answered_pictures(self) -> set[str]:
-        """Return digests of inputs whose draws are all answered, so that nothing is paid for them; reads only."""
+        """Return digests of inputs whose draws are all answered, so that they cost nothing; reads only."""
         setup, limits = self.setup, self.limits
         drawn = [(picture.input_digest, task) for picture in self.pictures for task in picture.tasks]
         found = answered(setup.adapter, self.folder, limits, [task for _, task in drawn])
@@ -247,13 +237,13 @@ class Job:
         return {picture.input_digest for picture in self.pictures} - missing
 
     def with_second(self, expected: AnyEstimate) -> AnyEstimate:
-        """Add the second vendor's calls, if any, to an estimate of the first vendor's."""
+        """Add the second vendor's calls, if any, to the first vendor's estimate."""
         if self.setup.second is None:
             return expected
         return total(expected, estimate(self.setup.second, self.folder, self.limits, self.second_tasks))
 
     def confirm(self, planned: Callable[[], Estimate] | None = None) -> None:
-        """Ask the person who decides, and make the budget for these pictures' draws alone; errors as for `agree`.
+        """Ask the person who decides, and make the budget for these pictures' draws; errors as for `agree`.
 
         A repeated job continues, another one in the same folder starts at 0, and a part of a confirmed job keeps its
         budget.
@@ -261,7 +251,7 @@ class Job:
         Parameters
         ----------
         planned
-            Makes what the person is shown instead of the plain estimate, the second vendor included.
+            Makes the estimate to show instead of the plain one, the second vendor included.
         """
         if self.limits.scope is None:
             agree([self], self.estimate() if planned is None else planned())
@@ -275,7 +265,7 @@ class Job:
         scores: Collection[Score] = (),
         about: About = lambda _: None,
     ) -> Iterator[Iterator[tuple[Drawn, Value]]]:
-        """Draw what is missing, confirmed or not; give each picture and what `work` made of it, as they arrive.
+        """Draw missing draws, confirmed or not; give each picture and the result of `work`, as they arrive.
 
         `work` runs in threads or on workers, so it holds neither this job nor the screen. An error in the ``with``
         block ends drawing at once, so that nothing more is bought.
@@ -285,16 +275,16 @@ class Job:
         on_unusable
             Gets each picture that lacks a usable draw, instead of an error at the end.
         scores
-            What `work` computes instead of the set-up's score. Draws may then be equal, since some need only one.
+            Scores that `work` computes instead of the set-up's. Draws may then be equal, since some need only one.
         about
-            What `work` gets to know of a picture, as `Ready.about`.
+            From a picture to its `Ready.about` for `work`.
         """
         with self.drawing(scores) as drawing:
             yield drawing.each(work, self.pictures, on_unusable, about)
 
     @contextmanager
     def drawing(self, scores: Collection[Score] = ()) -> Iterator["Drawing"]:
-        """Open what `run` draws with, for callers that go through pictures part by part."""
+        """Open the vendors of `run`, for callers that go through pictures part by part."""
         self.confirm()
         setup, listeners, shared = self.setup, self.listeners, self.terms.shared
         before, samplers = self._taken(), list[Sampler]()
@@ -328,12 +318,11 @@ class Job:
 
     @property
     def in_all(self) -> DrawsSpending | None:
-        """What the draws took so far by all processes, where they share a ledger; else None."""
+        """Return what all processes' draws took so far, where they share a ledger; else None."""
         return None if LEDGERS.of(self.folder) is None else self._taken()
 
     @contextmanager
     def _warming(self, scores: Collection[Score]) -> Iterator[None]:
-        """The kernels of every kind of score among `scores`, compiled in the background."""
         sizes = [picture.size for picture in self.pictures]
         scores = scores if self.terms.shared is ALONE and self.terms.cluster is None else ()
         with ExitStack() as stack:
@@ -342,11 +331,10 @@ class Job:
             yield
 
     def _taken(self) -> DrawsSpending:
-        """What the draws took so far; the samplers compare the ledger with its checksums."""
         return spending_on(self.folder, self.keys, whole=False)
 
     def _count(self, before: DrawsSpending, reserved: frozenset[int]) -> None:
-        """Add what the draws took since `before`; those on this machine's disk are in no ledger.
+        """Add what the draws took since `before`; draws on this machine's disk are in no ledger.
 
         Where others draw with the same ledger, only the attempts that were `reserved` here are this job's own.
         """
@@ -383,7 +371,7 @@ def agree(
             refuse_retired(job.setup.adapter)
         job.terms.refuse_unlimited(job.setup.adapter)
     keys = frozenset[str]().union(*(job.keys for job in jobs)).difference(paid)
-    # A limit that is too small is said before anything is asked.
+    # Refuse a limit that is too small before asking anything.
     limits = agreed_limits(jobs[0].limits, expected, {*folders, *(job.folder for job in jobs)}, keys)
     ask = jobs[0].terms.ask
     if ask is not None:
@@ -402,7 +390,6 @@ class Drawing:
     opinions: SecondOpinions
 
     def _counts(self, drawn: Drawn) -> bool:
-        """Tell whether the calibration covers this picture; see `Adapter.speaks_of`."""
         upload = drawn.prepared.tasks[0].upload
         speaks_of, read = self.job.setup.adapter.speaks_of, self.sampler.read
         return drawn.refusal is not None or speaks_of(upload, read(drawn.outcomes[0]))
@@ -414,7 +401,7 @@ class Drawing:
         on_unusable: Callable[[Prepared, IncompleteError], None] | None = None,
         about: About = lambda _: None,
     ) -> Iterator[tuple[Drawn, Value]]:
-        """Give each of these pictures and what `work` made of it, in arrival order; see `Job.run`."""
+        """Give each picture and the result of `work`, in arrival order; see `Job.run`."""
 
         def evaluated(drawn: Drawn) -> Value:
             second = None if drawn.refusal is not None else self.opinions.of(drawn.prepared)

@@ -1,4 +1,4 @@
-"""Tells programs and people how far a job is."""
+"""Tell programs and people how far a job is."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support import catalog
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is going on, how many are done, and how many there are."""
+"""Called with the work under way, how many are done, and how many there are."""
 
 
 def unseen(what: str, done: int, total: int) -> None:
@@ -21,24 +21,23 @@ def unseen(what: str, done: int, total: int) -> None:
 
 @runtime_checkable
 class Display(Protocol):
-    """Bars, which get the events of drawing, too."""
+    """Bars that also get the events of drawing."""
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Show how far the work `what` has come."""
+        """Show how far the work `what` is."""
 
     def event(self, event: Event) -> None:
-        """Show how far drawing has come."""
+        """Show how far drawing is."""
 
     def keep_in(self, folder: Path) -> None:
-        """Say at the end where draws are kept."""
+        """Name at the end the folder that keeps the draws."""
 
 
 @contextmanager
 def shown_progress(progress: bool | Progress | None) -> Iterator[Progress]:
-    """Give what is called with each step.
+    """Give the function to call at each step.
 
-    `progress`: True: bars. False: nothing. None: bars in a notebook and where stderr is a terminal. Else what is
-    called.
+    `progress`: True: bars. False: nothing. None: bars in a notebook and where stderr is a terminal. A function: itself.
     """
     if callable(progress):
         yield progress
@@ -57,14 +56,14 @@ def shown_progress(progress: bool | Progress | None) -> Iterator[Progress]:
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Receivers of what a job does.
+    """Receivers of a job's news.
 
     Attributes
     ----------
     listener
         Gets every event of drawing, from any thread, one at a time.
     progress
-        Gets what is done, how many are done, and how many there are.
+        Gets the work under way, how many are done, and how many there are.
     on_sampler
         Gets each sampler once it is open, so that it can be stopped.
     """

@@ -1,4 +1,4 @@
-"""Says what commands and use cases ask of pages for people, found by entry point."""
+"""Declare the pages for people that commands and use cases find by entry point."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from blackbox_conformal.support.types import Image
 
 
 class ReportMaterial(Protocol):
-    """Keeps in a run folder what reports and the viewer show."""
+    """A keeper, in a run folder, of what reports and the viewer show."""
 
     folder: Path
 
@@ -24,11 +24,11 @@ class ReportMaterial(Protocol):
         """Keep a masked picture; `low`: what the vendor was sent, `file`: a PNG of the delivered picture."""
 
     def add_doubt(self, kept: Path, certificate: Certificate) -> None:
-        """Update the picture in `kept` with what its certificate says since a whole batch put it in doubt."""
+        """Add to the picture in `kept` the doubt that its certificate states since a whole batch was masked."""
 
     @property
     def audited(self) -> Callable[..., None]:
-        """Return what `audit` calls as `on_picture` to keep a photograph."""
+        """Return the function that `audit` calls as `on_picture` to keep a photograph."""
 
     def keep_audit(self, audit: Audit) -> Path:
         """Keep an audit's findings."""
@@ -38,7 +38,7 @@ class ReportMaterial(Protocol):
 
 
 class ComparedPictures(Protocol):
-    """Keeps the photographs in which contestants differ most."""
+    """A collection of the photographs in which contestants differ most."""
 
     def take(self, picture: ComparedPicture) -> None:
         """Look at one photograph of one contestant."""
@@ -50,7 +50,7 @@ class Pages(Protocol):
     def report_material(
         self, run: Path, calibration: Calibration, alphas: Sequence[float] = (), *, full_size: bool = True
     ) -> ReportMaterial:
-        """Return what `run` keeps; `alphas`: levels with exact shares, beside the usual ones."""
+        """Return the keeper of `run`; `alphas`: levels with exact shares, beside the usual ones."""
 
     def compared_pictures(self) -> ComparedPictures:
         """Return an empty collection."""
@@ -59,7 +59,7 @@ class Pages(Protocol):
         """Write the page of a comparison."""
 
     def refuse_foreign_comparison(self, path: Path, contestants: Sequence[str]) -> None:
-        """Refuse a file at `path` that is not the page of these contestants."""
+        """Refuse to overwrite a file at `path` that is not these contestants' page."""
 
     def write_report(self, *arguments: Any, **settings: Any) -> Path:
         """Write the report of a run folder."""
@@ -77,7 +77,7 @@ class Pages(Protocol):
         """Write a watch's findings so far as one HTML file; return its path."""
 
     def refuse_foreign_watch(self, path: Path, calibration: Calibration) -> None:
-        """Refuse a file at `path` that is not the page of this watch."""
+        """Refuse to overwrite a file at `path` that is not this watch's page."""
 
     @property
     def viewer_beside_gateway(self) -> Any:

@@ -1,7 +1,7 @@
-"""Writes pictures that a program holds in memory as files, for as long as a command runs.
+"""Write pictures that a program holds in memory as files, for as long as a command runs.
 
-Commands read photographs more than once, so that memory does not grow with their number. Nothing paid for lies here:
-draws are kept in the run folder by what was sent, so that the same photographs find them again.
+Commands read photographs more than once, so that memory does not grow with their number. The files hold nothing paid:
+the run folder keeps draws by what was sent, so the same photographs find them again.
 """
 
 from __future__ import annotations
@@ -94,13 +94,11 @@ def given_answer(picture: Given, answer: Answer, calibration: Calibration | str 
 
 
 def _names(truths: Sequence[Any]) -> list[str]:
-    """Return the stems of files where they all differ, else the places."""
     stems = [name_of(each) for each in truths if isinstance(each, str | Path)]
     return stems if len(set(stems)) == len(truths) else [str(place) for place in range(len(truths))]
 
 
 def _answers(given: Any, what: str, draws: int, bands: Bands | None) -> list[Image]:
-    """Return the draws of one picture, as many as there must be; 0: any number."""
     several = isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.ndim == 4)
     answers = [_pixels(each, what, bands) for each in (given if several else [given])]
     if not answers or len(answers) != (draws or len(answers)):
@@ -146,19 +144,21 @@ def _keep(stem: Path, pixels: Image, bands: Bands | None) -> Path:
 
 
 Photographs = str | Path | Mapping[str, Given] | Iterable[Given | tuple[str, Given]]
-"""Photographs, each of which counts as one independent image: files, folders and addresses, or pictures in memory
-(bytes, open files, (H, W, 3) uint8 arrays, Pillow images), alone, in pairs of name and picture, or by name. One without
-a name is named after its content."""
+"""Photographs, each one independent image: files, folders and addresses, or pictures in memory (bytes, open files,
+(H, W, 3) uint8 arrays, Pillow images), alone, in pairs of name and picture, or by name. The content names a picture
+that has no name.
+"""
 
 LONGEST_NAME = 200
-"""Bytes of a picture's name, which becomes a file's."""
+"""Bytes of a picture's name, from which a file's name is made."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def photographs_as_files(*names: str) -> Callable[[Command], Command]:
-    """Decorate a command to get its arguments `names`, photographs, as paths; those in memory as files until it
-    returns.
+    """Decorate a command to get its arguments `names`, photographs, as paths.
+
+    Files of pictures in memory last until the command returns.
     """
 
     def decorate(command: Command) -> Command:
@@ -181,7 +181,7 @@ def photographs_as_files(*names: str) -> Callable[[Command], Command]:
 
 @contextmanager
 def as_files(photographs: Photographs) -> Iterator[list[Path]]:
-    """Give paths of photographs, in order; files of those in memory last as long as the context."""
+    """Give paths of photographs, in order; files of pictures in memory last as long as the context."""
     with tempfile.TemporaryDirectory(prefix="blackbox-conformal-") as folder:
         yield [_path(photograph, Path(folder) / f"{place:06d}") for place, photograph in enumerate(_each(photographs))]
 
@@ -196,7 +196,7 @@ def photograph_paths(photographs: Photographs) -> list[Path]:
         if not isinstance(source, str | Path):
             raise UsageError(f"expected files or folders of photographs; got {type(source).__name__}")
         if "://" in str(source):
-            # What follows the question mark may let its holder in.
+            # The part after the question mark may let its holder in.
             raise UsageError(
                 "expected files or folders of photographs; got the address "
                 f"{printable(str(source).partition('?')[0])}. Download the photographs, and name their folder"
@@ -238,7 +238,6 @@ def _path(photograph: Given | tuple[str, Given], folder: Path) -> Path:
 
 
 def _named_content(photograph: Given | tuple[str, Given]) -> tuple[str, bytes]:
-    """Return name and content of a photograph that is no file of its own name."""
     which = f"{printable(photograph[0])}: " if isinstance(photograph, tuple) else ""
     try:
         name, source = named_input(photograph)

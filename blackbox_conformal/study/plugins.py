@@ -1,4 +1,4 @@
-"""Adapters by name, and what the command line says of adapters and of members of the other families."""
+"""Find adapters by name, and describe adapters and other plug-ins for the command line."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from blackbox_conformal.vendor.example import example_of
 
 
 def adapter_names() -> list[str]:
-    """Names that ``--adapter`` takes and names of broken plug-ins, sorted; no adapter is imported."""
+    """Return the names that ``--adapter`` takes and names of broken plug-ins, sorted; imports no adapter."""
     return sorted({listing.name for listing in catalog.listings("adapters")})
 
 
 def adapter_class(name: str) -> type[Adapter]:
-    """The adapter called `name`, or at ``package.module:Class``."""
+    """Return the adapter called `name`, or at ``package.module:Class``."""
     if ":" in name:
         adapter = catalog.imported("adapters", name, f"adapter {name}")
     else:
@@ -40,12 +40,10 @@ def adapter_class(name: str) -> type[Adapter]:
 
 
 def installed_adapter_class(name: Any, where: str) -> type[Adapter]:
-    """The adapter that a file names: one that an installed package announces, and never a module to import.
+    """Return the adapter that a file names: one that an installed package announces, and never a module to import.
 
     Parameters
     ----------
-    name
-        What stands in the file.
     where
         The file and the place in it, for the message, such as ``adapter in calibration.json``.
     """
@@ -65,7 +63,7 @@ def refuse_import(name: Any, where: str, option: str = "adapter") -> None:
 
 
 def load_adapter(name: str, /, **parameters: Any) -> Adapter:
-    """The adapter called `name` with its parameters, ready to draw once opened.
+    """Return the adapter called `name` with its parameters, ready to draw once opened.
 
     Parameters
     ----------
@@ -77,7 +75,7 @@ def load_adapter(name: str, /, **parameters: Any) -> Adapter:
     Raises
     ------
     UsageError
-        No such adapter or parameter; the message lists those there are.
+        No such adapter or parameter; the message lists all that exist.
     AdapterError
         The adapter is broken.
     """
@@ -96,7 +94,7 @@ def from_function(
     test_side: int = 64,
     concurrency: int = 1,
 ) -> Adapter:
-    """A vendor that is a function of this program, such as a network on this machine.
+    """Make a vendor of a function of this program, such as a network on this machine.
 
     Its answers are stored like paid ones, and none is computed twice. A calibration keeps name and version and no code:
     a later program gives the function again under both.
@@ -104,10 +102,10 @@ def from_function(
     Parameters
     ----------
     name, version
-        Your words for it; both are part of the procedure. Raise the version whenever the function changes.
+        Your words for the function; both are part of the procedure. Raise the version whenever the function changes.
     function
-        From an (h, w, 3) uint8 picture to one that is `scale` times as large: uint8, or numbers from 0 to 1. If it has
-        a parameter ``seed``, it gets the draw's, and must answer alike for one seed.
+        From an (h, w, 3) uint8 picture to one that is `scale` times as large: uint8, or numbers from 0 to 1. A
+        parameter ``seed``, if it has one, gets the draw's seed; the function must answer alike for one seed.
     degradation
         What the function undoes, as typed for ``--degradation``.
     test_side
@@ -138,17 +136,18 @@ def from_function(
 
 
 def cascade(*vendors: Adapter, rules: Sequence[Mapping[str, Any]], floor: float | None = None) -> Adapter:
-    """Several vendors as one, the cheapest first: a picture goes on to the next one where an answer does not suffice.
+    """Join vendors into one, the cheapest first: a picture goes on to the next one where an answer does not suffice.
 
     Parameters
     ----------
     vendors
-        From `load_adapter` or `from_function`. One that is given again draws again.
+        From `load_adapter` or `from_function`. A vendor that is given again draws again.
     rules
         For each vendor but the last, when its answer suffices: ``{"below": 0.2, "at_least": 0.6}``, where at least
         that share of pixels has a score below 0.2, or ``{"at_most": 0.3}`` or ``{"at_least": 0.3}``, which the mean
-        score keeps; with ``"score"`` for another than `predicted-invention`. With ``"tile": 64``, tiles of so many
-        pixels of the input are judged, and go on, one by one. Fit it on photographs that do not calibrate.
+        score keeps; with ``"score"`` for another than `predicted-invention`. With ``"tile": 64``, the cascade judges
+        tiles of so many pixels of the input, and passes them on, one by one. Fit the rule on photographs that do not
+        calibrate.
     floor
         PSNR in dB: certificates say whether what they certify reaches it.
 
@@ -161,20 +160,18 @@ def cascade(*vendors: Adapter, rules: Sequence[Mapping[str, Any]], floor: float 
 
 
 def _takes_seed(function: Callable[..., Any]) -> bool:
-    """Whether it names a parameter `seed`; a function that shows no parameters takes none."""
     with suppress(ValueError, TypeError):
         return "seed" in inspect.signature(function).parameters
     return False
 
 
 def describe(name: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What ``list adapters NAME`` says, as JSON-ready values.
+    """Return what ``list adapters NAME`` says, as JSON-ready values.
 
-    Capabilities are those with `parameters`, which may be text. Where a required one is missing, the adapter's example
-    stands in for it; ``assumed`` holds what was taken from there and makes a difference. ``key_options`` are those with
-    which the key is sent, where it is not sent without them. ``jobs`` says whether the
-    vendor works with jobs, None where that is not known. ``error`` is None, or says why the adapter cannot be used;
-    nothing else is then known.
+    Capabilities are for `parameters`, which may be text. The adapter's example stands in for a required parameter that
+    is missing; ``assumed`` holds each such value that makes a difference. ``key_options`` holds the options with which
+    the key is sent, unless it is sent anyway. ``jobs`` says whether the vendor works with jobs; None: not known.
+    ``error`` is None, or says why the adapter cannot be used; nothing else is then known.
     """
     listing = next((each for each in catalog.listings("adapters") if each.name == name), None)
     described: dict[str, Any] = {"name": name, "origin": listing.origin if listing else "", "error": None}
@@ -203,7 +200,7 @@ def describe(name: str, parameters: Mapping[str, Any] | None = None) -> dict[str
 
 
 def assumed_parameters(adapter: type[Adapter], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Required parameters that are not `given`, as the adapter's example has them; an address is one of loopback."""
+    """Return required parameters that are not `given`, from the adapter's example; an address is one of loopback."""
     example = example_of(adapter)
     if example is None:
         return {}
@@ -213,10 +210,10 @@ def assumed_parameters(adapter: type[Adapter], given: Mapping[str, Any]) -> dict
 
 
 def describe_member(family: str, listing: Listing) -> dict[str, Any]:
-    """What ``list scores NAME`` and its like say, as JSON-ready values, from docstrings and fields.
+    """Return what ``list scores NAME`` and its like say, as JSON-ready values, from docstrings and fields.
 
-    ``error`` is None, or says why the member cannot be used; nothing else is then known. ``facts`` are those of the
-    default parameters.
+    ``error`` is None, or says why the member cannot be used; nothing else is then known. ``facts`` are for the default
+    parameters.
     """
     described: dict[str, Any] = {"name": listing.name, "origin": listing.origin, "error": listing.error}
     if listing.error is not None:
@@ -239,7 +236,6 @@ def describe_member(family: str, listing: Listing) -> dict[str, Any]:
 
 
 def _documented(member: type[catalog.Plugin]) -> tuple[str, dict[str, str]]:
-    """The docstring up to its sections, and what it and those of the base classes say of each attribute."""
     attributes: dict[str, str] = {}
     for kind in reversed(member.__mro__):
         _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes\n----------\n")
@@ -249,7 +245,7 @@ def _documented(member: type[catalog.Plugin]) -> tuple[str, dict[str, str]]:
 
 
 def _facts(member: type[catalog.Plugin]) -> dict[str, str]:
-    """Facts of the default parameters; where one is required, those that follow from the others."""
+    """Return facts of the default parameters; where one is required, the facts that follow from the others."""
     for build in (member, member.model_construct):
         try:
             return build().facts()
@@ -259,7 +255,6 @@ def _facts(member: type[catalog.Plugin]) -> dict[str, str]:
 
 
 def _sending_key(adapter: type[Adapter]) -> dict[str, str]:
-    """The parameters with which the key is sent; none where it is sent by default."""
     fields = adapter.model_fields
     return {name: value for name, value in adapter.key_parameters.items() if not fields[name].default}
 
@@ -301,7 +296,7 @@ def _type_name(annotation: Any) -> str:
 
 
 def _figures(kind: type[Adapter], given: Mapping[str, Any], assumed: Mapping[str, Any]) -> dict[str, Any]:
-    """Capabilities with these parameters; where none are given, those of the defaults, else of the whole example."""
+    """Return capabilities with these parameters; without any, with the defaults, else with the whole example."""
     chosen: type[Any] = kind
     if given:
         return _capabilities(catalog.build(chosen, f"adapter {kind.name}", {**assumed, **given}))
@@ -316,7 +311,7 @@ def _figures(kind: type[Adapter], given: Mapping[str, Any], assumed: Mapping[str
 
 
 def _capabilities(adapter: Adapter) -> dict[str, Any]:
-    """Capabilities, with the range of the price in US dollars and whether it depends on the size of a picture."""
+    """Return capabilities, with the range of the price in US dollars and whether a picture's size changes it."""
     able = adapter.capabilities
     price = able.price and {
         **asdict(able.price),
@@ -328,7 +323,6 @@ def _capabilities(adapter: Adapter) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """`value` in types that JSON has."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, Range):

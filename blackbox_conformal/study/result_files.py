@@ -1,4 +1,4 @@
-"""Keeps earlier results: what may be overwritten, whose signature stays, and which files go into a run's store."""
+"""Decide which earlier results may be overwritten, whose signature stays, and which files go into a run's store."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -28,21 +28,18 @@ VENDOR_ENDINGS = {
     "TIFF": "tif",
     "BMP": "bmp",
 }
-"""How the name of the vendor's file ends, by the file's format."""
+"""File format → ending of the vendor's file."""
 
 
 def refuse_existing(
     name: str, folder: Path, alpha: float, calibration: Calibration, rules: Sequence[Guarantee], outside: float
 ) -> bool:
-    """Refuse, before anything is paid, a picture whose files would overwrite others; tell whether replaceable ones
-    exist.
+    """Refuse, before anything is paid, to overwrite another picture's files; tell whether replaceable ones exist.
 
     An unsigned answer that stood in for a cascade's last vendor may be replaced.
 
     Parameters
     ----------
-    rules
-        The guarantees of the masks.
     outside
         At this p-value and below a mask carries no guarantee.
     """
@@ -85,14 +82,13 @@ def refuse_existing(
 
 
 def _stood_in(earlier: Certificate, calibration: Calibration) -> bool:
-    """Tell whether a certificate is for an answer that stood in for the calibrated cascade's last vendor."""
     vendor = dict(earlier.procedure.get("vendor") or {})
     parameters = dict(vendor.get("parameters") or {})
     return bool(parameters.pop("available", 0)) and {**vendor, "parameters": parameters} == calibration.procedure.vendor
 
 
 def product_path(name: str, folder: Path, kind: str, ending: str = "png") -> Path:
-    """Return where the file of this kind of a result called `name` lies."""
+    """Return the path of a result's file: the file of this kind, for the result called `name`."""
     return folder / f"{file_stem(name)}-{kind.replace('_', '-')}.{ending}"
 
 
@@ -110,7 +106,7 @@ def is_signed_with(certificate: Certificate, key: "SigningKey") -> bool:
 
 
 def refuse_unsigned(earlier: Certificate, outputs: Collection[str], path: Path, sign_with: "SigningKey | None") -> None:
-    """Refuse to sign what stands in an earlier certificate alone, unless the same key signed it."""
+    """Refuse to sign what only an earlier certificate states, unless the same key signed it."""
     if sign_with is None or is_signed_with(earlier, sign_with):
         return
     other = sorted(earlier.outputs.keys() - set(outputs))
@@ -167,7 +163,7 @@ def _are_of_same_mask(*contents: bytes) -> bool:
 
 
 class KeptResults:
-    """Puts finished files into the store of a run as ``results/<folder>/<file>``; overwrites nothing else."""
+    """Finished files in the store of a run, as ``results/<folder>/<file>``; it overwrites nothing else."""
 
     def __init__(self, store: BlobStore) -> None:
         refuse_unconditional(store)

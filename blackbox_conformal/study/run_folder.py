@@ -1,4 +1,4 @@
-"""Keeps in a run folder, beside draws, its manifest, its calibration, and which photographs audits looked at."""
+"""Keep in a run folder, beside draws, its manifest, its calibration, and which photographs audits looked at."""
 
 import json
 import platform
@@ -64,7 +64,7 @@ def run_of(path: Path, runs: Path) -> Path | None:
     """Return the one run folder below `runs` that wrote a calibration to `path`; None for none or several."""
     folders = []
     for note in sorted(runs.glob(f"*/{CALIBRATION_NOTE}")):
-        # A damaged note of another run is no trouble of this one.
+        # Another run's damaged note does not concern this one.
         with suppress(FileFormatError):
             if _read_note(note)[0] == path.resolve():
                 folders.append(note.parent)
@@ -119,7 +119,7 @@ LOOKS_FILE = "audited.jsonl"
 
 
 def is_first_look(run: Path, truths: Sequence[str]) -> bool:
-    """Note an audit of these photographs, by digest; tell whether none was audited with others before.
+    """Note an audit of these photographs, by digest; tell whether nobody audited any with others before.
 
     The same photographs again are the same look: another level or guarantee, or a resumed run.
     """
@@ -158,8 +158,6 @@ def write_manifest(
     ----------
     known
         Digests of photographs that were looked at and do not calibrate.
-    overruled
-        See `History`.
     """
     plan = {
         "procedure": setup.procedure.model_dump(mode="json"),
@@ -188,9 +186,9 @@ def write_manifest(
 
 
 def _history(run: Path, plan: Mapping[str, Any], known: set[str], overruled: int) -> History:
-    """Count earlier plans in the run folder; damaged manifests count nothing.
+    """Count earlier plans in the run folder, without damaged manifests and plans that the vendor never answered.
 
-    Nor do plans whose vendor has answered nothing yet, as with a wrong key.
+    A wrong key makes such an unanswered plan.
     """
     own, earlier, further = _truths(plan), 0, set[str]()
     unseen = unanswered_procedures(run)
@@ -209,12 +207,10 @@ _SAME_DRAWS = ("vendor", "scale", "degradation")
 
 
 def _asked(plan: Mapping[str, Any]) -> int:
-    """Return how many vendors of a cascade are asked; 0: all."""
     return int(plan["procedure"]["vendor"].get("parameters", {}).get("available", 0))
 
 
 def _of_all(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Identify a plan, whether or not all vendors of a cascade are asked."""
     procedure = {**plan["procedure"], "vendor": dict(plan["procedure"]["vendor"])}
     parameters = procedure["vendor"].get("parameters", {})
     procedure["vendor"]["parameters"] = {name: parameters[name] for name in parameters if name != "available"}
@@ -234,7 +230,6 @@ def is_of(run: Path, fingerprint: str) -> bool:
 
 
 def _write_manifest(path: Path, plan: dict[str, Any], digest: str, history: History) -> bool:
-    """Write the manifest, unless another process has just done so; tell whether it was written."""
     content = {
         **plan,
         "plan_digest": digest,

@@ -1,7 +1,7 @@
-"""What every setting is, described once: a key of a class below, and the text under it.
+"""Describe every setting once: as a key of a class below, and the text under it.
 
-Each makes the keyword of Python functions, the option of that name, the key of a settings file, the refusal of bad
-values, and a row of docs/options.md. This file imports nothing heavy, so that the command line can read it at once.
+Each key makes the keyword of Python functions, the option of that name, the key of a settings file, the refusal of bad
+values, and a row of docs/options.md. This file imports nothing heavy, so the command line can read it at once.
 """
 
 import ast
@@ -70,7 +70,7 @@ CALLED = "a program is called back; a person reads the screen"
 
 @dataclass(slots=True)
 class Setting:
-    """What is known of a setting besides its name.
+    """All facts about a setting besides its name.
 
     Attributes
     ----------
@@ -85,14 +85,15 @@ class Setting:
     many
         Whether it takes several values: as an option it is repeated.
     flag, metavar
-        How the option is written where that is not its name, and its value where that is not as its kind says.
+        How the option and its value are written, where the name and the kind do not say so.
     limit
         The field of `Limits` that it sets.
     no_option
         Why it is no option; "" where it is.
     help, usual
-        What it is, and what holds where none is given: from the text under the key, whose end may be "By default …".
-        Names of settings stand in backquotes there, and a screen shows them as options without what is "in Python".
+        What it does, and what holds where none is given: from the text under the key, whose end may be "By default …".
+        The text has names of settings in backquotes; a screen shows them as options, and leaves out what is "in
+        Python".
     """
 
     group: str
@@ -108,14 +109,14 @@ class Setting:
     usual: str = ""
 
     def of(self, value: Any, name: str) -> Any:
-        """The value that `value` stands for; a `UsageError` that names the setting where there is none."""
+        """Return the value that `value` stands for; a `UsageError` names the setting where there is none."""
         if self.kind is ANYTHING:
             return value
         return several(self.kind, value, name) if self.many else self.kind.of(value, name)
 
 
 def described(settings: Any) -> dict[str, Setting]:
-    """The settings of one of the classes below by name, in the order of their groups."""
+    """Return the settings of one of the classes below by name, in the order of their groups."""
     found = {name: get_args(kind)[1] for name, kind in settings.__annotations__.items()}
     return dict(sorted(found.items(), key=lambda item: GROUPS.index(item[1].group)))
 

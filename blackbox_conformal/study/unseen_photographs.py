@@ -1,7 +1,7 @@
-"""Decides which photographs calibrate: those held out and those that choices were made on do not.
+"""Decide which photographs calibrate: all that are not held out and that no choice was made on.
 
-A photograph that anything was chosen by gives no guarantee for the choice. Commands leave records, which are looked for
-in the run folder, beside it, and in and below the working folder and ``runs``.
+A photograph by which anything was chosen gives no guarantee for the choice. Commands leave records of such
+photographs. This file looks for records in the run folder, beside it, and in and below the working folder and ``runs``.
 """
 
 import hashlib
@@ -25,10 +25,10 @@ Item = TypeVar("Item")
 def split(
     photographs: Sequence[Item], held_out: int, seed: int = 0, *, digest: Callable[[Item], str]
 ) -> tuple[list[Item], list[Item]]:
-    """Return `photographs` without `held_out` of them, and these, by a hash of seed and `digest` of the content.
+    """Split `held_out` photographs off by a hash of seed and `digest` of the content; return the others and these.
 
-    Neither names nor order matter, so renaming files moves none across the split. The unit is the photograph, so that
-    no part of one stands on both sides.
+    Neither names nor order matter, so renaming files moves none across the split. The unit is the photograph, so no
+    part of one stands on both sides.
     """
     if not 0 <= held_out <= len(photographs):
         raise ValueError(f"expected to hold out 0 to {len(photographs)} photographs; got {held_out}")
@@ -65,7 +65,7 @@ class TuningRecord(BaseModel):
     photographs: tuple[KnownPhotograph, ...]
 
     def keep(self, path: Path) -> "TuningRecord":
-        """Write the file; photographs of an earlier choice in it stay, since looking at others does not undo it."""
+        """Write the file, with an earlier choice's photographs in it: looking at others does not undo that look."""
         earlier = TuningRecord.load(path).photographs if path.exists() else ()
         record = self.model_copy(update={"photographs": together(earlier, self.photographs)})
         _RECORDS.write(record, path)
@@ -96,8 +96,6 @@ class Unseen:
 
     Attributes
     ----------
-    pictures
-        The photographs that calibrate.
     known
         Photographs that were looked at and do not calibrate.
     overruled
@@ -119,11 +117,10 @@ class Unseen:
         nothing_chosen: bool = False,
         everywhere: bool = False,
     ) -> "Unseen":
-        """Leave out photographs looked at in the run folder `run`, named in `files`, or taught to the score, and
-        copies.
+        """Leave out photographs that `run` or `files` name as looked at, photographs that taught the score, and copies.
 
-        With `nothing_chosen` only `files` and what taught the score count; with `everywhere` also what was looked at in
-        other run folders, instead of an error.
+        With `nothing_chosen` only `files` and what taught the score count. With `everywhere` the photographs that other
+        run folders looked at are left out, too, instead of an error.
         """
         own = run / TUNING_FILE
         read = [*files, *([own] if own.exists() and not nothing_chosen else [])]
@@ -163,7 +160,7 @@ def records_around(run: Path) -> list[Path]:
 def seen_in(file: Path, pictures: Sequence[Prepared]) -> dict[str, KnownPhotograph]:
     """Return which of `pictures`, by digest, show which photographs of a tuning file; empty where it is damaged."""
     photographs: dict[str, KnownPhotograph] = {}
-    # A damaged file of another run is no trouble of this one.
+    # Another run's damaged file does not concern this one.
     with suppress(FileFormatError):
         photographs = {photograph.truth: photograph for photograph in TuningRecord.load(file).photographs}
     seen = Distinct((truth, photograph.as_sketch) for truth, photograph in photographs.items())
@@ -172,7 +169,6 @@ def seen_in(file: Path, pictures: Sequence[Prepared]) -> dict[str, KnownPhotogra
 
 
 def _without(pictures: Sequence[Prepared], photographs: Sequence[KnownPhotograph]) -> list[Prepared]:
-    """Leave out pictures that show one of `photographs`, copies included."""
     looked_at = Distinct(("a photograph that was looked at", photograph.as_sketch) for photograph in photographs)
     unseen = [picture for picture in pictures if looked_at.twin(picture.sketch) is None]
     if pictures and not unseen:

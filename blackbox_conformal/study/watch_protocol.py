@@ -1,4 +1,4 @@
-"""Says what masks, audits and checks ask of a calibration's watch, found by entry point."""
+"""Declare the watch of a calibration that masks, audits and checks find by entry point."""
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WatchState:
-    """What a certificate says about the watch of its calibration.
+    """A certificate's words about the watch of its calibration.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class WatchState:
 
 
 class EnteredState(Protocol):
-    """A state that a watch left a calibration in, since when, and why."""
+    """State that a watch left a calibration in, since when, and why."""
 
     @property
     def state(self) -> str: ...
@@ -49,7 +49,7 @@ class EnteredState(Protocol):
 
 
 class MaskedPictures(Protocol):
-    """Ranks masked pictures among the calibration's."""
+    """A ranking of masked pictures among the calibration's."""
 
     def enter(
         self,
@@ -63,7 +63,7 @@ class MaskedPictures(Protocol):
 
 
 class Watching(Protocol):
-    """Answers for a watch. An unreadable watch file is an error, since it may hold a suspension."""
+    """A watch's answers. An unreadable watch file is an error, since it may hold a suspension."""
 
     def state_of(self, file: Path, calibration: Calibration, trusted: Collection[str] = ()) -> EnteredState | None:
         """Return the state that the watch beside the calibration's `file` left it in; None without a watch."""
@@ -93,7 +93,7 @@ class Watching(Protocol):
     def live_watch(
         self, path: Path | None, calibration: Calibration, group: str | None, key: SigningKey | None = None
     ) -> AbstractContextManager[MaskedPictures | None]:
-        """Enter masked pictures into that watch; None where none goes on for them."""
+        """Return a place to enter masked pictures into that watch; None where no watch goes on for them."""
 
 
 def watching() -> Watching:

@@ -1,1 +1,1 @@
-"""Things without a subject of their own: text, files, secrets, digests and members by name."""
+"""Helpers without a subject of their own: text, files, secrets, digests and members by name."""

@@ -1,8 +1,7 @@
-"""What a result shows, said once: facts, tables, notes and figures, from which every face is made.
+"""A result's content, said once: facts, tables, notes and figures, from which every view is made.
 
-A result derives from `Faces` and gives its blocks. The terminal, a page, a notebook, a table of pandas and the JSON of
-a command are each made of them by one renderer. This file knows none of those; HTML is drawn by the hook
-`notebook`, which is loaded when a person looks.
+A result derives from `Faces` and gives its blocks. One renderer each makes the terminal, a page, a notebook, a table of
+pandas and a command's JSON. This file knows no renderer; the hook `notebook`, loaded when a person looks, draws HTML.
 """
 
 from __future__ import annotations
@@ -32,21 +31,21 @@ How = str | Callable[[Any], str]
 """How a column writes a row: a template such as ``{risk:.4f}`` or ``{trusted_share:share}``, or a function."""
 
 NUMBER = re.compile(r"[-+$<>–−∞]|\d|nan\b|inf\b|unknown$")
-"""How a cell begins that stands at the right of its column."""
+"""Start of a cell that stands at the right of its column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """One part of what a result shows.
+    """One part of a result's content.
 
     Attributes
     ----------
     title
         Begins a section of a page; a block without one belongs to the section before it.
     detail
-        Whether only pages show it, and a terminal with ``-v``.
+        Only pages show it, and a terminal with ``-v``.
     only
-        ``page``: no terminal and no notebook shows it. ``call``: it is about this one call, so that no page shows it.
+        ``page``: no terminal and no notebook shows it. ``call``: it is about this one call, so no page shows it.
     """
 
     title: str = ""
@@ -55,7 +54,7 @@ class Block:
 
     @property
     def content(self) -> Mapping[str, Any]:
-        """Return what it adds to the JSON."""
+        """Return the block's part of the JSON."""
         return {}
 
 
@@ -78,7 +77,7 @@ class Facts(Block):
 
 @dataclass(frozen=True, slots=True)
 class Note(Block):
-    """A sentence or several; without `text` only scripts get its `data`.
+    """Sentences; without `text` only scripts get its `data`.
 
     `remark` is ``note`` or ``warning``: a terminal then shows it beside its results.
     """
@@ -99,13 +98,13 @@ class Table(Block):
     Attributes
     ----------
     name
-        Its key in the JSON, and what `to_frame` calls it. Tables of one name are one table there.
+        Key in the JSON and name in `to_frame`. Tables of one name are one table there.
     rows
-        Mappings of JSON keys to values, with numbers as they are.
+        Mappings of JSON keys to values, with unrounded numbers.
     columns
         Heading → how a row is written. Without columns, only pandas and scripts get the rows.
     data
-        What it adds to the JSON where that is more or less than its rows.
+        Its part of the JSON, if that is more or less than its rows.
     not_in_terminal, not_on_page
         Columns that are left out there.
     """
@@ -161,20 +160,20 @@ class Figure(Block):
 
 
 class Faces:
-    """A result with its faces, all made of `blocks`."""
+    """A result with all its views, made of `blocks`."""
 
     __slots__ = ()
 
     def blocks(self) -> Iterable[Block]:
-        """Return what it shows, in reading order."""
+        """Return the blocks in reading order."""
         raise NotImplementedError
 
     def document(self) -> dict[str, Any]:
-        """Return its JSON: NaN and infinities are null, amounts of money are numbers."""
+        """Return the result's JSON: NaN and infinities are null, amounts of money are numbers."""
         return document(self.blocks())
 
     def to_frame(self, of: str | None = None) -> pandas.DataFrame:
-        """Return its first table, or the one called `of`, as a pandas table.
+        """Return the first table, or the one called `of`, as a pandas table.
 
         A tuple of (low, high) or (mean, low, high) becomes a column each.
         """
@@ -188,7 +187,7 @@ class Faces:
         return frame(tables[name])
 
     def plot(self) -> Figure:
-        """Return its first figure."""
+        """Return the first figure."""
         figure = next((block for block in self.blocks() if isinstance(block, Figure)), None)
         if figure is None:
             raise UsageError(f"expected a result that has a plot; got {self!r}")
@@ -219,7 +218,7 @@ def _plain(value: Any) -> Any:
 
 
 def frame(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
-    """Return the rows as a `pandas.DataFrame`, with the numbers as they are."""
+    """Return the rows as a `pandas.DataFrame`, with unrounded numbers."""
     try:
         pandas: Any = import_module("pandas")
     except ImportError:

@@ -1,4 +1,4 @@
-"""Canonical JSON and tagged digests: the byte form that fingerprints and file digests are taken over.
+"""Canonical JSON and tagged digests: the bytes of fingerprints and file digests.
 
 The form: sorted keys, no spaces, UTF-8, no NaN or infinity.
 """
@@ -32,7 +32,7 @@ def strict_json(text: str | bytes) -> Any:
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Readers differ in which of two equal keys they take, so one file could mean two things under one digest.
+    # Readers choose differently between two equal keys, so one file could mean two things under one digest.
     keys = dict(pairs)
     if len(keys) != len(pairs):
         raise FileFormatError("a key stands twice in an object of the file; it is damaged or hostile")
@@ -40,7 +40,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _finite(text: str) -> float:
-    # The grammar of JSON allows 1e999, which Python reads as infinity.
+    # JSON allows 1e999, which Python reads as infinity.
     number = float(text)
     return number if math.isfinite(number) else _no_constant(text)
 

@@ -1,10 +1,9 @@
 """Members of families by name: scores, metrics, guarantees, degradations, annotation formats, dialects, adapters, ….
 
 A member is a file of ours, named after it (``lab_l1.py`` is ``lab-l1``), or announced by an installed package in the
-family's entry point group. The value of an entry point is either ``package.module:Class``, one member named after the
-entry point, or a package, whose files are members (a leading underscore hides a file). Such a package may name members
-without a file in a function ``further_plugins()``: name → ``package.module:Class``. Members are imported when they are
-asked for.
+family's entry point group. An entry point is either ``package.module:Class``, one member named after the entry point,
+or a package, whose files are members (a leading underscore hides a file). Such a package may name members without a
+file in a function ``further_plugins()``: name → ``package.module:Class``. A member is imported only when asked for.
 """
 
 import difflib
@@ -32,10 +31,10 @@ OWN_DISTRIBUTION = "blackbox-conformal"
 
 
 class Family(NamedTuple):
-    """One family of plug-ins. Packages add members by the entry point `group`; ours lie in `package` (empty: they are
-    announced, too).
+    """One family of plug-ins.
 
-    `attribute`: what a member's file calls its class. `error`: what an unusable member raises.
+    Packages add members by the entry point `group`; ours lie in `package` (empty: they are announced, too).
+    `attribute`: the class's name in a member's file. `error`: the error of an unusable member.
     """
 
     group: str
@@ -57,15 +56,15 @@ FAMILIES = {
 
 
 _RENAMED = {("scores", "price"): "learned"}
-"""Members that earlier calibrations name otherwise."""
+"""Members under their names in earlier calibrations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A member that can be asked for, or one that is unusable because of `error` (None: nothing is known against it).
+    """A usable member, or one that is unusable because of `error` (None: no fault is known).
 
-    `name`: what the user types, or a broken package's entry point. `target`: module, or ``module:Class``. `origin`:
-    package and version that brought it.
+    `name`: the user's name, or a broken package's entry point. `target`: module, or ``module:Class``. `origin`: package
+    and version that brought it.
     """
 
     name: str
@@ -81,7 +80,7 @@ class Plugin(BaseModel):
 
     @classmethod
     def plugin_name(cls) -> str:
-        """The member's name: its file's name with dashes, or what another package announces it as.
+        """Return the member's name: its file's name with dashes, or its name in another package's announcement.
 
         A class that no package announces is named ``module:Class``, which no file may name and no member can be.
         """
@@ -93,9 +92,9 @@ class Plugin(BaseModel):
         return f"{cls.__module__}:{cls.__qualname__}"
 
     def specification(self) -> dict[str, Any]:
-        """Name and parameters in canonical JSON form, defaults included.
+        """Return name and parameters in canonical JSON form, defaults included.
 
-        For a member of another package also that package with its version: another version may compute something else.
+        For a member of another package, add the package with its version: another version may compute something else.
         """
         announcement = _announcement(type(self))
         package = {} if announcement is None else {"package": announcement.origin}
@@ -103,17 +102,17 @@ class Plugin(BaseModel):
 
     @property
     def is_installed(self) -> bool:
-        """Tell whether installed packages bring it, so that other processes have it, too."""
+        """Tell whether installed packages bring the member, so that other processes have it, too."""
         return is_own(type(self)) or _announcement(type(self)) is not None
 
     def facts(self) -> dict[str, str]:
-        """Return what follows from its parameters and people ask first, by name; for descriptions alone."""
+        """Return the consequences of its parameters that people ask first, by name; for descriptions alone."""
         return {}
 
 
 @cache
 def hook(name: str) -> Any:
-    """Load what a ring of this package, such as the watch, does for its core: our own hook called `name`."""
+    """Load our own hook `name`: the work of a ring of this package, such as the watch, for its core."""
     for point in entry_points(group="blackbox_conformal.hooks", name=name):
         if is_ours(point):
             return point.load()
@@ -127,11 +126,11 @@ PluginType = TypeVar("PluginType", bound=Plugin)
 
 
 _announcements: dict[type[Plugin], Listing] = {}
-"""Classes of other packages, once imported, and how they are announced."""
+"""Other packages' classes, once imported, and their announcements."""
 
 
 def handed_on(path: str) -> Any:
-    """Return a property that hands on another one, such as ``inner.bound`` of what a member is made around."""
+    """Return a property that hands on another's value, such as ``inner.bound`` of a wrapped member."""
     return property(attrgetter(path))
 
 
@@ -150,7 +149,7 @@ def listings(family: str) -> tuple[Listing, ...]:
     """List every member of a family by name, ours and other packages'; broken ones with their error."""
     first = dict(_own_listings(family))
     broken: list[Listing] = []
-    # Our own first: another package can add a name, never take over one.
+    # Ours first: another package can add a name, never take one.
     points = entry_points(group=FAMILIES[family].group)
     for point in sorted(points, key=lambda point: (not is_ours(point), point.name)):
         origin = f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown package"
@@ -171,8 +170,8 @@ def listings(family: str) -> tuple[Listing, ...]:
 
 
 def member(family: str, name: str) -> type[Any]:
-    """Return the class of the member of `family` that is called `name`."""
-    # Our own are found without a look at what is installed.
+    """Return the class of the member `name` of `family`."""
+    # Ours are found without a look at installed packages.
     listing = _own_listings(family).get(name) or next((each for each in listings(family) if each.name == name), None)
     if listing is None:
         usable, kind = names(family), kind_of(family)
@@ -228,7 +227,7 @@ def is_own(kind: type[Plugin]) -> bool:
 
 
 def load(family: str, name: str, /, **parameters: Any) -> Any:
-    """Build the member of `family` called `name` with its parameters."""
+    """Build the member `name` of `family` with its parameters."""
     kind = member(family, name)
     announcement = _announcement(kind)
     if announcement is not None:
@@ -242,12 +241,12 @@ def load(family: str, name: str, /, **parameters: Any) -> Any:
 
 
 def places(kind: type[Plugin]) -> list[str]:
-    """Return parameters that name a file or folder of the user's, and are no part of a specification."""
+    """Return the parameters that name a user's file or folder, and are no part of a specification."""
     return [name for name, field in kind.model_fields.items() if field.exclude]
 
 
 def of_specification(family: str, specification: Mapping[str, Any], **beside: Any) -> Any:
-    """Build the member that a specification describes; it may come from a stranger.
+    """Build the member of a specification, which may come from a stranger.
 
     `beside`: parameters that are no part of a specification.
     """
@@ -263,7 +262,7 @@ def of_specification(family: str, specification: Mapping[str, Any], **beside: An
 
 
 def build(plugin: type[PluginType], name: str, parameters: dict[str, Any]) -> PluginType:
-    """Build a `plugin`; errors name the parameter, what was expected and what arrived."""
+    """Build a `plugin`; errors name the parameter, the expected value and the given one."""
     try:
         return plugin(**parameters)
     except ValidationError as error:
@@ -275,7 +274,7 @@ def build(plugin: type[PluginType], name: str, parameters: dict[str, Any]) -> Pl
 
 
 def _base(family: str) -> type[Any]:
-    """Return the class that members derive from: ``Score`` of ``scores/score.py``, ``Adapter`` of ``adapter.py``."""
+    # Such as ``Score`` of ``scores/score.py``, or ``Adapter`` of ``adapter.py``.
     kind = kind_of(family)
     module = importlib.import_module(f"{FAMILIES[family].package or 'blackbox_conformal.vendor'}.{kind}")
     base: type[Any] = getattr(module, kind.capitalize())
@@ -284,7 +283,7 @@ def _base(family: str) -> type[Any]:
 
 @cache
 def _own_listings(family: str) -> Mapping[str, Listing]:
-    """List our members in their package, without importing them."""
+    # A look at their package finds them without importing.
     if not FAMILIES[family].package:
         return {}
     package = importlib.import_module(FAMILIES[family].package)
@@ -300,7 +299,7 @@ def _own_listings(family: str) -> Mapping[str, Listing]:
 def _announced_members(point: EntryPoint, origin: str) -> Iterator[Listing]:
     module, _, attribute = point.value.partition(":")
     if attribute:
-        # Only parents are imported by this look; the member's own module is not.
+        # Only parents are imported here; the member's own module is not.
         if importlib.util.find_spec(module.strip()) is None:
             raise PluginError(f"expected the module {module.strip()}; it is not installed")
         yield Listing(_checked_name(point.name), point.value.replace(" ", ""), origin)
@@ -316,7 +315,7 @@ def _announced_members(point: EntryPoint, origin: str) -> Iterator[Listing]:
 
 
 def _checked_name(announced: str) -> str:
-    """Check a typed name: a colon would part it from parameters, and a path would lead elsewhere."""
+    # A colon would part the name from parameters, and a path would lead elsewhere.
     name = announced.replace("_", "-")
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
         raise PluginError(f"expected a name of small letters, digits, dots and dashes; got {announced!r}")
@@ -324,17 +323,17 @@ def _checked_name(announced: str) -> str:
 
 
 def is_ours(point: EntryPoint) -> bool:
-    """Tell whether this package announces it."""
+    """Tell whether this package announces the entry point."""
     return point.dist is not None and point.dist.name == OWN_DISTRIBUTION
 
 
 def _announcement(kind: type[Plugin]) -> Listing | None:
-    """Find how another package announces a class; None for ours and for classes that no package announces."""
+    # None for ours and for classes that no package announces.
     if is_own(kind):
         return None
     if kind not in _announcements:
         top = kind.__module__.partition(".")[0]
-        # Adapters are no plug-ins of this kind, and are imported only when they are asked for.
+        # Adapters are another kind of plug-in, imported only when asked for.
         for family in [family for family in FAMILIES if family != "adapters"]:
             for listing in listings(family):
                 if listing.error is None and re.split(r"[.:]", listing.target)[0] == top:
@@ -357,7 +356,7 @@ def _problem(problem: ErrorDetails, plugin: type[BaseModel]) -> str:
     return f"{where}: {what}" if name else what
 
 
-# A member of a family as it is typed: `name:key=value,key=value`.
+# A typed member of a family: `name:key=value,key=value`.
 
 
 def parse(text: str) -> tuple[str, dict[str, str]]:
@@ -379,7 +378,7 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
 
 
 def specification_text(plugin: Plugin) -> str:
-    """Write a member as it is typed, `name:key=value,…`, with its files and without defaults."""
+    """Write a member as a user types it, `name:key=value,…`, with its files and without defaults."""
     given = {name: place for name in places(type(plugin)) if isinstance(place := getattr(plugin, name), Path)}
     content = {key: value for key, value in plugin.specification().items() if value is not None}
     name = content.pop("name")
@@ -397,7 +396,7 @@ def specification_text(plugin: Plugin) -> str:
 
 
 def _parts(text: str) -> list[str]:
-    """Split `text` at commas outside brackets."""
+    # Only commas outside brackets part.
     parts, depth, quoted = [""], 0, False
     for character in text:
         if character == '"' and depth:

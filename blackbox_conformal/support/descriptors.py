@@ -1,4 +1,4 @@
-"""How many files and connections the process may have open at once, and how many draws at once fit into that."""
+"""The process's limit of open files and connections, and how many draws at once fit."""
 
 import contextlib
 import sys
@@ -6,15 +6,15 @@ import sys
 from blackbox_conformal.errors import UsageError
 
 _OF_A_DRAW = 4
-"""A connection, another one for the result, the file of the answer, and one that is opened for a moment."""
+"""A connection, another for the result, the file of the answer, and one that is open for a moment."""
 
 _OF_THE_PROCESS = 64
 
 _OF_MACOS = 10_240
-"""macOS says that it has no hard limit, and takes no soft one above its own."""
+"""macOS claims to have no hard limit, and takes no soft one above its own."""
 
 MOST = 65_536
-"""The limit is not raised beyond this: some systems name none, and others make tables of the size of the limit."""
+"""The highest limit to ask for: some systems name none, and others make tables of its size."""
 
 
 def raise_descriptor_limit() -> int:
@@ -48,7 +48,7 @@ def descriptor_limit() -> int | None:
 
 
 def descriptors_for(draws: int) -> int:
-    """Count the descriptors that a process needs for so many draws at once."""
+    """Count the descriptors that a process needs for `draws` draws at once."""
     return _OF_THE_PROCESS + _OF_A_DRAW * draws
 
 
@@ -66,5 +66,5 @@ def require_descriptors(draws: int) -> None:
 
 
 def draws_that_fit(limit: int) -> int:
-    """Return the most draws at once for so many descriptors; at least 1."""
+    """Return the most draws at once for `limit` descriptors; at least 1."""
     return max(1, (limit - _OF_THE_PROCESS) // _OF_A_DRAW)

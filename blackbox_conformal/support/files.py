@@ -1,4 +1,4 @@
-"""Writing files so that nothing is overwritten by accident or half written, and folders of the user's own."""
+"""Write files so that nothing is overwritten by accident or half written; make the user's own folders."""
 
 import errno
 import itertools
@@ -13,14 +13,14 @@ from blackbox_conformal.errors import IncompleteError, UsageError
 
 _OWN_FOLDER = "blackbox-conformal"
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Numbers of the system's errors that say that a disk, or what the user may fill of it, has no room left."""
+"""The system's errors for a disk, or a user's part of the disk, without room."""
 
 Content = bytes | Sequence[bytes | memoryview]
-"""What a file holds, or the pieces of it in their order, which need not be joined in memory."""
+"""A file's content, or its pieces in order, which need not be joined in memory."""
 
 
 class SharedSync:
-    """Makes durable what threads wrote to one descriptor: one call does for all who wait meanwhile."""
+    """One call makes durable what many waiting threads wrote to a descriptor."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -39,7 +39,7 @@ class SharedSync:
 
 
 def write_new(path: Path, content: Content, *, force: bool = False) -> Path:
-    """Write `content` to `path`, whole or not at all; the same content again is no change."""
+    """Write `content` to `path`, whole or not at all; writing equal content changes nothing."""
     write_together({path: content}, force=force)
     return path
 
@@ -78,8 +78,9 @@ def refusal(path: Path, error: OSError) -> UsageError | IncompleteError:
 
 
 def require_writable(folder: Path) -> None:
-    """Refuse a folder in which no file can be made; leaves nothing there."""
-    # The folder may not exist yet, so its nearest parent that does is tried; making it to try it would leave it there.
+    """Refuse a folder in which no file can be made; leave nothing there."""
+    # The folder may not exist yet, and making it for a trial would leave it there; so the nearest existing parent is
+    # tried.
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
     try:
         with tempfile.TemporaryFile(dir=there):
@@ -91,20 +92,20 @@ def require_writable(folder: Path) -> None:
 def make_private(folder: Path) -> None:
     """Make `folder` for this user alone, unless it exists; folders above it are made as usual."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Of the mode, only the last folder's is set: those above it may be shared on purpose.
+    # The mode holds for the last folder alone: the others may be shared on purpose.
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def private_folder(variable: str, default: str, *below: str) -> Path | None:
     """Return a folder of the user's own, outside every project, that nobody else can write to; None if there is none.
 
-    It is `variable` (of the XDG specification, such as ``XDG_CACHE_HOME``), or `default` below the home (such as
-    ``.cache``), then this package's name and `below`; made if missing.
+    The folder is `variable` (of the XDG specification, such as ``XDG_CACHE_HOME``), or `default` below the home (such
+    as ``.cache``), then this package's name and `below`; it is made if missing.
     """
     try:
         named = os.environ.get(variable)
         base = Path(named) if named else Path.home() / default
-        # A home that is missing or empty in the environment must not be made up, here or in the working folder. Python
+        # If the environment's home is missing or empty, none may be made up, here or in the working folder. Python
         # takes the root folder for an empty one.
         if not base.is_absolute() or not (named or (os.environ.get("HOME") != "" and Path.home().is_dir())):
             return None
@@ -122,19 +123,17 @@ def private_folder(variable: str, default: str, *below: str) -> Path | None:
 
 
 def write_once(path: Path, content: bytes) -> bool:
-    """Write `content` durably to `path` unless that file exists; return whether it was written. Only one process
-    succeeds.
-    """
+    """Write `content` durably to `path` unless that file exists; return whether this process alone wrote it."""
     temporary = _whole(path, content)
     try:
-        # A link, unlike a rename, fails if the name is taken, so that of two processes one alone succeeds.
+        # Unlike a rename, a link fails if the name is taken, so only one of two processes succeeds.
         os.link(temporary, path)
     except FileExistsError:
         return False
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
             raise
-        # A file system without hard links.
+        # The file system has no hard links.
         if path.exists():
             return False
         os.rename(temporary, path)
@@ -144,15 +143,14 @@ def write_once(path: Path, content: bytes) -> bool:
 
 
 def _whole(path: Path, content: Content) -> Path:
-    """Write `content` to disk in a file beside `path`."""
     temporary = path.parent / f".{path.name[:64]}.{secrets.token_hex(8)}"
-    # Made with the mode that every new file has, so that the system takes the process's umask off it.
+    # The usual mode of new files, from which the system takes the process's umask.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
-            # Before the name is given: a crash between the two would else leave an empty file under the final name.
+            # Before the name is given: else a crash in between would leave an empty file under the final name.
             os.fsync(file.fileno())
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Servers on this machine: by which names they are reached, and how long they serve."""
+"""Servers on this machine: their names, and when they end."""
 
 import ipaddress
 import os
@@ -45,7 +45,7 @@ def end_requested(*, while_stdin: bool) -> threading.Event:
 
 
 def _read_to_the_end(ended: threading.Event) -> None:
-    # Read past Python's own buffer, whose lock a thread that still reads would hold when the process ends.
+    # Python's own buffer has a lock, which a reading thread would hold when the process ends; so read past it.
     with suppress(OSError):
         while os.read(0, 4096):
             pass

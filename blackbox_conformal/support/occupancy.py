@@ -1,4 +1,4 @@
-"""What several threads have taken at the same time, and the waiting for what does not fit beside it."""
+"""A shared room for several threads: items taken now, and a wait for items that do not fit."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 
 
 class Occupancy(Generic[Item]):
-    """What is taken now; asked from any thread."""
+    """The items that are taken now; any thread may ask."""
 
     def __init__(self) -> None:
         self._items: list[Item] = []
@@ -17,7 +17,7 @@ class Occupancy(Generic[Item]):
 
     @contextmanager
     def taken(self, item: Item, fits: Callable[[Sequence[Item]], bool]) -> Iterator[None]:
-        """Take `item` for the ``with`` block once it `fits` beside what is taken; errors of `fits` are raised."""
+        """Take `item` for the ``with`` block once it `fits` beside the taken items; errors of `fits` are raised."""
         with self._changed:
             self._changed.wait_for(lambda: fits(self._items))
             self._items.append(item)

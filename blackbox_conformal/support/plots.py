@@ -33,11 +33,10 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One curve of a chart. `style`: ``line``, ``step`` (constant until the next point), ``marks`` or ``dots`` (line
-    with marks).
+    """One curve of a chart.
 
-    `role` names the look in the style sheet; looks differ in dash and mark, never in hue alone. `whiskers`: (x, low,
-    high).
+    `style`: ``line``, ``step`` (constant until the next point), ``marks`` or ``dots`` (line with marks). `role` names
+    the look in the style sheet; looks differ in dash and mark, never in hue alone. `whiskers`: (x, low, high).
     """
 
     label: str
@@ -154,7 +153,7 @@ class Bars:
         return round(WIDTH * max(bar.value, 0.0) / self.top, 2)
 
     def words(self, bar: Bar) -> str:
-        """The value with its unit."""
+        """Write the value with its unit."""
         return f"{bar.value:.{self.digits}f} {self.unit}".rstrip()
 
 
@@ -174,7 +173,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class LabelPlace:
-    """Where a dot goes: the lines of its label with their heights on the page, and the height of its axis."""
+    """The place of a dot: the lines of its label with their heights on the page, and the height of its axis."""
 
     dot: Dot
     lines: tuple[tuple[float, str], ...]
@@ -182,7 +181,7 @@ class LabelPlace:
 
 
 class Dots:
-    """Dots on one scale that holds 0 and all of them; values that are not finite are left out.
+    """Dots on one scale that holds 0 and every dot; values that are not finite are left out.
 
     `line`: a value across all rows to compare with. `unit` follows each tick.
     """
@@ -217,20 +216,20 @@ class Dots:
         self.height = self.bottom + _DOT_FOOT
 
     def x(self, value: float) -> float:
-        """Place of a value on the page."""
+        """Return the place of a value on the page."""
         share = (value - self.least) / (self.most - self.least)
         return round(self.left + min(max(share, 0.0), 1.0) * (self.right - self.left), 2)
 
     @property
     def ticks(self) -> list[Tick]:
-        """Round numbers along the scale."""
+        """Return round numbers along the scale."""
         values = round_numbers(self.least, self.most)
         return [Tick(self.x(value), f"{value:g} {self.unit}".rstrip()) for value in values]
 
 
 @dataclass(frozen=True, slots=True)
 class Raster:
-    """A picture in a figure: `content` is a PNG, `width` and `height` are those that it is shown in."""
+    """A picture in a figure: `content` is a PNG, shown `width` wide and `height` high."""
 
     title: str
     content: bytes
@@ -240,7 +239,7 @@ class Raster:
 
     @property
     def png(self) -> str:
-        """Its content as base64."""
+        """Return the content as base64."""
         return base64.b64encode(self.content).decode()
 
 
@@ -248,7 +247,7 @@ Plot = Chart | Dots | Bars | Raster
 
 
 def round_numbers(low: float, high: float) -> list[float]:
-    """At most six multiples of 1, 2 or 5 times a power of ten in [low, high]."""
+    """Return at most six multiples of 1, 2 or 5 times a power of ten in [low, high]."""
     exponent = math.floor(math.log10(high - low)) - 1
     while True:
         for digit in (1, 2, 5):
@@ -274,14 +273,13 @@ def wrapped(text: str, width: float) -> list[str]:
 
 
 def _letter_width(character: str) -> float:
-    """Bound a letter's width from above, in letter heights."""
+    # An upper bound of the width, in letter heights.
     if unicodedata.east_asian_width(character) in "WF" or character in "mwMW@%":
         return 1.05
     return 0.8 if not character.isascii() or character.isupper() else 0.62
 
 
 def _span(values: Sequence[float]) -> Point:
-    """Return the range of `values` with a margin."""
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)

@@ -1,4 +1,4 @@
-"""Secrets: values that never show themselves, where keys are read, and a filter for every text that leaves the process.
+"""Secrets: values that never show themselves, where keys are read, and a filter for all text that leaves the process.
 
 Keys come from the environment or from the file that `<variable>_FILE` names, never from a configuration file or a
 command line, and are never written anywhere.
@@ -19,19 +19,19 @@ from blackbox_conformal.errors import CredentialMissingError
 _lock = threading.Lock()
 _secrets: set[str] = set()
 _passing: OrderedDict[str, None] = OrderedDict()
-"""What is made anew for each request, the last used last."""
+"""Secrets that are made anew for each request, the last used last."""
 
 _shapes: OrderedDict[str, re.Pattern[str]] = OrderedDict()
 """Keys, the last used last → all ways of writing one."""
 
 _MOST_SHAPED = 64
 _MOST_PASSING = 1024
-"""More than requests are ever under way; each redaction searches for all of them."""
+"""More than the requests ever under way; each redaction searches for all."""
 
 _LONG_ENOUGH = 8
-"""Characters that the shape of a secret needs, so that no part of a common word is taken for one."""
+"""Characters that a secret's shape needs, so that no part of a common word is taken for a secret."""
 
-# A text of a stranger may be long, so no pattern looks at a letter more often than a fixed number of times: a lookahead
+# A stranger's text may be long, so no pattern looks at a letter more often than a fixed number of times: a lookahead
 # and a possessive quantifier do not go back, and a search ends where the next one may begin.
 _SIGNED = re.compile(
     r"([?&](?=[\w.-]*?(?:sig|token|key|credential|expires|policy|auth|secret))[\w.-]++=)[^&\s\"'<>]+", re.I
@@ -39,15 +39,17 @@ _SIGNED = re.compile(
 _USERINFO = re.compile(
     r"(?<!postgresql://)(?<!postgres://)(?<=://)[^/@\s]++@|(postgres(?:ql)?://[^/@\s:]*+:)\S{0,500}@", re.I
 )
-"""A key may stand where an address has its user; of a database's address only the password is secret, which may hold
-any letter where it was not percent-encoded."""
+"""An address may hold a key in place of its user.
+
+In a database's address only the password is secret; it may hold any letter that was not percent-encoded.
+"""
 
 
 class Secret:
     """A text that prints as ``***`` and is removed from every redacted text; `reveal` returns it.
 
-    `lasting`: it is a key, searched for in every way of writing it. A text made anew for each request, such as a
-    signature, is searched for as it stands.
+    `lasting`: a key, searched for in every way of writing it. A text made anew for each request, such as a signature,
+    is searched for as it stands.
     """
 
     __slots__ = ("_lasting", "_value")
@@ -57,7 +59,7 @@ class Secret:
         self._search_for()
 
     def _search_for(self) -> None:
-        """Have texts searched for it; the last ones used stay longest."""
+        # The last ones used stay longest.
         value = self._value
         # Three letters or fewer occur in any text: removing them would garble messages and protect little.
         if len(value) < 4:
@@ -68,24 +70,24 @@ class Secret:
                 if value not in _shapes:
                     written = sorted(_written(value), key=len, reverse=True)
                     _shapes[value] = re.compile("|".join(map(re.escape, written)))
-                # A key is wrapped again at each use, so those in use stay.
+                # A key is wrapped again at each use, so keys in use stay.
                 _shapes.move_to_end(value)
             else:
                 _passing[value] = None
                 _passing.move_to_end(value)
-            # Every redaction tries all of them, so a process that makes many keeps a bounded number.
+            # Every redaction tries all secrets, so a process that makes many keeps a bounded number.
             for kept, most in ((_shapes, _MOST_SHAPED), (_passing, _MOST_PASSING)):
                 if len(kept) > most:
                     kept.popitem(last=False)
 
     def reveal(self) -> str:
-        """The text itself; only the transport calls this."""
+        """Return the text itself; only the transport calls this."""
         if not self._lasting:
             self._search_for()
         return self._value
 
     def prefixed(self, prefix: str) -> "Secret":
-        """A secret with `prefix` before it, such as ``Bearer ``."""
+        """Return a secret with `prefix` before it, such as ``Bearer ``."""
         return Secret(prefix + self.reveal(), lasting=False)
 
     def __repr__(self) -> str:
@@ -106,17 +108,17 @@ class Secret:
 
 
 def revealed(value: Any) -> Any:
-    """`value` with the text of every secret in its lists and tables; only what sends or signs it calls this."""
+    """Return `value` with the text of every secret in its lists and tables; only for sending or signing it."""
     return _replaced(value, Secret.reveal)
 
 
 def masked(value: Any) -> Any:
-    """`value` with ``***`` in the place of every secret in its lists and tables."""
+    """Return `value` with ``***`` in place of every secret in its lists and tables."""
     return _replaced(value, str)
 
 
 def holds_secret(value: Any) -> bool:
-    """Whether there is a secret in `value`, or in its lists and tables."""
+    """Tell whether `value`, or its lists and tables, hold a secret."""
     if isinstance(value, Mapping):
         return any(map(holds_secret, value.values()))
     return any(map(holds_secret, value)) if isinstance(value, list) else isinstance(value, Secret)
@@ -131,7 +133,7 @@ def _replaced(value: Any, text: Callable[[Secret], str]) -> Any:
 
 
 def read_credential(variable: str, owner: str) -> Secret:
-    """The key in `variable`, stripped of surrounding white space."""
+    """Read the key in `variable`, without white space around it."""
     value = os.environ.get(variable, "")
     file_name = os.environ.get(f"{variable}_FILE", "")
     if not value and file_name:
@@ -150,7 +152,7 @@ def read_credential(variable: str, owner: str) -> Secret:
 
 
 def checked_secret(value: str, place: str) -> Secret:
-    """`value` as a key; `place` says in the message where it was found."""
+    """Return `value` as a key; `place` says in messages where it was found."""
     secret = Secret(value)
     if not value.isascii() or not value.isprintable() or " " in value:
         raise CredentialMissingError(f"{place} holds white space or non-ASCII characters; copy it again")
@@ -164,13 +166,13 @@ def redact(text: str) -> str:
     escapes.
     """
     with _lock:
-        # The longest first: a key within a longer secret, as after `Bearer `, would else leave the rest of it in sight.
+        # The longest first: a key within a longer secret, as after `Bearer `, would else leave the rest in sight.
         secrets, patterns = sorted({*_secrets, *_passing}, key=len, reverse=True), list(_shapes.values())
     for secret in secrets:
         text = text.replace(secret, "***")
     for pattern in patterns:
         text = pattern.sub("***", text)
-    # A signed link opens without a key, so what signs it is a secret, though no `Secret` holds it.
+    # A signed link opens without a key, so its signature is a secret, though no `Secret` holds it.
     text = _SIGNED.sub(r"\1***", text)
     return _USERINFO.sub(lambda found: f"{found[1] or ''}***@", text)
 
@@ -179,12 +181,12 @@ def _written(secret: str) -> Iterator[str]:
     data = secret.encode("utf-8", "surrogateescape")
     shapes = {quote(data, safe=""), quote(data), quote_plus(data), secret.replace("/", "\\/")}
     shapes.add("".join(f"%{byte:02X}" for byte in data))
-    # RFC 3986 lets a percent-escape have small letters too.
+    # RFC 3986 lets a percent-escape have small letters, too.
     shapes |= {re.sub("%..", lambda escape: escape[0].lower(), shape) for shape in shapes}
     shapes |= {data.hex(), data.hex().upper()}
     for before in range(3):
-        # Within a longer text a secret begins at the first, second or third byte of a group; the letters of base64
-        # that hold bits of its neighbours are left out.
+        # Within a longer text a secret begins at the first, second or third byte of a group; letters of base64 that
+        # hold bits of its neighbours are left out.
         coded = base64.b64encode(bytes(before) + data).decode()
         inner = coded[-(-8 * before // 6) : 8 * (before + len(data)) // 6]
         shapes |= {inner, inner.translate(str.maketrans("+/", "-_"))}

@@ -1,4 +1,4 @@
-"""Text as it may be shown and stored: foreign names and messages, names as stems of files, numbers of things, money."""
+"""Text for display and storage: foreign names and messages, names as stems of files, counts, money."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ LONGEST_STEM = 80
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.I)
 
 _LONGEST_STEM_BYTES = 200
-"""Of UTF-8: file systems take 255 bytes, and what is written adds to the name."""
+"""In bytes of UTF-8: file systems take 255, and written files add to the name."""
 
 _LETTERS = frozenset({"Ll", "Lu", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd"})
 
@@ -33,25 +33,25 @@ def printable(name: str | os.PathLike[str], longest: int = LONGEST_NAME) -> str:
     A name above `longest` characters keeps its two ends, with ``…`` between.
     """
     text = os.fspath(name)
-    # Cut before escaping too, so that a hostile name of megabytes costs nothing.
+    # Cut before escaping, too, so that a hostile name of megabytes costs nothing.
     shown = "".join(map(_escaped, _ends(text, longest)))
     return _ends(shown, longest)
 
 
 def visible(text: str) -> str:
-    """`text` as it may be shown: every hidden character (see `printable`) escaped, but for the ends of lines."""
+    """Return `text` with every hidden character (see `printable`) escaped, except line ends."""
     if text.isprintable():
         return text
     return "".join(letter if letter == "\n" else _escaped(letter) for letter in text)
 
 
 def clean(message: str) -> str:
-    """`message` without secrets, on one printable line, at most `LONGEST_MESSAGE` characters."""
+    """Return `message` without secrets, on one printable line, at most `LONGEST_MESSAGE` characters."""
     return printable(redact(message), LONGEST_MESSAGE)
 
 
 def cleaned(error: Failure) -> Failure:
-    """`error` with its texts cleaned and without the exceptions behind it, which may quote addresses and keys."""
+    """Return `error` with clean texts and without the exceptions behind it, which may quote addresses and keys."""
     error.args = tuple(clean(part) if isinstance(part, str) else part for part in error.args)
     error.__cause__ = error.__context__ = None
     if isinstance(error, VendorError):
@@ -61,7 +61,7 @@ def cleaned(error: Failure) -> Failure:
 
 
 def name_of(path: str | os.PathLike[str]) -> str:
-    """A picture's name: its file's stem; bytes that are no UTF-8, and so no text in any document, as ``\\xff``."""
+    """Return a picture's name, its file's stem; bytes that are no UTF-8, which no document can hold, as ``\\xff``."""
     return os.fsencode(Path(path).stem).decode("utf-8", "backslashreplace")
 
 
@@ -71,7 +71,7 @@ def file_stem(name: str) -> str:
     Letters of any script, digits, ``. _ -`` and spaces stay, unless the name is too long, reserved (``CON``), or starts
     or ends with a dot, dash or space. Other names get dashes and a digest that keeps them different.
     """
-    # Composed, as some file systems write it: two spellings of one name would be one file there.
+    # Composed, because some file systems write two spellings of a name as one file.
     kept = [letter if _may_stay(letter) else "\0" for letter in unicodedata.normalize("NFC", name)]
     safe = re.sub("\0+", "-", "".join(kept)).strip(".- ")
     reserved = bool(_RESERVED.fullmatch(safe))
@@ -89,7 +89,7 @@ def file_stem(name: str) -> str:
 
 
 def _may_stay(character: str) -> bool:
-    """Tell whether a file's name may hold it: a letter, a mark on one, a digit or one of four signs."""
+    # Letters, marks on letters, digits and four signs.
     return character in "._ -" or unicodedata.category(character) in _LETTERS
 
 
@@ -111,7 +111,7 @@ def _escaped(character: str) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """``1 draw``, ``2 draws``: `thing` in the singular, and an s where there is another number of them."""
+    """Write ``1 draw``, ``2 draws``: `thing` in the singular, with an s for other numbers."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
@@ -125,17 +125,17 @@ def dollars(amount: Decimal | float | str, digits: int | None = None) -> str:
 
 
 def money(low: Decimal, high: Decimal) -> str:
-    """A price range for people."""
+    """Write a price range for people."""
     return " to ".join(dollars(usd) for usd in dict.fromkeys((low, high)))
 
 
 def mebibytes(count: int | None) -> str:
-    """A number of bytes for people."""
+    """Write a number of bytes for people."""
     return "unknown" if count is None else f"{count / 2**20:.0f} MiB"
 
 
 def vendor_title(identity: Mapping[str, Any]) -> str:
-    """What the user calls the vendor of this identity: label, model, recipe or adapter; a cascade all its vendors."""
+    """Return the user's name for a vendor's identity: label, model, recipe or adapter; a cascade's whole list."""
     parameters, adapter = identity.get("parameters") or {}, identity.get("adapter")
     if isinstance(members := parameters.get("vendors"), list):
         return f"the cascade {' → '.join(vendor_title(member) for member in members)}"

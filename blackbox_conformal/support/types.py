@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.errors import ImageError
 
-# Pixels that programs hold as numbers from 0 to 1, as the bytes that this project keeps.
+# Other programs hold pixels as numbers from 0 to 1; this project keeps bytes.
 
 
 def eight_bit(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Numbers from 0 to 1 rounded to uint8; what holds no floating-point numbers, as it is."""
+    """Round numbers from 0 to 1 to uint8; return arrays without floating-point numbers unchanged."""
     if pixels.dtype.kind != "f" or not pixels.size:
         return pixels
     lowest, highest = float(pixels.min()), float(pixels.max())
-    # Networks overshoot a little; anything further was not from 0 to 1. NaN compares false.
+    # Networks overshoot a little; values further out were not from 0 to 1. NaN compares false.
     if not (lowest >= -1 and highest <= 2):
         raise ImageError(
             f"expected uint8, or numbers from 0 to 1; got {pixels.dtype} from {lowest:g} to {highest:g}. "

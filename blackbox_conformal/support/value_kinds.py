@@ -1,4 +1,4 @@
-"""What a value may be, in words and as a check: written once, for options, keywords, settings files and limits."""
+"""Allowed values, in words and as a check, written once for options, keywords, settings files and limits."""
 
 import math
 import operator
@@ -15,10 +15,10 @@ Number = TypeVar("Number", int, float, Decimal)
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a value may be, in `words`, as in "expected draws to be a whole number from 1 to 4096".
+    """A kind of value, in `words`, as in "expected draws to be a whole number from 1 to 4096".
 
     `read` converts a text or Python value, raising an error of arithmetic, type or value. `metavar`: how help writes
-    it. `choices`: the words it may be, if any. `range`: its ends in words, or "".
+    it. `choices`: the allowed words, if any. `range`: its ends in words, or "".
     """
 
     words: str
@@ -28,7 +28,7 @@ class Kind:
     range: str = ""
 
     def of(self, value: Any, name: str = "") -> Any:
-        """The value that `value` stands for; `name`: of which setting, which errors name."""
+        """Convert `value`; errors name the setting `name`."""
         try:
             return self.read(value)
         except (ArithmeticError, TypeError, ValueError):
@@ -36,7 +36,7 @@ class Kind:
 
 
 def whole(low: int, high: int | None = None, metavar: str = "N") -> Kind:
-    """A whole number from `low` to `high`."""
+    """Return the kind of whole numbers from `low` to `high`."""
 
     def read(value: Any) -> int:
         return within(int(value) if isinstance(value, str) else operator.index(_no_switch(value)), low, high)
@@ -45,7 +45,7 @@ def whole(low: int, high: int | None = None, metavar: str = "N") -> Kind:
 
 
 def number(low: float, high: float | None = None, *, inside: bool = False, metavar: str = "NUMBER") -> Kind:
-    """A finite number from `low` to `high`; `inside`: neither of the two."""
+    """Return the kind of finite numbers from `low` to `high`; `inside`: neither end is allowed."""
 
     def read(value: Any) -> float:
         found = within(float(_no_switch(value)), low, high)
@@ -62,14 +62,14 @@ def choice(*words: str) -> Kind:
 
 
 def within(found: Number, low: float, high: float | None = None) -> Number:
-    """`found`, a finite number from `low` to `high`."""
+    """Return `found` if it is a finite number from `low` to `high`."""
     if not math.isfinite(found) or found < low or (high is not None and found > high):
         raise ValueError
     return found
 
 
 def _no_switch(value: Any) -> Any:
-    """Refuse True and False, which are numbers in Python."""
+    # Python takes True and False for numbers.
     if isinstance(value, bool):
         raise TypeError
     return value
@@ -99,7 +99,7 @@ USD = Kind(
     "USD",
 )
 LEVEL = Kind("a level of at least 0, such as 0.1", lambda value: within(float(_no_switch(value)), 0), "LEVEL")
-"""The guarantee decides whether 0 is a level."""
+"""Levels from 0, because the guarantee decides whether 0 is a level."""
 SHARE = number(0, 1, inside=True, metavar="SHARE")
 SECONDS = number(0, inside=True, metavar="SECONDS")
 COUNT = whole(0)
@@ -115,6 +115,6 @@ WORKERS = Kind(
 
 
 def several(kind: Kind, value: Any, name: str = "") -> tuple[Any, ...]:
-    """One value or a sequence of them, each of this kind; errors as `Kind.of`."""
+    """Convert one value or a sequence of this kind; errors as `Kind.of`."""
     alone = isinstance(value, (str, bytes)) or not isinstance(value, Sequence | set | frozenset)
     return tuple(kind.of(each, name) for each in ((value,) if alone else value))

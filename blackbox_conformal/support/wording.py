@@ -1,4 +1,4 @@
-"""Values in words: what was expected of one and what arrived, and numbers rounded to the safe side."""
+"""Values in words: expected and given values, and numbers rounded to the safe side."""
 
 import math
 from collections.abc import Mapping
@@ -24,36 +24,36 @@ _KINDS = {
     "tuple": "a list",
     "path": "a path",
 }
-"""First word of the library's name for an error → what was expected."""
+"""First word of the library's name for an error → the expected value."""
 
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
 def complaint(problem: ErrorDetails, field: FieldInfo | None = None) -> str:
-    """``expected …; got …`` for one problem; `field`, where it is known, tells the whole range and what text means."""
+    """Write ``expected …; got …`` for one problem; `field`, if known, tells the whole range and the meaning of text."""
     if problem["type"] == "missing":
         return "it is required"
     if problem["type"] in ("value_error", "assertion_error"):
         error = problem.get("ctx", {}).get("error", problem["msg"])
-        # An error of ours is complete; what concerns several values at once has all of them as its input.
+        # Our own error is complete; one about several values has all of them as input.
         whole = isinstance(error, UsageError) or "got " in str(error) or not problem["loc"]
         return str(error) if whole else f"{error} (got {shown(problem['input'])})"
     return f"expected {_expected(problem, field)}; got {shown(problem['input'])}"
 
 
 def exactly(number: float) -> str:
-    """A number as it was typed, with all its digits: ``0.1``, ``0.9999999``."""
+    """Write a number as it was typed, with all its digits: ``0.1``, ``0.9999999``."""
     short = f"{number:g}"
     return short if float(short) == number else f"{Decimal(repr(float(number))):f}"
 
 
 def complement(share: float) -> str:
-    """1 less a share, exactly: ``0.9999999`` of 1e-7."""
+    """Write 1 less a share, exactly: ``0.9999999`` of 1e-7."""
     return f"{(1 - Decimal(repr(float(share)))).normalize():f}"
 
 
 def percent(share: float | str) -> str:
-    """A share in percent, with all its digits, and without the sign."""
+    """Write a share in percent, with all its digits, and without the sign."""
     return f"{(100 * Decimal(share if isinstance(share, str) else repr(float(share)))).normalize():f}"
 
 
@@ -66,7 +66,7 @@ def share(value: float | None) -> str:
 
 
 def expected(value: float, error: float) -> str:
-    """A share that is to be expected, and between which shares it may lie, for people."""
+    """Write an expected share and its likely range, for people."""
     low, high = max(0.0, value - error), min(1.0, value + error)
     return f"{100 * value:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
 
@@ -90,7 +90,7 @@ def at_least(number: float, digits: int = 3, *, level: float = -math.inf) -> str
 
 
 def between(ends: tuple[float, float], digits: int = 3) -> str:
-    """A finite interval, rounded outwards."""
+    """Write a finite interval, rounded outwards."""
     return f"{at_least(ends[0], digits)} to {at_most(ends[1], digits)}"
 
 
@@ -101,17 +101,17 @@ def _rounded(number: float, digits: int, rounding: str) -> str:
 
 
 def option_words(parameters: Mapping[str, str], option: str = "-p") -> list[str]:
-    """Vendor parameters as they are typed after `option`, word by word."""
+    """Write vendor parameters as they are typed after `option`, word by word."""
     return [word for name, value in parameters.items() for word in (option, f"{as_typed(name)}={value}")]
 
 
 def as_typed(name: str) -> str:
-    """A parameter's name as people type it."""
+    """Write a parameter's name as people type it."""
     return name.replace("_", "-")
 
 
 def shown(value: Any) -> str:
-    """`value` as Python writes it, at most `LONGEST_VALUE` characters."""
+    """Write `value` as Python does, in at most `LONGEST_VALUE` characters."""
     text = repr(value)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
 

@@ -1,7 +1,7 @@
-"""``python -m blackbox_conformal.testing``: the fault server as a process of its own.
+"""``python -m blackbox_conformal.testing``: the fault server as a process.
 
-Prints its address as the first line of standard output, and on standard error the options by which a command asks it.
-Serves until it is told to end (SIGTERM, Ctrl-C).
+It prints its address as the first line of standard output, and a command's options for it on standard error. It serves
+until SIGTERM or Ctrl-C.
 """
 
 import argparse
@@ -45,13 +45,13 @@ faults, with their parameters, which may be left out where a value stands:"""
 
 
 def script_from(text: str, seed: int) -> Script | None:
-    """A plan (purpose → fault or list of faults) or chances (purpose → {fault: probability}) from JSON text."""
+    """Read a plan (purpose → fault or list of faults) or chances (purpose → {fault: probability}) from JSON."""
     plan: dict[str, Any] = json.loads(text) if text else {}
     if not isinstance(plan, dict) or not plan.keys() <= PURPOSES:
         raise UsageError(f"expected an object with keys among {', '.join(sorted(PURPOSES))}; got {text}")
     for entry in plan.values():
         for named in [entry] if isinstance(entry, str) else entry or ():
-            # Asked for here, so that a misspelt fault ends the start and not a test in its middle.
+            # A misspelt fault ends the start, not a test in its middle.
             function_of(as_fault(named))
     if any(isinstance(entry, dict) for entry in plan.values()):
         return chances(seed, plan)
@@ -59,7 +59,7 @@ def script_from(text: str, seed: int) -> Script | None:
 
 
 def options_for(url: str, *, price_usd: str, keyed: bool, idempotent: bool) -> str:
-    """The options by which a command asks the server at `url`, ready to paste."""
+    """Return the options with which a command asks the server at `url`, ready to paste."""
     parameters = {"url": f"{url}/v1/upscale", "label": "test-vendor", "price_usd": price_usd}
     parameters |= {"key_header": "authorization", "key_prefix": "Bearer "} if keyed else {}
     parameters |= {"idempotent": "true"} if idempotent else {}
@@ -67,7 +67,7 @@ def options_for(url: str, *, price_usd: str, keyed: bool, idempotent: bool) -> s
 
 
 def key_in(file: Path) -> str:
-    """The key in a file, without white space around it."""
+    """Read the key in a file, without white space around it."""
     key = file.read_text(encoding="utf-8").strip()
     if not key:
         raise ValueError("it is empty")
@@ -75,7 +75,7 @@ def key_in(file: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve; returns the exit code."""
+    """Serve; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m blackbox_conformal.testing",
         description="A vendor on a loopback socket that misbehaves on request.",
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         server.start()
     except OSError as error:
         parser.error(f"expected a free port; --port {chosen.port}: {error}. --port 0 takes a free one")
-    # Waiting for standard input too: a script that dies takes its server with it.
+    # Waits for standard input too: a dying script takes its server with it.
     ended = local_servers.end_requested(while_stdin=chosen.while_stdin)
     try:
         print(server.url, flush=True)

@@ -87,7 +87,6 @@ def check(screen: Screen, options: CheckOptions) -> None:
 
 
 def _check_live(screen: Screen, options: CheckOptions) -> "list[LiveFinding]":
-    """Compare the vendor's draws with what its adapter says, after a person agreed to their price."""
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.testing.live_check import check_live, prepare_check
 
@@ -106,7 +105,7 @@ def _check_live(screen: Screen, options: CheckOptions) -> "list[LiveFinding]":
 
 
 def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
-    """Return the example to replay with these parameters, on which an adapter's example may depend."""
+    # An adapter's example may depend on its parameters.
     from blackbox_conformal.study.plugins import adapter_class, load_adapter
     from blackbox_conformal.vendor.example import example_of
 

@@ -1,7 +1,7 @@
-"""`check_adapter`: everything that the contract asks of an adapter, in one list of results.
+"""`check_adapter`: every demand of the contract on an adapter, in one list of results.
 
-What needs no socket is in `static_contract`. Here the real sampler draws from a vendor that misbehaves, and from one
-that does what the adapter says of it.
+`static_contract` holds the checks without a socket. Here the real sampler draws from a misbehaving vendor, and from one
+that behaves as the adapter says.
 """
 
 import io
@@ -60,12 +60,12 @@ from blackbox_conformal.vendor.rates import Rate
 
 # A vendor that replays an adapter's example exchange to each client that sends the same requests.
 
-# The server frames its answers anew: what the vendor's framing said does not hold any more.
+# The server frames its answers anew, so the vendor's own framing no longer holds.
 FRAMING = frozenset({"content-length", "transfer-encoding", "content-encoding", "connection"})
 
 
 class ReplayVendor:
-    """Answers each recorded request (by method and path) with its recorded answers, the last one again and again.
+    """A vendor that answers each recorded request (by method and path) with its recorded answers, the last repeatedly.
 
     Answered submissions are billed to `account`.
     """
@@ -83,7 +83,7 @@ class ReplayVendor:
         """Learn an exchange: the requests of one draw, and their answers."""
         for send, answer in zip(sends, answers, strict=True):
             place = (send.method, urlsplit(send.url).path)
-            # Requests of one place are answered in turn, and the last answer again and again.
+            # A place's requests are answered in turn, the last answer again and again.
             self._answers.setdefault(place, []).append(answer)
             self._purposes.setdefault(place, send.purpose)
 
@@ -96,11 +96,11 @@ class ReplayVendor:
         return self._purposes.get((head.method, head.path), "lookup" if head.method == "GET" else "other")
 
     def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, Any]) -> Response:
-        """The next recorded answer; an unknown request is answered by 404."""
+        """Return the next recorded answer; an unknown request gets 404."""
         place = (head.method, head.path)
         key = head.headers.get(self._header, "") if self._header else ""
         with self._lock:
-            # A key that was seen is answered as before and billed once, as a vendor with such keys does.
+            # A vendor with idempotency keys answers a known key as before and bills it once.
             if key and key in self._keyed:
                 return self._keyed[key]
             answers = self._answers.get(place)
@@ -110,7 +110,7 @@ class ReplayVendor:
             self._given[place] += 1
             headers = {name: value for name, value in answer.headers.items() if name not in FRAMING}
             response = Response(answer.status, headers, answer.body)
-            # Only a submission that was taken is billed.
+            # Only an accepted submission is billed.
             if self._purposes[place] == "submit" and answer.status < 400:
                 self._account.bill("replayed", key, "")
                 if key:
@@ -125,12 +125,12 @@ LIMITS = Limits(
 
 @dataclass
 class Scene:
-    """One adapter before one misbehaving vendor, and what came of the draws.
+    """One adapter before one misbehaving vendor, and the outcome of its draws.
 
     `exchanges`: the vendor's answers, draw by draw, the last answer again and again. `draws` are made at once in each
     round. `limits`: each round's, the last one's for later rounds. `states` and `errors`: how each round ended ("" or
-    None if it did not). `attempts`: the ledger after the last round. `limiter_rates`: what the sampler's limiter got.
-    `keyed`: submissions carry an idempotency key. `account`: the vendor's books.
+    None if it did not). `attempts`: the ledger after the last round. `limiter_rates`: the rates of the sampler's
+    limiter. `keyed`: submissions carry an idempotency key. `account`: the vendor's books.
     """
 
     kind: type[Adapter]
@@ -156,7 +156,7 @@ class Scene:
             inspection = adapter.inspect()
             if inspection is not None:
                 published = self.example.published
-                # One request more than there are answers, which nothing can answer.
+                # One more request than there are answers.
                 asked = rehearse_failure(adapter, inspection, published).sends
                 vendor.load(asked[: len(published)], published)
             for answers in self.exchanges or (self.example.answers,):
@@ -166,7 +166,7 @@ class Scene:
             drawn = [a_draw(adapter, index) for index in range(self.draws)]
             tasks = [Task(upload, draw.index, draw.seed) for draw in drawn]
             for number, plan in enumerate(rounds):
-                # Requests of earlier rounds are counted, too, so a plan has to begin behind them.
+                # The account counts earlier rounds' requests, so a plan begins behind them.
                 server.script = {
                     purpose: entry
                     if isinstance(entry, str) or not isinstance(entry, list)
@@ -175,7 +175,7 @@ class Scene:
                     for purpose, entry in plan.items()
                 }
                 limits = self.limits[min(number, len(self.limits) - 1)]
-                # A new sampler each round: what it does not know must come from the run folder.
+                # A new sampler each round: only the run folder may carry knowledge over.
                 with Sampler(adapter, run, limits, check=whole_picture(picture)) as sampler:
                     opened = sampler.open()
                     if isinstance(opened, OpenRun):
@@ -214,11 +214,11 @@ class Scene:
             yield vendor, server
 
     def _load(self, vendor: ReplayVendor, adapter: Adapter, answers: tuple[Answer, ...]) -> None:
-        """Teach the vendor one draw, and to cancel its job if the answers leave it unfinished."""
+        # The vendor must also cancel the draw's job if the answers leave it unfinished.
         upload, draw = an_upload(adapter), a_draw(adapter)
         sends = rehearse_failure(adapter, adapter.draw(upload, draw), answers).sends
         vendor.load(sends[: len(answers)], answers[: len(sends)])
-        # The last answer may be that of a stream which stays open instead.
+        # The last answer may belong to a stream that stays open instead.
         for count in (len(answers), len(answers) - 1):
             cancel = cancellation(adapter.draw(upload, draw), answers[:count])
             if cancel is not None:
@@ -247,15 +247,15 @@ class Scene:
 
 
 def whole_picture(expected: bytes) -> Callable[[bytes, Task], None]:
-    """A check that accepts a whole picture of the same size as `expected`."""
+    """Return a check that accepts a whole picture of the same size as `expected`."""
     with Image.open(io.BytesIO(expected)) as opened:
         size = opened.size
 
     def check(content: bytes, task: Task) -> None:
         try:
-            # The three formats that vendors answer with.
+            # Vendors answer with these three formats.
             with Image.open(io.BytesIO(content), formats=["PNG", "JPEG", "WEBP"]) as opened:
-                # Opening reads the head alone; only loading finds a file that is cut.
+                # Opening reads the head alone; only loading finds a cut file.
                 opened.load()
                 if opened.size != size:
                     raise ImageError(f"expected {size[0]} × {size[1]} pixels; got {opened.size[0]} × {opened.size[1]}")
@@ -265,17 +265,17 @@ def whole_picture(expected: bytes) -> Callable[[bytes, Task], None]:
     return check
 
 
-# The real sampler draws with an adapter from a misbehaving vendor: is each draw paid once, each error classed right?
+# The real sampler draws from a misbehaving vendor: it must pay once for each draw and class each error right.
 
 PAUSE_S = 1.0
 GATEWAY = "status:code=504,kind=text/html"
 
 
 class Scenario(NamedTuple):
-    """One way in which a vendor misbehaves: the promise (`name`), the plan of each round, and whether it was `kept`.
+    """One way in which a vendor misbehaves: the promise (`name`), the plan of each round, and the test `kept`.
 
-    It applies to adapters with requests of this `purpose`; a ``repeated poll`` is not answered only once. A ``quote``
-    has one round.
+    It applies to adapters with requests of this `purpose`; a ``repeated poll`` is one that may be answered again. A
+    ``quote`` has one round.
     """
 
     name: str
@@ -293,7 +293,7 @@ def _fetched(scene: Scene) -> bool:
 
 
 def _waited(scene: Scene) -> bool:
-    # A lower bound only: how much later the second submission comes is up to the machine.
+    # A lower bound only: the machine decides how much later the second submission comes.
     times = scene.submitted_at
     return _fetched(scene) and len(times) == 2 and times[1] - times[0] >= PAUSE_S
 
@@ -312,13 +312,13 @@ def _refused(scene: Scene) -> bool:
 
 
 def _not_found(scene: Scene) -> bool:
-    # Some vendors answer so to a picture; their adapters say so, and the run goes on to the next one.
+    # Some vendors answer so to a picture; their adapters say so, and the run goes on to the next picture.
     stopped = isinstance(scene.errors[0], NotFoundError) and scene.billed_and_sent == (0, 1)
     return stopped or _refused(scene)
 
 
 def _left_open(scene: Scene) -> bool:
-    # Under an idempotency key it is repeated, and billed once at most; else it is unknown whether it was.
+    # With an idempotency key, it is repeated and billed at most once; without, nobody knows whether it was billed.
     return scene.states[0] == "ambiguous" and (scene.submissions == 1 or scene.keyed)
 
 
@@ -379,14 +379,14 @@ Check = Callable[[], CheckResult]
 
 
 def at_once(checks: Iterable[Check]) -> list[CheckResult]:
-    """The results of `checks`, in their order; each has a vendor of its own, and mostly waits."""
+    """Return the results of `checks` in order; each check has its own vendor and mostly waits."""
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(lambda check: check(), checks))
 
 
 def fault_checks(kind: type[Adapter], example: Example) -> list[Check]:
-    """Every scenario that applies to the adapter."""
-    # A port that nothing listens on: this adapter is only asked what it would send.
+    """Return every scenario that applies to the adapter."""
+    # Nothing listens on this port: the adapter only says what it would send.
     adapter = built(kind, example, "http://127.0.0.1:9")
     upload = an_upload(adapter)
     answers = example.filled(a_picture(adapter, upload), "http://127.0.0.1:9")
@@ -409,14 +409,14 @@ def _played(kind: type[Adapter], example: Example, scenario: Scenario) -> CheckR
     return CheckResult(scenario.name, passed, message)
 
 
-# What an adapter says of its vendor is what the real sampler does: failures, pauses, speed, costs and cancelling.
+# The real sampler does what an adapter declares: failures, pauses, speed, costs and cancelling.
 
 FEW, SHORT_S = 8, 1.0
-"""At most so many requests, in a rate of so many seconds, are tried out; of more, the engine's settings are read."""
+"""Rates up to so many requests and so many seconds are tried out; for higher, the engine's settings are read."""
 
 
 class DeclaredPromise(NamedTuple):
-    """Something that an adapter says, whether it says it at all, and what is wrong with it (nothing: empty text)."""
+    """A claim of an adapter: whether the adapter makes it, and its fault (empty text if it holds)."""
 
     name: str
     applies: Callable[[Subject], bool]
@@ -424,9 +424,9 @@ class DeclaredPromise(NamedTuple):
 
 
 def _failure_problem(subject: Subject) -> str:
-    """Check that each failure is booked as declared, and asked again at no cost or if allowed."""
+    # Each failure must be booked as declared, and asked again only at no cost or if allowed.
     for number, answers in enumerate(subject.example.failures):
-        # What the vendor tells goes before what its documentation says.
+        # The vendor's word goes before its documentation.
         told = subject.rehearse_failure(number).told_usd
         if told and not subject.adapter.capabilities.failures_billed:
             return (
@@ -439,7 +439,7 @@ def _failure_problem(subject: Subject) -> str:
             subject.kind,
             subject.example,
             exchanges=(answers, subject.example.answers),
-            # Once more allowed, as a failure that is billed is asked for again only then.
+            # A billed failure is asked for again only if one more is allowed.
             limits=(LIMITS, replace(LIMITS, max_resample=1)),
         ).play({}, {})
         states = ["stored" if asked_at_once else "failed", "stored"]
@@ -452,9 +452,7 @@ def _failure_problem(subject: Subject) -> str:
 
 
 def _booked_for_failure(subject: Subject, number: int) -> Decimal | None:
-    """Return US dollars: the cost that the vendor tells, else nothing or the price, by `failures_billed`; None if
-    unknown.
-    """
+    # The booked cost is the told one; else nothing or the price, by `failures_billed`; None if unknown.
     adapter, upload = subject.adapter, subject.upload
     told = subject.rehearse_failure(number).told_usd
     price = adapter.price_for(upload.width, upload.height)
@@ -465,7 +463,6 @@ def _booked_for_failure(subject: Subject, number: int) -> Decimal | None:
 
 
 def _pause_problem(subject: Subject) -> str:
-    """Check that a submission is not repeated before the answer's words ask for."""
     example = subject.example
     # Requests before the submission, such as a look-up, are answered as usual.
     before = [send.purpose for send in subject.rehearse().sends].index("submit")
@@ -481,9 +478,9 @@ def _pause_problem(subject: Subject) -> str:
 
 
 def _concurrency_problem(subject: Subject) -> str:
-    """Check that the engine has no more workers, and sends no more at once, than declared."""
+    # The engine may have no more workers, and send no more at once, than declared.
     most = subject.adapter.capabilities.max_concurrency or 0
-    # Two more than may go at once, so that some have to wait.
+    # Two more than may go at once, so that some must wait.
     draws = min(most, FEW) + 2
     scene = Scene(subject.kind, subject.example, draws=draws, limits=(replace(LIMITS, concurrency="auto"),))
     # A refusal ends each draw at once, and 0.1 s lets submissions overlap.
@@ -495,7 +492,7 @@ def _concurrency_problem(subject: Subject) -> str:
 
 
 def _rate_problem(subject: Subject) -> str:
-    """Check that the limiter keeps the declared rates; a refusal ends each draw with its submission."""
+    # The limiter must keep the declared rates. A refusal ends each draw with its submission.
     rates = subject.adapter.capabilities.rates
     # Windows of hours cannot be tried out, so their settings are compared instead.
     tried = [rate for rate in rates if rate.counts("submit") and rate.count <= FEW and rate.seconds <= SHORT_S]
@@ -508,14 +505,13 @@ def _rate_problem(subject: Subject) -> str:
         return f"expected {draws} submissions; got {scene.story()}"
     arrived = scene.submitted_at
     for rate in tried:
-        # Half of the window: the way to the vendor takes one request longer than another.
+        # Half of the window, because requests travel for different times.
         if any(late - early < rate.seconds / 2 for early, late in zip(arrived, arrived[rate.count :], strict=False)):
             return f"expected at most {rate}; got more"
     return ""
 
 
 def _cost_problem(subject: Subject) -> str:
-    """Check that the ledger books what the example's answers tell."""
     told = _told(subject)
     scene = Scene(subject.kind, subject.example).play({})
     if scene.states != ["stored"]:
@@ -530,16 +526,14 @@ def _told(subject: Subject) -> Decimal | None:
 
 
 def _overdue_problem(subject: Subject) -> str:
-    """Check that a late job is cancelled once if the adapter says so, and never otherwise.
-
-    A job that is read from a stream may be cancelled by closing the stream, without a request.
-    """
+    # A late job must be cancelled once if the adapter says so, and never otherwise. Closing a stream may cancel its job
+    # without a request.
     able, answers = subject.adapter.capabilities, _unfinished(subject)
     if not answers:
         return "expected the example's first poll to be answered by a job that is not finished"
     streams = subject.rehearse().sends[len(answers) - 1].once
     plan: Plan = {"poll": "never-answers"} if streams else {}
-    # Half a second instead of minutes: the deadline is what is tried, and not its length.
+    # Half a second instead of minutes: the deadline is tried, not its length.
     short = replace(LIMITS, job_deadline_s=0.5)
     scene = Scene(subject.kind, subject.example, (answers,), limits=(short,)).play(plan, plan)
     sent = scene.account.requests("cancel")
@@ -553,7 +547,7 @@ def _overdue_problem(subject: Subject) -> str:
 
 
 def _unfinished(subject: Subject) -> tuple[Answer, ...]:
-    """Return the example's answers up to its first poll if that reads a stream or leads to another poll."""
+    # The answers up to the first poll, if that reads a stream or leads to another poll.
     adapter, sends = subject.adapter, subject.rehearse().sends
     count = 1 + next((number for number, send in enumerate(sends) if send.purpose == "poll"), -1)
     if not count:
@@ -586,7 +580,7 @@ PROMISES = (
 
 
 def declared_checks(subject: Subject) -> list[Check]:
-    """Every promise that applies to the adapter."""
+    """Return every promise that applies to the adapter."""
     return [partial(_kept, subject, promise) for promise in PROMISES if promise.applies(subject)]
 
 
@@ -608,14 +602,14 @@ def check_adapter(
     adapter
         The adapter's name (or ``package.module:Class``), or its class.
     example
-        One exchange of it; by default the `EXAMPLE` of its module (or `example` of the class).
+        An exchange of the adapter; by default the `EXAMPLE` of its module (or `example` of the class).
     faults
         Also let the sampler draw from a misbehaving vendor on a loopback socket; some seconds.
 
     Returns
     -------
     list of CheckResult
-        In a fixed order; those of the fault part only when the static part holds.
+        In a fixed order; the fault part's only when the static part holds.
     """
     kind = adapter_class(adapter) if isinstance(adapter, str) else adapter
     shown = example or example_of(kind)
@@ -634,17 +628,17 @@ def check_adapter(
         except (BlackboxConformalError, ValueError, TypeError) as error:
             raise AdapterError(f"adapter {kind.name} cannot be built from its own example: {error}") from None
         if faults:
-            # Only where something is drawn: a retired vendor's adapter may still be looked at.
+            # Only for drawing: a retired vendor's adapter may still be looked at.
             refuse_retired(subject.adapter)
         results = static_checks(subject)
-        # The faults mean something only for an adapter that keeps the plain rules.
+        # Faults mean something only for an adapter that keeps the plain rules.
         if faults and all(result.passed for result in results):
             results += at_once(fault_checks(kind, shown) + declared_checks(subject))
     return results
 
 
 def _sends_nothing(kind: type[Adapter]) -> bool:
-    """Tell whether the class itself says so; an adapter whose parameters decide shows an example."""
+    # Only the class itself is asked: an adapter whose parameters decide shows an example.
     made = kind.model_construct()
     try:
         return made.capabilities.local or not made.base_url

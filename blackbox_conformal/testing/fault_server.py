@@ -1,4 +1,4 @@
-"""A vendor on a loopback socket that misbehaves on request: a script chooses the fault of each request.
+"""A vendor on a loopback socket that misbehaves on request: a script chooses each request's fault.
 
 The faults are in `faults`, the vendor in `fault_vendor`. ::
 
@@ -24,7 +24,7 @@ from blackbox_conformal.testing.fault_vendor import Account, FaultVendor, Record
 from blackbox_conformal.testing.faults import FAULTS, Exchange, Fault, Vendor, perform
 from blackbox_conformal.testing.raw_http import AcceptedSocket, Head, PeerGoneError
 
-# Which fault meets which request: in order, always, by chance, or as a function decides.
+# The choice of a request's fault: in order, always, by chance, or by a function.
 
 OK = Fault("ok")
 Named = Fault | str | None
@@ -32,7 +32,7 @@ Named = Fault | str | None
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a script may look at: the request's purpose, its number (from 0) among those of that purpose, its head."""
+    """A request before a script: its purpose, its number (from 0) among requests of the purpose, its head."""
 
     purpose: str
     number: int
@@ -44,14 +44,14 @@ Plan = Mapping[str, str | Fault | Sequence[Named]]
 
 
 def as_fault(named: Named) -> Fault:
-    """The fault meant by a name, a fault, or nothing."""
+    """Return the fault of a name; a fault stays, and nothing means no fault."""
     if named is None:
         return OK
     return named if isinstance(named, Fault) else Fault.parse(named)
 
 
 def planned(plan: Plan) -> Script:
-    """By purpose: one fault for all requests, or a list for the first requests in order (None: no fault)."""
+    """Build a script from faults by purpose: one for all requests, or a list for the first ones (None: no fault)."""
 
     def choose(situation: Situation) -> Named:
         entry = plan.get(situation.purpose)
@@ -63,7 +63,7 @@ def planned(plan: Plan) -> Script:
 
 
 def chances(seed: int, shares: Mapping[str, Mapping[str, float]]) -> Script:
-    """By purpose: each fault with its probability, drawn from the request's number, so that a run can be repeated."""
+    """Build a script from probabilities of faults by purpose, drawn from the request's number, so repeatable."""
 
     def choose(situation: Situation) -> Named:
         point = random.Random(f"{seed}:{situation.purpose}:{situation.number}").random()
@@ -77,7 +77,7 @@ def chances(seed: int, shares: Mapping[str, Mapping[str, float]]) -> Script:
 
 
 def as_script(script: Script | Plan | None) -> Script:
-    """A script in any form as a function."""
+    """Return a script in any form as a function."""
     if script is None:
         return lambda situation: None
     return script if callable(script) else planned(script)
@@ -128,12 +128,12 @@ class FaultServer:
 
     @property
     def url(self) -> str:
-        """Address of the interface, without a trailing slash."""
+        """Return the interface's address, without a trailing slash."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def script(self) -> Script:
-        """Which fault meets which request; may be set to another script or plan, or to None for no fault."""
+        """Return the function that chooses each request's fault; set a script, a plan, or None for no fault."""
         return self._script
 
     @script.setter
@@ -150,11 +150,11 @@ class FaultServer:
         return self
 
     def stop(self) -> None:
-        """Close every socket and wait for the threads; a fault that failed is raised here."""
+        """Close every socket, wait for the threads, and raise here the error of a fault that failed."""
         self._stopping.set()
         for listener in self._listeners:
             with contextlib.suppress(OSError):
-                # Shutting down wakes the thread that accepts; closing alone would not.
+                # Shutting down wakes the accepting thread; closing alone would not.
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
         with self._lock:
@@ -162,7 +162,7 @@ class FaultServer:
         for connection in connections:
             connection.close()
         for thread in threads:
-            # With a limit: a fault that hangs must not hang the test.
+            # With a limit: a hanging fault must not hang the test.
             thread.join(10)
         if self.failures:
             raise self.failures[0]
@@ -238,7 +238,6 @@ class FaultServer:
                 self._open.discard(connection)
 
     def _request(self, connection: AcceptedSocket, port: int) -> bool:
-        """Answer one request; return whether the connection serves another."""
         head = connection.head()
         if head is None:
             return False
@@ -246,7 +245,7 @@ class FaultServer:
         number = self.account.arrived(purpose)
         try:
             situation = Situation(purpose, number, head)
-            # A request's own header decides, so that one test can spoil a single request.
+            # A request's own header decides, so that a test can spoil a single request.
             named = head.headers.get("x-fault") or (self.script(situation) if purpose in PURPOSES else None)
             chosen = as_fault(named)
             self.account.record(RecordedRequest(purpose, head.method, head.target, head.headers, chosen.name, port))
@@ -254,7 +253,7 @@ class FaultServer:
             perform(chosen, exchange)
             if exchange.keep_alive:
                 with contextlib.suppress(PeerGoneError):
-                    # What is left of the body would be taken for the next request.
+                    # The server would take the rest of the body for the next request.
                     exchange.body()
                     return True
             return False
@@ -263,5 +262,5 @@ class FaultServer:
 
 
 def fault_names() -> list[str]:
-    """Every fault that a script may name."""
+    """List every fault that a script may name."""
     return sorted(FAULTS)

@@ -1,8 +1,8 @@
 """The vendor that the fault server plays: a synchronous dialect and a job dialect over one price list.
 
-Synchronous: ``POST /v1/upscale?scale=4&seed=7`` with a PNG, answered by a PNG. Jobs: ``POST /v1/jobs`` as a form,
-``GET /v1/jobs/ID``, ``GET /v1/jobs?reference=KEY``, ``POST /v1/jobs/ID/cancel``, ``GET /results/TOKEN``. Price of a
-draw: ``GET /v1/price``. Books: ``GET /account``. A job may carry marks that spoil it.
+Synchronous: ``POST /v1/upscale?scale=4&seed=7`` with a PNG, answered by a PNG. Jobs: ``POST /v1/jobs`` as a form, ``GET
+/v1/jobs/ID``, ``GET /v1/jobs?reference=KEY``, ``POST /v1/jobs/ID/cancel``, ``GET /results/TOKEN``. Price of a draw:
+``GET /v1/price``. Books: ``GET /account``. Marks may spoil a job.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from blackbox_conformal.testing.raw_http import Head, Response, multipart
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """One request as it arrived, with the fault that answered it; `at` is monotonic, in seconds."""
+    """A request as it arrived, and its fault; `at` is monotonic, in seconds."""
 
     purpose: str
     method: str
@@ -36,7 +36,7 @@ class RecordedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """One billed submission; `draw` is what makes two submissions the same draw (picture and seed)."""
+    """A billed submission; `draw` (picture and seed) is equal for two submissions of one draw."""
 
     draw: str
     key: str
@@ -44,7 +44,7 @@ class Paid:
 
 
 class Account:
-    """Counts requests and billed submissions; every method may be called from any thread."""
+    """A count of requests and billed submissions; any thread may call any method."""
 
     def __init__(self, price_usd: Decimal, *, keep: int = 5000) -> None:
         self.price_usd = price_usd
@@ -52,24 +52,24 @@ class Account:
         self._requests: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._paid: list[Paid] = []
-        # Only the newest, as a server may run for days.
+        # Only the newest, because a server may run for days.
         self._recorded: deque[RecordedRequest] = deque(maxlen=keep)
         self._running: Counter[str] = Counter()
         self._highest: Counter[str] = Counter()
         self._connections = 0
 
     def connected(self) -> int:
-        """Book a connection; its number, from 0."""
+        """Book a connection; return its number, from 0."""
         with self._lock:
             self._connections += 1
             return self._connections - 1
 
     def arrived(self, purpose: str) -> int:
-        """Book the head of a request; its number among those of its purpose, from 0."""
+        """Book the head of a request; return its number within its purpose, from 0."""
         with self._lock:
             self._requests[purpose] += 1
             self._running[purpose] += 1
-            # The most requests at once, which tells whether a client keeps to its limit.
+            # The most requests at once tells whether a client keeps its limit.
             self._highest[purpose] = max(self._highest[purpose], self._running[purpose])
             return self._requests[purpose] - 1
 
@@ -79,7 +79,7 @@ class Account:
             self._running[purpose] -= 1
 
     def record(self, request: RecordedRequest) -> None:
-        """Remember one request; only the newest are kept."""
+        """Remember a request; older ones are forgotten."""
         with self._lock:
             self._faults[request.fault] += 1
             self._recorded.append(request)
@@ -91,35 +91,35 @@ class Account:
 
     @property
     def paid(self) -> int:
-        """Number of billed submissions."""
+        """Count billed submissions."""
         with self._lock:
             return len(self._paid)
 
     @property
     def distinct(self) -> int:
-        """Number of different draws among the billed submissions."""
+        """Count different draws among billed submissions."""
         with self._lock:
             return len({entry.draw for entry in self._paid})
 
     @property
     def bills(self) -> list[Paid]:
-        """Every billed submission, in order."""
+        """Return every billed submission, in order."""
         with self._lock:
             return list(self._paid)
 
     @property
     def recorded(self) -> list[RecordedRequest]:
-        """The newest requests, in order."""
+        """Return the newest requests, in order."""
         with self._lock:
             return list(self._recorded)
 
     def requests(self, purpose: str) -> int:
-        """Number of requests of one purpose."""
+        """Count requests of one purpose."""
         with self._lock:
             return self._requests[purpose]
 
     def summary(self) -> dict[str, Any]:
-        """What ``GET /account`` answers."""
+        """Return the answer to ``GET /account``."""
         with self._lock:
             return {
                 "paid": len(self._paid),
@@ -137,7 +137,7 @@ ALWAYS = 1_000_000
 
 @dataclass(slots=True)
 class AcceptedJob:
-    """One accepted submission and what became of it.
+    """One accepted submission and its fate.
 
     `marks` spoil it: ``stuck``; ``word`` (an unknown status) and ``output`` (``null`` or ``empty``), each ``times``
     polls long; ``backwards``; ``failed`` and ``crashed`` (the vendor's own failure), each a message; ``swapped``;
@@ -156,18 +156,18 @@ class AcceptedJob:
 
     @property
     def id(self) -> str:
-        """The id that the vendor tells."""
+        """Return the id that the vendor tells."""
         return f"job-{self.number}"
 
 
 class FaultVendor:
-    """Answers both dialects; every method may be called from any thread.
+    """A vendor of both dialects; any thread may call any method.
 
     `account`: where submissions are billed. `api_key`: the key that requests must carry as ``Authorization: Bearer``;
-    None asks for none. `idempotent`: an ``Idempotency-Key`` that was seen is answered by the same job and billed once.
-    `polls`: how often a job is read before it is done. `result_port`: the port of result links; None is the job's own.
-    `ignores_seed`: every draw of a picture is the same. `ranges`: results have an ETag and come in parts.
-    `reported_price`: the price in answers: ``billed``, another as text, or None.
+    None asks for none. `idempotent`: a repeated ``Idempotency-Key`` gets the same job and one bill. `polls`: how often
+    a job is read before it is done. `result_port`: the port of result links; None is the job's own. `ignores_seed`:
+    every draw of a picture is the same. `ranges`: results have an ETag and come in parts. `reported_price`: the price
+    in answers: ``billed``, another as text, or None.
     """
 
     def __init__(
@@ -195,11 +195,11 @@ class FaultVendor:
         self._links: dict[str, AcceptedJob] = {}
         self._dead: set[str] = set()
         self._answers: dict[str, Response] = {}
-        # Draws without a seed differ, as those of a vendor that draws its own.
+        # Draws without a seed differ, as if the vendor drew one.
         self._unseeded = itertools.count(1)
 
     def purpose(self, head: Head) -> str:
-        """What a request is for, told from its method and path."""
+        """Tell a request's purpose from its method and path."""
         path = head.path
         if head.method == "POST":
             if path in {"/v1/upscale", "/v1/jobs"}:
@@ -214,9 +214,9 @@ class FaultVendor:
         return "poll" if path.startswith("/v1/jobs/") else "other"
 
     def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, Any]) -> Response:
-        """The regular answer to one request."""
+        """Return the regular answer to one request."""
         purpose = self.purpose(head)
-        # The books are not a part of the vendor's interface, so they need no key.
+        # The books do not belong to the vendor's interface, so they need no key.
         if head.path == "/account":
             return _json(200, self.account.summary())
         if purpose == "download":
@@ -264,7 +264,7 @@ class FaultVendor:
         scale = int(fields.get("scale", "4"))
         seed = 0 if self._ignores_seed else int(fields.get("seed") or next(self._unseeded))
         digest = hashlib.sha256(png).hexdigest()[:16]
-        # The picture and the seed make a draw; without a seed, what the client calls it.
+        # Picture and seed make a draw; without a seed, the client's name for it does.
         draw = f"{digest}:{fields['seed']}" if fields.get("seed") else f"{digest}:{key or reference or seed}"
         if whole:
             picture = upscale(png, scale, seed)
@@ -326,7 +326,7 @@ class FaultVendor:
 
     def _link(self, job: AcceptedJob, port: int) -> str:
         if not job.tokens or job.tokens[-1] in self._dead:
-            # A token that cannot be guessed, as of a signed link; the next one differs when this is dead.
+            # Nobody can guess the token, as in a signed link; the next one differs once this is dead.
             job.tokens.append(hashlib.sha256(f"{job.number}:{len(job.tokens)}".encode()).hexdigest()[:20])
             self._links[job.tokens[-1]] = job
         token = job.tokens[-1]
@@ -351,7 +351,7 @@ class FaultVendor:
 
 
 def ranged(head: Head, whole: Response) -> Response:
-    """`whole` with an ETag, or the part of it that the request asks for."""
+    """Return `whole` with an ETag, or the part that the request asks for."""
     tag = f'"{hashlib.sha256(whole.body).hexdigest()[:16]}"'
     offered = whole.with_headers(ETag=tag, Accept_Ranges="bytes")
     wanted = head.headers.get("range")

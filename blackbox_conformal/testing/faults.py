@@ -17,13 +17,13 @@ from blackbox_conformal.testing.raw_http import AcceptedSocket, Head, PeerGoneEr
 
 
 class Vendor(Protocol):
-    """What the fault server plays when nothing goes wrong."""
+    """A vendor for the fault server to play when nothing goes wrong."""
 
     def purpose(self, head: Head) -> str:
-        """`submit`, `poll`, `download`, `lookup`, `cancel`, or anything else for requests that no fault meets."""
+        """Return `submit`, `poll`, `download`, `lookup`, `cancel`, or other text for requests that no fault meets."""
 
     def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, Any]) -> Response:
-        """The regular answer; bills what the vendor would bill. `marks` spoil a job for the rest of its life."""
+        """Return and bill the regular answer. `marks` spoil a job for the rest of its life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
-        """From ``name:key=value,key=value``."""
+        """Read ``name:key=value,key=value``."""
         name, parameters = parse(text)
         return cls(name, parameters)
 
 
 class Exchange:
-    """A request whose head has arrived from a `vendor`'s client: read its body, do the work, answer, or misbehave.
+    """A request with its head read, from a `vendor`'s client: read the body, work, answer, or misbehave.
 
     `keep_alive`: the connection serves another request afterwards.
     """
@@ -60,7 +60,7 @@ class Exchange:
         self._response: Response | None = None
 
     def body(self) -> bytes:
-        """The request's whole body."""
+        """Return the request's whole body."""
         if self._body is None:
             self._body = self.connection.body(self.head)
         return self._body
@@ -73,7 +73,7 @@ class Exchange:
             self.body()
 
     def work(self, **marks: Any) -> Response:
-        """The vendor's regular answer, made (and billed) once."""
+        """Return the vendor's regular answer, made (and billed) once."""
         if self._response is None:
             self._response = self.vendor.respond(self.head, self.body(), self.port, marks)
         return self._response
@@ -93,8 +93,8 @@ class Exchange:
         self.connection.reset()
 
     def pause(self, seconds: float) -> None:
-        """Wait; ends early, with an error, when the client leaves or the server stops."""
-        # In short steps, so that a client that leaves or a stopped server ends the wait.
+        """Wait; end early, with an error, if the client leaves or the server stops."""
+        # In short steps, so that a leaving client or a stopped server ends the wait.
         for _ in range(max(1, round(seconds / 0.05))):
             if self._stopping.wait(min(seconds, 0.05)) or self.connection.left():
                 raise PeerGoneError("the client does not wait any more")
@@ -112,17 +112,17 @@ def fault(function: FaultFunction) -> FaultFunction:
 
 
 def yes(value: Any) -> bool:
-    """A switch as Python or as text."""
+    """Read a switch, a Python value or text."""
     return str(value).lower() in {"1", "true", "yes"}
 
 
 def function_of(chosen: Fault) -> FaultFunction:
-    """What plays `chosen`."""
+    """Return the function that plays `chosen`."""
     function = FAULTS.get(chosen.name)
     if function is None:
         raise UsageError(f"expected a fault among {', '.join(sorted(FAULTS))}; got {chosen.name!r}")
     try:
-        # Bound without being called: wrong parameters are refused before any request.
+        # Bound without a call: wrong parameters are refused before any request.
         inspect.signature(function).bind(None, **chosen.parameters)
     except TypeError as error:
         raise UsageError(f"expected {usage(chosen.name)}; got {chosen.name!r} with {error}") from None
@@ -130,7 +130,7 @@ def function_of(chosen: Fault) -> FaultFunction:
 
 
 def usage(name: str) -> str:
-    """How a fault is written, with its parameters and their usual values."""
+    """Show how to write a fault, with its parameters and their usual values."""
     _, *parameters = inspect.signature(FAULTS[name]).parameters.values()
     named = [each for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]
     values = ["…" if each.default is inspect.Parameter.empty else str(each.default) for each in named]
@@ -142,44 +142,44 @@ def perform(chosen: Fault, exchange: Exchange) -> None:
     """Answer `exchange` by `chosen`; a fault that cannot be played raises as in `function_of`."""
     function = function_of(chosen)
     with contextlib.suppress(PeerGoneError):
-        # A client that has gone is what many faults are about.
+        # Many faults are about a client that has gone.
         function(exchange, **chosen.parameters)
         return
     exchange.close()
 
 
-# Of the connection: resets, half-closes, silence, and answers that come too slowly or not as HTTP.
+# Faults of the connection: resets, half-closes, silence, and answers that come too slowly or not as HTTP.
 
 
 @fault
 def ok(exchange: Exchange) -> None:
-    """The vendor's regular answer."""
+    """Send the vendor's regular answer."""
     exchange.send(exchange.work())
 
 
 @fault
 def reset_before_body(exchange: Exchange) -> None:
-    """RST once the head has arrived, before the body is read."""
+    """Send RST after the head has arrived, before the body is read."""
     exchange.reset()
 
 
 @fault
 def reset_while_body(exchange: Exchange, after: Any = 16) -> None:
-    """RST after the first `after` bytes of the body."""
+    """Send RST after the first `after` bytes of the body."""
     exchange.connection.body(exchange.head, at_most=int(after))
     exchange.reset()
 
 
 @fault
 def reset_after_body(exchange: Exchange, billed: Any = True) -> None:
-    """RST once everything was read (and the work done)."""
+    """Send RST after everything was read (and the work done)."""
     exchange.read(billed=billed)
     exchange.reset()
 
 
 @fault
 def close_without_answer(exchange: Exchange, billed: Any = True) -> None:
-    """FIN once everything was read (and the work done)."""
+    """Send FIN after everything was read (and the work done)."""
     exchange.read(billed=billed)
     exchange.close()
 
@@ -210,7 +210,7 @@ def reset_after_answer(exchange: Exchange, seconds: Any = 0.05) -> None:
 
 @fault
 def slow_start(exchange: Exchange, seconds: Any = 1.0) -> None:
-    """A right answer whose first byte comes late."""
+    """Send a right answer whose first byte comes late."""
     response = exchange.work()
     exchange.pause(float(seconds))
     exchange.send(response)
@@ -227,7 +227,7 @@ def never_answers(exchange: Exchange, billed: Any = True, seconds: Any = 3600.0)
 
 @fault
 def drip_headers(exchange: Exchange, interval: Any = 0.1) -> None:
-    """A right answer whose status line and headers come byte by byte."""
+    """Send a right answer whose status line and headers come byte by byte."""
     response = exchange.work()
     for byte in response.head():
         exchange.connection.send(bytes([byte]))
@@ -237,7 +237,7 @@ def drip_headers(exchange: Exchange, interval: Any = 0.1) -> None:
 
 @fault
 def drip_body(exchange: Exchange, interval: Any = 0.1, size: Any = 1) -> None:
-    """A right answer whose body comes in pieces of `size` bytes, each soon enough for a read timeout."""
+    """Send a right answer whose body comes in pieces of `size` bytes, each soon enough for a read timeout."""
     response = exchange.work()
     exchange.connection.send(response.head())
     step = int(size)
@@ -248,7 +248,7 @@ def drip_body(exchange: Exchange, interval: Any = 0.1, size: Any = 1) -> None:
 
 @fault
 def half_head(exchange: Exchange, billed: Any = True) -> None:
-    """Half a status line, then FIN."""
+    """Send half a status line, then FIN."""
     exchange.read(billed=billed)
     exchange.connection.send(b"HTTP/1.1 20")
     exchange.close()
@@ -256,7 +256,7 @@ def half_head(exchange: Exchange, billed: Any = True) -> None:
 
 @fault
 def not_http(exchange: Exchange, billed: Any = True) -> None:
-    """Bytes of another protocol."""
+    """Send bytes of another protocol."""
     exchange.read(billed=billed)
     exchange.connection.send(b"220 mail.example ESMTP ready\r\n")
     exchange.close()
@@ -264,7 +264,7 @@ def not_http(exchange: Exchange, billed: Any = True) -> None:
 
 @fault
 def endless_interim(exchange: Exchange, billed: Any = True) -> None:
-    """``102 Processing`` for ever."""
+    """Send ``102 Processing`` for ever."""
     exchange.read(billed=billed)
     exchange.keep_alive = False
     while True:
@@ -274,7 +274,7 @@ def endless_interim(exchange: Exchange, billed: Any = True) -> None:
 
 @fault
 def endless_headers(exchange: Exchange, billed: Any = True, limit: Any = 64 * 1024 * 1024) -> None:
-    """A head that does not end."""
+    """Send a head that does not end."""
     exchange.read(billed=billed)
     exchange.keep_alive = False
     exchange.connection.send(b"HTTP/1.1 200 OK\r\n")
@@ -284,7 +284,7 @@ def endless_headers(exchange: Exchange, billed: Any = True, limit: Any = 64 * 10
     exchange.close()
 
 
-# Of an answer's body and framing: lengths that lie, bodies cut or without end, encodings that explode.
+# Faults of an answer's body and framing: lengths that lie, bodies cut or without end, encodings that explode.
 
 
 def _framed(exchange: Exchange, response: Response, body: bytes, framing: dict[str, str]) -> None:
@@ -293,7 +293,7 @@ def _framed(exchange: Exchange, response: Response, body: bytes, framing: dict[s
 
 @fault
 def cut_length(exchange: Exchange, share: Any = 0.5) -> None:
-    """A true Content-Length, and only a share of the body before FIN."""
+    """Send a true Content-Length, and only a share of the body before FIN."""
     response = exchange.work()
     kept = response.body[: int(len(response.body) * float(share))]
     _framed(exchange, response, kept, {"Content-Length": str(len(response.body))})
@@ -302,7 +302,7 @@ def cut_length(exchange: Exchange, share: Any = 0.5) -> None:
 
 @fault
 def length_too_long(exchange: Exchange, by: Any = 100) -> None:
-    """The whole body under a Content-Length that promises more, then FIN."""
+    """Send the whole body under a Content-Length that promises more, then FIN."""
     response = exchange.work()
     _framed(exchange, response, response.body, {"Content-Length": str(len(response.body) + int(by))})
     exchange.close()
@@ -310,7 +310,7 @@ def length_too_long(exchange: Exchange, by: Any = 100) -> None:
 
 @fault
 def length_too_short(exchange: Exchange, by: Any = 100) -> None:
-    """The whole body under a Content-Length that promises less."""
+    """Send the whole body under a Content-Length that promises less."""
     response = exchange.work()
     _framed(exchange, response, response.body, {"Content-Length": str(max(0, len(response.body) - int(by)))})
     exchange.close()
@@ -318,19 +318,19 @@ def length_too_short(exchange: Exchange, by: Any = 100) -> None:
 
 @fault
 def declared_huge(exchange: Exchange, length: Any = 10 * 1000**3) -> None:
-    """A Content-Length of 10 GB, and a stream that would deliver it."""
+    """Send a Content-Length of 10 GB, and a stream that would deliver it."""
     response = exchange.work()
     exchange.keep_alive = False
     _framed(exchange, response, b"", {"Content-Length": str(length)})
     block = bytes(65536)
-    # Enough for any client to give up, and no body is ever held in memory.
+    # Enough for any client to give up; memory never holds a body.
     for _ in range(int(length) // len(block)):
         exchange.connection.send(block)
 
 
 @fault
 def length_nonsense(exchange: Exchange, value: Any = "-1") -> None:
-    """A Content-Length that is no length."""
+    """Send a Content-Length that is no length."""
     response = exchange.work()
     _framed(exchange, response, response.body, {"Content-Length": str(value)})
     exchange.close()
@@ -338,7 +338,7 @@ def length_nonsense(exchange: Exchange, value: Any = "-1") -> None:
 
 @fault
 def chunked(exchange: Exchange, size: Any = 1000) -> None:
-    """A right answer in chunks."""
+    """Send a right answer in chunks."""
     response = exchange.work()
     step = int(size)
     parts = [response.body[start : start + step] for start in range(0, len(response.body), step)]
@@ -348,7 +348,7 @@ def chunked(exchange: Exchange, size: Any = 1000) -> None:
 
 @fault
 def cut_chunked(exchange: Exchange, share: Any = 0.5) -> None:
-    """Chunks for a share of the body, then FIN without the last chunk."""
+    """Send chunks for a share of the body, then FIN without the last chunk."""
     response = exchange.work()
     kept = response.body[: int(len(response.body) * float(share))]
     _framed(exchange, response, b"%x\r\n%b\r\n" % (len(kept), kept), {"Transfer-Encoding": "chunked"})
@@ -357,7 +357,7 @@ def cut_chunked(exchange: Exchange, share: Any = 0.5) -> None:
 
 @fault
 def endless_body(exchange: Exchange, limit: Any = 1024**3) -> None:
-    """Chunks without end (until `limit` bytes were taken, so that a broken client fails instead of hanging)."""
+    """Send chunks without end (up to `limit` bytes, so that a broken client fails instead of hanging)."""
     response = exchange.work()
     exchange.keep_alive = False
     _framed(exchange, response, b"", {"Transfer-Encoding": "chunked"})
@@ -369,7 +369,7 @@ def endless_body(exchange: Exchange, limit: Any = 1024**3) -> None:
 
 @fault
 def unframed_body(exchange: Exchange, share: Any = 1.0) -> None:
-    """No length at all: the body (or a share of it) ends with the connection."""
+    """Send no length: the body (or a share) ends with the connection."""
     response = exchange.work()
     kept = response.body[: int(len(response.body) * float(share))]
     _framed(exchange, response, kept, {"Connection": "close"})
@@ -378,9 +378,9 @@ def unframed_body(exchange: Exchange, share: Any = 1.0) -> None:
 
 @fault
 def gzip_bomb(exchange: Exchange, size: Any = 512 * 1024 * 1024) -> None:
-    """`size` zero bytes, gzipped a thousandfold, as Content-Encoding, though the client did not ask for it."""
+    """Send `size` zero bytes, gzipped a thousandfold, as Content-Encoding, although the client did not ask for it."""
     response = exchange.work()
-    # 31 means a gzip header, as Content-Encoding has it.
+    # 31 asks for a gzip header, as Content-Encoding has it.
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = bytes(1024 * 1024)
     body = b"".join(packer.compress(block) for _ in range(int(size) // len(block))) + packer.flush()
@@ -389,7 +389,7 @@ def gzip_bomb(exchange: Exchange, size: Any = 512 * 1024 * 1024) -> None:
 
 @fault
 def stacked_encodings(exchange: Exchange, times: Any = 10) -> None:
-    """The right body, gzipped `times` times over."""
+    """Send the right body, gzipped `times` times over."""
     response = exchange.work()
     body = response.body
     for _ in range(int(times)):
@@ -401,7 +401,7 @@ def stacked_encodings(exchange: Exchange, times: Any = 10) -> None:
 
 @fault
 def picture(exchange: Exchange, kind: Any) -> None:
-    """A wrong picture: in the answer when the answer is a picture, else as the result of the job for ever."""
+    """Send a wrong picture: as the answer if that is a picture, else as the job's result for ever."""
     response = exchange.work(picture=str(kind))
     if response.headers.get("Content-Type", "").startswith("image/"):
         response = Response(response.status, response.headers, WRONG_PICTURES[str(kind)](response.body))
@@ -409,7 +409,6 @@ def picture(exchange: Exchange, kind: Any) -> None:
 
 
 def _without_range(exchange: Exchange) -> Response:
-    """Answer a request for a part with the whole."""
     head = exchange.head
     headers = {name: value for name, value in head.headers.items() if name not in ("range", "if-match")}
     return exchange.vendor.respond(Head(head.method, head.target, headers), exchange.body(), exchange.port, {})
@@ -417,21 +416,21 @@ def _without_range(exchange: Exchange) -> Response:
 
 @fault
 def range_ignored(exchange: Exchange) -> None:
-    """A request for a part, answered by the whole as if no range were known."""
+    """Answer a request for a part by the whole, as if no range were known."""
     exchange.send(_without_range(exchange))
 
 
 @fault
 def range_of_another_version(exchange: Exchange, tag: Any = '"another"') -> None:
-    """A part of the right place and length, of other bytes under another ETag."""
+    """Send a part of the right place and length, but of other bytes under another ETag."""
     part = exchange.work()
-    # As many bytes, all zero: only the ETag tells that they are another version's.
+    # As many bytes, all zero: only the ETag tells of another version.
     exchange.send(Response(part.status, {**part.headers, "ETag": str(tag)}, bytes(len(part.body))))
 
 
 @fault
 def range_shifted(exchange: Exchange, by: Any = 1) -> None:
-    """A part that begins elsewhere than it was asked for, and says so."""
+    """Send a part that begins elsewhere than asked, and says so."""
     whole, shift = _without_range(exchange), int(by)
     start = int(exchange.head.headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")[0]) - shift
     size = len(whole.body)
@@ -441,12 +440,12 @@ def range_shifted(exchange: Exchange, by: Any = 1) -> None:
 
 @fault
 def version_gone(exchange: Exchange) -> None:
-    """412: the version that the client has the beginning of is no longer there."""
+    """Send 412: the version of the client's first part is gone."""
     exchange.body()
     exchange.send(Response(412))
 
 
-# Of the answer itself: statuses, texts, redirects, links that expire, jobs that misbehave, models that change.
+# Faults of the answer itself: statuses, texts, redirects, links that expire, jobs that misbehave, models that change.
 
 CAPTIVE_PORTAL = (
     b"<!doctype html><html><head><title>Free Wi-Fi</title></head>"
@@ -469,7 +468,7 @@ def status(
     after: Any = 0,
     **headers: Any,
 ) -> None:
-    """Any status with a JSON (or other) message and more headers, `after` seconds; `billed`: the work was done."""
+    """Send any status with a JSON (or other) message and more headers, `after` seconds; `billed`: the work was done."""
     exchange.read(billed=billed)
     if float(after):
         exchange.pause(float(after))
@@ -480,46 +479,46 @@ def status(
 
 @fault
 def hostile_message(exchange: Exchange, code: Any = 422) -> None:
-    """A refusal whose message is an attack on whatever shows it."""
+    """Send a refusal whose message attacks the program that shows it."""
     status(exchange, code, message=HOSTILE_TEXT)
 
 
 @fault
 def json_error(exchange: Exchange, message: Any = "model overloaded", billed: Any = False) -> None:
-    """200 with an error object where the picture should be."""
+    """Send 200 with an error object in place of the picture."""
     status(exchange, 200, message=message, billed=billed)
 
 
 @fault
 def captive_portal(exchange: Exchange) -> None:
-    """200 with a login page; the vendor never saw the request."""
+    """Send 200 with a login page; the vendor never saw the request."""
     exchange.body()
     exchange.send(Response(200, {"Content-Type": "text/html; charset=utf-8"}, CAPTIVE_PORTAL))
 
 
 @fault
 def redirect(exchange: Exchange, location: Any, code: Any = 302, billed: Any = False) -> None:
-    """A redirect to `location`; ``{port}`` in it is this server's port."""
+    """Send a redirect to `location`; ``{port}`` in it is this server's port."""
     exchange.read(billed=billed)
     exchange.send(Response(int(code), {"Location": str(location).replace("{port}", str(exchange.port))}))
 
 
 @fault
 def redirect_loop(exchange: Exchange, code: Any = 302) -> None:
-    """A redirect to the same address."""
+    """Send a redirect to the same address."""
     exchange.body()
     exchange.send(Response(int(code), {"Location": exchange.head.target}))
 
 
 @fault
 def mark(exchange: Exchange, **marks: Any) -> None:
-    """A regular answer that spoils the job for the rest of its life; `fault_vendor` lists the marks."""
+    """Send a regular answer that spoils the job for the rest of its life; `fault_vendor` lists the marks."""
     exchange.send(exchange.work(**marks))
 
 
 @fault
 def model(exchange: Exchange, name: Any = "fault-vendor-2") -> None:
-    """A regular answer from another model; every later answer comes from it too."""
+    """Send a regular answer from another model; every later answer comes from it too."""
     if isinstance(exchange.vendor, FaultVendor):
         exchange.vendor.model = str(name)
     exchange.send(exchange.work())
@@ -527,7 +526,7 @@ def model(exchange: Exchange, name: Any = "fault-vendor-2") -> None:
 
 @fault
 def replayed_error(exchange: Exchange, code: Any = 500) -> None:
-    """An error that the vendor stores under the idempotency key and replays for every later attempt."""
+    """Send an error that the vendor stores under the idempotency key and replays for every later attempt."""
     body = json.dumps({"error": {"message": "the first attempt failed"}}).encode()
     response = Response(int(code), {"Content-Type": "application/json"}, body)
     if isinstance(exchange.vendor, FaultVendor):
@@ -538,7 +537,7 @@ def replayed_error(exchange: Exchange, code: Any = 500) -> None:
 
 @fault
 def expired_link(exchange: Exchange, code: Any = 403) -> None:
-    """The link is dead from now on; reading the job again gives a new one."""
+    """Let the link die; reading the job again gives a new one."""
     if isinstance(exchange.vendor, FaultVendor):
         exchange.vendor.expire(exchange.head)
     exchange.body()

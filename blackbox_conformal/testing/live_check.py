@@ -1,4 +1,4 @@
-"""Two draws of one small picture from the vendor itself, and what they tell of the adapter."""
+"""Two draws of one small picture from the vendor itself, compared with the adapter's claims."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import Adapter
 
 PATIENCE_S = 300.0
-"""Seconds that one draw is waited for: somebody looks on, and what is paid can be fetched later."""
+"""Seconds to wait for one draw: somebody looks on, and a paid draw can be fetched later."""
 
 SHOWN = "the picture that was sent comes back, at the promised size"
 
@@ -31,7 +31,7 @@ _SIDE = 128
 
 @dataclass(frozen=True, slots=True)
 class LiveFinding:
-    """One thing that was looked at, whether it is as the adapter says, and what was found."""
+    """A claim of the adapter, whether it holds, and the finding."""
 
     name: str
     passed: bool
@@ -41,7 +41,7 @@ class LiveFinding:
 def prepare_check(
     adapter: Adapter, *, picture: Path | None = None, scale: int | None = None, seed: int = 0
 ) -> tuple[Setup, Prepared]:
-    """Prepare `picture`, or one of this package, for drawing; nothing is sent.
+    """Prepare `picture`, or one of this package, for drawing; send nothing.
 
     A vendor that says it never varies is asked for one draw, every other for two.
     """
@@ -60,7 +60,7 @@ def prepare_check(
 
 
 def check_picture(side: int) -> Image:
-    """A made-up scene with edges, curves, texture and flat places: (side, side, 3) uint8, always the same."""
+    """Make a scene with edges, curves, texture and flat places: (side, side, 3) uint8, always the same."""
     row, column = np.mgrid[0:side, 0:side] / side
     sky = np.stack([90 + 100 * row, 140 + 60 * row, 220 - 40 * row], axis=-1)
     hill = row > 0.62 + 0.08 * np.sin(7 * column)
@@ -73,7 +73,7 @@ def check_picture(side: int) -> Image:
 
 
 def check_live(job: Job) -> list[LiveFinding]:
-    """Draw the one picture of a job, and compare what came with what the adapter says.
+    """Draw the one picture of a job, and compare the results with the adapter's claims.
 
     Draws that the run folder already holds are not paid again.
     """
@@ -157,6 +157,6 @@ def _price(adapter: Adapter, outcomes: Sequence[Outcome]) -> LiveFinding:
 
 
 def _model(outcome: Outcome) -> LiveFinding:
-    """Report the named model; the sampler itself stops when a second model answers."""
+    # The named model alone: the sampler itself stops when a second model answers.
     silent = "it names none, so that a silent change of it cannot be seen"
     return LiveFinding("the model is named", True, outcome.model or silent)

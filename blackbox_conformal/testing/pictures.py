@@ -14,7 +14,7 @@ from blackbox_conformal.method.images.headers import PNG_SIGNATURE
 
 
 def upscale(png: bytes, scale: int, seed: int, *, amplitude: int = 12) -> bytes:
-    """Bicubic ×`scale` plus a pseudo-random pattern of `seed`, as an 8-bit RGB PNG; equal arguments, equal bytes."""
+    """Return bicubic ×`scale` plus a pseudo-random pattern of `seed`, as an 8-bit RGB PNG; equal calls, equal bytes."""
     with Image.open(io.BytesIO(png), formats=["PNG"]) as opened:
         small = opened.convert("RGB")
     width, height = small.width * scale, small.height * scale
@@ -24,7 +24,7 @@ def upscale(png: bytes, scale: int, seed: int, *, amplitude: int = 12) -> bytes:
 
 
 def encode(picture: NDArray[Any] | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """`picture` as a file of `kind`; PNG is written fast rather than small."""
+    """Return `picture` as a file of `kind`; PNG is written fast rather than small."""
     out = io.BytesIO()
     if kind == "PNG":
         options = {"compress_level": 1, **options}
@@ -34,12 +34,12 @@ def encode(picture: NDArray[Any] | Image.Image, kind: str = "PNG", **options: An
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
-    """One PNG chunk with its checksum."""
+    """Return a PNG chunk with its checksum."""
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def bomb(side: int = 12000) -> bytes:
-    """A well-formed RGB PNG of `side` × `side` black pixels, a few thousand times smaller than its pixels."""
+    """Return a well-formed RGB PNG of `side` × `side` black pixels, a few thousand times smaller than its pixels."""
     row = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = row.compress(bytes(1 + 3 * side)) + row.flush(zlib.Z_FULL_FLUSH)
     # Adler-32 of n zero bytes is (n mod 65521) << 16 | 1, so the stream needs no pass over its pixels.
@@ -93,7 +93,7 @@ def _jpeg_cut(good: bytes) -> bytes:
 
 
 def _jpeg_bomb(good: bytes) -> bytes:
-    """The good picture's size over the coded pixels of one of 8 x 8."""
+    # An 8 x 8 picture's coded pixels, under the good picture's size.
     height, width, _ = _decoded(good).shape
     content = encode(np.zeros((8, 8, 3), np.uint8), "JPEG")
     start = content.index(b"\xff\xc0") + 5
@@ -110,7 +110,7 @@ def _stuffed(good: bytes) -> bytes:
 
 
 def _another_photograph(good: bytes) -> bytes:
-    """Draw a scene with edges of all directions, unlike any photograph."""
+    # Edges of all directions, unlike any photograph.
     height, width, _ = _decoded(good).shape
     row, column = np.mgrid[0:height, 0:width]
     scene = np.zeros((height, width, 3))
@@ -161,4 +161,4 @@ WRONG_PICTURES: dict[str, Callable[[bytes], bytes]] = {
     "upside-down": lambda good: encode(np.ascontiguousarray(_decoded(good)[::-1, ::-1])),
     "foreign": lambda good: encode(255 - _decoded(good)[::-1]),
 }
-"""Wrong pictures by name: each takes the good PNG's bytes."""
+"""Wrong pictures by name: each function takes the good PNG's bytes."""

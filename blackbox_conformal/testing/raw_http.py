@@ -1,4 +1,4 @@
-"""HTTP/1.1 on a bare socket: reading requests, and writing answers that may be wrong on purpose."""
+"""HTTP/1.1 on a bare socket: read requests, and write answers that may be wrong on purpose."""
 
 import contextlib
 import select
@@ -28,12 +28,12 @@ class Head:
 
     @property
     def path(self) -> str:
-        """The target's path, without its query."""
+        """Return the target's path, without its query."""
         return urlsplit(self.target).path
 
     @property
     def query(self) -> dict[str, str]:
-        """The target's query; the last of equal names wins."""
+        """Return the target's query; the last of equal names wins."""
         return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
 
 
@@ -46,7 +46,7 @@ class Response:
     body: bytes = field(default=b"", repr=False)
 
     def head(self, *, framing: Mapping[str, str] | None = None) -> bytes:
-        """Status line and headers; `framing` replaces the true Content-Length."""
+        """Return status line and headers; `framing` replaces the true Content-Length."""
         try:
             phrase = HTTPStatus(self.status).phrase
         except ValueError:
@@ -56,24 +56,24 @@ class Response:
         return "\r\n".join(lines).encode("latin-1")
 
     def bytes(self) -> bytes:
-        """The whole answer, truthfully framed."""
+        """Return the whole answer, truthfully framed."""
         return self.head() + self.body
 
     def with_headers(self, **headers: str) -> "Response":
-        """The same answer with more headers; underscores in names read as dashes."""
+        """Return the same answer with more headers; underscores in names read as dashes."""
         more = {name.replace("_", "-"): value for name, value in headers.items()}
         return Response(self.status, {**self.headers, **more}, self.body)
 
 
 class AcceptedSocket:
-    """One accepted socket with a read buffer; every failure of the peer is a `PeerGoneError`."""
+    """An accepted socket with a read buffer; every failure of the peer is a `PeerGoneError`."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self._buffer = b""
 
     def receive(self) -> bytes:
-        """Whatever arrives next; empty at the end of the stream."""
+        """Return the next bytes; empty at the end of the stream."""
         if self._buffer:
             data, self._buffer = self._buffer, b""
             return data
@@ -83,7 +83,7 @@ class AcceptedSocket:
             raise PeerGoneError(str(error)) from None
 
     def head(self) -> Head | None:
-        """The next request's head; None when the client ends the connection between two requests."""
+        """Return the next request's head; None if the client ends the connection between two requests."""
         data = b""
         while b"\r\n\r\n" not in data:
             more = self.receive()
@@ -101,7 +101,7 @@ class AcceptedSocket:
         return Head(parts[0], parts[1], {name.strip().lower(): value.strip() for name, _, value in pairs})
 
     def body(self, head: Head, *, at_most: int | None = None) -> bytes:
-        """The request's body, or the first `at_most` bytes of it."""
+        """Return the request's body, or its first `at_most` bytes."""
         if "chunked" in head.headers.get("transfer-encoding", "").lower():
             return self._chunked()
         length = int(head.headers.get("content-length", "0") or 0)
@@ -129,14 +129,14 @@ class AcceptedSocket:
             self.socket.close()
 
     def close(self) -> None:
-        """Close in both directions; wakes a thread that is reading."""
+        """Close in both directions; this wakes a reading thread."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
             self.socket.close()
 
     def left(self) -> bool:
-        """Whether the client has ended the connection."""
+        """Tell whether the client has ended the connection."""
         try:
             ready, _, _ = select.select([self.socket], [], [], 0)
             return bool(ready) and not self._buffer and not self.socket.recv(1, socket.MSG_PEEK)
@@ -174,7 +174,7 @@ class AcceptedSocket:
 
 
 def multipart(head: Head, body: bytes) -> dict[str, bytes]:
-    """Fields of a ``multipart/form-data`` body by name."""
+    """Read the fields of a ``multipart/form-data`` body, by name."""
     kind = head.headers.get("content-type", "")
     message = BytesParser().parsebytes(b"Content-Type: " + kind.encode("latin-1") + b"\r\n\r\n" + body)
     fields: dict[str, bytes] = {}

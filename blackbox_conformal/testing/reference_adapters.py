@@ -1,6 +1,6 @@
 """Reference adapters for the fault server's two dialects; also the shortest examples of the contract.
 
-They are not listed by `list adapters`: their vendor exists on loopback only.
+`list adapters` leaves them out: their vendor exists on loopback only.
 """
 
 from dataclasses import replace
@@ -71,7 +71,6 @@ class _Reference(Adapter):
         return self.url
 
     def quote(self, upload: Upload) -> Quote:
-        """The price that the vendor tells of a picture of this size."""
         size = {"width": str(upload.width), "height": str(upload.height), "scale": str(self.scale)}
         answer = yield Send("GET", f"{self.url}/v1/price", purpose="quote", headers=self._headers(), query=size)
         price = text_field(answer, "cost_usd")
@@ -94,7 +93,7 @@ class _Reference(Adapter):
 
 
 class SynchronousVendor(_Reference):
-    """``POST /v1/upscale``: a PNG goes, a PNG comes."""
+    """The synchronous dialect, ``POST /v1/upscale``: a PNG goes, a PNG comes."""
 
     name: ClassVar[str] = "fault-synchronous"
     example: ClassVar[Example] = Example(
@@ -126,7 +125,7 @@ class SynchronousVendor(_Reference):
 
 
 class JobVendor(_Reference):
-    """``POST /v1/jobs``, polls, and a link to the result."""
+    """The job dialect: ``POST /v1/jobs``, polls, and a link to the result."""
 
     name: ClassVar[str] = "fault-jobs"
     transient: ClassVar[frozenset[str]] = frozenset({"url", "keyed", "poll_seconds", "cancels"})

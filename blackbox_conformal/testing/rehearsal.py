@@ -1,4 +1,4 @@
-"""An adapter's flow driven against given answers, without a network, and every step that it took."""
+"""An adapter's flow and its steps, driven by given answers without a network."""
 
 import io
 import os
@@ -31,12 +31,12 @@ MOST_STEPS = 1000
 
 
 class UnexplainedError(VendorError):
-    """A failed answer of which neither the flow nor `explain` made anything."""
+    """A failed answer that neither the flow nor `explain` explained."""
 
 
 @dataclass
 class Rehearsal:
-    """The steps of one flow, in order, and its picture, price or error (all None when the answers ran out)."""
+    """The steps of one flow, in order, and its picture, price or error (all None if the answers ran out)."""
 
     steps: list[Step] = field(default_factory=list)
     picture: bytes | None = None
@@ -49,28 +49,28 @@ class Rehearsal:
 
     @property
     def submits(self) -> list[Send]:
-        """Return the requests that are billed."""
+        """Return the billed requests."""
         return [send for send in self.sends if send.purpose == "submit"]
 
     @property
     def submit(self) -> Send:
-        """Return the one request that is billed."""
+        """Return the one billed request."""
         (submit,) = self.submits
         return submit
 
     @property
     def waits(self) -> list[float]:
-        """Return the seconds that the flow wanted to wait, in order."""
+        """Return the waits of the flow in seconds, in order."""
         return [step.seconds for step in self.steps if isinstance(step, Wait)]
 
     @property
     def observed(self) -> list[Observed]:
-        """Return what the vendor said besides the picture."""
+        """Return the vendor's words besides the picture."""
         return [step for step in self.steps if isinstance(step, Observed)]
 
     @property
     def told_usd(self) -> Decimal | None:
-        """Return what the vendor said that the draw costs; the last word counts."""
+        """Return the vendor's last word on the draw's cost."""
         return next((said.cost_usd for said in reversed(self.observed) if said.cost_usd is not None), None)
 
     @property
@@ -89,7 +89,7 @@ def rehearse(adapter: Adapter, flow: Flow, answers: Iterable[Answer] | Callable[
 
 
 def rehearse_failure(adapter: Adapter, flow: Generator[Step, Answer, Any], answers: Iterable[Answer]) -> Rehearsal:
-    """Run `flow` as `rehearse` does, and keep the `VendorError` in which it ends."""
+    """Run `flow` as `rehearse` does, and keep its final `VendorError`."""
     rehearsal = Rehearsal()
     try:
         _run(rehearsal, adapter, flow, answers)
@@ -99,7 +99,7 @@ def rehearse_failure(adapter: Adapter, flow: Generator[Step, Answer, Any], answe
 
 
 def cancellation(flow: Flow, answers: Sequence[Answer]) -> Send | None:
-    """Return what `flow` sends when its time is over after `answers`, while it waits or streams; None = nothing."""
+    """Return the request of a `flow` whose time is over after `answers`, while it waits or streams; None = nothing."""
     left = list(answers)
     try:
         step = next(flow)
@@ -136,7 +136,7 @@ def _run(
     flow: Generator[Step, Answer, Any],
     answers: Iterable[Answer] | Callable[[Send], Answer | None],
 ) -> StopIteration | None:
-    """Note the steps of `flow`, and return its end; None if the answers ran out first."""
+    # None if the answers ran out before the flow's end.
     in_order = iter(()) if callable(answers) else iter(answers)
     reply = EMPTY_ANSWER
     try:
@@ -190,7 +190,7 @@ def restore(before: Mapping[str, str | None]) -> None:
 
 
 def an_upload(adapter: Adapter, number: int = 0) -> Upload:
-    """Make a small picture within the adapter's limits; `number` makes it another one."""
+    """Make a small picture within the adapter's limits, another one for each `number`."""
     side = max(24, adapter.capabilities.min_side or 0)
     gradient = Image.linear_gradient("L").resize((side, side))
     picture = Image.merge("RGB", (gradient, gradient.rotate(90), Image.new("L", (side, side), 60 + number % 100)))

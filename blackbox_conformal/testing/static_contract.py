@@ -1,4 +1,4 @@
-"""What an adapter promises, checked without a socket: by its declarations and by its example exchange."""
+"""An adapter's promises, checked without a socket by its declarations and its example exchange."""
 
 import base64
 import json
@@ -28,14 +28,14 @@ from blackbox_conformal.testing.rehearsal import (
 from blackbox_conformal.vendor.adapter import Adapter, Answer, Capabilities, Evidence, Price, Send, Upload, Wait
 from blackbox_conformal.vendor.example import Example
 
-# An adapter with its example, as the checks look at it, and what a check finds.
+# An adapter with its example, and the finding of a check.
 
 ADDRESS = "http://127.0.0.1:9"
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One promise of the contract, whether it is kept, and if not, what was expected and what was found."""
+    """A promise of the contract, whether the adapter keeps it, and if not, what was expected and found."""
 
     name: str
     passed: bool
@@ -43,7 +43,7 @@ class CheckResult:
 
 
 class Subject:
-    """An adapter class with its example: what the checks look at."""
+    """An adapter class with its example, for the checks."""
 
     def __init__(self, kind: type[Adapter], example: Example) -> None:
         self.kind = kind
@@ -59,7 +59,7 @@ class Subject:
         return rehearse(adapter, adapter.draw(self.upload, a_draw(adapter, index)), self.answers)
 
     def rehearse_failure(self, number: int) -> Rehearsal:
-        """Rehearse a failure that the example shows, as draw 0; its error is in the result."""
+        """Rehearse a failure of the example, as draw 0; the result holds its error."""
         adapter, answers = self.adapter, self.example.failures[number]
         filled = self.example.filled(self.picture, ADDRESS, answers)
         return rehearse_failure(adapter, adapter.draw(self.upload, a_draw(adapter)), filled)
@@ -69,7 +69,7 @@ class Subject:
 
 
 def beyond(limits: Capabilities, scale: int) -> Iterator[tuple[str, Upload]]:
-    """Yield each declared limit with a picture that breaks it, unless none can."""
+    """Yield each declared limit with a picture that breaks it, unless no picture can."""
     sides = {
         "min_side": limits.min_side and limits.min_side - 1,
         "max_side": limits.max_side and limits.max_side + 1,
@@ -90,20 +90,20 @@ def beyond(limits: Capabilities, scale: int) -> Iterator[tuple[str, Upload]]:
 
 
 def _blank(width: int, height: int, size: int = 0) -> Upload:
-    """Make an upload of this size in pixels and bytes; nothing else is looked at before it is refused."""
+    # Nothing but its size in pixels and bytes is read before it is refused.
     return Upload("unfit", "sha256:" + "0" * 64, bytes(size), width, height)
 
 
 A_PRICE = Decimal("0.37")
 LOOKED_FOR = 8
-"""Letters that a made-up key needs, so that it is looked for in what an adapter sends."""
+"""A made-up key needs so many letters, so that a check can search for it in an adapter's requests."""
 
 LOSSY = frozenset({"jpg", "jpeg", "image/jpg", "image/jpeg"})
 NONSENSE = (b"", b"{}", b"[]", b"null", b"<html>sign in</html>", b'{"id":null,"status":{}}', b"[" * 100_000)
 
 
 def visible(send: Send, *, headers: bool = True) -> str:
-    """Write everything of a request that is text, secrets masked; headers, which may hold the time, can be left out."""
+    """Write all text of a request, secrets masked; headers, which may hold the time, can be left out."""
     files = [(part.name, part.filename, part.content_type, part.content.hex()) for part in send.files]
     fields = {name: str(value) for name, value in send.headers.items()} if headers else {}
     rest = [masked(send.json), masked(send.form or {}), files, (send.body or b"").decode("latin-1")]
@@ -111,7 +111,7 @@ def visible(send: Send, *, headers: bool = True) -> str:
 
 
 def declares(subject: Subject) -> str:
-    """Name, version, documentation and a description of every parameter."""
+    """Check that name, version, documentation and a description of every parameter exist."""
     kind = subject.kind
     for attribute in ("name", "version", "documentation", "evidence"):
         if not getattr(kind, attribute, None):
@@ -126,7 +126,7 @@ def declares(subject: Subject) -> str:
 
 
 def is_capable(subject: Subject) -> str:
-    """Capabilities that do not contradict each other."""
+    """Check that capabilities do not contradict each other."""
     able = subject.adapter.capabilities
     if not able.scale_factors or any(factor < 1 for factor in able.scale_factors):
         return f"expected scale_factors of at least 1; got {able.scale_factors}"
@@ -148,7 +148,7 @@ def is_capable(subject: Subject) -> str:
 
 
 def prices(subject: Subject) -> str:
-    """A picture's price lies within `Capabilities.price`, which covers the told cost; a larger one never costs less."""
+    """Check prices: `Capabilities.price` covers each picture's and the told cost; larger pictures never cost less."""
     over_all, before = subject.adapter.capabilities.price, None
     told = subject.rehearse().told_usd
     if over_all is not None and told is not None and told > over_all.high_usd:
@@ -170,7 +170,7 @@ def prices(subject: Subject) -> str:
 
 
 def five_sizes(able: Capabilities) -> list[tuple[int, int]]:
-    """Return sizes of uploads from the smallest to the largest (at most 4096 px) within the declared limits."""
+    """Return five sizes of uploads from the smallest to the largest (at most 4096 px) within the declared limits."""
     scale = able.scale_factors[0]
     most = min(
         able.max_side or 4096,
@@ -184,7 +184,7 @@ def five_sizes(able: Capabilities) -> list[tuple[int, int]]:
 
 
 def takes_text(subject: Subject) -> str:
-    """Every parameter can be typed on the command line, where all values are text."""
+    """Check that every parameter can be typed on the command line, where all values are text."""
     kind, adapter = subject.kind, subject.adapter
     told = {name: value for name, value in adapter.model_dump(mode="json").items() if value is not None}
     for name, value in told.items():
@@ -207,7 +207,7 @@ def _contains(over_all: Price | None, of_one: Price | None) -> bool:
 
 
 def identifies(subject: Subject) -> str:
-    """An identity in JSON without key and without the address in it, the same for the same parameters."""
+    """Check that the identity is JSON without key or address, the same for the same parameters."""
     adapter = subject.adapter
     try:
         text = json.dumps(adapter.identity(), sort_keys=True, allow_nan=False)
@@ -216,14 +216,14 @@ def identifies(subject: Subject) -> str:
     if any(len(value) >= LOOKED_FOR and value in text for value in subject.example.environment.values()):
         return "identity() holds a value of the environment, such as a key"
     elsewhere = built(subject.kind, subject.example, "http://127.0.0.1:10")
-    # An adapter may count the address, as a digest of its own beside the parameters: see `Adapter.named`.
+    # An adapter may add a digest of the address beside the parameters: see `Adapter.named`.
     if {**elsewhere.identity(), "address": None} != {**adapter.identity(), "address": None}:
         return f"identity() changes with the address; list {subject.example.address!r} in `transient`"
     return ""
 
 
 def draws(subject: Subject) -> str:
-    """The example ends with its picture, after exactly one submission, accepted before anything else is asked."""
+    """Check that the example ends with its picture, after one submission, accepted before the next request."""
     rehearsal = subject.rehearse()
     if rehearsal.picture is None:
         more = rehearsal.sends[-1]
@@ -246,7 +246,7 @@ def draws(subject: Subject) -> str:
 
 
 def sends_picture(subject: Subject) -> str:
-    """The picture goes to the vendor, as it is or in base64, in one request or several."""
+    """Check that the picture goes to the vendor, as it is or in base64, in one request or several."""
     png, text = subject.upload.png, base64.b64encode(subject.upload.png)
     for send in subject.rehearse().sends:
         carried = [part.content for part in send.files] + [send.body or b"", json.dumps(masked(send.json)).encode()]
@@ -257,7 +257,7 @@ def sends_picture(subject: Subject) -> str:
 
 
 def varies(subject: Subject) -> str:
-    """Draws differ by seed where the vendor takes one, and by key where it takes idempotency keys."""
+    """Check that draws differ by seed or idempotency key, if the vendor takes these."""
     able = subject.adapter.capabilities
     first, second = (subject.rehearse(index).submits[0] for index in (0, 1))
     sent = visible(first)
@@ -276,7 +276,7 @@ def varies(subject: Subject) -> str:
 
 
 def keeps_secrets(subject: Subject, sends: Sequence[Send] | None = None) -> str:
-    """Keys travel as `Secret`, to the vendor's own host, and never with a public link."""
+    """Check that keys travel as `Secret`, to the vendor's own host, and never with a public link."""
     for variable in (subject.adapter.key_variable, subject.adapter.secret_variable):
         if variable and len(subject.example.environment.get(variable, "")) < LOOKED_FOR:
             return f"expected a made-up {variable} of at least {LOOKED_FOR} letters, which are looked for in requests"
@@ -296,7 +296,7 @@ def keeps_secrets(subject: Subject, sends: Sequence[Send] | None = None) -> str:
 
 
 def sends_well(subject: Subject, sends: Sequence[Send] | None = None) -> str:
-    """One kind of body, addresses below the vendor's own, no name of the user's file, JPEG only where declared."""
+    """Check requests: one kind of body, addresses below the vendor's own, no user's file name, JPEG if declared."""
     base, further = subject.adapter.base_url, subject.adapter.further_urls
     for send in subject.rehearse().sends if sends is None else sends:
         kinds = (send.json is not None, bool(send.files) or send.form is not None, send.body is not None)
@@ -315,7 +315,6 @@ def sends_well(subject: Subject, sends: Sequence[Send] | None = None) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield every text in lists and tables, also in a form field's JSON."""
     if isinstance(value, Mapping):
         yield from _texts(list(value.values()))
     elif isinstance(value, list):
@@ -328,7 +327,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def pauses(subject: Subject) -> str:
-    """Between two polls of a job there is a pause."""
+    """Check that the flow pauses between two polls of a job."""
     polls = next((number for number, send in enumerate(subject.rehearse().sends) if send.purpose == "poll"), None)
     if polls is None:
         return ""
@@ -351,7 +350,7 @@ def pauses(subject: Subject) -> str:
 
 
 def keeps_no_state(subject: Subject) -> str:
-    """The adapter is unchanged by drawing, and two draws at once do not mix."""
+    """Check that drawing leaves the adapter unchanged, and that two draws at once do not mix."""
     adapter = subject.adapter
     before = (adapter.model_dump_json(), sorted(vars(adapter)))
     alone = [visible(subject.rehearse(index).submits[0], headers=False) for index in (0, 1)]
@@ -361,7 +360,7 @@ def keeps_no_state(subject: Subject) -> str:
         flow.close()
     beside = [visible(step, headers=False) for step in first if isinstance(step, Send) and step.purpose == "submit"]
     again = [visible(subject.rehearse(index).submits[0], headers=False) for index in (0, 1)]
-    # A request may hold the time: it is then like the one before or like the one after.
+    # A request may hold the time; it then equals the one before or the one after.
     if beside and not all(sent in pair for sent, pair in zip(beside, zip(alone, again, strict=True), strict=True)):
         return "expected a draw to send the same whether or not another one runs beside it"
     if not subject.kind.model_config.get("frozen"):
@@ -396,7 +395,7 @@ def resumes(subject: Subject) -> str:
 
 
 def survives_nonsense(subject: Subject) -> str:
-    """An answer that makes no sense ends in a `VendorError`, never in another exception."""
+    """Check that a senseless answer ends in a `VendorError`, never in another exception."""
     for body in NONSENSE:
         answers = [Answer(200, {"content-type": "text/html"}, body)] * 8
         try:
@@ -409,7 +408,7 @@ def survives_nonsense(subject: Subject) -> str:
 
 
 def explains(subject: Subject) -> str:
-    """`explain` never fails, whatever the vendor's error looks like."""
+    """Check that `explain` never fails, whatever the vendor's error looks like."""
     for status in (400, 401, 402, 403, 404, 409, 413, 422, 429, 500, 502, 503):
         for body in NONSENSE:
             try:
@@ -422,7 +421,7 @@ def explains(subject: Subject) -> str:
 
 
 def refuses_unfit(subject: Subject) -> str:
-    """A picture just beyond a declared limit is refused before anything is sent; the example's own is not."""
+    """Check that a picture just beyond a limit is refused before anything is sent, and the example's own is not."""
     limits, scale, upload = subject.adapter.capabilities, scale_of(subject.adapter), subject.upload
     own = misfit(upload.width, upload.height, limits, scale) or too_many_bytes(upload, limits)
     if own:
@@ -435,7 +434,7 @@ def refuses_unfit(subject: Subject) -> str:
 
 
 def fails(subject: Subject) -> str:
-    """An adapter that knows its vendor's own failures shows one, and reads each that it shows as one."""
+    """Check that an adapter that knows its vendor's own failures shows one, and reads each shown one as such."""
     if subject.adapter.capabilities.transient_known != bool(subject.example.failures):
         return (
             "expected `failures` in the example of an adapter that tells its vendor's own failures, and of no other:"
@@ -454,7 +453,7 @@ def fails(subject: Subject) -> str:
 
 
 def quotes(subject: Subject) -> str:
-    """A vendor that tells prices is asked with free requests to its own address, and answers in US dollars."""
+    """Check that prices are asked with free requests to the vendor's own address and answered in US dollars."""
     asked = subject.adapter.quote(subject.upload)
     shown = subject.example.quotes
     if asked is None:

@@ -46,16 +46,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Price of one draw, as a range, with where and when it was read.
+    """Price of one draw: a range, with where and when it was read.
 
     Attributes
     ----------
     low, high, currency, usd_per_unit
-        The range, the ISO 4217 code of its currency, and what one unit of that is in US dollars.
+        The range, its currency (ISO 4217), and how many US dollars one unit of the currency is.
     source, read_on
-        Where, and when, the price and the rate of its currency were read.
+        Where and when the price and the rate of the currency were read.
     rule
-        What the price depends on, such as ``by output megapixels: 0.03 USD each``; empty = on nothing.
+        How the price varies, such as ``by output megapixels: 0.03 USD each``; empty = it is fixed.
     """
 
     low: Decimal
@@ -68,12 +68,12 @@ class Price:
 
     @property
     def low_usd(self) -> Decimal:
-        """`low` in US dollars."""
+        """Return `low` in US dollars."""
         return self.low * self.usd_per_unit
 
     @property
     def high_usd(self) -> Decimal:
-        """`high` in US dollars."""
+        """Return `high` in US dollars."""
         return self.high * self.usd_per_unit
 
 
@@ -93,7 +93,7 @@ class Upload:
     png
         The picture as an 8-bit RGB PNG without metadata.
     width, height
-        Its size in pixels.
+        Sides in pixels.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One of the M draws of one upload: its index from 0, its seed (None where the vendor takes none), its key."""
+    """One of the M draws of one upload: index from 0, seed (None if the vendor takes none), idempotency key."""
 
     index: int
     seed: int | None
@@ -124,7 +124,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send one request; the flow receives its answer.
+    """A request to send; the flow receives the vendor's answer.
 
     Attributes
     ----------
@@ -136,10 +136,10 @@ class Send:
     accept
         Statuses handed to the adapter; any other becomes an error. None = every 2xx.
     public
-        The link needs no credentials (a result on a content network), so a client without any fetches it.
+        The link needs no credentials (a result on a content network), so a client without credentials fetches it.
     once
-        A free request that the vendor answers once: if the connection breaks, it is not repeated, and the job counts as
-        failed by the vendor.
+        A free request that the vendor answers once: if the connection breaks, the request is not repeated, and the job
+        counts as failed by the vendor.
     """
 
     method: str
@@ -158,14 +158,14 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait at least this many seconds before the next step."""
+    """A pause of at least this many seconds before the next step."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The vendor took the job: `job` (any text that `resume` understands) is stored before the next step runs."""
+    """The vendor took the job: `job` (any text that `resume` understands) is stored before the next step."""
 
     job: str
 
@@ -190,7 +190,7 @@ class Answer:
     seconds: float = 0.0
 
     def json(self) -> Any:
-        """The body as JSON; anything else is a `PayloadError` that says what came instead."""
+        """Return the body as JSON; raise a `PayloadError` that says what came instead."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -201,17 +201,17 @@ class Answer:
 
 
 EMPTY_ANSWER = Answer(0, {}, b"")
-"""What every step but a `Send` is answered by."""
+"""The answer to every step except a `Send`."""
 
 Step = Send | Wait | Accepted | Observed
 Flow = Generator[Step, Answer, bytes]
-"""Yields steps; a `Send` is answered by its `Answer`, other steps by `EMPTY_ANSWER`; returns the picture's bytes."""
+"""Yields steps; a `Send` gets its `Answer`, other steps get `EMPTY_ANSWER`; returns the picture's bytes."""
 
 Quote = Generator[Step, Answer, Decimal]
-"""Yields steps whose every `Send` has the purpose ``quote``; returns US dollars."""
+"""Yields steps, each `Send` with the purpose ``quote``; returns US dollars."""
 
 Inspection = Generator[Step, Answer, str | None]
-"""Yields steps whose every `Send` has the purpose ``lookup``; returns what was taken from the answers, in words."""
+"""Yields steps, each `Send` with the purpose ``lookup``; returns in words what it found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,34 +222,35 @@ class Capabilities:
     ----------
     scale_factors
         Magnifications that the vendor offers; 1 is restoration at the same size.
-    seed_range, default_seed_hazard
-        The inclusive range of seeds that the vendor takes, None = it takes none; and whether it answers from a fixed
-        seed unless one is sent, so that M draws would be equal.
+    seed_range
+        The inclusive range of seeds that the vendor takes; None = it takes none.
+    default_seed_hazard
+        The vendor answers from a fixed seed unless one is sent, so that M draws would be equal.
     min_side, max_side, max_input_pixels, max_upload_bytes
-        Limits on what is sent; None = none known. `max_upload_bytes` counts the PNG before it is written as base64.
+        Limits on the input; None = none known. `max_upload_bytes` counts the PNG before base64.
     min_output_side, max_output_side, max_output_pixels
-        Limits on what comes back, at scale times what is sent.
+        Limits on the output, which is scale times the input.
     max_aspect
-        How many times longer than the other a side may be.
+        Largest ratio of the longer side to the shorter.
     price
         Price of a draw over all sizes of pictures (see `Adapter.price_for`); None = unknown, which forbids
         ``--max-cost``.
     failures_billed
-        Whether the vendor bills its own failures; True if unknown.
+        The vendor bills its own failures; True if unknown.
     free_answers
-        Whether the vendor answers some calls for nothing, so that a reported cost of 0 is booked. Otherwise a priced
-        call is booked at its price, whatever a vendor that bills later reports.
+        The vendor answers some calls for nothing, so a reported cost of 0 is booked. Otherwise a priced call is booked
+        at its price, whatever a vendor that bills later reports.
     transient_known
-        Whether the vendor's documents name its own failures, and the adapter reads them; its example then shows one.
+        The vendor's documents name its own failures, and the adapter reads them; its example then shows one.
     job_timeout_s
         Seconds that a job may take by the vendor's documents, if longer than usual; ``--job-timeout`` overrides.
     rates, max_concurrency, answer_timeout_s
         Requests that the vendor takes in a time, draws at once (None = no known limit), and seconds for one answer, if
         longer than usual; ``--rate``, ``--concurrency``, ``--timeout`` override.
     cancels
-        Whether a job that takes too long is cancelled.
+        A job that takes too long is cancelled.
     lossless_output
-        Whether the vendor can return its picture without lossy compression.
+        The vendor can return its picture without lossy compression.
     output_size
         ``exact``: anything but scale × input is an error. ``resample``: another size is resampled to the grid, as part
         of the procedure, unless a side is off by more than a quarter. ``any``: the vendor chooses the size, so any
@@ -263,7 +264,7 @@ class Capabilities:
     degradation
         What the vendor undoes, as typed for ``--degradation``, unless the user says how inputs are made.
     retired
-        Day on which the vendor took the service away, and where it says so, such as ``2026-08-19, acme.example/news``:
+        Day on which the vendor ended the service, and where it says so, such as ``2026-08-19, acme.example/news``;
         nothing is drawn any more. Empty = it is offered.
     result_hosts
         Further hosts from which results may be fetched; a leading dot admits subdomains.
@@ -300,12 +301,12 @@ class Capabilities:
 
     @property
     def seedable(self) -> bool:
-        """Whether the vendor takes a seed."""
+        """Tell whether the vendor takes a seed."""
         return self.seed_range is not None
 
 
 Evidence = Literal["openapi", "real-server", "client", "own-software", "documents"]
-"""What an adapter was checked against: the vendor's OpenAPI document, server software or client, our own, or words."""
+"""What an adapter was checked against: the vendor's OpenAPI document, server or client, our own software, or words."""
 
 
 class Box(NamedTuple):
@@ -318,7 +319,7 @@ class Box(NamedTuple):
 
 
 class Pasted(NamedTuple):
-    """An answer to the part `sent` of a picture, of which `kept` is delivered."""
+    """An answer to the part `sent` of a picture; only its part `kept` is delivered."""
 
     answer: bytes
     sent: Box
@@ -326,50 +327,53 @@ class Pasted(NamedTuple):
 
 
 FORETOLD_PSNR = "foretold-psnr"
-"""In a rule in the place of a score: PSNR of an answer against the picture that is known without the truth, in dB."""
+"""In a rule, in place of a score: PSNR in dB between an answer and the picture known without the truth."""
 
 
 class Judge(Protocol):
     """Scores answers for a procedure, which knows how inputs are made."""
 
     def specified(self, score: str) -> dict[str, Any]:
-        """The whole specification of a score of one draw that is typed so."""
+        """Return the whole specification of a score of one draw, from the text a user typed."""
 
     def scores(self, score: Mapping[str, Any], upload: Upload, answer: bytes, size: str) -> Map:
-        """The score of each pixel of an answer; `size`: `output_size`.
+        """Return the score of each pixel of an answer; `size` is `output_size`.
 
         Raises
         ------
         PayloadError
-            It is no picture.
+            The answer is no picture.
         """
 
     def figure(self, score: Mapping[str, Any], below: float | None, scores: Map) -> float:
-        """The mean score of an answer or of a part of it, the share of pixels below `below`, or its foretold PSNR."""
+        """Return the mean of `scores`, the share of pixels below `below`, or the foretold PSNR."""
 
     def cut(self, upload: Upload, boxes: Sequence[Box], digests: Sequence[str]) -> tuple[Upload, ...]:
-        """These parts of an input, encoded when they are sent; `digests`: theirs, empty where they are not known."""
+        """Cut `boxes` out of an input; each is encoded when sent. `digests`: the parts' digests, empty if unknown."""
 
     def pasted(self, upload: Upload, below: bytes | None, above: Sequence[Pasted], size: str) -> bytes:
-        """The answer `below` to a picture with parts of other answers on it, as a PNG; equal ones give equal bytes.
+        """Paste parts of other answers on the answer `below` and return a PNG; equal answers give equal bytes.
 
         Raises
         ------
         PayloadError
-            One of them is no picture.
+            An answer is no picture.
         """
 
 
 class Adapter(BaseModel, ABC):
     """One vendor interface; its fields are its parameters (`-p KEY=VALUE`), checked on construction.
 
-    Subclasses set `name` (= file name with dashes), `version` (raised whenever the requests it makes change),
-    `capabilities`, `auth_variable`, `documentation` and `evidence`, and define `draw`, plus `resume` when the
-    vendor works with jobs and `quote` when it tells a price beforehand. Fields listed in `transient` (where the vendor
-    is reached, how long to wait) do not identify the procedure; every other field does. An adapter behind whose address
-    anything may be says in `named` whether its fields tell what is there; where they do not, the address identifies.
-    `key_parameters` are those with which the key is sent, with usual values, where it is not sent without them.
-    `example` is an `example.Example`, where the module has no `EXAMPLE`.
+    Subclasses set `name` (= file name with dashes), `version` (raised whenever the requests change), `capabilities`,
+    `auth_variable`, `documentation` and `evidence`. They define `draw`, plus `resume` if the vendor works with jobs and
+    `quote` if it tells a price beforehand.
+
+    Every field identifies the procedure, except the fields listed in `transient` (where the vendor is reached, how long
+    to wait). If an address may lead to any vendor, `named` says whether the fields identify it; if not, the address
+    does.
+
+    `key_parameters` gives the parameters, with usual values, that an adapter needs before it sends a key. `example` is
+    an `example.Example`, for a module without `EXAMPLE`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -386,82 +390,82 @@ class Adapter(BaseModel, ABC):
     @property
     @abstractmethod
     def capabilities(self) -> Capabilities:
-        """What the vendor can do with these parameters."""
+        """Return what the vendor can do with these parameters."""
 
     @property
     @abstractmethod
     def base_url(self) -> str:
-        """The vendor's own address; it and those of `further_urls` alone see the key. Empty: nothing leaves here."""
+        """Return the vendor's own address. Only it and `further_urls` see the key. Empty: nothing leaves here."""
 
     @property
     def members(self) -> tuple[Adapter, ...]:
-        """The vendors that it asks one after the other, each with its own price and pace; empty: it is one itself."""
+        """Return the vendors of a cascade in order, each with its own price and pace; empty for a single vendor."""
         return ()
 
     def speaks_of(self, upload: Upload, answer: bytes) -> bool:
-        """Whether a calibration counts a picture with this answer; one of pictures that go on leaves others out."""
+        """Tell whether a calibration counts a picture with this answer; for passed-on pictures, it counts no others."""
         return True
 
     def without_last(self) -> Self:
-        """What a cascade delivers of pictures that go on where its last member cannot be had."""
+        """Return what a cascade delivers of pictures that go on if its last member cannot be had."""
         raise AdapterError(f"adapter {self.name} has no members; give a cascade where there is a fallback")
 
     def suited(self, judge: Judge) -> Self:
-        """This adapter with what scores answers, for one that has to choose among those of its members."""
+        """Return this adapter with a `judge`, if it has to choose among its members' answers."""
         return self
 
     def figure(self, place: int, upload: Upload, answer: bytes) -> float:
-        """What the rule after its member at `place` looks at in an answer."""
+        """Return the number that the rule after the member at `place` reads from an answer."""
         raise AdapterError(f"adapter {self.name} has no members and judges no answers")
 
     @property
     def in_tiles(self) -> bool:
-        """Whether a member may be sent parts of a picture."""
+        """Tell whether a member may be sent parts of a picture."""
         return False
 
     def turn(self, place: int) -> tuple[int, int]:
-        """How often the vendor that its member at `place` is stands among its members before, and in all."""
+        """Return how often the vendor of the member at `place` stands among earlier members, and among all."""
         return 0, 1
 
     def sent(self, place: int, upload: Upload) -> tuple[Upload, ...]:
-        """All that its member at `place` may be sent for a picture: the picture, or its tiles."""
+        """Return all that the member at `place` may be sent for a picture: the picture, or its tiles."""
         return (upload,)
 
     def passed_on(self, place: int, upload: Upload, answer: bytes) -> tuple[Upload, ...]:
-        """What the member after `place` is sent, by an answer, empty where there is none: nothing where it suffices."""
+        """Return what the member after `place` is sent, given an answer; empty if it suffices or is the last."""
         raise AdapterError(f"adapter {self.name} has no members and judges no answers")
 
     def pasted(self, place: int, upload: Upload, below: bytes | None, tiles: Mapping[str, bytes]) -> bytes:
-        """The answer `below` with the answers of its member at `place` to tiles, by their digests, on it, as a PNG."""
+        """Paste answers to tiles, by digest, of the member at `place` on the answer `below`; return a PNG."""
         raise AdapterError(f"adapter {self.name} has no members and sends no tiles")
 
     def given_input(self, name: str) -> Path | None:
-        """The file of the input that came with the photograph `name`; None where inputs are made of photographs."""
+        """Return the file of the input that came with the photograph `name`; None if inputs are made of photographs."""
         return None
 
     @property
     def key_variable(self) -> str | None:
-        """The variable of the key that requests with these parameters carry; None when they carry none."""
+        """Return the variable of the key that requests with these parameters carry; None if they carry none."""
         return self.auth_variable
 
     @property
     def secret_variable(self) -> str | None:
-        """The variable of a second secret that goes where the key goes; None where there is none."""
+        """Return the variable of a second secret that goes where the key goes; None if there is none."""
         return None
 
     @property
     def further_urls(self) -> tuple[str, ...]:
-        """Addresses on other hosts of the vendor that see the key too, such as one that takes uploads."""
+        """Return the vendor's addresses on other hosts that see the key too, such as one for uploads."""
         return ()
 
     @property
     def key_in_address(self) -> bool:
-        """Whether the vendor takes its key in the query of an address only, where others' logs may keep it."""
+        """Tell whether the vendor takes its key only in an address's query, where others' logs may keep it."""
         return False
 
     @property
     def fixed_url(self) -> str:
-        """The address that the adapter's own code fixes; empty where only a parameter or a file names one."""
+        """Return the address that the adapter's code fixes; empty if only a parameter or a file names one."""
         field = type(self).model_fields.get("url")
         if field is None:
             host = urlsplit(self.base_url).hostname or ""
@@ -469,84 +473,84 @@ class Adapter(BaseModel, ABC):
         return "" if field.is_required() else self.model_copy(update={"url": field.get_default()}).base_url
 
     def price_for(self, width: int, height: int) -> Price | None:
-        """Price of one draw of an upload of this size with these parameters; None = unknown.
+        """Return the price of one draw of an upload of this size with these parameters; None = unknown.
 
-        An adapter whose vendor bills by size overrides it; `Capabilities.price` is then the range over all sizes, and
+        An adapter whose vendor bills by size overrides this; `Capabilities.price` is then the range over all sizes, and
         its `rule` says in words how the price depends on the size.
         """
         return self.capabilities.price
 
     @property
     def unpriced(self) -> str:
-        """What the vendor asks where no price in US dollars is known, and what to give; empty: that is not known."""
+        """Say what the vendor asks if no price in US dollars is known, and what to give; empty: not known."""
         return ""
 
     def sent_inputs(self) -> Mapping[str, Any]:
-        """What every request says besides picture and seed, by the vendor's own names, JSON-ready; empty: not told.
+        """Return all inputs of every request but picture and seed, by the vendor's names, JSON-ready; empty: not told.
 
-        Clients of the gateway may say the same, as they would to the vendor.
+        Clients of the gateway may send the same inputs, as they would to the vendor.
         """
         return {}
 
     @abstractmethod
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Steps of one draw."""
+        """Yield the steps of one draw."""
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """Steps that fetch the picture of a job that was accepted earlier."""
+        """Yield the steps that fetch the picture of a job that was accepted earlier."""
         yield Wait(0.0)
         raise VendorError(f"adapter {self.name} answers at once and has no jobs; it cannot resume {job!r}")
 
     def quote(self, upload: Upload) -> Quote | None:
-        """Steps that ask the vendor, free of charge, what one draw of `upload` costs; None where it cannot be asked.
+        """Yield the steps that ask, free of charge, what one draw of `upload` costs; None if the vendor cannot tell.
 
-        What is asked may depend on the parameters and on the picture's size, and on nothing else of the picture.
+        The request may depend on the parameters and the picture's size, and on nothing else of the picture.
         """
         return None
 
     def inspect(self) -> Inspection | None:
-        """Steps that read, free of charge, what the vendor publishes of itself; None where it publishes nothing.
+        """Yield the steps that read, free of charge, what the vendor publishes of itself; None if it publishes nothing.
 
-        They are run once before the first paid draw of a run. What does not fit these parameters is raised as a
-        `NotFoundError` that names the parameter to give. An answer that failed is raised inside the generator, which
-        may go on without it. What is read may be kept in a private attribute, for the draws that follow.
+        The steps run once before the first paid draw of a run. If the findings do not fit the parameters, raise a
+        `NotFoundError` that names the parameter to give. A failed answer is raised inside the generator, which may go
+        on without it. The generator may keep findings in a private attribute for later draws.
         """
         return None
 
     def answer(self, step: Send) -> Answer:
-        """What a request is answered by where `base_url` is empty: within this program, from several threads."""
+        """Answer a request within this program, if `base_url` is empty; called from several threads."""
         raise AdapterError(
             f"adapter {self.name} has no base_url and answers nothing itself; for a function use bc.from_function"
         )
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """The error that a failed answer means to this vendor; None: judge it by the HTTP status."""
+        """Return the error that a failed answer means to this vendor; None: judge it by the HTTP status."""
         return None
 
     def observe(self, answer: Answer) -> Observed | None:
-        """What a failed answer to a submission says besides its error, such as a cost; None: nothing."""
+        """Return what a failed answer to a submission says besides its error, such as a cost; None: nothing."""
         return None
 
     def open(self) -> Adapter:
-        """Start what must run before drawing; returns the adapter to draw with. `close` ends it."""
+        """Start what must run before drawing; return the adapter to draw with. `close` ends it."""
         return self
 
     def close(self) -> None:
         """Release what `open` started."""
 
     def credential(self) -> Secret:
-        """The key from the environment variable `key_variable`, or from the file that `<variable>_FILE` names."""
+        """Read the key from the environment variable `key_variable`, or from the file that `<variable>_FILE` names."""
         return read_credential(self.key_variable or "", self.name)
 
     @property
     def named(self) -> bool:
-        """Whether the identifying fields say which vendor is behind the address; True where there is only one."""
+        """Tell whether the identifying fields say which vendor is behind the address; True if there is only one."""
         return True
 
     def identity(self) -> dict[str, Any]:
-        """What makes this vendor procedure this one, in canonical JSON form; never a key.
+        """Return what identifies this vendor procedure, in canonical JSON form; never a key.
 
-        Draws are stored and found again by it. ``address``, a digest of host, port and path, is there only where
+        Draws are stored and found by this identity. ``address``, a digest of host, port and path, is present only if
         nothing else tells two vendors of one adapter apart.
         """
         identity = {
@@ -558,6 +562,6 @@ class Adapter(BaseModel, ABC):
 
 
 def place(address: str) -> list[Any]:
-    """Host, port and path of a web address, in one spelling; not its query, which may hold a secret."""
+    """Return host, port and path of a web address in one spelling, without its query, which may hold a secret."""
     parts = urlsplit(address)
     return [parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme), parts.path.rstrip("/")]

@@ -1,4 +1,4 @@
-"""One recorded exchange of an adapter: what it is built with and what its vendor answers, in order."""
+"""A recorded exchange of an adapter: how it is built, and its vendor's answers in order."""
 
 import base64
 import importlib
@@ -10,13 +10,13 @@ from typing import Any
 from blackbox_conformal.vendor.adapter import Adapter, Answer
 
 PICTURE = b"{picture}"
-"""Stands for the finished picture's bytes in an answer's body."""
+"""Placeholder for the finished picture's bytes in an answer's body."""
 
 PICTURE_BASE64 = b"{picture-base64}"
-"""Stands for the finished picture in base64."""
+"""Placeholder for the finished picture in base64."""
 
 ADDRESS = b"{address}"
-"""Stands for the address of the server that replays the exchange, as in ``http://127.0.0.1:8000``."""
+"""Placeholder for the address of the server that replays the exchange, as in ``http://127.0.0.1:8000``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Example:
     Attributes
     ----------
     parameters, address
-        What the adapter is built with, and the parameter (left out there) that says where the vendor is reached.
+        What the adapter is built with, and the parameter (left out there) for the vendor's address.
     answers
         The vendor's answers to the requests of one draw, in order.
     environment
@@ -34,16 +34,16 @@ class Example:
     polls
         Index in `answers` of the first answer that `resume` of the accepted job asks for; None = no jobs.
     again
-        How many of the first `answers`, such as a token's, `resume` asks for once more before those of polls.
+        How many of the first `answers`, such as a token's, `resume` asks for once more before polling.
     quotes, published
         Answers to the requests of `quote` (empty = it cannot be asked) and of `inspect` (missing ones: HTTP 404).
     cost_usd
-        US dollars that the vendor says in `answers` the draw cost; None = it does not say.
+        US dollars that `answers` say the draw cost; None = they do not say.
     failures
-        Answers of further draws, each of which ends because the vendor fails on its own, as its documents tell it.
-        Their jobs have names of their own.
+        Answers of further draws. Each draw ends by a failure of the vendor that its documents tell. Their jobs have
+        names of their own.
     pauses
-        Answers to the submission that ask in words to wait, and the seconds (at most 2) of each; Retry-After needs
+        Answers to the submission that ask in words to wait, with the seconds (at most 2) of each; Retry-After needs
         none.
     cancelled
         The answer to the request that cancels a job, which says that it did.
@@ -63,11 +63,11 @@ class Example:
     cancelled: Answer = field(default_factory=lambda: says("{}"))
 
     def of_resume(self, answers: Sequence[Answer]) -> tuple[Answer, ...]:
-        """Those of a draw's `answers` that `resume` of its job asks for."""
+        """Return the part of a draw's `answers` that `resume` of its job asks for."""
         return (*answers[: self.again], *answers[self.polls :])
 
     def filled(self, picture: bytes, address: str, answers: Sequence[Answer] | None = None) -> tuple[Answer, ...]:
-        """`answers`, or those of the draw, with `picture` (encoded PNG) and `address` for their placeholders."""
+        """Return `answers` (by default the draw's) with `picture` (encoded PNG) and `address` in their placeholders."""
         encoded = base64.b64encode(picture)
         return tuple(
             replace(
@@ -82,19 +82,19 @@ class Example:
 
 
 def example_of(kind: type[Adapter]) -> Example | None:
-    """The exchange that an adapter shows: `example` on the class, else `EXAMPLE` in its module."""
+    """Return the exchange that an adapter shows: `example` on the class, else `EXAMPLE` in its module."""
     shown = getattr(kind, "example", None) or getattr(importlib.import_module(kind.__module__), "EXAMPLE", None)
     return shown if isinstance(shown, Example) else None
 
 
 def says(document: bytes | str, status: int = 200, **headers: str) -> Answer:
-    """A JSON answer; underscores in header names read as dashes."""
+    """Build a JSON answer; underscores in header names read as dashes."""
     body = document.encode() if isinstance(document, str) else document
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, {"content-type": "application/json", **named}, body)
 
 
 def shows(status: int = 200, **headers: str) -> Answer:
-    """An answer whose body is the picture itself."""
+    """Build an answer whose body is the picture itself."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, {"content-type": "image/png", **named}, PICTURE)

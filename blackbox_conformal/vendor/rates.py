@@ -1,4 +1,4 @@
-"""How many requests a vendor takes in a time, as its documents say it and as a person types it."""
+"""How many requests a vendor takes in a time, as its documents say or a person types it."""
 
 import math
 import re
@@ -17,7 +17,7 @@ _LONGEST_S = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` requests in any `seconds` (at most a day), of one `purpose`, or of every kind for None."""
+    """At most `count` requests in any `seconds` (at most a day), for one `purpose` or (None) for all."""
 
     count: int
     seconds: float
@@ -32,7 +32,7 @@ class Rate:
 
     @classmethod
     def of_text(cls, text: str) -> "Rate":
-        """The rate that a text such as ``50/hour`` or ``100/hour poll`` says; any other text is a `UsageError`."""
+        """Read a rate such as ``50/hour`` or ``100/hour poll``; any other text is a `UsageError`."""
         found = _FORM.fullmatch(text.strip())
         if found is None:
             raise UsageError(
@@ -50,21 +50,21 @@ class Rate:
     def kept_seconds(self) -> float:
         """Return the time in which at most `count` requests are sent: 1 % and up to a second longer than `seconds`.
 
-        A vendor counts requests when they arrive, and some take longer on their way than later ones.
+        A vendor counts requests when they arrive, and some travel longer than later ones.
         """
         return self.seconds * 1.01 + min(1.0, self.seconds / 4)
 
     def counts(self, purpose: Purpose) -> bool:
-        """Whether it holds for requests of this purpose."""
+        """Tell whether the rate limits requests of this purpose."""
         return self.purpose in (None, purpose)
 
     def least_seconds(self, requests: int) -> float:
-        """Seconds from the first to the last of so many requests, at best."""
+        """Return the least seconds from the first to the last of `requests` requests."""
         return (requests - 1) // self.count * self.seconds if requests else 0.0
 
 
 def least_seconds(rates: Iterable[Rate], submissions: int, polls: int) -> float | None:
-    """Seconds that so many submissions and polls take at best, by the strictest rate; None where there is no rate."""
+    """Return the least seconds for all submissions and polls under the strictest rate; None without rates."""
     counts: dict[Purpose, int] = {"submit": submissions, "poll": polls}
     return max(
         (rate.least_seconds(sum(n for purpose, n in counts.items() if rate.counts(purpose))) for rate in rates),

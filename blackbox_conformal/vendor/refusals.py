@@ -1,4 +1,4 @@
-"""What a vendor's failure says: what it refuses (a picture, the account, every request), and when to ask again."""
+"""A vendor's failure: what it refuses (a picture, the account, every request), and when to ask again."""
 
 import math
 import re
@@ -9,13 +9,13 @@ from typing import Literal
 
 from blackbox_conformal.errors import AccountRefusedError, RefusedError, RunRefusedError, VendorError
 
-# How long a vendor asks to wait, read from its headers without trusting them.
+# The wait that a vendor asks for, read from its headers without trust.
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?")
 _RESET = re.compile(r"\b(x-)?([a-z]+-)?rate-?limit-(\w+-)?reset\b")
 _SPAN = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s)?(?:(\d{1,9})ms)?")
 _SINCE_1970 = 1e9
-"""Seconds above this are a moment, and below it a span."""
+"""Larger numbers of seconds are a moment, smaller ones a span."""
 _MILLISECONDS = 1e11
 FAR = 10.0 * 365 * 86400
 
@@ -44,12 +44,10 @@ def clock_difference(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _window_end(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds until the last used-up rate window ends; None if the vendor does not say.
-
-    Reads ``RateLimit-Reset``, ``RateLimit: …;r=0;t=30`` (IETF drafts of "RateLimit header fields for HTTP") and
-    ``X-RateLimit-Reset`` and its kin: seconds, a date (HTTP, ISO 8601), (milli)seconds since 1970, or a span such as
-    ``6m0s``. A window with requests left is not waited for.
-    """
+    # The last used-up window counts; one with requests left needs no wait.
+    # Read are ``RateLimit-Reset``, ``RateLimit: …;r=0;t=30`` (IETF drafts of "RateLimit header fields for HTTP") and
+    # ``X-RateLimit-Reset`` and its kin: seconds, a date (HTTP, ISO 8601), (milli)seconds since 1970, or a span such as
+    # ``6m0s``.
     ends: list[float | None] = []
     for name, text in headers.items():
         if _RESET.search(name) and not _remain(headers.get(name.replace("reset", "remaining"), "")):
@@ -66,7 +64,6 @@ def _remain(text: str) -> bool:
 
 
 def _moment(text: str, now: float) -> float | None:
-    """Return the seconds from `now` to what a vendor calls the end of a window."""
     number = _number(text)
     if number is not None:
         since_1970 = number / 1000.0 if number > _MILLISECONDS else number
@@ -103,19 +100,19 @@ def _date(text: str, now: float) -> float | None:
 
 
 ACCOUNT = (401, 402, 403)
-"""Statuses that speak of the key or account."""
+"""Statuses about the key or account."""
 
 NOT_FOUND = (404, 405, 410)
-"""Statuses that speak of the address, so that every submission would be answered like this."""
+"""Statuses about the address, so that every submission would get the same answer."""
 
 PUT_OFF = (408, 409, 421, 423, 424, 425, 429)
-"""Statuses that speak of the moment: nothing was done, and the same request may be made again.
+"""Statuses about the moment: nothing was done, and the same request may be made again.
 
 RFC 9110 (408, 409, 421), 4918 (423, 424), 8470 (425) and 6585 (429).
 """
 
 PICTURE = (400, 413, 415, 422)
-"""Statuses that speak of the picture, unless the words say otherwise."""
+"""Statuses about the picture, unless the words say otherwise."""
 
 _MONEY = r"(?:credits?|coins?|funds?|api calls)"
 _OTHER_UNITS = r"(?:(?<!white )(?<!color )(?<!colour )balance|(?<!image )(?<!of range )tokens|(?<!key )points|money)"
@@ -158,11 +155,11 @@ _PERHAPS = re.compile(
 
 
 class UnclearError(RefusedError):
-    """A refusal whose words may be of money or of the key: nothing is recorded until other pictures show what it is."""
+    """A refusal perhaps about money or the key: nothing is recorded until other pictures show its cause."""
 
 
 def plain(text: str) -> str:
-    """`text` in small letters, its words parted by single spaces; a code such as ``NOT_ENOUGH`` is words, too."""
+    """Write `text` in small letters with single spaces; a code such as ``NOT_ENOUGH`` becomes words, too."""
     return " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])|[_-]+", " ", text).lower().split())
 
 
@@ -176,12 +173,12 @@ def speaks_of_account(text: str) -> Literal["", "perhaps", "surely"]:
 
 
 def same_words(text: str) -> str:
-    """`text` without what differs from picture to picture: names with digits, numbers, identifiers."""
+    """Remove from `text` what differs between pictures: names with digits, numbers, identifiers."""
     return plain(re.sub(r"\S*\d\S*", "#", text))
 
 
 def of_account(error: VendorError, further: str = "") -> AccountRefusedError:
-    """The refusal of the account that a refusal is whose words are about money or a key; `further` ends its message."""
+    """Turn a refusal in words about money or a key into one of the account; `further` ends its message."""
     text = (
         f"{str(error).removesuffix('.')}. These words are of money or of the key, so the run stops, and no picture "
         "counts as refused for them"
@@ -190,7 +187,7 @@ def of_account(error: VendorError, further: str = "") -> AccountRefusedError:
 
 
 def refusal(status: int, said: str, *, code: str | None = None, request_id: str | None = None) -> RefusedError:
-    """What a status of 400 to 499 refuses that neither puts off nor speaks of the address; `said` begins with it."""
+    """Return the refusal for a status of 400 to 499, except put-offs and bad addresses; `said` quotes the vendor."""
     if status in ACCOUNT:
         return AccountRefusedError(
             f"the vendor refused this key or account with {said}", request_id=request_id, code=code

@@ -1,1 +1,1 @@
-"""Whether a vendor is still the one that was calibrated: the statistics of visits, and the file that keeps them."""
+"""Tells whether a vendor is still the calibrated one: statistics of visits, and the file that keeps them."""

@@ -1,4 +1,4 @@
-"""Writes down what a visit found, in one transaction: its draws, evidence, findings, and the calibration's state."""
+"""Writes the conclusion of a visit in one transaction: draws, evidence, findings, and the calibration's state."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,12 +22,12 @@ from blackbox_conformal.watching.records import (
 from blackbox_conformal.watching.watch_file import WatchFile
 
 _CAME = ("state", "file", "model", "format", "width", "height", "cost_usd")
-"""Columns of a draw that are known once it came."""
+"""Columns of a draw that its answer fills."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """What is known after a visit.
+    """The knowledge after a visit.
 
     Attributes
     ----------
@@ -73,12 +73,12 @@ def conclude(file: WatchFile, watch: Watched, visit: Visit, found: Conclusion) -
                 f"{each.layer}: {each.statement}" for each in found.findings if each.verdict in ("changed", "above")
             ]
             file.enter(connection, watch.calibration, after, "; ".join(reasons), visit.id)
-    # Only a change of state is handed back, so that notices speak of news alone.
+    # None for an old state, so that nobody is told twice.
     return file.states(watch.calibration)[-1] if after != before else None
 
 
 def current_state(file: WatchFile, calibration: str) -> State:
-    """The calibration's state; ``watched`` where nothing was ever found."""
+    """Return the calibration's state; ``watched`` if nothing was ever found."""
     states = file.states(calibration)
     return states[-1].state if states else "watched"
 

@@ -1,4 +1,4 @@
-"""How often an unchanged vendor may ever be called changed, and each layer's part of that probability."""
+"""Splits the probability of ever calling an unchanged vendor changed, and ranks new values among earlier ones."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,31 +11,31 @@ from numpy.typing import NDArray
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.wording import at_most
 
-# Conformal p-values over a bag that grows: of a live picture, and of a whole visit to the canaries.
+# Conformal p-values over a growing bag: for one live picture, and for a whole visit to the canaries.
 
 
 def rank_p_value(bag: Sequence[float], new: float, tie: float) -> float:
-    """The p-value of `new` among the earlier values `bag`, in [0, 1]; small where it is among the largest.
+    """Return the p-value of `new` among the earlier values `bag`, in [0, 1]; small where `new` is among the largest.
 
     Parameters
     ----------
     bag
         All earlier values of the feature; may be empty.
     tie
-        Uniform on [0, 1), independent of everything else: breaks ties.
+        Breaks ties: uniform on [0, 1), independent of everything else.
     """
     above = sum(value > new for value in bag)
     equal = sum(value == new for value in bag) + 1
-    # The share of the bag that is larger, with the equal ones at a random place among themselves.
+    # Equal values stand in random order.
     return (above + tie * equal) / (len(bag) + 1)
 
 
 def visit_p_values(values: NDArray[np.float64], ties: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, k): p-value of each of n visits among the earlier visits, for each of k features; small for large values.
+    """Return (n, k): the p-value of each of n visits among the visits before, for k features; small for large values.
 
-    One p-value per visit, whatever its answers share. Each value is ranked among those of the same canary (equals count
-    half), and the sum of a visit's ranks among the sums of the visits so far. All ranks are computed anew with each
-    visit, the same way for each, so the theorem holds for exchangeable visits.
+    A visit has one p-value, whatever its answers share. Each value is ranked among values of the same canary (equals
+    count half); the ranks of a visit are added up, and the sums are ranked. Every visit ranks all anew in the same way,
+    so the p-values are valid for exchangeable visits.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def visit_p_values(values: NDArray[np.float64], ties: NDArray[np.float64]) -> ND
     for visit, new in enumerate(values):
         old = values[:visit]
         larger, equal = old > new, old == new
-        # Every earlier visit is ranked among this one, too, so all sums are made anew.
+        # Earlier visits are ranked among this one, too.
         below[:visit] += larger + equal / 2
         below[visit] = (old < new).sum(axis=0) + equal.sum(axis=0) / 2
         places = below[: visit + 1].sum(axis=1)
@@ -58,9 +58,9 @@ def visit_p_values(values: NDArray[np.float64], ties: NDArray[np.float64]) -> ND
 
 
 def tie_of(seed: str, number: int, feature: str) -> float:
-    """A number in [0, 1) that breaks the ties of a visit or picture; the recorded `seed` reproduces it."""
+    """Return a number in [0, 1) that breaks the ties of a visit or picture; the recorded `seed` reproduces it."""
     content = hashlib.sha256(f"blackbox-conformal tie {seed} {number} {feature}".encode()).digest()
-    # 48 bits are finer than any p-value needs, and the same on every machine.
+    # 48 bits are finer than any p-value needs, and equal on every machine.
     return int.from_bytes(content[:6], "little") / 2**48
 
 
@@ -72,8 +72,8 @@ LEVEL = 0.01
 class Level:
     """The level of a watch, split over the layers that rest on chance.
 
-    Half goes to canaries, 25 % to harm, 15 % to answers to live pictures and 10 % to their inputs. Without live
-    pictures, as in watches of earlier versions, half goes to harm. Identity and pixels are compared, not tested.
+    Canaries get half, harm 25 %, answers to live pictures 15 % and their inputs 10 %. Without live pictures, as in
+    watches of earlier versions, harm gets half. Identity and pixels need no level: they are compared, not tested.
     """
 
     whole: float = LEVEL
@@ -85,36 +85,36 @@ class Level:
 
     @property
     def canaries(self) -> float:
-        """Probability of ever raising a false alarm by draws of canaries."""
+        """Return the probability that canaries ever raise a false alarm."""
         return self.whole / 2
 
     @property
     def harm(self) -> float:
-        """Probability of ever raising a false alarm by fresh photographs."""
+        """Return the probability that fresh photographs ever raise a false alarm."""
         return self.whole / (4 if self.live else 2)
 
     @property
     def answers(self) -> float:
-        """Probability of ever raising a false alarm by answers to live pictures."""
+        """Return the probability that answers to live pictures ever raise a false alarm."""
         return 0.15 * self.whole if self.live else 0.0
 
     @property
     def inputs(self) -> float:
-        """Probability of ever saying that live inputs drifted although they are like the calibration's."""
+        """Return the probability that live inputs are ever said to drift although they are like the calibration's."""
         return 0.1 * self.whole if self.live else 0.0
 
     def needed(self, features: int) -> float:
-        """The wealth at which one feature's martingale is an alarm.
+        """Return the wealth at which one feature's martingale raises an alarm.
 
-        By Ville's inequality a martingale that starts at 1 reaches c with probability 1 / c at most, so each feature
-        gets an equal part of the level. Averaging them would not do: each is a martingale only in the history of its
-        own p-values (Choe and Ramdas 2024, on evidence across filtrations).
+        A martingale that starts at 1 reaches c with probability 1 / c at most (Ville's inequality), so features share
+        the level equally. Their average would not be valid: each is a martingale only in the history of its own
+        p-values (Choe and Ramdas 2024, on evidence across filtrations).
         """
         return features / self.canaries
 
     @property
     def sentence(self) -> str:
-        """The level and its split, in words."""
+        """Say the level and its split in words."""
         live = f", {_percent(self.answers)} for answers, {_percent(self.inputs)} for inputs" if self.live else ""
         pictures = ", and the masked pictures and the calibration's photographs," if self.live else ""
         return (

@@ -1,4 +1,4 @@
-"""Enters live pictures into a watch file, each once, with its ranks and bets; they may suspend the calibration."""
+"""Enters live pictures into a watch file, each once, with ranks and bets that may suspend the calibration."""
 
 import json
 import math
@@ -26,7 +26,7 @@ from blackbox_conformal.watching.log import now
 from blackbox_conformal.watching.records import Finding, Layer, Watched, insert
 from blackbox_conformal.watching.watch_file import WatchFile, reading, watch_path
 
-# Whether pictures that are masked, whose truth is unknown, are still like the calibration's: two questions apart.
+# Are masked pictures, whose truth is unknown, still like the calibration's? Inputs and answers are two questions.
 
 INPUTS = tuple(statistic.name for statistic in STATISTICS if statistic.name != SIZE)
 """All statistics but the size, on which certificates have their own note."""
@@ -49,7 +49,7 @@ class Wealth:
     Attributes
     ----------
     shares
-        Of the capital: not bet, then by bet; they add up to 1.
+        Shares of the capital: not bet, then by bet; they add up to 1.
     log_wealth, log_highest
         Logarithms of the capital now, and of its highest value ever.
     """
@@ -60,19 +60,19 @@ class Wealth:
 
     def after(self, p_value: float) -> "Wealth":
         """Bet on a p-value, which is uniform on [0, 1] while nothing changed."""
-        # Infinite gains would make the whole capital one bet that can never lose.
+        # An infinite gain would make the whole capital one bet that can never lose.
         small, large = max(p_value, _LEAST), max(1 - p_value, _LEAST)
         gains = np.array([1.0, *(e * p ** (e - 1) for p in (small, large) for e in POWERS)])
-        # A little of the capital is spread again, so that an old bet cannot hold it all.
+        # A little capital is spread again, so that an old bet cannot hold it all.
         capital = ((1 - JUMP) * np.array(self.shares) + JUMP / len(gains)) * gains
         total = float(capital.sum())
         log = self.log_wealth + math.log(total)
-        # Kept as shares and a logarithm, so that neither ever overflows.
+        # Shares and a logarithm never overflow.
         return Wealth(tuple((capital / total).tolist()), log, max(self.log_highest, log))
 
 
 def log_wealth(p_values: Values) -> Values:
-    """(n, k): logarithm of each of k martingales after each of n pictures, computed as `Wealth.after` does.
+    """Return (n, k): the logarithm of each of k martingales after each of n pictures, as `Wealth.after` computes it.
 
     Parameters
     ----------
@@ -82,12 +82,11 @@ def log_wealth(p_values: Values) -> Values:
     shares = np.full((p_values.shape[1], 1 + 2 * len(POWERS)), 1 / (1 + 2 * len(POWERS)))
     steps = np.zeros(p_values.shape)
     for step, row in zip(steps, p_values, strict=True):
-        # A feature that a picture does not have leaves its bets where they are.
+        # A feature that a picture lacks leaves its bets alone.
         known = np.isfinite(row)
         p = row[known]
         ends = [np.maximum(p, _LEAST), np.maximum(1 - p, _LEAST)]
         gains = np.stack([np.ones(len(p)), *(e * end ** (e - 1) for end in ends for e in POWERS)], axis=1)
-        # A little of the capital is spread again, as `Wealth.after` does it.
         capital = ((1 - JUMP) * shares[known] + JUMP / shares.shape[1]) * gains
         total = capital.sum(axis=1)
         shares[known], step[known] = capital / total[:, None], np.log(total)
@@ -97,7 +96,7 @@ def log_wealth(p_values: Values) -> Values:
 def p_values(
     inputs: InputStatistics, answers: Answers, threshold: float, tie: Callable[[str], float], first: int = 0
 ) -> dict[str, float]:
-    """The p-value of each feature of the last of n pictures among all n; small where it is among the largest.
+    """Return the p-value of each feature of the last of n pictures among all n; small where it is among the largest.
 
     Parameters
     ----------
@@ -125,8 +124,8 @@ def p_values(
 
 
 def highest(wealth: Mapping[str, Wealth], names: tuple[str, ...]) -> tuple[str, float]:
-    """The feature whose martingale ever rose highest, and the logarithm of that height."""
-    # The highest wealth ever, since a martingale that reached it is an alarm for good.
+    """Return the feature whose martingale ever rose highest, and the logarithm of that height."""
+    # A martingale that ever reached the limit is an alarm for good.
     name = max(names, key=lambda name: wealth[name].log_highest if name in wealth else 0.0)
     return name, wealth[name].log_highest if name in wealth else 0.0
 
@@ -135,15 +134,16 @@ def _place(values: Values, tie: float) -> float:
     return rank_p_value(values[:-1].tolist(), float(values[-1]), tie)
 
 
-# What live pictures come to: whether their inputs drifted, and whether their answers say that the vendor changed.
+# Findings about live pictures: whether inputs drifted, and whether answers show a changed vendor.
 
 DOUBT = 0.05
-"""If unchanged inputs would get this far with this probability, changed answers may come from the inputs, and the
-vendor is not blamed. This makes false alarms only rarer."""
+"""If unchanged inputs would get this far with this probability, inputs may explain changed answers, and the vendor is
+not blamed. This makes false alarms only rarer.
+"""
 
 
 def inputs_finding(wealth: Mapping[str, Wealth], level: Level) -> Finding:
-    """Whether inputs are still like the calibration's. The vendor cannot help them, so this is no alarm."""
+    """Say whether inputs are still like the calibration's: no alarm, as the vendor cannot help its inputs."""
     if not wealth:
         return _nothing("inputs", level)
     name, logarithm = highest(wealth, INPUTS)
@@ -158,7 +158,7 @@ def inputs_finding(wealth: Mapping[str, Wealth], level: Level) -> Finding:
 
 
 def answers_finding(wealth: Mapping[str, Wealth], level: Level) -> Finding:
-    """Whether answers, given their inputs, are still like the calibration's."""
+    """Say whether answers, given their inputs, are still like the calibration's."""
     if not wealth:
         return _nothing("answers", level)
     name, logarithm = highest(wealth, ANSWERS)
@@ -168,7 +168,7 @@ def answers_finding(wealth: Mapping[str, Wealth], level: Level) -> Finding:
         return Finding("answers", "same", told, _figure(logarithm))
     which = "larger" if name in wealth and _larger(wealth[name]) else "smaller"
     moved = f"the {name} of answers is {which} than their inputs explain"
-    # A change of inputs that reached this may move answers too, so the vendor is not blamed for it.
+    # Inputs that changed so far may move answers, too, so the vendor is not blamed.
     if highest(wealth, INPUTS)[1] >= log(len(INPUTS) / DOUBT):
         unclear = "the inputs are other ones, too, so that it cannot be told whether the vendor changed; visit it"
         return Finding("answers", "note", f"{moved}; {unclear}; {told}", _figure(logarithm))
@@ -181,8 +181,7 @@ def _nothing(layer: Layer, level: Level) -> Finding:
 
 
 def _larger(wealth: Wealth) -> bool:
-    """Whether values grew, by which bets hold most capital."""
-    # The bets on small p-values hold the capital where values are larger, as small means large here.
+    # Small p-values mean large values, so bets on small p-values win where values grow.
     return sum(wealth.shares[1 : 1 + len(POWERS)]) >= sum(wealth.shares[1 + len(POWERS) :])
 
 
@@ -207,7 +206,7 @@ class LivePicture:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The calibration's n photographs, or those of a `group`: the beginning of every bag."""
+    """The calibration's n photographs, or those in a `group`: the beginning of every bag."""
 
     group: str | None
     statistics: InputStatistics
@@ -215,7 +214,7 @@ class Known:
 
 
 def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, threshold: float) -> bool:
-    """Let a picture bet, in one transaction, and suspend the calibration if its answers say that the vendor changed.
+    """Let a picture bet, in one transaction, and suspend the calibration if its answers show a changed vendor.
 
     Parameters
     ----------
@@ -228,7 +227,7 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
     """
     with file.transaction() as connection:
         entered = connection.execute(
-            # A picture that was entered before changes nothing, so the transaction ends here.
+            # A known picture changes nothing.
             "INSERT OR IGNORE INTO live (watch, input, at, photographs_of, statistics, answers)"
             " VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -251,7 +250,7 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
         ranks = p_values(
             *_together(file.path, known, bag),
             threshold,
-            # The tie comes from the recorded seed, so that anybody can make the ranks again.
+            # Ties come from the recorded seed, so that anybody can make the ranks again.
             lambda feature: tie_of(watch.seed, number, f"live {feature}"),
             # A vendor that was accepted after a change is compared with itself alone.
             len(known.answers) if state == "accepted" else 0,
@@ -270,7 +269,7 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
 
 
 def live_findings(file: WatchFile, watch: Watched) -> tuple[Finding, Finding]:
-    """Findings about inputs and answers of a watch's live pictures."""
+    """Return the findings about inputs and answers of a watch's live pictures."""
     level = Level(watch.level, watch.live)
     with file.transaction() as connection:
         wealth = wealth_of(file.path, connection, watch.id)
@@ -322,7 +321,7 @@ def live_evidence(file: WatchFile, watch: Watched) -> LiveEvidence:
 
 
 def wealth_of(path: Path, connection: sqlite3.Connection, watch: int) -> dict[str, Wealth]:
-    """Feature → its martingale after all live pictures of a watch."""
+    """Return feature → its martingale after all live pictures of a watch."""
     rows = connection.execute(
         "SELECT feature, shares, log_wealth, log_highest FROM live_wealth WHERE watch = ?", (watch,)
     ).fetchall()
@@ -331,10 +330,9 @@ def wealth_of(path: Path, connection: sqlite3.Connection, watch: int) -> dict[st
 
 
 def _together(path: Path, known: Known, bag: list[sqlite3.Row]) -> tuple[InputStatistics, Answers]:
-    """The calibration's photographs and the live pictures, in order."""
     with reading(path):
         statistics = InputStatistics.from_bytes(b"".join(row["statistics"] for row in bag))
-        # Rows of an earlier version are shorter, and are read by themselves.
+        # Rows of an earlier version are shorter, so they are read by themselves.
         rows = (b"".join(same) for _, same in groupby((row["answers"] for row in bag), key=len))
         answers = Answers.together(map(Answers.from_bytes, rows))
     return InputStatistics.together([known.statistics, statistics]), Answers.together([known.answers, answers])
@@ -347,7 +345,7 @@ def _keep(connection: sqlite3.Connection, watch: int, name: str, wealth: Wealth)
     )
 
 
-# Enters the pictures that are masked into the calibration's watch, which may suspend it. That costs nothing.
+# Enters masked pictures into the calibration's watch, which may suspend the calibration. Costs nothing.
 
 
 class LiveWatch:
@@ -355,7 +353,7 @@ class LiveWatch:
 
     def __init__(self, file: WatchFile, watch: Watched, calibration: Calibration, group: str | None):
         self._file, self._watch = file, watch
-        # Of a cascade every picture is ranked among those that end at the same vendor.
+        # A picture of a cascade is ranked among pictures that ended at the same vendor.
         groups = calibration.groups if calibration.procedure.vendors_that_end else (group,)
         self._known = {one: _known(calibration, one) for one in groups}
         self._seen = {image.input for image in calibration.images}
@@ -391,7 +389,7 @@ def live_watch(
 ) -> Iterator[LiveWatch | None]:
     """Open the watch beside the calibration's file for the ``with`` block; None: no watch takes live pictures.
 
-    What is entered is signed with the `key`.
+    Entries are signed with the `key`.
     """
     if path is None or not watch_path(path).exists() or not _ranks(calibration, group):
         yield None
@@ -402,6 +400,6 @@ def live_watch(
 
 
 def _ranks(calibration: Calibration, group: str | None) -> bool:
-    """Whether pictures can be ranked among the calibration's; tiles are more alike than photographs."""
+    # Tiles are more alike than photographs, so pictures cannot be ranked among them.
     tiled = any(image.cluster is not None for image in calibration.images)
     return not tiled and len(calibration.comparable_inputs(group)) > 0

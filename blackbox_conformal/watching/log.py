@@ -1,8 +1,8 @@
-"""The log of a watch file: a chain of digests over all that the watch concluded; entries may be signed.
+"""The log of a watch file: a chain of digests over everything that the watch concluded; entries may be signed.
 
-An entry is written in the transaction of what it is about: a new watch, a visit, a live picture, a state. Its digest
-covers these rows and the entry before, so editing, dropping, adding or moving a row shows, unless the rest of the log
-is written anew; but that cannot be signed.
+A new watch, a visit, a live picture or a state is written together with its entry, in one transaction. The digest
+covers the rows and the entry before. So an edited, dropped, added or moved row shows, unless somebody writes the rest
+of the log anew, which only the key's owner can sign.
 """
 
 import sqlite3
@@ -43,7 +43,7 @@ _ROWS: dict[str, tuple[str, ...]] = {
     "live": ("SELECT * FROM live WHERE id = ?", "SELECT * FROM live_rank WHERE live = ? ORDER BY feature"),
     "state": ("SELECT * FROM state WHERE id = ?",),
 }
-"""Kind of entry → the rows that its digest covers."""
+"""Kind of entry → queries of the rows that its digest covers."""
 
 _CONCLUDED = {
     "watch": "SELECT id, begun_at FROM watch WHERE calibration = ?",
@@ -52,33 +52,33 @@ _CONCLUDED = {
     "live": "SELECT live.id, at FROM live JOIN watch ON watch.id = live.watch WHERE watch.calibration = ?",
     "state": "SELECT id, at FROM state WHERE calibration = ?",
 }
-"""Kind of entry → everything of that kind in the file, and when it was written."""
+"""Kind of entry → query of all concluded rows of that kind, and when each was written."""
 
 _WATCHES = "SELECT id, repeats_itself, ended_at FROM watch WHERE calibration = ? ORDER BY id"
 _BETS = (
     "SELECT live_wealth.* FROM live_wealth JOIN watch ON watch.id = live_wealth.watch WHERE watch.calibration = ?"
     " ORDER BY live_wealth.watch, feature"
 )
-"""Rows that change later; each entry has digests of them at its time."""
+"""Rows that change later; each entry has digests of these rows at its time."""
 
 _WORSENING = "kind = 'live' OR (kind = 'state' AND state IN ('suspended', 'void'))"
 """Entries that need no signature: masking without the key can raise an alarm, but not end one."""
 
 
 def now() -> str:
-    """The present time, ISO 8601, UTC."""
+    """Return the present time, ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def record(
     connection: sqlite3.Connection, calibration: str, kind: Kind, row: int, key: "SigningKey | None"
 ) -> WatchHead:
-    """Write the entry of what was just concluded, in the same transaction, and sign it if there is a key.
+    """Write the entry of a conclusion into its transaction, and sign the entry if there is a key.
 
     Parameters
     ----------
     kind, row
-        What was concluded, and its row's id.
+        Kind of conclusion, and the id of its row.
     """
     newest = _newest(connection, calibration)
     number, before = (0, None) if newest is None else (newest["number"], newest["chain"])
@@ -93,7 +93,7 @@ def record(
         "state": _state(connection, calibration),
         "at": now(),
     }
-    # The digest of the entry before is a part of this one's, so that none can be moved or left out.
+    # Each digest covers the one before, so that no entry can be moved or left out.
     entry["chain"] = digest_json({**entry, "before": before})
     entry["signature"] = None
     head = _head(entry)
@@ -118,7 +118,7 @@ def record_all(connection: sqlite3.Connection) -> None:
 
 
 def sign_newest(connection: sqlite3.Connection, calibration: str, key: "SigningKey") -> WatchHead | None:
-    """Sign the newest entry, and so all before it; None: the log is empty."""
+    """Sign the newest entry, and with it all earlier ones; None: the log is empty."""
     newest = _newest(connection, calibration)
     if newest is None:
         return None
@@ -139,7 +139,7 @@ def check(
     *,
     whole: bool = True,
 ) -> WatchStanding | None:
-    """Check the log of a calibration, and who vouches for it if the calibration is signed.
+    """Check the log of a calibration; for a signed calibration also that a trusted key signed the log.
 
     Parameters
     ----------
@@ -148,11 +148,11 @@ def check(
     trusted
         Public keys that count beside the calibration's own.
     whole
-        Check every entry and row, not only the newest entry and what changes.
+        Check every entry and row; otherwise only the newest entry and the rows that change.
 
     Returns
     -------
-    None where the file has no watch of this calibration.
+    None if the file has no watch of this calibration.
     """
     newest = _newest(connection, calibration.digest)
     if whole:
@@ -160,7 +160,7 @@ def check(
     if newest is None:
         return None
     try:
-        # Only the newest entry: its chain covers all earlier ones.
+        # The chain of the newest entry covers all earlier ones.
         before = _entry(connection, calibration.digest, newest["number"] - 1)
         _check_entry(newest, None if before is None else before["chain"])
         for name, query in (("watches", _WATCHES), ("bets", _BETS)):
@@ -182,7 +182,6 @@ def holds(connection: sqlite3.Connection, head: WatchHead) -> bool:
 
 
 def _check_rows(path: Path, connection: sqlite3.Connection, calibration: str) -> None:
-    """Check every row against its entry, and every entry against the one before."""
     logged: set[tuple[str, int]] = set()
     before = None
     cursor = connection.execute("SELECT * FROM log WHERE calibration = ? ORDER BY number", (calibration,))
@@ -234,7 +233,7 @@ def _vouched(
             others = others if others.signature else Vouching(head.signature, checked=True)
             continue
         vouching = head.vouching(trusted)
-        # After the newest signature that counts, only worse may follow unsigned.
+        # Only entries that make the state worse may follow the newest signature unsigned.
         if signer is not None and (later := _improved_after(connection, calibration.digest, entry, newest)):
             raise unvouched(path, calibration, later)
         return WatchStanding(_head(newest), vouching, head.entries, own)
@@ -246,7 +245,6 @@ def _vouched(
 def _improved_after(
     connection: sqlite3.Connection, calibration: str, entry: dict[str, Any], newest: dict[str, Any]
 ) -> str | None:
-    """What follows a signed entry and lacks a signature; None: nothing."""
     later = connection.execute(
         # Entries that can only raise an alarm need no signature.
         f"SELECT kind, number FROM log WHERE calibration = ? AND number > ? AND NOT ({_WORSENING}) LIMIT 1",
@@ -254,12 +252,12 @@ def _improved_after(
     ).fetchone()
     if later is not None:
         return f"entry {later[1]}, a {later[0]}, is not, and none after it"
-    # Watches may end without an entry of their own, so that table is compared as a whole.
+    # A watch may end without an entry, so the whole table is compared.
     return None if newest["watches"] == entry["watches"] else f"what follows entry {entry['number']} is not"
 
 
 def unvouched(path: Path, calibration: "Calibration", found: str) -> CheckFailedError:
-    """The error that no trusted key vouches for a signed calibration's watch; `found`: what there is instead."""
+    """Make the error that no trusted key signed the watch of a signed calibration; `found`: the reason in words."""
     signer = calibration.signature
     assert signer is not None
     return CheckFailedError(
@@ -310,8 +308,7 @@ def _state(connection: sqlite3.Connection, calibration: str) -> str:
 
 
 def _digest(connection: sqlite3.Connection, queries: tuple[str, ...], value: int | str) -> str:
-    """``sha256:…`` of the rows of the queries, in order."""
-    # Rows by their values, in the order that the query gives, and nothing of how they are stored.
+    # Values in the order of the query, so that the digest does not depend on how they are stored.
     rows = [[list(map(_plain, row)) for row in connection.execute(query, (value,))] for query in queries]
     return digest_json(rows)
 

@@ -1,4 +1,4 @@
-"""What a watch file holds, and how rows become records and records rows."""
+"""Records of a watch file, and how rows become records and records rows."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,31 +9,34 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
-# What one visit found, layer by layer, and what that comes to.
+# The findings of a visit, and the state that they lead to.
 
 Layer = Literal["identity", "pixels", "canaries", "harm", "inputs", "answers"]
-"""What is watched: the vendor's own words; answers to equal requests; answers of a vendor that varies; the risk itself;
-inputs of masked pictures; answers to these."""
+"""Layers of a watch: the vendor's declarations; answers to equal requests; answers of a vendor that varies; the risk
+itself; inputs of masked pictures; answers to masked pictures.
+"""
 
 Verdict = Literal["same", "note", "changed", "above", "cannot tell", "not watched"]
-"""``note``: differs without alarm. ``changed``: the vendor is not what was calibrated. ``above``: the risk is above
-what the guarantee allows. Only harm is ``above``, and never ``changed``."""
+"""``note``: differs, but is no alarm. ``changed``: not the calibrated vendor. ``above``: the risk is above what the
+guarantee allows; only harm is ``above``, and harm is never ``changed``.
+"""
 
 State = Literal["watched", "suspended", "void", "accepted"]
-"""Of a calibration. ``suspended``: its vendor changed, so its guarantee may not hold. ``void``: its risk is above what
-it allows. ``accepted``: used all the same, for a recorded reason."""
+"""State of a calibration. ``suspended``: the vendor changed, so the guarantee may not hold. ``void``: the risk is above
+what the guarantee allows. ``accepted``: used all the same, for a recorded reason.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one layer found.
+    """A finding of one layer.
 
     Attributes
     ----------
     statement
         One sentence for people.
     value
-        The figure behind the statement: wealth, or the largest difference of pixels, 0 to 255; None without one.
+        The figure behind the statement: wealth, or the largest difference of pixels, 0 to 255; None: no figure.
     """
 
     layer: Layer
@@ -43,29 +46,30 @@ class Finding:
 
 
 def state_after(findings: Sequence[Finding], before: State) -> State:
-    """The calibration's state after a visit with these findings."""
+    """Return the calibration's state after a visit with these findings."""
     verdicts = {finding.verdict for finding in findings}
-    # Above comes first: a risk that is too high is worse than a vendor that changed.
+    # "above" first: too high a risk is worse than a changed vendor.
     if "above" in verdicts:
         return "void"
     return "suspended" if "changed" in verdicts else before
 
 
 def outcome(findings: Sequence[Finding]) -> Literal["same", "changed", "cannot tell"]:
-    """The outcome of a visit; "cannot tell" where a watched layer could not."""
+    """Return the outcome of a visit; "cannot tell" where a watched layer could not."""
     verdicts = {finding.verdict for finding in findings}
     if {"changed", "above"} & verdicts:
         return "changed"
-    # A layer that could not tell is never taken for one that found nothing.
+    # A layer that could not tell must not pass for one that found nothing.
     return "cannot tell" if "cannot tell" in verdicts else "same"
 
 
 Purpose = Literal["chosen", "reference", "repeat", "fresh"]
-"""``chosen``: a draw of the calibration that chose the canary. ``reference``: another draw of the calibration, or of
-the first visit. ``repeat``: an earlier draw asked for again, with its seed. ``fresh``: a new draw.
+"""``chosen``: a draw of the calibration that chose the canary. ``reference``: another draw of the calibration, or one
+of the first visit. ``repeat``: an earlier draw, requested again with its seed. ``fresh``: a new draw.
 
 Only fresh draws bet. The calibration's come from one session, perhaps from one of many machines, so only their pixels
-and declarations are compared."""
+and declarations are compared.
+"""
 
 Record = TypeVar("Record")
 
@@ -74,7 +78,7 @@ _form: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def records(kind: type[Record], rows: Iterable[Mapping[str, Any] | sqlite3.Row]) -> list[Record]:
-    """Make each row a record, from the columns named like its fields."""
+    """Make a record of each row, from the columns named like its fields."""
     return [_form(kind).validate_python(dict(row)) for row in rows]
 
 
@@ -82,7 +86,7 @@ def insert(connection: sqlite3.Connection, table: str, **values: Any) -> int:
     """Write a row, and return its id."""
     marks = ", ".join("?" * len(values))
     row = connection.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", _plain(values)).lastrowid
-    # An id that the database gave is what later rows refer to.
+    # Later rows refer to an id that the database gave.
     assert row is not None
     return row
 
@@ -94,12 +98,12 @@ def update(connection: sqlite3.Connection, table: str, row: int, **values: Any) 
 
 
 def columns(record: object, *names: str) -> dict[str, Any]:
-    """The named fields of a record, as columns."""
+    """Return the named fields of a record as columns."""
     return {name: getattr(record, name) for name in names}
 
 
 def _plain(values: Mapping[str, Any]) -> tuple[Any, ...]:
-    # Money is kept as text, which no database rounds.
+    # Money is text: a database may round numbers.
     return tuple(str(value) if isinstance(value, Decimal) else value for value in values.values())
 
 
@@ -110,11 +114,11 @@ class Watched:
     Attributes
     ----------
     first_draws_calibrated
-        Whether its first draws are the calibration's own.
+        Whether the watch's first draws are the calibration's own.
     repeats_itself
-        Whether the vendor answers equal requests equally; None: not measured yet.
+        Whether the vendor gives equal answers to equal requests; None: not measured yet.
     live
-        Whether a part of its level is for live pictures.
+        Whether live pictures have a part of the level.
     """
 
     id: int
@@ -129,7 +133,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A picture sent at every visit; `png` is sent, `upload` is the digest of its pixels."""
+    """A picture sent at every visit: `png` is its file, `upload` the digest of its pixels."""
 
     name: str
     upload: str
@@ -143,7 +147,7 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class WatchDraw:
-    """A draw of the canary at position `canary`. What came is None until the visit is concluded."""
+    """A draw of the canary at position `canary`; fields about its answer are None until the visit is concluded."""
 
     canary: int
     purpose: Purpose
@@ -158,17 +162,17 @@ class WatchDraw:
     height: int | None = None
     cost_usd: Decimal | None = None
     features: Mapping[str, float] = field(default_factory=dict)
-    """Measured features; of a repeated answer also `looking.ODD`."""
+    """Measured features; a repeated answer also has `looking.ODD`."""
 
     @property
     def known(self) -> bool:
-        """Whether later draws are compared with its pixels and declarations."""
+        """Whether later draws are compared with this one's pixels and declarations."""
         return self.purpose in ("chosen", "reference")
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A visit, with its draws as planned."""
+    """A visit with its planned draws."""
 
     id: int
     number: int
@@ -180,12 +184,12 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class FreshMeasurement:
-    """A fresh photograph of a `visit` and its loss at the threshold of `alpha`; None: not measured yet.
+    """A fresh photograph of a `visit`, and its loss at the threshold of `alpha`; None: not measured yet.
 
     Attributes
     ----------
     beside
-        Its loss under the guarantee beside; None: there is none.
+        Its loss under the guarantee beside; None: no such guarantee.
     """
 
     truth: str
@@ -198,7 +202,7 @@ class FreshMeasurement:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A state of a calibration, since when and why."""
+    """A state of a calibration: since when, and why."""
 
     id: int
     state: State

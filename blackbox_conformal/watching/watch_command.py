@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.watching.visit.outlook import VisitOutlook
     from blackbox_conformal.watching.visit.visiting import VisitRequest, VisitResult
 
-# Tells others when a calibration's state changes: a command, a web address, or whatever apprise knows.
+# Tells people of a calibration's new state: by a command, a web address, or whatever apprise knows.
 
 Channel = Callable[[dict[str, Any]], None]
 """Delivers one notice; raises whatever goes wrong."""
@@ -45,11 +45,11 @@ _LONGEST = 300
 
 
 def command_channel(words: Sequence[str]) -> Channel:
-    """Run a program with these arguments, without a shell, and write the notice to its stdin."""
+    """Make a channel that runs a program with these arguments, without a shell, and writes the notice to its stdin."""
 
     def deliver(notice: dict[str, Any]) -> None:
         content = json.dumps(notice).encode() + b"\n"
-        # Words of their own and no shell, so that no notice can add a command.
+        # Without a shell no notice can add a command.
         ended = subprocess.run(list(words), input=content, capture_output=True, timeout=_TIMEOUT_S, check=False)
         if ended.returncode:
             said = ended.stderr.decode("utf-8", "replace").strip()
@@ -59,7 +59,7 @@ def command_channel(words: Sequence[str]) -> Channel:
 
 
 def webhook_channel(address: Secret) -> Channel:
-    """Post the notice as JSON to a web address; see `post`."""
+    """Make a channel that posts the notice as JSON to a web address; see `post`."""
 
     def deliver(notice: dict[str, Any]) -> None:
         post(address.reveal(), json.dumps(notice).encode(), {"Content-Type": "application/json"})
@@ -68,7 +68,7 @@ def webhook_channel(address: Secret) -> Channel:
 
 
 def apprise_channel(address: Secret) -> Channel:
-    """Send the notice's title and text with the library apprise, an extra."""
+    """Make a channel that sends the notice's title and text with the library apprise, an extra."""
 
     def deliver(notice: dict[str, Any]) -> None:
         try:
@@ -84,7 +84,7 @@ def apprise_channel(address: Secret) -> Channel:
 
 
 def notice_of(entry: Entry, calibration: str, file: str) -> dict[str, Any]:
-    """The notice of a change of state."""
+    """Return the notice of a change of state."""
     return {
         "title": f"calibration {entry.state}: {file}",
         "text": f"{file} is {entry.state} since {entry.at}: {entry.reason}",
@@ -104,12 +104,12 @@ def deliver(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
-    """Send each channel what it has not been told yet, and return what failed, in words.
+    """Send each channel the notices that it lacks, and return the failures in words.
 
     Parameters
     ----------
     named
-        The calibration's file, as told.
+        The calibration's file, as notices name it.
     channels
         ``command``, ``webhook`` or ``apprise`` → channel.
     """
@@ -117,24 +117,23 @@ def deliver(
     for name, channel in channels.items():
         for entry in file.untold(calibration, name):
             error = _tried(channel, notice_of(entry, calibration, named), sleep)
-            # Also what failed: the next visit sends it again, and says that it was not delivered.
+            # The next visit sends a failed notice again, with the words that it was not delivered.
             file.note_notice(entry.id, name, error)
             if error is not None:
                 troubles.append(f"the notice to the {name} was not delivered and is kept for the next visit: {error}")
-                # In order: an earlier notice that waits must not arrive after a later one.
+                # In order: a later notice must not arrive before one that waits.
                 break
     return troubles
 
 
 def _tried(channel: Channel, notice: dict[str, Any], sleep: Callable[[float], None]) -> str | None:
-    """Try several times, and return the last error; None: delivered."""
     error = None
-    # The last try has no pause after it.
+    # No pause after the last try.
     for pause in (*_PAUSES_S, 0.0)[:TRIES]:
         try:
             channel(notice)
         except Exception as failed:  # noqa: BLE001 - whatever fails, the visit is made and the notice is kept
-            # Only our own words: an error of a library may quote the address, which may be secret.
+            # Only our own words: a library's error may quote the address, which may be secret.
             error = printable(
                 redact(str(failed) if isinstance(failed, UndeliveredError) else type(failed).__name__), _LONGEST
             )
@@ -221,7 +220,7 @@ class WatchOptions(shared.VendorOptions, shared.TermsOptions):
 
     @property
     def file(self) -> str:
-        """The calibration's file."""
+        """Return the calibration's file."""
         if self.calibration is None:
             raise UsageError("expected --calibration FILE, or --demo to see how it works; got neither")
         return self.calibration
@@ -287,7 +286,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
         page = None if options.page is None else _write_page(screen, options, calibration, options.page)
         screen.data({"calibration": options.file, **result.document(), "page": page})
     finally:
-        # That the vendor changed counts for more than that a page could not be written.
+        # A changed vendor counts for more than a page that could not be written.
         _end(result, options.file)
 
 
@@ -296,7 +295,6 @@ def _watch(options: WatchOptions) -> list[str]:
 
 
 def _visit(options: WatchOptions, adapter: "Adapter", planned: "VisitOutlook") -> list[str]:
-    """Make the next visit, with the named photographs and a limit for it."""
     words = next_steps.with_calibration("watch", "", options.file, adapter, options)
     most = max((one.cost_usd[1] for one in (planned.next_visit, planned.later_visit) if one.cost_usd), default=None)
     limit = ["--max-cost", limit_above(most)] if most else []
@@ -360,11 +358,10 @@ def _channels(options: WatchOptions) -> "dict[str, Channel]":
 
 
 def _address(option: str, variable: str) -> "Secret":
-    """The address in an environment variable, or in the file that its twin names."""
     try:
         return read_credential(variable, "")
     except CredentialMissingError:
-        # What was typed may be the address itself, with a secret in it.
+        # The user may have typed the address itself, with a secret in it.
         named = f"{variable} is not set" if variable.isidentifier() else "what was typed is no name of a variable"
         raise UsageError(
             f"expected {option} to name an environment variable that holds the address, which may hold a secret and so "
@@ -373,7 +370,6 @@ def _address(option: str, variable: str) -> "Secret":
 
 
 def _tell(screen: Screen, options: WatchOptions, calibration: "Calibration", channels: "dict[str, Channel]") -> None:
-    """Send the notices that are due; failed ones are kept."""
     from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
     if channels:
@@ -390,7 +386,7 @@ def _accept(screen: Screen, options: WatchOptions, calibration: "Calibration", c
     key = load_signing_key(screen, options.sign_with)
     refuse_unsigned_visit(calibration, key)
     with WatchFile(watch_path(Path(options.file)), make=False, key=key) as file:
-        # Checked before it is accepted, so that nothing is built on a file that was edited.
+        # Checked before it is accepted, so that nothing is built on an edited file.
         file.check(calibration, {*trusted(options.trust), *([] if key is None else [key.key])})
         entry = accept(file, calibration.digest, options.accept or "")
     screen.say(f"accepted at {entry.at}: {entry.reason}")
@@ -400,7 +396,6 @@ def _accept(screen: Screen, options: WatchOptions, calibration: "Calibration", c
 
 
 def _end(result: "VisitResult", calibration: str) -> None:
-    """Raise the error of the exit code."""
     if result.state in ("suspended", "void"):
         raise SuspendedError(
             f"the calibration is {result.state}. Calibrate again, or say why you use it nevertheless: "

@@ -1,7 +1,7 @@
 """The file that a watch keeps beside its calibration: an SQLite database, readable with plain SQL.
 
-A visit is planned in one transaction, before anything is bought, and concluded in another. A visit killed in between is
-resumed: its draws keep their numbers, so the ledger knows which are paid.
+One transaction plans a visit before anything is bought, another concludes it. A visit killed in between is resumed with
+the same numbers of draws, so the ledger knows which are paid.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.signature import SigningKey
 
-# The tables of a watch file; docs/watching.md describes them for those who read it with SQL.
+# docs/watching.md describes these tables for people who read the file with SQL.
 
 APPLICATION_ID = 0x42425761
 VERSION = 5
@@ -110,7 +110,8 @@ FROM = {
 """Version → statements that bring its file up to date.
 
 A watch of version 1 keeps its level, without a part for live pictures. Until version 3 each canary bet by itself, also
-on a p-value beside its features; those bets stay in `wealth`, and all visits bet anew by their features alone."""
+on a p-value beside its features; those bets stay in `wealth`, and all visits bet anew by their features alone.
+"""
 
 TABLES = (
     LIVE_TABLES
@@ -224,12 +225,12 @@ _DRAWS = (
 
 
 def watch_path(calibration: Path) -> Path:
-    """Where the watch of the calibration in this file is kept."""
+    """Return the path of the watch of the calibration in this file."""
     return calibration.with_suffix(".watch.sqlite")
 
 
 def damaged(path: Path, why: str) -> FileFormatError:
-    """The error of a watch file with content that this package does not write."""
+    """Make the error of a watch file with content that this package does not write."""
     return FileFormatError(
         f"{path}: expected the watch of a calibration; {why}. Restore a copy, or move the file away to begin a new "
         "watch"
@@ -258,7 +259,7 @@ class WatchFile:
     make
         Make the file if there is none.
     key
-        Signs what is written; None: not signed.
+        Signs new entries; None: not signed.
     """
 
     def __init__(self, path: Path, *, make: bool = True, key: "SigningKey | None" = None) -> None:
@@ -266,12 +267,12 @@ class WatchFile:
         if not make and not path.exists():
             raise UsageError(f"expected a watch file at {path}; there is none. `blackbox-conformal watch` begins one")
         with self._told():
-            # The writer waits for others that write for a moment, as masking does.
+            # Masking also writes the file, so a writer waits for others a moment.
             self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         try:
             with self._told():
                 self._connection.row_factory = sqlite3.Row
-                # A visit that is concluded must survive a power cut.
+                # A concluded visit must survive a power cut.
                 self._connection.execute("PRAGMA synchronous = FULL")
                 self._connection.execute("PRAGMA foreign_keys = ON")
                 self._prepare()
@@ -287,7 +288,6 @@ class WatchFile:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Turn errors of SQLite and the disk into errors of this package."""
         try:
             yield
         except sqlite3.Error as error:
@@ -319,7 +319,7 @@ class WatchFile:
             )
             if (mark, version) == (APPLICATION_ID, VERSION):
                 return
-            # Older files are brought up to date in the same transaction, whole or not at all.
+            # An older file is brought up to date in the same transaction, whole or not at all.
             if mark == APPLICATION_ID and version in FROM:
                 statements = FROM[version]
             elif mark or version or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -332,14 +332,14 @@ class WatchFile:
                 statements = TABLES
             for statement in filter(str.strip, statements.split(";")):
                 connection.execute(statement)
-            # Files from before the log get one of everything that they hold.
+            # A file from before the log gets an entry for everything that it holds.
             if version < LOGGED:
                 log.record_all(connection)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def record(self, connection: sqlite3.Connection, calibration: str, kind: log.Kind, row: int | None) -> None:
-        """Log what this transaction concludes: the row with this id."""
+        """Log the row with this id, which this transaction concludes."""
         assert row is not None
         log.record(connection, calibration, kind, row, self._key)
 
@@ -376,11 +376,11 @@ class WatchFile:
         return draw
 
     def current(self, calibration: str) -> Watched | None:
-        """The calibration's watch that has not ended; None: there is none."""
+        """Return the calibration's watch that has not ended; None: there is none."""
         return self._watch("calibration = ? AND ended_at IS NULL", calibration)
 
     def latest(self, calibration: str) -> Watched | None:
-        """The calibration's latest watch, ended or not; None: there is none."""
+        """Return the calibration's latest watch, ended or not; None: there is none."""
         return self._watch("calibration = ?", calibration)
 
     def _watch(self, condition: str, calibration: str) -> Watched | None:
@@ -388,7 +388,7 @@ class WatchFile:
         return found[0] if found else None
 
     def begin(self, calibration: str, level: float, canaries: Sequence[Canary], *, calibrated: bool) -> Watched:
-        """Begin a watch with these canaries, in order; draws its seed."""
+        """Draw a seed, and begin a watch with these canaries, in order."""
         seed = secrets.token_hex(16)
         with self.transaction() as connection:
             values = {"level": level, "first_draws_calibrated": calibrated, "live": 1}
@@ -402,11 +402,11 @@ class WatchFile:
         return begun
 
     def canaries(self, watch: Watched) -> list[Canary]:
-        """The canaries of a watch, in order."""
+        """Return the canaries of a watch, in order."""
         return self._records(Canary, "SELECT * FROM canary WHERE watch = ? ORDER BY position", watch.id)
 
     def last_canaries(self, calibration: str) -> list[Canary]:
-        """The canaries of the calibration's latest watch, in order."""
+        """Return the canaries of the calibration's latest watch, in order."""
         watch = self.latest(calibration)
         return [] if watch is None else self.canaries(watch)
 
@@ -424,16 +424,16 @@ class WatchFile:
         return self.visits(watch)[-1]
 
     def plan_again(self, watch: Watched, draw: WatchDraw) -> Visit:
-        """Plan one more repetition of a draw in the open visit; returns the visit."""
+        """Plan one more repetition of a draw in the open visit, and return that visit."""
         opened = self.visits(watch)[-1]
-        # After all numbers of this visit, so that no draw of it is meant.
+        # Above all numbers of this visit, so that none of its draws is meant.
         again = replace(draw, purpose="repeat", index=1 + max(each.index for each in opened.draws))
         with self.transaction() as connection:
             _plan(connection, opened.id, {each.position: each.id for each in self.canaries(watch)}, [again])
         return self.visits(watch)[-1]
 
     def visits(self, watch: Watched) -> list[Visit]:
-        """Every visit of a watch in order, the open one last."""
+        """Return every visit of a watch in order, the open one last."""
         features: dict[int, dict[str, float]] = {}
         of_watch = "SELECT id FROM visit WHERE watch = ?"
         for row in self._rows(
@@ -448,7 +448,7 @@ class WatchFile:
         return [replace(visit, draws=tuple(draws.get(visit.id, ()))) for visit in visits]
 
     def photographs(self, watch: Watched, visit: int | None = None) -> list[FreshMeasurement]:
-        """The fresh photographs of all visits, or of one, as planned."""
+        """Return the fresh photographs of all visits, or of one, as planned."""
         return self._records(
             FreshMeasurement,
             "SELECT photograph.*, beside.loss AS beside FROM photograph JOIN visit ON visit.id = photograph.visit"
@@ -460,11 +460,11 @@ class WatchFile:
         )
 
     def used_photographs(self) -> set[str]:
-        """Digests of all photographs that any visit in this file planned."""
+        """Return the digests of all photographs that any visit in this file planned."""
         return {row["truth"] for row in self._rows("SELECT truth FROM photograph")}
 
     def draws_of(self, calibration: str) -> list[tuple[Canary, WatchDraw]]:
-        """Every draw that any watch of this calibration planned, with its canary."""
+        """Return every draw that any watch of this calibration planned, with its canary."""
         rows = self._rows(
             f"{_DRAWS} JOIN watch ON watch.id = canary.watch WHERE watch.calibration = ? ORDER BY draw.id", calibration
         )
@@ -473,13 +473,13 @@ class WatchFile:
         return [(canaries[row["canary"]], self._draw(row, {})) for row in rows]
 
     def evidence(self, watch: Watched) -> list[float]:
-        """After each concluded visit, the logarithm of the largest wealth of a feature's martingale.
+        """Return the logarithm of the largest wealth of a feature's martingale, after each concluded visit.
 
-        Visits of earlier versions are left out: each canary bet by itself there, and that wealth is not continued.
+        Visits of earlier versions are left out: there each canary bet by itself, and that wealth cannot be continued.
         """
         rows = self._rows(
             "SELECT max(log_wealth) AS largest FROM wealth JOIN visit ON visit.id = wealth.visit WHERE visit.watch = ?"
-            # Evidence of earlier versions was counted by canary, and cannot be continued.
+            # Earlier versions counted evidence by canary.
             " AND NOT EXISTS (SELECT 1 FROM feature JOIN draw ON draw.id = feature.draw"
             " WHERE draw.visit = visit.id AND feature.p_value IS NOT NULL)"
             " GROUP BY visit.id ORDER BY visit.number",
@@ -488,22 +488,22 @@ class WatchFile:
         return [row["largest"] for row in rows]
 
     def highest(self, visit: int) -> dict[str, float]:
-        """Feature → logarithm of its martingale's highest wealth up to a visit."""
+        """Return feature → logarithm of its martingale's highest wealth up to a visit."""
         rows = self._rows("SELECT feature, log_highest FROM wealth WHERE visit = ?", visit)
         return {row["feature"]: row["log_highest"] for row in rows}
 
     def findings(self, visit: int) -> list[Finding]:
-        """What a visit found, by layer."""
+        """Return the findings of a visit, by layer."""
         return self._records(Finding, "SELECT * FROM finding WHERE visit = ? ORDER BY rowid", visit)
 
     def states(self, calibration: str) -> list[Entry]:
-        """Every state of the calibration, in order."""
+        """Return every state of the calibration, in order."""
         return self._records(Entry, "SELECT * FROM state WHERE calibration = ? ORDER BY id", calibration)
 
     def untold(self, calibration: str, channel: str) -> list[Entry]:
-        """The present state and those that failed to be told, unless the channel got them; in order."""
+        """Return the present state and states with a failed notice, in order, unless the channel got their notice."""
         return self._records(
-            # Only the present state, and what was tried and failed: old states are no news.
+            # Old states are no news, unless their notice failed.
             Entry,
             "SELECT state.* FROM state LEFT JOIN notice ON notice.state = state.id AND notice.channel = ?"
             " WHERE state.calibration = ? AND notice.delivered_at IS NULL AND (notice.id IS NOT NULL OR state.id ="

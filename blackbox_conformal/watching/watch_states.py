@@ -1,4 +1,4 @@
-"""Whether a watch lets its calibration be used; read by everything that issues certificates."""
+"""Tells everything that issues certificates whether a watch lets its calibration be used."""
 
 import sqlite3
 from collections.abc import Collection, Iterator
@@ -22,7 +22,7 @@ _ABOUT_INPUTS = "The guarantee is for inputs like the calibration's: calibrate a
 
 
 def state_of(file: Path, calibration: "Calibration", trusted: Collection[str] = ()) -> Entry | None:
-    """The state in which its watch left this calibration; None: not watched."""
+    """Return the state in which its watch left this calibration; None: not watched."""
     if not watch_path(file).exists():
         return None
     with _read(watch_path(file)) as connection:
@@ -31,7 +31,7 @@ def state_of(file: Path, calibration: "Calibration", trusted: Collection[str] = 
 
 
 def standing_of(file: Path, calibration: "Calibration", trusted: Collection[str] = ()) -> WatchStanding | None:
-    """How far the watch of this calibration reaches, and who vouches for it; errors as for `state_of`."""
+    """Return how far the watch of this calibration reaches, and who vouches for it; errors as for `state_of`."""
     if not watch_path(file).exists():
         return None
     with _read(watch_path(file)) as connection:
@@ -66,7 +66,6 @@ def _state(connection: sqlite3.Connection, calibration: str) -> Entry | None:
 
 
 def _drift(path: Path, connection: sqlite3.Connection, calibration: str) -> str | None:
-    """That inputs drifted since the present watch began; None: no drift, or not measured."""
     if _version(connection) < 2:
         return None
     row = connection.execute(
@@ -81,7 +80,6 @@ def _drift(path: Path, connection: sqlite3.Connection, calibration: str) -> str 
 
 @contextmanager
 def _read(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open the watch file for reading, as it is at one moment."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)) as connection:
             connection.execute("BEGIN")
@@ -96,14 +94,14 @@ def _read(path: Path) -> Iterator[sqlite3.Connection]:
 def refuse_suspended(
     file: Path, calibration: "Calibration", trusted: Collection[str] = (), *, whole: bool = True
 ) -> WatchState | None:
-    """What a certificate says of the calibration's watch; None: it has none. Raises if suspended or void.
+    """Return the watch's state for a certificate; None: not watched. Refuse a suspended or void calibration.
 
     Parameters
     ----------
     trusted
         Public keys that count beside the calibration's own.
     whole
-        Check the whole file, not only what is new.
+        Check the whole file, not only its new entries.
     """
     path = watch_path(file)
     if not path.exists():

@@ -1,1 +1,1 @@
-"""What goes over the network and what comes back: one exchange, and which class of error it ends in."""
+"""One HTTP exchange, from the request to the answer or the class of error."""

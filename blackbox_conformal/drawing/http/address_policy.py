@@ -12,11 +12,12 @@ from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.support.local_servers import is_loopback_name
 
 AddressPolicy = Literal["own", "public", "loopback"]
-"""Addresses that a connection may have: any (the vendor's own host), public ones only, loopback only."""
+"""Addresses that a connection may have: any (the vendor's own host), only public ones, only loopback."""
 
 _NOT_PUBLIC = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "fec0::/10", "3fff::/20", "5f00::/16")))
-"""Networks of which older Pythons take some for public: for protocols (RFC 6890), site-local (RFC 3879), documentation
-(RFC 9637), SRv6 (RFC 9602)."""
+"""Networks that older Pythons may call public: protocols (RFC 6890), site-local (RFC 3879), documentation (RFC 9637),
+SRv6 (RFC 9602).
+"""
 
 _PORTS = {"https": 443, "http": 80}
 
@@ -31,12 +32,12 @@ class WebOrigin:
 
     @property
     def on_loopback(self) -> bool:
-        """Tell whether the host is this machine by its own name, before anything is resolved."""
+        """Tell whether the host names this machine itself, without resolving the name."""
         return is_loopback_name(self.host)
 
     @property
     def is_private_way(self) -> bool:
-        """Tell whether nobody on the way can read what is sent: it is encrypted, or stays on this machine."""
+        """Tell whether nobody on the way can read the request: it is encrypted, or stays on this machine."""
         return self.scheme == "https" or self.on_loopback
 
     @property
@@ -51,7 +52,7 @@ def make_origin(scheme: str, host: str, port: int | None) -> WebOrigin:
 
 
 def is_allowed_address(address: str, policy: AddressPolicy) -> bool:
-    """Tell whether `policy` allows a resolved address; one wrapped in IPv6 is judged by what it wraps."""
+    """Tell whether `policy` allows a resolved address; IPv6 around IPv4 is judged by the IPv4 address."""
     if policy == "own":
         return True
     try:
@@ -68,16 +69,16 @@ def is_allowed_address(address: str, policy: AddressPolicy) -> bool:
     if policy == "loopback":
         return value.is_loopback
     special = any(value in network for network in _NOT_PUBLIC)
-    # Python's `is_global` lets some special networks through in older versions.
+    # In older versions Python's `is_global` accepts some special networks.
     return value.is_global and not (value.is_multicast or value.is_reserved or special)
 
 
 _PRIVATE_ENDINGS = ("localhost", "local", "internal", "localdomain", "lan", "home.arpa")
-"""Endings of names that are not public (RFC 6761, 6762 and 8375, and what private networks use)."""
+"""Endings of names that are not public (RFC 6761, 6762 and 8375, and usual ones of private networks)."""
 
 
 def is_public_host(host: str) -> bool:
-    """Tell whether `host`, unresolved, can be public; an address in any form that a resolver takes is judged."""
+    """Tell whether an unresolved `host` can be public; addresses are judged in any form that a resolver takes."""
     try:
         address = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))
     except OSError:
@@ -86,7 +87,7 @@ def is_public_host(host: str) -> bool:
 
 
 class LinkRules:
-    """Rules of one adapter: its own origin, other origins that see its key, and the hosts of results."""
+    """Link rules of one adapter: its own origin, other origins that see its key, and the hosts of results."""
 
     def __init__(self, own: WebOrigin, result_hosts: tuple[str, ...], keyed: tuple[WebOrigin, ...] = ()) -> None:
         self.own = own
@@ -94,19 +95,19 @@ class LinkRules:
         self._hosts = tuple(host.lower().rstrip(".") for host in result_hosts)
 
     def is_listed(self, host: str) -> bool:
-        """Tell whether the vendor is known to keep results at `host`."""
-        # A name with a leading dot stands for its subdomains, and never for a name that only ends alike.
+        """Tell whether `host` is known to keep the vendor's results."""
+        # A name with a leading dot stands for its subdomains only, not for names with the same ending.
         return host == self.own.host or any(
             host.endswith(name) and len(host) > len(name) if name.startswith(".") else host == name
             for name in self._hosts
         )
 
     def admit(self, target: WebOrigin, has_user: bool, public: bool) -> tuple[bool, AddressPolicy]:
-        """Return whether the key may go to `target`, and which addresses it may have."""
+        """Return whether the key may go to `target`, and which addresses `target` may have."""
         where = f"{target.scheme}://{target.host}:{target.port}"
         if has_user:
             raise PayloadError(f"the vendor's link to {where} carries a user name; such links are not followed")
-        # The vendor's own address may be anything, since the user chose it; a public request sends no key there.
+        # The user chose the vendor's own address, so it may be anything; a public request sends no key there.
         if target == self.own:
             return not public, "own"
         if target in self._keyed and not public:
@@ -118,7 +119,7 @@ class LinkRules:
             return False, "loopback"
         if target.scheme != "https":
             raise PayloadError(f"expected an https link from the vendor; got {where}, which others can alter")
-        # Other ports are how a link would reach services inside a network.
+        # Through other ports a link could reach services inside a network.
         if target.port not in (443, self.own.port):
             raise PayloadError(f"the vendor's link goes to {where}; expected port 443")
         if not self.is_listed(target.host) and not public:
@@ -126,7 +127,7 @@ class LinkRules:
                 f"the vendor's link goes to {target.host}, which is neither its own host {self.own.host} nor one that"
                 " its adapter declares as a result host"
             )
-        # What a name leads to is checked when it is connected to; behind a proxy, only the proxy gets to know.
+        # The connection checks the resolved address; behind a proxy, only the proxy learns it.
         if not is_public_host(target.host):
             raise PayloadError(
                 f"the vendor's link was not followed: {target.host} is not a public address; nothing was sent"

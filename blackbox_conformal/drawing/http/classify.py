@@ -1,4 +1,4 @@
-"""Classes a failed answer as one of `errors`: by the adapter's own reading first, then by the status."""
+"""Classes a failed answer as one of `errors`: first by the adapter's own reading, then by status."""
 
 import json
 import shlex
@@ -23,20 +23,20 @@ from blackbox_conformal.vendor.refusals import ACCOUNT, NOT_FOUND, PUT_OFF, cloc
 
 _CLOCK_TOLERANCE_S = 120.0
 _LONGEST_WORDS = 4096
-"""Bytes of an answer beyond which it is no message."""
+"""Bytes above which an answer is no message."""
 
 
 class GoneError(JobError):
-    """The vendor does not know this job or link any more; asking for it again is of no use."""
+    """The vendor does not know this job or link any more; asking again is useless."""
 
 
 def classify(adapter: Adapter, step: Send, answer: Answer, now: float) -> VendorError | None:
-    """Return the error in `answer`; None when it is one that the adapter wants to see."""
-    # An adapter may want to see an error status itself, such as 404 while a job begins.
+    """Return the error in `answer`; None if the adapter wants to see the answer."""
+    # An adapter may want to see an error status, such as 404 while a job begins.
     if answer.status in step.accept if step.accept is not None else 200 <= answer.status < 300:
         return None
     redirected = 300 <= answer.status < 400
-    # A redirection or a file host is not the vendor speaking, so the adapter is not asked to read it.
+    # A redirection or a file host does not speak for the vendor, so the adapter does not read it.
     explained = None if step.public or redirected else adapter.explain(answer, step.purpose)
     if step.purpose in ("submit", "cancel"):
         error = explained or _of_submission(answer, now)
@@ -62,7 +62,7 @@ def _without_key(adapter: Adapter, answer: Answer) -> KeyNotSentError | None:
 
 
 def _with_hints(error: AccountRefusedError, step: Send, answer: Answer, now: float) -> AccountRefusedError:
-    """Add what looks like a wrong key: clocks that differ, and a key without the word that belongs before it."""
+    # Hints for wrong keys: clocks that differ, and a key without the word that belongs before it.
     hints, apart = "", clock_difference(answer.headers, now)
     if apart is not None and abs(apart) >= _CLOCK_TOLERANCE_S:
         hints = (
@@ -79,13 +79,12 @@ def _with_hints(error: AccountRefusedError, step: Send, answer: Answer, now: flo
 
 
 def _said(answer: Answer) -> str:
-    """Return the status and the vendor's words, cleaned and cut: they may hold secrets or control characters."""
     words = _words(answer)
     return f"HTTP {answer.status}" + (f": {words}" if words else "")
 
 
 def _words(answer: Answer) -> str:
-    """Return a sentence from a short answer in JSON or plain text; "" for pages and anything longer."""
+    # Cleaned and cut: the words may hold secrets or control characters. A page or a long answer is no message.
     if len(answer.body) > _LONGEST_WORDS or "html" in answer.headers.get("content-type", ""):
         return ""
     try:
@@ -104,7 +103,7 @@ def _words(answer: Answer) -> str:
 
 
 def _host(location: str) -> str:
-    """Return the host that a redirection names; never its path or query, which may hold secrets."""
+    # The host alone: path and query may hold secrets.
     try:
         return urlsplit(location).hostname or "another path"
     except ValueError:
@@ -151,7 +150,7 @@ def _of_free_request(step: Send, answer: Answer, explained: VendorError | None, 
         what = "link to the result" if download else "job"
         return GoneError(f"the vendor no longer knows the {what} ({_said(answer)})", code=code)
     unknown = step.purpose == "lookup" and status == 404
-    # A submission's doubt is no answer to a free request, which can be asked again.
+    # A free request can be repeated, so doubt about a submission does not apply to it.
     if explained is not None and (unknown or not isinstance(explained, MaybeSentError)):
         return explained
     if status in ACCOUNT and not step.public:

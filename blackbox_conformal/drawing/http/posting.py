@@ -1,4 +1,4 @@
-"""Posts messages to web addresses of users: follows no redirects, and keeps one deadline for the whole exchange."""
+"""Posts messages to users' web addresses, without redirects and with one deadline for the whole exchange."""
 
 import contextlib
 import http.client
@@ -11,22 +11,21 @@ from typing import Any
 
 _TIMEOUT_S = 20.0
 DEADLINE_S = 30.0
-"""Seconds that a delivery to a web address may take in all."""
+"""Seconds for one delivery in all."""
 
 
 class UndeliveredError(Exception):
-    """A notice that was not taken, in words."""
+    """A web address did not take a notice; the text says why."""
 
 
+# A redirection could lead a signed notice to another host.
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    # A redirection could lead a signed notice to another host.
     def redirect_request(self, *_: Any, **__: Any) -> None:
-        """A notice goes where the user sent it and nowhere else."""
+        """Follow no redirection."""
 
 
+# Keeps its connections, so that `_end` can end them.
 class _Known(urllib.request.AbstractHTTPHandler):
-    """Keeps its connections, so that they can be ended."""
-
     def __init__(self, made: list[http.client.HTTPConnection]) -> None:
         super().__init__()
         self._made = made
@@ -48,9 +47,9 @@ class _Https(_Known, urllib.request.HTTPSHandler):
 
 
 def post(address: str, body: bytes, headers: Mapping[str, str]) -> None:
-    """Post to a web address, which must answer with 2xx within `DEADLINE_S`."""
+    """Post to a web address; raise `UndeliveredError` unless it answers 2xx within `DEADLINE_S`."""
     made: list[http.client.HTTPConnection] = []
-    # A receiver that sends a byte now and then would never meet the time limit of a single read.
+    # A receiver that sends a byte now and then would never hit the time limit of a single read.
     deadline = threading.Timer(DEADLINE_S, _end, [made])
     deadline.daemon = True
     try:

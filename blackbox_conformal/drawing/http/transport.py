@@ -1,7 +1,7 @@
-"""Speaks HTTP, in this one place: one step of an adapter in, one answer or one error class out.
+"""Speaks HTTP: one step of an adapter in, one answer or one error class out.
 
-Keys are revealed here and nowhere else. `httpx` builds the request and `httpcore` sends it, whose network back-end
-enforces deadlines and addresses.
+Keys are revealed here and nowhere else. `httpx` builds the request and `httpcore` sends it through a network back-end
+that enforces deadlines and addresses.
 """
 
 import base64
@@ -41,10 +41,10 @@ _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 class Resumption:
-    """Bytes of one download so far; empty until it is cut.
+    """Bytes of one download so far; empty until a cut.
 
-    `total` is the size of the whole, where it is known. Only an answer with a strong ETag, from a server that offers
-    byte ranges, is kept (RFC 9110, 8.8.1 and 14.2).
+    `total` is the size of the whole, if known. Kept only for a strong ETag from a server that offers byte ranges
+    (RFC 9110, 8.8.1 and 14.2).
     """
 
     def __init__(self) -> None:
@@ -61,19 +61,19 @@ class Resumption:
         self._etag, self._taking, self.total, self.pieces = "", False, None, []
 
     def headers(self) -> dict[str, str]:
-        """Ask for the rest of the same version; empty when there is no beginning."""
+        """Return headers that ask for the rest of the same version; empty without a beginning."""
         self._taking = False
         return {"range": f"bytes={self.size}-", "if-match": self._etag} if self.pieces else {}
 
     def begin(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Take up an answer; True where its body is the rest of what is here.
+        """Take up an answer; return True if its body continues these bytes.
 
-        Any other success, and an answer that says that the version is gone (412, 416), empties what is here.
+        Any other success clears these bytes, and so does the answer that the version is gone (412, 416).
         """
         if status == 206 and self.pieces:
             part = _RANGE.fullmatch(headers.get("content-range", ""))
             first, last, total = (int(text) for text in part.groups()) if part else (-1, -1, -1)
-            # Anything but exactly the rest would join bytes that do not belong together.
+            # Anything but the exact rest would join bytes that do not belong together.
             fits = first == self.size and last + 1 == total and self.total in (None, total)
             if not fits or headers.get("etag") != self._etag or "content-encoding" in headers:
                 self.clear()
@@ -94,7 +94,7 @@ class Resumption:
         return False
 
     def keep(self, pieces: list[bytes]) -> None:
-        """Keep what arrived of an answer that was cut, if it can be resumed."""
+        """Keep the arrived bytes of a cut answer, if it can be resumed."""
         if self._taking:
             self.pieces = self.pieces + [piece for piece in pieces if piece]
 
@@ -103,7 +103,7 @@ _MOST_HELD = 16 * 1024
 
 
 class AddressRefusedError(Exception):
-    """A host name resolved to an address that it may not have; nothing was connected."""
+    """A host name resolved to a forbidden address; nothing was connected."""
 
 
 class NameUnknownError(Exception):
@@ -111,7 +111,7 @@ class NameUnknownError(Exception):
 
 
 class OpenExchange(threading.local):
-    """What this thread's request may still take, whether any of it has left, and its connection."""
+    """One exchange of this thread: its deadline and limits, whether bytes have left, and its connection."""
 
     deadline: float = 0.0
     flushed: bool = False
@@ -122,7 +122,7 @@ class OpenExchange(threading.local):
         self.flushed = False
 
     def left(self, timeout: float | None) -> float:
-        """Shorten `timeout` to what the deadline leaves."""
+        """Return `timeout`, cut to the time before the deadline."""
         left = max(0.001, self.deadline - time.monotonic())
         return left if timeout is None else min(timeout, left)
 
@@ -148,10 +148,10 @@ class TimedStream(httpcore.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write; the first write that works marks the exchange as begun to leave.
 
-        The head of a request waits for the body, so that both leave at once; an empty `buffer` is the library's word
-        for the end of a request. A request that was not written whole cannot have been understood.
+        The head of a request waits for the body, so that both leave at once; with an empty `buffer` the library ends a
+        request. A vendor cannot have understood a request that was not written whole.
         """
-        # Small writes are held back, so that head and body leave in one packet and one failure covers both.
+        # Small writes are held back: head and body leave in one packet, and one failure covers both.
         if self._held and (not buffer or len(self._held) + len(buffer) > _MOST_HELD):
             self._flush(timeout)
         if len(buffer) > _MOST_HELD:
@@ -179,12 +179,12 @@ class TimedStream(httpcore.NetworkStream):
         return TimedStream(inner, self._exchange)
 
     def get_extra_info(self, info: str) -> Any:
-        """Make a distrusted connection look readable: the library closes an idle one on which something arrives."""
+        """Make a distrusted connection look readable: the library closes an idle connection with unread bytes."""
         return (info == "is_readable" and self.distrusted) or self._inner.get_extra_info(info)
 
 
 class CheckedBackend(httpcore.NetworkBackend):
-    """Connects only to addresses that `policy` allows, and to the very address that was checked.
+    """A network back-end that connects only to addresses that `policy` allows, and to the very address it checked.
 
     `encrypted`: the vendor is sent nothing before `TimedStream.start_tls`.
     """
@@ -203,7 +203,7 @@ class CheckedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> TimedStream:
-        # The vendor's own host is the user's choice, so its addresses are not judged.
+        # The user chose the vendor's own host, so its addresses are not judged.
         addresses = [host] if self._policy == "own" else self._resolve(host, port)
         for number, address in enumerate(addresses):
             try:
@@ -223,7 +223,7 @@ class CheckedBackend(httpcore.NetworkBackend):
         except (OSError, UnicodeError) as error:
             raise NameUnknownError(f"{host} does not resolve ({error})") from None
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
-        # One bad address refuses the name: which of several is used would be chance.
+        # One bad address refuses the name: chance decides which address is used.
         refused = [address for address in addresses if not is_allowed_address(address, self._policy)]
         if refused:
             raise AddressRefusedError(
@@ -245,18 +245,18 @@ def read_body(
     encoding
         Content-Encoding; one layer of gzip or deflate is decoded.
     length
-        Content-Length; None when there is none.
+        Content-Length; None if absent.
     most
         Largest number of bytes before and after decoding.
     pieces
-        Filled with the bytes as they come, for a body that is cut.
+        Filled with the bytes as they come, in case the body is cut.
     """
     if length is not None and length > most:
         raise PayloadError(f"expected an answer of at most {most} bytes; {length} are announced")
     layers = [layer for part in encoding.lower().split(",") if (layer := part.strip()) not in ("", "identity")]
     if len(layers) > 1 or (layers and layers[0] not in ("gzip", "x-gzip", "deflate")):
         raise PayloadError(f"expected an answer without Content-Encoding; got {encoding[:60]!r}, which is not decoded")
-    # 47 means: gzip or zlib, whichever the data begin with.
+    # 47 means gzip or zlib, whichever the data begin with.
     decoder = zlib.decompressobj(wbits=47) if layers else None
     pieces = [] if pieces is None else pieces
     received = decoded = 0
@@ -276,7 +276,6 @@ def read_body(
 
 
 def _inflate(decoder: "zlib._Decompress", chunk: bytes, pieces: list[bytes], room: int) -> int:
-    """Decode one chunk into `pieces`, at most `room` bytes; return the number of bytes."""
     size = 0
     while chunk and not decoder.eof:
         try:
@@ -297,13 +296,13 @@ def read_data_link(link: str, most: int) -> tuple[str, bytes]:
     head, comma, data = link[5:].partition(",")
     if not comma:
         raise PayloadError("expected a data link with a comma before its data; found none")
-    # Percent-encoding and base64 make text longer than its bytes; twice is a bound that costs nothing to check.
+    # Percent-encoding and base64 lengthen text; twice the bytes is a bound that is cheap to check.
     if len(data) > most * 2:
         raise PayloadError(f"expected a data link of at most {most} bytes; got {len(data)} characters")
     media, *attributes = head.split(";")
     try:
         if attributes and attributes[-1].strip().lower() == "base64":
-            # White space is allowed within the base64 of a link, and refused by the decoder.
+            # Links may have white space within base64; the decoder refuses it.
             body = base64.b64decode("".join(unquote_to_bytes(data).decode("ascii").split()), validate=True)
         else:
             body = unquote_to_bytes(data)
@@ -329,20 +328,18 @@ _FAILURES = (
     OSError,
     ValueError,
 )
-"""Everything that an exchange raises when it fails, besides the errors of this package."""
+"""Everything that a failed exchange raises, besides this package's errors."""
 
 
+# Arguments are formatted first: a key may stand in any of them.
 class _Redact(logging.Filter):
-    """Removes keys and signed links from a record of the HTTP libraries."""
-
-    # Arguments are formatted first: a key may stand in any of them.
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redact(record.getMessage()), None
         return True
 
 
 def _silence_library() -> None:
-    """Let only warnings of the HTTP libraries pass, redacted: signed links in addresses are secrets."""
+    # Signed links in addresses are secrets: only warnings pass, redacted.
     for library in (httpx, httpcore):
         logger = logging.getLogger(library.__name__)
         logger.setLevel(logging.WARNING)
@@ -377,12 +374,12 @@ def _origin(url: httpx.URL) -> WebOrigin:
 
 
 def _left_over(response: httpcore.Response) -> bool:
-    """Tell whether bytes came after the answer, which would answer the connection's next request."""
+    # Bytes after an answer would count as the answer to the connection's next request.
     try:
-        # The library keeps such bytes for the next answer, and tells nobody.
+        # The library silently keeps such bytes for the next answer.
         return bool(cast(Any, response.stream)._stream._connection._h11_state.trailing_data[0])
     except AttributeError:
-        # With another library of the same name no connection is used twice, which is slower and safe.
+        # Another version of the library: use no connection twice, which is slower and safe.
         return True
 
 
@@ -391,12 +388,12 @@ def _carries_key(step: Send) -> bool:
 
 
 class Transport:
-    """Connections to one vendor, and credential-free ones to wherever it keeps results.
+    """Connections to one vendor, and connections without credentials to the hosts of its results.
 
     Parameters
     ----------
     base_url
-        The vendor's own address: only this origin and those of `further_urls` are ever sent a key.
+        The vendor's own address: only this origin and the origins of `further_urls` are ever sent a key.
     result_hosts
         Other hosts that results may come from.
     """
@@ -420,22 +417,22 @@ class Transport:
         self._closed = False
 
     def close(self) -> None:
-        """Close idle connections; one in use is closed after its exchange."""
+        """Close idle connections; busy ones close after their exchange."""
         with self._lock:
             self._closed = True
             self._close_idle(list(self._idle))
 
     def send(self, step: Send, resumption: Resumption | None = None, seconds: float | None = None) -> Answer:
-        """Make one exchange within `attempt_timeout_s`; the answer may have any status.
+        """Make one exchange within `attempt_timeout_s`; return an answer of any status.
 
         Parameters
         ----------
         resumption
-            What an earlier try of this download left; the rest is asked for, and the whole returned (200).
+            What an earlier try of this download left; the rest is fetched, and the whole returned (200).
         seconds
-            A tighter limit of time for this exchange.
+            A tighter time limit for this exchange.
         """
-        # The bytes are in the link itself: nothing is asked.
+        # The bytes are in the link itself: nothing is sent.
         if step.url[:5].lower() == "data:":
             media, body = read_data_link(step.url, self._limits.max_answer_bytes)
             return Answer(200, {"content-type": media}, body)
@@ -443,10 +440,10 @@ class Transport:
         self._exchange.begin(patience if seconds is None else min(patience, seconds))
         url = _parse(step.url)
         for hop in range(_MOST_REDIRECTS + 1):
-            # After a redirection no key is sent: the vendor's host chose the place, and not the user.
+            # No key after a redirection: the vendor chose the place, not the user.
             answer = self._exchange_once(step, url, step.public or hop > 0, resumption)
             location = answer.headers.get("location")
-            # Only a download that is read may be redirected; a paid request never is.
+            # Only a download by GET may be redirected, never a paid request.
             if step.purpose != "download" or step.method != "GET" or answer.status not in _MOVED or not location:
                 return answer
             url = url.join(_parse(location, relative=True))
@@ -494,9 +491,9 @@ class Transport:
         return Answer(status, headers, body, started - self._exchange.left(None))
 
     def distrust(self) -> None:
-        """Send nothing more on the connection of this thread's last exchange: its answer was a wrong one.
+        """Send nothing more on the connection of this thread's last exchange, whose answer was wrong.
 
-        Answers that arrive one request late go on doing so until the connection ends.
+        Once answers arrive one request late, they do so until the connection ends.
         """
         if self._exchange.stream is not None:
             self._exchange.stream.distrusted = True
@@ -504,10 +501,9 @@ class Transport:
     def _read(
         self, method: str, response: httpcore.Response, resumption: Resumption | None, pieces: list[bytes]
     ) -> tuple[int, dict[str, str], bytes]:
-        """Return status, headers and body of an answer; fill `pieces` with the body as it comes."""
         headers = dict(httpx.Headers(response.headers))
         announced = headers.get("content-length", "")
-        # "²" counts as a digit, and is none that `int` takes.
+        # "²" counts as a digit, but `int` refuses it.
         length = int(announced) if announced.isascii() and announced.isdigit() else None
         status = response.status
         earlier = b""
@@ -521,19 +517,19 @@ class Transport:
             self._limits.max_answer_bytes - len(earlier),
             pieces,
         )
-        # The whole must have the announced length, or a piece is missing in the middle.
+        # A body of another length lacks a piece in the middle.
         if earlier and resumption is not None and resumption.total != len(earlier) + len(body):
             resumption.clear()
             raise ValueError("the rest of a cut download is not as long as announced; begun from zero")
         return status, headers, earlier + body if earlier else body
 
     def _classify(self, error: Exception, origin: WebOrigin) -> NotSentError | MaybeSentError:
-        """Class a failed exchange by what has left this machine, not by what went wrong."""
+        # The class depends on the bytes that left this machine, not on the kind of error.
         what = f"{type(error).__name__} with {origin.host}" + (f": {redact(str(error))[:200]}" if str(error) else "")
         if isinstance(error, httpcore.PoolTimeout):
             return NotSentError(f"no connection came free ({what})")
         if isinstance(error, (httpcore.UnsupportedProtocol, httpcore.LocalProtocolError)):
-            # The library's text is left out: it quotes the header or address that it objects to, which may be a key.
+            # The library's text is left out: it quotes the bad header or address, which may be a key.
             return NotSentError(
                 f"the request cannot be sent as the adapter made it ({type(error).__name__} with {origin.host}); check"
                 " its address and headers",
@@ -547,7 +543,7 @@ class Transport:
             )
         if isinstance(error, httpcore.ProxyError):
             return NotSentError(f"the proxy refused to connect ({what}); check HTTPS_PROXY and NO_PROXY")
-        # Decided by what left this machine: an error before that cannot have cost anything.
+        # An error before the first byte left cannot have cost anything.
         if not self._exchange.flushed:
             return NotSentError(f"nothing was sent ({what})")
         if isinstance(error, httpcore.TimeoutException):
@@ -560,7 +556,7 @@ class Transport:
     def _request(self, step: Send, url: httpx.URL, with_key: bool, further: dict[str, str]) -> httpcore.Request:
         def reveal(values: Any) -> dict[str, str]:
             return {
-                # Secrets are shown here and only to the origin that may see them.
+                # Secrets are revealed here, and only to the origin that may see them.
                 name: value.reveal() if isinstance(value, Secret) else str(value)
                 for name, value in values.items()
                 if with_key or not isinstance(value, Secret)
@@ -585,7 +581,7 @@ class Transport:
         timeout = {"connect": min(self._limits.connect_timeout_s, left), "read": left, "write": left, "pool": None}
         try:
             target = url.raw_path
-            # The query is appended by hand: the library would encode again what is encoded in the address.
+            # By hand: the library would encode the address a second time.
             if step.query:
                 target += (b"&" if url.query else b"?") + urlencode(reveal(step.query)).encode("ascii")
             built = httpx.Request(step.method, url, headers=headers, **body)
@@ -602,15 +598,15 @@ class Transport:
         raise NotSentError(reason, permanent=True)
 
     def _take(self, origin: WebOrigin, policy: AddressPolicy) -> httpcore.ConnectionPool:
-        """Take a pool for one exchange: a pool that threads share is searched from end to end at each request."""
+        # Each exchange has its own pool: httpcore searches a shared pool from end to end at each request.
         with self._lock:
             idle = self._idle.get((origin, policy))
             if idle:
-                # The one that was idle longest: the answer of the last one may still be looked at (see `distrust`).
+                # The one that was idle longest: the newest one's answer may still be looked at (see `distrust`).
                 return idle.pop(0)
             if sum(map(len, self._idle.values())) >= _MOST_IDLE:
-                # A vendor may keep each result at another host.
-                # Connections to hosts of results are dropped first; the vendor's own will be needed again.
+                # A vendor may keep each result at another host. Connections to such hosts are dropped first; the
+                # vendor's own will be needed again.
                 self._close_idle([place for place in self._idle if place[0] != self._rules.own])
             return self._new_pool(origin, policy)
 
@@ -627,7 +623,6 @@ class Transport:
                 pool.close()
 
     def _new_pool(self, origin: WebOrigin, policy: AddressPolicy) -> httpcore.ConnectionPool:
-        """Make room for one connection, through the proxy that the environment names."""
         encrypted = origin.scheme == "https"
         proxy = _proxy_for(origin)
         return httpcore.ConnectionPool(
@@ -652,7 +647,7 @@ class Transport:
 
 
 def _proxy_for(origin: WebOrigin) -> httpcore.Proxy | None:
-    """Return the environment's proxy for an origin; never one for this machine itself."""
+    # Requests to this machine itself never go through a proxy.
     if origin.on_loopback or urllib.request.proxy_bypass(origin.host):
         return None
     proxies = urllib.request.getproxies()
@@ -664,7 +659,7 @@ def _proxy_for(origin: WebOrigin) -> httpcore.Proxy | None:
     except ValueError as error:
         raise NotSentError(f"the proxy setting cannot be used: {redact(str(error))}", permanent=True) from None
     except httpx.InvalidURL:
-        # The library's text is left out: it quotes a part of the address, which may be one of the password.
+        # The library's text is left out: it quotes a part of the address, which may belong to the password.
         raise NotSentError(
             "the proxy setting is no address; check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, and percent-encode a"
             " password in it",

@@ -1,1 +1,1 @@
-"""What is written down before and after each draw: the ledger, and the vendor's bytes as received."""
+"""Records before and after each draw: the ledger, and the vendor's bytes as received."""

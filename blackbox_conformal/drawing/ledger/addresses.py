@@ -1,7 +1,7 @@
-"""Addresses of ledgers and stores: noted by run folders, used only where the user of this process named them.
+"""Addresses of ledgers and stores: noted by run folders, used only if this process's user named them.
 
-A note in a run folder alone makes no connection: the folder may come from a stranger, whose server would get a key or a
-password.
+A note in a run folder alone makes no connection: a folder from a stranger could send a key or a password to the
+stranger's server.
 """
 
 import os
@@ -33,7 +33,7 @@ class NotedAddresses(Generic[Place]):
     parse
         Reads an address, whose `str` is shown and noted; raises `UsageError`.
     unreadable, refused
-        What errors say of a note that cannot be read, and of a `place` that only the folder `run` names.
+        Error texts for an unreadable note, and for a `place` that only the folder `run` names.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class NotedAddresses(Generic[Place]):
         return self.name(text) if text else None
 
     def place(self, run: Path, text: str) -> Place:
-        """Let a run folder have the address that the user names; nothing is written until `keep`."""
+        """Check the user's address for a run folder; nothing is written until `keep`."""
         place, noted = self._parse(text), self.noted(run)
         if noted not in (None, str(place)):
             raise UsageError(
@@ -66,7 +66,7 @@ class NotedAddresses(Generic[Place]):
         return place
 
     def keep(self, run: Path, place: Place) -> None:
-        """Note a run folder's address; errors are an `OSError`."""
+        """Note a run folder's address; raises `OSError`."""
         write_once(self._note(run), f"{place}\n".encode())
 
     def is_placed(self, run: Path) -> bool:
@@ -85,12 +85,12 @@ class NotedAddresses(Generic[Place]):
             raise LedgerError(f"{self._note(run)} does not say {self._unreadable}") from None
 
     def of(self, run: Path) -> Place | None:
-        """Return the address of a run folder, or None."""
+        """Return a run folder's address, or None."""
         noted = self.noted(run)
         if noted is None:
             return self._placed.get(run.resolve())
         self.of_environment()
-        # The folder alone is not believed: its note could lead a password to somebody else's server.
+        # The folder alone is not believed: its note could lead a password to a stranger's server.
         if noted not in self._named:
             refused = self._refused.format(run=run, place=noted)
             raise LedgerError(f'{refused}, set {self._variable}="$(cat {self._note(run)})"')
@@ -101,7 +101,7 @@ class NotedAddresses(Generic[Place]):
 
 
 def normal(text: str) -> str:
-    """Return a bucket's address, or the absolute path of a folder, as it is noted."""
+    """Return a bucket's address, or a folder's absolute path, in the form of a note."""
     if is_bucket(text):
         return str(BucketAddress.of_text(text))
     if "://" in text or not text.strip() or not text.isprintable():
@@ -126,14 +126,14 @@ _LONGEST = 2000
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a PostgreSQL database is.
+    """The address of a PostgreSQL database.
 
     Attributes
     ----------
     shown
         The address without its password.
     password
-        The password in it; None: libpq looks for one in ``PGPASSWORD`` and ``PGPASSFILE``.
+        The password in it; None: libpq looks in ``PGPASSWORD`` and ``PGPASSFILE``.
     """
 
     shown: str
@@ -151,7 +151,7 @@ class Address:
         if parts.scheme not in _SCHEMES or len(text) > _LONGEST or not text.strip().isprintable():
             raise UsageError(f"{expected}; got another kind of address")
         if "@" in parts.path + parts.query + parts.fragment:
-            # The password was cut at one of these letters, and is not shown as the rest of an address.
+            # One of these letters cut the password, whose rest must not be shown as an address.
             raise UsageError(
                 f"{expected}; got one with an @ after its host. Write / ? # @ of a password as %2F %3F %23 %40"
             )
@@ -168,7 +168,7 @@ class Address:
 
 class _Ledgers(NotedAddresses[Address]):
     def name(self, text: str) -> Address:
-        """Keep a password that was named when the address is named again without one."""
+        """Let this process use an address; without a password it keeps an earlier one."""
         address = Address.of_text(text)
         known = self._named.get(address.shown)
         return super().name(text) if known is None or address.password is not None else known
@@ -183,7 +183,7 @@ class _Ledgers(NotedAddresses[Address]):
         return super().place(run, text)
 
     def keep(self, run: Path, place: Address) -> None:
-        """Note in a run folder where its ledger is, so that nothing is drawn into it with another one."""
+        """Note the ledger's address in a run folder, so that nothing is drawn into it with another ledger."""
         try:
             make_private(run)
             super().keep(run, place)

@@ -1,6 +1,6 @@
 """Records every attempt that may cost money before it is made, and checks the budget in the same transaction.
 
-Every change is on disk when the method that makes it returns. Derived classes hold what differs between databases.
+Every change is on disk when its method returns. Derived classes hold the differences between databases.
 """
 
 import time
@@ -33,14 +33,14 @@ Result = TypeVar("Result")
 
 
 class AnyLedger(ABC):
-    """A ledger that is open for writing; every method may be called from any thread.
+    """A ledger that is open for writing; any thread may call any method.
 
     Attributes
     ----------
     shared
         Whether other processes may draw with it at the same time.
     check_payer
-        Asked in the transaction that reserves a price what its payer may spend; None: anything.
+        Called in the transaction that reserves a price, to check what its payer may spend; None: anything.
     """
 
     _writer: Writer
@@ -62,18 +62,18 @@ class AnyLedger(ABC):
 
     @abstractmethod
     def totals_in_scope(self) -> Totals:
-        """Return what is spent, reserved and called for the draws that the budget is for."""
+        """Return money spent and reserved, and calls, for the budget's draws."""
 
     def _write(self, operation: Callable[[LedgerTransaction], Result], *attempts: int) -> Result:
-        """Return what `operation` on these attempts returns, or raise its error, once its changes are durable.
+        """Run `operation` on these attempts; return its result, or raise its error, once its changes are durable.
 
-        It may be run more than once, each time as if it had not been run before.
+        It may run more than once, each time as if for the first time.
         """
         return self._writer.call(operation, attempts)
 
     @abstractmethod
     def _lookup(self) -> AbstractContextManager[Connection]:
-        """Give a connection to read what is durable."""
+        """Give a connection that reads durable changes."""
 
     @abstractmethod
     def _totals_of_job(self, transaction: LedgerTransaction) -> Totals:
@@ -93,17 +93,17 @@ class AnyLedger(ABC):
         return self._write(operation) if specs else {}
 
     def claim(self, attempt: int) -> None:
-        """Record that a worker has taken up what `plan` gave, and waits."""
+        """Record that a worker has taken up a planned attempt, and waits."""
         self._move(attempt, "claimed")
 
     def put_back(self, attempt: int) -> None:
-        """Record that what was claimed is not made now; the next `plan` gives it again."""
+        """Record that a claimed attempt is not made now; the next `plan` returns it again."""
         self._move(attempt, "planned")
 
     def reserve(self, spec: AttemptSpec, attempt: int | None, price_nanousd: int, *, alone: bool = False) -> int:
         """Reserve the price of one submission and check the budget in one transaction; return the attempt.
 
-        `alone`: others wait to learn from this draw what one costs (see `Prices.enter`).
+        `alone`: others wait to learn the price from this draw (see `Prices.enter`).
         """
         known = () if attempt is None else (attempt,)
         return self._write(lambda transaction: self._reserve(transaction, spec, attempt, price_nanousd, alone), *known)
@@ -111,10 +111,10 @@ class AnyLedger(ABC):
     def reserve_and_mark_sent(
         self, spec: AttemptSpec, attempt: int, price_nanousd: int, *, alone: bool = False
     ) -> None:
-        """Reserve the price of what `plan` gave and record that bytes are about to leave, in one commit."""
+        """Reserve the price of a planned attempt and record that bytes are about to leave, in one commit."""
 
         def operation(transaction: LedgerTransaction) -> None:
-            # One commit for three steps: each of them alone would wait for the disk.
+            # Each step alone would wait for the disk.
             transaction.move(attempt, "claimed")
             self._reserve(transaction, spec, attempt, price_nanousd, alone)
             transaction.move(attempt, "sent")
@@ -134,28 +134,28 @@ class AnyLedger(ABC):
         return number
 
     def limits_money(self) -> bool:
-        """Tell whether money is limited now, by the budget, for payers or for all who draw with it."""
+        """Tell whether money is limited now: by the budget, for payers, or for all users of the ledger."""
         return self._budget.limits_money or self.check_payer is not None
 
     def take(self, attempt: Attempt) -> bool:
-        """Go on with an earlier attempt; False where another process works on it."""
+        """Go on with an earlier attempt; return False if another process works on it."""
         return True
 
     def leave(self, attempt: int) -> None:  # noqa: B027 - nothing where no other process is
         """Let other processes go on with an attempt whose job was not fetched."""
 
     def require_hold(self, attempt: int) -> None:  # noqa: B027 - nothing where no other process is
-        """Refuse to send an attempt again that another process may have settled meanwhile."""
+        """Refuse to repeat a submission that another process may have settled meanwhile."""
 
     def require_lease(self) -> None:  # noqa: B027 - nothing where no other process is
-        """Refuse where this process can draw nothing more with it."""
+        """Refuse if this process may draw no more with the ledger."""
 
     def now(self, wall: float) -> float:
         """Return seconds since 1970 by the clock that dates attempts; `wall` is this machine's."""
         return wall
 
     def has_company(self) -> bool:
-        """Tell whether another process draws with it now."""
+        """Tell whether another process draws with the ledger now."""
         return False
 
     def may_adopt(self, attempt: int) -> bool:
@@ -163,18 +163,18 @@ class AnyLedger(ABC):
         return True
 
     def watch(self, adopt: Callable[[], None]) -> None:  # noqa: B027 - nothing where no other process is
-        """Call `adopt`, which takes over the inbox, before what another process left behind is settled."""
+        """Call `adopt`, which takes over the inbox, before leftovers of another process are settled."""
 
     def sent(self, attempt: int) -> None:
         self._move(attempt, "sent")
 
     def accepted(self, attempt: int, job: str, report: VendorReport) -> Attempt | None:
-        """Record the vendor's job; return another attempt with the same job, if there is one."""
+        """Record the vendor's job; return another attempt with the same job, if any."""
 
         def operation(transaction: LedgerTransaction) -> Attempt | None:
             transaction.move(attempt, "accepted", report.cost_nanousd, job=job, **columns(report))
-            # One job for two submissions means one picture for two draws, which must not count as independent; also
-            # where this same commit records both.
+            # Two submissions with one job have one picture for two draws, which must not count as independent; even if
+            # this same commit records both.
             transaction.flush()
             row = transaction.connection.execute(
                 f"SELECT {COLUMNS} FROM attempt WHERE job = ? AND id != ?"
@@ -214,7 +214,7 @@ class AnyLedger(ABC):
         error: str | None = None,
         code: str | None = None,
     ) -> None:
-        """Take an attempt to a state that it may stay in, with what is known by then."""
+        """Take an attempt to a state that it may keep, with everything known by then."""
         values: dict[str, Any] = {"error_class": error_class, "error": error, "code": code}
         if digest is not None:
             values |= {"digest": digest, "size": size, "stored_at": time.time()}
@@ -230,23 +230,23 @@ class AnyLedger(ABC):
         self._write(lambda transaction: transaction.move(attempt, state, cost, **values), attempt)
 
     def adopt(self, attempt: int, digest: str, size: int, report: VendorReport) -> bool:
-        """Record an answer that a process which died had made durable; False if no attempt waits for it."""
-        # Also ends: the ledger may have settled an attempt whose answer then turned up in the inbox.
+        """Record an answer that a dead process had made durable; return False if no attempt waits for it."""
+        # Ends as well: the ledger may have settled an attempt whose answer turned up in the inbox later.
         waiting = ("sent", *WITH_JOB, "ambiguous", *SETTLED)
         return self._adopt(attempt, "stored", waiting, report, digest=digest, size=size)
 
     def adopt_job(self, attempt: int, job: str, report: VendorReport) -> bool:
-        """Record a job that an earlier process could not record; as `adopt`."""
+        """Record a job that an earlier process could not record; return as `adopt`."""
         return self._adopt(attempt, "accepted", ("sent", "ambiguous", *SETTLED), report, job=job)
 
     def reopen(self, attempts: Sequence[int]) -> int:
-        """Let these refusals count no more; return their number."""
+        """Let these refusals count no more; return how many were reopened."""
         return self._write(lambda transaction: sum([transaction.reopen(number) for number in attempts]), *attempts)
 
     def settle(self, attempt: Attempt, cost_nanousd: int) -> bool:
-        """End an attempt that may have been billed as an invoice says.
+        """End an ambiguous attempt, and book its cost on an invoice.
 
-        False where it is no such attempt any more, or another process works on it.
+        Returns False if the attempt is not ambiguous any more, or another process works on it.
         """
         number = attempt.id
         return self.take(attempt) and self._write(lambda transaction: transaction.settle(number, cost_nanousd), number)
@@ -259,7 +259,7 @@ class AnyLedger(ABC):
         def operation(transaction: LedgerTransaction) -> bool:
             query = "SELECT state FROM attempt WHERE id = ?"
             row = transaction.connection.execute(query, (attempt,)).fetchone()
-            # An answer to what was never sent shows that the ledger is an older copy.
+            # An answer to an unsent attempt shows that the ledger is an older copy.
             if row is None or row[0] in (*UNSENT, "cancelled"):
                 raise LedgerError(
                     f"inbox/ holds an answer to attempt {attempt}, of which the ledger does not know that it was sent:"
@@ -274,21 +274,21 @@ class AnyLedger(ABC):
         return self._write(operation, attempt)
 
     def recover(self) -> int:
-        """Settle what a process that died left half done; return how many attempts may have been billed for nothing.
+        """Settle what dead processes left half done; return how many attempts may have been billed for nothing.
 
-        Attempts that never left are freed; those that left without job or bytes become ``ambiguous``, booked at full
-        price. The store's inbox is to be adopted first.
+        Unsent attempts are freed; sent ones without job or bytes become ``ambiguous``, booked at full price. Adopt the
+        store's inbox first.
         """
 
         return self._write(settle_left_behind)
 
     def commits(self) -> int:
-        """Return how many commits it has seen; an older copy of it has seen fewer."""
+        """Return how many commits the ledger has seen; an older copy has seen fewer."""
         with self._lookup() as reader:
             return int(reader.execute("SELECT commits FROM total").fetchone()[0])
 
     def unknown(self, keys: Sequence[Key]) -> set[Key]:
-        """Return those keys of receipts whose ends this ledger does not know: it is an older copy."""
+        """Return the keys whose ends this ledger does not know; if any, it is an older copy."""
         ended = set[tuple[str, int]]()
         query = f"SELECT task, generation FROM attempt WHERE state IN {ENDED} AND task IN "
         with self._lookup() as reader:
@@ -300,7 +300,7 @@ class AnyLedger(ABC):
         return {key for key in left if is_unknown(key, attempts.get(key.task, ()))}
 
     def record(self, receipts: Sequence[Receipt]) -> list[Receipt]:
-        """Record the ends of attempts that it does not know, whatever they cost; return the recorded ones."""
+        """Record ends of attempts that the ledger does not know, whatever they cost; return the recorded ones."""
         try:
             return self._write(lambda transaction: [one for one in receipts if record(transaction, one)])
         except TakenError:
@@ -310,7 +310,7 @@ class AnyLedger(ABC):
             ) from None
 
     def receipt(self, attempt: int) -> Receipt:
-        """Return the receipt of an attempt that has ended."""
+        """Return the receipt of an ended attempt."""
         names = [field.name for field in fields(AttemptSpec)]
         with self._lookup() as reader:
             row = dict(reader.execute("SELECT * FROM attempt WHERE id = ?", (attempt,)).fetchone())
@@ -324,7 +324,7 @@ class AnyLedger(ABC):
     def rows(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
         """Return all attempts of each task, oldest first."""
         attempts: dict[str, list[Attempt]] = {}
-        # Rows get the caller's own copy of each key: a hundred thousand equal texts would be kept twice.
+        # Rows share the caller's copy of each key: a hundred thousand equal texts would be kept twice.
         own = {key: key for key in keys}
         tasks = list(own)
         for start in range(0, len(tasks), self._asked_at_once):
@@ -345,7 +345,7 @@ class AnyLedger(ABC):
         return None if row is None else attempt_from(row)
 
     def earlier_with_same_job(self, attempt: Attempt) -> Attempt | None:
-        """Return an earlier attempt with the picture of the same job, if there is one."""
+        """Return an earlier attempt with the picture of the same job, if any."""
         with self._lookup() as reader:
             row = reader.execute(
                 f"SELECT {COLUMNS} FROM attempt WHERE adapter = ? AND job = ? AND id < ? AND state != ? LIMIT 1",
@@ -354,18 +354,18 @@ class AnyLedger(ABC):
         return None if row is None else attempt_from(row)
 
     def billed(self, identity: str) -> Billed:
-        """Return what this procedure was billed so far."""
+        """Return the bills of this procedure so far."""
         with self._lookup() as reader:
             return billed(reader, identity)
 
     def payers(self) -> dict[str, Totals]:
-        """Return what is booked, held and called on each payer's account, by name."""
+        """Return money booked and held, and calls, on each payer's account, by name."""
         with self._lookup() as reader:
             rows = reader.execute("SELECT name, spent_nanousd, reserved_nanousd, calls FROM payer ORDER BY name")
             return {row[0]: Totals(*tuple(row)[1:]) for row in rows.fetchall()}
 
     def totals_of_request(self, request: str) -> Totals:
-        """Return what is booked, held and called for a request."""
+        """Return money booked and held, and calls, for a request."""
         query = (
             "SELECT COALESCE(SUM(cost_nanousd), 0), COALESCE(SUM(reserved_nanousd), 0),"
             f" COUNT(*) FILTER (WHERE state IN {COUNTED}) FROM attempt WHERE request = ?"
@@ -378,6 +378,6 @@ class AnyLedger(ABC):
         return self._budget
 
     def totals(self) -> tuple[Decimal, Decimal, int]:
-        """Return US dollars spent and reserved, and calls, for the draws that the budget is for."""
+        """Return US dollars spent and reserved, and calls, for the budget's draws."""
         spent, reserved, calls, _ = self.totals_in_scope()
         return to_usd(spent), to_usd(reserved), calls

@@ -1,4 +1,4 @@
-"""Rows of the ledger as frozen values: before they are written, what the vendor said, and as recorded."""
+"""Rows of the ledger as frozen values: planned attempts, the vendor's report, and recorded attempts."""
 
 import sys
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ from blackbox_conformal.drawing.ledger.states import PAID, REOPENED, AttemptStat
 
 @dataclass(frozen=True, slots=True)
 class AttemptSpec:
-    """What the ledger records of a submission before it is sent.
+    """What the ledger records about a submission before it is sent.
 
-    `pixels`: of the upload; `listed_nanousd`: the highest listed price, None where none is known; `priced`: a price is
-    known; `payer`, `request`: see `money.Payer`; `member`: which vendor of a cascade is asked, from 0.
+    `pixels`: of the upload; `listed_nanousd`: the highest listed price, None if unknown; `priced`: a price is known;
+    `payer`, `request`: see `money.Payer`; `member`: place of the vendor in a cascade, from 0.
     """
 
     task: str
@@ -24,7 +24,7 @@ class AttemptSpec:
     upload: str
     upload_name: str
     draw: int
-    # A receipt leaves out what is None.
+    # A receipt leaves out None.
     seed: int | None = field(default=None, kw_only=True)
     idempotency_key: str
     pixels: int
@@ -81,34 +81,34 @@ class Attempt:
 
     @property
     def known_cost_usd(self) -> Decimal | None:
-        """Return what it cost; None when it was paid at an unknown price, and is booked at nothing."""
+        """Return the cost in US dollars; None if it was paid at an unknown price, and is booked at nothing."""
         unknown = not self.priced and not self.cost_nanousd and self.state in (*PAID, "ambiguous")
         return None if unknown else self.cost_usd
 
     @property
     def reopened(self) -> bool:
-        """Tell whether the vendor refused it and the user wants the draw asked for again."""
+        """Tell whether the vendor refused the draw and the user wants it asked for again."""
         return self.state == "refused" and self.error_class == REOPENED
 
     @property
     def report(self) -> VendorReport:
-        """Return what is recorded of the vendor's report."""
+        """Return the recorded part of the vendor's report."""
         return VendorReport(self.cost_nanousd, self.model, self.request_id)
 
 
 _REPEATED = ("adapter", "upload", "upload_name", "state", "model")
-"""Texts that many attempts have in common, of which one copy is kept."""
+"""Texts that many attempts share; one copy of each is kept."""
 
 COLUMNS = ", ".join(name for name in Attempt.__dataclass_fields__ if name != "busy")
 
 
 def attempt_from(row: Any, task: str | None = None) -> Attempt:
-    """Make an attempt of a row selected by `COLUMNS`; `task` is the caller's own copy of its key."""
+    """Make an attempt from a row selected by `COLUMNS`; `task` is the caller's own copy of its key."""
     values = dict(row)
     values["task"] = task or values["task"]
     values["seed"] = None if values["seed"] is None else int(values["seed"])
     values["priced"] = bool(values["priced"])
     for name in _REPEATED:
-        if type(values[name]) is str:  # Damage may have made a text of a file a blob.
+        if type(values[name]) is str:  # Damage may have turned a file's text into a blob.
             values[name] = sys.intern(values[name])
     return Attempt(**values)

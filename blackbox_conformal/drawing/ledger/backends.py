@@ -52,13 +52,13 @@ _TRIGGER = f"""
 
 
 def begin_last_day(connection: Connection) -> None:
-    """Keep the sums on this connection from now on, beginning with what the ledger holds."""
+    """Keep the sums of the last day on this connection from now on, starting from the ledger."""
     connection.execute(_TABLE)
     connection.execute("DELETE FROM booked_by_minute")
     connection.execute(
         f"INSERT INTO booked_by_minute SELECT CAST(intent_at / {_MINUTE_S} AS INTEGER), SUM(cost_nanousd) FROM attempt"
         " WHERE intent_at >= ? AND cost_nanousd > 0 GROUP BY 1",
-        # A minute more: the oldest minute is counted whole, which errs on the side of spending less.
+        # A minute more: the oldest minute counts in full, which errs on the side of spending less.
         (time.time() - _DAY_S - _MINUTE_S,),
     )
     connection.execute(_TRIGGER)
@@ -76,7 +76,7 @@ Result = TypeVar("Result")
 
 
 class Ledger(AnyLedger):
-    """The ledger of one run folder in SQLite, which this process alone holds until `close`."""
+    """The ledger of one run folder in SQLite, which only this process holds until `close`."""
 
     def __init__(self, run: Path) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class Ledger(AnyLedger):
         if budget.max_cost_per_day_usd is not None:
             self._writer.call(lambda transaction: begin_last_day(transaction.connection))
         elsewhere = Totals()
-        # What other draws cost is fixed from here on, as this process holds the ledger alone.
+        # This process holds the ledger alone, so the cost of other draws is fixed from here on.
         if budget.scope is not None:
             with self._lookup() as reader:
                 rows = reader.execute("SELECT task, state, cost_nanousd FROM attempt").fetchall()
@@ -127,14 +127,14 @@ class Ledger(AnyLedger):
         return self._in_scope(self._totals(transaction))
 
     def _totals(self, transaction: LedgerTransaction) -> Totals:
-        """Sum all attempts; the last day's only where the budget asks for them."""
+        # Only some budgets ask for the last day.
         totals = transaction.totals()
         if self._budget.max_cost_per_day_usd is None:
             return totals
         return totals._replace(of_day=spent_in_last_day(transaction.connection))
 
     def _in_scope(self, totals: Totals) -> Totals:
-        """Subtract what was held for other draws at the start."""
+        # Other draws were counted once, at the start, since this process alone holds the ledger.
         spent, calls = self._elsewhere.spent, self._elsewhere.calls
         return totals._replace(spent=totals.spent - spent, calls=totals.calls - calls)
 
@@ -149,22 +149,22 @@ class Ledger(AnyLedger):
 Where = Path | Address
 """A run folder, or the address of a ledger itself."""
 
-# A store of a database without a folder needs a path; this one cannot exist on any system.
+# A database's store without a folder needs a path; this one cannot exist on any system.
 _NOWHERE = Path("/dev/null/no-run-folder")
 
 
 def has_ledger(run: Path) -> bool:
-    """Tell whether something was, or is to be, drawn into a folder."""
+    """Tell whether a folder has draws, or is prepared for them."""
     return ledger_file.ledger_path(run).is_file() or LEDGERS.is_placed(run)
 
 
 def address_at(where: Where) -> Address | None:
-    """Return the address of a ledger; None when it is a file in the run folder."""
+    """Return the address of a ledger; None if it is a file in the run folder."""
     return where if isinstance(where, Address) else LEDGERS.of(where)
 
 
 def open_ledger(run: Path) -> AnyLedger:
-    """Open the ledger of a run folder for writing, begun where there is none."""
+    """Open the ledger of a run folder for writing; begin one if there is none."""
     address = LEDGERS.of(run)
     if address is None:
         return Ledger(run)
@@ -182,7 +182,7 @@ def store_of(where: Where) -> Store:
 
 
 def answers_of(where: Where) -> AnswerStore | None:
-    """Return where the answers are kept beside the run folder; None: nowhere."""
+    """Return the store that keeps answers beside the run folder, or None."""
     address = address_at(where)
     kept = STORES.of(where) if isinstance(where, Path) else STORES.of_environment()
     in_database: AnswerStore | None = None
@@ -195,7 +195,7 @@ def answers_of(where: Where) -> AnswerStore | None:
 
 
 def set_limit(address: Address, limit_usd: Decimal | None) -> None:
-    """Limit what everything with a ledger in a database costs; None: any amount."""
+    """Limit the cost of everything with a ledger in a database; None: no limit."""
     _require_driver(address)
     from blackbox_conformal.drawing.ledger.postgres import postgres_ledger
 
@@ -204,9 +204,9 @@ def set_limit(address: Address, limit_usd: Decimal | None) -> None:
 
 @contextmanager
 def reading(where: Where, *, whole: bool = True) -> Iterator[Connection | None]:
-    """Give a ledger for queries in the ``with`` block; None when there is none.
+    """Give a ledger for queries in the ``with`` block; None if there is none.
 
-    `whole`: compare every row of a file with its checksum, which takes about a second for 100,000 rows.
+    `whole`: compare every row of a file with its checksum, about a second for 100,000 rows.
     """
     address = address_at(where)
     if address is None:
@@ -222,7 +222,7 @@ def reading(where: Where, *, whole: bool = True) -> Iterator[Connection | None]:
 
 
 def damage(connection: Connection) -> list[str]:
-    """Return what is wrong with an open ledger, in words; empty when all in it agrees."""
+    """Return what is wrong with an open ledger, in words; empty if all agrees."""
     if isinstance(connection, sqlite3.Connection):
         return sqlite_schema.damage(connection)
     from blackbox_conformal.drawing.ledger.postgres import inspection as postgres
@@ -231,7 +231,7 @@ def damage(connection: Connection) -> list[str]:
 
 
 def inspect_database(address: Address) -> list[tuple[str, str, bool]]:
-    """Return parts of a database, how each is, and whether that makes it unfit to keep a ledger."""
+    """Return parts of a database, the state of each, and whether it makes the database unfit for a ledger."""
     _require_driver(address)
     from blackbox_conformal.drawing.ledger.postgres import inspection
 
@@ -239,7 +239,6 @@ def inspect_database(address: Address) -> list[tuple[str, str, bool]]:
 
 
 def _require_driver(address: Address) -> None:
-    """Refuse an address where the extra is not installed."""
     if importlib.util.find_spec("psycopg") is None:
         raise MissingPackageError(
             f"the ledger {address} needs psycopg (LGPL-3.0): pip install 'blackbox-conformal[postgres]', or leave "

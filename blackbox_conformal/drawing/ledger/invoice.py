@@ -36,10 +36,10 @@ _HEADINGS: dict[str, tuple[str, ...]] = {
     "currency": ("currency", "currency_code"),
 }
 ROLES = tuple(_HEADINGS)
-"""What a column of an invoice may hold."""
+"""Roles of an invoice's columns."""
 
 _SEVERAL = ("id", "time")
-"""Of several columns with ids all are looked at, and of several with times the first of the list."""
+"""Roles that several columns may have: all ids count, and the first time in the list."""
 
 _SYMBOLS = {"€": "EUR", "£": "GBP", "¥": "JPY or CNY", "₹": "INR", "₩": "KRW"}
 _CODES = (
@@ -64,7 +64,7 @@ class Line:
     cost_nanousd
         Cost in nano-dollars.
     span
-        First and last second since 1970 in which it was made; None: not said.
+        First and last second since 1970 of its possible time; None: not said.
     """
 
     number: int
@@ -75,7 +75,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """The calls of an invoice, and which column was taken for what."""
+    """The calls of an invoice, and the columns that were taken for each role."""
 
     lines: tuple[Line, ...]
     columns: Mapping[str, str]
@@ -90,7 +90,7 @@ class Invoice:
 def read_invoice(path: Path, named: Mapping[str, str]) -> Invoice:
     """Read the calls that an invoice lists.
 
-    `named`: headings of columns by what they hold, one of `ROLES`; other columns are found by common headings.
+    `named`: headings of columns by role, one of `ROLES`; other columns are found by common headings.
     """
     rows = _rows(path)
     _, headings = next(rows, (0, list[str]()))
@@ -108,7 +108,6 @@ def read_invoice(path: Path, named: Mapping[str, str]) -> Invoice:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and cells of each line that is not empty."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -118,7 +117,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     except OSError as error:
         raise UsageError(f"expected an invoice that can be read; {path}: {error.strerror}") from None
     first = text.lstrip("\r\n").partition("\n")[0]
-    # Spreadsheets write commas, semicolons or tabs, by the language of their user: the first line tells.
+    # Spreadsheets write commas, semicolons or tabs, by their user's language: the first line tells.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
     try:
         for cells in reader:
@@ -133,13 +132,12 @@ def _names(headings: Sequence[str]) -> str:
 
 
 def _plain(heading: str) -> str:
-    """Write a heading in small letters, with _ between words and without the mark of US dollars."""
+    # Exports write one heading in many ways: "Cost (USD)", "totalCost", "total_cost".
     words = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", heading).lower()).strip("_")
     return re.sub(r"(_in)?_(usd|us_dollars)$", "", words)
 
 
 def _columns(path: Path, role: str, headings: Sequence[str], named: Mapping[str, str]) -> list[int]:
-    """Return the columns that hold something; refuse a cost in another currency."""
     if role in named:
         found = [index for index, heading in enumerate(headings) if heading == named[role]]
         if len(found) != 1:
@@ -181,7 +179,7 @@ def _foreign(path: Path, number: int, currency: str) -> UsageError:
 def _lines(
     path: Path, number: int, headings: Sequence[str], cells: Sequence[str], columns: Mapping[str, Sequence[int]]
 ) -> Iterator[Line]:
-    """Yield the calls that one line of a file lists: as many as its column of counts says."""
+    # A line stands for as many calls as its column of counts says.
     if len(cells) != len(headings):
         raise UsageError(
             f"line {number} of {path} has {len(cells)} cells, and the first line {len(headings)}: export it again"
@@ -207,7 +205,7 @@ def _lines(
     calls = int(whole[1])
     nanousd = to_nano(abs(cost)) * (-1 if cost < 0 else 1)
     for call in range(calls):
-        # What does not divide goes to the first calls, one nano-dollar each, so that the parts add up to the line.
+        # The first calls get the remainder, one nano-dollar each, so that the parts add up to the line.
         yield Line(number, ids, nanousd // calls + (call < nanousd % calls), span)
 
 
@@ -228,10 +226,10 @@ def _amount(path: Path, number: int, text: str) -> Decimal:
 
 
 def _span(path: Path, number: int, text: str) -> tuple[float, float]:
-    """Return the seconds that a time says; of a date, its first and last second in UTC."""
+    # A date stands for its first and last second in UTC.
     try:
         if re.fullmatch(r"\d{9,13}(\.\d+)?", text):
-            # Thirteen digits are milliseconds: in seconds they would be tens of thousands of years.
+            # Thirteen digits are milliseconds: as seconds they would mean tens of thousands of years.
             seconds = float(text) / (1000 if float(text) > _MILLISECONDS_FROM else 1)
         elif re.fullmatch(r"\d{4}-\d\d-\d\d", text):
             return day(text), day(text) + _DAY_S
@@ -250,7 +248,7 @@ def _span(path: Path, number: int, text: str) -> tuple[float, float]:
 
 
 def _netted(path: Path, lines: Sequence[Line]) -> Iterator[Line]:
-    """Yield the lines, with a charge and its credit under the same ids as one."""
+    # A charge and its credit under the same ids become one line.
     charged: dict[tuple[str, ...], Line] = {}
     for line in lines:
         if not line.ids:
@@ -271,7 +269,7 @@ def day(text: str) -> float:
 
 
 WINDOW_S = 1800.0
-"""How far the time on an invoice may be from that of the submission: a vendor may date a job by its end."""
+"""Seconds at most between an invoice's time and the submission: a vendor may date a job by its end."""
 
 
 Period = tuple[float, float] | None
@@ -279,7 +277,7 @@ Period = tuple[float, float] | None
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A call in the ledger, its line of the invoice (None: it has none), and by what they were matched."""
+    """A call in the ledger, its line of the invoice (None: no line), and the kind of match."""
 
     attempt: Attempt
     line: Line | None
@@ -287,12 +285,12 @@ class Match:
 
     @property
     def invoiced_nanousd(self) -> int:
-        """Return what the vendor charges for it."""
+        """Return the vendor's charge for the call."""
         return 0 if self.line is None else self.line.cost_nanousd
 
     @property
     def agrees(self) -> bool:
-        """Tell whether ledger and invoice say the same cost."""
+        """Tell whether ledger and invoice have the same cost."""
         return self.attempt.state != "ambiguous" and self.invoiced_nanousd == self.attempt.cost_nanousd
 
 
@@ -307,7 +305,7 @@ class InvoiceComparison:
     unknown
         Lines of the invoice without a call in the ledger.
     elsewhere
-        Calls outside the period of the invoice, which are not compared.
+        Calls outside the invoice's period, which are not compared.
     """
 
     calls: tuple[Match, ...]
@@ -323,14 +321,14 @@ class InvoiceComparison:
 def compare(attempts: Sequence[Attempt], invoice: Invoice, period: Period) -> InvoiceComparison:
     """Match the calls of one vendor with the lines of its invoice.
 
-    By request id or idempotency key; else by time, to half an hour and then to a day; lines without a time by count.
-    Equal costs come first, and answered calls, which were certainly billed, before calls that may have been billed: so
-    one of these is not billed only where no line can be its own.
+    Matches go by request id or idempotency key; then by time, within half an hour and then a day; lines without a time
+    go by count. Equal costs come first. Answered calls, which were certainly billed, come before calls that may have
+    been billed: such a call counts as not billed only if no line can be its own.
 
     Parameters
     ----------
     attempts
-        All that were submitted to this vendor.
+        All submissions to this vendor.
     period
         First and last second that the invoice covers; None: all times.
     """
@@ -345,7 +343,7 @@ def compare(attempts: Sequence[Attempt], invoice: Invoice, period: Period) -> In
             matched[attempt.id] = (line, by)
     comparable = any(by == "request id" for _, by in matched.values())
     for uncertain in (False, True):
-        # A call whose id the invoice does not list was not billed, where it lists ids of that kind.
+        # If the invoice lists ids of a call's kind, but not this call's, the call was not billed.
         calls = [
             one
             for one in attempts
@@ -374,7 +372,7 @@ def compare(attempts: Sequence[Attempt], invoice: Invoice, period: Period) -> In
 
 
 def _named(attempts: Sequence[Attempt]) -> dict[str, tuple[Attempt, str]]:
-    """Return attempts by what a vendor may call them, and which kind of name that is."""
+    # A vendor may name a call by any of its ids.
     named: dict[str, tuple[Attempt, str]] = {}
     for attempt in attempts:
         named[idempotency_key(attempt.task, attempt.generation)] = (attempt, "idempotency key")
@@ -395,7 +393,7 @@ def _covers(period: Period, attempt: Attempt, window_s: float = 0.0) -> bool:
 def _pairs(
     calls: Sequence[Attempt], lines: Sequence[Line], window_s: float | None, same_cost: bool
 ) -> Iterator[tuple[Attempt, Line]]:
-    """Yield calls and lines that go together: of one cost, or all; by time, or (None) lines without a time."""
+    # With `window_s` None, only lines without a time are paired.
     by_cost: dict[int, list[Line]] = defaultdict(list)
     for line in lines:
         if (line.span is None) is (window_s is None):
@@ -409,7 +407,7 @@ def _pairs(
 
 
 def _by_time(calls: Sequence[Attempt], lines: Sequence[Line], window_s: float) -> Iterator[tuple[Attempt, Line]]:
-    """Yield as many pairs as possible: calls, in order, take the line whose time ends first."""
+    # This gives the most pairs: calls, in order of time, take the line whose time ends first.
     spans = sorted(
         (line.span[0] - window_s, line.span[1] + window_s, number)
         for number, line in enumerate(lines)
@@ -422,9 +420,9 @@ def _by_time(calls: Sequence[Attempt], lines: Sequence[Line], window_s: float) -
         while position < len(spans) and spans[position][0] <= at:
             heapq.heappush(begun, spans[position][1:])
             position += 1
-        # Calls still to come are later yet, so a line that has ended fits none of them.
+        # A line that has ended fits no later call.
         while begun and begun[0][0] < at:
             heapq.heappop(begun)
         if begun:
-            # The one that ends first: whatever it could be paired with, the lines kept back can be, too.
+            # The line that ends first: the remaining lines fit whatever this one could fit.
             yield call, lines[heapq.heappop(begun)[1]]

@@ -1,7 +1,7 @@
 """Opens the ledger's SQLite file, and refuses every file that money must not be entrusted to.
 
-A ledger appears whole or not at all, and is never recreated over an old one. Only SQLite may open the file: closing any
-other handle would give up this process's locks on it, and another process would take the WAL file for abandoned.
+A ledger appears whole or not at all, and never replaces an old one. Only SQLite may open the file: closing any other
+handle would give up this process's locks, and another process would take the WAL file for abandoned.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from blackbox_conformal.support.files import FULL_DISK, write_once
 
 _BESIDE = ("-journal", "-wal", "-shm")
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN)
-# Another process holds the lock for one commit at a time; one that holds it longer stands still.
+# Another process holds the lock for one commit at a time; after this long it must have stopped.
 BUSY_TIMEOUT_S = 15.0
 
 
@@ -40,13 +40,13 @@ def ledger_path(run: Path) -> Path:
 def mark_path(run: Path) -> Path:
     """Return the file with the number of commits that a run folder's ledger has seen, written after each commit.
 
-    A ledger that knows of fewer was restored from an older copy, or lost its newest entries with a damaged WAL file.
+    A ledger that knows fewer was restored from an older copy, or lost its newest entries with a damaged WAL file.
     """
     return run / "ledger.commits"
 
 
 def is_full(error: Exception) -> bool:
-    """Tell whether the disk, or the user's quota, has no room left."""
+    """Tell whether the disk, or the user's quota, is full."""
     return getattr(error, "sqlite_errorcode", None) in _FULL or getattr(error, "errno", None) in FULL_DISK
 
 
@@ -64,7 +64,7 @@ def _unusable(path: Path, error: Exception) -> LedgerError:
 
 @contextmanager
 def as_ledger_error(path: Path) -> Iterator[None]:
-    """Raise what SQLite, the disk or an unfit value raises about a ledger as a `LedgerError`."""
+    """Raise errors of SQLite, the disk or an unfit value about a ledger as a `LedgerError`."""
     try:
         yield
     except BlackboxConformalError:
@@ -74,7 +74,7 @@ def as_ledger_error(path: Path) -> Iterator[None]:
 
 
 def _refuse_lost(run: Path) -> None:
-    """Refuse a run folder with paid samples and no ledger: an empty ledger must not take its place."""
+    # An empty ledger must not take the place of a lost one: the samples would be paid for again.
     for name in ("samples", "inbox"):
         if (run / name).is_dir() and any(entry.is_file() for entry in (run / name).rglob("*")):
             raise LedgerError(
@@ -86,7 +86,7 @@ def _refuse_lost(run: Path) -> None:
 
 
 def is_begun(path: Path) -> bool:
-    """Tell whether there is a ledger file that may ever have held anything.
+    """Tell whether a ledger file exists that may ever have held anything.
 
     The folder for samples is made after the ledger and before anything is sent. Without that folder, three kinds of
     file were never used: an empty one, one of ours without tables, and one of another version without attempts.
@@ -109,9 +109,8 @@ def is_begun(path: Path) -> bool:
 
 
 def _begin(path: Path) -> None:
-    """Put a ledger without attempts in its place, durable and whole."""
     if path.exists():
-        # Never begun. What SQLite left beside it would be taken for a part of the new one.
+        # Never begun. SQLite would take leftovers beside it for a part of the new one.
         for leftover in (path, *(path.with_name(path.name + ending) for ending in _BESIDE)):
             leftover.unlink(missing_ok=True)
     mark_path(path.parent).unlink(missing_ok=True)
@@ -131,7 +130,7 @@ def _foreign(path: Path, kind: str) -> LedgerError:
 
 
 def marked_commits(run: Path) -> int:
-    """Return the number of commits that is written down; 0 when none can be read."""
+    """Return the written number of commits; 0 if none can be read."""
     try:
         return int(mark_path(run).read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -139,7 +138,7 @@ def marked_commits(run: Path) -> int:
 
 
 def _check(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
-    # Read first: a run that goes on meanwhile may add commits, and the mark is never ahead of the ledger.
+    # Read first: a run may add commits meanwhile, and the mark is never ahead of the ledger.
     last = marked_commits(path.parent)
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if application != APPLICATION_ID:
@@ -148,7 +147,7 @@ def _check(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
     if version == WITHOUT_PAYERS:
         read_as_today(connection)
     elif version != VERSION:
-        # Neither is read: money that is misread would be spent again.
+        # Neither is read: misread money would be spent again.
         newer = version > VERSION
         raise LedgerError(
             f"{path} was written by {'a newer' if newer else 'an older'} version (schema {version}, this one knows"
@@ -170,19 +169,19 @@ def _check(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
 def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
     run = path.parent
     if writing or (os.access(run, os.W_OK) and path.with_name("ledger.sqlite-journal").exists()):
-        # A transaction that a process left half done is undone first, which even a reader has to write for.
+        # Even a reader has to write, to undo the transaction of a process that died.
         mode = "mode=rw"
     elif os.access(run, os.W_OK) or path.with_name("ledger.sqlite-wal").exists():
         mode = "mode=ro"
     else:
-        # SQLite makes files beside a ledger even to read it; on a read-only disk it cannot.
+        # To read a ledger, SQLite makes files beside it; on a read-only disk it cannot.
         mode = "mode=ro&immutable=1"
     connection = sqlite3.connect(
         f"{path.resolve().as_uri()}?{mode}",
         uri=True,
         timeout=BUSY_TIMEOUT_S,
         isolation_level=None,
-        # The writer's thread and the readers' lock see to it that one thread uses a connection at a time.
+        # The writer's thread and the readers' lock let one thread at a time use a connection.
         check_same_thread=False,
     )
     know_seals(connection)
@@ -200,7 +199,7 @@ class LedgerFile:
         self._mark: FileIO | None = None
 
     def guard(self) -> None:
-        """Refuse to go on with a ledger whose file is gone: what is written into it would be lost."""
+        """Refuse a ledger whose file is gone: anything written into it would be lost."""
         if file_identity(self._path) != self._file:
             raise LedgerError(
                 f"{self._path} was deleted, moved or replaced while a run was using it, so nothing more is sent. What"
@@ -208,13 +207,13 @@ class LedgerFile:
             )
 
     def mark(self, commits: int) -> None:
-        """Write down that so many commits are durable; a number that cannot be written is not compared later."""
+        """Write down the number of durable commits; if that fails, later opens compare nothing."""
         with contextlib.suppress(OSError):
             if self._mark is None:
                 self._mark_path.touch()
                 self._mark = FileIO(self._mark_path, "r+")
             self._mark.seek(0)
-            # Twenty digits always, so that the number is overwritten in place and never half as long.
+            # Always twenty digits, so that the number is overwritten in place and never half as long.
             self._mark.write(b"%020d" % commits)
 
     def close(self) -> None:
@@ -223,14 +222,14 @@ class LedgerFile:
 
 
 def open_for_writing(run: Path) -> sqlite3.Connection:
-    """Open the ledger of `run` in WAL mode (or DELETE), begun if there is none; the caller holds its `RunLock`."""
+    """Open the ledger of `run` in WAL mode (or DELETE), begun if missing; the caller holds its `RunLock`."""
     path = ledger_path(run)
     if not is_begun(path):
         _refuse_lost(run)
         with as_ledger_error(path):
             _begin(path)
     _refuse_foreign(path)
-    # What processes left that died while they began this ledger.
+    # Leftovers of processes that died while they began this ledger.
     for leftover in path.parent.glob(f".{path.name}.*"):
         with contextlib.suppress(OSError):
             leftover.unlink()
@@ -240,7 +239,7 @@ def open_for_writing(run: Path) -> sqlite3.Connection:
             _check(connection, path, whole=True)
             if connection.execute("PRAGMA user_version").fetchone()[0] == WITHOUT_PAYERS:
                 bring_up_to_date(connection)
-            # On some network disks WAL cannot work; a journal can.
+            # WAL cannot work on some network disks; a journal can.
             if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
                 connection.execute("PRAGMA journal_mode = DELETE")
             # A commit that was answered must survive a power cut.
@@ -252,9 +251,9 @@ def open_for_writing(run: Path) -> sqlite3.Connection:
 
 
 def open_for_reading(run: Path, *, whole: bool = True) -> sqlite3.Connection | None:
-    """Open the ledger of `run` for queries, also while another process writes it; None when there is none.
+    """Open the ledger of `run` for queries, even while another process writes; None if there is none.
 
-    `whole`: compare every row with its checksum, which takes about a second for 100,000 rows.
+    `whole`: compare every row with its checksum, about a second for 100,000 rows.
     """
     path = ledger_path(run)
     if not is_begun(path):

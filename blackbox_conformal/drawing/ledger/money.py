@@ -1,4 +1,4 @@
-"""Money in a ledger: whole nano-dollars (SQLite adds them up without rounding), bills, totals and budgets."""
+"""Money in a ledger: whole nano-dollars (SQLite adds them without rounding), bills, totals and budgets."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from blackbox_conformal.support.text import dollars
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What one draw was booked at, and its highest listed price, in nano-dollars."""
+    """The booked cost and the highest listed price of one draw, in nano-dollars."""
 
     cost: int
     listed: int
 
     def exceeds(self, other: "Bill") -> bool:
-        """Tell whether it is more of its listed price than `other` is of its own."""
-        # Multiplied out, so that whole numbers decide and no quotient is rounded.
+        """Tell whether this bill is a larger multiple of its listed price than `other`."""
+        # Multiplied out, so that whole numbers decide and nothing is rounded.
         return self.cost * other.listed > other.cost * self.listed
 
     def raised(self, listed: int) -> int:
@@ -33,7 +33,7 @@ AS_LISTED = Bill(1, 1)
 
 
 class DearerError(Exception):
-    """Another process was billed `cost` nano-dollars for a draw that is listed at `listed`; None: without a price."""
+    """Another process was billed `cost` nano-dollars for a draw listed at `listed`; None: without a price."""
 
     def __init__(self, cost: int, listed: int | None) -> None:
         super().__init__(cost, listed)
@@ -41,21 +41,21 @@ class DearerError(Exception):
 
 
 class AwaitedBillError(Exception):
-    """Another process is about to learn what a draw costs: wait for it."""
+    """Another process is about to learn the price of a draw: wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """What was billed for the draws of one procedure.
+    """Bills for the draws of one procedure.
 
     Attributes
     ----------
     highest, lowest
-        The bills that are most and, among answered draws, least of their listed prices.
+        The largest and, among answered draws, the smallest bill relative to its listed price.
     booked_nanousd
         The lowest booking of an answered draw, and the highest of all; 0 = none.
     pixels
-        The largest upload that was answered; 0 = none.
+        The largest answered upload; 0 = none.
     """
 
     highest: Bill = AS_LISTED
@@ -65,13 +65,13 @@ class Billed:
 
 
 def billed(connection: Connection, identity: str) -> Billed:
-    """Read what the ledger says of a procedure, by the digest of its identity."""
+    """Read a procedure's bills from the ledger, by the digest of its identity."""
     whole = f"state IN {WHOLE}"
     bills = (
         "SELECT cost_nanousd, listed_nanousd FROM attempt"
         + " WHERE identity = ? AND listed_nanousd > 0 AND cost_nanousd > 0"
     )
-    # Only for the order: exact proportions are computed from the whole numbers of the row.
+    # Only for the order: exact proportions are computed from the row's whole numbers.
     order = "ORDER BY CAST(cost_nanousd AS DOUBLE PRECISION) / listed_nanousd"
     highest = connection.execute(f"{bills} {order} DESC LIMIT 1", (identity,)).fetchone()
     lowest = connection.execute(f"{bills} AND {whole} {order} LIMIT 1", (identity,)).fetchone()
@@ -102,13 +102,13 @@ def to_nano(usd: Decimal) -> int:
 
 @lru_cache(1024)
 def to_usd(nano: int) -> Decimal:
-    """Convert to US dollars without trailing zeros; one value for many draws at one price."""
+    """Convert to US dollars without trailing zeros; draws at one price share one value."""
     usd = (Decimal(nano) / _NANO).normalize()
     return usd.quantize(Decimal(1)) if usd == usd.to_integral_value() else usd
 
 
 def may_be_billed(costs: Sequence[Decimal | None]) -> str:
-    """Say of calls that were never answered what they were booked at, in US dollars (None: unknown)."""
+    """Describe the booking of calls that were never answered, in US dollars (None: unknown)."""
     booked = f"booked at {dollars(sum(filter(None, costs), Decimal(0)))}"
     booked += f", {costs.count(None)} of them at an unknown price" if None in costs else ""
     which = f"{len(costs)} calls were" if len(costs) > 1 else "1 call was"
@@ -121,7 +121,7 @@ def may_be_billed(costs: Sequence[Decimal | None]) -> str:
 class Totals(NamedTuple):
     """Nano-dollars spent and reserved, calls, and nano-dollars of the last 24 hours by all jobs.
 
-    What other jobs hold counts in `of_day`.
+    `of_day` includes money that other jobs hold.
     """
 
     spent: int = 0
@@ -135,16 +135,16 @@ class Totals(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """On whose account draws are, as their rows in the ledger say.
+    """The account that pays for draws, as in their rows of the ledger.
 
     Attributes
     ----------
     name
         Such as the owner of a token; None: the run folder alone.
     request
-        Id of the request that the draws are for.
+        Id of the request that the draws belong to.
     again
-        Whether a draw that was or may have been paid for without a usable picture is bought once more.
+        Whether to buy a draw once more that was, or may have been, paid for without a usable picture.
     """
 
     name: str | None = None
@@ -155,7 +155,7 @@ class Payer:
 NOBODY = Payer()
 
 PayerCheck = Callable[[str, int], None]
-"""Raises a `BudgetError` where a payer may not have spent, and hold, so many nano-dollars in all."""
+"""Raises a `BudgetError` if a payer may not spend and hold so many nano-dollars in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,18 +186,18 @@ class Budget:
         return self.limits_money or self.max_calls is not None
 
     def check(self, totals: Totals, price_nanousd: int, calls: int = 1, *, bound: str = "up to") -> None:
-        """Refuse `calls` submissions that cost this price together where `totals` leave no room for them."""
+        """Refuse `calls` submissions at this price together if `totals` leave no room."""
         spent, reserved, made, of_day = totals
         costs = "the next draw costs" if calls == 1 else f"the next {calls} draws cost"
         costs += f" {bound} {to_usd(price_nanousd)} USD, with"
-        # Held money counts as spent: all that is under way may be billed.
+        # Held money counts as spent: everything under way may be billed.
         most, held = self.max_cost_usd, f"{to_usd(reserved)} reserved of"
         if most is not None and spent + reserved + price_nanousd > to_nano(most):
             raise BudgetError(
                 f"{costs} {to_usd(spent)} spent and {held} {to_usd(to_nano(most))} allowed; raise --max-cost (max_cost"
                 " in Python) to go on"
             )
-        # What is held was submitted within the day.
+        # Held money was submitted within the day.
         most = self.max_cost_per_day_usd
         if most is not None and of_day + reserved + price_nanousd > to_nano(most):
             raise BudgetError(

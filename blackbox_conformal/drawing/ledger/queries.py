@@ -1,6 +1,6 @@
-"""Answers questions about a run folder's ledger: what was bought, what it cost, and whether it all adds up.
+"""Answers questions about a run folder's ledger: purchases, costs, and whether all adds up.
 
-Nothing is written, and a run may go on meanwhile.
+Only reads; a run may go on meanwhile.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,18 +29,18 @@ def _literals(states: tuple[AttemptState, ...]) -> str:
 
 
 _ALL = 2**62
-"""A number of rows that no ledger has."""
+"""More rows than any ledger has."""
 
 _AT_ONCE = 8
 _SUBMITTED = 1000
-"""As many samples wait for their turn to be read, so that a large ledger takes no more memory for it."""
+"""Samples that wait for their turn to be read; a limit keeps memory small for large ledgers."""
 
 UNPRICED = f"priced = 0 AND cost_nanousd = 0 AND state IN ({_literals((*PAID, 'ambiguous'))})"
 """SQL: the attempt may have cost an unknown amount, and is booked at nothing."""
 
 
 def ledger_ls(run: Where, states: tuple[str, ...] = (), limit: int | None = None) -> list[Attempt]:
-    """Return attempts in the order they were planned, all or those in `states`; at most the last `limit`."""
+    """Return attempts in the order of planning, all or only in `states`; at most the last `limit`."""
     where = f" WHERE state IN ({', '.join('?' * len(states))})" if states else ""
     with _open(run) as connection:
         query = f"SELECT {COLUMNS} FROM attempt{where} ORDER BY id DESC LIMIT ?"
@@ -48,7 +48,7 @@ def ledger_ls(run: Where, states: tuple[str, ...] = (), limit: int | None = None
 
 
 def ledger_sum(run: Where) -> dict[str, int | Decimal]:
-    """Count and add up a run folder; all zero when there is no ledger.
+    """Count and add up a run folder; all zero without a ledger.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def ledger_sum(run: Where) -> dict[str, int | Decimal]:
 
 
 def spent_by_procedure(run: Where) -> dict[str, Decimal]:
-    """Return US dollars booked by the digest of the vendor procedure; empty without a ledger."""
+    """Return US dollars booked by digest of the vendor procedure; empty without a ledger."""
     with reading(run) as connection:
         if connection is None:
             return {}
@@ -83,7 +83,7 @@ def spent_by_procedure(run: Where) -> dict[str, Decimal]:
 
 
 def unanswered_procedures(run: Where) -> frozenset[str]:
-    """Return digests of vendor procedures of which no attempt gave an answer; empty without a ledger."""
+    """Return digests of vendor procedures without any answer; empty without a ledger."""
     with reading(run) as connection:
         if connection is None:
             return frozenset()
@@ -94,7 +94,7 @@ def unanswered_procedures(run: Where) -> frozenset[str]:
 
 
 def ledger_limit(address: Address) -> Decimal | None:
-    """Return the most US dollars that everything with a shared ledger may cost; None: no limit."""
+    """Return the most US dollars that all draws with a shared ledger may cost; None: no limit."""
     with _open(address) as connection:
         (limit,) = connection.execute("SELECT limit_nanousd FROM total").fetchone()
     return None if limit is None else to_usd(limit)
@@ -119,13 +119,13 @@ def ledger_export(run: Where) -> Iterator[dict[str, Any]]:
 def _iso(seconds: float) -> str | None:
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    # Damage may have left a time that no calendar has.
+    # Damage may have left a time outside the calendar.
     except (ValueError, OverflowError, OSError):
         return None
 
 
 def csv_cell(value: Any) -> str:
-    """Return a value as the text of a CSV cell that no spreadsheet takes for a formula."""
+    """Return a value as text for a CSV cell that no spreadsheet takes for a formula."""
     if value is None:
         return ""
     text = str(value)
@@ -136,7 +136,7 @@ def csv_cell(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What `ledger_verify` looked at, and everything that is wrong (empty: nothing)."""
+    """Counts of what `ledger_verify` looked at, and everything that is wrong (empty: nothing)."""
 
     attempts: int
     samples: int
@@ -144,7 +144,7 @@ class Verification:
 
 
 def ledger_verify(run: Where) -> Verification:
-    """Hash every stored sample again, and check the states, the money and that no draw was bought twice."""
+    """Hash every stored sample again; check the states, the money, and that no draw was bought twice."""
     problems: list[str] = []
     with _open(run, whole=False) as connection:
         problems += damage(connection)
@@ -174,10 +174,10 @@ def _open(run: Where, *, whole: bool = True) -> Iterator[Connection]:
 
 
 def _damaged(run: Where, digests: Sequence[str]) -> dict[str, str]:
-    """Return what is wrong with stored samples, by digest; several are read at once, since they may be far away."""
+    # Several at a time: samples may be far away.
     problems: dict[str, str] = {}
     with closing(store_of(run)) as store, ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="verify") as pool:
-        # Answers may lie in an object store, where one at a time would take hours.
+        # Answers may lie in an object store; one at a time would take hours.
         for start in range(0, len(digests), _SUBMITTED):
             part = digests[start : start + _SUBMITTED]
             found = zip(part, pool.map(partial(_damage, store), part), strict=True)
@@ -194,7 +194,6 @@ def _damage(store: Store, digest: str) -> str | None:
 
 
 def _problems_of(attempt: Attempt) -> list[str]:
-    """Return what contradicts the attempt's own state."""
     problems = []
     if attempt.reserved_nanousd and attempt.state not in RESERVING:
         problems.append("holds a reserved price")
@@ -202,7 +201,7 @@ def _problems_of(attempt: Attempt) -> list[str]:
         problems.append("is booked at a price")
     if attempt.state in WITH_JOB and attempt.job is None:
         problems.append("names no job")
-    # Damage may have made a text a blob: SQLite asks a table's types only when it writes.
+    # Damage may have turned a text into a blob: SQLite checks a table's types only when it writes.
     if attempt.state in WHOLE and (not isinstance(attempt.digest, str) or attempt.size is None):
         problems.append("names no bytes")
     if attempt.state in COUNTED and attempt.state != "intent" and attempt.sent_at is None:

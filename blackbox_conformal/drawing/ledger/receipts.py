@@ -1,7 +1,7 @@
-"""Keeps how each attempt ended beside the answers, so that a ledger restored from an older copy learns it.
+"""Keeps how each attempt ended beside the answers, for a ledger that is restored from an older copy.
 
-A receipt is a line of JSON behind its checksum, in one file of the run folder, or an object each in a store. An
-answer's receipt is durable before the ledger says that the answer is stored.
+A receipt is a line of JSON after its checksum, in one file of the run folder; in a store it is an object. An answer's
+receipt is durable before the ledger says that the answer is stored.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.support.files import SharedSync
 
 TOGETHER = 1000
-"""So many receipts are compared with the ledger at once."""
+"""Receipts that are compared with the ledger at once."""
 
 _CHECKSUM_LETTERS = 16
 _TAIL_BYTES = 2**20
 
 
 class Key(NamedTuple):
-    """Which end of which attempt: the draw's key (see `task.task_key`), its generation, the state."""
+    """The end of an attempt: the draw's key (see `task.task_key`), its generation, the state."""
 
     task: str
     generation: int
@@ -37,22 +37,22 @@ class Key(NamedTuple):
 
 
 TOLD = ("job", "digest", "size", "error_class", "error", "code")
-"""What a receipt and a row of the ledger call alike."""
+"""Names that a receipt and a row of the ledger share."""
 
 Unknown = Callable[[Sequence[Key]], Collection[Key]]
-"""Those of some keys of which a ledger knows nothing (see `AnyLedger.unknown`)."""
+"""Returns the keys that a ledger does not know (see `AnyLedger.unknown`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """How an attempt ended, with all that the ledger records.
+    """How an attempt ended, with everything that the ledger records.
 
     Attributes
     ----------
     at
-        Seconds since 1970 when it ended, by this machine's clock.
+        Seconds since 1970 at its end, by this machine's clock.
     price_nanousd
-        What was reserved, and is booked where `report` tells no cost.
+        The reserved price, booked if `report` tells no cost.
     """
 
     spec: AttemptSpec
@@ -81,7 +81,7 @@ class Receipt:
 
     @classmethod
     def from_line(cls, line: bytes) -> "Receipt | None":
-        """Read a line; None where it is damaged, but for its end."""
+        """Read a line; return None if it is damaged anywhere but at its end."""
         checksum, _, content = line.partition(b" ")
         content = content[: content.rfind(b"}") + 1]
         if checksum != _checksum(content):
@@ -102,7 +102,7 @@ def _checksum(content: bytes) -> bytes:
 
 
 class ReceiptFile:
-    """The receipts of one run folder, oldest first; written by the folder's owner, from any thread."""
+    """The receipts of one run folder, oldest first; only the folder's owner writes, from any thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -125,12 +125,12 @@ class ReceiptFile:
         self._shared.sync(descriptor)
 
     def begin(self) -> None:
-        """Make the file, unless it is there."""
+        """Make the file, unless it exists."""
         with self._lock:
             self._open()
 
     def _open(self) -> int:
-        """Open after the last whole line, and cut off what a process that died wrote behind it."""
+        # After the last whole line: the rest was left by a process that died.
         if self._descriptor is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
             self._descriptor = os.open(self._path, flags, 0o644)
@@ -151,8 +151,8 @@ class ReceiptFile:
             self._descriptor = None
 
     def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
-        """Yield receipts that a ledger does not know, oldest first; each part is to be recorded before the next."""
-        # A ledger that was restored lacks what came last, so that most of the time only that is looked at.
+        """Yield receipts that a ledger does not know, oldest first; record each part before the next."""
+        # A restored ledger lacks the newest receipts, so a look at the end usually suffices.
         if not any(None in receipts or _of(receipts, unknown) for _, receipts in self.parts(_TAIL_BYTES)):
             return
         numbers = (first + part.index(None) for first, part in self.parts() if None in part)
@@ -166,7 +166,7 @@ class ReceiptFile:
                 yield found
 
     def parts(self, last_bytes: int | None = None) -> Iterator[tuple[int, list[Receipt | None]]]:
-        """Yield the line number of a first receipt and receipts (None: damaged); all, or in so many last bytes.
+        """Yield the line number of a first receipt and receipts (None: damaged); all, or in the `last_bytes`.
 
         A last line that is not whole was being written when the process died, and is left out.
         """

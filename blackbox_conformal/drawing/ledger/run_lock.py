@@ -1,6 +1,6 @@
-"""Lets one process use a run folder: a lock that the operating system keeps, and a note of who holds it.
+"""Lets one process use a run folder: a lock of the operating system, and a note of its holder.
 
-The lock is on a file of its own: closing any handle of the ledger would give up SQLite's locks.
+The lock is on its own file: closing any handle of the ledger would give up SQLite's locks.
 """
 
 import json
@@ -33,19 +33,19 @@ _NETWORK_HELPERS = frozenset(
 
 
 def _unescape(field: str) -> str:
-    """Decode mountinfo's octal escapes for space, tab, newline and backslash."""
+    # mountinfo writes space, tab, newline and backslash as octal escapes.
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         field = field.replace(code, character)
     return field
 
 
 def file_system(folder: Path) -> str | None:
-    """Type of the file system under `folder` (``ext4``, ``nfs4``, …); None where the system does not tell."""
+    """Return the type of the file system under `folder` (``ext4``, ``nfs4``, …); None if the system does not tell."""
     try:
         table = MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return None
-    # Links lead elsewhere: what counts is where the files really lie.
+    # Links lead elsewhere, and only the files' real place counts.
     folder = folder.resolve()
     best: tuple[int, str] | None = None
     for line in table.splitlines():
@@ -56,14 +56,14 @@ def file_system(folder: Path) -> str | None:
         mount = Path(_unescape(fields[4]))
         if folder == mount or mount in folder.parents:
             depth = len(mount.parts)
-            # The deepest mount point holds the folder; of two on one point the later one hides the earlier.
+            # The deepest mount point holds the folder; of two on one point the later hides the earlier.
             if best is None or depth >= best[0]:
                 best = depth, after.split(" ")[0]
     return None if best is None else best[1]
 
 
 def is_network(kind: str | None) -> bool:
-    """Tell whether other machines share such a disk, so that its locks are not to be trusted."""
+    """Tell whether other machines share such a disk, so that its locks cannot be trusted."""
     family, _, helper = (kind or "").partition(".")
     return kind in _NETWORK or (family == "fuse" and helper in _NETWORK_HELPERS)
 
@@ -111,7 +111,7 @@ class RunLock:
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """Return device and inode of a file, which change when it is replaced; None when there is none."""
+    """Return device and inode of a file, which change when it is replaced; None if there is none."""
     try:
         status = os.stat(path)
     except OSError:

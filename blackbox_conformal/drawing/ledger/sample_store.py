@@ -1,7 +1,7 @@
 """Stores the vendor's bytes as received, one file a content: ``samples/ab/abcdef….png``.
 
-An answer is on disk before the ledger says so: it arrives in ``inbox/`` under its attempt's number and digest, and is
-moved to ``samples/`` once the ledger's row is committed; it is read from either.
+An answer is on disk before the ledger says so: it arrives in ``inbox/`` under its attempt's number and digest, and
+moves to ``samples/`` once the ledger's row is committed. Both places are read.
 """
 
 import base64
@@ -25,9 +25,9 @@ from blackbox_conformal.support.files import FULL_DISK, SharedSync
 _MOST_LETTERS = 150
 
 
-# What a vendor said lies beside its answer or job as JSON, four values in order, until the ledger holds it.
+# A vendor's report lies beside its answer or job as JSON, four values in order, until the ledger holds it.
 def report_to_name(report: VendorReport) -> str:
-    """Pack a report into at most 150 letters, digits, - and _ for a file's name; what does not fit is left out."""
+    """Pack a report into at most 150 letters, digits, - and _ for a file's name; leave out what does not fit."""
     for left_out in ((), ("request_id",), ("request_id", "model")):
         values = astuple(replace(report, **dict.fromkeys(left_out)))
         if values == (None,) * 4:
@@ -40,7 +40,7 @@ def report_to_name(report: VendorReport) -> str:
 
 
 def report_from_name(packed: str) -> VendorReport:
-    """Unpack what `report_to_name` gave; an empty report where the text makes no sense."""
+    """Unpack a report from `report_to_name`; return an empty one if the text makes no sense."""
     try:
         return _report_of(json.loads(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))))
     except (ValueError, RecursionError):
@@ -48,7 +48,7 @@ def report_from_name(packed: str) -> VendorReport:
 
 
 def from_job_file(content: bytes) -> tuple[str, VendorReport] | None:
-    """The job and its report, as `Store.keep_job` wrote them; None where the content makes no sense."""
+    """Return the job and its report, as `Store.keep_job` wrote them; None if the content makes no sense."""
     try:
         values = json.loads(content)
     except (ValueError, RecursionError):
@@ -145,9 +145,9 @@ class InboxFile:
     descriptor: int
 
     def write(self, path: str, data: bytes) -> None:
-        """Put an answer here, durable but for the file's name; may be tried again.
+        """Put an answer into the file, durable but for the file's name; may be tried again.
 
-        The file gets its last name first: a process that dies in between leaves what can be read.
+        The file gets its last name first, so that a readable file remains if the process dies in between.
         """
         os.rename(self.path, path)
         self.path = path
@@ -179,7 +179,7 @@ class Store:
         self._inbox_folder: int | None = None
         self._inbox_names = SharedSync()
         self.largest_answer = 0
-        """Bytes of the largest answer that was received."""
+        """Bytes of the largest received answer."""
 
     def prepare(self) -> None:
         """Make the folders; reading needs none."""
@@ -193,7 +193,7 @@ class Store:
         sync(self._samples.parent)
 
     def reserve(self, name: str) -> InboxFile | None:
-        """Make room for an answer under a name of its own; None where an open file cannot be renamed."""
+        """Make room for an answer under a name of its own; return None if open files cannot be renamed here."""
         if os.name == "nt":
             return None
         path = f"{self._inbox}/{name}.place"
@@ -202,13 +202,13 @@ class Store:
             try:
                 os.posix_fallocate(place.descriptor, 0, self.largest_answer or _FIRST_ANSWER_BYTES)
             except OSError as error:
-                if error.errno in FULL_DISK:  # Others say that this disk promises no room.
+                if error.errno in FULL_DISK:  # Other errors mean that this disk promises no room.
                     self.release(place)
                     raise
         return place
 
     def release(self, place: InboxFile) -> None:
-        """Give a place up; what was written there stays."""
+        """Give a place up; bytes that were written there stay."""
         os.close(place.descriptor)
         if place.path.endswith(".place"):
             with contextlib.suppress(OSError):
@@ -235,7 +235,7 @@ class Store:
             else:
                 place.write(path, data)
         except FileNotFoundError:
-            # Somebody removed the inbox during the run, which `require_folders` reports. This answer is kept.
+            # Somebody removed the inbox during the run: this answer is kept, and `require_folders` reports it.
             self._inbox_removed = True
             os.makedirs(self._inbox, exist_ok=True)
             _write_durably(path, data)
@@ -249,7 +249,7 @@ class Store:
         self._put(f"{self._inbox}/{attempt}.job", json.dumps([job, astuple(report)]).encode())
 
     def forget_job(self, attempt: int) -> None:
-        """Remove the file of a job that the ledger holds; one that stays does no harm."""
+        """Remove the file of a job that the ledger holds; a remaining file does no harm."""
         with contextlib.suppress(OSError):
             os.unlink(f"{self._inbox}/{attempt}.job")
 
@@ -269,14 +269,14 @@ class Store:
                 yield int(named[1]), *job
 
     def require_folders(self) -> None:
-        """Refuse to go on when the folders were removed."""
+        """Refuse to go on if the folders were removed."""
         if self._inbox_removed or not self._inbox.is_dir():
             raise _removed(self._inbox)
         if not self._samples.is_dir():
             raise _removed(self._samples)
 
     def settle(self, arrival: Arrival) -> None:
-        """Move an arrival to its place among the samples, once the ledger holds its digest; replace what is there."""
+        """Move an arrival among the samples, once the ledger holds its digest; replace an existing file."""
         value = arrival.digest.removeprefix("sha256:")
         folder = f"{self._samples}/{value[:2]}"
         target = f"{folder}/{value}{os.path.splitext(arrival.path)[1]}"
@@ -305,7 +305,7 @@ class Store:
             _sync_folder(self._inbox)
 
     def arrivals(self, may_adopt: Callable[[int], bool] = lambda _: True) -> Iterator[Arrival]:
-        """Yield whole answers that a process which died left in the inbox, made durable; quarantine half-written ones.
+        """Yield whole answers that a dead process left in the inbox, made durable; quarantine half-written ones.
 
         `may_adopt` as for `jobs`.
         """
@@ -325,13 +325,13 @@ class Store:
     def locate(self, digest: str) -> Path | None:
         """Return the file that should hold the bytes of `digest`, or None."""
         value = digest.removeprefix("sha256:")
-        if not _DIGEST.fullmatch(value):  # damage to the ledger, or a stranger, may have written anything
+        if not _DIGEST.fullmatch(value):  # Damage to the ledger, or a stranger, may have written anything.
             return None
-        # Looked for again at last: another thread may have moved it from the inbox after the first look.
+        # Once more at the end: another thread may have moved the file from the inbox after the first look.
         return self._sample(value) or next(self._inbox.glob(f"*-{value}[-.]*"), None) or self._sample(value)
 
     def among(self, digests: Collection[str]) -> frozenset[str]:
-        """Return those of `digests` whose bytes are there."""
+        """Return the `digests` whose bytes are there."""
         return frozenset(digest for digest in digests if self.locate(digest) is not None)
 
     def check(self, digest: str) -> None:
@@ -347,7 +347,7 @@ class Store:
         return self._receipts.unknown_to(unknown)
 
     def share(self, digests: Collection[str] | None = None) -> None:
-        """Put these contents, or all, where they are kept besides the folder, as far as they are missing there."""
+        """Put these contents, or all, into the store beside the folder, if they are missing there."""
 
     def close(self) -> None:
         self._receipts.close()
@@ -380,7 +380,7 @@ class Store:
             try:
                 data = path.read_bytes()
             except FileNotFoundError:
-                continue  # moved from the inbox to its place meanwhile
+                continue  # Moved from the inbox to its place meanwhile.
             if "sha256:" + hashlib.sha256(data).hexdigest() == digest:
                 return data
             moved = self._move_to_quarantine(path)

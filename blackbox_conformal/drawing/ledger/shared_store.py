@@ -1,4 +1,4 @@
-"""Keeps the samples of a run folder in a store that all machines reach, too."""
+"""Keeps the samples of a run folder also in a store that all machines reach."""
 
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -20,32 +20,32 @@ _AT_ONCE = 8
 
 
 class AnswerStore(Protocol):
-    """Contents by their digests (``sha256:…``), reached from every machine; asked from any thread."""
+    """Contents by their digests (``sha256:…``), reached from every machine; any thread may call."""
 
     def prepare(self) -> None:
-        """Look whether it can be relied on, before anything is drawn."""
+        """Check whether the store can be relied on, before anything is drawn."""
 
     def put(self, digest: str, content: bytes) -> None:
-        """Keep a content; nothing happens where it is kept already."""
+        """Keep a content, unless it is kept already."""
 
     def get(self, digest: str) -> bytes | None:
         """Return a content, or None."""
 
     def among(self, digests: Collection[str]) -> set[str]:
-        """Return those of `digests` whose contents are kept."""
+        """Return the `digests` whose contents are kept."""
 
     def keep_receipt(self, receipt: Receipt) -> None:
         """Keep how an attempt ended, unless that is kept already."""
 
     def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
-        """Yield receipts that a ledger does not know; each part is to be recorded before the next."""
+        """Yield receipts that a ledger does not know; record each part before the next."""
 
     def close(self) -> None:
         """Give the store up."""
 
 
 class SharedStore(Store):
-    """Keeps every answer in the folder and in `answers`, before the ledger says that it is stored."""
+    """A store that keeps every answer in the folder and in `answers`, before the ledger calls it stored."""
 
     def __init__(self, run: Path, answers: AnswerStore) -> None:
         super().__init__(run)
@@ -120,7 +120,7 @@ class SharedStore(Store):
             raise PayloadError(f"expected the stored sample {digest} where answers are kept; it is gone, or damaged")
 
     def _kept(self, digest: str) -> bytes | None:
-        """Return a content of `answers` if it has its digest."""
+        # A damaged content counts as missing.
         content = self._answers.get(digest)
         return content if content is not None and digest_bytes(content) == digest else None
 
@@ -135,7 +135,7 @@ _FOLDER = "samples"
 _RECEIPTS = "receipts"
 _RECEIPT_NAME = re.compile(rf"{_RECEIPTS}/\w\w/([0-9a-f]{{64}})-(\d{{1,9}})-({'|'.join(STATES)})")
 _LISTED_FROM = 200
-"""So many contents are looked for in a listing, fewer one by one."""
+"""From this many contents on, one listing replaces single looks."""
 
 _REQUESTS_AT_ONCE = 16
 
@@ -143,18 +143,18 @@ _REQUESTS_AT_ONCE = 16
 class ObjectAnswers:
     """Contents in an object store, under ``samples/ab/abcdef…`` (see `AnswerStore`); errors are a `LedgerError`.
 
-    `earlier`: where contents were kept before there was this store; it is looked into, too.
+    `earlier`: the place of contents before this store existed; it is read, too.
     """
 
     def __init__(self, store: BlobStore, earlier: AnswerStore | None = None) -> None:
         self._store, self._earlier = store, earlier
 
     def prepare(self) -> None:
-        """Refuse a store that overwrites what is there, or gives back other bytes."""
+        """Refuse a store that overwrites existing contents, or returns other bytes."""
         refuse_unconditional(self._store)
 
     def put(self, digest: str, content: bytes) -> None:
-        """Keep a content; replace what lies there damaged."""
+        """Keep a content; replace a damaged one."""
         name = _name(digest)
 
         def keep() -> None:

@@ -1,6 +1,6 @@
 """Defines the ledger's tables in SQLite, the checksum of each row, and what counts as damage.
 
-A bit that flips on disk must not make a draw look unpaid, nor change what a row says.
+A bit that flips on disk must neither make a draw look unpaid nor change a row's content.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from blackbox_conformal.drawing.ledger.states import COUNTED, STATES
 
 APPLICATION_ID = 0x42424366
 VERSION = 12
-"""Written into the file as ``user_version``; it changes whenever the tables do."""
+"""The file's ``user_version``; it changes whenever the tables do."""
 
 WITHOUT_PAYERS = 11
-"""The earlier version that is still read; it is brought up to date when it is opened for writing."""
+"""The earlier version that is still read; opening it for writing brings it up to date."""
 
 _STATE_LIST = ", ".join(f"'{state}'" for state in STATES)
 
@@ -77,7 +77,7 @@ _TABLES = (
     "INSERT INTO total VALUES (1, 0, 0, 0, 0, 0)",
 )
 
-# A new file is made by the same steps as an earlier one is brought up to date, so that both hold the same text.
+# New files take the same steps as earlier ones that are brought up to date, so that both hold the same text.
 _ACCOUNTS = (
     "ALTER TABLE attempt ADD COLUMN payer TEXT",
     "ALTER TABLE attempt ADD COLUMN request TEXT",
@@ -94,13 +94,13 @@ _ACCOUNTS = (
     f"PRAGMA user_version = {VERSION}",
 )
 ACCOUNT_COLUMNS = ("payer", "request", "member")
-"""Columns that rows of earlier versions do not have: there they are NULL, and the checksum is the same without them."""
+"""Columns that rows of earlier versions lack: they read as NULL, which leaves the checksum the same."""
 
 
 def read_as_today(connection: sqlite3.Connection) -> None:
-    """Let an open ledger without payers be asked as one of this version; nothing is written."""
+    """Let an open ledger without payers answer queries of this version; write nothing."""
     nothing = ", ".join(f"NULL AS {name}" for name in ACCOUNT_COLUMNS)
-    # A temporary view comes before the table of the same name.
+    # SQLite finds a temporary view before the table of the same name.
     connection.execute(f"CREATE TEMPORARY VIEW attempt AS SELECT *, {nothing} FROM main.attempt")
     connection.execute(
         "CREATE TEMPORARY VIEW payer AS SELECT '' AS name, 0 AS spent_nanousd, 0 AS reserved_nanousd, 0 AS calls"
@@ -109,7 +109,7 @@ def read_as_today(connection: sqlite3.Connection) -> None:
 
 
 def bring_up_to_date(connection: sqlite3.Connection) -> None:
-    """Turn a ledger that `read_as_today` was called for into one of this version."""
+    """Bring a ledger to this version, after `read_as_today`."""
     connection.execute("DROP VIEW temp.attempt")
     connection.execute("DROP VIEW temp.payer")
     connection.execute("BEGIN IMMEDIATE")
@@ -127,14 +127,14 @@ def _empty(version: int = VERSION) -> sqlite3.Connection:
 
 
 def empty_ledger() -> bytes:
-    """Return the content of a ledger file that holds no attempt yet."""
+    """Return the content of a ledger file without attempts."""
     with closing(_empty()) as connection:
         return connection.serialize()
 
 
 @cache
 def schema_of_an_empty_ledger(version: int) -> list[tuple[str, ...]]:
-    """Return type, name, table and statement of everything in a ledger file of a version, by name."""
+    """Return type, name, table and statement of everything in a version's ledger file, by name."""
     with closing(_empty(version)) as connection:
         return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall()
 
@@ -145,11 +145,11 @@ def _columns() -> tuple[str, ...]:
 
 
 ATTEMPT_COLUMNS = tuple(name for name in _columns() if name != "seal")
-"""Everything that a row says of an attempt, in order."""
+"""All columns of an attempt, in order, without the checksum."""
 
 
-# Times are sealed as whole numbers of the steps that a double of this century has: how SQLite writes a fraction out
-# differs between its versions.
+# Times are sealed as whole numbers of 2**-22 s, the resolution of a double in this century: versions of SQLite print
+# fractions differently.
 _STEPS = 2**22
 
 
@@ -158,13 +158,13 @@ def checksum(
 ) -> str:
     """Write SQL for the checksum of these columns of a row, in order.
 
-    `times` hold seconds as fractions. What is `given` are parameters of the statement, in this order. NULL in a
-    `further` column, which an earlier version did not have, changes nothing.
+    `times` hold seconds as fractions; `given` columns are parameters of the statement, in this order; NULL in a
+    `further` column, which an earlier version lacks, changes nothing.
     """
     form, values = list[str](), list[str]()
     for name in columns:
         value = "?" if name in given else name
-        # A separator that no value holds keeps neighbouring columns from running into each other.
+        # A separator that no value holds keeps neighbouring columns apart.
         form.append("%s" if name in further or not form else f"{chr(31)}%s")
         value = f"CAST({value} * {_STEPS} AS INTEGER)" if name in times else value
         values.append(f"COALESCE('{chr(31)}{name}=' || {value}, '')" if name in further else value)
@@ -208,7 +208,7 @@ _KEPT_OF_PAYERS = "SELECT name, spent_nanousd, reserved_nanousd, calls FROM paye
 
 
 def damage_of_sums(connection: Connection) -> list[str]:
-    """Return totals and payers' accounts that are not what the attempts add up to, in words, in either database."""
+    """Return, in words, wrong totals and payers' accounts; works in either database."""
     kept = connection.execute("SELECT attempts, spent_nanousd, reserved_nanousd, calls FROM total").fetchone()
     if kept is None:
         return ["it has no totals"]
@@ -221,7 +221,7 @@ def damage_of_sums(connection: Connection) -> list[str]:
         for name, total, added in zip(("attempts", "spent", "reserved", "calls"), kept, sums, strict=True)
         if total != added
     ]
-    # Who has only planned attempts has no account yet.
+    # A payer with only planned attempts has no account yet.
     missing = f"{_SUMS_OF_PAYERS} HAVING COUNT(*) FILTER (WHERE state IN ({_COUNTED})) > 0 EXCEPT {_KEPT_OF_PAYERS}"
     wrong = connection.execute(
         f"SELECT name FROM ({_KEPT_OF_PAYERS} EXCEPT {_SUMS_OF_PAYERS}) AS kept"
@@ -231,8 +231,8 @@ def damage_of_sums(connection: Connection) -> list[str]:
 
 
 def damage(connection: sqlite3.Connection) -> list[str]:
-    """Return what is wrong with the open ledger, in words; empty when every row is as it was written."""
-    # One snapshot for all questions, though a run may write meanwhile.
+    """Return what is wrong with the open ledger, in words; empty if every row is as it was written."""
+    # One snapshot for all questions, since a run may write meanwhile.
     connection.execute("BEGIN")
     try:
         report = connection.execute(f"PRAGMA integrity_check({_MOST_NAMED})").fetchall()
@@ -241,7 +241,7 @@ def damage(connection: sqlite3.Connection) -> list[str]:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if [tuple(row) for row in schema] != schema_of_an_empty_ledger(version):
             return [*problems, "its tables are not those of a ledger"]
-        # IS NOT, since a seal that damage made NULL would pass any comparison.
+        # IS NOT: a seal that damage made NULL would pass any other comparison.
         altered = connection.execute(f"SELECT id FROM attempt WHERE seal IS NOT {_SEAL} LIMIT {_MOST_NAMED}").fetchall()
         problems += [f"attempt {row[0]} is not as it was written" for row in altered]
         return [*problems, *damage_of_sums(connection)]

@@ -8,7 +8,7 @@
                           └→ cancelled (nothing was billed)
 
 ``intent`` holds a reserved price and is on disk before anything is sent; ``sent`` is on disk before the first byte
-leaves. A synchronous vendor's attempt goes from ``sent`` to ``stored``. `attempt_ledger` moves attempts.
+leaves. A synchronous vendor's attempt goes from ``sent`` to ``stored``. `transaction` moves attempts.
 """
 
 from typing import Literal, get_args
@@ -35,7 +35,7 @@ UNSENT: tuple[AttemptState, ...] = ("planned", "claimed", "intent")
 """Nothing has left this machine."""
 
 WITH_JOB: tuple[AttemptState, ...] = ("accepted", "ready")
-"""The vendor has named a job; it can be fetched by that name."""
+"""The vendor has named a job, by which the picture can be fetched."""
 
 WHOLE: tuple[AttemptState, ...] = ("stored", "validated")
 """The picture's bytes are in the store."""
@@ -47,22 +47,22 @@ RESERVING: tuple[AttemptState, ...] = ("intent", "sent")
 """States that hold a reserved price instead of a booked one."""
 
 UNBILLED: tuple[AttemptState, ...] = ("planned", "claimed", "refused", "cancelled")
-"""States that are booked at nothing, unless the vendor tells a cost."""
+"""Booked at nothing, unless the vendor tells a cost."""
 
 COUNTED = tuple(state for state in STATES if state not in ("planned", "claimed", "cancelled"))
-"""States that count against ``max_calls``."""
+"""Counted against ``max_calls``."""
 
 SETTLED: tuple[AttemptState, ...] = ("failed", "expired")
-"""What an invoice makes of ``ambiguous``: not billed, billed. An answer may still turn up."""
+"""How an invoice settles ``ambiguous``: not billed, billed. An answer may still turn up."""
 
 ENDED: tuple[AttemptState, ...] = (*WHOLE, "refused", "invalid")
 """Nothing more comes from the vendor."""
 
 REOPENED = "reopened"
-"""Class of the error of a refusal that does not count any more: the draw is asked for again."""
+"""Error class of a refusal that no longer counts: the draw is asked for again."""
 
 OTHER_MODEL = "other-model"
-"""Code of an attempt whose picture another model made than the others', so that it was thrown away."""
+"""Code of an attempt whose picture was thrown away because another model made it."""
 
 STEPS: dict[AttemptState, frozenset[AttemptState]] = {
     "planned": frozenset(("claimed", "intent", "cancelled")),

@@ -20,7 +20,7 @@ from blackbox_conformal.support.text import file_stem
 
 @dataclass(frozen=True, slots=True)
 class StoredSample:
-    """A file in the samples: digest, path, size, and the attempts that own it (none: an orphan)."""
+    """A sample file: digest, path, size, and the attempts that own it (none: an orphan)."""
 
     digest: str
     path: Path
@@ -54,11 +54,11 @@ def cache_verify(run: Path) -> list[str]:
 
 
 def cache_prune(run: Path, *, dry_run: bool = False) -> list[Path]:
-    """Remove what was not paid for: samples that no attempt names, and quarantined files; return those files."""
+    """Remove unpaid files: samples that no attempt names, and quarantined files; return the files."""
     store = Store(run)
     with contextlib.ExitStack() as owned:
         if LEDGERS.of(run) is not None:
-            # A ledger that others share belongs to none alone; the folder still is.
+            # A shared ledger does not belong to one process, but the folder does.
             owned.callback(RunLock(run).release)
         ledger = open_ledger(run)
         owned.callback(ledger.close)

@@ -1,7 +1,7 @@
 """Changes the ledger within one transaction: attempts between states, and the totals that move with them.
 
-These are the rules of money, whichever database keeps the ledger. `writer` begins the transaction. Changes are written
-at its end, once for each attempt, or before a question is asked.
+These are the rules of money in every database. `writer` begins the transaction; changes are written at its end, once
+for each attempt, or before a question.
 """
 
 import time
@@ -28,12 +28,12 @@ from blackbox_conformal.errors import LedgerError
 
 _PAYER = 4
 _TIMES = {state: f"{state}_at" for state in ("planned", "claimed", "intent", "sent", "accepted", "ready", "stored")}
-"""The column that says when an attempt came to a state; ``ended_at`` for all others."""
+"""The column with the time at which an attempt reached a state; ``ended_at`` for all others."""
 
 
 class LedgerTransaction:
     _COLUMNS: tuple[str, ...] = ("state", "reserved_nanousd", "cost_nanousd", "tries", "payer")
-    """What is kept of each attempt that is looked at, from its state on."""
+    """Values that are kept of each attempt, from its state on."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -47,20 +47,20 @@ class LedgerTransaction:
 
     @property
     def connection(self) -> Connection:
-        """Return what to ask questions of; the answers count every change so far."""
+        """Return the connection for questions; its answers count every change so far."""
         self.flush()
         return self._connection
 
     def flush(self) -> None:
-        """Write what changed so far of each attempt."""
+        """Write the changes of each attempt so far."""
         changes, self._changes = self._changes, {}
         for attempt, values in changes.items():
             update_sealed(self._connection, attempt, values)
 
     def commit(self) -> int:
-        """Write what was changed and booked; return the number of commits that the ledger has seen then."""
+        """Write changes and bookings; return the number of commits that the ledger has seen then."""
         self.flush()
-        # All rows are fetched, since a statement that is not at its end cannot be committed.
+        # All rows are fetched: SQLite cannot commit before the end of a statement.
         rows = self._write_totals().fetchall()
         if not rows:
             raise LedgerError("the ledger has lost its totals; verify it")
@@ -68,7 +68,7 @@ class LedgerTransaction:
         return int(rows[0][0])
 
     def _write_totals(self) -> Cursor:
-        """Add what was booked to the totals; return the number of commits."""
+        """Add bookings to the totals; return the cursor of the number of commits."""
         for payer, booked in self._booked_of_payer.items():
             self._connection.execute(
                 "INSERT INTO payer VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
@@ -85,14 +85,14 @@ class LedgerTransaction:
         )
 
     def totals(self) -> Totals:
-        """Sum all attempts, every change so far included."""
+        """Sum all attempts, with every change so far."""
         if self._before is None:
             row = self._connection.execute("SELECT spent_nanousd, reserved_nanousd, calls FROM total").fetchone()
             self._before = Totals(*row)
         return self._before.plus(self._booked)
 
     def totals_of_payer(self, name: str) -> Totals:
-        """Sum the attempts on a payer's account, every change so far included."""
+        """Sum the attempts on a payer's account, with every change so far."""
         query = "SELECT spent_nanousd, reserved_nanousd, calls FROM payer WHERE name = ?"
         row = self._connection.execute(query, (name,)).fetchone()
         return Totals(*(row or ())).plus(self._booked_of_payer.get(name, Totals()))
@@ -136,14 +136,14 @@ class LedgerTransaction:
         before, reserved_before, spent_before, tries = row[:4]
         price = reserved_before or spent_before
         if not price and before == "failed":
-            # It was settled as not billed, and is answered after all.
+            # Settled as not billed, and answered after all.
             price = self._listed(attempt)
         reserved, spent = _booked(state, price, cost, reserve)
         values |= {"state": state, "reserved_nanousd": reserved, "cost_nanousd": spent}
         if state == "sent":
             values["tries"] = tries + 1
         if state != "sent" or tries == 0:
-            # A vendor forgets an idempotency key so long after its first use, not its last: sent_at keeps the first.
+            # A vendor forgets an idempotency key some time after its first use, so sent_at keeps the first.
             values[_TIMES.get(state, "ended_at")] = self._now
         self.note(attempt, **values)
         self._book(
@@ -154,7 +154,7 @@ class LedgerTransaction:
         )
 
     def settle(self, attempt: int, cost: int) -> bool:
-        """End an attempt that may have been billed at an invoice's `cost` in nano-dollars; False if it is none."""
+        """End an ambiguous attempt at an invoice's `cost` in nano-dollars; return False if it is not ambiguous."""
         if self.state_of(attempt) != "ambiguous":
             return False
         error = f"it was never answered; {'' if cost else 'not '}billed, by the vendor's invoice"
@@ -162,14 +162,14 @@ class LedgerTransaction:
         return True
 
     def reopen(self, attempt: int) -> bool:
-        """Let a refusal count no more, whatever was billed for it; False if the attempt was not refused."""
+        """Let a refusal count no more, whatever was billed for it; return False if the attempt was not refused."""
         if self.state_of(attempt) != "refused":
             return False
         self.note(attempt, error_class=REOPENED)
         return True
 
     def state_of(self, attempt: int) -> AttemptState:
-        """Return the state of an attempt that exists, every change so far included."""
+        """Return the state of an existing attempt, with every change so far."""
         state: AttemptState = self._row(attempt)[0]
         return state
 
@@ -179,7 +179,6 @@ class LedgerTransaction:
         return [row[0] for row in rows]
 
     def _row(self, attempt: int) -> Any:
-        """Return the `_COLUMNS` of an attempt; None when there is none."""
         if attempt not in self._rows:
             query = f"SELECT {', '.join(self._COLUMNS)} FROM attempt WHERE id = ?"
             row = self._connection.execute(query, (attempt,)).fetchone()
@@ -201,7 +200,7 @@ class LedgerTransaction:
 
 
 def _booked(state: AttemptState, price: int, cost: int | None, reserve: int | None) -> tuple[int, int]:
-    """Return nano-dollars to hold and to book for an attempt in `state` at this price."""
+    # Returns nano-dollars to hold, and to book.
     if reserve is not None:
         return reserve, 0
     if cost is not None:
@@ -220,12 +219,12 @@ def insert(transaction: LedgerTransaction, spec: AttemptSpec) -> int:
 
 
 def on_account(spec: AttemptSpec) -> dict[str, Any]:
-    """Return for whom a submission is reserved, as columns: what was planned for one may be made for another."""
+    """Return the payer's columns of a submission: a planned draw may be made for another payer."""
     return {"payer": spec.payer, "request": spec.request, "member": spec.member}
 
 
 def columns(report: VendorReport) -> dict[str, Any]:
-    """Return what a report says, as columns of the attempt."""
+    """Return a report as columns of the attempt."""
     values = {
         "model": report.model,
         "request_id": report.request_id,
@@ -236,7 +235,7 @@ def columns(report: VendorReport) -> dict[str, Any]:
 
 
 def settle_left_behind(transaction: LedgerTransaction) -> int:
-    """Settle what no process works on any more (see `AnyLedger.recover`)."""
+    """Settle attempts that no process works on any more (see `AnyLedger.recover`)."""
     for attempt in transaction.left_behind("claimed"):
         transaction.move(attempt, "planned")
     for attempt in transaction.left_behind("intent"):
@@ -249,20 +248,20 @@ def settle_left_behind(transaction: LedgerTransaction) -> int:
 
 
 def is_unknown(key: Key, attempts: Sequence[Attempt]) -> bool:
-    """Tell whether a ledger with these attempts at a draw does not know the end that a receipt is of.
+    """Tell whether a ledger with these attempts at a draw does not know a receipt's end.
 
-    What another process works on is left to it: its receipt comes before its change of the ledger.
+    Attempts of other living processes are left alone: their receipt comes before their change of the ledger.
     """
     made = [one for one in attempts if one.generation == key.generation and one.state != "cancelled"]
     if not made or made[-1].state in UNSENT:
         return True
-    # What was settled with an invoice was never answered, as far as the ledger knows.
+    # As far as the ledger knows, attempts that an invoice settled were never answered.
     open_ended = made[-1].state in (*WITH_JOB, "ambiguous", *SETTLED) and made[-1].digest is None
     return open_ended and key.state in STEPS[made[-1].state] and not made[-1].busy
 
 
 def record(transaction: LedgerTransaction, receipt: Receipt) -> bool:
-    """Record the end of an attempt as its receipt says; False where the ledger knows it meanwhile."""
+    """Record the end of an attempt as its receipt says; return False if the ledger knows it meanwhile."""
     spec = receipt.spec
     row = transaction.connection.execute(
         "SELECT id FROM attempt WHERE task = ? AND generation = ? AND state <> 'cancelled' ORDER BY id DESC LIMIT 1",

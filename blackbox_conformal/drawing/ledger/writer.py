@@ -17,7 +17,7 @@ from blackbox_conformal.errors import DiskFullError, LedgerError
 Result = TypeVar("Result")
 _MOST_PER_COMMIT = 256
 Change = tuple[Callable[[LedgerTransaction], Any], Sequence[int], "Future[Any]"]
-"""An operation, the attempts that it looks at, and who waits for it."""
+"""An operation, the attempts that it looks at, and the future of its caller."""
 
 
 class FailedOperationError(Exception):
@@ -29,7 +29,7 @@ class FailedOperationError(Exception):
 
 
 class Writer(ABC):
-    """Runs operations one after another; hands each result out after its commit is on disk."""
+    """A thread that runs operations one after another, and hands each result out once its commit is on disk."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
@@ -46,16 +46,16 @@ class Writer(ABC):
 
     @abstractmethod
     def _undo(self, error: Exception) -> LedgerError | None:
-        """Undo what was begun; return why the ledger cannot be written, or None for an error of another kind."""
+        """Undo open changes; return why the ledger cannot be written, or None for an error of another kind."""
 
     @abstractmethod
     def _finish(self) -> None:
-        """Close what was written to."""
+        """Close the connection."""
 
     def call(self, operation: Callable[[LedgerTransaction], Result], attempts: Sequence[int] = ()) -> Result:
         """Run `operation` in the next commit; return its result, or raise its error, once that is durable.
 
-        `attempts`: those that it looks at, which may be read for all operations of a commit together.
+        `attempts`: attempts that it looks at, which may be read for all operations of a commit together.
         """
         future: Future[Result] = Future()
         with self._closing:
@@ -65,7 +65,7 @@ class Writer(ABC):
         return future.result()
 
     def close(self) -> None:
-        """Finish what is queued and close the connection."""
+        """Finish queued operations and close the connection."""
         with self._closing:
             if not self._closed:
                 self._closed = True
@@ -82,7 +82,7 @@ class Writer(ABC):
         self._finish()
 
     def _next_batch(self) -> list[Change]:
-        """Return everything that waits by now, at least one change; empty once the writer is closed."""
+        # Waits for at least one change; an empty batch means that the writer is closed.
         batch: list[Change] = []
         change = self._queue.get()
         while change is not None:
@@ -95,7 +95,7 @@ class Writer(ABC):
         return batch
 
     def _give_up(self, batch: list[Change], error: Exception) -> None:
-        """Raise an unexpected error, such as a lack of memory, in all threads that wait and those still to come."""
+        # An error such as a lack of memory is raised in all waiting threads and in later ones.
         with self._closing:
             self._gave_up, self._closed = error, True
         with contextlib.suppress(queue.Empty):
@@ -108,7 +108,7 @@ class Writer(ABC):
                 future.set_exception(error)
 
     def _write(self, batch: Sequence[Change]) -> list[tuple[Any, Exception | None]]:
-        """Return the results of a batch, in which an operation that fails undoes only itself."""
+        # An operation that fails undoes only itself.
         try:
             return [(result, None) for result in self._commit_together(batch)]
         except FailedOperationError as failed:
@@ -117,7 +117,7 @@ class Writer(ABC):
         return [result for change in batch for result in self._write([change])]
 
     def _commit(self, batch: list[Change]) -> None:
-        """Write a batch and hand the results out; after a commit that failed, write nothing any more."""
+        # After a commit that failed, nothing is written any more.
         try:
             if self._broken is not None:
                 raise self._broken
@@ -138,7 +138,7 @@ class Writer(ABC):
 
 
 class SqliteWriter(Writer):
-    """Writes on one connection; checks lock and file before every transaction, and closes connection and file."""
+    """A writer on one connection, which checks lock and file before every transaction."""
 
     def __init__(self, connection: sqlite3.Connection, lock: RunLock, file: LedgerFile) -> None:
         self._connection = connection
@@ -155,7 +155,7 @@ class SqliteWriter(Writer):
             results = [operation(transaction) for operation, *_ in batch]
             transaction.flush()
         except (sqlite3.Error, MemoryError):
-            # Short of memory, SQLite undoes the whole transaction by itself: there is nothing to go back to.
+            # Short of memory, SQLite itself undoes the whole transaction: there is nothing to go back to.
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to the batch
             self._connection.execute("ROLLBACK")

@@ -1,1 +1,1 @@
-"""When a request may go, and whether it is made again."""
+"""Decides when a request may go, and whether it is repeated."""

@@ -1,6 +1,6 @@
-"""Paces workers: a circuit breaker for requests, one for whole pictures, and an adaptive number of draws.
+"""Paces workers with circuit breakers and an adaptive number of draws.
 
-No thread sleeps here: each part says how long to wait and is told what happened.
+Nothing sleeps here: each class says how long to wait and learns the result from its caller.
 """
 
 import threading
@@ -13,15 +13,15 @@ from blackbox_conformal.errors import VendorUnavailableError
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 3600.0
 LONGEST_ASKED_S = 86400.0
-"""A vendor that asks for a longer pause is asked again after a day."""
+"""Seconds after which a vendor is asked again, even if it asked for a longer pause: a day."""
 
 
 class Outage:
-    """The circuit breaker around whole pictures (Nygard, "Release It!", 2007), for any number of threads.
+    """A circuit breaker around whole pictures (Nygard, "Release It!", 2007); safe for threads.
 
-    A picture that ends with a `VendorUnavailableError` begins an outage, and others that need the vendor are refused.
-    After 30 s one is let through as a probe: an answer ends the outage, the same error doubles the pause, up to an
-    hour. A longer pause that the vendor asks for counts, up to a day.
+    A `VendorUnavailableError` begins an outage, and pictures that need the vendor are refused. After 30 s one picture
+    passes as a probe: an answer ends the outage; the same error doubles the pause, up to an hour. The vendor may ask
+    for a longer pause, up to a day.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -33,19 +33,19 @@ class Outage:
 
     @property
     def goes_on(self) -> bool:
-        """Tell whether the vendor is not known to be well again."""
+        """Tell whether the outage may still go on."""
         return self._pauses > 0
 
     @property
     def seconds_left(self) -> float:
-        """Return the seconds until a picture is let through; 0: the next one is."""
+        """Return the seconds until the next picture may pass; 0 if it may pass now."""
         return max(0.0, self._over_at - self._now()) if self.goes_on else 0.0
 
     @contextmanager
     def kept_from(self, calls: int) -> Iterator[Callable[[], None]]:
-        """Let a picture ask for so many draws in the ``with`` block; one that needs none always passes.
+        """Let a picture make this many draws in the ``with`` block; a picture without draws always passes.
 
-        Gives a function to call once the picture has its answer.
+        Yields a function to call once the picture has its answer.
         """
         if not calls:
             yield lambda: None
@@ -61,7 +61,7 @@ class Outage:
                 self._probing = False
 
     def _enter(self) -> int:
-        """Return the number of pauses when the picture began; above 0 it is the probe."""
+        # The number of pauses so far; above 0 this picture is the probe.
         with self._lock:
             left = self.seconds_left
             if self.goes_on and (left > 0 or self._probing):
@@ -75,13 +75,13 @@ class Outage:
 
     def _answered(self, began_in: int) -> None:
         with self._lock:
-            # An answer to a picture that was under way when the outage began says nothing of the vendor now.
+            # A picture that began before the outage says nothing about the vendor now.
             if began_in == self._pauses:
                 self._pauses = 0
 
     def _prolong(self, began_in: int, retry_after: float) -> None:
         with self._lock:
-            # Pictures that were under way together tell of one failure.
+            # Pictures that ran together report one failure, not many.
             if began_in == self._pauses:
                 self._pauses += 1
             doubled = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._pauses - 1, 20))
@@ -90,21 +90,21 @@ class Outage:
 
 
 class CircuitBreaker:
-    """Stops all workers when the vendor says "too many" (Nygard, "Release It!", 2007).
+    """A circuit breaker that stops all workers when the vendor says "too many" (Nygard, "Release It!", 2007).
 
-    Closed, everyone sends. Open, everyone waits as long as the vendor asked. Half-open, after that time, one request is
-    the probe; its success closes the breaker, and those who waited follow one by one.
+    Closed: everyone sends. Open: everyone waits as long as the vendor asked. Half-open: after that time one request is
+    the probe; its success closes the breaker, and the waiting workers follow one by one.
 
     Parameters
     ----------
     now
-        Monotonic seconds.
+        Monotonic clock in seconds.
     spacing_s
-        Seconds between two workers that are let through after the breaker has closed.
+        Seconds between two waiting workers after the breaker has closed.
     probe_timeout_s
-        Seconds after which a silent probe is given up and another is sent.
+        Seconds after which a silent probe is replaced by another.
     announce
-        Told the seconds of every pause that the vendor asked for.
+        Called with the seconds of every pause that the vendor asks for.
     """
 
     _LOOK_AGAIN_S = 0.05
@@ -129,26 +129,26 @@ class CircuitBreaker:
         self.throttles_in_a_row = 0
 
     def is_closed(self) -> bool:
-        """Tell whether no request has to wait, neither for the breaker nor for a turn after it closed."""
-        # Read without the lock: an answer that is out of date for a moment costs one question more at most.
+        """Tell whether no request has to wait, for the breaker or for its turn afterwards."""
+        # Without the lock: a stale answer costs at most one more question.
         return self._open_until is None and not self._waiting
 
     def delay(self, worker: int) -> float:
         """Return the seconds before `worker` should ask again; 0 when it may send now."""
         with self._lock:
             now = self._now()
-            if self._open_until is None:  # closed: those who waited follow one by one
+            if self._open_until is None:  # Closed: waiting workers follow one by one.
                 if worker in self._waiting:
                     if now < self._next_turn:
                         return self._next_turn - now
                     self._waiting.discard(worker)
-                    # One by one: all at once would meet the same limit again.
+                    # All at once would hit the same limit again.
                     self._next_turn = now + self._spacing
                 return 0.0
-            if now < self._open_until:  # open
+            if now < self._open_until:
                 self._waiting.add(worker)
                 return self._open_until - now
-            # Half-open. The probe itself asks again when it had to wait for something else before it was sent.
+            # Half-open. A probe that had to wait for something else before it was sent asks again.
             lost = self._probe_since is None or now - self._probe_since > self._probe_timeout
             if lost or self._prober == worker:
                 self._probe_since, self._prober = now, worker
@@ -158,9 +158,9 @@ class CircuitBreaker:
             return self._LOOK_AGAIN_S
 
     def record_throttle(self, seconds: float) -> bool:
-        """Open for `seconds`, as the vendor asked; True when that opened the breaker.
+        """Open for `seconds`, as the vendor asked; return True if the breaker was closed.
 
-        Answers to requests that were under way when it opened may lengthen the pause, but count as one with it.
+        Requests that were under way may lengthen the pause, but count as one throttle with it.
         """
         with self._lock:
             opened = self._open(seconds)
@@ -170,22 +170,22 @@ class CircuitBreaker:
         return opened
 
     def open(self, seconds: float) -> bool:
-        """Open for another process's pause, which does not count as a throttle of this process."""
+        """Open for another process's pause, which is no throttle of this process."""
         with self._lock:
             return self._open(seconds)
 
     def _open(self, seconds: float) -> bool:
         now = self._now()
         opened = self._open_until is None or (self._probe_since is not None and now >= self._open_until)
-        # A shorter pause that is asked for later does not shorten the one that runs.
+        # A later, shorter pause does not shorten the current one.
         self._open_until = max(now + seconds, self._open_until or 0.0)
         if opened:
             self._probe_since = None
         return opened
 
     def record_success(self) -> bool:
-        """Close, and return True when it was open; an answer during the pause is to an earlier request."""
-        # Read without the lock: the usual case, in which nothing is to be done, must cost nothing.
+        """Close and return True if the breaker was open; an answer during the pause belongs to an earlier request."""
+        # Without the lock: the usual case, with nothing to do, must cost nothing.
         if self._open_until is None and not self.throttles_in_a_row:
             return False
         with self._lock:
@@ -201,22 +201,22 @@ class CircuitBreaker:
             return closed
 
     def abandon_probe(self) -> None:
-        """Let another worker probe: this probe failed in a way that says nothing about throttling."""
+        """Let another worker probe, after a failure that says nothing about throttling."""
         with self._lock:
             self._probe_since = None
 
 
 class AdaptiveConcurrency:
-    """Adapts how many draws run at once: additive increase, multiplicative decrease (Chiu and Jain, 1989).
+    """An adaptive limit on concurrent draws: additive increase, multiplicative decrease (Chiu and Jain, 1989).
 
     Parameters
     ----------
     first, most
-        The limit at the start, and the largest one.
+        First and largest limit.
     now
-        Monotonic seconds.
+        Monotonic clock in seconds.
     decrease
-        Factor of the limit when the vendor says "too many".
+        Factor for the limit when the vendor says "too many".
     cooldown_s
         Seconds without an increase after a decrease or a failure.
     """
@@ -235,11 +235,11 @@ class AdaptiveConcurrency:
 
     @property
     def limit(self) -> int:
-        # At least one draw, or nothing could ever show that the vendor works again.
+        # At least one draw, or nobody would notice that the vendor works again.
         return max(1, int(self._limit))
 
     def acquire(self, given_up: Callable[[], bool]) -> bool:
-        """Wait for a slot; False when `given_up`, asked five times a second, turned true first."""
+        """Wait for a slot; return False if `given_up`, checked five times a second, came first."""
         with self._condition:
             while not given_up():
                 if self._used < self.limit:
@@ -267,6 +267,6 @@ class AdaptiveConcurrency:
     def record_success(self) -> None:
         with self._condition:
             if self._now() >= self._steady_until and self._limit < self._most:
-                # 1 / limit for each draw adds one in all once as many draws as the limit have worked.
+                # Adding 1 / limit a draw raises the limit by one after `limit` successes.
                 self._limit = min(float(self._most), self._limit + 1.0 / self._limit)
                 self._condition.notify()

@@ -18,16 +18,16 @@ Result = TypeVar("Result")
 
 
 class PostgresRateLimiter(SharedRateLimiter):
-    """Turns and pauses of one account. While the database is away no turn is given, as nothing may be sent."""
+    """Turns and pauses of one account; without the database nobody gets a turn, since nothing may be sent then."""
 
     def __init__(self, adapter: Adapter, rates: Sequence[Rate], clock: Clock, address: Address) -> None:
         super().__init__(adapter, rates, clock, None, lambda _: None)
-        # Nothing here is worth money: what a crash of the database loses are turns of its last moments.
+        # Not durable: a crash of the database loses only the last turns, which are worth no money.
         self._shared = Reconnecting(address, durable=False)
         self._shared.run(lambda connection: self._join(connection, adapter))
 
     def _join(self, connection: PostgresConnection, adapter: Adapter) -> None:
-        # Made by whichever process comes first, and the same for all: account names must match.
+        # The first process writes the salt, and all use it: account names must match.
         connection.execute("INSERT INTO salt VALUES (1, ?) ON CONFLICT DO NOTHING", (os.urandom(32),))
         self._account = account_of(adapter, bytes(connection.execute("SELECT value FROM salt").fetchone()[0]))
         connection.execute(f"DELETE FROM turn WHERE taken_at < {NOW} - ?", (FORGET_S,))
@@ -54,12 +54,12 @@ class PostgresRateLimiter(SharedRateLimiter):
     def _transaction(self) -> Iterator[Connection]:
         self._connection.execute("BEGIN")
         try:
-            # Turns of one account are taken one after another.
+            # The row lock lets turns of one account follow one another.
             self._connection.execute("SELECT 1 FROM pace WHERE account = ? FOR UPDATE", (self._account,))
             yield self._connection
             self._connection.execute("COMMIT")
         except BaseException:
-            # The lock goes with the connection.
+            # Closing the connection releases the lock.
             self._shared.close()
             raise
 

@@ -1,9 +1,9 @@
-"""Holds all processes of a user to the request rates of one account.
+"""Keeps all processes of a user within the request rates of one account.
 
-A vendor counts requests by account, so their times are kept in a file of the user's own instead of a ledger; where the
-file cannot be used, each process keeps times of its own. Turns follow a sliding window log: a request goes when fewer
-than `Rate.count` others of its kind went in the last `Rate.kept_seconds`. A turn is taken when it is used: a process
-that dies while it waits holds up no other.
+Vendors count requests by account, so one file of the user keeps the times for all ledgers; if the file is unusable,
+each process counts for itself. The log is a sliding window: a request may go when fewer than `Rate.count` others of
+its kind went in the last `Rate.kept_seconds`. A process takes its turn only when it sends, so one that dies while
+waiting holds up nobody.
 """
 
 import contextlib
@@ -31,13 +31,13 @@ from blackbox_conformal.vendor.rates import Purpose, Rate
 Result = TypeVar("Result")
 
 LOOK_S = 0.2
-"""Seconds between two looks for a pause that another process was told to make."""
+"""Seconds between two looks for a pause of another process."""
 
 FORGET_S = 2 * 86400.0
 _BUSY_S = 5.0
 
 _UNUSABLE = (sqlite3.Error, OSError, TypeError)
-"""What a file raises that is damaged, locked, full, or of a version that keeps other values in it."""
+"""Errors of a file that is damaged, locked, full, or of a version with other values."""
 
 _SALT = "CREATE TABLE IF NOT EXISTS salt (id INTEGER PRIMARY KEY CHECK (id = 1), value BLOB NOT NULL) STRICT"
 _PACE = (
@@ -51,7 +51,7 @@ _TURN = (
 
 
 def pace_file() -> Path | None:
-    """Return where this user's processes share their rates; None without a private folder on a local disk."""
+    """Return the file of shared rates; None without a private folder on a local disk."""
     folder = private_folder("XDG_STATE_HOME", ".local/state")
     if folder is None or is_network(file_system(folder)):
         return None
@@ -59,18 +59,18 @@ def pace_file() -> Path | None:
 
 
 class SharedRateLimiter:
-    """The turns and pauses of one account.
+    """Turns and pauses of one account.
 
     Parameters
     ----------
     adapter
-        Its address and key name the account; the file holds a salted digest of them.
+        Its address and key name the account; the file holds only a salted digest.
     rates
-        Requests in a time, from all processes with the same account; empty: requests wait only for pauses.
+        Allowed requests in a time, over all processes with this account; empty: requests wait only for pauses.
     file
-        See `pace_file`; None: this process keeps times of its own.
+        See `pace_file`; None: this process counts for itself.
     tell
-        Told why the rate cannot be shared.
+        Called with the reason if the rate cannot be shared.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class SharedRateLimiter:
     def take(self, purpose: Purpose) -> float:
         """Take a turn and return 0, or return the seconds after which to ask again.
 
-        Once a quarter of a window is used, polls come evenly, so that new jobs do not use all of it.
+        Once a quarter of a window is used, polls are spaced evenly, so that new jobs do not use it all.
         """
         if not self.rates:
             return 0.0
@@ -112,7 +112,7 @@ class SharedRateLimiter:
     def _take(self, purpose: Purpose) -> float:
         with self._transaction() as database:
             now = self._now()
-            # No process takes a turn ahead of time, so what is in the future is of before the clock was set back.
+            # Nobody takes a turn ahead of time: times in the future mean that the clock was set back.
             database.execute(
                 "UPDATE turn SET taken_at = ? WHERE account = ? AND taken_at > ?", (now, self._account, now)
             )
@@ -122,7 +122,7 @@ class SharedRateLimiter:
             )
             seconds = max(self._free_at(rate, purpose, now) - now for rate in self.rates)
             if seconds <= 0:
-                # Taken in the same transaction in which it was found free, so that two processes cannot share a turn.
+                # In the transaction that found the turn free, so that two processes cannot share it.
                 database.execute("INSERT INTO turn VALUES (?, ?, ?)", (self._account, purpose, now))
                 return 0.0
             return seconds
@@ -136,7 +136,6 @@ class SharedRateLimiter:
         return free_at
 
     def _nth_latest(self, rate: Rate, n: int) -> float:
-        """Return when the `n`-th latest request went that this rate counts; -inf where there are fewer."""
         row = (
             self._turns()
             .execute(
@@ -149,7 +148,7 @@ class SharedRateLimiter:
         return float("-inf") if row is None else float(row[0])
 
     def announce_pause(self, seconds: float) -> None:
-        """Tell other processes that the vendor asked for a pause."""
+        """Tell other processes about a pause that the vendor asked for."""
         with self._lock:
             self._safely(lambda: self._announce(seconds))
 
@@ -163,24 +162,23 @@ class SharedRateLimiter:
             )
 
     def new_pause(self) -> float:
-        """Return the seconds left of another process's new pause, or 0; looks every `LOOK_S` seconds."""
-        # Looked at a few times a second at most, since each look costs a disk access.
+        """Return the seconds left of another process's new pause, or 0; look every `LOOK_S` seconds."""
+        # Each look costs a disk access.
         if self._clock.monotonic() < self._look_at:
             return 0.0
         with self._lock:
             self._look_at = self._clock.monotonic() + LOOK_S
             until, now = self._safely(self._pause)
-            # News only if it ends later than what this process knows already.
+            # Only a pause that ends later than all known ones is new.
             fresh = until > max(now, self._known_until)
             self._known_until = max(self._known_until, until)
             return until - now if fresh else 0.0
 
     def _safely(self, act: Callable[[], Result]) -> Result:
-        """Use the shared file, or times of this process alone once the file is unusable."""
         try:
             return act()
         except _UNUSABLE as error:
-            # Losing the shared pace may send requests too fast, and must not end a paid run.
+            # Without the shared pace requests may go too fast, but a paid run must not end for that.
             self._go_alone(str(error))
             return act()
 
@@ -199,11 +197,10 @@ class SharedRateLimiter:
         return self._database
 
     def _now(self) -> float:
-        """Return seconds since 1970 by the clock of all who share the turns."""
         return self._clock.wall()
 
     def _pause(self) -> tuple[float, float]:
-        """Return until when to pause, and now; moved along with a clock that was set back."""
+        # If the clock was set back, the stored pause moves back with it.
         row = (
             self._turns()
             .execute("SELECT paused_until, updated FROM pace WHERE account = ?", (self._account,))
@@ -229,7 +226,7 @@ def _joined(file: Path | None, adapter: Adapter, longest: float, clock: Clock) -
     try:
         database.execute("BEGIN IMMEDIATE")
         database.execute(_SALT)
-        # A salt of this file's own, so that its digests of keys cannot be compared with those of other files.
+        # Each file has its own salt, so that digests of keys cannot be compared between files.
         database.execute("INSERT OR IGNORE INTO salt VALUES (1, ?)", (os.urandom(32),))
         account = account_of(adapter, database.execute("SELECT value FROM salt").fetchone()[0])
         _add_account(database, account, longest, clock.wall())
@@ -241,7 +238,7 @@ def _joined(file: Path | None, adapter: Adapter, longest: float, clock: Clock) -
 
 
 def _add_account(database: sqlite3.Connection, account: bytes, longest: float, now: float) -> None:
-    """Add the account's row, and remove what was not used for two days."""
+    # Rows that nobody used for two days are removed.
     database.execute(_PACE)
     for statement in _TURN:
         database.execute(statement)
@@ -264,7 +261,7 @@ def _opened(file: Path | None) -> sqlite3.Connection:
         return database
     try:
         file.chmod(0o600)
-        # No write-ahead log: its index is mapped into memory, and a process dies when another one cuts that file short.
+        # No write-ahead log: SQLite maps its index into memory, and a process dies when another cuts that file short.
         database.execute("PRAGMA journal_mode = TRUNCATE")
         database.execute("PRAGMA synchronous = OFF")
     except BaseException:
@@ -279,7 +276,7 @@ def account_of(adapter: Adapter, salt: bytes) -> bytes:
     except CredentialMissingError:
         key = ""
     address = urlsplit(adapter.base_url)
-    # Address and key name the account, as vendors count by key; the salt keeps the key from being guessed from it.
+    # Vendors count by address and key; the salt keeps anybody from guessing the key.
     return hashlib.sha256(b"\0".join((salt, address.netloc.lower().encode(), key.encode()))).digest()
 
 
@@ -288,7 +285,7 @@ _TELL_S = 60.0
 
 @dataclass(eq=False)
 class TurnTaking:
-    """Lets workers wait for pauses and turns."""
+    """A gate at which workers wait for pauses and turns."""
 
     breaker: CircuitBreaker
     rate_limiter: SharedRateLimiter
@@ -301,11 +298,11 @@ class TurnTaking:
     def is_free(self) -> bool:
         """Tell whether a submission may go now without `wait`."""
         self._join_pauses_of_others()
-        # A half-open breaker has one probe, so nothing is free then.
+        # A half-open breaker has a single probe, so nothing is free then.
         return not self.rate_limiter.rates and self.breaker.is_closed()
 
     def wait(self, wake: threading.Event, purpose: Purpose) -> float:
-        """Wait for the end of a pause and for a turn; return the seconds that the turn took."""
+        """Wait for the end of a pause and for a turn; return the seconds spent on the turn."""
         if wake.is_set():
             raise StoppedError
         self._wait_for_pause(wake)
@@ -313,7 +310,7 @@ class TurnTaking:
         while (seconds := self.rate_limiter.take(purpose)) > 0:
             self._tell_wait(seconds)
             if self.clock.sleep(seconds, wake):
-                # The probe has not been sent, so another worker may be it.
+                # The probe was not sent, so another worker may probe.
                 self.breaker.abandon_probe()
                 raise StoppedError
             waited += seconds
@@ -321,7 +318,7 @@ class TurnTaking:
         return waited
 
     def _tell_wait(self, seconds: float) -> None:
-        """Tell at most once a minute of a wait for the rate that is longer than a minute."""
+        # At most once a minute, and only for waits longer than a minute.
         now = self.clock.monotonic()
         if seconds >= _TELL_S and now >= self._tell_at:
             self._tell_at = now + _TELL_S
@@ -332,7 +329,7 @@ class TurnTaking:
         worker = threading.get_ident()
         self._join_pauses_of_others()
         while (seconds := self.breaker.delay(worker)) > 0:
-            # A pause longer than the user allows ends the run instead of making it wait.
+            # A pause longer than the user allows ends the run.
             if seconds > self.limits.max_retry_after_s:
                 raise TryLaterError("the vendor asked for a pause, which is not over", retry_after=seconds)
             if self.clock.sleep(seconds, wake):
@@ -341,7 +338,7 @@ class TurnTaking:
 
     def _join_pauses_of_others(self) -> None:
         seconds = self.rate_limiter.new_pause()
-        # Longer pauses end this run when it asks itself; joining them here would hide the reason.
+        # A longer pause ends this run when it asks the vendor itself; joining it here would hide the reason.
         if 0.0 < seconds <= self.limits.max_retry_after_s:
             self.concurrency.record_throttle()
             if self.breaker.open(seconds):
@@ -350,10 +347,10 @@ class TurnTaking:
                 )
 
     def record(self, failure: VendorError | None) -> None:
-        """Tell the circuit breaker what came of a request; None: the vendor answered as it should."""
+        """Tell the circuit breaker how a request went; None: the vendor answered properly."""
         if failure is None:
             if self.breaker.record_success():
                 self.board.tell("recovered", "the vendor answers again")
         elif not isinstance(failure, TryLaterError):
-            # The probe met another failure: the next worker tries.
+            # The probe met another failure: the next worker probes.
             self.breaker.abandon_probe()

@@ -1,6 +1,6 @@
-"""Repeats requests, in this one place: which, how often, and after how long.
+"""Repeats requests: decides which, how often, and after how long.
 
-Each request runs in a `tenacity.Retrying` of its own; `http.classify` decides what an error means.
+Each request runs in its own `tenacity.Retrying`; `http.classify` says what an error means.
 """
 
 import random
@@ -33,10 +33,9 @@ CAP_S = 30.0
 
 
 class RetryBudget:
-    """Failures that a run may have before it ends; each withdraws, each success deposits (Finagle).
+    """A budget of failures for one run: each failure withdraws, each success deposits (Finagle).
 
-    Five draws in a row that may be billed and have no answer end the run, and so do wrong answers while no draw has
-    worked.
+    Five draws in a row that may be billed but have no answer end the run; so do wrong answers before the first success.
     """
 
     _FULL = 1000.0
@@ -47,13 +46,13 @@ class RetryBudget:
 
     def __init__(self, workers: int) -> None:
         self._balance = self._FULL
-        # So a run of any size may have about 25 failures a worker in a row.
+        # Allows about 25 failures a worker in a row, whatever the size of the run.
         self.cost_free = self._FULL / (25.0 * workers)
         self.worked = False
         self._lock = threading.Lock()
 
     def withdraw(self, cost: float) -> bool:
-        """Pay for a failure; False when that empties the budget."""
+        """Pay for a failure; return False if the budget is empty."""
         with self._lock:
             self._balance = max(0.0, self._balance - cost)
             return self._balance > 0.0
@@ -69,7 +68,7 @@ def full_jitter(attempt: int) -> float:
 
 
 class Retrier:
-    """Repeats one request by the class of its error; every worker of a run shares one.
+    """A repeater of requests by the class of their errors; all workers of a run share one.
 
     ========  ==========================================================================================
     N         repeated with backoff up to ``max_attempts``, then the run ends; not if it is permanent
@@ -94,12 +93,12 @@ class Retrier:
         self._concurrency, self._budget, self._board = concurrency, budget, board
 
     def submit(self, once: Callable[[], Answer], replayable: bool) -> Answer:
-        """Make a billable request; `replayable` when the vendor takes an idempotency key."""
+        """Make a billable request; `replayable`: the vendor takes an idempotency key."""
 
         def failed(error: BaseException, tries: int) -> bool:
             if isinstance(error, MaybeSentError):
                 self._concurrency.record_failure()
-                # Under its key a repetition is the same purchase, so that it is repeated though it may have arrived.
+                # Under its key a repetition is the same purchase, so even a request that may have arrived is repeated.
                 if replayable and tries < self._limits.max_attempts:
                     return self._withdraw(error, RetryBudget.COST_REPLAY)
                 self._withdraw(error, RetryBudget.COST_AMBIGUOUS)
@@ -112,9 +111,9 @@ class Retrier:
         return self._retrying(failed, self._control.stopping, lambda: None)(once)
 
     def fetch(self, once: Callable[[], Answer], deadline: Callable[[], float | None]) -> Answer:
-        """Make a free request, until `deadline` (monotonic) or, where that is None, up to ``max_attempts`` times.
+        """Make a free request until `deadline` (monotonic); if that returns None, up to ``max_attempts`` times.
 
-        A job's deadline moves while its request waits for a turn; whether there is one does not change.
+        A job's deadline moves while its request waits for a turn; whether a job has one does not change.
         """
         jobless = deadline() is None
 
@@ -124,8 +123,7 @@ class Retrier:
             if isinstance(error, TryLaterError):
                 return self._pause_everyone(error)
             if isinstance(error, GoneError):
-                # A link may be gone for a moment while it is copied: it is asked for once more, but not where access
-                # was refused.
+                # A link may fail for a moment while a file is copied: ask once more, but not after a denied access.
                 return not jobless and error.code != "403" and tries < 2
             if not isinstance(error, (NotSentError, MaybeSentError, JobError)):
                 return False
@@ -141,8 +139,6 @@ class Retrier:
     def _retrying(
         self, failed: Callable[[BaseException, int], bool], wake: threading.Event, deadline: Callable[[], float | None]
     ) -> tenacity.Retrying:
-        """Try until it works, `failed` (told error and tries) says no, or time is over."""
-
         def retry(state: tenacity.RetryCallState) -> bool:
             error = _error(state)
             if error is not None:
@@ -151,7 +147,7 @@ class Retrier:
             return False
 
         def wait(state: tenacity.RetryCallState) -> float:
-            # After "later" everyone waits at the circuit breaker; a second wait on top would add nothing.
+            # After "later" everyone waits at the circuit breaker; a second wait would add nothing.
             seconds = 0.0 if isinstance(_error(state), TryLaterError) else full_jitter(state.attempt_number)
             until = deadline()
             return seconds if until is None else max(0.0, min(seconds, until - self._clock.monotonic()))
@@ -172,14 +168,14 @@ class Retrier:
         )
 
     def deferred(self, error: NotSentError | TryLaterError, tries: int) -> bool:
-        """Record the `tries`-th "not taken" in an answer; False when that ends the run."""
+        """Record the `tries`-th answer "not taken"; return False if that ends the run."""
         if tries >= self._limits.max_attempts:
             return self._end_run(f"{error}, {tries} times in a row")
         return self._pause_everyone(error) if isinstance(error, TryLaterError) else self._not_sent(error, tries)
 
     def record_unusable(self, error: VendorError) -> None:
-        """Count an attempt that the vendor took and that gave no usable picture."""
-        # Before any draw has worked, an unreadable answer points at the adapter: then few of them end the run.
+        """Count an attempt that the vendor took but that gave no usable picture."""
+        # Before the first success, an unreadable answer suggests a fault in the adapter: a few end the run.
         misread = isinstance(error, PayloadError) and not self._budget.worked
         self._withdraw(error, RetryBudget.COST_AMBIGUOUS if misread else RetryBudget.COST_INVALID)
 
@@ -203,7 +199,7 @@ class Retrier:
         self._concurrency.record_throttle()
         seconds = error.retry_after
         if seconds is not None and seconds > self._limits.max_retry_after_s:
-            # Other sets of tasks that draw from this vendor now, as in a gateway, do not ask before that either.
+            # Other sets of tasks that draw from this vendor now, as in a gateway, wait as well.
             self._breaker.open(min(seconds, LONGEST_ASKED_S))
             why = f"{error}, for {seconds:.0f} s; resume after {self._date_in(seconds)}"
             return self._end_run(why, retry_after=seconds)
@@ -223,7 +219,7 @@ class Retrier:
         return False
 
     def _end_run(self, why: str, retry_after: float | None = None) -> bool:
-        """End the run, to be resumed; always False: nothing is tried again."""
+        # Always False: nothing is tried again.
         error = (
             f"stopped: {why}. What is paid is kept; the same command goes on, and says how to buy unusable ones anew"
         )

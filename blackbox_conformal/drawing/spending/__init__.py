@@ -1,1 +1,1 @@
-"""What draws cost: expected, held and booked; and the refusal to spend what nobody limited."""
+"""Costs of draws: expected, held and booked; spending without a limit is refused."""

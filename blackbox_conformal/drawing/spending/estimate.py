@@ -1,4 +1,4 @@
-"""Estimates what a set of draws would cost, before a call is made; nothing is sent and files are only read."""
+"""Estimates the cost of draws before the first call; sends nothing and only reads files."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -35,17 +35,17 @@ class Estimate:
     calls
         Submissions that would be made and billed.
     cached
-        Draws that need none: stored, or with a job that is paid already.
+        Draws that need no submission: stored, or with a job that is already paid.
     cost_usd
-        Lowest and highest price of the calls, as quoted or by `KnownPrices`; None when neither is known.
+        Lowest and highest price of the calls, as quoted or by `KnownPrices`; None if neither is known.
     seconds
         Least time of the calls at the strictest request rate, with one poll a job; None without a rate.
     again
-        Further submissions at most, for unusable answers, where limits allow them.
+        Further submissions at most, for unusable answers, if limits allow them.
     passed_on
-        Further submissions at most, since earlier members of a cascade may not suffice; in the highest price.
+        Further submissions at most, if answers of earlier members of a cascade do not suffice; in the highest price.
     disk_bytes
-        Room for the answers, by earlier answers or else by the pictures' size; None when the pictures are not known.
+        Room for the answers, by earlier answers or else by the pictures' size; None if the pictures are not known.
     """
 
     calls: int
@@ -63,7 +63,7 @@ def has_jobs(adapter: Adapter) -> bool:
 
 
 def costs(calls: int, cost_usd: tuple[Decimal, Decimal] | None) -> bool:
-    """Tell whether so many calls cost something, or might, as their price is None."""
+    """Tell whether so many calls cost something, or might, if their price is None."""
     return calls > 0 and cost_usd != (Decimal(0), Decimal(0))
 
 
@@ -86,7 +86,7 @@ def estimate(
         return Estimate(0, len(tasks), (Decimal(0), Decimal(0)), 0.0, 0)
     steps, mean_size = _next_steps(adapter, run, limits, tasks)
     missing = [task for task, step in zip(tasks, steps, strict=True) if isinstance(step, Submit)]
-    # Every draw that is not done may be submitted again, also one whose job is only fetched.
+    # Every unfinished draw may be submitted again, even one whose job is only fetched.
     unsure = sum(not isinstance(step, Done) for step in steps)
     calls, cost = len(missing), _cost(KnownPrices(adapter, run), missing)
     if quoted is not None:
@@ -105,7 +105,7 @@ def estimate(
 
 
 def _estimate_of_cascade(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]) -> Estimate:
-    """Add up the members: the lowest price for draws that are sure, the highest for all that may be wanted."""
+    # The lowest price counts the sure draws, the highest all possible ones.
     wanted = wanted_of(adapter, run, limits, tasks)
     sure = [estimate(vendor, run, limits, own.sure) for vendor, own in zip(adapter.members, wanted, strict=True)]
     most = [estimate(vendor, run, limits, own.all) for vendor, own in zip(adapter.members, wanted, strict=True)]
@@ -126,14 +126,14 @@ def _estimate_of_cascade(adapter: Adapter, run: Path, limits: Limits, tasks: Seq
 
 
 class MemberDraws(NamedTuple):
-    """Draws of one member of a cascade: those it has to make, by digest of the picture, and possible ones."""
+    """Draws of one member of a cascade: sure ones, by digest of the picture, and possible ones."""
 
     by_picture: list[tuple[str, Task]]
     possible: list[Task]
 
     @property
     def sure(self) -> list[Task]:
-        """Return what it has to make, each draw once: two pictures may have a tile in common."""
+        """Return the sure draws, each once: two pictures may share a tile."""
         return _each_once([task for _, task in self.by_picture])
 
     @property
@@ -146,7 +146,7 @@ def _each_once(tasks: Sequence[Task]) -> list[Task]:
 
 
 def wanted_of(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]) -> list[MemberDraws]:
-    """Return what each member of a cascade is asked for, as far as the folder's answers tell."""
+    """Return the draws of each member of a cascade, as far as the folder's answers tell."""
     wanted = [MemberDraws([], []) for _ in adapter.members]
     sure = [(task, adapter.sent(0, task.upload)) for task in tasks]
     unsure: list[Task] = []
@@ -158,7 +158,7 @@ def wanted_of(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]
             if place == len(wanted) - 1:
                 break
             sure = []
-            # Before the last member, which alone is sent tiles, each picture is sent once.
+            # Only the last member is sent tiles; each earlier one gets every picture once.
             answers = _answers(vendor, run, limits, [sent for _, sent in own], store)
             for (task, _), answer in zip(own, answers, strict=True):
                 if answer is None:
@@ -169,7 +169,7 @@ def wanted_of(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]
 
 
 def _answers(vendor: Adapter, run: Path, limits: Limits, tasks: Sequence[Task], store: Store) -> Iterator[bytes | None]:
-    """Yield the stored answer to each task: empty for a refusal, None where there is none that can be read."""
+    # Yields empty bytes for a refusal, None without a readable answer.
     if vendor.capabilities.local:
         yield from (answer_of(vendor, task) for task in tasks)
         return
@@ -187,7 +187,7 @@ def _answers(vendor: Adapter, run: Path, limits: Limits, tasks: Sequence[Task], 
 
 
 def answered(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]) -> list[bool]:
-    """Tell of each draw whether it has its answer, a picture or a refusal."""
+    """Tell for each draw whether it has its answer, a picture or a refusal."""
     if adapter.capabilities.local:
         return [True for _ in tasks]
     if adapter.members:
@@ -206,7 +206,6 @@ def answered(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task])
 def _next_steps(
     adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]
 ) -> tuple[list[NextStep], float | None]:
-    """Return what is left to do for each draw, and the mean size of a stored answer."""
     attempts_by_task, mean_size = _read(run, task_keys(adapter.identity(), tasks))
     stored = {attempt.digest for attempts in attempts_by_task for attempt in attempts if attempt.state in WHOLE}
     with closing(store_of(run)) as store:
@@ -234,13 +233,12 @@ def calls_again(limits: Limits) -> int:
 
 
 def _read(run: Path, keys: Sequence[str]) -> tuple[list[list[Attempt]], float | None]:
-    """Return the attempts at each key, and the mean size of a stored answer."""
     by_key: dict[str, list[Attempt]] = {key: [] for key in keys}
     mean: float | None = None
     with reading(run) as connection:
         if connection is None:
             return [[] for _ in keys], None
-        # One pass over all rows: asking for each key would take a query for each draw.
+        # One pass over all rows, instead of a query for each draw.
         for row in connection.execute(f"SELECT {COLUMNS} FROM attempt ORDER BY id"):
             if row["task"] in by_key:
                 by_key[row["task"]].append(attempt_from(row))
@@ -252,7 +250,7 @@ AnyEstimate = TypeVar("AnyEstimate", bound=Estimate)
 
 
 def total(first: AnyEstimate, *others: Estimate) -> AnyEstimate:
-    """Add the `others` to `first`; what is unknown for one is unknown for all."""
+    """Add the `others` to `first`; an unknown value of one is unknown for all."""
     estimates: list[Estimate] = [first, *others]
     prices = [estimate.cost_usd for estimate in estimates if estimate.cost_usd is not None]
     seconds = [estimate.seconds for estimate in estimates if estimate.seconds is not None]
@@ -274,7 +272,7 @@ def total(first: AnyEstimate, *others: Estimate) -> AnyEstimate:
 def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], scope: frozenset[str]) -> Limits:
     """Make a person's yes to a number of calls the limit, on top of earlier calls for these draws.
 
-    Calls for unusable answers, which `--max-resample` and `--retry-ambiguous` allow, are among them. A limit that is
+    The limit includes calls for unusable answers, which `--max-resample` and `--retry-ambiguous` allow. A limit that is
     known to be too small is refused.
 
     Parameters
@@ -287,7 +285,7 @@ def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], sc
     made = sum(spending.calls for spending in earlier)
     if expected.calls:
         needed = Decimal(0) if expected.cost_usd is None else expected.cost_usd[0]
-        # What a day allows ends the run where it is reached, and the next day goes on.
+        # The limit of a day ends the run when it is reached, and the next day goes on.
         budget, totals = replace(limits.budget, max_cost_per_day_usd=None), Totals(to_nano(spent), calls=made)
         try:
             budget.check(totals, to_nano(needed), expected.calls, bound="at least")
@@ -295,7 +293,7 @@ def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], sc
             raise BudgetError(f"{error}, or take fewer pictures or draws; nothing was sent") from None
     if limits.budget.is_limited:
         return replace(limits, scope=scope)
-    # Calls at which the vendor fails for nothing are repeated within the same consent.
+    # The same consent covers repeated calls after failures of the vendor that cost nothing.
     most_calls = made + (expected.calls + expected.passed_on) * (1 + FREE_REPEATS) + expected.again
     return replace(limits, max_calls=most_calls, scope=scope)
 
@@ -304,10 +302,11 @@ _STEPS_BEFORE_SENDING = 8
 
 
 def missing_key(adapter: Adapter, task: Task) -> CredentialMissingError | None:
-    """Return what the adapter says of the key that its first request lacks, or None.
+    """Return the adapter's error about a key that its first request lacks, or None.
 
-    The request is composed and thrown away: whether a key is needed may depend on the adapter's parameters. Other
-    faults are told when it is sent.
+    The request is composed and thrown away: the adapter's parameters may decide whether a key is needed. Sending
+    reports
+    other faults.
     """
     if adapter.capabilities.local:
         return None
@@ -332,7 +331,7 @@ def missing_key(adapter: Adapter, task: Task) -> CredentialMissingError | None:
 
 @dataclass(frozen=True, slots=True)
 class StoredElsewhere:
-    """`count` draws that `folder`, a run folder, holds and the wanted one lacks."""
+    """`count` draws that the run folder `folder` holds and the wanted one lacks."""
 
     folder: Path
     count: int
@@ -343,7 +342,7 @@ def stored_elsewhere(
 ) -> StoredElsewhere | None:
     """Return the run folder beside `run` that holds most of the draws that `run` lacks, or None.
 
-    Ledgers are only read; one that cannot be read is left out, and `note` says so.
+    Ledgers are only read; an unreadable one is left out, and `note` is told.
     """
     if adapter.capabilities.local or not run.parent.is_dir():
         return None

@@ -1,4 +1,4 @@
-"""Knows what one draw costs: the price table until the vendor bills, then what it billed.
+"""Knows the price of one draw: from the price table until the vendor bills, then from its bills.
 
 While only a table tells the price and money is limited, one draw goes alone, of all processes that share the ledger. A
 vendor that bills more than its table then exceeds the limit by that draw at most.
@@ -28,7 +28,7 @@ _BOOKED = "as earlier draws were booked"
 
 
 class KnownPrices:
-    """Prices of draws: the adapter's list, or what draws in a run folder were booked at, where that is more."""
+    """Prices of draws: the adapter's list, or the bookings of draws in a run folder, if higher."""
 
     def __init__(self, adapter: Adapter, run: Path) -> None:
         self._adapter = adapter
@@ -41,13 +41,13 @@ class KnownPrices:
                     self._billed = billed(connection, digest_json(adapter.identity()))
 
     def of_any(self) -> Price | None:
-        """Return the price of a draw, over all sizes of uploads; None when it is not known."""
+        """Return the price of a draw, over all sizes of uploads; None if unknown."""
         if self._members:
             return _of_cascade([member.of_any() for member in self._members])
         return self._raised(self._adapter.capabilities.price)
 
     def of(self, upload: Upload) -> Price | None:
-        """Return the price of a draw of this upload; None when it is not known."""
+        """Return the price of a draw of this upload; None if unknown."""
         if self._members:
             sent = [self._adapter.sent(place, upload) for place in range(len(self._members))]
             return _of_cascade(
@@ -56,7 +56,7 @@ class KnownPrices:
         return self._raised(self._adapter.price_for(upload.width, upload.height))
 
     def of_these(self, uploads: Sequence[Upload]) -> Price | None:
-        """Return the price from the cheapest to the dearest of these uploads; `of_any` where there are none."""
+        """Return the price from the cheapest to the dearest of these uploads; `of_any` if there are none."""
         by_size = {(upload.width, upload.height): upload for upload in uploads}
         prices = [price for upload in by_size.values() if (price := self.of(upload)) is not None]
         # A price that is known for some uploads only would understate the whole.
@@ -77,7 +77,7 @@ class KnownPrices:
 
 
 def _of_cascade(prices: Sequence[Price | None]) -> Price | None:
-    """Return a price from the first member's to that of all together; None where one is not known."""
+    # The first member may suffice, or all may be asked; one unknown price makes the whole unknown.
     known = [price for price in prices if price is not None]
     if len(known) < len(prices):
         return None
@@ -86,7 +86,7 @@ def _of_cascade(prices: Sequence[Price | None]) -> Price | None:
 
 
 def refuse_unlimited(adapter: Adapter, limits: Limits, run: Path) -> None:
-    """Refuse to spend money without a limit, or with one that no price can be held to; `run` may hold booked prices."""
+    """Refuse to spend money without a limit, or with a limit but no known price; `run` may hold booked prices."""
     price = KnownPrices(adapter, run).of_any()
     if adapter.capabilities.local or (price is not None and price.high_usd == 0):
         return
@@ -117,9 +117,9 @@ class Prices:
     Parameters
     ----------
     billed
-        What the vendor billed so far, by the ledger.
+        The vendor's bills so far, by the ledger.
     source
-        Where the price list comes from.
+        The origin of the price list.
     limited
         Whether money is limited.
     """
@@ -135,21 +135,21 @@ class Prices:
         self._changed = threading.Condition()
 
     def nanousd(self, spec: AttemptSpec) -> int:
-        """Return what is reserved for a draw: its listed price, raised as far as the vendor ever billed above its list.
+        """Return the price to reserve: the listed one, raised as far as the vendor ever billed above its list.
 
-        Without a listed price it is what the dearest draw so far cost.
+        Without a listed price, it is the cost of the dearest draw so far.
         """
         if not spec.listed_nanousd:
             return self._unlisted_nanousd
         return self._highest.raised(spec.listed_nanousd)
 
     def enter(self, pixels: int, stopping: threading.Event) -> bool:
-        """Wait until a draw of so many pixels may be bought; True when it goes alone.
+        """Wait until a draw of so many pixels may be bought; return True if it goes alone.
 
         A draw goes alone while no upload as large was answered, since many vendors bill by size; others as large wait
         for `leave`.
         """
-        # Read without the lock: the size that is known only grows.
+        # Without the lock: the known size only grows.
         if pixels <= self._known_pixels:
             return False
         with self._changed:
@@ -163,7 +163,7 @@ class Prices:
         return False
 
     def leave(self, pixels: int, *, answered: bool, billed: bool) -> None:
-        """End a draw that went alone. A vendor that answers it without a bill is taken never to send one."""
+        """End a draw that went alone. A vendor that answers it without a bill is assumed never to send one."""
         with self._changed:
             self._alone = False
             if billed:
@@ -173,7 +173,7 @@ class Prices:
             self._changed.notify_all()
 
     def billed(self, listed_nanousd: int | None, cost_nanousd: int) -> None:
-        """Expect from now on what the vendor bills, if that is more; tell once that it is above its list."""
+        """Expect the vendor's bills from now on, if they are higher; report once that they exceed its list."""
         tell = False
         with self._changed:
             if not listed_nanousd:
@@ -187,7 +187,7 @@ class Prices:
             self._board.tell("price-differs", f"{self.explanation()}; limits count what is billed")
 
     def explanation(self) -> str:
-        """Say that the vendor bills more than its table says; "" when it does not."""
+        """Say that the vendor bills more than its table says; "" if it does not."""
         bill = self._highest
         if not bill.exceeds(AS_LISTED):
             return ""

@@ -1,7 +1,7 @@
-"""Holds prices of draws under way and of pictures that have begun, and waits for what they may give back.
+"""Holds prices of draws under way and of begun pictures, and waits for prices to be given back.
 
-The ledger checks the budget in the transaction that reserves a price. When it has no room, a worker waits as long as a
-draw under way may turn out cheaper than its price, and ends the run when none can.
+The ledger checks the budget in the transaction that reserves a price. Without room, a worker waits as long as a draw
+under way may turn out cheaper than its price, and ends the run when none can.
 """
 
 import threading
@@ -23,9 +23,9 @@ from blackbox_conformal.support.occupancy import Occupancy
 
 
 class Admission:
-    """Admits pictures while the budget has room for their draws beside all that has begun; asked from any thread.
+    """A gate that admits pictures while the budget has room for their draws beside all begun ones; any thread may call.
 
-    Otherwise pictures under way at the same time would take each other's last draws away, and none would be finished.
+    Without it, concurrent pictures would take each other's last draws, and none would be finished.
     """
 
     def __init__(self, ledger: AnyLedger) -> None:
@@ -35,7 +35,7 @@ class Admission:
     def room(self, price_nanousd: int, calls: int, payer: Payer = NOBODY) -> AbstractContextManager[None]:
         """Hold room for so many draws of this price together, on the account of `payer`, in the ``with`` block.
 
-        Waits while pictures that have begun may leave some room.
+        Waits while begun pictures may still give room back.
         """
         wanted = (payer.name, price_nanousd, calls)
         return self._begun.taken(wanted, lambda begun: self._fits(*wanted, begun) and self._fits_payer(*wanted, begun))
@@ -47,9 +47,9 @@ class Admission:
         if payer is None or check is None or not calls:
             return True
         totals = self._ledger.payers().get(payer, Totals())
-        # What is spent is not given back.
+        # Spent money is not given back.
         check(payer, totals.spent + price_nanousd)
-        # Only what the same payer has begun can give room back, so only that is waited for.
+        # Only pictures of the same payer can give room back, so only they are waited for.
         own = sum(price for name, price, _ in begun if name == payer)
         try:
             check(payer, totals.spent + totals.reserved + own + price_nanousd)
@@ -65,17 +65,17 @@ class Admission:
         if not calls:
             return True
         budget, totals = self._ledger.budget, self._ledger.totals_in_scope()
-        # What is spent is not given back.
+        # Spent money is not given back.
         budget.check(Totals(totals.spent, of_day=totals.of_day), price_nanousd, calls)
         begun_nanousd, begun_calls = sum(price for _, price, _ in begun), sum(number for *_, number in begun)
         try:
-            # A draw of a picture that has begun may be counted twice, as begun and as held or spent: until it ends.
+            # Until it ends, a draw of a begun picture may count twice: as begun, and as held or spent.
             together = Totals(
                 totals.spent + begun_nanousd, totals.reserved, totals.calls + begun_calls, totals.of_day + begun_nanousd
             )
             budget.check(together, price_nanousd, calls)
         except BudgetError:
-            # Nothing has begun that could give room back: waiting would never end.
+            # Without a begun picture nothing can give room back, and waiting would never end.
             if not begun:
                 raise
             return False
@@ -95,9 +95,9 @@ class Reservation:
     attempt
         The ledger's row that holds it.
     sent
-        Whether the row says already that the submission is sent.
+        Whether the row already says that the submission is sent.
     alone
-        Whether others wait to learn what a picture of so many `pixels` costs (see `Prices.enter`).
+        Whether others wait to learn the price of a picture of so many `pixels` (see `Prices.enter`).
     """
 
     attempt: int
@@ -109,10 +109,9 @@ class Reservation:
 
 @dataclass(kw_only=True, eq=False)
 class Reservations:
-    """Reserves the price of each submission of one set of tasks.
+    """The prices of submissions of one set of tasks, reserved one by one.
 
-    One condition guards three counters: workers that ask the ledger for a price now, prices that are held, and prices
-    that were settled.
+    One condition guards three counters: workers that ask the ledger for a price now, held prices, and settled prices.
 
     Attributes
     ----------
@@ -141,7 +140,7 @@ class Reservations:
     def reserve(self, spec: AttemptSpec) -> Reservation:
         """Reserve the price of a submission; wait while draws under way may still give some of theirs back.
 
-        A planned one with room and without a turn to wait for is marked as sent in the same commit.
+        A planned submission with room, and no turn to wait for, is marked as sent in the same commit.
         """
         self._require_disk_space()
         alone = self.prices.enter(spec.pixels, self.control.stopping)
@@ -149,17 +148,17 @@ class Reservations:
             return self._reserved(spec, alone)
         except BaseException:
             if alone:
-                # Others wait for this draw: one that was never sent must let the next go alone.
+                # Others wait for this draw: if it was never sent, the next one goes alone.
                 self.prices.leave(spec.pixels, answered=False, billed=False)
             raise
 
     def _require_disk_space(self) -> None:
-        """Stop before a submission whose answer might not fit on the disk; look once a second."""
+        # An answer that does not fit would be lost after it is paid for. One look a second is enough.
         now = self.clock.monotonic()
         if now < self._space_until:
             return
         self.store.require_folders()
-        # Twice the largest answer so far, for all that may be under way at once.
+        # Twice the largest answer so far, for all draws that may be under way at once.
         needed = LEAST_FREE_BYTES + 2 * self.store.largest_answer * self.most_workers
         free = self.store.free_bytes()
         if free < needed:
@@ -192,10 +191,10 @@ class Reservations:
         return self._held(Reservation(attempt, price, alone=alone, pixels=spec.pixels))
 
     def _waited_for(self, spec: AttemptSpec, planned: int | None, alone: bool) -> tuple[int, int]:
-        """Return the row that holds the price, and the price, as soon as there is room."""
+        # Returns the row that holds the price, and the price.
         reserved: list[int] = []
         while not self.control.stopping.is_set():
-            # Read before asking: a settlement between asking and waiting must not be missed.
+            # Read before asking, so that no settlement between asking and waiting is missed.
             settlements = self._settlements
             held = self._ask(
                 spec, lambda price: reserved.append(self.ledger.reserve(spec, planned, price, alone=alone))
@@ -206,7 +205,7 @@ class Reservations:
         raise StoppedError
 
     def _ask(self, spec: AttemptSpec, ask: Callable[[int], None]) -> int | BudgetError:
-        """Ask the ledger for the price of a draw; return it, or the error when the budget has no room."""
+        # Returns the reserved price, or the error if the budget has no room.
         held = 0
         with self._changed:
             self._asking += 1
@@ -224,7 +223,7 @@ class Reservations:
         return price
 
     def _asked(self, spec: AttemptSpec, ask: Callable[[int], None]) -> int:
-        """Ask again after what other processes learn of the price."""
+        # Asks again after other processes learned more about the price.
         while True:
             price = self.prices.nanousd(spec)
             try:
@@ -238,7 +237,7 @@ class Reservations:
                 return price
 
     def _wait_for_settlement(self, settlements: int, error: BudgetError) -> None:
-        """Return once there were more settlements; end the run with `error` when there will be none."""
+        # Returns after another settlement; ends the run with `error` if none can come.
         with self._changed:
             # Only a settlement can make room. Another worker's failure is no reason to ask again: workers that wake
             # each other so would never find the moment at which none asks.
@@ -247,14 +246,14 @@ class Reservations:
                     raise StoppedError
                 self._changed.wait(_LOOK_AGAIN_S)
             if self._settlements == settlements:
-                # Why a draw costs more than the list says belongs to the message.
+                # The message should say why a draw costs more than the list says.
                 why = self.prices.explanation()
                 self.control.fail(BudgetError(f"{error}; {why}") if why else error)
                 self._changed.notify_all()
                 raise StoppedError
 
     def resume(self, attempt: Attempt) -> Reservation:
-        """Hold again the price of an earlier attempt, which is repeated under its idempotency key."""
+        """Hold the price of an earlier attempt again, for its repetition under the same idempotency key."""
         with self._changed:
             self._holding += 1
         self.board.count(spent_nanousd=-attempt.cost_nanousd)
@@ -266,9 +265,9 @@ class Reservations:
         return reservation
 
     def settle(self, reservation: Reservation, cost_nanousd: int, *, answered: bool, billed: bool) -> None:
-        """Book a held price at this cost; 0 when it is given back.
+        """Book a held price at this cost; 0 gives it back.
 
-        `answered`: the vendor gave a picture; `billed`: it said what that costs.
+        `answered`: the vendor gave a picture; `billed`: it told the picture's cost.
         """
         with self._changed:
             self._holding -= 1

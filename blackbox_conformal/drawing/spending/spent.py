@@ -1,4 +1,4 @@
-"""Reads from a run's ledger what it cost and how its vendor behaved; a run may go on meanwhile."""
+"""Reads a run's cost and its vendor's behaviour from the ledger; a run may go on meanwhile."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -47,7 +47,7 @@ class Latency:
 class Spending:
     """Calls, money, states, failures and latency of one run folder.
 
-    `unpriced`: calls at an unknown price, which `spent_usd` does not hold.
+    `unpriced`: calls at an unknown price, which `spent_usd` leaves out.
     """
 
     calls: int
@@ -60,17 +60,17 @@ class Spending:
 
     @property
     def stored(self) -> int:
-        """Return the draws whose picture is in the store."""
+        """Return the number of draws with a picture in the store."""
         return sum(count for state, count in self.states if state in WHOLE)
 
     @property
     def failed(self) -> int:
-        """Return the calls that ended without a picture."""
+        """Return the number of calls that ended without a picture."""
         return sum(count for state, count in self.states if state in _FAILED)
 
 
 def read_spending(run: Path) -> Spending | None:
-    """Read the ledger of `run`; None when there is none."""
+    """Read the ledger of `run`; return None if there is none."""
     with reading(run) as connection:
         if connection is None:
             return None
@@ -102,18 +102,18 @@ def read_spending(run: Path) -> Spending | None:
 
 @dataclass(frozen=True, slots=True)
 class DrawsSpending:
-    """What some of a run folder's draws took, whenever they were made.
+    """Calls and money for some of a run folder's draws, whenever they were made.
 
     Attributes
     ----------
     calls, failed
         Submissions of these draws, and those that ended without a picture.
     unpriced
-        Calls at an unknown price, which `spent_usd` does not hold.
+        Calls at an unknown price, which `spent_usd` leaves out.
     stored
-        Draws whose picture is in the store.
+        Draws with a picture in the store.
     spent_usd, reserved_usd
-        What these draws are booked at, and what is held for those under way.
+        US dollars booked for these draws, and held for draws under way.
     """
 
     calls: int
@@ -131,7 +131,7 @@ NOTHING = DrawsSpending(0, 0, 0, 0, Decimal(0), Decimal(0), None)
 def spending_on(
     run: Path, keys: Collection[str], *, whole: bool = True, among: Collection[int] | None = None
 ) -> DrawsSpending:
-    """Read what the draws with these keys (see `task.task_key`) took in `run`.
+    """Read the calls and the money for draws with these keys (see `task.task_key`) in `run`.
 
     `whole`: see `backends.reading`; `among`: only these attempts, by their numbers in the ledger.
     """
@@ -163,7 +163,7 @@ def spending_on(
 
 
 def latency(seconds: Sequence[float]) -> Latency | None:
-    """Return quantiles of latencies, each an observed one; None when there is none."""
+    """Return quantiles of latencies, each an observed one; None if there are none."""
     if not seconds:
         return None
     quantiles = np.quantile(np.asarray(seconds, np.float64), [0.5, 0.9, 0.99, 1.0], method="inverted_cdf")

@@ -1,7 +1,7 @@
 """The contract of a dialect: the interface of one service, spoken to its unmodified clients. The mirror of an adapter.
 
-A dialect knows a service's addresses, fields and answers, and nothing of the vendor, the calibration, threads, money or
-the library that carries HTTP. A route reads like the service's documentation::
+A dialect knows a service's addresses, fields and answers. It knows nothing of the vendor, the calibration, threads,
+money or the library that carries HTTP. A route reads like the service's documentation::
 
     async def create(self, gateway, http):
         body = http.json()
@@ -10,7 +10,7 @@ the library that carries HTTP. A route reads like the service's documentation::
         request = await gateway.ended(request, seconds=60)
         return json_answer(self.as_json(gateway, request))
 
-Fields that it does not know go into `Order.options`: the gateway passes them on to the vendor or refuses them by name.
+Put unknown fields into `Order.options`: the gateway passes them on to the vendor, or refuses them by name.
 """
 
 import json
@@ -29,7 +29,7 @@ Handle = Callable[[Gateway, HttpRequest], Awaitable[HttpAnswer]]
 Schema = Mapping[str, Any]
 
 _LARGEST_UNUSED = 64 * 1024
-"""Bytes of a body that nothing is made of."""
+"""Bytes of a body that nobody uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ class Route:
     path
         Open parts in braces: ``/v1/predictions/{id}``; one that may hold slashes: ``{model:path}``.
     summary
-        What it does, one sentence, for the description of the gateway.
+        One sentence on what the address does, for the description of the gateway.
     takes
-        JSON schema of the body by media type; ``*/*`` is any; empty: it takes none. A body of a form, or of any type,
-        may be as large as the gateway was told, others less.
+        JSON schema of the body by media type; ``*/*``: any type; empty: no body. A form or a body of any type may be as
+        large as the operator allows, another body less.
     before
-        Called with the head of the request before its body is read, which it spares where it raises.
+        Called with the request's head before its body is read; if it raises, the body is not read.
     gives
-        What each status means.
+        Status → its meaning.
     """
 
     method: str
@@ -60,15 +60,15 @@ class Route:
     before: Callable[[Gateway, HttpRequest], Awaitable[None]] | None = None
 
     def largest_body(self, most: int) -> int:
-        """Bytes that the body may have, at most `most`."""
+        """Return how many bytes the body may have, at most `most`."""
         # Files may be large, documents may not.
         if {"multipart/form-data", "*/*"} & self.takes.keys():
             return most
         return min(most, LARGEST_JSON if self.takes else _LARGEST_UNUSED)
 
     def parameters(self, path: str) -> dict[str, str] | None:
-        """The open parts of a path that this route serves; None where it does not."""
-        # The path of a model may hold slashes, other parts may not.
+        """Return the open parts of a path that this route serves; None: it does not serve the path."""
+        # A model's path may hold slashes, other parts may not.
         pattern = re.sub(r"{(\w+)(:path)?}", lambda part: f"(?P<{part[1]}>{'.+' if part[2] else '[^/]+'})", self.path)
         found = re.fullmatch(pattern, path)
         return None if found is None else found.groupdict()
@@ -82,16 +82,16 @@ class Dialect(Plugin, ABC):
 
     @abstractmethod
     def routes(self) -> tuple[Route, ...]:
-        """Every address that it serves."""
+        """Return every address that the dialect serves."""
 
     @abstractmethod
     def as_json(self, gateway: Gateway, request: Request) -> dict[str, Any]:
-        """A request as the service tells of it, JSON-ready, whatever its state."""
+        """Tell of a request as the service does, JSON-ready, whatever its state."""
 
     def refused(self, refusal: NotServedError) -> HttpAnswer:
-        """A request that is not served, as the service says it."""
+        """Tell as the service does that a request is not served."""
         return refusal_answer(refusal)
 
     def message(self, gateway: Gateway, request: Request, event: str, number: str) -> tuple[bytes, dict[str, str]]:
-        """Body and headers of a message to a webhook; `number` is the same for each try of one message."""
+        """Return body and headers of a message to a webhook; `number` is the same for each try of one message."""
         return json.dumps(self.as_json(gateway, request)).encode(), {}

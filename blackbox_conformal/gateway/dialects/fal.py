@@ -1,12 +1,11 @@
 """fal's interface: its queue, direct runs, uploaded files, signed webhooks.
 
-The Python client is told another host by ``FAL_RUN_HOST`` and ``FAL_QUEUE_RUN_HOST``, which may carry a path; it speaks
-https only. The JavaScript client is told a proxy, to which it sends every request with the address that it is meant for
-in the header ``x-fal-target-url``.
+``FAL_RUN_HOST`` and ``FAL_QUEUE_RUN_HOST`` lead the Python client to another host, perhaps with a path; it speaks
+https only. The JavaScript client takes a proxy: it sends every request there, with the real address in the header
+``x-fal-target-url``.
 
-The Python client repeats what is answered by 409 and the JavaScript client what is answered by 502, so that answers
-which stay the same have other statuses here: 422 where the calibration does not speak of a picture, 500 where the
-vendor failed.
+The Python client repeats requests answered by 409, the JavaScript client those answered by 502. So final answers have
+other statuses here: 422 if the calibration does not cover a picture, 500 if the vendor failed.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ LOOK_S = 0.25
 """Seconds between looks of a stream of statuses."""
 
 _HOSTS = {"queue.fal.run": "/fal/queue", "fal.run": "/fal/run", "rest.fal.ai": "/fal/rest"}
-"""Where this gateway serves what clients ask of fal's hosts."""
+"""fal's hosts → where this gateway serves their addresses."""
 
 _QUERY = {"fal_webhook"}
 _STATUSES = {409: 422, 502: 500}
@@ -63,12 +62,11 @@ _RUN = {200: "The result.", 402: "The budget has no room.", 422: "A field is wro
 
 
 class FalDialect(Dialect):
-    """The calibrated vendor, whatever application of it a client names."""
+    """The calibrated vendor, whatever application a client names."""
 
     documentation = "https://fal.ai/docs/api-reference/inference-api"
 
     def routes(self) -> tuple[Route, ...]:
-        """What the official clients need to run a model."""
         model, number = "/fal/queue/{model:path}", "/fal/queue/{model:path}/requests/{id}"
         status = {200: "The request has ended.", 202: "It has not.", 404: "There is none of this id."}
         stream = {200: "Statuses as server-sent events, until the request has ended.", 404: "There is none."}
@@ -93,7 +91,7 @@ class FalDialect(Dialect):
 
     async def _submit(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         request = await gateway.accept(http, NAME, _order(http))
-        # The queue is not shown: its length would tell of other owners' requests.
+        # No queue is shown: its length would tell of other owners' requests.
         return self._answer({**_links(request), "queue_position": 0, "status": "IN_QUEUE"}, request)
 
     async def _run(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
@@ -144,7 +142,7 @@ class FalDialect(Dialect):
         return json_answer({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": public, "use": "sig", "alg": "EdDSA"}]})
 
     async def _proxied(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        """Serve what the JavaScript client asks of one of fal's hosts through this one."""
+        # The JavaScript client sends requests for any of fal's hosts here.
         named = http.headers.get("x-fal-target-url", "")
         scheme, _, rest = named.partition("://")
         host, _, rest = rest.partition("/")
@@ -171,7 +169,7 @@ class FalDialect(Dialect):
         return self.refused(_failure(request, headers))
 
     def as_json(self, gateway: Gateway, request: Request) -> dict[str, Any]:
-        """The result: the picture as ``image``, as in most models, and as the only one of ``images``."""
+        """Return the result: the picture as ``image``, as most models name it, and as the only one of ``images``."""
         if request.outcome.state != "done":
             return _problem(_failure(request))
         content, kind = gateway.content(request, "picture"), request.outcome.files["picture"].type
@@ -187,7 +185,7 @@ class FalDialect(Dialect):
         return {"image": picture, "images": [picture], "blackbox_conformal": gateway.facts(request)}
 
     def refused(self, refusal: NotServedError) -> HttpAnswer:
-        """As fal does: a list of problems for 422, a type for others."""
+        """Answer like fal: a list of problems for 422, a type for other statuses."""
         told = _problem(refusal)
         headers = dict(refusal.headers)
         if "error_type" in told:
@@ -196,14 +194,14 @@ class FalDialect(Dialect):
         return json_answer(told, _status_code(refusal), headers)
 
     def message(self, gateway: Gateway, request: Request, event: str, number: str) -> tuple[bytes, dict[str, str]]:
-        """The result or error, signed as fal signs: Ed25519 over id, user, time and digest of the body."""
+        """Return the result or error, signed as fal signs: Ed25519 over id, user, time and digest of the body."""
         told: dict[str, Any] = {"request_id": request.id, "gateway_request_id": request.id, "status": "OK"}
         if request.outcome.state != "done":
             code = _status_code(_failure(request))
             told |= {"status": "ERROR", "error": f"Invalid status code: {code}"}
         body = json.dumps({**told, "payload": self.as_json(gateway, request)}).encode()
         now, user = str(int(time.time())), request.owner or "anonymous"
-        # fal's order of the parts, which its clients check.
+        # fal's clients check the parts in this order.
         signed = "\n".join((request.id, user, now, hashlib.sha256(body).hexdigest()))
         return body, {
             "X-Fal-Webhook-Request-Id": request.id,
@@ -258,9 +256,9 @@ def _logs(http: HttpRequest) -> bool:
 
 
 def _status(request: Request, *, logs: bool) -> dict[str, Any]:
-    """The state of a request. fal has none for a failure: it is completed, with an error."""
+    # fal has no status for a failure: such a request is completed, with an error.
     told: dict[str, Any] = {**_links(request), "logs": [] if logs else None}
-    # The client's links are made from what it asked for, so that it finds them again.
+    # Links repeat the client's own words, so that it finds them again.
     if not request.has_ended:
         queued = request.started is None
         return {**told, **({"status": "IN_QUEUE", "queue_position": 0} if queued else {"status": "IN_PROGRESS"})}
@@ -273,7 +271,6 @@ def _status(request: Request, *, logs: bool) -> dict[str, Any]:
 
 
 async def _statuses(gateway: Gateway, request: Request, *, logs: bool) -> AsyncIterator[bytes]:
-    """Yield an event for each new status, until the request has ended or the gateway stops."""
     last = b""
     while True:
         event = f"data: {json.dumps(_status(request, logs=logs))}\n\n".encode()
@@ -282,13 +279,13 @@ async def _statuses(gateway: Gateway, request: Request, *, logs: bool) -> AsyncI
         if request.has_ended or gateway.runner.draining:
             return
         last = event
-        # Looking again at once would keep the processor busy where nothing changes.
+        # Looking again at once would keep the processor busy while nothing changes.
         request, _ = await asyncio.gather(gateway.ended(request, LOOK_S), asyncio.sleep(LOOK_S / 5))
 
 
 def _failure(request: Request, headers: Mapping[str, str] | None = None) -> NotServedError:
     outcome = request.outcome
-    # fal has no status for a cancelled request but the one of a client that has gone.
+    # fal has no status for a cancelled request, so it gets the one of a client that has gone.
     status = 499 if outcome.state == "cancelled" else outcome.status
     return NotServedError(status, outcome.error or outcome.state, headers)
 

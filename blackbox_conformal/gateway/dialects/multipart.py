@@ -34,7 +34,6 @@ class Multipart(Dialect):
     """``POST /pictures``: a form with the field ``image``. ``Prefer: wait=SECONDS`` limits the wait."""
 
     def routes(self) -> tuple[Route, ...]:
-        """Send a picture, and ask for one that was sent."""
         sent = Route("POST", "/pictures", self._create, "Send a picture and wait for the vendor's.", _FORM, _GIVES)
         found = Route(
             "GET", "/pictures/{id}", self._find, "A picture that was sent.", {}, {**_GIVES, 404: "No such id."}
@@ -56,14 +55,13 @@ class Multipart(Dialect):
             location = {"Location": f"{request.base}/pictures/{request.id}", "Retry-After": "1"}
             return json_answer(self.as_json(gateway, request), 202, {**headers, **location})
         outcome = request.outcome
-        # A client that wants JSON gets links; others get the picture's own bytes.
         if outcome.state != "done" or "application/json" in http.headers.get("accept", ""):
             return json_answer(self.as_json(gateway, request), outcome.status, headers)
         product = await gateway.file(http, request.id, "picture")
         return HttpAnswer(200, product.content, outcome.files["picture"].type, headers)
 
     def as_json(self, gateway: Gateway, request: Request) -> dict[str, Any]:
-        """Id, state and error, and under ``blackbox_conformal`` what is known of the result."""
+        """Return id, state and error, and the result's facts under ``blackbox_conformal``."""
         return gateway.as_json(request)
 
 
@@ -85,7 +83,7 @@ def _order(http: HttpRequest) -> Order:
 
 
 def seconds_of(text: str | None) -> float | None:
-    """A number of seconds of the header ``Prefer: wait=``; None where it names none."""
+    """Read seconds from the header ``Prefer: wait=``; None: it names none."""
     if not text:
         return None
     if not text.isdecimal():

@@ -1,8 +1,8 @@
 """OpenAI's interface for edited pictures: ``POST /v1/images/edits``, a form, answered once the picture is there.
 
-Its clients keep keys of an answer that they do not know; so results are told under ``blackbox_conformal``. They repeat
-what is answered by 409, 429 or from 500 on, unless the header ``x-should-retry`` says ``false``, which it does here
-wherever the same answer would come again.
+Its clients keep unknown keys of an answer, so results are told under ``blackbox_conformal``. They repeat requests
+answered by 409, 429 or from 500 on, unless the header ``x-should-retry`` says ``false``; it does so wherever the same
+answer would come again.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ PATH = "/v1/images/edits"
 
 _PICTURES = ("image", "image[]")
 _FIXED = {"n": ("1",), "stream": ("false",), "partial_images": ("0",)}
-"""Fields that have one value here: the answer is one picture, whole."""
+"""Fields with one possible value: the answer is one whole picture."""
 
 _FORMATS = ("b64_json", "url")
 _STATUSES = {402: 429, 422: 400}
-"""What OpenAI answers where the budget has no room, and where a picture or a field cannot be used."""
+"""OpenAI's statuses where the budget has no room, and where a picture or field cannot be used."""
 
 _TYPES = {402: "insufficient_quota", 429: "rate_limit_error"}
 _CODES = {
@@ -60,12 +60,11 @@ _GIVES = {
 
 
 class OpenAIDialect(Dialect):
-    """One picture goes, one comes; no mask of what to edit, since a calibrated vendor restores the whole picture."""
+    """Edits of one whole picture, without a mask of places to edit: a calibrated vendor restores the whole picture."""
 
     documentation = "https://platform.openai.com/docs/api-reference/images/createEdit"
 
     def routes(self) -> tuple[Route, ...]:
-        """What the official client needs to edit a picture, and to look for models."""
         edit = Route("POST", PATH, self._edit, "Send a picture and wait for the vendor's.", _FORM, _GIVES)
         return edit, Route("GET", "/v1/models", self._models, "The models that are served.", {}, {200: "Models."})
 
@@ -84,7 +83,7 @@ class OpenAIDialect(Dialect):
         return json_answer({"object": "list", "data": listed})
 
     def as_json(self, gateway: Gateway, request: Request) -> dict[str, Any]:
-        """The picture, and under ``blackbox_conformal`` what is known of it."""
+        """Return the picture, and its facts under ``blackbox_conformal``."""
         if request.outcome.state != "done":
             return _error(_failure(request))
         if request.echo["response_format"] == "url":
@@ -96,10 +95,10 @@ class OpenAIDialect(Dialect):
         return {**told, "blackbox_conformal": gateway.facts(request)}
 
     def refused(self, refusal: NotServedError) -> HttpAnswer:
-        """As an error object of OpenAI; its clients make their classes of errors of the status."""
+        """Answer by OpenAI's error object; its clients choose their class of error by the status."""
         status = _STATUSES.get(refusal.status, refusal.status)
         again = "true" if "Retry-After" in refusal.headers else "false"
-        # Its clients repeat by themselves; here they are told where the same answer would come again.
+        # Its clients repeat by themselves, unless told that the same answer would come again.
         return json_answer(_error(refusal), status, {"x-should-retry": again, **refusal.headers})
 
 

@@ -1,8 +1,7 @@
 """Replicate's HTTP interface: predictions that are waited for or polled, uploaded files, signed webhooks.
 
-Its clients drop keys that they do not know, but keep what stands in ``metrics``; so results are told there. They make a
-file of an output only where its link begins with ``https:`` or ``data:``; over plain HTTP the picture itself is given
-as a ``data:`` link.
+Its clients drop unknown keys except those in ``metrics``, so results are told there. They turn an output into a file
+only if its link begins with ``https:`` or ``data:``, so over plain HTTP the picture itself is a ``data:`` link.
 """
 
 import asyncio
@@ -26,7 +25,7 @@ from blackbox_conformal.gateway.request import NotServedError, Order, Request, S
 
 NAME = "replicate"
 USUAL_WAIT_S = 60.0
-"""What ``Prefer: wait`` means without a number."""
+"""Meaning of ``Prefer: wait`` without a number."""
 
 _STATUS: Mapping[State, str] = {
     "accepted": "starting",
@@ -64,12 +63,11 @@ _FOUND = {200: "The prediction.", 404: "There is none of this id."}
 
 
 class ReplicateDialect(Dialect):
-    """Predictions of one calibrated vendor, whatever model of it a client names."""
+    """Predictions of one calibrated vendor, whatever model a client names."""
 
     documentation = "https://replicate.com/docs/reference/http"
 
     def routes(self) -> tuple[Route, ...]:
-        """What the official clients need to run a model."""
         one, models = "/v1/predictions/{id}", "/v1/models/{owner}/{name}"
         uploaded = {201: "The file."}
         return (
@@ -94,7 +92,7 @@ class ReplicateDialect(Dialect):
         return await self._begun(gateway, http, _order(http), seconds)
 
     async def _put(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        """Like Cog: a request sent again finds the prediction, and waits for it unless told not to."""
+        # Like Cog: a request sent again finds the prediction, and waits for it unless told not to.
         order, number = _order(http), http.parameters["id"]
         # The id in the address is the key: sending it again begins nothing new.
         order = replace(order, idempotency_key=number, echo={**order.echo, "id": number})
@@ -105,7 +103,7 @@ class ReplicateDialect(Dialect):
         request = request if seconds == 0.0 else await gateway.ended(request, seconds)
         told = await asyncio.to_thread(self.as_json, gateway, request)
         if not request.has_ended:
-            # The JavaScript client asks again where it is starting, and takes what is processing for done.
+            # The JavaScript client repeats a request that is "starting", but takes one that is "processing" for done.
             told["status"] = "starting"
         return json_answer(told, 201, gateway.headers(request))
 
@@ -154,13 +152,13 @@ class ReplicateDialect(Dialect):
         return json_answer({"key": f"whsec_{secret}"})
 
     def as_json(self, gateway: Gateway, request: Request) -> dict[str, Any]:
-        """The prediction; reads its picture from disk."""
+        """Return the prediction; reads its picture from disk."""
         return self._told(gateway, request, _output(gateway, request))
 
     def _told(self, gateway: Gateway, request: Request, output: str | None) -> dict[str, Any]:
         outcome, url = request.outcome, f"{request.base}/v1/predictions/{request.id}"
         metrics = {f"blackbox_conformal_{name}": value for name, value in gateway.facts(request).items()}
-        # Times are told only where both are known.
+        # Times are told only if both are known.
         if request.started is not None and request.ended is not None:
             metrics["predict_time"] = round(request.ended - request.started, 3)
         return {
@@ -182,13 +180,12 @@ class ReplicateDialect(Dialect):
         }
 
     def refused(self, refusal: NotServedError) -> HttpAnswer:
-        """As a problem document."""
         title = HTTPStatus(refusal.status).phrase
         told = {"title": title, "detail": refusal.message, "status": refusal.status}
         return json_answer(told, refusal.status, refusal.headers)
 
     def message(self, gateway: Gateway, request: Request, event: str, number: str) -> tuple[bytes, dict[str, str]]:
-        """The prediction, signed as Replicate signs: HMAC-SHA256 over id, time and body."""
+        """Return the prediction, signed as Replicate signs: HMAC-SHA256 over id, time and body."""
         body, now = json.dumps(self.as_json(gateway, request)).encode(), str(int(time.time()))
         signed = b".".join((number.encode(), now.encode(), body))
         signature = hmac.new(gateway.webhook_secret(request.owner), signed, hashlib.sha256).digest()
@@ -219,7 +216,7 @@ def _order(http: HttpRequest) -> Order:
     return Order(
         picture=link,
         options={name: value for name, value in given.items() if name != picture},
-        # The owner and name before the colon are the client's; what is calibrated is the version.
+        # The client chooses owner and name before the colon; the version is calibrated.
         model=model if version is None else version.rpartition(":")[2],
         idempotency_key=http.headers.get("idempotency-key"),
         webhook=_text(body, "webhook"),
@@ -251,7 +248,7 @@ def _events(wanted: Any) -> tuple[str, ...]:
         return ("start", "completed")
     if not isinstance(wanted, list) or not all(event in _EVENTS for event in wanted):
         raise NotServedError(422, f"expected webhook_events_filter to be a list of {', '.join(_EVENTS)}")
-    # Events that this gateway cannot send are left out, as its clients ask for all of them.
+    # Clients ask for all events; some of them this gateway cannot send.
     return tuple(event for event in ("start", "completed") if event in wanted)
 
 
@@ -262,7 +259,6 @@ def _seconds(text: str) -> float:
 
 
 def _output(gateway: Gateway, request: Request) -> str | None:
-    """The picture's link, or the picture itself where clients would not take the link for a file."""
     if request.outcome.state != "done":
         return None
     if request.base.startswith("https:"):

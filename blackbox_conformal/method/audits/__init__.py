@@ -1,1 +1,1 @@
-"""What unseen photographs say about a calibration; nothing here recalibrates."""
+"""Judge a calibration by unseen photographs; nothing here recalibrates."""

@@ -11,7 +11,7 @@ from blackbox_conformal.method.guarantees._bounds import MARGIN, binomial_tail, 
 from blackbox_conformal.method.risk.betting import ROUNDING, growth, mixed, mixture_log_wealth, mixture_upper, reaches
 
 LEVEL = 0.05
-"""Error level of each bound, and of each test of an audit."""
+"""Error level of each bound, and of each test in an audit."""
 
 BETS = 20
 """How many bets a confidence bound mixes."""
@@ -28,12 +28,12 @@ def upper_bound(losses: NDArray[np.float64], level: float = LEVEL, stake: NDArra
 def lower_bound(losses: NDArray[np.float64], level: float = LEVEL, stake: NDArray[np.float64] | None = None) -> float:
     """Return the lower confidence bound, 1 - the upper bound of 1 - losses; 0 where rounding could decide."""
     found = 1.0 - upper_bound(1.0 - losses, level, stake)
-    # The difference from 1 leaves rounding of this size, which must not be taken for a bound above 0.
+    # The difference from 1 leaves rounding of this size, which is no bound above 0.
     return found if found > 1e-12 else 0.0
 
 
 def p_above(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64] | None = None) -> float:
-    """Return the p-value of "the mean is at most `level`", in (0, 1): where `lower_bound` reaches `level`."""
+    """Return the p-value of "the mean is at most `level`", in (0, 1): the error level of a `lower_bound` at `level`."""
     # A mean above the least level that mirrors to less than 1 is above a smaller one, too.
     level = max(level, _LEAST)
     return min(1.0, math.exp(ROUNDING - mixture_log_wealth(1.0 - losses, 1.0 - level, BETS, stake)))
@@ -42,12 +42,12 @@ def p_above(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64
 def stakes(
     known: NDArray[np.float64] | None, level: float, bound: float = 1.0, *, mirrored: bool = False
 ) -> NDArray[np.float64]:
-    """Return how much lies on each bet: (`BETS`,) float64, sum 1, even where nothing is known.
+    """Return the stake on each bet: (`BETS`,) float64, sum 1, even where nothing is known.
 
-    Half lies evenly, so that a wrong guess costs at most a factor of 2. Half lies on the bet that grows most on the
-    calibration losses `known`, in [0, `bound`], against a mean of `level`. These losses are fixed before an audit loss
-    is seen, so the bound stays valid. Similar audit losses that vary then need about a fifth fewer pictures; losses of
-    0 or 1 gain nothing on average. `mirrored` asks for a lower bound: bets on ``bound - loss``.
+    Half is spread evenly, so that a wrong guess costs at most a factor of 2. Half lies on the bet that grows most on
+    the calibration losses `known`, in [0, `bound`], against a mean of `level`. These losses are fixed before anybody
+    sees an audit loss, so the bound stays valid. Similar audit losses that vary then need about a fifth fewer pictures;
+    losses of 0 or 1 gain nothing on average. `mirrored` asks for a lower bound: bets on ``bound - loss``.
     """
     even = np.full(BETS, 1.0 / BETS)
     if known is None or not _LEAST <= level / bound < 1:
@@ -64,7 +64,7 @@ def further(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64
     """Estimate how many more losses like these, (m,) in [0, 1], put a confidence bound on the right side of `level`.
 
     Below the level the upper bound must move, above it the lower one. The wealth of a bet grows by the same factor with
-    every m losses. Returns None when the mean is the level, the bound lies there, or more than a million are needed.
+    every m losses. None when the mean is the level, the bound lies there, or more than a million are needed.
     """
     mean = float(np.mean(losses))
     if not _LEAST <= level < 1 or mean == level:
@@ -78,7 +78,7 @@ def further(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64
 def fewest(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64] | None = None) -> int | None:
     """Return how many losses like these, in [0, 1], bring the upper confidence bound down to `level`.
 
-    Returns None when more than a million would be needed, or none suffice.
+    None when more than a million would be needed, or none suffice.
     """
     each = growth(losses, level, BETS).mean(axis=1)
     return settling(lambda units: reaches(mixed(units * each, stake), LEVEL))
@@ -150,7 +150,7 @@ class Exact:
         share = float(np.mean(losses > 0))
         if share >= level:
             return None
-        # Less a hair, so that 0.1 times 30 is 3 ones and not 4.
+        # A hair less, so that 0.1 times 30 is 3 ones and not 4.
         return settling(lambda m: MARGIN * binomial_tail(math.ceil(share * m - 1e-9), m, level) <= LEVEL)
 
     def further(self, losses: Losses, level: float) -> int | None:

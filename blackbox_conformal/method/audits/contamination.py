@@ -1,4 +1,4 @@
-"""Plant leakage: what happens when the vendor was trained on some of the calibration photographs.
+"""Plant leakage: pretend that the vendor was trained on some of the calibration photographs.
 
 `guarantees.expected` with ``leaked`` allows for it.
 """
@@ -31,8 +31,8 @@ CHANCE = 2.0
 class LeakagePoint:
     """The losses of unseen photographs after `leaked` of the n calibration photographs were replaced.
 
-    `risk` is their mean loss at a threshold that ignores the leak, `error` its standard error. `bound` is
-    ``level (n + 1) / (n - leaked + 1)``, at most B: it bounds the mean of `risk` over calibration sets and photographs.
+    `risk` is their mean loss at a threshold that ignores the leak, `error` its standard error. `bound` is ``level (n +
+    1) / (n - leaked + 1)``, at most B: it bounds the mean of `risk` over calibration sets and photographs.
     `risk_allowed` is the mean loss at a threshold that allows for the leak: in expectation at most the claimed level.
     """
 
@@ -107,11 +107,11 @@ def leakage_curve(
     repeats: int = 20,
     seed: int = 0,
 ) -> list[LeakagePoint]:
-    """Plant leakage and measure it (Adame, Csillag and Goedert 2025, Proposition 3.2).
+    """Plant leakage and measure its effect (Adame, Csillag and Goedert 2025, Proposition 3.2).
 
-    Each of `counts`, at most n, is a number of calibration photographs that are replaced, averaged over `repeats`
-    random choices. `rule` allows for leaked photographs; None: plain ``expected``. `leaked` are curves of photographs
-    that the vendor knows, drawn with replacement; None: the worst case, curves without error.
+    Each of `counts`, at most n, is a number of calibration photographs to replace, averaged over `repeats` random
+    choices. `rule` allows for leaked photographs; None: plain ``expected``. `leaked` are curves of photographs that the
+    vendor knows, drawn with replacement; None: the worst case, curves without error.
     """
     n = len(calibration)
     if any(not 0 <= count <= n for count in counts):
@@ -135,9 +135,10 @@ def leakage_curve(
             # Popoviciu's inequality: no variance of a loss in [0, B] is above B^2 / 4.
             variances.append(losses.var(ddof=1) if len(unseen) > 1 else calibration.bound**2 / 4)
             allowed.append(unseen.losses_at(allowing.threshold(curves, alpha)).mean())
-        # The bound of Proposition 3.2, which is never more than the largest loss.
+        # The bound of Proposition 3.2, capped at the largest loss.
         bound = min(rule.claimed_level(alpha, calibration.bound) * (n + 1) / (n - count + 1), calibration.bound)
-        # The threshold makes the mean loss of the calibration photographs that level, so it errs as that mean does.
+        # The threshold makes the mean loss of the calibration photographs equal this level, so that mean's error counts
+        # too.
         error = math.sqrt(float(np.mean(variances)) * (1 / len(unseen) + 1 / max(n - count, 1)))
         points.append(LeakagePoint(count, float(np.mean(ignored)), bound, float(np.mean(allowed)), error))
     return points
@@ -146,8 +147,8 @@ def leakage_curve(
 def audit_leakage(rule: Guarantee, calibration: CurveSet, unseen: CurveSet, alphas: Sequence[float]) -> Leakage | None:
     """Return the leakage curve at the level nearest to `TYPICAL` at which anything is trusted.
 
-    Returns None where nothing is trusted at any of `alphas`, or no bound on leakage is stated for the guarantee: one is
-    stated for ``expected`` and ``false-trust`` with photographs that count alike.
+    None where nothing is trusted at any of `alphas`, or the guarantee states no bound on leakage: ``expected`` and
+    ``false-trust`` state one, with photographs that count alike.
     """
     if rule.allowing_leaked(0) is None:
         return None

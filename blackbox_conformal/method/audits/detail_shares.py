@@ -28,7 +28,7 @@ RESAMPLES = 2000
 CONFIDENCE = 0.9
 
 MOST_ERASED = 0.1
-"""An audit warns where delivered pictures lack more of the truth's own detail beyond plain enlargement."""
+"""An audit warns where delivered pictures lack more of the truth's own detail, beyond plain enlargement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class DetailSums:
     """One picture of one photograph beside the truth: sums over its pixels, in squares of grey levels.
 
     `squares` are its errors in sRGB, over `values`: three a pixel. `missing` is the detail that plain enlargement
-    lacks, `added` what the picture adds, `invented` what of this is not in the truth; see `DetailMetric`. `detail` is
-    the truth's own, `lacked` the part that the picture does not show at any contrast.
+    lacks, `added` the detail that the picture adds, `invented` the added detail that is not in the truth; see
+    `DetailMetric`. `detail` is the truth's own, `lacked` the part that the picture does not show at any contrast.
     """
 
     squares: float
@@ -50,7 +50,7 @@ class DetailSums:
 
 
 class DetailMeter:
-    """Measures pictures beside the truth. Threads may share it, and it measures free pictures once a photograph."""
+    """Measures pictures beside the truth. Threads may share it, and it measures free pictures once per photograph."""
 
     def __init__(self, degradation: Mixture) -> None:
         self._degradation = degradation
@@ -59,9 +59,9 @@ class DetailMeter:
     def __call__(self, identity: str, truth: Image, low: Image, delivered: Image) -> dict[str, DetailSums]:
         """Return the sums of each picture by `VENDOR`, `PLAIN` and `REFERENCE`.
 
-        Returns nothing where inputs have holes, since whatever fills them is added; no vendor's sums where its picture
-        is shifted, so that all its detail would count as invented; no reference where nothing is enlarged. `identity`
-        is the photograph's: its free pictures are made once. `truth` and `delivered` are (H, W, 3) uint8, `low` is (h,
+        Inputs with holes have no sums, since every filling counts as added. A shifted delivered picture has none, since
+        all its detail would count as invented. The reference has none where nothing is enlarged. `identity` names the
+        photograph, so that its free pictures are made once. `truth` and `delivered` are (H, W, 3) uint8, `low` is (h,
         w, 3) uint8.
         """
         if hides(self._degradation):
@@ -101,7 +101,7 @@ def _total(values: NDArray[np.float32]) -> float:
 
 
 Measured = Mapping[str, DetailSums]
-"""What a `DetailMeter` says of one photograph."""
+"""The sums that a `DetailMeter` returns for one photograph."""
 
 Figure = tuple[float, float, float]
 """A figure and the ends of its `CONFIDENCE` interval over photographs."""
@@ -111,9 +111,9 @@ Figure = tuple[float, float, float]
 class DetailShares:
     """One kind of picture on several `photographs`, all pooled.
 
-    `psnr` is in dB, of the mean squared error over all photographs. `restored` is the share of the detail that plain
-    enlargement lacks; `invented` the share of added detail that is not in the truth, NaN where nothing is added;
-    `erased` the share of the truth's own detail that the picture lacks and plain enlargement does not.
+    `psnr` is in dB, from the mean squared error over all photographs. `restored` is a share of the detail that plain
+    enlargement lacks; `invented` a share of the added detail, NaN where nothing is added; `erased` the share of the
+    truth's own detail that the picture lacks and plain enlargement does not.
     """
 
     photographs: int
@@ -128,8 +128,8 @@ class DetailShares:
     ) -> "DetailShares | None":
         """Return the shares of a kind of `picture`; None where no photograph has one.
 
-        `photographs` names the photograph that each picture is a tile of: a photograph is drawn again with all its
-        tiles.
+        `photographs` names the photograph that each picture is a tile of; the bootstrap draws all tiles of a photograph
+        at once.
         """
         known = [place for place, one in enumerate(measured) if picture in one]
         if not known:
@@ -160,7 +160,6 @@ def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.
 
 
 def _figure(values: NDArray[np.float64]) -> Figure:
-    """Return the first value, with the ends of the middle `CONFIDENCE` of the others."""
     known = values[1:][~np.isnan(values[1:])]
     if not known.size:
         return float(values[0]), math.nan, math.nan
@@ -202,7 +201,7 @@ def free_shares(
 
 
 def detail_blocks(measured: Sequence[Measured], photographs: Sequence[str] | None = None) -> Iterator[Block]:
-    """Yield what the vendor restored, invented and erased, beside the free pictures."""
+    """Yield how much the vendor restored, invented and erased, beside the free pictures."""
     vendor = DetailShares.of(measured, VENDOR, photographs)
     shares = {VENDOR: vendor, **free_shares(measured, photographs)}
     title = "Beside plain enlargement and the free reference"

@@ -1,7 +1,7 @@
 """Tell whether the answers to a batch of pictures are like the answers to the calibration's photographs.
 
 A vendor that changes without a word breaks the guarantee unseen. Four comparisons cost nothing: how much the answers
-show what was sent, how far they are from it, how much of each picture is trusted, and how well its detail agrees with
+show of the input, how far they are from it, how much of each picture is trusted, and how well its detail agrees with
 the free reference. The last one catches a vendor that knows the score and adds the reference's detail to its
 inventions.
 
@@ -22,7 +22,7 @@ FALSE_ALARMS = 0.01
 """Probability that a batch of pictures like the calibration's is called another."""
 
 MEASUREMENTS = 5
-"""How many are tested, at most."""
+"""How many measurements are tested, at most."""
 
 _Values = NDArray[np.float64]
 
@@ -32,10 +32,10 @@ _Side = tuple[_Values, _Values, str]
 
 
 def drift(known: Answers, new: Answers, thresholds: Sequence[float], part: float = 1.0) -> str | None:
-    """Say how the answers `new` differ from `known` ones, those to the calibration's photographs; None: they do not.
+    """Say how the answers `new` differ from `known`, the answers to the calibration's photographs; None: they do not.
 
-    `thresholds` are those that masks are made with; the one at which the calibration trusts most nearly a half tells
-    most. `part` is the part of the false alarms that may be used.
+    `thresholds` make the masks; the one at which the calibration trusts most nearly a half tells most. `part` is the
+    part of the false alarms that may be used.
     """
     sides = _sides(known, new, thresholds)
     found = [said for of_known, of_new, said in sides if p_value(of_known, of_new) <= part * FALSE_ALARMS / len(sides)]
@@ -57,7 +57,7 @@ def p_value(known: _Values, new: _Values) -> float:
     n, m = len(known), len(new)
     if n == 0 or m == 0:
         return 1.0
-    # Enough places for all of a batch; for a small one as many as the level allows for.
+    # Enough places for a whole batch; for a small one as many as the level allows for.
     places = max(m, floor(FALSE_ALARMS / MEASUREMENTS * (n + m)))
     together = np.sort(np.concatenate([known, new]))
     # "left" ranks equal values as less extreme, which makes the p-value larger: ties raise no false alarm.
@@ -95,7 +95,7 @@ def _sides(known: Answers, new: Answers, thresholds: Sequence[float]) -> list[_S
         own, threshold = min(shares, key=lambda share: abs(float(np.nanmean(share[0])) - 0.5))
         other = new.trusted_share(threshold)
         figures = f"(about {_middle(other):.1%}, there {_middle(own):.1%})"
-        # Both directions, as a vendor that becomes too sure is as suspicious as one that becomes less sure.
+        # Both directions: too much certainty is as suspicious as too little.
         sides.append((-own, -other, f"less of them is trusted {figures}"))
         sides.append((own, other, f"more of them is trusted {figures}"))
     return sides

@@ -1,4 +1,4 @@
-"""What an audit found: photograph by photograph, level by level, and altogether. `study.audit.conclude` fills it in."""
+"""The findings of an audit: by photograph, by level, and altogether. `study.audit.conclude` fills them in."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from blackbox_conformal.support.plots import Chart, Series
 from blackbox_conformal.support.text import counted
 
 WORST = 3
-"""How many of the worst photographs are named at each level unless told otherwise."""
+"""How many of the worst photographs are named at each level by default."""
 
 _TOLD = 2
-"""Up to so many levels are each told in a sentence."""
+"""Up to so many levels get a sentence each."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditedPicture:
-    """One audit photograph, or one tile of one.
+    """One audit photograph, or one tile.
 
     Attributes
     ----------
@@ -45,8 +45,8 @@ class AuditedPicture:
     broken_bound
         Whether its loss exceeded its own bound, where the guarantee uses one.
     kind, detail, ratios
-        Its kind, what vendor and free pictures restore and invent (`DetailMeter`), and the ratios of `WholeErrors`;
-        None or empty in audits of versions that did not look.
+        Its kind, the detail that vendor and free pictures restore and invent (`DetailMeter`), and the ratios of
+        `WholeErrors`; None or empty in audits of versions that did not look.
     """
 
     name: str
@@ -65,22 +65,22 @@ class AuditedPicture:
 
     @property
     def refused(self) -> bool:
-        """Whether the vendor refused the photograph, so that it has no pixels."""
+        """Tell whether the vendor refused the photograph, so that it has no pixels."""
         return math.isnan(self.whole.ssim) and math.isnan(self.whole.psnr_in_space)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditedLevel:
-    """What the audit says at one level; qualities are means over the photographs that have such pixels.
+    """The audit's findings at one level; qualities are means over the photographs that have such pixels.
 
     Attributes
     ----------
     threshold
         The calibration's; pictures with a bound of their own have others.
     claimed
-        What the risk is claimed not to exceed: alpha, or delta for ``per-image``.
+        The claimed upper limit of the risk: alpha, or delta for ``per-image``.
     meaning
-        What was found, in words.
+        The finding, in words.
     pooled
         The clear share of everything invented in all photographs together, for ``marked``; else None.
     """
@@ -100,12 +100,12 @@ class AuditedLevel:
 
     @property
     def tested(self) -> bool:
-        """Whether anything could have been wrong: False where no mask trusts a pixel."""
+        """Tell whether anything could have been wrong: False where no mask trusts a pixel."""
         return self.threshold > -math.inf or self.empty_share < 1
 
     @property
     def found(self) -> str:
-        """Name the verdict as it stands in a table."""
+        """Name the verdict as in a table."""
         return SHORT[self.judgement.verdict] if self.tested else "nothing trusted"
 
     @property
@@ -115,7 +115,7 @@ class AuditedLevel:
 
     @property
     def row(self) -> dict[str, Any]:
-        """Return the figures as tables and scripts read them."""
+        """Return the figures for tables and scripts."""
         judgement, promise = self.judgement, self.promise
         return {
             "alpha": self.alpha,
@@ -157,13 +157,13 @@ class Audit(Faces):
     n, units
         Audited pictures, and photographs: fewer where pictures are tiles.
     quantity
-        What the risk is the mean of, in words.
+        The mean that is the risk, in words.
     leakage
         Planted leakage against its bound; None where no such bound is stated.
     clusters
         The photograph that each of `pictures` is a tile of; None: each is a photograph of its own.
     drift
-        In which way the answers differ from the calibration's; None: in none, or one cannot tell.
+        How the answers differ from the calibration's; None: in no way, or one cannot tell.
     stop
         How an audit that may stop went; None: the number of photographs was fixed beforehand.
     kinds
@@ -171,7 +171,7 @@ class Audit(Faces):
     quality
         How many photographs are worse than certified, by each measure of the whole picture.
     notes
-        What a reader must know beside the figures.
+        Remarks that a reader must know beside the figures.
     """
 
     n: int
@@ -226,7 +226,7 @@ class Audit(Faces):
             },
         )
         few = len(self.levels) <= _TOLD
-        # Many levels are told in the table alone, but a level that speaks against the guarantee is always told.
+        # Many levels are told in the table alone, but a level that speaks against the guarantee always gets a sentence.
         said = [few or level.judgement.verdict in ("shifted", "contradicted") for level in self.levels]
         stop = [] if self.stop is None else [self.stop.sentence]
         told = [level.sentence for level, now in zip(self.levels, said, strict=True) if now]
@@ -274,7 +274,7 @@ class Audit(Faces):
         risks = tuple((level.alpha, level.judgement.risk) for level in self.levels)
         whiskers = tuple((level.alpha, *level.judgement.interval) for level in self.levels)
         claimed = tuple((level.alpha, level.claimed) for level in self.levels)
-        # Alpha bounds the risk itself: the claim then is the diagonal of the chart, else a flat line.
+        # Alpha bounds the risk itself: the claim is then the diagonal of the chart, else a flat line.
         rises = all(level.claimed == level.alpha for level in self.levels)
         allowed = ((0.0, 0.0), (ends[1], ends[1])) if rises else ((0.0, claimed[0][1]), (ends[1], claimed[-1][1]))
         risk = [
@@ -311,7 +311,6 @@ class Audit(Faces):
             yield Note(sentence, detail=True)
 
     def _quality_blocks(self) -> Iterator[Block]:
-        """Yield PSNR and SSIM inside and outside the mask, with the promised bound where there is one."""
         levels, promised = self.levels, False
         measures = [("psnr", "PSNR, dB in sRGB", 2), ("ssim", "SSIM of luminance", 3)]
         if all(math.isnan(level.whole.ssim) and math.isfinite(level.whole.psnr_in_space) for level in levels):
@@ -362,7 +361,7 @@ class Audit(Faces):
             for picture in self.worst(index, most)
             if (place := picture.worst[index]) is not None
         ]
-        # Of a largest error the loss is the error itself; of a share of wrong pixels it is not.
+        # A largest error is itself the loss; a share of wrong pixels is not.
         apart: dict[str, How] = (
             {"error there": "{error:.4f}"} if any(row["loss"] != row["error"] for row in rows) else {}
         )
@@ -405,7 +404,7 @@ class Audit(Faces):
         return Table("photographs", columns, rows, {}, title="All audited photographs", only="page")
 
     def worst(self, level: int, most: int) -> list[AuditedPicture]:
-        """Return at most `most` pictures with the largest losses at a level, of those that trust anything."""
+        """Return at most `most` pictures with the largest losses at a level, among pictures that trust anything."""
         # A photograph without a loss is not wrong anywhere, so it cannot be among the worst.
         wrong = [picture for picture in self.pictures if picture.worst[level] and picture.losses[level] > 0]
         return sorted(wrong, key=lambda picture: (-picture.losses[level], -_error(picture.worst[level]), picture.name))[

@@ -1,14 +1,15 @@
-"""Tell whether inputs are like those of a calibration, before anything is paid.
+"""Tell whether inputs are like a calibration's inputs, before anything is paid.
 
 `compare` ranks each statistic over all n + m inputs (mean ranks for equal values) and standardises its rank sum over
-the new ones (Mann & Whitney 1947). It compares the largest of these in absolute value with the largest under random
-permutations: (1 + those at least as large) / (1 + permutations) is exact whatever the ties and however statistics
-depend on each other (Phipson & Smyth 2010). Each statistic is compared with the same largest ones, so that the
+the new ones (Mann & Whitney 1947). It compares the largest rank sum in absolute value with the largest under random
+permutations: (1 + permutations at least as large) / (1 + permutations) is exact whatever the ties and however
+statistics depend on each other (Phipson & Smyth 2010). Each statistic is compared with the same largest ones, so the
 probability of naming any that has not moved is at most the level (Westfall & Young 1993).
 
-`place` asks the same of one input. It pools the input with the calibration's n and ranks squared Mahalanobis distances
-from the mean of the pool: p = (1 + calibration inputs at least as far) / (n + 1) (Vovk, Gammerman & Shafer 2005; Bates,
-Candès, Lei, Romano & Sesia 2023 for outliers). Equal distances count as at least as far, which is conservative.
+`place` asks the same about one input. It pools the input with the calibration's n and ranks squared Mahalanobis
+distances from the mean of the pool: p = (1 + calibration inputs at least as far) / (n + 1) (Vovk, Gammerman & Shafer
+2005; Bates, Candès, Lei, Romano & Sesia 2023 for outliers). Equal distances count as at least as far, which is
+conservative.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, T
 from blackbox_conformal.support.plots import Chart, Point, Series
 
 OUTLYING = 0.01
-"""At this p-value and below the calibration does not speak of an input."""
+"""At this p-value and below the calibration does not cover an input."""
 
 _BUT_SIZE = np.array([statistic.name != SIZE for statistic in STATISTICS])
 """Certificates have a note of their own on sizes."""
@@ -58,7 +59,7 @@ class Placement:
 
     @property
     def sentence(self) -> str:
-        """Say by what the input differs most."""
+        """Say in which statistic the input differs most."""
         shown = self.statistic.shown
         return (
             f"this input's {self.statistic.name} is {shown(self.value)}, that of the calibration's {self.n} inputs "
@@ -67,7 +68,7 @@ class Placement:
 
 
 def place(known: InputStatistics, new: InputStatistics) -> Placement | None:
-    """Place `new`, one input, among `known` ones; None where nothing is known of either."""
+    """Place `new`, one input, among `known` ones; None where nothing is known about either."""
     known, new = known.known, new.known
     if not len(known) or not len(new):
         return None
@@ -75,7 +76,7 @@ def place(known: InputStatistics, new: InputStatistics) -> Placement | None:
     # The least difference that matters in each statistic.
     least = np.array([statistic.least for statistic in STATISTICS])
     differences = rows - rows.mean(axis=0)
-    # Adds that to the spread: without it a statistic that hardly varies would make any input an outlier.
+    # That difference widens the spread, since a statistic that hardly varies would make any input an outlier.
     covariance = differences.T @ differences / len(rows) + np.diag(least**2)
     # Each statistic's share of the distance, so that the largest one can be named.
     shares = differences * np.linalg.solve(covariance, differences.T).T
@@ -109,7 +110,7 @@ PERMUTATIONS = 9999
 SEED = 0
 
 _MOST_KEPT = 2**21
-"""Numbers of the random orders that are kept for the next comparison: 16 MB."""
+"""How many numbers of the random orders are kept for the next comparison: 16 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +134,16 @@ class Movement:
 
     @property
     def matters(self) -> bool:
-        """Whether the medians differ by enough to be worth a word."""
+        """Tell whether the medians differ by enough to be worth a word."""
         known, new = self.medians
         return abs(new - known) >= self.statistic.least
 
     @property
     def chart(self) -> Chart:
-        """Plot which share of the inputs on each side has at most a value."""
+        """Plot the share of the inputs on each side with at most a value."""
         name = self.statistic.name
         low, high = min(self.known[0], self.new[0]), max(self.known[-1], self.new[-1])
-        # Values that are all equal would give an axis of no length.
+        # Equal values alone would give an axis of no length.
         margin = 0.05 * (high - low) or self.statistic.least
         ends = (low - margin, high + margin)
         series = [
@@ -193,7 +194,7 @@ class InputShift(Faces):
 
     @property
     def differ(self) -> bool:
-        """Whether the new inputs are of another kind, in a way that matters."""
+        """Tell whether the new inputs are of another kind, in a way that matters."""
         return bool(self.moved)
 
     @property
@@ -207,18 +208,18 @@ class InputShift(Faces):
 
     @property
     def more_than_size(self) -> bool:
-        """Whether anything moved that a degradation can change."""
+        """Tell whether anything moved that a degradation can change."""
         return any(movement.statistic.name != SIZE for movement in self.moved)
 
     @property
     def too_few(self) -> bool:
-        """Whether no difference could have been found, however large."""
+        """Tell whether no difference could have been found, however large."""
         # The least p-value that these numbers allow, exactly and by random permutations.
         return max(1 / comb(self.n + self.m, self.m), 1 / (self.permutations + 1)) > self.level
 
     @property
     def verdict(self) -> str:
-        """Say what was found."""
+        """Say whether the inputs differ."""
         which = f"{self.m} inputs and the calibration's {self.n}"
         if self.differ:
             return f"the inputs differ from the calibration's, so its guarantee does not speak of them ({which})"
@@ -230,10 +231,9 @@ class InputShift(Faces):
         return f"no difference was found at level {self.level:g} ({which}); a small one may be there all the same"
 
     def blocks(self, made_by: str = "", verdict: str | None = None) -> Iterator[Block]:
-        """Yield what was found, every statistic on both sides, and its distributions.
+        """Yield the verdict, every statistic on both sides, and its distributions.
 
-        `made_by` says how the inputs compared with were made; `verdict` what was found, where they are no
-        calibration's.
+        `made_by` says how the known inputs were made; `verdict` replaces the verdict where these are no calibration's.
         """
         rows = [
             {
@@ -333,7 +333,7 @@ def joint_test(
     """
     n = len(values) - m
     ranks = centred_ranks(values).astype(np.float64)
-    # Only the m new rows are summed: the other sum follows from it. The sums are whole numbers, and so exact.
+    # Only the m new rows are summed, since the other sum follows. The sums are whole numbers, and so exact.
     few = len(values) * permutations <= _MOST_KEPT
     every = (_chosen_again if few else _chosen)(n, m, permutations, seed)
     sums = np.concatenate([chosen @ ranks for chosen in every])
@@ -348,7 +348,7 @@ def joint_test(
 
 
 def _chosen(n: int, m: int, permutations: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Yield which m of n + m things random orders put first: 1, the others 0, in blocks of (orders, n + m)."""
+    """Yield the m of n + m things that random orders put first: 1, the others 0, in blocks of (orders, n + m)."""
     for orders in random_orders(n + m, permutations, seed):
         chosen = np.zeros(orders.shape)
         np.put_along_axis(chosen, orders[:, :m], 1, axis=1)

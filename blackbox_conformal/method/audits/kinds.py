@@ -1,9 +1,9 @@
-"""Whom a calibration fails: risk and trusted share by quarter of texture, brightness and size, and by group.
+"""Find whom a calibration fails: risk and trusted share by quarter of texture, brightness and size, and by group.
 
 A guarantee on average holds over all photographs together, so photographs of one kind may lie above its level. The
-calibration photographs set the quarters, before an audited loss is seen. The intervals are by betting (Waudby-Smith &
-Ramdas 2024), each end at the error level divided by kinds times levels, so all upper ends hold together, and all lower
-ones (Bonferroni).
+calibration photographs set the quarters, before anybody sees an audited loss. The intervals are by betting
+(Waudby-Smith & Ramdas 2024), each end at the error level divided by kinds times levels, so all upper ends hold
+together, and all lower ones (Bonferroni).
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ BY_GROUP = (
     "For a guarantee within each group, calibrate other photographs with --groups FILE (a line photograph,group for "
     "each): groups found here must be named on photographs that were not looked at."
 )
-"""What to do about a kind of photograph whose risk is above the level."""
+"""Advice about a kind of photograph whose risk is above the level."""
 
 Statistics = dict[str, NDArray[np.float64]]
 """Statistic of `InputKind` → its value for each photograph."""
@@ -53,8 +53,8 @@ class KindRisk:
     """The `n` photographs of one kind at one level.
 
     `by` is a statistic of `InputKind`, or ``group``. `low` and `high` bound the quarter, infinite at the ends; None for
-    a group. `claimed` is what the mean loss of all photographs is claimed not to exceed. `interval` is for the mean
-    loss of such photographs; None where they calibrated.
+    a group. `claimed` is the claimed upper limit of the mean loss of all photographs. `interval` is for the mean loss
+    of photographs of this kind; None where they calibrated.
     """
 
     by: str
@@ -70,7 +70,7 @@ class KindRisk:
 
     @property
     def range(self) -> str:
-        """Say what tells them from the others."""
+        """Say how the kind differs from the others."""
         if self.low is None or self.high is None:
             return self.by
         if np.isinf(self.low):
@@ -85,12 +85,12 @@ class KindRisk:
 
     @property
     def fails(self) -> bool:
-        """Whether the lower end of the interval is above what is claimed of all photographs."""
+        """Tell whether the lower end of the interval is above the claim about all photographs."""
         return self.interval is not None and self.interval[0] > self.claimed
 
     @property
     def sentence(self) -> str:
-        """Say that the risk is above what is claimed."""
+        """Say that the risk is above the claim."""
         assert self.interval is not None
         first, rest = self.words[:1].upper(), self.words[1:]
         return (
@@ -111,7 +111,7 @@ class AtLevel:
 def statistics_of(kinds: Sequence[InputKind | None], clusters: Sequence[str] | None) -> Statistics:
     """Return the statistics of each photograph, a mean over its tiles; none where a version did not look."""
     known = [kind for kind in kinds if kind is not None]
-    # A mixture of photographs that were looked at and others would make quarters of a part.
+    # If only some photographs were looked at, quarters would describe a part.
     if len(known) < len(kinds) or not known:
         return {}
     found = {name: np.array([getattr(kind, name) for kind in known], np.float64) for name in QUARTERS}
@@ -119,7 +119,7 @@ def statistics_of(kinds: Sequence[InputKind | None], clusters: Sequence[str] | N
 
 
 def group_of_each(groups: Sequence[str | None], clusters: Sequence[str] | None) -> list[str | None]:
-    """Return the group of each photograph: that of its first tile."""
+    """Return the group of each photograph: its first tile's."""
     if clusters is None:
         return list(groups)
     first: dict[str, str | None] = {}
@@ -134,7 +134,7 @@ def kind_risks(
     """Return risk and trusted share of each kind at each level, without kinds that have no photograph.
 
     `known` are the statistics of the calibration photographs, which set the quarters; `new` and `groups` describe the n
-    photographs at hand. There are intervals where these are `unseen`: where they did not calibrate.
+    photographs at hand. There are intervals if these are `unseen`, that is, did not calibrate.
     """
     cells = [*_quarters(known, new), *_groups(groups)]
     shared = LEVEL / max(len(cells) * len(levels), 1)
@@ -186,13 +186,13 @@ def _interval(claim: Claim, members: NDArray[np.bool_], level: float) -> tuple[f
 
 
 def kinds_in_words(risks: Sequence[KindRisk]) -> list[str]:
-    """Name the kinds whose risk is above what is claimed, and what to do; empty where there is none."""
+    """Name the kinds whose risk is above the claim, and give advice; empty where there is none."""
     failing = [one.sentence for one in risks if one.fails]
     return [*failing, BY_GROUP] if failing else []
 
 
 def kind_blocks(risks: Sequence[KindRisk], note: str = TOGETHER) -> Iterator[Block]:
-    """Yield risk by kind of photograph, and what to know about it."""
+    """Yield risk by kind of photograph, with a note on reading it."""
     columns: dict[str, How] = {
         "alpha": "{alpha:g}",
         "photographs": "{kind}",
@@ -213,7 +213,7 @@ def kind_blocks(risks: Sequence[KindRisk], note: str = TOGETHER) -> Iterator[Blo
 
 
 def kind_rows(risks: Sequence[KindRisk]) -> list[dict[str, Any]]:
-    """Return the kinds as scripts and tables read them; None where a quarter has no end, or a figure no interval."""
+    """Return the kinds for scripts and tables; None where a quarter has no end, or a figure no interval."""
     return [
         {
             "alpha": one.alpha,

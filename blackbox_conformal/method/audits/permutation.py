@@ -16,13 +16,13 @@ from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound
 
 SPLITS = 999
-"""Random splits where all are computed at once."""
+"""Number of random splits where all are computed at once."""
 
 SPLITS_ONE_BY_ONE = 199
-"""Random splits where each recalibrates by itself."""
+"""Number of random splits where each recalibrates by itself."""
 
 A_LEVEL = 40
-"""At least so many splits a level let a p-value be half the share that a level has of 0.05."""
+"""At least so many splits a level, so that a p-value can be half of the level's share of 0.05."""
 
 
 def resplit_risks(
@@ -30,14 +30,14 @@ def resplit_risks(
 ) -> NDArray[np.float64] | None:
     """Return the mean audited loss at each level after recalibrating on random splits: (splits, levels) float64.
 
-    `curves` are those of calibration and audit photographs together. Returns None where the guarantee does not take its
+    `curves` belong to calibration and audit photographs together. None where the guarantee does not take its
     photographs as exchangeable (weights, groups, leaked ones), so that splits say nothing.
     """
     if not rule.treats_photographs_alike:
         return None
     total = len(curves)
     plain = rule.bounds_plain_sum
-    # Enough splits for the share of 0.05 that each level gets.
+    # Enough splits for each level's share of 0.05.
     splits = max(SPLITS if plain else SPLITS_ONE_BY_ONE, A_LEVEL * len(alphas) - 1)
     orders = np.concatenate(list(random_orders(total, splits, seed)))
     if plain:
@@ -70,7 +70,7 @@ def _all_at_once(curves: CurveSet, calibrating: NDArray[np.int64], alphas: Seque
     """Serve every split and level of the plain expected loss with one sorted list of all records.
 
     A split's calibration sum is a running sum over its own records. The first score at which it exceeds the budget is
-    the threshold; what all photographs sum to there, less that, is the audit's sum.
+    the threshold; the sum of all photographs there, less the calibration's, is the audit's sum.
     """
     splits, n = calibrating.shape
     total = len(curves)

@@ -1,4 +1,5 @@
-"""Picture quality inside and outside a mask, what a guarantee promises about it, and who is worse than certified."""
+"""Picture quality inside and outside a mask, the promised bounds on it, and photographs that are worse than
+certified."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -66,7 +67,7 @@ def quality_misses(
 def chance_of_misses(n: int, m: int, misses: int, claimed: float) -> float:
     """Return the probability that at least so many of m new ratios exceed the k-th largest of n.
 
-    All ratios are exchangeable and ``k = floor(claimed (n + 1))``. It counts the orders of n + m different numbers;
+    All ratios are exchangeable and ``k = floor(claimed (n + 1))``. The orders of n + m different numbers are counted;
     ties only make misses rarer.
     """
     k = math.floor(as_typed(claimed) * (n + 1))
@@ -100,9 +101,9 @@ def quality_blocks(found: Sequence[QualityMisses]) -> Iterator[Block]:
 class QualityBounds:
     """Lower bounds on quality inside the mask; NaN where none follows.
 
-    `psnr` and `ssim` bound the mean over photographs, an empty mask counting as perfect; ``psnr`` is in dB in the space
-    that `words` name. `psnr_if_trusted` and `ssim_if_trusted` bound the mean over photographs whose mask is not empty,
-    which can be measured. `words` say what is bounded, or why nothing is.
+    `psnr` and `ssim` bound the mean over photographs, an empty mask counting as perfect; `psnr` is in dB in the space
+    that `words` names. `psnr_if_trusted` and `ssim_if_trusted` bound the mean over photographs whose mask is not empty,
+    which can be measured. `words` says which quality is bounded, or why none is.
     """
 
     psnr: float
@@ -113,7 +114,7 @@ class QualityBounds:
 
 
 def promise(rule: Guarantee, alpha: float, metric: Metric, nonempty_share: float) -> QualityBounds:
-    """Return what `rule` at `alpha` says of PSNR and SSIM inside the mask, where a share of masks trusts anything.
+    """Return the bounds by `rule` at `alpha` on PSNR and SSIM inside the mask, given the share of non-empty masks.
 
     PSNR: Adame, Csillag and Goedert (2025), Proposition 3.1. SSIM, for the metric ``ssim`` without a window: every
     trusted pixel has SSIM at least ``1 - 2 sup D``, so the expected mean is at least ``1 - 2 alpha``.
@@ -145,8 +146,8 @@ def promise(rule: Guarantee, alpha: float, metric: Metric, nonempty_share: float
 class Quality:
     """Quality over some pixels; NaN where there are none.
 
-    `psnr` is in dB in sRGB, `psnr_in_space` in the metric's own colour space, peak 1, which a guarantee bounds (NaN for
-    other metrics), `ssim` the mean structural similarity of the luminance.
+    `psnr` is in dB in sRGB. `psnr_in_space` is in the metric's own colour space, peak 1, which a guarantee bounds (NaN
+    for other metrics). `ssim` is the mean structural similarity of the luminance.
     """
 
     psnr: float
@@ -158,7 +159,7 @@ NO_PIXELS = Quality(math.nan, math.nan, math.nan)
 
 
 class QualityMaps:
-    """The maps that quality is averaged from, made once a picture for many masks.
+    """The maps behind quality averages, made once per picture for many masks.
 
     `truth` and `delivered` are (H, W, 3) uint8, or (H, W, bands) uint16, which have only a PSNR in shares of their
     range. A `metric` adds a PSNR in its space where its map bounds the root mean square error.
@@ -178,7 +179,7 @@ class QualityMaps:
         self._peak = 3 * 255.0**2
         self._dissimilarity = structural_dissimilarity(truth, delivered)
         planes = None if metric is None else metric.channel_differences(truth, delivered)
-        # In float64, since a mean over millions of pixels is taken of it.
+        # In float64, since its mean is taken over millions of pixels.
         self._in_space = None if planes is None else np.square(planes, dtype=np.float64).mean(axis=0)
 
     def over(self, mask: Mask | None = None) -> Quality:
@@ -194,7 +195,7 @@ class QualityMaps:
 
 
 def mean_quality(qualities: Sequence[Quality], weights: Sequence[float] | None = None) -> Quality:
-    """Return the (weighted) mean over those pictures that have pixels to measure; NaN where there is none."""
+    """Return the (weighted) mean over the pictures that have pixels to measure; NaN where there is none."""
     shares = np.ones(len(qualities)) if weights is None else np.asarray(weights, np.float64)
 
     def mean(values: list[float]) -> float:

@@ -1,6 +1,6 @@
 """Split one pool of photographs at random many times: calibrate on a part, measure the rest.
 
-It uses only stored curves. The splits share photographs, so their spread is no confidence interval and no verdict
+Only stored curves are used. The splits share photographs, so their spread is no confidence interval and no verdict
 follows.
 """
 
@@ -31,9 +31,9 @@ _FROM = {"delivered": "its delivered colours", "input": "its input"}
 class SplitLevel:
     """One level over all splits.
 
-    `claimed` is what the mean risk is claimed not to exceed. `risk`, `trusted_share` and `empty_share` are (mean,
-    standard deviation), `risk_range` and `trusted_range` the (5th, 95th) percentile; `above` is the share of splits
-    whose risk exceeds the level.
+    `claimed` is the claimed upper limit of the mean risk. `risk`, `trusted_share` and `empty_share` are (mean, standard
+    deviation), `risk_range` and `trusted_range` the (5th, 95th) percentile; `above` is the share of splits whose risk
+    exceeds the level.
     """
 
     alpha: float
@@ -100,7 +100,7 @@ class Splits(Faces):
 
 
 def claimed_column(levels: Sequence[Any]) -> dict[str, How]:
-    """Return a column for what is claimed, where that is not alpha itself."""
+    """Return a column for the claim, where the claim is not alpha itself."""
     return {"claimed at most": "{claimed:g}"} if any(level.claimed != level.alpha for level in levels) else {}
 
 
@@ -127,7 +127,7 @@ def split_audit(
     seed
         Equal seeds give equal splits.
     error
-        What is measured at a pixel, in words.
+        The measurement at a pixel, in words.
     """
     units = rule.unit_curves(curves)
     if not units.rule.treats_photographs_alike:
@@ -183,7 +183,7 @@ def _measured(units: Units, levels: Sequence[float], splits: int, n_calibration:
             losses = units.curves.losses_at(threshold)[others]
             shares = units.trusted_shares_at(threshold)[others]
             risk = claim(units.rule, losses, alpha, units.curves.bound).losses.mean()
-            # Stored shares are rounded down, so that few trusted pixels show as none; a loss shows that there are some.
+            # Stored shares are rounded down, so few trusted pixels may show as none; a loss shows that there are some.
             measured[row, column] = risk, shares.mean(), np.mean((shares == 0) & (losses == 0))
     return measured
 
@@ -191,7 +191,7 @@ def _measured(units: Units, levels: Sequence[float], splits: int, n_calibration:
 def _summary(alpha: float, claimed: float, measured: NDArray[np.float64]) -> SplitLevel:
     mean = measured.mean(axis=0)
     spread = measured.std(axis=0, ddof=1) if len(measured) > 1 else np.zeros(3)
-    # Over splits, which are random choices of one pool: a description, and no confidence interval.
+    # The splits are random choices of one pool: quantiles describe them, and make no confidence interval.
     low, high = np.quantile(measured, [0.05, 0.95], axis=0)
     (risk, trusted, empty) = ((float(mean[k]), float(spread[k])) for k in range(3))
     # A hair above the level is rounding, not risk.
@@ -202,7 +202,7 @@ def _summary(alpha: float, claimed: float, measured: NDArray[np.float64]) -> Spl
 
 
 def _above(rule: Guarantee, levels: Sequence[SplitLevel], splits: int) -> list[str]:
-    """Say where the mean over these splits is above what the mean over all of them cannot exceed."""
+    """Say where the mean over these splits is above the limit of the mean over all splits."""
     if not rule.holds_on_average:
         return []
     return [

@@ -3,7 +3,7 @@
 To confirm: the upper bound by betting holds at every number of photographs at once (Ville; Waudby-Smith and Ramdas
 2024). To contradict: the mirrored bets, against the risk that a valid guarantee allows a calibration. A guarantee on
 average lets single calibrations lie above its level; `allowed_risk` says how far, without a look at any loss. The
-permutation test of `verdict` needs a number that was fixed before, so it is no such test.
+permutation test in `verdict` needs a number that was fixed before, so it does not fit here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,11 +36,11 @@ class AuditLook:
 
 @dataclass(frozen=True, slots=True)
 class AuditStop:
-    """How an audit that may stop went, with `given` photographs.
+    """The course of an audit that may stop, with `given` photographs.
 
     The last of the `looks` is at all photographs that were bought. `reason` says what was found when it stopped; None:
     nothing, or only with all photographs. `p_against` holds for each level the p-value of "the guarantee holds", valid
-    at every stopping time; a level is contradicted where it does not exceed `share`.
+    at every stopping time; a level is contradicted where its p-value does not exceed `share`.
     """
 
     given: int
@@ -54,7 +54,7 @@ class AuditStop:
         return self.looks[-1].units
 
     def blocks(self, alphas: Sequence[float]) -> Iterator[Block]:
-        """Yield the running bound at each of the levels."""
+        """Yield the running bound at each level."""
         columns: dict[str, How] = {
             "photographs": "{units}",
             **{f"at {alpha:g}": f"{{bounds[{place}]:at_most3}}" for place, alpha in enumerate(alphas)},
@@ -68,7 +68,7 @@ class AuditStop:
 
     @property
     def document(self) -> dict[str, Any]:
-        """Return it as scripts read it."""
+        """Return the course for scripts."""
         return {
             "given": self.given,
             "looked": self.looked,
@@ -91,7 +91,7 @@ class AuditStop:
 
 @dataclass(frozen=True, slots=True)
 class LevelTest:
-    """The two tests at one level, fixed before a loss is seen; losses are in [0, 1].
+    """The two tests at one level, fixed before anybody sees a loss; losses are in [0, 1].
 
     The mean loss is claimed not to exceed `level`, below 1. A valid guarantee exceeds `allowed` with probability `luck`
     at most (None: unknown), and is contradicted with probability `share` at most. `above` and `below` are the stakes of
@@ -116,11 +116,11 @@ class LevelTest:
         return min(1.0, self.luck + p_above(losses, self.allowed, self.below))
 
     def fewest_to_confirm(self, losses: NDArray[np.float64], most: int) -> int:
-        """Return how many more losses of 0 would confirm; `most` + 1 where so many do not."""
+        """Return how many more losses of 0 would confirm; `most` + 1 where `most` do not."""
         return _fewest_zeros(losses, self.level, LEVEL, self.above, most)
 
     def fewest_against(self, losses: NDArray[np.float64], most: int) -> int:
-        """Return how many more losses of 1 would contradict; `most` + 1 where so many do not."""
+        """Return how many more losses of 1 would contradict; `most` + 1 where `most` do not."""
         if self.allowed is None or not 0 < self.allowed < 1:
             return most + 1
         return _fewest_zeros(1.0 - losses, 1.0 - self.allowed, self.share - self.luck, self.below, most)
@@ -130,7 +130,7 @@ def level_test(known: Claim, *, alike: bool, levels: int) -> LevelTest:
     """Return the tests of one claim.
 
     `known` is the claim about the calibration photographs' own losses at the same threshold. `levels` share `EARLY`.
-    Where the photographs do not play `alike` parts, it is unknown how far above its level a calibration may lie by
+    Where the photographs do not play `alike` parts, nobody knows how far above its level a calibration may lie by
     chance, so an average over calibration sets is not contradicted early.
     """
     level, share = known.level / known.bound, EARLY / levels
@@ -148,9 +148,9 @@ def allowed_risk(level: float, units: int, luck: float) -> float:
     """Return the risk that a calibration on `units` photographs exceeds with probability at most `luck`.
 
     Calibration chooses a threshold at which the losses, in [0, 1], sum to at most ``level (units + 1)``, and losses
-    grow with the threshold. So the risk exceeds r only if the losses sum to no more than that at the least threshold
-    with a risk above r. Hoeffding-Bentkus (Bates et al. 2021) bounds this probability; the result is the least r where
-    it is at most `luck`.
+    grow with the threshold. So the risk exceeds r only if the losses have no larger sum at the least threshold with a
+    risk above r. Hoeffding-Bentkus (Bates et al. 2021) bounds this probability; the result is the least r where it is
+    at most `luck`.
     """
     return hoeffding_bentkus_upper(Fraction(level) * (units + 1), units, luck) if level * (units + 1) < units else 1.0
 

@@ -1,10 +1,10 @@
 """Weigh the evidence that pictures which come one after the other are unlike a calibration's photographs.
 
-New pictures wait for a block, whose size follows from how they come and not from what they show. The permutation test
-of `input_shift` compares each block with all before it, the calibration's photographs first. While all are
-exchangeable, such p-values are independent and uniform or larger (Vovk, Gammerman and Shafer 2005, theorem 8.2, with a
-block for a picture), whatever the ties. A mixture of bets on small p-values is then at most a martingale that starts at
-1: it ever reaches c with a probability of at most 1 / c (Ville). So one may look after each block.
+New pictures wait for a block, whose size follows from how they come and not from their content. The permutation test of
+`input_shift` compares each block with all before it, the calibration's photographs first. While all are exchangeable,
+such p-values are independent and uniform or larger (Vovk, Gammerman and Shafer 2005, theorem 8.2, with a block for a
+picture), whatever the ties. A mixture of bets on small p-values is then at most a martingale that starts at 1: it ever
+reaches c with a probability of at most 1 / c (Ville). So one may look after each block.
 """
 
 from collections.abc import Sequence
@@ -28,15 +28,13 @@ FIRST, ANY, LOOKS = 0.005, 0.000125, 50
 EXPONENTS = (0.1, 0.25, 0.5)
 JUMP = 0.1
 """The rest of the capital bets ``e p^(e-1)`` for each exponent, or nothing. This share is spread over the bets before
-each block, so that an old loss ends none of them.
-"""
+each block, so that an old loss ends none of them."""
 
 _SCORES = {"low scores": 0.1, "median score": 0.5, "high scores": 0.9}
 ANSWERS = ("resemblance", "difference", *_SCORES, "trusted share", "agreement with the free reference")
-"""How much the answer shows what was sent; how far it is from it when made small again; scores of the most certain
-tenth, half and nine tenths of its pixels; share trusted at the level of the mask; agreement of its detail with the
-reference that the score compares with.
-"""
+"""How much the answer shows of the input; how far it is from the input when made small again; scores of the most
+certain tenth, half and nine tenths of its pixels; share trusted at the mask's level; agreement of its detail with the
+reference that the score compares with."""
 
 _RIDGE, _DIGITS = 1.0, 9
 
@@ -57,14 +55,14 @@ def _capital(p_values: Sequence[float]) -> float:
 
 
 def enough(waiting: int, together: int, compared: int) -> bool:
-    """Tell whether `waiting` pictures are compared now, of which `together` came at once, after `compared` others."""
+    """Tell whether `waiting` pictures are compared now; `together` of them came at once, after `compared` others."""
     return max(together, waiting if waiting >= min(compared // 2, MOST) else 0) >= LEAST
 
 
 def answers_test(
     known: tuple[InputStatistics, Answers], new: tuple[InputStatistics, Answers], threshold: float, seed: int
 ) -> tuple[float, str]:
-    """Return the p-value of `new` answers being like `known` ones, beyond what inputs explain, and what differs most.
+    """Return the p-value of `new` answers being like `known` ones, beyond their inputs' part, and what differs most.
 
     Both are statistics of inputs with the answers to them; scores below `threshold` are trusted.
     """
@@ -83,7 +81,8 @@ def answers_test(
 
 
 def answer_features(answers: Answers, threshold: float) -> dict[str, NDArray[np.float64]]:
-    """Return what is compared of n answers, (n,) float64 each, NaN where unknown; scores below it are trusted."""
+    """Return the compared features of n answers, (n,) float64 each, NaN where unknown; scores below `threshold` are
+    trusted."""
     scores = {name: answers.values[:, 2 + LEVELS.index(share)].astype(np.float64) for name, share in _SCORES.items()}
     found = {"resemblance": answers.resemblance, "difference": answers.difference, **scores}
     return {**found, "trusted share": answers.trusted_share(threshold), ANSWERS[-1]: answers.agreement}
@@ -99,8 +98,8 @@ def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def unexplained(values: NDArray[np.float64], explaining: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what a ridge regression on (n, k) columns leaves, (n,), rounded so that equal pictures are equal."""
+    """Return the residual of a ridge regression on (n, k) columns, (n,), rounded so that equal pictures are equal."""
     columns, wanted = standardised(explaining), standardised(values)
-    # Without it, more features than pictures would have no solution.
+    # Without the ridge, more features than pictures would have no solution.
     penalised = columns.T @ columns + _RIDGE * np.eye(columns.shape[1])
     return np.asarray(np.round(wanted - columns @ np.linalg.solve(penalised, columns.T @ wanted), _DIGITS))

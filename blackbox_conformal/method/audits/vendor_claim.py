@@ -1,9 +1,9 @@
 """Test a vendor's promise about its pictures, and decide as soon as enough photographs are seen.
 
-"Invents no detail" cannot be tested: every enlargement is wrong somewhere. With the share that still counts as none it
-can, and so can promises about what is restored or erased. Each photograph then has a loss in [0, 1], and the promise is
-that their mean is at most a level. Bets decide both ways, and hold at every number of photographs at once (Waudby-Smith
-and Ramdas 2024), so looking after each photograph costs nothing.
+"Invents no detail" cannot be tested: every enlargement is wrong somewhere. A stated share that still counts as none
+makes it testable, and so are promises about restored or erased detail. Each photograph then has a loss in [0, 1], and
+the promise is that their mean is at most a level. Bets decide both ways, and hold at every number of photographs at
+once (Waudby-Smith and Ramdas 2024), so looking after each photograph costs nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ FIGURES = {
     "erased": "at most {} % of the truth's detail is in plain enlargement and missing in the vendor's picture",
     "restored": "at least {} % of the detail that is missing in plain enlargement is restored",
 }
-"""What a claim may be about, a share of each photograph's detail, and the claim in words."""
+"""Figures that a claim may be about, each a share of each photograph's detail, and the claim in words."""
 
 MANY = "more than a million"
 EXAMPLE = "--claim invented:at_most=0.2, or with in=0.95 for 95 % of photographs"
@@ -44,14 +44,14 @@ SHOWN: dict[Verdict, str] = {
 
 @dataclass(frozen=True, slots=True)
 class VendorClaim:
-    """What a vendor is said to do, on average over photographs or in a share of them.
+    """A vendor's claimed performance, on average over photographs or in a share of them.
 
     Attributes
     ----------
     figure
         One of `FIGURES`.
     level
-        What the figure is at most, or for ``restored`` at least; above 0 and below 1.
+        The figure is at most this, or for ``restored`` at least; above 0 and below 1.
     within
         In which share of photographs, above 0 and below 1; None: on average over them.
     """
@@ -62,7 +62,7 @@ class VendorClaim:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """Read the claim as it is typed, such as ``invented:at_most=0.2,in=0.95``."""
+        """Read the claim as typed, such as ``invented:at_most=0.2,in=0.95``."""
         figure, given = catalog.parse(text)
         side = "at_least" if figure == "restored" else "at_most"
         if figure not in FIGURES or side not in given or not given.keys() <= {side, "in"}:
@@ -74,7 +74,7 @@ class VendorClaim:
 
     @property
     def allowed(self) -> float:
-        """Return what the mean loss is claimed not to exceed."""
+        """Return the claimed upper limit of the mean loss."""
         if self.within is not None:
             return 1 - self.within
         return 1 - self.level if self.figure == "restored" else self.level
@@ -89,7 +89,7 @@ class VendorClaim:
         """Return the figure of one photograph, in [0, 1]; None where the vendor's picture could not be measured.
 
         Detail below one grey level a pixel counts as one, so that a picture with hardly any detail has a figure near 0
-        or 1 and not one of chance.
+        or 1, not one of chance.
         """
         if VENDOR not in measured:
             return None
@@ -132,14 +132,13 @@ class VendorClaim:
         )
 
     def _figure(self, loss: float) -> str:
-        """Say the claim's figure where the mean loss is `loss`."""
         if self.within is not None:
             return f"kept in {100 * (1 - loss):.3g} % of photographs"
         return f"{100 * (1 - loss if self.figure == 'restored' else loss):.3g} %"
 
 
 def _two_valued(mean: float) -> NDArray[np.float64]:
-    """Return losses of 0 and 1, which vary most of all with this mean and so need most photographs."""
+    """Return losses of 0 and 1: they vary most for this mean, and so need most photographs."""
     return (np.arange(1000) < round(1000 * mean)).astype(np.float64)
 
 
@@ -149,7 +148,8 @@ def _about(number: int | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ClaimAudit(Faces):
-    """What photographs say of a vendor's claim: `names` of the `given` were looked at; `cached` draws were stored."""
+    """The evidence about a vendor's claim: `names` of the `given` photographs were looked at; `cached` draws were
+    stored."""
 
     claim: VendorClaim
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Is the claim contradicted? The tests that an audit reports, fixed before looking.
+"""Test whether photographs contradict a claim, by tests fixed before looking.
 
 Nothing here recalibrates or reads a picture. Three questions are kept apart:
 
@@ -38,7 +38,7 @@ def claim(
 
     `clusters` name the photograph that each picture is a tile of, whose mean is one value; None: each is a photograph.
     """
-    # Before the claim is made: some guarantees say nothing of the mean over tiles.
+    # Before the claim is made: some guarantees say nothing about the mean over tiles.
     rule.refuse_unclaimed(clusters is not None)
     return rule.claim(losses if clusters is None else mean_of_clusters(losses, clusters), alpha, bound)
 
@@ -83,15 +83,15 @@ EXPLAINED: dict[Verdict, str] = {
         "of the calibration explains at the 5 % level."
     ),
 }
-"""What each verdict at one level means."""
+"""The meaning of each verdict at one level."""
 
 SHORT: dict[Verdict, str] = {verdict: verdict for verdict in EXPLAINED} | {"inconclusive": "not yet confirmed"}
-"""Each verdict in a table for people; `inconclusive`, as scripts read it, sounds like a failure and is none."""
+"""Each verdict in a table for people: `inconclusive`, the word for scripts, sounds like a failure and is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What an audit says at one level of `n` units.
+    """The audit's judgement at one level of `n` units.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class Judgement:
     exact
         Whether the interval is the exact one of losses of 0 or 1, for a number of units that was fixed.
     fewest
-        Units that would confirm the level without any loss, where those at hand are fewer; else None.
+        Units that would confirm the level without any loss, where fewer are at hand; else None.
     """
 
     risk: float
@@ -141,7 +141,7 @@ def judge(
     losses
         (m,) losses in [0, bound] at the calibrated threshold, independent given the threshold.
     level
-        What the mean loss is claimed not to exceed.
+        The claimed upper limit of the mean loss.
     resplit
         (splits,) the mean audited loss after recalibrating on random splits, from `permutation`; None: no such test.
     observed
@@ -159,7 +159,7 @@ def judge(
     p_value = p_promise = 1.0
     if risk > level and resplit is not None:
         p_value = _share_reaching(resplit, risk if observed is None else observed, bound)
-        # Contradicting needs all of these tests, so their largest p-value is the p-value of all together.
+        # Contradicting needs all of these tests, so their largest p-value is the joint p-value.
         p_promise = max(p_value, bounds.p_above(shares, level / bound))
         if averages:
             p_promise = max(p_promise, _share_reaching(resplit - resplit.mean() + level, risk, bound))
@@ -180,13 +180,12 @@ def judge(
 
 
 def _share_reaching(resplit: NDArray[np.float64], observed: float, bound: float) -> float:
-    """Return the p-value of `observed` among the (splits,) risks of random splits."""
     # A hair below the observed risk counts as reaching it: the same split summed in another order must.
     return float(np.count_nonzero(resplit >= observed - 1e-9 * bound) + 1) / (resplit.size + 1)
 
 
 def too_few(judgement: Judgement, units: str = "photographs") -> str:
-    """Say that so few units cannot confirm the level, and how many could, after a space; else say nothing."""
+    """Say, after a space, that so few units cannot confirm the level and how many could; else say nothing."""
     if judgement.fewest is None:
         return ""
     those = "One photograph" if judgement.n == 1 else f"{judgement.n} {units}"
@@ -194,7 +193,7 @@ def too_few(judgement: Judgement, units: str = "photographs") -> str:
 
 
 def meaning(judgement: Judgement, level: float, units: str = "photographs") -> str:
-    """Say what was judged against the claimed `level`, and what would settle it; `units` is plural."""
+    """Say the judgement against the claimed `level`, and what would settle it; `units` is plural."""
     if judgement.verdict == "confirmed":
         high = at_most(judgement.interval[1], level=level)
         return f"with 95 % confidence the mean risk of such {units} is at most {high}, so not above {exactly(level)}."
@@ -267,7 +266,7 @@ def _doubt(judgement: Judgement, level: float, units: str) -> str:
 
 
 _HARDLY = 20
-"""More photographs hardly settle a level that needs more than so many times those at hand."""
+"""More photographs hardly settle a level that needs more than so many times the number at hand."""
 
 
 def in_short(verdict: Verdict, levels: Sequence[tuple[Judgement, float]]) -> str:
@@ -285,7 +284,7 @@ def in_short(verdict: Verdict, levels: Sequence[tuple[Judgement, float]]) -> str
     least = max(judgement.fewest or 0 for judgement, _ in still)
     if least and not above:
         return f"{SHORT[verdict]}: {n} of at least {least} photographs, no sign against it"
-    # Of the levels whose risk is above them the one with the largest excess, else the one that is hardest to confirm.
+    # Of the levels with a risk above them, the one with the largest excess; else the one that is hardest to confirm.
     judgement, level = max(
         above or still, key=lambda one: one[0].risk - one[1] if above else one[0].further or math.inf
     )
@@ -304,7 +303,7 @@ def in_short(verdict: Verdict, levels: Sequence[tuple[Judgement, float]]) -> str
 
 
 def beforehand(judgements: Sequence[Judgement]) -> str | None:
-    """Say what to keep to when photographs are added after these judgements; None where that is no question."""
+    """Say which rule to keep when photographs are added after these judgements; None where that is no question."""
     if any(judgement.exact for judgement in judgements):
         return BEFOREHAND_EXACT
     return BEFOREHAND if any(judgement.further is not None for judgement in judgements) else None
@@ -312,7 +311,7 @@ def beforehand(judgements: Sequence[Judgement]) -> str | None:
 
 def about(number: int) -> str:
     """Round an estimated whole number to two digits, with spaces from 10 000 on."""
-    # Two digits: the number was estimated from few losses.
+    # Two digits, since the number was estimated from few losses.
     rounded = int(float(f"{number:.2g}"))
     return f"{rounded:,}".replace(",", " ") if rounded >= 10_000 else str(rounded)
 

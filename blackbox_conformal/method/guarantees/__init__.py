@@ -1,4 +1,4 @@
-"""How a threshold is chosen from risk curves, one guarantee a file."""
+"""Rules that choose a threshold from risk curves, one guarantee a file."""
 
 NOT_MEMBERS = ("corollaries", "instance_bound")
-"""Modules of this package that are no guarantee themselves."""
+"""Modules of this package that hold no guarantee."""

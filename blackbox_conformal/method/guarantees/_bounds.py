@@ -1,4 +1,4 @@
-"""Upper confidence bounds for the mean of independent losses in [0, 1], and the binomial distribution behind them."""
+"""Upper confidence bounds for the mean of independent losses in [0, 1], and the binomial distribution."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ MARGIN = 1 + 1e-9
 
 @lru_cache(maxsize=16)
 def _log_choose(n: int) -> NDArray[np.float64]:
-    # One cached array serves all callers, so none may write into it.
+    # All callers share one cached array, so none may write into it.
     factorials = np.array([math.lgamma(k + 1) for k in range(n + 1)])
     logarithms: NDArray[np.float64] = factorials[n] - factorials - factorials[::-1]
     logarithms.setflags(write=False)
@@ -40,25 +40,25 @@ def binomial_tail(k: int, n: int, p: float) -> float:
         return 1.0
     j = np.arange(1, k + 1)
     mean = product(n, p)
-    # The term at j is the one before it times (n - j + 1) p / (j (1 - p)).
-    # In logarithms, and the mean n p in one product, so that n of hundreds of digits neither overflows nor loses p.
+    # The term at j is the one before times (n - j + 1) p / (j (1 - p)). Logarithms, with the mean n p as one product,
+    # keep n of hundreds of digits from overflowing and from losing p.
     logs = np.cumsum(np.r_[product(n, math.log1p(-p)), np.log((mean - (j - 1) * p) / j) - math.log1p(-p)])
     return min(1.0, math.fsum(np.exp(logs)))
 
 
 def least_without(chance: float, p: float) -> int:
     """Return the least n with ``(1 - p)^n <= chance``, for 0 < p < 1 and 0 < chance."""
-    # As fractions: for a tiny p the quotient of the two floats would overflow.
+    # As fractions, since for a tiny p the quotient of the two floats would overflow.
     return max(math.ceil(Fraction(math.log(chance)) / Fraction(math.log1p(-p))), 0)
 
 
 def least(holds: Callable[[int], bool], start: int) -> int:
     """Return the least n >= `start` at which `holds` becomes true for good.
 
-    From 2^53 on it is found to 53 bits and never too small, as floats tell no more.
+    From 2^53 on it is right to 53 bits, the precision of floats, and never too small.
     """
     low, high = start - 1, max(start, 1)
-    # Doubling first: the answer may have hundreds of digits, and each question costs the more the larger n is.
+    # Doubling first: the answer may have hundreds of digits, and each question costs more the larger n is.
     while not holds(high):
         low, high = high, 2 * high
     while high - low > max(1, high >> 53):
@@ -90,11 +90,11 @@ def hoeffding_bentkus_budget(n: int, level: float, delta: float) -> Fraction | N
     allowed = np.flatnonzero(math.e * MARGIN * binomial_cdf(n, level) <= delta)
     budget = Fraction(int(allowed[-1])) if allowed.size else None
     needed = math.log(MARGIN / delta)
-    # The p-value is the smaller of two, so it is enough that either of them passes.
+    # The p-value is the smaller of two, so one of them passing is enough.
     if n * _entropy(0.0, level) >= needed:
-        # The lower end: the last mean at which the inequality still holds, not the first at which it fails.
+        # The lower end of the bracket is the last mean at which the inequality still holds.
         mean = bisect(lambda r: n * _entropy(r, level) < needed, 0.0, level)[0]
-        # The two p-values allow different sums; a sum that either allows is allowed.
+        # The two p-values allow different sums; the larger sum counts.
         budget = max(budget or Fraction(0), n * Fraction(mean))
     return budget
 
@@ -104,7 +104,7 @@ def hoeffding_bentkus_least(refused: int, level: float, delta: float) -> int:
     needed = math.log(MARGIN / delta)
 
     def reaches(n: int) -> bool:
-        # Below the level by more than rounding, so that the entropy is that of a smaller mean.
+        # Below the level by more than rounding, so that the entropy belongs to a smaller mean.
         hoeffding = refused < n * Fraction(level) and n * Fraction(_entropy(refused / n, level)) >= needed
         return hoeffding or math.e * MARGIN * binomial_tail(refused, n, level) <= delta
 
@@ -147,15 +147,15 @@ def binomial_least(ones: int, level: float, delta: float) -> int:
 
 def mixture_least(refused: int, level: float, delta: float, bets: int, stake: NDArray[np.float64] | None = None) -> int:
     """Return the least n at which the mixture bound allows `refused` losses of 1, all others being 0."""
-    # Where every bet were the best one, so many losses of 0 would do.
+    # With every bet as good as the best one, so many losses of 0 would suffice.
     best = Fraction(float(_gains(level, bets, stake)[0].max()))
     fewest = math.ceil(Fraction(math.log(1 / delta)) / best)
-    # At least as many photographs as refused ones, and never fewer than the best bet alone would need.
+    # At least as many photographs as refused ones, and as many as the best bet alone would need.
     return least(lambda n: _counted_certifies(n - refused, refused, level, delta, bets, stake), max(refused, fewest, 1))
 
 
 def _gains(level: float, bets: int, stake: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """Return how the logarithm of each bet grows with a loss of 0, and falls with a loss of 1: (2, bets) float64."""
+    """Return the growth of each bet's logarithm with a loss of 0, and its fall with a loss of 1: (2, bets) float64."""
     ends = np.array([0.0, 1.0])
     logs = growth(ends, level, bets).T
     return logs if stake is None or stake.size == bets else np.c_[logs, full_growth(ends, level)]
@@ -164,13 +164,12 @@ def _gains(level: float, bets: int, stake: NDArray[np.float64] | None) -> NDArra
 def _counted_certifies(
     zeros: int, ones: int, level: float, delta: float, bets: int, stake: NDArray[np.float64] | None
 ) -> bool:
-    """`mixture_certifies` for so many losses of 0 and of 1, however many."""
     gains, falls = _gains(level, bets, stake)
-    # In units of the largest gain, and no more than decides, so that the product fits a float.
+    # In units of the largest gain, cut off above the deciding size, so that the product fits a float.
     won = min(product(zeros, float(gains[-1])), 1e12)
     return reaches(mixed(gains / gains[-1] * won + (ones * falls if ones else 0), stake), delta)
 
 
 def mixture_upper_of_none(n: int, delta: float, bets: int, stake: NDArray[np.float64] | None = None) -> float:
-    """`mixture_upper` of n losses of 0."""
+    """Return `mixture_upper` for n losses of 0."""
     return bisect(lambda mean: _counted_certifies(n, 0, mean, delta, bets, stake), 0.0, 1.0)[1]

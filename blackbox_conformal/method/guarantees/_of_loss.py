@@ -1,6 +1,6 @@
-"""Rules about the losses of single pictures or of one calibration, for whichever loss another guarantee is the mean of.
+"""Rules about the losses of single pictures or of one calibration, for a loss that another guarantee averages.
 
-Their proofs ask only that a loss never falls as the threshold grows, is left-continuous and lies in [0, B]: `Expected`
+Their proofs only need a loss that never falls as the threshold grows, is left-continuous and lies in [0, B]; `Expected`
 and the guarantees derived from it prove this.
 """
 
@@ -32,11 +32,11 @@ class OfLoss(WithOutsiders):
     Attributes
     ----------
     of
-        The guarantee of a mean loss whose loss it is: ``expected`` (the largest trusted error), ``false-trust``,
+        The guarantee that bounds the mean of this loss: ``expected`` (the largest trusted error), ``false-trust``,
         ``all-but``, ``local``, ``marked``, ``clear-share``.
     tolerance, share, side, ceiling, largest_error
-        As the guarantee `of` has them; None: its default. With `largest_error` the same mask also keeps this rule for
-        the largest error at that level, each by itself.
+        As in the guarantee `of`; None: its default. With `largest_error` the same mask also keeps this rule for the
+        largest error at that level; each of the two holds by itself.
     """
 
     of: str = Field(default="expected", examples=["false-trust", "all-but", "local", "marked", "clear-share"])
@@ -60,7 +60,7 @@ class OfLoss(WithOutsiders):
         for name, _ in self._given:
             if name not in kind.model_fields:
                 raise ValueError(f"{name} is no parameter of {self.of}. Leave it out, or say of={OWNERS[name]}")
-        self.loss  # noqa: B018  refuses values that it cannot have
+        self.loss  # noqa: B018  computing it refuses impossible values
         return self
 
     @property
@@ -69,7 +69,7 @@ class OfLoss(WithOutsiders):
 
     @property
     def loss(self) -> Expected:
-        """Return the guarantee whose loss it is."""
+        """Return the guarantee that bounds the mean of this loss."""
         return _loss(self.of, self._given)
 
     def specification(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class OfLoss(WithOutsiders):
         """Return this rule for the largest error, at `largest_error`."""
         if self.largest_error is None:
             return None
-        # Levels that hold together are those of the loss; here there is one.
+        # Levels that hold together belong to the loss; here there is one.
         same = {name: getattr(self, name) for name in self.model_fields_set - {"of", "together", *OWNERS}}
         return type(self)(**same), self.largest_error
 
@@ -100,7 +100,6 @@ class OfLoss(WithOutsiders):
         return self.loss.share_in_words(alpha)
 
     def _also(self, n: int, error: str) -> str:
-        """Say what it promises beside, in a sentence of its own."""
         return "" if self.beside is None else f" Also: {self.beside[0].statement(self.beside[1], n, error)}"
 
     @classmethod

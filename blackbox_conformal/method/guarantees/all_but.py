@@ -1,6 +1,6 @@
-"""The expected largest trusted error but for the worst trusted pixels, a share of the picture, is at most alpha.
+"""The largest trusted error, but for a share of the picture with the worst pixels, is expected to be at most alpha.
 
-The arithmetic is that of `expected`; the share is fixed when the curves are made.
+Computed as in `expected`; the share is fixed when the curves are made.
 """
 
 from typing import ClassVar
@@ -18,7 +18,7 @@ class AllBut(Expected):
     Attributes
     ----------
     share
-        The share of the picture, trusted or not, that the worst trusted pixels may make up; must be that of the curves.
+        The share of the picture, trusted or not, that the worst trusted pixels may make up; must be the curves' share.
     """
 
     curve_kind: ClassVar[Kind] = "all-but"

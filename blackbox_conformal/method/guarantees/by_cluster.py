@@ -51,7 +51,7 @@ class ByCluster(Around):
 
     def _pooled(self, curves: CurveSet) -> CurveSet:
         require_length("clusters", self.clusters, curves)
-        # A photograph is the unit that is exchangeable: its tiles depend on each other, so their mean counts once.
+        # Photographs are exchangeable; tiles depend on each other, so their mean counts once.
         return pool(curves, self.clusters)
 
     def choose(self, curves: CurveSet, alpha: float) -> Choice:
@@ -103,14 +103,14 @@ class ByCluster(Around):
         return Units(self.inner, self._pooled(curves), curves, self.clusters)
 
     def extended(self, tiles: Sequence[str] | None, new: int) -> tuple[Guarantee, int | None]:
-        """Add the audit pictures' photographs."""
+        """Return the guarantee with the audit pictures' photographs added."""
         self.refuse_unclaimed(tiles is not None)
         clusters = (*self.clusters, *(tiles or ()))
         return self.model_copy(update={"clusters": clusters}), len(set(self.clusters))
 
 
 def in_tiles(rule: Guarantee, clusters: Sequence[str]) -> Guarantee:
-    """Return `rule` for curves that are tiles of the photographs `clusters`, one name a curve."""
+    """Return `rule` for curves of tiles; `clusters` names the photograph of each curve."""
     inner = {key: value for key, value in rule.specification().items() if value is not None}
     tiled: Guarantee = catalog.load(
         "guarantees", "by-cluster", of=inner.pop("name"), parameters=inner, clusters=tuple(clusters)

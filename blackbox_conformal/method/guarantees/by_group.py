@@ -1,4 +1,4 @@
-"""Any other guarantee within groups that were fixed beforehand, such as scene classes: Mondrian."""
+"""Any other guarantee within groups that were fixed beforehand, such as scene classes (Mondrian)."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
@@ -37,7 +37,7 @@ class Around(Guarantee):
     @field_serializer("parameters")
     def _parameters_in_words(self, parameters: dict[str, Any]) -> dict[str, Any]:
         inner = self.inner.specification()
-        # The package of a guarantee of another package is stated whether or not it was given.
+        # A guarantee from another package always states that package.
         return {name: inner[name] for name in inner if name in parameters or name == "package"}
 
     @property
@@ -56,7 +56,7 @@ class Around(Guarantee):
 
     @property
     def treats_photographs_alike(self) -> bool:
-        """False: groups and tiles decide which photographs count, and how."""
+        """Return False: groups and tiles decide which photographs count, and how."""
         return False
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
@@ -111,13 +111,13 @@ class ByGroup(Around):
 
     @property
     def _indices(self) -> NDArray[np.int64]:
-        # As objects: numpy would otherwise pad or cut names to one length.
+        # As objects, since numpy would otherwise pad or cut names to one length.
         return np.flatnonzero(np.array(self.groups, dtype=object) == self.group_new)
 
     def _of_group(self, curves: CurveSet) -> tuple[Guarantee, CurveSet | None]:
         require_length("groups", self.groups, curves)
         indices = self._indices
-        # Only photographs of the group count: within it they are exchangeable with the new one (Mondrian).
+        # Within its group a new photograph is exchangeable with the photographs of the group, and only with these.
         return self.inner.restrict(indices), curves.subset(indices) if indices.size else None
 
     def check_level(self, alpha: float, bound: float | None = None) -> None:
@@ -129,7 +129,7 @@ class ByGroup(Around):
 
     def choose(self, curves: CurveSet, alpha: float) -> Choice:
         inner, group_curves = self._of_group(curves)
-        # Before the group is looked at, so that a wrong level is refused in an empty group too.
+        # Checked before the group is looked at, so that a wrong level is refused in an empty group too.
         inner.check(curves, alpha)
         if group_curves is None:
             missing = inner.minimum_images(alpha, curves.bound)
@@ -146,7 +146,7 @@ class ByGroup(Around):
     def risk(self, curves: CurveSet, threshold: float) -> float:
         inner, group_curves = self._of_group(curves)
         if group_curves is None:
-            # With no photograph, any threshold above -inf has only the metric's bound behind it.
+            # Without a photograph, only the metric's bound stands behind a threshold above -inf.
             return 0.0 if threshold == -np.inf else curves.bound
         return inner.risk(group_curves, threshold)
 

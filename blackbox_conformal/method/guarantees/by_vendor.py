@@ -8,8 +8,8 @@ from blackbox_conformal.method.guarantees.by_group import ByGroup
 class ByVendor(ByGroup):
     """`ByGroup` by the last vendor of a cascade that a picture goes on to, whoever's answer is then delivered.
 
-    Which one that is follows from the picture and the answers before. So pictures that end at one vendor are
-    exchangeable with each other, and stay so where those that end at another have no mask.
+    The picture and the answers before decide that vendor. So pictures that end at one vendor are exchangeable with each
+    other, and stay so where pictures that end at another vendor have no mask.
     """
 
     kind: ClassVar[str] = "pictures that end at"

@@ -10,7 +10,7 @@ from blackbox_conformal.support.wording import percent
 class ClearShare(OfDetail):
     """``L(t) = sup { R(s) : s <= t }``, R the energy invented over that added where score < s, or 5 % of all added.
 
-    R itself may fall. Its running maximum never does, is left-continuous as R is, and lies in [0, 1], since nowhere is
+    R itself may fall. Its running maximum never falls, is left-continuous like R, and lies in [0, 1], since nowhere is
     more invented than added; `E R(t) <= E L(t) <= alpha`.
     """
 

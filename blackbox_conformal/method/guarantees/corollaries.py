@@ -1,4 +1,4 @@
-"""What follows from a threshold: its sentence, a PSNR inside the mask, the level under data leakage."""
+"""Consequences of a threshold: its sentence, a PSNR inside the mask, the level under data leakage."""
 
 import math
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ from blackbox_conformal.support.wording import exactly
 
 MID_GREY = 128
 LARGEST_BLOCK = 64
-"""Pixels: a wrong square of that side is as good as any."""
+"""A side in pixels: a larger wrong square is as bad as one of this side."""
 
 BLIND = "Detail that the input does not show and the vendor leaves out is no invention: the clear part may lack it."
-"""What no bound on invention sees."""
+"""The blind spot of every bound on invention."""
 
 THREE_CHANNELS_DB = 10 * math.log10(3)
 """4.77 dB: a sum of absolute values over three channels is at least sqrt(3) times their root mean square."""
@@ -28,14 +28,14 @@ THREE_CHANNELS_DB = 10 * math.log10(3)
 
 @dataclass(frozen=True, slots=True)
 class Psnr:
-    """A lower bound on the PSNR over trusted pixels, peak 1, in the metric's space, and what it does not say."""
+    """A lower bound on the PSNR over trusted pixels, peak 1, in the metric's space, with the limits of its claim."""
 
     decibels: float
     statement: str
 
 
 def statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, Any]) -> str:
-    """Say the guarantee at `alpha` in plain words: which error it bounds, how large that is, what it allows.
+    """Say the guarantee at `alpha` in plain words: the bounded error, its size, and what it allows.
 
     `n` photographs calibrate; `metric` is its name and parameters, as `Metric.specification` gives them.
     """
@@ -66,7 +66,7 @@ def error_in_words(metric: Mapping[str, Any]) -> str:
 
 
 def level_in_greys(metric: Metric, level: float) -> str | None:
-    """Say how much an error of `level` is; None where greys do not tell, or no two are so far apart."""
+    """Say an error of `level` in grey levels; None where greys do not tell, or no two are so far apart."""
     greys = greys_apart(metric, level)
     if greys is None:
         return None
@@ -78,7 +78,7 @@ def greys_apart(metric: Metric, level: float) -> tuple[int, int] | None:
     scale = metric.grey_scale
     if scale is None or not level:
         return None
-    # From black where the level is too large to fit above mid grey.
+    # From black, where the level is too large to fit above mid grey.
     for grey in (MID_GREY, 0):
         other = int(np.searchsorted(scale, scale[grey] + level))
         if grey < other < scale.size:
@@ -105,9 +105,9 @@ def block_error(metric: Metric, side: int) -> float | None:
 
 
 def cap_note(guarantee: Guarantee, metric: Mapping[str, Any]) -> str | None:
-    """Say what a bound on a mean of errors leaves open where the metric has a cap; None where nothing is.
+    """Say what a bound on a mean of errors leaves open if the metric has a cap; None where it leaves nothing open.
 
-    A cap above a level does not change which errors lie above the level, and how many.
+    A cap above a level does not change which errors lie above the level, nor their number.
     """
     if metric.get("cap") is None or guarantee.needs.curve_kind in SHARES or guarantee.miss_rate is not None:
         return None
@@ -140,7 +140,7 @@ def psnr(guarantee: Guarantee, alpha: float, metric: Metric) -> Psnr:
         raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
     decibels = -20 * math.log10(alpha) + (THREE_CHANNELS_DB if metric.sums_channels else 0.0)
     average = ", averaged over three channels," if metric.sums_channels else ""
-    # Rounded down: a sentence about "at least" must not promise more than the bound.
+    # Rounded down: an "at least" must not promise more than the bound.
     at_least = math.floor(100 * decibels) / 100
     return Psnr(
         decibels,
@@ -151,18 +151,18 @@ def psnr(guarantee: Guarantee, alpha: float, metric: Metric) -> Psnr:
 
 
 def leaked_level(alpha: float, n: int, leaked: int) -> float:
-    """Return what a bound `alpha` on the mean loss becomes if `leaked` of n photographs were in the training set.
+    """Return the level of a bound `alpha` on the mean loss if `leaked` of n photographs were in the training set.
 
     ``alpha (n + 1) / (n - leaked + 1)`` (Adame, Csillag and Goedert 2025, Proposition 3.2).
     """
     if not 0 <= leaked <= n:
         raise UsageError(f"expected 0 to {n} leaked photographs of {n}; got {leaked}")
-    # The factor is computed first, so that no leaked photograph gives exactly alpha.
+    # The factor comes first, so that no leaked photograph gives exactly alpha.
     return alpha * ((n + 1) / (n - leaked + 1))
 
 
 def level_given_trust(alpha: float, nonempty_share: float) -> float:
-    """Return what ``expected`` at `alpha` guarantees on average over the photographs whose mask is not empty.
+    """Return the level that ``expected`` at `alpha` keeps on average over photographs whose mask is not empty.
 
     A mask without pixels has loss 0, so ``E[L | not empty] = E[L] / P(not empty) <= alpha / P(not empty)``.
     """

@@ -28,9 +28,9 @@ from blackbox_conformal.support.wording import exactly
 class WithOutsiders(Guarantee):
     """A guarantee that also holds when a share `outsiders` of new pictures is of any other kind.
 
-    An outsider loses at most the bound B and the others keep the level a that is calibrated, so the mean loss is at
-    most ``(1 - outsiders) a + outsiders B`` (Huber's contamination, 1964). ``a = (alpha - outsiders B) / (1 -
-    outsiders)`` makes that alpha.
+    An outsider loses at most the bound B and the others keep the calibrated level a, so the mean loss is at most ``(1 -
+    outsiders) a + outsiders B`` (Huber's contamination, 1964). ``a = (alpha - outsiders B) / (1 - outsiders)`` makes
+    this alpha.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class WithOutsiders(Guarantee):
 
     @model_validator(mode="after")
     def _enough_for_outsiders(self) -> Self:
-        # Outsiders are allowed to miss always: once they use up the miss rate, no level is left for the others.
+        # Outsiders may always miss: once they use up the miss rate, no level is left for the others.
         if self.miss_rate is not None and self.outsiders and self.outsiders >= self.miss_rate:
             raise ValueError(
                 f"expected outsiders below delta, since each of them may miss; got {self.outsiders:g} and delta "
@@ -71,16 +71,16 @@ class WithOutsiders(Guarantee):
     def _inside(self, level: Fraction, bound: float) -> Fraction:
         """Return the level that the others must keep, so that all pictures together keep `level`."""
         share = as_typed(self.outsiders)
-        # As fractions of the decimals typed, so that a level that is exactly used up is seen as such.
+        # As fractions of the decimals typed, so that an exactly used-up level is seen.
         return (level - share * exact_bound(bound)) / (1 - share) if share else level
 
     def _overall(self, level: Fraction, bound: float) -> Fraction:
-        """Return the level that all pictures keep where all but outsiders keep `level`."""
+        """Return the level of all pictures if all but outsiders keep `level`."""
         share = as_typed(self.outsiders)
         return level * (1 - share) + share * exact_bound(bound)
 
     def _claimed(self, alpha: float, bound: float) -> float:
-        """Return what photographs like the calibration's must keep, which an audit of such photographs can test."""
+        """Return the level for photographs like the calibration's, which an audit of such photographs can test."""
         return float(self._inside(as_typed(alpha), bound)) if self.outsiders else alpha
 
     @property
@@ -114,10 +114,9 @@ class Expected(WithOutsiders):
     leaked
         At most so many calibration photographs were in the vendor's training set (Adame et al. 2025, Prop. 3.2).
     bound_new
-        An upper bound on the new photograph's own loss computed from its input and draws alone: a number, a
-        staircase, or a nondecreasing function of the threshold. Takes the place of the metric's bound where smaller.
-        A function is asked at the calibration's scores alone, so that jumps of its own between them trust less than
-        the same bound as a staircase would.
+        An upper bound on the new photograph's own loss from its input and draws alone: a number, a staircase, or a
+        nondecreasing function of the threshold. It replaces the metric's bound where it is smaller. A function is asked
+        only at the calibration's scores, so if it jumps between them it trusts less than an equal staircase would.
     bound_from
         Where the new photograph's bound comes from when its mask is made: ``metric`` (the same for all),
         ``delivered`` (its delivered colours), ``input`` (its input and its delivered colours; a window is needed).
@@ -127,7 +126,8 @@ class Expected(WithOutsiders):
     theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1"
     bounds_tile_means: ClassVar[bool] = True
     own_bound_refused: ClassVar[str] = ""
-    """What a bound from the picture bounds instead of the loss, so that `bound_from` is refused; empty: it may be."""
+    """The quantity that a bound from the picture bounds instead of the loss; `bound_from` is then refused. Empty:
+    none."""
 
     weights: tuple[float, ...] | None = None
     weight_new: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -149,8 +149,7 @@ class Expected(WithOutsiders):
 
     @model_validator(mode="after")
     def _together(self) -> Self:
-        # A weight of the new photograph is what stands before its bound; without it the inequality cannot be written
-        # down.
+        # The new photograph's weight multiplies its bound; without it the inequality cannot be written down.
         if (self.weights is None) != (self.weight_new is None):
             raise ValueError("weights and weight_new belong together: give both or neither")
         if self.weights is not None and not all(math.isfinite(w) and w >= 0 for w in self.weights):
@@ -202,7 +201,7 @@ class Expected(WithOutsiders):
         # The largest weight gets all the bits that sums of weighted losses leave free.
         exponent = math.frexp(max(*self.weights, self.weight_new))[1]
         scale = Fraction(2) ** (WEIGHT_BITS - exponent)
-        # Rounded up on the side of the losses and kept exact on the side of alpha, so rounding only lowers t.
+        # Rounded up on the side of the losses and exact on the side of alpha, so rounding only lowers t.
         whole = np.array([math.ceil(Fraction(weight) * scale) for weight in self.weights], dtype=np.int64)
         total = sum(map(Fraction, self.weights), Fraction(self.weight_new))
         return curves.weighted(whole), Fraction(self.weight_new) * scale, total * scale
@@ -211,7 +210,7 @@ class Expected(WithOutsiders):
         """Trust nothing where weighted photographs are worth too few."""
         choice = super().choose(curves, alpha)
         level = self._inside(as_typed(alpha), curves.bound)
-        # The plain reason counts photographs of equal weight, so it speaks only where the weights are not to blame.
+        # The plain reason counts photographs of equal weight, so it holds only where the weights are not to blame.
         if choice.reason is None or level >= self._floor(curves):
             return choice
         needed = self._constant(exact_bound(curves.bound)) / level - 1
@@ -227,8 +226,8 @@ class Expected(WithOutsiders):
     def _floor(self, curves: CurveSet) -> Fraction:
         """Return the least level that so many photographs of equal weight could reach; 0 without weights.
 
-        With true likelihood ratios lower levels would hold, but then a few photographs decide, and an error in their
-        weights is not seen.
+        With true likelihood ratios lower levels would hold, but then a few photographs decide, and nobody sees an error
+        in their weights.
         """
         if self.weights is None:
             return Fraction(0)
@@ -251,12 +250,11 @@ class Expected(WithOutsiders):
         return min(as_typed(self.bound_new), highest) if isinstance(self.bound_new, int | float) else highest
 
     def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
-        """Count refused photographs, whose loss cannot be avoided."""
         merged, weight, factor = self._sides(curves)
         # Below every finite score only refused photographs, which carry a record at -inf, have lost anything.
         refused = merged.total(float(np.finfo(np.float32).min)) if curves.scores.size else Fraction(0)
         highest = self._constant(exact_bound(curves.bound))
-        # How much the budget lacks even where no other photograph shows an error, in losses of level alpha.
+        # The budget's shortfall even without an error in any other photograph, in losses of level alpha.
         short = (refused + weight * highest) / self._inside(alpha, curves.bound) - factor
         # A weighted photograph adds its own share of the factor; an unweighted one adds 1.
         each = (factor - weight) / len(curves) if self.weights is not None else Fraction(1)
@@ -270,7 +268,7 @@ class Expected(WithOutsiders):
         merged, weight, factor = self._sides(curves)
         highest = exact_bound(curves.bound)
         if isinstance(self.bound_new, RiskCurve):
-            # The metric's bound holds as well, so the smaller of the two counts.
+            # The metric's bound holds as well, so the smaller one counts.
             own_bound = min(Fraction(self.bound_new.loss(threshold)), highest)
         elif callable(self.bound_new):
             own_bound = min(Fraction(self.bound_new(threshold)), highest)
@@ -288,13 +286,13 @@ class Expected(WithOutsiders):
         merged, weight, factor = self._sides(curves)
         fixed = float(weight * self._constant(exact_bound(curves.bound)))
         totals = np.r_[0.0, merged.totals()]
-        # Refused photographs lose as soon as anything is trusted: the sum of 0 before them belongs to no mask.
+        # Refused photographs lose as soon as anything is trusted, so the sum of 0 before them belongs to no mask.
         if merged.scores.size and merged.scores[0] == -np.inf:
             totals = totals[1:]
         levels = np.maximum((totals + fixed) / float(factor), float_up(self._floor(curves)))
         if self.outsiders:
             levels = levels * (1 - self.outsiders) + self.outsiders * float(exact_bound(curves.bound))
-        # Covers the rounding of sum and division: a level that is rounded down would not allow its own threshold.
+        # Covers the rounding of sum and division: a level rounded down would not allow its own threshold.
         return np.unique(levels * (1 + 2**-50))
 
     def minimum_images(self, alpha: float, bound: float) -> int:
@@ -305,7 +303,7 @@ class Expected(WithOutsiders):
     def reachable_alpha(self, n: int, bound: float) -> float:
         """Return ``B / (n + 1)``, where n leaves leaked photographs out."""
         level = self._constant(exact_bound(bound)) / max(n - self.leaked + 1, 1)
-        # Rounded up: the printed level itself must be reachable.
+        # Rounded up, so that the printed level is reachable.
         return float_up(self._overall(level, bound))
 
     @property
@@ -315,7 +313,7 @@ class Expected(WithOutsiders):
 
     @property
     def _worth(self) -> Fraction:
-        """Return `effective_images`, exact, so that equal weights are worth what they are."""
+        """Return `effective_images`, exact, so that equal weights are worth their number."""
         exact = [Fraction(weight) for weight in self.weights or ()]
         squares = sum((weight * weight for weight in exact), Fraction(0))
         return sum(exact, Fraction(0)) ** 2 / squares if squares else Fraction(0)
@@ -327,7 +325,7 @@ class Expected(WithOutsiders):
         return self.within(alpha, error)
 
     def within(self, alpha: float, error: str = "error") -> str:
-        """Say that the loss is at most `alpha`: a clause that is true of a picture, and of a mean over pictures."""
+        """Say that the loss is at most `alpha`: a clause that is true for a picture, and for a mean over pictures."""
         return f"the largest {error} among trusted pixels is at most {exactly(alpha)}"
 
     def _by(self, n: int) -> str:
@@ -363,14 +361,14 @@ class Expected(WithOutsiders):
         return self.model_copy(update={"weights": tuple(self.weights[index] for index in indices)})
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
-        """Claim that the mean loss is at most alpha, or what outsiders leave of alpha."""
+        """Claim that the mean loss is at most alpha, less the outsiders' part."""
         return Claim(losses, self._claimed(alpha, bound), bound)
 
     def quantity(self, unit: str, error: str = "error") -> str:
         return f"the mean over {unit} of {self.loss_in_words(error)}"
 
     def loss_in_words(self, error: str = "error") -> str:
-        """Say what is lost in one picture."""
+        """Say the loss of one picture in words."""
         return f"the largest {error} of a trusted pixel"
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:
@@ -415,8 +413,8 @@ def _below_staircase(
 ) -> float:
     """Return sup { t : merged(t) + weight * own_bound(t) <= budget }, exactly.
 
-    On each step of `own_bound` the sum decides. Both sides only grow with t. Where the sum stays within the budget up
-    to a step's end, the next step may go on; so the first step that ends earlier is the last.
+    On each step of `own_bound` the sum decides. Both sides only grow with t. If the sum stays within the budget up to a
+    step's end, the next step may go on; so the first step that ends earlier is the last.
     """
     ends = [*map(float, own_bound.scores), math.inf]
     last_end = -math.inf
@@ -437,7 +435,7 @@ def _below_function(
     low, high = -1, candidates.size - 1
     while low < high:
         middle = (low + high + 1) // 2
-        # At most log2(scores) questions, since the bound may be a slow function of the user's.
+        # Bisection, since the user's bound may be a slow function: at most log2(scores) questions.
         threshold = float(candidates[middle])
         value = float(own_bound(threshold))
         if not (math.isfinite(value) and value >= 0):

@@ -1,6 +1,6 @@
 """The expected share of the picture that is trusted and wrong by more than a tolerance is at most alpha.
 
-The arithmetic is that of `expected`, with 1 as the bound; the tolerance is fixed when the curves are made.
+Computed as in `expected`, with 1 as the bound; the tolerance is fixed when the curves are made.
 """
 
 from typing import ClassVar
@@ -18,7 +18,7 @@ class FalseTrust(Expected):
     Attributes
     ----------
     tolerance
-        The error above which a trusted pixel is wrong; must be that of the curves. None: whatever theirs is.
+        The error above which a trusted pixel is wrong; must equal the curves' tolerance. None: the curves decide.
     """
 
     curve_kind: ClassVar[Kind] = "share"

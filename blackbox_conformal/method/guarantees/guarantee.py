@@ -1,4 +1,4 @@
-"""What a guarantee is: a rule from risk curves and a level to a threshold, with its needs and its wording."""
+"""The base class of guarantees: a rule from risk curves and a level to a threshold, with its needs and its wording."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from blackbox_conformal.support.catalog import Plugin
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The mean of `losses`, each in [0, `bound`], is claimed to be at most `level`.
+    """The claim that the mean of `losses`, each in [0, `bound`], is at most `level`.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Claim:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """One curve a unit, with the guarantee for them.
+    """One curve per unit, with the guarantee for them.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Units:
     curves
         One curve a photograph: its own, or the mean over its tiles.
     parts
-        The curves that the units are made of, tiles or photographs.
+        The curves of tiles or photographs from which the units are made.
     clusters
         The photograph that each of `parts` belongs to; None: each is one.
     """
@@ -72,7 +72,7 @@ class Units:
         return shares if self.clusters is None else mean_of_clusters(shares, self.clusters)
 
     def pooled(self, unseen: CurveSet, clusters: Sequence[str] | None) -> CurveSet | None:
-        """Put these units and an audit's into one set; None where one side are photographs and the other tiles."""
+        """Put these units and an audit's into one set; None where one side has photographs and the other tiles."""
         if (self.clusters is None) != (clusters is None):
             return None
         new = unseen if clusters is None else pool(unseen, tuple(clusters))
@@ -88,13 +88,13 @@ TREATED_ALIKE = (
     "The vendor treats the new picture as it treated the calibration photographs. One that tells them apart, or learns "
     "how it is scored and changes, can have any share of invention clear."
 )
-"""What no mathematics gives; certificates of earlier versions do not say it."""
+"""An assumption that no mathematics can replace; certificates of earlier versions do not state it."""
 
 NOT_SIGNED = (
     "The calibration file is what its maker computed. It is not signed, so no key vouches for it: everybody who can "
     "write the file can change its curves."
 )
-"""What must be assumed of a calibration without a signature."""
+"""The assumption that a calibration without a signature needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a guarantee needs besides an unchanged procedure.
+    """The needs of a guarantee besides an unchanged procedure.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class Needs:
     curve_kind
         The kind of its curves.
     parameter
-        What these curves must have been made with, see `PARAMETERS`; None: anything.
+        The required parameter of these curves, see `PARAMETERS`; None: anything.
     """
 
     sampling: Literal["exchangeable", "iid"]
@@ -141,7 +141,7 @@ class Guarantee(Plugin):
     Attributes
     ----------
     sampling, curve_kind
-        See `Needs`; ask `needs`, which also knows of a guarantee within.
+        See `Needs`; ask `needs`, which also knows about a guarantee within.
     curve_parameter
         The field that holds the parameter of its curves; empty where they have none.
     theorem
@@ -153,7 +153,7 @@ class Guarantee(Plugin):
     holds_at_every_size
         Whether a picture loses as much as its parts do on average, so that larger pictures need not lose more.
     refused
-        Parameters that other guarantees have and this one must not, with the reason.
+        Parameters of other guarantees that this one must not have, with the reason.
     """
 
     sampling: ClassVar[Literal["exchangeable", "iid"]] = "exchangeable"
@@ -165,7 +165,7 @@ class Guarantee(Plugin):
     holds_at_every_size: ClassVar[bool] = False
     refused: ClassVar[dict[str, str]] = {}
     unsaid: ClassVar[tuple[str, ...]] = ()
-    """Parameters that `specification` leaves out where nothing was given, as before they were there."""
+    """Later parameters that `specification` leaves out where not given, so that older specifications stay the same."""
 
     @model_validator(mode="before")
     @classmethod
@@ -200,7 +200,7 @@ class Guarantee(Plugin):
         threshold = self._threshold(curves, as_typed(alpha, "alpha"))
         if threshold > -math.inf:
             return Choice(threshold)
-        # At least one: a threshold of -inf means that what there is does not suffice.
+        # At least one: a threshold of -inf means that the photographs at hand do not suffice.
         missing = max(1, self._needed(curves, as_typed(alpha)) - len(curves))
         return Choice(
             threshold,
@@ -213,7 +213,7 @@ class Guarantee(Plugin):
     def check(self, curves: CurveSet, alpha: float | None = None) -> None:
         """Refuse levels and curves that `threshold` refuses."""
         if alpha is not None:
-            # Against the bound of the losses: a share of the picture cannot exceed 1, whatever the metric's bound is.
+            # Against the bound of the losses: a share of the picture cannot exceed 1, whatever the metric's bound.
             self.check_level(alpha, curves.bound)
         if curves.kind != self.needs.curve_kind:
             raise CalibrationError(
@@ -225,14 +225,14 @@ class Guarantee(Plugin):
         asked = getattr(self, self.curve_parameter) if self.curve_parameter else None
         if asked is None or asked == (made := getattr(curves, PARAMETERS[curves.kind])):
             return
-        # What it is fixes which pixels count when a curve is made: another one would need other curves.
+        # The parameter decides which pixels count when a curve is made, so another one would need other curves.
         raise CalibrationError(
             f"expected curves with {self.curve_parameter} {asked:g}; these were made with {made:g}. Calibrate with "
             f"--guarantee {self.plugin_name()}:{self.curve_parameter}=…, which takes no further call"
         )
 
     def check_level(self, alpha: float, bound: float | None = None) -> None:
-        """Refuse a level that is none, and one that no loss up to `bound` can exceed."""
+        """Refuse a level that is not finite and above 0, and a level that no loss up to `bound` can exceed."""
         try:
             finite = math.isfinite(alpha)
         except TypeError:
@@ -247,29 +247,29 @@ class Guarantee(Plugin):
 
     @property
     def needs(self) -> Needs:
-        """Return what must hold of photographs and curves."""
+        """Return the conditions on photographs and curves."""
         parameter = getattr(self, self.curve_parameter) if self.curve_parameter else None
         return Needs(self.sampling, self.curve_kind, parameter)
 
     def loss_bound(self, bound: float) -> float:
-        """Return the largest loss of a curve, given the metric's `bound`: that, or 1 for a share."""
+        """Return the largest loss of a curve: the metric's `bound`, or 1 for a share."""
         return 1.0 if self.needs.curve_kind in SHARES else bound
 
     def fewest_images(self, alpha: float, bound: float) -> int:
-        """Return how many photographs `alpha`, and what is promised beside, need; `bound` is the metric's."""
+        """Return how many photographs `alpha` and any promise beside it need; `bound` is the metric's."""
         beside = 0 if self.beside is None else self.beside[0].minimum_images(self.beside[1], bound)
         return max(beside, self.minimum_images(alpha, self.loss_bound(bound)))
 
     @property
     def unit(self) -> str:
-        """Name what one curve stands for, plural."""
+        """Name the thing that one curve stands for, plural."""
         return "calibration photographs"
 
     def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
         raise NotImplementedError(f"{type(self).__name__} must define _threshold(curves, alpha)")
 
     def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
-        """Return the least number of photographs, those at hand included, with which `alpha` can be reached."""
+        """Return the least number of photographs, including the ones at hand, with which `alpha` can be reached."""
         return self.minimum_images(float(alpha), curves.bound)
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
@@ -299,12 +299,12 @@ class Guarantee(Plugin):
 
     @property
     def definitions(self) -> tuple[str, ...]:
-        """Say how it counts, one sentence each, beyond its statement."""
+        """Say how the guarantee counts, one sentence each, beyond its statement."""
         return ()
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """Say what must be true for it, one sentence each."""
+        """Say which assumptions it needs, one sentence each."""
         drawn = {
             "exchangeable": "The new photograph is exchangeable with the calibration photographs: "
             "any order of all of them was equally likely.",
@@ -338,14 +338,15 @@ class Guarantee(Plugin):
         raise UsageError(f"{type(self).__name__} takes no bound of one picture. Leave bound_from out")
 
     def alternatives(self) -> tuple[Guarantee, ...]:
-        """Return the same promise by every bound that is left open, to choose on tuning photographs; empty: by none."""
+        """Return the same promise by every bound that is left open, to choose on tuning photographs; empty: none is
+        open."""
         return ()
 
     def restrict(self, indices: NDArray[np.int64]) -> Self:
-        """Return the same guarantee for the photographs at `indices`: cut parameters with one value a photograph."""
+        """Return the same guarantee for the photographs at `indices`, with per-photograph parameters cut to them."""
         return self
 
-    # What an audit, a report and a certificate ask of it.
+    # Questions of audits, reports and certificates.
 
     @property
     def innermost(self) -> Guarantee:
@@ -353,7 +354,7 @@ class Guarantee(Plugin):
         return self
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
-        """Say which mean of the (units,) `losses` of unseen photographs, each in [0, `bound`], stays below which level.
+        """Return the claim about the mean of the (units,) `losses` of unseen photographs, each in [0, `bound`].
 
         Raises
         ------
@@ -364,13 +365,13 @@ class Guarantee(Plugin):
 
     def claimed_level(self, alpha: float, bound: float) -> float:
         """Return the level of its `claim` at `alpha`, for losses in [0, `bound`]."""
-        # Losses of 0 are as good as any: the level of a claim does not depend on them.
+        # The level of a claim does not depend on the losses, so losses of 0 will do.
         return self.claim(np.zeros(1), alpha, bound).level
 
     def quantity(self, unit: str, error: str = "error") -> str:
-        """Say what an audit measures: the mean that `claim` speaks of, over `unit`, such as ``photographs``.
+        """Name the mean in its `claim`, which an audit measures, over `unit`, such as ``photographs``.
 
-        `error` names what is measured at a pixel, see `Metric.error_in_words`.
+        `error` names the measurement at a pixel, see `Metric.error_in_words`.
 
         Raises
         ------
@@ -380,7 +381,7 @@ class Guarantee(Plugin):
         raise self._unclaimed()
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:
-        """Refuse to be audited where unseen losses cannot contradict the claim; `in_tiles`: pictures are tiles.
+        """Refuse an audit where unseen losses cannot contradict the claim; `in_tiles`: pictures are tiles.
 
         Raises
         ------
@@ -401,15 +402,15 @@ class Guarantee(Plugin):
         Raises
         ------
         CalibrationError
-            There is no photograph that it speaks of.
+            No photograph belongs to the guarantee's group.
         """
         return Units(self, curves, curves, None)
 
     def extended(self, tiles: Sequence[str] | None, new: int) -> tuple[Guarantee, int | None]:
         """Return the same guarantee for calibration pictures and `new` audit pictures in one pool.
 
-        Beside it, return how many units calibrate where these are not all calibration pictures, else None. `tiles`
-        names the photograph that each audit picture is a tile of; None: each is a photograph.
+        Beside it, return how many units calibrate if these are not all calibration pictures, else None. `tiles` names
+        the photograph that each audit picture is a tile of; None: each is a photograph.
 
         Raises
         ------
@@ -426,7 +427,7 @@ class Guarantee(Plugin):
 
     @property
     def own_group(self) -> str | None:
-        """Return the group of photographs that it holds within; None: it speaks of all."""
+        """Return the group of photographs that it holds within; None: it holds for all."""
         return None
 
     @property
@@ -436,7 +437,7 @@ class Guarantee(Plugin):
 
     @property
     def by_photograph(self) -> dict[str, tuple[Any, ...]]:
-        """Return its parameters with one value a calibration picture, by name, with those of a guarantee within."""
+        """Return its parameters with one value per calibration picture, by name, and the same of a guarantee within."""
         return {}
 
     @property
@@ -450,7 +451,7 @@ class Guarantee(Plugin):
         return self._parameter_of("share")
 
     def naming(self, tolerance: float | None) -> Self:
-        """Return the same, with `tolerance` where it leaves open which errors are wrong."""
+        """Return the same guarantee, with `tolerance` where it leaves open which errors are wrong."""
         leaves_open = self.needs.curve_kind == "share" and self.stated_tolerance is None
         takes_one = "tolerance" in type(self).model_fields
         return self.model_copy(update={"tolerance": tolerance}) if leaves_open and takes_one else self
@@ -472,7 +473,7 @@ class Guarantee(Plugin):
 
     @property
     def loss_name(self) -> str:
-        """Name what is lost in one picture."""
+        """Name the loss of one picture."""
         return _LOSS_NAMES[self.needs.curve_kind]
 
     def _parameter_of(self, *kinds: Kind) -> float | None:
@@ -495,31 +496,30 @@ class Guarantee(Plugin):
 
     @property
     def holds_on_average(self) -> bool:
-        """Whether the mean in its `claim` stays below its level on average over calibration sets."""
+        """Tell whether the mean in its `claim` stays below its level on average over calibration sets."""
         return False
 
     @property
     def treats_photographs_alike(self) -> bool:
-        """Whether every calibration photograph plays the same part, so that random splits test it."""
-        # A rule with values for each photograph returns a copy that is cut to the chosen ones; any other returns
-        # itself.
+        """Tell whether every calibration photograph plays the same part, so that random splits test it."""
+        # A rule with values for each photograph returns a copy cut to the chosen ones; any other returns itself.
         return self.restrict(np.arange(0)) is self
 
     @property
     def bounds_plain_sum(self) -> bool:
-        """Whether its threshold is the largest at which the losses' sum is at most ``alpha (n + 1) - B``.
+        """Tell whether its threshold is the largest at which the losses' sum is at most ``alpha (n + 1) - B``.
 
         The thresholds of many random splits are then computed at once.
         """
         return False
 
     def share_in_words(self, alpha: float) -> str:
-        """Say which share a level is of, for those who choose one; empty where a level is a size of errors."""
+        """Say which share a level means, to help choose one; empty where a level is a size of errors."""
         return ""
 
     @property
     def is_foretold(self) -> bool:
-        """Whether `thresholds_allowed` tells what it would trust."""
+        """Tell whether `thresholds_allowed` foretells the trusted share."""
         alike = self.treats_photographs_alike and self.holds_on_average and self.own_bound is None
         return alike and self.needs.sampling == "exchangeable" and self.bound_source != "delivered"
 
@@ -543,13 +543,13 @@ class Guarantee(Plugin):
 
     @property
     def audit_notes(self) -> tuple[str, ...]:
-        """Say what a reader of an audit must know beside the verdict, one text each."""
+        """Say the remarks that a reader of an audit must know beside the verdict, one text each."""
         return ()
 
 
 def _vacuous(alpha: float, bound: float) -> str:
     percent = float(as_typed(alpha) / 100)
-    # Somebody who types 5 for five per cent gets the number that was meant.
+    # Somebody who types 5 for five per cent gets the intended number.
     typo = f". For {alpha:g} % give --alpha {percent:g}" if alpha >= 1 and percent < bound else ""
     return (
         f"expected alpha below {bound:g}, the largest loss that there can be; got {alpha:g}, which no picture can "

@@ -63,8 +63,8 @@ class Binomial:
         budget = binomial_budget(len(curves), level, self.delta)
         if budget is None:
             return -math.inf
-        # Up to the (budget + 1)-th smallest limit no more than `budget` photographs have a loss.
-        # Trusting is strict, so at that limit itself the next photograph still has no loss.
+        # Up to the (budget + 1)-th smallest limit at most `budget` photographs have a loss. Trusting is strict, so at
+        # that limit itself the next photograph still has none.
         return float(np.sort(limits(curves, Fraction(0)))[budget]) if budget < len(curves) else math.inf
 
     def upper(self, curves: CurveSet, threshold: float) -> float:
@@ -90,18 +90,17 @@ class BettingMixture:
 
     @property
     def stake(self) -> NDArray[np.float64] | None:
-        """Return what lies on each bet; None: evenly on those below the full one."""
+        """Return the stake on each bet; None: evenly on the bets below the full one."""
         return split_stake(self.bets, self.full) if self.full else None
 
     def threshold(self, curves: CurveSet, level: float) -> float:
         candidates, stake = np.r_[curves.merged.scores, np.inf], self.stake
 
         def fails(index: int) -> bool:
-            # The betting bound is for losses in [0, 1].
             losses = curves.losses_at(float(candidates[index])) / curves.bound
             return not mixture_certifies(losses, level, self.delta, self.bets, stake)
 
-        # The bound grows with t, so every smaller t passes when one does.
+        # The bound grows with t, so if one t passes, every smaller t passes too.
         passing = _first(fails, candidates.size)
         return float(candidates[passing - 1]) if passing else -math.inf
 
@@ -119,13 +118,13 @@ MeanBound = HoeffdingBentkus | Binomial | BettingMixture
 """An upper confidence bound for the mean loss of n independent photographs.
 
 `threshold` is the largest at which the bound is at most `level`, below 1; -inf where there is none. `upper` is the
-bound at a threshold, `upper_of_none` the bound for n losses of 0. `least` is the least n with which the bound is at
-most `level` when `refused` losses are 1 and all others 0.
+bound at a threshold, `upper_of_none` the bound for n losses of 0. `least` is the least n at which the bound is at most
+`level` when `refused` losses are 1 and all others 0.
 """
 
 
 def _first(holds: Callable[[int], bool], stop: int) -> int:
-    """Return the first index at which `holds` becomes true for good; `stop` when none below does."""
+    """Return the first index at which `holds` becomes true for good, else `stop`."""
     low, high = 0, stop
     while low < high:
         middle = (low + high) // 2
@@ -143,8 +142,8 @@ _BOUNDS: tuple[dict[str, Any], ...] = (
 )
 
 USUAL_STAKE = 0.75
-"""On the full bet where neither method nor stake is named. On 63 photographs with three networks it trusted more than
-Hoeffding and Bentkus in 32 settings of 36, and in the other 4 neither trusted anything."""
+"""The share on the full bet where neither method nor stake is named. On 63 photographs with three networks it trusted
+more than Hoeffding and Bentkus in 32 settings of 36, and in the other 4 neither trusted anything."""
 
 _IID_ONLY = "its confidence bounds need independent draws of one population, which "
 
@@ -152,7 +151,7 @@ _IID_ONLY = "its confidence bounds need independent draws of one population, whi
 class HighProbability(OfLoss):
     """``P( E[L(t)] <= alpha ) >= 1 - delta``, t = the largest whose upper confidence bound is <= alpha.
 
-    Whose loss L is, `of` says.
+    `of` names the guarantee with the loss L.
 
     Attributes
     ----------
@@ -164,12 +163,12 @@ class HighProbability(OfLoss):
     bets
         Number of constant bets that the mixture averages.
     full
-        Share of the mixture's stake that lies on one more bet, the full one; see `risk.betting`. `USUAL_STAKE` where
-        neither it nor a method is named, else 0 unless it is.
+        Share of the mixture's stake on one more bet, the full one; see `risk.betting`. Default: `USUAL_STAKE` where no
+        method is named either, else 0.
     together
         Levels at which it holds at once with confidence 1 - delta, so that one may be picked after looking; typed as
-        ``[0.05,0.1]``. At any other level the threshold is that of the largest of them below it. Empty: one level
-        that was chosen beforehand.
+        ``[0.05,0.1]``. Any other level gets the threshold of the largest of them below it. Empty: one level that was
+        chosen beforehand.
     """
 
     sampling: ClassVar[Literal["exchangeable", "iid"]] = "iid"
@@ -204,7 +203,7 @@ class HighProbability(OfLoss):
 
     @model_validator(mode="after")
     def _usual_stake(self) -> Self:
-        # A named method without a stake has none, as in files from before this was the usual one.
+        # A named method without a stake has none, as in files from before `USUAL_STAKE`.
         if not {"method", "full"} & self.model_fields_set:
             object.__setattr__(self, "full", USUAL_STAKE)
         return self
@@ -222,7 +221,6 @@ class HighProbability(OfLoss):
         return tuple(type(self).model_validate({**self.model_dump(), **bound}) for bound in _BOUNDS)
 
     def _bound(self, among: int = 1) -> MeanBound:
-        """Return the confidence bound when delta is shared among so many levels."""
         delta = self.delta / among
         if self.method == "mixture":
             return BettingMixture(delta, self.bets, self.full)
@@ -258,32 +256,31 @@ class HighProbability(OfLoss):
 
     def _single(self, curves: CurveSet, alpha: Fraction, among: int) -> float:
         level = self._share(alpha, curves.bound)
-        # A level of the bound itself is kept whatever happens.
+        # No picture loses more than the bound, so that level always holds.
         return math.inf if level >= 1 else self._bound(among).threshold(curves, level)
 
     def _share(self, alpha: Fraction, bound: float) -> float:
-        """Return what photographs like the calibration's must keep, as a share of the bound, above 0 however small."""
+        """Return the level of photographs like the calibration's as a share of the bound, above 0 however small."""
         # A level that rounds to 0 would make bets divide by zero.
         return max(float(self._inside(alpha, bound) / exact_bound(bound)), math.ulp(0.0))
 
     def _level(self, share: float, bound: float) -> float:
         """Return the level at which a confidence bound of `share` of the bound suffices, rounded up."""
-        # Rounded up, so that the level is never below the bound that was proved for it.
         inside = min(share * (1 + 1e-12), 1.0) * bound
         return inside if not self.outsiders else float_up(self._overall(Fraction(inside), bound))
 
     def _shared(self, curves: CurveSet) -> list[tuple[float, float]]:
         """Return each level of `together` with its threshold, the largest level first (Holm 1979).
 
-        Delta is shared evenly. A level at which everything is trusted has nothing left to claim, so the levels below it
-        share its part, provided that all levels above it trust everything, too.
+        The levels share delta evenly. A level at which everything is trusted has nothing left to claim, so it gives its
+        part to the levels below, provided that all levels above it trust everything, too.
         """
         shared, among = [], len(self.together)
         handing_on = True
         for level in reversed(self.together):
             threshold = self._single(curves, as_typed(level), among)
             shared.append((level, threshold))
-            # Below a level with something left to claim, delta is not passed on: Holm's order would be broken.
+            # Below a level with something left to claim, delta is not passed on: that would break Holm's order.
             handing_on = handing_on and threshold == math.inf
             among -= handing_on
         return shared
@@ -329,7 +326,7 @@ class HighProbability(OfLoss):
 
     def _least_single(self, alpha: float, bound: float, refused: int, among: int) -> int:
         level = self._share(as_typed(alpha, "alpha"), bound)
-        # A level of the bound itself needs no photograph.
+        # No picture loses more than the bound, so that level needs no photograph.
         return 0 if level >= 1 else self._bound(among).least(refused, level)
 
     def reachable_alpha(self, n: int, bound: float) -> float:
@@ -374,7 +371,7 @@ class HighProbability(OfLoss):
 
 
 def holding_together(rule: Guarantee, levels: Sequence[float]) -> HighProbability:
-    """Return `rule` at all of these levels together."""
+    """Return `rule` for all of these levels together."""
     if not isinstance(rule, HighProbability):
         raise UsageError(
             f"expected one --alpha, since {rule.plugin_name()} holds at one level that is chosen beforehand; got "

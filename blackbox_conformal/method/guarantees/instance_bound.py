@@ -1,7 +1,7 @@
 """An upper bound on one picture's own loss, which replaces the metric's bound in `expected` (``bound_from``).
 
-The metric bounds its map for this picture (`Metric.bound_from_delivered`, `Metric.bound_from_input`), without
-calibration, probability or further call.
+The metric bounds its map for this picture (`Metric.bound_from_delivered`, `Metric.bound_from_input`) without
+calibration, probability or further calls.
 """
 
 import re
@@ -23,10 +23,10 @@ from blackbox_conformal.support.wording import at_most
 def rule_for_picture(
     rule: Guarantee, metric: Metric, delivered: Image, low_resolution: Image | None, scores: Map, degradation: Mixture
 ) -> Guarantee:
-    """Return `rule` with the bound of this picture's own loss, where it asks for one (``bound_from``).
+    """Return `rule` with the bound of this picture's own loss, where `rule` asks for one (``bound_from``).
 
-    `delivered` is (H, W, 3) uint8, `low_resolution` what the vendor was sent, (h, w, 3) uint8, or None where unknown,
-    `scores` (H, W) float32; `degradation` says how the input was made.
+    `delivered` is (H, W, 3) uint8. `low_resolution` is the vendor's input, (h, w, 3) uint8, or None where unknown.
+    `scores` is (H, W) float32. `degradation` says how the input was made.
     """
     if rule.bound_source == "metric":
         return rule
@@ -38,8 +38,8 @@ def rule_for_picture(
 
 
 def refuse_bound(rule: Guarantee, metric: Metric, degradation: Mixture, scale: int) -> None:
-    """Refuse, before anything is drawn, a bound of one picture's own loss that metric or degradation do not allow."""
-    # An empty picture of the right shape goes the same way as a real one, so both are refused for the same reasons.
+    """Refuse, before anything is drawn, a picture's own bound that metric or degradation do not allow."""
+    # An empty picture of the right shape is refused for the same reasons as a real one.
     low, side = np.zeros((8, 8, 3), np.uint8), 8 * scale
     delivered, scores = np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.float32)
     rule_for_picture(rule, metric, delivered, low, scores, degradation)
@@ -50,19 +50,19 @@ def bound_curve(
 ) -> RiskCurve:
     """Return ``B_new(t)``: the largest value of the map `largest` over pixels trusted at t, never above `bound`.
 
-    With `left_out` it leaves out a share of the picture, with `side` it averages over squares: whatever lies below the
-    map everywhere stays below the map's curve.
+    With `left_out` the curve leaves out a share of the picture, with `side` it averages over squares. In each case a
+    map that lies below `largest` everywhere has a curve below this one.
     """
-    # Held to the metric's own bound, which is true for every picture and often smaller at single pixels.
+    # Capped by the metric's own bound, which holds for every picture and is often smaller at single pixels.
     return RiskCurve.from_maps(
         scores, np.minimum(largest, largest_loss(bound)), bound=bound, left_out=left_out, side=side
     )
 
 
 def input_statement(metric: Metric, delivered: Image, low_resolution: Image | None, degradation: Mixture) -> str | None:
-    """Say what the input alone bounds, and what it does not say.
+    """Say which error the input alone bounds, and which it does not.
 
-    Returns None where the metric averages no colours, or metric, degradation or sizes allow no such bound.
+    Return None where the metric averages no colours, or metric, degradation or sizes allow no such bound.
     """
     if not metric.averages_colours:
         return None
@@ -74,8 +74,8 @@ def input_statement(metric: Metric, delivered: Image, low_resolution: Image | No
 
 
 def is_input_statement(text: str, metric: Metric, degradation: Mixture) -> bool:
-    """Tell whether `text` is what `input_statement` says of some picture, with any two numbers."""
-    # Digits are limited, so that a file of a stranger cannot make the search slow.
+    """Tell whether `text` is a text by `input_statement` about some picture, with any two numbers."""
+    # Digits are limited, so that a stranger's file cannot make the search slow.
     numbers = re.search(r"by at most ([\d.]{1,20}) \(median over pixels ([\d.]{1,20})\)", text)
     return numbers is not None and text == _bound_in_words(metric, degradation, *numbers.groups())
 
@@ -92,7 +92,7 @@ def _bound_in_words(metric: Metric, degradation: Mixture, largest: str, median: 
 def reason_of_nothing(rule: Guarantee, curves: CurveSet, alpha: float) -> str | None:
     """Say why no pixel of any picture can be trusted at `alpha`; None when some might be.
 
-    A bound that depends on the picture is not known before the picture is there, so it rules nothing out.
+    A bound that depends on the picture is unknown before the picture is there, so it rules nothing out.
     """
     if rule.bound_source != "metric":
         return None
@@ -112,9 +112,9 @@ def _bound_from_input(metric: Metric, delivered: Image, low_resolution: Image | 
 def linear_steps(degradation: Mixture, length: int) -> tuple[Degradation, ...]:
     """Return the steps of a degradation, each a linear map along rows and then columns; else refuse.
 
-    `length` is that of a line that the degradation can take, to try it with.
+    `length` is the length of a line that the degradation can take, for a trial.
     """
-    # Chains beyond the first are looked at only to refuse: a mixture is no single linear map.
+    # Chains beyond the first only lead to a refusal: a mixture is no single linear map.
     steps = degradation.chains[0].steps
     reason = None if len(degradation.chains) == 1 else "it is not known which chain a picture went through"
     if reason is None and degradation.scale == 1:

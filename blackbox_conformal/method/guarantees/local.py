@@ -1,6 +1,6 @@
-"""The expected mean over squares of the largest trusted error in each is at most alpha.
+"""The largest trusted error of each square, averaged over squares, is expected to be at most alpha.
 
-The arithmetic is that of `expected`; the side of the squares is fixed when the curves are made.
+Computed as in `expected`; the side of the squares is fixed when the curves are made.
 """
 
 from typing import ClassVar
@@ -15,14 +15,13 @@ from blackbox_conformal.support.wording import exactly
 class Local(Expected):
     """``E[ sum_k a_k max { D_p : p in square k, score_p < t } ] <= alpha``, a_k = its share of the picture.
 
-    Else as `Expected`. Each maximum never falls as t grows, is left-continuous and at most B, and so is their mean. The
-    larger a picture is, the more squares it has, so that it need not lose more than a small one, as the largest error
-    of all does.
+    Else as `Expected`. Each maximum never falls as t grows, is left-continuous and at most B, and so is their mean. A
+    larger picture has more squares, so its loss need not grow with its size, unlike the largest error of all.
 
     Attributes
     ----------
     side
-        Of the squares, in pixels of the delivered picture, from its upper left corner on; must be that of the curves.
+        Of the squares, in pixels of the delivered picture, from its upper left corner on; must equal the curves' side.
     """
 
     curve_kind: ClassVar[Kind] = "local"

@@ -19,11 +19,11 @@ class OfDetail(Expected):
     Attributes
     ----------
     ceiling
-        No pixel is clear whose score is at least this, whatever the level; must be that of the curves. The loss counts
-        as 1 above it, so that it never falls and no level below 1 allows it.
+        No pixel with at least this score is clear, whatever the level; must be the curves' ceiling. Above it the loss
+        counts as 1, so that it never falls and no level below 1 allows it.
     largest_error
-        A level at which the same mask also keeps `Expected` for the metric of the calibration; None: it need not. The
-        threshold is the smaller one of the two, and neither loss ever falls, so both hold.
+        A level at which the same mask also keeps `Expected` for the calibration's metric; None: none. The threshold is
+        the smaller of the two, and neither loss ever falls, so both hold.
     """
 
     curve_parameter: ClassVar[str] = "ceiling"
@@ -67,15 +67,14 @@ COUNTED = (
     "invented and hatched."
 )
 COUNTED_BEFORE = "One grey level of detail at each pixel is counted as invented and hatched."
-"""What certificates of earlier versions say."""
+"""The words in certificates of earlier versions."""
 
 
 class MarkedInvention(OfDetail):
-    """``L(t)``: energy invented where score < t, over all that was invented plus a square grey level at each pixel, but
-    at `MOST_PIXELS` at most.
+    """``L(t)``: energy invented where score < t, over all invented energy plus a square grey level a pixel.
 
-    A sum of energies >= 0 over a set of pixels that only grows with t, so L never falls, is left-continuous and lies in
-    [0, 1].
+    At most `MOST_PIXELS` of these grey levels count. The energies are >= 0 and their pixels only grow with t, so L
+    never falls, is left-continuous and lies in [0, 1].
     """
 
     curve_kind: ClassVar[Kind] = "marked"

@@ -1,6 +1,6 @@
 """With probability 1 - delta the loss of the new photograph is within the tolerance: split conformal.
 
-Alpha is that tolerance: of its largest trusted error, in the metric's unit, or of another loss.
+Alpha is the tolerance: on the largest trusted error, in the metric's unit, or on another loss.
 """
 
 import math
@@ -25,8 +25,9 @@ from blackbox_conformal.support.wording import complement, exactly, percent
 class PerImage(OfLoss):
     """``P( L_new(t) <= tau ) >= 1 - delta``, t = the k-th smallest of ``s_i = sup { t : L_i(t) <= tau }``.
 
-    Whose loss L is, `of` says. No curve falls and all are left-continuous, so that ``L_new(t) > tau`` only where
-    ``s_new < t``; that one of n + 1 exchangeable limits is among the k smallest has probability at most k / (n + 1).
+    `of` names the guarantee with the loss L. No curve falls and all are left-continuous, so ``L_new(t) > tau`` only
+    where ``s_new < t``. Of n + 1 exchangeable limits, a given one is among the k smallest with probability at most k /
+    (n + 1).
 
     Attributes
     ----------
@@ -53,12 +54,11 @@ class PerImage(OfLoss):
 
     @property
     def _inside_rate(self) -> Fraction:
-        """Return the miss rate of pictures like the calibration photographs."""
         return self._inside(as_typed(self.delta), 1.0)
 
     @property
     def _inside_float(self) -> float:
-        """Return `_inside_rate`, rounded down where outsiders make it a number that was not typed."""
+        """Return `_inside_rate`, rounded down where outsiders make it a number that nobody typed."""
         return math.nextafter(float(self._inside_rate), 0.0) if self.outsiders else self.delta
 
     def rank(self, n: int) -> int:
@@ -113,8 +113,8 @@ class PerImage(OfLoss):
         levels: list[float] = []
         threshold = -math.inf
         while threshold < math.inf:
-            # The least tolerance at which the threshold passes this one: what the k-th worst curve shows just above it.
-            # The curve is left-continuous: what a threshold adds shows one float above it.
+            # The least tolerance at which the threshold passes this one is the k-th worst loss just above it. Curves
+            # are left-continuous, so one float above a threshold shows the loss that it adds.
             level = self.risk(curves, math.nextafter(threshold, math.inf))
             passed, threshold = threshold, self._threshold(curves, as_typed(level))
             levels.append(level)
@@ -142,7 +142,6 @@ class PerImage(OfLoss):
 
     @property
     def _of_every_pixel(self) -> bool:
-        """Whether the loss is the largest error, which a tolerance bounds at every pixel."""
         return self.needs.curve_kind == "supremum"
 
     @property
@@ -159,7 +158,7 @@ class PerImage(OfLoss):
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
         """Claim that at most a share delta of photographs loses more than alpha: losses become 0 or 1."""
-        # Strict: an error that equals the tolerance is within it.
+        # Strict: an error equal to the tolerance is within it.
         misses = (losses > alpha).astype(np.float64)
         return Claim(misses, self._claimed(self.delta, 1.0), 1.0, averages=self.confidence is None, binary=True)
 
@@ -180,7 +179,7 @@ class PerImage(OfLoss):
 
 def limits(curves: CurveSet, tolerance: Fraction) -> NDArray[np.float64]:
     """Return ``s_i = sup { t : L_i(t) <= tolerance }`` of each curve: (n,) float64, +inf where it is never exceeded."""
-    # Losses rise within a curve, so counting those within the tolerance finds the last such record.
+    # Losses rise within a curve, so counting the losses within the tolerance finds the last such record.
     within = np.r_[0, np.cumsum(curves.losses <= float32_down(tolerance))]
     counts = within[curves.offsets[1:]] - within[curves.offsets[:-1]]
     thresholds = np.full(len(curves), np.inf)

@@ -1,12 +1,13 @@
-"""Pixels sorted into buckets of scores by the leading bits: counted, and a few picked out.
+"""Sort pixels into buckets of scores by the leading bits, count each bucket, and pick a few pixels out.
 
 Scores and losses come as the bits of their floats. A key is an unsigned number in the order of the scores: the bits of
-a positive float with the highest bit set, or those of a negative one inverted. The bits of a loss >= 0 are in its
-order already. Bucket i holds the keys from ``low + (i << shift)`` on; one bucket more takes the pixels without a score.
+a positive float with the highest bit set, or the inverted bits of a negative float. The bits of a loss >= 0 already
+have the order of the losses. Bucket i holds the keys from ``low + (i << shift)`` on; one more bucket takes the pixels
+without a score.
 
-A record is a pixel that loses more than every pixel that scores no more. Two things rule most pixels out before
-anything is sorted: a few sampled pixels tell which loss is reached in a lower bucket already (`sample`), and within a
-bucket the lowest-scoring record so far rules out those that score no less and lose no more (`_pick_records`).
+A record is a pixel that loses more than every pixel that scores no more. Two tests rule most pixels out before anything
+is sorted: a few sampled pixels tell which loss is already reached in a lower bucket (`sample`), and within a bucket the
+lowest-scoring record so far rules out every pixel that scores no less and loses no more (`_pick_records`).
 """
 
 import numpy as np
@@ -15,13 +16,13 @@ from numpy.typing import NDArray
 from blackbox_conformal.method.kernels._jit import kernel
 
 BITS = 15
-"""The number of buckets, as a power of two; one more takes the pixels without a score. With fewer, more are crowded."""
+"""The number of buckets, as a power of two, beside the bucket without a score. Fewer buckets would be more crowded."""
 
 CHUNK = 1024
-"""Pixels handled in one vectorised loop; what is kept of them stays in the first-level cache."""
+"""Pixels handled in one vectorised loop: so few that their buckets stay in the first-level cache."""
 
 SAMPLE, EVERY = 64, 2003
-"""So many pixels of so many are looked at first; a prime, so that at hardly any width they stay in the same columns."""
+"""Pixels sampled of each so many; a prime, so that the samples share columns at hardly any picture width."""
 
 INFINITY = np.int32(0x7F800000)
 ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
@@ -30,12 +31,12 @@ NOT_FINITE = np.uint32(0x7F800000)
 SIGN = np.uint32(0x80000000)
 
 NO_KEY = np.uint32(0x7FFFFFFF)
-"""The only number between two keys that is none, as -0 and 0 have the same."""
+"""The only number between two keys that is no key itself, as -0 and 0 share a key."""
 
 
 @kernel
 def key_of(bits: np.int32) -> np.uint32:
-    """Unsigned number in the order of the floats with these bits; -0 and 0 are one."""
+    """Return the key of a score: an unsigned number in the order of the floats; -0 and 0 share one."""
     # Negative floats grow in size as their bits grow, so all bits but the sign are inverted for them.
     bits = np.int32(0) if bits == NEGATIVE_ZERO else bits
     return np.uint32(np.uint32(bits ^ ((bits >> np.int32(31)) & ALL_BUT_SIGN)) ^ SIGN)
@@ -43,22 +44,22 @@ def key_of(bits: np.int32) -> np.uint32:
 
 @kernel
 def loss_of(bits: np.uint32) -> np.uint32:
-    """The bits of a loss, with -0 made 0; anything negative or not finite is larger than every finite loss."""
+    """Return the bits of a loss, with -0 made 0; a negative or not finite loss is larger than every finite one."""
     return np.uint32(0) if bits == SIGN else bits
 
 
 @kernel
 def is_nan(bits: np.int32) -> bool:
-    """Whether these are the bits of a NaN."""
+    """Tell whether these are the bits of a NaN."""
     return bool((bits & ALL_BUT_SIGN) > INFINITY)
 
 
 @kernel
 def scan(bits: NDArray[np.int32], losses: NDArray[np.uint32]) -> tuple[np.uint32, np.uint32, int, bool, np.uint32]:
-    """Least and largest key, number of pixels not NaN, whether a score is infinite, and the largest loss.
+    """Return the least and largest key, how many pixels are not NaN, whether a score is infinite, the largest loss.
 
-    Nearly every chunk holds finite scores only. It is gone through without a branch, which vectorises, and once more
-    with branches only where it turns out to hold a NaN or an infinity.
+    Nearly every chunk holds finite scores only. A loop without branches, which vectorises, reads it; a second loop with
+    branches reads only the chunks with a NaN or an infinity.
     """
     low, high, nans, infinite, worst = np.uint32(0xFFFFFFFF), np.uint32(0), 0, False, np.uint32(0)
     for start in range(0, bits.size, CHUNK):
@@ -87,10 +88,10 @@ def scan(bits: NDArray[np.int32], losses: NDArray[np.uint32]) -> tuple[np.uint32
 def sample(
     bits: NDArray[np.int32], losses: NDArray[np.uint32], low: np.uint32, shift: np.uint32, below: NDArray[np.uint32]
 ) -> None:
-    """For each bucket, a loss that some pixel in a lower one has; `below` holds zeros and becomes it.
+    """Fill `below`, given as zeros, with a loss for each bucket that some pixel in a lower bucket has.
 
-    Any pixels are right for that, as whatever loses no more than one in a lower bucket is no record; a few are enough.
-    The last bucket, which takes the pixels without a score, gets more than any loss, so that none is picked there.
+    A few pixels are enough, and any will do, as a pixel that loses no more than one in a lower bucket is no record. The
+    bucket of the pixels without a score gets more than any loss, so that none is picked there.
     """
     buckets = np.empty(CHUNK, np.uint32)
     none = below.size - 1
@@ -123,7 +124,7 @@ def count_and_pick(
     Parameters
     ----------
     below
-        What `sample` made.
+        The losses that `sample` found.
     counts
         Zeros; becomes the number of pixels in each bucket.
     leaders
@@ -162,10 +163,10 @@ def _pick_records(
     picked: NDArray[np.uint64],
     members: int,
 ) -> int:
-    """Append to `picked` the pixels that lose more than is known of a lower bucket, and return how many it holds then.
+    """Append to `picked` the pixels that lose more than any known pixel of a lower bucket; return their number.
 
-    A pixel is dropped when the leader of its bucket, the lowest-scoring one picked so far, scores no more and loses no
-    less: it is no record then. Of a plateau of equal scores few pixels are left.
+    A pixel is no record, and dropped, when the leader of its bucket (the lowest-scoring pixel picked so far) scores no
+    more and loses no less. Few pixels of a plateau of equal scores are left.
     """
     for i in range(chunk.size):
         bucket, loss = buckets[i], loss_of(chunk_losses[i])
@@ -187,9 +188,9 @@ def _pick_records(
 def keys_in(
     bits: NDArray[np.int32], low: np.uint32, shift: np.uint32, places: NDArray[np.int64], keys: NDArray[np.uint32]
 ) -> None:
-    """Fill `keys` with those of the pixels in some buckets, as `narrowed` makes them; as many as there are.
+    """Fill `keys` with the `narrowed` keys of all pixels in the wanted buckets.
 
-    `places` numbers the buckets that are wanted; -1 for the others, and for pixels without a score.
+    `places` numbers the wanted buckets; -1 marks all others, and the pixels without a score.
     """
     buckets = np.empty(CHUNK, np.uint32)
     members = 0
@@ -207,7 +208,7 @@ def keys_in(
 def keys_among(
     narrowed_keys: NDArray[np.uint32], shift: np.uint32, places: NDArray[np.int64], keys: NDArray[np.uint32]
 ) -> None:
-    """`keys_in` of keys that were narrowed before."""
+    """Fill `keys` as `keys_in` does, from keys that are narrowed already."""
     members = 0
     for i in range(narrowed_keys.size):
         place = places[narrowed_keys[i] >> shift]
@@ -218,7 +219,7 @@ def keys_among(
 
 @kernel
 def narrowed(key: np.uint32, shift: np.uint32, place: int) -> np.uint32:
-    """A key whose bucket has become number `place`: so buckets that are left out leave no gaps."""
+    """Return the key after its bucket has become number `place`, so that left-out buckets leave no gaps."""
     # The offset of the key inside its bucket; a mask of 64 bits also serves the widest buckets.
     whole = np.uint64(key) & ((np.uint64(1) << np.uint64(shift)) - np.uint64(1))
     return np.uint32((np.uint64(place) << np.uint64(shift)) | whole)
@@ -233,16 +234,15 @@ def count_keys(keys: NDArray[np.uint32], shift: np.uint32, counts: NDArray[np.ui
 
 @kernel
 def join_small_groups(sizes: NDArray[np.int64], most: int, kept: NDArray[np.int64]) -> int:
-    """Which of a row of groups to keep, so that from one kept to the next there are at most `most` pixels.
+    """Keep so few of a row of groups that at most `most` pixels lie from one kept group to the next.
 
-    Goes through the groups once and closes a run before it would hold more than `most` pixels.
-
-    Groups larger than that are kept, and so are those before them and the last. Their indices go into `kept`: at most
-    2 `sum(sizes) / (most + 1)` + 2, since any two that follow each other hold more than `most` pixels.
+    One pass closes each run before it would hold more than `most` pixels. It keeps every larger group, the group before
+    it, and the last. `kept` takes their indices: at most 2 `sum(sizes) / (most + 1)` + 2, since any two neighbours hold
+    more than `most` pixels.
 
     Returns
     -------
-    How many are kept.
+    The number of groups kept.
     """
     count = since = 0
     for group in range(sizes.size):
@@ -261,7 +261,7 @@ def join_small_groups(sizes: NDArray[np.int64], most: int, kept: NDArray[np.int6
 
 @kernel
 def first_bad(bits: NDArray[np.int32], losses: NDArray[np.uint32]) -> int:
-    """The first pixel whose score is infinite or whose loss is negative or not finite, or -1."""
+    """Return the first pixel whose score is infinite or whose loss is negative or not finite, or -1."""
     for i in range(bits.size):
         if (bits[i] & ALL_BUT_SIGN) == INFINITY or loss_of(losses[i]) >= NOT_FINITE:
             return i
@@ -272,7 +272,6 @@ def first_bad(bits: NDArray[np.int32], losses: NDArray[np.uint32]) -> int:
 def _find_buckets(
     chunk: NDArray[np.int32], low: np.uint32, shift: np.uint32, none: int, buckets: NDArray[np.uint32]
 ) -> None:
-    """The bucket of each pixel; `none` for one without a score."""
     for i in range(chunk.size):
         # For a NaN this number means nothing: computing it anyway keeps the loop free of branches.
         bucket = np.uint32(np.uint32(key_of(chunk[i]) - low) >> shift)

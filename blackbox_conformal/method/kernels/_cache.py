@@ -12,9 +12,9 @@ SWITCH = "BLACKBOX_CONFORMAL_KERNEL_CACHE"
 
 
 def sources_digest() -> str | None:
-    """Digest of every kernel source, None when they are not plain files.
+    """Return a digest of every kernel source, or None where they are not plain files.
 
-    A compiler's own check looks at one file only and would serve code compiled with an older helper.
+    A compiler's own check reads one file only, and would serve code compiled with an older helper.
     """
     sources = sorted(Path(__file__).parent.glob("*.py"))
     if not sources:
@@ -26,9 +26,9 @@ def sources_digest() -> str | None:
 
 
 def cache_directory(compiler_version: str) -> Path | None:
-    """The folder for code made by this compiler from these sources; None where no folder is private and writable.
+    """Return the folder for code by this compiler from these sources; None where no folder is private and writable.
 
-    Cached code is executed when loaded, so a folder that someone else owns or can write to is refused.
+    Loading cached code executes it, so a folder that someone else owns or can write to is refused.
     """
     if os.environ.get(SWITCH) == "0":
         return None
@@ -42,6 +42,6 @@ def cache_directory(compiler_version: str) -> Path | None:
 
 
 def discard(folder: Path) -> None:
-    """Delete what the folder holds; the folder itself stays, as private as it was made."""
+    """Delete everything in the folder; the folder itself stays private."""
     for entry in folder.iterdir():
         shutil.rmtree(entry, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Checks at the border of the kernels: one dtype, one layout, sizes that agree, or an error that says what arrived."""
+"""Check arrays at the border of the kernels: one dtype, one layout, equal sizes, or an error that says what arrived."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from blackbox_conformal.support.types import Image, Map
 
 
 def image(pixels: Any, name: str = "the image") -> Image:
-    """`pixels` as a C-contiguous (H, W, 3) uint8 array."""
+    """Return `pixels` as a C-contiguous (H, W, 3) uint8 array."""
     kind = _describe(pixels)
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ImageError(
@@ -21,14 +21,14 @@ def image(pixels: Any, name: str = "the image") -> Image:
 
 
 def levels(pixels: Any) -> Image:
-    """`pixels` checked as by `image`, or C-contiguous levels of declared bands: (H, W, bands) uint16."""
+    """Return `pixels` checked as by `image`, or C-contiguous levels of declared bands: (H, W, bands) uint16."""
     if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint16 and pixels.ndim == 3 and pixels.size:
         return np.ascontiguousarray(pixels)
     return image(pixels)
 
 
 def image_pair(truth: Any, delivered: Any) -> tuple[Image, Image]:
-    """Both pictures checked as by `image`, and equal in size."""
+    """Return both pictures, checked as by `image` and equal in size."""
     truth, delivered = image(truth, "the true image"), image(delivered, "the delivered image")
     if truth.shape != delivered.shape:
         raise ImageError(
@@ -40,7 +40,7 @@ def image_pair(truth: Any, delivered: Any) -> tuple[Image, Image]:
 
 
 def float_map(values: Any, name: str = "the map") -> Map:
-    """`values` as a C-contiguous (H, W) float32 array; what it contains is not looked at."""
+    """Return `values` as a C-contiguous (H, W) float32 array, without a look at the values."""
     kind = _describe(values)
     if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.ndim != 2 or values.size == 0:
         raise MapError(
@@ -50,7 +50,7 @@ def float_map(values: Any, name: str = "the map") -> Map:
 
 
 def map_pair(scores: Any, losses: Any) -> tuple[Map, Map]:
-    """A score map and an error map checked as by `float_map`, and equal in shape."""
+    """Return a score map and an error map, checked as by `float_map` and equal in shape."""
     scores, losses = float_map(scores, "the score map"), float_map(losses, "the error map")
     if scores.shape != losses.shape:
         raise MapError(
@@ -61,7 +61,7 @@ def map_pair(scores: Any, losses: Any) -> tuple[Map, Map]:
 
 
 def pixel(index: int, width: int) -> str:
-    """Where a flat index lies, as messages say it."""
+    """Say where a flat index lies, for messages."""
     return f"row {index // width}, column {index % width}"
 
 

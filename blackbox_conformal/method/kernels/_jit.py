@@ -1,4 +1,4 @@
-"""The only place that knows numba: the decorator that every kernel uses."""
+"""The decorator that every kernel uses; no other file knows numba."""
 
 import contextlib
 import functools
@@ -26,7 +26,7 @@ _building = threading.RLock()
 class Kernel(Generic[P, R]):
     """A plain function that is compiled at its first call, so that importing it imports no compiler.
 
-    Kernels may call other kernels and are compiled with them. With `NUMBA_DISABLE_JIT=1` the plain function runs.
+    A kernel may call other kernels, which are compiled with it. With `NUMBA_DISABLE_JIT=1` the plain function runs.
     """
 
     def __init__(self, function: Callable[P, R]) -> None:
@@ -44,10 +44,10 @@ class Kernel(Generic[P, R]):
         return (self._ready.get(kinds) or self._prepared(kinds, args))(*args, **kwargs)
 
     def _prepared(self, kinds: tuple[Any, ...], args: tuple[Any, ...]) -> Callable[P, R]:
-        """The function to call with such arguments; the first caller compiles or loads it, others wait.
+        """Return the function for such arguments; the first caller compiles or loads it, other callers wait.
 
-        It is done before the call, so that a failure of the cache is never one in the middle of a calculation. The
-        compiler replaces its files whole, so a damaged one comes from a disk; it does not load, and is made again.
+        This happens before the call, so that the cache never fails in the middle of a calculation. The compiler
+        replaces its files whole, so only a disk damages one; a damaged file does not load, and is made again.
         """
         types = tuple(map(_compiler().typeof, args))
         with _building:
@@ -65,7 +65,7 @@ class Kernel(Generic[P, R]):
             return self._ready[kinds]
 
     def build(self) -> Any:
-        """What Python calls: made at the first use, and again without a cache once that has failed."""
+        """Return the function that Python calls: made at the first use, and again, uncached, after the cache fails."""
         with _building:
             folder = None if interpreted() else _folder()
             if self.compiled is None or folder != self._folder:
@@ -74,9 +74,9 @@ class Kernel(Generic[P, R]):
             return self.compiled
 
     def inlined(self) -> Any:
-        """What other kernels call: without an entry for Python, which takes the compiler a fifth of the time.
+        """Return the function that other kernels call: no entry for Python, which takes a fifth of the compile time.
 
-        It is in no cache either, since its callers' code holds it.
+        No cache holds it, since the code of its callers does.
         """
         with _building:
             if self.inner is None:
@@ -110,7 +110,7 @@ class Kernel(Generic[P, R]):
 
 
 def _kind(value: Any) -> Any:
-    """What the compiler's type of an argument depends on, told far more quickly than the compiler tells the type."""
+    """Return everything that decides the compiler's type of an argument, far faster than the compiler does."""
     if not isinstance(value, np.ndarray):
         return type(value)
     flags = value.flags
@@ -120,8 +120,7 @@ def _kind(value: Any) -> Any:
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile `function` at its first call: serial, without the interpreter lock, exact IEEE arithmetic.
 
-    Its arguments must come in one dtype and layout only, since every other one is compiled anew; the public function
-    around it sees to that.
+    Each new dtype or layout of an argument is compiled anew, so the public function around it must pass one only.
     """
     return Kernel(function)
 
@@ -129,7 +128,8 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 def warm_up(part: int = 0, parts: int = 1) -> None:
     """Compile, or load, one part of all kernels by running them on tiny arrays, beside the first vendor calls.
 
-    Each kernel module says how in a function `warm_up`. Takes seconds when nothing is cached, and may be called again.
+    Each kernel module has a function `warm_up` for this. It takes seconds when nothing is cached, and may be called
+    again.
     """
     package = importlib.import_module("blackbox_conformal.method.kernels")
     for module in [*pkgutil.iter_modules(package.__path__, "blackbox_conformal.method.kernels.")][part::parts]:
@@ -139,12 +139,12 @@ def warm_up(part: int = 0, parts: int = 1) -> None:
 
 
 def interpreted() -> bool:
-    """Whether kernels run as plain Python, for tests of the tests and for debuggers: correct and slow."""
+    """Tell whether kernels run as plain Python, correct and slow, for debuggers and to test the tests."""
     return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
 _COMPILER_BYTES = 500 * 2**20
-"""Address space that the compiler takes; where there is less it aborts the process, or loads in part."""
+"""Address space that the compiler takes; with less it aborts the process, or loads in part."""
 
 
 @functools.cache
@@ -163,7 +163,7 @@ def _compiler() -> Any:
 
 
 def _room() -> float:
-    """Bytes of address space that this process may still take; infinity where nothing limits it or that is not told."""
+    """Return the bytes of address space left to this process; infinity without a limit or where it is unknown."""
     try:
         import resource
 
@@ -175,7 +175,7 @@ def _room() -> float:
 
 
 _failures = 0
-"""How often the cache has failed in this process: after the first time it begins empty, after the second it is off."""
+"""How often the cache has failed in this process: after one failure it begins empty, after two it is off."""
 
 
 def _folder() -> Path | None:
@@ -188,7 +188,7 @@ def _private_folder() -> Path | None:
 
 
 def _give_up_cache(folder: Path) -> None:
-    """Empty the cache that failed; whatever fails there must cost time only."""
+    """Empty the cache that failed; a failure here costs time only."""
     global _failures
     _failures += 1
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""How many scores lie below each of some thresholds, and from which on each does: in one pass, without sorting."""
+"""Count the scores below each threshold, and find each score's first threshold, in one pass without sorting."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from blackbox_conformal.method.kernels._jit import kernel
 from blackbox_conformal.support.types import Map
 
 BUCKETS = 1 << 14
-"""Equal parts of the range of the thresholds: each tells where among them to begin to look."""
+"""Equal parts of the range of the thresholds; each tells where the search among the thresholds begins."""
 
 NONE = 255
 """The index of a score that is below no threshold."""
@@ -18,7 +18,7 @@ LARGEST = np.finfo(np.float64).max
 
 
 def count_below(scores: Map, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
-    """For each threshold the number of scores below it: exact.
+    """Return the exact number of scores below each threshold.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def count_below(scores: Map, thresholds: NDArray[np.float64]) -> NDArray[np.int6
 
 
 def first_above(scores: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """For each score the index of the first threshold that it is below: a score is below those from there on.
+    """Return for each score the index of the first threshold above it; all later thresholds are above it, too.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def first_above(scores: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint
 def _in_buckets(
     thresholds: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], np.float64, np.float64, np.float64]:
-    """The thresholds, where among them each bucket begins, the range of buckets, and how many there are a unit."""
+    """Return the thresholds, where among them each bucket begins, the range of buckets, and the buckets a unit."""
     thresholds = np.ascontiguousarray(thresholds, np.float64)
     finite = thresholds[np.isfinite(thresholds)]
     low, high = (finite[0], finite[-1]) if finite.size else (np.float64(0), np.float64(0))
@@ -86,9 +86,9 @@ def _place(
     counts: NDArray[np.int64],
     first: NDArray[np.uint8],
 ) -> None:
-    """Count the scores by the number of thresholds that are at most as large.
+    """Count the scores by the number of thresholds at or below them.
 
-    Where `first` has places, it gets that number for each score; `NONE` where all thresholds are.
+    Where `first` has places, it gets this number for each score, or `NONE` where every threshold is at or below it.
     """
     for i in range(scores.size):
         if i < first.size:

@@ -1,4 +1,4 @@
-"""What a delivered picture and its plain enlargement show in each cell, the block of one pixel of the input."""
+"""Measure what a delivered picture and its plain enlargement show in each cell, the block of one input pixel."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ PLANES, PRODUCTS = 11, 21
 """Number of planes of `cell_statistics` and of `cell_products`."""
 
 MAX_SCALE = 16
-"""With larger cells sums of squares might leave 32 bits."""
+"""In larger cells sums of squares might leave 32 bits."""
 
 WHITE = 2040.0
 """Brightness is 2 R + 5 G + B, a whole number."""
@@ -21,7 +21,7 @@ _SUMS, _ROWS = 15, 12
 
 
 def cell_statistics(delivered: Image, plain: Image, scale: int) -> NDArray[np.float32]:
-    """Means over cells of `scale` × `scale` pixels.
+    """Return means over cells of `scale` × `scale` pixels.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def _cell_statistics(
     sums: NDArray[np.int32],
     out: NDArray[np.float32],
 ) -> None:
-    """Row by row of pixels into sums for each column, which each row of cells empties."""
+    """Add rows of pixels to sums for each column; each row of cells empties the sums."""
     height = delivered.shape[0]
     # Each of the four channels keeps three rows: before, at and after the pixel's.
     above, here, below = rows[0:4], rows[4:8], rows[8:12]
@@ -78,7 +78,7 @@ def _cell_statistics(
 
 @kernel
 def _channels(delivered: NDArray[np.uint8], plain: NDArray[np.uint8], out: NDArray[np.int32]) -> None:
-    """Brightness, R - G and B - G of the delivered row and the plain row's brightness, the last pixel twice."""
+    """Return brightness, R - G and B - G of the delivered row and the plain row's brightness, the last pixel twice."""
     width = out.shape[1] - 1
     for x in range(width):
         red, green, blue = np.int32(delivered[3 * x]), np.int32(delivered[3 * x + 1]), np.int32(delivered[3 * x + 2])
@@ -134,7 +134,7 @@ def _add_brightness(
 
 @kernel
 def _finish(sums: NDArray[np.int32], scale: int, out: NDArray[np.float32]) -> None:
-    """Means of one row of cells from the sums of its columns; whole numbers until the last division."""
+    """Turn the sums of the columns into means of one row of cells, in whole numbers until the last division."""
     count = np.float64(scale * scale)
     total = np.empty(sums.shape[0], np.int64)
     for cell in range(out.shape[1]):
@@ -161,7 +161,7 @@ def _finish(sums: NDArray[np.int32], scale: int, out: NDArray[np.float32]) -> No
 
 
 def cell_products(delivered: Image, free: Image, plain: Image, scale: int) -> NDArray[np.float32]:
-    """Mean products of three differences over cells: `a = delivered - plain`, `r = free - plain` and `u = plain`.
+    """Return mean products over cells of `a = delivered - plain`, `r = free - plain` and `u = plain`.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def _cell_products(
     steps: NDArray[np.int32],
     out: NDArray[np.float32],
 ) -> None:
-    """Row by row of pixels into sums for each column and channel, which each row of cells empties."""
+    """Add rows of pixels to sums for each column and channel; each row of cells empties the sums."""
     height, width = delivered.shape[0], steps.shape[1]
     here, below = rows[0:3], rows[3:6]
     _brightness(delivered[0], free[0], plain[0], here)
@@ -227,7 +227,7 @@ def _cell_products(
 def _brightness(
     delivered: NDArray[np.uint8], free: NDArray[np.uint8], plain: NDArray[np.uint8], out: NDArray[np.int32]
 ) -> None:
-    """2 R + 5 G + B of the three differences, the last pixel twice."""
+    """Return 2 R + 5 G + B of the three differences, the last pixel twice."""
     width = out.shape[1] - 1
     for x in range(width):
         u = 2 * np.int32(plain[3 * x]) + 5 * np.int32(plain[3 * x + 1]) + np.int32(plain[3 * x + 2])
@@ -250,7 +250,7 @@ def _add_six(sums: NDArray[np.int32], place: int, a: np.int32, r: np.int32, u: n
 
 @kernel
 def _finish_products(sums: NDArray[np.int32], steps: NDArray[np.int32], scale: int, out: NDArray[np.float32]) -> None:
-    """One loop for sums over neighbours, and one for those over a channel; each copy takes the compiler long."""
+    """Use one loop for sums over neighbours and one for sums over a channel; each loop takes long to compile."""
     count = np.float64(scale * scale)
     for plane in range(12):
         # Over all three channels, and over columns. Brightness is eight times grey.

@@ -1,4 +1,4 @@
-"""CIEDE2000 colour differences, pixel by pixel in float64."""
+"""Compute CIEDE2000 colour differences, pixel by pixel in float64."""
 
 import functools
 import math
@@ -19,9 +19,9 @@ DEGREE = math.pi / 180
 
 
 def delta_e_2000(truth: Image, delivered: Image) -> Map:
-    """CIEDE2000 of two 8-bit sRGB pictures under D65: (H, W) float32, exactly 0 where colours are equal.
+    """Return the CIEDE2000 of two 8-bit sRGB pictures under D65: (H, W) float32, exactly 0 where colours are equal.
 
-    Unclipped; the largest that a search finds between two sRGB colours is 119.47. Within 1e-4 of exact arithmetic.
+    Unclipped: a search between sRGB colours finds at most 119.47. Within 1e-4 of exact arithmetic.
 
     Notes
     -----
@@ -34,7 +34,7 @@ def delta_e_2000(truth: Image, delivered: Image) -> Map:
 
 
 def delta_e_2000_of_lab(first: Colours, second: Colours) -> NDArray[np.float64]:
-    """CIEDE2000 of (N, 3) CIE 1976 L*, a*, b* colours (L* in [0, 100]): (N,) float64."""
+    """Return the CIEDE2000 of (N, 3) CIE 1976 L*, a*, b* colours (L* in [0, 100]): (N,) float64."""
     first, second = np.ascontiguousarray(first, np.float64), np.ascontiguousarray(second, np.float64)
     if first.ndim != 2 or first.shape != second.shape or first.shape[1] != 3:
         raise MapError(f"expected two (N, 3) arrays of L*, a*, b*; got {first.shape} and {second.shape}")
@@ -45,7 +45,7 @@ def delta_e_2000_of_lab(first: Colours, second: Colours) -> NDArray[np.float64]:
 
 @functools.cache
 def _tables() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Linear light of each grey level, (256,), and the matrix from linear sRGB to XYZ relative to white, (3, 3)."""
+    """Return the linear light of each grey level, (256,), and the matrix from linear sRGB to relative XYZ, (3, 3)."""
     # In float64, unlike the tables of `distance`: powers and the hue angle of CIEDE2000 magnify errors near grey.
     level = np.arange(256) / 255
     return np.where(level > 0.04045, ((level + 0.055) / 1.055) ** 2.4, level / 12.92), XYZ_OF_RGB / WHITE_D65[:, None]
@@ -53,21 +53,21 @@ def _tables() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 @kernel
 def _f(t: float) -> float:
-    """CIE's compression: a cube root, and below 0.008856 a line."""
+    """Compress as CIE does: by a cube root, and below 0.008856 by a line."""
     # CIE's rounded constants, which scikit-image uses too; the exact fractions would differ in the last digits.
     return np.cbrt(t) if t > 0.008856 else 7.787 * t + 16.0 / 116.0
 
 
 @kernel
 def _hue(a: float, b: float) -> float:
-    """Hue angle in [0, 360) degrees; 0 for grey."""
+    """Return the hue angle in [0, 360) degrees; 0 for grey."""
     angle = math.atan2(b, a) / DEGREE
     return angle + 360.0 if angle < 0.0 else angle
 
 
 @kernel
 def _difference(l1: float, a1: float, b1: float, l2: float, a2: float, b2: float) -> float:
-    """CIEDE2000 of two Lab colours; the numbers of equations are those of Sharma, Wu and Dalal (2005)."""
+    """Return the CIEDE2000 of two Lab colours; equations have the numbers of Sharma, Wu and Dalal (2005)."""
     chroma = 0.5 * (math.sqrt(a1 * a1 + b1 * b1) + math.sqrt(a2 * a2 + b2 * b2))
     seventh = chroma**7
     g = 0.5 * (1.0 - math.sqrt(seventh / (seventh + TWENTY_FIVE_TO_THE_SEVENTH)))  # (4)

@@ -1,7 +1,8 @@
-"""Which detail a picture adds to a plain one, and how much of it a second picture does not explain.
+"""Measure the detail that a picture adds to a plain one, and how much of this detail a second picture explains.
 
 With `u` plain, `d` delivered and `y` the truth, `a = d - u` is added and `t = y - u` is missing. Around each pixel, the
-best blend of `u` and `y` explains `b t` of what was added, and leaves `|a - b t|^2`, the energy of what was invented.
+best blend of `u` and `y` explains `b t` of the added detail, and leaves `|a - b t|^2`, the energy of the invented
+detail.
 """
 
 import math
@@ -16,13 +17,13 @@ from blackbox_conformal.method.kernels.windows import gaussian
 from blackbox_conformal.support.types import Image, Map
 
 LEAST_SHARE = np.float32(1e-5)
-"""A smaller share of the energy is what single precision leaves of none, and counts as none."""
+"""A smaller share of the energy is a rounding error of single precision, and counts as none."""
 
 LEAST_DETAIL = np.float32(9)
-"""Three grey levels, squared: detail of a smaller root mean square is hardly called detail."""
+"""Three grey levels, squared: a smaller root mean square is hardly detail."""
 
 LEAST_PLACES = 256
-"""A picture of so many squared sigmas holds about twenty averages that are independent."""
+"""A picture of so many squared sigmas holds about twenty independent averages."""
 
 
 class Energies(NamedTuple):
@@ -31,9 +32,9 @@ class Energies(NamedTuple):
     Attributes
     ----------
     part
-        (H, W) float32: of the detail that `explained` does not account for; from 0 to `whole`.
+        (H, W) float32: energy of the detail that `explained` does not account for; from 0 to `whole`.
     whole
-        (H, W) float32: of all that `changed` adds.
+        (H, W) float32: energy of all detail that `changed` adds.
     """
 
     part: Map
@@ -41,13 +42,13 @@ class Energies(NamedTuple):
 
     @property
     def share(self) -> Map:
-        """`part` over `whole`, where `LEAST_DETAIL` more counts as none: (H, W) float32 in [0, 1)."""
+        """Return `part` / (`whole` + `LEAST_DETAIL`), so that faint detail counts as none: (H, W) float32 in [0, 1)."""
         share: Map = self.part / (self.whole + LEAST_DETAIL)
         return share
 
 
 def unexplained(changed: Image, explained: Image, plain: Image, sigma: float, *, high_pass: bool = True) -> Energies:
-    """How much of what `changed` adds to `plain` is not in `explained`.
+    """Measure how much of the detail that `changed` adds to `plain` is not in `explained`.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def unexplained(changed: Image, explained: Image, plain: Image, sigma: float, *,
 
 
 def added(changed: Image, plain: Image, sigma: float, *, high_pass: bool = True) -> Map:
-    """`whole` as `unexplained` gives it, at a third of the time; the same parameters: (H, W) float32."""
+    """Return `whole` as `unexplained` gives it, for the same parameters at a third of the time: (H, W) float32."""
     changed, plain = image_pair(changed, plain)
     difference, whole = np.empty(plain.shape[:2], np.float32), np.zeros(plain.shape[:2], np.float32)
     for channel in range(3):
@@ -95,11 +96,11 @@ def added(changed: Image, plain: Image, sigma: float, *, high_pass: bool = True)
 
 
 def displacement(changed: Image, plain: Image, sigma: float) -> tuple[float, float]:
-    """How far `changed` lies below and to the right of `plain`, in pixels, where that is what sets them apart.
+    """Return how far `changed` lies below and to the right of `plain`, in pixels, where a displacement sets them apart.
 
-    Both are averaged first, by a Gaussian of `sigma`, so that detail plays no part. One step of Lucas and Kanade
-    (1981) over the whole picture, in green; (0, 0) where a displacement explains less than half of what is left, and
-    in pictures of less than `LEAST_PLACES` squared sigmas, where it may do so by chance.
+    A Gaussian of `sigma` averages both first, so that detail plays no part. One step of Lucas and Kanade (1981) over
+    the whole picture, in green; (0, 0) where a displacement explains less than half of the remaining difference, and in
+    pictures of less than `LEAST_PLACES` squared sigmas, where it may explain half by chance.
     """
     changed, plain = image_pair(changed, plain)
     if changed[..., 0].size < LEAST_PLACES * sigma**2 or min(changed.shape[:2]) < 3:
@@ -148,7 +149,6 @@ def _add_products(
     common: NDArray[np.float32],
     other: NDArray[np.float32],
 ) -> None:
-    """Add a third of `a a`, `a t` and `t t`."""
     third = np.float32(1 / 3)
     for y in range(added.shape[0]):
         for x in range(added.shape[1]):
@@ -162,7 +162,7 @@ def _add_products(
 def _unexplained(
     whole: NDArray[np.float32], common: NDArray[np.float32], other: NDArray[np.float32], least: np.float32
 ) -> None:
-    """Put what no blend explains in the place of `common`."""
+    """Overwrite `common` with the energy that no blend explains."""
     zero, one = np.float32(0), np.float32(1)
     for y in range(whole.shape[0]):
         for x in range(whole.shape[1]):

@@ -1,4 +1,4 @@
-"""Distances between two 8-bit sRGB pictures at each pixel, and the colour planes they are measured in."""
+"""Measure the distance between two 8-bit sRGB pictures at each pixel, in several colour planes."""
 
 import functools
 
@@ -13,7 +13,7 @@ from blackbox_conformal.support.types import Image, Map
 
 
 def summed_squares(picture: Image, truth: Image, kinds: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
-    """For each kind of pixel the sum of squared differences over its pixels and channels.
+    """Sum the squared differences over the pixels and channels of each kind of pixel.
 
     Parameters
     ----------
@@ -64,11 +64,11 @@ F_TO_LIGHTNESS, F_TO_A, F_TO_B = np.float32(1.16), np.float32(500 / 254), np.flo
 """From f(X), f(Y), f(Z) to normalised Lab: L/100 = 1.16 fY - 0.16, and so on."""
 
 CHUNK = 512
-"""Pixels handled at once: their planes stay in the first-level cache and each loop is vectorised."""
+"""Pixels handled at once, so that their planes stay in the first-level cache and each loop is vectorised."""
 
 
 def lab_planes(pixels: Image) -> Planes:
-    """Normalised Lab of a picture: (3, H, W) float32, `L/100`, `a/254 + 1/2`, `b/254 + 1/2`, each in [0, 1].
+    """Return the normalised Lab of a picture: (3, H, W) float32, `L/100`, `a/254 + 1/2`, `b/254 + 1/2`, in [0, 1].
 
     Within 2e-6 of exact CIE 1976 Lab of sRGB under D65 (scikit-image's `rgb2lab`, scaled).
     """
@@ -79,7 +79,7 @@ def lab_planes(pixels: Image) -> Planes:
 
 
 def lab_difference(truth: Image, delivered: Image) -> Planes:
-    """`lab_planes(truth) - lab_planes(delivered)`: (3, H, W) float32, exactly 0 where colours are equal."""
+    """Return `lab_planes(truth) - lab_planes(delivered)`: (3, H, W) float32, exactly 0 where colours are equal."""
     truth, delivered = image_pair(truth, delivered)
     out = np.empty((3, *truth.shape[:2]), np.float32)
     _lab_difference(truth.reshape(-1), delivered.reshape(-1), *_tables(), out.reshape(3, -1))
@@ -87,9 +87,9 @@ def lab_difference(truth: Image, delivered: Image) -> Planes:
 
 
 def lab_l1(truth: Image, delivered: Image) -> Map:
-    """L1 distance in normalised Lab: (H, W) float32 in [0, 1.9576], exactly 0 where colours are equal.
+    """Return the L1 distance in normalised Lab: (H, W) float32 in [0, 1.9576], exactly 0 where colours are equal.
 
-    Within 1e-5 of the distance computed in exact arithmetic.
+    Within 1e-5 of exact arithmetic.
     """
     truth, delivered = image_pair(truth, delivered)
     out = np.empty(truth.shape[:2], np.float32)
@@ -98,7 +98,7 @@ def lab_l1(truth: Image, delivered: Image) -> Map:
 
 
 def rgb_difference(truth: Image, delivered: Image) -> Planes:
-    """`(truth - delivered) / 255`: (3, H, W) float32 in [-1, 1], correctly rounded."""
+    """Return `(truth - delivered) / 255`: (3, H, W) float32 in [-1, 1], correctly rounded."""
     truth, delivered = image_pair(truth, delivered)
     out = np.empty((3, *truth.shape[:2]), np.float32)
     _rgb_difference(truth.reshape(-1), delivered.reshape(-1), out.reshape(3, -1))
@@ -106,7 +106,7 @@ def rgb_difference(truth: Image, delivered: Image) -> Planes:
 
 
 def rgb_l1(truth: Image, delivered: Image) -> Map:
-    """Sum over channels of `|truth - delivered| / 255`: (H, W) float32 in [0, 3], correctly rounded."""
+    """Return the sum over channels of `|truth - delivered| / 255`: (H, W) float32 in [0, 3], correctly rounded."""
     truth, delivered = image_pair(truth, delivered)
     out = np.empty(truth.shape[:2], np.float32)
     _rgb_l1(truth.reshape(-1), delivered.reshape(-1), out.reshape(-1))
@@ -114,7 +114,7 @@ def rgb_l1(truth: Image, delivered: Image) -> Map:
 
 
 def rgb_linf(truth: Image, delivered: Image) -> Map:
-    """Largest over channels of `|truth - delivered| / 255`: (H, W) float32 in [0, 1], correctly rounded."""
+    """Return the largest `|truth - delivered| / 255` over channels: (H, W) float32 in [0, 1], correctly rounded."""
     truth, delivered = image_pair(truth, delivered)
     out = np.empty(truth.shape[:2], np.float32)
     _rgb_linf(truth.reshape(-1), delivered.reshape(-1), out.reshape(-1))
@@ -123,7 +123,7 @@ def rgb_linf(truth: Image, delivered: Image) -> Map:
 
 @functools.cache
 def _tables() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Linear light of each grey level, (256,), and the matrix from linear sRGB to XYZ relative to white, (3, 3)."""
+    """Return the linear light of each grey level, (256,), and the matrix from linear sRGB to relative XYZ, (3, 3)."""
     # The sRGB transfer function (IEC 61966-2-1), inverted: a power, and a line near black.
     level = np.arange(256) / 255
     linear = np.where(level > 0.04045, ((level + 0.055) / 1.055) ** 2.4, level / 12.92)
@@ -132,11 +132,11 @@ def _tables() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 @kernel
 def _compressed(t: np.float32) -> np.float32:
-    """CIE's f: a cube root, and below 0.008856 a line.
+    """Compress as CIE does: by a cube root, and below 0.008856 by a line.
 
     The cube root divides nowhere, so that it is vectorised. The bits of a float, taken as a number, are about 2^23
-    times its logarithm plus a constant. A third of them, subtracted from a constant, is therefore the bits of y, a
-    guess for t^(-1/3) within 4 %. With e = 1 - t y^3 the exact value is y (1 - e)^(-1/3), whose series to e^5 is
+    times its logarithm plus a constant. A third of these bits, subtracted from a constant, therefore gives the bits of
+    y, a guess for t^(-1/3) within 4 %. With e = 1 - t y^3 the exact value is y (1 - e)^(-1/3), whose series to e^5 is
     summed in pairs. t y^2 is then the cube root. Relative error below 4e-7.
     """
     bits = np.float32(t).view(np.int32)
@@ -159,7 +159,7 @@ def _compress(
     light: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """f(X), f(Y), f(Z) of a chunk of pixels, into the three rows of `out`; `light` is room for their linear light."""
+    """Write f(X), f(Y), f(Z) of a chunk of pixels into the three rows of `out`; `light` has room for linear light."""
     count = pixels.size // 3
     red, green, blue = light[0], light[1], light[2]
     # The look-up of linear light is a loop of its own: it cannot be vectorised, and the next loop can.
@@ -198,7 +198,7 @@ def _lab_difference(
     matrix: NDArray[np.float32],
     out: Planes,
 ) -> None:
-    """Differences are taken of f before they are scaled: equal colours give exactly 0, and offsets cancel."""
+    """Subtract f before scaling: equal colours give exactly 0, and offsets cancel."""
     light = np.empty((3, CHUNK), np.float32)
     f_truth = np.empty((3, CHUNK), np.float32)
     f_delivered = np.empty((3, CHUNK), np.float32)

@@ -1,8 +1,8 @@
-"""Logarithms, exponentials and products of matrices that are the same to the bit on every processor.
+"""Compute logarithms, exponentials and products of matrices that are the same to the bit on every processor.
 
 Libraries choose their code by the processor: other vector widths add in another order, and fused instructions round
 less often. Here each number takes the same additions, multiplications and divisions in the same order everywhere. IEEE
-754 fixes how each of them rounds, and the compiler neither reorders nor fuses them without fast mathematics.
+754 fixes their rounding, and the compiler neither reorders nor fuses them without fast mathematics.
 """
 
 import math
@@ -18,7 +18,7 @@ Numbers = NDArray[np.float64]
 Matrix = TypeVar("Matrix", NDArray[np.float32], NDArray[np.float64])
 
 LARGEST = 700.0
-"""Powers of e beyond it, either way, count as it: further ones leave double precision."""
+"""Exponents beyond it, either way, count as it: further ones leave double precision."""
 
 _LN2 = Context(40).ln(Decimal(2))
 # The higher part ends in 21 zero bits, so that a multiple of it up to 2^11 is exact.
@@ -26,10 +26,10 @@ HIGHER = math.ldexp(math.floor(math.ldexp(float(_LN2), 32)), -32)
 LOWER = float(_LN2 - Decimal(HIGHER))
 
 ROUNDING = 1.5 * 2.0**52
-"""Added and subtracted again, it rounds to a whole number."""
+"""Adding and then subtracting this number rounds to a whole number."""
 
 ROOT = np.int64(0x3FE6A09E667F3BCD)
-"""The bits of the root of one half: what is split off so lies from there to the root of two."""
+"""The bits of the root of one half: mantissas are split off from there to the root of two."""
 
 ATANH = 1 / np.arange(1.0, 24.0, 2.0)
 """Terms of `atanh(s) / s` in s squared; from s = 0.1716 on the next one is below 2^-65."""
@@ -39,7 +39,7 @@ POWERS = np.array([1 / math.factorial(term) for term in range(14)])
 
 
 def logarithm(values: NDArray[Any]) -> Numbers:
-    """Natural logarithms of numbers from 2.3e-308 on, within 2 units in the last place: float64 of their shape."""
+    """Return natural logarithms of numbers from 2.3e-308 on, within 2 units in the last place: float64, same shape."""
     given = np.ascontiguousarray(values, np.float64)
     out = np.empty(given.shape)
     _logarithm(given.ravel(), ATANH, out.reshape(-1))
@@ -47,7 +47,7 @@ def logarithm(values: NDArray[Any]) -> Numbers:
 
 
 def exponential(values: NDArray[Any]) -> Numbers:
-    """Powers of e, held to those of ±700, within 2 units in the last place: float64 of the shape of `values`."""
+    """Return e to the power of `values`, held to ±700, within 2 units in the last place: float64, same shape."""
     given = np.ascontiguousarray(values, np.float64)
     out = np.empty(given.shape)
     _exponential(given.ravel(), POWERS, out.reshape(-1))
@@ -55,9 +55,9 @@ def exponential(values: NDArray[Any]) -> Numbers:
 
 
 def product(first: Matrix, second: Matrix) -> Matrix:
-    """The product of (n, k) and (k, m), both float32 or both float64: (n, m), summed from the first to the last.
+    """Multiply (n, k) by (k, m), both float32 or both float64, into (n, m), summed from the first to the last.
 
-    It is fastest where rows of `second` are long.
+    Long rows of `second` are fastest.
     """
     out = np.zeros((first.shape[0], second.shape[1]), first.dtype)
     _product(np.ascontiguousarray(first), np.ascontiguousarray(second), out)
@@ -66,7 +66,7 @@ def product(first: Matrix, second: Matrix) -> Matrix:
 
 @kernel
 def _logarithm(values: Numbers, terms: Numbers, out: Numbers) -> None:
-    """With a power of two split off as e, and s = (m - 1) / (m + 1), it is e ln 2 + 2 atanh s."""
+    """Split a power of two off as e; with s = (m - 1) / (m + 1) the result is e ln 2 + 2 atanh s."""
     for n in range(values.size):
         bits = np.float64(values[n]).view(np.int64)
         exponent = (bits - ROOT) >> np.int64(52)
@@ -81,7 +81,7 @@ def _logarithm(values: Numbers, terms: Numbers, out: Numbers) -> None:
 
 @kernel
 def _exponential(values: Numbers, terms: Numbers, out: Numbers) -> None:
-    """With the nearest multiple of ln 2 taken away, the series of the rest; the multiple is a power of two."""
+    """Take the nearest multiple of ln 2 away, a power of two, and sum the series of the rest."""
     for n in range(values.size):
         value = min(max(values[n], -LARGEST), LARGEST)
         power = (value * (1.0 / (HIGHER + LOWER)) + ROUNDING) - ROUNDING

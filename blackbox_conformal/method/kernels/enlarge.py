@@ -1,4 +1,4 @@
-"""Adding a small difference to a large picture, enlarged by the bicubic filter, in whole numbers.
+"""Add a small difference to a large picture, enlarged by the bicubic filter, in whole numbers.
 
 Nothing depends on the order of floating-point sums, so the result is the same to the byte on every machine.
 """
@@ -18,10 +18,10 @@ BITS = 10
 """Taps are multiples of 2^-10, exact for factors 1, 2 and 4; two passes over 8-bit values fill 30 bits."""
 
 ROWS = 4
-"""Rows of the difference, enlarged along themselves, that are kept: those that one row of the picture is made of."""
+"""Enlarged rows of the difference that are kept: enough to make one row of the picture."""
 
 TILE = 1024
-"""Values of these rows that go into the rows of the picture before the next: they stay in the first-level cache."""
+"""Values of these rows that are used before the next ones, so few that they stay in the first-level cache."""
 
 
 def add_enlarged(pixels: Image, difference: NDArray[np.int16]) -> None:
@@ -56,7 +56,7 @@ def add_enlarged(pixels: Image, difference: NDArray[np.int16]) -> None:
 
 @cache
 def phase_taps(factor: int) -> NDArray[np.int32]:
-    """(factor, 4) in 2^-10, rows sum to 1: the weights of four samples for each pixel that a sample becomes.
+    """Return the weights of four samples for each pixel of a sample: (factor, 4) in 2^-10, rows sum to 1.
 
     The four begin two samples before in the first half of these pixels, else one before.
     """
@@ -88,7 +88,7 @@ def _add(
     wide: NDArray[np.int32],
     changes: NDArray[np.int16],
 ) -> None:
-    """The picture between the centres of two rows of the difference is made of these and the next on either side.
+    """Make the picture between the centres of two rows of the difference, from these and the next on either side.
 
     A row holds its pixels' channels in turn.
     """
@@ -133,7 +133,7 @@ def _weigh(
     next_taps: NDArray[np.int32],
     changes: NDArray[np.int16],
 ) -> None:
-    """The changes of two rows at once, since reading takes longer than multiplying; those of the second from `TILE`."""
+    """Change two rows at once, since reading takes longer than multiplying; the second begins at `TILE`."""
     t0, t1, t2, t3 = taps[0], taps[1], taps[2], taps[3]
     n0, n1, n2, n3 = next_taps[0], next_taps[1], next_taps[2], next_taps[3]
     # Half a unit before the shift, which rounds down: together they round halves up.
@@ -160,9 +160,9 @@ def _widen(
     samples: NDArray[np.int32],
     out: NDArray[np.int32],
 ) -> None:
-    """One row of the difference, enlarged along itself, in 2^-10.
+    """Enlarge one row of the difference along itself, in 2^-10.
 
-    `padded` is room for two samples more at each end, `samples` for one pixel of each sample.
+    `padded` has room for two more samples at each end, `samples` for one pixel of each sample.
     """
     factor, columns = taps.shape[0], row.size // 3
     for column in range(columns + 4):

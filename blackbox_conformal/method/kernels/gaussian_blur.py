@@ -1,7 +1,7 @@
-"""Gaussian blur of 8-bit pictures in whole numbers: the same to the byte on every machine.
+"""Blur 8-bit pictures by a Gaussian in whole numbers: the same to the byte on every machine.
 
-`windows` averages in floating point, whose last bit may differ from processor to processor; rounded to 8 bits that
-is another pixel now and then, and an input that changes is paid for again.
+`windows` averages in floating point, whose last bit may differ from processor to processor. Rounded to 8 bits it now
+and then makes another pixel, and a changed input is paid for again.
 """
 
 from decimal import Context, Decimal, localcontext
@@ -20,17 +20,17 @@ BITS = 16
 """The taps are multiples of 2^-16, and sum to 1."""
 
 KEPT = 6
-"""Bits after the point between the two passes. So two values of the second fit into 16 bits, and its sums into 30.
+"""Bits after the point between the two passes. Two values of the second pass fit into 16 bits, and its sums into 30.
 
-Processors multiply numbers of 16 bits twice as fast as others; the taps but the centre are of that kind, too.
+Processors multiply 16-bit numbers twice as fast as others; all taps but the centre have 16 bits, too.
 """
 
 TILE = 2048
-"""Values of a row that are weighed by all taps before the next ones: their sums stay in the first-level cache."""
+"""Values of a row that meet all taps before the next values, so few that their sums stay in the first-level cache."""
 
 
 def blurred(pixels: Image, sigma: float) -> Image:
-    """`pixels` averaged by a Gaussian that ends at four standard deviations, with reflected borders.
+    """Average `pixels` by a Gaussian that ends at four standard deviations, with reflected borders.
 
     Parameters
     ----------
@@ -59,10 +59,10 @@ def blurred(pixels: Image, sigma: float) -> Image:
 
 
 def fixed_taps(sigma: float) -> list[int]:
-    """One side of the kernel in 2^-16, from its centre outwards; zeros behind: all but the centre in threes.
+    """Return one side of the kernel in 2^-16, from its centre outwards; zeros behind: all but the centre in threes.
 
-    Decimal arithmetic rounds correctly, so the taps are the same everywhere. What rounding each tap leaves over goes to
-    the centre.
+    Decimal arithmetic rounds correctly, so the taps are the same everywhere. The centre takes what rounding leaves
+    over.
     """
     if not 0 < sigma <= MAX_SIGMA:
         raise UsageError(f"expected sigma in (0, {MAX_SIGMA:g}] pixels; got {sigma!r}. Choose another sigma")
@@ -85,7 +85,7 @@ def _blur(
     sums: NDArray[np.int32],
     out: NDArray[np.uint8],
 ) -> None:
-    """Row by row: down the columns into `padded`, then along the row. A row holds its pixels' channels in turn."""
+    """Go row by row: down the columns into `padded`, then along the row. A row holds its pixels' channels in turn."""
     height, length = values.shape
     width, reach = length // 3, sides.size
     for y in range(height):
@@ -111,7 +111,7 @@ def _weigh_columns(
     sums: NDArray[np.int32],
     out: NDArray[np.int16],
 ) -> None:
-    """The means down the columns around row `y`, three taps a pass on either side, in 2^-KEPT."""
+    """Average down the columns around row `y`, three taps a pass on either side, in 2^-KEPT."""
     height, row = values.shape[0], values[y]
     for x in range(out.size):
         # Half a unit of the last bit kept, so that the shift below rounds to nearest.
@@ -136,7 +136,7 @@ def _weigh_row(
     sums: NDArray[np.int32],
     out: NDArray[np.uint8],
 ) -> None:
-    """The means along a row that has `sides.size` pixels more at either end."""
+    """Average along a row that has `sides.size` more pixels at either end."""
     reach = sides.size
     middle = padded[3 * reach :]
     for x in range(out.size):

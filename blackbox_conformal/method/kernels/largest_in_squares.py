@@ -1,7 +1,7 @@
-"""The mean over squares of the largest loss in each, as a staircase of bounded size: one sort, then one pass.
+"""Average the largest loss of each square, as a staircase of bounded size: one sort, then one pass.
 
-Losses are rounded up to a grid that the bound alone gives. So a map that lies below another one everywhere has a
-staircase below the other's, too.
+Losses are rounded up to a grid that depends on the bound alone. So where one map lies below another everywhere, its
+staircase does, too.
 """
 
 import math
@@ -19,11 +19,11 @@ from blackbox_conformal.support.rounding import float32_down
 from blackbox_conformal.support.types import Map
 
 _BITS = 30
-"""A loss of the bound has so many: sums over all pixels of a picture then fit 64."""
+"""Bits of a loss as large as the bound: sums over all pixels of a picture then fit 64."""
 
 
 def squares_staircase(scores: Map, losses: Map, side: int, bound: float, levels: int = LEVELS) -> Steps:
-    """The mean over squares of the largest loss among their pixels with score < t, 0 in a square without one.
+    """Return the mean over squares of the largest loss among pixels with score < t, 0 in a square without any.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def squares_staircase(scores: Map, losses: Map, side: int, bound: float, levels:
 
 @lru_cache(maxsize=16)
 def _grid(highest: float, levels: int, pixels: int) -> tuple[NDArray[np.float32], float, NDArray[np.int64]]:
-    """The levels, the unit of whole numbers, and the largest sum over all pixels that is no more than each level."""
+    """Return the levels, the unit of whole numbers, and the largest sum over all pixels up to each level."""
     grid = levels_up_to(np.float32(highest), levels)
     # A power of two, so that the product with a loss is exact before it is rounded up to a whole number.
     unit = 2.0 ** (_BITS - math.frexp(highest)[1])
@@ -76,14 +76,14 @@ def _grid(highest: float, levels: int, pixels: int) -> tuple[NDArray[np.float32]
 
 
 def _areas(shape: tuple[int, ...], side: int) -> NDArray[np.int64]:
-    """How many pixels each square has, row by row."""
+    """Return the number of pixels of each square, row by row."""
     down, right = (np.diff(np.append(np.arange(0, length, side), length)) for length in shape)
     return np.outer(down, right).astype(np.int64).ravel()
 
 
 @kernel
 def _keys_and_places(bits: NDArray[np.int32], pixels: NDArray[np.uint64]) -> int:
-    """Fill `pixels` with the key of each score, then its place; how many have a score."""
+    """Fill `pixels` with the key of each score, then its place; return how many have a score."""
     count = 0
     for i in range(bits.size):
         if not is_nan(bits[i]):

@@ -1,7 +1,7 @@
-"""Layers of a small convolutional network, the same to the bit with any number of threads.
+"""Compute the layers of a small convolutional network, the same to the bit with any number of threads.
 
-3 × 3 convolutions take half the multiplications of their definition: down the columns, four rows of results are made of
-six products, F(4, 3) of Winograd (1980) as in Lavin and Gray (2016). Along the rows nothing is transformed.
+3 × 3 convolutions take half the multiplications of their definition: down the columns, six products make four rows of
+results, F(4, 3) of Winograd (1980) as in Lavin and Gray (2016). Along the rows nothing is transformed.
 """
 
 from functools import lru_cache
@@ -15,8 +15,7 @@ from blackbox_conformal.support.types import Image
 Planes = NDArray[np.float32]
 
 ROWS = 4
-"""Rows, and outputs, that are made at a time. Parts of a picture are the same to the bit as the whole where they begin
-at multiples of this."""
+"""Rows, and outputs, made at a time. Parts of a picture that begin at its multiples equal the whole to the bit."""
 
 PRODUCTS, STRETCH, LANES = 6, 2048, 32
 
@@ -72,7 +71,7 @@ def convolved(
 
 @lru_cache(64)
 def _taps(content: bytes, shape: tuple[int, ...]) -> Planes:
-    """Taps of the six products, (outputs / 4, 6, inputs, 4, 3), of the bytes of weights (outputs, inputs, 3, 3)."""
+    """Return taps of the six products, (outputs / 4, 6, inputs, 4, 3), from weights (outputs, inputs, 3, 3)."""
     # A network's are asked for with each picture, and take as long as a small picture itself.
     weights = np.pad(np.frombuffer(content, np.float32).reshape(shape), ((0, -shape[0] % ROWS), *[(0, 0)] * 3))
     above, here, below = (weights[:, :, row] for row in range(3))
@@ -95,7 +94,7 @@ def _convolve(
     sums: Planes,
     out: Planes,
 ) -> None:
-    """Four rows at a time. `border` is a row of zeros; `rows` has a column of zeros before and after a row."""
+    """Convolve four rows at a time. `border` is a row of zeros; `rows` has a column of zeros before and after a row."""
     outputs, height, width = out.shape
     for y in range(0, height, 4):
         for c in range(planes.shape[0]):
@@ -126,7 +125,7 @@ def _convolve(
 def _transform(
     a: Planes, b: Planes, c: Planes, d: Planes, e: Planes, f: Planes, floor: np.float32, rows: Planes, channel: int
 ) -> None:
-    """What the six products weigh in a channel, of six rows below each other."""
+    """Transform six rows of a channel, below each other, into the inputs of the six products."""
     two, four, five = np.float32(2), np.float32(4), np.float32(5)
     v0, v1, v2 = rows[0, channel, 1:], rows[1, channel, 1:], rows[2, channel, 1:]
     v3, v4, v5 = rows[3, channel, 1:], rows[4, channel, 1:], rows[5, channel, 1:]
@@ -142,7 +141,7 @@ def _transform(
 
 @kernel
 def _weigh(rows: Planes, taps: Planes, sums: Planes) -> None:
-    """One product of four outputs: three taps along the row of each input."""
+    """Compute one product of four outputs: three taps along the row of each input."""
     w, x, y, z = sums[0], sums[1], sums[2], sums[3]
     for n in range(w.size):
         w[n], x[n], y[n], z[n] = 0, 0, 0, 0
@@ -175,7 +174,7 @@ def _untransform(sums: Planes, output: int, bias: np.float32) -> None:
 
 @kernel
 def _mix(values: Planes, weights: Planes, biases: Planes, out: Planes) -> None:
-    """The 1 × 1 layer over (inputs, pixels), a stretch at a time that stays in the first-level cache."""
+    """Apply the 1 × 1 layer to (inputs, pixels), a stretch at a time that stays in the first-level cache."""
     outputs = out.shape[0]
     for first in range(0, values.shape[1], STRETCH):
         last = min(first + STRETCH, values.shape[1])
@@ -193,7 +192,7 @@ def _mix(values: Planes, weights: Planes, biases: Planes, out: Planes) -> None:
 
 
 def with_detail(plain: Image, detail: Planes) -> Image:
-    """An enlarged picture with what a network adds to it: rounded to 8 bits and held to 0-255.
+    """Add to an enlarged picture the detail that a network found, rounded to 8 bits and held to 0-255.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""The largest loss but for a number of pixels, as a staircase of bounded size: one sort, then one pass.
+"""Find the largest loss apart from a number of pixels, as a staircase of bounded size: one sort, then one pass.
 
-Losses are rounded up to a grid that the bound alone gives. So a map that lies below another one everywhere has a
-staircase below the other's, too.
+Losses are rounded up to a grid that depends on the bound alone. So where one map lies below another everywhere, its
+staircase does, too.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from blackbox_conformal.support.types import Map
 
 
 def all_but_staircase(scores: Map, losses: Map, left_out: int, bound: float, levels: int = LEVELS) -> Steps:
-    """The (`left_out` + 1)-th largest loss among pixels with score < t, 0 where there are no more than `left_out`.
+    """Return the (`left_out` + 1)-th largest loss among pixels with score < t, 0 with at most `left_out` such pixels.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Running sums over the draws of one picture, exact in integers, and the mean and variance that follow from them."""
+"""Keep running sums over the draws of one picture, exact in integers, for their mean and variance."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -16,23 +16,23 @@ MAX_DRAWS = np.iinfo(np.uint32).max // (3 * 255 * 255)
 """Most draws that fit: 22017, after which the sum of squares would leave 32 bits."""
 
 SHORT_DRAWS = np.iinfo(np.uint16).max // 255
-"""Most draws whose channel sums fit 16 bits: 257. Further ones move to 32 bits."""
+"""Most draws whose channel sums fit 16 bits: 257. After them the sums move to 32 bits."""
 
 STRIP = 1 << 17
-"""Pixels added up at a time: the sums of so many stay in the cache from draw to draw."""
+"""Pixels added up at a time, so few that their sums stay in the cache from draw to draw."""
 
 CHUNK = 256
-"""Pixels whose squares wait in the first-level cache to be added up by pixel."""
+"""Pixels whose squares wait in the first-level cache until each pixel adds its own."""
 
 MAX_FIXED_POINT_DRAWS = 1024
-"""Most draws of averaged pictures: beyond, M times the sum of squares would leave 63 bits."""
+"""Most draws of averaged pictures: with more, M times the sum of squares would leave 63 bits."""
 
 
 class Moments:
     """First and second moments of M draws: per-channel sums, and squares summed over the channels.
 
-    Sums of integers do not depend on their order, so neither does anything computed from them, to the last bit.
-    Memory for H x W pixels: 10 H W bytes up to 257 draws, 16 H W beyond.
+    Integer sums do not depend on their order, so no result does, to the last bit. Memory for H x W pixels: 10 H W bytes
+    up to 257 draws, 16 H W beyond.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Moments:
         self.draws += len(checked)
 
     def merge(self, other: Self) -> None:
-        """Take over the draws of `other`."""
+        """Add the draws of `other`."""
         _require_size(other.shape, self.shape)
         if other.draws == 0:
             return
@@ -71,16 +71,16 @@ class Moments:
         self.draws += other.draws
 
     def clear(self) -> None:
-        """Forget every draw; the sums take no memory until there is another."""
+        """Forget every draw; the sums take no memory until the next draw."""
         self.draws = 0
         self.sums: NDArray[Any] = np.zeros(0, np.uint16)
         self.squares: NDArray[np.uint32] = np.zeros(0, np.uint32)
 
     def variance(self) -> Map:
-        """Variance over the draws with divisor M, summed over channels: (H, W) float32 in [0, 3/4], white = 1.
+        """Return the variance over the draws with divisor M, summed over channels: (H, W) float32 in [0, 3/4].
 
-        `(M S2 - sum_c S1_c^2) / (255 M)^2`, where the numerator and the divisor are exact integers: one division in
-        float64, one rounding to float32. 0 if and only if all draws agree.
+        White = 1. `(M S2 - sum_c S1_c^2) / (255 M)^2` with exact integers above and below: one division in float64, one
+        rounding to float32. 0 if and only if all draws agree.
         """
         _require_draws(self.draws)
         out = np.empty(self.shape, np.float32)
@@ -88,26 +88,26 @@ class Moments:
         return out
 
     def mean(self) -> NDArray[np.float32]:
-        """Mean image in grey levels: (H, W, 3) float32 in [0, 255], correctly rounded."""
+        """Return the mean image in grey levels: (H, W, 3) float32 in [0, 255], correctly rounded."""
         _require_draws(self.draws)
         table = (np.arange(255 * self.draws + 1) / self.draws).astype(np.float32)
         mean: NDArray[np.float32] = table[self.sums]
         return mean
 
     def mean_image(self) -> Image:
-        """Mean image rounded half up, exactly: (H, W, 3) uint8."""
+        """Return the mean image rounded half up, exactly: (H, W, 3) uint8."""
         _require_draws(self.draws)
         table = ((2 * np.arange(255 * self.draws + 1) + self.draws) // (2 * self.draws)).astype(np.uint8)
         rounded: Image = table[self.sums]
         return rounded
 
     def channel_sums(self, channel: int) -> NDArray[np.float64]:
-        """The exact sum over draws of one channel: (H, W) float64, whole numbers."""
+        """Return the exact sum over draws of one channel: (H, W) float64, whole numbers."""
         _require_draws(self.draws)
         return self.sums[:, :, channel].astype(np.float64)
 
     def square_sums(self) -> NDArray[np.float64]:
-        """The exact sum over draws and channels of squares: (H, W) float64, whole numbers."""
+        """Return the exact sum of squares over draws and channels: (H, W) float64, whole numbers."""
         _require_draws(self.draws)
         return self.squares.astype(np.float64)
 
@@ -121,10 +121,10 @@ class Moments:
 
 
 class FixedPointMoments:
-    """Variance of draws that were averaged first: values are rounded to 1/4096 grey level, then summed as integers.
+    """Variance of averaged draws: values are rounded to 1/4096 grey level, then summed as integers.
 
-    A draw's rounded values depend on that draw alone, and sums of integers do not depend on their order. Memory for
-    H x W pixels: 20 H W bytes.
+    A draw's rounded values depend on this draw alone, and integer sums do not depend on their order. Memory for H x W
+    pixels: 20 H W bytes.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class FixedPointMoments:
         self.draws += 1
 
     def merge(self, other: Self) -> None:
-        """Take over the draws of `other`; errors as in `add`."""
+        """Add the draws of `other`; errors as in `add`."""
         _require_size(other.shape, self.shape)
         self._require_room(self.draws + other.draws)
         self.sums += other.sums
@@ -156,9 +156,10 @@ class FixedPointMoments:
         self.draws += other.draws
 
     def variance(self) -> Map:
-        """Variance over the draws with divisor M, summed over channels: (H, W) float32 in [0, 3/4], white = 1.
+        """Return the variance over the draws with divisor M, summed over channels: (H, W) float32 in [0, 3/4].
 
-        Exact for the rounded values, up to float64 rounding of its numerator; 0 if and only if they all agree.
+        White = 1. Exact for the rounded values, up to float64 rounding of its numerator; 0 if and only if all of them
+        agree.
         """
         _require_draws(self.draws)
         out = np.empty(self.shape, np.float32)
@@ -204,8 +205,8 @@ def _add_four(
 ) -> None:
     """Add four draws, which reads and writes the sums once instead of four times.
 
-    Three loops, each of which is vectorised: the channel sums; the squares of each channel, which wait in `waiting`;
-    the squares of each pixel, from three neighbours there. Four values of 8 bits fit 16 bits.
+    Three loops, each vectorised, take the channel sums, then the squares of each channel, which wait in `waiting`, then
+    the squares of each pixel from three neighbours in `waiting`. Four values of 8 bits fit 16 bits.
     """
     waiting = np.empty(3 * CHUNK, np.uint32)
     for start in range(0, squares.size, CHUNK):
@@ -222,7 +223,7 @@ def _add_four(
 
 @kernel
 def _square(value: np.uint8) -> np.uint32:
-    """In 16 bits, which it fits: twice as many at a time."""
+    """Square in 16 bits, which a square fits: twice as many at a time."""
     return np.uint32(np.uint16(np.uint16(value) * np.uint16(value)))
 
 
@@ -240,7 +241,7 @@ def _add(pixels: NDArray[np.uint8], sums: NDArray[Any], squares: NDArray[np.uint
 
 @kernel
 def _variance(sums: NDArray[Any], squares: NDArray[np.uint32], draws: int, out: NDArray[np.float32]) -> None:
-    """``(M S2 - sum_c S1_c^2) / (255 M)^2``: below 2^47 for `MAX_DRAWS`, so that the numerator is exact."""
+    """Return ``(M S2 - sum_c S1_c^2) / (255 M)^2``; below 2^47 for `MAX_DRAWS`, so that the numerator is exact."""
     divisor = np.float64(draws) * np.float64(draws) * 65025.0
     for i in range(out.size):
         a = np.int64(sums[3 * i])
@@ -287,12 +288,12 @@ MAX_VALUES = 6_800_000
 
 
 def fits(draws: int, size: int) -> bool:
-    """Whether `pooled_variance` can take so many draws and a square of so many pixels a side."""
+    """Tell whether `pooled_variance` can take so many draws and a square of so many pixels a side."""
     return draws * size * size <= MAX_VALUES
 
 
 def pooled_variance(moments: Moments, size: int) -> Map:
-    """Variance of all values in a square around each pixel, over all draws, summed over channels.
+    """Return the variance of all values in a square around each pixel, over all draws, summed over channels.
 
     Parameters
     ----------
@@ -330,9 +331,9 @@ def _pooled(
     numerators: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
-    """Running sums down the columns, then along each row of them; red, green, blue and squares side by side.
+    """Keep running sums down the columns, then along each row; red, green, blue and squares side by side.
 
-    `padded` holds the sums of the columns, with `radius` reflected ones on either side and one more in front.
+    `padded` holds the sums of the columns, `radius` reflected ones on either side and one more in front.
     """
     height, width = out.shape
     # N of the formula: every draw of every pixel in the window counts as one value.

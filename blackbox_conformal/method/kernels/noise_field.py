@@ -1,6 +1,6 @@
-"""Normal noise added to 8-bit values, each with the standard deviation of its level.
+"""Add normal noise to 8-bit values, with the standard deviation of each level.
 
-Every operation is one in single precision, rounded as IEEE 754 says, so that the result is the same on every machine.
+Single-precision operations, rounded as IEEE 754 says, give the same result on every machine.
 """
 
 import numpy as np

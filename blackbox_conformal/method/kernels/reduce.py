@@ -1,9 +1,9 @@
-"""Pictures made smaller by a whole factor, to the byte as Pillow makes them.
+"""Make pictures smaller by a whole factor, to the byte as Pillow does.
 
 Pillow weighs the samples along each row by taps in multiples of 2^-22, rounds to 8 bits, and does the same down the
-columns. With a whole factor the taps are the same for every result but a few at either end. So each pass adds up whole
-rows, four at a time: along a row, those of its samples ``p, p + factor, p + 2 factor, …``. Where these taps are the
-same from either end, as for an even factor, two samples share a multiplication.
+columns. With a whole factor the taps are the same for all results but a few at either end, so each pass adds up whole
+rows, four at a time: along a row, its samples ``p, p + factor, p + 2 factor, …``. Where these taps are the same from
+either end, as for an even factor, two samples share a multiplication.
 """
 
 import sys
@@ -21,11 +21,11 @@ BITS = 22
 """Taps are multiples of 2^-22; with 8 bits of a sample and taps below 0 a sum fills 31 bits."""
 
 WORDS = 4
-"""The factor of the one reduction in which rows are taken apart by words of 32 bits: four pixels fill three."""
+"""The one factor at which rows are taken apart by 32-bit words: four pixels fill three words."""
 
 
 def reduced(pixels: Image, factor: int, across: NDArray[np.int32], down: NDArray[np.int32]) -> Image:
-    """`pixels` made smaller by `factor`: rows first, then columns, both rounded to 8 bits and held to 0-255.
+    """Make `pixels` smaller by `factor`: rows first, then columns, both rounded to 8 bits and held to 0-255.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def reduced(pixels: Image, factor: int, across: NDArray[np.int32], down: NDArray
 
 
 def block_means(pixels: Image, factor: int) -> Image:
-    """Means of blocks of `factor` x `factor` pixels, rounded as Pillow's ``Image.reduce`` rounds them.
+    """Average blocks of `factor` x `factor` pixels, rounded as Pillow's ``Image.reduce`` rounds them.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def _block_means(
     across: NDArray[np.uint16],
     out: NDArray[np.uint8],
 ) -> None:
-    """Whole rows are added up, also along the row, where most sums are not needed: that is quicker than to pick."""
+    """Add up whole rows, also along the row, where most sums are not needed: picking takes longer."""
     # Half the divisor, so that the division by multiplication below rounds to nearest, as Pillow does.
     half = factor * factor // 2
     for row in range(out.shape[0]):
@@ -141,7 +141,7 @@ def _reduce(
     sums: NDArray[np.int32],
     out: NDArray[np.uint8],
 ) -> None:
-    """Row by row; `narrow` is a ring of the latest rows that went through the first pass.
+    """Go row by row; `narrow` is a ring of the latest rows that went through the first pass.
 
     `words` and `phase_words` are the memory of `pixels` and `phases`, or empty.
     """
@@ -174,7 +174,7 @@ def _reduce(
 
 @kernel
 def _spread(row: NDArray[np.uint8], before: int, phases: NDArray[np.uint8]) -> None:
-    """Pixel x of the row to place ``(x + before) % factor, (x + before) // factor``."""
+    """Put pixel x of the row at ``(x + before) % factor, (x + before) // factor``."""
     factor = phases.shape[0]
     blocks, places = row.reshape(-1, factor, 3), phases.reshape(factor, -1, 3)
     for phase in range(factor):
@@ -190,7 +190,7 @@ def _spread(row: NDArray[np.uint8], before: int, phases: NDArray[np.uint8]) -> N
 
 @kernel
 def _spread_words(row: NDArray[np.uint32], before: int, phases: NDArray[np.uint32]) -> None:
-    """The same by words, the first byte of a word the lowest: RGBR GBRG BRGB becomes RGB0 in each of four phases."""
+    """Do as `_spread` by words, the first byte the lowest: RGBR GBRG BRGB becomes RGB0 in each of four phases."""
     first = phases[before % WORDS, before // WORDS :]
     second = phases[(1 + before) % WORDS, (1 + before) // WORDS :]
     third = phases[(2 + before) % WORDS, (2 + before) // WORDS :]
@@ -213,7 +213,7 @@ def _weigh_row(
     sums: NDArray[np.int32],
     out: NDArray[np.uint8],
 ) -> None:
-    """The first pass over one row: all by the taps of the middle, then those of other taps again."""
+    """Apply the first pass to one row: all results by the taps of the middle, then results with other taps again."""
     factor, columns, (kinds, count) = phases.shape[0], out.size // wide, taps.shape
     own = taps[kinds // 2]
     sums[:] = np.int32(1 << (BITS - 1))
@@ -246,14 +246,13 @@ def _weigh_row(
 
 @kernel
 def _from(phases: NDArray[np.uint8], sample: int, wide: int) -> NDArray[np.uint8]:
-    """The samples that the tap `sample` weighs, of all results; a pixel takes `wide` bytes."""
+    """Return the samples of all results that the tap `sample` weighs; a pixel takes `wide` bytes."""
     factor = phases.shape[0]
     return phases[sample % factor, wide * (sample // factor) :]
 
 
 @kernel
 def _kind(result: int, results: int, kinds: int) -> int:
-    """The row of the taps that is the result's."""
     half = kinds // 2
     return min(result, half) if result < results - half else result - results + kinds
 
@@ -284,7 +283,7 @@ def _add_pairs(
     inner: np.int32,
     sums: NDArray[np.int32],
 ) -> None:
-    """`outer` for `a` and `d`, `inner` for `b` and `c`."""
+    """Weigh `a` and `d` by `outer`, `b` and `c` by `inner`."""
     for x in range(sums.size):
         far = outer * np.int32(np.int32(a[x]) + np.int32(d[x]))
         near = inner * np.int32(np.int32(b[x]) + np.int32(c[x]))
@@ -305,7 +304,7 @@ def _round(sums: NDArray[np.int32], out: NDArray[np.uint8]) -> None:
 
 @kernel
 def _round_wide(sums: NDArray[np.int32], out: NDArray[np.uint8]) -> None:
-    """The first three of every four sums."""
+    """Keep the first three of every four sums."""
     for x in range(out.size // 3):
         for channel in range(3):
             out[3 * x + channel] = _byte(sums[4 * x + channel])
@@ -313,7 +312,7 @@ def _round_wide(sums: NDArray[np.int32], out: NDArray[np.uint8]) -> None:
 
 @kernel
 def _byte(total: np.int32) -> np.uint8:
-    """Rounded down and held to 0-255."""
+    """Round down and hold to 0-255."""
     return np.uint8(min(max(total >> np.int32(BITS), np.int32(0)), np.int32(255)))
 
 

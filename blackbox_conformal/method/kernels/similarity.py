@@ -1,4 +1,4 @@
-"""Dissimilarity of two pictures around each pixel, on their luminance: structure and gradient magnitudes."""
+"""Measure the dissimilarity of two pictures around each pixel by the structure and gradients of their luminance."""
 
 import functools
 import math
@@ -15,7 +15,7 @@ from blackbox_conformal.support.types import Image, Map
 Plane = NDArray[np.float64]
 
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue (ITU-R BT.601), on gamma-encoded values: what `rgb2gray` gives, unrounded."""
+"""Weights of red, green and blue (ITU-R BT.601) on gamma-encoded values, as in `rgb2gray` but unrounded."""
 
 SSIM_RADIUS, SSIM_SIGMA = 5, 1.5
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
@@ -26,7 +26,7 @@ GMS_C = 170 / 255**2
 
 
 def structural_dissimilarity(truth: Image, delivered: Image) -> Map:
-    """`(1 - SSIM) / 2` around each pixel: (H, W) float32 in [0, 1], exactly 0 where both windows are equal.
+    """Return `(1 - SSIM) / 2` around each pixel: (H, W) float32 in [0, 1], exactly 0 where both windows are equal.
 
     Gaussian window of 11 x 11 taps, sigma 1.5, weights that sum to 1, population variances, reflected borders,
     luminance on [0, 1]. The sums are in float64.
@@ -42,7 +42,7 @@ def structural_dissimilarity(truth: Image, delivered: Image) -> Map:
 
 
 def gradient_dissimilarity(truth: Image, delivered: Image, downsample: bool = False) -> Map:
-    """`1 - GMS` at each pixel, GMS being the gradient magnitude similarity: (H, W) float32 in [0, 1).
+    """Return `1 - GMS` at each pixel, GMS being the gradient magnitude similarity: (H, W) float32 in [0, 1).
 
     Prewitt gradients divided by 3 of the luminance on [0, 1], reflected borders; exactly 0 where both gradients have
     equal magnitude.
@@ -71,7 +71,7 @@ def gradient_dissimilarity(truth: Image, delivered: Image, downsample: bool = Fa
 
 
 def luminance(pixels: Image) -> Plane:
-    """Weighted sum of the gamma-encoded channels, white = 1: (H, W) float64 in [0, 1]."""
+    """Weigh and add the gamma-encoded channels, white = 1: (H, W) float64 in [0, 1]."""
     out = np.empty(pixels.shape[:2], np.float64)
     _luminance(pixels.reshape(-1), _levels(), out.reshape(-1))
     return out
@@ -79,7 +79,7 @@ def luminance(pixels: Image) -> Plane:
 
 @functools.cache
 def _levels() -> Plane:
-    """What each level of each channel adds to the luminance: (3, 256)."""
+    """Return how much each level of each channel adds to the luminance: (3, 256)."""
     return np.outer(LUMA, np.arange(256) / 255)
 
 
@@ -105,7 +105,7 @@ def _luminance(pixels: NDArray[np.uint8], levels: Plane, out: NDArray[np.float64
 
 @kernel
 def _structure(truth: Plane, delivered: Plane, taps: NDArray[np.float64], out: NDArray[np.float32]) -> None:
-    """Five windowed means, down the columns into rows, then along those rows: no image-sized temporary.
+    """Average five windows, down the columns into rows, then along these rows: no image-sized temporary.
 
     The means are of both pictures, of their squares, and of their product.
     """

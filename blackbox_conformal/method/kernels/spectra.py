@@ -1,4 +1,4 @@
-"""Distances between two pictures at each pixel over any number of bands, and moments of draws of such pictures.
+"""Measure distances between two pictures at each pixel over any number of bands, and moments of draws of such pictures.
 
 A value's share of its range is its level by the largest of its type: 65535 of declared bands, 255 of 8-bit sRGB.
 """
@@ -16,11 +16,11 @@ from blackbox_conformal.method.kernels.moments import Moments
 from blackbox_conformal.support.types import Image, Map
 
 _ROWS = 32
-"""Rows that are worked on at once, in 64 bits: what is between stays small."""
+"""Rows worked on at once, in 64 bits, so that temporaries stay small."""
 
 
 def band_planes(pixels: Image) -> Planes:
-    """Shares of the range: (bands, H, W) float32 in [0, 1], correctly rounded."""
+    """Return shares of the range: (bands, H, W) float32 in [0, 1], correctly rounded."""
     pixels = levels(pixels)
     planes = np.empty((pixels.shape[2], *pixels.shape[:2]), np.float32)
     for band, plane in enumerate(planes):
@@ -29,7 +29,7 @@ def band_planes(pixels: Image) -> Planes:
 
 
 def band_difference(truth: Image, delivered: Image) -> Planes:
-    """Signed differences of shares of the range: (bands, H, W) float32 in [-1, 1], correctly rounded."""
+    """Return signed differences of shares of the range: (bands, H, W) float32 in [-1, 1], correctly rounded."""
     truth, delivered = _pair(truth, delivered)
     planes = np.empty((truth.shape[2], *truth.shape[:2]), np.float32)
     for band, plane in enumerate(planes):
@@ -39,7 +39,7 @@ def band_difference(truth: Image, delivered: Image) -> Planes:
 
 
 def band_l1(truth: Image, delivered: Image) -> Map:
-    """Mean over bands of absolute differences: (H, W) float32 in [0, 1], correctly rounded; errors as above."""
+    """Return the mean over bands of absolute differences: (H, W) float32 in [0, 1], correctly rounded."""
     truth, delivered = _pair(truth, delivered)
     out = np.empty(truth.shape[:2], np.float32)
     for rows, apart in _apart(truth, delivered):
@@ -48,7 +48,7 @@ def band_l1(truth: Image, delivered: Image) -> Map:
 
 
 def band_linf(truth: Image, delivered: Image) -> Map:
-    """Largest over bands of absolute differences: (H, W) float32 in [0, 1], correctly rounded; errors as above."""
+    """Return the largest absolute difference over bands: (H, W) float32 in [0, 1], correctly rounded."""
     truth, delivered = _pair(truth, delivered)
     out = np.empty(truth.shape[:2], np.float32)
     for rows, apart in _apart(truth, delivered):
@@ -57,9 +57,9 @@ def band_linf(truth: Image, delivered: Image) -> Map:
 
 
 def spectral_angle(truth: Image, delivered: Image) -> Map:
-    """The angle between the two spectra of a pixel: (H, W) float32 in radians, exactly 0 where they are equal.
+    """Return the angle between the two spectra of a pixel: (H, W) float32 in radians, exactly 0 where they are equal.
 
-    Spectra of 0 in all bands have no direction: two of them are 0 apart, one and another by a right angle.
+    Spectra of 0 in all bands have no direction: two of them are 0 apart, and one lies at a right angle to any other.
 
     Notes
     -----
@@ -78,7 +78,7 @@ def spectral_angle(truth: Image, delivered: Image) -> Map:
 
 
 class BandMoments(Moments):
-    """`Moments` of draws of declared bands, (H, W, bands) uint16: exact in integers, too.
+    """`Moments` of draws of declared bands, (H, W, bands) uint16: also exact in integers.
 
     Memory for H x W pixels: 4 H W bytes a band and 8 H W more.
     """
@@ -99,7 +99,7 @@ class BandMoments(Moments):
             self.draws += 1
 
     def variance(self) -> Map:
-        """Variance over the draws with divisor M, summed over bands: (H, W) float32 in [0, bands / 4]."""
+        """Return the variance over the draws with divisor M, summed over bands: (H, W) float32 in [0, bands / 4]."""
         out = np.empty(self.shape, np.float32)
         for top in range(0, self.shape[0], _ROWS):
             rows = slice(top, top + _ROWS)
@@ -108,22 +108,22 @@ class BandMoments(Moments):
         return out
 
     def mean_image(self) -> Image:
-        """Mean picture rounded half up, exactly: (H, W, bands) uint16."""
+        """Return the mean picture rounded half up, exactly: (H, W, bands) uint16."""
         mean: Any = ((2 * self.sums.astype(np.int64) + self.draws) // (2 * self.draws)).astype(np.uint16)
         return mean  # type: ignore[no-any-return]
 
     def merge(self, other: Self) -> None:
-        """Take over the draws of `other`."""
+        """Add the draws of `other`."""
         if other.draws and not self.draws:
             self.sums, self.squares = np.zeros_like(other.sums), np.zeros_like(other.squares)
         super().merge(other)
 
     def _make_room(self, draws: int) -> None:
-        """There is room for 4096, which is all that a procedure may have."""
+        """There is room for 4096, the most that a procedure may have."""
 
 
 def moments_of(shape: tuple[int, int], pixels: Image) -> Moments:
-    """Empty moments for draws like `pixels`, of `shape` = (H, W)."""
+    """Return empty moments for draws like `pixels`, of `shape` = (H, W)."""
     return BandMoments(shape) if getattr(pixels, "dtype", None) == np.uint16 else Moments(shape)
 
 
@@ -155,4 +155,4 @@ def _unit(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def warm_up() -> None:
-    """Nothing here is compiled."""
+    """Do nothing, as nothing here is compiled."""

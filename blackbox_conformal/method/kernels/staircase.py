@@ -1,7 +1,7 @@
-"""The risk curve of one picture as an exact staircase, in linear time, and the staircases of shares of its pixels.
+"""Compute the risk curve of one picture as an exact staircase, in linear time, and staircases of shares of its pixels.
 
-A staircase is a pair of arrays, scores and values, both strictly increasing; its value at threshold t belongs to
-the last score < t, and is 0 when there is none. The loops over pixels are in `_buckets`.
+A staircase is a pair of arrays, scores and values, both strictly increasing; its value at threshold t belongs to the
+last score < t, and is 0 without such a score. The loops over pixels are in `_buckets`.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ Counts = tuple[NDArray[np.float32], NDArray[np.int64]]
 Fill = Callable[[NDArray[np.int64], NDArray[np.uint32]], None]
 
 AREA_STEPS = 256
-"""Steps in which the trusted share is kept: so many or a few more, never more than twice as many and two."""
+"""Least number of steps for the trusted share; the most is twice as many and two."""
 
 
 LEVELS = 4096
@@ -43,7 +43,7 @@ LEVELS = 4096
 
 
 class Survey(NamedTuple):
-    """What one pass over two maps tells.
+    """Facts about two maps that one pass finds.
 
     Attributes
     ----------
@@ -65,24 +65,24 @@ class Survey(NamedTuple):
 
     @property
     def largest_loss(self) -> np.float32:
-        """The largest loss, where all are finite and >= 0."""
+        """Return the largest loss, where all are finite and >= 0."""
         return np.uint32(self.largest_loss_bits).view(np.float32)
 
     @property
     def in_order(self) -> bool:
-        """Whether no score is infinite and every loss finite and >= 0."""
+        """Tell whether no score is infinite and every loss finite and >= 0."""
         return not self.infinite and self.largest_loss_bits < int(NOT_FINITE)
 
 
 def survey_maps(scores: Map, losses: Map) -> Survey:
-    """One pass over two maps; errors as in `staircase` for their shapes and dtypes only."""
+    """Survey two maps in one pass; errors as in `staircase` for their shapes and dtypes only."""
     scores, losses = map_pair(scores, losses)
     low, high, scored, infinite, largest_loss_bits = scan(*_bits(scores, losses))
     return Survey(int(low), int(high), int(scored), bool(infinite), int(largest_loss_bits))
 
 
 def require_in_order(scores: Map, losses: Map) -> Survey:
-    """What `survey_maps` says; errors as in `staircase`."""
+    """Return what `survey_maps` finds; errors as in `staircase`."""
     survey = survey_maps(scores, losses)
     if not survey.in_order:
         _refuse(scores, losses, int(first_bad(*_bits(scores, losses))))
@@ -90,7 +90,7 @@ def require_in_order(scores: Map, losses: Map) -> Survey:
 
 
 def pair_within(scores: Map, losses: Map, highest: np.float32, bound: float) -> tuple[Map, Map]:
-    """Both maps, checked as by `staircase`; also refuses a loss above `highest`, the bound in float32, rounded down."""
+    """Return both maps, checked as by `staircase`; refuse a loss above `highest`, the float32 bound rounded down."""
     scores, losses = map_pair(scores, losses)
     if (largest := require_in_order(scores, losses).largest_loss) > highest:
         raise MapError(f"expected losses of at most {bound!r}; got {largest!r}. State a larger bound")
@@ -98,12 +98,12 @@ def pair_within(scores: Map, losses: Map, highest: np.float32, bound: float) -> 
 
 
 def levels_up_to(highest: np.float32, levels: int) -> NDArray[np.float32]:
-    """Even steps from 0 to `highest`, rounded up; of the least bounds that float32 can tell apart they are fewer."""
+    """Return even steps from 0 to `highest`, rounded up; fewer where float32 cannot tell the steps apart."""
     return np.unique(np.minimum(all_up(np.linspace(0, float(highest), levels + 1)), highest))
 
 
 def staircase(scores: Map, losses: Map) -> Steps:
-    """The records of `L(t) = sup { loss : score < t }`: where the running maximum, in order of score, grows.
+    """Return the records of `L(t) = sup { loss : score < t }`: where the running maximum, in order of score, grows.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def staircase(scores: Map, losses: Map) -> Steps:
 def staircase_and_area(
     scores: Map, losses: Map, steps: int = AREA_STEPS, survey: Survey | None = None
 ) -> tuple[Steps, Counts]:
-    """What `staircase` finds and how many pixels are trusted, together, in two passes over the maps.
+    """Return the records of `staircase` and the numbers of trusted pixels, in two passes over the maps.
 
     Parameters
     ----------
@@ -138,21 +138,21 @@ def staircase_and_area(
         How fine the counts are: so many steps of about equal height, or a few more; never more than twice as many and
         two. None when it is 0.
     survey
-        What `survey_maps` said of the same two maps, where it was asked before.
+        The survey of the same two maps, where there is one already.
 
     Returns
     -------
     records, area
-        Those of `staircase`; and scores and counts, float32 and int64, both strictly increasing: exactly `counts`
-        pixels score no more than `scores`, so that staircase is never too high, and at most 1 / `steps` of the pixels
-        too low. The last count is that of all pixels not scored NaN. The scores need not occur in the map.
+        Records as of `staircase`; and scores and counts, float32 and int64, both strictly increasing: exactly `counts`
+        pixels score no more than `scores`, so this staircase is never too high, and at most 1 / `steps` of the pixels
+        too low. The last count includes all pixels not scored NaN. The scores need not occur in the map.
 
     Notes
     -----
-    Linear time. The first pass finds the range of the scores, which is divided into buckets. A few pixels tell which
-    loss is reached below each bucket; the second pass counts the pixels of each, and picks out those that lose more: no
-    other can be a record. Only what was picked out is sorted. Buckets that hold many pixels are divided again for the
-    grid.
+    Linear time. The first pass finds the range of the scores, which is divided into buckets. A few sampled pixels tell
+    which loss is reached below each bucket; the second pass counts the pixels of each bucket, and picks out all pixels
+    that lose more: no other can be a record. Only these are sorted. Buckets that hold many pixels are divided again for
+    the grid.
     """
     scores, losses = map_pair(scores, losses)
     survey = survey or survey_maps(scores, losses)
@@ -178,7 +178,7 @@ def staircase_and_area(
 
 
 def _area(scores: Map, survey: Survey, steps: int, counts: NDArray[np.uint32], shift: int, fill: Fill) -> Counts:
-    """The grid of scores with the counts of pixels, from the counts of buckets."""
+    """Make the grid of scores with counts of pixels from the counts of buckets."""
     most = survey.scored // steps
     # Sorting a picture this small is quicker than grouping; adding 0 turns -0 into 0, which is the same score.
     if scores.size <= 1 << BITS:
@@ -238,7 +238,7 @@ def _groups(
 
 
 def share_staircase(scores: Map, losses: Map, tolerance: float, steps: int = 1024) -> Steps:
-    """The share of all pixels that are trusted and wrong by more than `tolerance`, as a staircase of bounded size.
+    """Return the share of all pixels that are trusted and wrong by more than `tolerance`, in bounded size.
 
     Parameters
     ----------
@@ -282,7 +282,7 @@ def _bits(scores: Map, losses: Map) -> tuple[NDArray[np.int32], NDArray[np.uint3
 
 
 def _records(candidates: NDArray[np.uint64]) -> Steps:
-    """Records among candidates, each a key and the bits of a loss in one number."""
+    """Return the records among candidates, each a key and the bits of a loss in one number."""
     # By key and, among equal keys, by loss: the last of a score has its largest loss, and the running maximum is L.
     candidates.sort()
     order = (candidates >> np.uint64(32)).astype(np.uint32)
@@ -297,12 +297,10 @@ def _records(candidates: NDArray[np.uint64]) -> Steps:
 
 
 def _before_nan(ascending: NDArray[np.float32]) -> int:
-    """How many values come before the NaNs, which sorting puts last."""
     return int(np.searchsorted(ascending, np.float32(np.nan)))
 
 
 def _share_up(counts: NDArray[np.int64], total: int) -> NDArray[np.float32]:
-    """`counts / total` as float32, never below the exact quotient."""
     shares = (counts / total).astype(np.float32)
     # A product of 24 and 29 bits is exact in float64, so this compares with the exact quotient.
     low = shares.astype(np.float64) * total < counts
@@ -312,7 +310,7 @@ def _share_up(counts: NDArray[np.int64], total: int) -> NDArray[np.float32]:
 
 
 def scores_of(keys: NDArray[np.uint32]) -> NDArray[np.float32]:
-    """The scores whose order-preserving keys these are."""
+    """Return the scores with these order-preserving keys."""
     # Undoes `key_of`: keys of negative scores lack the highest bit and hold inverted bits.
     negative = keys < 0x80000000
     return np.where(negative, ~keys, keys ^ SIGN).astype(np.uint32).view(np.float32)

@@ -1,4 +1,4 @@
-"""The row filters of PNG undone, for pictures of any depth and channels (W3C, Portable Network Graphics, clause 9)."""
+"""Undo the row filters of PNG, for pictures of any depth and channels (W3C, Portable Network Graphics, clause 9)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from blackbox_conformal.method.kernels._jit import kernel
 
 
 def unfilter(filtered: NDArray[np.uint8], rows: NDArray[np.uint8], pixel: int) -> bool:
-    """Undo the filters of all rows, of any depth and channels, into `rows`; False when one is of no known kind.
+    """Undo the filters of all rows, of any depth and channels, into `rows`; return False for a filter of no known kind.
 
     Parameters
     ----------
@@ -47,11 +47,11 @@ def _undo_serially(filtered: NDArray[np.uint8], rows: NDArray[np.uint8], pixel: 
 
 @kernel
 def _paeth(left: np.int16, above: np.int16, corner: np.int16) -> np.int16:
-    """Whichever of the three is nearest to left + above - corner; left before above before corner.
+    """Return the nearest of the three to left + above - corner; on ties left before above before corner.
 
-    With turn = 3 corner - left - above, the larger of left and above is nearest where turn is at most the smaller,
-    the smaller where turn is at least the larger, and else the corner: two comparisons, which become selections
-    instead of branches that cannot be predicted.
+    With turn = 3 corner - left - above, the larger of left and above is nearest where turn is at most the smaller, the
+    smaller where turn is at least the larger, and else the corner: two comparisons become selections instead of
+    branches that cannot be predicted.
     """
     # May be as low as -510 and as high as 765: hence 16 bits, and not the bytes of the pixels.
     turn = np.int16(np.int16(3) * corner - (left + above))

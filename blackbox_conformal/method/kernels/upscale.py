@@ -1,7 +1,7 @@
-"""Pictures made larger by 2, 4 or 8 with the bicubic filter, to the byte as Pillow makes them.
+"""Make pictures larger by 2, 4 or 8 with the bicubic filter, to the byte as Pillow does.
 
 Pillow weighs four samples along each row by taps in multiples of 2^-22, rounds to 8 bits, and does the same down the
-columns. The taps repeat from sample to sample but for the two at either end, so each pass adds up whole rows.
+columns. The taps repeat from sample to sample but for two at either end, so each pass adds up whole rows.
 """
 
 import numpy as np
@@ -15,11 +15,11 @@ BITS = 22
 """Taps are multiples of 2^-22; with 8 bits of a sample and taps below 0 a sum fills 31 bits."""
 
 ROWS = 5
-"""Rows that are kept after the first pass: those that the results of one row of the picture are made of."""
+"""Rows kept after the first pass: enough to make the results of one row of the picture."""
 
 
 def upscaled(pixels: Image, across: NDArray[np.int32], down: NDArray[np.int32]) -> Image:
-    """`pixels` made larger: rows first, then columns, both rounded to 8 bits and held to 0-255.
+    """Make `pixels` larger: rows first, then columns, both rounded to 8 bits and held to 0-255.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def _upscale(
     wide: NDArray[np.uint8],
     out: NDArray[np.uint8],
 ) -> None:
-    """Row by row; `wide` is a ring of rows after the first pass, `padded` has room for two samples more at each end."""
+    """Go row by row; `wide` is a ring of rows after the first pass, `padded` has two more samples at each end."""
     (kinds, factor, _), last, widened = down.shape, pixels.shape[0] - 1, 0
     for row in range(last + 1):
         # Each row is widened once, when the first result needs it; the ring holds all that one row's results use.
@@ -83,9 +83,9 @@ def _upscale(
 def _widen(
     padded: NDArray[np.uint8], taps: NDArray[np.int32], samples: NDArray[np.uint8], out: NDArray[np.uint8]
 ) -> None:
-    """The first pass over one row: all by the taps of the middle, then those of other taps again.
+    """Apply the first pass to one row: all results by the taps of the middle, then results with other taps again.
 
-    `samples` is room for one result of each sample.
+    `samples` has room for one result of each sample.
     """
     (kinds, factor, _), columns = taps.shape, samples.size // 3
     places, pixels = out.reshape(columns, factor, 3), samples.reshape(columns, 3)

@@ -1,4 +1,4 @@
-"""Grey, darkness and stripes over the part of a picture that is not trusted."""
+"""Lay grey, darkness and stripes over the part of a picture that is not trusted."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,7 @@ DIMMED = 0.42
 COLOUR = round(0.15 * DIMMED * 2**BITS)
 GREY = round(0.85 * DIMMED * 2**BITS)
 STRIPE = round(0.85 * 255 * 0.34 * (1 - DIMMED) * 2**BITS)
-"""What is left of the colour, so that the eye still finds its way; how much of the lightness is added to it, and in
-stripes of white."""
+"""The rest of the colour, so that the eye still finds its way; the lightness added to it, and in stripes of white."""
 
 
 def veil(pixels: Image, mask: Mask, pitch: int, thickness: int) -> None:

@@ -1,7 +1,7 @@
-"""Weighted means around each pixel, box and Gaussian, with reflected borders (d c b a | a b c d | d c b a).
+"""Average around each pixel by box or Gaussian weights, with reflected borders (d c b a | a b c d | d c b a).
 
-The weights are >= 0 and sum to 1, so a mean lies between the smallest and the largest value. Wide Gaussians are
-computed on a coarser grid by `wide_gaussian`.
+The weights are >= 0 and sum to 1, so a mean lies between the smallest and the largest value. `wide_gaussian` computes
+wide Gaussians on a coarser grid.
 """
 
 import math
@@ -20,7 +20,7 @@ from blackbox_conformal.method.kernels.elementary import exponential
 
 @kernel
 def reflected(index: int, length: int) -> int:
-    """The pixel shown at `index`, reflected as often as it takes to land in [0, length)."""
+    """Return the pixel shown at `index`, reflected as often as it takes to land in [0, length)."""
     # The pattern repeats after the row and its mirror image, hence 2 `length`; Python's remainder is never negative.
     index %= 2 * length
     return index if index < length else 2 * length - 1 - index
@@ -70,14 +70,14 @@ def _shrinking_weights(block: int) -> NDArray[np.float64]:
 
 
 def _enlarging_weights(block: int) -> NDArray[np.float64]:
-    """(block, 3): for each pixel of a block the weights of the block before, itself, and the block after."""
+    """Return (block, 3): for each pixel of a block the weights of the block before, its own, and the block after."""
     place = (np.arange(block) - (block - 1) / 2) / block
     # The quadratic B-spline at its three nearest knots: its variance is 1/4 square block.
     return np.stack([0.5 * (0.5 - place) ** 2, 0.75 - place**2, 0.5 * (0.5 + place) ** 2], axis=1)
 
 
 def _block_taps(variance: float, block: int) -> NDArray[np.float64]:
-    """One side of the sampled Gaussian over blocks that brings the three steps to `variance` in square pixels."""
+    """Return one side of the Gaussian over blocks that brings the three steps to `variance` in square pixels."""
     # Variances of kernels applied one after the other add up: what shrinking and enlarging bring is left out.
     wanted = (variance - (block**2 - 1) / 4) / block**2 - 0.25
     # Cut at 4.5 deviations, later than the 4 of the kernel that is imitated: narrower tails would cost accuracy.
@@ -99,7 +99,7 @@ def _block_taps(variance: float, block: int) -> NDArray[np.float64]:
 def _shrink_rows(
     values: NDArray[Any], weights: NDArray[Any], block: int, reach: int, offset: Any, out: NDArray[Any]
 ) -> None:
-    """Row j of `out` becomes the weighted mean of the rows around block j - reach, less `offset`."""
+    """Set row j of `out` to the weighted mean of the rows around block j - reach, less `offset`."""
     height, width = values.shape
     for j in range(out.shape[0]):
         # The B-spline spans three blocks less two pixels, around block j - reach.
@@ -125,7 +125,7 @@ def _shrink_rows(
 
 @kernel
 def _over_blocks(values: NDArray[Any], taps: NDArray[Any]) -> NDArray[Any]:
-    """Mean down the columns; the rows that the kernel cannot reach, all but one on either side, are dropped."""
+    """Average down the columns; drop the rows that the kernel cannot reach, all but one on either side."""
     radius = taps.size - 1
     out = np.empty((values.shape[0] - 2 * radius, values.shape[1]), values.dtype)
     for y in range(out.shape[0]):
@@ -142,7 +142,7 @@ def _over_blocks(values: NDArray[Any], taps: NDArray[Any]) -> NDArray[Any]:
 
 @kernel
 def _enlarge_rows(values: NDArray[Any], weights: NDArray[Any], low: Any, high: Any, out: NDArray[Any]) -> None:
-    """Rows of `out` from the three nearest rows of `values`, plus `low`, held to [low, high]."""
+    """Make rows of `out` from the three nearest rows of `values`, plus `low`, held to [low, high]."""
     block = weights.shape[0]
     for y in range(out.shape[0]):
         j = y // block
@@ -167,7 +167,7 @@ MAX_SIZE = 4095
 
 
 def gaussian(values: Values, sigma: float, *, overwrite: bool = False) -> Values:
-    """Mean of `values` weighted by a Gaussian that ends at four standard deviations.
+    """Average `values` by a Gaussian that ends at four standard deviations.
 
     Parameters
     ----------
@@ -184,10 +184,9 @@ def gaussian(values: Values, sigma: float, *, overwrite: bool = False) -> Values
 
     Notes
     -----
-    Below `WIDE_SIGMA` the taps are those of a sampled Gaussian, normalised; float32 sums leave a relative error of
-    about 1e-6. From there on the kernel differs from the sampled one by at most 5.6e-4 in L1 norm along each axis, so
-    no result differs by more than 5.6e-4 of the range of `values`, whatever they are (2e-5 is typical), and the cost
-    no longer grows with sigma.
+    Below `WIDE_SIGMA` the taps sample a Gaussian and are normalised; float32 sums leave a relative error of about 1e-6.
+    From there on the kernel differs from the sampled one by at most 5.6e-4 in L1 norm along each axis. So no result
+    differs by more than 5.6e-4 of the range of `values` (2e-5 is typical), and the cost does not grow with sigma.
     """
     if not 0 < sigma <= MAX_SIGMA:
         raise UsageError(f"expected sigma in (0, {MAX_SIGMA:g}] pixels; got {sigma!r}. Choose another sigma")
@@ -210,14 +209,14 @@ def gaussian(values: Values, sigma: float, *, overwrite: bool = False) -> Values
 
 
 def gaussian_taps(sigma: float) -> NDArray[np.float64]:
-    """One side of the kernel, from its centre outwards: sampled at whole pixels, both sides together sum to 1."""
+    """Return one side of the kernel, from its centre outwards: sampled at whole pixels; both sides sum to 1."""
     radius = int(TRUNCATE * sigma + 0.5)
     taps = exponential(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
     return np.asarray(taps / (taps[0] + 2 * taps[1:].sum()))
 
 
 def box(values: Values, size: int, *, overwrite: bool = False) -> Values:
-    """Plain mean of `values` over squares of `size` x `size` pixels.
+    """Average `values` over squares of `size` x `size` pixels.
 
     Parameters
     ----------
@@ -234,10 +233,10 @@ def box(values: Values, size: int, *, overwrite: bool = False) -> Values:
 
     Notes
     -----
-    Running sums, so the cost does not grow with `size`, but without drift: values are first rounded to a grid so
-    coarse that every sum is exact in float64 (a step of at most ``max |value| * size^2 / 2^49``, far below float32 for
-    common sizes; whole numbers are not changed). So windows with equal content have equal means, to the bit, and
-    means of values >= 0 are >= 0.
+    Running sums keep the cost independent of `size`, and have no drift: values are first rounded to a grid so coarse
+    that every sum is exact in float64 (a step of at most ``max |value| * size^2 / 2^49``, far below float32 for common
+    sizes; whole numbers are not changed). So windows with equal content have equal means, to the bit, and means of
+    values >= 0 are >= 0.
     """
     if not (isinstance(size, int | np.integer) and 1 <= size <= MAX_SIZE and size % 2 == 1):
         raise UsageError(f"expected an odd window size from 1 to {MAX_SIZE} pixels; got {size!r}. Choose another size")
@@ -260,7 +259,7 @@ def box(values: Values, size: int, *, overwrite: bool = False) -> Values:
 
 
 def average(values: Values, window: str, sigma: float | None, size: int | None, *, overwrite: bool = False) -> Values:
-    """`gaussian` or `box`, by name."""
+    """Average by `gaussian` or `box`, chosen by name."""
     if window == "gaussian" and sigma is not None:
         return gaussian(values, sigma, overwrite=overwrite)
     if window == "box" and size is not None:
@@ -269,7 +268,7 @@ def average(values: Values, window: str, sigma: float | None, size: int | None, 
 
 
 def _in_fours(taps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`taps` with zeros behind, so that all but the centre come in fours."""
+    """Return `taps` with zeros behind, so that all but the centre come in fours."""
     # All but the centre: `(1 - size) % 4` is what is missing from the next multiple of four.
     return np.append(taps, np.zeros((1 - taps.size) % 4))
 
@@ -310,10 +309,10 @@ def _separable(
     held: NDArray[Any],
     out: NDArray[Any],
 ) -> None:
-    """Two rows at a time: down the columns into `padded`, then along each row into `held`, then into `out`.
+    """Take two rows at a time: down the columns into `padded`, then along each row into `held`, then into `out`.
 
-    `out` may be `values`. A finished row y therefore waits in `held`, a ring of reach + 2 rows, until no row still to
-    come needs row y of `values`: rows up to y + reach do.
+    `out` may be `values`. A finished row y therefore waits in `held`, a ring of reach + 2 rows, until no later row
+    needs row y of `values`; rows up to y + reach do.
     """
     height, width = values.shape
     reach = taps.size - 1
@@ -331,11 +330,11 @@ def _separable(
 
 @kernel
 def _weigh_columns(values: NDArray[Any], taps: NDArray[Any], y: int, out: NDArray[Any], below: NDArray[Any]) -> None:
-    """The means down the columns around row `y` and the row below it, four taps a pass on either side.
+    """Average down the columns around row `y` and the row below it, four taps a pass on either side.
 
-    Two rows at a time, since they need nearly the same rows, which do not fit the first-level cache. For taps k to
-    k + 3 of row y, `a0` to `a3` are the rows above it and `b0` to `b3` those below, nearest first; `a` and `b` are
-    the two between, one nearer to y, which the row below y needs: for it everything is one row further down.
+    Two rows at a time, since they need nearly the same rows, which do not fit the first-level cache. For taps k to k +
+    3 of row y, `a0` to `a3` are the rows above it and `b0` to `b3` the rows below, nearest first; `a` and `b` are the
+    two between, one nearer to y, which the row below y needs: for it everything is one row further down.
     """
     height, width = values.shape
     row, next_row = values[y], values[reflected(y + 1, height)]
@@ -356,7 +355,7 @@ def _weigh_columns(values: NDArray[Any], taps: NDArray[Any], y: int, out: NDArra
 
 @kernel
 def _weigh_row(padded: NDArray[Any], taps: NDArray[Any], low: Any, high: Any, out: NDArray[Any]) -> None:
-    """The mean along a row that has `taps.size - 1` pixels more on either side, held to [low, high].
+    """Average along a row that has `taps.size - 1` more pixels on either side, held to [low, high].
 
     Rounding may carry a mean past the smallest or largest value by a unit in the last place.
     """
@@ -412,7 +411,7 @@ def _box(
     held: NDArray[Any],
     out: NDArray[Any],
 ) -> None:
-    """Running sums down the columns, then along each row of them.
+    """Keep running sums down the columns, then along each row of them.
 
     `out` may be `values`: as in `_separable` a finished row waits in a ring, here of radius + 2 rows, as the row that
     leaves the window lies one further back than the window reaches.

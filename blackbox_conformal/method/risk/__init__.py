@@ -1,1 +1,1 @@
-"""From two maps to one risk curve a photograph."""
+"""Make one risk curve per photograph from its two maps."""

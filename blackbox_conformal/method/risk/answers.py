@@ -1,4 +1,4 @@
-"""What the answers to pictures are like, beside their errors: this is known of a new picture as well."""
+"""A few numbers about the answers to pictures; unlike errors, they are known for new pictures as well."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from blackbox_conformal.method.risk.rows import Rows
 from blackbox_conformal.support.types import Map
 
 LEVELS = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-"""Shares of a picture's pixels at whose scores its map of scores is remembered."""
+"""Shares of a picture's pixels at which the quantiles of its scores are kept."""
 
 _SAMPLED_PIXELS = 1 << 16
 _EARLIER = 2 + len(LEVELS)
@@ -21,17 +21,17 @@ _MARK = np.float32(2)
 
 
 class Answers(Rows):
-    """The answers to n pictures, in a few numbers a picture.
+    """The answers to n pictures, in a few numbers per picture.
 
     Attributes
     ----------
     values
-        (n, 3 + len(`LEVELS`)) float32, a row a picture: how much the answer that shows least of what was sent shows, -1
-        to 1; NaN where the picture has too little structure; the mean absolute difference between an answer made small
-        again and what was sent, 0 to 255, mean over answers; for each share in `LEVELS` the largest score among so many
-        most certain pixels; how well the delivered picture agrees with the free reference, see `agreement`; NaN where
-        the score makes none, left out by earlier versions. A row of NaN is a picture that was refused, or not looked
-        at.
+        (n, 3 + len(`LEVELS`)) float32, a row per picture. First the resemblance to the input, -1 to 1, of the answer
+        that shows least of it; NaN where the picture has too little structure. Then the mean absolute difference
+        between an answer made small again and the input, 0 to 255, mean over answers. Then, for each share in `LEVELS`,
+        the largest score among so many most certain pixels. Last, the agreement of the delivered picture with the free
+        reference, see `agreement`; NaN where the score makes none, left out by earlier versions. A refused picture, or
+        one that was not looked at, is all NaN.
     """
 
     row: ClassVar[tuple[int, ...]] = (_WIDTH,)
@@ -48,9 +48,9 @@ class Answers(Rows):
         measured = [resemblance for resemblance in resemblances if resemblance is not None]
         # A regular sample of the pixels says as much, and takes no time.
         step = max(1, round((scores.size / _SAMPLED_PIXELS) ** 0.5))
-        # A score of the picture itself and no interpolated one: scores may jump over what lies between.
+        # A score that occurs, not an interpolated one: scores may jump over the values between.
         quantiles = np.quantile(scores[::step, ::step], LEVELS, method="inverted_cdf")
-        # The answer that shows the input least decides: one foreign answer among several is what matters.
+        # The answer that shows the input least decides: one foreign answer among several matters.
         least = min(measured) if measured else np.nan
         return cls(np.array([[least, np.mean(differences), *quantiles, agreement]], np.float32))
 
@@ -58,14 +58,14 @@ class Answers(Rows):
     def together(cls, parts: Iterable[Self]) -> Self:
         """Join all pictures of `parts`, in order."""
         return super().together(
-            # Nothing is known of the agreement of what an earlier version wrote.
+            # Earlier versions wrote no agreement.
             cls(np.pad(part.values, ((0, 0), (0, _WIDTH - part.values.shape[1])), constant_values=np.nan))
             for part in parts
         )
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """Read what `to_bytes` wrote."""
+        """Read the bytes of `to_bytes`."""
         values = np.frombuffer(content, "<f4").astype(np.float32)
         if values.size and values[0] == _MARK:
             marks, values = np.split(values.reshape(-1, 1 + _WIDTH), [1], axis=1)
@@ -86,7 +86,8 @@ class Answers(Rows):
         return cls(values)
 
     def to_bytes(self) -> bytes:
-        """Write the values as little-endian float32, row by row, each after `_MARK` unless written earlier."""
+        """Write the values as little-endian float32, row by row, each after `_MARK` unless an earlier version wrote
+        it."""
         marks = np.full((len(self), self.values.shape[1] - _EARLIER), _MARK)
         return np.concatenate([marks, self.values], axis=1).astype("<f4").tobytes()
 
@@ -97,7 +98,7 @@ class Answers(Rows):
 
     @property
     def difference(self) -> NDArray[np.float64]:
-        """Return the mean difference from what was sent, (n,), NaN where unknown."""
+        """Return the mean difference from the vendor's input, (n,), NaN where unknown."""
         return self.values[:, 1].astype(np.float64)
 
     @property
@@ -107,7 +108,8 @@ class Answers(Rows):
         return self.values[:, _EARLIER].astype(np.float64) if known else np.full(len(self), np.nan)
 
     def trusted_share(self, threshold: float) -> NDArray[np.float64]:
-        """Return about the share of each picture whose score is below `threshold`, (n,), 0 to 1; NaN where unknown."""
+        """Return roughly the share of each picture whose score is below `threshold`, (n,), 0 to 1; NaN where
+        unknown."""
         scores = self.values[:, 2:_EARLIER].astype(np.float64)
         recorded = ~np.isnan(scores[:, 0])
         shares = np.full(len(self), np.nan)

@@ -1,9 +1,9 @@
 """The upper confidence bound for the mean of losses in [0, 1] by betting (Waudby-Smith and Ramdas 2024, constant bets).
 
 For each bet ``rho_j = j / (bets + 1)`` the product of ``1 - rho_j (L_i - m) / (1 - m)`` over independent losses has a
-mean of at most 1 when the true mean is at least m; so has the average over bets, weighted by a stake that was fixed
-beforehand. The bound is the least m whose average reaches 1 / delta. A full bet, rho = 1, may join them: its factor
-``(1 - L_i) / (1 - m)`` grows most where no loss is large, and a loss of 1 takes all of it.
+mean of at most 1 when the true mean is at least m. So has their average, weighted by a stake that was fixed beforehand.
+The bound is the least m whose average reaches 1 / delta. A full bet, rho = 1, may join: its factor ``(1 - L_i) / (1 -
+m)`` grows most where no loss is large, and a loss of 1 takes all of its stake.
 """
 
 import math
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROUNDING = 1e-12
-"""Added to the log-wealth that is asked for: covers the rounding of a sum of logarithms."""
+"""Added to the required log-wealth: covers the rounding of a sum of logarithms."""
 
 
 def growth(losses: NDArray[np.float64], mean: float, bets: int) -> NDArray[np.float64]:
-    """Return the log of the factor by which each bet against `mean` grows with each loss: (bets, m), 0 < mean < 1."""
+    """Return the log of each bet's growth against `mean` with each loss: (bets, m), 0 < mean < 1."""
     shares = np.arange(1, bets + 1) / (bets + 1)
     return np.log1p(-shares[:, None] * (losses[None, :] - mean) / (1 - mean))
 
@@ -36,7 +36,7 @@ def split_stake(bets: int, full: float) -> NDArray[np.float64]:
 
 
 def mixed(logs: NDArray[np.float64], stake: NDArray[np.float64] | None = None) -> float:
-    """Return the logarithm of what bets with these (bets,) logarithms are worth together; without `stake`, evenly."""
+    """Return the log of the joint worth of bets with these (bets,) logarithms; without `stake`, evenly."""
     if stake is None:
         stake = np.full(logs.size, 1 / logs.size)
     # The largest is taken out before exponentials, which would overflow for hundreds of photographs.
@@ -45,7 +45,7 @@ def mixed(logs: NDArray[np.float64], stake: NDArray[np.float64] | None = None) -
 
 
 def reaches(log_wealth: float, delta: float) -> bool:
-    """Whether a wealth is at least ``1 / delta``, by more than rounding."""
+    """Tell whether a wealth is at least ``1 / delta``, by more than rounding."""
     return log_wealth >= math.log(1 / delta) + ROUNDING
 
 
@@ -54,9 +54,9 @@ def mixture_log_wealth(
 ) -> float:
     """Return the log of the average wealth against `mean`; it falls with every loss and grows with `mean`.
 
-    A `stake` of ``bets + 1`` numbers ends with one for the full bet.
+    A `stake` of ``bets + 1`` numbers ends with the full bet's.
     """
-    # In one order, so that the sum depends on the losses alone.
+    # Sorted, so that the sum depends on the losses alone.
     losses = np.sort(losses)
     logs = growth(losses, mean, bets).sum(axis=1)
     if stake is not None and stake.size > bets:
@@ -67,7 +67,7 @@ def mixture_log_wealth(
 def mixture_certifies(
     losses: NDArray[np.float64], level: float, delta: float, bets: int, stake: NDArray[np.float64] | None = None
 ) -> bool:
-    """Whether the mixture bound of the mean is at most `level`, for 0 < level < 1."""
+    """Tell whether the mixture bound of the mean is at most `level`, for 0 < level < 1."""
     return reaches(mixture_log_wealth(losses, level, bets, stake), delta)
 
 
@@ -81,12 +81,12 @@ def thresholds_certified(
 ) -> NDArray[np.int64]:
     """Return how many thresholds, from the first on, `mixture_certifies` after each sample: (samples,).
 
-    It is right to within rounding. `counts`, (samples, photographs), says how often each sample holds each photograph.
-    `losses` are (photographs, thresholds) and never fall along the thresholds.
+    The count is right to within rounding. `counts`, (samples, photographs), says how often each sample holds each
+    photograph. `losses` are (photographs, thresholds) and never fall along the thresholds.
     """
     logs = growth(losses.ravel(), level, bets)
     if stake is not None and stake.size > bets:
-        # Finite, since no times infinity is no number: a loss of 1 takes all that any sample could have won.
+        # Finite, since zero times infinity is no number: a loss of 1 takes all that any sample could have won.
         logs = np.vstack([logs, np.maximum(full_growth(losses.ravel(), level), -1e6)])
     logs = logs.reshape(-1, *losses.shape)
     shares = np.full(len(logs), 1 / len(logs)) if stake is None else stake / stake.sum()

@@ -50,10 +50,10 @@ def _refuse(name: str, values: NDArray[np.float32], wrong: NDArray[np.bool_], ex
 
 
 Kind = Literal["supremum", "share", "all-but", "marked-by-area", "clear-share", "local", "marked", "marked-in-squares"]
-"""In the order that files count them in; an earlier version made ``marked-by-area``."""
+"""Loss kinds in the order of their numbers in files; an earlier version made ``marked-by-area``."""
 
 SHARES: tuple[Kind, ...] = ("share", "marked-by-area", "marked", "clear-share", "marked-in-squares")
-"""Kinds whose every loss is a share, whatever the bound of the metric."""
+"""Kinds whose every loss is a share, whatever the metric's bound."""
 
 DETAIL: tuple[Kind, ...] = ("marked", "clear-share", "marked-in-squares")
 """Kinds that add up energies of detail."""
@@ -67,20 +67,21 @@ PARAMETERS: dict[Kind, str] = {
     "clear-share": "ceiling",
     "marked-in-squares": "ceiling",
 }
-"""What all curves of a kind share beside their bound."""
+"""The parameters that all curves of a kind share beside their bound."""
 
 LEAST_INVENTED = 1.0
-"""Squared grey levels at each pixel that ``marked`` adds to what was invented in a picture."""
+"""Squared grey levels a pixel that ``marked`` adds to a picture's invented energy."""
 
 MOST_PIXELS = 256 * 256
-"""At so many pixels at most. At every pixel the sum would outgrow any one object: 32 x 32 pixels wrong by 40 levels
-have a loss of 0.98 in an else quiet picture of 192 x 192, and would have one of 0.09 in 4096 x 4096."""
+"""Pixels that count for `LEAST_INVENTED`, at most. With all pixels the sum would outgrow any one object: 32 x 32 pixels
+wrong by 40 levels have a loss of 0.98 in an else quiet picture of 192 x 192, and would have one of 0.09 in 4096 x
+4096."""
 
 SQUARE = 128
 """Side of the squares of ``marked-in-squares``, in pixels of the delivered picture, from its upper left corner on."""
 
 LEAST_CLEAR = 0.05
-"""Share of all added detail against which ``clear-share`` counts where the clear part holds less."""
+"""``clear-share`` divides by at least this share of all added detail, also where the clear part holds less."""
 
 STEPS = 4096
 """Losses of these kinds are rounded up to multiples of 1 / 4096, which are exact in single precision."""
@@ -104,7 +105,7 @@ class RiskCurve:
         square of `side` pixels, averaged over the picture. ``marked``: the share of invented detail that is trusted;
         ``marked-by-area`` the same with `LEAST_INVENTED` at every pixel. ``clear-share``: the share of trusted added
         detail that is invented, the largest so far. ``marked-in-squares``: the loss ``marked`` of each square of
-        `SQUARE` pixels, averaged over the picture. These are 1 for every threshold above `ceiling`.
+        `SQUARE` pixels, averaged over the picture. The last four are 1 for every threshold above `ceiling`.
     tolerance, left_out, ceiling, side
         See `kind`; None for other kinds.
     area_scores, area_shares
@@ -130,7 +131,7 @@ class RiskCurve:
                 raise CalibrationError(f"expected {name} of curves that have one; got {value!r} of a {self.kind} curve")
         for name in ("scores", "losses", "area_scores", "area_shares"):
             values = getattr(self, name)
-            # Copied and made read-only: curves are compared and hashed by their content, and shared by many sets.
+            # Copied and made read-only: many sets share a curve and compare and hash it by its content.
             if values is not None:
                 values = np.array(values, dtype=np.float32)
                 values.setflags(write=False)
@@ -183,7 +184,7 @@ class RiskCurve:
         CalibrationError
             Bound or tolerance is not usable.
         """
-        # At most one other loss is asked for; without one the curve of the largest error is the only one.
+        # At most one other loss is requested; without one the curve of the largest error is the only one.
         tolerances = () if tolerance is None else (tolerance,)
         shares = () if left_out is None else (left_out,)
         sides = () if side is None else (side,)
@@ -200,10 +201,10 @@ class RiskCurve:
         left_out: Sequence[float] = (),
         sides: Sequence[float] = (),
     ) -> list[Self]:
-        """Return the curves of one photograph, of the largest error first, in one go over the maps.
+        """Return the curves of one photograph, the largest error's first, in one go over the maps.
 
         Then come the share wrong by each of `tolerances`, the largest error but for each share in `left_out`, and the
-        mean of the largest in squares of each of `sides`. Parameters and errors are those of `from_maps`.
+        mean of the largest errors in squares of each of `sides`. Parameters and errors are as for `from_maps`.
         """
         scores_map = np.ascontiguousarray(score_map, dtype=np.float32)
         error_map = np.ascontiguousarray(errors, dtype=np.float32)
@@ -217,10 +218,10 @@ class RiskCurve:
                 raise CalibrationError(f"expected a share to leave out between 0 and 1; got {share!r}")
         check_shapes(scores_map, error_map)
         survey = survey_maps(scores_map, error_map)
-        # One pass tells whether anything is wrong; only then is each value looked at for the message.
+        # One pass tells whether anything is wrong; only then the message looks at each value.
         if not survey.in_order or survey.scored < scores_map.size or survey.largest_loss > np.float32(bound):
             refuse_values(scores_map, error_map, bound)
-        # A bound that float32 cannot hold may round up; no loss may exceed it, so the excess of rounding is cut.
+        # A bound that float32 cannot hold may round up; no loss may exceed the bound, so the excess is cut.
         if survey.largest_loss > largest_loss(bound):
             error_map = np.minimum(error_map, largest_loss(bound))
             survey = survey_maps(scores_map, error_map)
@@ -232,7 +233,7 @@ class RiskCurve:
         ]
         rest = [
             cls(
-                # Rounded down of the share as typed: no more pixels are left out than the guarantee says.
+                # The share as typed, rounded down: no more pixels are left out than the guarantee says.
                 *all_but_staircase(scores_map, error_map, math.floor(as_typed(share) * scores_map.size), bound),
                 bound,
                 "all-but",
@@ -249,10 +250,10 @@ class RiskCurve:
         return [cls(*records, bound, "supremum", None, *area), *shares, *rest, *local]
 
     def of_detail(self, score_map: ArrayLike, energies: Energies, ceiling: float) -> list[Self]:
-        """Return the curves of `DETAIL` of the photograph whose other curve this is.
+        """Return the curves in `DETAIL` of the photograph that this curve belongs to.
 
-        `score_map` is (H, W) float32, finite. `energies` are of invented and of all added detail, (H, W) float32 each,
-        in squares of grey levels. `ceiling` is the largest threshold that is ever allowed, in the score's unit.
+        `score_map` is (H, W) float32, finite. `energies` are the invented and all the added detail, (H, W) float32
+        each, in squares of grey levels. `ceiling` is the largest threshold that is ever allowed, in the score's unit.
         """
         scores, top, (part, whole) = np.asarray(score_map, np.float32), np.float32(ceiling), energies
         check_shapes(scores, part)
@@ -320,7 +321,7 @@ class RiskCurve:
     def _step(
         scores: NDArray[np.float32], values: NDArray[np.float32], threshold: float | NDArray[Any]
     ) -> float | NDArray[np.float64]:
-        # In float64: a threshold that is rounded to float32 could pass a score that it lies below.
+        # In float64: a threshold rounded to float32 could pass a score that it lies below.
         thresholds = np.asarray(threshold, dtype=np.float64)
         if np.isnan(thresholds).any():
             raise UsageError("expected thresholds, -inf for nothing or +inf for everything; got NaN")
@@ -345,12 +346,12 @@ class RiskCurve:
 
 
 def least_invented(pixels: float) -> float:
-    """Return what ``marked`` adds to the energy that was invented in a picture of so many pixels."""
+    """Return the energy that ``marked`` adds to the invented energy of a picture with so many pixels."""
     return LEAST_INVENTED * min(pixels, MOST_PIXELS)
 
 
 def _weighed_by_square(energy: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return what each pixel of (H, W) energy adds to the mean over squares of the loss ``marked``: (H * W,)."""
+    """Return each pixel's part, (H * W,), of the mean over squares of the loss ``marked``, from (H, W) energy."""
     height, width = energy.shape
     rows, columns = np.arange(height) // SQUARE, np.arange(width) // SQUARE
     squares = (rows[:, None] * (columns[-1] + 1) + columns).ravel()
@@ -362,14 +363,14 @@ def _weighed_by_square(energy: NDArray[np.float32]) -> NDArray[np.float64]:
 def in_order(values: NDArray[np.float32]) -> NDArray[np.uint32]:
     """Return whole numbers in the same order as (n,) floats, little-endian; neighbouring floats give neighbours."""
     bits = np.asarray(values, "<f4").view("<u4")
-    # Bits of a negative float fall as it rises, and have the highest bit, which those of others lack.
+    # A negative float's bits fall as it rises, and have the highest bit, which the bits of other floats lack.
     return np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000)).astype("<u4")
 
 
 def by_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the permutation that sorts (n,) scores; equal ones stay in their order."""
-    # Whole numbers of score and position together sort several times faster than floats with an index.
-    # Adding 0 turns -0 into 0, which is the same score.
+    # Whole numbers of score and position together sort several times faster than floats with an index. Adding 0 turns
+    # -0 into 0, which is the same score.
     keys = in_order(scores + np.float32(0)).astype(np.uint64)
     keys = (keys << np.uint64(32)) | np.arange(keys.size, dtype=np.uint64)
     keys.sort()
@@ -377,7 +378,6 @@ def by_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _area(area: Counts, pixels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return scores and the share of pixels that score no more, rounded down to float32."""
     scores, counts = area
     # Rounded down: a report must not show more trusted area than there is.
     shares = all_down(counts / pixels)
@@ -401,15 +401,15 @@ def _check_records(scores: NDArray[np.float32], losses: NDArray[np.float32], bou
 
 
 DEFAULT_TOLERANCE = 0.1
-"""Shares of pixels wrong by more than this are always stored, so that `false-trust` needs no second calibration."""
+"""The share of pixels wrong by more than this is always stored, so that `false-trust` needs no second calibration."""
 
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Which losses get a curve, beside the largest trusted error.
+    """The losses that get a curve, beside the largest trusted error.
 
-    `tolerances`, `left_out` and `sides` are those of `RiskCurve.family`; `ceiling` is the largest threshold of curves
-    of detail, None: none are made.
+    `tolerances`, `left_out` and `sides` are as in `RiskCurve.family`; `ceiling` is the largest threshold of curves of
+    detail, None: none are made.
     """
 
     tolerances: tuple[float, ...] = ()
@@ -418,7 +418,7 @@ class Losses:
     ceiling: float | None = None
 
     def curves(self, scores: Map, errors: Map, energies: Energies | None, bound: float) -> list[RiskCurve]:
-        """Return the curves of one photograph, that of the largest error first; a ceiling needs `energies`."""
+        """Return the curves of one photograph, the largest error's first; a ceiling needs `energies`."""
         family = RiskCurve.family(
             scores, errors, bound=bound, tolerances=self.tolerances, left_out=self.left_out, sides=self.sides
         )
@@ -428,7 +428,7 @@ class Losses:
         return [*family, *family[0].of_detail(scores, energies, self.ceiling)]
 
     def worst(self, bound: float) -> list[RiskCurve]:
-        """Return the same of a photograph that the vendor refused."""
+        """Return the curves of a photograph that the vendor refused."""
         return [
             RiskCurve.worst(bound),
             *(RiskCurve.worst(bound, "share", tolerance=tolerance) for tolerance in self.tolerances),

@@ -20,7 +20,7 @@ from blackbox_conformal.method.risk.curve import MOST_PIXELS, PARAMETERS, Kind, 
 from blackbox_conformal.method.risk.exact import grain_bits, grains, largest_loss
 from blackbox_conformal.support.rounding import all_up
 
-# A loss sum of 60 bits times a weight of 24 does not fit 64 bits: split at 22, each limb's sum does.
+# A loss sum of 60 bits times a weight of 24 does not fit 64 bits. Split at 22 bits, each limb's sum fits.
 LIMB_BITS = 22
 WEIGHT_BITS = 24
 
@@ -49,12 +49,12 @@ class Merged:
         """Return the largest t at which the sum is <= `budget`: -inf, a score, or +inf. O(log records)."""
         if budget < 0:
             return -np.inf
-        # Rounded down: the sum is whole, so it is at most the budget exactly if it is at most this.
+        # Rounded down: a whole sum is at most the budget exactly if it is at most this.
         units = budget.numerator * 2**self.bits // budget.denominator
         high, low = divmod(units, 2**LIMB_BITS)
         if high > np.iinfo(np.int64).max:
             return np.inf
-        # The pair (high, low) is searched for in two steps, as one number would not fit.
+        # Searched in two steps, as the pair (high, low) does not fit one number.
         start = int(np.searchsorted(self.high, high, side="left"))
         stop = int(np.searchsorted(self.high, high, side="right"))
         first_above = start + int(np.searchsorted(self.low[start:stop], low, side="right"))
@@ -77,7 +77,7 @@ class Merged:
         high, low = self._limbs()
         means = all_up((high + low) / count)
         # Sum and quotient were rounded. Mean times count, a product of 24 and 29 bits, is exact, and so is its distance
-        # from the high limb, which is near: the sign of what is missing is right.
+        # from the nearby high limb: the sign of the shortfall is right.
         short = (high - means * np.float64(count)) + low > 0
         return np.where(short, np.nextafter(means, np.float32(np.inf)), means)
 
@@ -95,10 +95,10 @@ def merge(
 ) -> Merged:
     """Add staircases up.
 
-    `order` sorts the float32 `scores` of all records. `jumps` say how much each record's loss exceeds the one before it
-    in its curve, in units of ``2^-bits``. `weights` are whole numbers of at most 2^24, one a record; None: 1.
+    `order` sorts the float32 `scores` of all records. `jumps` say how much each record's loss exceeds the one before in
+    its curve, in units of ``2^-bits``. `weights` are whole numbers of at most 2^24, one a record; None: 1.
     """
-    # Two limbs, since a sum of weighted jumps does not fit 64 bits; that of each limb does. The carry is added last.
+    # Two limbs, since a sum of weighted jumps does not fit 64 bits but each limb's sum does. The carry comes last.
     high, low = jumps >> LIMB_BITS, jumps & (2**LIMB_BITS - 1)
     if weights is not None:
         low = low * weights
@@ -111,15 +111,16 @@ def merge(
     return Merged(sorted_scores[last].astype(np.float64), high_sum, low_sum & (2**LIMB_BITS - 1), bits)
 
 
-# The byte form: lossless, compact, quick to read, safe to read from strangers. Little-endian: a 56-byte header, then
-# one zlib stream of six blocks: record counts, area counts (uint32 a curve), scores, losses, area scores, area shares
-# (float32 as order-preserving uint32). Each block holds differences of neighbours, its bytes regrouped by significance.
+# The byte form is lossless, compact, quick to read, and safe to read from strangers. Little-endian: a 56-byte header,
+# then one zlib stream of six blocks: record counts, area counts (uint32 a curve), scores, losses, area scores, area
+# shares (float32 as order-preserving uint32). Each block holds differences of neighbours, its bytes regrouped by
+# significance.
 
 MAGIC = b"BXCURVES"
 VERSION = 1
 _HEADER = struct.Struct("<8sHHIQQddQ")
 _DEFLATE_CEILING = 1032
-"""No deflate stream expands to more than this many times its size."""
+"""No deflate stream expands by more than this factor."""
 _KINDS = get_args(Kind)
 # A damaged or hostile file must not fill the memory: at most 2 GiB are unpacked.
 MAXIMUM_VALUES = 2**29
@@ -260,8 +261,7 @@ class CurveSet:
 
     def subset(self, indices: NDArray[np.int64]) -> "CurveSet":
         """Return the curves at `indices`, in that order."""
-        # Random splits and groups ask for the same subsets again and again, and each has merged sums of its own to
-        # reuse.
+        # Random splits and groups ask for the same subsets again, whose own merged sums can be reused.
         if indices.size == len(self) and (indices == np.arange(len(self))).all():
             return self
         return self._derived.get_or_make(("subset", indices.tobytes()), lambda: self._subset(indices))
@@ -306,7 +306,7 @@ class CurveSet:
     def _steps(
         offsets: NDArray[np.int64], scores: NDArray[np.float32], values: NDArray[np.float32], threshold: float
     ) -> NDArray[np.float64]:
-        # Scores rise within a curve, so the count of those below the threshold tells the last record reached.
+        # Scores rise within a curve, so the count of scores below the threshold tells the last record reached.
         below = np.cumsum(np.concatenate(([False], scores < np.float64(threshold))))
         counts = below[offsets[1:]] - below[offsets[:-1]]
         reached = np.zeros(counts.size, np.float64)
@@ -321,7 +321,7 @@ class CurveSet:
 
     @cached_property
     def jumps(self) -> NDArray[np.int64]:
-        """Return how much each record's loss exceeds the one before it in the same curve, in units of ``2^-bits``."""
+        """Return how much each record's loss exceeds the one before in the same curve, in units of ``2^-bits``."""
         whole = grains(self.losses, self.bits)
         jumps = np.diff(whole, prepend=0)
         # The first record of a curve jumps from 0, not from the last loss of the curve before.
@@ -353,7 +353,7 @@ class CurveSet:
 
     @cached_property
     def _derived(self) -> "Recent":
-        """Keep the last few subsets and weighted sums, so that many levels are asked of one merge."""
+        """Keep the last few subsets and weighted sums, so that many levels reuse one merge."""
         return Recent()
 
 
@@ -372,9 +372,8 @@ def _inflate(stream: memoryview, size: int) -> bytes:
 def _check(
     scores: NDArray[np.float32], values: NDArray[np.float32], offsets: NDArray[np.int64], highest: float
 ) -> None:
-    """Refuse curves unless scores are below +inf and values in (0, highest], both strictly increasing."""
     inner = np.ones(scores.size, bool)
-    # Curves without records start nowhere.
+    # Curves without records have no first record.
     inner[offsets[:-1][np.diff(offsets) > 0]] = False
     previous_scores, previous_values = np.roll(scores, 1), np.roll(values, 1)
     rising = (scores > previous_scores) & (values > previous_values)
@@ -385,7 +384,6 @@ def _check(
 
 
 def _to_floats(integers: NDArray[np.uint32]) -> NDArray[np.float32]:
-    """Undo `in_order`."""
     bits = np.where(integers >> 31, integers & np.uint32(0x7FFFFFFF), ~integers).astype("<u4")
     return bits.view("<f4").astype(np.float32)
 
@@ -393,7 +391,7 @@ def _to_floats(integers: NDArray[np.uint32]) -> NDArray[np.float32]:
 def _shuffle(integers: NDArray[np.uint32]) -> bytes:
     """Return differences of neighbours, modulo 2^32, bytes regrouped by significance."""
     differences = np.diff(integers, prepend=np.zeros(1, "<u4")).astype("<u4")
-    # Highest bytes of differences are nearly all 0; put together they compress to almost nothing.
+    # The highest bytes of differences are nearly all 0; put together they compress to almost nothing.
     return np.ascontiguousarray(differences.view(np.uint8).reshape(-1, 4).T).tobytes()
 
 
@@ -428,9 +426,8 @@ def _offsets(counts: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _ranges(offsets: NDArray[np.int64], indices: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the positions of all records of the curves at `indices`."""
     counts = np.diff(offsets)[indices]
-    # For each record its place in the result is known; what is added turns it into the place in the source.
+    # For each record its place in the result is known; the added difference turns it into the place in the source.
     starts = np.repeat(offsets[indices] - (np.cumsum(counts) - counts), counts)
     return starts + np.arange(starts.size)
 
@@ -453,7 +450,7 @@ StoredCurves = Annotated[CurveSet, PlainValidator(CurveSet.from_text), PlainSeri
 
 @lru_cache(maxsize=4)
 def pool(curves: CurveSet, labels: tuple[Hashable, ...]) -> CurveSet:
-    """Return one curve a label, in order of first appearance: the mean of its curves at every threshold.
+    """Return one curve per label, in order of first appearance: the mean of its curves at every threshold.
 
     The mean is exact in whole numbers and then rounded up to float32, never down. Trusted shares are left out.
     """

@@ -22,13 +22,13 @@ def as_typed(number: float, name: str = "number") -> Fraction:
     """Return the decimal that a float was typed as: 0.1 is one tenth."""
     if not math.isfinite(number):
         raise UsageError(f"expected {name} to be a finite number; got {number!r}")
-    # The shortest decimal that reads back as this float is what a person typed.
+    # The shortest decimal that reads back as this float is the one that a person typed.
     return Fraction(str(float(number)))
 
 
 @lru_cache(1024)
 def exact_bound(bound: float) -> Fraction:
-    """Return the bound as typed, or the largest float32 loss that passes for it where rounding made that larger."""
+    """Return the bound as typed, or the largest float32 loss that passes for it where rounding made the loss larger."""
     # A bound such as 1.9576 may round up as float32; a loss of that size must still count as within the bound.
     return max(as_typed(bound, "bound"), Fraction(float(np.float32(largest_loss(bound)))))
 
@@ -39,10 +39,10 @@ def largest_loss(bound: float) -> np.float32:
 
 
 def float_up(value: Fraction) -> float:
-    """Return a float that, read as the decimal it prints as, is not below `value`; the least one or its neighbour."""
+    """Return a float that, read as its printed decimal, is not below `value`; the least one or its neighbour."""
     number = float(value)
     while Fraction(str(number)) < value:
-        # The division of a fraction rounds to nearest, which may be below.
+        # Division rounds to nearest, which may be below.
         number = math.nextafter(number, math.inf)
     return number
 
@@ -53,7 +53,7 @@ def grain_bits(bound: float, count: int) -> int:
     44 while count * bound < 2^16. The three bits left free in int64 let `merged` multiply by weights of 24 bits in two
     limbs.
     """
-    # Every loss is at most the bound, so the sum is below count times the bound rounded up.
+    # No loss exceeds the bound, so the sum is at most count times the bound rounded up.
     whole = math.ceil(bound) * max(count, 1)
     return min(GRAIN_BITS, 60 - whole.bit_length())
 

@@ -1,4 +1,4 @@
-"""One axis of the way from a photograph to what the vendor is sent, and back to its blurred version, as matrices.
+"""Matrices along one axis, from a photograph to the vendor's input and back to the blurred photograph.
 
 `truth_bounds` puts the two axes together.
 """
@@ -30,8 +30,8 @@ class Step(Protocol):
     def along_axis(self, length: int) -> Matrix | None:
         """Return the map of a line of `length` samples, (new length, length); None where the step is no such map.
 
-        The step applies it along rows and along columns, rounds to 8 bits or finer after each, and keeps at least 22
-        bits of each tap. If a tap is negative, rows come first and both results are clipped.
+        The step applies the map along rows and along columns, rounds to 8 bits or finer after each, and keeps at least
+        22 bits of each tap. If a tap is negative, rows come first and both results are clipped.
         """
 
 
@@ -45,7 +45,7 @@ def reduction_matrix(name: str, length: int, factor: int) -> Matrix:
     matrix = np.zeros((length // factor, length))
     for row in range(length // factor):
         centre = (row + 0.5) * factor
-        # Pillow rounds the support this way; one sample more or less would be another filter.
+        # Pillow rounds the support this way; one sample more or less would make another filter.
         first, stop = (int(centre + side * reach * factor + 0.5) for side in (-1, 1))
         first, stop = max(first, 0), min(stop, length)
         # Distances are from sample centre to sample centre, in samples of the result.
@@ -94,19 +94,19 @@ def reflected_matrix(length: int, side: NDArray[np.float64]) -> Matrix:
     for offset in range(1 - side.size, side.size):
         # The pattern repeats after the line and its mirror image.
         columns = (rows + offset) % (2 * length)
-        # A kernel longer than the line meets the same sample more than once, which plain indexing would count once.
+        # A kernel longer than the line meets a sample more than once, which plain indexing would count once.
         np.add.at(matrix, (rows, np.minimum(columns, 2 * length - 1 - columns)), side[abs(offset)])
     return matrix
 
 
 @dataclass(frozen=True, eq=False)
 class AxisPass:
-    """What one step does along one axis, as far as errors are concerned.
+    """The effect of one step along one axis on errors.
 
-    `before` and `after`, (length,), are absolute sums a row of ``L A_m … A_i``, by which an error of this step's source
-    counts, and of ``L A_m … A_(i+1)``, by which an error of its result does. `clipped`, (length,), is the largest error
-    that a row can suffer because values outside [0, 1] are clipped. `negative` is the sum of the negative taps of each
-    row of ``A_i``: how far outside [0, 1] its value can lie. `taps` is the most taps a row of ``A_i`` has.
+    An error of this step's source counts by `before`, (length,), the absolute sums of the rows of ``L A_m … A_i``; an
+    error of its result counts by `after`, (length,), the same of ``L A_m … A_(i+1)``. `clipped`, (length,), is the
+    largest error in a row from clipping values outside [0, 1]. `negative` is the sum of the negative taps of each row
+    of ``A_i``: how far outside [0, 1] its value can lie. `taps` is the most taps in a row of ``A_i``.
     """
 
     before: Matrix
@@ -118,11 +118,11 @@ class AxisPass:
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """How well the average of a line of samples in [0, 1] follows from what the steps make of it.
+    """How well the steps' result tells the average of a line of samples in [0, 1].
 
     A is the product ``A_m … A_1`` of the steps' maps, K the average. `recover` is L, (length, shorter length), rows sum
     to 1: applied to the input it approximates the average. `residual` is ``|K_p - A'L_p|_1`` a row. `passes` are the
-    steps, in order. `approximation` is how far the averaging as computed may be from K, in L1 norm.
+    steps, in order. `approximation` is how far the computed averaging may be from K, in L1 norm.
     """
 
     recover: Matrix
@@ -141,7 +141,7 @@ def axis(steps: tuple[Step, ...], length: int, window: str, sigma: float | None,
     average = window_matrix(length, window, sigma, size)
     square = reduce @ reduce.T + RIDGE * np.eye(reduce.shape[0])
     recover: Matrix = np.linalg.solve(square, reduce @ average.T).T.astype(np.float64)
-    # Rows that sum to 1 leave a residual that sums to 0, which a picture in [0, 1] cannot see more than half of.
+    # Rows that sum to 1 leave a residual that sums to 0; a picture in [0, 1] can show at most half that residual.
     recover /= recover.sum(axis=1, keepdims=True)
     weights, passes = recover, []
     for each in reversed(maps):
@@ -169,7 +169,7 @@ def _pass(after: Matrix, matrix: Matrix) -> AxisPass:
     return AxisPass(
         np.abs(after @ matrix).sum(axis=1),
         np.abs(after).sum(axis=1),
-        # A negative weight turns clipping at 0 into an error the other way: there the most that can be clipped counts.
+        # A negative weight turns clipping at 0 into an error the other way: there the largest possible clipping counts.
         worst + np.maximum(-after, 0) @ negative,
         negative,
         int(np.count_nonzero(matrix, axis=1).max()),
@@ -181,14 +181,14 @@ def _clipped(weights: Matrix, reduce: Matrix) -> Matrix:
 
     The sum is convex in y, so y is 0 or 1 in each sample and a set S of clipped values tells which: the maximum is
     ``max_S sum_c max(0, -sum_(j in S) w_j A_jc)``. A sample c touches few neighbouring values (four of a bicubic
-    reduction, six of Lanczos), so S is found by dynamic programming over samples, the state being which of those are
+    reduction, six of Lanczos), so S is found by dynamic programming over samples, the state being which of these are
     clipped. Clipping at 1 is the mirror.
     """
     touching = reduce != 0
     # Samples touch runs of neighbouring values, whose first place never falls.
     first = np.maximum.accumulate(np.argmax(touching, axis=0))
     width = int(np.max(reduce.shape[0] - np.argmax(touching[::-1], axis=0) - first))
-    # All ways in which the values of the window may be clipped, one bit a value.
+    # All ways to clip the values of the window, one bit a value.
     members = (np.arange(2**width)[:, None] >> np.arange(width)) & 1
     best = np.zeros((weights.shape[0], 2**width))
     at = 0

@@ -1,4 +1,4 @@
-"""What is kept of each photograph beside its risk curve: a row of numbers."""
+"""A row of numbers per photograph, kept beside its risk curve."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of n photographs: `values`, (n, *`row`), of NaN where nothing is known of a photograph.
+    """The rows of n photographs: `values`, (n, *`row`), NaN for photographs about which nothing is known.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Rows:
 
     @classmethod
     def unknown(cls, n: int) -> Self:
-        """Return `n` photographs of which nothing is known."""
+        """Return `n` photographs about which nothing is known."""
         return cls(np.full((n, *cls.row), np.nan, cls.stored[1:]))
 
     @classmethod
@@ -46,7 +46,7 @@ class Rows:
 
     @property
     def known(self) -> Self:
-        """Return the photographs of which something is known."""
-        # Not -1, which no shape without rows stands for.
+        """Return the photographs about which something is known."""
+        # The width is spelt out, since numpy cannot infer -1 for an array without rows.
         flat = self.values.reshape(len(self), math.prod(self.values.shape[1:]))
         return self[np.flatnonzero(~np.isnan(flat[:, 0])).tolist()]

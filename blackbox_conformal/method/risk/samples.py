@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROUNDING = 1e-9
-"""What sums in another order may differ by."""
+"""Sums in another order may differ by this much."""
 
 
 class Samples:

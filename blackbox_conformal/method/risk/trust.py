@@ -69,20 +69,20 @@ def trusted(score_map: Map, threshold: float) -> Mask:
         raise UsageError("expected a threshold, -inf for nothing or +inf for everything; got NaN. Calibrate again")
     scores = np.asarray(score_map, dtype=np.float32)
     if threshold == math.inf:
-        # NaN fails every comparison, so it needs no rule of its own below; here it does.
+        # Below, NaN fails the comparison by itself; here it needs a rule.
         return ~np.isnan(scores)
-    # A float64 scalar, not a Python float: the latter would be rounded to float32 before the comparison.
+    # A float64 scalar, since numpy would round a Python float to float32 before the comparison.
     mask: Mask = scores < np.float64(threshold)
     return mask
 
 
 def trusted_share(mask: Mask, opacity: NDArray[np.uint8] | None) -> float:
-    """Return the trusted share of the pixels that show; `opacity`: the alpha channel, None where all do."""
+    """Return the trusted share of the visible pixels; `opacity`: the alpha channel, None where all are visible."""
     return float(np.mean(mask if opacity is None else mask[opacity > 0]))
 
 
 def threshold_json(threshold: float) -> float | Literal["inf"] | None:
-    """Return a threshold as JSON carries it: None nothing can be trusted, ``"inf"`` everything."""
+    """Return a threshold for JSON: None nothing can be trusted, ``"inf"`` everything."""
     if threshold == math.inf:
         return "inf"
     return None if threshold == -math.inf else threshold

@@ -1,6 +1,6 @@
-"""How far the truth can be from one delivered picture: from the delivered colours alone, and from the input.
+"""How far the truth can be from one delivered picture: by the delivered colours alone, and by the input.
 
-`metrics` says which of these bounds a metric allows; the matrices of the input's bound are in `resampling`.
+`metrics` says which of these bounds a metric allows; `resampling` has the matrices for the input's bound.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ SIGNS = np.array([[a, b, c] for a in (1, -1) for b in (1, -1) for c in (1, -1)],
 """The eight sign patterns: ``|v|_1 = max_s s·v``."""
 
 DISTANCE_ROUNDING = np.float32(2e-5)
-"""Covers the single precision of distances and of averages of them."""
+"""Covers single precision in distances and in their averages."""
 
 LAB_SUPPORTS = np.array([2.258498, 1.229435, 1.544136, 0.156084, 1.084435, 0.413435, 0.038505, -0.961026])
 """``max over 8-bit sRGB of s·lab``, in normalised Lab, for the rows of `SIGNS`: exhaustive search, rounded up."""
@@ -37,8 +37,9 @@ AVERAGE_ROUNDING = 1e-5
 def farthest_lab_l1(lab: Planes) -> Map:
     """Return the largest L1 distance from each normalised Lab colour, or mean of colours, to any 8-bit sRGB colour.
 
-    `lab` is (3, H, W) float32, as `kernels.distance.lab_planes` makes it; returns (H, W) float32. A norm is convex, so
-    the maximum over the gamut is ``max_s (h_s - s·lab)`` with the support values ``h_s = max over the gamut of s·c``.
+    `lab` is (3, H, W) float32, as `kernels.distance.lab_planes` makes it; the result is (H, W) float32. A norm is
+    convex, so the maximum over the gamut is ``max_s (h_s - s·lab)`` with the support values ``h_s = max over the gamut
+    of s·c``.
     """
     return _farthest(lab, SIGNS, LAB_SUPPORTS)
 
@@ -51,7 +52,7 @@ def farthest_chroma(lab: Planes) -> Map:
 def _farthest(lab: Planes, patterns: NDArray[np.float64], supports: NDArray[np.float64]) -> Map:
     largest, flat = np.full(lab.shape[1:], -np.inf, np.float32), lab.reshape(3, -1)
     for signs, support in zip(patterns.astype(np.float32), supports, strict=True):
-        # A linear function is largest at a corner of the gamut, whose value the support is.
+        # A linear function is largest at a corner of the gamut, whose value is the support.
         np.maximum(largest, np.float32(support) - product(signs[None], flat).reshape(largest.shape), out=largest)
     return largest + DISTANCE_ROUNDING
 
@@ -69,7 +70,7 @@ def farthest(planes: Planes) -> Planes:
 
 @dataclass(frozen=True, eq=False)
 class BlurredTruth:
-    """``K * Y`` lies in [low, high] for every 8-bit photograph Y that the steps make the input of.
+    """The statement that ``K * Y`` lies in [low, high] for every 8-bit photograph Y behind the input.
 
     Both are (3, H, W) float64 in [0, 1], one plane a channel of sRGB.
     """
@@ -95,8 +96,8 @@ def blurred_truth(
 ) -> BlurredTruth:
     """Bound the average of the truth over a window around each pixel.
 
-    `low_resolution`, (h, w, 3) uint8, is what `steps` make of a truth `scale` times as large, at least 2. Each step is
-    a linear map along rows and then columns, rounded and clipped to 8 bits after each (see `Step`). `window` is
+    `low_resolution`, (h, w, 3) uint8, is the result of `steps` on a truth `scale` times as large, at least 2. Each step
+    is a linear map along rows and then columns, rounded and clipped to 8 bits after each (see `Step`). `window` is
     ``gaussian`` with sigma, or ``box`` with an odd size, in pixels of the truth; borders are reflected.
 
     Weak duality: for any L, ``K * Y - L A Y`` is a sum of the samples of Y with weights that sum to 0, so it is at most
@@ -111,7 +112,8 @@ def blurred_truth(
         raise UsageError(f"expected steps that make a picture {scale} times smaller; got {steps!r}")
     planes = low_resolution.transpose(2, 0, 1) / 255
     centre = down.recover @ planes @ across.recover.T
-    # Clipping in the last pass shows: only values of 0 or 1 can have been clipped, by at most the negative taps.
+    # The input shows clipping of the last pass: only values of 0 or 1 can have been clipped, by at most the negative
+    # taps.
     saturated = ((planes == 0) | (planes == 1)) * down.passes[-1].negative[:, None]
     radius = _radius(down, across) + np.abs(down.recover) @ saturated @ np.abs(across.recover).T
     # An average of colours in [0, 1] stays there, whatever the radius.
@@ -119,18 +121,18 @@ def blurred_truth(
 
 
 def _radius(down: Axis, across: Axis) -> NDArray[np.float64]:
-    """Return all of the radius but the clipping that shows in the input: (H, W).
+    """Return the radius, (H, W), without the clipping that shows in the input.
 
     It adds the residual of the approximation, rounding and clipping in every other pass, and inexact averaging.
     """
     # K_p x K_q - k_p x k_q, split both ways; each has rows of K with mass 1.
     one_way = down.residual[:, None] + np.multiply.outer(down.passes[0].before, across.residual)
-    # Half: weights that sum to 0 meet a picture in [0, 1], which can use the positive or the negative ones only.
+    # Half: a picture in [0, 1] can use only the positive or only the negative ones of weights that sum to 0.
     other_way = across.residual[None, :] + np.multiply.outer(down.residual, across.passes[0].before)
     radius = np.minimum(one_way, other_way) / 2 + down.approximation + across.approximation
     for step, (rows, columns) in enumerate(zip(down.passes, across.passes, strict=True), 1):
-        # What the first of a step's two passes rounds or clips goes through the second one. Rows come first where
-        # values can be clipped; for rounding the order that makes more of it counts.
+        # The second of a step's two passes carries rounding and clipping of the first on. Rows come first where values
+        # can be clipped; for rounding the worse order counts.
         radius += np.multiply.outer(rows.before, columns.clipped)
         # The last step's own clipping shows as 0 or 1 in the input, where `blurred_truth` counts it.
         if step < len(down.passes):
@@ -166,13 +168,14 @@ _TABLE = (
 )
 
 SLOPES = np.array([slope for slope, _ in _TABLE])
-"""(20, 3) float64, one slope a row: those that lower the bounds of 32 photographs most, taken one after the other."""
+"""(20, 3) float64, one slope a row: the ones that lower the bounds of 32 photographs most, taken one after the
+other."""
 
 SUPPORTS = np.array([supports for _, supports in _TABLE])
 """(20, 8) float64: ``h_s^a`` for each slope and each row of `SIGNS`, by exhaustive search, rounded up."""
 
 AVERAGED = 8
-"""How many slopes the average of a distance tries: each costs an average, and the other 12 gain it 1 % together."""
+"""How many slopes the average of a distance tries: each costs an average, and the other 12 gain 1 % together."""
 
 BAND = 64
 """Rows handled at once."""
@@ -190,7 +193,7 @@ def average_of_distances(lab: Planes, truth: BlurredTruth, average: Callable[[Ma
         average(farthest)
         for rows in _bands(lab):
             np.minimum(least[rows], farthest[rows] + _largest(slope, truth, rows), out=least[rows])
-    # A distance is never negative, though a bound of rounded parts may be.
+    # A distance is never negative, though a bound with rounded parts may be.
     return np.maximum(least, 0)
 
 

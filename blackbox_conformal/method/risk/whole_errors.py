@@ -1,8 +1,8 @@
 """How far whole pictures are from the truth: the delivered one, and others that may be shown instead.
 
-`WholeErrors` bounds a new picture: split conformal prediction of its error by the square root of its distance from a
-picture that is always known. Of powers from 0 to 1 the root served 63 pairs of networks and inputs of the trust table
-best: on average 1.1 dB better than one bound for all pictures, and never worse.
+`WholeErrors` bounds a new picture's error: split conformal prediction of the error by the square root of its distance
+from a picture that is always known. Of powers from 0 to 1 the root served 63 pairs of networks and inputs of the trust
+table best: on average 1.1 dB better than one bound for all pictures, and never worse.
 """
 
 import math
@@ -20,9 +20,8 @@ from blackbox_conformal.method.risk.rows import Rows
 from blackbox_conformal.support.types import Image, Map
 
 SHOWN = ("delivered", "consistent", "reference", "enlargement")
-"""What may be shown of a picture, most detail first: the delivered picture, the same made consistent with the input,
-the free reference, and plain enlargement (at scale 1 the input itself).
-"""
+"""The pictures that may be shown, most detail first: the delivered picture, the same made consistent with the input,
+the free reference, and plain enlargement (at scale 1 the input itself)."""
 
 _SHARES = np.linspace(0, 1, 21)
 """Shares of a picture's pixels below whose scores errors are summed."""
@@ -36,10 +35,10 @@ class SquaredErrors(Rows):
     Attributes
     ----------
     values
-        (n, 1 + len(`SHOWN`), 21) float32. First every twentieth score, ascending. Then for each picture of `SHOWN` the
-        sum of squared differences from the truth, mean over channels, in squared grey levels, over pixels whose score
-        is below that score, by the number of all pixels; at the last score over all pixels. NaN where there is no such
-        picture, or nothing is known of the photograph.
+        (n, 1 + len(`SHOWN`), 21) float32. First every twentieth score, ascending. Then, for each picture of `SHOWN` and
+        each of these scores, the sum of squared differences from the truth over pixels with a lower score, mean over
+        channels, in squared grey levels, by the number of all pixels; at the last score over all pixels. NaN where
+        there is no such picture, or nothing is known about the photograph.
     """
 
     row: ClassVar[tuple[int, ...]] = _ROW
@@ -60,7 +59,7 @@ class SquaredErrors(Rows):
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """Read what `to_bytes` wrote."""
+        """Read the bytes of `to_bytes`."""
         values = np.frombuffer(content, "<f4").reshape(-1, *_ROW).astype(np.float32)
         known = ~np.asarray(np.isnan(values[:, 1:]).any(axis=2))
         looked_at = np.asarray(known.any(axis=1))
@@ -80,8 +79,8 @@ class SquaredErrors(Rows):
     def above(self, threshold: float) -> dict[str, float]:
         """Return the mean squared error where the score is at least `threshold`, by the name of the picture.
 
-        It is by the number of all pixels, a mean over the known photographs, right to a twentieth of the pixels, and at
-        least over those with the highest scores.
+        It is a sum by the number of all pixels, a mean over the known photographs, and right to a twentieth of the
+        pixels. At least the pixels with the highest scores count.
         """
         known = self.known.values
         if not len(known):
@@ -96,13 +95,13 @@ Errors = NDArray[np.float64]
 """(3,): mean squared error with white = 1, mean of ``(1 - SSIM) / 2``, mean of the metric by its bound: in [0, 1]."""
 
 LEAST: Errors = np.array([255.0**-2, 1e-3, 1e-3])
-"""Added to the errors from the known picture, which the vendor may deliver itself."""
+"""Added to the errors from the known picture, since the vendor may deliver that picture itself."""
 
 
 def whole_errors(truth: Image, delivered: Image, metric: float) -> Errors:
     """Return the errors of `delivered` from `truth`, both (H, W, 3) uint8; `metric`: the mean of its map by its bound.
 
-    Of (H, W, bands) uint16 pictures the squared error is in shares of their range, and the dissimilarity is the
+    For (H, W, bands) uint16 pictures the squared error is in shares of their range, and the dissimilarity is the
     largest.
     """
     deep = truth.dtype == np.uint16
@@ -111,7 +110,7 @@ def whole_errors(truth: Image, delivered: Image, metric: float) -> Errors:
 
 
 def squared_error(truth: Image, delivered: Image) -> float:
-    """Return the first of the errors."""
+    """Return the squared error alone."""
     height, width = delivered.shape[:2]
     squares = int(summed_squares(delivered, truth, np.zeros((height, width), np.uint8), 1)[0])
     return float(squares / (3 * 255**2 * height * width))
@@ -125,9 +124,9 @@ def squared_errors(truth: Image, delivered: Image) -> Map:
 
 
 def foretold_psnr(squared: float) -> float:
-    """Return the PSNR in dB, at most 48, by the mean squared error from a picture that is known without the truth.
+    """Return the PSNR in dB, at most 48, of the mean squared error from a picture that is known without the truth.
 
-    The certified PSNR is half of it and what the calibration adds, so both rank pictures alike.
+    The certified PSNR is half of this PSNR plus a constant from the calibration, so both rank pictures alike.
     """
     return -10 * math.log10(squared + float(LEAST[0]))
 
@@ -138,8 +137,8 @@ class WholeErrors(Rows):
     Attributes
     ----------
     values
-        (n, 2, 3) float64: of each photograph the `Errors` from the truth, and those from the known picture with `LEAST`
-        added. Of a refused photograph inf and 1; NaN where nothing is known of it.
+        (n, 2, 3) float64: for each photograph the `Errors` from the truth, and the errors from the known picture with
+        `LEAST` added. A refused photograph has inf and 1; NaN where nothing is known.
     """
 
     row: ClassVar[tuple[int, ...]] = (2, 3)
@@ -157,7 +156,7 @@ class WholeErrors(Rows):
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """Read what `to_bytes` wrote."""
+        """Read the bytes of `to_bytes`."""
         values = np.frombuffer(content, "<f8").reshape(-1, 2, 3).astype(np.float64)
         unknown = np.isnan(values).all(axis=(1, 2))
         truth, known = values[~unknown, 0], values[~unknown, 1]
@@ -175,14 +174,14 @@ class WholeErrors(Rows):
 
     @property
     def ratios(self) -> NDArray[np.float64]:
-        """Return the error from the truth by the square root of that from the known picture: (n, 3)."""
+        """Return the error from the truth by the square root of the error from the known picture: (n, 3)."""
         return np.asarray(self.values[:, 0] / np.sqrt(self.values[:, 1]))
 
     def largest_ratios(self, miss_rate: float) -> NDArray[np.float64]:
-        """Return what a new photograph's ratio exceeds with a probability of at most `miss_rate`, (3,); inf: not known.
+        """Return the bound, (3,), that a new ratio exceeds with probability `miss_rate` at most; inf: not known.
 
-        The k-th largest of n, ``k = floor(miss_rate (n + 1))``: of n + 1 exchangeable ratios at most k exceed the k-th
-        largest of the others (Vovk, Gammerman and Shafer 2005, Proposition 4.1).
+        It is the k-th largest of n, ``k = floor(miss_rate (n + 1))``: of n + 1 exchangeable ratios at most k exceed the
+        k-th largest of the others (Vovk, Gammerman and Shafer 2005, Proposition 4.1).
         """
         known = self.known
         rank = math.floor(as_typed(miss_rate) * (len(known) + 1))

@@ -1,4 +1,4 @@
-"""The report's pictures: a card for each, what errors look like, and crops around the worst trusted pixels."""
+"""The report's pictures: a card for each, examples of errors, and crops around the worst trusted pixels."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,8 +36,9 @@ EXAMPLES_SHOWN = 2
 class Card:
     """One picture of the report, with its share and loss at the level that the page opens at.
 
-    `shown` is its (height, width) in the page and `size` at full resolution. `loss` is None when the truth is unknown.
-    `still` is the veil as a PNG in base64, for readers without JavaScript. `script` is what the page's script needs.
+    `shown` is its (height, width) in the page, and `size` at full resolution. `loss` is None if the truth is unknown.
+    `still` is the veil as a PNG in base64, for readers without JavaScript. `script` holds the data for the page's
+    script.
     """
 
     kind: str
@@ -65,7 +66,7 @@ class WorstCrop:
 
 @dataclass(frozen=True, slots=True)
 class ErrorExample:
-    """A square of a photograph that shows what an error looks like."""
+    """A square of a photograph that shows how an error looks."""
 
     name: str
     pair: ErrorPair
@@ -73,13 +74,13 @@ class ErrorExample:
 
 @dataclass(frozen=True, slots=True)
 class ReportPictures:
-    """A card for each picture, and details of the worst of them."""
+    """A card for each picture, and details of the worst pictures."""
 
     cards: tuple[Card, ...]
     crops: tuple[WorstCrop, ...]
     examples: tuple[ErrorExample, ...]
     names: Mapping[str, str]
-    """What the page calls each picture, by stem."""
+    """The page's name of each picture, by stem."""
 
 
 def make_cards(
@@ -99,12 +100,11 @@ def make_cards(
         cards.append(_card(preview.within(side), curves.get(preview.identity), stops, chosen, bound))
         size = (min(CROP, preview.size[0]), min(CROP, preview.size[1]))
         crops.extend(WorstCrop(preview.stem, size, worst) for worst in preview.worst)
-        # The nearest so far are kept, so that the memory does not grow with the photographs.
+        # Only the nearest so far are kept, so that memory does not grow with the photographs.
         examples = _nearest([*examples, *(ErrorExample(preview.stem, pair) for pair in preview.pairs)])
-    # Names can be told apart only when all of them are known.
+    # Names can be told apart only when all are known.
     names = {one.stem: name for one, name in zip(pictures, names_apart(pictures), strict=True)}
     cards = [replace(card, name=names[card.name]) for card in cards]
-    # What needs attention comes first: masked pictures, then the largest losses.
     cards.sort(key=lambda one: (one.kind != "result", math.inf if one.loss is None else -one.loss, by_name(one.name)))
     return ReportPictures(
         tuple(cards),
@@ -115,7 +115,6 @@ def make_cards(
 
 
 def _nearest(examples: Sequence[ErrorExample]) -> list[ErrorExample]:
-    """Keep the `EXAMPLES_SHOWN` nearest to each error, in the order of errors."""
     ordered = sorted(examples, key=lambda one: (one.pair.near, abs(one.pair.error - one.pair.near), one.name))
     groups = groupby(ordered, key=lambda one: one.pair.near)
     return [example for _, group in groups for example in islice(group, EXAMPLES_SHOWN)]
@@ -129,7 +128,7 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
     shares = [round(share, 5) or share for share in exact]
     losses = [(preview if curve is None else curve).loss(stop.threshold) for stop in stops]
     known = not any(math.isnan(loss) for loss in losses)
-    # The delivered picture stands in the page already.
+    # The page already has the delivered picture.
     pictures = {"low": preview.low, "truth": preview.truth}
     return Card(
         kind=preview.kind,
@@ -161,7 +160,7 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
 def _warnings(preview: Preview) -> list[str]:
     if preview.kind != "result":
         return []
-    # The first note of a masked picture repeats what its certificate states.
+    # The first note of a masked picture repeats its certificate.
     begun = [note.partition(": ")[0] for note in preview.notes[1:]]
     return [preview.no_guarantee, *begun] if preview.no_guarantee else begun
 

@@ -15,10 +15,10 @@ from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image
 
-# The same square of every contestant's picture with its mask, for the photographs that are trusted most and least.
+# The same square of every contestant's picture with its mask, for the most and the least trusted photographs.
 
 SIDE = 256
-"""Pixels on a side of the square, at full resolution."""
+"""Pixels of the square's side, at full resolution."""
 
 MOST = 200
 """Photographs kept to choose from: a bound on memory."""
@@ -46,7 +46,7 @@ class ComparedScene:
     """One photograph with a square of each contestant.
 
     The square begins at (`row`, `column`) and has `size` (height, width). `truth` and `low` are WebP bytes of the
-    photograph and of the vendor's input there.
+    square in the photograph and in the vendor's input.
     """
 
     name: str
@@ -63,13 +63,13 @@ class ComparedScene:
 
 
 class ComparisonPictures:
-    """Keep squares of the first `MOST` measured photographs."""
+    """Squares of the first `MOST` measured photographs."""
 
     def __init__(self) -> None:
         self._scenes: dict[str, ComparedScene] = {}
 
     def take(self, picture: ComparedPicture) -> None:
-        """Keep the square of one picture; called from several threads."""
+        """Keep the square of one picture; several threads may call this."""
         scene = self._scenes.get(picture.identity)
         if scene is None:
             if len(self._scenes) >= MOST:
@@ -90,9 +90,9 @@ class ComparisonPictures:
         )
 
     def chosen(self, alpha: float) -> list[tuple[str, list[ComparedScene]]]:
-        """The most and the least trusted photographs at `alpha`, each under its heading; no photograph twice."""
+        """Return the most and the least trusted photographs at `alpha`, each under its heading; no photograph twice."""
         ordered = sorted(self._scenes.values(), key=lambda scene: (-scene.share(alpha), scene.name))
-        # At most half of them, so that none is both most and least trusted.
+        # At most half of the photographs, so that none is both most and least trusted.
         best = ordered[: min(SHOWN, -(-len(ordered) // 2))]
         worst = ordered[len(best) :][-SHOWN:][::-1]
         groups = [("Trusted most", best), ("Trusted least", worst)]
@@ -112,7 +112,7 @@ def _scene(picture: ComparedPicture) -> ComparedScene:
 
 
 def _most_detailed(truth: Image, size: tuple[int, int]) -> tuple[int, int]:
-    """Find the square in which neighbouring pixels differ most; return its row and column."""
+    # The square in which neighbouring pixels differ most.
     grey = truth.mean(axis=2)
     detail = np.abs(np.diff(grey, axis=0, append=grey[-1:])) + np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
     # A table of sums (Crow 1984): each square's sum takes four look-ups.
@@ -129,7 +129,7 @@ def _most_detailed(truth: Image, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _places(length: int, side: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Return where squares may begin: steps of 32 pixels, a multiple of usual scales."""
+    # Steps of 32 pixels, a multiple of usual scales.
     return np.arange(0, length - side + 1, 32, dtype=np.intp)
 
 
@@ -145,7 +145,7 @@ def write_comparison(
     Parameters
     ----------
     pictures
-        What `compare_contestants` handed over; without it the page has no pictures.
+        Handed over by `compare_contestants`; without it the page has no pictures.
     """
     shown = comparison.telling_alpha
     text = render_blocks(
@@ -163,7 +163,7 @@ def write_comparison(
 
 
 def refuse_foreign(path: Path, contestants: Sequence[str]) -> None:
-    """See `refuse_other`."""
+    """Refuse to overwrite a file that is no page of these contestants; see `refuse_other`."""
     refuse_other(path, _about(contestants), f"a comparison of {', '.join(map(printable, contestants))}", "out")
 
 

@@ -22,7 +22,7 @@ def base64_text(data: bytes) -> str:
 
 
 Bytes = Annotated[bytes, Strict()]
-"""Bytes as a field of a stored document, which no text is taken for."""
+"""Bytes as a field of a stored document; text is refused."""
 
 
 def _bytes_of(value: Any) -> bytes:
@@ -34,7 +34,7 @@ def _bytes_of(value: Any) -> bytes:
 
 
 def _as_stored(values: NDArray[Any], info: SerializationInfo) -> Any:
-    """The little-endian values, as they are or, where JSON alone carries them, in base64."""
+    # Little-endian, in base64 only where JSON alone carries the values.
     data = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data.cast("B")
     return base64_text(bytes(data)) if info.mode == "json" else data
 
@@ -51,21 +51,21 @@ Singles = Annotated[
     PlainValidator(lambda value: np.frombuffer(_bytes_of(value), "<f4").astype(np.float32)),
     PlainSerializer(_as_stored),
 ]
-"""A map of float32 as a field of a stored document; it is read flat, since its shape follows from other fields."""
+"""A map of float32 as a field of a stored document, read flat: its shape follows from other fields."""
 
 
 def kept_picture(pixels: Image, block: int) -> bytes:
-    """`pixels` averaged over whole blocks, as JPEG: made in a quarter of WebP's time, and `page_picture` takes it."""
+    """Average `pixels` over whole blocks into a JPEG for `page_picture`, in a quarter of WebP's time."""
     out = io.BytesIO()
     _reduced(PillowImage.fromarray(pixels), block).save(out, "JPEG", quality=_KEPT_QUALITY, subsampling="4:4:4")
     return out.getvalue()
 
 
 def page_picture(data: bytes, factor: int, side: int, form: Literal["WEBP", "JPEG"] = "WEBP") -> bytes:
-    """What `kept_picture` made, averaged over squares of `factor` pixels a side.
+    """Average a picture of `kept_picture` over squares of `factor` pixels a side.
 
-    A JPEG is as good as the WebP and a quarter larger. Browsers put it into a PDF file as it is, and of any other
-    picture every pixel, in ten times as many bytes.
+    A JPEG is as good as the WebP and a quarter larger. Browsers put a JPEG into a PDF file as it is, but any other
+    picture pixel by pixel, in ten times as many bytes.
     """
     if factor == 1 and form == "WEBP" and data[:4] == b"RIFF":
         # Earlier versions kept WebP.
@@ -75,7 +75,7 @@ def page_picture(data: bytes, factor: int, side: int, form: Literal["WEBP", "JPE
         with PillowImage.open(io.BytesIO(data), formats=("JPEG", "WEBP")) as picture:
             if max(picture.size) > side:
                 raise ValueError(f"{picture.width}×{picture.height} pixels")
-            # Method 3 is slower than that of `webp`, and its pictures are a fifth smaller.
+            # Method 3 is slower than the method of `webp`, but makes pictures a fifth smaller.
             how = {"method": 3} if form == "WEBP" else {"progressive": True, "optimize": True}
             _reduced(picture.convert("RGB"), factor).save(out, form, quality=_QUALITIES[form], **how)
     except (OSError, ValueError, PillowImage.DecompressionBombError) as error:
@@ -87,12 +87,12 @@ def page_picture(data: bytes, factor: int, side: int, form: Literal["WEBP", "JPE
 
 
 def reduced(pixels: Image, block: int) -> bytes:
-    """`pixels` averaged over whole blocks, as WebP."""
+    """Average `pixels` over whole blocks into WebP bytes."""
     return webp(_reduced(PillowImage.fromarray(pixels), block))
 
 
 def webp(picture: PillowImage.Image, quality: int = _QUALITIES["WEBP"]) -> bytes:
-    """`picture` as WebP bytes without metadata."""
+    """Encode `picture` as WebP without metadata."""
     out = io.BytesIO()
     picture.save(out, "WEBP", quality=quality, method=0)
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""What an error looks like: places of a photograph whose largest error is near a given one."""
+"""Finds examples of errors: places of a photograph whose largest error is near a given one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,33 +12,33 @@ from blackbox_conformal.method.risk.trust import worst_place
 from blackbox_conformal.pages.report.encoded import Bytes, webp
 from blackbox_conformal.support.types import Image, Map
 
-# Maps and pictures made smaller by whole blocks of pixels: a block keeps the largest value of a map.
+# Maps and pictures made smaller by whole blocks of pixels; a block keeps a map's largest value.
 
 SIDE = 1024
-"""A stored picture's longer side has at most so many pixels."""
+"""Most pixels of a stored picture's longer side."""
 
 
 def block_side(size: tuple[int, int], side: int = SIDE) -> int:
-    """The least whole reduction after which (H, W) `size` fits into `side`."""
+    """Return the least whole reduction after which (H, W) `size` fits into `side`."""
     return max(1, -(-max(size) // side))
 
 
 def block_maximum(scores: Map, block: int) -> Map:
-    """(H, W) float32 → (ceil(H/block), ceil(W/block)): the largest score of each block, NaN if it holds one."""
+    """Reduce (H, W) float32 to (ceil(H/block), ceil(W/block)): the largest score of each block, NaN if it holds one."""
     height, width = scores.shape
     rows, columns = -(-height // block), -(-width // block)
     padded = np.full((rows * block, columns * block), -np.inf, dtype=np.float32)
     padded[:height, :width] = scores
-    # Whole rows are compared at once, then every block-th value of them.
+    # Faster: whole rows first, then every block-th value in them.
     highest: Map = reduce(np.maximum, (padded[place::block] for place in range(block)))
     return reduce(np.maximum, (highest[:, place::block] for place in range(block)))
 
 
 CROP = 96
-"""Sides of a square that is cut out, at full resolution."""
+"""Sides of a cut-out square, at full resolution."""
 
 ERRORS = (0.05, 0.1, 0.2)
-"""The errors that the report shows beside those as large as its level."""
+"""Errors that the report shows, beside errors as large as its level."""
 
 STEP = 16
 """Squares begin at multiples of this; a square that would reach beyond the picture is left out."""
@@ -54,7 +54,7 @@ class ErrorPair:
     Attributes
     ----------
     near
-        The error that it is an example of.
+        The error that the square is an example of.
     row, column
         The pixel with the square's largest error, at full resolution.
     error
@@ -75,7 +75,7 @@ class ErrorPair:
 
 
 def error_pairs(errors: Map, delivered: Image, truth: Image, near: Sequence[float] = ERRORS) -> tuple[ErrorPair, ...]:
-    """For each error of `near` the square of the photograph whose largest error is nearest to it, where one is near.
+    """Find for each error of `near` the square with the nearest largest error, if one is near enough.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def error_pairs(errors: Map, delivered: Image, truth: Image, near: Sequence[floa
     if min(blocks.shape) < CROP // STEP:
         return ()
     largest = _largest(blocks, CROP // STEP)
-    # A square says more about its largest error when that does not lie at its edge.
+    # A largest error at the edge would lack half of its surroundings.
     inner = _largest(blocks[1:-1, 1:-1], CROP // STEP - 2)
     largest = np.where(inner == largest, largest, np.inf)
     pairs = []

@@ -1,7 +1,7 @@
-"""What a run folder keeps of a picture for the viewer, at full resolution: pixels, trusted levels, errors.
+"""Full-size pictures of a run folder for the viewer: pixels, trusted levels, errors.
 
-A pixel's byte is the index of the first threshold above its score. A mask at any of the thresholds follows from it
-exactly, at a quarter of what the scores take.
+A pixel's byte is the index of the first threshold above its score. The mask at each threshold follows exactly, at a
+quarter of the size of the scores.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from blackbox_conformal.support.files import refusal, write_new
 from blackbox_conformal.support.types import Image, Map
 
 USUAL_LEVELS = 240
-"""As many levels at most are the same for every picture of a calibration; those asked for are added."""
+"""Most levels that every picture of a calibration shares; levels that the user asks for are added."""
 
 MOST_CERTIFIED = 8
 """Masks of one picture, at several levels, whose certificates are kept."""
@@ -45,7 +45,7 @@ _LARGEST_SIDE = 30_000
 
 
 def viewer_levels(calibration: Calibration, wanted: Sequence[float] = ()) -> list[float]:
-    """The usual levels of the viewer's slider, the same whatever is `wanted`, and the levels `wanted`."""
+    """Return the usual levels of the viewer's slider, the same whatever is `wanted`, and the levels `wanted`."""
     usual = choose_levels(calibration, (), USUAL_LEVELS)
     missing = {float(f"{alpha:.12g}") for alpha in wanted} - set(usual)
     more = missing & set(choose_levels(calibration, sorted(missing), 0)) if missing else ()
@@ -54,7 +54,7 @@ def viewer_levels(calibration: Calibration, wanted: Sequence[float] = ()) -> lis
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """What is kept of a mask that was delivered; `threshold_hex` is exact."""
+    """A delivered mask's certificate in short; `threshold_hex` is exact."""
 
     alpha: float
     threshold_hex: str
@@ -64,19 +64,19 @@ class Certified:
 
     @classmethod
     def of(cls, certificate: Certificate) -> "Certified":
-        """Of the mask that this certificate is of."""
+        """Make the short form of a mask's certificate."""
         said = (str(certificate.guarantee.get("name", "")), certificate.status, certificate.stated)
         return cls(certificate.alpha, certificate.threshold_hex, *said)
 
     @property
     def mask(self) -> tuple[float, str]:
-        """Which of a picture's masks it is: its level, and its guarantee's name."""
+        """Return which of a picture's masks it is: its level, and its guarantee's name."""
         return self.alpha, self.guarantee
 
 
 @dataclass(frozen=True, slots=True)
 class FullSize:
-    """One picture as a run folder keeps it.
+    """One picture of a run folder at full size.
 
     Attributes
     ----------
@@ -87,19 +87,19 @@ class FullSize:
     alphas
         Levels, beside the usual ones, that `thresholds` were chosen for.
     thresholds
-        (K,) float64, ascending: the byte k of a pixel's level means that it is trusted from the k-th on.
+        (K,) float64, ascending: a pixel with level byte k is trusted from the k-th threshold on.
     shares
         (K,) float64: the trusted share of all pixels, exact.
     losses
-        (K,) float64; None where the truth is unknown.
+        (K,) float64; None if the truth is unknown.
     certified
-        Of each mask that was delivered, the last one first; none for an audited photograph.
+        For each delivered mask, the last one first; none for an audited photograph.
     digests
-        Of each part's file.
+        Part → digest of its file.
     notes
         Sentences for the reader.
     source
-        The end of a path that tells pictures of one name apart; empty where there is none.
+        The end of a path that tells pictures of one name apart; empty: no path.
     """
 
     kind: PictureKind
@@ -117,7 +117,7 @@ class FullSize:
 
     @property
     def stem(self) -> str:
-        """How its files' names begin."""
+        """Return the beginning of its files' names."""
         return picture_stem(self.kind, self.identity)
 
 
@@ -135,7 +135,7 @@ class FullSizeStore:
     Parameters
     ----------
     folder
-        Where the report's material of the calibration lies.
+        Holds the report's material of the calibration.
     alphas
         Levels, beside the usual ones, at which masks are exact.
     """
@@ -162,16 +162,16 @@ class FullSizeStore:
         source: Path | None = None,
         showing: int | None = None,
     ) -> Path:
-        """Write a picture; an earlier one of the same identity is replaced, but what masks of it certified stays.
+        """Write a picture; replace an earlier one of the same identity, but keep the certificates of its masks.
 
         Parameters
         ----------
         pictures
-            (H, W, 3) uint8, or a PNG file of them, which is linked where that can be, and else copied.
+            (H, W, 3) uint8, or a PNG file of such a picture, which is linked where possible, else copied.
         curve
             Tells losses.
         source, showing
-            The file of an audited photograph, or the folder of a masked picture; how many pixels shares are of, if not
+            File of an audited photograph, or folder of a masked picture; the number of pixels that shares count, if not
             all.
 
         Returns
@@ -205,12 +205,12 @@ class FullSizeStore:
             written["errors"] = packed(error_codes(errors, self._bound))
         digests = self._put_parts(entry.stem, written)
         if before is not None and before.digests.get("delivered") != digests.get("delivered"):
-            # Drawn anew, with another seed: earlier masks were of another picture.
+            # A picture drawn anew with another seed: earlier masks were about another picture.
             said = own
         return self._write(replace(entry, digests=digests, certified=tuple(said)))
 
     def _put_parts(self, stem: str, parts: Mapping[Part, bytes | Path]) -> dict[Part, str]:
-        """Write all parts of a picture, and remove those that an earlier one had; the digest of each."""
+        # Removes parts that only an earlier picture had.
         self.folder.mkdir(parents=True, exist_ok=True)
         for part in PARTS:
             if part not in parts:
@@ -229,7 +229,7 @@ class FullSizeStore:
             return None
 
     def add_doubt(self, kept: Path, certificate: Certificate) -> None:
-        """Say of the mask that was kept last in `kept` what its certificate says since it is in doubt."""
+        """Put a doubtful certificate's statement into the newest mask of `kept`."""
         entry = read_entry(kept)
         certified = (Certified.of(certificate), *entry.certified[1:])
         self._write(replace(entry, certified=certified, notes=(*entry.notes, str(certificate.reason))))
@@ -239,12 +239,12 @@ class FullSizeStore:
 
 
 def part_path(folder: Path, stem: str, part: Part) -> Path:
-    """Where a part of the picture lies."""
+    """Return the path of a part of the picture."""
     return folder / f"{stem}-{part}.{'z' if part in ('levels', 'errors') else 'png'}"
 
 
 def packed(codes: NDArray[np.uint8]) -> bytes:
-    """The differences, modulo 256, of each row of (H, W) `codes` to the one above it, as a zlib stream (RFC 1950)."""
+    """Pack (H, W) `codes`: each row's differences, modulo 256, from the row above, as a zlib stream (RFC 1950)."""
     differences = codes.copy()
     np.subtract(codes[1:], codes[:-1], out=differences[1:])
     content: bytes = isal_zlib.compress(differences, 3)
@@ -252,7 +252,7 @@ def packed(codes: NDArray[np.uint8]) -> bytes:
 
 
 def unpacked(content: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The (H, W) codes that `packed` wrote."""
+    """Unpack the (H, W) codes that `packed` wrote."""
     height, width = size
     try:
         raw = isal_zlib.decompressobj().decompress(content, height * width + 1)
@@ -266,7 +266,7 @@ def unpacked(content: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def read_entry(path: Path) -> FullSize:
-    """Read what is kept of a picture, without its parts."""
+    """Read the entry of a picture, without its parts."""
     entry = _ENTRIES.read(path)
     with _ENTRIES.refusing(str(path)):
         if not 1 <= min(entry.size) <= max(entry.size) <= _LARGEST_SIDE:

@@ -1,7 +1,7 @@
 """One self-contained HTML file: template, style, script and pictures in one, with nothing fetched.
 
 Foreign text reaches the file only through autoescaping. As a second guard, a policy in the page forbids every script,
-style and address that is not the report's own.
+style and address but the report's own.
 """
 
 import hashlib
@@ -41,16 +41,16 @@ from blackbox_conformal.support.files import write_new
 from blackbox_conformal.support.text import dollars, printable
 from blackbox_conformal.support.wording import share
 
-# The last line of a page says what it is about and the page's own digest, by which a page is known again.
+# The last line of a page holds its subject and its own digest, so that an unchanged page is recognised.
 
 
 def write_page(text: str, about: str, path: Path, *, force: bool = False) -> Path:
-    """Write a page; an unchanged one that is `about` the same, such as ``report of sha256:…``, is replaced."""
+    """Write a page about `about`, such as ``report of sha256:…``; replace an unchanged page about the same."""
     return write_new(path, _sealed(text.encode(), about), force=force or is_page(path, about))
 
 
 def is_page(path: Path, about: str) -> bool:
-    """Whether `path` is a page `about` this, as it was written."""
+    """Whether `path` is an unchanged page about `about`."""
     try:
         return about_of(path.read_bytes()) == about
     except OSError:
@@ -58,13 +58,13 @@ def is_page(path: Path, about: str) -> bool:
 
 
 def refuse_other(path: Path, about: str, what: str, option: str) -> None:
-    """Refuse, before anything is drawn, to overwrite a file that is not an earlier page `about` this."""
+    """Refuse, before anything is drawn, to overwrite a file that is no unchanged page about `about`."""
     if path.exists() and not is_page(path, about):
         raise UsageError(f"{path} exists and is not {what} as it was written; give --force or another --{option}")
 
 
 def about_of(content: bytes) -> str | None:
-    """What a page says that it is about; None: it is not as a page was written."""
+    """Return the subject of a page; None: it is no page, or was changed."""
     page, seal, line = content.rpartition(b"\n<!-- ")
     about = line.partition(b", ")[0].decode("ascii", "replace")
     return about if seal and content == _sealed(page, about) else None
@@ -75,8 +75,9 @@ def _sealed(page: bytes, about: str) -> bytes:
 
 
 PAGE_PIXELS = 32 * 2**20
-"""The pictures of a page have together at most about so many pixels: 32 pictures of 1024×1024 (a page of 40 MB with
-photographs), 128 of 512×512 (46 MB), or 512 of 256×256 (52 MB) and none beyond."""
+"""About the most pixels of a page's pictures together: 32 pictures of 1024×1024 (a page of 40 MB with photographs), 128
+of 512×512 (46 MB), or 512 of 256×256 (52 MB) and none beyond.
+"""
 _ABOUT = "report of "
 SIDES = (SIDE, SIDE // 2, SIDE // 4)
 MOST_PICTURES = PAGE_PIXELS // SIDES[-1] ** 2
@@ -97,11 +98,11 @@ def write_report(
     Parameters
     ----------
     run
-        The run folder: its ledger, manifest and stored pictures are used where they exist.
+        The run folder, whose ledger, manifest and stored pictures are used if they exist.
     audited
         An audit of `calibration`; None: the one stored in the run folder, if there is one.
     results
-        Masked pictures; those that `run` keeps for the report are added.
+        Masked pictures; the pictures that `run` keeps for the report are added.
     alpha
         The level that the report opens at.
     """
@@ -133,12 +134,12 @@ def write_report(
 
 
 def is_own_report(content: bytes, calibration: Calibration) -> bool:
-    """Whether it is a report of this calibration as it was written: it can be made again, so it may be replaced."""
+    """Whether `content` is an unchanged report of this calibration, which can be made again and so may be replaced."""
     return calibration_of(content) == calibration.digest
 
 
 def calibration_of(content: bytes) -> str | None:
-    """The digest of the calibration that a report names in its last line; None: it is not as a report was written."""
+    """Return the digest of the calibration in a report's last line; None: no report, or it was changed."""
     about = about_of(content) or ""
     return about.removeprefix(_ABOUT) if about.startswith(_ABOUT) else None
 
@@ -146,7 +147,7 @@ def calibration_of(content: bytes) -> str | None:
 def _previews(
     results: Sequence[Result], stored: Sequence[Callable[[], Preview]], thresholds: NDArray[np.float64]
 ) -> Iterator[Preview]:
-    """Of the results at hand, then of the stored pictures, one at a time: only one is in memory."""
+    # One at a time, so that only one is in memory.
     fresh = set()
     for result in results:
         preview = preview_of_result(result, thresholds)
@@ -180,26 +181,26 @@ _PARTS = {
 
 
 def write_blocks(title: str, blocks: Iterable[Block], path: Path, about: str, *, force: bool = False) -> Path:
-    """Write a page of blocks; an unchanged one that is `about` the same is replaced."""
+    """Write a page of blocks; replace an unchanged page about `about`."""
     return write_page(render_blocks(title, blocks), about, path, force=force)
 
 
 def render_blocks(title: str, blocks: Iterable[Block], name: str = "page", **variables: Any) -> str:
-    """A page of blocks, or the page called `name`, which adds to them; each title begins a section."""
+    """Return a page of blocks, or the page called `name`, which adds to them; each title begins a section."""
     found = sections(block for block in blocks if block.only != "call")
     lead = found[0][1] if found and not found[0][0] else []
     return render(name, title=title, lead=lead, sections=found[bool(lead) :], **variables)
 
 
 def render(name: str, **variables: Any) -> str:
-    """The page called `name` as text: its template with its styles and its script, if it has one."""
+    """Return the page called `name` as text: its template with its styles and its script, if it has one."""
     template, style, script = _page(name)
     return template.render(**variables, style=Markup(style), script=Markup(script), policy=policy(style, script))
 
 
 @cache
 def _page(name: str) -> tuple[jinja2.Template, str, str]:
-    """Template, styles and script of a page, which take longer to read than to fill in."""
+    # Reading takes longer than filling in.
     folder = resources.files("blackbox_conformal.pages.report") / "templates"
     texts = {part: (folder / part).read_text("utf-8") for part in _PARTS[name]}
     environment = jinja2.Environment(
@@ -221,7 +222,7 @@ def _page(name: str) -> tuple[jinja2.Template, str, str]:
 
 
 def policy(style: str, script: str) -> str:
-    """The Content-Security-Policy that allows exactly this style, this script, and pictures inside the page."""
+    """Return the Content-Security-Policy for exactly this style, this script, and pictures inside the page."""
     return (
         f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
@@ -229,7 +230,7 @@ def policy(style: str, script: str) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number for people; a dash where there is none."""
+    """Write a number for people; None: a dash."""
     return "–" if value is None or math.isnan(value) else ("∞" if math.isinf(value) else f"{value:.{digits}f}")
 
 
@@ -258,23 +259,23 @@ def report(
     run
         The run folder of `calibrate`, `audit` and `mask`. Nothing is drawn and nothing is spent.
     calibration
-        A calibration, or the path of its file; by default that of the run folder.
+        A calibration, or the path of its file; by default the run folder's.
     alpha
         The level that the report opens at; by default chosen from the audit.
     out
-        The file; by default ``report.html`` in the run folder.
+        The file to write; by default ``report.html`` in the run folder.
     force
         Overwrite a file that is no report of this calibration, or was changed since.
     audit
         An audit of the calibration; by default the one that the command line kept in the run folder.
     results
-        Masked pictures, beside those that the command line kept in the run folder.
+        Masked pictures; the command line's, kept in the run folder, are added.
     ledger
-        The address of the run's ledger, where that is in a database.
+        The address of the run's ledger, if it is in a database.
 
     Returns
     -------
-    The file that was written.
+    The path of the written file.
 
     Raises
     ------
@@ -302,7 +303,7 @@ def report(
 
 
 def calibration_of_run(run: Path, calibration: Calibration | str | Path | None) -> Calibration:
-    """The calibration that a report is about: the given one, else that of the run folder."""
+    """Return the report's calibration: the given one, else the run folder's."""
     if not run.is_dir():
         raise UsageError(f"expected a run folder; {run} is none. `calibrate` makes one and says where")
     if calibration is None:
@@ -311,7 +312,7 @@ def calibration_of_run(run: Path, calibration: Calibration | str | Path | None) 
 
 
 def level_to_open_at(calibration: Calibration, audit: Audit | None, alpha: float | None) -> float:
-    """`alpha` where it is given and possible, else a level chosen from the audit."""
+    """Return `alpha` if it is given and possible, else a level chosen from the audit."""
     if alpha is None:
         return opening_level(calibration, [] if audit is None else [level.alpha for level in audit.levels])
     rule = calibration.rule()

@@ -1,4 +1,4 @@
-"""What the report shows, as typed values for its template."""
+"""The contents of the report, as typed values for its template."""
 
 import json
 import math
@@ -48,12 +48,12 @@ class Histogram:
 
     @property
     def counts(self) -> list[int]:
-        """How many pictures each bar stands for."""
+        """Return how many pictures each bar stands for."""
         places = [min(int(BARS * share), BARS - 1) for share in self.shares]
         return [places.count(bar) for bar in range(BARS)]
 
     def bars(self) -> list[tuple[float, float, float, float, int]]:
-        """x, y, width, height and count of each bar; the script draws them in the same way."""
+        """Return x, y, width, height and count of each bar; the script draws them in the same way."""
         step, most = self.width / BARS, max(*self.counts, 1)
         heights = [self.height * count / most for count in self.counts]
         return [
@@ -62,18 +62,18 @@ class Histogram:
         ]
 
 
-# Which figures the report shows, from calibration, audit and random splits.
+# The report's figures, from calibration, audit and random splits.
 
 Plot = Chart | Bars
 
 FEWEST_POINTS = 3
-"""With fewer points a line over alpha says nothing, and bars are drawn."""
+"""Fewer points make no meaningful line over alpha, so bars are drawn."""
 
 
 def figures(
     rule: Guarantee, audited: Audit | None, splits: Splits | None, stops: Sequence[Stop], shares: list[float] | None
 ) -> Iterator[Plot]:
-    """The figures in their order; `rule` is what the calibration guarantees.
+    """Yield the figures in order; `rule` is the calibration's guarantee.
 
     A rule with a miss rate bounds a share of photographs; alpha is then a tolerance and does not bound the risk.
     """
@@ -108,13 +108,13 @@ def figures(
 
 
 def realised(rule: Guarantee, audited: Audit, stop: Stop) -> float:
-    """The risk that `rule` bounds, measured on the audited photographs at a stop: a mean loss, or a share of misses."""
+    """Return the risk that `rule` bounds, over the audited photographs at a stop: a mean loss, or a share of misses."""
     losses = np.array([picture.curve.loss(stop.threshold) for picture in audited.pictures])
     return float(claim(rule, losses, stop.alpha, audited.pictures[0].curve.bound, audited.clusters).losses.mean())
 
 
 def leakage_chart(leakage: Leakage) -> Chart:
-    """Risk against the share of leaked calibration photographs, beside its bound."""
+    """Draw risk against the share of leaked calibration photographs, beside its bound."""
     shares = [point.leaked / leakage.n for point in leakage.points]
     series = [
         Series("bound", "bound", tuple((x, point.bound) for x, point in zip(shares, leakage.points, strict=True))),
@@ -168,7 +168,7 @@ def _risk(rule: Guarantee, audited: Audit | None, stops: Sequence[Stop]) -> list
 def _quality(
     title: str, unit: str, levels: Sequence[AuditedLevel], value: Callable[[Quality], float], ends: Point
 ) -> Iterator[Plot]:
-    """Inside the mask, outside it, and of the whole picture."""
+    # Inside the mask, outside it, and of the whole picture.
     series = [
         Series("inside the mask", "realised", tuple((level.alpha, value(level.inside)) for level in levels), "dots"),
         Series("outside the mask", "allowed", tuple((level.alpha, value(level.outside)) for level in levels), "dots"),
@@ -182,7 +182,7 @@ def _quality(
 
 
 def _promised(levels: Sequence[AuditedLevel], ends: Point) -> Iterator[Plot]:
-    """The realised PSNR beside its bound, in the metric's own space."""
+    # In the metric's own space.
     series = [
         Series("realised", "realised", tuple((level.alpha, level.inside.psnr_in_space) for level in levels), "dots"),
         Series("promised at least", "bound", tuple((level.alpha, level.promise.psnr_if_trusted) for level in levels)),
@@ -209,7 +209,7 @@ def _splits(splits: Splits) -> Iterator[Plot]:
 def _bars(
     title: str, unit: str, series: Sequence[Series], first: Sequence[Bar] = (), *, digits: int = 2
 ) -> Iterator[Bars]:
-    """`first`, then a bar for each series at each level; no figure where no value is finite."""
+    # No figure if no value is finite.
     bars = [
         Bar(f"{curve.label} at alpha = {alpha:g}", curve.points[index][1], curve.role)
         for index, (alpha, _) in enumerate(series[0].points)
@@ -225,7 +225,7 @@ def _drawable(points: Sequence[Point]) -> bool:
 
 
 def _top(series: Sequence[Series]) -> float:
-    """The upper end of the risk axis: above every point, but not always above the end of a wide interval."""
+    # Above every point, but not always above the end of a wide interval.
     points = max(y for curve in series for _, y in curve.points)
     ends = max((high for curve in series for _, _, high in curve.whiskers), default=0.0)
     return 1.04 * max(points, min(ends, 1.6 * points)) or 1.0
@@ -242,7 +242,7 @@ _FOUND = {
 
 
 def summary(vendor: str, calibration: Calibration, stop: Stop, audit: Audit | None) -> tuple[str, ...]:
-    """Say in a sentence each what was done, what is promised at `stop`, and whether that was checked."""
+    """Say in a sentence each the work done, the promise at `stop`, and whether it was checked."""
     scale = calibration.procedure.scale
     enlarged = f"makes pictures {scale} times larger, and some of the detail that it adds"
     does = enlarged if scale > 1 else "restores pictures, and some of what it changes"
@@ -270,7 +270,7 @@ def _checked(audit: Audit | None, stop: Stop) -> str:
 
 
 def meaning(stop: Stop, share: float | None, of: str) -> tuple[str, ...]:
-    """The one number of a report, and what to do with it."""
+    """Say the one number of a report, and how to use it."""
     if stop.threshold == -math.inf:
         return ("At this level nothing is trusted.",)
     trusted = "" if share is None else f"On average {100 * share:.0f} % of {of} is trusted. "
@@ -278,7 +278,7 @@ def meaning(stop: Stop, share: float | None, of: str) -> tuple[str, ...]:
 
 
 def few_cost(calibration: Calibration, stop: Stop) -> tuple[str, ...]:
-    """Say why few photographs leave much hatched, where they cost a fifth of alpha or more."""
+    """Say why few photographs leave much hatched, if they cost a fifth of alpha or more."""
     rule, n = calibration.rule(), calibration.n
     if not rule.holds_on_average or rule.bound_source != "metric" or not rule.treats_photographs_alike:
         return ()
@@ -302,12 +302,12 @@ Section = tuple[str, list[Block]]
 """Blocks under their heading."""
 
 _LEADING = 3
-"""Sections of an audit that are open: its sentences, its levels, and what the vendor added."""
+"""Sections of an audit that are open: sentences, levels, and the vendor's additions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The run's manifest, or a reason in its place when it cannot be shown, and the digest of its file."""
+    """The run's manifest, or a reason why it cannot be shown, and the digest of its file."""
 
     content: Any
     digest: str | None = None
@@ -320,13 +320,13 @@ class ReportPage:
     Attributes
     ----------
     assumptions
-        What must be true for the guarantee `rule`.
+        Conditions of the guarantee `rule`.
     stop, chosen
-        The slider's position that the page opens at, and its index; `slider` holds all positions for the script.
+        The slider's first position, and its index; `slider` holds all positions for the script.
     share
-        The mean trusted share at `stop` of the photographs that `share_of` names; None when unknown.
+        The mean trusted share at `stop` of the photographs that `share_of` names; None: unknown.
     quantity
-        What the risk is the mean of; None for an unknown guarantee.
+        Name of the value whose mean is the risk; None for an unknown guarantee.
     left_out
         How many pictures the page has no room for.
     twice
@@ -430,7 +430,7 @@ def build_page(
 
 
 def metric_words(calibration: Calibration) -> str:
-    """The metric with its parameters, for people."""
+    """Name the metric with its parameters, for people."""
     parameters = dict(calibration.procedure.metric)
     name = str(parameters.pop("name", "metric"))
     settings = ", ".join(
@@ -442,7 +442,7 @@ def metric_words(calibration: Calibration) -> str:
 
 
 def score_words(procedure: Procedure) -> str:
-    """The score, and what it is computed from, for people."""
+    """Name the score and its source, for people."""
     draws = "one draw: the vendor was not asked twice" if procedure.draws == 1 else f"{procedure.draws} draws"
     other = "" if procedure.second_opinion is None else ", and from a second vendor's picture"
     return f"{printable(str(procedure.score.get('name', 'unnamed')))}, computed from {draws}{other}"
@@ -455,7 +455,7 @@ def threshold_words(threshold: float) -> str:
 
 
 def read_manifest(run: Path) -> Manifest | None:
-    """The run's manifest; None when there is none."""
+    """Read the run's manifest; None: there is none."""
     path = run / "manifest.json"
     try:
         if path.stat().st_size > MAXIMUM_MANIFEST_BYTES:
@@ -469,7 +469,7 @@ def read_manifest(run: Path) -> Manifest | None:
 
 
 def slider_of(stops: Sequence[Stop], shares: list[float] | None, calibration: Calibration) -> dict[str, Any]:
-    """What a page's script needs to move the slider and to read the codes of errors."""
+    """Return the script's data for the slider and for the codes of errors."""
     return {
         "alphas": [stop.alpha for stop in stops],
         "labels": [f"{stop.alpha:g}" for stop in stops],
@@ -488,7 +488,7 @@ def slider_of(stops: Sequence[Stop], shares: list[float] | None, calibration: Ca
 def _mean_shares(
     calibration: Calibration, audit: Audit | None, cards: Sequence[Card], stops: Sequence[Stop]
 ) -> list[float] | None:
-    """The mean trusted share at each stop, of the audit's photographs, else of the calibration's."""
+    # Of the audit's photographs, else of the calibration's.
     if audit is not None:
         exact = [card.script["shares"] for card in cards if card.kind == "audit"]
         if len(exact) == audit.n:
@@ -538,7 +538,7 @@ def _levels(stops: Sequence[Stop], rule: Guarantee, audit: Audit | None, shares:
 
 
 def _found(audit: Audit, names: Mapping[str, str]) -> tuple[Section, ...]:
-    """Return what an audit shows, without its figure and with the page's names of photographs."""
+    # Without the audit's figure, and with the page's names of photographs.
     pictures = tuple(replace(picture, name=names[picture.truth]) for picture in audit.pictures)
     blocks = replace(audit, pictures=pictures).blocks(WORST_SHOWN)
     return sections(block for block in blocks if block.only != "call" and not isinstance(block, Figure))

@@ -1,7 +1,7 @@
-"""Pictures at preview scale: small enough for a page, and still exact about what is trusted.
+"""Pictures at preview scale: small enough for a page, and still exact about trust.
 
-A preview pixel stands for a block of pixels and is trusted when all of them are. It therefore keeps the block's largest
-score, to which every threshold can be applied.
+A preview pixel stands for a block of pixels and is trusted if all of them are. So it keeps the block's largest score,
+to which every threshold can be applied.
 """
 
 import io
@@ -45,12 +45,12 @@ from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.files import Content
 from blackbox_conformal.support.types import Image, Map, Mask
 
-# Names of pictures: where several of a kind have one name, each says where it is from.
+# Names of pictures: if several of a kind have one name, each says where it is from.
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A picture's stem, which tells it from every other one, its name and kind, and where it is from, by `end_of`."""
+    """A picture's stem, which is its own, its name and kind, and where it is from, by `end_of`."""
 
     stem: str
     name: str
@@ -59,24 +59,24 @@ class Named:
 
 
 def end_of(path: Path | None) -> str:
-    """The end of a path that tells pictures of one name apart; empty where there is none."""
+    """Return the end of a path that tells pictures of one name apart; empty: no path."""
     return "" if path is None else "/".join(path.parts[-2:])
 
 
 def picture_stem(kind: str, identity: str) -> str:
-    """How the names of the files begin that are kept of a picture."""
+    """Return the beginning of the names of a picture's files."""
     return f"{kind}-{digest_bytes(identity.encode()).removeprefix('sha256:')[:24]}"
 
 
 def by_name(name: str) -> list[tuple[int, str]]:
-    """A key that sorts names as people do: IMG_9 before IMG_10."""
+    """Return a key that sorts names as people do: IMG_9 before IMG_10."""
     parts = enumerate(re.split("0*([0-9]+)", name))
-    # Of two numbers the longer is the larger; `int` would refuse very long ones.
+    # The longer of two numbers is the larger; `int` would refuse very long ones.
     return [(len(part) if place % 2 else 0, part) for place, part in parts]
 
 
 def names_apart(pictures: Sequence[Named]) -> list[str]:
-    """The name of each picture, followed by what tells it from others of its kind and name, where there are any."""
+    """Return each picture's name, with its difference from others of its kind and name, if there are any."""
     named = Counter((one.kind, one.name) for one in pictures)
     from_there = Counter((one.kind, one.name, one.source) for one in pictures)
     names = []
@@ -99,7 +99,8 @@ CODES = 99
 VEIL = (12, 12, 18, 150)
 STRIPE = (250, 250, 250, 170)
 """Red, green, blue and opacity, 0 to 255, of the veil over untrusted pixels and of its stripes: readers tell trusted
-from untrusted by the pattern, not by the colour."""
+from untrusted by the pattern, not by the colour.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,23 +144,22 @@ class Preview:
     ceiling
         (h, w) float32: the largest score of each block; NaN where a pixel has none.
     thresholds, shares, losses
-        For each known threshold (ascending): the trusted share of all pixels, exact, and the loss (NaN when unknown).
+        For each known threshold (ascending): the trusted share of all pixels, exact, and the loss (NaN: unknown).
     delivered, low, truth
-        Bytes of a JPEG, or of the WebP that `within` makes of the last two, or None; `low` is the vendor's input
-        reduced as much as the delivered picture is.
+        Bytes of a JPEG, or of the WebP that `within` makes of the last two, or None; `low` is the vendor's input,
+        reduced like the delivered picture.
     errors
-        (h, w) float32: the largest error of each block; None where the truth is unknown.
+        (h, w) float32: the largest error of each block; None if the truth is unknown.
     pairs
-        Squares that show what an error looks like.
+        Squares that show how an error looks.
     notes
-        Sentences for the reader; that of a masked picture's certificate is the first.
+        Sentences for the reader; a masked picture's first note is its certificate's.
     no_guarantee
-        What the certificate says in place of its statement where that does not speak of this mask; else empty.
+        The certificate's words if its statement does not cover this mask; else empty.
     source
-        The end of a path that tells pictures of one name apart; empty where there is none.
+        The end of a path that tells pictures of one name apart; empty: no path.
     added
-        A bit a block, set where the vendor added detail to any of its pixels; None where the guarantee is about
-        something else.
+        A bit a block, set if the vendor added detail to any of its pixels; None: the guarantee is about something else.
     """
 
     kind: PictureKind
@@ -184,26 +184,26 @@ class Preview:
 
     @property
     def added_blocks(self) -> Mask | None:
-        """(h, w) bool of `added`."""
+        """Return (h, w) bool of `added`."""
         return None if self.added is None else _of_bits(self.added, self.ceiling.shape)
 
     @property
     def stem(self) -> str:
-        """How the names of its files begin."""
+        """Return the beginning of its files' names."""
         return picture_stem(self.kind, self.identity)
 
     def share(self, threshold: float) -> float:
-        """Trusted share of all pixels: exact at a known threshold, else that of the next lower one."""
+        """Return the trusted share of all pixels: exact at a known threshold, else from the next lower one."""
         index = int(np.searchsorted(self.thresholds, threshold, side="right")) - 1
         return float(self.shares[index]) if index >= 0 else 0.0
 
     def loss(self, threshold: float) -> float:
-        """Loss: exact at a known threshold, else that of the next higher one; NaN when unknown."""
+        """Return the loss: exact at a known threshold, else from the next higher one; NaN: unknown."""
         index = int(np.searchsorted(self.thresholds, threshold, side="left"))
         return float(self.losses[index]) if index < len(self.losses) else math.nan
 
     def within(self, side: int) -> "Preview":
-        """The same preview with at most `side` pixels a side, and its pictures as a page holds them."""
+        """Return the same preview with at most `side` pixels a side, and its pictures as a page holds them."""
         size = (self.ceiling.shape[0], self.ceiling.shape[1])
         factor = block_side(size, side)
         return replace(
@@ -219,50 +219,49 @@ class Preview:
 
 
 def _bits(added: Mask, block: int) -> bytes:
-    """A bit for each block of `added`, set where any of its pixels is."""
+    # A bit for each block, set if any of its pixels is.
     return np.packbits(block_maximum(added.astype(np.float32), block) > 0).tobytes()
 
 
 def _of_bits(bits: bytes, shape: tuple[int, ...]) -> Mask:
-    """The (h, w) blocks that `_bits` wrote."""
     height, width = shape
     return np.unpackbits(np.frombuffer(bits, np.uint8), count=height * width).reshape(height, width).astype(np.bool_)
 
 
 def first_stops(ceiling: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """(h, w) uint8: the index of the first of the ascending `thresholds` at which a pixel is trusted, 255 for none."""
-    # A search instead of one comparison a stop: the first threshold above a score is the first that trusts it.
+    """Return (h, w) uint8: the index of the first of the ascending `thresholds` that trusts a pixel; 255: none."""
+    # One search instead of a comparison for each stop: the first threshold above a score is the first that trusts it.
     stops = np.searchsorted(thresholds, _finite(ceiling), side="right")
     return np.where(stops < len(thresholds), stops, NEVER).astype(np.uint8)
 
 
 def error_codes(errors: Map, bound: float) -> NDArray[np.uint8]:
-    """(h, w) uint8: `CODES` times the root of each error's share of the `bound`, so that small errors differ, too."""
+    """Return (h, w) uint8: `CODES` times the root of each error's share of `bound`, which tells small errors apart."""
     codes: NDArray[np.uint8] = np.rint(CODES * np.sqrt(np.clip(errors / bound, 0, 1))).astype(np.uint8)
     return codes
 
 
 def pack(codes: NDArray[np.uint8]) -> str:
-    """Base64 of the deflated differences, modulo 256, of each row to the one above it."""
+    """Deflate each row's differences, modulo 256, from the row above, as base64."""
     differences = np.diff(codes, axis=0, prepend=np.zeros((1, codes.shape[1]), np.uint8))
     return base64_text(isal_zlib.compress(differences.astype(np.uint8).tobytes(), 3))
 
 
 def stripes(height: int, width: int) -> tuple[int, int]:
-    """The distance in pixels along a row from stripe to stripe of the veil, and the thickness of a stripe."""
+    """Return the distance in pixels along a row between stripes of the veil, and the thickness of a stripe."""
     period = max(4, round(max(width, height) / 48))
     return period, max(1, round(period / 5))
 
 
 def veil_png(first: NDArray[np.uint8], stop: int, added: Mask | None = None) -> str:
-    """Base64 of a PNG, as large as `first`, that veils what is not trusted at `stop`.
+    """Draw a veil over pixels that `stop` does not trust: base64 of a PNG as large as `first`.
 
     Parameters
     ----------
     first
         (h, w) uint8: for each pixel the first stop that trusts it, from `first_stops`.
     added
-        (h, w) bool: what is trusted and not among it is dotted.
+        (h, w) bool: trusted pixels outside it are dotted.
     """
     height, width = first.shape
     period, thick = stripes(height, width)
@@ -297,20 +296,21 @@ def make_preview(
     unchanged: Mask | None = None,
     showing: int | None = None,
 ) -> Preview:
-    """A preview of one picture.
+    """Make a preview of one picture.
 
     Parameters
     ----------
     delivered, low, truth
-        (H, W, 3) uint8, of which `low`, what the vendor was sent, is smaller; `truth` may be unknown.
+        (H, W, 3) uint8; `low`, the vendor's input, is smaller; `truth` may be unknown.
     score_map, errors
         (H, W) float32.
     thresholds
-        Ascending, float64; shares are counted at each of them.
+        Ascending, float64; shares are counted at each threshold.
     worst_at
         (alpha, threshold) pairs at which to cut out the worst trusted pixel; needs `truth` and `errors`.
     unchanged, showing
-        (H, W) bool: where no detail was added, if the page is to show that; how many pixels shares are of, if not all.
+        (H, W) bool: where no detail was added, if the page is to show it; the number of pixels that shares count, if
+        not all.
     """
     size = (score_map.shape[0], score_map.shape[1])
     block, worst, pairs = block_side(size), tuple[Worst, ...](), tuple[ErrorPair, ...]()
@@ -342,7 +342,6 @@ def make_preview(
 def _cut_out(
     delivered: Image, truth: Image, errors: Map, score_map: Map, worst_at: Sequence[tuple[float, float]]
 ) -> tuple[tuple[Worst, ...], tuple[ErrorPair, ...]]:
-    """The worst trusted pixels, and what errors look like; parameters as `make_preview`."""
     worst: list[Worst] = []
     for alpha, threshold in worst_at:
         worst.extend(_worst(alpha, trusted(score_map, threshold), errors, delivered, truth))
@@ -350,7 +349,7 @@ def _cut_out(
 
 
 def _finite(scores: Map) -> NDArray[np.float64]:
-    """`scores` as float64, +inf just below itself: a threshold of +inf trusts every pixel that has a score."""
+    # A threshold of +inf trusts every pixel that has a score, so +inf becomes the largest number below it.
     return np.minimum(scores.astype(np.float64), np.finfo(np.float64).max)
 
 
@@ -368,7 +367,7 @@ def _worst(alpha: float, mask: Mask, errors: Map, delivered: Image, truth: Image
     return [Worst(alpha, place.row, place.column, place.error, crops[0], crops[1], crops[2], at)]
 
 
-# Previews as files: a line of JSON, and behind it, as they are, the bytes that it names by number and checksum.
+# Previews as files: a line of JSON, then the bytes that it names by number and checksum, as they are.
 
 ENDING = "preview"
 
@@ -397,7 +396,7 @@ _PREVIEWS = _StoredPreviews(
 
 
 def write_preview(preview: Preview, path: Path) -> Path:
-    """Write a preview to `path`, which ends in `ENDING`; an earlier one is replaced."""
+    """Write a preview to `path`, which ends in `ENDING`; replace an earlier one."""
     _PREVIEWS.write(preview, path)
     path.with_suffix(f".{EARLIER_ENDING}").unlink(missing_ok=True)
     return path
@@ -419,7 +418,7 @@ def read_preview(path: Path) -> Preview:
 
 
 def parts_of(content: Any) -> list[bytes | memoryview]:
-    """The pieces of a file that holds `content`: what JSON can hold, with bytes and contiguous memory at any place."""
+    """Return the pieces of a file with `content`: JSON values, with bytes and contiguous memory at any place."""
     parts: list[bytes | memoryview] = []
 
     def named(part: Any) -> dict[str, int]:
@@ -433,7 +432,7 @@ def parts_of(content: Any) -> list[bytes | memoryview]:
 
 
 def content_of(data: bytes) -> Any:
-    """The content of a file whose pieces `parts_of` made."""
+    """Return the content of a file whose pieces `parts_of` made."""
     end = data.find(b"\n")
     if end < 0:
         raise ValueError("no line of JSON")

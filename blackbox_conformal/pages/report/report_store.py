@@ -1,6 +1,6 @@
-"""What a run folder keeps for the report, below ``report/``: one file for each picture, the audit and random splits.
+"""The report's material in a run folder, below ``report/``: one file for each picture, the audit and random splits.
 
-Everything that is read back is checked. Nothing here is needed to calibrate, mask or audit again.
+Everything that is read back is checked. Calibrating, masking or auditing again needs nothing here.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,7 +53,7 @@ class ReportStore:
     alphas
         Levels, beside the usual ones, at which exact shares are kept.
     full_size
-        Keep for the viewer of `view`, too, what a mask needs at full resolution.
+        Also keep pictures and scores at full resolution, for the viewer of `view`.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class ReportStore:
         curve: RiskCurve,
         levels: Sequence[tuple[float, float]],
     ) -> None:
-        """Keep an audited photograph: what `bc.audit` calls as `on_picture`."""
+        """Keep an audited photograph; `bc.audit` calls this as `on_picture`."""
         assert picture.truth_digest is not None
         notes = (*picture.conversions, *evaluation.notes)
         delivered, low, truth = (rendered(pixels) for pixels in (evaluation.delivered, low, truth))
@@ -105,7 +105,7 @@ class ReportStore:
         )
 
     def masked(self, result: "Result", low: Image | None = None, file: Path | None = None) -> Path:
-        """Keep a masked picture; `low` is what the vendor was sent, `file` a PNG of the delivered picture."""
+        """Keep a masked picture; `low` is the vendor's input, `file` a PNG of the delivered picture."""
         folder = None if file is None else file.parent
         preview = replace(preview_of_result(result, self._thresholds, low), source=end_of(folder))
         if self._full_size is not None:
@@ -122,7 +122,7 @@ class ReportStore:
         return self.keep(preview)
 
     def add_doubt(self, kept: Path, certificate: Certificate) -> None:
-        """Say of the picture in `kept` what its certificate says since a whole batch put it in doubt."""
+        """Note in the picture of `kept` the certificate's doubt, which a whole batch raised."""
         preview = read_preview(kept)
         notes = (_stated(certificate), *preview.notes[1:], str(certificate.reason))
         self.keep(replace(preview, notes=notes, no_guarantee=_no_guarantee(certificate)))
@@ -130,36 +130,36 @@ class ReportStore:
             self._full_size.add_doubt(self._full_size.folder / f"{kept.stem}.json", certificate)
 
     def keep(self, preview: Preview) -> Path:
-        """Write a preview; one of the same picture is replaced."""
+        """Write a preview; replace one of the same picture."""
         return write_preview(preview, self.folder / f"{preview.stem}.{ENDING}")
 
     def keep_audit(self, audit: Audit) -> Path:
-        """Write what the audit found."""
+        """Write the findings of the audit."""
         return AUDITS.write(audit, self.folder / "audit.json")
 
     def previews(self, kind: str, first: Sequence[str] = ()) -> list[Callable[[], Preview]]:
-        """A reader for each stored preview of `kind`, so that one at a time is in memory.
+        """Return a reader for each stored preview of `kind`, so that one at a time is in memory.
 
-        Those of the pictures whose identities are `first` come first, in that order.
+        Pictures with the identities `first` come first, in that order.
         """
         place = {picture_stem(kind, identity): index for index, identity in enumerate(first)}
         endings = (EARLIER_ENDING, ENDING)
-        # Of a picture that an earlier version kept, too, the present one counts.
+        # If an earlier version kept a picture, too, the present file counts.
         kept = {path.stem: path for ending in endings for path in self.folder.glob(f"{kind}-*.{ending}")}
         stems = sorted(kept, key=lambda stem: (place.get(stem, len(place)), stem))
         return [partial(read_preview, kept[stem]) for stem in stems]
 
     def audit(self) -> Audit | None:
-        """The stored audit, or None."""
+        """Return the stored audit, or None."""
         path = self.folder / "audit.json"
         return AUDITS.read(path) if path.is_file() else None
 
     def keep_splits(self, splits: Splits) -> Path:
-        """Write what random splits of a pool found."""
+        """Write the findings of random splits of a pool."""
         return SPLITS.write(splits, self.folder / "splits.json")
 
     def splits(self) -> Splits | None:
-        """The stored random splits, or None."""
+        """Return the stored random splits, or None."""
         path = self.folder / "splits.json"
         return SPLITS.read(path) if path.is_file() else None
 
@@ -173,7 +173,7 @@ def _no_guarantee(certificate: Certificate) -> str:
 
 
 def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Image | None = None) -> Preview:
-    """The preview of a masked picture."""
+    """Make the preview of a masked picture."""
     certificate = result.certificate
     quality = () if certificate.quality is None else (certificate.quality.statement,)
     conversions = map(str, certificate.input.get("conversions", ()))

@@ -21,7 +21,7 @@ _ROUND = (1.0, 2.0, 2.5, 5.0)
 class Stop:
     """One position of the slider.
 
-    Pixels that score below `threshold` are trusted: none at -inf, all at +inf. `statement` says what is guaranteed at
+    Pixels that score below `threshold` are trusted: none at -inf, all at +inf. `statement` says the guarantee at
     `alpha`, or why nothing is trusted. `risk` is the level that the guarantee assigns to `threshold`, at most `alpha`.
     """
 
@@ -32,10 +32,10 @@ class Stop:
 
 
 def choose_levels(calibration: Calibration, wanted: Sequence[float] = (), most: int = MAXIMUM_STOPS) -> list[float]:
-    """At most `most` levels: `ALWAYS`, `wanted`, and an even grid of round numbers where thresholds change.
+    """Return at most `most` levels: `ALWAYS`, `wanted`, and an even grid of round numbers where thresholds change.
 
-    The grid runs from the least level at which anything is trusted to the level at which everything is. All levels
-    are below the loss bound, since a level at the bound promises nothing.
+    The grid runs from the least level that trusts anything to the level that trusts everything. All levels are below
+    the loss bound, since a level at the bound promises nothing.
     """
     bound = calibration.bound_for(calibration.rule())
     fixed = {float(f"{level:.12g}") for level in (*ALWAYS, *wanted)}
@@ -71,9 +71,9 @@ def stops_at(calibration: Calibration, levels: Sequence[float]) -> list[Stop]:
 
 
 def opening_level(calibration: Calibration, audited: Sequence[float] = ()) -> float:
-    """The level a report opens at when none is asked for: 0.1, or the next one at which anything is trusted.
+    """Return the level at which a report opens by default: 0.1, or the next one that trusts anything.
 
-    Audited levels come first, then `ALWAYS`, then the least level of all; 0.1 when nothing is ever trusted.
+    Audited levels come first, then `ALWAYS`, then the least level of all; 0.1 if nothing is ever trusted.
     """
     bound = calibration.bound_for(calibration.rule())
     for levels in (sorted(audited), ALWAYS):
@@ -85,12 +85,12 @@ def opening_level(calibration: Calibration, audited: Sequence[float] = ()) -> fl
 
 
 def thresholds_of(stops: Sequence[Stop]) -> NDArray[np.float64]:
-    """(k,) float64, ascending."""
+    """Return the thresholds, (k,) float64, ascending."""
     return np.array([stop.threshold for stop in stops], dtype=np.float64)
 
 
 def _grid(low: float, high: float, room: int) -> list[float]:
-    """Cover [low, high] by at most `room` multiples of the finest round step."""
+    # At most `room` multiples of the finest round step.
     exponent = math.floor(math.log10(max(high - low, low, 1e-9))) - 4
     while True:
         for digit in _ROUND:

@@ -1,4 +1,4 @@
-"""A watch as one self-contained HTML file: evidence visit by visit, canaries before and after, what changed, alarms."""
+"""A watch as one self-contained HTML file: evidence visit by visit, canaries before and after, changes, alarms."""
 
 import math
 from collections.abc import Collection, Iterator, Sequence
@@ -29,12 +29,12 @@ MOST_SHOWN = 16
 """Canaries whose pictures are shown."""
 
 SIDE = 360
-"""Most pixels of a side that is shown."""
+"""Most pixels of a shown picture's side."""
 
 
 @dataclass(frozen=True, slots=True)
 class CanaryPair:
-    """A canary: its first known draw and its latest fresh one, as WebP; None where a picture is not to be had."""
+    """A canary: its first known draw and its latest fresh one, as WebP; None: no picture can be had."""
 
     name: str
     before: bytes | None
@@ -55,7 +55,7 @@ def write_watch_page(
     Parameters
     ----------
     file, run
-        Its file, which the watch lies beside, and the run folder that holds the answers.
+        The calibration's file, which the watch lies beside, and the run folder with the answers.
     trusted
         Public keys whose signatures of the watch count beside the calibration's own.
     """
@@ -93,7 +93,7 @@ def _about(calibration: Calibration) -> str:
 
 
 def _moved(visits: Sequence[Visit], highest: dict[str, float], level: Level) -> Iterator[Block]:
-    """How far each feature moved at the latest visit, in the middle canary; the largest evidence first."""
+    # In the middle canary at the latest visit, the largest evidence first.
     latest = visits[-1]
     past = [draw for visit in visits[: len(visits) // 2] for draw in _of(visit, "fresh")]
     rows: list[dict[str, Any]] = []
@@ -149,7 +149,6 @@ def _pairs(canaries: Sequence[Canary], visits: Sequence[Visit], store: Store) ->
 
 
 def _picture(draws: Sequence[WatchDraw], store: Store) -> bytes | None:
-    """The answer made small; None where there is none, or its file is gone or no picture."""
     for draw in draws:
         if draw.file is not None:
             try:

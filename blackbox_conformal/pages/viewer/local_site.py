@@ -1,4 +1,4 @@
-"""Pages on a free port of this machine, under an address that only who started them knows.
+"""Pages on a free port of this machine, at an address that is known only to the user who started them.
 
 A page names its routes and never sees the web framework::
 
@@ -31,7 +31,7 @@ from blackbox_conformal.gateway.guard import Application, Message, Receive, Send
 from blackbox_conformal.gateway.server import listen
 from blackbox_conformal.support.local_servers import is_loopback_name
 
-# What every request of a local page passes: which host it names, the token in its path, headers that keep it apart.
+# Checks of every request for a local page (host, token in the path), and headers that keep the page apart.
 
 POLICY = (
     "default-src 'none'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; worker-src 'self'; "
@@ -51,17 +51,17 @@ _HEADERS = [
 class PageGuard:
     """An ASGI application around another, which sees paths without the token.
 
-    The token is the first part of each path, so that a page's relative links carry it and no cookie is needed: a
-    browser would send a cookie to the servers of all ports.
+    The token is the first part of each path: a page's relative links carry it, and no cookie is needed. A browser would
+    send a cookie to the servers of all ports.
 
     Parameters
     ----------
     names
-        Hosts, beside those of loopback, that a request may name. A page of another site, whose name was led to this
-        machine, is so kept out.
+        Hosts, beside loopback's, that a request may name: another site may lead its name to this machine, but its
+        pages are kept out.
     by_address
-        Let a request also name any IP address, where the server listens at all addresses of the machine: a name that
-        was led here is none.
+        Let a request also name any IP address, if the server listens at all addresses of the machine: a name that was
+        led here is no IP address.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class PageRoute:
     path
         Open parts in braces: ``/pictures/{id}``. The page's own address is ``/``; links in it are relative.
     handle
-        Answers a request, in a thread. What is not served it says by `NotServedError`.
+        Answers a request in a thread, or raises `NotServedError`.
     """
 
     method: str
@@ -146,7 +146,7 @@ class PageRoute:
 def guarded(
     routes: Sequence[PageRoute], names: Collection[str], largest_body: int = LARGEST_BODY, *, by_address: bool = False
 ) -> PageGuard:
-    """The routes as an application behind a new token, which may be addressed by loopback and these names."""
+    """Return the routes as an application behind a new token, addressed by loopback and these names."""
     inner = pages([(route.method, route.path, route.handle) for route in routes], largest_body)
     return PageGuard(inner, secrets.token_urlsafe(24), names, by_address=by_address)
 
@@ -198,7 +198,7 @@ class LocalSite:
         self.close()
 
     def close(self) -> None:
-        """Listen no more; needed where it is not served."""
+        """Stop listening; a site that never runs needs this call."""
         self._listening.close()
 
     def run(self, on_start: Callable[[str], None] = lambda _: None) -> None:
@@ -207,7 +207,7 @@ class LocalSite:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[str]:
-        """Serve in a thread, for the ``with`` block, which gets the address."""
+        """Serve in a thread during the ``with`` block, which gets the address."""
         started = threading.Event()
         server = _Server(self._config(), started.set)
         thread = threading.Thread(target=server.run, args=([self._listening],), name="local site", daemon=True)
@@ -236,7 +236,7 @@ class LocalSite:
 
 
 class _Server(uvicorn.Server):
-    """Ends at a signal without raising it again: who ends a local page ends it well."""
+    """A server that ends at a signal without raising it again: a signal is the usual end of a local page."""
 
     def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
         super().__init__(config)

@@ -21,18 +21,18 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.gateway.serve_command import refuse_missing
 from blackbox_conformal.support.files import private_folder
 
-# Opens a link that is to stay between this program and the user's browser.
+# Opens a link that only this program and the user's browser may know.
 
 
 class Browser:
-    """Opens links by a file of the user's own: the words with which programs are started are seen by all users."""
+    """An opener of links by way of a private file, since all users see the arguments of programs."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._files: list[Path] = []
 
     def open(self, url: str) -> None:
-        """Open a link, without waiting for the browser; nothing where there is no private folder."""
+        """Open a link, without waiting for the browser; do nothing without a private folder."""
         if self._folder is None:
             return
         path = self._folder / f"open-{secrets.token_hex(8)}.html"
@@ -44,7 +44,7 @@ class Browser:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(page)
         self._files.append(path)
-        # A browser of the terminal's own would not return before it is left.
+        # A browser inside the terminal would return only when the user leaves it.
         threading.Thread(target=webbrowser.open, args=(path.as_uri(),), daemon=True).start()
 
     def forget(self) -> None:
@@ -129,7 +129,7 @@ def command(
 
 
 def _refuse_unless_typed(beyond_loopback: bool) -> None:
-    """Refuse to let other machines in because a file says so."""
+    # A settings file must not let other machines in.
     source = click.get_current_context().get_parameter_source("beyond_loopback")
     if beyond_loopback and source is not click.core.ParameterSource.COMMANDLINE:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""The viewer's page over a run folder: its addresses, and what each answers."""
+"""The viewer's page over a run folder: its addresses and their answers."""
 
 import json
 import math
@@ -53,7 +53,7 @@ from blackbox_conformal.support.text import file_stem, printable, vendor_title
 from blackbox_conformal.support.types import Image, Mask
 from blackbox_conformal.support.wording import share
 
-# The full-size pictures of a run folder: an index that fits into memory, and the files of one picture when asked.
+# Full-size pictures of a run folder: an index that fits into memory, and the files of one picture when asked.
 
 NO_TRUST = ("outside-calibration", "not-judged")
 
@@ -67,11 +67,11 @@ class Listed(Named):
 
 
 class RunPictures:
-    """Every picture that a folder keeps at full size for one calibration.
+    """All full-size pictures of a folder for one calibration.
 
     Only files that the index names are read, and only with the digest of their entry. `pictures` holds masked pictures
-    first, then by name, then later ones. `stops` are the levels that are exact in every picture there at first; a
-    folder without pictures takes the `expected` levels beside the usual ones.
+    first, then by name, then later ones. `stops` are the levels that are exact in every picture at the start; a folder
+    without pictures takes the `expected` levels beside the usual ones.
     """
 
     def __init__(self, folder: Path, calibration: Calibration, expected: Sequence[float] = ()) -> None:
@@ -93,27 +93,27 @@ class RunPictures:
 
     @property
     def left_out(self) -> list[tuple[str, str]]:
-        """Name of each entry that cannot be shown, and why."""
+        """Return the name of each entry that cannot be shown, and why."""
         return list(self._left_out.values())
 
     def refresh(self) -> None:
-        """Take in what was masked or audited meanwhile; pictures keep their places."""
+        """Add pictures that were masked or audited meanwhile; all others keep their places."""
         with self._lock:
             self._add(self._read_new())
 
     def at_stop(self, stop: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Shares and losses of all pictures in their order; a loss is NaN where the truth is unknown."""
+        """Return shares and losses of all pictures in order; a loss is NaN where the truth is unknown."""
         with self._lock:
             shares, losses = ([row[stop] for row in rows] for rows in (self._shares, self._losses))
         return np.array(shares, np.float32), np.array(losses, np.float32)
 
     def of_picture(self, stem: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Shares and losses of one picture at all stops."""
+        """Return shares and losses of one picture at all stops."""
         number = self.pictures[stem].number
         return self._shares[number], self._losses[number]
 
     def _read_new(self) -> list[FullSize]:
-        """Entries that were not read before, or were replaced since."""
+        # Entries that were not read before, or were replaced since.
         entries = []
         for path in sorted(self._folder.glob("*.json")):
             try:
@@ -144,7 +144,7 @@ class RunPictures:
             self.pictures[entry.stem] = Listed(entry.stem, name, entry.kind, source, number, entry.size)
 
     def entry(self, stem: str) -> FullSize | None:
-        """What is kept of a picture of the index; None: it is not in it."""
+        """Return the entry of a picture of the index; None: it is not in the index."""
         return read_entry(self._folder / f"{stem}.json") if stem in self.pictures else None
 
     def part(self, entry: FullSize, part: Part) -> bytes:
@@ -159,7 +159,7 @@ class RunPictures:
         return content
 
     def first_stops(self, entry: FullSize) -> NDArray[np.uint8]:
-        """(256,) uint8: for each byte of a level the slider's first stop that trusts such pixels; 255: none."""
+        """Return (256,) uint8: for each byte of a level, the slider's first stop that trusts such pixels; 255: none."""
         places = self._places(entry)
         if places is None:
             raise IncompleteError("this picture was kept with other levels; mask or audit it again")
@@ -168,13 +168,13 @@ class RunPictures:
         return stops
 
     def mask(self, entry: FullSize, stop: int) -> Mask:
-        """(H, W) bool: what is trusted at a stop."""
+        """Return (H, W) bool: the trusted pixels at a stop."""
         levels = unpacked(self.part(entry, "levels"), entry.size)
         mask: Mask = self.first_stops(entry)[levels] <= stop
         return mask
 
     def pixels(self, entry: FullSize, part: Part) -> Image:
-        """(H, W, 3) uint8 of a part that is a picture; errors as `part`."""
+        """Return (H, W, 3) uint8 of a part that is a picture; errors as `part`."""
         content = self.part(entry, part)
         try:
             pixels = read_image(content).pixels
@@ -185,30 +185,30 @@ class RunPictures:
         return pixels
 
     def safe(self, entry: FullSize, stop: int) -> Image:
-        """The safe picture at a stop, as `mask --safe` makes it."""
+        """Return the safe picture at a stop, as `mask --safe` makes it."""
         mask = self.mask(entry, stop)
         if is_outside(entry):
             mask = np.zeros_like(mask)
         return safe_picture(self.pixels(entry, "delivered"), mask, self.to_show(entry, self.names_shown(entry)[stop]))
 
     def names_shown(self, entry: FullSize) -> list[str]:
-        """Which picture of `SHOWN` a safe picture shows outside the mask, at each stop."""
+        """Return, for each stop, which picture of `SHOWN` a safe picture shows outside the mask."""
         return ["enlargement"] * len(self.stops) if is_outside(entry) else self.shown
 
     def to_show(self, entry: FullSize, name: str) -> Image:
-        """A picture of `SHOWN`, (H, W, 3) uint8."""
+        """Return a picture of `SHOWN`, (H, W, 3) uint8."""
         return picture_to_show(name, self.pixels(entry, "delivered"), self.pixels(entry, "low"), self._mixture)
 
     def unchanged(self, entry: FullSize) -> Mask:
-        """(H, W) bool: where the vendor added no detail."""
+        """Return (H, W) bool: where the vendor added no detail."""
         return nothing_added(self.pixels(entry, "delivered"), self.pixels(entry, "low"), self._mixture)
 
     def mean_shares(self) -> list[float]:
-        """Of all pictures, at each stop."""
+        """Return the mean trusted share over all pictures, at each stop."""
         return [float(share) for share in np.mean(self._shares or [np.zeros(len(self.stops), np.float32)], axis=0)]
 
     def _places(self, entry: FullSize) -> NDArray[np.int64] | None:
-        """Where among the entry's thresholds those of the stops are, (stops,) int64; None where one is missing."""
+        # (stops,) int64: where the stops lie among the entry's thresholds.
         places = np.searchsorted(entry.thresholds, self.thresholds, side="right") - 1
         there = entry.thresholds[places] == self.thresholds
         return places if bool(there.all()) else None
@@ -220,18 +220,18 @@ def _at_places(entry: FullSize, places: NDArray[np.int64]) -> tuple[NDArray[np.f
 
 
 def is_outside(entry: FullSize) -> bool:
-    """Whether the guarantee does not speak of the picture, or it is unknown what its answer shows."""
+    """Whether the guarantee does not cover the picture, or the content of its answer is unknown."""
     return any(one.status in NO_TRUST for one in entry.certified)
 
 
 # Small pictures for the gallery, made when first asked for and kept while there is room.
 
 SIDE = 240
-"""The longer side has at most so many pixels."""
+"""Most pixels of the longer side."""
 
 MOST_BYTES = 64 * 2**20
 AT_ONCE = 2
-"""Made at the same time: each takes the memory of a whole picture."""
+"""Pictures made small at the same time: each takes the memory of a whole picture."""
 
 
 class Thumbnails:
@@ -251,7 +251,7 @@ class Thumbnails:
         return self._get(("picture", entry.stem, entry.digests.get("delivered", "")), make)
 
     def stops(self, entry: FullSize) -> bytes:
-        """(h, w) uint8, row by row; 255 where no stop trusts the whole block."""
+        """Return (h, w) uint8, row by row; 255 where no stop trusts the whole block."""
 
         def make() -> bytes:
             block = block_side(entry.size, SIDE)
@@ -293,11 +293,11 @@ _SCRIPT = [
 _WORKER = [(_REPORTS, "marks.js"), (_OWN, "worker.js")]
 
 _MAKING = threading.Semaphore(2)
-"""Files that are made at full size at the same time: each takes several times the memory of a picture."""
+"""Full-size files made at the same time: each takes several times the memory of a picture."""
 
 
 class ViewPage:
-    """Answer what a browser asks of the viewer, at first at level `opening`; write nothing."""
+    """The viewer's answers to a browser, at first at level `opening`; writes nothing."""
 
     def __init__(self, pictures: RunPictures, calibration: Calibration, title: str, opening: float) -> None:
         self.pictures, self._calibration, self._title = pictures, calibration, title
@@ -311,7 +311,7 @@ class ViewPage:
 
     @property
     def left_out(self) -> list[tuple[str, str]]:
-        """Name of each picture that cannot be shown, and why."""
+        """Return the name of each picture that cannot be shown, and why."""
         return self.pictures.left_out
 
     @property
@@ -362,7 +362,7 @@ class ViewPage:
         return _unnamed(json.dumps({"side": SIDE, "pictures": rows}).encode(), "application/json")
 
     def _at_stop(self, http: HttpRequest) -> HttpAnswer:
-        """Trusted shares of all pictures at a stop, then their losses: float32, little-endian."""
+        # Trusted shares of all pictures at a stop, then their losses: float32, little-endian.
         columns = self.pictures.at_stop(self._stop(http.parameters))
         return _unnamed(np.concatenate(columns).astype("<f4").tobytes())
 
@@ -384,7 +384,7 @@ class ViewPage:
         )
 
     def _certificates(self, entry: FullSize) -> list[dict[str, Any]]:
-        """What the certificate of each mask says that was delivered, and the stop that shows this mask, if one does."""
+        # Each mask with the statement of its certificate, and the stop that shows this mask, if one does.
         alphas = [stop.alpha for stop in self.pictures.stops]
         told = []
         for one in sorted(entry.certified, key=lambda one: one.alpha):
@@ -407,7 +407,7 @@ class ViewPage:
         return _deflated(http, content) if part in ("levels", "errors") else unchanging(http, content, "image/png")
 
     def _added(self, http: HttpRequest) -> HttpAnswer:
-        """A byte a pixel, packed as levels are: 1 where the vendor added detail, else 0."""
+        # A byte a pixel, packed as levels are: 1 where the vendor added detail, else 0.
         entry = self._entry(http)
         self._need_input(entry)
         with _MAKING:
@@ -485,7 +485,7 @@ Parts = Sequence[tuple[str, str]]
 
 
 def template_page(parts: Parts, **variables: Any) -> HttpAnswer:
-    """The page of the first template in `parts`; it may import the others."""
+    """Return the page of the first template in `parts`, which may import the others."""
     environment = jinja2.Environment(
         loader=jinja2.DictLoader({file: _text(package, file) for package, file in parts}),
         autoescape=True,
@@ -499,7 +499,7 @@ def template_page(parts: Parts, **variables: Any) -> HttpAnswer:
 
 
 def asset_route(name: str, parts: Parts, before: str = "") -> PageRoute:
-    """A script or style at ``/assets/<name>``: `before`, then these files one after the other.
+    """Return the route of a script or style at ``/assets/<name>``: `before`, then these files one after the other.
 
     Scripts share their names with each other, and none with the window.
     """
@@ -510,7 +510,7 @@ def asset_route(name: str, parts: Parts, before: str = "") -> PageRoute:
 
 
 def unchanging(http: HttpRequest, content: bytes, kind: str) -> HttpAnswer:
-    """An answer that a browser may keep and ask about again."""
+    """Return an answer that a browser may keep and ask about again."""
     tag = f'"{digest_bytes(content)[7:39]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if http.headers.get("if-none-match") == tag:
@@ -519,7 +519,7 @@ def unchanging(http: HttpRequest, content: bytes, kind: str) -> HttpAnswer:
 
 
 def download(content: bytes, name: str, kind: str) -> HttpAnswer:
-    """A file that the browser saves under this name."""
+    """Return a file that the browser saves under this name."""
     return HttpAnswer(200, content, kind, {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"})
 
 
@@ -527,13 +527,13 @@ def _text(package: str, file: str) -> str:
     return (resources.files(package) / "templates" / file).read_text("utf-8")
 
 
-# The viewer's page below ``/view/`` of a gateway, which keeps what it masks for it.
+# The viewer's page below ``/view/`` of a gateway, which keeps masked pictures for it.
 
 PREFIX = "/view"
 
 
 class ViewBesideGateway:
-    """What `Service` takes as `on_masked` and `around`.
+    """The `on_masked` and `around` of a `Service` with a viewer.
 
     `path` holds a key, since a browser sends no bearer token: everybody who knows the key sees every client's pictures.
     `names` are hosts, beside loopback, by which the gateway may be addressed.
@@ -549,7 +549,7 @@ class ViewBesideGateway:
         self._store.masked(result, result.low_resolution)
 
     def around(self, inner: Application) -> Application:
-        """The gateway with the page."""
+        """Return the gateway with the page."""
 
         async def application(scope: Message, receive: Receive, send: Send) -> None:
             if scope["type"] == "http" and scope["path"].startswith(f"{PREFIX}/"):

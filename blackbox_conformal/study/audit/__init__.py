@@ -1,1 +1,1 @@
-"""Whether a calibration holds on photographs that it has not seen."""
+"""Test whether a calibration holds on photographs that it has not seen."""

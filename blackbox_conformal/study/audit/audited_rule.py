@@ -1,4 +1,4 @@
-"""Chooses the guarantee of a calibration to audit, and foretells what the audit can find."""
+"""Choose the guarantee of a calibration to audit, and foretell what the audit can find."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,17 +19,15 @@ from blackbox_conformal.study.stages.certify import rules_of_masks
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import printable
 
-# What a guarantee promises beside of the same masks, the largest error, as an audit tests it at each level.
-
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What a guarantee promises beside, tested with the masks of one level.
+    """A second promise for the masks of one level: the largest error, tested at that level.
 
     Attributes
     ----------
     rule, promised
-        The guarantee beside and its level.
+        The second guarantee and its level.
     index, alpha, threshold
         The masks' level: its place, itself, and its threshold.
     known
@@ -51,7 +49,7 @@ class Beside:
 
     @classmethod
     def at(cls, calibration: Calibration, rule: Guarantee, levels: Sequence[float]) -> list["Beside"]:
-        """The promise beside at each level whose masks trust anything; empty where nothing is promised."""
+        """Return the second promise at each level whose masks trust anything; empty where there is none."""
         if rule.beside is None:
             return []
         other, promised = rule.beside
@@ -62,18 +60,18 @@ class Beside:
             if threshold == -math.inf:
                 continue
             known = claim(units.rule, units.curves.losses_at(threshold), promised, bound)
-            # A threshold below the one of `other` loses no more, so what bounds its risk bounds this one's.
+            # A threshold below the one of `other` loses no more, so the bound on that risk bounds this risk, too.
             test = level_test(known, alike=units.rule.treats_photographs_alike, levels=2 * len(levels))
             found.append(cls(other, promised, index, alpha, threshold, known, bound, test))
         return found
 
     def claimed(self, audited: Sequence[AuditedPicture], clusters: Sequence[str] | None) -> Claim:
-        """The claim about the masks of the audited pictures."""
+        """Return the claim about the masks of the audited pictures."""
         losses = np.array([self.loss(picture) for picture in audited])
         return claim(self.rule, losses, self.promised, self.bound, clusters)
 
     def loss(self, picture: AuditedPicture) -> float:
-        """The largest trusted error of an audited picture."""
+        """Return the largest trusted error of an audited picture."""
         # A refused photograph has no pixels: it loses the most as soon as anything is trusted.
         if picture.refused:
             return self.bound
@@ -113,14 +111,12 @@ def audited_rule(
     group: str | None = None,
     tiles: Mapping[str, str] | None = None,
 ) -> Guarantee:
-    """The guarantee to audit: the calibration's own unless another is named.
+    """Return the guarantee to audit: the calibration's own unless another is named.
 
     Parameters
     ----------
     guarantee
         An instance, or ``name:key=value``.
-    group
-        Audit the guarantee within this group.
     tiles
         Picture → photograph it is a tile of. If calibration pictures are among them, the guarantee becomes
         ``by-cluster``: a photograph counts once.
@@ -151,12 +147,12 @@ def audited_rule(
 
 
 def is_own(calibration: Calibration, rule: Guarantee) -> bool:
-    """Whether the calibration states `rule` by itself, so its report can show the audit."""
+    """Tell whether the calibration states `rule` by itself, so its report can show the audit."""
     return rule == calibration.rule()
 
 
 def photographs_of(rule: Guarantee, names: Sequence[str], tiles: Mapping[str, str] | None) -> tuple[str, ...] | None:
-    """The photograph of each audited tile; None: each picture is its own photograph."""
+    """Return the photograph of each audited tile; None: each picture is its own photograph."""
     if tiles is None:
         return None
     missing = [name for name in names if name not in tiles]
@@ -177,7 +173,7 @@ def photographs_of(rule: Guarantee, names: Sequence[str], tiles: Mapping[str, st
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What it takes to confirm one level.
+    """The photographs that it takes to confirm one level.
 
     Attributes
     ----------
@@ -209,7 +205,7 @@ def refuse_hopeless(calibration: Calibration, rule: Guarantee, levels: Sequence[
 def outlook(
     calibration: Calibration, rule: Guarantee, levels: Sequence[float], *, fixed: bool = False
 ) -> list[Outlook]:
-    """What it takes to confirm each level; empty where each picture has a bound of its own.
+    """Foretell the photographs that confirm each level; empty where each picture has a bound of its own.
 
     Parameters
     ----------
@@ -226,10 +222,10 @@ def outlook(
             # Nothing is trusted, so nothing is tested.
             continue
         calibrated = claim(units.rule, units.curves.losses_at(rule.threshold(curves, alpha)), alpha, bound)
-        # With one loss above 0 or a level outside (0, 1) there is nothing to confirm by losses of 0.
+        # With one loss above 0 or a level outside (0, 1), losses of 0 confirm nothing.
         if not 0 < calibrated.level < calibrated.bound:
             continue
-        # What is promised beside is confirmed by the same photographs, and never by an exact interval.
+        # The same photographs confirm the promise beside, and never by an exact interval.
         found = [_outlook(alpha, calibrated, fixed=fixed)]
         found += [_outlook(alpha, one.known, fixed=False) for one in Beside.at(calibration, rule, [alpha])]
         fewest, likely = (_most([getattr(each, name) for each in found]) for name in ("fewest", "likely"))
@@ -240,7 +236,7 @@ def outlook(
 def _outlook(alpha: float, known: Claim, *, fixed: bool) -> Outlook:
     level, losses = known.level / known.bound, known.losses / known.bound
     interval = interval_for(known.losses, known.level, known.bound, exact=fixed and known.binary)
-    # Only where losses are 0 or the bound does a fixed number allow the exact interval.
+    # A fixed number allows the exact interval only where every loss is 0 or the bound.
     least = Exact().fewest(np.zeros(1), level) if known.binary and not fixed else None
     return Outlook(alpha, interval.fewest(np.zeros(1), level), interval.fewest(losses, level), least)
 

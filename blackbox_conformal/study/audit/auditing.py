@@ -1,4 +1,4 @@
-"""Measures a calibration on unseen photographs or on random splits of a pool, and tests a vendor's claim."""
+"""Measure a calibration on unseen photographs or on random splits of a pool, and test a vendor's claim."""
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -40,22 +40,20 @@ from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.text import name_of, printable
 
-# An audit photograph by photograph: in which order, how many at a time, and when to stop.
-
 
 class Deciding(Protocol):
-    """Looks at photographs, and says when there are enough."""
+    """An onlooker that says when enough photographs have been looked at."""
 
     @property
     def reason(self) -> str | None:
-        """What was found; None: not enough."""
+        """Say what was found; None: not enough."""
 
     def needed(self, most: int) -> int:
-        """The least number of further photographs needed, whatever they show; from 1 to `most`."""
+        """Return the least number of further photographs needed, whatever they show; from 1 to `most`."""
 
 
 class PhotographTurns:
-    """Orders photographs without regard to results; the tiles of one photograph stay together.
+    """An order of photographs without regard to results; the tiles of one photograph stay together.
 
     Photographs with stored draws come first, since they are free: a resumed or extended audit goes on where it ended.
     The others follow in the order of their digests.
@@ -83,7 +81,7 @@ class PhotographTurns:
     def batches(self, stopping: Deciding) -> Iterator[list[Prepared]]:
         """Yield the photographs to draw next, until `stopping` has a reason or none is left.
 
-        A batch is as large as the audit needs at least, or as many as are drawn at once, where that is more.
+        A batch has as many as the audit needs at least, or as many as are drawn at once, where that is more.
         """
         if self._stored:
             yield [picture for unit in self._stored for picture in unit]
@@ -94,13 +92,7 @@ class PhotographTurns:
 
 
 class Stopping:
-    """Looks at the photographs audited so far, and says when there are enough.
-
-    Parameters
-    ----------
-    tiles
-        As for `PhotographTurns`.
-    """
+    """A look at the photographs audited so far, which says when there are enough."""
 
     def __init__(
         self, calibration: Calibration, rule: Guarantee, levels: Sequence[float], tiles: Mapping[str, str] | None
@@ -126,11 +118,11 @@ class Stopping:
 
     @property
     def reason(self) -> Reason | None:
-        """What was found; None: not enough."""
+        """Say what was found; None: not enough."""
         return self._reason
 
     def needed(self, most: int) -> int:
-        """The least number of further photographs needed to stop, whatever they show; from 1 to `most`."""
+        """Return the least number of further photographs needed to stop, whatever they show; from 1 to `most`."""
         at_levels = zip(self._tests, self._losses, self._thresholds, strict=True)
         trusting = [(test, losses) for test, losses, threshold in at_levels if threshold > -math.inf]
         trusting += [(one.test, losses) for one, losses in zip(self._beside, self._losses_beside, strict=True)]
@@ -179,7 +171,7 @@ class Stopping:
         return tuple(test.p_against(losses) for test, losses in zip(self._tests, self._losses, strict=True))
 
     def stop(self, given: int) -> AuditStop:
-        """How it went, after the last look at the `given` photographs."""
+        """Say how it went, after the last look at the `given` photographs."""
         looks = tuple(self._looks)
         early = looks[-1].units < given
         return AuditStop(given, looks, self.reason if early else None, self._p_against, self._tests[0].share)
@@ -192,7 +184,7 @@ def _digest(picture: Prepared) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AuditRequest:
-    """What is audited.
+    """A calibration's guarantee and levels to audit.
 
     Attributes
     ----------
@@ -227,7 +219,7 @@ class AuditRequest:
         tiles: Mapping[str, str] | None = None,
         groups: Mapping[str, str] | None = None,
     ) -> "AuditRequest":
-        """Audit the levels `alphas`, or those that hold together, or the usual ones."""
+        """Audit the levels `alphas`, or the levels that hold together, or the usual ones."""
         rule = audited_rule(calibration, guarantee, group, tiles)
         rule.unit_curves(calibration.curves_for(rule))
         rule.refuse_unclaimed(tiles is not None)
@@ -239,7 +231,7 @@ class AuditRequest:
 
     @property
     def curves(self) -> CurveSet:
-        """The curves that the guarantee is about."""
+        """Return the curves that the guarantee is about."""
         return self.calibration.curves_for(self.rule)
 
 
@@ -296,7 +288,6 @@ def audit_photographs(
 def _quality(
     request: AuditRequest, audited: Sequence[AuditedPicture], photographs: Sequence[str] | None, *, fixed: bool
 ) -> tuple[QualityMisses, ...]:
-    """Count photographs worse than certified; one tile each, as in the calibration."""
     tiled = any(image.cluster is not None for image in request.calibration.images)
     if tiled != (photographs is not None):
         # Tiles and whole photographs are not exchangeable.
@@ -307,7 +298,6 @@ def _quality(
 
 
 def _job(request: AuditRequest, setup: Setup, paths: Sequence[Path], terms: Terms) -> Job:
-    """Prepare the photographs; errors as for `audit_photographs`."""
     if not paths:
         raise CalibrationError("expected at least one audit photograph; got none")
     rule, names = request.rule, [name_of(path) for path in paths]
@@ -323,7 +313,6 @@ def _job(request: AuditRequest, setup: Setup, paths: Sequence[Path], terms: Term
 def _measured(
     job: Job, measure: Measure, request: AuditRequest, keep: WorstCrops, *, stop: bool
 ) -> tuple[list[tuple[AuditedPicture, Answers]], AuditStop | None]:
-    """Draw and measure photographs, until the audit is settled if it may `stop`; sorted by digest."""
     found: list[tuple[AuditedPicture, Answers]] = []
     turns, stopping, elsewhere = None, None, 0
     if stop:
@@ -351,7 +340,6 @@ def _measured(
 
 
 def _refuse_known(pictures: Sequence[Prepared], calibration: Calibration) -> None:
-    """Refuse photographs that calibration or tuning has seen, and copies."""
     sources = [(picture, calibration.known(picture.sketch, picture.input_digest)) for picture in pictures]
     used = [(picture, source) for picture, source in sources if source is not None]
     if used:
@@ -375,7 +363,7 @@ def audit_splits(
     group: str | None = None,
     tiles: Mapping[str, str] | None = None,
 ) -> Splits:
-    """Split a pool at random, calibrate on a part, measure the rest; from curves alone.
+    """Split a pool at random, calibrate on a part and measure the rest, from curves alone.
 
     Parameters
     ----------
@@ -383,8 +371,6 @@ def audit_splits(
         Its photographs are the pool.
     audited
         An audit of it with the same guarantee: its photographs join the pool.
-    splits
-        How many random splits.
     share
         The share of the pool that calibrates; None: 0.7, or as many as `calibration` has when others join.
     guarantee, group, tiles
@@ -414,11 +400,8 @@ def audit_splits(
     )
 
 
-# A vendor's claim put to photographs: drawn in turn, measured, and no more bought than decide it.
-
-
 def settings_of_claim(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings for a claim; it is about pictures, not masks, so the lightest score does."""
+    """Return the settings for a claim: it is about pictures, not masks, so the lightest score does."""
     for name in ("score", "metric"):
         if settings.get(name) is not None:
             raise UsageError(
@@ -428,7 +411,7 @@ def settings_of_claim(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class ClaimLooks:
-    """Says when enough photographs have been looked at; see `PhotographTurns.batches`."""
+    """A look at the photographs drawn so far, which says when they decide a claim; see `PhotographTurns.batches`."""
 
     def __init__(self, claim: VendorClaim, given: int) -> None:
         self._claim, self._given, self._test = claim, given, claim.test()
@@ -437,17 +420,17 @@ class ClaimLooks:
 
     @property
     def reason(self) -> str | None:
-        """What was found; None: not enough."""
+        """Say what was found; None: not enough."""
         return self._reason
 
     def needed(self, most: int) -> int:
-        """The least number of further photographs needed to decide, whatever they show; from 1 to `most`."""
+        """Return the least number of further photographs needed to decide, whatever they show; from 1 to `most`."""
         least, greatest = self._claim.losses([measured for *_, measured in self.found])
         support, against = self._test.fewest_to_confirm(greatest, most), self._test.fewest_against(least, most)
         return max(1, min(support, against, most))
 
     def look(self) -> ClaimAudit:
-        """What all photographs looked at so far say."""
+        """Conclude from all photographs looked at so far."""
         ordered = sorted(self.found, key=lambda one: one[0])
         names, measured = tuple(name for _, name, _ in ordered), tuple(one for *_, one in ordered)
         audit = ClaimAudit(self._claim, names, measured, self._given)

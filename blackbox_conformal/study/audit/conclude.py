@@ -1,4 +1,4 @@
-"""Turns audited pictures into an audit: claims, verdicts, quality against its bounds, planted leakage."""
+"""Turn audited pictures into an audit: claims, verdicts, quality against its bounds, planted leakage."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -50,8 +50,6 @@ def conclude(
 
     Parameters
     ----------
-    rule
-        The audited guarantee of `calibration`.
     clusters
         The photograph that each picture is a tile of; None: each is its own.
     stop
@@ -154,7 +152,7 @@ class _Measured:
         in_words = meaning(judgement, claimed.level, named)
         reason = self.rule.choose(self.curves, alpha).reason
         if reason is not None and empty == 1:
-            # A mask without pixels cannot be wrong: however many of them confirm nothing.
+            # A mask without pixels cannot be wrong, so however many of them confirm nothing.
             judgement = replace(judgement, verdict="inconclusive", further=None, fewest=None)
             in_words = f"{reason}. So nothing was tested."
         return AuditedLevel(
@@ -173,9 +171,9 @@ class _Measured:
         )
 
     def _pooled(self, index: int) -> float | None:
-        """Share of all invented detail that is clear, over these pictures together; None: not known.
+        """Return the share of all invented detail that is clear, over these pictures together; None: not known.
 
-        Computed from each picture's own share, as far as that is at most what is invented.
+        Computed from each picture's own share, as far as that share is at most its invented detail.
         """
         known = [(each.losses[index], each.detail[VENDOR]) for each in self.audited if VENDOR in each.detail]
         if self.rule.needs.curve_kind != "marked" or not (whole := sum(sums.invented for _, sums in known)):
@@ -193,27 +191,27 @@ class _Measured:
 
     @cached_property
     def units(self) -> Units:
-        """The calibration's curves, one for each photograph."""
+        """Return the calibration's curves, one for each photograph."""
         return self.rule.unit_curves(self.curves)
 
     @cached_property
     def unseen(self) -> CurveSet:
-        """The curves of the audited pictures."""
+        """Return the curves of the audited pictures."""
         return CurveSet.from_curves([picture.curve for picture in self.audited])
 
     @cached_property
     def thresholds(self) -> list[float]:
-        """The calibration's threshold at each level."""
+        """Return the calibration's threshold at each level."""
         return [self.rule.threshold(self.curves, alpha) for alpha in self.levels]
 
     @cached_property
     def losses(self) -> NDArray[np.float64]:
-        """(pictures, levels): the loss of each mask."""
+        """Return the loss of each mask, (pictures, levels)."""
         return np.array([picture.losses for picture in self.audited], dtype=np.float64)
 
     @cached_property
     def claims(self) -> list[Claim]:
-        """What the guarantee claims of these losses, at each level."""
+        """Return the guarantee's claim about these losses, at each level."""
         return [
             claim(self.rule, self.losses[:, index], alpha, self.bound, self.clusters)
             for index, alpha in enumerate(self.levels)
@@ -221,7 +219,7 @@ class _Measured:
 
     @cached_property
     def resplit(self) -> list[tuple[NDArray[np.float64], float]] | None:
-        """At each level, the risks of random splits and of this one; None where that tests nothing.
+        """Return, at each level, the risks of random splits and of this split; None where they test nothing.
 
         Splits test a risk above the claim, if calibration and audit photographs are exchangeable and results did not
         decide the number of photographs.
@@ -244,11 +242,11 @@ class _Measured:
 
     @cached_property
     def weights(self) -> list[float] | None:
-        """Weights that count each photograph once, however many tiles it has."""
+        """Return weights that count each photograph once, however many tiles it has."""
         return None if self.clusters is None else [1.0 / self.clusters.count(name) for name in self.clusters]
 
     def kinds(self, groups: Mapping[str, str], tested: Sequence[float]) -> tuple[KindRisk, ...]:
-        """Risk and trusted share of each kind of photograph at the `tested` levels, which share the error."""
+        """Return risk and trusted share of each kind of photograph at the `tested` levels, which share the error."""
         images = self.calibration.images
         tiles = [image.cluster for image in images if image.cluster is not None]
         known = statistics_of([image.kind for image in images], tiles or None)
@@ -270,7 +268,7 @@ class _Measured:
 
 
 def metric_of(calibration: Calibration) -> Metric:
-    """The metric that was calibrated."""
+    """Return the metric that was calibrated."""
     metric: Metric = catalog.of_specification("metrics", calibration.procedure.metric)
     return metric
 
@@ -298,7 +296,6 @@ _NOT_ALIKE = (
 
 
 def _notes_on_pictures(measured: _Measured) -> list[str]:
-    """Notes on refused pictures, and on pictures' own bounds that were used or proved wrong."""
     notes, audited = [], measured.audited
     refused = [picture.name for picture in audited if picture.refused]
     if refused:

@@ -1,4 +1,4 @@
-"""Measures one audited photograph: losses at every level, quality inside and outside masks, and worst places."""
+"""Measure one audited photograph: losses at every level, quality inside and outside masks, and worst places."""
 
 import heapq
 import math
@@ -64,7 +64,7 @@ class Crop:
 
 
 class WorstCrops:
-    """Keeps the crops of the `most` photographs with the largest losses at each level."""
+    """The crops of the `most` photographs with the largest losses at each level."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -84,13 +84,14 @@ class WorstCrops:
             heapq.heapreplace(worst, entry)
 
     def of(self, alpha: float) -> list[Crop]:
-        """The crops at `alpha`, worst first."""
+        """Return the crops at `alpha`, worst first."""
         return [
             entry[-1] for entry in sorted(self._kept.get(alpha, []), key=lambda entry: (-entry[0], -entry[1], entry[2]))
         ]
 
     def write(self, folder: Path, *, force: bool = False) -> dict[tuple[float, str], dict[str, Path]]:
         """Write every crop as ``alpha-<level>-<rank>-<name>-delivered.png``, ``-truth.png``, ``-mask.png``.
+
         Returns
         -------
         The files by level and digest of the photograph.
@@ -122,8 +123,6 @@ class Measured:
 
     Attributes
     ----------
-    answers
-        Statistics of the answers.
     crops
         (level, loss, error, crop) of the worst trusted pixel at each level with a loss.
     """
@@ -135,12 +134,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Measures photographs.
+    """A measure of photographs at the levels of an audit.
 
     Attributes
     ----------
-    rule, curves, levels
-        The guarantee, the calibration's curves, and the levels of the masks.
     on_picture
         Gets each photograph's pixels and maps, in threads or on workers.
     crops
@@ -213,7 +210,6 @@ class Measure:
 
 
 def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -> AuditedPicture:
-    """A refused photograph: the worst loss once anything is trusted, and no pixels."""
     assert picture.truth_digest is not None
     nothing = (NO_PIXELS,) * len(thresholds)
     losses = tuple(worst.loss(threshold) for threshold in thresholds)
@@ -234,13 +230,13 @@ def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -
 
 
 def _exceeds(rule: Guarantee, curve: RiskCurve, thresholds: Sequence[float]) -> bool:
-    """Whether the picture's loss is above its own bound, so that no theorem covers it."""
+    """Tell whether the picture's loss is above its own bound, so that no theorem covers it."""
     bound = rule.own_bound
     if bound is None:
         return False
     if isinstance(bound, RiskCurve):
-        # Both are staircases: it is enough to look just above each of the loss's steps.
-        # The curves are left-continuous: what a step adds shows one float above it.
+        # Both are staircases, so look just above each of the loss's steps. The curves are left-continuous: what
+        # a step adds shows one float above it.
         steps = np.nextafter(curve.scores.astype(np.float64), np.inf)
         return bool((curve.loss(steps) > bound.loss(steps)).any())
     most = bound if isinstance(bound, int | float) else math.inf

@@ -1,1 +1,1 @@
-"""From photographs to thresholds."""
+"""Turn photographs into thresholds."""

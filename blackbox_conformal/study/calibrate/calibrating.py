@@ -1,4 +1,4 @@
-"""Draws photographs, measures them and calibrates on them, once they are enough for the guarantee."""
+"""Draw photographs, measure them and calibrate on them, once they are enough for the guarantee."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -55,14 +55,8 @@ def chosen_bound(rule: Guarantee, curves: CurveSet, alpha: float, n: int) -> Cho
 
     Parameters
     ----------
-    rule
-        The wanted guarantee.
-    curves
-        Curves of the tuning photographs.
-    alpha
-        The level.
     n
-        How many photographs will calibrate, taken to be like those of `curves`.
+        How many photographs will calibrate, taken to be like the tuning photographs.
 
     Returns
     -------
@@ -126,8 +120,9 @@ def rule_for(guarantee: str | Guarantee, names: Sequence[str], tiles: Mapping[st
 
 
 def stored_losses(rule: Guarantee, setup: Setup) -> Losses:
-    """Return what a calibration stores for `rule`: its losses, the share wrong by the usual tolerance, and shares of
-    detail where metric and score are such shares.
+    """Return a calibration's stored losses: the losses of `rule`, and the share wrong by the usual tolerance.
+
+    Where metric and score are shares of detail, shares of detail, too.
     """
     losses = rule.losses
     usual = CEILING if setup.score.is_share and setup.metric.counts_detail else None
@@ -237,7 +232,7 @@ def calibrate_job(
     tuning: Sequence[KnownPhotograph] = (),
     overruled: int = 0,
 ) -> CalibrationRun:
-    """Draw what is missing of a job's photographs, compute their curves and put the calibration together.
+    """Draw a job's missing draws, compute the photographs' curves and put the calibration together.
 
     Parameters
     ----------
@@ -280,7 +275,6 @@ def calibrate_job(
 
 
 def _by_field(others: Sequence[list[RiskCurve]]) -> dict[str, list[list[RiskCurve]]]:
-    """Curves beside those of the largest error, under the name of the field that holds such ones."""
     kinds: dict[str, tuple[Kind, ...]] = {
         "shares": ("share",),
         "all_but": ("all-but",),
@@ -299,7 +293,7 @@ def _checked(
 ) -> Guarantee:
     names = [picture.name for picture in job.pictures]
     rule = checked_rule(names, job.setup, promised, alpha, groups, tiles)
-    # With too few photographs for what is promised beside, nothing could be trusted at any level.
+    # With too few photographs for the promise beside, nothing could be trusted at any level.
     check_beside(rule, len(names), job.setup.metric.capped_bound)
     return rule
 
@@ -309,7 +303,6 @@ _Found = tuple[CalibrationImage, InputStatistics, list[RiskCurve], Answers, Squa
 
 
 def _measured(job: Job, rule: Guarantee, groups: Mapping[str, str], tiles: Mapping[str, str]) -> list[_Found]:
-    """Measure each photograph, in arrival order."""
     found: list[_Found] = []
     with job.run(partial(_measure, stored_losses(rule, job.setup))) as measured:
         for drawn, seen in measured:
@@ -322,7 +315,6 @@ def _measured(job: Job, rule: Guarantee, groups: Mapping[str, str], tiles: Mappi
 
 
 def _measure(losses: Losses, ready: Ready) -> _Measured:
-    """Return what `calibration_curves` gives; for a refused photograph, the worst."""
     setup = ready.setup
     if ready.drawn.refusal is not None:
         worst = losses.worst(setup.metric.capped_bound)
@@ -332,7 +324,6 @@ def _measure(losses: Losses, ready: Ready) -> _Measured:
 
 
 def _refuse_useless(job: Job, images: Sequence[CalibrationImage], errors: Sequence[RiskCurve]) -> int:
-    """Return how many photographs the vendor refused; refuse if all, or if answers show no error at all."""
     refused = sum(image.refused is not None for image in images)
     if refused == len(images):
         raise CalibrationError(

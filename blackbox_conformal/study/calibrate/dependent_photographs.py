@@ -1,9 +1,9 @@
-"""Asks whether photographs are crops or a burst of the same ones, by their names, times and inputs.
+"""Ask whether photographs are crops or a burst of the same ones, by their names, times and inputs.
 
 Parts of one photograph must not count as independent pictures. Names that differ only in a final number or letter are
 common, so a further sign is needed: shots within a second, or inputs more alike within names than between. For the
 latter statistics and mean colours are ranked over all photographs, the squared rank sums of names are added up (Kruskal
-and Wallis 1952), and the sum is compared with that of names dealt out at random, which is exact (Phipson & Smyth 2010).
+and Wallis 1952), and the sum is compared with sums of names dealt out at random, which is exact (Phipson & Smyth 2010).
 """
 
 import re
@@ -70,7 +70,6 @@ def question_of(pictures: Sequence[Prepared]) -> Question | None:
 
 
 def _shot_at_once(group: Sequence[Prepared]) -> tuple[str, ...]:
-    """Return the photographs of a group that were shot within a second of another one."""
     timed = [(time_shot(one.path), one.name) for one in group if one.path is not None]
     known = sorted((time, name) for time, name in timed if time is not None)
     # Only neighbours in time need be compared.
@@ -79,14 +78,13 @@ def _shot_at_once(group: Sequence[Prepared]) -> tuple[str, ...]:
 
 
 def _p_value(pictures: Sequence[Prepared], named: Sequence[str]) -> float:
-    """Return the p-value of the hypothesis that names say nothing about inputs."""
     names, group = np.unique(named, return_inverse=True)
     members = (np.arange(len(names))[:, None] == group).astype(np.float64)
     sizes = members.sum(axis=1, keepdims=True)
     ranks = centred_ranks(np.stack([_features(picture) for picture in pictures])).astype(np.float64)
 
     def between(orders: NDArray[np.int64]) -> NDArray[np.float64]:
-        # Squared rank sums by size, as of Kruskal and Wallis (1952), summed over all features.
+        # Squared rank sums by size, as in Kruskal and Wallis (1952), summed over all features.
         found: NDArray[np.float64] = ((members @ ranks[orders]) ** 2 / sizes).sum(axis=(1, 2))
         return found
 

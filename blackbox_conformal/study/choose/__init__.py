@@ -1,1 +1,1 @@
-"""Which vendor, score, guarantee and making of inputs to take."""
+"""Choose vendor, score, guarantee and the making of inputs."""

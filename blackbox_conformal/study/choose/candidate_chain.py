@@ -1,4 +1,4 @@
-"""Chains that inputs may have gone through: reduction, lens, sensor, sharpening and JPEG, in that order."""
+"""Describe chains that inputs may have gone through: reduction, lens, sensor, sharpening and JPEG, in that order."""
 
 import math
 from dataclasses import dataclass, replace
@@ -46,10 +46,10 @@ PARTS = {"blur": 1, "noise": 2, "unsharp": 4}
 """Optional steps → how many numbers each adds: sharpening has strength, radius, threshold and range."""
 
 _LEAST_SHOWN = {"blur": 0.3, "noise": 0.3, "unsharp": 10.0}
-"""Weaker steps change less than rounding to grey levels does, so they are left out."""
+"""Weaker steps are left out, since they change less than rounding to grey levels does."""
 
 _NOTHING = "noise:0.3"
-"""A chain must have a step; this one changes hardly anything."""
+"""The step of an empty chain, which must have one; it changes hardly anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class CandidateChain:
 
     @property
     def coordinates(self) -> NDArray[np.float64]:
-        """(7,) float64: `COORDINATES` in steps."""
+        """Return `COORDINATES` in steps, (7,) float64."""
         sharpened = math.log(max(self.sharpened, 1e-9))
         shape = (self.unsharp, math.log(self.radius), self.shot, self.spread, self.threshold)
         values = (self.blur**2, sharpened, *shape)
@@ -96,7 +96,7 @@ class CandidateChain:
 
     @property
     def sharpened(self) -> float:
-        """Standard deviation of the noise after sharpening."""
+        """Return the standard deviation of the noise after sharpening."""
         above = _above(self.threshold / self.noise) if self.noise else 0.0
         return self.noise * gain(self.unsharp * above, self.radius)
 
@@ -112,19 +112,18 @@ class CandidateChain:
     def sharpened_to(self, sharpened: float) -> "CandidateChain":
         """Choose the noise that has this standard deviation after sharpening."""
         least, largest = sharpened / gain(self.unsharp, self.radius), sharpened
-        # The noise that is left rises with the noise that goes in, so halving finds it; 30 times is enough for a
-        # float32.
+        # Noise in and noise left rise together, so halving finds it; 30 times is enough for a float32.
         for _ in range(30):
             middle = replace(self, noise=(least + largest) / 2)
             least, largest = (middle.noise, largest) if middle.sharpened < sharpened else (least, middle.noise)
         return middle
 
     def reduction(self, scale: int) -> str:
-        """The reduction as typed; "" at scale 1."""
+        """Return the reduction as typed; "" at scale 1."""
         return f"{self.filter}:{scale}" if self.filter else ""
 
     def rest(self, jpeg: str) -> str:
-        """The steps after the reduction, as typed; `jpeg` is the JPEG step without its subsampling, or empty."""
+        """Return the steps after the reduction, as typed; `jpeg` is the JPEG step without its subsampling, or empty."""
         steps = [f"blur:{self._range(self.blur)}"] if self._has("blur") else []
         if self._has("noise"):
             # Smaller ones would be written as 1e-05.
@@ -139,7 +138,7 @@ class CandidateChain:
         return "+".join(steps)
 
     def text(self, scale: int, jpeg: str) -> str:
-        """The chain as typed."""
+        """Return the chain as typed."""
         return "+".join(part for part in (self.reduction(scale), self.rest(jpeg)) if part) or _NOTHING
 
     def without(self, part: str) -> "CandidateChain":
@@ -147,7 +146,7 @@ class CandidateChain:
         return replace(self, **{part: 0.0})  # type: ignore[arg-type]
 
     def simpler(self) -> list["CandidateChain"]:
-        """The chain itself and all that leave out steps, with each filter.
+        """Return the chain itself and each that leaves out steps, with each filter.
 
         Noise is never left unsharpened: inputs hardly tell strong noise from weak noise that was sharpened.
         """
@@ -159,7 +158,7 @@ class CandidateChain:
 
     @property
     def numbers(self) -> int:
-        """How many fitted numbers its `PARTS` have."""
+        """Count the fitted numbers of the chain's `PARTS`."""
         return sum(numbers for part, numbers in PARTS.items() if self._has(part))
 
     def _has(self, part: str) -> bool:
@@ -173,7 +172,7 @@ class CandidateChain:
 
 
 def gain(percent: float, radius: float) -> float:
-    """Factor by which unsharp masking multiplies the standard deviation of white noise.
+    """Return the factor by which unsharp masking multiplies the standard deviation of white noise.
 
     Parameters
     ----------
@@ -188,13 +187,13 @@ def gain(percent: float, radius: float) -> float:
 
 
 def _above(threshold: float) -> float:
-    """Share of a standard normal variable's variance that lies beyond `threshold`."""
+    """Return the share of a standard normal variable's variance that lies beyond `threshold`."""
     density = math.exp(-(threshold**2) / 2) / math.sqrt(2 * math.pi)
     return math.erfc(threshold / math.sqrt(2)) + 2 * threshold * density
 
 
 def starts(scale: int, subsampling: str) -> list[CandidateChain]:
-    """A coarse grid of sharpness and noise."""
+    """Return a coarse grid of sharpness and noise."""
     plain = CandidateChain(
         shot=0.5, spread=0.35, threshold=1.0, filter="" if scale == 1 else FILTERS[0], subsampling=subsampling
     )

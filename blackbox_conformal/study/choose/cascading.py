@@ -1,4 +1,4 @@
-"""Fits the rule of a cascade on photographs that do not calibrate, by what each share passed on costs and trusts."""
+"""Fit the rule of a cascade, on photographs that do not calibrate, by the price and trust of each share passed on."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from blackbox_conformal.support.wording import share
 from blackbox_conformal.vendor.adapter import Adapter
 
 ALL = 1e30
-"""A mean score that no answer exceeds; none is below its negative."""
+"""A mean score that no answer exceeds; no answer is below its negative."""
 
 STEPS = 10
-"""Shares to compare, beside none."""
+"""Shares to compare, besides none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class PassedOn:
     Attributes
     ----------
     passed
-        How many are passed on: those with the largest mean score, or the smallest.
+        How many are passed on, by the largest mean score, or the smallest.
     limit
         ``at_most`` or ``at_least``, and the mean score up to which, or from which, an answer suffices.
     interval
@@ -89,13 +89,13 @@ class CascadeFit(Faces):
 
     @property
     def rule(self) -> dict[str, Any]:
-        """The rule as `bc.cascade` takes it."""
+        """Return the rule as `bc.cascade` takes it."""
         found: dict[str, Any] = self.vendor.identity()["parameters"]["rules"][0]
         return {name: value for name, value in found.items() if value is not None}
 
     @property
     def toml(self) -> str:
-        """The rule as it stands in cascade.toml."""
+        """Return the rule as it stands in cascade.toml."""
         chosen = self.chosen
         return f"[[rules]]\n{chosen.limit[0]} = {chosen.limit[1]!r}\npassed_on = [{chosen.passed}, {chosen.n}]\n"
 
@@ -147,7 +147,7 @@ def fit_cascade(
 ) -> CascadeFit:
     """Fit the rule of a cascade on photographs that will not calibrate; both vendors draw each of them once.
 
-    The photographs are noted in the run folder, so that `calibrate` refuses them.
+    The run folder notes the photographs, so that `calibrate` refuses them.
 
     Parameters
     ----------
@@ -156,7 +156,8 @@ def fit_cascade(
     alpha
         The level at which trusted shares are compared.
     pass_on
-        The share of pictures to pass on; None: the smallest with which as much is trusted as of the dear vendor alone.
+        The share of pictures to pass on; None: the smallest with which as much is trusted as with the dear vendor
+        alone.
     score_of_rule
         The score whose mean the rule looks at.
 
@@ -184,14 +185,13 @@ def fit_cascade(
     record.keep(job.folder / TUNING_FILE)
     seen = [(curves_of_cheap[name], curves_of_dear[name]) for name in curves_of_dear]
     found = [_chosen(_rows(job, seen, alpha, rule, pass_on, sign), pass_on) for sign in (1, -1)]
-    # Which pictures gain most by the dear vendor, the hardest or the easiest, is for the photographs to say.
+    # The photographs say which pictures gain most by the dear vendor: the hardest or the easiest.
     rows, best = min(found, key=lambda each: (each[1].passed if pass_on is None else 0, -each[1].trusted_share))
     fitted = {"score": score_of_rule, best.limit[0]: best.limit[1], "passed_on": (best.passed, best.n)}
     return CascadeFit(cascade(cheap, dear, rules=[fitted]), rows, best, alpha)
 
 
 def _chosen(rows: tuple[PassedOn, ...], pass_on: float | None) -> tuple[tuple[PassedOn, ...], PassedOn]:
-    """The row of the wanted share, or of the smallest that trusts as much as the dear vendor alone."""
     if pass_on is None:
         return rows, next(each for each in rows if each.trusted_share >= rows[-1].trusted_share)
     return rows, min(rows, key=lambda each: abs(each.passed - pass_on * each.n))
@@ -205,7 +205,7 @@ def _rows(
     `sign`: 1 where the largest mean scores are passed on, -1 where the smallest are.
     """
     setup, n = job.setup, len(seen)
-    # What the cheap vendor refused is passed on in any case.
+    # Pictures that the cheap vendor refused are passed on in any case.
     seen = sorted(seen, key=lambda both: -_signed(both[0].figure, sign))
     figures = [_signed(cheap.figure, sign) for cheap, _ in seen]
     price = [KnownPrices(vendor, job.folder).of_any() for vendor in setup.adapter.members]
@@ -243,7 +243,6 @@ def _seen(job: Job, rule: Guarantee) -> tuple[Mapping[str, _Seen], tuple[KnownPh
 
 
 def _look(rule: Guarantee, ready: Ready) -> _Seen:
-    """Curves of the delivered picture; an answer of the second vendor has no figure."""
     setup, drawn = ready.setup, ready.drawn
     (curves,) = measure([Candidate(setup.score, 1, "")], rule, ready)
     if drawn.refusal is not None or drawn.outcomes[0].member:
@@ -256,7 +255,7 @@ def _signed(figure: float, sign: int) -> float:
 
 
 def _between(figures: Sequence[float], passed: int) -> float:
-    """A mean score below the first `passed` of the descending `figures`, and above the others."""
+    """Return a mean score below the first `passed` of the descending `figures`, and above the others."""
     if passed == len(figures):
         return -ALL
     if passed == 0:
@@ -266,5 +265,4 @@ def _between(figures: Sequence[float], passed: int) -> float:
 
 
 def _bill(usd: Sequence[Decimal], part: float) -> Decimal:
-    """The first vendor's price, plus the second's for a part of the pictures."""
     return usd[0] + usd[1] * Decimal(f"{part:.4f}")

@@ -1,4 +1,4 @@
-"""Calibrates several vendors or settings on some photographs, and measures all on the others."""
+"""Calibrate several vendors or settings on some photographs, and measure all on the others."""
 
 import math
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ def compare_contestants(
     contest.confirm()
     measured: list[list[EvaluatedPhotograph]] = []
     standings = []
-    # Contestants have one degradation and scale, so that what costs nothing is measured once for all of them.
+    # Contestants have one degradation and scale, so whatever costs nothing is measured once for all.
     meter = DetailMeter(contest.jobs[0].setup.procedure.mixture)
     for contestant, job in zip(contest.contestants, contest.jobs, strict=True):
         job.limits = remaining(job.limits, contest.folders - {job.folder})
@@ -95,7 +95,6 @@ def compare_contestants(
 
 
 def _standing(label: str, job: Job, before: DrawsSpending, refused: int) -> Standing:
-    """What a contestant's drawing took since `before`."""
     after, wanted = spending_on(job.folder, job.keys), len(job.keys)
     return Standing(
         contestant=label,
@@ -114,7 +113,6 @@ def _standing(label: str, job: Job, before: DrawsSpending, refused: int) -> Stan
 def _draw_and_measure(
     label: str, job: Job, contest: Contest, alphas: Sequence[float], on_picture: OnCompared, meter: DetailMeter
 ) -> tuple[list[EvaluatedPhotograph], int]:
-    """Measured photographs in the order of their digests, and how many were refused."""
     calibrating, unseen = split_prepared(job.pictures, contest.held_out, contest.seed)
     baselines_too = contest.baselines and job.setup.procedure.draws > 1
     refused = 0
@@ -146,7 +144,7 @@ class _Seen:
     draws: list[Image]
 
     def curves(self, rule: Guarantee, bound: float) -> list[RiskCurve]:
-        """The curve of the largest error and, where the rule is about it, of detail."""
+        """Return the curve of the largest error and, where the rule is about detail, of detail."""
         scores = self.evaluation.score_map
         curve = RiskCurve.from_maps(scores, self.errors, bound=bound)
         if self.energies is None or rule.threshold_ceiling is None:
@@ -239,7 +237,6 @@ def _measure(
 def _scales(
     rule: Guarantee, calibrated: Sequence[_Calibrated], alphas: Sequence[float]
 ) -> dict[tuple[str, float], float]:
-    """Learn (method, level) → threshold, interval width to trust below, or soft scale."""
     errors, own = (CurveSet.from_curves([each.curves[place] for each in calibrated]) for place in (0, -1))
     most = math.inf if rule.beside is None else rule.beside[0].threshold(errors, rule.beside[1])
     scales = {(OURS, alpha): min(rule.threshold(own, alpha), most) for alpha in alphas}
@@ -255,7 +252,7 @@ def _scales(
 def _of_refused(
     scales: dict[tuple[str, float], float], worst: RiskCurve
 ) -> dict[tuple[str, float], tuple[float, float, float]]:
-    """Figures of a refused photograph: nothing is trusted, and it counts as in an audit."""
+    """Return figures of a refused photograph: nothing is trusted, and it counts as in an audit."""
     return {
         (method, alpha): (0.0, worst.loss(scale) if method == OURS else 0.0, math.nan)
         for (method, alpha), scale in scales.items()
@@ -265,7 +262,6 @@ def _of_refused(
 def _figures(
     method: str, scale: float, evaluation: Evaluation, truth: Image, errors: Map, width: Map | None
 ) -> tuple[float, float, float]:
-    """Share, largest error among trusted pixels, PSNR inside the mask."""
     if method == SOFT:
         soft = comparison.soft_mask(evaluation.score_map, scale)
         full = soft >= 1

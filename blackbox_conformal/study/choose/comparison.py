@@ -1,4 +1,4 @@
-"""What a comparison says: rows of figures with paired intervals, and what each contestant's drawing took."""
+"""Hold what a comparison found: rows of figures with paired intervals, and the cost of each contestant's drawing."""
 
 from __future__ import annotations
 
@@ -37,8 +37,6 @@ from blackbox_conformal.support.wording import share
 if TYPE_CHECKING:
     import pandas
 
-# One unseen photograph as one contestant delivered it, for those who show it.
-
 
 @dataclass(frozen=True, slots=True)
 class ComparedPicture:
@@ -52,8 +50,6 @@ class ComparedPicture:
         (H, W, 3) uint8.
     low
         What the vendor was sent, (h, w, 3) uint8.
-    score_map
-        (H, W) float32.
     thresholds, shares, losses
         By level: the trust mask's threshold, its share, and the largest error inside.
     """
@@ -133,7 +129,7 @@ def intervals(draws: Sequence[Image], delivered: Image, truth: Image) -> Interva
 
 
 def interval_scale(ratios: Sequence[NDArray[np.float32]]) -> float:
-    """The least scale with miscoverage `MISCOVERAGE` at most, with confidence 1 - `FAILURE`; inf when none is.
+    """Return the least scale with miscoverage `MISCOVERAGE` at most, with confidence 1 - `FAILURE`; inf without one.
 
     Risk-controlling prediction sets (Bates, Angelopoulos, Lei, Malik and Jordan 2021) over photographs.
     """
@@ -152,7 +148,7 @@ def interval_scale(ratios: Sequence[NDArray[np.float32]]) -> float:
 
 
 def soft_mask(score_map: Map, scale: float) -> Map:
-    """``min(1, scale / score_map)``: (H, W) float32 in [0, 1]; 0 everywhere at scale 0."""
+    """Return ``min(1, scale / score_map)``: (H, W) float32 in [0, 1]; 0 everywhere at scale 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         mask = np.minimum(np.float64(scale) / score_map.astype(np.float64), 1.0)
     # 0 divided by 0: at scale 0 nothing is trusted, whatever the score.
@@ -161,7 +157,7 @@ def soft_mask(score_map: Map, scale: float) -> Map:
 
 
 def soft_errors(score_map: Map, errors: Map) -> NDArray[np.float64]:
-    """(scales,) float64: mean error weighted by the soft mask of each of `SCALES`; nondecreasing."""
+    """Return (scales,) float64: mean error weighted by the soft mask of each of `SCALES`; nondecreasing."""
     order = np.argsort(score_map, axis=None)
     scores, errors = score_map.ravel()[order].astype(np.float64), errors.ravel()[order].astype(np.float64)
     whole = np.r_[0.0, np.cumsum(errors)]
@@ -174,11 +170,11 @@ def soft_errors(score_map: Map, errors: Map) -> NDArray[np.float64]:
 
 
 def soft_scale(errors: Sequence[NDArray[np.float64]], alpha: float) -> float:
-    """The largest of `SCALES` that all but a share `FAILURE` of new pictures can bear; 0 when none is.
+    """Return the largest of `SCALES` that all but a share `FAILURE` of new pictures can bear; 0 when none is.
 
     Kutiel, Cohen, Elad, Freedman and Rivlin (2023): a quantile over photographs of each one's largest scale.
     """
-    # The k-th smallest of n + 1 exchangeable scales, as of a split conformal quantile.
+    # The k-th smallest of n + 1 exchangeable scales, as in a split conformal quantile.
     rank = int(FAILURE * (len(errors) + 1))
     borne = np.sort([np.count_nonzero(means <= alpha) for means in errors])
     count = int(borne[rank - 1]) if rank else 0
@@ -231,13 +227,13 @@ class ComparisonRow:
 
     @property
     def promised(self) -> bool:
-        """Whether anything is guaranteed."""
+        """Tell whether anything is guaranteed."""
         return not self.guarantee.startswith(_NONE)
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a contestant's drawing took.
+    """The cost of a contestant's drawing in calls, money and time.
 
     Attributes
     ----------
@@ -270,7 +266,7 @@ class Standing:
 
     @property
     def row(self) -> dict[str, Any]:
-        """As scripts read it."""
+        """Return the figures as scripts read them."""
         latency = self.latency
         return {
             "vendor": self.contestant,
@@ -319,12 +315,12 @@ class Comparison(Faces):
 
     @property
     def alphas(self) -> list[float]:
-        """The compared levels, ascending."""
+        """Return the compared levels, ascending."""
         return sorted({row.alpha for row in self.rows})
 
     @property
     def telling_alpha(self) -> float:
-        """The least level from 0.1 on at which a mask trusts anything, else the largest."""
+        """Return the least level from 0.1 on at which a mask trusts anything, else the largest."""
         trusting = {row.alpha for row in self.rows if row.method == OURS and row.trusted_share > 0}
         return min((alpha for alpha in trusting if alpha >= 0.1), default=max(self.alphas))
 
@@ -342,7 +338,7 @@ class Comparison(Faces):
         return _figure(self._at(self.alphas[0] if alpha is None else alpha), self.loss)
 
     def to_frame(self, of: str | None = "rows") -> pandas.DataFrame:
-        """The rows of the levels, or of the table called `of`, such as ``detail``; errors as `Faces.to_frame`."""
+        """Return the levels' rows, or the table called `of`, such as ``detail``; errors as `Faces.to_frame`."""
         return Faces.to_frame(self, of)
 
     def blocks(self) -> Iterator[Block]:
@@ -392,12 +388,12 @@ class Comparison(Faces):
 
     @property
     def loss(self) -> str:
-        """Name of what the guarantee bounds."""
+        """Name the loss that the guarantee bounds."""
         return self.rule.loss_name
 
     @property
     def ranks(self) -> dict[str, list[str]]:
-        """Contestants, best first: by trust at `telling_alpha`, by restored detail, and by least invented detail.
+        """Rank contestants, best first: by trust at `telling_alpha`, by restored detail, and by least invented detail.
 
         Under a guarantee about detail, restored detail in the clear part replaces trust: a vendor that adds nothing is
         all clear, and worth nothing.
@@ -409,7 +405,7 @@ class Comparison(Faces):
         return {
             name: [row.contestant for row in ours],
             "restored": sorted(known, key=lambda name: -known[name].restored[0]),
-            # Who adds nothing invents nothing.
+            # A vendor that adds nothing invents nothing.
             "invented": sorted(known, key=lambda name: np.nan_to_num(known[name].invented[0])),
         }
 
@@ -460,7 +456,6 @@ _VENDOR_COLUMNS: dict[str, How] = {
 
 
 def _columns(first: ComparisonRow, loss: str) -> dict[str, How]:
-    """Columns of one level; differences are from the `first` row."""
     reference = first.contestant, first.method
 
     def difference(template: str) -> How:
@@ -491,7 +486,6 @@ def _price(row: ComparisonRow) -> str:
 
 
 def _figure(rows: Sequence[ComparisonRow], loss: str) -> Figure:
-    """Plot one level: trusted share, its gain over the first row, risk and, if anything cost money, price."""
     # Methods without a guarantee gain so much that they would hide all others.
     gains = [row for row in rows[1:] if row.promised]
     plots = [
@@ -556,7 +550,7 @@ def rows_of(
     *,
     priced: bool = True,
 ) -> list[ComparisonRow]:
-    """The rows of one contestant, whose photographs are in the order of the `first`.
+    """Return the rows of one contestant; its photographs are in the order of the `first`.
 
     `priced`: the price of every draw is known.
     """
@@ -603,13 +597,13 @@ def _guarantee(method: str, alpha: float, n: int, rule: Guarantee, metric: Metri
 
 
 def mean_of_known(values: NDArray[np.float64]) -> float:
-    """The mean without NaN; NaN when there is nothing else."""
+    """Return the mean without NaN; NaN when there is nothing else."""
     finite = values[~np.isnan(values)]
     return float(finite.mean()) if finite.size else math.nan
 
 
 def paired_bootstrap(differences: NDArray[np.float64], seed: int = 0) -> tuple[float, float, float]:
-    """Mean of paired differences and the ends of its `CONFIDENCE` percentile interval over photographs.
+    """Return the mean of paired differences and the ends of its `CONFIDENCE` percentile interval over photographs.
 
     Pairs that are not finite are left out; all NaN when none is left. The calibration is held fixed, so the interval is
     about other photographs, not other calibrations.

@@ -1,4 +1,4 @@
-"""Contestants, their photographs, and the draws that are still missing."""
+"""Hold contestants, their photographs, and the draws that are still missing."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -61,7 +61,7 @@ def under_one_promise(
 
 @dataclass(frozen=True, slots=True)
 class WantedDraws:
-    """The draws wanted of one vendor, without duplicates.
+    """The draws wanted from one vendor, without duplicates.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class Contest:
         baselines = baselines and rule.threshold_ceiling is None
         sizes = [bytes_a_pixel(contestant.setup.procedure.draws, baselines) for contestant in contestants]
         refuse_large(paths, terms.memory_bytes, pixel_bytes=max(sizes))
-        # All are to get the same photographs, also where these are made to fit.
+        # All contestants are to get the same photographs, also where these are made to fit.
         limits = [able for contestant in contestants for able in contestant.setup.limits]
         jobs = [
             Job.of_photographs(
@@ -132,22 +132,22 @@ class Contest:
 
     @property
     def photographs(self) -> int:
-        """Number of photographs."""
+        """Count the photographs."""
         return len(self.jobs[0].pictures)
 
     @property
     def folders(self) -> set[Path]:
-        """All folders that may hold draws; the root may have become a run folder later."""
+        """Return all folders that may hold draws; the root may have become a run folder later."""
         return {self.root, *(_own_folder(self.root, job.setup) for job in self.jobs)}
 
     @property
     def tuning_file(self) -> Path:
-        """Lists the photographs that were looked at, so that nothing chosen by them calibrates on them."""
+        """Return the file that lists the photographs looked at, so that no choice made on them calibrates on them."""
         return self.root / TUNING_FILE
 
     @property
     def record(self) -> TuningRecord:
-        """The record of all photographs, since the comparison shows them."""
+        """Record all photographs, since the comparison shows them."""
         setup, pictures = self.jobs[0].setup, self.jobs[0].pictures
         return TuningRecord(
             score=specification_text(setup.score),
@@ -157,7 +157,7 @@ class Contest:
         )
 
     def wanted(self) -> list[WantedDraws]:
-        """The draws of all contestants, by vendor."""
+        """Return the draws of all contestants, by vendor."""
         tasks: dict[str, dict[tuple[str, int, int | None], Task]] = {}
         largest: dict[str, Job] = {}
         for job in self.jobs:
@@ -184,7 +184,7 @@ class Contest:
 
 
 def vendor_folder(root: Path, setup: Setup) -> Path:
-    """Folder of a vendor's draws, shared by settings with the same draws; `root` itself where it is a run folder."""
+    """Return the folder of a vendor's draws, shared by settings with the same draws; `root` itself if a run folder."""
     if has_ledger(root):
         return root
     return _own_folder(root, setup)
@@ -195,7 +195,7 @@ def _own_folder(root: Path, setup: Setup) -> Path:
 
 
 def remaining(limits: Limits, others: Iterable[Path]) -> Limits:
-    """Subtract from `limits` what other folders already hold of the counted draws."""
+    """Subtract from `limits` the counted draws that other folders already hold."""
     if not limits.budget.is_limited:
         return limits
     cost, calls = limits.max_cost_usd, limits.max_calls
@@ -210,8 +210,8 @@ def remaining(limits: Limits, others: Iterable[Path]) -> Limits:
 
 
 def bytes_a_pixel(draws: int, with_baselines: bool) -> int:
-    """Bytes per pixel for measuring a photograph; baselines need all draws at once."""
-    # With one draw, what detail is measured takes most, as in an audit.
+    """Return bytes per pixel for measuring a photograph; baselines need all draws at once."""
+    # With one draw, measuring detail takes most, as in an audit.
     return PIXEL_BYTES + BASELINE_BYTES + 8 * draws if with_baselines and draws > 1 else AUDIT_PIXEL_BYTES
 
 
@@ -239,7 +239,6 @@ def refuse_incomparable(contestants: Sequence[Contestant], photographs: int, hel
 
 
 def _refuse_equal(first: Contestant, second: Contestant) -> None:
-    """Refuse two vendors of one identity, whose stored draws would be mixed up."""
     setup, other = first.setup, second.setup
     both = f"{first.label!r} and {second.label!r}"
     if setup.procedure.vendor != other.procedure.vendor:

@@ -1,4 +1,4 @@
-"""Writes inputs as files, for a vendor without an adapter."""
+"""Write inputs as files, for a vendor without an adapter."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Degraded:
     Attributes
     ----------
     photograph
-        The file that it was made from; of a picture in memory its name.
+        The photograph's file; for a picture in memory its name.
     pixels
         The input, (h, w, 3) uint8.
     file
@@ -48,7 +48,7 @@ class Degraded:
 
     @property
     def input(self) -> Path:
-        """The file that was written."""
+        """Return the file that was written."""
         if self.file is None:
             raise UsageError("expected a folder for the inputs; none was named. Give out='inputs', or take pixels")
         return self.file
@@ -67,14 +67,14 @@ def degrade(
     photographs
         Files and folders, or pictures in memory, alone or by name.
     out
-        Folder for the inputs; each is called as its photograph, and is a PNG. None: they are not written.
+        Folder for the inputs, each a PNG with its photograph's name. None: they are not written.
 
     Raises
     ------
     UsageError
         A step does not exist, two photographs have one name, or a file exists with other content.
     PicturesError, ImageError, CalibrationError
-        A photograph cannot be calibrated with; see `calibrate`.
+        A photograph cannot calibrate; see `calibrate`.
     """
     degradation, seed = settings.get("degradation") or "bicubic", settings.get("seed", 0)
     scale, force = settings.get("scale"), settings.get("force", False)
@@ -104,7 +104,7 @@ def _degraded(paths: list[Path], out: Path | None, setup: Setup, step: Progress,
 
 
 class _NoVendor(Adapter):
-    """Stands for a vendor without an adapter: any scale, no limits."""
+    """A stand-in where there is no adapter: any scale, no limits."""
 
     name: ClassVar[str] = "no-vendor"
     base_url: ClassVar[str] = ""

@@ -1,4 +1,4 @@
-"""Fits a cascade that draws or pays more until a floor is reached, on photographs that do not calibrate."""
+"""Fit a cascade that draws or pays more until a floor is reached, on photographs that do not calibrate."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ class FloorFit(Faces):
 
     @property
     def rules(self) -> tuple[dict[str, Any], ...]:
-        """The rules as `bc.cascade` takes them."""
+        """Return the rules as `bc.cascade` takes them."""
         return _rules(self.limit, self.answered)
 
     @property
     def toml(self) -> str:
-        """The floor, first in cascade.toml, and the rules, last."""
+        """Return the floor, first in cascade.toml, and the rules, last."""
         same = f'\n[[rules]]\nscore = "{FORETOLD_PSNR}"\nat_least = {self.limit!r}\n'
         rules = "".join(f"{same}passed_on = {rule['passed_on']}\n" for rule in self.rules)
         return f"floor = {self.floor!r}\n{rules}"
 
     @property
     def mean_draws(self) -> float:
-        """Draws of a photograph."""
+        """Return the mean number of draws a photograph."""
         return sum(place * n for place, n in enumerate(self.answered, 1)) / sum(self.answered)
 
     def __repr__(self) -> str:
@@ -116,14 +116,14 @@ class DrawnErrors(NamedTuple):
     known: NDArray[np.float64]
 
     def places(self, limit: float) -> NDArray[np.intp]:
-        """(n,): which answer is delivered: the first that suffices, or else the last."""
+        """Return which answer is delivered, (n,): the first that suffices, or else the last."""
         suffices = self.figures >= limit
         suffices[:, -1] = True
         found: NDArray[np.intp] = suffices.argmax(axis=1)
         return found
 
     def certified(self, limit: float) -> NDArray[np.float64]:
-        """(n,): PSNR in dB that these photographs would certify."""
+        """Return the PSNR in dB that these photographs would certify, (n,)."""
         rows, places = np.arange(len(self.figures)), self.places(limit)
         errors, known = self.errors[rows, places], self.known[rows, places]
         whole = WholeErrors(np.repeat(np.stack([errors, known], axis=1)[:, :, None], 3, axis=2))
@@ -132,7 +132,7 @@ class DrawnErrors(NamedTuple):
         return psnr
 
     def limit(self, floor: float) -> float:
-        """The smallest foretold PSNR at which every sufficient answer is certified to reach the floor."""
+        """Return the smallest foretold PSNR at which every sufficient answer is certified to reach the floor."""
         earlier = self.figures[:, :-1]
         limits = np.unique(earlier[np.isfinite(earlier)])
         least = np.array([self._least(limit) for limit in limits])
@@ -146,7 +146,6 @@ class DrawnErrors(NamedTuple):
         return float(limits[np.argmax(least >= floor)])
 
     def _least(self, limit: float) -> float:
-        """The smallest certified PSNR of a sufficient answer."""
         return float(self.certified(limit)[(self.figures[:, :-1] >= limit).any(axis=1)].min())
 
 
@@ -157,7 +156,7 @@ def fit_floor(
 ) -> FloorFit:
     """Fit the rule of a cascade that goes on until a floor is reached, on photographs that will not calibrate.
 
-    Every vendor draws each of them once. They are noted in the run folder, so that `calibrate` refuses them.
+    Every vendor draws each photograph once. The run folder notes the photographs, so that `calibrate` refuses them.
 
     Parameters
     ----------
@@ -166,7 +165,7 @@ def fit_floor(
     photographs
         Files and folders, or pictures in memory, as for `calibrate`.
     floor
-        PSNR in dB that delivered pictures are to be certified of.
+        PSNR in dB that certificates are to state of delivered pictures.
 
     Raises
     ------
@@ -194,7 +193,6 @@ def fit_floor(
 
 
 def _until(place: int, last: int) -> list[dict[str, Any]]:
-    """Rules that deliver the answer at `place`."""
     return [{"score": FORETOLD_PSNR, "at_least": ALL if each < place else -ALL} for each in range(last)]
 
 
@@ -206,7 +204,6 @@ def _rules(limit: float, answered: Sequence[int]) -> tuple[dict[str, Any], ...]:
 
 
 def _seen(job: Job) -> Mapping[str, tuple[float, float, float]]:
-    """The row of `DrawnErrors` of each photograph, by the digest of its input."""
     found = dict[str, tuple[float, float, float]]()
     with job.run(_look) as looked:
         for drawn, seen in looked:
@@ -224,7 +221,7 @@ def _look(ready: Ready) -> tuple[float, float, float]:
     delivered = setup.delivered(picture, low)
     context = setup.context(delivered, low, None)
     known = known_picture(context, setup.score.reference_degraded, setup.procedure.mixture)
-    # Where another one answered, the one that was to answer refused.
+    # If another vendor answered, the vendor asked before it refused.
     asked = sum(rule["at_least"] > 0 for rule in setup.procedure.vendor["parameters"]["rules"])
     figure = foretold_psnr(squared_error(known, picture)) if drawn.outcomes[0].member == asked else -math.inf
     return figure, squared_error(truth, delivered), squared_error(known, delivered) + float(LEAST[0])

@@ -1,4 +1,4 @@
-"""Tests whether inputs are like those of a calibration. Nothing is sent or paid."""
+"""Test whether inputs are like a calibration's. Nothing is sent or paid."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def compare_inputs(
 
 
 def reason_of_files(formats: Sequence[str], procedure: Procedure) -> str | None:
-    """Why inputs would get no guarantee because of their files' formats; None: no reason."""
+    """Say why inputs would get no guarantee because of their files' formats; None: no reason."""
     reasons = [reason for each in formats if (reason := format_reason(procedure, each)) is not None]
     which = f"{len(reasons)} of {counted(len(formats), 'input')}"
     return f"{which} would get no guarantee: {reasons[0]}" if reasons else None
@@ -85,7 +85,7 @@ def read_statistics(
     Parameters
     ----------
     bands
-        The declared meaning of their numbers.
+        The declared meaning of the pictures' numbers.
     formats
         Gets the format of each file.
     """

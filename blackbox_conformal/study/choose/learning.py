@@ -1,7 +1,7 @@
-"""Learns weights of the score `learned` on the user's own photographs, from outputs that cost nothing.
+"""Learn weights of the score `learned` on the user's own photographs, from outputs that cost nothing.
 
-A score gives no guarantee on photographs that made it. So these are recorded first, in the run folder's tuning file,
-which calibrations obey, and in the weights.
+A score gives no guarantee on photographs that made it. So the run folder's tuning file, which calibrations obey, and
+the weights record these photographs first.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ KEPT_APART = 4
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Learning(Faces):
-    """What was learned, and from which photographs.
+    """Learned weights, and the photographs that they come from.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Learning(Faces):
     learned
         Its content, and the shares that can be trusted before and after.
     teaching, measuring
-        Photographs that taught, and that were kept apart to choose by.
+        Photographs that taught, and photographs kept apart to choose by.
     photographs
         All of them; none may calibrate.
     outputs_of
@@ -74,7 +74,7 @@ class Learning(Faces):
 
     @property
     def score(self) -> LearnedScore:
-        """The score to calibrate with."""
+        """Return the score to calibrate with."""
         return LearnedScore(weights=self.weights)
 
     def __repr__(self) -> str:
@@ -118,7 +118,7 @@ def learn_score(
     photographs: Photographs,
     **settings: Unpack[LearnSettings],
 ) -> Learning:
-    """Fit the score learned to photographs of one's own kind, by outputs that cost nothing; no photograph is sent.
+    """Fit the score learned to your own kind of photographs, by outputs that cost nothing; no photograph is sent.
 
     The weights and the tuning file, which keeps the photographs from calibrating, go into the run folder.
     `score` and `second_adapter` are refused, and `seed` also chooses which photographs teach.
@@ -126,7 +126,7 @@ def learn_score(
     Parameters
     ----------
     vendor
-        The vendor that is to be calibrated afterwards; it is not asked.
+        The vendor to calibrate afterwards; it is not asked.
     photographs
         20 or more; the more, the better.
 
@@ -162,7 +162,7 @@ def setup_to_learn(setup: Setup) -> Setup:
 
 
 def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms: Terms) -> Job:
-    """The job of one free output of each photograph, delivered as in `setup`.
+    """Make the job of one free output of each photograph, delivered as in `setup`.
 
     Parameters
     ----------
@@ -206,8 +206,6 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
 
     Parameters
     ----------
-    folder
-        The run folder, whose tuning file keeps the photographs from calibrating.
     out
         Where the weights go; None: into the run folder.
     force
@@ -240,7 +238,7 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
         content = written(network_of(learned.content).arrays, photographs)
         learned, digest = replace(learned, content=content), digest_bytes(content).removeprefix("sha256:")
         weights = folder / f"learned-{digest[:12]}.npz" if out is None else out
-    # Kept before there is anything that they could be forgotten for.
+    # Kept before the weights are written, so that no weights exist without a note of their photographs.
     score = "learned" if weights is None else f"learned:weights={weights}"
     TuningRecord(score=score, draws=1, alpha=None, photographs=tuple(photographs)).keep(folder / TUNING_FILE)
     if weights is not None and learned.content is not None:
@@ -249,7 +247,7 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
 
 
 def _stoppable(job: Job) -> tuple[Job, Callable[[int], None]]:
-    """The job, and a function to call at each step of learning, which raises once the job was stopped."""
+    """Return the job, and a function to call at each step of learning, which raises once the job was stopped."""
     samplers, drawing = list[Sampler](), job.listeners
 
     def begun(sampler: Sampler) -> None:

@@ -1,4 +1,4 @@
-"""What tuning found: every candidate, and the calibration of the best."""
+"""Hold what tuning found: every candidate, and the calibration of the best."""
 
 from __future__ import annotations
 
@@ -26,12 +26,10 @@ from blackbox_conformal.support.plots import Dot, Dots
 from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.wording import expected, share
 
-# A score with its draws, and what it is expected to trust after calibrating on n photographs.
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A score and the number of draws it is given."""
+    """A score and its number of draws."""
 
     score: Score
     draws: int
@@ -47,7 +45,7 @@ class Scored:
     trusted_share
         Mean trusted share of the tuning pictures, at the threshold that a calibration on `n` like them would choose.
     calls
-        Paid calls for calibrating on n photographs, those of a second vendor included.
+        Paid calls for calibrating on n photographs, a second vendor's included.
     alpha
         The level; where a share is wanted, the smallest at which it is expected.
     error
@@ -65,12 +63,12 @@ class Scored:
 
     @property
     def worth(self) -> float:
-        """What the best candidate has most of."""
+        """Return the figure of which the best candidate has most."""
         return self.trusted_share if self.kept is None else self.kept
 
     @property
     def row(self) -> dict[str, Any]:
-        """As scripts read it."""
+        """Return the figures as scripts read them."""
         return {
             "score": self.candidate.label,
             "draws": self.candidate.draws,
@@ -83,7 +81,7 @@ class Scored:
 
 
 def losses_allowed(alpha: float, bound: float, n_calibration: int, n_tuning: int) -> Fraction:
-    """Sum of losses that the tuning photographs may have, as if calibrated on `n_calibration` others."""
+    """Return the sum of losses that the tuning photographs may have, as if calibrated on `n_calibration` others."""
     return (Fraction(str(alpha)) * (n_calibration + 1) - Fraction(str(bound))) / n_calibration * n_tuning
 
 
@@ -235,17 +233,17 @@ class Tuning(Faces):
 
     @property
     def record(self) -> TuningRecord:
-        """What `calibrate` must know: the best candidate, and the photographs that were looked at."""
+        """Return the record for `calibrate`: the best candidate, and the photographs that were looked at."""
         best = self.best.candidate
         score = specification_text(best.score)
         return TuningRecord(score=score, draws=best.draws, alpha=self.alpha, photographs=self.tuning)
 
     @property
     def best(self) -> Scored:
-        """The candidate of most worth; of equals, the one with fewer calls."""
+        """Return the candidate of most worth; of equals, the one with fewer calls."""
         return self.scored[0]
 
     def cheapest(self, within: float) -> Scored:
-        """The candidate with fewest calls among those worth at most `within` less than the best."""
+        """Return the candidate with fewest calls among all worth at most `within` less than the best."""
         enough = self.best.worth - within
         return min((scored for scored in self.scored if scored.worth >= enough), key=lambda near: near.calls)

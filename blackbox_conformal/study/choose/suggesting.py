@@ -1,7 +1,7 @@
-"""Suggests a degradation that turns photographs into pictures like the user's inputs, and tests it.
+"""Suggest a degradation that turns photographs into pictures like the user's inputs, and test it.
 
-Inputs and photographs are halved by the order of their digests. The chain is fitted to one half; the other half proves
-it: if the chain made the inputs, the permutation test of `audits.input_shift` is exact there, whatever the fit did.
+The order of digests halves inputs and photographs. The chain is fitted to one half; the other half proves it: if the
+chain made the inputs, the permutation test of `audits.input_shift` is exact there, whatever the fit did.
 """
 
 from __future__ import annotations
@@ -36,15 +36,13 @@ from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image
 
-# The JPEG step that inputs went through, from what each of them shows.
-
 _RARE = 0.1
 """Smaller shares of inputs, with or without traces, are taken for errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """What the JPEG traces of all inputs say together.
+    """The common verdict of all inputs' JPEG traces.
 
     Attributes
     ----------
@@ -69,7 +67,7 @@ class Compression:
 
     @property
     def step(self) -> str:
-        """The step as typed, without subsampling."""
+        """Return the step as typed, without subsampling."""
         quality = f"{self.low}" if self.low == self.high else f"{self.low}-{self.high}"
         grid = "" if self.grid == "0x0" else f",grid={self.grid}"
         chance = "" if self.share == 1 else f",chance={self.share:.2g}"
@@ -77,13 +75,7 @@ class Compression:
 
 
 def compression(traces: Sequence[JpegTrace | None]) -> Compression | None:
-    """Find the JPEG step; None where hardly any input was compressed.
-
-    Parameters
-    ----------
-    traces
-        Of every input that would show it; None: not compressed.
-    """
+    """Find the JPEG step from every input that would show one; None where hardly any input was compressed."""
     found = [trace for trace in traces if trace is not None]
     share = len(found) / max(len(traces), 1)
     if share < _RARE:
@@ -101,7 +93,7 @@ def compression(traces: Sequence[JpegTrace | None]) -> Compression | None:
 
 
 def _range(qualities: Sequence[int]) -> tuple[int, int]:
-    """The range whose 10 % and 90 % quantiles match the estimates, all values being equally likely."""
+    """Return the range whose 10 % and 90 % quantiles match the estimates, if all values are equally likely."""
     tenth, ninetieth = np.quantile(qualities, (0.1, 0.9))
     beyond = (ninetieth - tenth) / 8
     return max(1, round(tenth - beyond)), min(100, round(ninetieth + beyond))
@@ -111,8 +103,6 @@ def _grid(grids: Sequence[tuple[int, int]]) -> str:
     (row, column), count = Counter(grids).most_common(1)[0]
     return f"{column}x{row}" if count >= (1 - _RARE) * len(grids) else "random"
 
-
-# What photographs measure after a chain.
 
 Measured = NDArray[np.float64]
 
@@ -127,14 +117,14 @@ _LEAST_NOISE = 0.3
 
 
 def measured(pixels: Image) -> Measured:
-    """(92,) float64: what is compared of an input."""
+    """Return the measurements by which an input is compared, (92,) float64."""
     row = InputStatistics.of(pixels).values[0, :_COMPARED].astype(np.float64)
     row[_NOISE] = np.log2(row[_NOISE] + _LEAST_NOISE)
     return np.concatenate([block_energies(pixels), row])
 
 
 class Simulations:
-    """Measures photographs after a chain, each chain once."""
+    """Measurements of photographs after chains, each chain simulated once."""
 
     def __init__(self, photographs: Sequence[Image], scale: int, compression: Compression | None) -> None:
         self._photographs, self._scale = photographs, scale
@@ -144,7 +134,7 @@ class Simulations:
         self._known: dict[str, Measured] = {}
 
     def __call__(self, candidate: CandidateChain) -> Measured:
-        """(photographs, 92) float64."""
+        """Measure the photographs after a chain, (photographs, 92) float64."""
         text = candidate.text(self._scale, self.jpeg)
         if text not in self._known:
             reduction = candidate.reduction(self._scale)
@@ -155,7 +145,7 @@ class Simulations:
         return self._known[text]
 
     def __len__(self) -> int:
-        """Chains tried."""
+        """Count the chains tried."""
         return len(self._known)
 
     @staticmethod
@@ -184,7 +174,7 @@ class EvenlySpread(RandomNumbers):
         self._place, self._count, self._step, self._calls = place, count, step, 0
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """The middle of this picture's part of [low, high)."""
+        """Return the middle of this picture's part of [low, high)."""
         self._calls += 1
         return low + (high - low) * (_order(self._count, self._step, self._calls)[self._place] + 0.5) / self._count
 
@@ -194,8 +184,6 @@ def _order(count: int, step: int, call: int) -> list[int]:
     order = np.random.Generator(np.random.Philox(key=[step, call])).permutation(count)
     return [int(part) for part in order]
 
-
-# The search for the chain after which the user's photographs measure like the inputs.
 
 _WIDTHS = (2.5, 1.5, 1.0)
 """Steps of each coordinate within which candidates are scattered, by round."""
@@ -238,8 +226,8 @@ class Mismatch:
     inputs
         (n, k) float64, n at least 2.
     near
-        (photographs, k) float64, after a chain that is near. The variation of both scales differences: measurements
-        are made uncorrelated and of variance 1.
+        (photographs, k) float64, after a chain that is near. Their variation scales differences: it makes measurements
+        uncorrelated and of variance 1.
     """
 
     def __init__(self, inputs: Measured, near: Measured) -> None:
@@ -251,12 +239,12 @@ class Mismatch:
         self._inputs = self._mean(inputs)
 
     def residuals(self, simulated: Measured) -> Measured:
-        """(k,) float64: mean of the inputs less that of simulated ones, over its standard error, in each direction."""
+        """Return in each direction the inputs' mean less the simulated one, over its standard error: (k,) float64."""
         difference: Measured = (self._inputs - self._mean(simulated)) / self._error
         return difference
 
     def __call__(self, simulated: Measured) -> float:
-        """Sum of the squared residuals."""
+        """Sum the squared residuals."""
         return float((self.residuals(simulated) ** 2).sum())
 
     def _mean(self, values: Measured) -> Measured:
@@ -266,14 +254,12 @@ class Mismatch:
 
 
 class Search:
-    """Moves candidates towards the inputs.
+    """A search that moves candidates towards the inputs.
 
     Parameters
     ----------
     inputs
         (n, k) float64.
-    progress
-        Called with the number of chains tried.
     """
 
     def __init__(self, inputs: Measured, simulations: Simulations, progress: Callable[[int], None]) -> None:
@@ -286,11 +272,11 @@ class Search:
         self._mismatch = Mismatch(self._inputs, self._simulated(candidate))
 
     def mismatch(self, candidate: CandidateChain) -> float:
-        """See `Mismatch`."""
+        """Return the candidate's `Mismatch`."""
         return self._mismatch(self._simulated(candidate))
 
     def cost(self, candidate: CandidateChain) -> float:
-        """The mismatch, plus how unusual the candidate is."""
+        """Return the mismatch, plus how unusual the candidate is."""
         unusual = (candidate.coordinates - _USUAL) / _DEVIATION
         return self.mismatch(candidate) + float((unusual**2).sum())
 
@@ -320,7 +306,6 @@ class Search:
         return candidate.at(likely @ np.array([each.coordinates for each in kin]) / likely.sum())
 
     def _kin(self, candidate: CandidateChain) -> list[CandidateChain]:
-        """Tried chains that differ only in coordinates."""
         return [each for each in self.tried if each.at(candidate.coordinates) == candidate.at(candidate.coordinates)]
 
     def _simulated(self, candidate: CandidateChain) -> Measured:
@@ -333,14 +318,9 @@ class Search:
 def nearest(
     inputs: Measured, simulations: Simulations, scale: int, progress: Callable[[int, int], None]
 ) -> CandidateChain:
-    """The candidate whose simulated inputs are nearest; of about equals, the one with the fewest steps.
+    """Return the candidate whose simulated inputs are nearest; of about equals, the one with the fewest steps.
 
     No search where a reduction alone, with JPEG, cannot be told from the inputs: few inputs would give steps by chance.
-
-    Parameters
-    ----------
-    progress
-        Called with how many chains were tried, and how many may be.
     """
     coarse = starts(scale, simulations.subsamplings[0] if simulations.subsamplings else "")
     filters, subsamplings = FILTERS if scale > 1 else ("",), simulations.subsamplings
@@ -348,7 +328,7 @@ def nearest(
         [CandidateChain(filter=each, subsampling=colours) for colours in subsamplings or ("",)] for each in filters
     ]
     most = sum(map(len, plain)) + len(coarse) + len(subsamplings) + len(_WIDTHS) * (_SCATTERED + 1) + _SIMPLER
-    # Bicubic is the usual filter, and between the others in sharpness, so it comes first.
+    # Bicubic comes first: it is the usual filter, and between the others in sharpness.
     for options in plain:
         likely = [one_kind(inputs, simulations(each)) for each in options]
         if max(likely) > _REJECTED:
@@ -369,7 +349,7 @@ def nearest(
 
 
 def one_kind(inputs: Measured, simulated: Measured) -> float:
-    """The p-value that both are of one kind, by random permutations.
+    """Return the p-value that both are of one kind, by random permutations.
 
     Parameters
     ----------
@@ -385,7 +365,7 @@ def one_kind(inputs: Measured, simulated: Measured) -> float:
 
 
 def _whitening(spread: Measured) -> Measured:
-    """(k, k) float64: the symmetric matrix that makes measurements of this covariance uncorrelated, of variance 1.
+    """Return the symmetric matrix, (k, k), that makes measurements of this covariance uncorrelated, of variance 1.
 
     With fewer pictures than measurements, a library orders directions of equal variance by the last bits; the symmetric
     root does not depend on that order.
@@ -398,7 +378,7 @@ def _whitening(spread: Measured) -> Measured:
 
 
 def bounded(square: Measured, linear: Measured, least: Measured, largest: Measured) -> Measured:
-    """(k,) float64 in [least, largest]: about the minimum of x · square · x / 2 - linear · x.
+    """Return about the minimum of x · square · x / 2 - linear · x, (k,) float64 in [least, largest].
 
     Coordinates that leave their range are fixed to its end, and the others are solved for again.
     """
@@ -414,7 +394,7 @@ def bounded(square: Measured, linear: Measured, least: Measured, largest: Measur
 
 
 def _scattered(dimensions: int, seed: int) -> Measured:
-    """(n, dimensions) float64 from -1 to 1, evenly spread (Latin hypercube: McKay, Beckman & Conover 1979)."""
+    # Evenly spread from -1 to 1 (Latin hypercube sampling: McKay, Beckman & Conover 1979).
     ranks = np.tile(np.arange(_SCATTERED), (dimensions, 1))
     places: Measured = (2 * np.random.default_rng(seed).permuted(ranks, axis=1).T + 1) / _SCATTERED - 1
     return places
@@ -432,7 +412,7 @@ LARGEST_INPUT, SMALLEST_INPUT = 128, 16
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is kept of an input.
+    """An input, as far as the search keeps it.
 
     Attributes
     ----------
@@ -493,17 +473,17 @@ class Suggestion:
 
     @property
     def degradation(self) -> str:
-        """As ``--degradation`` takes it."""
+        """Return the degradation as ``--degradation`` takes it."""
         return self.chain.degradation
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The options of `calibrate` that make such inputs."""
+        """Return the options of `calibrate` that make such inputs."""
         return ("--scale", str(self.scale), "--degradation", self.degradation)
 
     @property
     def verdict(self) -> str:
-        """The outcome of the proof, in a sentence."""
+        """Say in a sentence how the proof came out."""
         if self.proof.differ:
             return "your inputs differ from what the chain makes"
         if self.proof.too_few:
@@ -575,7 +555,7 @@ def suggest_degradation(
 
 
 def halves(digests: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Places for the fit and for the proof, split by the order of digests."""
+    """Return places for the fit and for the proof, split by the order of digests."""
     order = sorted(range(len(digests)), key=lambda place: digests[place])
     half = (len(order) + 1) // 2
     return order[:half], order[half:]

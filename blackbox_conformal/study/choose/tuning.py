@@ -1,7 +1,7 @@
-"""Chooses a score on some photographs, and calibrates the best one on the others.
+"""Choose a score on some photographs, and calibrate the best one on the others.
 
-A choice made on photographs that calibrate voids the guarantee. So photographs are split by content first. Candidates
-are compared on the tuning part; the calibration file keeps its digests and refuses them as calibration.
+A choice made on photographs that calibrate voids the guarantee. So content splits the photographs first. Candidates are
+compared on the tuning part; the calibration file keeps that part's digests and refuses to calibrate on them.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ class TuningJob:
         only_choose: bool = False,
         nothing_chosen: bool = False,
     ) -> TuningJob:
-        """Split the photographs, a `share` to tune on, and leave out those that earlier choices were made on.
+        """Split the photographs, a `share` to tune on, and leave out all that earlier choices were made on.
 
-        With `nothing_chosen` the user says that those choices led to nothing here.
+        With `nothing_chosen` the user says that the earlier choices led to nothing here.
         """
         job = Job.of_photographs(setup, paths, terms, pixel_bytes=bytes_a_pixel(len(candidates)))
         calibrating, tuning = split_prepared(job.pictures, max(1, math.floor(share * len(paths))), seed)
@@ -178,7 +178,7 @@ class ToTune:
         """
         refuse_both(alpha, want_share, guarantee)
         named = parse_candidates(typed, draws)
-        # Levels are compared for a wanted share, and scores of any unit, under this guarantee alone.
+        # This guarantee alone compares levels for a wanted share, and scores of any unit.
         any_unit = want_share is not None or second or not all(one.score.is_share for one in named)
         if guarantee is None and any_unit:
             guarantee = ERROR_GUARANTEE
@@ -196,7 +196,7 @@ class ToTune:
 
 
 def score_for(candidates: Sequence[Candidate], *, second: bool) -> Score | None:
-    """The candidate score that needs a second vendor; None: no candidate does."""
+    """Return the candidate score that needs a second vendor; None: no candidate does."""
     comparing = next((candidate.score for candidate in candidates if candidate.score.needs_second), None)
     if comparing is None and second:
         raise UsageError(
@@ -207,7 +207,7 @@ def score_for(candidates: Sequence[Candidate], *, second: bool) -> Score | None:
 
 
 def default_candidates(draws: int, *, second: bool = False, shares: bool = False) -> list[str]:
-    """The settings that each score offers (`Score.candidates`), with `draws` draws or with one where that is enough.
+    """Return the settings that each score offers (`Score.candidates`), with `draws` draws or one where that is enough.
 
     The first setting of a score of several draws is also tried with half of them.
 
@@ -318,7 +318,6 @@ def tune_job(
 
 
 def _check(setup: Setup, alpha: float | None, n_calibration: int, n_tuning: int, rule: Guarantee | None) -> None:
-    """Refuse what no candidate can do, before anything is drawn."""
     if setup.procedure.delivery in ("mean", "medoid"):
         raise UsageError(
             "expected --delivery first or consistent: candidates with fewer draws must deliver the same picture"
@@ -338,16 +337,16 @@ def _check(setup: Setup, alpha: float | None, n_calibration: int, n_tuning: int,
 
 
 def bytes_a_pixel(candidates: int) -> int:
-    """Bytes per pixel for this many scores side by side."""
+    """Return bytes per pixel for this many scores side by side."""
     return PIXEL_BYTES + CANDIDATE_BYTES * max(0, candidates - 1)
 
 
 def measure(candidates: Sequence[Candidate], rule: Guarantee | None, ready: Ready) -> list[list[RiskCurve]]:
-    """The curves of a photograph under each candidate, as in `TuningCurves`; the worst for a refused one."""
+    """Return the curves of a photograph under each candidate, as in `TuningCurves`; the worst for a refused one."""
     drawn, setup = ready.drawn, ready.setup
     bound, ceiling = setup.metric.capped_bound, None if rule is None else rule.threshold_ceiling
     if drawn.refusal is not None:
-        # Nothing is clear of it, right detail neither.
+        # A refused photograph has nothing clear, right detail neither.
         none = np.empty(0, np.float32)
         nothing = RiskCurve(none, none, 1.0, "marked", ceiling=ceiling)
         worst = [RiskCurve.worst(bound, kind, ceiling=ceiling) for kind in DETAIL if ceiling is not None]
@@ -371,7 +370,7 @@ def measure(candidates: Sequence[Candidate], rule: Guarantee | None, ready: Read
         if energies is not None and ceiling is not None:
             right = energies._replace(part=energies.whole - energies.part)
             curves += _of_kind(rule, curves[0].of_detail(scores, energies, ceiling))
-            # What `marked` counts of invented detail, of the other.
+            # The curve that `marked` counts for invented detail, here for right detail.
             curves += curves[0].of_detail(scores, right, ceiling)[:1]
         found.append(curves)
     return found

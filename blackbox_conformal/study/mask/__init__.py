@@ -1,1 +1,1 @@
-"""From a new picture to picture, mask and certificate."""
+"""Turn a new picture into picture, mask and certificate."""

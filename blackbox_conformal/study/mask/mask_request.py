@@ -1,4 +1,4 @@
-"""What is asked of masks: calibration, level, guarantee and group, and what its watch says."""
+"""Hold a request for masks: calibration, level, guarantee and group, and the verdict of the calibration's watch."""
 
 import math
 from bisect import bisect_left
@@ -30,16 +30,16 @@ from blackbox_conformal.vendor.adapter import Adapter
 
 @dataclass(frozen=True, slots=True)
 class MaskRequest:
-    """What masks are made with.
+    """A request for masks: calibration, guarantee, level and conditions.
 
     Attributes
     ----------
     rule
-        A guarantee of `calibration`, that of `group` where one is named.
+        A guarantee of `calibration`, within `group` where one is named.
     empty_masks
         Pay for the pictures also where every mask is known to be empty.
     outside
-        The p-value of an input, at which and below the guarantee does not speak of it; 0: none is marked by it.
+        An input with this p-value or a lower one is outside the guarantee; 0: none is.
     watched
         What every certificate says of the calibration's watch; None where it has no watch.
     file
@@ -74,7 +74,7 @@ class MaskRequest:
         file: Path | None = None,
         trusted: Collection[str] = (),
     ) -> "MaskRequest":
-        """The request for masks with a guarantee, the calibration's own unless another is named."""
+        """Return the request for masks with a guarantee, the calibration's own unless another is named."""
         watched = None if file is None else watching().refuse_suspended(file, calibration, trusted)
         rule = calibration.rule(guarantee)
         if group is not None and calibration.procedure.vendors_that_end:
@@ -89,7 +89,7 @@ class MaskRequest:
         return cls(calibration, rule, alpha, group, empty_masks, check_level(outside), watched, file, trusted)
 
     def falling_back(self, vendor: Adapter, fallback: "Calibration | str | Path | None") -> "MaskRequest":
-        """The same with the fallback that a calibration of `vendor` without its last member gives; None: without."""
+        """Add the fallback that a calibration of `vendor` without its last member gives; None: without."""
         if fallback is None:
             return self
         loaded = fallback if isinstance(fallback, Calibration) else Calibration.load(fallback)
@@ -106,24 +106,24 @@ class MaskRequest:
         return replace(self, fallback=(setup, given))
 
     def speaking_of(self, drawn: Drawn, setup: Setup) -> "tuple[Setup, MaskRequest]":
-        """What a picture is evaluated and masked with, by who answered; `setup` is the calibration's own."""
+        """Return set-up and request for a picture, by who answered; `setup` is the calibration's own."""
         if drawn.fell_back is not None and self.fallback is not None:
             return self.fallback
         return setup, replace(self, rule=self.rule_of(drawn))
 
     def rule_of(self, drawn: Drawn) -> Guarantee:
-        """The guarantee of a picture's mask, by the vendor that it ends at and by its size."""
+        """Return the guarantee of a picture's mask, by the vendor that it ends at and by its size."""
         rules = self.rules
         rule = rules[drawn.asked] if len(rules) > 1 else rules[0]
         return rule_at_size(self.calibration, rule, float(drawn.prepared.statistics.column(SIZE)[0]))
 
     @property
     def rules(self) -> list[Guarantee]:
-        """The guarantees that its masks are made with; see `rules_of_masks`."""
+        """Return the guarantees of its masks; see `rules_of_masks`."""
         return rules_of_masks(self.calibration, self.rule) if self.rule.own_group is None else [self.rule]
 
     def now(self) -> "MaskRequest":
-        """Return the same request by what the watch says now; errors as for `of`."""
+        """Return the same request in the watch's present state; errors as for `of`."""
         if self.file is None:
             return self
         watched = watching().refuse_suspended(self.file, self.calibration, self.trusted, whole=False)
@@ -151,7 +151,6 @@ class MaskRequest:
 
 
 def _by_place(calibration: Calibration) -> dict[str, set[str]]:
-    """Group a cascade's models by member, whatever the number of members."""
     found: dict[str, set[str]] = {}
     for which, _, model in (name.partition(": ") for name in calibration.vendor_models):
         found.setdefault(which.partition(" of ")[0], set()).add(model)

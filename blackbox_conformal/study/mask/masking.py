@@ -1,4 +1,4 @@
-"""Masks pictures: from inputs, a vendor and its calibration to delivered pictures, trust masks and certificates."""
+"""Mask pictures: turn inputs, a vendor and its calibration into delivered pictures, trust masks and certificates."""
 
 import math
 import re
@@ -43,7 +43,7 @@ from blackbox_conformal.support.text import printable
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Gets what becomes of each input, by its place among the inputs.
+    """A caller that hears of each input, by its place among the inputs.
 
     Attributes
     ----------
@@ -85,10 +85,8 @@ def mask_pictures(
 
     Parameters
     ----------
-    inputs
-        Name and file, or name and content, of each picture.
     pictures
-        What `prepare_inputs` gives: those that can be masked, by place. Equal ones are drawn once.
+        From `prepare_inputs`: all that can be masked, by place. Equal ones are drawn once.
     """
     refuse_bound(request.rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     if not pictures:
@@ -99,9 +97,9 @@ def mask_pictures(
     if not request.empty_masks:
         refuse_paid_emptiness(job, request)
     with ExitStack() as open_files:
-        # Whatever cannot be written is told before anything is paid.
+        # Any file that cannot be written is told before anything is paid.
         company = _Company(request, receiver, open_files)
-        # Which inputs it is about is known when the first one goes on to a vendor that cannot be had.
+        # The first picture that goes on to a vendor that cannot be had tells which inputs the fallback is about.
         fallback = None if request.fallback is None else _Company(request.fallback[1], receiver, open_files)
         company.compare(distinct, job.folder)
         job.confirm()
@@ -120,12 +118,12 @@ def mask_pictures(
 
 
 class _Company:
-    """Holds what is known of all pictures masked under one calibration.
+    """All that is known of the pictures masked under one calibration.
 
     Attributes
     ----------
     request
-        The request, by what the watch says now.
+        The request, in the watch's present state.
     checks
         How the run folder's pictures compare with the calibration's, by digest of input; None: not yet known.
     drift
@@ -136,7 +134,7 @@ class _Company:
         self.request, self.drift = request, None if request.watched is None else request.watched.drift
         self.checks: dict[str, StreamCheck] | None = None
         self._on_watch = receiver.on_watch
-        # By the vendor of a cascade that pictures end at: whose answers they are decides what they are like.
+        # By the vendor of a cascade that pictures end at, since answers are like others of the same vendor.
         self._answers: dict[str | None, tuple[float, dict[str, Answers]]] = {}
         self._watch: MaskedPictures | None = open_files.enter_context(
             watching().live_watch(request.file, request.calibration, request.group, receiver.sign_with)
@@ -158,7 +156,7 @@ class _Company:
         return self.checks[picture.input_digest]
 
     def enter(self, drawn: Drawn, named: Prepared, answers: Answers) -> None:
-        """Let a picture bet; the certificates that follow say what is then found."""
+        """Let a picture bet; the certificates that follow say what the watch then finds."""
         rule = self.request.rule_of(drawn)
         threshold = rule.threshold(self.request.calibration.curves_for(rule), self.request.alpha)
         self._answers.setdefault(rule.own_group, (threshold, {}))[1][drawn.prepared.input_digest] = answers
@@ -181,7 +179,7 @@ class _Company:
 
 @dataclass(frozen=True, slots=True)
 class _Sought:
-    """What masking takes of a picture beside its draws: places with their files, and what certificates add."""
+    """A picture's further data for masking: places with their files, and additions to certificates."""
 
     places: tuple[tuple[int, Prepared, Path | bytes], ...]
     check: StreamCheck
@@ -191,7 +189,7 @@ class _Sought:
 
 @dataclass(frozen=True, slots=True)
 class _Masked:
-    """How a picture's answers were, and its results by place, or what was made of them."""
+    """The answers to a picture, and its results by place, or what `in_thread` made of each."""
 
     answers: Answers
     results: tuple[tuple[int, Any], ...]
@@ -199,7 +197,7 @@ class _Masked:
 
 @dataclass(frozen=True, slots=True)
 class _Mask:
-    """Masks one picture, in a thread or on a worker; `lenient`: returns what is wrong instead of raising it."""
+    """A masker of one picture, in a thread or on a worker; `lenient`: it returns errors instead of raising them."""
 
     request: MaskRequest
     made_of: Callable[[int, Result], Any] | None
@@ -241,7 +239,6 @@ class _Mask:
 def _results_of(
     request: MaskRequest, setup: Setup, sought: _Sought, evaluation: Evaluation, vendor: bytes | None, given: Picture
 ) -> Iterator[tuple[int, Result]]:
-    """Give mask and certificate of a picture by place; equal pictures are drawn once, and each has a result."""
     delivered, low, scores = evaluation.delivered, evaluation.low_resolution, evaluation.score_map
     rule = rule_for_picture(request.rule, setup.metric, delivered, low, scores, setup.procedure.mixture)
     threshold = rule.threshold(request.curves, request.alpha) if evaluation.judged else -math.inf
@@ -262,11 +259,10 @@ def _results_of(
 
 
 def _fallen_back(result: Result, fell_back: FellBack | None) -> Result:
-    """Say in the certificate why a cascade's last vendor did not answer; None: it did."""
     if fell_back is None:
         return result
     asked = result.certificate.procedure["vendor"]["parameters"]["available"]
-    # As its own calibration counts the vendors.
+    # As the fallback's own calibration counts the vendors.
     model = re.sub(r"^(vendor \d+ of) \d+", rf"\1 {asked}", str(result.certificate.vendor_model))
     result = replace(result, certificate=result.certificate.model_copy(update={"vendor_model": model}))
     note = (
@@ -281,7 +277,7 @@ def _fallen_back(result: Result, fell_back: FellBack | None) -> Result:
 
 
 class _Masking:
-    """Collects results and failures by place while pictures are masked."""
+    """A collector of results and failures, by place, while pictures are masked."""
 
     def __init__(
         self,
@@ -299,12 +295,11 @@ class _Masking:
         self._results: dict[int, Result] = {}
         self._failures: dict[int, BlackboxConformalError] = {}
         self._company, self._fallback, self._lock = company, fallback, threading.Lock()
-        # In an order that nothing about the pictures decides: the first ones to be done are the easy ones.
+        # Pictures take turns in an order that they do not decide, since easy ones are done first.
         self._turns = deque(sorted(self._places, key=lambda digest: digest_bytes(f"turn {digest}".encode())))
         self._done: dict[str, tuple[Drawn, Answers] | None] = {}
 
     def _company_of(self, drawn: Drawn) -> _Company:
-        """Return who is masked under the same calibration as a picture; from any thread."""
         if drawn.fell_back is None or self._fallback is None:
             return self._company
         with self._lock:
@@ -317,7 +312,7 @@ class _Masking:
         return self._fallback
 
     def about(self, drawn: Drawn) -> _Sought:
-        """Return what `_Mask` gets to know of a picture, as the watch stands now."""
+        """Return a picture's data for `_Mask`, as the watch stands now."""
         company = self._company_of(drawn)
         places = self._places[drawn.prepared.input_digest]
         sources = [self._inputs[place][1] for place in places]
@@ -335,12 +330,11 @@ class _Masking:
             (self._receiver.on_result or self._results.__setitem__)(place, result)
         if drawn.fell_back is not None:
             self._receiver.on_fell_back(drawn.fell_back)
-        # Of pictures whose own answers were unusable no calibration is, so they say nothing of others.
+        # No calibration speaks of a picture with unusable answers, so it says nothing about others.
         bets = drawn.fell_back is None or not drawn.fell_back.by_picture
         self._take_turns(picture.input_digest, (drawn, masked.answers) if bets else None)
 
     def _take_turns(self, digest: str, entry: tuple[Drawn, Answers] | None) -> None:
-        """Enter every picture whose turn has come; None: one that says nothing about others."""
         self._done[digest] = entry
         while self._turns and self._turns[0] in self._done:
             self._enter(self._turns.popleft())
@@ -384,7 +378,6 @@ def _vendor_file(evaluation: Evaluation, setup: Setup, read: Callable[[int], byt
 
 
 def _input_picture(source: Path | bytes, picture: Prepared, setup: Setup) -> Picture:
-    """Read the input, whose pixels must be those that the vendor was sent."""
     opened = read_image(source, transparent=True, bands=setup.bands)
     if opened.digest != picture.input_digest:
         raise CalibrationError(f"{printable(picture.name)} was changed while it was being masked; run again")
@@ -396,7 +389,6 @@ def _marked(result: Result, found: str) -> Result:
 
 
 def _with_watch(result: Result, watched: WatchState) -> Result:
-    """Add how the calibration's watch stands to the certificate."""
     notes = (*result.certificate.notes, *filter(None, [watched.note]))
     return replace(result, certificate=result.certificate.model_copy(update={"watch": watched.head, "notes": notes}))
 

@@ -1,4 +1,4 @@
-"""Writes the files of one masked picture: image, mask, overlay, score map, safe picture, vendor's file, certificate."""
+"""Write the files of one masked picture: image, mask, overlay, score map, safe picture, vendor's file, certificate."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ class Result(Faces):
     certificate
         The guarantee in words and numbers.
     vendor
-        The vendor's file of the delivered picture, or of the one that was made consistent, as it was received; None
-        where the picture is the mean of several draws or was turned back.
+        The vendor's file, as received, of the delivered picture or of the one that was made consistent; None where the
+        picture is the mean of several draws or was turned back.
     metadata
         What the input's file says beside its pixels.
     opacity
-        (H, W) uint8: the alpha channel of the input, enlarged plainly; None where all of it shows wholly. Files of
+        (H, W) uint8: the alpha channel of the input, enlarged plainly; None where every pixel is opaque. Files of
         pictures have it.
     input_file
         The input's file; empty where there is none.
@@ -163,11 +163,13 @@ class Result(Faces):
         safe
             Write the picture `safe` too.
         sharp
-            In it show, where nothing is trusted, the picture with most detail that is no worse than plain enlargement.
+            Where nothing is trusted, the safe picture shows the most detail that is no worse than plain enlargement.
         dotted
-            Dot in the overlay what is trusted though no detail was added; so it is where the guarantee is about detail.
+            Dot in the overlay what is trusted though no detail was added; always so where the guarantee is about
+            detail.
         feather
-            Over how many untrusted pixels the delivered picture fades into the other in it; 0: a hard edge.
+            Over how many untrusted pixels the delivered picture fades into the other one in the safe picture; 0: a hard
+            edge.
         leave_out
             What not to write: ``overlay``, ``score_map``, ``vendor``, or ``xmp``, the mark in pictures; see `xmp_of`.
         keep_metadata
@@ -236,7 +238,6 @@ SHOWN_SIDE = 320
 
 
 def _shown(title: str, pixels: Image, size: tuple[int, ...]) -> Raster:
-    """Return a picture for a notebook, as large as one of `size`, (height, width)."""
     factor = SHOWN_SIDE / max(size)
     height, width = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
     picture = PillowImage.fromarray(pixels)
@@ -247,7 +248,6 @@ def _shown(title: str, pixels: Image, size: tuple[int, ...]) -> Raster:
 
 
 def _grey(score_map: Map) -> NDArray[np.uint8]:
-    """Return grey levels, black at the 1st and white at the 99th percentile; white where there is no score."""
     known = score_map[np.isfinite(score_map)]
     low, high = np.percentile(known, [1, 99]) if known.size else (0.0, 0.0)
     scaled = 255 * (np.nan_to_num(score_map, nan=high, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
@@ -255,10 +255,10 @@ def _grey(score_map: Map) -> NDArray[np.uint8]:
 
 
 SIGNED = {"image", "safe"}
-"""Kinds of pictures that can carry Content Credentials: those that this package encodes for use."""
+"""Kinds of pictures that can carry Content Credentials: this package encodes them for use."""
 
 OPTIONAL = ("overlay", "score_map", "vendor", "xmp")
-"""What is written of a result unless it is left out; ``xmp``: the mark in pictures, see `xmp_of`."""
+"""Parts of a result that may be left out; ``xmp``: the mark in pictures, see `xmp_of`."""
 
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -280,7 +280,7 @@ and may have invented detail. {said}</rdf:li></rdf:Alt></dc:description>
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which files are written of a result, beside those that always are.
+    """The choice of a result's files, beside the files that are always written.
 
     Attributes
     ----------
@@ -293,7 +293,7 @@ class Wanted:
     sharp
         The picture to use is sharp where nothing is trusted.
     dotted
-        The overlay shows where no detail was added, as it does by itself where the guarantee is about detail.
+        The overlay shows where no detail was added, as it always does where the guarantee is about detail.
     keep_metadata
         EXIF and XMP of the input are kept in image and safe picture.
     """
@@ -327,7 +327,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Products:
-    """Where the files of one result lie; None for a file that is not written."""
+    """The files of one result; None for a file that is not written."""
 
     image: Path
     mask: Path
@@ -344,10 +344,6 @@ class Product:
 
     Attributes
     ----------
-    content
-        The file's bytes.
-    ending
-        Ending of the file's name.
     remarks
         What the certificate says about it beside name and digest.
     """
@@ -369,8 +365,8 @@ def safe_of(
     """Return the picture to use, (H, W, 3) uint8, and what is promised about it.
 
     It shows delivered pixels where the mask trusts, elsewhere the picture with the least squared error there on
-    calibration photographs. `sharp`: among those no worse than plain enlargement, the one with most detail. Where the
-    guarantee does not hold, or the calibration keeps no errors, all that is untrusted is plain enlargement.
+    calibration photographs. `sharp`: the picture with most detail that is no worse than plain enlargement. Where the
+    guarantee does not hold, or the calibration keeps no errors, every untrusted pixel is plain enlargement.
     """
     guaranteed = certificate.status != "outside-calibration"
     name, words = outside_of(certificate, sharp=sharp)
@@ -397,7 +393,7 @@ def mixture_of(certificate: Certificate) -> Mixture:
 
 
 def xmp_of(mask: str, certificate: str = "", carried: str = "") -> str:
-    """Return an XMP packet saying that a machine made the picture, and which files, beside it, say what to trust.
+    """Return an XMP packet: a machine made the picture, and these files beside it say what to trust.
 
     `carried`: descriptions of the input, see `Metadata.carried`; a caption among them stays. Names of files are made of
     letters, digits, spaces and ``. _ -`` alone.
@@ -532,7 +528,7 @@ def write_products(
         refuse_unsigned(earlier, outputs, paths["certificate"], sign_with)
         outputs = {**earlier.outputs, **outputs}
         if sign_with is None or is_signed_with(earlier, sign_with):
-            # It was issued when the watch stood there.
+            # The earlier certificate was issued when the watch stood there.
             watch = earlier.watch
     certificate = certificate.model_copy(update={"outputs": outputs, "watch": watch})
     if sign_with is not None:
@@ -551,7 +547,6 @@ def write_products(
 
 
 def _is_same(path: Path, product: Product) -> bool:
-    """Compare the file at `path` with `product`, whatever its Content Credentials."""
     return path.exists() and without_credentials(path.read_bytes()) == product.content
 
 
@@ -560,7 +555,7 @@ def add_doubt(
 ) -> Certificate:
     """Add what a whole batch found to a certificate just written; return it as it is now.
 
-    The `credentials` of its pictures say it too: each has its earlier version as input.
+    The `credentials` of its pictures say so, too: each has its earlier version as input.
     """
     written = Certificate.from_json(certificate.read_text(encoding="utf-8"))
     remarked, files = written.marked(found).model_copy(update={"signature": None}), dict[Path, bytes]()

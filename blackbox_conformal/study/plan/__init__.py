@@ -1,1 +1,1 @@
-"""What a statement costs, before it is paid for."""
+"""Say what a statement costs before it is paid for."""

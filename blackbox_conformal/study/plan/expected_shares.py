@@ -1,4 +1,4 @@
-"""What share of new pictures a calibration on n photographs would trust, predicted from the curves of others."""
+"""Predict the share of new pictures that a calibration on n photographs would trust, from the curves of others."""
 
 import json
 import math
@@ -90,18 +90,18 @@ class CurveOutlook:
         )
 
     def prospects(self, rule: Guarantee, levels: Sequence[float], n: int, seed: int = 0) -> list[Prospect]:
-        """At each level, predict the share that `rule` trusts after calibrating on `n` photographs like these."""
+        """Predict, at each level, the share that `rule` trusts after calibrating on `n` photographs like these."""
         outcomes = self.outcomes(rule, levels, n, seed)
         shares = outcomes.mean(axis=0)
         errors = np.quantile(np.abs(outcomes - shares), COVERED, axis=0) * _widening(len(self.losses))
         return [Prospect(float(share), float(error)) for share, error in zip(shares, errors, strict=True)]
 
     def outcomes(self, rule: Guarantee, levels: Sequence[float], n: int, seed: int = 0) -> NDArray[np.float64]:
-        """(`RESAMPLES`, levels) trusted shares that calibrations on `n` photographs like these might reach.
+        """Return (`RESAMPLES`, levels) trusted shares that calibrations on `n` photographs like these might reach.
 
         A double bootstrap (Efron 1979): N photographs drawn with replacement are a possible world, and n drawn from it
-        calibrate. The outcome is what they trust of the world, so its spread holds the luck of the n and the little
-        that N photographs tell.
+        calibrate. The outcome is the share of the world that they trust, so its spread holds the luck of the n and the
+        little that N photographs tell.
 
         Parameters
         ----------
@@ -130,7 +130,6 @@ class CurveOutlook:
     def _by_own_bounds(
         self, own: NDArray[np.float64], sums: NDArray[np.float64], allowed: float, worlds: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """(`RESAMPLES`,) shares where each picture's own bound replaces the largest loss."""
         found = np.zeros(len(worlds))
         for bounds, shares, times in zip(own, self.shares, worlds.T, strict=True):
             steps = np.count_nonzero(sums + bounds <= allowed + ROUNDING, axis=1)
@@ -147,7 +146,7 @@ def _widening(photographs: int) -> float:
     return math.sqrt(photographs / freedom) * (1 + (normal**2 + 1) / (4 * freedom))
 
 
-# Trusted shares that were measured on photographs of many kinds with several vendors, as they ship with the package.
+# Trusted shares, measured on photographs of many kinds with several vendors, ship with the package.
 
 FILE = "measured_shares.json"
 DETAIL_FILE = "measured_shares_of_detail.json"
@@ -158,7 +157,7 @@ WHOLE = 1000
 
 
 def series_name(promise: Promise, draws: int, delivery: str) -> str:
-    """The key of a series in the file."""
+    """Return the key of a series in the file."""
     return f"{promise.name} | {draws} | {delivery}"
 
 
@@ -203,7 +202,7 @@ class MeasuredShares:
         )
 
     def fits(self, setup: Setup) -> bool:
-        """Whether the set-up has the metric, scale, inputs and score that were measured."""
+        """Tell whether the set-up has the metric, scale, inputs and score that were measured."""
         procedure, scores = setup.procedure, self.settings["scores"]
         metric = {name: value for name, value in procedure.metric.items() if name != "cap"}
         return bool(
@@ -221,7 +220,7 @@ class MeasuredShares:
         return setup.with_score(catalog.load("scores", score.pop("name"), **score), setup.procedure.draws)
 
     def prospects(self, promise: Promise, setup: Setup, levels: Sequence[float], n: int) -> list[Prospect | None]:
-        """The share to expect at each level; None where the set-up differs or nothing near was measured.
+        """Return the share to expect at each level; None where the set-up differs or nothing near was measured.
 
         Shares are interpolated linearly in the level and in log(n); the error is the largest of the neighbours.
         """
@@ -233,16 +232,15 @@ class MeasuredShares:
         ]
 
     def vendor_errors(self, promise: Promise, setup: Setup, levels: Sequence[float], n: int) -> list[float | None]:
-        """How far other vendors lie from the stand-in, at each level; None as in `prospects`.
+        """Return how far other vendors lie from the stand-in, at each level; None as in `prospects`.
 
-        A promise that was not measured, such as one with a cap, gets the largest distance of all that were.
+        A promise that was not measured, such as one with a cap, gets the largest measured distance.
         """
         around = [self._around("vendors", name, setup, levels, n) for name in self._nearest(promise, setup)]
         known = [[near[1] for near in at_level if near is not None] for at_level in zip(*around, strict=True)]
         return [max(errors, default=None) for errors in known]
 
     def _nearest(self, promise: Promise, setup: Setup) -> list[str]:
-        """The series of the promise, or of all promises where it has none; never empty."""
         name = _series(promise, setup)
         same = name.removeprefix(promise.name)
         return [name] if name in self.series else [one for one in self.series if one.endswith(same)] or [name]
@@ -255,7 +253,7 @@ class MeasuredShares:
         return [self.at(name, kind, level, n) for level in levels]
 
     def at(self, name: str, kind: str, level: float, n: int) -> tuple[float, float] | None:
-        """(Interpolated value, largest neighbour) of one series; None outside the measured levels."""
+        """Return (interpolated value, largest neighbour) of one series; None outside the measured levels."""
         if not self.levels[0] <= level <= self.levels[-1]:
             return None
         row, between = _place(np.array(self.levels), level)
@@ -265,7 +263,6 @@ class MeasuredShares:
 
 
 def _place(points: NDArray[np.float64], value: float) -> tuple[int, float]:
-    """Find the grid cell of `value`: the index of the point below, and the fraction of the way to the next, 0 to 1."""
     index = min(int(np.searchsorted(points, value, side="right")) - 1, len(points) - 2)
     return index, float((value - points[index]) / (points[index + 1] - points[index]))
 

@@ -1,4 +1,4 @@
-"""The rows to show, from the shares that ship with the package or from the curves of a pilot."""
+"""Choose the rows to show, from the shares that ship with the package or from the curves of a pilot."""
 
 import itertools
 import math
@@ -19,7 +19,7 @@ from blackbox_conformal.support.plots import Dot, Dots
 from blackbox_conformal.support.text import counted, dollars, money
 from blackbox_conformal.support.wording import expected
 
-# Rows of promise, level, number and price with the share to expect, and which of them to show.
+# A row: promise, level, number and price, with the share to expect.
 
 LEVELS = (0.5, 1, 2)
 """Levels to compare where neither level nor share is wanted, as multiples of the usual level."""
@@ -40,12 +40,12 @@ LITTLE = 0.01
 """Rows within this of the best share count as equal, so the cheapest is shown; a row that trusts less is hidden."""
 
 Prospects = Callable[[Promise, Setup, Sequence[float], int], Sequence[Prospect | None]]
-"""Expected shares of a promise with a set-up at some levels, for a number of photographs; None: not known."""
+"""From promise, set-up, levels and number of photographs to the share to expect at each level; None: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What the rows must fulfil: a level, a least trusted share, a highest price; None: any.
+    """Conditions on the rows: a level, a least trusted share, a highest price; None: any.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Wish:
 
     @property
     def less(self) -> str:
-        """How to want less, in words."""
+        """Say how to want less."""
         ways = {"raise --alpha": self.alpha, "want a smaller share": self.share, "raise --max-cost": self.usd}
         named = [way for way, wanted in ways.items() if wanted is not None]
         return " or ".join(named) or "add photographs"
@@ -73,7 +73,7 @@ class Wish:
         return self.guarantee == DETAIL_GUARANTEE
 
     def levels(self, promise: Promise) -> tuple[float, ...]:
-        """The levels to compare a promise at, ascending."""
+        """Return the levels to compare a promise at, ascending."""
         if self.alpha is not None:
             return (self.alpha,)
         usual = promise.usual_level or self.usual
@@ -82,7 +82,7 @@ class Wish:
 
 
 def levels_around(usual: float, parts: Sequence[float] = FINE_LEVELS) -> tuple[float, ...]:
-    """Multiples of the usual level, as short decimals."""
+    """Return multiples of the usual level, as short decimals."""
     return tuple(float(f"{usual * part:.6g}") for part in parts)
 
 
@@ -118,16 +118,16 @@ class FrontierRow:
 
     @property
     def cost(self) -> Decimal:
-        """The highest price; the number of calls where the price is 0 or not known."""
+        """Return the highest price; the number of calls where the price is 0 or not known."""
         return self.usd[1] if self.usd is not None and self.usd[1] else Decimal(self.calls)
 
     @property
     def weighed(self) -> tuple[float, Decimal, float]:
-        """(Level, cost, share that is not trusted): less is better."""
+        """Return (level, cost, share that is not trusted): less is better."""
         return self.alpha, self.cost, -round(self.prospect.share, 3)
 
     def beats(self, other: "FrontierRow") -> bool:
-        """Whether it makes the same promise at no higher level for no more money, trusts no less, and is no equal."""
+        """Tell whether it makes the same promise, but is better at level, cost or share and worse at none."""
         if self.promise != other.promise or self.weighed == other.weighed:
             return False
         (level, cost, untrusted), (its_level, its_cost, its_untrusted) = self.weighed, other.weighed
@@ -135,7 +135,7 @@ class FrontierRow:
 
     @property
     def dot(self) -> Dot:
-        """Its share to expect in a plot."""
+        """Return the share to expect, as a dot in a plot."""
         share, error = self.prospect.share, self.prospect.error
         interval = 100 * max(0.0, share - error), 100 * min(1.0, share + error)
         label = f"{self.promise.name}, alpha {self.alpha:g}, {self.n} photographs, {counted(self.draws, 'draw')}"
@@ -143,7 +143,7 @@ class FrontierRow:
 
     @property
     def options(self) -> dict[str, str]:
-        """The options that ask for its promise, beside its level."""
+        """Return the options that ask for the row's promise, beside its level."""
         options = {} if self.promise.guarantee == self.usual else {"guarantee": self.promise.guarantee}
         if self.promise.cap != self.way.metric.cap:
             options["metric"] = specification_text(self.way.metric.model_copy(update={"cap": self.promise.cap}))
@@ -175,7 +175,7 @@ def candidates(
     wish: Wish,
     number: int,
 ) -> Iterator[FrontierRow]:
-    """Every row that keeps the wish, of `NUMBERS`, of `number` photographs and of those that the money buys.
+    """Give every row that keeps the wish, of `NUMBERS`, of `number` photographs, and of as many as the money buys.
 
     Where a share is wanted and no level, the smallest level at which it is expected stands for all.
     """
@@ -198,7 +198,6 @@ def candidates(
 
 
 def _numbers(wish: Wish, price: tuple[Decimal, Decimal] | None, number: int) -> list[int]:
-    """The numbers of photographs that are compared, at this price of one."""
     numbers = {*NUMBERS, number}
     if wish.usd is not None and price is not None and price[1]:
         affordable = int(wish.usd / price[1])
@@ -207,9 +206,9 @@ def _numbers(wish: Wish, price: tuple[Decimal, Decimal] | None, number: int) -> 
 
 
 def frontier(rows: Iterable[FrontierRow], wish: Wish, number: int) -> list[FrontierRow]:
-    """Of the rows that no other one beats those that tell most, few of each promise.
+    """Return, of the rows that no other one beats, a few of each promise that tell most.
 
-    The first promise has a row of `number` photographs, those at hand, too, at each level that they reach.
+    The first promise also has a row of `number` photographs, all at hand, at each level that they reach.
     """
     found: dict[tuple[Promise, tuple[float, Decimal, float]], FrontierRow] = {}
     for row in rows:
@@ -236,7 +235,6 @@ def frontier(rows: Iterable[FrontierRow], wish: Wish, number: int) -> list[Front
 
 
 def _lower_levels(rows: Sequence[FrontierRow]) -> list[FrontierRow]:
-    """Of rows in the order of their cost, each whose level is clearly lower than that of the one before."""
     kept = [rows[0]]
     for row in rows[1:]:
         if row.alpha <= LOWER * kept[-1].alpha:
@@ -245,7 +243,6 @@ def _lower_levels(rows: Sequence[FrontierRow]) -> list[FrontierRow]:
 
 
 def _larger_shares(rows: Sequence[FrontierRow]) -> list[FrontierRow]:
-    """Of rows in the order of their cost, each that trusts clearly more than the one before."""
     kept = [rows[0]]
     for row in rows[1:]:
         if row.prospect.share >= kept[-1].prospect.share + GAIN:
@@ -263,7 +260,7 @@ NOT_FORETOLD = "what this guarantee trusts is not foretold"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pilot:
-    """Photographs of the user that were drawn to plan with; they never calibrate.
+    """The user's photographs that were drawn to plan with; they never calibrate.
 
     Attributes
     ----------
@@ -368,7 +365,6 @@ def _columns(number: int) -> dict[str, How]:
 
 
 def _short(usd: Decimal) -> Decimal:
-    """Round to cents, unless it is less than one."""
     return usd.quantize(Decimal("0.01")) if usd >= Decimal("0.01") else usd.normalize()
 
 
@@ -417,8 +413,8 @@ def pilot_frontier(
         found = outlooks[key].prospects(promise.rule, levels, n)
         if pilot.stand_in is None:
             return found
-        # Independent of each other: how little the photographs tell, and how far vendors are apart. That was measured
-        # with one score for each number of draws, and counts for others.
+        # How little the photographs tell, and how far vendors are apart, are independent. The latter was measured
+        # with one score for each number of draws, and counts for other scores, too.
         measured = measured_shares(of_detail=promise.of_detail)
         apart = measured.vendor_errors(promise, measured.as_measured(way), levels, n)
         return [
@@ -433,7 +429,6 @@ def pilot_frontier(
 
 
 def _measured(promise: Promise, more: Sequence[Promise], found: Curves) -> tuple[CurveSet, CurveSet, CurveSet | None]:
-    """The curves of a promise, those of the largest error, and the bounds of each picture's own loss."""
     if promise not in more:
         return promise.curves(found), found[0], None
     curves, own = found[len(found) - 2 * (len(more) - more.index(promise)) :][:2]
@@ -443,7 +438,7 @@ def _measured(promise: Promise, more: Sequence[Promise], found: Curves) -> tuple
 def piloted_promises(
     setup: Setup, guarantee: str | Guarantee | None, wish: Wish
 ) -> tuple[tuple[Promise, ...], tuple[Promise, ...]]:
-    """The promises to compare, and those that only a pilot can.
+    """Return the promises to compare, and the promises that only a pilot can compare.
 
     A level without a guarantee means the usual guarantee.
     """

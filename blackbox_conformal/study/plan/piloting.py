@@ -1,4 +1,4 @@
-"""A pilot: draws a few of the user's own photographs to see what each promise trusts, before the rest is paid.
+"""Draw a pilot, a few of the user's own photographs, to see what each promise trusts before the rest is paid.
 
 Photographs by which anything was chosen, even only how many more to draw, give no guarantee. So a pilot's photographs
 go into the run folder's tuning file, which keeps them from calibrating.
@@ -30,12 +30,10 @@ from blackbox_conformal.vendor.adapter import Adapter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PilotRequest:
-    """What a pilot is asked for.
+    """A user's request for a pilot.
 
     Attributes
     ----------
-    photographs
-        How many photographs to draw.
     wish
         What the rows must fulfil.
     guarantee
@@ -56,7 +54,7 @@ class PilotRequest:
     stand_in: Adapter | None = None
 
     def ways(self, setup: Setup) -> list[Setup]:
-        """The set-up and those to compare with it; none draws more often."""
+        """Return the set-up and the set-ups to compare with it; none draws more often."""
         draws = () if {"draws", "score"} & set(self.typed) else (1,)
         found = ways(setup, draws, deliver_consistent="delivery" not in self.typed)
         if self.guarantee is not None or "score" in self.typed or not promises_detail(setup) or self.wish.alpha:
@@ -66,7 +64,7 @@ class PilotRequest:
         return [*found, *(way.with_score(errors, way.procedure.draws) for way in found)]
 
     def refuse(self, job: Job) -> None:
-        """Refuse what a pilot cannot tell, before anything is paid."""
+        """Refuse a request that a pilot cannot answer, before anything is paid."""
         if not FEWEST <= self.photographs < len(job.pictures):
             raise UsageError(
                 f"expected --pilot (pilot in Python) to be {FEWEST} or more and fewer than the {len(job.pictures)} "
@@ -126,7 +124,6 @@ def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
 
 
 def _standing_in(job: Job, looked_at: Sequence[Prepared], stand_in: Adapter) -> Job:
-    """Send the same photographs to another vendor, in its own run folder."""
     setup = job.setup.with_stand_in(stand_in)
     folder = job.folder / f"{stand_in.name}-stand-in"
     paths = [picture.path for picture in looked_at if picture.path is not None]
@@ -135,7 +132,6 @@ def _standing_in(job: Job, looked_at: Sequence[Prepared], stand_in: Adapter) -> 
 
 
 def _curves(pilot: Job, compared: Sequence[Setup], more: Sequence[Promise]) -> list[Curves]:
-    """Draw the pilot's missing photographs; returns the curves of each way, in the order of the photographs."""
     found: dict[str, list[list[RiskCurve]]] = {}
     with pilot.run(
         partial(measured_curves, pilot, compared, more=more), scores=[way.score for way in compared]

@@ -1,4 +1,4 @@
-"""Foretells what a calibration costs and which levels it can reach. Sends and writes nothing."""
+"""Foretell what a calibration costs and which levels it can reach. Sends and writes nothing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Plan(Estimate, Faces):
     price_source
         Where and when the price was read; None: not known.
     price_rule
-        What the price depends on, or what is known of a price not in US dollars; empty: nothing.
+        What the price depends on, or a note on a price not in US dollars; empty: nothing.
     frontier
         What promises are expected to trust; None: not asked.
     foretold
@@ -70,7 +70,7 @@ class Plan(Estimate, Faces):
 
     @property
     def usd_a_draw(self) -> tuple[Decimal, Decimal] | None:
-        """Lowest and highest price of one draw; None when it is not known."""
+        """Return the lowest and highest price of one draw; None when it is not known."""
         if self.usd_a_photograph is None:
             return None
         low, high = self.usd_a_photograph
@@ -90,7 +90,7 @@ class Plan(Estimate, Faces):
         return replace(self, frontier=measured_frontier(compared, wish, self.usd_a_draw, self.n, guarantee))
 
     def blocks(self) -> Iterator[Block]:
-        """Show calls, price and levels, and what promises are expected to trust or what each level needs."""
+        """Show calls, price and levels, and each promise's expected share or each level's needed photographs."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "frontier"}
         numbers["foretold"] = None if self.foretold is None else asdict(self.foretold)
         yield Facts(
@@ -180,7 +180,7 @@ class Foretold:
 
 
 def _above(k: int, n: int, m: int) -> tuple[int, int]:
-    """5 % and 95 % quantiles of how many of m new figures lie above the k-th largest of n; k = 0: above all."""
+    """Return 5 % and 95 % quantiles of how many of m new figures lie above the k-th largest of n; k = 0: above all."""
     if k == 0 or k > n:
         return (0, 0) if k == 0 else (m, m)
     total, below = math.comb(n + m, n), 0
@@ -198,7 +198,7 @@ def plan_job(
     alpha: float | None = None,
     quoted: Mapping[tuple[int, int], Decimal] | None = None,
 ) -> Plan:
-    """Plan for the photographs of a job, less what its run folder holds.
+    """Plan for the photographs of a job, without the draws that its run folder holds.
 
     Parameters
     ----------
@@ -246,7 +246,6 @@ def plan_number(
 
 
 def _seconds(adapter: Adapter, limits: Limits, calls: int) -> float | None:
-    """Least time of the calls at the vendor's strictest request rate; None without one."""
     rates = limits.for_vendor(adapter.capabilities).rates or ()
     return least_seconds(rates, calls, calls if has_jobs(adapter) else 0)
 
@@ -277,13 +276,12 @@ def _plan(
 
 
 def memory_bytes(job: Job) -> int:
-    """Peak memory: the two largest pictures at once, over a fixed base."""
+    """Return peak memory: the two largest pictures at once, over a fixed base."""
     largest = sorted((height * width for height, width in (picture.size for picture in job.pictures)), reverse=True)
     return BASE_BYTES + job.pixel_bytes * sum(largest[:2])
 
 
 def _price(job: Job, quoted: Mapping[tuple[int, int], Decimal] | None) -> Price | None:
-    """Lowest and highest price of a draw of the job's photographs."""
     adapter = job.setup.adapter
     if adapter.capabilities.local:
         return FREE

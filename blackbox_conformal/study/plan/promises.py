@@ -1,4 +1,4 @@
-"""Promises that can be compared, and the set-ups (numbers of draws, deliveries) that can keep them."""
+"""List promises that can be compared, and the set-ups (numbers of draws, deliveries) that can keep them."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
@@ -61,11 +61,11 @@ class Promise:
 
     @property
     def usual_level(self) -> float | None:
-        """The usual level of a guarantee about detail; None: it depends on the metric."""
+        """Return the usual level of a guarantee about detail; None: it depends on the metric."""
         return usual_level(1.0, self.rule) if self.of_detail else None
 
     def fewest(self, alpha: float, metric: Metric) -> int:
-        """The least number of photographs that can trust anything; 1 where it depends on the pictures."""
+        """Return the least number of photographs that can trust anything; 1 where it depends on the pictures."""
         if self.rule.bound_source != "metric":
             return 1
         return self.rule.fewest_images(alpha, _bound(self, metric))
@@ -77,7 +77,7 @@ class Promise:
 
 
 Curves = Sequence[CurveSet]
-"""Curves of one set-up: largest error, that outside `LEFT_OUT`, and of detail where the score is about detail."""
+"""Curves of one set-up: largest error, error outside `LEFT_OUT`, and detail where the score is about detail."""
 
 LEFT_OUT = 0.01
 DETAIL_GUARANTEES = {
@@ -101,7 +101,7 @@ PILOTED = {"local": "local:side=64", "expected, bound from the input": "expected
 
 
 def further(setup: Setup, guarantee: str | Guarantee | None = None) -> tuple[Promise, ...]:
-    """The promises that only a pilot compares: those of `PILOTED` that metric and inputs allow, or the named guarantee.
+    """Return the promises that only a pilot compares: the named one, or all `PILOTED` that metric and inputs allow.
 
     Empty where `promises` has the named guarantee, or where its thresholds cannot be foretold.
     """
@@ -115,7 +115,6 @@ def further(setup: Setup, guarantee: str | Guarantee | None = None) -> tuple[Pro
 
 
 def _allowed(setup: Setup, name: str, text: str) -> Iterator[Promise]:
-    """Yield the promise with each cap to compare, or nothing where metric or inputs do not allow it."""
     rule: Guarantee = member("guarantees", text)
     with suppress(UsageError):
         refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
@@ -128,7 +127,7 @@ def _caps(metric: Metric) -> tuple[float | None, ...]:
 
 
 def promises(metric: Metric, guarantee: str | Guarantee | None = None, *, detail: bool = False) -> tuple[Promise, ...]:
-    """The promises to compare: all, or only the named guarantee; empty where that is not among them.
+    """Return the promises to compare: all, or only the named guarantee; empty where all do not include it.
 
     Means of `CAPPED` are compared with a cap, too, unless `metric` has one. `detail` adds the guarantees about detail.
     """
@@ -141,7 +140,7 @@ def promises(metric: Metric, guarantee: str | Guarantee | None = None, *, detail
     return tuple(
         Promise(_named(name, cap), text, cap)
         for name, text in wanted
-        # Of single photographs no more is promised with a cap.
+        # A cap promises no more about single photographs.
         for cap in (caps if _may_be_capped(member("guarantees", text)) else caps[:1])
     )
 
@@ -155,7 +154,7 @@ def _named(name: str, cap: float | None) -> str:
 
 
 def ways(setup: Setup, draws: Collection[int] = (), *, deliver_consistent: bool = False) -> list[Setup]:
-    """The set-up, and variants that send the vendor the same and that vendor and inputs allow.
+    """Return the set-up, and variants that send the vendor the same and that vendor and inputs allow.
 
     Parameters
     ----------
@@ -235,9 +234,8 @@ _Shown = tuple[Image, Image, Map, Mixture]
 def _of_promise(
     promise: Promise, metric: Metric, scores: Map, errors: Map, energies: Energies | None, shown: _Shown
 ) -> tuple[RiskCurve, RiskCurve]:
-    """The curve that a promise is about, and an upper bound of this picture's loss."""
     rule, worst = promise.rule, _worst(promise, metric)
-    # Errors are capped before they are averaged: of a mean over squares the cap of the mean is more.
+    # Errors are capped before they are averaged: the mean over squares of capped errors is at most the capped mean.
     capped_errors = errors if promise.cap is None else np.minimum(errors, largest_loss(promise.cap))
     found = rule.losses.curves(scores, capped_errors, energies, _bound(promise, metric))
     own = rule_for_picture(rule, metric, *shown).own_bound
@@ -246,7 +244,6 @@ def _of_promise(
 
 
 def _worst(promise: Promise, metric: Metric) -> tuple[RiskCurve, RiskCurve]:
-    """What `_of_promise` gives for a refused photograph."""
     needs = promise.rule.needs
     worst = next(
         curve for curve in promise.rule.losses.worst(_bound(promise, metric)) if curve.kind == needs.curve_kind
@@ -259,5 +256,5 @@ def _bound(promise: Promise, metric: Metric) -> float:
 
 
 def promises_detail(way: Setup) -> bool:
-    """Whether the usual guarantee of this set-up is about detail."""
+    """Tell whether the usual guarantee of this set-up is about detail."""
     return way.usual_guarantee == DETAIL_GUARANTEE

@@ -1,4 +1,4 @@
-"""Levels for when the user names none."""
+"""Choose levels for when the user names none."""
 
 import math
 
@@ -15,7 +15,7 @@ NEAR_ONE = (0.5, 5.0)
 
 
 def usual_levels(bound: float, rule: Guarantee | None = None) -> tuple[float, ...]:
-    """Usual levels for a loss of `bound` at most.
+    """Return usual levels for a loss of `bound` at most.
 
     They are `USUAL` times the largest 1, 2 or 5 times a power of ten that is at most half of `bound`; for a share of
     clear detail, `OF_CLEAR_SHARE`.
@@ -31,12 +31,12 @@ def usual_levels(bound: float, rule: Guarantee | None = None) -> tuple[float, ..
 
 
 def usual_level(bound: float, rule: Guarantee | None = None) -> float:
-    """The usual level: 0.1 for losses up to about 1, scaled as in `usual_levels`; 0.2 or 0.5 for detail."""
+    """Return the usual level: 0.1 for losses up to about 1, scaled as in `usual_levels`; 0.2 or 0.5 for detail."""
     of_detail = rule is not None and rule.threshold_ceiling is not None
     levels = usual_levels(bound, rule)
     return levels[4 if levels is OF_CLEAR_SHARE else USUAL.index(0.2 if of_detail else 0.1)]
 
 
 def audited_levels(bound: float, rule: Guarantee) -> tuple[float, ...]:
-    """`usual_levels` without the lowest, which would take too many photographs."""
+    """Return `usual_levels` without the lowest, which would take too many photographs."""
     return usual_levels(bound, rule)[1:]

@@ -1,1 +1,1 @@
-"""The functions that programs call, and their keywords."""
+"""Offer the functions that programs call, and their keywords."""

@@ -1,6 +1,6 @@
-"""`plan`, `compare` and `tune` from Python: what helps to choose a vendor and its settings.
+"""Offer `plan`, `compare` and `tune` to Python, which help to choose a vendor and its settings.
 
-Keywords that several take are described in `settings_table`, and added to their documentation.
+`settings_table` describes keywords that several functions take, and their documentation shows them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def plan(
     photographs: Photographs | int,
     **settings: Unpack[PlanSettings],
 ) -> Plan:
-    """What calibrating on photographs would cost: calls, price, time, disk, memory and reachable levels.
+    """Return what calibrating on photographs would cost: calls, price, time, disk, memory and reachable levels.
 
     With `alpha`, `want_share` or `max_cost` also what share each promise is expected to trust (`Plan.frontier`).
     Nothing is spent, except with `pilot`. Nothing is sent either, unless `quote` asks the vendor itself.
@@ -128,7 +128,7 @@ def compare(
     """Compare vendors or settings on the same photographs: some photographs calibrate, the others are measured.
 
     Settings such as `draws` hold for every vendor, and limits for all vendors together. Without `run` each vendor has
-    a folder of its own below ``runs``. `calibrate` then refuses the photographs: what was chosen by them has no
+    a folder of its own below ``runs``. `calibrate` then refuses the photographs: a choice made on them has no
     guarantee on them.
 
     Parameters
@@ -181,7 +181,7 @@ def tune(
     alpha: float | None = None,
     **settings: Unpack[TuneSettings],
 ) -> Tuning:
-    """Compare scores on a part of the photographs, then calibrate the best on the rest, which was never looked at.
+    """Compare scores on a part of the photographs, then calibrate the best on the rest, which nobody looked at.
 
     Limits such as `max_cost` hold for comparing and calibrating together.
 
@@ -218,7 +218,6 @@ def _tuning_job(
     alpha: float | None,
     settings: TuneSettings,
 ) -> tuple[ToTune, TuningJob]:
-    """The candidates, and the photographs split into those that they are compared on and those that calibrate."""
     draws, second = settings.get("draws", DEFAULT_DRAWS), settings.get("second_adapter")
     typed = settings.get("candidates") or ()
     found = ToTune.of(
@@ -248,7 +247,6 @@ def _tuning_job(
 def _contestant(
     label: str, vendor: Adapter | tuple[Adapter, Mapping[str, Any]], settings: Mapping[str, Any]
 ) -> Contestant:
-    """A vendor with the settings of its own before those that hold for all."""
     adapter, settings_of_vendor = vendor if isinstance(vendor, tuple) else (vendor, {})
     known = described(ProcedureSettings)
     refuse_unknown("compare", settings_of_vendor, known)

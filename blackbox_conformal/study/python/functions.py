@@ -1,6 +1,6 @@
-"""`calibrate`, `mask` and `audit` from Python, under the words of the command line.
+"""Offer `calibrate`, `mask` and `audit` to Python, under the words of the command line.
 
-Keywords that several take are described in `settings_table`, and added to their documentation.
+`settings_table` describes keywords that several functions take, and their documentation shows them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def calibrate(
     photographs: Photographs = (),
     **settings: Unpack[CalibrateSettings],
 ) -> Calibration:
-    """Draw the samples of photographs and calibrate `vendor` on them, or calibrate on answers that are there already.
+    """Draw the samples of photographs and calibrate `vendor` on them, or calibrate on given answers.
 
     The run folder gets the calibration as ``calibration.json``, unless one is there.
 
@@ -132,8 +132,8 @@ def mask(
     Parameters
     ----------
     vendor
-        The one that was calibrated, or for a calibration on given answers the answer to `picture`: a picture, or a list
-        of draws.
+        The calibrated vendor, or for a calibration on given answers the answer to `picture`: a picture, or a list of
+        draws.
     picture
         A path, the bytes of a file, an open file, (H, W, 3) uint8 sRGB pixels, or a Pillow image; all are read by the
         same rules.
@@ -178,7 +178,8 @@ def mask_all(
     pictures
         Each in any form that `mask` takes, or as a pair of name and picture.
     on_result, on_failure, on_drift
-        Who gets each result, what is wrong with each picture that cannot be masked, and a warning: see `Receiver`.
+        Called with each result, with the error of each picture that cannot be masked, and with a warning: see
+        `Receiver`.
 
     Returns
     -------
@@ -279,7 +280,7 @@ def audit(
 def audit_claim(
     vendor: Adapter, photographs: Photographs, claim: str | VendorClaim, **settings: Unpack[Settings]
 ) -> ClaimAudit:
-    """Put what a vendor says of its own pictures to photographs, in turn, until they support or contradict it.
+    """Test a vendor's claim about its pictures on photographs, in turn, until they support or contradict it.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Masks for pictures that arrive one after another."""
+"""Mask pictures that arrive one after another."""

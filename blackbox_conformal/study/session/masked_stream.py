@@ -1,4 +1,4 @@
-"""Gives results of many pictures as they come, and lists the pictures without one."""
+"""Give results of many pictures as they come, and list the pictures without one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sized
@@ -13,7 +13,7 @@ from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.support.text import name_of
 
 Found = Result | BlackboxConformalError
-"""What became of a picture: its result, or what is wrong with it alone."""
+"""A picture's result, or the error that concerns it alone."""
 
 _NO_MORE = object()
 
@@ -24,10 +24,10 @@ def closed_before() -> IncompleteError:
 
 
 class MaskedStream:
-    """Gives results in order of completion, for ``for`` and ``async for``, once.
+    """Results in order of completion, for ``for`` and ``async for``, once.
 
-    An error that concerns every picture, such as a spent budget, begins no further one. It is raised after the results
-    under way.
+    After an error that concerns every picture, such as a spent budget, no further one begins. The error is raised
+    after the results under way.
 
     Attributes
     ----------
@@ -82,7 +82,6 @@ class MaskedStream:
 
     @contextmanager
     def _going(self) -> Iterator[Progress]:
-        """Give what is called with each step; at the end cancel what has not begun."""
         with shown_progress(self._progress) as step:
             try:
                 yield step
@@ -93,7 +92,6 @@ class MaskedStream:
             raise self._error
 
     def _fill(self, step: Progress) -> bool:
-        """Begin as many pictures as may be; False when none is under way."""
         while self._error is None and len(self._under_way) < self._ahead:
             number, picture = next(self._pictures, (0, _NO_MORE))
             if picture is _NO_MORE:

@@ -1,4 +1,4 @@
-"""Keeps a vendor and its calibration open for a program: any number of pictures, from any thread, under one budget.
+"""Keep a vendor and its calibration open for a program: any number of pictures, from any thread, under one budget.
 
 A session holds run folder and ledger, connections and pace, budget and compiled kernels. For each picture it does
 what `mask` does: prepare, draw, evaluate, certify.
@@ -70,7 +70,7 @@ from blackbox_conformal.vendor.adapter import Adapter
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """Decides which pictures of a session are read and drawn.
+    """The order in which a session's pictures are read and drawn.
 
     Equal ones are drawn one after the other, each only with room for all its draws, and none while the vendor gives
     nothing usable.
@@ -89,7 +89,7 @@ class Turns:
     def taken(
         self, picture: Prepared, to_buy: Callable[[], ToBuy], vendor: AnyRun | None, payer: Payer
     ) -> Iterator[Callable[[], None]]:
-        """Draw a picture in the ``with`` block; give what is called once it has its answer.
+        """Draw a picture in the ``with`` block; give a function to call once the picture has its answer.
 
         An equal picture at the same time waits, and finds what the first one paid. `vendor`: None for local draws.
         """
@@ -103,12 +103,12 @@ class Turns:
 
 
 class PictureMasker:
-    """Masks the pictures of a session by one calibration.
+    """A masker of a session's pictures by one calibration.
 
     Parameters
     ----------
     terms
-        The session's, with what its pictures share.
+        The session's terms, with what its pictures share.
     on_drift
         See `Session`.
     """
@@ -130,7 +130,7 @@ class PictureMasker:
         return reason if reason is not None or check is None else check.reason
 
     def masked(self, named: Input, payer: Payer = NOBODY) -> Found:
-        """Return what becomes of a picture; raise what concerns every picture."""
+        """Return a picture's result, or an error about it alone; raise an error about every picture."""
         request, failures = self._request.now(), dict[int, BlackboxConformalError]()
         try:
             prepared = self._prepared(named, request)
@@ -163,7 +163,7 @@ class PictureMasker:
 
     def _to_buy(self, picture: Prepared, payer: Payer) -> ToBuy:
         if self._request.fallback is not None and isinstance(self._terms.shared.first, OpenCascade):
-            # Only what is sure to be wanted has to have room: where the rest has none, there is a fallback.
+            # Only draws sure to be wanted must have room: where the rest has none, there is a fallback.
             return self._terms.shared.first.members_to_buy(picture.tasks, payer)[0]
         shared, seconds = self._terms.shared, list(second_tasks(self.setup, [picture]).values())
         parts = [
@@ -198,7 +198,7 @@ def draw_unmasked(setup: Setup, picture: Prepared, terms: Terms, shared: AnyRun 
 
 
 MOST_OTHERS = 16
-"""So many sets of other parameters of the vendor may be open, since each keeps connections."""
+"""Most sets of other parameters of the vendor that may be open, since each keeps connections."""
 
 Value = TypeVar("Value")
 
@@ -209,28 +209,29 @@ Picture = Given | tuple[str, Given]
 class Session:
     """A calibrated vendor, open for any number of pictures at the same time.
 
-    It may be used from any thread, and from tasks of an asyncio loop. It owns its run folder until `close`; another
-    process, or another session, that wants the folder meanwhile is refused. Equal pictures at the same time are drawn
-    once, and equal ones later are answered from the run folder.
+    Any thread may use it, and any task of an asyncio loop. It owns its run folder until `close`; meanwhile every other
+    process or session that wants the folder is refused. Equal pictures at the same time are drawn once, and later ones
+    are answered from the run folder.
 
     Parameters
     ----------
     calibration
-        A calibration, or the path of its file. An alarm of the watch beside its file is noticed before each picture.
+        A calibration, or the path of its file. The session notices an alarm of the watch beside the file before each
+        picture.
     vendor
         From `load_adapter`.
     alpha
         The level: the risk that is accepted.
     on_drift
         Called, from any thread, with a sentence when inputs, or the answers to a picture or to 32 pictures in a row,
-        are not like those of the calibration. The certificates that follow say it, too.
+        are not like the calibration's. The certificates that follow say it, too.
     check_payer
         For programs with clients of their own: what each `Payer` may spend, asked whenever a price is reserved.
     max_cost, max_calls
         Limit what the session adds to the ledger in its life (`max_cost`: US dollars), whatever the number of threads:
         a new session begins at 0. With `service` they limit all that the ledger holds, over restarts.
     settings
-        Further keywords are described at ``Session.__init__``.
+        ``Session.__init__`` describes further keywords.
 
     Raises
     ------
@@ -283,7 +284,6 @@ class Session:
             self._stack = stack.pop_all()
 
     def _open(self, adapter: Adapter, stack: ExitStack) -> AnyRun | None:
-        """Open a vendor until `stack` is closed; None where draws come from this machine's disk."""
         if adapter.capabilities.local:
             return None
         run = stack.enter_context(closing(opened(adapter, self._folder, self._limits, Clock(), self._board)))
@@ -323,15 +323,13 @@ class Session:
 
     @property
     def outages(self) -> dict[str, Outage]:
-        """Return how the calibrated vendor does, or each of a cascade by name; empty for vendors on this machine's
-        disk.
-        """
+        """Return the calibrated vendor's `Outage`, or each one in a cascade by name; empty for vendors on a disk."""
         first = self._terms.shared.first
         return {} if first is None else first.outages
 
     @property
     def outage(self) -> Outage | None:
-        """Return how the vendor does that every picture needs: the calibrated one, or the first of a cascade."""
+        """Return the outage of the vendor that every picture needs: the calibrated one, or the first of a cascade."""
         return next(iter(self.outages.values()), None)
 
     @property
@@ -353,8 +351,7 @@ class Session:
 
     @property
     def spent_usd(self) -> Decimal:
-        """Return US dollars that the budget counts: what the session added to the ledger, or for a service all it
-        holds.
+        """Return the budget's US dollars: all that the session, or for a service anybody, added to the ledger.
 
         Prices of draws under way are left out.
         """
@@ -367,7 +364,7 @@ class Session:
         ----------
         picture
             A path, the bytes of a file, an open file, (H, W, 3) uint8 sRGB pixels, a Pillow image, or a pair of name
-            and one of these. It must not be changed before the result is there.
+            and one of these. Do not change it before the result is there.
 
         Raises
         ------
@@ -386,16 +383,16 @@ class Session:
         except CancelledError:
             raise closed_before() from None
         except BaseException:
-            # What has begun goes on in its thread, so that its answer is kept.
+            # A picture that has begun goes on in its thread, so that its answer is kept.
             future.cancel()
             raise
         return _result(found)
 
     async def amask(self, picture: Picture, by: PictureMasker | None = None, payer: Payer = NOBODY) -> Result:
-        """The same for asyncio: the loop is not blocked, and errors are those of `mask`.
+        """Mask a picture for asyncio, with the errors of `mask`; the loop is not blocked.
 
-        A task that is cancelled takes its picture back only where nothing was sent for it. `by` is another calibration
-        than the session's, from `also`. The draws are on the account of `payer`.
+        A cancelled task takes its picture back only where nothing was sent for it. `by` is another calibration than the
+        session's, from `also`. `payer` pays for the draws.
         """
         future = self._submit(picture, by, payer)
         try:
@@ -414,19 +411,19 @@ class Session:
         ahead: int | None = None,
         progress: bool | Progress | None = None,
     ) -> MaskedStream:
-        """Results of a folder, or of pictures from an iterator, as they come: for ``for`` and for ``async for``.
+        """Mask a folder, or pictures from an iterator; give results as they come, for ``for`` and ``async for``.
 
         Parameters
         ----------
         pictures
-            A folder, a file, or pictures, each as `mask` takes it. An iterator is asked for the next picture only when
-            there is room for it.
+            A folder, a file, or pictures, each as `mask` takes it. The session asks an iterator for the next picture
+            only when there is room for it.
         ahead
             The most pictures that are held at once, under way or done and not yet taken; by default as many as draws
             may be under way.
         progress
-            As for `calibrate`: by default a bar in a notebook and where stderr is a terminal. An iterator's is of the
-            pictures that it gave so far.
+            As for `calibrate`: by default a bar in a notebook and where stderr is a terminal. An iterator's bar counts
+            the pictures that it gave so far.
 
         Returns
         -------
@@ -444,8 +441,8 @@ class Session:
     def close(self) -> None:
         """Finish every picture that was asked for, and give the run folder up; a second call does nothing.
 
-        Leaving a ``with`` block by an error, Ctrl-C among them, sends nothing more: requests under way are still waited
-        for and their answers kept. A second Ctrl-C waits for nothing that can be resumed.
+        A ``with`` block that ends by an error, Ctrl-C among them, sends nothing more, but waits for requests under way
+        and keeps their answers. A second Ctrl-C waits for nothing that can be resumed.
         """
         self._close(stop=False)
 
@@ -503,8 +500,9 @@ class Session:
     def also(
         self, calibration: Calibration | str | Path, alpha: float, **settings: Unpack[MaskSettings]
     ) -> PictureMasker:
-        """Open another calibration of the same vendor for `amask`, such as one of more draws; it shares draws and
-        budget.
+        """Open another calibration of the same vendor for `amask`, such as one of more draws.
+
+        It shares draws and budget.
 
         Raises
         ------

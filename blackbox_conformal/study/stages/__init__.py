@@ -1,1 +1,1 @@
-"""One picture's way from its file to its curve or certificate: settings, prepare, draws, evaluate, certify."""
+"""Take one picture from its file to its curve or certificate: settings, prepare, draws, evaluate, certify."""

@@ -1,4 +1,4 @@
-"""Writes what the certificate of one mask says, and checks what a certificate says against its calibration."""
+"""Write the certificate of one mask, and check a certificate against its calibration."""
 
 import json
 import math
@@ -59,12 +59,8 @@ def check_input(
 
     Parameters
     ----------
-    statistics
-        Statistics of the input, one row.
     level
         At this p-value and below the guarantee does not hold.
-    group
-        The group of photographs to compare with.
     """
     placement = place(calibration.comparable_inputs(group), statistics)
     if placement is None:
@@ -95,15 +91,15 @@ NOT_JUDGED = (
 )
 
 SCORE_MAPS = ("score_map", "indecision")
-"""What a certificate may call its score map; the second word stands in earlier ones."""
+"""What a certificate may call its score map; earlier ones use the second word."""
 
 SIZE_FACTOR = 2
-"""How many times fewer pixels than the smallest photograph, or more than the largest, are worth a note."""
+"""A picture this many times smaller or larger, in pixels, than every photograph is worth a note."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
-    """How an input compares with those of the calibration.
+    """How an input compares with the calibration's inputs.
 
     Attributes
     ----------
@@ -122,7 +118,7 @@ class Comparisons:
     doubt: str | None = None
 
     def larger(self, calibration: Calibration) -> str | None:
-        """Say that the input has far more pixels than every calibrated one; None where it has not or none is known."""
+        """Say that the input has far more pixels than every calibrated one; None: it has not, or none is known."""
         times = 0.0 if self.own is None else times_the_largest(calibration, self.own.statistics[SIZE], self.own.group)
         told = f"it has {times:.1f} times the pixels of the largest, and pictures of other sizes are no like ones"
         return told if times > SIZE_FACTOR else None
@@ -135,8 +131,8 @@ class Comparisons:
     def unsure(self, rule: Guarantee) -> str | None:
         """Say why the guarantee may not hold for the input; None where it holds.
 
-        No test shows that an input is of the calibration's kind. So this takes a statement that allows for a share of
-        others, and a comparison that could have failed.
+        No test shows that an input is of the calibration's kind. So the guarantee holds only if its statement allows
+        for a share of others, and if the comparison could have failed.
         """
         if self.own is None:
             return "the calibration keeps nothing of its inputs to compare with; a new one does"
@@ -145,7 +141,7 @@ class Comparisons:
 
 
 def times_the_largest(calibration: Calibration, size: float, group: str | None = None) -> float:
-    """Return an input's pixels over the largest calibrated input's, from its `SIZE`; 0 where none is known."""
+    """Divide an input's pixels, from its `SIZE`, by the largest calibrated input's; 0 where none is known."""
     known = calibration.comparable_inputs(group).column(SIZE)
     return float(2 ** (size - known.max())) if known.size else 0.0
 
@@ -161,7 +157,7 @@ def rule_at_size(calibration: Calibration, rule: Guarantee, size: float) -> Guar
 
 
 def format_reason(procedure: Procedure, file_format: str) -> str | None:
-    """Say why the guarantee does not hold for a lossy file where the calibration's inputs went through none.
+    """Say why the guarantee does not hold for a lossy file where the calibration's inputs were lossless.
 
     A picture seldom shows its compression; its file does.
     """
@@ -177,7 +173,7 @@ def format_reason(procedure: Procedure, file_format: str) -> str | None:
             "the guarantee is for inputs that are made like them. Find a degradation with jpeg by "
             "`blackbox-conformal inputs FOLDER --suggest`, and calibrate with it"
         )
-    # No step makes AVIF or HEIC: any loss of a file stands for them.
+    # No step makes AVIF or HEIC, so any lossy step stands for them.
     if any(step.file_format for step in steps):
         return None
     return (
@@ -187,7 +183,7 @@ def format_reason(procedure: Procedure, file_format: str) -> str | None:
 
 
 def lossy_note(pictures: Sequence[Prepared], procedure: Procedure) -> str | None:
-    """Warn where photographs came from lossy files and the inputs made of them are lossless."""
+    """Warn where photographs came from lossy files and the inputs made from them are lossless."""
     lossy = [picture.file_format.removeprefix("lossy ") for picture in pictures if _is_lossy(picture.file_format)]
     if not lossy or format_reason(procedure, lossy[0]) is None:
         return None
@@ -200,7 +196,7 @@ def lossy_note(pictures: Sequence[Prepared], procedure: Procedure) -> str | None
 
 
 def warn_of_lossy(pictures: Sequence[Prepared], procedure: Procedure) -> None:
-    """Warn a program of `lossy_note` before anything is paid."""
+    """Give a program the warning of `lossy_note` before anything is paid."""
     if (note := lossy_note(pictures, procedure)) is not None:
         warnings.warn(note, stacklevel=3)
 
@@ -210,12 +206,11 @@ def _is_lossy(file_format: str) -> bool:
 
 
 def _with_jpeg(mixture: Mixture) -> str:
-    """Return the option that saves such inputs as JPEG, ready to paste."""
     return shlex.join(["--degradation", mixture.followed_by("jpeg:60-95")])
 
 
 def rules_of_masks(calibration: Calibration, rule: Guarantee) -> list[Guarantee]:
-    """Return the guarantees of masks where `rule` is asked for: one, or one for each vendor of a cascade."""
+    """Return the guarantee of masks as a list: `rule`, or one for each vendor of a cascade."""
     ends = calibration.procedure.vendors_that_end
     if not ends:
         return [rule]
@@ -296,7 +291,7 @@ def claims(
     judged: bool,
     known: Errors | None = None,
 ) -> dict[str, Any]:
-    """Return what a certificate owes to calibration, guarantee, level, threshold and comparisons alone.
+    """Return a certificate's fields that follow from calibration, guarantee, level, threshold and comparisons alone.
 
     `signature`: the calibration's when the certificate was made. `judged`: see `Evaluation`. `known`: errors of the
     delivered picture from the known one; None: no quality is certified.
@@ -370,7 +365,7 @@ def assumptions(rule: Guarantee, procedure: Procedure, signature: Signature | No
 
 
 def contradictions(certificate: Certificate, calibration: Calibration) -> list[str]:
-    """List what the certificate says and the calibration does not give; empty when all agrees.
+    """List each point on which certificate and calibration disagree; empty when they agree.
 
     Where the guarantee bounds the error by the picture itself, threshold, status and reason follow from the picture,
     and are not checked.
@@ -382,7 +377,7 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
         specification = without_bound(specification)
     rule = choose_guarantee(str(specification.pop("name", None)), **specification)
     wrong = _other_groups(rule, calibration)
-    # What is outside the calibration has its threshold all the same, unless it could not be judged either.
+    # A picture outside the calibration has its threshold all the same, unless it could not be judged either.
     outside = certificate.status == "outside-calibration"
     judged = certificate.threshold_hex != (-math.inf).hex() if outside else certificate.status != "not-judged"
     threshold = rule.threshold(calibration.curves_for(rule), certificate.alpha) if judged else -math.inf
@@ -402,7 +397,7 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
         calibration, metric, rule, certificate.alpha, threshold, comparisons, named, judged=judged, known=errors
     )
     if TREATED_ALIKE not in certificate.assumptions:
-        # An earlier version made it, which did not say the one and said the other in other words.
+        # An earlier version did not say `TREATED_ALIKE`, and said `COUNTED` in other words.
         earlier = {TREATED_ALIKE: "", COUNTED: COUNTED_BEFORE}
         implied["assumptions"] = tuple(filter(None, (earlier.get(said, said) for said in implied["assumptions"])))
     if of_the_picture:
@@ -411,7 +406,7 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
             del implied[name]
     if certificate.stream_check is None:
         del implied["stream_check"]
-        # One from before tells by what was masked with it why the condition stands, or that it does not hold.
+        # A certificate without a stream check has its status from the pictures masked with it.
         if certificate.status in (implied["status"], "outside-calibration"):
             del implied["status"], implied["reason"]
         if certificate.quality is not None and implied["quality"] is not None:
@@ -433,7 +428,7 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
 
 
 def picture_size(certificate: Certificate, content: bytes) -> tuple[int, int]:
-    """Read (height, width) of the delivered picture from its header; `ImageError` where there is none."""
+    """Read the delivered picture's (height, width) from its header; `ImageError` where it has none."""
     with suppress(ValidationError, UsageError):
         if Procedure.model_validate(certificate.procedure).bands is not None:
             return deep_size(content)
@@ -442,7 +437,7 @@ def picture_size(certificate: Certificate, content: bytes) -> tuple[int, int]:
 
 
 def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
-    """List where mask and score map in `folder` are not as the certificate says."""
+    """List where mask and score map in `folder` contradict the certificate."""
     certificate.verify(folder)
     content = {kind: (folder / Path(entry["file"]).name).read_bytes() for kind, entry in certificate.outputs.items()}
     delivered = content[certificate.pictured]
@@ -478,7 +473,7 @@ def mask_contradictions(
     score, (height, width) = procedure.build_score(), (procedure.scale * side for side in low.shape[:2])
     if delivered.shape[:2] != (height, width):
         return [f"the picture has not {procedure.scale} times as many pixels a side as the input"]
-    # A score of another package may look at the draw, which is not what is delivered once that is made consistent.
+    # Another package's score may look at the draw, which differs from a picture that was made consistent.
     looks_at_draw = procedure.delivery == "consistent" and "package" in procedure.score
     if procedure.bands is not None or procedure.draws > 1 or score.needs_second or looks_at_draw:
         return None
@@ -506,8 +501,9 @@ def mask_contradictions(
 
 
 def _scores_of(content: bytes, size: tuple[int, int], scaling: Mapping[str, Any]) -> tuple[NDArray[Any], float]:
-    """Return scores of a score map's file, infinite where none is, and the step between levels; NaN for an unreadable
-    scale.
+    """Return the scores in a score map's file and the step between levels; infinite where there is no score.
+
+    NaN where the scale cannot be read.
     """
     levels, offset, step = grey_levels(content, size, 16), scaling.get("offset"), scaling.get("step")
     if not (isinstance(offset, float) and isinstance(step, float) and math.isfinite(offset) and 0 < step < math.inf):
@@ -549,7 +545,7 @@ def _is_below(scores: NDArray[Any], slack: float, threshold: float, mask: Mask) 
 def input_bound_contradiction(
     certificate: Certificate, delivered: Image | None, low_resolution: Image | None
 ) -> str | None:
-    """Say that the bound from the input is not what the code gives for this picture; None where it may be.
+    """Say that the bound from the input does not follow from this picture; None where it may.
 
     Without picture and input only the words are compared, not the two numbers in them.
     """
@@ -570,7 +566,7 @@ def input_bound_contradiction(
 
 
 def known_errors_agree(certificate: Certificate, calibration: Calibration, delivered: Image, low: Image) -> bool:
-    """Tell whether the errors behind a certified quality are those that picture and input, (h, w, 3), give."""
+    """Tell whether picture and input, (h, w, 3), give the errors behind a certified quality."""
     if certificate.quality is None:
         return True
     procedure = calibration.procedure
@@ -588,18 +584,17 @@ def due_notes(certificate: Certificate, calibration: Calibration, image: bytes) 
 
 
 def _other_groups(rule: Guarantee, calibration: Calibration) -> list[str]:
-    """Say where the certificate groups photographs otherwise than the calibration, or names no vendor of a cascade."""
     groups = rule.by_photograph.get("groups")
     of_each = tuple(image.group or "" for image in calibration.images)
     if groups is not None and groups != of_each:
         return ["groups are not those of the calibration's photographs"]
-    # Calibrations of earlier versions kept nothing of who answered which photograph.
+    # Calibrations of earlier versions did not keep who answered which photograph.
     due = calibration.procedure.vendors_that_end and all(of_each)
     return ["guarantee speaks of no vendor of the cascade"] if due and rule.own_group is None else []
 
 
 def _other_signer(named: Signature | None, found: Signature | None) -> list[str]:
-    """Say where another key signed the calibration than the certificate names; a signature may be newer."""
+    """Say where the certificate names another signer of the calibration; a signature may be newer."""
     if named is None or (found is not None and (found.key, found.name) == (named.key, named.name)):
         return []
     signed = "it is not signed" if found is None else f"it is signed by {found.signer}"
@@ -610,15 +605,15 @@ _PLACE = re.compile(r"\bvendor \d+ of \d+: ")
 
 
 def _other_vendor(certificate: Certificate, calibration: Calibration) -> list[str]:
-    """Say where the certificate names another model or other seeds than follow from calibration and input.
+    """Say where the certificate's model or seeds do not follow from calibration and input.
 
     The vendor's range of seeds is taken from the certificate.
     """
-    # A vendor of a cascade that answered no photograph may answer a new picture, so its place is left out.
+    # A cascade's vendor that answered no photograph may answer a new picture, so its place is left out.
     known = {re.sub(_PLACE, "", each) for each in filter(None, calibration.vendor_models)}
     model = certificate.vendor_model and re.sub(_PLACE, "", certificate.vendor_model)
     wrong = []
-    # Several models, whose names may have commas, are told in one text.
+    # One text names several models, whose names may have commas.
     if known and model not in (None, *known, ", ".join(sorted(known))) and not set(str(model).split(", ")) <= known:
         wrong.append(f"vendor_model is {model!r}, and the calibration's is {' or '.join(map(repr, sorted(known)))}")
     rule, seeds, procedure = certificate.seed_rule, certificate.draw_seeds, calibration.procedure

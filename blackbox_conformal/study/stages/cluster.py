@@ -1,6 +1,6 @@
-"""Sends local work to other processes and machines by Dask; small results come back, and workers pay nothing.
+"""Send local work to other processes and machines by Dask; small results come back, and workers pay nothing.
 
-The only file that imports Dask, which does queue, scheduling, heartbeats, restarts and encryption.
+Only this file imports Dask, which does queue, scheduling, heartbeats, restarts and encryption.
 """
 
 import hashlib
@@ -37,13 +37,13 @@ _CONNECT_S = 10
 _WORKERS_S = 60
 
 _AHEAD = 2
-"""Tasks for each thread of a worker: the one that it works on and the next."""
+"""Tasks for each thread of a worker: one under way and the next."""
 
 _COUNTED_S = 1.0
-"""How often workers are counted: the scheduler takes milliseconds to tell of many."""
+"""Seconds between counts of the workers: the scheduler takes milliseconds to list many."""
 
 _SMALL_BYTES = 4 * 2**20
-"""Most that goes with every task."""
+"""The most bytes that go with every task."""
 
 _IGNORING = """
 import signal
@@ -58,7 +58,7 @@ _CALCULATING = ("blackbox-conformal", "numpy", "numba", "llvmlite", "pillow", "i
 
 
 def checked_place(text: str) -> str:
-    """Check where workers are, as typed."""
+    """Refuse a place of workers that cannot be used; return it as typed."""
     if not _LOCAL.fullmatch(text) and not _ADDRESS.fullmatch(text):
         raise UsageError(
             "expected local:N, such as local:4, or the address of a Dask scheduler, such as tcp://host:8786; got "
@@ -68,7 +68,7 @@ def checked_place(text: str) -> str:
 
 
 def dask_version() -> str | None:
-    """Return the installed version of Dask's scheduler; None where there is none."""
+    """Return the installed version of Dask's scheduler; None without one."""
     with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version("distributed")
     return None
@@ -76,7 +76,7 @@ def dask_version() -> str | None:
 
 @cache
 def versions() -> dict[str, str]:
-    """Return what results depend on in this process: Python, processor, packages, and this package's own files."""
+    """Return the versions behind this process's results: Python, processor, packages, and this package's files."""
     groups = [importlib.metadata.entry_points(group=family.group) for family in catalog.FAMILIES.values()]
     adding = {point.dist.name for group in groups for point in group if point.dist is not None}
     found = {"Python": ".".join(platform.python_version_tuple()[:2]), "processor": platform.machine()}
@@ -90,7 +90,6 @@ def versions() -> dict[str, str]:
 
 
 def _refuse_other(wanted: dict[str, str], found: dict[str, str], worker: str) -> None:
-    """Refuse a worker that may compute something else."""
     other = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
     if other:
         listed = "; ".join(f"{name} {found.get(name, 'is missing')}, not {wanted.get(name, 'here')}" for name in other)
@@ -101,13 +100,13 @@ def _refuse_other(wanted: dict[str, str], found: dict[str, str], worker: str) ->
 
 
 def _work(wanted: dict[str, str], function: Callable[[Any, Any], Any], shared: Any, batch: Any) -> Any:
-    """Run on a worker; one that came later may have other versions than those asked at the start."""
+    """Run on a worker; one that joined late may have other versions than the workers asked at the start."""
     _refuse_other(wanted, versions(), f"a worker on {platform.node()}")
     return function(shared, batch)
 
 
 def _given(shared: Any) -> Any:
-    """Return what tasks share, as a task of its own: sent once, and made again where its worker dies."""
+    """Return the shared part, as a task of its own: sent once, and made again where its worker dies."""
     return shared
 
 
@@ -118,7 +117,7 @@ def _missing(paths: Sequence[str]) -> list[str]:
 def _started(count: int) -> "LocalCluster":
     """Start workers on this machine, which end with this process.
 
-    They are encrypted, since everybody who reaches a scheduler can run code by it; one thread each, as kernels take
+    They are encrypted, since everybody who reaches a scheduler can run code on it; one thread each, as kernels take
     one.
     """
     from distributed import LocalCluster
@@ -138,7 +137,6 @@ def _started(count: int) -> "LocalCluster":
 
 
 def _usable(client: Any) -> "Client":
-    """Return a client of Dask that is open; refuse anything else."""
     if dask_version() is not None:
         from distributed import Client
 
@@ -151,12 +149,12 @@ def _usable(client: Any) -> "Client":
 
 
 def _refuse_without_certificates() -> None:
-    """Refuse an encrypted connection without certificate, key and authority; Dask would name no file."""
+    """Refuse an encrypted connection without certificate, key and authority: Dask's own error names no file."""
     from distributed import Security
 
     for name in ("ca_file", "client_cert", "client_key"):
         found = getattr(Security(), f"tls_{name}")
-        # The text of a certificate may stand in its place.
+        # The text of a certificate may stand in place of its file.
         if not found or ("\n" not in found and not Path(found).is_file()):
             variable = _TLS + name.replace("t_", "t__").upper()
             got = "no such file" if found else "nothing"
@@ -164,7 +162,7 @@ def _refuse_without_certificates() -> None:
 
 
 class Cluster:
-    """Calculates on workers in the place of this process; use it as a context manager.
+    """Workers that calculate in place of this process; a context manager.
 
     Parameters
     ----------
@@ -214,7 +212,7 @@ class Cluster:
         from distributed import Client
 
         local = _LOCAL.fullmatch(self.place)
-        # What its connections say while they end; how a task ended is told by `map`.
+        # Connections complain while they end; `map` tells how a task ended.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         where: Any = self.place
         hint = "Start one with `dask scheduler`, or name it by tls:// where it is encrypted"
@@ -239,7 +237,6 @@ class Cluster:
             _refuse_other(versions(), found, worker)
 
     def _everywhere(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-        """Run a function of this file on each worker; return answers by address."""
         assert self._client is not None
         with self._reaching():
             answers: dict[str, Any] = self._client.run(function, *arguments, on_error="return")
@@ -256,7 +253,7 @@ class Cluster:
         return answers
 
     def refuse_unshared(self, folder: Path) -> None:
-        """Refuse workers that would write into another folder of this name; errors as for `refuse_unseen`."""
+        """Refuse workers that would write into another folder with this name; errors as for `refuse_unseen`."""
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".seen-by-workers-") as file:
             self.refuse_unseen([Path(file.name)])
@@ -312,10 +309,10 @@ class Cluster:
         name_of: Callable[[Item], str],
         on_error: Callable[[Exception], None],
     ) -> Iterator[tuple[Item, Result]]:
-        """Give each item of each batch with what `function` makes of it on a worker, in order of completion.
+        """Give each item of each batch with its result of `function` on a worker, in order of completion.
 
-        Few tasks are under way at a time. Errors are not retried. A task whose worker died is, since it paid nothing
-        and its answer is the same, until `allowed-failures` workers died at it.
+        Few tasks are under way at a time. Errors are not retried. A task whose worker died runs again, since it paid
+        nothing and its answer is the same, until `allowed-failures` workers died at it.
 
         Parameters
         ----------
@@ -331,7 +328,7 @@ class Cluster:
         from distributed.protocol.pickle import dumps
 
         client, wanted = self._client, versions()
-        # A part that is a task of its own draws the others to the worker that has it, so only a large one is.
+        # A shared part with its own task draws other tasks to its worker, so only a large part gets one.
         small = len(dumps(shared)) <= _SMALL_BYTES
         given = shared if small else client.submit(_given, shared, pure=False, retries=0)
         under_way: dict[Future, list[Item]] = {}
@@ -362,14 +359,12 @@ class Cluster:
     def _results(
         self, future: "Future", under_way: dict["Future", list[Item]], name_of: Callable[[Item], str]
     ) -> Iterator[tuple[Item, Result]]:
-        """Give each item of an ended task with its result; errors as for `map`."""
         batch = under_way.pop(future)
         if future.status != "finished":
             raise self._error(future, [name_of(item) for item in batch])
         yield from zip(batch, future.result(), strict=True)
 
     def _error(self, future: "Future", names: Sequence[str]) -> Exception:
-        """Describe a task that did not finish."""
         from distributed import KilledWorker
 
         which = f" {printable(names[0])}" + f" and {len(names) - 1} more" * (len(names) > 1) if names else ""

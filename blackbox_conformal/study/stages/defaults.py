@@ -1,6 +1,6 @@
-"""Holds what is used where a user says nothing, and the presets.
+"""Hold the defaults and the presets.
 
-Imports nothing heavy, so that the command line can read it at once.
+This file imports nothing heavy, so the command line can read it at once.
 """
 
 from collections.abc import Mapping
@@ -8,36 +8,36 @@ from collections.abc import Mapping
 from blackbox_conformal.errors import UsageError
 
 DEFAULT_DRAWS = 1
-"""A draw for another photograph is worth more than another draw of the same one; see docs/scores.md."""
+"""One: drawing another photograph helps more than drawing the same one again; see docs/scores.md."""
 
 SEVERAL_DRAWS = 8
-"""How many to take where a score compares draws."""
+"""How many draws to take where a score compares them."""
 
 DEFAULT_METRIC = "lab-l1:kernel=gaussian,sigma=4"
 
 DRAWING_SCORE = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
 ONE_DRAW_SCORE = "tie-broken:first=bicubic-gap,second=texture,sigma=8"
-"""A vendor that does no more than plain enlargement has a gap of 0 everywhere; then texture decides."""
+"""If a vendor only enlarges plainly, the gap is 0 everywhere, and texture decides."""
 
 FITTED_SCORE, FITTED_SCALES = "learned", (4,)
-"""Fitted on enlargements by these scales, where it trusted more of photographs and networks that it had not seen."""
+"""Fitted at these scales, where it trusted more of photographs and networks that it had not seen."""
 
 RESTORING_SCORE = "texture"
-"""At scale 1 the gap is that to the input, and is large wherever noise was removed."""
+"""At scale 1 a gap would measure the distance to the input, which is large wherever noise was removed."""
 
 
 ERROR_GUARANTEE = "expected"
-"""What is promised of the largest error, of any score and metric."""
+"""The usual promise about the largest error, for any score and metric."""
 
 DETAIL_GUARANTEE = "marked:largest_error=0.3"
-"""What is promised of the detail that the vendor invents, and beside it of colours.
+"""The usual promise about the detail that the vendor invents, and beside it about colours.
 
 On crops of the demonstration's photographs by the embedded vendor, where 9 or more calibrate, the promise beside took
 none of what is clear at alpha 0.1 and 0.2; one of 0.2 takes most of it with 9. Colours were off by 0.03 to 0.1.
 """
 
 DETAIL_SCORE, DETAIL_SCORE_ELSEWHERE = "predicted-invention", "unsupported"
-"""Of detail the first one, at the scales that it was fitted to, knew best what is invented."""
+"""The first score knew best what is invented, at the scales that it was fitted to."""
 
 
 def default_score(draws: int, scale: int, *, of_detail: bool = False) -> str:

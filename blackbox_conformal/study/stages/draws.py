@@ -1,4 +1,4 @@
-"""Groups draws by picture: outcomes arrive one by one, and whole pictures leave. Notices equal draws at once."""
+"""Group draws by picture: outcomes arrive one by one, and whole pictures leave. Equal draws are noticed at once."""
 
 import threading
 from collections import Counter, OrderedDict
@@ -44,7 +44,7 @@ from blackbox_conformal.vendor.adapter import Upload
 
 @dataclass(frozen=True, slots=True)
 class SecondOpinions:
-    """Holds the second vendor's pictures.
+    """The second vendor's pictures.
 
     Attributes
     ----------
@@ -154,7 +154,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class DrawnPicture:
-    """Pixels of one answer, (H, W, 3) uint8, notes, and how they resemble what was sent."""
+    """One answer: its pixels, (H, W, 3) uint8, notes, and its resemblance to what was sent."""
 
     pixels: Image
     notes: tuple[str, ...]
@@ -162,21 +162,21 @@ class DrawnPicture:
 
 
 class LatestPictures:
-    """Keeps a few decoded answers from arrival until `evaluate` asks for them."""
+    """A few decoded answers, kept from arrival until `evaluate` asks for them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, int, int | None], tuple[Setup, bytes, DrawnPicture]] = OrderedDict()
 
     def keep(self, setup: Setup, task: Task, content: bytes, picture: DrawnPicture) -> None:
-        """Keep what a file of these bytes shows; forget the oldest first."""
+        """Keep the picture that these bytes show; forget the oldest first."""
         with self._lock:
             self._kept[task.upload.digest, task.index, task.seed] = setup, content, picture
             while sum(kept.pixels.nbytes for _, _, kept in self._kept.values()) > KEPT_BYTES:
                 self._kept.popitem(last=False)
 
     def take(self, setup: Setup, task: Task, content: bytes) -> DrawnPicture | None:
-        """Return once what a file of the same bytes shows; None where it is not kept."""
+        """Return, once, the kept picture that these bytes show; None where it is not kept."""
         with self._lock:
             found = self._kept.pop((task.upload.digest, task.index, task.seed), None)
         return found[2] if found is not None and found[0] is setup and found[1] == content else None
@@ -187,10 +187,10 @@ KEPT_BYTES = 16 << 20
 
 
 def output_check(setup: Setup) -> Callable[[bytes, Task], None]:
-    """Return the sampler's check of each answer: decoding, size, what it shows.
+    """Return the sampler's check of each answer: decoding, size, content.
 
-    Local draws cost nothing, so only their container is checked: files that are no pictures are then told together with
-    missing ones, and `evaluate` decodes them by the same rules.
+    Local draws cost nothing, so only their container is checked. Files that are no pictures are then told together with
+    missing ones, and `evaluate` decodes by the same rules.
     """
 
     def check(content: bytes, task: Task) -> None:
@@ -282,7 +282,7 @@ def drawn_pictures(
     unusable: list[Outcome] = []
     arriving = sampler.draw([task for picture in pictures for task in picture.tasks])
     if sampler.local and on_unusable is None:
-        # Nothing is paid and little is read: what is missing is told at once and together.
+        # Nothing is paid and little is read, so all missing draws are told at once.
         outcomes = list(arriving)
         missing = [outcome for outcome in outcomes if outcome.state not in ("stored", "refused")]
         if missing:
@@ -349,7 +349,7 @@ def map_pictures(
         except Exception as error:
             if on_error is not None:
                 on_error(error)
-                # What is under way is paid for: it is let end.
+                # Draws under way are paid for, so let them end.
                 for _ in drawn:
                     pass
             raise
@@ -368,7 +368,7 @@ def _told(work: Callable[[Drawn], Result], picture: Drawn, on_error: Callable[[E
 
 
 def must_differ(setup: Setup) -> bool:
-    """Tell whether the score rests on the spread of several draws, which equal ones would feign to be certain."""
+    """Tell whether the score rests on the spread of several draws: equal draws would feign certainty."""
     return setup.procedure.draws > 1 and setup.score.minimum_draws > 1
 
 
@@ -378,7 +378,7 @@ def may_be_equal(upload: Upload) -> bool:
 
 
 def equal_draws(name: str, draws: int) -> AdapterError:
-    """Describe a picture whose draws are all the same."""
+    """Describe a picture with equal draws."""
     return AdapterError(
         f"expected the {draws} draws of {printable(name)} to differ; the vendor answered "
         "the same picture every time, so a spread of zero would look like certainty. It is deterministic or serves "
@@ -387,7 +387,7 @@ def equal_draws(name: str, draws: int) -> AdapterError:
 
 
 class EqualDraws:
-    """Counts draws, in any order and from any thread, each once."""
+    """A counter of draws, in any order and from any thread, each once."""
 
     def __init__(self, setup: Setup) -> None:
         # Under a perturbation draws are turned back before they are compared, which takes their pixels.

@@ -1,6 +1,6 @@
-"""Makes of draws the delivered picture and its score map; with the truth, also its error map and risk curves.
+"""Make of draws the delivered picture and its score map; with the truth, also its error map and risk curves.
 
-Reads one draw at a time, so memory does not grow with their number.
+One draw is read at a time, so memory does not grow with their number.
 """
 
 import math
@@ -41,12 +41,12 @@ from blackbox_conformal.support.text import clean
 from blackbox_conformal.support.types import Image, Map
 
 MEASURED = 1024
-"""Pixels a side in the middle of a picture, where what may be shown outside masks, and agreement, are measured."""
+"""Pixels a side of a picture's middle, the part that measures agreement and what may be shown outside masks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What the draws of one picture give.
+    """The delivered picture and its score map, from the draws of one picture.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Evaluation:
     judged
         Whether every draw is known to show what was sent; else no pixel is trusted.
     context
-        What the score saw besides the draws.
+        The score's data besides the draws.
     """
 
     delivered: Image
@@ -134,7 +134,6 @@ def evaluate(
 
 
 def _agreement(context: Context, degraded: bool | None) -> float:
-    """Compare the middle of the delivered picture with the free reference; NaN where the score makes none."""
     if degraded is None:
         return math.nan
     middle, *_ = context.middle(MEASURED)
@@ -159,13 +158,13 @@ def calibration_curves(
 
 
 def errors_of_whole(evaluation: Evaluation, setup: Setup, truth: Image, errors: Map) -> WholeErrors:
-    """Return errors of the whole delivered picture, from the truth (`errors`: its error map) and from what is known."""
+    """Return the delivered picture's errors from the truth (`errors`: the error map) and from the known picture."""
     known = known_errors(evaluation.context, setup.score, setup.metric, setup.procedure.mixture)
     return WholeErrors.of(whole_errors(truth, evaluation.delivered, _mean(errors, setup.metric)), known)
 
 
 def known_errors(context: Context, score: Score, metric: Metric, mixture: Mixture) -> Errors:
-    """Return errors of the delivered picture from one known without the truth, plus `LEAST`.
+    """Return the delivered picture's errors from a picture known without the truth, plus `LEAST`.
 
     The known picture is the free reference if the score makes it, else plain enlargement, at scale 1 the input. A
     metric that needs the truth counts 1.
@@ -186,8 +185,9 @@ def _mean(errors: Map, metric: Metric) -> float:
 
 
 def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> SquaredErrors:
-    """Measure the middle of a large photograph alone: only a mean over photographs is used, and the free reference of
-    the whole would take longer than all the rest.
+    """Measure the middle of a large photograph alone, since only a mean over photographs is used.
+
+    The free reference of the whole would take longer than all the rest.
     """
     procedure, (middle, rows, columns) = setup.procedure, evaluation.context.middle(MEASURED)
     assert middle.low_resolution is not None
@@ -224,8 +224,6 @@ def _decode(
     notes: dict[str, None],
     fits: list[Resemblance],
 ) -> Image:
-    """Decode draw `index` to the delivered grid; collect its `notes` and its resemblance in `fits`."""
-
     def picture_of(k: int) -> DrawnPicture:
         sent = upright
         if setup.perturbation is not None:
@@ -246,7 +244,7 @@ def _decode(
 
 
 def _invalid(drawn: Drawn, picture_of: Callable[[int], object], first: int) -> Iterator[Outcome]:
-    """Find the local draws from `first` on that are no pictures; decoding them earlier would do it twice."""
+    """Find local draws, from `first` on, that are no pictures; finding them earlier would decode twice."""
     for outcome in drawn.outcomes[first:]:
         try:
             picture_of(outcome.task.index)
@@ -255,7 +253,7 @@ def _invalid(drawn: Drawn, picture_of: Callable[[int], object], first: int) -> I
 
 
 def _equal(picture: Image, other: Image) -> bool:
-    """Compare two pictures; different ones, nearly all, end in the first rows."""
+    """Compare two pictures; nearly all different ones differ in the first rows."""
     return all(np.array_equal(picture[top : top + 64], other[top : top + 64]) for top in range(0, picture.shape[0], 64))
 
 
@@ -286,8 +284,8 @@ def drifted(
 ) -> str | None:
     """Say how answers to new pictures differ from the calibration's, or from its `group`'s; None: they do not.
 
-    `part`: share of the allowed false alarms. Where tiles calibrated nothing can be said, since tiles of one photograph
-    are more alike than photographs.
+    `part`: share of the allowed false alarms. Where tiles calibrated, nothing can be said: tiles of one photograph are
+    more alike than photographs.
     """
     if any(image.cluster is not None for image in calibration.images):
         return None

@@ -1,4 +1,4 @@
-"""Says at once what is wrong with several pictures, so that one bad file hides no other."""
+"""Tell the errors of several pictures at once, so that one bad file hides no other."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,13 +8,13 @@ from blackbox_conformal.errors import BlackboxConformalError, PicturesError
 from blackbox_conformal.support.text import printable
 
 NAMED = 10
-"""So many are named, and the others counted."""
+"""Names in a message; the others are counted."""
 
 
 def refuse_together(
     failures: Sequence[tuple[str, BlackboxConformalError]], of: int, what: str = "pictures", advice: str = ""
 ) -> None:
-    """Refuse the pictures that cannot be used, if any, before anything is sent.
+    """Refuse all pictures that cannot be used, if any, before anything is sent.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def refuse_together(
         return
     if len(failures) == 1 and not advice:
         raise failures[0][1]
-    # What is wrong with two files that contradict each other is said once.
+    # Two files that contradict each other have one error.
     lines = list(dict.fromkeys(f"\n  {str(error).removesuffix('.')}" for _, error in failures))
     more = f"\n  and {len(lines) - NAMED} more" if len(lines) > NAMED else ""
     raise PicturesError(

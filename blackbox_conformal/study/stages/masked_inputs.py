@@ -1,4 +1,4 @@
-"""Enters each picture masked in a run folder once, and compares blocks of them with the calibration's."""
+"""Enter each picture masked in a run folder once, and compare blocks of them with the calibration's."""
 
 import math
 import sqlite3
@@ -22,7 +22,7 @@ from blackbox_conformal.support.files import require_writable
 FILE = "masked-pictures.sqlite"
 
 BEGINS_ANEW = 1000
-"""So many pictures are compared with each other, since that takes time; then a new stream begins."""
+"""Pictures after which a new stream begins, since comparing more pictures with each other takes time."""
 
 _BUSY_S = 60.0
 _Row = tuple[int, bytes, bytes | None, int | None]
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS look (
 
 @dataclass(frozen=True, slots=True)
 class MaskedInputs:
-    """The stream of a calibration, or of one group of its photographs, in a run folder.
+    """The stream, in a run folder, of a calibration or of one group of its photographs.
 
     An alarm ends a stream, and the next begins. Masks are marked until a look finds nothing; marks stay.
     """
@@ -70,7 +70,7 @@ class MaskedInputs:
         threshold
             Scores below it are trusted.
         ended
-            The group of photographs that the answers belong to, where the inputs do not: that of the same vendor.
+            The group of photographs that the answers belong to, if not the inputs' own: the same vendor's group.
         """
         if not self._ranked or not answers:
             return {}
@@ -104,13 +104,13 @@ class MaskedInputs:
         threshold: float = math.nan,
         ended: str | None = None,
     ) -> None:
-        """Compare what waits with all before it, if there is enough, and mark it where the alarm is raised."""
+        """Compare waiting pictures, if enough wait, with all earlier ones; mark them after an alarm."""
         stream, looks = self._stream(connection)
         column = "block" if kind == "inputs" else "answered"
         rows = connection.execute(
             f"SELECT id, statistics, answers, {column} FROM picture WHERE of = ? AND ({column} IS NULL OR {column} IN"
             " (SELECT id FROM look WHERE of = ? AND stream = ?))"
-            # Answers to inputs that raised the alarm, or wait, tell nothing of the vendor.
+            # Inputs that raised the alarm, or that wait, make their answers say nothing about the vendor.
             " AND (? = 'inputs' OR (answers IS NOT NULL AND ended IS ? AND block IN"
             " (SELECT id FROM look WHERE found IS NULL))) ORDER BY id",
             (self._of, self._of, stream, kind, ended),
@@ -129,7 +129,7 @@ class MaskedInputs:
             p_value, said = answers_test(known, new, threshold, number)
             said += "; the vendor or the kind of picture has changed"
         strength = _evidence([*looks, (kind, p_value)])
-        # After an alarm a doubt is enough, so that no wrong pictures join those that others are compared with.
+        # After an alarm a doubt is enough, so that wrong pictures do not join the pictures to compare with.
         feared = self._feared(connection, kind)
         found = feared if p_value <= LEVEL else None
         if strength >= ALARM:
@@ -151,7 +151,6 @@ class MaskedInputs:
             connection.executemany("UPDATE picture SET verdict = ? WHERE id = ? AND verdict IS NULL", verdicts)
 
     def _stream(self, connection: sqlite3.Connection) -> tuple[int, list[tuple[str, float]]]:
-        """Return the number of the present stream, with kind and p-value of its looks."""
         rows = connection.execute(
             "SELECT stream, kind, p_value, found, pictures FROM look WHERE of = ? AND stream ="
             " (SELECT max(stream) FROM look WHERE of = ?) ORDER BY id",
@@ -174,14 +173,13 @@ class MaskedInputs:
             ).fetchone()
             fear = (feared["inputs"] if block is None else None) or (feared["answers"] if answered is None else None)
             if verdict is None and fear is not None:
-                # A certificate says it now, and another of the same input must say no better.
+                # A certificate says so now, and another certificate of the same input must say no better.
                 verdict = fear
                 connection.execute("UPDATE picture SET verdict = ? WHERE of = ? AND input = ?", (verdict, *where))
             checks[digest] = StreamCheck(n=n, pictures=entered, evidence=_evidence(looks), found=verdict)
         return checks
 
     def _feared(self, connection: sqlite3.Connection, kind: str) -> str | None:
-        """Return what the last alarm of a kind said; it marks pictures that wait until a look finds nothing."""
         row = connection.execute(
             "SELECT found FROM look WHERE of = ? AND kind = ? AND (found IS NOT NULL OR p_value > ?)"
             " ORDER BY id DESC LIMIT 1",
@@ -205,7 +203,6 @@ class MaskedInputs:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """Open the file, made where it is missing, in one transaction."""
         require_writable(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / FILE

@@ -1,6 +1,6 @@
-"""Says how much memory a picture takes, which pictures fit, and gives memory back.
+"""Say how much memory a picture takes and which pictures fit, and give memory back.
 
-Figures are measured (`docs/benchmarks.md`). Size is read from the file's header.
+Figures are measured (`docs/benchmarks.md`). The file's header tells the size.
 """
 
 import ctypes
@@ -20,20 +20,20 @@ from blackbox_conformal.support.occupancy import Occupancy
 from blackbox_conformal.support.text import printable
 
 BASE_BYTES = 300 * 2**20
-"""Python, its libraries and the compiler, before any picture."""
+"""Bytes of Python, its libraries and the compiler, before any picture."""
 
 PIXEL_BYTES = 40
-"""At the peak of one picture's evaluation, a pixel, with an averaged variance and an averaged colour metric."""
+"""Bytes a pixel at the peak of one picture's evaluation, with an averaged variance and an averaged colour metric."""
 
 
 BAND_PIXEL_BYTES = 20
-"""Beside that, a pixel, for each declared band: 16 bits, sums of draws, differences in single precision."""
+"""Further bytes a pixel for each declared band: 16 bits, sums of draws, differences in single precision."""
 
 MASK_PIXEL_BYTES = 50
-"""At the peak of one picture's masking, a pixel of the answer, with the files that are written of it."""
+"""Bytes a pixel of the answer at the peak of one picture's masking, with the files that are written."""
 
 AUDIT_PIXEL_BYTES = 62
-"""At the peak of one photograph's audit, a pixel, beside its masks: errors, PSNR and SSIM inside and outside."""
+"""Bytes a pixel at the peak of one photograph's audit, beside its masks: errors, PSNR and SSIM inside and outside."""
 
 
 READING_BYTES = BASE_BYTES + 2**30
@@ -54,7 +54,7 @@ def picture_bytes(size: tuple[int, int]) -> int:
 
 
 def limits_within(memory_bytes: int | None) -> ImageLimits:
-    """Return which photographs may be read within a memory limit."""
+    """Return the limits on photographs that keep reading within a memory limit."""
     if memory_bytes is None:
         return DEFAULT_LIMITS
     most = max(0, memory_bytes - BASE_BYTES) // PIXEL_BYTES
@@ -79,7 +79,7 @@ def evaluated_at_once() -> int:
 
 
 class Room:
-    """Shares memory among pictures that threads evaluate without knowing of each other.
+    """Memory shared by threads that evaluate pictures without knowing of each other.
 
     `memory_bytes`: bytes for all, as `narrowed` gives it; None: no limit.
     """
@@ -102,8 +102,8 @@ class Room:
 def give_back(size: tuple[int, int]) -> None:
     """Return freed memory to the system before a large picture of (height, width) is evaluated (glibc).
 
-    The C library keeps pieces of up to 32 MiB and finds no use for whole pictures. Clearing memory anew takes longer
-    than work on small pictures, so those are left out.
+    The C library keeps pieces of up to 32 MiB and finds no use for whole pictures. Small pictures are left out:
+    clearing memory anew takes longer than the work on them.
     """
     trim = _trim() if picture_bytes(size) >= LARGE_BYTES else None
     if trim is not None:
@@ -130,14 +130,8 @@ def refuse_large(
 
     Parameters
     ----------
-    pictures
-        Files, or their content.
-    memory_bytes
-        Memory limit, bytes; None: no limit.
     scale
         Magnification from file to evaluated picture: 1 for photographs.
-    pixel_bytes
-        Bytes that the calculation takes for a pixel.
     """
     if memory_bytes is None:
         return
@@ -158,7 +152,7 @@ def refuse_large(
 
 
 def narrowed(memory_bytes: int | None, pixel_bytes: int) -> int | None:
-    """Return the limit for a calculation of `pixel_bytes` a pixel that is counted as taking less."""
+    """Narrow the limit for a calculation that takes `pixel_bytes` a pixel but is counted as taking less."""
     if memory_bytes is None:
         return None
     return BASE_BYTES + max(0, memory_bytes - BASE_BYTES) * PIXEL_BYTES // max(pixel_bytes, PIXEL_BYTES)

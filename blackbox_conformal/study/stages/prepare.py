@@ -1,4 +1,4 @@
-"""Reads files and makes what a vendor is sent: the input, and one task for each draw. Sends nothing.
+"""Read files and make a vendor's uploads: the input, and one task for each draw. Sends nothing.
 
 Memory does not grow with the number of photographs: pixels wait on the disk (`KeptPixels`) or are read again.
 """
@@ -43,14 +43,14 @@ from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import Adapter, Capabilities, Upload
 
 MOST_BYTES = 2 * 2**30
-"""Kept of the photographs of one job: some 80 of 3840 x 2160."""
+"""Bytes that one job's kept photographs take at most: some 80 of 3840 x 2160."""
 
 SHARE_OF_FREE = 0.25
-"""Of what is free on the disk, the most that is taken."""
+"""The most that is taken of the disk's free space."""
 
 
 LARGE_PAGE = 1 << 20
-"""Bytes of a picture from which on it lies in memory pages of its own."""
+"""Bytes from which on a picture lies in memory pages of its own."""
 
 
 def picture_room(height: int, width: int) -> Image:
@@ -70,9 +70,9 @@ def picture_room(height: int, width: int) -> Image:
 
 
 class KeptPixels:
-    """Keeps decoded photographs and inputs in a temporary file, which ends with this object or the process.
+    """Decoded photographs and inputs in a temporary file, which ends with this object or the process.
 
-    Used from any thread. What does not fit is not kept; its file is decoded again.
+    Any thread may use it. It keeps what fits; other files are decoded again.
 
     Parameters
     ----------
@@ -89,8 +89,9 @@ class KeptPixels:
         self._most = MOST_BYTES
 
     def keep(self, path: Path, truth: Image, low_resolution: Image) -> None:
-        """Keep a photograph, (H, W, 3) uint8, and its input, (h, w, 3) uint8, while there is room; declared bands are
-        not.
+        """Keep a photograph, (H, W, 3) uint8, and its input, (h, w, 3) uint8, while there is room.
+
+        Pictures of declared bands are not kept.
         """
         if truth.dtype != np.uint8:
             return
@@ -129,7 +130,7 @@ class KeptPixels:
         if self._file is None:
             there = next(folder for folder in (self._folder, *self._folder.absolute().parents) if folder.is_dir())
             self._most = min(self._most, int(shutil.disk_usage(there).free * SHARE_OF_FREE))
-            # It has no name, or loses it at once, or on Windows when it is closed.
+            # The file has no name, or loses it at once, or on Windows when it is closed.
             self._file = tempfile.TemporaryFile(dir=there, buffering=0)  # noqa: SIM115 - closed below
             weakref.finalize(self, self._file.close)
         return self._file
@@ -159,7 +160,7 @@ def misfit(width: int, height: int, limits: Capabilities, scale: int) -> str | N
 
 
 def too_many_bytes(upload: Upload, limits: Capabilities) -> str | None:
-    """Say that the file to be sent is too large, as `misfit` does; encodes only where it may be."""
+    """Say, as `misfit` does, that the file to be sent is too large; encodes only where it may be."""
     most = limits.max_upload_bytes
     if most is None or png_bound(upload.width * upload.height, upload.height) <= most or len(upload.png) <= most:
         return None
@@ -184,17 +185,17 @@ def fitted(
     Parameters
     ----------
     truth
-        (H, W, 3) uint8, sides multiples of `scale`; so are those of the result.
+        (H, W, 3) uint8, sides multiples of `scale`; so are the result's.
     fit
         ``crop``: take the middle. ``shrink``: resize. None: do nothing.
     degraded
-        Makes the input from a photograph, whose file may be too large.
+        Makes the input from a photograph, since the input's file may be too large.
     """
     height, width = truth.shape[0] // scale, truth.shape[1] // scale
     if fit is None:
         return truth, None
     size = width, height
-    # Twice: what is cut for one vendor may break the proportions that another one asks for.
+    # Twice: the cut for one vendor may break the proportions that another one asks for.
     for able in (*limits, *limits):
         size = _within(size, scale, fit, able)
     for able in limits:
@@ -217,7 +218,6 @@ def _made(truth: Image, size: tuple[int, int], scale: int, fit: Fit) -> Image:
 
 
 def _within(size: tuple[int, int], scale: int, fit: Fit, able: Capabilities) -> tuple[int, int]:
-    """Return the largest (width, height) of an input within these limits; short sides stay."""
     of_output = (able.max_output_side or 0) // scale, (able.max_output_pixels or 0) // scale**2
     sides, pixels = (
         [most for most in bounds if most]
@@ -240,7 +240,6 @@ def _times(size: tuple[int, int], factor: float) -> tuple[int, int]:
 
 
 def _within_bytes(low: Image, size: tuple[int, int], most: int) -> tuple[int, int]:
-    """Return a size whose PNG surely has at most `most` bytes, where that of `low` has more."""
     if len(upload_png(low)) <= most:
         return size
     width, height = size
@@ -301,7 +300,7 @@ class Prepared:
     file_format: str = ""
 
     def input_of(self, truth: Image, setup: Setup) -> Image:
-        """Return what the vendor was sent for `truth`, (H, W, 3) uint8: (h, w, 3) uint8."""
+        """Return the vendor's input for `truth`, (H, W, 3) uint8: (h, w, 3) uint8."""
         assert self.truth_digest is not None
         return setup.input_of(self.name, truth, self.truth_digest)
 
@@ -326,8 +325,6 @@ class Truth:
     ----------
     pixels
         (H, W, 3) uint8: cut to a multiple of the scale, and made to fit the vendor if asked for.
-    picture
-        The file as read.
     fitted
         How it was made to fit, in words; None: it was not.
     """
@@ -448,7 +445,7 @@ def prepare_input(
 
 def format_of(picture: Picture) -> str:
     """Return a file's format as in `Prepared.file_format`."""
-    # What always loses something is named without a word, as in certificates from before others were told apart.
+    # JPEG, always lossy, gets no prefix: earlier certificates, from before other formats were told apart, had none.
     return f"lossy {picture.format}" if picture.lossy and picture.format != "JPEG" else picture.format
 
 
@@ -539,11 +536,11 @@ _FIRST, _SECOND = "the vendor", "the second vendor"
 
 
 Input = tuple[str, Path | bytes]
-"""A picture to be masked: its name, and its file or the content of one."""
+"""A picture to be masked: its name, and its file or content."""
 
 
 def named_input(picture: Given | tuple[str, Given], *, numbers: bool = False) -> Input:
-    """Return name and file, or name and content, of a picture; content without a name is named after its digest.
+    """Return name and file, or name and content, of a picture; its digest names content without a name.
 
     `numbers`: see `as_source`.
     """
@@ -555,7 +552,6 @@ def named_input(picture: Given | tuple[str, Given], *, numbers: bool = False) ->
 
 
 def _stored_answers(picture: Prepared, setup: Setup) -> list[bytes | None]:
-    """Return a picture's answers from vendors on this machine's disk; empty for other vendors."""
     vendors = [*(setup.adapter.members or [setup.adapter]), *filter(None, [setup.second])]
     return [answer_of(one, task) for one in vendors if one.capabilities.local for task in picture.tasks]
 
@@ -573,9 +569,7 @@ def prepare_inputs(
     Parameters
     ----------
     failed
-        Gets what is wrong with each other input, by place; skips places that it already holds.
-    memory_bytes
-        Memory limit, bytes; None: no limit.
+        Gets each other input's error, by place; places that it already holds are skipped.
     """
     prepared: dict[int, Prepared] = {}
     equal: dict[str, Prepared] = {}
@@ -592,7 +586,7 @@ def prepare_inputs(
                     "Leave it out, or calibrate without it"
                 )
             twin = equal.setdefault(picture.input_digest, picture)
-            # Equal pictures are drawn once; stored answers are found by name, and those to equal pictures may differ.
+            # Equal pictures are drawn once. But names find stored answers, which may differ for equal pictures.
             if twin.name != name and _stored_answers(twin, setup) != _stored_answers(picture, setup):
                 raise UsageError(
                     f"{printable(name)} and {printable(twin.name)} are equal, and the stored answers to them are not. "

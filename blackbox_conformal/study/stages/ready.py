@@ -1,4 +1,4 @@
-"""Holds a picture whose draws are there, in this process or on a worker that reads them from the stored answers."""
+"""Hold a picture whose draws are there, in this process or on a worker that reads them from the stored answers."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ Value = TypeVar("Value")
 
 BATCH_PICTURES = 32
 BATCH_PIXELS = 4_000_000
-"""Most of what one task takes: about a second of work, beside which a scheduler's milliseconds do not count."""
+"""Pixels of one task at most: about a second of work, beside which a scheduler's milliseconds do not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Ready:
     def truth_and_input(self, doing: str) -> tuple[Image, Image]:
         """Return the photograph, (H, W, 3) uint8, cut to a multiple of the scale, and its input, (h, w, 3) uint8.
 
-        `doing`: what the photograph is being, for the message.
+        `doing`: what happens to the photograph, for the message "changed while it was being …".
         """
         picture = self.drawn.prepared
         assert picture.path is not None
@@ -74,7 +74,7 @@ class Ready:
 
 
 class DescribedVendor(Adapter):
-    """Tells workers what a vendor can do, without a way to ask it."""
+    """A vendor's capabilities for workers, without a way to ask it."""
 
     name: ClassVar[str] = "described"
 
@@ -105,7 +105,7 @@ class _Told:
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What all tasks share: neither key nor way to pay. `ledger`: a database's address without password."""
+    """The part that all tasks share, without key or way to pay; `ledger`: a database's address without password."""
 
     work: Callable[[Ready], Any]
     setup: Setup
@@ -114,7 +114,7 @@ class _Shared:
 
 
 def refuse_defined_here(parts: Iterable[Score | Metric | Perturbation | None]) -> None:
-    """Refuse what workers cannot import: functions of this program, and classes that no installed package announces."""
+    """Refuse parts that workers cannot import: functions of this program, and classes that no package announces."""
     for part in parts:
         if part is None:
             continue
@@ -131,7 +131,7 @@ def refuse_defined_here(parts: Iterable[Score | Metric | Perturbation | None]) -
 def refuse_elsewhere(
     cluster: Cluster, setup: Setup, scores: Collection[Score], run: Path, pictures: Sequence[Prepared]
 ) -> None:
-    """Refuse, before anything is paid, what workers could not evaluate."""
+    """Refuse, before anything is paid, a job that workers could not evaluate."""
     refuse_defined_here([*(scores or [setup.score]), setup.metric, setup.perturbation])
     cluster.refuse_unseen([picture.path for picture in pictures[:1] if picture.path is not None])
     if len({member.capabilities.local for member in setup.adapter.members}) > 1:
@@ -165,7 +165,7 @@ def each_on_cluster(
     second
         The second vendor's draw, by the input's digest.
     about
-        What `work` gets to know of a picture.
+        From a picture to its `Ready.about` for `work`.
     memory
         Bytes that one worker may take, and bytes that `work` takes for a pixel.
     on_error
@@ -188,7 +188,7 @@ def each_on_cluster(
             yield item.drawn, value
     except Exception as error:
         on_error(error)
-        # What is under way is paid for: it is let end.
+        # Draws under way are paid for, so let them end.
         for _ in arriving:
             pass
         raise
@@ -214,7 +214,7 @@ def _ledger(run: Path) -> str | None:
 
 
 def described(setup: Setup) -> Setup:
-    """Return the set-up for workers: a paid vendor is reduced to what it can do."""
+    """Return the set-up for workers, in which a paid vendor has capabilities alone."""
     vendors = [
         vendor if vendor is None or vendor.capabilities.local else DescribedVendor(known=vendor.capabilities)
         for vendor in (setup.adapter, setup.second)

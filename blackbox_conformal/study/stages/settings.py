@@ -1,4 +1,4 @@
-"""Makes one procedure with score, metric and vendor from what a user chose, each checked against the others."""
+"""Make one procedure, with score, metric and vendor, from a user's choices, each checked against the others."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -54,12 +54,12 @@ class Setup:
 
     @property
     def bands(self) -> Bands | None:
-        """Return what the numbers of pictures are declared to be; None: 8-bit sRGB."""
+        """Return the declared meaning of pictures' numbers; None: 8-bit sRGB."""
         return self.procedure.bands
 
     @property
     def limits(self) -> tuple[Capabilities, ...]:
-        """Return the limits that photographs must fit: those of every vendor that gets them."""
+        """Return the limits of every vendor that gets the photographs, which must fit them all."""
         vendors = [vendor for vendor in (self.adapter, self.second) if vendor is not None]
         return (*(vendor.capabilities for vendor in vendors), *self.beside)
 
@@ -83,15 +83,15 @@ class Setup:
         return low
 
     def context(self, delivered: Image, low_resolution: Image, second: Image | None) -> Context:
-        """Return what a score sees of one picture besides its draws."""
+        """Return a picture's context, which a score sees besides its draws."""
         procedure = self.procedure
         return Context(delivered, low_resolution, procedure.scale, second, procedure.mixture.linear_part())
 
     @property
     def usual_guarantee(self) -> str:
-        """Return what is promised where no guarantee is named.
+        """Return the promise where no guarantee is named.
 
-        It is about invented detail where the score is a share of that and the metric is the usual one; else about
+        It is about invented detail if the score is a share of detail and the metric is the usual one; else about
         errors.
         """
         detail = self.score.is_share and _shows_detail(self.metric, self.procedure.mixture)
@@ -115,7 +115,7 @@ class Setup:
 
     @property
     def detail_metric(self) -> Metric:
-        """Return what counts invented and added detail: the metric where it does, else `invention`."""
+        """Return the metric if it counts invented and added detail, else `invention`."""
         if self.bands:
             raise UsageError(
                 "expected a guarantee about errors for pictures of declared bands; got one about detail, which is "
@@ -174,7 +174,7 @@ def set_up(
     degradation: str | None = None,
     guarantee: str | Guarantee | None = None,
 ) -> Setup:
-    """Make one procedure from its parts, each checked against what the vendor declares.
+    """Make one procedure from its parts, each checked against the vendor's capabilities.
 
     Parameters
     ----------
@@ -219,7 +219,6 @@ def set_up(
 
 
 def _refuse_no_vendor(given: Any) -> None:
-    """Refuse a function or an adapter's name in place of a vendor, and say how to make one."""
     if isinstance(given, Adapter):
         return
     if isinstance(given, str):
@@ -233,7 +232,6 @@ def _refuse_no_vendor(given: Any) -> None:
 
 
 def _with_bands(setup: Setup) -> Setup:
-    """Refuse what looks at 8-bit sRGB alone where bands are declared."""
     procedure, score, metric = setup.procedure, setup.score, setup.metric
     bands = procedure.bands
     if bands is None:
@@ -270,7 +268,6 @@ def _with_bands(setup: Setup) -> Setup:
 
 
 def _inputs(adapter: Adapter, scale: int | None, degradation: str | None) -> tuple[int, Mixture]:
-    """Return the magnification, and how inputs are made."""
     mixture = Mixture.of_text(adapter.capabilities.degradation if degradation is None else degradation)
     chosen = _scale(adapter, scale, mixture)
     return chosen, mixture.at(chosen)
@@ -278,15 +275,15 @@ def _inputs(adapter: Adapter, scale: int | None, degradation: str | None) -> tup
 
 @dataclass(frozen=True, slots=True)
 class ScoredAnswers:
-    """Scores single answers of a vendor to inputs that are made so; see `vendor.adapter.Judge`."""
+    """Scores of a vendor's single answers to inputs made in this way; see `vendor.adapter.Judge`."""
 
     scale: int
     mixture: Mixture
     degraded: bool | None
-    """For which inputs the free reference is made with which answers are compared; None: with plain enlargement."""
+    """For which inputs the free reference is made, to compare answers with it; None: with plain enlargement."""
 
     def specified(self, score: str) -> dict[str, Any]:
-        """With what follows from how inputs are made; refuses a score that needs more than one answer and its input."""
+        """Add parameters that follow from the inputs' making; refuse a score that needs more than answer and input."""
         if score == FORETOLD_PSNR:
             return {"name": score, "degraded": self.degraded}
         chosen: Score = member("scores", score).suited(self.mixture)
@@ -298,7 +295,7 @@ class ScoredAnswers:
         return chosen.specification()
 
     def scores(self, score: Mapping[str, Any], upload: Upload, answer: bytes, size: str) -> Map:
-        """The score of each pixel of an answer to `upload`."""
+        """Return the score of each pixel of an answer to `upload`."""
         picture = self._shown(answer, upload.height, upload.width, size)
         context = Context(picture, sent_pixels(upload), self.scale, None, self.mixture.linear_part())
         if score["name"] == FORETOLD_PSNR:
@@ -306,20 +303,20 @@ class ScoredAnswers:
         return accumulated_map(catalog.of_specification("scores", score), [picture], context)
 
     def figure(self, score: Mapping[str, Any], below: float | None, scores: Map) -> float:
-        """The mean, the share below, or the PSNR in dB where the scores are squared errors."""
+        """Return the mean, the share below, or, where the scores are squared errors, the PSNR in dB."""
         if score["name"] == FORETOLD_PSNR:
             return foretold_psnr(float(scores.mean(dtype=np.float64)))
         return float(scores.mean() if below is None else (scores < below).mean())
 
     def cut(self, upload: Upload, boxes: Sequence[Box], digests: Sequence[str]) -> tuple[Upload, ...]:
-        """Uploads of these parts, which are cut again when they are sent."""
+        """Return uploads of these parts, which are cut again when they are sent."""
         if not digests:
             pixels = sent_pixels(upload)
             digests = [pixels_digest(_part(pixels, box)) for box in boxes]
         return tuple(_cut(upload, box, digest) for box, digest in zip(boxes, digests, strict=True))
 
     def pasted(self, upload: Upload, below: bytes | None, above: Sequence[Pasted], size: str) -> bytes:
-        """Parts of other answers on an answer to `upload`; where there is none, they cover all of it."""
+        """Paste parts of other answers on an answer to `upload`; without one, the parts cover everything."""
         scale = self.scale
         if below is None:
             whole = np.zeros((upload.height * scale, upload.width * scale, 3), np.uint8)
@@ -342,8 +339,6 @@ def _part(pixels: Image, box: Box) -> Image:
 
 
 def _cut(upload: Upload, box: Box, digest: str) -> Upload:
-    """An upload of a part, of which nothing is kept but where it lies."""
-
     def pixels() -> Image:
         return np.ascontiguousarray(_part(sent_pixels(upload), box))
 
@@ -352,7 +347,7 @@ def _cut(upload: Upload, box: Box, digest: str) -> Upload:
 
 
 def known_picture(context: Context, degraded: bool | None, mixture: Mixture) -> Image:
-    """What a delivered picture is compared with where the truth is not known: the free reference for such inputs.
+    """Return the picture that stands in for an unknown truth: the free reference for such inputs.
 
     None: plain enlargement, at scale 1 the input.
     """
@@ -363,7 +358,6 @@ def known_picture(context: Context, degraded: bool | None, mixture: Mixture) -> 
 
 
 def _suited(score: Score, scale: int, mixture: Mixture) -> Score:
-    """The score as it is for these inputs; refused at a scale that it is not for."""
     if (refused := score.refused_at(scale)) is not None:
         raise UsageError(f"{refused}; got scale {scale}. Give --score bicubic-gap:sigma=8")
     return score.suited(mixture)
@@ -375,7 +369,6 @@ def _is_about_detail(guarantee: str | Guarantee) -> bool:
 
 
 def _shows_detail(metric: Metric, mixture: Mixture) -> bool:
-    """Whether the usual promise may be about detail: the metric is the usual one, and inputs show the whole picture."""
     usual: Metric = member("metrics", DEFAULT_METRIC)
     return metric == usual and not hides(mixture)
 
@@ -406,7 +399,6 @@ def set_up_as(
 
 
 def _settings(procedure: Procedure) -> dict[str, Any]:
-    """Return the keywords of `set_up` that a procedure answers as they are."""
     same = ("scale", "draws", "delivery", "seeds", "first_seed", "perturbation", "fit", "degradation")
     return {name: getattr(procedure, name) for name in same} | {"seed": procedure.root_seed}
 
@@ -417,9 +409,6 @@ def can_deliver_consistent(mixture: Mixture, metric: Metric) -> bool:
 
 
 def _delivery(text: str, mixture: Mixture, metric: Metric) -> str:
-    """Return the rule of delivery in full; refuse one that needs inputs made again where that is impossible or hides
-    errors.
-    """
     rule = delivery_rule(text)
     if rule.startswith("consistent") and metric.averages_colours:
         raise UsageError(
@@ -437,7 +426,6 @@ def _delivery(text: str, mixture: Mixture, metric: Metric) -> str:
 
 
 def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Perturbation | None) -> None:
-    """Refuse a number of draws that score, perturbation or vendor cannot use."""
     if adapter.members and (draws > 1 or perturbation is not None):
         raise UsageError(
             "expected one draw of each picture from a cascade, whose rule looks at one answer; leave --draws, "
@@ -462,14 +450,12 @@ def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Pertu
 
 
 def _check_seeds(seeds: SeedPolicy, adapter: Adapter, second: Adapter | None) -> bool:
-    """Tell whether a vendor takes a seed; refuse shared seeds where the first takes none."""
     if seeds == "shared" and not adapter.capabilities.seedable:
         raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
     return adapter.capabilities.seedable or (second is not None and second.capabilities.seedable)
 
 
 def _check_second(score: Score, second: Adapter | None, scale: int) -> None:
-    """Refuse a second vendor that the score does not need, a missing one, and one without the scale."""
     if score.needs_second and second is None:
         raise UsageError(f"{score.plugin_name()} compares with a second vendor's picture: give --second-adapter NAME")
     if second is not None and not score.needs_second:

@@ -1,6 +1,6 @@
-"""Encodes what is sent when it is sent, and forgets it soon after.
+"""Encode uploads when they are sent, and forget them soon after.
 
-Encodes nothing when every draw is stored. Memory does not grow with the number of pictures.
+Nothing is encoded when every draw is stored. Memory does not grow with the number of pictures.
 """
 
 import threading
@@ -54,7 +54,7 @@ class SourcedUpload(Upload):
         return hash((self.name, self.digest))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Leave what is sent with the process that draws."""
+        """Leave uploads with the process that draws."""
         return SourcedUpload, (self.name, self.digest, _elsewhere, _elsewhere, self.width, self.height)
 
 
@@ -68,14 +68,14 @@ def sent_pixels(upload: Upload) -> Image:
 
 
 class Encoder:
-    """Makes uploads of inputs that can be read again; encodes those that are asked for."""
+    """An encoder of inputs that can be read again; it encodes an input only when somebody asks for it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[bytes, Image]] = OrderedDict()
 
     def upload(self, pixels: Image, name: str, again: Callable[[], Image]) -> Upload:
-        """Return what is sent for `pixels`, (h, w, 3) uint8, which are not kept: `again` gives them once more.
+        """Return the upload of `pixels`, (h, w, 3) uint8, which are not kept: `again` gives them once more.
 
         Asking for its PNG or pixels raises `CalibrationError` when `again` gives others.
         """

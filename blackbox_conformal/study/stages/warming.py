@@ -1,4 +1,4 @@
-"""Compiles the kernels that a set-up needs in the background, while the first draws are under way."""
+"""Compile the kernels that a set-up needs in the background, while the first draws are under way."""
 
 import contextlib
 import threading
@@ -44,7 +44,7 @@ def warming(setup: Setup, *, truths: bool = True, sizes: Iterable[tuple[int, int
 
 
 def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callable[[], bool] = lambda: False) -> None:
-    """Run score, metric and curve of `setup` once on noise, and what large pictures need, until all is `over`."""
+    """Run score, metric, curve and, if `large`, large pictures' kernels once on noise, until all is `over`."""
     side = 16 * setup.procedure.scale
     draws = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
     low = np.ascontiguousarray(draws[2, :: setup.procedure.scale, :: setup.procedure.scale])
@@ -59,7 +59,7 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
         setup.errors(draws[1], draws[0], low)
 
     def curve() -> None:
-        # As large as it takes to be sorted into buckets, with ties, which take kernels of their own.
+        # Large enough for the sort into buckets, with ties, which take kernels of their own.
         noise = np.random.default_rng(1).random((256, 256)).astype(np.float32)
         noise[:64] = 0
         RiskCurve.from_maps(noise, noise, bound=1.0)
@@ -76,14 +76,13 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
     for wanted, step in steps:
         if over():
             return
-        # Whatever is wrong with the set-up is told by the real pictures.
+        # The real pictures tell whatever is wrong with the set-up.
         with contextlib.suppress(BlackboxConformalError, MemoryError):
             if wanted:
                 step()
 
 
 def _pays_off(sizes: Iterable[tuple[int, int]], times: int) -> bool:
-    """Tell whether so many pictures of each (height, width) are worth compiling for."""
     pixel_bytes = [3 * height * width for height, width in sizes]
     return times * sum(size for size in pixel_bytes if size >= _LARGE) >= _PAYS_FROM
 

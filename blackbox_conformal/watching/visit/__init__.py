@@ -1,1 +1,1 @@
-"""One visit of a watch: what it draws, looks at and concludes."""
+"""One visit of a watch: its draws, comparisons and conclusions."""

@@ -23,7 +23,7 @@ from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import Upload
 from blackbox_conformal.watching.records import Canary, Purpose, Visit, WatchDraw, Watched
 
-# What is measured of an answer to a canary: a few numbers, each of which a change of a vendor moves up or down.
+# Features of an answer to a canary: a few numbers, each of which a change of a vendor moves up or down.
 
 FEATURES = (
     "lightness",
@@ -39,7 +39,8 @@ FEATURES = (
 )
 """Mean luminance; mean of red less blue; mean of green less the others; standard deviation of luminance; mean distance
 from grey; mean step between neighbours; mean square of the finest detail; mean step of colour; how much larger steps
-are on the grid of JPEG; mean difference of the picture made small again from what was sent. All in grey levels."""
+are on the grid of JPEG; mean difference of the picture, made small again, from the upload. All in grey levels.
+"""
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 _GRID = 8
@@ -57,7 +58,7 @@ def features(pixels: Image, sent: Image) -> dict[str, float]:
     pixels
         (k h, k w, 3) uint8, the answer.
     sent
-        (h, w, 3) uint8, what was sent.
+        (h, w, 3) uint8, the upload.
     """
     colours = pixels.astype(np.float64)
     luminance = colours @ _LUMINANCE
@@ -76,31 +77,28 @@ def features(pixels: Image, sent: Image) -> dict[str, float]:
         _blocks(across.mean(axis=0)) + _blocks(down.mean(axis=1)),
         np.abs(block_means(pixels, sent.shape[1], sent.shape[0]).astype(np.float64) - sent).mean(),
     )
-    # Nine digits: two machines may differ in the last ones, and equal pictures must have equal features.
+    # Two machines may differ in the last digits.
     return {name: float(f"{value:.{_DIGITS}g}") for name, value in zip(FEATURES, values, strict=True)}
 
 
 def _steps(plane: Plane) -> tuple[Plane, Plane]:
-    """Absolute differences to the right and down; a single 0 where the plane is one pixel wide or high."""
     across, down = np.abs(np.diff(plane, axis=1)), np.abs(np.diff(plane, axis=0))
     return (across if across.size else np.zeros((1, 1))), (down if down.size else np.zeros((1, 1)))
 
 
 def _detail(plane: Plane) -> float:
-    """Mean square of the difference from the mean of the four neighbours; borders are repeated."""
     wide = np.pad(plane, 1, mode="edge")
     around = (wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]) / 4
     return float(np.square(plane - around).mean())
 
 
 def _blocks(steps: Plane) -> float:
-    """Mean of the (n,) steps across JPEG's grid less that of other steps; 0 without steps across the grid."""
     # JPEG works in blocks of 8 x 8, so its damage lies on every eighth line.
     crossing = np.arange(1, len(steps) + 1) % _GRID == 0
     return float(steps[crossing].mean() - steps[~crossing].mean()) if crossing.any() else 0.0
 
 
-# How far small changes of a vendor move its answers: which photographs make good canaries, what a watch can find.
+# How far small changes of a vendor move its answers: good canaries move far, and a watch finds changes that move them.
 
 _LEAST_SPREAD = 1e-6
 """Grey levels: the spread of equal draws, so that nothing is divided by 0."""
@@ -119,7 +117,7 @@ def _jpeg(pixels: Image) -> Image:
 
 
 def _softened(pixels: Image) -> Image:
-    """Move each pixel a fortieth towards the mean of its neighbours, as a weaker network would."""
+    # A fortieth towards the neighbours' mean, as a weaker network would.
     wide = np.pad(pixels.astype(np.float64), ((1, 1), (1, 1), (0, 0)), mode="edge")
     around = (wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]) / 4
     return np.rint(pixels + 0.025 * (around - pixels)).astype(np.uint8)
@@ -135,9 +133,9 @@ CHANGES: Mapping[str, Callable[[Image], Image]] = {
 
 
 def sensitivity(draws: Sequence[Image], sent: Image) -> float:
-    """How far planted changes move a picture's features, in standard deviations of its draws; the least change counts.
+    """Return how far planted changes move a picture's features, in standard deviations of its draws.
 
-    For a single draw, whose spread is unknown, in grey levels.
+    The least change counts. A single draw has no spread: its result is in grey levels.
 
     Parameters
     ----------
@@ -164,8 +162,8 @@ def planted(canaries: Sequence[tuple[Sequence[Image], Image]]) -> list[Planted]:
     Parameters
     ----------
     canaries
-        At least one: its draws, (k h, k w, 3) uint8, at least two, and what was sent, (h, w, 3) uint8. The draws must
-        not be those that chose it, which lie too close together.
+        At least one, each with at least two draws, (k h, k w, 3) uint8, and its upload, (h, w, 3) uint8. Draws that
+        chose the canary lie too close together, so give others.
     """
     shifts, found = [_shifts(draws, sent) for draws, sent in canaries], []
     for change in CHANGES:
@@ -176,7 +174,6 @@ def planted(canaries: Sequence[tuple[Sequence[Image], Image]]) -> list[Planted]:
 
 
 def _shifts(draws: Sequence[Image], sent: Image) -> dict[str, NDArray[np.float64]]:
-    """Change → how far it moves each feature of the first draw, in standard deviations of the draws."""
     measured = np.array([[features(draw, sent)[name] for name in FEATURES] for draw in draws])
     # One draw has no spread, so its shifts are in grey levels.
     spread = np.ones(len(FEATURES)) if len(draws) < 2 else np.maximum(measured.std(axis=0, ddof=1), _LEAST_SPREAD)
@@ -186,7 +183,7 @@ def _shifts(draws: Sequence[Image], sent: Image) -> dict[str, NDArray[np.float64
     }
 
 
-# What one visit draws, and the tasks that say so to the sampler.
+# The draws of one visit, and their tasks for the sampler.
 
 REPEATS = 6
 """How often a request is repeated to see whether the vendor repeats itself."""
@@ -202,9 +199,9 @@ _NUMBERS = 2**31
 def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visits: Sequence[Visit]) -> list[WatchDraw]:
     """Plan the draws of the visit after `visits`.
 
-    The first visit also draws what later pixels are compared with, if the calibration has not. A request is repeated
-    until it is known whether the vendor repeats itself. Numbers of draws begin at random, so a watch whose file was
-    lost never takes old draws in the ledger for new ones.
+    The first visit also draws the pictures that later pixels are compared with, unless the calibration drew them. A
+    request is repeated until it is known whether the vendor repeats itself. Draws are numbered from a random start, so
+    that a watch whose file was lost never takes old draws in the ledger for new ones.
     """
     # Past every draw of a procedure, and at random: a lost watch file must not meet its old draws in the ledger.
     numbers = itertools.count(FIRST_INDEX + secrets.randbelow(_NUMBERS))
@@ -224,29 +221,29 @@ def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visi
             draws += calibrated or [new(canary, "reference")]
     if watch.repeats_itself is None:
         references = [draw for draw in [*(visits[0].draws if visits else ()), *draws] if draw.known]
-        # Draws of the calibration tell already whether a vendor without seeds repeats itself.
+        # The calibration's draws already tell whether a vendor without seeds repeats itself.
         told_by_references = not visits and len(calibrated_draws(references)) >= 2 * len(canaries)
         if setup.adapter.capabilities.seedable or not told_by_references:
-            # New ones alone, so that a vendor which changed since its calibration is still known to repeat itself.
+            # Only new draws: a vendor that changed since its calibration may still repeat itself.
             draws += [repeat(references[0]) for _ in range(REPEATS)]
     elif watch.repeats_itself and setup.adapter.capabilities.seedable:
-        # A canary after the other, so that each is repeated now and then.
+        # In turn, so that each canary is repeated now and then.
         canary = canaries[len(visits) % len(canaries)]
         draws.append(repeat(next(draw for draw in visits[0].draws if draw.canary == canary.position)))
     return [*draws, *(new(canary, "fresh") for canary in canaries)]
 
 
 def calibrated_draws(draws: Sequence[WatchDraw]) -> list[WatchDraw]:
-    """The draws of a visit that are the calibration's own, and stored."""
+    """Return the draws of a visit that are the calibration's own, and stored."""
     return [draw for draw in draws if draw.known and draw.index < FIRST_INDEX]
 
 
 def draws_to_choose_by(setup: Setup) -> int:
-    """How many of a picture's calibration draws choose canaries: half, at least one.
+    """Return how many of a picture's calibration draws choose canaries: half, at least one.
 
-    Under a perturbation only the first, since no other answers the same upload.
+    Under a perturbation only the first draw does, since no other answers the same upload.
     """
-    # Half of the draws choose canaries; the other half, which did not choose, measure them fairly.
+    # The other half did not choose, and so measures fairly.
     return 1 if setup.perturbation is not None else max(1, min(setup.procedure.draws, _MOST_CALIBRATED) // 2)
 
 
@@ -258,7 +255,7 @@ def _calibrated(setup: Setup, canary: Canary) -> Iterator[WatchDraw]:
 
 
 def task_of(canary: Canary, draw: WatchDraw) -> Task:
-    """What the sampler is asked for."""
+    """Return the sampler's task for a draw."""
     upload = Upload(canary.name, canary.upload, canary.png, canary.width, canary.height)
     return Task(upload, draw.index, draw.seed)
 
@@ -268,19 +265,19 @@ CANDIDATES = 64
 
 
 def choose_canaries(job: Job, count: int) -> tuple[list[Canary], bool]:
-    """Choose `count` canaries among a job's pictures, most sensitive first; also whether their first draws are stored.
+    """Choose `count` canaries of a job, most sensitive first; also return whether their first draws are stored.
 
-    If enough pictures are drawn, as in a calibration, planted changes decide; otherwise the digests do. Buys nothing.
+    Planted changes decide if enough pictures are drawn, as in a calibration; otherwise digests do. Buys nothing.
     """
     if len(job.pictures) < count:
         raise UsageError(
             f"expected at least {count} photographs to choose canaries from; got {len(job.pictures)}. Name more, or "
             f"give --canaries {len(job.pictures)}"
         )
-    # By digest, so that the same photographs give the same canaries on every machine.
+    # By digest: the same photographs give the same canaries on every machine.
     ordered = sorted(job.pictures, key=lambda picture: picture.input_digest)
     stored = job.answered_pictures()
-    # Only so many are looked at, since reading stored draws takes time.
+    # Reading stored draws takes time.
     drawn = [picture for picture in ordered if picture.input_digest in stored][:CANDIDATES]
     measured = _measured(job, drawn) if len(drawn) >= count else []
     if len(measured) < count:
@@ -290,7 +287,6 @@ def choose_canaries(job: Job, count: int) -> tuple[list[Canary], bool]:
 
 
 def _measured(job: Job, candidates: Sequence[Prepared]) -> list[tuple[Prepared, float]]:
-    """The sensitivity of each picture with usable stored draws."""
     setup, found = job.setup, []
     with Sampler(setup.adapter, job.folder, job.limits, check=output_check(setup)) as sampler:
         for done, picture in enumerate(candidates):
@@ -303,7 +299,7 @@ def _measured(job: Job, candidates: Sequence[Prepared]) -> list[tuple[Prepared, 
 
 
 def stored_draws(setup: Setup, sampler: Sampler, tasks: Sequence[Task]) -> tuple[list[Image], Image] | None:
-    """A canary's stored pictures, in order, and what was sent; None: one cannot be used."""
+    """Return a canary's stored pictures, in order, and its upload; None: one cannot be used."""
     outcomes = sorted(sampler.draw(tasks), key=lambda outcome: outcome.task.index)
     if any(outcome.state != "stored" for outcome in outcomes):
         return None

@@ -26,7 +26,7 @@ from blackbox_conformal.support.wording import at_least, at_most
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.records import Finding, FreshMeasurement
 
-# Whether the risk itself is above what a guarantee allows, from photographs that calibration never saw.
+# Whether the risk itself is above the guarantee's level, on photographs that calibration never saw.
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,13 @@ class HarmTest:
     Attributes
     ----------
     alpha
-        The level that masks are made at.
+        The level of the masks.
     allowed
         Mean loss in [0, 1] that a valid guarantee exceeds with probability `luck` at most.
     share
         Probability of a false alarm over all visits, `luck` included.
     rule, largest
-        The guarantee that turns losses into what it claims, such as misses, and the largest loss; None: no need.
+        The guarantee that turns losses into claimed ones, such as misses, and the largest loss; None: no need.
     """
 
     alpha: float
@@ -58,7 +58,7 @@ class HarmTest:
     def of(
         cls, known: Claim, alpha: float, share: float, rule: Guarantee | None = None, largest: float = 1.0
     ) -> "HarmTest":
-        """Test a claim whose `known` losses are the calibration's at the same threshold."""
+        """Make the test of a claim whose `known` losses are the calibration's at the same threshold."""
         level = known.level / known.bound
         # A claim about calibration sets allows some above the level: half of the share pays for that luck.
         luck = share / 2 if known.averages else 0.0
@@ -67,8 +67,8 @@ class HarmTest:
         return cls(alpha, allowed, luck, share, known.bound, stake, rule, largest)
 
     def evidence(self, losses: NDArray[np.float64]) -> float:
-        """Wealth of bets on the mean loss of each visit; ``1 / (share - luck)`` is an alarm."""
-        # A level that no calibration can exceed cannot be shown to be exceeded.
+        """Return the wealth of bets on the mean loss of each visit; ``1 / (share - luck)`` is an alarm."""
+        # No calibration can exceed such a level, so no evidence can show it.
         if not losses.size or not 0 < self.allowed < 1:
             return 1.0
         # The reciprocal of a p-value is a wealth: the bets start at 1.
@@ -93,7 +93,7 @@ class HarmTest:
 
 @dataclass(frozen=True)
 class Reserve:
-    """Photographs that calibration never saw, and the level that masks are made at.
+    """Photographs that calibration never saw, and the level of the masks.
 
     Attributes
     ----------
@@ -108,11 +108,11 @@ class Reserve:
 
     @cached_property
     def rule(self) -> Guarantee:
-        """The calibration's guarantee, if harm can be tested."""
+        """Return the calibration's guarantee; refuse one whose harm cannot be tested."""
         rule = audited_rule(self.calibration)
         rule.refuse_unclaimed(False)
         rule.check_level(self.alpha, self.calibration.bound_for(rule))
-        # A bound on how far above its level a calibration may lie is known only for these.
+        # Only these have a known bound on how far a calibration may lie above its level.
         if not rule.unit_curves(self.calibration.curves_for(rule)).rule.treats_photographs_alike:
             raise UsageError(
                 "expected a guarantee that treats all photographs alike, since it is unknown how far above its level "
@@ -122,13 +122,13 @@ class Reserve:
 
     @cached_property
     def beside(self) -> Beside | None:
-        """What the same masks promise beside; None: nothing is promised, or nothing trusted."""
+        """Return the promise beside that the same masks keep; None: nothing is promised, or nothing trusted."""
         return next(iter(Beside.at(self.calibration, self.rule, (self.alpha,))), None)
 
     def tests(self, level: Level) -> list[HarmTest]:
-        """The tests of the claim and of the promise beside, which share the probability of a false alarm equally.
+        """Return the tests of the claim and of the promise beside, fixed without any fresh photograph.
 
-        They are fixed without any fresh photograph.
+        Both share the probability of a false alarm equally.
         """
         rule, beside = self.rule, self.beside
         curves, bound = self.calibration.curves_for(rule), self.calibration.bound_for(rule)
@@ -140,8 +140,8 @@ class Reserve:
         return tests
 
     def job(self, setup: Setup, terms: Terms) -> Job:
-        """Prepare all photographs of the reserve; refuses those that calibrated."""
-        # Before anything is bought: what cannot be measured is not paid for.
+        """Prepare all photographs of the reserve; refuse photographs that calibrated."""
+        # First, so that nothing is bought that cannot be measured.
         refuse_bound(self.rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
         job = Job.of_photographs(setup, self.paths, terms, pixel_bytes=audit_bytes_a_pixel(1))
         for picture in job.pictures:
@@ -155,7 +155,7 @@ class Reserve:
         return job
 
     def measure(self, job: Job, planned: Sequence[FreshMeasurement]) -> list[FreshMeasurement]:
-        """Measure the loss of each photograph of the job; missing draws are bought."""
+        """Measure the loss of each photograph of the job; buys missing draws."""
         rule = self.rule
         curves = self.calibration.curves_for(rule)
         measure = Measure(rule, curves, (self.alpha,), lambda *_: None, crops=False)
@@ -171,8 +171,8 @@ class Reserve:
 
 
 def next_photographs(pictures: Sequence[Prepared], used: set[str], count: int, alpha: float) -> list[FreshMeasurement]:
-    """The photographs that a visit takes, in the order of their digests, which no loss has a part in."""
-    # By digest, so that which photographs a visit takes cannot depend on what they show.
+    """Return the photographs of a visit, in the order of their digests, in which no loss has a part."""
+    # By digest: the choice must not depend on the photographs' content.
     unused = sorted((picture for picture in pictures if picture.truth_digest not in used), key=_digest)
     return [FreshMeasurement(_digest(picture), picture.name, alpha) for picture in unused[:count]]
 
@@ -183,7 +183,7 @@ def _digest(picture: Prepared) -> str:
 
 
 def harm_finding(tests: Sequence[HarmTest], photographs: Sequence[FreshMeasurement], visited: int) -> Finding:
-    """What all fresh photographs so far say of each promise; `visited`: how many this visit took."""
+    """Return the finding about each promise on all fresh photographs so far; `visited`: photographs of this visit."""
     if not tests:
         return Finding("harm", "not watched", "no fresh photographs are given: add --fresh PHOTOGRAPHS --alpha LEVEL")
     main, *others = tests
@@ -191,7 +191,7 @@ def harm_finding(tests: Sequence[HarmTest], photographs: Sequence[FreshMeasureme
     for test in others:
         beside = test.finding(_by_visit((each.visit, each.beside) for each in photographs))
         told = f"the largest error, promised beside: {beside.statement}"
-        # What is broken comes first.
+        # Broken promises come first.
         first, second = (told, found.statement) if beside.verdict == "above" else (found.statement, told)
         worse = beside if beside.verdict == "above" and found.verdict != "above" else found
         found = replace(worse, statement=f"{first}; {second}")

@@ -23,43 +23,41 @@ from blackbox_conformal.watching.level import Level, tie_of, visit_p_values
 from blackbox_conformal.watching.records import Canary, Finding, Visit, WatchDraw, Watched
 from blackbox_conformal.watching.visit.canaries import FEATURES, calibrated_draws, features, task_of
 
-# Evidence that a vendor changed, from one p-value a visit: bets on each visit that a change may have come with.
+# Evidence that a vendor changed: bets on one p-value a visit, begun at each visit that may have brought a change.
 
 HAZARD = 0.01
 """Share of the waiting capital that begins to bet at each visit, as if one visit in a hundred brought a change."""
 
 DOUBT = 0.1
-"""Share of a bet that is kept back, so a visit that looks unchanged costs nine tenths at most."""
+"""Share of a bet that is kept back, so that a visit that looks unchanged costs nine tenths at most."""
 
 
 def log_wealth(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, k): logarithm of the capital of each of k martingales after each of n visits.
+    """Return (n, k): the logarithm of the capital of each of k martingales after each of n visits.
 
     Parameters
     ----------
     p_values
-        (n, k) in [0, 1]; each column is independent and uniform while nothing changed.
+        (n, k) in [0, 1]; each column is independent and uniform while the vendor is unchanged.
     """
     visits, many = p_values.shape
     begun, waiting = np.empty((visits, 2, many)), 0.0
     found = np.empty(p_values.shape)
     for visit, p_value in enumerate(p_values):
-        # Half of each new part bets on small p-values and half on large ones, as a change may go either way.
+        # A change may move a feature up or down, so half bets on small p-values and half on large ones.
         begun[visit] = waiting + math.log(HAZARD / 2)
-        # What has begun to bet waits no longer.
         waiting += math.log1p(-HAZARD)
-        # The j-th visit since a change is among the first j of all, so its p-value lies in this share of the range.
+        # The j-th visit since a change is among the first j, so its p-value lies in the smallest or largest 1 / j.
         stretch = (np.arange(visit + 1, 0, -1) / (visit + 1))[:, None, None]
-        # Either the smallest or the largest p-values.
         inside = np.stack([p_value, 1 - p_value]) <= stretch
-        # A part of each bet is kept back, so that one visit that does not look changed does not ruin it.
+        # A part is kept back, so that one visit that does not look changed does not ruin the bet.
         begun[: visit + 1] += np.log(DOUBT + (1 - DOUBT) * inside / stretch)
-        # Logarithms, so that nothing overflows in years of visits.
+        # Logarithms do not overflow in years of visits.
         found[visit] = np.logaddexp(waiting, np.logaddexp.reduce(begun[: visit + 1], axis=(0, 1)))
     return found
 
 
-# Answers to equal requests beside each other: whether the pictures differ by more than rounding, and what that says.
+# Answers to equal requests: whether their pictures differ by more than rounding.
 
 LEAST_BIT = 1
 """Grey levels: another graphics card or library version rounds some pixels to the next level."""
@@ -67,7 +65,7 @@ LEAST_BIT = 1
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far two pictures are apart.
+    """The distance of two pictures.
 
     Attributes
     ----------
@@ -82,8 +80,7 @@ class Difference:
 
     @classmethod
     def between(cls, before: Image, now: Image) -> "Difference":
-        """Compare two pictures, (H, W, 3) uint8; of other sizes they differ everywhere."""
-        # A picture of another size differs everywhere.
+        """Compare two pictures, (H, W, 3) uint8; pictures of unequal size differ everywhere."""
         if before.shape != now.shape:
             return cls(255, 1.0)
         apart = np.abs(before.astype(np.int16) - now).max(axis=2)
@@ -91,30 +88,31 @@ class Difference:
 
     @property
     def is_change(self) -> bool:
-        """Whether it is more than rounding."""
+        """Whether the difference is more than rounding."""
         return self.largest > LEAST_BIT
 
     @property
     def words(self) -> str:
-        """How far the pictures are apart."""
+        """Say how far the pictures are apart."""
         if not self.largest:
             return "equal"
         return f"{100 * self.share:.3g} % of the pixels differ, by at most {self.largest} of 255"
 
 
 IN_A_ROW = 5
-"""Other answers to one request, without one like the reference, that mean a change. If 1 % of requests meet another
-machine, that happens once in ten billion times."""
+"""So many other answers to one request, and none like the reference, mean a change. If 1 % of requests meet another
+machine, that happens once in ten billion times.
+"""
 
 MOST_ODD = 0.05
 """With a larger share of other answers a vendor no longer repeats itself, and its canaries bet."""
 
 ODD = "difference"
-"""Name of the feature that keeps the largest difference of a repeated answer, 0 to 255."""
+"""Feature that keeps the largest difference of a repeated answer, 0 to 255."""
 
 
 def to_ask_again(found: Mapping[int, Sequence[Difference]]) -> int | None:
-    """The canary to ask again before its vendor is called changed; None: no need.
+    """Return the canary to ask again before its vendor is called changed; None: no need.
 
     Parameters
     ----------
@@ -124,26 +122,26 @@ def to_ask_again(found: Mapping[int, Sequence[Difference]]) -> int | None:
     others = {canary: own for canary, own in found.items() if all(each.is_change for each in own)}
     if not others or is_changed(found):
         return None
-    # The largest difference first: it settles soonest whether the vendor changed.
+    # The largest difference settles soonest whether the vendor changed.
     return max(others, key=lambda canary: max(each.largest for each in others[canary]))
 
 
 def is_changed(found: Mapping[int, Sequence[Difference]]) -> bool:
-    """Whether a request got only other answers, often enough to mean another vendor."""
+    """Whether one request got other answers alone, often enough to mean another vendor."""
     return any(len(own) >= IN_A_ROW and all(each.is_change for each in own) for own in found.values())
 
 
-# The martingales of a watch: from the features of all visits so far to p-values and wealth.
+# From the features of all visits so far to p-values and martingales.
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the draws of canaries say after a visit.
+    """Evidence of the draws of canaries after a visit.
 
     Attributes
     ----------
     visits
-        Visits that bet: those where every canary was answered.
+        Visits that bet: every canary was answered.
     wealth
         Feature → logarithms of its martingale now and at its highest.
     """
@@ -153,29 +151,28 @@ class Evidence:
 
 
 def gather(watch: Watched, visits: Sequence[Visit], canaries: int) -> Evidence:
-    """Compute the evidence after these visits anew, from the features of all."""
-    # A visit with a missing answer would compare other canaries than the rest, so it does not bet.
+    """Compute the evidence after these visits anew, from the features of all visits."""
+    # A visit that lacks an answer would compare other canaries, so it does not bet.
     whole = [(visit, answers) for visit in visits if len(answers := _answers(visit)) == canaries]
     if not whole:
         return Evidence(0, dict.fromkeys(FEATURES, (0.0, 0.0)))
-    # In the order of canaries, so that each is compared with itself.
+    # In the order of canaries: each is compared with itself.
     values = [[[answers[place][name] for name in FEATURES] for place in sorted(answers)] for _, answers in whole]
     ties = [[tie_of(watch.seed, visit.id, f"visit {name}") for name in FEATURES] for visit, _ in whole]
     logs = log_wealth(visit_p_values(np.array(values), np.array(ties)))
-    # The highest of all visits: a martingale that reached the level is an alarm for good.
+    # A martingale that ever reached the level is an alarm for good.
     ends = zip(FEATURES, logs[-1].tolist(), np.maximum(logs.max(axis=0), 0.0).tolist(), strict=True)
     return Evidence(len(whole), {name: (now, highest) for name, now, highest in ends})
 
 
 def _answers(visit: Visit) -> dict[int, Mapping[str, float]]:
-    """Canary → features of its new answer at this visit."""
     return {draw.canary: draw.features for draw in visit.draws if draw.purpose == "fresh" and draw.features}
 
 
 def canaries_finding(
     level: Level, evidence: Evidence, visits: Sequence[Visit], canaries: int, *, instead: bool
 ) -> Finding:
-    """What the martingales say; `instead`: the vendor repeats itself, so pixels are compared."""
+    """Return the martingales' finding; `instead`: the vendor repeats itself, so pixels are compared instead."""
     if instead:
         return Finding("canaries", "not watched", "not needed: the vendor repeats itself, so pixels are compared")
     came = len(_answers(visits[-1]))
@@ -197,8 +194,7 @@ def _figure(logarithm: float) -> str:
 
 
 def _moved(name: str, visits: Sequence[Visit]) -> str:
-    """Say how far a feature moved, in standard deviations over the first half of the visits."""
-    # The first half, which a recent change cannot have touched.
+    # A recent change cannot have touched the first half, whose standard deviations are the units.
     before = [_answers(visit) for visit in visits[: len(visits) // 2]]
     shifts, steps = [], []
     for canary, answer in _answers(visits[-1]).items():
@@ -206,7 +202,7 @@ def _moved(name: str, visits: Sequence[Visit]) -> str:
         if values:
             steps.append(answer[name] - float(np.mean(values)))
             spread = float(np.std(values))
-            # A feature that never varied has no unit to measure its move in.
+            # A feature that never varied has no unit.
             shifts.append(steps[-1] / spread if spread else 0.0)
     if not steps:
         return f"{name} moved"
@@ -216,22 +212,22 @@ def _moved(name: str, visits: Sequence[Visit]) -> str:
 
 
 CONFIDENCE = 0.05
-"""Probability that fewer requests get the same answer than is claimed."""
+"""Probability that fewer requests than claimed get the same answer."""
 
 AGAIN = IN_A_ROW - 1
-"""Further draws of a visit at most, where an answer changed."""
+"""Most further draws of a visit where an answer changed."""
 
 
 @dataclass
 class VisitLook:
-    """What came of the draws of a visit.
+    """The answers of a visit, compared with earlier ones.
 
     Attributes
     ----------
     draws
-        In their order, with what came.
+        In their order, with their answers.
     repeats_itself
-        Whether the vendor answers equal requests equally; None: could not be measured.
+        Whether the vendor gives equal answers to equal requests; None: could not be measured.
     differences
         Canary → differences of its repeated answers from its reference.
     compared, odd
@@ -252,12 +248,12 @@ class VisitLook:
 
 
 class Looking:
-    """Draws and compares the canaries of a watch.
+    """A look at the canaries of a watch: draws and compares them.
 
     Parameters
     ----------
     job
-        Its budget is agreed on.
+        With a budget that is agreed on.
     earlier
         The visits before this one.
     plan_again
@@ -278,9 +274,9 @@ class Looking:
         self._seeded = job.setup.adapter.capabilities.seedable
 
     def look(self, planned: Sequence[WatchDraw]) -> VisitLook:
-        """Draw what is planned, part by part, and compare.
+        """Draw the planned draws, and compare their answers.
 
-        The sampler would end the visit when models differ, so the calibration's draws and new ones are asked for apart.
+        The calibration's draws and new ones are requested apart: where models differ, the sampler would end the visit.
         """
         found = VisitLook([], self._watch.repeats_itself)
         done: dict[int, WatchDraw] = {}
@@ -305,7 +301,6 @@ class Looking:
         return found
 
     def _ask_again(self, found: VisitLook) -> None:
-        """Repeat requests that got another answer, until it is settled whether the vendor changed."""
         for _ in range(AGAIN):
             canary = to_ask_again(found.differences)
             if canary is None:
@@ -317,17 +312,16 @@ class Looking:
             self._compare(found)
 
     def _count(self, found: VisitLook) -> None:
-        """Count the repeated answers of all visits: too many others, and the vendor does not repeat itself."""
         every = [draw for visit in self._earlier for draw in visit.draws] + found.draws
         apart = [draw.features[ODD] for draw in every if ODD in draw.features]
         found.compared, found.odd = len(apart), sum(each > LEAST_BIT for each in apart)
         settled = to_ask_again(found.differences) is None and not is_changed(found.differences)
         if settled and found.odd > MOST_ODD * found.compared:
-            # Only once no request is in doubt: a vendor that changed must not be taken for one that varies.
+            # Only once no request is in doubt: a changed vendor must not be taken for one that varies.
             found.repeats_itself = False
 
     def _take(self, draws: Sequence[WatchDraw], done: dict[int, WatchDraw]) -> None:
-        # By upload and number, which is how outcomes name their draws.
+        # Outcomes name their draws by upload and number.
         by_task = {(canary.upload, draw.index): draw for draw in draws for canary in [self._canaries[draw.canary]]}
         arriving = self._outcomes(draws)
         for outcome in arriving:
@@ -340,12 +334,11 @@ class Looking:
         return self._sampler.draw(tasks) if tasks else iter(())
 
     def _looked_at(self, draw: WatchDraw, outcome: Outcome) -> WatchDraw:
-        """Note what the vendor declared and, for a picture of the right size, its features."""
         noted = replace(draw, state=outcome.state, file=outcome.digest, model=outcome.model, cost_usd=outcome.cost_usd)
         if outcome.digest is None:
             return noted
         try:
-            # A file that is damaged or foreign leaves the draw without features, and not the visit without an end.
+            # A damaged or foreign file leaves its draw without features, but must not stop the visit.
             content = self._sampler.read(outcome)
             container = inspect(content)
         except BlackboxConformalError:
@@ -361,7 +354,6 @@ class Looking:
         return drawn_picture(content, task, setup, setup.sent(sent)).pixels
 
     def _pixels(self, draw: WatchDraw) -> Image | None:
-        """Read a stored picture, buying nothing; None where it is missing, damaged, or another model's."""
         task = task_of(self._canaries[draw.canary], draw)
         if not are_stored(self._job.setup.adapter, [task], self._job.folder):
             return None
@@ -372,10 +364,9 @@ class Looking:
             return None
 
     def _measured(self, repeats: Sequence[WatchDraw]) -> bool | None:
-        """Whether all answers to one request are the same picture; None: no request has two."""
         first: dict[int, Image] = {}
         equal: list[bool] = []
-        # Only stored pictures, so that measuring buys nothing.
+        # Only stored pictures: measuring buys nothing.
         for draw in repeats:
             picture = self._pixels(draw) if draw.state == "stored" else None
             if picture is not None and draw.canary in first:
@@ -411,7 +402,7 @@ def sampler_of(job: Job) -> Sampler:
 
 
 def pixels_finding(found: VisitLook) -> Finding:
-    """What the repeated answers say."""
+    """Return the finding about repeated answers."""
     every = [each for own in found.differences.values() for each in own]
     if found.repeats_itself is False:
         some = f": {found.odd} of {found.compared} were others" if found.odd else ""

@@ -1,4 +1,4 @@
-"""Foretells what watching costs: the next visit, each later one, and a month of visits."""
+"""Foretells the cost of a watch: the next visit, each later one, and a month of visits."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from blackbox_conformal.watching.visit.canaries import (
     task_of,
 )
 
-# How many visits a change takes to be found, as `examples/watch_rates.py` measured it.
+# Visits until a change is found, as measured by `examples/watch_rates.py`.
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,14 @@ SPEEDS = (
 
 
 def speeds(canaries: int) -> tuple[Speed, ...]:
-    """Speeds for the largest measured number of canaries up to `canaries`; empty where none is that small."""
+    """Return the speeds for the largest measured number of canaries up to `canaries`; empty: none is that small."""
     measured = [speed.canaries for speed in SPEEDS if speed.canaries <= canaries]
-    # Numbers between those that were measured would be invented.
+    # Speeds between measured numbers would be invented.
     return tuple(speed for speed in SPEEDS if measured and speed.canaries == max(measured))
 
 
 def speed_of(canaries: int, shift: float) -> Speed | None:
-    """The speed for the largest measured shift up to the size of `shift`; None where none is that small."""
+    """Return the speed for the largest measured shift up to the size of `shift`; None: none is that small."""
     return max(
         (speed for speed in speeds(canaries) if speed.shift <= abs(shift)), key=lambda it: it.shift, default=None
     )
@@ -86,7 +86,7 @@ class VisitOutlook(Faces):
     Attributes
     ----------
     next_visit, later_visit
-        The visit that would be made now, and each one after it; the first visit also repeats a request.
+        The next visit, and each one after it; the first visit of a watch also repeats a request.
     planted
         How far small changes move the canaries; empty without two reference draws of one canary.
     """
@@ -98,11 +98,11 @@ class VisitOutlook(Faces):
 
     @property
     def promises(self) -> list[tuple[Planted, Speed | None]]:
-        """Each planted change, and the speed at which it is found; None: not known."""
+        """Return each planted change and its speed; None: not known."""
         return [(one, speed_of(self.canaries, one.shift)) for one in self.planted]
 
     def blocks(self) -> Iterator[Block]:
-        """Show what a visit and a month cost, and how fast changes are found."""
+        """Show the cost of a visit and of a month, and how fast changes are found."""
         prices = {"daily": self.month_usd(DAYS), "weekly": self.month_usd(WEEKS)}
         months = {
             f"a month, {often}": "unknown: give -p price-usd=…" if usd is None else money(*usd)
@@ -157,11 +157,11 @@ class VisitOutlook(Faces):
         )
 
     def month_usd(self, visits: float) -> tuple[Decimal, Decimal] | None:
-        """Lowest and highest price of this many later visits; None where no price is known."""
+        """Return the lowest and highest price of this many later visits; None: no price is known."""
         if self.later_visit.cost_usd is None:
             return None
         low, high = self.later_visit.cost_usd
-        # Twelfths of a year are no whole weeks, so the number of visits is a fraction.
+        # A twelfth of a year is no whole number of weeks, so visits come in fractions.
         times = Decimal(visits).quantize(Decimal("0.01"))
         return ((low * times).quantize(Decimal("0.01")), (high * times).quantize(Decimal("0.01")))
 
@@ -180,7 +180,7 @@ def _visits(row: Mapping[str, Any], name: str) -> str:
 def look_ahead(
     setup: Setup, terms: Terms, watch: Watched, canaries: Sequence[Canary], visits: Sequence[Visit]
 ) -> VisitOutlook:
-    """Foretell a watch that has made these visits; a vendor that takes seeds is expected to repeat itself."""
+    """Foretell a watch after these visits; a vendor that takes seeds is expected to repeat itself."""
     ordered = {canary.position: canary for canary in canaries}
 
     def price(draws: Sequence[WatchDraw]) -> Estimate:
@@ -191,7 +191,7 @@ def look_ahead(
     ended = [each for each in visits if each.ended_at]
     following = opened[0].draws if opened else planned_draws(setup, watch, canaries, ended)
     first = planned_draws(setup, replace(watch, repeats_itself=None), canaries, ())
-    # The first draws of a watch are its largest visit; later ones only draw fresh canaries.
+    # The first visit is the largest; later ones draw fresh canaries alone.
     later = [draw for draw in first if draw.purpose == "fresh"]
     if setup.adapter.capabilities.seedable and watch.repeats_itself is not False:
         later.append(later[0])
@@ -201,7 +201,6 @@ def look_ahead(
 def _planted(
     setup: Setup, terms: Terms, canaries: Mapping[int, Canary], draws: Sequence[WatchDraw]
 ) -> Sequence[Planted]:
-    """Plant small changes in the canaries' stored reference draws; nothing is sent."""
     tasks: dict[int, list[Task]] = defaultdict(list)
     for draw in calibrated_draws(draws):
         if draw.purpose == "reference":

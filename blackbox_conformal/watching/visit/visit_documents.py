@@ -1,4 +1,4 @@
-"""What a visit is asked for, what it gives, and the check that it is signed."""
+"""The request and result of a visit, and the check that a visit is signed."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from blackbox_conformal.watching.visit.canaries import FEATURES
 from blackbox_conformal.watching.visit.fresh_photographs import Reserve
 from blackbox_conformal.watching.watch_file import WatchFile
 
-# Evidence as it grew, one visit or picture after another, as a chart and as a line of bars.
+# Evidence over visits or pictures, as a chart and as a line of bars.
 
 MOST_POINTS, FEW = 400, 60
-"""The most points of a curve, and the most points that are drawn as dots."""
+"""Most points of a curve, and most points that are drawn as dots."""
 
 _BARS = "▁▂▃▄▅▆▇█"
 _LATEST = 60
@@ -44,7 +44,7 @@ class EvidenceHistory:
     logs, needed
         Natural logarithms of the evidence, and of the evidence that raises an alarm.
     limit
-        What the alarm is called.
+        Name of the alarm.
     """
 
     layer: str
@@ -59,7 +59,7 @@ class EvidenceHistory:
         """Draw the latest evidence as bars up to the alarm, on a logarithmic scale; empty for fewer than two."""
         if len(self.logs) < 2:
             return ""
-        # On a logarithmic scale, of which the bottom is no evidence at all.
+        # The bottom of the logarithmic scale is no evidence at all.
         heights = (min(max(one / self.needed, 0.0), 1.0) for one in self.logs[-_LATEST:])
         drawn = "".join(_BARS[round(height * (len(_BARS) - 1))] for height in heights)
         return f"{self.layer:9} {drawn}  {self.each} by {self.each}; full height is an alarm"
@@ -69,8 +69,8 @@ class EvidenceHistory:
         """Draw the evidence and its limit as powers of ten."""
         found, needed = [one / math.log(10) for one in self.logs], self.needed / math.log(10)
         last = float(max(len(found), 2))
-        # Of many points the largest of each stretch is drawn, so that no alarm is lost.
-        # Rounded up, so that the last stretch is never left out.
+        # The largest point of each stretch is drawn, so that no alarm is lost.
+        # Stretches are rounded up, so that the last one is never left out.
         stretch = -(-len(found) // MOST_POINTS)
         places = [
             max(range(start, min(start + stretch, len(found))), key=found.__getitem__)
@@ -90,12 +90,12 @@ class EvidenceHistory:
 
 @dataclass(frozen=True, slots=True)
 class VisitRequest:
-    """What to watch, and how.
+    """A wish for a visit.
 
     Attributes
     ----------
     file
-        The calibration's file; its watch lies beside it.
+        Path of the calibration; its watch lies beside it.
     images
         Calibration photographs to choose canaries from; only the first visit needs them.
     canaries, level
@@ -103,9 +103,9 @@ class VisitRequest:
     reserve
         Fresh photographs that measure the risk itself; None: it is not measured.
     max_cost_in_all
-        The most that all visits together may cost, US dollars.
+        Most that all visits together may cost, US dollars.
     key
-        Signs what is written; a signed calibration needs it.
+        Signs new entries; a signed calibration needs it.
     trusted
         Further public keys whose signatures of earlier visits count.
     """
@@ -128,14 +128,14 @@ class VisitRequest:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class VisitResult(Faces):
-    """What a visit found and cost.
+    """The findings and cost of a visit.
 
     Attributes
     ----------
     number
-        Of the visit, from 1. Where a suspended or void calibration allows no visit: of the last visit, 0 without any.
+        Number of the visit, from 1. If the state allows no visit, number of the last visit; 0: there was none.
     state, changed
-        The calibration's state, and its new state where this visit changed it.
+        The calibration's state, and its new state if this visit changed it.
     evidence
         After each visit, the logarithm of the largest wealth of a feature's martingale.
     standing
@@ -164,7 +164,7 @@ class VisitResult(Faces):
 
     @property
     def headline(self) -> str:
-        """The outcome in words that stand out."""
+        """Say the outcome in words that stand out."""
         if self.state == "void":
             return "VOID: the risk is above what the guarantee allows"
         if self.state == "suspended":
@@ -238,7 +238,7 @@ _ABOUT = {
 
 
 def last_result(file: WatchFile, watch: Watched, state: State, standing: WatchStanding) -> VisitResult:
-    """Read what the last visit found; nothing is bought."""
+    """Read the findings of the last visit; buys nothing."""
     ended = [each for each in file.visits(watch) if each.ended_at]
     kept = [each for visit in ended[-1:] for each in file.findings(visit.id)]
     return VisitResult(

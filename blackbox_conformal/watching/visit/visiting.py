@@ -51,12 +51,12 @@ from blackbox_conformal.watching.visit.visit_documents import VisitResult as Vis
 from blackbox_conformal.watching.visit.visit_documents import last_result, refuse_unsigned_visit
 from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
-# What a vendor says of itself with an answer (model, format, size, price) beside what it said with earlier ones.
+# The vendor's declarations with an answer (model, format, size, price) beside those with earlier answers.
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What came with one answer.
+    """The declarations that came with one answer.
 
     Attributes
     ----------
@@ -65,9 +65,9 @@ class Declared:
     format
         Of the file, such as ``PNG``.
     magnification
-        Width and height of the answer over those of the input.
+        Width and height of the answer over width and height of the input.
     cost_usd
-        What the draw is booked at.
+        The booked price of the draw.
     """
 
     model: str | None
@@ -77,12 +77,12 @@ class Declared:
 
 
 def compare(before: Sequence[Declared], now: Sequence[Declared], models: Collection[str]) -> Finding:
-    """Whether the answers `now` declare what those `before` did.
+    """Compare the declarations of answers `now` and `before`.
 
     Parameters
     ----------
     before
-        The calibration's draws, or those of the first visit.
+        Draws of the calibration, or of the first visit.
     models
         Names of the calibrated models; empty: not named.
     """
@@ -97,7 +97,7 @@ def compare(before: Sequence[Declared], now: Sequence[Declared], models: Collect
         ("files are", {each.format for each in before}, {each.format for each in now}),
         ("sizes are", _sizes(before), _sizes(now)),
     ):
-        # A side that says nothing is not a side that changed.
+        # An answer that declares nothing shows no change.
         if old and new - old:
             changes.append(f"{what} {_words(new - old)}, and were {_words(old)}")
     if changes:
@@ -105,7 +105,7 @@ def compare(before: Sequence[Declared], now: Sequence[Declared], models: Collect
     notes = []
     if known and not named:
         notes.append(f"the vendor names no model any more, and named {_words(known)}")
-    # The dearest of both, since a bill that differs shows another product.
+    # The dearest of both: another bill shows another product.
     highest, price = (max((each.cost_usd for each in answers), default=Decimal(0)) for answers in (before, now))
     if before and price != highest:
         notes.append(f"a draw costs {dollars(price)}, and cost {dollars(highest)}")
@@ -139,13 +139,13 @@ def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
         if watch is not None and state in ("suspended", "void"):
             standing = request.check(file)
             assert standing is not None
-            # Nothing is bought while a calibration is not in use.
+            # A calibration that is not in use buys nothing.
             return last_result(file, watch, state, standing)
         return _Visiting(request, setup, terms, file, watch or _begun(request, setup, terms, file)).run()
 
 
 def outlook(request: VisitRequest, setup: Setup, terms: Terms) -> VisitOutlook:
-    """What watching would cost; nothing is sent or written."""
+    """Foretell the cost of the watch; sends and writes nothing."""
     _refuse_unwatchable(request, setup)
     digest = request.calibration.digest
     if watch_path(request.file).exists():
@@ -183,7 +183,6 @@ def _refuse_without_images(request: VisitRequest) -> None:
 
 
 def _chosen(request: VisitRequest, setup: Setup, terms: Terms) -> tuple[list[Canary], bool]:
-    """The most sensitive of the given photographs, and whether their first draws are the calibration's."""
     _refuse_without_images(request)
     job = Job.of_photographs(setup, request.images, terms, to_draw=False)
     return choose_canaries(job, request.canaries or CANARIES)
@@ -192,7 +191,7 @@ def _chosen(request: VisitRequest, setup: Setup, terms: Terms) -> tuple[list[Can
 def begin_watch(job: Job, calibration: Calibration, path: Path, count: int, key: SigningKey | None = None) -> Watched:
     """Choose canaries among a calibration's drawn photographs, and begin its watch; buys nothing.
 
-    A watch that already goes on is returned. A new one is signed with the `key`.
+    A running watch is returned as it is; a new one is signed with the `key`.
     """
     with WatchFile(watch_path(path), key=key) as file:
         begun = file.current(calibration.digest)
@@ -203,11 +202,10 @@ def begin_watch(job: Job, calibration: Calibration, path: Path, count: int, key:
 
 
 def _begun(request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile) -> Watched:
-    """Begin a watch with the canaries of the one before, or the most sensitive of the given photographs."""
     level, digest = Level(LEVEL if request.level is None else request.level), request.calibration.digest
     canaries = file.last_canaries(digest)
     if canaries:
-        # The vendor was accepted as it is now, so that the calibration's draws are no reference any more.
+        # The vendor was accepted as it is now, so the calibration's draws are no reference any more.
         return file.begin(digest, level.whole, canaries, calibrated=False)
     chosen, calibrated = _chosen(request, setup, terms)
     return file.begin(digest, level.whole, chosen, calibrated=calibrated)
@@ -301,13 +299,11 @@ class _Visiting:
         return task_of(self._canaries[draw.canary], draw)
 
     def _losses(self, measured: Sequence[FreshMeasurement]) -> list[FreshMeasurement]:
-        """Fresh photographs of all visits, with this visit's measurements."""
         earlier = self._file.photographs(self._watch)
         known = {each.truth: each for each in measured}
         return [known.get(each.truth, each) for each in earlier]
 
     def _jobs(self) -> tuple[Job, Job | None]:
-        """The jobs of the canaries and of this visit's fresh photographs."""
         pictures = []
         for canary in self._canaries:
             tasks = tuple(self._task(draw) for draw in self._visit.draws if draw.canary == canary.position)
@@ -328,14 +324,13 @@ class _Visiting:
         return Job(self._setup, pictures, self._terms), fresh
 
     def _paid_before(self, canaries: Job) -> frozenset[str]:
-        """Keys of the calibration's own stored draws, which are no cost of the watch."""
+        # The calibration's own stored draws are no cost of the watch.
         adapter = self._setup.adapter
         tasks = [self._task(draw) for draw in calibrated_draws(self._visit.draws)]
         stored = [task for task in tasks if are_stored(adapter, [task], canaries.folder)]
         return draw_keys(adapter, stored)
 
     def _agree(self, canaries: Job, fresh: Job | None, keys: frozenset[str]) -> None:
-        """Agree on both jobs, whose draws have these `keys`; errors as `agree`."""
         paid = self._paid_before(canaries)
         expected = canaries.estimate()
         if self._watch.repeats_itself is not False:
@@ -346,7 +341,6 @@ class _Visiting:
         agree([canaries] if fresh is None else [canaries, fresh], expected, paid=paid)
 
     def _refuse_beyond(self, expected: Estimate, job: Job, keys: frozenset[str]) -> None:
-        """Refuse a visit that might take the cost of all visits beyond what is allowed."""
         most = self._request.max_cost_in_all
         if most is None:
             return
@@ -383,7 +377,7 @@ class _Visiting:
 
 
 def _with_repeats(expected: Estimate) -> Estimate:
-    """Add to the estimate the requests that are repeated after a changed answer."""
+    # A request whose answer changed is repeated.
     cost = expected.cost_usd
     if cost is not None and expected.calls:
         cost = (cost[0], cost[1] * (expected.calls + AGAIN) / expected.calls)
@@ -391,7 +385,6 @@ def _with_repeats(expected: Estimate) -> Estimate:
 
 
 def _refuse_other(request: VisitRequest, watch: Watched, canaries: Sequence[Canary]) -> None:
-    """Refuse another level or number of canaries than the watch began with."""
     if request.level is not None and request.level != watch.level:
         raise UsageError(
             f"expected --level {watch.level:g}, which the watch was begun with; got {request.level:g}. Leave it out"
@@ -418,19 +411,19 @@ def watch(
     photographs: Photographs = (),
     **settings: Unpack[WatchSettings],
 ) -> VisitResult:
-    """Visit `vendor` once, or go on with a visit that was not finished: is it still what was calibrated?
+    """Visit `vendor` once, or finish a visit, to learn whether the vendor is still the calibrated one.
 
     Parameters
     ----------
     calibration
-        The path of its file; the watch is kept beside it.
+        Path of the calibration's file; the watch is kept beside it.
     photographs
-        Those that were calibrated, to choose canaries from; needed at the first visit alone.
+        The calibrated photographs, among which the first visit chooses canaries; later visits need none.
 
     Returns
     -------
     VisitResult
-        Its `findings` are the layers' verdicts; a `state` of ``suspended`` or ``void`` is an alarm. No notice is sent.
+        With the layers' verdicts as `findings`; the `state` ``suspended`` or ``void`` is an alarm. Sends no notice.
 
     Raises
     ------

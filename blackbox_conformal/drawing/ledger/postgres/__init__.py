@@ -1,1 +1,1 @@
-"""A ledger in PostgreSQL, which processes on many machines draw with at once (extra ``postgres``)."""
+"""A ledger in PostgreSQL, with which processes on many machines draw at once (extra ``postgres``)."""

@@ -18,12 +18,12 @@ from blackbox_conformal.support.secrets import redact
 SCHEMA = "blackbox_conformal"
 _CONNECT_S = 10
 _START_S = 10.0
-# Waiting would not help; other errors of connecting may pass.
+# Waiting would not help here; other errors of connecting may pass.
 _REFUSED = re.compile("authentication|password|does not exist|pg_hba|permi(tted|ssion)", re.IGNORECASE)
-"""What the server says to somebody whom it lets in no more, however long he waits."""
+"""Words of a server that lets somebody in no more, however long he waits."""
 
 _UNKNOWN = re.compile("translate host|not known", re.IGNORECASE)
-"""What is said of a host that does not exist, or that cannot be found at the moment."""
+"""Words about a host that does not exist, or cannot be found at the moment."""
 
 _SETTINGS: dict[str, Any] = {
     "connect_timeout": _CONNECT_S,
@@ -36,14 +36,14 @@ _SETTINGS: dict[str, Any] = {
 }
 _BEGUN = (
     f"SET search_path TO {SCHEMA}",
-    # A process that stands still within a transaction holds up all others no longer than this.
+    # Limits how long a process that stands still within a transaction holds up all others.
     "SET idle_in_transaction_session_timeout TO '15s'",
     "SET lock_timeout TO '30s'",
 )
 
 
 class NamedRow:
-    """A row whose values are asked by number or by name."""
+    """A row whose values are read by number or by name."""
 
     __slots__ = ("_names", "_values")
 
@@ -68,17 +68,16 @@ def _row_factory(cursor: Any) -> Any:
     return lambda values: NamedRow(names, values)
 
 
+# Reads whole sums as whole numbers, as in SQLite, and means as floats.
 class _Number(Loader):
-    """Reads whole sums as whole numbers, as in SQLite, and means as floats."""
-
     def load(self, data: Any) -> Any:
-        # NUMERIC is what PostgreSQL gives for sums of BIGINT.
+        # PostgreSQL gives NUMERIC for sums of BIGINT.
         text = bytes(data).decode()
         return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 class PostgresConnection:
-    """One connection, on which every statement outside BEGIN and COMMIT is durable at once."""
+    """A connection on which every statement outside BEGIN and COMMIT is durable at once."""
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
@@ -87,17 +86,17 @@ class PostgresConnection:
         """Run one statement with ``?`` for each value."""
         if not parameters:
             return self.raw.execute(sql)
-        # PostgreSQL's text holds no NUL, which a vendor may put into a name.
+        # PostgreSQL's text holds no NUL, but a vendor may put one into a name.
         values = [value.replace("\0", "") if isinstance(value, str) else value for value in parameters]
         # The statements hold no other ? or %.
         return self.raw.execute(sql.replace("?", "%s"), values)
 
     def together(self) -> AbstractContextManager[Any]:
-        """Send statements of the ``with`` block together; their rows can be read after it."""
+        """Send the statements of the ``with`` block together; their rows can be read after it."""
         return self.raw.pipeline()  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """Close it; what was begun and not committed is undone."""
+        """Close the connection; the database undoes an open transaction."""
         self.raw.close()
 
 
@@ -119,14 +118,14 @@ def connect(address: Address, *, durable: bool = True) -> PostgresConnection:
 
 
 def connect_at_last(address: Address) -> PostgresConnection:
-    """Open as `connect`, and wait a while for a database that is just being started."""
+    """Open as `connect`, and wait a while for a database that is starting."""
     until = time.monotonic() + _START_S
     while True:
         try:
             return connect(address)
         except psycopg.OperationalError as error:
             if _REFUSED.search(str(error)) or _UNKNOWN.search(str(error)) or time.monotonic() > until:
-                # Wrong passwords and names are told at once; a database that is starting is waited for.
+                # Wrong passwords and names are told at once; only a starting database is waited for.
                 raise
         time.sleep(0.3)
 
@@ -140,7 +139,7 @@ def is_passing(error: Exception) -> bool:
 
 
 def _is_refused(error: Exception) -> bool:
-    """Tell whether the server did not let us in; errors of logging in have no code, those of statements have one."""
+    # Errors of logging in have no code, unlike errors of statements.
     return isinstance(error, psycopg.OperationalError) and not error.sqlstate and bool(_REFUSED.search(str(error)))
 
 
@@ -163,7 +162,7 @@ def told(address: Address, error: Exception) -> LedgerError:
 
 @contextmanager
 def as_ledger_error(address: Address) -> Iterator[None]:
-    """Raise what a connection raises, or a value that no ledger holds, as a `LedgerError`."""
+    """Raise errors of a connection, and of a value that no ledger holds, as a `LedgerError`."""
     try:
         yield
     except (psycopg.Error, OverflowError) as error:
@@ -173,21 +172,21 @@ def as_ledger_error(address: Address) -> Iterator[None]:
 Result = TypeVar("Result")
 
 PATIENCE_S = 120.0
-"""Seconds that a database which is away is waited for. Nothing is sent meanwhile."""
+"""Seconds to wait for a database that is away; nothing is sent meanwhile."""
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
 
 
 class Reconnecting:
-    """A connection that is opened when it is needed, and again when it was lost; for one thread at a time."""
+    """A connection that opens when needed, and again after a loss; for one thread at a time."""
 
     def __init__(self, address: Address, *, durable: bool = True) -> None:
         self._address, self._durable = address, durable
         self._connection: PostgresConnection | None = None
 
     def run(self, action: Callable[[PostgresConnection], Result], patience_s: float = PATIENCE_S) -> Result:
-        """Run `action`, again after an error that passes, for so many seconds; return its result."""
+        """Run `action`, again for `patience_s` seconds after passing errors; return its result."""
         until, pause = time.monotonic() + patience_s, _FIRST_PAUSE_S
         while True:
             try:
@@ -195,11 +194,11 @@ class Reconnecting:
                     self._connection = connect(self._address, durable=self._durable)
                 return action(self._connection)
             except psycopg.Error as error:
-                # A connection after an error is in an unknown state: the next try opens a new one.
+                # After an error a connection is in an unknown state: the next try opens a new one.
                 self.close()
                 if not is_passing(error) or time.monotonic() > until:
                     raise told(self._address, error) from None
-            # A random pause, so that many processes do not come back in the same instant.
+            # Random, so that many processes do not come back in the same instant.
             time.sleep(random.uniform(pause / 2, pause))
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
@@ -218,7 +217,7 @@ class Pool:
     """A few connections to a database for any number of threads; errors are a `LedgerError`."""
 
     def __init__(self, address: Address) -> None:
-        # Last in, first out: the connection used last is the least likely to be cut.
+        # Last in, first out: the newest connection is the least likely to be cut.
         self._idle: queue.LifoQueue[Reconnecting] = queue.LifoQueue()
         for _ in range(_CONNECTIONS):
             self._idle.put(Reconnecting(address))

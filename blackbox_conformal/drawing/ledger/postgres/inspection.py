@@ -1,4 +1,4 @@
-"""Reads a shared ledger while others draw with it, checks its sums, and asks whether a database is fit to keep one."""
+"""Reads a shared ledger while others draw with it, checks its sums, and checks whether a database is fit for one."""
 
 import time
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _MOST_NAMED = 5
 
 @contextmanager
 def reading(address: Address) -> Iterator[PostgresConnection | None]:
-    """Give the ledger as it is now, for the ``with`` block; None when the database holds none yet."""
+    """Give the ledger as it is now, for the ``with`` block; None if the database holds none yet."""
     with as_ledger_error(address), closing(connect_at_last(address)) as connection:
         if not require_version(connection, address):
             yield None
@@ -34,7 +34,7 @@ def reading(address: Address) -> Iterator[PostgresConnection | None]:
 
 
 def damage(connection: Connection) -> list[str]:
-    """Return what does not add up, in words."""
+    """Return the sums that do not add up, in words."""
     wrong = connection.execute(
         "SELECT name FROM budget LEFT JOIN (SELECT budget_task.budget AS name, SUM(cost_nanousd) AS spent,"
         " SUM(reserved_nanousd) AS reserved, COUNT(*) FILTER (WHERE state = ANY(?)) AS calls"
@@ -54,7 +54,7 @@ _NEEDED = "SELECT, INSERT, UPDATE, DELETE"
 
 
 class LedgerFinding(NamedTuple):
-    """A part of a database, what it is or should be, and whether that makes it unfit."""
+    """A part of a database, its state in words, and whether that makes the database unfit."""
 
     part: str
     detail: str
@@ -62,14 +62,14 @@ class LedgerFinding(NamedTuple):
 
 
 def inspect(address: Address) -> list[LedgerFinding]:
-    """Return every part of a database that matters."""
+    """Return the findings on every part of a database that matters."""
     with as_ledger_error(address), closing(connect_at_last(address)) as connection:
         return [*_server(connection), *_tables(connection), *_durability(connection)]
 
 
 def _server(connection: PostgresConnection) -> Iterator[LedgerFinding]:
     begun = time.perf_counter()
-    # The difference includes the time that the question takes to the server, which `taken` bounds.
+    # The difference includes the time of the question to the server, at most `taken`.
     away = _asked(connection, f"SELECT {NOW} - {time.time()!r}")
     taken = time.perf_counter() - begun
     version = _asked(connection, "SHOW server_version")
@@ -121,14 +121,14 @@ def _may_make(connection: PostgresConnection, version: int) -> bool:
 
 
 def _durability(connection: PostgresConnection) -> Iterator[LedgerFinding]:
-    """Check whether a commit that was answered is kept, whatever crashes."""
+    # A commit that was answered must survive every crash.
     if _asked(connection, "SELECT pg_is_in_recovery()"):
         yield LedgerFinding("role", "it is a replica, which cannot be written; name the primary server", unfit=True)
     lost = "so that a crash may lose what was paid for: set it on"
     for name in ("fsync", "full_page_writes"):
         if _asked(connection, f"SHOW {name}") == "off":
             yield LedgerFinding(name, f"off, {lost}", unfit=True)
-    # Every connection of ours sets it on, which a pool of connections may undo.
+    # Every connection of ours sets it on, but a pool of connections may undo that.
     commit = _asked(connection, "SHOW synchronous_commit")
     if commit == "on":
         yield LedgerFinding("synchronous_commit", "on, and a commit is on disk when it is answered")

@@ -38,21 +38,21 @@ _LOOKED_FOR_AT_ONCE = 5000
 class PostgresAnswers:
     """Contents in one database, each once (see `shared_store.AnswerStore`); errors are a `LedgerError`.
 
-    `put` returns once the content is on disk, since a crash of the server may come before the ledger names it.
+    `put` returns once the content is on disk, since the server may crash before the ledger names it.
     """
 
     def __init__(self, address: Address) -> None:
         self._pool = Pool(address)
 
     def prepare(self) -> None:
-        """Do nothing: the database was looked at when its ledger was opened."""
+        """Do nothing: opening the ledger has already checked the database."""
 
     def put(self, digest: str, content: bytes) -> None:
         query = "INSERT INTO sample VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
         self._pool.run(lambda connection: connection.execute(query, (digest, len(content), content)))
 
     def get(self, digest: str) -> bytes | None:
-        # In binary: a picture as text would be twice as long on the way.
+        # In binary: as text a picture would be twice as long on the way.
         query = "SELECT content FROM sample WHERE digest = %s"
         row = self._pool.run(lambda connection: connection.raw.execute(query, (digest,), binary=True).fetchone())
         return None if row is None else bytes(row[0])
@@ -68,7 +68,7 @@ class PostgresAnswers:
         return self._pool.run(lambda connection: {row[0] for row in connection.execute(query, (digests,)).fetchall()})
 
     def keep_receipt(self, receipt: Receipt) -> None:
-        """Keep nothing: what would be restored together with the ledger could tell it nothing."""
+        """Keep nothing: a receipt that is restored together with the ledger could tell it nothing."""
 
     def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
         return iter(())
@@ -78,7 +78,7 @@ class PostgresAnswers:
 
 
 def require_room(limit_nanousd: int, totals: Totals, spec: AttemptSpec, price_nanousd: int, address: Address) -> None:
-    """Refuse a submission that the ledger's own limit has no room for, or one of unknown price."""
+    """Refuse a submission without room in the ledger's own limit, or of unknown price."""
     if totals.spent + totals.reserved + price_nanousd <= limit_nanousd and (price_nanousd or spec.priced):
         return
     costs = f"up to {to_usd(price_nanousd)} USD" if price_nanousd or spec.priced else "an unknown amount"
@@ -90,9 +90,9 @@ def require_room(limit_nanousd: int, totals: Totals, spec: AttemptSpec, price_na
 
 
 def set_limit(address: Address, limit_usd: Decimal | None) -> None:
-    """Limit what all draws of a ledger cost; None: any amount. Processes that draw now keep to it at once."""
+    """Limit the cost of all draws of a ledger; None: no limit. Processes that draw now obey at once."""
     with as_ledger_error(address), closing(connect_at_last(address)) as connection:
-        # Raising the limit of a ledger that does not exist yet makes it.
+        # Setting the limit of a ledger that does not exist yet makes it.
         migrate(connection, address)
         limit = None if limit_usd is None else to_nano(limit_usd)
         connection.execute("UPDATE total SET limit_nanousd = ?", (limit,))
@@ -109,15 +109,15 @@ _HIGHEST_UNLISTED = (
 _LARGEST = f"SELECT pixels FROM attempt WHERE identity = ? AND state IN {WHOLE} ORDER BY pixels DESC LIMIT 1"
 _UNDER_WAY = (
     "SELECT 1 FROM attempt WHERE owner IS NOT NULL AND identity = ? AND pixels > ?"
-    # Pictures below the largest one that was answered are priced by it.
+    # Pictures below the largest answered one are priced by that one.
     f" AND state IN {(*RESERVING, *WITH_JOB)} LIMIT 1"
 )
 
 
 def require_known_price(connection: Connection, spec: AttemptSpec, price_nanousd: int, *, alone: bool) -> None:
-    """Refuse to reserve less than the vendor bills, and a draw that goes `alone` beside another one that does."""
+    """Refuse to reserve less than the vendor bills, and a draw that goes `alone` beside another such draw."""
     if spec.listed_nanousd:
-        # Another process may have been billed more than this one knows, so the table is asked in the transaction.
+        # Another process may have been billed more than this one knows, so the transaction asks the table.
         row = connection.execute(_HIGHEST, (spec.identity,)).fetchone()
         if row is not None and Bill(*row).raised(spec.listed_nanousd) > price_nanousd:
             raise DearerError(*row)
@@ -138,7 +138,7 @@ _OF_ONE_OPERATION = (psycopg.DataError, psycopg.IntegrityError, psycopg.Programm
 
 
 class PostgresWriter(Writer):
-    """Writes as the process `me` among the owners, outliving cut connections and restarts of the database.
+    """A writer as the process `me` among the owners, outliving cut connections and restarts of the database.
 
     `budget`: its sums are read with every transaction; empty: none.
     """
@@ -149,22 +149,22 @@ class PostgresWriter(Writer):
         super().__init__()
 
     def _commit_together(self, batch: Sequence[Change]) -> list[Any]:
-        # The number tells after a cut whether the commit arrived: the same batch is never written twice.
+        # After a cut the number tells whether the commit arrived: the same batch is never written twice.
         number, results = uuid4(), list[Any]()
         looked_at = sorted({attempt for _, attempts, _ in batch for attempt in attempts})
 
         def once(connection: PostgresConnection) -> None:
             transaction = PostgresTransaction(connection, self._me)
-            # It was committed before the connection broke, and the results are those of that run.
+            # The batch was committed before the connection broke, with these results.
             if not transaction.begin(number, looked_at, self.budget):
                 connection.execute("ROLLBACK")
                 return
             try:
-                # Replaced in place: after a cut the operations run again from the start.
+                # In place: after a cut the operations run again from the start.
                 results[:] = [operation(transaction) for operation, *_ in batch]
                 transaction.commit()
             except psycopg.Error as error:
-                # Errors of the connection go up, to be repeated; errors of one operation belong to its caller.
+                # Errors of the connection go up, to be repeated; an operation's error belongs to its caller.
                 if not isinstance(error, _OF_ONE_OPERATION):
                     raise
                 connection.execute("ROLLBACK")
@@ -219,7 +219,7 @@ class PostgresLedger(AnyLedger):
     def close(self) -> None:
         self._closed.set()
         self._renewer.join()
-        # A process that cannot say goodbye is settled by others when its lease is over.
+        # If this fails, others settle this process when its lease is over.
         with suppress(LedgerError):  # The lease ends by itself.
             self._write(lambda transaction: _settle(transaction, myself=True))
         self._writer.close()
@@ -227,11 +227,11 @@ class PostgresLedger(AnyLedger):
             self._reader.close()
 
     def _renew(self) -> None:
-        """Renew the lease, and settle what processes that died left behind."""
-        # Four chances in a lease, so that one slow renewal does not end it.
+        # The renewing thread also settles attempts that dead processes left behind.
+        # Four tries in a lease, so that one slow renewal does not end it.
         while not self._closed.wait(LEASE_S / 4):
             try:
-                # Answers in the inbox are taken over first: what has its answer must not be settled as ambiguous.
+                # The inbox first: an attempt with an answer must not be settled as ambiguous.
                 if self._write(_any_expired):
                     self._adopt_inbox()
                     self.recover()
@@ -248,8 +248,8 @@ class PostgresLedger(AnyLedger):
         scope = ""
         if budget.scope is not None:
             tasks = sorted(budget.scope)
-            # An empty scope is that of a session, which counts what it adds.
-            # Named after its draws, so that all processes of one job share one budget.
+            # Without tasks the scope belongs to a session, which counts what it adds. A job's scope is named after its
+            # draws, so that all its processes share one budget.
             scope = f"job-{digest_json(tasks).removeprefix('sha256:')}" if tasks else f"session-{self.me}"
             self._write(lambda transaction: _shared(transaction).begin_budget(scope, tasks))
         self._budget, self._scope = budget, scope
@@ -260,7 +260,7 @@ class PostgresLedger(AnyLedger):
         totals = shared.totals_of(self._scope) if self._scope else shared.totals()
         if self._budget.max_cost_per_day_usd is None:
             return totals
-        # What others hold counts for the day, too.
+        # Money that others hold counts for the day, too.
         held_elsewhere = shared.totals().reserved - totals.reserved
         return totals._replace(of_day=shared.spent_of_day() + held_elsewhere)
 
@@ -277,13 +277,13 @@ class PostgresLedger(AnyLedger):
     ) -> int:
         shared = _shared(transaction)
         if super().limits_money() or shared.limit_nanousd is not None:
-            # Only where money is limited: another process's dearer bill must be known before more is reserved.
+            # Only if money is limited: a dearer bill of another process must be known before more is reserved.
             require_known_price(shared.connection, spec, price_nanousd, alone=alone)
         if self._scope.startswith("session-"):
-            # A session does not know its draws beforehand: each joins its budget when it is reserved.
+            # A session does not know its draws beforehand: each joins its budget when reserved.
             shared.count_in(self._scope, spec.task)
         if shared.limit_nanousd is not None:
-            # The ledger's own limit is for everything together, whatever each job's budget is.
+            # The ledger's own limit covers everything together, whatever each job's budget is.
             require_room(shared.limit_nanousd, shared.totals(), spec, price_nanousd, self.address)
         return super()._reserve(transaction, spec, attempt, price_nanousd, alone)
 
@@ -319,7 +319,7 @@ class PostgresLedger(AnyLedger):
     def may_adopt(self, attempt: int) -> bool:
         with self._lookup() as reader:
             row = reader.execute(
-                # An answer may be taken over when its owner is gone; one's own is never left behind while one lives.
+                # An answer may be taken over when its owner is gone; a living process never leaves its own behind.
                 f"SELECT attempt.owner IS NULL OR (owner.id <> ? AND (owner.ended OR {EXPIRED}))"
                 " FROM attempt LEFT JOIN owner ON owner.id = attempt.owner WHERE attempt.id = ?",
                 (self.me, attempt),
@@ -341,9 +341,8 @@ class PostgresLedger(AnyLedger):
             yield _Lookup(self._reader)
 
 
+# Each question opens a lost connection again.
 class _Lookup:
-    """Runs each question on a connection that is opened again when it was lost."""
-
     def __init__(self, connection: Reconnecting) -> None:
         self._connection = connection
 
@@ -352,10 +351,7 @@ class _Lookup:
 
 
 def _enter(connection: PostgresConnection, address: Address, me: UUID) -> None:
-    """Make the tables, give a process a row among the owners, and remove owners that ended long ago.
-
-    All of it may be done again after a cut.
-    """
+    # Each step may run again after a cut.
     migrate(connection, address)
     connection.execute(
         # A day later, since a process that stood still may come back and record a late answer.
@@ -375,13 +371,12 @@ def _shared(transaction: LedgerTransaction) -> PostgresTransaction:
 
 
 def _any_expired(transaction: LedgerTransaction) -> bool:
-    """Tell whether a dead process is not settled; being a transaction, the question renews the lease."""
+    # As a transaction, the question renews the lease.
     query = f"SELECT 1 FROM owner WHERE {UNSETTLED} LIMIT 1"
     return transaction.connection.execute(query).fetchone() is not None
 
 
 def _settle(transaction: LedgerTransaction, *, myself: bool = False) -> int:
-    """Settle what dead processes left behind, or this process where it is `myself`."""
     shared = _shared(transaction)
     dead = shared.end_owners(myself=myself)
     if not dead:

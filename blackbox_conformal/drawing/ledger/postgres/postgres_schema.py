@@ -1,4 +1,4 @@
-"""Makes the tables in the database, in steps that are only ever added to."""
+"""Makes the tables in the database, in steps that only ever grow in number."""
 
 from typing import Any
 
@@ -112,7 +112,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE turn (account BYTEA NOT NULL, purpose TEXT NOT NULL, taken_at DOUBLE PRECISION NOT NULL)",
         "CREATE INDEX turn_by_time ON turn (account, taken_at)",
     ),
-    # The book of requests of gateways; `worker` is the process that is at it.
+    # The gateways' book of requests; `worker` is the process that works on one.
     (
         """
         CREATE TABLE request (
@@ -182,7 +182,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " WHERE listed_nanousd IS NULL AND cost_nanousd > 0",
         f"CREATE INDEX attempt_largest ON attempt (identity, pixels) WHERE state IN {WHOLE}",
     ),
-    # What was bought for a request and for an owner of tokens, and what metrics counted of requests that were deleted.
+    # Purchases for a request and for an owner of tokens, and metrics' counts of deleted requests.
     (
         "ALTER TABLE request ADD COLUMN pay_again INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE request ADD COLUMN calls BIGINT NOT NULL DEFAULT 0",
@@ -190,7 +190,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE account (owner TEXT PRIMARY KEY, calls BIGINT NOT NULL, cost_nanousd BIGINT NOT NULL)",
         "CREATE TABLE deleted (sample TEXT PRIMARY KEY, value DOUBLE PRECISION NOT NULL)",
     ),
-    # On whose account each attempt is; `account` keeps what was spent before, and nothing is added to it any more.
+    # Whose account pays for each attempt; `account` keeps earlier spending, and grows no more.
     (
         "ALTER TABLE attempt ADD COLUMN payer TEXT",
         "ALTER TABLE attempt ADD COLUMN request TEXT",
@@ -235,7 +235,7 @@ def require_version(connection: PostgresConnection, address: Address, *, may_be_
 
 
 def migrate(connection: PostgresConnection, address: Address) -> None:
-    """Make the tables, or bring them up to date; of many processes that come at once one does it."""
+    """Make the tables, or bring them up to date; of many simultaneous processes one does it."""
     if require_version(connection, address, may_be_empty=True):
         return
     connection.execute("SELECT pg_advisory_lock(?)", (_LOCK,))

@@ -1,9 +1,9 @@
 """Changes a shared ledger within one transaction.
 
-All transactions of one ledger run one after another: each begins by locking the row of totals. So the rules are those
-of a ledger that one process holds, and a limit holds at every instant over all machines. An attempt under way has an
-owner, a process that renews its lease; no other takes a step that leads to paying. What a vendor answered is recorded
-by the process that has it, also when its lease is over.
+Each transaction begins by locking the row of totals, so all transactions of a ledger run one after another: the rules
+of a ledger in one process hold, and a limit holds at every instant over all machines. An attempt under way has an
+owner, a process that renews its lease; no other process takes a step that leads to paying. The process that has a
+vendor's answer records it, even after the end of its lease.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ _MINUTE_S = 60
 _DAY_S = 24 * 3600
 _OWNED: tuple[AttemptState, ...] = ("claimed", "intent", "sent", *WITH_JOB)
 _PAYING: tuple[AttemptState, ...] = ("claimed", "intent", "sent")
-# What a later state includes need not be said again.
+# A later state includes these, so they need not be recorded again.
 _SAID_BY: dict[AttemptState, tuple[AttemptState, ...]] = {"ready": ("ready", *WHOLE), "stored": WHOLE}
 _KINDS = dict.fromkeys(("generation", "draw", "priced", "member"), "integer")
 _KINDS |= dict.fromkeys(("pixels", "listed_nanousd"), "bigint")
@@ -33,10 +33,10 @@ _TASK, _OWNER, _INTENT_AT = 5, 6, 7
 _SUMS = "SELECT spent_nanousd, reserved_nanousd, calls FROM budget WHERE name = ?"
 
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
-# While the database is away no process can renew its lease, so that all get one more after it has come back.
+# While the database is away no process can renew its lease, so after its return each gets one more.
 EXPIRED = f"GREATEST(expires_at, extract(epoch FROM pg_postmaster_start_time())::double precision + lease_s) < {NOW}"
 LIVES = f"NOT ended AND NOT {EXPIRED}"
-# A process that was ended while it stood still may have recorded late answers, and so owned attempts, after that.
+# A process that was ended while it stood still may have recorded late answers afterwards, and so owned attempts.
 UNSETTLED = f"{EXPIRED} AND (NOT ended OR EXISTS (SELECT 1 FROM attempt WHERE attempt.owner = owner.id))"
 _FENCED = (
     "this process stood still for longer than its lease, and others settled what it had under way, so nothing more is"
@@ -50,7 +50,7 @@ class PostgresTransaction(LedgerTransaction):
     Attributes
     ----------
     fenced
-        Whether another process found this one's lease over, and settled what it had under way.
+        Whether another process found this one's lease over, and settled its attempts under way.
     limit_nanousd
         The most that may be booked and held in all; None: no limit.
     """
@@ -72,11 +72,11 @@ class PostgresTransaction(LedgerTransaction):
 
     @property
     def connection(self) -> PostgresConnection:
-        """Return what to ask questions of; changes are written with the commit."""
+        """Return the connection for questions; changes are written with the commit."""
         return self._connection
 
     def begin(self, batch: UUID, attempts: Sequence[int], budget: str) -> bool:
-        """Lock the ledger and renew the lease; False when the transaction `batch` was committed before.
+        """Lock the ledger and renew the lease; return False if the transaction `batch` was committed before.
 
         The attempts and the sums of the budget are read in the same exchange, since others wait from now on.
         """
@@ -87,7 +87,7 @@ class PostgresTransaction(LedgerTransaction):
             totals = self.connection.execute(
                 f"SELECT spent_nanousd, reserved_nanousd, calls, limit_nanousd, {NOW} FROM total FOR UPDATE"
             )
-            # Every transaction renews the lease, so a process that works needs no other sign of life.
+            # Every transaction renews the lease, so a working process needs no other sign of life.
             renewed = self.connection.execute(
                 f"UPDATE owner SET batch = ?, expires_at = {NOW} + owner.lease_s FROM owner AS before"
                 " WHERE owner.id = ? AND before.id = owner.id RETURNING before.batch, owner.ended",
@@ -128,7 +128,7 @@ class PostgresTransaction(LedgerTransaction):
 
     def _write_totals(self) -> Cursor:
         commits = super()._write_totals()
-        # Money that moved within the transaction and back changes no budget.
+        # Money that moved forth and back within the transaction changes no budget.
         tasks = [task for task, counts in self._booked_of.items() if any(counts.values())]
         if tasks:
             columns = [[self._booked_of[task][name] for task in tasks] for name in ("spent", "reserved", "calls")]
@@ -150,21 +150,21 @@ class PostgresTransaction(LedgerTransaction):
         return commits
 
     def totals_of(self, budget: str) -> Totals:
-        """Sum the attempts that a budget is for, every change so far included."""
+        """Sum the attempts of a budget, with every change so far."""
         if budget not in self._budgets:
             row = self.connection.execute(_SUMS, (budget,)).fetchone()
             if row is None:
                 raise LedgerError(f"the ledger has lost the budget {budget}; verify it")
             self._budgets[budget] = tuple(row)
         spent, reserved, calls = self._budgets[budget]
-        # The row was read at the beginning: what this transaction booked since then comes on top.
+        # The row was read at the beginning: later bookings of this transaction come on top.
         for task in self._counted_tasks(budget):
             booked = self._booked_of[task]
             spent, reserved, calls = spent + booked["spent"], reserved + booked["reserved"], calls + booked["calls"]
         return Totals(spent, reserved, calls)
 
     def _counted_tasks(self, budget: str) -> list[str]:
-        """Return tasks that were booked in this transaction and count in a budget."""
+        # Only tasks that this transaction booked.
         unknown = [task for task in self._booked_of if (budget, task) not in self._counted]
         if unknown:
             query = "SELECT task FROM budget_task WHERE budget = ? AND task = ANY(?)"
@@ -178,7 +178,7 @@ class PostgresTransaction(LedgerTransaction):
         row = self.connection.execute(
             "SELECT COALESCE(SUM(nanousd), 0) FROM booked_by_minute WHERE minute >= ?", (first,)
         ).fetchone()
-        # Minutes that this transaction has booked are not in the table before it commits.
+        # The table gets this transaction's minutes only at the commit.
         return int(row[0]) + sum(nanousd for minute, nanousd in self._minutes.items() if minute >= first)
 
     def plan(self, specs: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:
@@ -191,7 +191,7 @@ class PostgresTransaction(LedgerTransaction):
         arrays = ", ".join(f"?::{_KINDS.get(name, 'text')}[]" for name in names)
         made = self.connection.execute(
             f"INSERT INTO attempt ({', '.join(names)}, state, planned_at) SELECT *, 'planned', {NOW}"
-            # Another process may have planned the same draw; its row is found by the next statement.
+            # Another process may have planned the same draw; the next statement finds its row.
             f" FROM unnest({arrays}) ON CONFLICT (task, generation) WHERE state <> 'cancelled' DO NOTHING",
             [[row[name] for row in rows] for name in names],
         )
@@ -203,7 +203,7 @@ class PostgresTransaction(LedgerTransaction):
         return {(row[0], row[1]): row[2] for row in found}
 
     def insert(self, **values: Any) -> int:
-        """Write a new planned attempt, or find the one that is; return its number."""
+        """Write a new planned attempt, or find the existing one; return its number."""
         values |= {"state": "planned", "planned_at": self._now}
         marks = ", ".join("?" * len(values))
         row = self.connection.execute(
@@ -230,15 +230,15 @@ class PostgresTransaction(LedgerTransaction):
         row = self._row(attempt)
         # A late word of a process that was taken for dead must not undo what others know by now.
         if row is not None and row[0] in _SAID_BY.get(state, (state,)) and state not in _PAYING:
-            return  # Another process has said so, or more, of the same submission.
+            return  # Another process has recorded this, or more, of the same submission.
         others = row is not None and row[_OWNER] is not None and row[_OWNER] not in self._acting
         if state in _PAYING and row is not None:
             if self.fenced:
                 raise LedgerError(_FENCED)
-            # Only a planned attempt may be claimed: anything else is under way somewhere.
+            # Only a planned attempt may be claimed: any other is under way somewhere.
             if others or (state == "claimed" and row[0] != "planned"):
                 raise TakenError
-        # What another process owns stays its own, though this one may record the vendor's answer to it.
+        # An attempt stays with its owner, even if this process records the vendor's answer.
         values["owner"] = (row[_OWNER] if others else self._me) if state in _OWNED and row is not None else None
         super().move(attempt, state, cost, reserve, **values)
 
@@ -251,12 +251,12 @@ class PostgresTransaction(LedgerTransaction):
             self._minutes[int((row[_INTENT_AT] or 0) // _MINUTE_S)] += spent
 
     def count_in(self, budget: str, task: str) -> None:
-        """Let a budget count what the attempts at a task cost from now on."""
+        """Let a budget count the attempts at a task from now on."""
         self.connection.execute("INSERT INTO budget_task VALUES (?, ?) ON CONFLICT DO NOTHING", (task, budget))
         self._counted[budget, task] = True
 
     def begin_budget(self, name: str, tasks: Sequence[str]) -> None:
-        """Make sure that there is a budget of that name, which counts all attempts at these tasks."""
+        """Make sure that a budget of that name exists, which counts all attempts at these tasks."""
         self.connection.execute(
             f"INSERT INTO budget (name, began_at) VALUES (?, {NOW}) ON CONFLICT DO NOTHING", (name,)
         )
@@ -277,7 +277,7 @@ class PostgresTransaction(LedgerTransaction):
         self._counted |= {(name, task): True for task in tasks}
 
     def take(self, attempt: int, state: AttemptState) -> bool:
-        """Own an attempt that is in `state` and that no process works on; True if this process owns it."""
+        """Own an attempt in `state` that no process works on; return True if this process owns it."""
         row = self._row(attempt)
         if row is None or row[0] != state or row[_OWNER] not in (None, self._me):
             return False
@@ -290,18 +290,18 @@ class PostgresTransaction(LedgerTransaction):
             self.note(attempt, owner=None)
 
     def require_hold(self, attempt: int) -> None:
-        """Refuse to send once more what is no longer this process's."""
+        """Refuse to repeat a submission that this process no longer owns."""
         row = self._row(attempt)
         if self.fenced or row is None or row[0] != "sent" or row[_OWNER] != self._me:
             raise LedgerError(_FENCED)
 
     def require_lease(self) -> None:
-        """Refuse to go on where this process was taken for dead."""
+        """Refuse to go on if this process was taken for dead."""
         if self.fenced:
             raise LedgerError(_FENCED)
 
     def end_owners(self, *, myself: bool = False) -> list[UUID]:
-        """End the owners whose lease is over, or this process alone; `left_behind` then gives what they left."""
+        """End the owners whose lease is over, or only this process; `left_behind` then returns their attempts."""
         which = "id = ?" if myself else f"id <> ? AND {UNSETTLED}"
         rows = self.connection.execute(
             f"UPDATE owner SET ended = TRUE WHERE {which} RETURNING id", (self._me,)
@@ -311,12 +311,12 @@ class PostgresTransaction(LedgerTransaction):
         return self._dead
 
     def left_behind(self, state: AttemptState) -> list[int]:
-        """Return attempts in `state` of owners that were ended in this transaction."""
+        """Return attempts in `state` whose owners were ended in this transaction."""
         query = "SELECT id FROM attempt WHERE state = ? AND owner = ANY(?) ORDER BY id"
         return [row[0] for row in self.connection.execute(query, (state, self._dead)).fetchall()]
 
     def release(self, owners: Sequence[UUID]) -> None:
-        """Let others go on with what these owners had under way: jobs that the vendor has."""
+        """Let others go on with these owners' attempts under way: jobs that the vendor has."""
         self.connection.execute("UPDATE attempt SET owner = NULL WHERE owner = ANY(?)", (list(owners),))
         for row in self._rows.values():
             row[_OWNER] = None if row[_OWNER] in owners else row[_OWNER]
