@@ -96,11 +96,7 @@ def test_grades_never_shrink(work, grade, level):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        (
-            {"format": "voc"},
-            UsageError,
-            "expected the name of a format; got 'voc'; there are: coco, ",
-        ),
+        ({"format": "voc"}, UsageError, "expected the name of a format; got 'voc'; there are: coco, "),
         ({"grades": {"other": 1}}, UsageError, "expected a grade for every label; got none for 'wrong'"),
         ({"grades": {"wrong": 1.1}}, UsageError, r"expected grades in \[0, 1\]; got 1.1 for 'wrong'"),
         ({"grades": {"wrong": float("nan")}}, UsageError, "expected grades in"),

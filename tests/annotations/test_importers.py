@@ -49,13 +49,7 @@ def test_a_picture_of_another_name_is_refused(tmp_path, form):
     assert read_form(importer, tmp_path, content, names=()).any()
 
 
-@pytest.mark.parametrize(
-    ("importer", "content"),
-    [
-        (Coco(), coco()),
-        (Png(), png(marked())),
-    ],
-)
+@pytest.mark.parametrize(("importer", "content"), [(Coco(), coco()), (Png(), png(marked()))])
 def test_nothing_marked_is_an_annotation_too(tmp_path, importer, content):
     assert not read_form(importer, tmp_path, content).any()
 

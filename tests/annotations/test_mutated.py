@@ -5,11 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
-from support.annotation_files import (
-    coco,
-    marked,
-    png,
-)
+from support.annotation_files import coco, marked, png
 from support.annotation_forms import BOX, read_form
 from support.mutations import mutate, mutate_text
 

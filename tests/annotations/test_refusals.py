@@ -8,13 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from support.annotation_files import (
-    HEIGHT,
-    WIDTH,
-    coco,
-    marked,
-    png,
-)
+from support.annotation_files import HEIGHT, WIDTH, coco, marked, png
 from support.annotation_forms import BOX, SAME, read_form
 
 from blackbox_conformal.annotations import annotation_file

@@ -15,13 +15,7 @@ from support.draws import draw, ledger, limits, tasks
 
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.drawing.sampler import Sampler
-from blackbox_conformal.errors import (
-    AccountRefusedError,
-    BudgetError,
-    IncompleteError,
-    NotFoundError,
-    RedirectedError,
-)
+from blackbox_conformal.errors import AccountRefusedError, BudgetError, IncompleteError, NotFoundError, RedirectedError
 from blackbox_conformal.testing.fault_server import FaultServer, Situation
 from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.pictures import upscale

@@ -15,12 +15,7 @@ from blackbox_conformal.drawing.acceptance import STRANGERS
 from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import Task
-from blackbox_conformal.errors import (
-    BudgetError,
-    IncompleteError,
-    LedgerError,
-    ModelChangedError,
-)
+from blackbox_conformal.errors import BudgetError, IncompleteError, LedgerError, ModelChangedError
 from blackbox_conformal.method.images.making_inputs import upload_from
 from blackbox_conformal.study.stages.draws import output_check
 from blackbox_conformal.study.stages.settings import set_up

@@ -12,14 +12,7 @@ from blackbox_conformal.study.choose.comparison import INTERVALS, OURS, Comparis
 pytestmark = pytest.mark.browser
 
 ADDRESS = "http:url=http://192.168.178.20:8000/v1/models/real-esrgan/upscale,picture-field=data.0.url,draws="
-LABELS = [
-    f"{ADDRESS}4",
-    f"{ADDRESS}8",
-    "W" * 90,
-    "超解像" * 20,
-    "ΩΩΩ @@@ %%% " * 9,
-    "short",
-]
+LABELS = [f"{ADDRESS}4", f"{ADDRESS}8", "W" * 90, "超解像" * 20, "ΩΩΩ @@@ %%% " * 9, "short"]
 
 FOUND = """() => [...document.querySelectorAll("figure svg")].map(svg => {
   const box = svg.getBoundingClientRect();

@@ -6,17 +6,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from support.report_browser import (
-    drawn,
-    frame,
-    move_to,
-    opened,
-    rule_mask,
-    until,
-    veiled_on_screen,
-    view_of,
-    zoom_to,
-)
+from support.report_browser import drawn, frame, move_to, opened, rule_mask, until, veiled_on_screen, view_of, zoom_to
 from support.report_material import make_run, maps
 
 from blackbox_conformal.pages.report.html import write_report

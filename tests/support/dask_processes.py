@@ -78,10 +78,7 @@ def scheduler(folder: Path, port: int = 0, **tls: str) -> Iterator[tuple[str, "s
     words = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
     words += ["--no-show", "--protocol", "tls" if tls else "tcp"]
     environment = {**os.environ, **tls}
-    with (
-        log.open("wb") as out,
-        subprocess.Popen(words, stdout=out, stderr=out, cwd=folder, env=environment) as process,
-    ):
+    with log.open("wb") as out, subprocess.Popen(words, stdout=out, stderr=out, cwd=folder, env=environment) as process:
         try:
             until(lambda: re.search(r"t(cp|ls)://127\.0\.0\.1:\d+", log.read_text()) is not None)
             yield re.findall(r"t\w+://127\.0\.0\.1:\d+", log.read_text())[0], process

@@ -71,10 +71,7 @@ class ReplicateServer(RecordingServer):
                 job = f"job{len(self.made)}"
             output = self._output(inputs, len(self.made))
             status, error = ("succeeded", None) if output else ("failed", "Input image is greater than the max size")
-            return _json(
-                {"id": job, "status": status, "output": output, "error": error, "version": VERSION},
-                201,
-            )
+            return _json({"id": job, "status": status, "output": output, "error": error, "version": VERSION}, 201)
         return Response(404)
 
 

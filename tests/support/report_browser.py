@@ -28,8 +28,7 @@ def opened(browser, path, width=1280, height=900, **settings):
     page.on("dialog", lambda dialog: noise.append("dialog"))
     page.on("popup", lambda popup: noise.append("popup"))
     page.on(
-        "request",
-        lambda request: request.url.startswith(("data:", address)) or noise.append(f"request: {request.url}"),
+        "request", lambda request: request.url.startswith(("data:", address)) or noise.append(f"request: {request.url}")
     )
     page.goto(address)
     yield page

@@ -113,16 +113,7 @@ def make_ledger(folder: Path, *, price: int = 40_000_000, priced: bool = True) -
     try:
         for index in range(7):
             wanted = AttemptSpec(
-                f"task{index}",
-                0,
-                "identity",
-                "vendor",
-                "upload",
-                HOSTILE[0],
-                index,
-                f"key{index}",
-                120,
-                priced=priced,
+                f"task{index}", 0, "identity", "vendor", "upload", HOSTILE[0], index, f"key{index}", 120, priced=priced
             )
             attempt = ledger.reserve(wanted, None, price)
             ledger.sent(attempt)
