@@ -27,7 +27,7 @@ from blackbox_conformal.method.kernels import _jit
 from blackbox_conformal.study.stages import settings as stages
 from blackbox_conformal.support import secrets
 from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.watching import watch_file
 
 # Each payment is made durable several times, which takes a disk ten milliseconds and memory none.
@@ -179,6 +179,18 @@ def server() -> Iterator[FaultServer]:
 def vendor(server: FaultServer) -> SynchronousVendor:
     """Its adapter."""
     return SynchronousVendor(url=server.url)
+
+
+@pytest.fixture
+def jobs(server: FaultServer) -> JobVendor:
+    """An adapter of it that submits jobs and asks for them."""
+    return JobVendor(url=server.url)
+
+
+@pytest.fixture(params=[SynchronousVendor, JobVendor])
+def either(request: pytest.FixtureRequest, server: FaultServer) -> SynchronousVendor | JobVendor:
+    """One adapter after the other."""
+    return request.param(url=server.url)
 
 
 @pytest.fixture(scope="session")

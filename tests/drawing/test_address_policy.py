@@ -15,7 +15,7 @@ def origin(text: str) -> WebOrigin:
     return make_origin(scheme, host, int(port) if port else None)
 
 
-def test_only_the_own_origin_gets_the_key() -> None:
+def test_only_the_own_origin_gets_the_key():
     assert RULES.admit(origin("https://API.vendor.example."), False, public=False) == (True, "own")
     assert RULES.admit(OWN, False, public=True) == (False, "own")
     for host in ("cdn.vendor.example", "a.storage.example", "API.VENDOR.EXAMPLE:443"):
@@ -24,7 +24,7 @@ def test_only_the_own_origin_gets_the_key() -> None:
         )
 
 
-def test_a_second_place_that_gives_tokens_sees_the_key_and_no_other_port_or_scheme_of_it() -> None:
+def test_a_second_place_that_gives_tokens_sees_the_key_and_no_other_port_or_scheme_of_it():
     rules = LinkRules(OWN, (), (make_origin("https", "login.vendor.example", None),))
     assert rules.admit(origin("https://login.vendor.example"), False, public=False) == (True, "own")
     assert rules.admit(origin("https://login.vendor.example"), False, public=True) == (False, "public")
@@ -47,18 +47,18 @@ def test_a_second_place_that_gives_tokens_sees_the_key_and_no_other_port_or_sche
         "https://127.0.0.1",
     ],
 )
-def test_other_places_are_refused(wrong: str) -> None:
+def test_other_places_are_refused(wrong):
     with pytest.raises(PayloadError):
         RULES.admit(origin(wrong), False, public=False)
 
 
-def test_an_unlisted_host_is_allowed_for_a_public_link_at_a_public_address_only() -> None:
+def test_an_unlisted_host_is_allowed_for_a_public_link_at_a_public_address_only():
     assert RULES.admit(origin("https://other.example"), False, public=True) == (False, "public")
     with pytest.raises(PayloadError, match="user name"):
         RULES.admit(origin("https://other.example"), True, public=True)
 
 
-def test_loopback_is_reached_from_a_vendor_on_loopback_only() -> None:
+def test_loopback_is_reached_from_a_vendor_on_loopback_only():
     local = LinkRules(make_origin("http", "127.0.0.1", 8000), ())
     assert local.admit(origin("http://localhost:9000"), False, public=True) == (False, "loopback")
     assert local.admit(origin("http://127.0.0.1:8000"), False, public=False) == (True, "own")
@@ -90,7 +90,7 @@ def test_loopback_is_reached_from_a_vendor_on_loopback_only() -> None:
         ("not an address", False, False),
     ],
 )
-def test_addresses(address: str, public: bool, loopback: bool) -> None:
+def test_addresses(address, public, loopback):
     assert is_allowed_address(address, "public") == public
     assert is_allowed_address(address, "loopback") == loopback
     assert is_allowed_address(address, "own")
@@ -99,6 +99,6 @@ def test_addresses(address: str, public: bool, loopback: bool) -> None:
 @pytest.mark.parametrize(
     "address", ["192.0.0.192", "192.0.0.10", "fec0::1", "3fff::1", "5f00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"]
 )
-def test_addresses_that_no_network_leads_to_publicly_are_not_public(address: str) -> None:
+def test_addresses_that_no_network_leads_to_publicly_are_not_public(address):
     assert not is_allowed_address(address, "public")
     assert is_allowed_address("2606:4700::1", "public")

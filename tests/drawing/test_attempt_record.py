@@ -19,7 +19,7 @@ HAPPENINGS = [
 ] + [GoneError, StoppedError]
 
 
-def test_every_row_of_the_table_is_a_step_that_the_ledger_allows() -> None:
+def test_every_row_of_the_table_is_a_step_that_the_ledger_allows():
     for (state, kind), rule in ENDINGS.items():
         row = ROW_STATES[state]
         if row is None:
@@ -28,12 +28,12 @@ def test_every_row_of_the_table_is_a_step_that_the_ledger_allows() -> None:
             assert rule.row in STEPS[row], (state, kind)
 
 
-def test_no_row_stands_twice() -> None:
+def test_no_row_stands_twice():
     assert len(ENDINGS) == sum(len(kinds) * len(states) for kinds, states, _ in _ROWS)
 
 
 @pytest.mark.parametrize("state", get_args(State))
-def test_every_error_has_an_ending_in_every_state(state: State) -> None:
+def test_every_error_has_an_ending_in_every_state(state):
     for kind in HAPPENINGS:
         rule = ending(state, kind)
         assert rule.result is None or rule.result == "deferred" or rule.result in OUTCOME_ERRORS, (state, kind)
@@ -41,23 +41,23 @@ def test_every_error_has_an_ending_in_every_state(state: State) -> None:
         assert (rule.row is None) == (rule.error_class is None), (state, kind)
 
 
-def test_the_states_of_an_attempt_are_the_ledgers_but_for_two() -> None:
+def test_the_states_of_an_attempt_are_the_ledgers_but_for_two():
     assert set(ROW_STATES) == set(get_args(State))
     assert set(get_args(State)) - set(STATES) == {"unrecorded", "answered"}
     assert all(row in (None, state) for state, row in ROW_STATES.items() if state != "answered")
 
 
-def test_only_what_was_submitted_can_become_a_picture() -> None:
+def test_only_what_was_submitted_can_become_a_picture():
     assert {state for state, kind in ENDINGS if kind is bytes} == set(ROW_STATES) - {"unrecorded", "intent"}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in HAPPENINGS if issubclass(kind, VendorError)])
-def test_what_was_sent_and_not_answered_is_booked_whatever_happens(kind: type) -> None:
+def test_what_was_sent_and_not_answered_is_booked_whatever_happens(kind):
     assert ending("sent", kind).row == "ambiguous"
     assert ending("ambiguous", kind).row in ("as it is", None)
 
 
-def test_a_new_kind_of_ending_is_one_row_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_kind_of_ending_is_one_row_more(monkeypatch):
     class TransientError(MaybeSentError):
         """The vendor failed by itself, and says so."""
 

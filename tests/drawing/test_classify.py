@@ -28,7 +28,7 @@ def read(adapter: SynchronousVendor, purpose: Purpose) -> VendorError | None:
         ("submit", RefusedError, NotFoundError),
     ],
 )
-def test_an_unknown_address(purpose: Purpose, own: type[VendorError], by_status: type[VendorError]) -> None:
+def test_an_unknown_address(purpose, own, by_status):
     assert type(read(Knowing(url="http://127.0.0.1:1"), purpose)) is own
     assert type(read(SynchronousVendor(url="http://127.0.0.1:1"), purpose)) is by_status
 
@@ -49,7 +49,7 @@ def test_an_unknown_address(purpose: Purpose, own: type[VendorError], by_status:
         (b"[" * 4000, "application/json", False),
     ],
 )
-def test_what_a_vendor_says_to_a_failure_is_passed_on(body: bytes, kind: str, said: bool) -> None:
+def test_what_a_vendor_says_to_a_failure_is_passed_on(body, kind, said):
     adapter = SynchronousVendor(url="http://127.0.0.1:1")
     answer = Answer(500, {"content-type": kind}, body)
     error = classify(adapter, Send("POST", f"{adapter.url}/x", "submit"), answer, 0.0)
@@ -58,7 +58,7 @@ def test_what_a_vendor_says_to_a_failure_is_passed_on(body: bytes, kind: str, sa
     assert str(error).startswith(f"the vendor failed after the submission with HTTP 500{words}; it may")
 
 
-def test_a_key_in_a_vendors_words_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_in_a_vendors_words_is_not_passed_on(monkeypatch):
     monkeypatch.setenv("FAULT_VENDOR_KEY", "canary-0123456789abcdef")
     adapter = SynchronousVendor(url="http://127.0.0.1:1", keyed=True)
     adapter.credential()

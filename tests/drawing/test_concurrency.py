@@ -13,7 +13,7 @@ class Time:
         return self.now
 
 
-def test_one_pause_holds_everyone_and_one_probe_goes_first() -> None:
+def test_one_pause_holds_everyone_and_one_probe_goes_first():
     time = Time()
     breaker = CircuitBreaker(time, spacing_s=0.5)
     assert breaker.delay(1) == 0.0
@@ -28,14 +28,12 @@ def test_one_pause_holds_everyone_and_one_probe_goes_first() -> None:
     assert breaker.record_success()
     assert breaker.delay(1) == 0.5
     time.now += 0.5
-    assert breaker.delay(1) == 0.0
-    assert breaker.delay(3) == 0.5
+    assert (breaker.delay(1), breaker.delay(3)) == (0.0, 0.5)
     time.now += 0.5
-    assert breaker.delay(3) == 0.0
-    assert breaker.delay(7) == 0.0
+    assert (breaker.delay(3), breaker.delay(7)) == (0.0, 0.0)
 
 
-def test_a_failed_probe_lengthens_the_row_of_throttles() -> None:
+def test_a_failed_probe_lengthens_the_row_of_throttles():
     time = Time()
     breaker = CircuitBreaker(time)
     breaker.record_throttle(1.0)
@@ -51,7 +49,7 @@ def test_a_failed_probe_lengthens_the_row_of_throttles() -> None:
     assert breaker.throttles_in_a_row == 0
 
 
-def test_an_answer_from_before_the_pause_does_not_end_it() -> None:
+def test_an_answer_from_before_the_pause_does_not_end_it():
     time = Time()
     breaker = CircuitBreaker(time)
     breaker.record_throttle(5.0)
@@ -59,7 +57,7 @@ def test_an_answer_from_before_the_pause_does_not_end_it() -> None:
     assert breaker.delay(1) == 5.0
 
 
-def test_a_probe_that_never_reports_is_replaced() -> None:
+def test_a_probe_that_never_reports_is_replaced():
     time = Time()
     breaker = CircuitBreaker(time, probe_timeout_s=30.0)
     breaker.record_throttle(1.0)
@@ -70,7 +68,7 @@ def test_a_probe_that_never_reports_is_replaced() -> None:
     assert breaker.delay(2) == 0.0
 
 
-def test_slots_shrink_by_a_fifth_once_a_cooldown_and_grow_by_one_a_round() -> None:
+def test_slots_shrink_by_a_fifth_once_a_cooldown_and_grow_by_one_a_round():
     time = Time()
     slots = AdaptiveConcurrency(20, 32, time)
     slots.record_throttle()
@@ -92,7 +90,7 @@ def test_slots_shrink_by_a_fifth_once_a_cooldown_and_grow_by_one_a_round() -> No
     assert slots.limit == 1
 
 
-def test_trouble_stops_growth_only() -> None:
+def test_trouble_stops_growth_only():
     time = Time()
     slots = AdaptiveConcurrency(4, 32, time)
     slots.record_failure()
@@ -101,7 +99,7 @@ def test_trouble_stops_growth_only() -> None:
     assert slots.limit == 4
 
 
-def test_slots_hold_workers_back_until_one_is_free_or_the_run_ends() -> None:
+def test_slots_hold_workers_back_until_one_is_free_or_the_run_ends():
     slots = AdaptiveConcurrency(1, 1, Time())
     over = threading.Event()
     assert slots.acquire(over.is_set)
@@ -115,7 +113,7 @@ def test_slots_hold_workers_back_until_one_is_free_or_the_run_ends() -> None:
     assert not slots.acquire(over.is_set)
 
 
-def test_the_probe_may_ask_again_before_it_is_sent() -> None:
+def test_the_probe_may_ask_again_before_it_is_sent():
     time = Time()
     breaker = CircuitBreaker(time)
     breaker.record_throttle(1.0)

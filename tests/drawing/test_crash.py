@@ -1,7 +1,5 @@
 """Killed at every step: nothing paid is lost, and only what the ledger calls ambiguous may be paid twice."""
 
-from pathlib import Path
-
 import pytest
 from support.draws import killed, limits, tasks
 from support.postgres_server import end_leases
@@ -39,16 +37,7 @@ KILLS = [
 
 
 @pytest.mark.parametrize(("kind", "point", "number", "submitted", "ambiguous"), KILLS)
-def test_kill(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    database: str,
-    kind: str,
-    point: str,
-    number: int,
-    submitted: int,
-    ambiguous: int,
-) -> None:
+def test_kill(tmp_path, monkeypatch, database, kind, point, number, submitted, ambiguous):
     run = tmp_path / "run"
     if database == "postgres":
         monkeypatch.setenv("LEDGER_OF_THE_CRASH", str(LEDGERS.of(run)))
@@ -61,13 +50,11 @@ def test_kill(
         with Sampler(KINDS[kind](url=server.url), run, limits(), check=lambda data, task: None) as sampler:
             outcomes = list(sampler.draw(tasks(1, 4)))
             states = [one.state for one in outcomes]
-            assert states.count("ambiguous") == ambiguous
-            assert states.count("stored") == 4 - ambiguous
+            assert (states.count("ambiguous"), states.count("stored")) == (ambiguous, 4 - ambiguous)
             assert all(sampler.read(one) for one in outcomes if one.state == "stored")
         # The kill may have come between the ledger's "sent" and the first byte: then nothing was bought.
         bought = 4 - (ambiguous if point in ("sent", "departed") else 0)
         assert server.account.requests("submit") == bought
     sums = ledger_sum(run)
     assert (sums["stored"], sums["ambiguous"], sums["reserved_usd"]) == (4 - ambiguous, ambiguous, 0)
-    assert ledger_verify(run).problems == ()
-    assert list((run / "inbox").iterdir()) == []
+    assert (ledger_verify(run).problems, list((run / "inbox").iterdir())) == ((), [])

@@ -132,12 +132,12 @@ def scribble(content: bytearray, chooser: random.Random) -> None:
 
 
 @pytest.mark.parametrize("damage", [flip_a_bit, scribble])
-def test_damage_is_refused_or_changes_nothing(written: Path, tmp_path: Path, damage: Any) -> None:
+def test_damage_is_refused_or_changes_nothing(written, tmp_path, damage):
     tally = harm(written, tmp_path, damage, 150, 1)
     assert tally["refused"] > 50, tally
 
 
-def test_damage_to_the_wal_file_of_a_killed_run_is_refused_or_changes_nothing(written: Path, tmp_path: Path) -> None:
+def test_damage_to_the_wal_file_of_a_killed_run_is_refused_or_changes_nothing(written, tmp_path):
     tally = harm(written.with_name("killed"), tmp_path, flip_a_bit, 150, 3, "ledger.sqlite-wal")
     assert tally["refused"] > 20, tally
 
@@ -145,16 +145,14 @@ def test_damage_to_the_wal_file_of_a_killed_run_is_refused_or_changes_nothing(wr
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("damage", [flip_a_bit, scribble])
-def test_damage_in_two_thousand_places_is_refused_or_changes_nothing(
-    written: Path, tmp_path: Path, damage: Any
-) -> None:
+def test_damage_in_two_thousand_places_is_refused_or_changes_nothing(written, tmp_path, damage):
     tally = harm(written, tmp_path, damage, 2000, 2)
     print(damage.__name__, dict(tally))
     assert tally["refused"] > 1000, tally
 
 
 @pytest.mark.parametrize("digest", ["sha256:**", "sha256:/etc/passwd", "sha256:\0", ""])
-def test_verifying_names_a_row_whose_digest_is_none(written: Path, tmp_path: Path, digest: str) -> None:
+def test_verifying_names_a_row_whose_digest_is_none(written, tmp_path, digest):
     run = shutil.copytree(written, tmp_path / "run")
     with closing(sqlite3.connect(run / "ledger.sqlite", isolation_level=None)) as connection:
         connection.execute("UPDATE attempt SET digest = ? WHERE id = 4", (digest,))

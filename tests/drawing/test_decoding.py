@@ -10,7 +10,7 @@ from blackbox_conformal.drawing.http.transport import read_body, read_data_link
 from blackbox_conformal.errors import PayloadError
 
 
-def test_plain_and_single_layers_are_read() -> None:
+def test_plain_and_single_layers_are_read():
     data = bytes(range(256)) * 50
     assert read_body([data[:7], data[7:]], "", len(data), 10**6) == data
     packed = gzip.compress(data)
@@ -31,18 +31,18 @@ def test_plain_and_single_layers_are_read() -> None:
         ([gzip.compress(b"y" * 5)[:9]], "gzip", None, "before its end"),
     ],
 )
-def test_everything_else_is_refused(chunks: list[bytes], encoding: str, length: int | None, reason: str) -> None:
+def test_everything_else_is_refused(chunks, encoding, length, reason):
     with pytest.raises(PayloadError, match=reason):
         read_body(chunks, encoding, length, 10)
 
 
-def test_a_bomb_is_stopped_at_the_cap_and_not_unpacked() -> None:
+def test_a_bomb_is_stopped_at_the_cap_and_not_unpacked():
     bomb = gzip.compress(bytes(50_000_000), 9)
     with pytest.raises(PayloadError, match="unpacks to more"):
         read_body([bomb], "gzip", len(bomb), 2_000_000)
 
 
-def test_data_links_are_read_here() -> None:
+def test_data_links_are_read_here():
     link = "data:image/png;base64," + base64.b64encode(b"pixels").decode()
     assert read_data_link(link, 100) == ("image/png", b"pixels")
     assert read_data_link("data:,a%20b", 100) == ("text/plain", b"a b")
@@ -57,6 +57,6 @@ def test_data_links_are_read_here() -> None:
         ("data:," + "A" * 15, "at most 10"),
     ],
 )
-def test_broken_data_links_are_refused(link: str, reason: str) -> None:
+def test_broken_data_links_are_refused(link, reason):
     with pytest.raises(PayloadError, match=reason):
         read_data_link(link, 10)

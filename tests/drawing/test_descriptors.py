@@ -3,7 +3,6 @@
 import errno
 import resource
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,21 +17,18 @@ from blackbox_conformal.drawing.ledger.sample_store import Arrival, Store
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.errors import IncompleteError, UsageError
 from blackbox_conformal.support.descriptors import raise_descriptor_limit
-from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
-@pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-def test_more_draws_at_once_than_descriptors_are_refused_before_anything_is_sent(tmp_path: Path, kind: Any) -> None:
-    with FaultServer() as server:
-        with descriptors(256), pytest.raises(UsageError, match=r"Add --concurrency 48 \(concurrency=48 in Python\)"):
-            draw(kind(url=server.url), tmp_path, tasks(1, 2), concurrency=256)
-        assert server.account.recorded == []
-        with descriptors(256):
-            assert draw(kind(url=server.url), tmp_path, tasks(1, 2), concurrency=48).states == ["stored"] * 2
+def test_more_draws_at_once_than_descriptors_are_refused_before_anything_is_sent(tmp_path, either, server):
+    with descriptors(256), pytest.raises(UsageError, match=r"Add --concurrency 48 \(concurrency=48 in Python\)"):
+        draw(either, tmp_path, tasks(1, 2), concurrency=256)
+    assert server.account.recorded == []
+    with descriptors(256):
+        assert draw(either, tmp_path, tasks(1, 2), concurrency=48).states == ["stored"] * 2
 
 
-def test_an_automatic_number_of_draws_keeps_within_the_descriptors() -> None:
+def test_an_automatic_number_of_draws_keeps_within_the_descriptors():
     capabilities = SynchronousVendor(url="http://localhost").capabilities
     with descriptors(104):
         assert Limits().for_vendor(capabilities).most_workers == 10
@@ -40,7 +36,7 @@ def test_an_automatic_number_of_draws_keeps_within_the_descriptors() -> None:
     assert Limits().for_vendor(capabilities).most_workers == 32
 
 
-def test_the_command_line_takes_as_many_descriptors_as_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_takes_as_many_descriptors_as_it_may(monkeypatch):
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = min(hard, 65_536) if hard != resource.RLIM_INFINITY else 65_536
     seen: list[int] = []
@@ -53,9 +49,7 @@ def test_the_command_line_takes_as_many_descriptors_as_it_may(monkeypatch: pytes
     assert seen == [most]
 
 
-def test_an_answer_is_kept_though_no_descriptor_is_left_when_it_comes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_is_kept_though_no_descriptor_is_left_when_it_comes(tmp_path, monkeypatch, vendor):
     receive = Store.receive
 
     def without(*given: Any, **named: Any) -> Arrival:
@@ -63,23 +57,19 @@ def test_an_answer_is_kept_though_no_descriptor_is_left_when_it_comes(
             return receive(*given, **named)
 
     monkeypatch.setattr(Store, "receive", without)
-    with FaultServer() as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path, tasks(2, 2), concurrency=1)
+    drawn = draw(vendor, tmp_path, tasks(2, 2), concurrency=1)
     assert (drawn.states, drawn.error) == (["stored"] * 4, None)
     assert ledger_verify(tmp_path).problems == ()
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOSPC])
-def test_nothing_is_sent_where_an_answer_has_no_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_nothing_is_sent_where_an_answer_has_no_place(tmp_path, monkeypatch, number, vendor, server):
     def refuse(self: Store, name: str) -> None:
         raise OSError(number, "refused")
 
     monkeypatch.setattr(Store, "reserve", refuse)
-    with FaultServer() as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path, tasks(2))
-        assert server.account.recorded == []
+    drawn = draw(vendor, tmp_path, tasks(2))
+    assert server.account.recorded == []
     assert isinstance(drawn.error, IncompleteError)
     assert ("ulimit -n" in str(drawn.error), "make room" in str(drawn.error)) == (number == 24, number == 28)
     assert ledger_sum(tmp_path)["cost_usd"] == Decimal(0)
@@ -88,8 +78,8 @@ def test_nothing_is_sent_where_an_answer_has_no_place(
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("what", ["receive", "keep_receipt"])
 def test_the_only_copy_of_an_answer_is_held_until_it_can_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, what: str
-) -> None:
+    tmp_path, monkeypatch, number, what, vendor, server
+):
     write, left = getattr(Store, what), [8]
     told: list[Event] = []
 
@@ -101,20 +91,17 @@ def test_the_only_copy_of_an_answer_is_held_until_it_can_be_written(
 
     monkeypatch.setattr(Store, what, later)
     monkeypatch.setattr(attempt, "_WRITE_AGAIN_S", 0.01, raising=False)
-    with FaultServer() as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path, tasks(), listener=told.append)
-        assert drawn.states == ["stored"]
-        assert isinstance(drawn.error, IncompleteError)
-        assert [event.kind for event in told].count("unwritten") == 1
-        again = draw(SynchronousVendor(url=server.url), tmp_path, tasks())
-        assert (again.states, again.error, server.account.paid) == (["stored"], None, 1)
-    assert ledger_verify(tmp_path).problems == ()
-    assert list((tmp_path / "inbox").iterdir()) == []
+    drawn = draw(vendor, tmp_path, tasks(), listener=told.append)
+    assert drawn.states == ["stored"]
+    assert isinstance(drawn.error, IncompleteError)
+    assert [event.kind for event in told].count("unwritten") == 1
+    again = draw(vendor, tmp_path, tasks())
+    assert (again.states, again.error, server.account.paid) == (["stored"], None, 1)
+    assert (ledger_verify(tmp_path).problems, list((tmp_path / "inbox").iterdir())) == ((), [])
 
 
-def test_places_are_given_up_with_the_draw(tmp_path: Path) -> None:
-    with FaultServer({"submit": ["close-without-answer", "status:code=422", "picture:kind=html", None]}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path, tasks(1, 4), concurrency=1)
+def test_places_are_given_up_with_the_draw(tmp_path, vendor, server):
+    server.script = {"submit": ["close-without-answer", "status:code=422", "picture:kind=html", None]}
+    drawn = draw(vendor, tmp_path, tasks(1, 4), concurrency=1)
     assert sorted(drawn.states) == ["ambiguous", "invalid", "refused", "stored"]
-    assert list((tmp_path / "inbox").iterdir()) == []
-    assert len(ledger_ls(tmp_path)) == 4
+    assert (list((tmp_path / "inbox").iterdir()), len(ledger_ls(tmp_path))) == ([], 4)

@@ -35,37 +35,30 @@ def draw(server: FaultServer, run: Path, first: int, number: int, limits: Limits
     return drawn
 
 
-def test_a_day_has_a_limit_whoever_draws(tmp_path: Path) -> None:
-    with FaultServer(price_usd="0.01") as server:
-        assert draw(server, tmp_path, 0, 2) == 2
-        assert draw(server, tmp_path, 2, 8) == 1
-        assert draw(server, tmp_path, 10, 1) == 0
-        assert server.account.paid == 3
+def test_a_day_has_a_limit_whoever_draws(tmp_path, server):
+    assert (draw(server, tmp_path, 0, 2), draw(server, tmp_path, 2, 8)) == (2, 1)
+    assert (draw(server, tmp_path, 10, 1), server.account.paid) == (0, 3)
 
 
 @pytest.mark.parametrize(("hours", "room"), [(23.9, 0), (24.1, 3)])
 @pytest.mark.sqlite
-def test_what_is_older_than_a_day_makes_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: float, room: int
-) -> None:
-    with FaultServer(price_usd="0.01") as server:
-        assert draw(server, tmp_path, 0, 4) == 3
-        now = time.time
-        monkeypatch.setattr(backends.time, "time", lambda: now() + hours * 3600)
-        assert draw(server, tmp_path, 10, 4) == room
+def test_what_is_older_than_a_day_makes_room(tmp_path, monkeypatch, hours, room, server):
+    assert draw(server, tmp_path, 0, 4) == 3
+    now = time.time
+    monkeypatch.setattr(backends.time, "time", lambda: now() + hours * 3600)
+    assert draw(server, tmp_path, 10, 4) == room
 
 
 @pytest.mark.sqlite
-def test_a_limit_in_all_and_one_of_a_day_hold_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_in_all_and_one_of_a_day_hold_together(tmp_path, monkeypatch, server):
     both = Limits(max_cost_usd=Decimal("0.04"), max_cost_per_day_usd=Decimal("0.03"))
-    with FaultServer(price_usd="0.01") as server:
-        assert draw(server, tmp_path, 0, 4, both) == 3
-        now = time.time
-        monkeypatch.setattr(backends.time, "time", lambda: now() + 25 * 3600)
-        assert draw(server, tmp_path, 10, 4, both) == 1
+    assert draw(server, tmp_path, 0, 4, both) == 3
+    now = time.time
+    monkeypatch.setattr(backends.time, "time", lambda: now() + 25 * 3600)
+    assert draw(server, tmp_path, 10, 4, both) == 1
 
 
-def test_what_a_draw_gives_back_makes_room(tmp_path: Path) -> None:
+def test_what_a_draw_gives_back_makes_room(tmp_path):
     """A refusal is billed at nothing, so the price that it held is free again."""
     with FaultServer({"submit": ["status:code=422", "status:code=422"]}, price_usd="0.01") as server:
         assert draw(server, tmp_path, 0, 5) == 3

@@ -50,7 +50,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_fresh_ledger_is_durable_and_marked(run: Path) -> None:
+def test_a_fresh_ledger_is_durable_and_marked(run):
     ledger = Ledger(run)
     with closing(sqlite3.connect(ledger_path(run))) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
@@ -63,7 +63,7 @@ def test_a_fresh_ledger_is_durable_and_marked(run: Path) -> None:
     ("content", "reason"),
     [(b"", "empty"), (b"not a ledger", "foreign"), (b"SQLite format 3\x00" + b"\xff" * 600, "left as")],
 )
-def test_files_that_are_no_ledger_stay_as_they_are(run: Path, content: bytes, reason: str) -> None:
+def test_files_that_are_no_ledger_stay_as_they_are(run, content, reason):
     (run / "samples").mkdir()
     ledger_path(run).write_bytes(content)
     with pytest.raises(LedgerError, match=reason):
@@ -81,14 +81,14 @@ def test_files_that_are_no_ledger_stay_as_they_are(run: Path, content: bytes, re
         ("PRAGMA application_id = 7", "another program"),
     ],
 )
-def test_ledgers_of_other_versions_and_programs_are_refused(run: Path, statement: str, reason: str) -> None:
+def test_ledgers_of_other_versions_and_programs_are_refused(run, statement, reason):
     (run / "samples").mkdir()
     touch(run, statement)
     with pytest.raises(LedgerError, match=reason):
         Ledger(run)
 
 
-def test_a_ledger_without_payers_is_read_as_it_is_and_brought_up_to_date_when_it_is_drawn_with(tmp_path: Path) -> None:
+def test_a_ledger_without_payers_is_read_as_it_is_and_brought_up_to_date_when_it_is_drawn_with(tmp_path):
     zipfile.ZipFile(Path(__file__).parents[1] / "kept" / "0.1.0.zip").extractall(tmp_path)
     run = tmp_path / "run"
 
@@ -109,20 +109,20 @@ def test_a_ledger_without_payers_is_read_as_it_is_and_brought_up_to_date_when_it
     Ledger(run).close()
 
 
-def test_a_changed_ledger_without_payers_is_refused(tmp_path: Path) -> None:
+def test_a_changed_ledger_without_payers_is_refused(tmp_path):
     zipfile.ZipFile(Path(__file__).parents[1] / "kept" / "0.1.0.zip").extractall(tmp_path)
     touch(tmp_path / "run", "UPDATE attempt SET cost_nanousd = 1 WHERE id = 1")
     with pytest.raises(LedgerError, match="not as it was written"):
         Ledger(tmp_path / "run")
 
 
-def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
+def test_a_folder_in_its_place_is_refused(tmp_path):
     ledger_path(tmp_path).mkdir()
     with pytest.raises(LedgerError, match="regular file"):
         Ledger(tmp_path)
 
 
-def test_a_ledger_that_a_full_disk_kept_from_being_begun_is_begun_later(tmp_path: Path) -> None:
+def test_a_ledger_that_a_full_disk_kept_from_being_begun_is_begun_later(tmp_path):
     with full_disk(), pytest.raises(DiskFullError, match="make room and run the same command again"):
         Ledger(tmp_path)
     assert not ledger_path(tmp_path).exists()
@@ -131,7 +131,7 @@ def test_a_ledger_that_a_full_disk_kept_from_being_begun_is_begun_later(tmp_path
 
 
 @pytest.mark.parametrize("left", ["samples/ab/x.png", "inbox/1-x.png", "ledger.sqlite-wal"])
-def test_a_lost_ledger_is_not_replaced(tmp_path: Path, left: str) -> None:
+def test_a_lost_ledger_is_not_replaced(tmp_path, left):
     path = tmp_path / left
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"paid")
@@ -141,7 +141,7 @@ def test_a_lost_ledger_is_not_replaced(tmp_path: Path, left: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "virtiofs", "ceph"])
-def test_network_disks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_network_disks_are_refused(tmp_path, monkeypatch, kind):
     table = tmp_path / "mountinfo"
     spaced = tmp_path / "a disk"
     spaced.mkdir()
@@ -154,13 +154,13 @@ def test_network_disks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     Ledger(tmp_path).close()
 
 
-def test_a_system_without_mount_table_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_mount_table_is_trusted(tmp_path, monkeypatch):
     monkeypatch.setattr(run_lock, "MOUNTINFO", tmp_path / "none")
     assert run_lock.file_system(tmp_path) is None
     Ledger(tmp_path).close()
 
 
-def test_a_second_owner_in_this_process_is_told_to_take_turns(tmp_path: Path) -> None:
+def test_a_second_owner_in_this_process_is_told_to_take_turns(tmp_path):
     ledger = Ledger(tmp_path)
     with pytest.raises(LedgerError, match="in use by another call in this same process; calls that share a run folder"):
         Ledger(tmp_path)
@@ -168,7 +168,7 @@ def test_a_second_owner_in_this_process_is_told_to_take_turns(tmp_path: Path) ->
     Ledger(tmp_path).close()
 
 
-def test_a_process_that_is_refused_costs_the_owner_nothing(tmp_path: Path) -> None:
+def test_a_process_that_is_refused_costs_the_owner_nothing(tmp_path):
     """What the owner commits after it is on disk when the owner is killed."""
     script = (
         "import os, sys; from pathlib import Path;"
@@ -191,7 +191,7 @@ def test_a_process_that_is_refused_costs_the_owner_nothing(tmp_path: Path) -> No
         assert connection.execute("SELECT task FROM attempt").fetchall() == [("task",)]
 
 
-def test_a_dead_owner_on_this_machine_is_replaced_at_once(tmp_path: Path) -> None:
+def test_a_dead_owner_on_this_machine_is_replaced_at_once(tmp_path):
     script = (
         "import os, sys; from pathlib import Path;"
         "from blackbox_conformal.drawing.ledger.backends import Ledger;"
@@ -203,7 +203,7 @@ def test_a_dead_owner_on_this_machine_is_replaced_at_once(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("note", ["", "[]", '{"pid": 5}', '{"pid": "\\u001b[31m", "host": 7, "since": null}'])
-def test_a_note_of_the_owner_that_says_nothing_frees_nobody(tmp_path: Path, note: str) -> None:
+def test_a_note_of_the_owner_that_says_nothing_frees_nobody(tmp_path, note):
     ledger = Ledger(tmp_path)
     (tmp_path / "ledger.owner.json").write_text(note)
     with pytest.raises(LedgerError, match="in use by") as caught:
@@ -213,7 +213,7 @@ def test_a_note_of_the_owner_that_says_nothing_frees_nobody(tmp_path: Path, note
     Ledger(tmp_path).close()
 
 
-def test_an_owner_in_another_container_keeps_others_away_until_it_ends(tmp_path: Path) -> None:
+def test_an_owner_in_another_container_keeps_others_away_until_it_ends(tmp_path):
     script = (
         "import sys; from pathlib import Path; from blackbox_conformal.drawing.ledger.backends import Ledger;"
         "ledger = Ledger(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
@@ -232,14 +232,14 @@ def test_an_owner_in_another_container_keeps_others_away_until_it_ends(tmp_path:
     Ledger(tmp_path).close()
 
 
-def test_a_folder_is_given_up_on_a_full_disk(tmp_path: Path) -> None:
+def test_a_folder_is_given_up_on_a_full_disk(tmp_path):
     ledger = Ledger(tmp_path)
     with full_disk():
         ledger.close()
     Ledger(tmp_path).close()
 
 
-def test_a_ledger_on_a_read_only_disk_is_read(tmp_path: Path) -> None:
+def test_a_ledger_on_a_read_only_disk_is_read(tmp_path):
     Ledger(tmp_path).close()
     lock = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"'
     apart = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
@@ -257,7 +257,7 @@ def test_a_ledger_on_a_read_only_disk_is_read(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 
-def test_reading_needs_no_ownership_and_creates_nothing(tmp_path: Path) -> None:
+def test_reading_needs_no_ownership_and_creates_nothing(tmp_path):
     assert open_for_reading(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
     ledger = Ledger(tmp_path)
@@ -270,7 +270,7 @@ def test_reading_needs_no_ownership_and_creates_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("room", [0, 4096, 20_000, 40_000, 60_000])
-def test_a_full_disk_is_told_as_such_wherever_it_shows(run: Path, room: int) -> None:
+def test_a_full_disk_is_told_as_such_wherever_it_shows(run, room):
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
@@ -292,9 +292,7 @@ def test_a_full_disk_is_told_as_such_wherever_it_shows(run: Path, room: int) -> 
     Ledger(run).close()
 
 
-def test_an_interrupt_while_the_ledger_is_opened_comes_through_and_gives_the_folder_up(
-    run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_while_the_ledger_is_opened_comes_through_and_gives_the_folder_up(run, monkeypatch):
     def interrupted(connection: sqlite3.Connection) -> list[str]:
         raise KeyboardInterrupt
 

@@ -56,7 +56,7 @@ def adapter(tmp_path: Path) -> Folder:
     return Folder(folder=tmp_path)
 
 
-def test_draws_are_free_cached_and_leave_no_run_folder(adapter: Folder, tmp_path: Path) -> None:
+def test_draws_are_free_cached_and_leave_no_run_folder(adapter, tmp_path):
     run = tmp_path / "run"
     with Sampler(adapter, run, limits()) as sampler:
         outcomes = list(sampler.draw(tasks(1, 3)))
@@ -66,7 +66,7 @@ def test_draws_are_free_cached_and_leave_no_run_folder(adapter: Folder, tmp_path
     assert not run.exists()
 
 
-def test_a_file_that_changes_meanwhile_is_noticed(adapter: Folder, tmp_path: Path) -> None:
+def test_a_file_that_changes_meanwhile_is_noticed(adapter, tmp_path):
     with Sampler(adapter, tmp_path / "run", limits()) as sampler:
         (one,) = sampler.draw(tasks())
         (tmp_path / "0.bin").write_bytes(b"other")
@@ -74,7 +74,7 @@ def test_a_file_that_changes_meanwhile_is_noticed(adapter: Folder, tmp_path: Pat
             sampler.read(one)
 
 
-def test_checks_stops_and_broken_promises(adapter: Folder, tmp_path: Path) -> None:
+def test_checks_stops_and_broken_promises(adapter, tmp_path):
     def check(data: bytes, task: Task) -> None:
         raise ImageError("no picture")
 
@@ -93,7 +93,7 @@ def test_checks_stops_and_broken_promises(adapter: Folder, tmp_path: Path) -> No
         list(sampler.draw(tasks()))
 
 
-def test_a_refusal_is_the_outcome_of_one_draw_unless_it_is_of_all(adapter: Folder, tmp_path: Path) -> None:
+def test_a_refusal_is_the_outcome_of_one_draw_unless_it_is_of_all(adapter, tmp_path):
     refusing = adapter.model_copy(update={"refuses": (1,)})
     with Sampler(refusing, tmp_path / "run", limits()) as sampler:
         outcomes = list(sampler.draw(tasks(1, 3)))

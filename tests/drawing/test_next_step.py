@@ -22,26 +22,26 @@ def choose(*attempts: Attempt, **changes: Any) -> NextStep:
 
 
 @pytest.mark.parametrize("state", ["planned", "claimed", "intent", "cancelled"])
-def test_what_never_left_is_bought_for_the_first_time(state: str) -> None:
+def test_what_never_left_is_bought_for_the_first_time(state):
     assert choose(attempt(state)) == choose() == Submit(0)
 
 
 @pytest.mark.parametrize("state", ["refused", "expired", "ambiguous", "invalid", "stored", "validated"])
-def test_what_ended_is_not_bought_again(state: str) -> None:
+def test_what_ended_is_not_bought_again(state):
     assert choose(attempt(state)) == Done(attempt(state))
 
 
 @pytest.mark.parametrize("state", ["accepted", "ready"])
-def test_jobs_are_fetched(state: str) -> None:
+def test_jobs_are_fetched(state):
     assert choose(attempt(state, job="j")) == Fetch(attempt(state, job="j"))
 
 
-def test_a_stored_draw_goes_before_everything() -> None:
+def test_a_stored_draw_goes_before_everything():
     stored = attempt("validated", 2, generation=1, digest="sha256:a")
     assert choose(attempt("accepted", job="j"), stored, on_disk=frozenset({"sha256:a"})) == Done(stored)
 
 
-def test_ambiguous_is_replayed_within_the_window_or_bought_again_on_request() -> None:
+def test_ambiguous_is_replayed_within_the_window_or_bought_again_on_request():
     lost = attempt("ambiguous")
     assert choose(lost, replayable=True) == Replay(lost)
     late = 1000.0 + IDEMPOTENCY_WINDOW_S + 1.0
@@ -50,19 +50,19 @@ def test_ambiguous_is_replayed_within_the_window_or_bought_again_on_request() ->
     assert choose(lost, retry_ambiguous=True) == Submit(1)
 
 
-def test_a_job_whose_result_was_never_had_is_bought_again_on_request_only() -> None:
+def test_a_job_whose_result_was_never_had_is_bought_again_on_request_only():
     lost = attempt("expired", job="j")
     assert choose(lost, replayable=True, max_resample=5) == Done(lost)
     assert choose(lost, retry_ambiguous=True) == Submit(1)
 
 
-def test_invalid_is_bought_again_as_often_as_allowed() -> None:
+def test_invalid_is_bought_again_as_often_as_allowed():
     first, second = attempt("invalid"), attempt("invalid", 2, generation=1)
     assert choose(first, max_resample=1) == Submit(1)
     assert choose(first, second, max_resample=1) == Done(second)
 
 
-def test_a_lost_file_is_fetched_by_its_job_or_bought_again_if_allowed() -> None:
+def test_a_lost_file_is_fetched_by_its_job_or_bought_again_if_allowed():
     gone = attempt("validated", digest="sha256:a")
     nothing: frozenset[str] = frozenset()
     assert choose(gone, on_disk=frozenset({"sha256:a"})) == Done(gone)

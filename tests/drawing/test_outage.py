@@ -27,7 +27,7 @@ def refused(outage: Outage) -> float:
     return found.value.retry_after or 0.0
 
 
-def test_pauses_double_up_to_an_hour_and_one_picture_probes_after_each() -> None:
+def test_pauses_double_up_to_an_hour_and_one_picture_probes_after_each():
     clock = Clock()
     outage = Outage(clock)
     for pause in (30, 60, 120, 240, 480, 960, 1920, 3600, 3600):
@@ -48,7 +48,7 @@ def test_pauses_double_up_to_an_hour_and_one_picture_probes_after_each() -> None
     assert refused(outage) == 30
 
 
-def test_a_probe_that_says_nothing_of_the_vendor_lets_the_next_one_through() -> None:
+def test_a_probe_that_says_nothing_of_the_vendor_lets_the_next_one_through():
     clock = Clock()
     outage = Outage(clock)
     fail(outage)
@@ -61,7 +61,7 @@ def test_a_probe_that_says_nothing_of_the_vendor_lets_the_next_one_through() -> 
     assert not outage.goes_on
 
 
-def test_pictures_that_were_under_way_together_count_once_and_do_not_end_it() -> None:
+def test_pictures_that_were_under_way_together_count_once_and_do_not_end_it():
     clock = Clock()
     outage = Outage(clock)
     with outage.kept_from(1) as answered, outage.kept_from(1) as other:
@@ -76,7 +76,7 @@ def test_pictures_that_were_under_way_together_count_once_and_do_not_end_it() ->
     assert outage.seconds_left == 30
 
 
-def test_a_pause_that_the_vendor_asks_for_counts_up_to_a_day_and_what_is_stored_passes() -> None:
+def test_a_pause_that_the_vendor_asks_for_counts_up_to_a_day_and_what_is_stored_passes():
     outage = Outage(Clock())
     fail(outage, retry_after=900.0)
     assert refused(outage) == 900

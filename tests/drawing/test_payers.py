@@ -35,7 +35,7 @@ def limited(run: Path, most_nanousd: int) -> AnyLedger:
     return ledger
 
 
-def test_threads_cannot_spend_more_together_than_their_payer_may(tmp_path: Path) -> None:
+def test_threads_cannot_spend_more_together_than_their_payer_may(tmp_path):
     made: list[str] = []
     with closing(limited(tmp_path, 5 * PRICE)) as ledger:
 
@@ -52,7 +52,7 @@ def test_threads_cannot_spend_more_together_than_their_payer_may(tmp_path: Path)
     assert not ledger_verify(tmp_path).problems
 
 
-def test_what_was_under_way_when_a_process_ended_counts_for_its_payer(tmp_path: Path) -> None:
+def test_what_was_under_way_when_a_process_ended_counts_for_its_payer(tmp_path):
     ledger = limited(tmp_path, 2 * PRICE)
     ledger.sent(ledger.reserve(of("alice", "a"), None, PRICE))
     number = ledger.reserve(of("alice", "b", "other"), None, PRICE)
@@ -73,7 +73,7 @@ def test_what_was_under_way_when_a_process_ended_counts_for_its_payer(tmp_path: 
     assert not ledger_verify(tmp_path).problems
 
 
-def test_what_was_planned_for_one_and_made_for_another_is_paid_by_who_made_it(tmp_path: Path) -> None:
+def test_what_was_planned_for_one_and_made_for_another_is_paid_by_who_made_it(tmp_path):
     with closing(limited(tmp_path, PRICE)) as ledger:
         planned = ledger.plan([of("alice", "a")])["a", 0]
         assert ledger.payers() == {}
@@ -86,7 +86,7 @@ def test_what_was_planned_for_one_and_made_for_another_is_paid_by_who_made_it(tm
     assert (row["payer"], row["request"], row["member"]) == ("bob", "of bob", 1)
 
 
-def test_a_ledger_that_was_restored_knows_again_who_paid(tmp_path: Path) -> None:
+def test_a_ledger_that_was_restored_knows_again_who_paid(tmp_path):
     with closing(open_ledger(tmp_path)) as ledger:
         number = ledger.reserve(of("alice", "a"), None, PRICE)
         ledger.sent(number)
@@ -113,7 +113,7 @@ def test_a_ledger_that_was_restored_knows_again_who_paid(tmp_path: Path) -> None
         ("UPDATE attempt SET member = 1", "not as it was written"),
     ],
 )
-def test_an_account_that_was_changed_is_refused(tmp_path: Path, statement: str, said: str) -> None:
+def test_an_account_that_was_changed_is_refused(tmp_path, statement, said):
     with closing(Ledger(tmp_path)) as ledger:
         ledger.sent(ledger.reserve(replace(of("alice", "a"), request=None), None, PRICE))
         ledger.recover()

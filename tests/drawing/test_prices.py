@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -26,9 +25,7 @@ SLOW = {"submit": Fault("slow-start", {"seconds": 0.1})}
 
 @pytest.mark.parametrize("concurrency", [8, 32, "auto"])
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-def test_a_bill_above_the_table_exceeds_the_limit_by_one_draw_at_most(
-    tmp_path: Path, kind: Any, concurrency: Any
-) -> None:
+def test_a_bill_above_the_table_exceeds_the_limit_by_one_draw_at_most(tmp_path, kind, concurrency):
     most = Decimal("0.08")
     with FaultServer(SLOW, reported_price="0.10") as server:
         adapter = kind(url=server.url)
@@ -51,7 +48,7 @@ class BillsBySize(FaultVendor):
         return super().respond(head, body, port, marks).with_headers(X_Cost_USD=f"{width * height / 4000:.2f}")
 
 
-def test_a_vendor_that_bills_by_size_exceeds_the_limit_by_one_draw_at_most(tmp_path: Path) -> None:
+def test_a_vendor_that_bills_by_size_exceeds_the_limit_by_one_draw_at_most(tmp_path):
     work = [
         Task(an_upload(number, width=side, height=10), index, 8 * number + index)
         for number, side in enumerate((4, 8, 80))
@@ -69,7 +66,7 @@ def test_a_vendor_that_bills_by_size_exceeds_the_limit_by_one_draw_at_most(tmp_p
     assert sum(outcome.task.upload.width == 80 for outcome in drawn.outcomes) <= 1
 
 
-def test_the_first_draw_goes_alone_and_the_others_together(tmp_path: Path) -> None:
+def test_the_first_draw_goes_alone_and_the_others_together(tmp_path):
     waiting = threading.Barrier(7, timeout=20)
 
     class Together(FaultVendor):
@@ -88,7 +85,7 @@ def test_the_first_draw_goes_alone_and_the_others_together(tmp_path: Path) -> No
     assert drawn.states == ["stored"] * 8
 
 
-def test_a_vendor_that_tells_no_price_is_trusted_to_its_table_after_one_answer(tmp_path: Path) -> None:
+def test_a_vendor_that_tells_no_price_is_trusted_to_its_table_after_one_answer(tmp_path):
     waiting = threading.Barrier(7, timeout=20)
 
     class Silent(FaultVendor):
@@ -110,16 +107,12 @@ def test_a_vendor_that_tells_no_price_is_trusted_to_its_table_after_one_answer(t
     assert [outcome.state for outcome in found] == ["stored"] * 8
 
 
-def test_the_counters_count_what_the_limit_counts(tmp_path: Path) -> None:
+def test_the_counters_count_what_the_limit_counts(tmp_path, vendor):
     seen: list[Event] = []
-    with FaultServer() as server:
-        adapter = SynchronousVendor(url=server.url)
-        assert draw(adapter, tmp_path / "run", tasks(3, 4)).error is None
-        work = tasks(4, 4)
-        keys = frozenset(task_keys(adapter.identity(), work[8:]))
-        drawn = draw(
-            adapter, tmp_path / "run", work[8:], max_cost_usd=Decimal("0.08"), scope=keys, listener=seen.append
-        )
+    assert draw(vendor, tmp_path / "run", tasks(3, 4)).error is None
+    work = tasks(4, 4)
+    keys = frozenset(task_keys(vendor.identity(), work[8:]))
+    drawn = draw(vendor, tmp_path / "run", work[8:], max_cost_usd=Decimal("0.08"), scope=keys, listener=seen.append)
     assert drawn.error is None
     # Eight draws lie in the folder that are another job's; four of this job's were stored before.
     assert seen[0].counters.spent == Decimal("0.04")
@@ -141,7 +134,7 @@ def sized(*sides: int) -> list[Task]:
     return [Task(an_upload(number, width=side, height=10), 0, number) for number, side in enumerate(sides)]
 
 
-def test_what_is_reserved_and_estimated_depends_on_the_size(tmp_path: Path) -> None:
+def test_what_is_reserved_and_estimated_depends_on_the_size(tmp_path):
     account = Account(Decimal("0.01"))
     work = sized(80, 4, 8, 12, 16)
     with FaultServer(SLOW, account=account, vendor=BillsBySize(account)) as server:
@@ -155,7 +148,7 @@ def test_what_is_reserved_and_estimated_depends_on_the_size(tmp_path: Path) -> N
     assert sum(outcome.cost_usd for outcome in short.outcomes) <= Decimal("0.29")
 
 
-def test_a_list_that_is_too_low_is_raised_in_proportion(tmp_path: Path) -> None:
+def test_a_list_that_is_too_low_is_raised_in_proportion(tmp_path):
     account = Account(Decimal("0.01"))
     with FaultServer(SLOW, account=account, vendor=BillsBySize(account)) as server:
         adapter = PricedBySize(url=server.url, discount=2)

@@ -36,7 +36,7 @@ def alter(run: Path, statement: str) -> None:
         connection.commit()
 
 
-def test_ls_and_sum(run: Path, tmp_path: Path) -> None:
+def test_ls_and_sum(run, tmp_path):
     assert [row.state for row in ledger_ls(run)] == ["stored", "stored", "ambiguous", "stored"]
     assert [row.draw for row in ledger_ls(run, ("stored",), limit=2)] == [1, 1]
     assert ledger_sum(run) == {
@@ -53,21 +53,20 @@ def test_ls_and_sum(run: Path, tmp_path: Path) -> None:
         ledger_ls(tmp_path)
 
 
-def test_export_is_plain_json_with_exact_money(run: Path) -> None:
+def test_export_is_plain_json_with_exact_money(run):
     rows = json.loads(json.dumps(list(ledger_export(run))))
-    assert len(rows) == 4
-    assert rows[0]["cost_usd"] == "0.25"
+    assert (len(rows), rows[0]["cost_usd"]) == (4, "0.25")
     assert rows[0]["sent_at"].endswith("+00:00")
     assert rows[2]["error_class"] == "M"
 
 
-def test_no_cell_is_a_formula() -> None:
+def test_no_cell_is_a_formula():
     for text in ("=1+1", "+1", "-1", "@x", "\t=1", "\r=1"):
         assert csv_cell(text) == "'" + text
     assert [csv_cell(value) for value in ("p0", 3, -3, None, 1.5)] == ["p0", "3", "-3", "", "1.5"]
 
 
-def test_verify_finds_nothing_wrong_with_a_good_run(run: Path) -> None:
+def test_verify_finds_nothing_wrong_with_a_good_run(run):
     found = ledger_verify(run)
     assert (found.attempts, found.samples, found.problems) == (4, 3, ())
 
@@ -88,13 +87,13 @@ def test_verify_finds_nothing_wrong_with_a_good_run(run: Path) -> None:
     ],
 )
 @pytest.mark.sqlite
-def test_verify_finds_what_was_altered(run: Path, statement: str, problem: str) -> None:
+def test_verify_finds_what_was_altered(run, statement, problem):
     alter(run, statement)
     assert any(problem in found for found in ledger_verify(run).problems)
 
 
 @pytest.mark.sqlite
-def test_verify_finds_a_text_that_damage_made_bytes(run: Path) -> None:
+def test_verify_finds_a_text_that_damage_made_bytes(run):
     """One bit of a record's header makes the text of a digest, 71 characters, a blob; a table's types are not asked."""
     file = run / "ledger.sqlite"
     content = file.read_bytes()
@@ -103,7 +102,7 @@ def test_verify_finds_a_text_that_damage_made_bytes(run: Path) -> None:
     assert any("names no bytes" in problem for problem in ledger_verify(run).problems)
 
 
-def test_verify_hashes_every_sample_and_moves_none(run: Path) -> None:
+def test_verify_hashes_every_sample_and_moves_none(run):
     path = cache_ls(run)[0].path
     path.write_bytes(b"rot")
     assert any("altered" in problem for problem in ledger_verify(run).problems)
@@ -112,7 +111,7 @@ def test_verify_hashes_every_sample_and_moves_none(run: Path) -> None:
 
 
 @pytest.mark.sqlite
-def test_prune_removes_only_what_nobody_paid_for(run: Path) -> None:
+def test_prune_removes_only_what_nobody_paid_for(run):
     orphan = run / "samples" / "ab" / ("ab" + "0" * 62 + ".png")
     orphan.parent.mkdir(exist_ok=True)
     orphan.write_bytes(PNG_SIGNATURE)
@@ -128,11 +127,10 @@ def test_prune_removes_only_what_nobody_paid_for(run: Path) -> None:
     ledger.close()
     assert cache_prune(run) == doomed
     assert not any(path.exists() for path in doomed)
-    assert len(cache_ls(run)) == 3
-    assert cache_verify(run) == []
+    assert (len(cache_ls(run)), cache_verify(run)) == (3, [])
 
 
-def test_export_copies_under_names_for_people(run: Path, tmp_path: Path) -> None:
+def test_export_copies_under_names_for_people(run, tmp_path):
     copies = cache_export(run, tmp_path / "out")
     assert [path.name[:13] for path in copies] == ["picture-0-000", "picture-0-001", "picture-1-001"]
     assert all(path.read_bytes().startswith(PNG_SIGNATURE) for path in copies)

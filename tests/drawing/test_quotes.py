@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +29,7 @@ from blackbox_conformal.study.stages.settings import member, set_up
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor, text_field
 from blackbox_conformal.testing.rehearsal import an_upload
-from blackbox_conformal.vendor.adapter import Adapter, Quote, Send, Upload, Wait
+from blackbox_conformal.vendor.adapter import Quote, Send, Upload, Wait
 
 QUICK = Limits(max_attempts=3, attempt_timeout_s=2.0)
 
@@ -54,7 +53,7 @@ def uploads(*sizes: tuple[int, int]) -> list[Upload]:
     return [replace(picture, name=f"p{i}", width=width, height=height) for i, (width, height) in enumerate(sizes)]
 
 
-def test_each_size_is_asked_for_once_and_nothing_is_billed(server: FaultServer) -> None:
+def test_each_size_is_asked_for_once_and_nothing_is_billed(server):
     seen: list[tuple[str, int, int]] = []
     found = ask_quotes(
         JobVendor(url=server.url),
@@ -71,13 +70,13 @@ def test_each_size_is_asked_for_once_and_nothing_is_billed(server: FaultServer) 
 @pytest.mark.parametrize(
     "faults", [["status:code=429,retry-after=0"], ["close-without-answer", "status:code=503"], ["status:code=500"]]
 )
-def test_a_failed_question_is_asked_again(server: FaultServer, faults: list[str]) -> None:
+def test_a_failed_question_is_asked_again(server, faults):
     server.script = lambda situation: faults[situation.number] if situation.number < len(faults) else None
     assert ask_quotes(SynchronousVendor(url=server.url), uploads((8, 8)), QUICK) == {(8, 8): Decimal("0.07")}
     assert server.account.requests("quote") == 1 + len(faults)
 
 
-def test_a_vendor_that_never_answers_is_given_up(server: FaultServer) -> None:
+def test_a_vendor_that_never_answers_is_given_up(server):
     server.script = lambda situation: "status:code=500"
     with pytest.raises(JobError, match="HTTP 500"):
         ask_quotes(SynchronousVendor(url=server.url), uploads((8, 8)), QUICK)
@@ -95,14 +94,14 @@ def test_a_vendor_that_never_answers_is_given_up(server: FaultServer) -> None:
         ("drip-headers", "no whole answer"),
     ],
 )
-def test_no_price_is_waited_for_longer_than_a_person_would(server: FaultServer, fault: str, said: str) -> None:
+def test_no_price_is_waited_for_longer_than_a_person_would(server, fault, said):
     server.script = lambda situation: fault
     with pytest.raises(IncompleteError, match=f"no price within 0.2 s .*{said}.*leave --quote out"):
         ask_quotes(SynchronousVendor(url=server.url), uploads((8, 8)), Limits(max_attempts=1000), patience_s=0.2)
     assert server.account.paid == 0
 
 
-def test_patience_is_counted_anew_for_each_size(server: FaultServer) -> None:
+def test_patience_is_counted_anew_for_each_size(server):
     server.script = lambda situation: "slow-start:seconds=0.2"
     found = ask_quotes(SynchronousVendor(url=server.url), uploads((8, 8), (9, 9), (10, 10)), QUICK, patience_s=0.5)
     assert len(found) == 3
@@ -117,21 +116,21 @@ class Slow(SynchronousVendor):
             yield Wait(0.05)
 
 
-def test_an_adapter_that_never_has_its_price_is_left(server: FaultServer) -> None:
+def test_an_adapter_that_never_has_its_price_is_left(server):
     with pytest.raises(IncompleteError, match=r"no price within 0.3 s; ask again later"):
         ask_quotes(Slow(url=server.url), uploads((8, 8)), QUICK, patience_s=0.3)
     assert server.account.requests("quote") > 1
 
 
 @pytest.mark.parametrize("fault", ["captive-portal", "json-error", "declared-huge", "status:code=200,message=free"])
-def test_an_answer_that_holds_no_price_is_an_error(server: FaultServer, fault: str) -> None:
+def test_an_answer_that_holds_no_price_is_an_error(server, fault):
     server.script = lambda situation: fault
     with pytest.raises(PayloadError):
         ask_quotes(SynchronousVendor(url=server.url), uploads((8, 8)), replace(QUICK, max_answer_bytes=10_000))
     assert server.account.requests("quote") == 1
 
 
-def test_a_refused_key_is_told_at_once(server: FaultServer) -> None:
+def test_a_refused_key_is_told_at_once(server):
     server.script = lambda situation: "status:code=401"
     with pytest.raises(AccountRefusedError):
         ask_quotes(SynchronousVendor(url=server.url), uploads((8, 8), (9, 9)), QUICK)
@@ -159,15 +158,13 @@ class Vague(SynchronousVendor):
     ("kind", "error", "message"),
     [(Dumb, UsageError, "--quote"), (Paid, AdapterError, "billed"), (Vague, PayloadError, "NaN")],
 )
-def test_what_is_no_price_is_none(
-    server: FaultServer, kind: type[Adapter], error: type[Exception], message: str
-) -> None:
+def test_what_is_no_price_is_none(server, kind, error, message):
     with pytest.raises(error, match=message):
         ask_quotes(kind(url=server.url), uploads((8, 8)), QUICK)  # type: ignore[call-arg]
     assert (server.account.requests("submit"), server.account.paid) == (0, 0)
 
 
-def test_a_plan_counts_what_was_quoted_for_each_size(server: FaultServer, tmp_path: Path) -> None:
+def test_a_plan_counts_what_was_quoted_for_each_size(server, tmp_path):
     adapter = BySize(url=server.url)
     setup = set_up(adapter, scale=4, draws=3)
     pictures = [

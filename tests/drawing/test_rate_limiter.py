@@ -18,7 +18,7 @@ from blackbox_conformal.drawing.pacing.rate_limiter import LOOK_S, SharedRateLim
 from blackbox_conformal.drawing.run_control import Clock
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.support.secrets import Secret
-from blackbox_conformal.testing.fault_server import FaultServer, Situation
+from blackbox_conformal.testing.fault_server import Situation
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 from blackbox_conformal.vendor.rates import Rate
 
@@ -122,8 +122,7 @@ def test_no_window_holds_more_when_requests_come_as_they_please(join, clock):
 def test_the_strictest_of_several_rates_counts(join, clock):
     pace = join(Rate(2, 1.0), Rate(5, 60.0))
     times = due(clock, [pace], 11)
-    assert fullest(times, 1.0) == 2
-    assert fullest(times, 60.0) == 5
+    assert (fullest(times, 1.0), fullest(times, 60.0)) == (2, 5)
 
 
 def test_a_rate_of_one_purpose_holds_for_those_requests_only(join, clock):
@@ -137,10 +136,8 @@ def test_polls_that_have_used_a_quarter_of_a_window_come_evenly_and_lose_none(jo
     times = due(clock, [join(Rate(100, 3600.0, "poll"))], 400, "poll")
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     even = Rate(100, 3600.0).kept_seconds / 100
-    assert gaps[:25] == [0.0] * 25
-    assert gaps[25:99] == pytest.approx([even] * 74)
-    assert gaps[100:] == pytest.approx([even] * 299)
-    assert fullest(times, 3600.0) == 100
+    assert (gaps[:25], gaps[25:99]) == ([0.0] * 25, pytest.approx([even] * 74))
+    assert (gaps[100:], fullest(times, 3600.0)) == (pytest.approx([even] * 299), 100)
     assert times[-1] - times[0] <= 4 * 100 * even
 
 
@@ -168,8 +165,7 @@ def test_turns_are_kept_for_the_longest_window_of_any_process(join, clock):
 
 def test_without_a_rate_nobody_waits(join):
     free, bound = join(), join(Rate(1, 1.0))
-    assert [free.take("submit") for _ in range(100)] == [0.0] * 100
-    assert bound.take("submit") == 0.0
+    assert ([free.take("submit") for _ in range(100)], bound.take("submit")) == ([0.0] * 100, 0.0)
 
 
 @pytest.mark.parametrize("other", [{"key": "key-of-the-other-account"}, {"url": "http://127.0.0.2:9"}, {"key": ""}])
@@ -198,8 +194,7 @@ def test_a_pause_is_news_to_others_once_and_for_its_length(join, clock):
     one.announce_pause(10.0)
     assert two.new_pause() == 0.0, "two looks are made too soon after each other"
     clock.now += LOOK_S
-    assert one.new_pause() == 0.0
-    assert two.new_pause() == pytest.approx(10.0 - LOOK_S)
+    assert (one.new_pause(), two.new_pause()) == (0.0, pytest.approx(10.0 - LOOK_S))
     clock.now += LOOK_S
     assert two.new_pause() == 0.0
     one.announce_pause(5.0)
@@ -299,18 +294,16 @@ def test_a_process_that_dies_while_it_waits_holds_up_nobody(join, clock):
     assert alive.take("submit") == 0.0
 
 
-def test_a_run_that_is_stopped_leaves_the_turns_that_its_workers_wait_for(tmp_path):
+def test_a_run_that_is_stopped_leaves_the_turns_that_its_workers_wait_for(tmp_path, vendor, server):
     rates = (Rate(1, 30.0),)
-    with FaultServer() as server:
-        adapter = SynchronousVendor(url=server.url)
-        with Sampler(adapter, tmp_path, limits(concurrency=8, rates=rates)) as sampler:
-            drawing = sampler.draw(tasks(20))
-            next(drawing)
-            drawing.close()
-        assert server.account.requests("submit") == 1
-        pace = SharedRateLimiter(adapter, rates, Clock(), pace_file(), lambda why: None)
-        assert 0.0 < pace.take("submit") <= Rate(1, 30.0).kept_seconds
-        pace.close()
+    with Sampler(vendor, tmp_path, limits(concurrency=8, rates=rates)) as sampler:
+        drawing = sampler.draw(tasks(20))
+        next(drawing)
+        drawing.close()
+    assert server.account.requests("submit") == 1
+    pace = SharedRateLimiter(vendor, rates, Clock(), pace_file(), lambda why: None)
+    assert 0.0 < pace.take("submit") <= Rate(1, 30.0).kept_seconds
+    pace.close()
 
 
 def test_a_file_that_is_lost_under_way_is_told(join, told, tmp_path):
@@ -318,8 +311,7 @@ def test_a_file_that_is_lost_under_way_is_told(join, told, tmp_path):
     assert pace.take("submit") == 0.0
     for file in tmp_path.iterdir():
         file.write_bytes(b"")
-    assert [pace.take("submit") >= 0.0 for _ in range(3)] == [True] * 3
-    assert len(told) == 1
+    assert ([pace.take("submit") >= 0.0 for _ in range(3)], len(told)) == ([True] * 3, 1)
 
 
 def test_without_a_private_folder_each_process_keeps_its_own_pace(join, told):
@@ -349,10 +341,9 @@ def test_the_key_is_not_in_the_file(join, tmp_path):
         assert file.stat().st_mode & 0o077 == 0
 
 
-def test_a_run_that_cannot_share_its_pace_says_so_and_goes_on(monkeypatch, tmp_path):
+def test_a_run_that_cannot_share_its_pace_says_so_and_goes_on(monkeypatch, tmp_path, vendor):
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/self/nothing")
-    with FaultServer() as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path, tasks(1, 3), rates=(Rate(100, 1.0),))
+    drawn = draw(vendor, tmp_path, tasks(1, 3), rates=(Rate(100, 1.0),))
     assert (drawn.states, drawn.error) == (["stored"] * 3, None)
 
 
@@ -390,15 +381,14 @@ class Processes:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_three_processes_keep_one_rate(tmp_path, shared):
+def test_three_processes_keep_one_rate(tmp_path, shared, server):
     """With keys of their own, they do not: the control that shows what is measured."""
     most, seconds = 10, 1.0
-    with FaultServer() as server:
-        processes = Processes(server.url, tmp_path)
-        for number in range(3):
-            processes.add("one" if shared else f"key{number}", 0, 12, most / seconds)
-        processes.begin(*processes.all)
-        processes.end()
+    processes = Processes(server.url, tmp_path)
+    for number in range(3):
+        processes.add("one" if shared else f"key{number}", 0, 12, most / seconds)
+    processes.begin(*processes.all)
+    processes.end()
     times = sorted(seen.at for seen in server.account.recorded)
     assert len(times) == 36
     # A request that is late on its way comes nearer to those behind it.
@@ -406,7 +396,7 @@ def test_three_processes_keep_one_rate(tmp_path, shared):
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_too_many_requests_of_one_process_pause_the_other(tmp_path, shared):
+def test_too_many_requests_of_one_process_pause_the_other(tmp_path, shared, server):
     put_off: list[float] = []
 
     def script(situation: Situation) -> str:
@@ -415,12 +405,12 @@ def test_too_many_requests_of_one_process_pause_the_other(tmp_path, shared):
             return "status:code=429,retry-after=2"
         return "slow-start:seconds=0.05"
 
-    with FaultServer(script) as server:
-        processes = Processes(server.url, tmp_path)
-        busy = processes.add("one", 0, 60, 0)
-        late = processes.add("one" if shared else "two", 100, 1, 0)
-        processes.begin(busy, late)
-        pauses = processes.end()
+    server.script = script
+    processes = Processes(server.url, tmp_path)
+    busy = processes.add("one", 0, 60, 0)
+    late = processes.add("one" if shared else "two", 100, 1, 0)
+    processes.begin(busy, late)
+    pauses = processes.end()
     times = [seen.at for seen in server.account.recorded]
     assert len(times) == 62
     during = [moment for moment in times if put_off[0] + 0.5 < moment < put_off[0] + 1.9]

@@ -55,9 +55,7 @@ def copied(database: str, request: pytest.FixtureRequest) -> Copy:
 
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
 @pytest.mark.parametrize("stored_elsewhere", [False, True])
-def test_an_older_copy_buys_nothing_again_and_keeps_the_limit(
-    tmp_path: Path, copied: Copy, kind: Any, stored_elsewhere: bool
-) -> None:
+def test_an_older_copy_buys_nothing_again_and_keeps_the_limit(tmp_path, copied, kind, stored_elsewhere):
     run, told = tmp_path / "run", list[Event]()
     if stored_elsewhere:
         STORES.place(run, str(tmp_path / "store"))
@@ -74,8 +72,7 @@ def test_an_older_copy_buys_nothing_again_and_keeps_the_limit(
             (run / "receipts.jsonl").unlink()
         again = draw(vendor, run, tasks(1, 9), max_cost_usd=Decimal("0.08"), concurrency=1, listener=told.append)
         assert isinstance(again.error, BudgetError)
-        assert server.account.paid == 8
-        assert again.states == ["stored"] * 8
+        assert (server.account.paid, again.states) == (8, ["stored"] * 8)
         assert again.pictures.items() >= first.pictures.items()
         assert ledger_sum(run)["cost_usd"] == Decimal("0.08")
         after = [(one.task, one.state, one.cost_nanousd, one.digest, one.job) for one in ledger_ls(run)]
@@ -87,7 +84,7 @@ def test_an_older_copy_buys_nothing_again_and_keeps_the_limit(
     assert [event.text for event in told if event.kind == "remembered"] == []
 
 
-def test_it_is_told_once_what_was_forgotten(tmp_path: Path, copied: Copy) -> None:
+def test_it_is_told_once_what_was_forgotten(tmp_path, copied):
     told = list[Event]()
     with FaultServer(polls=0) as server:
         vendor = SynchronousVendor(url=server.url)
@@ -101,7 +98,7 @@ def test_it_is_told_once_what_was_forgotten(tmp_path: Path, copied: Copy) -> Non
     assert "it had forgotten 3 calls, which are counted again ($0.03), and their 3 answers are used again" in text
 
 
-def test_what_was_spent_in_the_last_day_counts_again(tmp_path: Path, copied: Copy) -> None:
+def test_what_was_spent_in_the_last_day_counts_again(tmp_path, copied):
     run = tmp_path / "run"
     with FaultServer(polls=0) as server:
         vendor = SynchronousVendor(url=server.url)
@@ -114,7 +111,7 @@ def test_what_was_spent_in_the_last_day_counts_again(tmp_path: Path, copied: Cop
         assert server.account.paid == 5
 
 
-def test_calls_that_gave_no_picture_are_not_made_again_either(tmp_path: Path, copied: Copy) -> None:
+def test_calls_that_gave_no_picture_are_not_made_again_either(tmp_path, copied):
     run, faults = tmp_path / "run", [None, Fault("status", {"code": 422}), "reset-after-body", None]
     with FaultServer({"submit": faults}, polls=0) as server:
         vendor = SynchronousVendor(url=server.url)
@@ -130,7 +127,7 @@ def test_calls_that_gave_no_picture_are_not_made_again_either(tmp_path: Path, co
         assert not ledger_verify(run).problems
 
 
-def test_an_answer_that_is_damaged_is_neither_used_nor_bought_again(tmp_path: Path, copied: Copy) -> None:
+def test_an_answer_that_is_damaged_is_neither_used_nor_bought_again(tmp_path, copied):
     run = tmp_path / "run"
     with FaultServer(polls=0) as server:
         vendor = SynchronousVendor(url=server.url)
@@ -142,12 +139,11 @@ def test_an_answer_that_is_damaged_is_neither_used_nor_bought_again(tmp_path: Pa
         (path,) = (run / "samples").rglob(f"{lost.removeprefix('sha256:')}.*")
         path.write_bytes(path.read_bytes()[:-1] + b"?")
         again = draw(vendor, run, tasks(1, 3))
-        assert again.states == ["stored", "stored", "invalid"]
-        assert server.account.paid == 3
+        assert (again.states, server.account.paid) == (["stored", "stored", "invalid"], 3)
         assert ledger_sum(run)["cost_usd"] == Decimal("0.03")
 
 
-def test_a_receipt_that_is_damaged_ends_the_run_before_anything_is_paid(tmp_path: Path, copied: Copy) -> None:
+def test_a_receipt_that_is_damaged_ends_the_run_before_anything_is_paid(tmp_path, copied):
     run = tmp_path / "run"
     with FaultServer(polls=0) as server:
         vendor = SynchronousVendor(url=server.url)
@@ -163,7 +159,7 @@ def test_a_receipt_that_is_damaged_ends_the_run_before_anything_is_paid(tmp_path
         assert server.account.paid == 4
 
 
-def test_receipts_of_draws_without_a_seed_are_read_again(tmp_path: Path, copied: Copy) -> None:
+def test_receipts_of_draws_without_a_seed_are_read_again(tmp_path, copied):
     run = tmp_path / "run"
     seedless = [replace(task, seed=None) for task in tasks(1, 3)]
     with FaultServer(polls=0) as server:
@@ -172,14 +168,11 @@ def test_receipts_of_draws_without_a_seed_are_read_again(tmp_path: Path, copied:
         restore = copied(run)
         draw(vendor, run, seedless)
         restore()
-        assert draw(vendor, run, seedless).states == ["stored"] * 3
-        assert server.account.paid == 3
+        assert (draw(vendor, run, seedless).states, server.account.paid) == (["stored"] * 3, 3)
 
 
 @pytest.mark.parametrize("flipped", ["middle", "end"])
-def test_a_damaged_receipt_counts_where_it_is_the_only_one_that_was_forgotten(
-    tmp_path: Path, copied: Copy, flipped: str
-) -> None:
+def test_a_damaged_receipt_counts_where_it_is_the_only_one_that_was_forgotten(tmp_path, copied, flipped):
     run = tmp_path / "run"
     with FaultServer(polls=0) as server:
         vendor = SynchronousVendor(url=server.url)
@@ -198,7 +191,7 @@ def test_a_damaged_receipt_counts_where_it_is_the_only_one_that_was_forgotten(
         assert server.account.paid == 4
 
 
-def test_a_line_that_was_being_written_is_cut_off(tmp_path: Path) -> None:
+def test_a_line_that_was_being_written_is_cut_off(tmp_path):
     with FaultServer(polls=0) as server:
         vendor = SynchronousVendor(url=server.url)
         draw(vendor, tmp_path, tasks(1, 2))
@@ -212,9 +205,7 @@ def test_a_line_that_was_being_written_is_cut_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("point", ["received", "stored"])
-def test_an_answer_of_a_process_that_was_killed_is_remembered_too(
-    tmp_path: Path, copied: Copy, database: str, monkeypatch: pytest.MonkeyPatch, point: str
-) -> None:
+def test_an_answer_of_a_process_that_was_killed_is_remembered_too(tmp_path, copied, database, monkeypatch, point):
     run = tmp_path / "run"
     OwnedFolder(run).close()
     restore = copied(run)
@@ -233,7 +224,7 @@ def test_an_answer_of_a_process_that_was_killed_is_remembered_too(
 
 
 @pytest.mark.sqlite
-def test_processes_that_come_at_once_remember_each_call_once(tmp_path: Path, postgres: PostgresServer) -> None:
+def test_processes_that_come_at_once_remember_each_call_once(tmp_path, postgres):
     address = LEDGERS.name(postgres.new_database())
     with FaultServer(polls=0) as vendor:
         runs = [tmp_path / f"run-{number}" for number in range(3)]
@@ -254,14 +245,13 @@ def test_processes_that_come_at_once_remember_each_call_once(tmp_path: Path, pos
             thread.start()
         for thread in threads:
             thread.join()
-        assert [one.states for one in drawn] == [["stored"] * 40] * 3
-        assert vendor.account.paid == 40
+        assert ([one.states for one in drawn], vendor.account.paid) == ([["stored"] * 40] * 3, 40)
     assert ledger_sum(address)["cost_usd"] == Decimal("0.40")
     assert not ledger_verify(runs[0]).problems
 
 
 @pytest.mark.sqlite
-def test_a_draw_that_another_process_is_about_to_buy_again_ends_the_run(postgres: PostgresServer) -> None:
+def test_a_draw_that_another_process_is_about_to_buy_again_ends_the_run(postgres):
     address = LEDGERS.name(postgres.new_database())
     one, other = PostgresLedger(address), PostgresLedger(address)
     spec = AttemptSpec("t0", 0, "identity", "tiny", "sha256:u", "p", 0, "key", 120)

@@ -31,7 +31,7 @@ NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
         ("Wed, 99 Foo 2015 99:99:99 GMT", None),
     ],
 )
-def test_table(value: str, seconds: float | None) -> None:
+def test_table(value, seconds):
     assert parse_retry_after({"retry-after": value}, NOW) == seconds
 
 
@@ -66,16 +66,16 @@ ISO = "2015-10-21T07:28:30Z"
         ({"x-ratelimit-limit": "30"}, None),
     ],
 )
-def test_the_end_of_a_rates_window(headers: dict[str, str], seconds: float | None) -> None:
+def test_the_end_of_a_rates_window(headers, seconds):
     assert parse_retry_after(headers, NOW) == (None if seconds is None else pytest.approx(seconds))
 
 
-def test_milliseconds_go_first() -> None:
+def test_milliseconds_go_first():
     assert parse_retry_after({"retry-after-ms": "250", "retry-after": "9"}, NOW) == 0.25
     assert parse_retry_after({"retry-after-ms": "x", "retry-after": "9"}, NOW) == 9.0
     assert parse_retry_after({}, NOW) is None
 
 
-def test_clock_difference_is_read_from_the_date_header() -> None:
+def test_clock_difference_is_read_from_the_date_header():
     assert clock_difference({"date": "Wed, 21 Oct 2015 07:38:00 GMT"}, NOW) == 600.0
     assert clock_difference({}, NOW) is None

@@ -40,19 +40,17 @@ def noted_syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return synced
 
 
-def test_a_sample_lies_under_its_digest_and_nothing_stays_in_the_inbox(store: Store, tmp_path: Path) -> None:
+def test_a_sample_lies_under_its_digest_and_nothing_stays_in_the_inbox(store, tmp_path):
     digest = kept(store, PNG)
     value = digest.removeprefix("sha256:")
     assert digest == digest_bytes(PNG)
     assert (tmp_path / "samples" / value[:2] / f"{value}.png").read_bytes() == PNG
-    assert os.listdir(tmp_path / "inbox") == []
-    assert store.read(digest) == PNG
+    assert (os.listdir(tmp_path / "inbox"), store.read(digest)) == ([], PNG)
     assert list(store.files()) == [(digest, tmp_path / "samples" / value[:2] / f"{value}.png")]
 
 
-def test_equal_answers_share_a_file(store: Store) -> None:
-    assert kept(store, PNG, 1) == kept(store, PNG, 2)
-    assert len(list(store.files())) == 1
+def test_equal_answers_share_a_file(store):
+    assert (kept(store, PNG, 1), len(list(store.files()))) == (kept(store, PNG, 2), 1)
 
 
 @pytest.mark.parametrize(
@@ -66,25 +64,25 @@ def test_equal_answers_share_a_file(store: Store) -> None:
         (b"", ".bin"),
     ],
 )
-def test_extension_tells_the_first_bytes(data: bytes, extension: str) -> None:
+def test_extension_tells_the_first_bytes(data, extension):
     assert sniff_extension(data) == extension
 
 
-def test_an_answer_in_the_inbox_can_be_read_and_is_found_by_the_next_process(store: Store, tmp_path: Path) -> None:
+def test_an_answer_in_the_inbox_can_be_read_and_is_found_by_the_next_process(store, tmp_path):
     arrival = store.receive(7, PNG)
     assert store.read(arrival.digest) == PNG
     (found,) = Store(tmp_path).arrivals()
     assert (found.attempt, found.digest, found.size) == (7, digest_bytes(PNG), len(PNG))
 
 
-def test_a_half_written_answer_is_put_aside(store: Store, tmp_path: Path) -> None:
+def test_a_half_written_answer_is_put_aside(store, tmp_path):
     arrival = store.receive(7, PNG)
     Path(arrival.path).write_bytes(PNG[:5])
     assert list(Store(tmp_path).arrivals()) == []
     assert [path.read_bytes() for path in store.quarantined()] == [PNG[:5]]
 
 
-def test_a_damaged_sample_is_moved_and_never_deleted(store: Store, tmp_path: Path) -> None:
+def test_a_damaged_sample_is_moved_and_never_deleted(store, tmp_path):
     digest = kept(store, PNG)
     path = store.locate(digest)
     assert path is not None
@@ -102,7 +100,7 @@ def test_a_damaged_sample_is_moved_and_never_deleted(store: Store, tmp_path: Pat
     assert store.read(digest) == PNG
 
 
-def test_a_damaged_file_in_place_is_replaced_by_a_good_one(store: Store) -> None:
+def test_a_damaged_file_in_place_is_replaced_by_a_good_one(store):
     digest = kept(store, PNG)
     path = store.locate(digest)
     assert path is not None
@@ -111,7 +109,7 @@ def test_a_damaged_file_in_place_is_replaced_by_a_good_one(store: Store) -> None
     assert store.read(digest) == PNG
 
 
-def test_a_damaged_file_in_place_gives_way_to_a_good_one_still_in_the_inbox(store: Store) -> None:
+def test_a_damaged_file_in_place_gives_way_to_a_good_one_still_in_the_inbox(store):
     digest = kept(store, PNG)
     path = store.locate(digest)
     assert path is not None
@@ -121,9 +119,7 @@ def test_a_damaged_file_in_place_gives_way_to_a_good_one_still_in_the_inbox(stor
     assert [kept.read_bytes() for kept in store.quarantined()] == [b"edited"]
 
 
-def test_an_answer_is_read_while_it_moves_from_the_inbox_to_its_place(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_is_read_while_it_moves_from_the_inbox_to_its_place(store, monkeypatch):
     arrival = store.receive(1, PNG)
     read = Path.read_bytes
 
@@ -135,14 +131,14 @@ def test_an_answer_is_read_while_it_moves_from_the_inbox_to_its_place(
     assert store.read(arrival.digest) == PNG
 
 
-def test_settling_twice_does_no_harm(store: Store) -> None:
+def test_settling_twice_does_no_harm(store):
     arrival = store.receive(1, PNG)
     store.settle(arrival)
     store.settle(arrival)
     assert store.read(arrival.digest) == PNG
 
 
-def test_a_full_disk_leaves_no_half_file(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_half_file(store, tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -152,9 +148,7 @@ def test_a_full_disk_leaves_no_half_file(store: Store, tmp_path: Path, monkeypat
     assert os.listdir(tmp_path / "inbox") == []
 
 
-def test_a_whole_answer_of_a_process_that_died_is_made_durable_before_it_is_handed_out(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_whole_answer_of_a_process_that_died_is_made_durable_before_it_is_handed_out(store, tmp_path, monkeypatch):
     """That process may have died between writing the bytes and making them and their name durable."""
     arrival = store.receive(7, PNG)
     synced = noted_syncs(monkeypatch)
@@ -162,9 +156,7 @@ def test_a_whole_answer_of_a_process_that_died_is_made_durable_before_it_is_hand
     assert {os.stat(arrival.path).st_ino, os.stat(tmp_path / "inbox").st_ino} <= set(synced)
 
 
-def test_the_folders_for_paid_answers_are_durable_before_anything_is_bought(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_folders_for_paid_answers_are_durable_before_anything_is_bought(tmp_path, monkeypatch):
     seen: list[tuple[int, list[str]]] = []
     real = os.fsync
 
@@ -177,9 +169,7 @@ def test_the_folders_for_paid_answers_are_durable_before_anything_is_bought(
     assert (tmp_path.stat().st_ino, ["inbox", "receipts.jsonl", "samples"]) in seen
 
 
-def test_an_answer_that_cannot_be_moved_stays_readable_and_keeps_no_other_from_being_stored(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_that_cannot_be_moved_stays_readable_and_keeps_no_other_from_its_place(store, tmp_path, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -194,15 +184,13 @@ def test_an_answer_that_cannot_be_moved_stays_readable_and_keeps_no_other_from_b
     assert [found.attempt for found in Store(tmp_path).arrivals()] == [1, 2]
 
 
-def test_an_answer_and_its_name_are_durable_when_it_is_received(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_and_its_name_are_durable_when_it_is_received(store, tmp_path, monkeypatch):
     synced = noted_syncs(monkeypatch)
     arrival = store.receive(7, PNG)
     assert synced == [os.stat(arrival.path).st_ino, os.stat(tmp_path / "inbox").st_ino]
 
 
-def test_an_answer_needs_no_descriptor_and_no_room_once_its_place_is_reserved(tmp_path: Path) -> None:
+def test_an_answer_needs_no_descriptor_and_no_room_once_its_place_is_reserved(tmp_path):
     store = Store(tmp_path)
     store.prepare()
     place = store.reserve("key")
@@ -217,7 +205,7 @@ def test_an_answer_needs_no_descriptor_and_no_room_once_its_place_is_reserved(tm
     store.close()
 
 
-def test_places_that_a_dead_process_reserved_are_cleared(tmp_path: Path) -> None:
+def test_places_that_a_dead_process_reserved_are_cleared(tmp_path):
     first, second = Store(tmp_path), Store(tmp_path)
     first.prepare()
     first.reserve("key")

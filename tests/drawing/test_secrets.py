@@ -1,15 +1,12 @@
 """A key, and a link that is as good as one, appear nowhere: no file, no message, no log, no event."""
 
 import logging
-from pathlib import Path
-from typing import Any
 
 import pytest
 from support.draws import limits, tasks
 
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
@@ -36,23 +33,20 @@ def nasty(url: str) -> dict[str, dict[str, str | Fault]]:
 
 @pytest.mark.parametrize("case", nasty(""))
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-def test_canary(
-    tmp_path: Path, kind: Any, case: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_canary(tmp_path, kind, case, caplog, monkeypatch, server):
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("FAULT_VENDOR_KEY", KEY)
     shown: list[str] = []
-    with FaultServer() as server:
-        server.script = nasty(server.url)[case]
-        adapter = kind(url=server.url, keyed=True)
-        with Sampler(adapter, tmp_path / "run", limits(), listener=lambda event: shown.append(repr(event))) as sampler:
-            try:
-                shown += [repr(outcome) for outcome in sampler.draw(tasks(1, 2))]
-            except BlackboxConformalError as error:
-                cause: BaseException | None = error
-                while cause is not None:
-                    shown += [str(cause), repr(cause), repr(cause.args)]
-                    cause = cause.__cause__ or cause.__context__
+    server.script = nasty(server.url)[case]
+    adapter = kind(url=server.url, keyed=True)
+    with Sampler(adapter, tmp_path / "run", limits(), listener=lambda event: shown.append(repr(event))) as sampler:
+        try:
+            shown += [repr(outcome) for outcome in sampler.draw(tasks(1, 2))]
+        except BlackboxConformalError as error:
+            cause: BaseException | None = error
+            while cause is not None:
+                shown += [str(cause), repr(cause), repr(cause.args)]
+                cause = cause.__cause__ or cause.__context__
     assert {seen.headers["authorization"] for seen in server.account.recorded if seen.method == "POST"} == {
         f"Bearer {KEY}"
     }

@@ -4,14 +4,12 @@ import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from support.draws import Drawn, draw, tasks, want
 
-from blackbox_conformal.drawing.ledger.addresses import LEDGERS, Address
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
 from blackbox_conformal.drawing.ledger.backends import set_limit
 from blackbox_conformal.drawing.ledger.money import Budget
@@ -25,7 +23,7 @@ from blackbox_conformal.testing.reference_adapters import JobVendor, Synchronous
 PRICE = 250_000_000
 
 
-def test_a_limit_is_one_for_all_who_give_the_same_job(address: Address) -> None:
+def test_a_limit_is_one_for_all_who_give_the_same_job(address):
     ledgers = [PostgresLedger(address) for _ in range(3)]
     scope = frozenset(f"t{number}" for number in range(40))
     elsewhere = ledgers[0].reserve(want("elsewhere"), None, 7 * PRICE)
@@ -47,7 +45,7 @@ def test_a_limit_is_one_for_all_who_give_the_same_job(address: Address) -> None:
     assert ledger_verify(address).problems == ()
 
 
-def test_a_limit_of_the_ledger_is_one_for_all_jobs(address: Address) -> None:
+def test_a_limit_of_the_ledger_is_one_for_all_jobs(address):
     """It is set while two jobs with budgets of their own go on, and both keep to it at once."""
     first, second = PostgresLedger(address), PostgresLedger(address)
     with contextlib.closing(first), contextlib.closing(second):
@@ -70,7 +68,7 @@ def test_a_limit_of_the_ledger_is_one_for_all_jobs(address: Address) -> None:
         second.reserve(want("b2"), None, PRICE)
 
 
-def test_a_limit_of_a_day_counts_what_others_spent(address: Address) -> None:
+def test_a_limit_of_a_day_counts_what_others_spent(address):
     one, other = PostgresLedger(address), PostgresLedger(address)
     for ledger in (one, other):
         ledger.limit(Budget(max_cost_per_day_usd=Decimal("0.6"), scope=frozenset()))
@@ -89,9 +87,7 @@ def test_a_limit_of_a_day_counts_what_others_spent(address: Address) -> None:
 
 @pytest.mark.parametrize(("processes", "bill", "paid"), [(3, "20", 1), (5, "5", 1), (3, "0.50", 3), (5, "1.00", 1)])
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-def test_a_bill_above_the_table_exceeds_the_limit_by_one_draw_for_all_processes_together(
-    tmp_path: Path, address: Address, kind: Any, processes: int, bill: str, paid: int
-) -> None:
+def test_a_bill_above_the_table_exceeds_the_limit_of_all_by_one_draw(tmp_path, address, kind, processes, bill, paid):
     slow = {"submit": Fault("slow-start", {"seconds": 0.3})}
     drawn: list[Drawn] = []
     with FaultServer(slow, price_usd=bill) as server:
@@ -107,13 +103,10 @@ def test_a_bill_above_the_table_exceeds_the_limit_by_one_draw_for_all_processes_
             list(pool.map(one, range(processes)))
         assert server.account.paid == paid
     assert all(isinstance(one.error, BudgetError) for one in drawn)
-    assert len(drawn) == processes
-    assert ledger_verify(address).problems == ()
+    assert (len(drawn), ledger_verify(address).problems) == (processes, ())
 
 
-def test_a_limit_of_the_ledger_is_exceeded_by_one_draw_at_most_where_no_job_has_one(
-    tmp_path: Path, address: Address
-) -> None:
+def test_a_limit_of_the_ledger_is_exceeded_by_one_draw_at_most_where_no_job_has_one(tmp_path, address):
     PostgresLedger(address).close()
     set_limit(address, Decimal("1.92"))
     with FaultServer({"submit": Fault("slow-start", {"seconds": 0.2})}, price_usd="20") as server:

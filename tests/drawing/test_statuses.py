@@ -58,14 +58,14 @@ def by_sampler(status: int) -> type[VendorError]:
 
 
 @pytest.mark.parametrize("status", range(400, 600))
-def test_the_page_the_sampler_and_the_adapters_agree(status: int) -> None:
+def test_the_page_the_sampler_and_the_adapters_agree(status):
     assert by_sampler(status) is documented(status)
     by_adapter = Failures().error(Answer(status, {}, b""), "submit")
     # A server error carries no decision of the vendor: adapters leave it to the sampler.
     assert type(by_adapter) is (documented(status) if status < 500 else type(None))
 
 
-def test_examples_of_the_page() -> None:
+def test_examples_of_the_page():
     """What the page says of 500 and above, of what is not 4xx, and of a status that asks to come back."""
     assert numbers(rows()["M, maybe sent"]) == {500, 502, 504}
     assert by_sampler(302) is RedirectedError
@@ -78,7 +78,7 @@ def test_examples_of_the_page() -> None:
     assert isinstance(classify(adapter, odd, Answer(204, {}, b""), 0.0), PayloadError)
 
 
-def test_an_adapter_names_what_its_vendor_means() -> None:
+def test_an_adapter_names_what_its_vendor_means():
     vendor = Failures(message=["error"], refused=[451], account=[418], later=[420], failed=[424, 408])
     kinds = {
         status: type(vendor.error(Answer(status, {}, b'{"error":"words"}'), "submit"))
@@ -89,7 +89,7 @@ def test_an_adapter_names_what_its_vendor_means() -> None:
     assert kinds[423] is TryLaterError
 
 
-def test_an_unlisted_status_says_how_an_adapter_names_it() -> None:
+def test_an_unlisted_status_says_how_an_adapter_names_it():
     error = Failures().error(Answer(451, {}, b""), "submit")
     assert isinstance(error, RunRefusedError)
     assert "refused = [451] below [errors]" in str(error)

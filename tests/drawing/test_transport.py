@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import httpcore
 import pytest
@@ -76,7 +75,7 @@ def post(url: str, **more: object) -> Send:
     return Send("POST", url, "submit", body=b"x" * 100, **more)  # type: ignore[arg-type]
 
 
-def test_nothing_listens_is_not_sent() -> None:
+def test_nothing_listens_is_not_sent():
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{holder.getsockname()[1]}"
@@ -95,7 +94,7 @@ def test_nothing_listens_is_not_sent() -> None:
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel",
     ],
 )
-def test_a_broken_answer_is_maybe_sent(answer: bytes) -> None:
+def test_a_broken_answer_is_maybe_sent(answer):
     def serve(sock: socket.socket) -> None:
         sock.recv(65536)
         sock.sendall(answer)
@@ -105,7 +104,7 @@ def test_a_broken_answer_is_maybe_sent(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize("drip", [b"HTTP/1.1 200 OK\r\nx: ", b"HTTP/1.1 200 OK\r\ncontent-length: 9000\r\n\r\n"])
-def test_a_drip_ends_by_the_wall_clock(drip: bytes) -> None:
+def test_a_drip_ends_by_the_wall_clock(drip):
     def serve(sock: socket.socket) -> None:
         sock.recv(65536)
         sock.sendall(drip)
@@ -120,7 +119,7 @@ def test_a_drip_ends_by_the_wall_clock(drip: bytes) -> None:
         assert time.monotonic() - started < 4.0
 
 
-def test_a_handshake_that_fails_is_not_sent() -> None:
+def test_a_handshake_that_fails_is_not_sent():
     def serve(sock: socket.socket) -> None:
         sock.recv(65536)
         sock.sendall(b"this is no TLS")
@@ -129,7 +128,7 @@ def test_a_handshake_that_fails_is_not_sent() -> None:
         opened.send(post(url.replace("http:", "https:")))
 
 
-def test_answers_of_any_status_come_back_whole() -> None:
+def test_answers_of_any_status_come_back_whole():
     with (
         RecordingServer(lambda head: Response(418, {"X-Some": "Thing"}, b"tea")) as vendor,
         transport(vendor.url) as opened,
@@ -142,20 +141,19 @@ def test_answers_of_any_status_come_back_whole() -> None:
         assert answer.seconds >= 0.0
 
 
-def test_bodies_of_every_kind() -> None:
+def test_bodies_of_every_kind():
     with RecordingServer() as vendor, transport(vendor.url) as opened:
         opened.send(Send("POST", vendor.url + "/", "submit", json={"a": 1}))
         opened.send(Send("POST", vendor.url + "/", "submit", form={"b": "2"}))
         opened.send(Send("POST", vendor.url + "/", "submit", form={"c": "3"}, files=(Part("f", "x.png", b"pix"),)))
     bodies = [request.body for request in vendor.asked]
-    assert bodies[0] == b'{"a":1}'
-    assert bodies[1] == b"b=2"
+    assert (bodies[0], bodies[1]) == (b'{"a":1}', b"b=2")
     assert b'name="c"' in bodies[2]
     assert b'filename="x.png"' in bodies[2]
     assert b"pix" in bodies[2]
 
 
-def test_the_key_goes_to_the_own_origin_only() -> None:
+def test_the_key_goes_to_the_own_origin_only():
     key = Secret("sesame-key")
     with RecordingServer() as vendor, RecordingServer() as other, transport(vendor.url) as opened:
         opened.send(Send("GET", vendor.url + "/own", "poll", headers={"x-api-key": key}, query={"k": key}))
@@ -164,15 +162,14 @@ def test_the_key_goes_to_the_own_origin_only() -> None:
             Send("GET", other.url + "/else", "poll", headers={"x-api-key": key, "x-plain": "v"}, query={"k": key})
         )
     own, public = (request.head for request in vendor.asked)
-    assert own.headers["x-api-key"] == "sesame-key"
-    assert own.target == "/own?k=sesame-key"
+    assert (own.headers["x-api-key"], own.target) == ("sesame-key", "/own?k=sesame-key")
     assert "x-api-key" not in public.headers
     (elsewhere,) = (request.head for request in other.asked)
     assert "sesame-key" not in f"{elsewhere.target} {elsewhere.headers}"
     assert elsewhere.headers["x-plain"] == "v"
 
 
-def test_redirects_are_followed_for_downloads_three_times_and_without_the_key() -> None:
+def test_redirects_are_followed_for_downloads_three_times_and_without_the_key():
     key = Secret("sesame-key")
 
     def answer(head: Head) -> Response:
@@ -189,7 +186,7 @@ def test_redirects_are_followed_for_downloads_three_times_and_without_the_key() 
         assert opened.send(Send("GET", vendor.url + "/2", "poll")).status == 302
 
 
-def test_a_name_that_resolves_to_a_private_address_is_never_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_resolves_to_a_private_address_is_never_connected_to(monkeypatch):
     asked: list[str] = []
 
     def resolve(host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
@@ -202,7 +199,7 @@ def test_a_name_that_resolves_to_a_private_address_is_never_connected_to(monkeyp
     assert asked == ["result.example"]
 
 
-def test_what_is_checked_is_what_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_checked_is_what_is_connected_to(monkeypatch):
     """The name is resolved once: a second answer, with another address, is never asked for."""
     answers = ["127.0.0.1", "10.9.9.9"]
     real = socket.getaddrinfo
@@ -220,7 +217,7 @@ def test_what_is_checked_is_what_is_connected_to(monkeypatch: pytest.MonkeyPatch
     assert answers == ["10.9.9.9"]
 
 
-def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch):
     def resolve(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
@@ -231,7 +228,7 @@ def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch: pytest.MonkeyPatc
                 opened.send(Send("GET", url, "download", public=True))
 
 
-def test_too_large_answers_and_data_links() -> None:
+def test_too_large_answers_and_data_links():
     with RecordingServer(lambda head: Response(200, {}, b"x" * 10_001)) as vendor, transport(vendor.url) as opened:
         with pytest.raises(PayloadError, match="at most 10000"):
             opened.send(post(vendor.url))
@@ -239,19 +236,19 @@ def test_too_large_answers_and_data_links() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "no address", "https://", "ftp://host/", "http://[::1"])
-def test_a_base_url_that_is_none_is_a_usage_error(wrong: str) -> None:
+def test_a_base_url_that_is_none_is_a_usage_error(wrong):
     with pytest.raises(UsageError, match="address"):
         Transport(wrong, (), LIMITS)
 
 
-def test_a_request_that_cannot_be_built_is_permanent_and_hides_the_key() -> None:
+def test_a_request_that_cannot_be_built_is_permanent_and_hides_the_key():
     with RecordingServer() as vendor, transport(vendor.url) as opened, pytest.raises(NotSentError) as caught:
         opened.send(post(vendor.url, headers={"x-api-key": Secret("two\nlines-of-key")}))
     assert caught.value.permanent
     assert "lines-of-key" not in str(caught.value)
 
 
-def test_a_starved_pool_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_starved_pool_is_replaced(monkeypatch):
     with RecordingServer() as vendor, transport(vendor.url) as opened:
         assert opened.send(post(vendor.url)).status == 200
 
@@ -267,14 +264,14 @@ def test_a_starved_pool_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
         assert other is not pool
 
 
-def test_the_library_logs_no_address(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_library_logs_no_address(caplog):
     caplog.set_level(logging.DEBUG)
     with RecordingServer() as vendor, transport(vendor.url) as opened:
         opened.send(Send("GET", vendor.url + "/x?token=abcdefgh", "download"))
     assert "abcdefgh" not in caplog.text
 
 
-def test_proxy_of_the_environment_is_used_but_not_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_of_the_environment_is_used_but_not_for_loopback(monkeypatch):
     with RecordingServer() as vendor, RecordingServer() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         with transport(vendor.url) as opened:
@@ -287,9 +284,7 @@ def test_proxy_of_the_environment_is_used_but_not_for_loopback(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("words", [b"", b"HTTP/1.1 502 Bad Gateway\r\n\r\n"])
-def test_a_proxy_that_makes_no_tunnel_has_sent_the_vendor_nothing(
-    monkeypatch: pytest.MonkeyPatch, words: bytes
-) -> None:
+def test_a_proxy_that_makes_no_tunnel_has_sent_the_vendor_nothing(monkeypatch, words):
     def refuse(sock: socket.socket) -> None:
         sock.recv(10_000)
         sock.sendall(words)
@@ -318,7 +313,7 @@ def test_a_proxy_that_makes_no_tunnel_has_sent_the_vendor_nothing(
         "intranet",
     ],
 )
-def test_a_proxy_is_not_asked_for_addresses_that_no_link_may_have(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+def test_a_proxy_is_not_asked_for_addresses_that_no_link_may_have(monkeypatch, host):
     asked: list[bytes] = []
 
     def note(sock: socket.socket) -> None:
@@ -335,7 +330,7 @@ def test_a_proxy_is_not_asked_for_addresses_that_no_link_may_have(monkeypatch: p
         assert asked[0].startswith(b"CONNECT results.example:443 ")
 
 
-def test_a_key_does_not_travel_unencrypted_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_does_not_travel_unencrypted_to_another_machine(monkeypatch):
     seen: list[bytes] = []
 
     def note(sock: socket.socket) -> None:
@@ -358,9 +353,7 @@ def test_a_key_does_not_travel_unencrypted_to_another_machine(monkeypatch: pytes
         assert b"x-key: canary-44c1" in seen[1]
 
 
-def test_a_proxy_setting_that_is_no_address_is_permanent_and_hides_the_password(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_proxy_setting_that_is_no_address_is_permanent_and_hides_the_password(monkeypatch):
     monkeypatch.setenv("http_proxy", "http://someone:pr0xy/Passw0rd@127.0.0.1:9")
     with transport("http://vendor.invalid") as opened, pytest.raises(NotSentError, match="HTTP_PROXY") as caught:
         opened.send(post("http://vendor.invalid/upscale"))
@@ -368,7 +361,7 @@ def test_a_proxy_setting_that_is_no_address_is_permanent_and_hides_the_password(
     assert "pr0xy" not in str(caught.value)
 
 
-def test_certificates_that_cannot_be_read_are_permanent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_certificates_that_cannot_be_read_are_permanent(monkeypatch, tmp_path):
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with transport("https://127.0.0.1:9") as opened, pytest.raises(NotSentError, match="SSL_CERT_FILE") as caught:
         opened.send(post("https://127.0.0.1:9/upscale"))

@@ -58,7 +58,7 @@ def fal(**headers: str) -> Callable[[Head], Response]:
     return answer
 
 
-def test_a_small_picture_of_fal_topaz_costs_its_lowest_price(tmp_path: Path) -> None:
+def test_a_small_picture_of_fal_topaz_costs_its_lowest_price(tmp_path):
     with RecordingServer(fal()) as server:
         adapter = load_adapter("fal", url=server.url, model="fal-ai/topaz/upscale/image", scale=4)
         drawn = bought(adapter, tmp_path / "run", 8, (64, 48), max_cost_usd=Decimal(2))
@@ -66,7 +66,7 @@ def test_a_small_picture_of_fal_topaz_costs_its_lowest_price(tmp_path: Path) -> 
     assert [outcome.cost_usd for outcome in drawn.outcomes] == [Decimal("0.08")] * 8
 
 
-def test_the_units_that_fal_counts_are_its_bill(tmp_path: Path) -> None:
+def test_the_units_that_fal_counts_are_its_bill(tmp_path):
     with RecordingServer(fal(**{"X-Fal-Billable-Units": "2.5"})) as server:
         parameters = {"url": server.url, "model": "fal-ai/clarity-upscaler", "scale": 4}
         drawn = bought(load_adapter("fal", **parameters), tmp_path / "run", 1, (640, 480))
@@ -80,7 +80,7 @@ def test_the_units_that_fal_counts_are_its_bill(tmp_path: Path) -> None:
     ]
 
 
-def test_the_seconds_that_replicate_tells_are_its_bill(tmp_path: Path) -> None:
+def test_the_seconds_that_replicate_tells_are_its_bill(tmp_path):
     def answer(head: Head) -> Response:
         if head.method == "POST":
             return says({"id": "p1", "status": "starting"})
@@ -110,7 +110,7 @@ def topaz(credits_each: int) -> Callable[[Head], Response]:
 
 
 @pytest.mark.parametrize("concurrency", [1, 4, 10, "auto"])
-def test_topaz_bloom_never_exceeds_the_limit_at_any_concurrency(tmp_path: Path, concurrency: Any) -> None:
+def test_topaz_bloom_never_exceeds_the_limit_at_any_concurrency(tmp_path, concurrency):
     with RecordingServer(topaz(9)) as server:
         adapter = load_adapter("topaz", url=server.url, model="Bloom 2", scale=4, usd_per_credit="0.10")
         most = Decimal(5)
@@ -122,7 +122,7 @@ def test_topaz_bloom_never_exceeds_the_limit_at_any_concurrency(tmp_path: Path, 
     assert (nothing.outcomes, type(nothing.error)) == ([], BudgetError)
 
 
-def test_magnific_books_a_small_picture_at_its_two_steps(tmp_path: Path) -> None:
+def test_magnific_books_a_small_picture_at_its_two_steps(tmp_path):
     def answer(head: Head) -> Response:
         if head.method == "POST":
             return says({"data": {"task_id": f"t{next(PICTURES)}", "status": "CREATED"}})
@@ -139,7 +139,7 @@ def test_magnific_books_a_small_picture_at_its_two_steps(tmp_path: Path) -> None
     assert other.outcomes[0].cost_usd == Decimal("0.33462")
 
 
-def test_a_missing_price_that_the_vendor_tells_on_request_is_said_to_be_there() -> None:
+def test_a_missing_price_that_the_vendor_tells_on_request_is_said_to_be_there():
     with pytest.raises(BudgetError, match=r"with your vendor's price \(price_usd in Python\), or give --max-calls"):
         require_price(load_adapter("replicate", model="csslc/ccsr"), None)
     with pytest.raises(BudgetError, match=r"\(price_usd in Python\), which plan --quote asks for, or give"):

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,9 +36,7 @@ def refusing(words: str, refuses: Callable[[bytes, int], bool], slow_s: float = 
 @pytest.mark.parametrize("words", [QUOTA, "billing document detected", "white balance is too low"])
 @pytest.mark.parametrize("place", [0, 3])
 @pytest.mark.parametrize("concurrency", [1, 4])
-def test_words_that_one_picture_meets_are_about_that_picture(
-    tmp_path: Path, words: str, place: int, concurrency: int
-) -> None:
+def test_words_that_one_picture_meets_are_about_that_picture(tmp_path, words, place, concurrency):
     work = tasks(12, 2)
     with refusing(words, lambda png, _: png == work[2 * place].upload.png) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path, work, concurrency=concurrency)
@@ -52,7 +49,7 @@ def test_words_that_one_picture_meets_are_about_that_picture(
     assert not ledger_verify(tmp_path).problems
 
 
-def test_the_last_picture_is_judged_by_none_and_only_the_user_says_what_is_meant(tmp_path: Path) -> None:
+def test_the_last_picture_is_judged_by_none_and_only_the_user_says_what_is_meant(tmp_path):
     work = tasks(4, 2)
     with refusing(QUOTA, lambda png, _: png == work[-1].upload.png) as server:
         adapter = SynchronousVendor(url=server.url)
@@ -68,9 +65,7 @@ def test_the_last_picture_is_judged_by_none_and_only_the_user_says_what_is_meant
     "words", ["insufficient points", "Free plan limit reached. Please upgrade", "\u4f59\u989d\u4e0d\u8db3"]
 )
 @pytest.mark.parametrize("concurrency", [1, 4])
-def test_money_that_runs_out_stops_the_run_and_counts_as_no_pictures_refusal(
-    tmp_path: Path, words: str, concurrency: int
-) -> None:
+def test_money_that_runs_out_stops_the_run_and_counts_as_no_pictures_refusal(tmp_path, words, concurrency):
     work, empty = tasks(12, 2), True
     with refusing(words, lambda _, number: empty and number >= 7, slow_s=0.05) as server:
         adapter = SynchronousVendor(url=server.url)
@@ -84,7 +79,7 @@ def test_money_that_runs_out_stops_the_run_and_counts_as_no_pictures_refusal(
         assert server.account.paid == 24
 
 
-def test_an_answer_to_what_was_sent_before_shows_nothing(tmp_path: Path) -> None:
+def test_an_answer_to_what_was_sent_before_shows_nothing(tmp_path):
     work = tasks(4, 1)
     with refusing("insufficient points", lambda _, number: number >= 3, slow_s=0.5) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path, work, concurrency=4)
@@ -92,14 +87,14 @@ def test_an_answer_to_what_was_sent_before_shows_nothing(tmp_path: Path) -> None
         assert drawn.states == ["stored"] * 3
 
 
-def test_words_that_are_surely_of_money_stop_the_run_even_where_refusals_are_accepted(tmp_path: Path) -> None:
+def test_words_that_are_surely_of_money_stop_the_run_even_where_refusals_are_accepted(tmp_path):
     with refusing("insufficient credits", lambda *_: True) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path, tasks(3), concurrency=1, accept_refusals=True)
         assert isinstance(drawn.error, AccountRefusedError)
         assert server.account.requests("submit") == 1
 
 
-def test_the_stop_of_three_names_a_command_that_works_as_it_stands(tmp_path: Path) -> None:
+def test_the_stop_of_three_names_a_command_that_works_as_it_stands(tmp_path):
     run = tmp_path / "a run"
     with refusing("no such style", lambda *_: True) as server:
         drawn = draw(SynchronousVendor(url=server.url), run, tasks(4), concurrency=1)

@@ -93,18 +93,18 @@ def drawn(run: Path, script: Script) -> tuple[list[str], list[bytes], list[int]]
         return states, list(made.pictures.values()), running.connections
 
 
-def test_right_answers_come_on_one_connection(tmp_path: Path) -> None:
+def test_right_answers_come_on_one_connection(tmp_path):
     found = drawn(tmp_path, lambda number: answer(picture(number)))
     assert found == (["stored"] * 3, [picture(number) for number in range(3)], [0, 0, 0])
 
 
 @pytest.mark.parametrize("framed", [answer, in_chunks])
-def test_a_second_answer_to_one_request_is_nobodys(tmp_path: Path, framed: Callable[[bytes], bytes]) -> None:
+def test_a_second_answer_to_one_request_is_nobodys(tmp_path, framed):
     found = drawn(tmp_path, lambda number: framed(picture(number)) + (answer(picture(9)) if number == 0 else b""))
     assert found == (["stored"] * 3, [picture(number) for number in range(3)], [0, 1, 1])
 
 
-def test_an_answer_that_is_longer_than_announced_spoils_no_other(tmp_path: Path) -> None:
+def test_an_answer_that_is_longer_than_announced_spoils_no_other(tmp_path):
     def script(number: int) -> bytes:
         content = picture(number)
         return answer(content, len(content) - 7 if number == 0 else None)
@@ -114,6 +114,6 @@ def test_an_answer_that_is_longer_than_announced_spoils_no_other(tmp_path: Path)
     assert pictures == [picture(1), picture(2)]
 
 
-def test_after_an_answer_that_is_no_such_picture_the_connection_is_closed(tmp_path: Path) -> None:
+def test_after_an_answer_that_is_no_such_picture_the_connection_is_closed(tmp_path):
     found = drawn(tmp_path, lambda number: answer(b"no picture" if number == 1 else picture(number)))
     assert found == (["stored", "invalid", "stored"], [picture(0), picture(2)], [0, 0, 1])

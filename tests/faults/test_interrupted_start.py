@@ -20,7 +20,6 @@ from support.synthetic import write_photographs
 from blackbox_conformal.drawing.ledger.backends import Ledger
 from blackbox_conformal.drawing.ledger.ledger_file import ledger_path
 from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 BEGINNER = Path(__file__).with_name("begin_driver.py")
 
@@ -52,7 +51,7 @@ def leave(folder: Path, statements: list[str]) -> None:
 
 
 @pytest.mark.parametrize("kind", [*leavings(), "empty", "hot-journal"])
-def test_a_ledger_that_never_held_anything_is_begun_again(tmp_path, kind):
+def test_a_ledger_that_never_held_anything_is_begun_again(tmp_path, kind, vendor, server):
     run = tmp_path / "run"
     if kind in leavings():
         leave(run, leavings()[kind])
@@ -70,11 +69,8 @@ def test_a_ledger_that_never_held_anything_is_begun_again(tmp_path, kind):
         forked.run([sys.executable, "-c", script, str(ledger_path(run))])
         assert ledger_path(run).stat().st_size > 0
         assert ledger_path(run).with_name("ledger.sqlite-journal").stat().st_size > 0
-    with FaultServer() as server:
-        adapter = SynchronousVendor(url=server.url)
-        assert draw(adapter, run, tasks()).states == ["stored"]
-        assert draw(adapter, run, tasks()).states == ["stored"]
-        assert server.account.paid == 1
+    assert draw(vendor, run, tasks()).states == ["stored"]
+    assert (draw(vendor, run, tasks()).states, server.account.paid) == (["stored"], 1)
     with closing(sqlite3.connect(ledger_path(run))) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
@@ -95,38 +91,36 @@ def test_a_kill_at_every_step_of_beginning_leaves_a_folder_that_can_be_begun(tmp
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "interrupt"])
-def test_a_command_killed_as_it_begins_its_folder_resumes_and_harms_no_other(tmp_path, number):
+def test_a_command_killed_as_it_begins_its_folder_resumes_and_harms_no_other(tmp_path, number, server):
     write_photographs(tmp_path / "photographs", range(3))
     chooser = random.Random(number)
-    with FaultServer() as server:
-        for kill in range(2):
-            run = f"runs/killed-{kill}"
-            words = [*COMMAND, *calibrate(server, run)]
-            with Forked(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-                while not (tmp_path / run).exists():
-                    assert process.poll() is None
-                    time.sleep(0.0005)
-                time.sleep(chooser.random() * 0.06)
-                process.send_signal(number)
-                _, said = process.communicate()
-            assert "bug:" not in said
-            assert "Traceback" not in said
-        called(*calibrate(server, "runs/other"), folder=tmp_path, code=0)
-        for kill in range(2):
-            again = called(*calibrate(server, f"runs/killed-{kill}"), folder=tmp_path)
-            assert again.returncode in (0, 6), again.stderr  # 6: a draw that was under way is ambiguous
-            assert "bug" not in again.stderr
+    for kill in range(2):
+        run = f"runs/killed-{kill}"
+        words = [*COMMAND, *calibrate(server, run)]
+        with Forked(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            while not (tmp_path / run).exists():
+                assert process.poll() is None
+                time.sleep(0.0005)
+            time.sleep(chooser.random() * 0.06)
+            process.send_signal(number)
+            _, said = process.communicate()
+        assert "bug:" not in said
+        assert "Traceback" not in said
+    called(*calibrate(server, "runs/other"), folder=tmp_path, code=0)
+    for kill in range(2):
+        again = called(*calibrate(server, f"runs/killed-{kill}"), folder=tmp_path)
+        assert again.returncode in (0, 6), again.stderr  # 6: a draw that was under way is ambiguous
+        assert "bug" not in again.stderr
     called("ledger", "sum", folder=tmp_path, code=0)
 
 
-def test_bad_ledgers_beside_a_run_are_named_and_passed_over(tmp_path):
+def test_bad_ledgers_beside_a_run_are_named_and_passed_over(tmp_path, server):
     write_photographs(tmp_path / "photographs", range(3))
     leave(tmp_path / "runs" / "begun", leavings()["marked"])
     leave(tmp_path / "runs" / "foreign", ["CREATE TABLE notes (text)"])
     (tmp_path / "runs" / "garbled").mkdir()
     (tmp_path / "runs" / "garbled" / "ledger.sqlite").write_bytes(b"SQLite format 3\x00" + b"\xff" * 5000)
-    with FaultServer() as server:
-        done = called(*calibrate(server, "runs/good"), folder=tmp_path, code=0)
+    done = called(*calibrate(server, "runs/good"), folder=tmp_path, code=0)
     for words in (["ledger", "sum"], ["ledger", "ls"], ["ledger", "verify"], ["cache", "ls"]):
         found = called(*words, folder=tmp_path, code=0)
         said = " ".join(found.stderr.split())

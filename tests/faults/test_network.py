@@ -45,7 +45,7 @@ def test_n01_name_does_not_resolve_is_not_sent_and_names_the_host(tmp_path, monk
     assert asked
 
 
-def test_n01_name_that_resolves_late_is_repeated(tmp_path, monkeypatch):
+def test_n01_name_that_resolves_late_is_repeated(tmp_path, monkeypatch, vendor, server):
     resolve, failures = socket.getaddrinfo, [socket.gaierror(socket.EAI_AGAIN, "Temporary failure")] * 2
 
     def late(*arguments: Any, **more: Any) -> Any:
@@ -53,11 +53,9 @@ def test_n01_name_that_resolves_late_is_repeated(tmp_path, monkeypatch):
             raise failures.pop()
         return resolve(*arguments, **more)
 
-    with FaultServer() as server:
-        monkeypatch.setattr(socket, "getaddrinfo", late)
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
-    assert drawn.states == ["stored"]
-    assert server.account.paid == 1
+    monkeypatch.setattr(socket, "getaddrinfo", late)
+    drawn = draw(vendor, tmp_path / "run", tasks())
+    assert (drawn.states, server.account.paid) == (["stored"], 1)
 
 
 def test_n02_connection_refused_is_not_sent(tmp_path):
@@ -98,8 +96,7 @@ def test_n03_wrong_certificate_stops_at_once_without_a_bad_tip(tmp_path):
     assert "stored" not in drawn.states
     assert "certificate" in drawn.text.lower()
     assert "verify=False" not in drawn.text
-    assert server.account.requests("submit") == 0
-    assert server.account.summary()["connections"] == 1
+    assert (server.account.requests("submit"), server.account.summary()["connections"]) == (0, 1)
 
 
 def test_certificates_that_cannot_be_read_bill_nothing(tmp_path, monkeypatch):
@@ -126,39 +123,35 @@ def test_n04_credentials_of_a_proxy_are_never_shown(tmp_path, monkeypatch):
     assert "pr0xyPassw0rd" not in drawn.text
 
 
-def test_n04_netrc_is_not_read(tmp_path, monkeypatch):
+def test_n04_netrc_is_not_read(tmp_path, monkeypatch, server, jobs):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password netrcPassw0rd\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    with FaultServer() as server:
-        draw(JobVendor(url=server.url), tmp_path / "run", tasks())
-        assert server.account.paid == 1
-        assert all("authorization" not in seen.headers for seen in server.account.recorded)
+    draw(jobs, tmp_path / "run", tasks())
+    assert server.account.paid == 1
+    assert all("authorization" not in seen.headers for seen in server.account.recorded)
 
 
 @pytest.mark.parametrize("fault", ["reset-before-body", "reset-while-body:after=1000"])
-def test_n05_reset_while_the_body_is_sent_is_maybe_sent(tmp_path, fault):
-    with FaultServer({"submit": fault}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(1, width=500, height=500))
-        assert drawn.states == ["ambiguous"]
-        assert server.account.requests("submit") == 1
+def test_n05_reset_while_the_body_is_sent_is_maybe_sent(tmp_path, fault, vendor, server):
+    server.script = {"submit": fault}
+    drawn = draw(vendor, tmp_path / "run", tasks(1, width=500, height=500))
+    assert (drawn.states, server.account.requests("submit")) == (["ambiguous"], 1)
 
 
 @pytest.mark.parametrize("fault", ["close-without-answer", "reset-after-body", "half-close", "half-head", "not-http"])
-@pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-def test_n06_server_closes_without_an_answer_and_is_asked_only_once(tmp_path, kind, fault):
-    with FaultServer({"submit": [fault]}) as server:
-        adapter = kind(url=server.url)
-        first = draw(adapter, tmp_path / "run", tasks())
-        assert first.states == ["ambiguous"]
-        assert (server.account.paid, server.account.requests("submit")) == (1, 1)
-        again = draw(adapter, tmp_path / "run", tasks())
-        assert "stored" not in again.states
-        assert server.account.requests("submit") == 1
-        allowed = draw(adapter, tmp_path / "run", tasks(), retry_ambiguous=True)
-        assert allowed.states == ["stored"]
-        assert (server.account.paid, server.account.requests("submit")) == (2, 2)
+def test_n06_server_closes_without_an_answer_and_is_asked_only_once(tmp_path, either, fault, server):
+    server.script = {"submit": [fault]}
+    first = draw(either, tmp_path / "run", tasks())
+    assert first.states == ["ambiguous"]
+    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+    again = draw(either, tmp_path / "run", tasks())
+    assert "stored" not in again.states
+    assert server.account.requests("submit") == 1
+    allowed = draw(either, tmp_path / "run", tasks(), retry_ambiguous=True)
+    assert allowed.states == ["stored"]
+    assert (server.account.paid, server.account.requests("submit")) == (2, 2)
 
 
 @pytest.mark.parametrize("fault", ["close-without-answer", "reset-after-body", "status:code=500,billed=yes"])
@@ -168,31 +161,30 @@ def test_n06_with_an_idempotency_key_the_same_key_is_sent_again(tmp_path, kind, 
         drawn = draw(kind(url=server.url, idempotent=True), tmp_path / "run", tasks())
         keys = {seen.headers["idempotency-key"] for seen in server.account.recorded if seen.purpose == "submit"}
     assert drawn.states == ["stored"]
-    assert (server.account.paid, server.account.requests("submit")) == (1, 2)
-    assert len(keys) == 1
+    assert (server.account.paid, server.account.requests("submit"), len(keys)) == (1, 2, 1)
 
 
-def test_n06_with_a_lookup_the_job_is_found_and_not_paid_again(tmp_path):
-    with FaultServer({"submit": ["close-without-answer"]}) as server:
-        drawn = draw(JobVendor(url=server.url, lookup=True), tmp_path / "run", tasks())
+def test_n06_with_a_lookup_the_job_is_found_and_not_paid_again(tmp_path, server):
+    server.script = {"submit": ["close-without-answer"]}
+    drawn = draw(JobVendor(url=server.url, lookup=True), tmp_path / "run", tasks())
     assert drawn.states == ["stored"]
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
     assert server.account.requests("lookup") == 1
 
 
 @pytest.mark.parametrize("fault", ["close-after-answer", "reset-after-answer"])
-def test_n07_keep_alive_closed_under_the_client_pays_nothing_twice(tmp_path, fault):
-    with FaultServer({"submit": fault}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(8), concurrency=1)
+def test_n07_keep_alive_closed_under_the_client_pays_nothing_twice(tmp_path, fault, vendor, server):
+    server.script = {"submit": fault}
+    drawn = draw(vendor, tmp_path / "run", tasks(8), concurrency=1)
     assert server.account.paid == server.account.distinct
     assert server.account.requests("submit") == server.account.paid
     assert drawn.states.count("stored") + drawn.states.count("ambiguous") == 8
     assert drawn.states.count("stored") >= 4
 
 
-def test_n08_read_timeout_while_the_vendor_works_is_maybe_sent_and_says_so(tmp_path):
-    with FaultServer({"submit": ["never-answers"]}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), attempt_timeout_s=0.4)
+def test_n08_read_timeout_while_the_vendor_works_is_maybe_sent_and_says_so(tmp_path, vendor, server):
+    server.script = {"submit": ["never-answers"]}
+    drawn = draw(vendor, tmp_path / "run", tasks(), attempt_timeout_s=0.4)
     assert drawn.states == ["ambiguous"]
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
     assert "bill" in drawn.text
@@ -208,25 +200,24 @@ def test_n09_dripping_answers_end_by_the_wall_clock(tmp_path, fault):
         assert drawn.states == ["stored"]
     with FaultServer({"submit": [fault]}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "other", tasks(), attempt_timeout_s=0.6)
-        assert drawn.states == ["ambiguous"]
-        assert server.account.requests("submit") == 1
+        assert (drawn.states, server.account.requests("submit")) == (["ambiguous"], 1)
 
 
 CUTS = ["cut-length", "length-too-long", "cut-chunked", "unframed-body:share=0.5"]
 
 
 @pytest.mark.parametrize("fault", [*CUTS, "length-too-short"])
-def test_n10_cut_download_is_never_accepted_and_repeated(tmp_path, fault):
-    with FaultServer({"download": [fault]}) as server:
-        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
-        assert drawn.states == ["stored"]
-        assert (server.account.paid, server.account.requests("download")) == (1, 2)
+def test_n10_cut_download_is_never_accepted_and_repeated(tmp_path, fault, server, jobs):
+    server.script = {"download": [fault]}
+    drawn = draw(jobs, tmp_path / "run", tasks())
+    assert drawn.states == ["stored"]
+    assert (server.account.paid, server.account.requests("download")) == (1, 2)
 
 
 @pytest.mark.parametrize("fault", [*CUTS, "endless-body", "declared-huge"])
-def test_n10_n12_cut_or_endless_answer_to_a_submission_is_not_paid_again(tmp_path, fault):
-    with FaultServer({"submit": [fault]}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), attempt_timeout_s=5.0)
+def test_n10_n12_cut_or_endless_answer_to_a_submission_is_not_paid_again(tmp_path, fault, vendor, server):
+    server.script = {"submit": [fault]}
+    drawn = draw(vendor, tmp_path / "run", tasks(), attempt_timeout_s=5.0)
     assert drawn.states[0] in ("ambiguous", "invalid")
     assert server.account.requests("submit") == 1
 
@@ -276,46 +267,40 @@ def test_n11_another_version_or_place_is_never_joined(tmp_path, fault):
 
 
 @pytest.mark.parametrize("fault", ["endless-body", "declared-huge", "endless-headers"])
-def test_n12_endless_answers_stop_at_the_cap(tmp_path, fault):
-    with FaultServer({"download": [fault]}) as server:
-        tracemalloc.start()
-        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(), attempt_timeout_s=5.0)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert server.account.paid == 1
-    assert drawn.states == ["stored"]
+def test_n12_endless_answers_stop_at_the_cap(tmp_path, fault, server, jobs):
+    server.script = {"download": [fault]}
+    tracemalloc.start()
+    drawn = draw(jobs, tmp_path / "run", tasks(), attempt_timeout_s=5.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (server.account.paid, drawn.states) == (1, ["stored"])
     assert peak < 60_000_000
 
 
-def test_n13_bomb_in_the_content_encoding_is_never_inflated(tmp_path):
+def test_n13_bomb_in_the_content_encoding_is_never_inflated(tmp_path, server, jobs):
     bomb = Fault("gzip-bomb", {"size": 256 * 1024 * 1024})
-    with FaultServer({"download": [bomb]}) as server:
-        tracemalloc.start()
-        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(), attempt_timeout_s=10.0)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        encodings = {
-            seen.headers.get("accept-encoding") for seen in server.account.recorded if seen.purpose == "download"
-        }
-    assert drawn.states == ["stored"]
-    assert server.account.paid == 1
-    assert encodings == {"identity"}
+    server.script = {"download": [bomb]}
+    tracemalloc.start()
+    drawn = draw(jobs, tmp_path / "run", tasks(), attempt_timeout_s=10.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    encodings = {seen.headers.get("accept-encoding") for seen in server.account.recorded if seen.purpose == "download"}
+    assert (drawn.states, server.account.paid, encodings) == (["stored"], 1, {"identity"})
     # The server itself holds a megabyte block and a 260 kB answer in this process.
     assert peak < 60_000_000
 
 
-def test_n13_stacked_encodings_are_refused(tmp_path):
-    with FaultServer({"download": "stacked-encodings"}) as server:
-        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
+def test_n13_stacked_encodings_are_refused(tmp_path, server, jobs):
+    server.script = {"download": "stacked-encodings"}
+    drawn = draw(jobs, tmp_path / "run", tasks())
     assert "stored" not in drawn.states
     assert server.account.paid == 1
 
 
-def test_n13_one_layer_that_nobody_asked_for_is_read_under_the_cap(tmp_path):
-    with FaultServer({"download": ["stacked-encodings:times=1"]}) as server:
-        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
-    assert drawn.states == ["stored"]
-    assert server.account.requests("download") == 1
+def test_n13_one_layer_that_nobody_asked_for_is_read_under_the_cap(tmp_path, server, jobs):
+    server.script = {"download": ["stacked-encodings:times=1"]}
+    drawn = draw(jobs, tmp_path / "run", tasks())
+    assert (drawn.states, server.account.requests("download")) == (["stored"], 1)
     (task,) = tasks()
     assert list(drawn.pictures.values()) == [upscale(task.upload.png, 4, task.seed or 0)]
 
@@ -343,13 +328,12 @@ def test_n14_the_pool_survives_timeouts_under_contention(tmp_path):
             concurrency=12,
             retry_ambiguous=True,
         )
-    assert drawn.states == ["stored"] * 48
-    assert server.account.paid == 48
+    assert (drawn.states, server.account.paid) == (["stored"] * 48, 48)
 
 
-def test_n15_rate_limit_without_a_hint_is_waited_for(tmp_path):
-    with FaultServer({"submit": ["status:code=429", "status:code=429"]}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), max_attempts=5)
+def test_n15_rate_limit_without_a_hint_is_waited_for(tmp_path, vendor, server):
+    server.script = {"submit": ["status:code=429", "status:code=429"]}
+    drawn = draw(vendor, tmp_path / "run", tasks(), max_attempts=5)
     assert drawn.states == ["stored"]
     assert (server.account.paid, server.account.requests("submit")) == (1, 3)
 
@@ -387,9 +371,9 @@ def test_n15_a_conflict_is_waited_for_and_refuses_no_picture(tmp_path):
         "1, 2",
     ],
 )
-def test_n16_every_retry_after_is_parsed_safely(tmp_path, value):
-    with FaultServer({"submit": [Fault("status", {"code": 429, "retry_after": value})]}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), max_attempts=5)
+def test_n16_every_retry_after_is_parsed_safely(tmp_path, value, vendor, server):
+    server.script = {"submit": [Fault("status", {"code": 429, "retry_after": value})]}
+    drawn = draw(vendor, tmp_path / "run", tasks(), max_attempts=5)
     assert server.account.paid in (0, 1)
     if server.account.paid:
         assert drawn.states == ["stored"]
@@ -399,38 +383,35 @@ def test_n16_every_retry_after_is_parsed_safely(tmp_path, value):
 
 
 @pytest.mark.parametrize("value", ["0", "0.05", "-5", "soon", "nan", "Wed, 21 Oct 2015 07:28:00 GMT"])
-def test_n16_a_harmless_retry_after_ends_in_a_picture(tmp_path, value):
-    with FaultServer({"submit": [Fault("status", {"code": 503, "retry_after": value})]}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(), max_attempts=5)
-    assert drawn.states == ["stored"]
-    assert server.account.paid == 1
+def test_n16_a_harmless_retry_after_ends_in_a_picture(tmp_path, value, vendor, server):
+    server.script = {"submit": [Fault("status", {"code": 503, "retry_after": value})]}
+    drawn = draw(vendor, tmp_path / "run", tasks(), max_attempts=5)
+    assert (drawn.states, server.account.paid) == (["stored"], 1)
 
 
-def test_n16_a_day_long_retry_after_stops_and_says_when_to_resume(tmp_path):
-    with FaultServer({"submit": [Fault("status", {"code": 429, "retry_after": "86400"})]}) as server:
-        adapter = SynchronousVendor(url=server.url)
-        drawn = draw(adapter, tmp_path / "run", tasks(3), concurrency=1)
-        assert isinstance(drawn.error, IncompleteError)
-        assert server.account.requests("submit") == 1
-        assert "86400" in drawn.text or "24" in drawn.text or "after" in drawn.text
-        assert draw(adapter, tmp_path / "run", tasks(3)).states == ["stored"] * 3
+def test_n16_a_day_long_retry_after_stops_and_says_when_to_resume(tmp_path, vendor, server):
+    server.script = {"submit": [Fault("status", {"code": 429, "retry_after": "86400"})]}
+    drawn = draw(vendor, tmp_path / "run", tasks(3), concurrency=1)
+    assert isinstance(drawn.error, IncompleteError)
+    assert server.account.requests("submit") == 1
+    assert "86400" in drawn.text or "24" in drawn.text or "after" in drawn.text
+    assert draw(vendor, tmp_path / "run", tasks(3)).states == ["stored"] * 3
 
 
-def test_n16_nobody_who_draws_from_the_same_vendor_asks_again_before_a_day_is_over(tmp_path):
+def test_n16_nobody_who_draws_from_the_same_vendor_asks_again_before_a_day_is_over(tmp_path, vendor, server):
     """A gateway draws so: one vendor, and a set of draws for each request."""
-    with FaultServer({"submit": [Fault("status", {"code": 429, "retry_after": "86400"})]}) as server:
-        adapter = SynchronousVendor(url=server.url)
-        with Sampler(adapter, tmp_path / "run", limits()) as first:
-            for task in tasks(3):
-                each = Sampler(adapter, tmp_path / "run", limits(), shared=first.open())
-                with each, pytest.raises(IncompleteError, match="resume after"):
-                    list(each.draw([task]))
-        assert server.account.requests("submit") == 1
-        # A command of its own may ask.
-        assert draw(adapter, tmp_path / "run", tasks(1)).states == ["stored"]
+    server.script = {"submit": [Fault("status", {"code": 429, "retry_after": "86400"})]}
+    with Sampler(vendor, tmp_path / "run", limits()) as first:
+        for task in tasks(3):
+            each = Sampler(vendor, tmp_path / "run", limits(), shared=first.open())
+            with each, pytest.raises(IncompleteError, match="resume after"):
+                list(each.draw([task]))
+    assert server.account.requests("submit") == 1
+    # A command of its own may ask.
+    assert draw(vendor, tmp_path / "run", tasks(1)).states == ["stored"]
 
 
-def test_n17_a_storm_of_limits_meets_one_pause_for_all(tmp_path):
+def test_n17_a_storm_of_limits_meets_one_pause_for_all(tmp_path, vendor, server):
     first: list[float] = []
 
     def script(situation: Situation) -> Fault | None:
@@ -440,10 +421,9 @@ def test_n17_a_storm_of_limits_meets_one_pause_for_all(tmp_path):
         limited = time.monotonic() - first[0] < 1.5
         return Fault("status", {"code": 429, "retry_after": "0.5"}) if limited else None
 
-    with FaultServer(script) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(8, 8), concurrency=32, max_attempts=8)
-    assert drawn.states == ["stored"] * 64
-    assert server.account.paid == 64
+    server.script = script
+    drawn = draw(vendor, tmp_path / "run", tasks(8, 8), concurrency=32, max_attempts=8)
+    assert (drawn.states, server.account.paid) == (["stored"] * 64, 64)
     # One volley of at most 32, then probes: 32 workers with a pause each would be well above a hundred.
     assert server.account.summary()["faults"]["status"] <= 32 + 12
 
@@ -458,9 +438,9 @@ def test_n18_when_everything_fails_the_circuit_opens_and_the_ledger_is_whole(tmp
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 
-def test_n19_an_error_object_in_a_200_is_no_picture_and_not_sent_again(tmp_path):
-    with FaultServer({"submit": "json-error"}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
+def test_n19_an_error_object_in_a_200_is_no_picture_and_not_sent_again(tmp_path, vendor, server):
+    server.script = {"submit": "json-error"}
+    drawn = draw(vendor, tmp_path / "run", tasks())
     assert drawn.states[0] in ("invalid", "refused", "ambiguous")
     assert server.account.requests("submit") == 1
 
@@ -468,8 +448,7 @@ def test_n19_an_error_object_in_a_200_is_no_picture_and_not_sent_again(tmp_path)
 def test_n20_a_login_page_is_no_picture(tmp_path):
     with FaultServer({"download": ["captive-portal"]}) as server:
         drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
-        assert drawn.states == ["stored"]
-        assert server.account.requests("download") == 2
+        assert (drawn.states, server.account.requests("download")) == (["stored"], 2)
     for kind in (SynchronousVendor, JobVendor):
         with FaultServer({"submit": "captive-portal"}) as server:
             drawn = draw(kind(url=server.url), tmp_path / kind.__name__, tasks())
@@ -478,10 +457,10 @@ def test_n20_a_login_page_is_no_picture(tmp_path):
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_n21_a_redirected_submission_is_refused_and_shows_the_host_only(tmp_path, code):
+def test_n21_a_redirected_submission_is_refused_and_shows_the_host_only(tmp_path, code, vendor, server):
     target = "http://other.example:81/secret/path?token=abcdef123"
-    with FaultServer({"submit": Fault("redirect", {"location": target, "code": code})}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
+    server.script = {"submit": Fault("redirect", {"location": target, "code": code})}
+    drawn = draw(vendor, tmp_path / "run", tasks())
     assert "stored" not in drawn.states
     assert server.account.requests("submit") == 1
     assert "other.example" in drawn.text
@@ -490,36 +469,32 @@ def test_n21_a_redirected_submission_is_refused_and_shows_the_host_only(tmp_path
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_n21_a_redirected_submission_that_was_accepted_is_booked_and_not_paid_again(tmp_path, code):
+def test_n21_a_redirected_submission_that_was_accepted_is_booked_and_not_paid_again(tmp_path, code, vendor, server):
     redirected = Fault("redirect", {"location": "/done", "code": code, "billed": True})
-    with FaultServer({"submit": [redirected]}) as server:
-        adapter = SynchronousVendor(url=server.url)
-        first = draw(adapter, tmp_path / "run", tasks(), max_calls=1)
-        assert isinstance(first.error, RedirectedError)
-        assert first.error.exit_code == 2
-        assert ledger_sum(tmp_path / "run")["cost_usd"] == Decimal("0.01")
-        assert draw(adapter, tmp_path / "run", tasks(), max_calls=1).states == ["ambiguous"]
-        refused = draw(adapter, tmp_path / "run", tasks(), max_calls=1, retry_ambiguous=True)
-        assert isinstance(refused.error, BudgetError)
-        assert (server.account.requests("submit"), server.account.paid) == (1, 1)
+    server.script = {"submit": [redirected]}
+    first = draw(vendor, tmp_path / "run", tasks(), max_calls=1)
+    assert isinstance(first.error, RedirectedError)
+    assert (first.error.exit_code, ledger_sum(tmp_path / "run")["cost_usd"]) == (2, Decimal("0.01"))
+    assert draw(vendor, tmp_path / "run", tasks(), max_calls=1).states == ["ambiguous"]
+    refused = draw(vendor, tmp_path / "run", tasks(), max_calls=1, retry_ambiguous=True)
+    assert isinstance(refused.error, BudgetError)
+    assert (server.account.requests("submit"), server.account.paid) == (1, 1)
 
 
 @pytest.mark.parametrize("code", [404, 405, 410])
-def test_n26_an_unknown_address_stops_the_run_and_refuses_no_picture(tmp_path, code):
-    with FaultServer({"submit": [f"status:code={code}"]}) as server:
-        adapter = SynchronousVendor(url=server.url)
-        drawn = draw(adapter, tmp_path / "run", tasks(), concurrency=1)
-        assert isinstance(drawn.error, NotFoundError)
-        assert drawn.error.exit_code == 2
-        assert drawn.states == []
-        assert (server.account.requests("submit"), server.account.paid) == (1, 0)
-        # Nothing of it is kept: once the address is right, the same draws are made.
-        assert set(draw(adapter, tmp_path / "run", tasks(), concurrency=1).states) == {"stored"}
+def test_n26_an_unknown_address_stops_the_run_and_refuses_no_picture(tmp_path, code, vendor, server):
+    server.script = {"submit": [f"status:code={code}"]}
+    drawn = draw(vendor, tmp_path / "run", tasks(), concurrency=1)
+    assert isinstance(drawn.error, NotFoundError)
+    assert (drawn.error.exit_code, drawn.states) == (2, [])
+    assert (server.account.requests("submit"), server.account.paid) == (1, 0)
+    # Nothing of it is kept: once the address is right, the same draws are made.
+    assert set(draw(vendor, tmp_path / "run", tasks(), concurrency=1).states) == {"stored"}
 
 
-def test_n22_a_redirect_loop_on_the_result_ends(tmp_path):
-    with FaultServer({"download": "redirect-loop"}) as server:
-        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(), max_attempts=2)
+def test_n22_a_redirect_loop_on_the_result_ends(tmp_path, server, jobs):
+    server.script = {"download": "redirect-loop"}
+    drawn = draw(jobs, tmp_path / "run", tasks(), max_attempts=2)
     assert "stored" not in drawn.states
     assert server.account.paid == 1
     assert server.account.requests("download") <= 2 * 4 * 3
@@ -530,22 +505,18 @@ def test_n22_a_redirect_on_the_result_is_followed_without_credentials(tmp_path, 
     with FaultServer({"download": ["redirect-loop"]}, api_key="sesame-open-4711") as server:
         drawn = draw(JobVendor(url=server.url, keyed=True), tmp_path / "run", tasks())
         downloads = [seen for seen in server.account.recorded if seen.purpose == "download"]
-    assert drawn.states == ["stored"]
-    assert len(downloads) == 2
+    assert (drawn.states, len(downloads)) == (["stored"], 2)
     assert all("sesame" not in str(seen.headers) for seen in downloads)
 
 
-def test_n23_empty_account_in_the_middle_stops_cleanly_and_resumes(tmp_path):
+def test_n23_empty_account_in_the_middle_stops_cleanly_and_resumes(tmp_path, vendor, server):
     work = tasks(4, 3)
-    with FaultServer({"submit": [None] * 5 + ["status:code=402"]}) as server:
-        adapter = SynchronousVendor(url=server.url)
-        drawn = draw(adapter, tmp_path / "run", work, concurrency=1)
-        assert isinstance(drawn.error, AccountRefusedError)
-        assert drawn.error.exit_code == 5
-        assert server.account.requests("submit") == 6
-        again = draw(adapter, tmp_path / "run", work, concurrency=1)
-    assert again.states == ["stored"] * 12
-    assert (server.account.paid, server.account.distinct) == (12, 12)
+    server.script = {"submit": [None] * 5 + ["status:code=402"]}
+    drawn = draw(vendor, tmp_path / "run", work, concurrency=1)
+    assert isinstance(drawn.error, AccountRefusedError)
+    assert (drawn.error.exit_code, server.account.requests("submit")) == (5, 6)
+    again = draw(vendor, tmp_path / "run", work, concurrency=1)
+    assert (again.states, server.account.paid, server.account.distinct) == (["stored"] * 12, 12, 12)
 
 
 def test_n24_revoked_key_stops_all_workers_in_one_step(tmp_path, monkeypatch):
@@ -563,10 +534,10 @@ def test_n24_revoked_key_stops_all_workers_in_one_step(tmp_path, monkeypatch):
     assert "sesame" not in drawn.text
 
 
-def test_n25_a_refused_signature_names_the_clock_when_the_clocks_differ(tmp_path):
+def test_n25_a_refused_signature_names_the_clock_when_the_clocks_differ(tmp_path, vendor, server):
     skewed = Fault("status", {"code": 403, "message": "signature refused", "date": "Wed, 21 Oct 2015 07:28:00 GMT"})
-    with FaultServer({"submit": skewed}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
+    server.script = {"submit": skewed}
+    drawn = draw(vendor, tmp_path / "run", tasks())
     assert isinstance(drawn.error, AccountRefusedError)
     assert "clock" in drawn.text
 

@@ -50,9 +50,9 @@ def test_i01_wrong_size_is_invalid_and_never_resized(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp", "palette", "grey"])
-def test_i02_i05_another_format_or_kind_is_told_by_its_bytes_and_noted(tmp_path, kind):
-    with FaultServer({"submit": Fault("picture", {"kind": kind})}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
+def test_i02_i05_another_format_or_kind_is_told_by_its_bytes_and_noted(tmp_path, kind, vendor, server):
+    server.script = {"submit": Fault("picture", {"kind": kind})}
+    drawn = draw(vendor, tmp_path / "run", tasks())
     assert drawn.states == ["stored"]
     (content,) = drawn.pictures.values()
     noted = read_output(content, (40, 48)).conversions
@@ -102,9 +102,9 @@ def test_i08_damaged_files_are_refused(tmp_path, kind):
     refuse(tmp_path, kind)
 
 
-def test_i08_bytes_of_a_refused_picture_are_kept_as_evidence(tmp_path):
-    with FaultServer({"submit": Fault("picture", {"kind": "no-iend"})}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
+def test_i08_bytes_of_a_refused_picture_are_kept_as_evidence(tmp_path, vendor, server):
+    server.script = {"submit": Fault("picture", {"kind": "no-iend"})}
+    drawn = draw(vendor, tmp_path / "run", tasks())
     (outcome,) = drawn.outcomes
     assert outcome.digest is not None
     wanted = upscale(outcome.task.upload.png, 4, outcome.task.seed or 0)[:-12]
@@ -113,9 +113,9 @@ def test_i08_bytes_of_a_refused_picture_are_kept_as_evidence(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["black", "constant"])
-def test_i09_blank_pictures_are_noted(tmp_path, kind):
-    with FaultServer({"submit": Fault("picture", {"kind": kind})}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
+def test_i09_blank_pictures_are_noted(tmp_path, kind, vendor, server):
+    server.script = {"submit": Fault("picture", {"kind": kind})}
+    drawn = draw(vendor, tmp_path / "run", tasks())
     assert server.account.paid == 1
     for content in drawn.pictures.values():
         assert any("blank" in note for note in read_output(content, (40, 48)).conversions)
@@ -146,15 +146,13 @@ def test_i11_shift_changes_the_pixels_that_are_measured():
         "ü" * 200,
     ],
 )
-def test_i12_hostile_names_are_never_a_path(tmp_path, name):
+def test_i12_hostile_names_are_never_a_path(tmp_path, name, vendor, server):
     (task,) = tasks()
     hostile = replace(task, upload=replace(task.upload, name=name))
-    with FaultServer({"submit": ["status:code=422"]}) as server:
-        adapter = SynchronousVendor(url=server.url)
-        refused = draw(adapter, tmp_path / "first", [hostile])
-        drawn = draw(adapter, tmp_path / "second", [hostile])
-    assert refused.states == ["refused"]
-    assert drawn.states == ["stored"]
+    server.script = {"submit": ["status:code=422"]}
+    refused = draw(vendor, tmp_path / "first", [hostile])
+    drawn = draw(vendor, tmp_path / "second", [hostile])
+    assert (refused.states, drawn.states) == (["refused"], ["stored"])
     assert sorted(os.listdir(tmp_path)) == ["first", "second"]
     for path in tmp_path.rglob("*"):
         assert name == "" or name == ".." or name not in str(path.relative_to(tmp_path))

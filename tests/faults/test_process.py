@@ -96,8 +96,7 @@ def finish(server: FaultServer, run: Path, dialect: str, pictures: int, draws: i
 
 def judge(server: FaultServer, run: Path, once: dict[str, int], kept: set[str], n: int) -> None:
     """Paid once for each draw, once more only for draws that were reported ambiguous; nothing stored was lost."""
-    assert once["paid"] == once["distinct"]
-    assert server.account.distinct == n
+    assert (once["paid"], server.account.distinct) == (once["distinct"], n)
     assert server.account.paid <= n + once["ambiguous"]
     assert kept <= stored_files(run, "samples")
     with ledger(run) as connection:
@@ -105,33 +104,29 @@ def judge(server: FaultServer, run: Path, once: dict[str, int], kept: set[str], 
     assert len({row["task"] for row in rows(run, WHOLE)}) == n
 
 
-def test_d01_full_disk_loses_no_paid_result_that_can_be_fetched_again(tmp_path):
+def test_d01_full_disk_loses_no_paid_result_that_can_be_fetched_again(tmp_path, server, jobs):
     run, size = tmp_path / "run", {"width": 250, "height": 250}
     changes = {"concurrency": 1, "max_answer_bytes": 8_000_000, "attempt_timeout_s": 20.0}
-    with FaultServer() as server:
-        extras = {"size": size, "file_limit": 1_000_000}
-        with driver(server.url, run, "jobs", 2, 2, changes, {}, extras) as process:
-            out, err = process.communicate(timeout=60)
-        assert process.returncode != 0, out
-        assert "Traceback" not in err
-        submitted = server.account.paid
-        assert submitted <= 2
-        drawn = draw(JobVendor(url=server.url), run, tasks(2, 2, **size), **changes)
-        assert drawn.states == ["stored"] * 4
-        assert (server.account.paid, server.account.distinct) == (4, 4)
+    extras = {"size": size, "file_limit": 1_000_000}
+    with driver(server.url, run, "jobs", 2, 2, changes, {}, extras) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode != 0, out
+    assert "Traceback" not in err
+    submitted = server.account.paid
+    assert submitted <= 2
+    drawn = draw(jobs, run, tasks(2, 2, **size), **changes)
+    assert (drawn.states, server.account.paid, server.account.distinct) == (["stored"] * 4, 4, 4)
 
 
-def test_d01_nothing_is_submitted_when_the_disk_has_no_room(tmp_path, monkeypatch):
+def test_d01_nothing_is_submitted_when_the_disk_has_no_room(tmp_path, monkeypatch, vendor, server):
     usage = shutil.disk_usage(tmp_path)
-    with FaultServer() as server:
-        adapter = SynchronousVendor(url=server.url)
-        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
-        drawn = draw(adapter, tmp_path / "run", tasks(2))
-        assert isinstance(drawn.error, IncompleteError)
-        assert "disk" in drawn.text
-        assert server.account.requests("submit") == 0
-        monkeypatch.undo()
-        assert draw(adapter, tmp_path / "run", tasks(2)).states == ["stored"] * 2
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    drawn = draw(vendor, tmp_path / "run", tasks(2))
+    assert isinstance(drawn.error, IncompleteError)
+    assert "disk" in drawn.text
+    assert server.account.requests("submit") == 0
+    monkeypatch.undo()
+    assert draw(vendor, tmp_path / "run", tasks(2)).states == ["stored"] * 2
 
 
 @pytest.mark.parametrize(
@@ -209,16 +204,14 @@ def test_d02_kill_at_random_moments_a_hundred_times(tmp_path, dialect, seed):
     kill_often(tmp_path, dialect, 100, seed)
 
 
-def test_d03_a_sample_cut_by_a_power_loss_is_noticed_and_fetched_again(tmp_path):
+def test_d03_a_sample_cut_by_a_power_loss_is_noticed_and_fetched_again(tmp_path, server, jobs):
     run = tmp_path / "run"
-    with FaultServer() as server:
-        adapter = JobVendor(url=server.url)
-        good = draw(adapter, run, tasks())
-        for path in (run / "samples").rglob("*"):
-            if path.is_file():
-                path.chmod(0o600)
-                path.write_bytes(path.read_bytes()[:100])
-        again = draw(adapter, run, tasks())
+    good = draw(jobs, run, tasks())
+    for path in (run / "samples").rglob("*"):
+        if path.is_file():
+            path.chmod(0o600)
+            path.write_bytes(path.read_bytes()[:100])
+    again = draw(jobs, run, tasks())
     assert all(content == next(iter(good.pictures.values())) for content in again.pictures.values())
     assert again.states == ["stored"]
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
@@ -226,187 +219,169 @@ def test_d03_a_sample_cut_by_a_power_loss_is_noticed_and_fetched_again(tmp_path)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["d04", "d05"])
 @pytest.mark.parametrize("dialect", ["synchronous", "jobs"])
-def test_d04_and_d05_one_signal_finishes_what_is_in_flight(tmp_path, dialect, number):
+def test_d04_and_d05_one_signal_finishes_what_is_in_flight(tmp_path, dialect, number, server):
     run = tmp_path / "run"
-    with FaultServer({"submit": Fault("slow-start", {"seconds": 0.2})}) as server:
-        with driver(server.url, run, dialect, 8, 4) as process:
-            assert until(lambda: server.account.paid >= 5, process)
-            process.send_signal(number)
-            out, err = process.communicate(timeout=30)
-        report = json.loads(out)
-        assert (process.returncode, report["code"]) == (6, 6), err
-        assert set(report["states"]) == {"stored"}
-        assert server.account.paid == len(report["states"]) < 32
-        assert rows(run, ("intent", "sent", "accepted", "ready")) == []
-        assert "Traceback" not in err
-        server.script = planned({})
-        drawn = draw(KINDS[dialect](url=server.url), run, tasks(8, 4))
-    assert drawn.states == ["stored"] * 32
-    assert (server.account.paid, server.account.distinct) == (32, 32)
+    server.script = {"submit": Fault("slow-start", {"seconds": 0.2})}
+    with driver(server.url, run, dialect, 8, 4) as process:
+        assert until(lambda: server.account.paid >= 5, process)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    report = json.loads(out)
+    assert (process.returncode, report["code"]) == (6, 6), err
+    assert set(report["states"]) == {"stored"}
+    assert server.account.paid == len(report["states"]) < 32
+    assert rows(run, ("intent", "sent", "accepted", "ready")) == []
+    assert "Traceback" not in err
+    server.script = planned({})
+    drawn = draw(KINDS[dialect](url=server.url), run, tasks(8, 4))
+    assert (drawn.states, server.account.paid, server.account.distinct) == (["stored"] * 32, 32, 32)
 
 
-def test_d04_two_signals_leave_at_once_with_a_consistent_ledger(tmp_path):
+def test_d04_two_signals_leave_at_once_with_a_consistent_ledger(tmp_path, server):
     run = tmp_path / "run"
-    with FaultServer({"submit": "never-answers"}) as server:
-        with driver(server.url, run, "synchronous", 4, 4, {"attempt_timeout_s": 600.0}) as process:
-            assert until(lambda: server.account.paid >= 4, process)
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.2)
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=20)
-        assert process.returncode == 130
-        once = finish(server, run, "synchronous", 4, 4)
+    server.script = {"submit": "never-answers"}
+    with driver(server.url, run, "synchronous", 4, 4, {"attempt_timeout_s": 600.0}) as process:
+        assert until(lambda: server.account.paid >= 4, process)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert process.returncode == 130
+    once = finish(server, run, "synchronous", 4, 4)
     assert once["ambiguous"] == 4
     judge(server, run, once, set(), 16)
 
 
-def test_d06_second_run_on_one_folder_is_refused_and_names_the_owner(tmp_path):
+def test_d06_second_run_on_one_folder_is_refused_and_names_the_owner(tmp_path, vendor, server):
     run = tmp_path / "run"
-    with FaultServer({"submit": "never-answers"}) as server:
-        with driver(server.url, run, "synchronous", 1, 1) as process:
-            with pytest.raises(LedgerError, match=str(process.pid)):
-                Sampler(SynchronousVendor(url=server.url), run, limits(), check=check).__enter__()
-            process.kill()
-        with Sampler(SynchronousVendor(url=server.url), run, limits(), check=check):
-            pass
+    server.script = {"submit": "never-answers"}
+    with driver(server.url, run, "synchronous", 1, 1) as process:
+        with pytest.raises(LedgerError, match=str(process.pid)):
+            Sampler(vendor, run, limits(), check=check).__enter__()
+        process.kill()
+    with Sampler(vendor, run, limits(), check=check):
+        pass
 
 
-def test_d07_ledger_on_a_network_disk_is_refused(tmp_path, monkeypatch):
+def test_d07_ledger_on_a_network_disk_is_refused(tmp_path, monkeypatch, vendor, server):
     table = tmp_path / "mountinfo"
     table.write_text(f"36 35 98:0 / {tmp_path} rw,noatime - nfs4 server:/export rw\n")
     monkeypatch.setattr(run_lock, "MOUNTINFO", table)
-    with FaultServer() as server:
-        with pytest.raises(LedgerError, match="nfs4"):
-            Sampler(SynchronousVendor(url=server.url), tmp_path / "run", limits(), check=check).__enter__()
-        assert server.account.requests("submit") == 0
+    with pytest.raises(LedgerError, match="nfs4"):
+        Sampler(vendor, tmp_path / "run", limits(), check=check).__enter__()
+    assert server.account.requests("submit") == 0
 
 
 @pytest.mark.parametrize("damage", ["garbage", "empty", "header", "middle", "newer", "foreign"])
-def test_d08_damaged_ledgers_are_refused_and_left_as_they_are(tmp_path, damage):
+def test_d08_damaged_ledgers_are_refused_and_left_as_they_are(tmp_path, damage, vendor, server):
     run = tmp_path / "run"
-    with FaultServer() as server:
-        adapter = SynchronousVendor(url=server.url)
-        assert draw(adapter, run, tasks()).states == ["stored"]
-        path = run / "ledger.sqlite"
-        content = path.read_bytes()
-        if damage in ("newer", "foreign"):
-            with sqlite3.connect(path) as connection:
-                name = "user_version" if damage == "newer" else "application_id"
-                connection.execute(f"PRAGMA {name} = 9999")
-            connection.close()
-        else:
-            broken = {
-                "garbage": b"not a ledger at all",
-                "empty": b"",
-                "header": b"\xff" * 64 + content[64:],
-                "middle": content[:4096] + b"\xff" * (len(content) - 4096),
-            }[damage]
-            path.write_bytes(broken)
-        before = path.read_bytes()
-        with pytest.raises(LedgerError):
-            draw(adapter, run, tasks(2))
-        assert path.read_bytes() == before
-        assert server.account.paid == 1
+    assert draw(vendor, run, tasks()).states == ["stored"]
+    path = run / "ledger.sqlite"
+    content = path.read_bytes()
+    if damage in ("newer", "foreign"):
+        with sqlite3.connect(path) as connection:
+            name = "user_version" if damage == "newer" else "application_id"
+            connection.execute(f"PRAGMA {name} = 9999")
+        connection.close()
+    else:
+        broken = {
+            "garbage": b"not a ledger at all",
+            "empty": b"",
+            "header": b"\xff" * 64 + content[64:],
+            "middle": content[:4096] + b"\xff" * (len(content) - 4096),
+        }[damage]
+        path.write_bytes(broken)
+    before = path.read_bytes()
+    with pytest.raises(LedgerError):
+        draw(vendor, run, tasks(2))
+    assert (path.read_bytes(), server.account.paid) == (before, 1)
 
 
-def test_d08_lost_ledger_beside_paid_samples_is_not_replaced(tmp_path):
+def test_d08_lost_ledger_beside_paid_samples_is_not_replaced(tmp_path, vendor, server):
     run = tmp_path / "run"
-    with FaultServer() as server:
-        adapter = SynchronousVendor(url=server.url)
-        draw(adapter, run, tasks())
-        for path in run.glob("ledger.sqlite*"):
-            path.unlink()
-        with pytest.raises(LedgerError, match="ledger"):
-            draw(adapter, run, tasks())
+    draw(vendor, run, tasks())
+    for path in run.glob("ledger.sqlite*"):
+        path.unlink()
+    with pytest.raises(LedgerError, match="ledger"):
+        draw(vendor, run, tasks())
     assert server.account.paid == 1
 
 
-def test_a_ledger_from_an_older_copy_buys_nothing_again(tmp_path):
+def test_a_ledger_from_an_older_copy_buys_nothing_again(tmp_path, vendor, server):
     run, copy = tmp_path / "run", tmp_path / "copy"
-    with FaultServer() as server:
-        adapter = SynchronousVendor(url=server.url)
-        draw(adapter, run, tasks())
-        shutil.copy(run / "ledger.sqlite", copy)
-        draw(adapter, run, tasks(3))
-        newest = (run / "ledger.sqlite").read_bytes()
-        shutil.copy(copy, run / "ledger.sqlite")
-        with pytest.raises(LedgerError, match=r"older than its folder: it knows [0-9]+ commits of [0-9]+"):
-            draw(adapter, run, tasks(3))
-        assert server.account.paid == 3
-        (run / "ledger.sqlite").write_bytes(newest)
-        assert draw(adapter, run, tasks(3)).states == ["stored"] * 3
-        assert server.account.paid == 3
-        shutil.copy(copy, run / "ledger.sqlite")
-        (run / "ledger.commits").unlink()
-        assert draw(adapter, run, tasks(3)).states == ["stored"] * 3
-        assert server.account.paid == 3
+    draw(vendor, run, tasks())
+    shutil.copy(run / "ledger.sqlite", copy)
+    draw(vendor, run, tasks(3))
+    newest = (run / "ledger.sqlite").read_bytes()
+    shutil.copy(copy, run / "ledger.sqlite")
+    with pytest.raises(LedgerError, match=r"older than its folder: it knows [0-9]+ commits of [0-9]+"):
+        draw(vendor, run, tasks(3))
+    assert server.account.paid == 3
+    (run / "ledger.sqlite").write_bytes(newest)
+    assert (draw(vendor, run, tasks(3)).states, server.account.paid) == (["stored"] * 3, 3)
+    shutil.copy(copy, run / "ledger.sqlite")
+    (run / "ledger.commits").unlink()
+    assert (draw(vendor, run, tasks(3)).states, server.account.paid) == (["stored"] * 3, 3)
 
 
 @pytest.mark.parametrize("dialect", ["synchronous", "jobs"])
-def test_d09_edited_sample_is_never_read_as_good(tmp_path, dialect):
+def test_d09_edited_sample_is_never_read_as_good(tmp_path, dialect, server):
     run = tmp_path / "run"
-    with FaultServer() as server:
-        adapter = KINDS[dialect](url=server.url)
-        good = draw(adapter, run, tasks())
-        for path in (run / "samples").rglob("*"):
-            if path.is_file():
-                content = bytearray(path.read_bytes())
-                content[len(content) // 2] ^= 1
-                path.chmod(0o600)
-                path.write_bytes(bytes(content))
-        try:
-            again = draw(adapter, run, tasks())
-        except LedgerError:
-            assert dialect == "synchronous"
-        else:
-            assert all(content == next(iter(good.pictures.values())) for content in again.pictures.values())
-            assert again.states == ["stored"] or dialect == "synchronous"
+    adapter = KINDS[dialect](url=server.url)
+    good = draw(adapter, run, tasks())
+    for path in (run / "samples").rglob("*"):
+        if path.is_file():
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.chmod(0o600)
+            path.write_bytes(bytes(content))
+    try:
+        again = draw(adapter, run, tasks())
+    except LedgerError:
+        assert dialect == "synchronous"
+    else:
+        assert all(content == next(iter(good.pictures.values())) for content in again.pictures.values())
+        assert again.states == ["stored"] or dialect == "synchronous"
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
 
-def test_d10_other_parameters_are_other_draws(tmp_path):
-    with FaultServer() as server:
-        draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
-        other = SynchronousVendor(url=server.url, price_usd="0.02")
-        drawn = draw(other, tmp_path / "run", tasks())
-    assert [outcome.cached for outcome in drawn.outcomes] == [False]
-    assert server.account.paid == 2
+def test_d10_other_parameters_are_other_draws(tmp_path, vendor, server):
+    draw(vendor, tmp_path / "run", tasks())
+    other = SynchronousVendor(url=server.url, price_usd="0.02")
+    drawn = draw(other, tmp_path / "run", tasks())
+    assert ([outcome.cached for outcome in drawn.outcomes], server.account.paid) == ([False], 2)
 
 
-def test_d11_order_and_names_do_not_matter_but_pixels_do(tmp_path):
+def test_d11_order_and_names_do_not_matter_but_pixels_do(tmp_path, vendor, server):
     work = tasks(4, 2)
-    with FaultServer() as server:
-        adapter = SynchronousVendor(url=server.url)
-        draw(adapter, tmp_path / "run", work[:6])
-        drawn = draw(adapter, tmp_path / "run", work[::-1])
+    draw(vendor, tmp_path / "run", work[:6])
+    drawn = draw(vendor, tmp_path / "run", work[::-1])
     assert [outcome.cached for outcome in sorted(drawn.outcomes, key=lambda one: work.index(one.task))] == [
         True
     ] * 6 + [False] * 2
     assert server.account.paid == 8
 
 
-def test_d12_dead_owner_is_replaced_at_once_and_its_late_result_is_kept(tmp_path):
+def test_d12_dead_owner_is_replaced_at_once_and_its_late_result_is_kept(tmp_path, server, jobs):
     run = tmp_path / "run"
-    with FaultServer({"poll": Fault("slow-start", {"seconds": 0.5})}) as server:
-        with driver(server.url, run, "jobs", 1, 1) as process:
-            assert until(lambda: rows(run, ("accepted",)), process)
-            process.kill()
-            process.wait(10)
-        server.script = planned({})
-        assert draw(JobVendor(url=server.url), run, tasks()).states == ["stored"]
+    server.script = {"poll": Fault("slow-start", {"seconds": 0.5})}
+    with driver(server.url, run, "jobs", 1, 1) as process:
+        assert until(lambda: rows(run, ("accepted",)), process)
+        process.kill()
+        process.wait(10)
+    server.script = planned({})
+    assert draw(jobs, run, tasks()).states == ["stored"]
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
 
 @pytest.mark.parametrize("jump", [-3.0e8, 3.0e8])
-def test_d14_jump_of_the_wall_clock_harms_nothing(tmp_path, monkeypatch, jump):
+def test_d14_jump_of_the_wall_clock_harms_nothing(tmp_path, monkeypatch, jump, server, jobs):
     real, started = time.time, time.monotonic()
     monkeypatch.setattr(time, "time", lambda: real() + (jump if time.monotonic() - started > 0.3 else 0.0))
-    with FaultServer({"submit": Fault("slow-start", {"seconds": 0.1})}) as server:
-        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(4, 6))
-        assert drawn.states == ["stored"] * 24
-        assert all(
-            outcome.cached for outcome in draw(JobVendor(url=server.url), tmp_path / "run", tasks(4, 6)).outcomes
-        )
+    server.script = {"submit": Fault("slow-start", {"seconds": 0.1})}
+    drawn = draw(jobs, tmp_path / "run", tasks(4, 6))
+    assert drawn.states == ["stored"] * 24
+    assert all(outcome.cached for outcome in draw(jobs, tmp_path / "run", tasks(4, 6)).outcomes)
     assert server.account.paid == 24
 
 
@@ -418,19 +393,18 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_d15_nothing_is_left_open(tmp_path):
-    with FaultServer({"poll": ["reset-after-body"] * 5}) as server:
-        adapter = JobVendor(url=server.url)
-        draw(adapter, tmp_path / "warm", tasks(1, 4))
-        gc.collect()
-        threads = sum(1 for thread in threading.enumerate() if thread.name != "fault-server")
-        before = descriptors()
-        for number in range(3):
-            draw(adapter, tmp_path / f"run-{number}", tasks(2, 8))
-        gc.collect()
-        until(lambda: descriptors() <= before, seconds=5)
-        assert descriptors() <= before
-        assert sum(1 for thread in threading.enumerate() if thread.name != "fault-server") == threads
+def test_d15_nothing_is_left_open(tmp_path, server, jobs):
+    server.script = {"poll": ["reset-after-body"] * 5}
+    draw(jobs, tmp_path / "warm", tasks(1, 4))
+    gc.collect()
+    threads = sum(1 for thread in threading.enumerate() if thread.name != "fault-server")
+    before = descriptors()
+    for number in range(3):
+        draw(jobs, tmp_path / f"run-{number}", tasks(2, 8))
+    gc.collect()
+    until(lambda: descriptors() <= before, seconds=5)
+    assert descriptors() <= before
+    assert sum(1 for thread in threading.enumerate() if thread.name != "fault-server") == threads
 
 
 @pytest.mark.slow
@@ -468,21 +442,21 @@ def test_an_error_ends_the_process_with_its_exit_code(tmp_path):
 
 
 @pytest.mark.parametrize("gone", [True, False])
-def test_a_lost_sample_is_fetched_by_its_job_and_bought_again_only_if_that_is_gone(tmp_path, gone):
+def test_a_lost_sample_is_fetched_by_its_job_and_bought_again_only_if_that_is_gone(tmp_path, gone, server, jobs):
     forgotten: list[str] = []
 
     def forget(situation: Situation) -> str | None:
         return "status:code=404" if situation.head.path in forgotten else None
 
     run = tmp_path / "run"
-    with FaultServer(forget) as server:
-        assert draw(JobVendor(url=server.url), run, tasks()).states == ["stored"]
-        for sample in (run / "samples").rglob("*.png"):
-            sample.unlink()
-        forgotten += ["/v1/jobs/job-0"] if gone else []
-        drawn = draw(JobVendor(url=server.url), run, tasks())
-        assert (drawn.states, server.account.paid) == (["invalid"] if gone else ["stored"], 1)
-        bought = draw(JobVendor(url=server.url), run, tasks(), max_resample=1)
-        assert (bought.states, server.account.paid) == (["stored"], 2 if gone else 1)
-        again = draw(JobVendor(url=server.url), run, tasks())
-        assert (again.states, server.account.paid) == (["stored"], 2 if gone else 1)
+    server.script = forget
+    assert draw(jobs, run, tasks()).states == ["stored"]
+    for sample in (run / "samples").rglob("*.png"):
+        sample.unlink()
+    forgotten += ["/v1/jobs/job-0"] if gone else []
+    drawn = draw(jobs, run, tasks())
+    assert (drawn.states, server.account.paid) == (["invalid"] if gone else ["stored"], 1)
+    bought = draw(jobs, run, tasks(), max_resample=1)
+    assert (bought.states, server.account.paid) == (["stored"], 2 if gone else 1)
+    again = draw(jobs, run, tasks())
+    assert (again.states, server.account.paid) == (["stored"], 2 if gone else 1)

@@ -41,30 +41,29 @@ def test_p01_unknown_status_word_is_polled_on_to_the_deadline(tmp_path):
         assert draw(JobVendor(url=server.url), tmp_path / "other", tasks()).states == ["stored"]
 
 
-def test_p02_stuck_job_ends_at_its_deadline_and_is_not_submitted_again(tmp_path):
-    with FaultServer(marked(stuck=True)) as server:
-        adapter = JobVendor(url=server.url, poll_seconds=0.05)
-        first = draw(adapter, tmp_path / "run", tasks(), job_deadline_s=0.6)
-        again = draw(adapter, tmp_path / "run", tasks(), job_deadline_s=0.6)
+def test_p02_stuck_job_ends_at_its_deadline_and_is_not_submitted_again(tmp_path, server):
+    server.script = marked(stuck=True)
+    adapter = JobVendor(url=server.url, poll_seconds=0.05)
+    first = draw(adapter, tmp_path / "run", tasks(), job_deadline_s=0.6)
+    again = draw(adapter, tmp_path / "run", tasks(), job_deadline_s=0.6)
     for drawn in (first, again):
         assert "stored" not in drawn.states
         assert isinstance(drawn.error, IncompleteError) or drawn.states == ["expired"]
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
 
-def test_p02_job_that_outlives_one_session_is_fetched_by_the_next(tmp_path):
-    with FaultServer({"poll": "status:code=503"}) as server:
-        adapter = JobVendor(url=server.url)
-        first = draw(adapter, tmp_path / "run", tasks(), job_deadline_s=1.0, max_attempts=2)
-        assert "stored" not in first.states
-        server.script = lambda situation: None
-        assert draw(adapter, tmp_path / "run", tasks()).states == ["stored"]
+def test_p02_job_that_outlives_one_session_is_fetched_by_the_next(tmp_path, server, jobs):
+    server.script = {"poll": "status:code=503"}
+    first = draw(jobs, tmp_path / "run", tasks(), job_deadline_s=1.0, max_attempts=2)
+    assert "stored" not in first.states
+    server.script = lambda situation: None
+    assert draw(jobs, tmp_path / "run", tasks()).states == ["stored"]
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
 
-def test_p03_status_that_goes_backwards_costs_nothing(tmp_path):
-    with FaultServer(marked(backwards=True)) as server:
-        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
+def test_p03_status_that_goes_backwards_costs_nothing(tmp_path, server, jobs):
+    server.script = marked(backwards=True)
+    drawn = draw(jobs, tmp_path / "run", tasks())
     assert drawn.states == ["stored"]
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
@@ -91,16 +90,9 @@ def test_p04_success_without_output_is_read_again_then_invalid(tmp_path, output)
         ["cut-length"],
     ],
 )
-def test_p05_failing_polls_lose_no_job(tmp_path, faults):
-    with FaultServer({"poll": list(faults)}) as server:
-        drawn = draw(
-            JobVendor(url=server.url),
-            tmp_path / "run",
-            tasks(),
-            attempt_timeout_s=0.4,
-            job_deadline_s=20.0,
-            max_attempts=5,
-        )
+def test_p05_failing_polls_lose_no_job(tmp_path, faults, server, jobs):
+    server.script = {"poll": list(faults)}
+    drawn = draw(jobs, tmp_path / "run", tasks(), attempt_timeout_s=0.4, job_deadline_s=20.0, max_attempts=5)
     assert drawn.states == ["stored"]
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
@@ -123,26 +115,24 @@ def test_p06_polls_count_against_the_request_rate(tmp_path):
 
 
 @pytest.mark.parametrize("code", [403, 404, 410])
-def test_p07_expired_link_is_renewed_by_reading_the_job_again(tmp_path, code):
-    with FaultServer({"download": [Fault("expired-link", {"code": code})]}) as server:
-        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks())
+def test_p07_expired_link_is_renewed_by_reading_the_job_again(tmp_path, code, server, jobs):
+    server.script = {"download": [Fault("expired-link", {"code": code})]}
+    drawn = draw(jobs, tmp_path / "run", tasks())
     assert drawn.states == ["stored"]
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
 
-def test_p07_links_that_never_work_are_reported_with_their_price(tmp_path):
-    with FaultServer(marked(dead_links=404)) as server:
-        adapter = JobVendor(url=server.url)
-        drawn = draw(adapter, tmp_path / "run", tasks())
-        assert drawn.states == ["expired"]
-        assert drawn.outcomes[0].cost_usd == Decimal("0.01")
-        draw(adapter, tmp_path / "run", tasks())
+def test_p07_links_that_never_work_are_reported_with_their_price(tmp_path, server, jobs):
+    server.script = marked(dead_links=404)
+    drawn = draw(jobs, tmp_path / "run", tasks())
+    assert (drawn.states, drawn.outcomes[0].cost_usd) == (["expired"], Decimal("0.01"))
+    draw(jobs, tmp_path / "run", tasks())
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
 
-def test_p08_one_job_for_two_submissions_is_not_two_samples(tmp_path):
-    with FaultServer({"submit": [None, Fault("mark", {"same_id": True})]}) as server:
-        drawn = draw(JobVendor(url=server.url), tmp_path / "run", tasks(1, 2), concurrency=1)
+def test_p08_one_job_for_two_submissions_is_not_two_samples(tmp_path, server, jobs):
+    server.script = {"submit": [None, Fault("mark", {"same_id": True})]}
+    drawn = draw(jobs, tmp_path / "run", tasks(1, 2), concurrency=1)
     assert drawn.states.count("stored") <= 1
     assert "job-0" in drawn.text or "same job" in drawn.text
 
@@ -154,14 +144,12 @@ def photographs() -> list[Upload]:
     return [upload_from(reduced(np.ascontiguousarray(truth), 4), f"photograph-{k}") for k, truth in enumerate(truths)]
 
 
-def test_p09_result_of_another_picture_is_invalid(tmp_path, photographs):
+def test_p09_result_of_another_picture_is_invalid(tmp_path, photographs, server, jobs):
     work = [Task(upload, 0, number) for number, upload in enumerate(photographs)]
-    with FaultServer({"submit": [None, Fault("mark", {"swapped": True})]}) as server:
-        adapter = JobVendor(url=server.url)
-        drawn = draw(adapter, tmp_path / "run", work, look=output_check(set_up(adapter, draws=2)), concurrency=1)
+    server.script = {"submit": [None, Fault("mark", {"swapped": True})]}
+    drawn = draw(jobs, tmp_path / "run", work, look=output_check(set_up(jobs, draws=2)), concurrency=1)
     assert "answered another picture" in drawn.text
-    assert sorted(drawn.states) == ["invalid", "stored"]
-    assert server.account.requests("submit") == 2
+    assert (sorted(drawn.states), server.account.requests("submit")) == (["invalid", "stored"], 2)
 
 
 @pytest.mark.parametrize(
@@ -175,14 +163,15 @@ def test_p09_result_of_another_picture_is_invalid(tmp_path, photographs):
         ("constant", "one colour everywhere"),
     ],
 )
-def test_p09_what_is_not_the_picture_that_was_sent_is_invalid_and_kept(tmp_path, photographs, kind, said):
+def test_p09_what_is_not_the_picture_that_was_sent_is_invalid_and_kept(
+    tmp_path, photographs, kind, said, vendor, server
+):
     work = [Task(upload, 0, number) for number, upload in enumerate(photographs)]
-    with FaultServer({"submit": Fault("picture", {"kind": kind})}) as server:
-        adapter = SynchronousVendor(url=server.url)
-        drawn = draw(adapter, tmp_path / "run", work, look=output_check(set_up(adapter, draws=2)))
-        assert drawn.states == ["invalid", "invalid"]
-        assert said in drawn.text
-        assert (server.account.paid, server.account.requests("submit")) == (2, 2)
+    server.script = {"submit": Fault("picture", {"kind": kind})}
+    drawn = draw(vendor, tmp_path / "run", work, look=output_check(set_up(vendor, draws=2)))
+    assert drawn.states == ["invalid", "invalid"]
+    assert said in drawn.text
+    assert (server.account.paid, server.account.requests("submit")) == (2, 2)
     for outcome in drawn.outcomes:
         kept = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
         assert any("sha256:" + hashlib.sha256(path.read_bytes()).hexdigest() == outcome.digest for path in kept)
@@ -192,8 +181,7 @@ def test_p10_equal_draws_are_all_kept_so_that_equality_can_be_seen(tmp_path):
     with FaultServer(ignores_seed=True) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(1, 4))
     assert drawn.states == ["stored"] * 4
-    assert len({outcome.digest for outcome in drawn.outcomes}) == 1
-    assert server.account.paid == 4
+    assert (len({outcome.digest for outcome in drawn.outcomes}), server.account.paid) == (1, 4)
 
 
 def test_p11_replayed_error_is_not_answered_by_a_new_key(tmp_path):
@@ -205,41 +193,38 @@ def test_p11_replayed_error_is_not_answered_by_a_new_key(tmp_path):
     assert server.account.requests("submit") <= 3
 
 
-@pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-def test_p12_change_of_model_in_the_middle_stops_the_run(tmp_path, kind):
-    with FaultServer({"submit": [None, None, "model:name=fault-vendor-2"]}) as server:
-        adapter = kind(url=server.url)
-        drawn = draw(adapter, tmp_path / "run", tasks(6), concurrency=1)
-        assert isinstance(drawn.error, ModelChangedError)
-        assert drawn.error.exit_code == 3
-        assert "draws came from 'fault-vendor-1' and from 'fault-vendor-2', and must not be mixed" in drawn.text
-        assert server.account.paid == 2 + STRANGERS
-        # The draws of the other model are kept and never handed over.
-        assert {outcome.model for outcome in drawn.outcomes} == {"fault-vendor-1"}
-        assert ledger_sum(tmp_path / "run")["stored"] == 2
-        again = draw(adapter, tmp_path / "run", tasks(6), concurrency=1)
-        assert isinstance(again.error, ModelChangedError)
-        assert (again.outcomes, server.account.paid) == ([], 2 + STRANGERS)
-        # Other draws into the same folder are nobody's mixture.
-        others = [Task(an_upload(50 + number), 0, number) for number in range(3)]
-        assert draw(adapter, tmp_path / "run", others).error is None
+def test_p12_change_of_model_in_the_middle_stops_the_run(tmp_path, either, server):
+    server.script = {"submit": [None, None, "model:name=fault-vendor-2"]}
+    drawn = draw(either, tmp_path / "run", tasks(6), concurrency=1)
+    assert isinstance(drawn.error, ModelChangedError)
+    assert drawn.error.exit_code == 3
+    assert "draws came from 'fault-vendor-1' and from 'fault-vendor-2', and must not be mixed" in drawn.text
+    assert server.account.paid == 2 + STRANGERS
+    # The draws of the other model are kept and never handed over.
+    assert {outcome.model for outcome in drawn.outcomes} == {"fault-vendor-1"}
+    assert ledger_sum(tmp_path / "run")["stored"] == 2
+    again = draw(either, tmp_path / "run", tasks(6), concurrency=1)
+    assert isinstance(again.error, ModelChangedError)
+    assert (again.outcomes, server.account.paid) == ([], 2 + STRANGERS)
+    # Other draws into the same folder are nobody's mixture.
+    others = [Task(an_upload(50 + number), 0, number) for number in range(3)]
+    assert draw(either, tmp_path / "run", others).error is None
 
 
 @pytest.mark.parametrize("concurrency", [1, 32])
-def test_p12_a_model_that_was_not_calibrated_stops_after_three_answers(tmp_path, concurrency):
-    with FaultServer({"submit": Fault("slow-start", {"seconds": 0.05})}) as server:
-        adapter = SynchronousVendor(url=server.url)
-        known = frozenset({"fault-vendor-0", "fault-vendor-1"})
-        with Sampler(adapter, tmp_path / "run", limits(concurrency=concurrency), models=known) as sampler:
-            assert len(list(sampler.draw(tasks(4)))) == 4
-            assert isinstance(server.vendor, FaultVendor)
-            server.vendor.model = "fault-vendor-0"
-            assert len(list(sampler.draw(tasks(6)))) == 6
-            paid = server.account.paid
-            server.vendor.model = "acme-v2"
-            with pytest.raises(ModelChangedError, match=r"replaced model .* by 'acme-v2'.*calibrate again$"):
-                list(sampler.draw(tasks(8, 16)))
-        assert server.account.paid - paid <= concurrency + STRANGERS - 1
+def test_p12_a_model_that_was_not_calibrated_stops_after_three_answers(tmp_path, concurrency, vendor, server):
+    server.script = {"submit": Fault("slow-start", {"seconds": 0.05})}
+    known = frozenset({"fault-vendor-0", "fault-vendor-1"})
+    with Sampler(vendor, tmp_path / "run", limits(concurrency=concurrency), models=known) as sampler:
+        assert len(list(sampler.draw(tasks(4)))) == 4
+        assert isinstance(server.vendor, FaultVendor)
+        server.vendor.model = "fault-vendor-0"
+        assert len(list(sampler.draw(tasks(6)))) == 6
+        paid = server.account.paid
+        server.vendor.model = "acme-v2"
+        with pytest.raises(ModelChangedError, match=r"replaced model .* by 'acme-v2'.*calibrate again$"):
+            list(sampler.draw(tasks(8, 16)))
+    assert server.account.paid - paid <= concurrency + STRANGERS - 1
 
 
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
@@ -252,72 +237,59 @@ def test_p13_price_that_the_vendor_tells_goes_before_the_table(tmp_path, kind):
 
 
 @pytest.mark.parametrize("most", [0, 1, 7])
-@pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-def test_p14_thirty_two_workers_never_exceed_a_number_of_calls(tmp_path, kind, most):
-    with FaultServer({"submit": Fault("slow-start", {"seconds": 0.02})}) as server:
-        drawn = draw(kind(url=server.url), tmp_path / "run", tasks(8, 8), concurrency=32, max_calls=most)
+def test_p14_thirty_two_workers_never_exceed_a_number_of_calls(tmp_path, either, most, server):
+    server.script = {"submit": Fault("slow-start", {"seconds": 0.02})}
+    drawn = draw(either, tmp_path / "run", tasks(8, 8), concurrency=32, max_calls=most)
     assert isinstance(drawn.error, BudgetError)
-    assert drawn.error.exit_code == 4
-    assert server.account.paid == most
+    assert (drawn.error.exit_code, server.account.paid) == (4, most)
     assert drawn.states.count("stored") == most
 
 
-def test_p14_reserved_and_spent_money_never_exceed_the_limit(tmp_path):
-    with FaultServer({"submit": Fault("slow-start", {"seconds": 0.02})}) as server:
-        adapter = SynchronousVendor(url=server.url)
-        drawn = draw(adapter, tmp_path / "run", tasks(8, 8), concurrency=32, max_cost_usd=Decimal("0.095"))
-        assert isinstance(drawn.error, BudgetError)
-        assert server.account.paid == 9
-        again = draw(adapter, tmp_path / "run", tasks(8, 8), concurrency=32, max_cost_usd=Decimal("0.095"))
-        assert isinstance(again.error, BudgetError)
-        assert server.account.paid == 9
-        rest = draw(adapter, tmp_path / "run", tasks(8, 8), concurrency=32, max_cost_usd=Decimal("0.64"))
+def test_p14_reserved_and_spent_money_never_exceed_the_limit(tmp_path, vendor, server):
+    server.script = {"submit": Fault("slow-start", {"seconds": 0.02})}
+    drawn = draw(vendor, tmp_path / "run", tasks(8, 8), concurrency=32, max_cost_usd=Decimal("0.095"))
+    assert isinstance(drawn.error, BudgetError)
+    assert server.account.paid == 9
+    again = draw(vendor, tmp_path / "run", tasks(8, 8), concurrency=32, max_cost_usd=Decimal("0.095"))
+    assert isinstance(again.error, BudgetError)
+    assert server.account.paid == 9
+    rest = draw(vendor, tmp_path / "run", tasks(8, 8), concurrency=32, max_cost_usd=Decimal("0.64"))
     assert rest.error is None
     assert (server.account.paid, server.account.distinct) == (64, 64)
 
 
-def test_p14_ambiguous_draws_are_booked_at_full_price(tmp_path):
-    with FaultServer({"submit": "close-without-answer"}) as server:
-        drawn = draw(
-            SynchronousVendor(url=server.url),
-            tmp_path / "run",
-            tasks(1, 8),
-            concurrency=1,
-            max_cost_usd=Decimal("0.02"),
-        )
+def test_p14_ambiguous_draws_are_booked_at_full_price(tmp_path, vendor, server):
+    server.script = {"submit": "close-without-answer"}
+    drawn = draw(vendor, tmp_path / "run", tasks(1, 8), concurrency=1, max_cost_usd=Decimal("0.02"))
     assert server.account.paid <= 2
     assert isinstance(drawn.error, BudgetError | IncompleteError)
 
 
-def test_p14_money_limit_without_a_price_is_refused_before_anything_is_sent(tmp_path):
-    with FaultServer() as server:
-        adapter = SynchronousVendor(url=server.url, price_usd=None)
-        with pytest.raises(BudgetError, match="price"):
-            draw(adapter, tmp_path / "run", tasks(), max_cost_usd=Decimal(1))
-        assert server.account.requests("submit") == 0
+def test_p14_money_limit_without_a_price_is_refused_before_anything_is_sent(tmp_path, server):
+    adapter = SynchronousVendor(url=server.url, price_usd=None)
+    with pytest.raises(BudgetError, match="price"):
+        draw(adapter, tmp_path / "run", tasks(), max_cost_usd=Decimal(1))
+    assert server.account.requests("submit") == 0
 
 
-def test_p15_a_second_process_cannot_spend_from_the_same_run(tmp_path):
-    with FaultServer() as server:
-        adapter = SynchronousVendor(url=server.url)
-        refused: list[BaseException] = []
+def test_p15_a_second_process_cannot_spend_from_the_same_run(tmp_path, vendor, server):
+    refused: list[BaseException] = []
 
-        def second() -> None:
-            try:
-                with Sampler(adapter, tmp_path / "run", limits(), check=check) as other:
-                    list(other.draw(tasks()))
-            except LedgerError as error:
-                refused.append(error)
+    def second() -> None:
+        try:
+            with Sampler(vendor, tmp_path / "run", limits(), check=check) as other:
+                list(other.draw(tasks()))
+        except LedgerError as error:
+            refused.append(error)
 
-        with Sampler(adapter, tmp_path / "run", limits(), check=check) as sampler:
-            outcomes = sampler.draw(tasks(2))
-            next(outcomes)
-            thread = threading.Thread(target=second)
-            thread.start()
-            thread.join()
-            list(outcomes)
-    assert len(refused) == 1
-    assert server.account.paid == 2
+    with Sampler(vendor, tmp_path / "run", limits(), check=check) as sampler:
+        outcomes = sampler.draw(tasks(2))
+        next(outcomes)
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+        list(outcomes)
+    assert (len(refused), server.account.paid) == (1, 2)
 
 
 class EagerJobs(JobVendor):
@@ -336,20 +308,16 @@ class EagerJobs(JobVendor):
                 return end.value
 
 
-def test_p16_job_that_is_announced_twice_is_one_job(tmp_path):
-    with FaultServer() as server:
-        drawn = draw(EagerJobs(url=server.url), tmp_path / "run", tasks(1, 3))
-    assert drawn.states == ["stored"] * 3
-    assert server.account.paid == 3
+def test_p16_job_that_is_announced_twice_is_one_job(tmp_path, server):
+    drawn = draw(EagerJobs(url=server.url), tmp_path / "run", tasks(1, 3))
+    assert (drawn.states, server.account.paid) == (["stored"] * 3, 3)
 
 
-def test_p17_failed_jobs_are_not_submitted_again_and_keep_their_message(tmp_path):
-    with FaultServer(marked(failed="flagged as sensitive (E005)")) as server:
-        adapter = JobVendor(url=server.url)
-        drawn = draw(adapter, tmp_path / "run", tasks())
-        again = draw(adapter, tmp_path / "run", tasks())
-    assert drawn.states == ["refused"]
-    assert again.states == ["refused"]
+def test_p17_failed_jobs_are_not_submitted_again_and_keep_their_message(tmp_path, server, jobs):
+    server.script = marked(failed="flagged as sensitive (E005)")
+    drawn = draw(jobs, tmp_path / "run", tasks())
+    again = draw(jobs, tmp_path / "run", tasks())
+    assert (drawn.states, again.states) == (["refused"], ["refused"])
     assert "E005" in drawn.text
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
@@ -360,47 +328,43 @@ def crashing(*numbers: int) -> Any:
     return lambda situation: crash if situation.purpose == "submit" and situation.number in numbers else None
 
 
-def test_p18_a_vendor_that_bills_no_failures_is_asked_again(tmp_path):
-    with FaultServer(crashing(0, 5, 6)) as server:
-        adapter = JobVendor(url=server.url, failures_billed=False)
-        drawn = draw(adapter, tmp_path, tasks(4, 2), max_cost_usd=Decimal("0.08"), concurrency=1)
+def test_p18_a_vendor_that_bills_no_failures_is_asked_again(tmp_path, server):
+    server.script = crashing(0, 5, 6)
+    adapter = JobVendor(url=server.url, failures_billed=False)
+    drawn = draw(adapter, tmp_path, tasks(4, 2), max_cost_usd=Decimal("0.08"), concurrency=1)
     assert drawn.error is None
-    assert drawn.states == ["stored"] * 8
-    assert server.account.requests("submit") == 11
+    assert (drawn.states, server.account.requests("submit")) == (["stored"] * 8, 11)
     assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.08")
     assert [attempt.error_class for attempt in ledger_ls(tmp_path, ("failed",))] == ["V"] * 3
     assert ledger_verify(tmp_path).problems == ()
 
 
-def test_p18_billed_failures_are_asked_again_as_often_as_the_user_allows(tmp_path):
-    with FaultServer(crashing(0, 1)) as server:
-        adapter = JobVendor(url=server.url)
-        drawn = draw(adapter, tmp_path, tasks())
-        assert drawn.states == ["failed"]
-        assert drawn.outcomes[0].cost_usd == Decimal("0.01")
-        assert draw(adapter, tmp_path, tasks()).states == ["failed"]
-        assert server.account.requests("submit") == 1, "nothing is paid again without being told"
-        again = draw(adapter, tmp_path, tasks(), max_resample=2)
-    assert again.states == ["stored"]
-    assert server.account.requests("submit") == 3
+def test_p18_billed_failures_are_asked_again_as_often_as_the_user_allows(tmp_path, server, jobs):
+    server.script = crashing(0, 1)
+    drawn = draw(jobs, tmp_path, tasks())
+    assert (drawn.states, drawn.outcomes[0].cost_usd) == (["failed"], Decimal("0.01"))
+    assert draw(jobs, tmp_path, tasks()).states == ["failed"]
+    assert server.account.requests("submit") == 1, "nothing is paid again without being told"
+    again = draw(jobs, tmp_path, tasks(), max_resample=2)
+    assert (again.states, server.account.requests("submit")) == (["stored"], 3)
     assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.03")
 
 
-def test_p18_a_vendor_that_goes_on_failing_leaves_the_draw_to_the_next_run(tmp_path):
-    with FaultServer(crashing(0, 1, 2)) as server:
-        adapter = JobVendor(url=server.url, failures_billed=False)
-        drawn = draw(adapter, tmp_path, tasks())
-        assert drawn.states == ["failed"]
-        assert "prediction interrupted" in drawn.text
-        assert server.account.requests("submit") == 3
-        assert draw(adapter, tmp_path, tasks()).states == ["stored"]
+def test_p18_a_vendor_that_goes_on_failing_leaves_the_draw_to_the_next_run(tmp_path, server):
+    server.script = crashing(0, 1, 2)
+    adapter = JobVendor(url=server.url, failures_billed=False)
+    drawn = draw(adapter, tmp_path, tasks())
+    assert drawn.states == ["failed"]
+    assert "prediction interrupted" in drawn.text
+    assert server.account.requests("submit") == 3
+    assert draw(adapter, tmp_path, tasks()).states == ["stored"]
     assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
 
 
-def test_p19_a_refusal_after_generation_is_booked(tmp_path):
-    with FaultServer(marked(failed="the output was filtered")) as server:
-        drawn = draw(JobVendor(url=server.url, refusals_billed=True), tmp_path / "billed", tasks())
-        free = draw(JobVendor(url=server.url), tmp_path / "free", tasks())
+def test_p19_a_refusal_after_generation_is_booked(tmp_path, server, jobs):
+    server.script = marked(failed="the output was filtered")
+    drawn = draw(JobVendor(url=server.url, refusals_billed=True), tmp_path / "billed", tasks())
+    free = draw(jobs, tmp_path / "free", tasks())
     assert (drawn.states, free.states) == (["refused"], ["refused"])
     assert (drawn.outcomes[0].cost_usd, free.outcomes[0].cost_usd) == (Decimal("0.01"), Decimal(0))
     assert ledger_sum(tmp_path / "billed")["cost_usd"] == Decimal("0.01")

@@ -163,8 +163,7 @@ def forbidden(tmp_path: Path, target: str, *, redirected: bool) -> None:
             plan = {"submit": Fault("mark", {"url": link})}
         server.script = planned(plan)
         drawn = draw(JobVendor(url=own), tmp_path / "run", tasks(), job_deadline_s=0.3, max_attempts=1)
-        assert came == []
-        assert server.account.requests("submit") == 1
+        assert (came, server.account.requests("submit")) == ([], 1)
         assert server.account.requests("download") == 0 or redirected
     assert "stored" not in drawn.states
     assert "root:" not in drawn.text
@@ -184,12 +183,11 @@ def test_s02_redirects_to_forbidden_places_are_never_followed(tmp_path, target):
 
 
 @pytest.mark.usefixtures("names")
-def test_s02_a_link_to_the_vendors_own_place_is_opened(tmp_path):
-    with FaultServer() as server:
-        own = f"http://vendor.example:{server.port}"
-        server.script = planned({"submit": Fault("mark", {"url": f"{own}/results/x"})})
-        draw(JobVendor(url=own), tmp_path / "run", tasks(), job_deadline_s=0.3, max_attempts=1)
-        assert server.account.requests("download") >= 1
+def test_s02_a_link_to_the_vendors_own_place_is_opened(tmp_path, server):
+    own = f"http://vendor.example:{server.port}"
+    server.script = planned({"submit": Fault("mark", {"url": f"{own}/results/x"})})
+    draw(JobVendor(url=own), tmp_path / "run", tasks(), job_deadline_s=0.3, max_attempts=1)
+    assert server.account.requests("download") >= 1
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
@@ -231,8 +229,7 @@ def test_s03_key_of_a_careless_adapter_reaches_the_vendors_own_place_only(tmp_pa
     with FaultServer(plan, api_key=key, separate_results=separate) as server:
         drawn = draw(Careless(url=server.url, keyed=True, public=public), tmp_path / "run", tasks())
         downloads = [seen for seen in server.account.recorded if seen.purpose == "download"]
-    assert drawn.states == ["stored"]
-    assert len(downloads) == 2
+    assert (drawn.states, len(downloads)) == (["stored"], 2)
     first, redirected = (key in str(dict(seen.headers)) for seen in downloads)
     assert first == (not public and not separate)
     assert not redirected
@@ -251,18 +248,16 @@ class Traversing(JobVendor):
         return (Part("image", "../../escape.png", upload.png),)
 
 
-def test_s05_job_ids_and_names_never_become_paths(tmp_path):
-    with FaultServer() as server:
-        drawn = draw(Traversing(url=server.url), tmp_path / "run", tasks())
-    assert drawn.states == ["stored"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+def test_s05_job_ids_and_names_never_become_paths(tmp_path, server):
+    drawn = draw(Traversing(url=server.url), tmp_path / "run", tasks())
+    assert (drawn.states, sorted(path.name for path in tmp_path.iterdir())) == (["stored"], ["run"])
     assert all("escape" not in str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
 
 
 @pytest.mark.parametrize("code", [400, 413, 415, 422, 401])
-def test_s06_s07_vendor_texts_reach_the_terminal_without_control_characters(tmp_path, code):
-    with FaultServer({"submit": Fault("hostile-message", {"code": code})}) as server:
-        drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks())
+def test_s06_s07_vendor_texts_reach_the_terminal_without_control_characters(tmp_path, code, vendor, server):
+    server.script = {"submit": Fault("hostile-message", {"code": code})}
+    drawn = draw(vendor, tmp_path / "run", tasks())
     assert isinstance(drawn.error, VendorError) or drawn.states == ["refused"]
     assert all(letter.isprintable() for letter in drawn.text)
     assert "\u202e" in HOSTILE_TEXT
@@ -270,11 +265,10 @@ def test_s06_s07_vendor_texts_reach_the_terminal_without_control_characters(tmp_
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
-def test_s08_no_cell_of_an_export_begins_like_a_formula(tmp_path, start):
+def test_s08_no_cell_of_an_export_begins_like_a_formula(tmp_path, start, vendor):
     (task,) = tasks()
     hostile = replace(task, upload=replace(task.upload, name=f"{start}cmd|'/c calc'!A1"))
-    with FaultServer() as server:
-        draw(SynchronousVendor(url=server.url), tmp_path / "run", [hostile])
+    draw(vendor, tmp_path / "run", [hostile])
     (row,) = ledger_export(tmp_path / "run")
     cells = [csv_cell(value) for value in row.values() if isinstance(value, str)]
     assert any("calc" in cell for cell in cells)

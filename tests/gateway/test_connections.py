@@ -63,8 +63,7 @@ def test_a_paid_draw_is_kept_and_readiness_answers_while_1500_requests_stand_hal
             gate.set()
             assert asked.result().status_code == 200
     gateway.terminate()
-    assert gateway.wait() == 0
-    assert keyed_server.account.paid == 1
+    assert (gateway.wait(), keyed_server.account.paid) == (0, 1)
     logged = [json.loads(line) for line in gateway.logged.read_text().splitlines()]
     assert [line for line in logged if line["level"] in ("WARNING", "ERROR", "CRITICAL")] == []
 

@@ -25,8 +25,7 @@ def test_the_demonstration_serves_its_own_picture(tmp_path):
         listed = httpx.get(f"{told['view']}pictures", timeout=60).json()["pictures"]
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert answer.status_code == 200
+    assert (process.returncode, answer.status_code) == (0, 200)
     assert "1 picture<" in shown
     assert [name for _, name, *_ in listed] == [example.stem]
     assert 0 < float(answer.headers["x-blackbox-conformal-trusted-share"]) <= 1

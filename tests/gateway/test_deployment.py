@@ -26,8 +26,7 @@ def test_the_unit_gives_options_that_the_command_takes(tmp_path):
     assert words[1] == "serve"
     assert command.alone is not None
     context = command.alone.make_context("serve", words[2:])
-    assert context.params["max_cost"] == 50
-    assert context.params["log"] == "json"
+    assert (context.params["max_cost"], context.params["log"]) == (50, "json")
     (files,) = re.findall(r"^LimitNOFILE=(\d+)$", unit, re.MULTILINE)
     assert connections_within(int(files), 256) > 1000
 

@@ -53,8 +53,7 @@ def test_a_picture_that_the_vendor_does_not_take_is_neither_decoded_nor_kept(
         refused = gateway.post(large, **headers)
         assert refused.status_code == 422
         assert "takes sides of at most 64 pixels" in refused.text
-        assert files_of(tmp_path / "run") == []
-        assert decoded == []
+        assert (files_of(tmp_path / "run"), decoded) == ([], [])
     assert server.account.paid == 0
 
 

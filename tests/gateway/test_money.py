@@ -37,8 +37,7 @@ def test_the_limit_holds_with_a_ledger_that_was_restored_from_an_older_copy(cali
     (run / "ledger.commits").unlink()
     with serving(calibration, vendor, run, settings=settings) as gateway:
         assert [gateway.post(picture(number)).status_code for number in (3, 1, 2, 4)] == [200, 200, 200, 402]
-    assert server.account.paid == 4
-    assert told.count("remembered") == 1
+    assert (server.account.paid, told.count("remembered")) == (4, 1)
 
 
 def test_the_limit_of_a_day_holds_over_restarts_and_a_day_later_there_is_room_again(

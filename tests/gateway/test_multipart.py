@@ -79,8 +79,7 @@ def test_equal_requests_at_once_are_one_draw(calibration, vendor, server, tmp_pa
     with serving(calibration, vendor, tmp_path / "run") as gateway, ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: gateway.post(picture(0)), range(8)))
         assert gateway.metric("spent_usd_total") == 0.01
-    assert len({answer.content for answer in answers}) == 1
-    assert server.account.paid == 1
+    assert (len({answer.content for answer in answers}), server.account.paid) == (1, 1)
 
 
 def test_an_idempotency_key_gives_the_same_request_and_refuses_another(calibration, vendor, tmp_path):
@@ -100,8 +99,7 @@ def test_a_field_is_passed_on_or_refused_by_name_and_never_dropped(calibration, 
         assert "sharpness" in unknown.json()["detail"]
         assert "url" in address.json()["detail"]
         assert "--allow scale" in other.json()["detail"]
-        assert server.account.paid == 0
-        assert gateway.post(picture(0), scale="4").status_code == 200
+        assert (server.account.paid, gateway.post(picture(0), scale="4").status_code) == (0, 200)
         allowed = gateway.json(picture(0), seedable="false")
     facts = allowed["blackbox_conformal"]
     assert facts["reason"] == "the calibration is for seedable=True, and the request asks for seedable=false"
@@ -146,8 +144,7 @@ def test_no_picture_and_what_the_vendor_refuses_are_the_clients_fault(calibratio
         assert gateway.post(picture(0)).status_code == 422
         server.script = {"submit": "status:code=401"}
         vendors_fault = gateway.post(picture(1))
-        assert vendors_fault.status_code == 502
-        assert vendors_fault.json()["state"] == "failed"
+        assert (vendors_fault.status_code, vendors_fault.json()["state"]) == (502, "failed")
         for wrong in ({}, {"picture": ("in.png", picture(0))}):
             assert httpx.post(f"{gateway.url}/pictures", files=wrong).status_code in (415, 422)
 
@@ -176,11 +173,9 @@ def test_what_was_accepted_before_a_crash_is_answered_and_not_paid_again(calibra
         assert gateway.get(f"/pictures/{done}").status_code == 200
         while (found := gateway.get(f"/pictures/{open_one}")).status_code == 202:
             time.sleep(0.02)
-        assert found.status_code == 200
-        assert gateway.metric("requests_accepted_total") == asked
+        assert (found.status_code, gateway.metric("requests_accepted_total")) == (200, asked)
         assert gateway.metric("requests_ended_total") == 2
-    assert server.account.paid == 2
-    assert ledger_sum(tmp_path / "run")["attempts"] == 2
+    assert (server.account.paid, ledger_sum(tmp_path / "run")["attempts"]) == (2, 2)
 
 
 def _reopen(run: Path, number: str) -> None:
@@ -229,8 +224,7 @@ def test_while_the_watch_suspends_the_calibration_there_is_no_mask(calibration, 
         assert told["blackbox_conformal"]["reason"] == "the calibration is suspended"
         assert "mask" not in told["blackbox_conformal"]
         strict = gateway.post(picture(1), Prefer="handling=strict")
-        assert strict.status_code == 409
-        assert server.account.paid == 1
+        assert (strict.status_code, server.account.paid) == (409, 1)
         raised = False
         again = gateway.json(picture(0))
         assert "mask" in again["blackbox_conformal"]
@@ -245,8 +239,7 @@ def test_another_model_of_the_vendor_has_no_mask(calibration, vendor, server, tm
         assert "'other'" in answer.headers["x-blackbox-conformal-reason"]
         assert "x-blackbox-conformal-mask" not in answer.headers
         strict = gateway.post(picture(1), Prefer="handling=strict")
-        assert strict.status_code == 409
-        assert gateway.post(picture(0)).content == answer.content
+        assert (strict.status_code, gateway.post(picture(0)).content) == (409, answer.content)
     assert server.account.paid == 2 * STRANGERS
 
 

@@ -59,8 +59,7 @@ def test_a_dialect_of_another_package_is_served(tmp_path, site, monkeypatch):
             assert "/raw" in httpx.get(f"{gateway.url}/openapi.json").json()["paths"]
         finally:
             gateway.terminate()
-        assert gateway.wait() == 0
-        assert server.account.paid == 1
+        assert (gateway.wait(), server.account.paid) == (0, 1)
     given = ["--calibration", str(calibration), "--alpha", "0.9", "-p", f"url={server.url}", "-p", "idempotent=true"]
     vendor = ["--adapter", "blackbox_conformal.testing.reference_adapters:SynchronousVendor", "--max-cost", "1"]
     unknown = called_in_new_process("serve", *given, *vendor, "--as", "rawr", "--run", str(tmp_path / "run"), code=2)

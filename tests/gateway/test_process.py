@@ -153,8 +153,7 @@ def test_who_is_asked_to_end_finishes_what_runs_and_refuses_what_is_new(keyed, k
         assert ended(gateway.url, waiting)["state"] == "done"
     finally:
         gateway.terminate()
-    assert gateway.wait() == 0
-    assert keyed_server.account.paid == 2
+    assert (gateway.wait(), keyed_server.account.paid) == (0, 2)
     lines = [json.loads(line) for line in gateway.logged.read_text().splitlines()]
     routes = {line.get("route") for line in lines}
     assert "/pictures" in routes
@@ -198,8 +197,7 @@ def test_who_is_asked_twice_sends_nothing_more_and_leaves_what_waits_for_the_nex
         time.sleep(0.02)
     gateway.terminate()
     gate.set()
-    assert gateway.wait() == 130
-    assert keyed_server.account.paid == 1
+    assert (gateway.wait(), keyed_server.account.paid) == (130, 1)
     gateway.start()
     try:
         assert [ended(gateway.url, number)["state"] for number in ids] == ["done"] * 3

@@ -47,8 +47,7 @@ def test_a_prediction_gives_the_vendors_bytes_and_the_mask_in_its_metrics(calibr
         link = upload(gateway, picture(0)) if way == "file" else data
         answer = predict(gateway, {"image": link, "scale": 4})
         told = answer.json()
-        assert answer.status_code == 201
-        assert (told["status"], told["error"]) == ("succeeded", None)
+        assert (answer.status_code, told["status"], told["error"]) == (201, "succeeded", None)
         plain = gateway.post(picture(0))
         assert content_of(told["output"]) == plain.content
         metrics = told["metrics"]
@@ -87,8 +86,7 @@ def test_a_version_is_a_model_too_and_another_model_is_not_there(calibration, ve
         named = predict(gateway, {"image": link}, "/v1/predictions", version="any/name:fault-vendor-1")
         assert named.json()["status"] == "succeeded"
         other = predict(gateway, {"image": link}, "/v1/predictions", version="0123abcd")
-        assert other.status_code == 404
-        assert other.json()["title"] == "Not Found"
+        assert (other.status_code, other.json()["title"]) == (404, "Not Found")
         assert "0123abcd" in other.json()["detail"]
 
 

@@ -144,7 +144,7 @@ def serving(github: GitHub) -> Iterator[GitHub]:
         server.server_close()
 
 
-def test_the_install_step_runs_no_module_of_the_checkout(tmp_path: Path) -> None:
+def test_the_install_step_runs_no_module_of_the_checkout(tmp_path):
     (install,) = [step["run"] for step in DEFINITION["runs"]["steps"] if step.get("name") == "Install"]
     make = install.partition(" && ")[0]
     for module in ("venv", "logging"):
@@ -300,7 +300,7 @@ def runner(calibrated: Path, tmp_path: Path) -> Iterator[Runner]:
         thread.join()
 
 
-def test_a_second_run_pays_nothing_and_there_is_one_comment(runner: Runner) -> None:
+def test_a_second_run_pays_nothing_and_there_is_one_comment(runner):
     first = runner.audit("0.5")
     paid = runner.server.account.paid
     assert paid == 32
@@ -320,7 +320,7 @@ def test_a_second_run_pays_nothing_and_there_is_one_comment(runner: Runner) -> N
     assert TOKEN not in first.log + second.log
 
 
-def test_a_contradiction_fails_the_job_and_says_so(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_contradiction_fails_the_job_and_says_so(runner, monkeypatch):
     monkeypatch.setattr(fault_vendor, "upscale", coloured)
     job = runner.audit("0.5")
     assert not job.passed
@@ -329,7 +329,7 @@ def test_a_contradiction_fails_the_job_and_says_so(runner: Runner, monkeypatch: 
     assert Path(job.outputs["report"]).is_file()
 
 
-def test_a_model_of_the_repository_is_audited_by_its_answers_until_it_changed(runner: Runner) -> None:
+def test_a_model_of_the_repository_is_audited_by_its_answers_until_it_changed(runner):
     answers, changed = runner.checkout / "outputs", runner.checkout / "changed"
     for folder in (answers, changed):
         folder.mkdir()
@@ -348,7 +348,7 @@ def test_a_model_of_the_repository_is_audited_by_its_answers_until_it_changed(ru
     assert other.outputs["verdict"] == "contradicted", other.log
 
 
-def test_what_could_not_be_finished_is_neutral(runner: Runner) -> None:
+def test_what_could_not_be_finished_is_neutral(runner):
     runner.server.script = {"submit": ["captive-portal"] * 50}
     job = runner.audit("0.5")
     assert job.passed, job.log
@@ -356,14 +356,14 @@ def test_what_could_not_be_finished_is_neutral(runner: Runner) -> None:
     assert "audit: incomplete" in runner.github.ours[0]
 
 
-def test_a_budget_that_is_too_small_fails_and_spends_nothing(runner: Runner) -> None:
+def test_a_budget_that_is_too_small_fails_and_spends_nothing(runner):
     job = runner.audit("0.5", **{"max-cost": "0.05"})
     assert not job.passed
     assert (job.outputs["verdict"], job.outputs["outcome"]) == ("failed", "failure")
     assert runner.server.account.paid == 0
 
 
-def test_a_watch_is_green_until_the_vendor_changes(runner: Runner) -> None:
+def test_a_watch_is_green_until_the_vendor_changes(runner):
     known = {
         "command": "watch",
         "photographs": "known",
@@ -384,7 +384,7 @@ def test_a_watch_is_green_until_the_vendor_changes(runner: Runner) -> None:
     assert "watch: suspended" in comment
 
 
-def test_inputs_are_words_and_never_shell(runner: Runner) -> None:
+def test_inputs_are_words_and_never_shell(runner):
     job = runner.audit(NEVER_A_SHELLS, f"{NEVER_A_SHELLS}\n-x", **{"max-cost": NEVER_A_SHELLS})
     assert not job.passed
     assert job.outputs["outcome"] == "failure"
@@ -395,7 +395,7 @@ def test_inputs_are_words_and_never_shell(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_what_a_stranger_wrote_is_nothing_but_code_in_the_comment(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_stranger_wrote_is_nothing_but_code_in_the_comment(text, monkeypatch):
     monkeypatch.syspath_prepend(ACTION)
     measure = importlib.import_module("measure")
     for name in ("COMMAND", "CALIBRATION", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"):
@@ -415,7 +415,7 @@ def test_what_a_stranger_wrote_is_nothing_but_code_in_the_comment(text: str, mon
     assert "evil" not in outside
 
 
-def test_a_key_is_seen_by_the_paid_command_alone(runner: Runner) -> None:
+def test_a_key_is_seen_by_the_paid_command_alone(runner):
     job = runner.audit("0.5", keys=f"  FIRST_KEY=a=b \n\nSECOND_KEY={TOKEN}\nA_FORKS=")
     assert job.passed, job.log
     calls = (job.temporary / "calls").read_text().splitlines()
@@ -427,7 +427,7 @@ def test_a_key_is_seen_by_the_paid_command_alone(runner: Runner) -> None:
     assert TOKEN not in wrong.log
 
 
-def test_two_uses_have_each_their_own_comment_artifact_cache_and_run_folder(runner: Runner) -> None:
+def test_two_uses_have_each_their_own_comment_artifact_cache_and_run_folder(runner):
     shutil.copy(runner.checkout / "calibration.json", runner.checkout / "other.json")
     jobs = [runner.audit("0.5"), runner.audit("0.7", calibration="other.json"), runner.audit("0.7", name="strict")]
     assert [len(set(each)) for each in zip(*(job.names.values() for job in jobs), strict=True)] == [3, 3, 3, 3]
@@ -445,7 +445,7 @@ def test_two_uses_have_each_their_own_comment_artifact_cache_and_run_folder(runn
     assert "expected the input name to have up to 60 letters, digits, _ and -; got 'a/../b'" in bad.log
 
 
-def test_every_action_is_named_by_the_hash_of_a_commit() -> None:
+def test_every_action_is_named_by_the_hash_of_a_commit():
     files = [ACTION / "action.yml", *(ACTION.parents[1] / "workflows").glob("*.yml")]
     used = [action for file in files for action in re.findall(r"uses: (.+)", file.read_text(encoding="utf-8"))]
     assert len(used) > len(files)
@@ -453,12 +453,12 @@ def test_every_action_is_named_by_the_hash_of_a_commit() -> None:
         assert re.fullmatch(r"(actions|github|ossf|pypa)/[a-z/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
 
 
-def test_no_script_has_an_expression_in_it() -> None:
+def test_no_script_has_an_expression_in_it():
     for step in DEFINITION["runs"]["steps"]:
         assert "${{" not in step.get("run", "")
 
 
-def test_only_the_tokens_own_comment_is_changed_and_a_token_that_may_not_write_is_a_warning(runner: Runner) -> None:
+def test_only_the_tokens_own_comment_is_changed_and_a_token_that_may_not_write_is_a_warning(runner):
     runner.audit("0.5")
     marked = runner.github.ours[0]
     runner.github.comments[3]["body"] = marked  # a stranger's, who copied the marker
@@ -471,7 +471,7 @@ def test_only_the_tokens_own_comment_is_changed_and_a_token_that_may_not_write_i
     assert "::warning::no comment was written: HTTPError 403" in job.log
 
 
-def test_the_log_is_not_read_as_commands_while_a_vendor_may_speak(runner: Runner) -> None:
+def test_the_log_is_not_read_as_commands_while_a_vendor_may_speak(runner):
     job = runner.audit("0.5")
     stops = re.findall(r"::stop-commands::(\w{32})\n(.*?)\n::\1::", job.log, re.DOTALL)
     assert len(stops) == 3

@@ -70,7 +70,7 @@ class Reader(HTMLParser):
             self.cells[-1] += data
 
 
-def test_dots_and_their_line_are_where_they_belong() -> None:
+def test_dots_and_their_line_are_where_they_belong():
     dots = Dots(
         "t", [Dot("a", "1", 1.0, "promised", (-1.0, 2.0)), Dot("b", "nan", math.nan, "promised")], line=0.0, unit="%"
     )
@@ -85,14 +85,14 @@ def test_dots_and_their_line_are_where_they_belong() -> None:
 
 
 @pytest.mark.parametrize("values", [[], [0.0], [0.0, 0.0], [1e-9], [5.0], [-2.0]])
-def test_a_scale_holds_zero_and_every_value(values: list[float]) -> None:
+def test_a_scale_holds_zero_and_every_value(values):
     dots = Dots("t", [Dot("a", "", value, "promised") for value in values])
     assert dots.least <= min([0.0, *values]) <= max([0.0, *values]) <= dots.most
     assert dots.least < dots.most
     assert dots.ticks
 
 
-def test_every_figure_stands_in_the_tables(found: Comparison, tmp_path) -> None:
+def test_every_figure_stands_in_the_tables(found, tmp_path):
     text = write_comparison(found, tmp_path / "page.html").read_text()
     cells = Reader(text).cells
     first = cells[cells.index(f"plain: {OURS}") :][:9]
@@ -106,7 +106,7 @@ def test_every_figure_stands_in_the_tables(found: Comparison, tmp_path) -> None:
     assert "Calibrated on 21 photographs, measured on 20 others" in text
 
 
-def test_what_has_no_guarantee_is_hollow_and_says_so(found: Comparison) -> None:
+def test_what_has_no_guarantee_is_hollow_and_says_so(found):
     assert f"the largest error: {INTERVALS}, no guarantee on errors: made up." in str(list(found.blocks()))
     shares, gains, risks, prices = found.plot().plots
     assert [dot.role for dot in shares.dots] == ["promised", "promised", "unpromised"]
@@ -116,12 +116,12 @@ def test_what_has_no_guarantee_is_hollow_and_says_so(found: Comparison) -> None:
     assert [dot.value for dot in prices.dots] == [0.125, 0.125]
 
 
-def test_where_nothing_costs_anything_no_price_is_plotted(found: Comparison) -> None:
+def test_where_nothing_costs_anything_no_price_is_plotted(found):
     free = replace(found, rows=tuple(replace(one, usd_per_trusted_megapixel=0.0) for one in found.rows))
     assert len(free.plot().plots) == 3
 
 
-def test_names_cannot_become_markup(found: Comparison, tmp_path) -> None:
+def test_names_cannot_become_markup(found, tmp_path):
     reader = Reader(write_comparison(found, tmp_path / "page.html").read_text())
     names = {tag for tag, _ in reader.tags}
     assert not names & {"script", "img", "iframe", "object"}
@@ -132,7 +132,7 @@ def test_names_cannot_become_markup(found: Comparison, tmp_path) -> None:
     assert not [a for t, a in reader.tags if re.match(r"https?:", a.get("href") or a.get("src") or "")]
 
 
-def test_a_page_of_other_content_or_of_another_kind_is_kept(found: Comparison, tmp_path) -> None:
+def test_a_page_of_other_content_or_of_another_kind_is_kept(found, tmp_path):
     path = tmp_path / "page.html"
     names = [one.contestant for one in found.standings]
     refuse_foreign(path, names)
@@ -154,7 +154,7 @@ def test_a_page_of_other_content_or_of_another_kind_is_kept(found: Comparison, t
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 360])
-def test_a_browser_shows_it_in_silence(found: Comparison, tmp_path, chromium, width: int) -> None:
+def test_a_browser_shows_it_in_silence(found, tmp_path, chromium, width):
     path = write_comparison(found, tmp_path / "page.html")
     noise: list[str] = []
     page = chromium.new_page(viewport={"width": width, "height": 800})

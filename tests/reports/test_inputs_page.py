@@ -1,7 +1,6 @@
 """The page of compared inputs: whole staircases, every statistic, and no script."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ def inputs(n: int, seed: int) -> InputStatistics:
     return InputStatistics(rng.integers(0, 4, (n, len(STATISTICS))).astype(np.float32) / 4)
 
 
-def test_a_staircase_gives_the_share_of_inputs_up_to_each_value() -> None:
+def test_a_staircase_gives_the_share_of_inputs_up_to_each_value():
     known, new = inputs(12, 1), inputs(7, 2)
     for movement in compare(known, new, permutations=99).movements:
         calibration, own = movement.chart.series
@@ -30,7 +29,7 @@ def test_a_staircase_gives_the_share_of_inputs_up_to_each_value() -> None:
                 assert share == np.mean(np.array(values) <= x)
 
 
-def test_the_page_names_every_statistic_and_holds_no_script(tmp_path: Path) -> None:
+def test_the_page_names_every_statistic_and_holds_no_script(tmp_path):
     shift = compare(inputs(12, 1), inputs(7, 2), permutations=99)
     page = write_blocks("Inputs", shift.blocks("bicubic:4<script>"), tmp_path / "page.html", "sha256:1")
     text = page.read_text(encoding="utf-8")

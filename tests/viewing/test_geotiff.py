@@ -65,7 +65,7 @@ def masked(calibrated: Path) -> Path:
     return calibrated.with_name("out") / "p8-certificate.json"
 
 
-def test_files_of_a_certificate_lie_in_the_place_of_its_scene(masked: Path, tmp_path: Path) -> None:
+def test_files_of_a_certificate_lie_in_the_place_of_its_scene(masked, tmp_path):
     words = ["geotiff", "write", str(masked), "--input", str(masked.parents[1] / "p8.tif"), "--out", str(tmp_path)]
     assert run(words) == 0
     certificate = bc.Certificate.from_json(masked.read_text())
@@ -101,7 +101,7 @@ def test_files_of_a_certificate_lie_in_the_place_of_its_scene(masked: Path, tmp_
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
 
 
-def test_bands_of_reflectance_go_from_geotiff_to_geotiff(tmp_path: Path) -> None:
+def test_bands_of_reflectance_go_from_geotiff_to_geotiff(tmp_path):
     def deep(seed: int, height: int, width: int) -> NDArray[np.uint16]:
         """Reflectances, (H, W, 4): a photograph's three colours and their mean, with noise where they are dark."""
         share = np.asarray(Image.fromarray(photograph(seed % 100)).resize((width, height))).astype(np.float64) / 255
@@ -134,7 +134,7 @@ def test_bands_of_reflectance_go_from_geotiff_to_geotiff(tmp_path: Path) -> None
         assert (np.moveaxis(safe.read(), 0, 2)[trusted] == outputs[8][0][trusted]).all()
 
 
-def test_overviews_of_a_picture_are_no_further_pictures(tmp_path: Path) -> None:
+def test_overviews_of_a_picture_are_no_further_pictures(tmp_path):
     numbers = np.moveaxis(photograph(3), 2, 0)
     with new_geotiff(
         tmp_path / "a.tif", Grid(64, 80, UTM, PLACES["turned"]), "uint8", 3, nodata=None, said={}, force=False
@@ -149,9 +149,7 @@ def test_overviews_of_a_picture_are_no_further_pictures(tmp_path: Path) -> None:
         read_image(tmp_path / "a.tif")
 
 
-def test_another_scene_and_a_calibration_are_refused(
-    masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_scene_and_a_calibration_are_refused(masked, tmp_path, capsys):
     other = raster(tmp_path / "other.tif", np.zeros((3, 16, 20), np.uint8), photometric="rgb")
     assert run(["geotiff", "write", str(masked), "--input", str(other)]) == 2
     assert "none of --input has its pixels" in capsys.readouterr().err
@@ -159,7 +157,7 @@ def test_another_scene_and_a_calibration_are_refused(
     assert run(["geotiff", "write", str(masked.parents[1] / "c.json"), "--input", str(scene)]) == 2
 
 
-def test_alpha_becomes_the_fourth_band(tmp_path: Path) -> None:
+def test_alpha_becomes_the_fourth_band(tmp_path):
     pixels, opacity = photograph(1), np.full((64, 80), 7, np.uint8)
     (tmp_path / "a.png").write_bytes(image_png(pixels, opacity=opacity))
     ((kind, found),) = geotiff_command._rasters({"image": {"file": "a.png"}}, tmp_path, (64, 80), None)
@@ -169,7 +167,7 @@ def test_alpha_becomes_the_fourth_band(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_every_transform_is_read_back_equal(place: str, scale: int, tmp_path: Path) -> None:
+def test_every_transform_is_read_back_equal(place, scale, tmp_path):
     grid = Grid(7, 5, UTM, PLACES[place]).finer(scale)
     numbers = np.arange(grid.height * grid.width, dtype=np.uint16).reshape(1, grid.height, grid.width)
     with new_geotiff(tmp_path / "a.tif", grid, "uint16", nodata=None, said={}, force=False) as dataset:
@@ -185,7 +183,7 @@ def test_every_transform_is_read_back_equal(place: str, scale: int, tmp_path: Pa
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_files_without_a_place_are_refused(tmp_path: Path) -> None:
+def test_files_without_a_place_are_refused(tmp_path):
     numbers = np.zeros((1, 8, 8), np.uint8)
     points = [GroundControlPoint(row, column, 11 + column, 47 - row, 0) for row in (0, 8) for column in (0, 8)]
     cases = {
@@ -225,7 +223,7 @@ def scene_files(folder: Path, **profile: Any) -> tuple[NDArray[np.float32], NDAr
     ("threshold", "tiles"),
     [(0.5, {}), (0.5, {"tiled": True, "blockxsize": 32, "blockysize": 48}), (math.inf, {}), (-math.inf, {})],
 )
-def test_windows_give_the_mask_of_the_whole(threshold: float, tiles: dict[str, Any], tmp_path: Path) -> None:
+def test_windows_give_the_mask_of_the_whole(threshold, tiles, tmp_path):
     scores, picture, files = scene_files(tmp_path, **tiles)
     expected = bc.trusted(scores, threshold)
     for with_input in (False, True):
@@ -241,7 +239,7 @@ def test_windows_give_the_mask_of_the_whole(threshold: float, tiles: dict[str, A
         assert ((shown[:, ~expected] == 0).all()) == (not with_input or expected.all())
 
 
-def test_enlargement_by_windows_is_that_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_enlargement_by_windows_is_that_of_the_whole(tmp_path, monkeypatch):
     _, _, files = scene_files(tmp_path)
     shown = []
     for room in (geotiff_command.ROOM, 1):
@@ -262,7 +260,7 @@ def test_enlargement_by_windows_is_that_of_the_whole(tmp_path: Path, monkeypatch
     assert np.abs(np.clip(plain, 0, 65535) - shown[0][3])[inner, inner].max() <= 1
 
 
-def test_what_a_file_calls_no_data_is_never_trusted(tmp_path: Path) -> None:
+def test_what_a_file_calls_no_data_is_never_trusted(tmp_path):
     scores = np.full((1, 32, 32), 0.25, np.float32)
     scores[0, :4] = -9999
     scores[0, 4:8] = 0.75
@@ -277,7 +275,7 @@ def test_what_a_file_calls_no_data_is_never_trusted(tmp_path: Path) -> None:
         assert share == 24 / 32
 
 
-def test_blocks_that_are_not_there_are_no_scores_of_nought(tmp_path: Path) -> None:
+def test_blocks_that_are_not_there_are_no_scores_of_nought(tmp_path):
     profile = {"tiled": True, "blockxsize": 16, "blockysize": 16, "dtype": "float32", "count": 1, "sparse_ok": True}
     place = {"width": 32, "height": 32, "crs": UTM, "transform": PLACES["north up"]}
     for nodata in (None, math.nan):
@@ -292,9 +290,7 @@ def test_blocks_that_are_not_there_are_no_scores_of_nought(tmp_path: Path) -> No
                 assert mask_scene(ScoredScene(tiff), 2, tmp_path / "m.tif", tmp_path / "s.tif", said={}) == 1 / 4
 
 
-def test_command_masks_by_a_calibration_and_by_a_threshold(
-    calibrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_masks_by_a_calibration_and_by_a_threshold(calibrated, tmp_path, capsys):
     scores, _, files = scene_files(tmp_path)
     calibration = bc.Calibration.load(calibrated)
     threshold = calibration.threshold(0.6)
@@ -325,7 +321,7 @@ def test_command_masks_by_a_calibration_and_by_a_threshold(
     assert not (tmp_path / "none").exists()
 
 
-def test_a_disk_that_fills_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_leaves_nothing(tmp_path, monkeypatch):
     def full(*_: Any, **__: Any) -> None:
         raise SystemError("unknown GDAL error")
 
@@ -338,7 +334,7 @@ def test_a_disk_that_fills_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_extra_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_extra_that_is_missing_is_named(tmp_path, monkeypatch):
     path = raster(tmp_path / "a.tif", np.zeros((1, 8, 8), np.uint8))
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(MissingPackageError, match="pip install rasterio"), opened(path):
@@ -370,7 +366,7 @@ def asked() -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def test_names_in_and_beside_a_file_are_not_followed(asked: tuple[str, list[str]], tmp_path: Path) -> None:
+def test_names_in_and_beside_a_file_are_not_followed(asked, tmp_path):
     address, paths = asked
     scores = np.full((1, 64, 64), 0.25, np.float32)
     path = raster(tmp_path / "a.tif", scores)
@@ -401,7 +397,7 @@ def test_names_in_and_beside_a_file_are_not_followed(asked: tuple[str, list[str]
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_mutated_files_are_read_or_refused_in_a_sentence(seed: int, tmp_path: Path) -> None:
+def test_mutated_files_are_read_or_refused_in_a_sentence(seed, tmp_path):
     generator = np.random.default_rng(seed)
     tiles = {"tiled": True, "blockxsize": 16, "blockysize": 16} if seed else {}
     kinds = {"compress": ("deflate", "lzw", "none")[seed], "predictor": 2, **tiles}
@@ -428,7 +424,7 @@ def limited(width: int, height: int, count: int) -> None:
 
 
 @pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="needs Debian's gdal-bin")
-def test_gdalinfo_says_the_same(tmp_path: Path) -> None:
+def test_gdalinfo_says_the_same(tmp_path):
     grid = Grid(16, 20, UTM, PLACES["turned"]).finer(4)
     with new_geotiff(tmp_path / "a.tif", grid, "uint8", nodata=None, said={"STATUS": "x"}, force=False) as dataset:
         dataset.write(np.ones((1, 64, 80), np.uint8))

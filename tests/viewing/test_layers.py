@@ -27,12 +27,12 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out" / "p8-certificate.json"
 
 
-def test_layers_lie_where_they_are_asked_for(masked: Path, tmp_path: Path) -> None:
+def test_layers_lie_where_they_are_asked_for(masked, tmp_path):
     assert run(["layers", str(masked), "--out", str(tmp_path / "new")]) == 0
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["p8-layers.ora"]
 
 
-def test_a_folder_and_a_picture_are_told_what_to_name(masked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_and_a_picture_are_told_what_to_name(masked, capsys):
     for command in ("layers", "verify"):
         assert run([command, f"{masked.parent}/"]) == 2
         assert f"got a folder. Name those in it: {masked.parent}/*-certificate.json" in capsys.readouterr().err
@@ -44,7 +44,7 @@ def picture(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content))
 
 
-def test_layers_are_the_files_and_hatching_where_nothing_is_trusted(masked: Path) -> None:
+def test_layers_are_the_files_and_hatching_where_nothing_is_trusted(masked):
     assert run(["layers", str(masked)]) == 0
     path = masked.with_name("p8-layers.ora")
     archive = zipfile.ZipFile(path)
@@ -77,7 +77,7 @@ def test_layers_are_the_files_and_hatching_where_nothing_is_trusted(masked: Path
     assert path.read_bytes() == before
 
 
-def test_a_changed_file_a_calibration_and_another_file_in_the_way_are_refused(masked: Path, tmp_path: Path) -> None:
+def test_a_changed_file_a_calibration_and_another_file_in_the_way_are_refused(masked, tmp_path):
     for file in masked.parent.glob("p8-*.*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     certificate, path = tmp_path / masked.name, tmp_path / "p8-layers.ora"
