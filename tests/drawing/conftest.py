@@ -12,10 +12,8 @@ BOTH = {
     "test_attempts",
     "test_crash",
     "test_last_day",
-    "test_overdue",
     "test_payers",
     "test_queries",
-    "test_restored_ledger",
     "test_sampler",
 }
 """Modules whose tests run with both kinds of ledger, but for those that are marked with ``sqlite``."""

@@ -13,7 +13,7 @@ from support.postgres_server import run_with_both
 
 from blackbox_conformal.testing.fault_server import FaultServer
 
-BOTH = {"test_fal", "test_multipart", "test_replicate", "test_upgrade"}
+BOTH = {"test_fal", "test_multipart", "test_replicate"}
 """Modules whose tests run with both kinds of book, but for those that are marked with ``sqlite``."""
 
 

@@ -1,7 +1,6 @@
 """Whatever a calibration promises of detail or of shares, headers, certificate, pictures and metrics say it."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,6 @@ from blackbox_conformal.method.guarantees.corollaries import statement
 from blackbox_conformal.method.images.overlay import overlay
 from blackbox_conformal.method.risk.trust import threshold_json
 from blackbox_conformal.study.stages.certify import contradictions
-from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 TERMS = {"max_calls": 40, "metric": "lab-l1:kernel=gaussian,sigma=2", "score": "bicubic-gap"}
 OF_DETAIL = "the detail that the vendor"
@@ -39,12 +36,6 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("promises")
     write_photographs(folder / "photographs", range(9))
     return folder
-
-
-@pytest.fixture
-def vendor() -> Iterator[SynchronousVendor]:
-    with FaultServer() as server:
-        yield SynchronousVendor(url=server.url)
 
 
 @pytest.mark.parametrize("promise", PROMISES)

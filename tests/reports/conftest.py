@@ -8,17 +8,7 @@ from support.report_material import Run, make_run
 from blackbox_conformal.pages.report.html import write_report
 
 # Collected only where a browser can be driven; `.ci/run browser` installs what that takes.
-collect_ignore = (
-    []
-    if find_spec("playwright")
-    else [
-        "test_browser.py",
-        "test_comparison_browser.py",
-        "test_still_page.py",
-        "test_viewer.py",
-        "test_watch_browser.py",
-    ]
-)
+collect_ignore = [] if find_spec("playwright") else ["test_browser.py", "test_viewer.py"]
 collect_ignore += [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["test_axe.py"]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import axe_playwright_python
 import numpy as np
 import pytest
-from reports.test_comparison_pictures import compared  # noqa: F401 - a fixture
+from reports.test_comparison_page import compared  # noqa: F401 - a fixture
 from support.report_browser import opened, until
 from support.report_material import make_run
 
