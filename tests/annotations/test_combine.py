@@ -54,8 +54,7 @@ def test_alpha_of_what_is_alike_and_of_opposites():
 
 def test_overlap():
     one, other = marked((0, 0, 4, 4)), marked((2, 0, 6, 4))
-    assert overlap([one, other]) == pytest.approx(8 / 24)
-    assert overlap([marked(), marked()]) == 1
+    assert (overlap([one, other]), overlap([marked(), marked()])) == (pytest.approx(8 / 24), 1)
     assert overlap([one, one // 2]) == 1, "of what was marked at all, whatever the grade"
     assert overlap([one, other, marked()]) == pytest.approx((8 / 24 + 0 + 0) / 3)
 

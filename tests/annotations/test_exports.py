@@ -104,7 +104,6 @@ def test_labels_stand_for_levels_unless_grades_are_given():
     for label in ("level-0", "level-256", "level-", "level-1x", "level-١", "wrong", ""):
         assert level_named(label) is None
         assert _level(None, label) == 255
-    assert level_named("level-128") == 128
-    assert _level({"level-128": 0.1}, "level-128") == 26
+    assert (level_named("level-128"), _level({"level-128": 0.1}, "level-128")) == (128, 26)
     with pytest.raises(UsageError, match="expected a grade for every label"):
         partial(_level, {"wrong": 1.0})("level-128")

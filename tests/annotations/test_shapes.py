@@ -96,8 +96,7 @@ def test_turned_boxes():
     assert (upright.levels != lying.levels).sum() <= 100
     clockwise = DrawnLevels((60, 60))
     clockwise.box(30, 28, 58, 32, 255, degrees=45)
-    assert clockwise.levels[38, 52] == 255
-    assert clockwise.levels[22, 52] == 0
+    assert (clockwise.levels[38, 52], clockwise.levels[22, 52]) == (255, 0)
 
 
 def test_the_largest_level_counts_where_shapes_overlap():

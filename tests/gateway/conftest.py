@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.gateway import calibrated
+from support.gateway import Gateway, calibrated, serving
 from support.postgres_server import database as database
 from support.postgres_server import postgres as postgres
 from support.postgres_server import run_with_both
 
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 BOTH = {"test_fal", "test_multipart", "test_replicate"}
 """Modules whose tests run with both kinds of book, but for those that are marked with ``sqlite``."""
@@ -46,3 +47,13 @@ def keyed_server() -> Iterator[FaultServer]:
     """That vendor, so that what was sent before a crash is asked for again and not paid."""
     with FaultServer(idempotent=True) as running:
         yield running
+
+
+@pytest.fixture
+def gateway(
+    request: pytest.FixtureRequest, calibration: Path, vendor: SynchronousVendor, tmp_path: Path
+) -> Iterator[Gateway]:
+    """A gateway before that vendor, with a run folder `run`; it speaks the `DIALECTS` of the module."""
+    dialects = getattr(request.module, "DIALECTS", ("multipart", "replicate"))
+    with serving(calibration, vendor, tmp_path / "run", dialects=dialects) as opened:
+        yield opened

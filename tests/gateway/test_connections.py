@@ -97,17 +97,16 @@ def test_the_connection_that_waited_longest_makes_room_and_one_with_a_request_ne
         assert asked.result().status_code == 200
 
 
-def test_where_every_connection_has_a_request_further_ones_are_told_so(calibration, vendor, tmp_path, few):
+def test_where_every_connection_has_a_request_further_ones_are_told_so(few, gateway):
     body = b"POST /pictures HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        with ExitStack() as kept:
-            # One after the other, so that none has to make room before its request is read.
-            for _ in range(100):
-                (peer,) = kept.enter_context(opened(gateway.url, 1, body + b"Content-Length: 9\r\n\r\n--b"))
-                if select.select([peer], [], [], 0.05)[0]:
-                    break
-            assert answer(peer).startswith(b"HTTP/1.1 503 ")
-        wait_for(lambda: gateway.get("/readyz").status_code == 200)
+    with ExitStack() as kept:
+        # One after the other, so that none has to make room before its request is read.
+        for _ in range(100):
+            (peer,) = kept.enter_context(opened(gateway.url, 1, body + b"Content-Length: 9\r\n\r\n--b"))
+            if select.select([peer], [], [], 0.05)[0]:
+                break
+        assert answer(peer).startswith(b"HTTP/1.1 503 ")
+    wait_for(lambda: gateway.get("/readyz").status_code == 200)
 
 
 def wait_for(holds: Any) -> None:

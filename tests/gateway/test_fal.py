@@ -38,67 +38,64 @@ def ended(gateway: Gateway, queued: dict[str, Any]) -> dict[str, Any]:
             return told
 
 
-def test_a_request_is_queued_followed_and_fetched(calibration, vendor, server, tmp_path):
+def test_a_request_is_queued_followed_and_fetched(server, gateway):
     server.script = {"submit": "slow-start:seconds=0.3"}
-    with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
-        queued = submit(gateway, 0, scale=4).json()
-        assert queued["status"] == "IN_QUEUE"
-        early = gateway.get(queued["response_url"])
-        assert (early.status_code, early.json()["error_type"]) == (400, "bad_request")
-        with httpx.stream("GET", queued["status_url"] + "/stream", timeout=60) as streamed:
-            assert streamed.headers["content-type"].startswith("text/event-stream")
-            events = [line for line in streamed.iter_lines() if line]
-        told = [json.loads(event.removeprefix("data: ")) for event in events]
-        assert told[-1]["status"] == "COMPLETED"
-        assert len(told) == len(set(events)) >= 2
-        assert ended(gateway, queued)["logs"] == []
-        result = gateway.get(queued["response_url"])
-        assert result.headers["x-fal-request-id"] == queued["request_id"]
-        image = result.json()["image"]
-        plain = gateway.post(picture(0)).content
-        assert gateway.get(image["url"]).content == plain
-        assert (image["content_type"], image["file_size"]) == ("image/png", len(plain))
-        direct = httpx.post(f"{gateway.url}/fal/run/{MODEL}", json={"image_url": data_link(0)}, timeout=60)
-        assert gateway.get(direct.json()["blackbox_conformal"]["mask"]).headers["content-type"] == "image/png"
+    queued = submit(gateway, 0, scale=4).json()
+    assert queued["status"] == "IN_QUEUE"
+    early = gateway.get(queued["response_url"])
+    assert (early.status_code, early.json()["error_type"]) == (400, "bad_request")
+    with httpx.stream("GET", queued["status_url"] + "/stream", timeout=60) as streamed:
+        assert streamed.headers["content-type"].startswith("text/event-stream")
+        events = [line for line in streamed.iter_lines() if line]
+    told = [json.loads(event.removeprefix("data: ")) for event in events]
+    assert told[-1]["status"] == "COMPLETED"
+    assert len(told) == len(set(events)) >= 2
+    assert ended(gateway, queued)["logs"] == []
+    result = gateway.get(queued["response_url"])
+    assert result.headers["x-fal-request-id"] == queued["request_id"]
+    image = result.json()["image"]
+    plain = gateway.post(picture(0)).content
+    assert gateway.get(image["url"]).content == plain
+    assert (image["content_type"], image["file_size"]) == ("image/png", len(plain))
+    direct = httpx.post(f"{gateway.url}/fal/run/{MODEL}", json={"image_url": data_link(0)}, timeout=60)
+    assert gateway.get(direct.json()["blackbox_conformal"]["mask"]).headers["content-type"] == "image/png"
     assert server.account.paid == 1
 
 
-def test_a_cancelled_and_a_failed_request_are_completed_with_an_error(calibration, vendor, server, tmp_path):
+def test_a_cancelled_and_a_failed_request_are_completed_with_an_error(server, gateway):
     server.script = {"submit": ["slow-start:seconds=0.5", "status:code=401"]}
-    with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
-        queued = submit(gateway, 0).json()
-        # Else the other request may be the first of the script.
-        while not server.account.requests("submit"):
-            time.sleep(0.01)
-        cancelled = httpx.put(queued["cancel_url"])
-        assert (cancelled.status_code, cancelled.json()["status"]) == (202, "CANCELLATION_REQUESTED")
-        assert httpx.put(queued["cancel_url"]).status_code == 400
-        assert ended(gateway, queued)["error_type"] == "client_cancelled"
-        assert gateway.get(queued["response_url"]).status_code == 499
-        failing = submit(gateway, 1).json()
-        told = ended(gateway, failing)
-        assert told["error_type"] == "runner_server_error"
-        failed = gateway.get(failing["response_url"])
-        assert (failed.status_code, failed.headers["x-fal-error-type"]) == (500, "runner_server_error")
-        assert failed.json()["detail"] == told["error"]
+    queued = submit(gateway, 0).json()
+    # Else the other request may be the first of the script.
+    while not server.account.requests("submit"):
+        time.sleep(0.01)
+    cancelled = httpx.put(queued["cancel_url"])
+    assert (cancelled.status_code, cancelled.json()["status"]) == (202, "CANCELLATION_REQUESTED")
+    assert httpx.put(queued["cancel_url"]).status_code == 400
+    assert ended(gateway, queued)["error_type"] == "client_cancelled"
+    assert gateway.get(queued["response_url"]).status_code == 499
+    failing = submit(gateway, 1).json()
+    told = ended(gateway, failing)
+    assert told["error_type"] == "runner_server_error"
+    failed = gateway.get(failing["response_url"])
+    assert (failed.status_code, failed.headers["x-fal-error-type"]) == (500, "runner_server_error")
+    assert failed.json()["detail"] == told["error"]
 
 
-def test_what_is_not_taken_is_refused_by_name(calibration, vendor, server, tmp_path):
-    with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
-        refused = (
-            (submit(gateway, 0, face_enhance=True), "face_enhance"),
-            (submit(gateway, 0, scale=2), "expected scale=4"),
-            (submit(gateway, 0, "?fal_max_queue_length=3"), "fal_max_queue_length"),
-            (submit(gateway, 0, "?fal_webhook=https://example.com/"), "--webhook-host example.com"),
-            (submit(gateway, 0, second_url="https://example.com/in.png"), "got 2"),
-            (submit(gateway, 0, image_url="https://example.com/in.png"), "follows no other links"),
-        )
-        for answer, said in refused:
-            assert answer.status_code == 422
-            assert said in answer.json()["detail"][0]["msg"]
-        unknown = httpx.post(f"{gateway.url}/fal/queue/fal-ai/esrgan", json={"image_url": data_link(0)})
-        assert unknown.status_code == 404
-        assert "no model fal-ai/esrgan" in unknown.json()["detail"]
+def test_what_is_not_taken_is_refused_by_name(server, gateway):
+    refused = (
+        (submit(gateway, 0, face_enhance=True), "face_enhance"),
+        (submit(gateway, 0, scale=2), "expected scale=4"),
+        (submit(gateway, 0, "?fal_max_queue_length=3"), "fal_max_queue_length"),
+        (submit(gateway, 0, "?fal_webhook=https://example.com/"), "--webhook-host example.com"),
+        (submit(gateway, 0, second_url="https://example.com/in.png"), "got 2"),
+        (submit(gateway, 0, image_url="https://example.com/in.png"), "follows no other links"),
+    )
+    for answer, said in refused:
+        assert answer.status_code == 422
+        assert said in answer.json()["detail"][0]["msg"]
+    unknown = httpx.post(f"{gateway.url}/fal/queue/fal-ai/esrgan", json={"image_url": data_link(0)})
+    assert unknown.status_code == 404
+    assert "no model fal-ai/esrgan" in unknown.json()["detail"]
     assert server.account.paid == 0
 
 
@@ -169,17 +166,15 @@ def test_a_webhook_tells_what_went_wrong_and_can_be_checked_by_anybody(calibrati
         ("", 404),
     ],
 )
-def test_a_proxy_serves_what_is_meant_for_fals_hosts_and_nothing_else(calibration, vendor, tmp_path, target, status):
-    with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
-        body, headers = {"image_url": data_link(0)}, {"x-fal-target-url": target}
-        answer = httpx.post(f"{gateway.url}/fal/proxy", json=body, headers=headers, timeout=60)
-        assert answer.status_code == status
-        found = httpx.get(f"{gateway.url}/fal/proxy", headers=headers)
-        assert found.status_code == 404
+def test_a_proxy_serves_what_is_meant_for_fals_hosts_and_nothing_else(target, status, gateway):
+    body, headers = {"image_url": data_link(0)}, {"x-fal-target-url": target}
+    answer = httpx.post(f"{gateway.url}/fal/proxy", json=body, headers=headers, timeout=60)
+    assert answer.status_code == status
+    found = httpx.get(f"{gateway.url}/fal/proxy", headers=headers)
+    assert found.status_code == 404
 
 
-def test_the_description_names_paths_without_their_kinds(calibration, vendor, tmp_path):
-    with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
-        document = gateway.get("/openapi.json").json()
+def test_the_description_names_paths_without_their_kinds(gateway):
+    document = gateway.get("/openapi.json").json()
     operation = document["paths"]["/fal/queue/{model}/requests/{id}/status"]["get"]
     assert [parameter["name"] for parameter in operation["parameters"]] == ["model", "id"]

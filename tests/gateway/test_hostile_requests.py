@@ -131,13 +131,12 @@ def test_large_bodies_beyond_those_that_fit_wait_and_small_ones_do_not(calibrati
 
 
 @pytest.mark.parametrize("kind", ["image/png", "multipart/form-data; boundary=x", "application/json"])
-def test_a_chunk_that_breaks_http_is_answered_once_and_writes_no_traceback(calibration, vendor, tmp_path, kind, caplog):
-    with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
-        for path in ("/pictures", PREDICTIONS, "/nothing"):
-            head = f"POST {path} HTTP/1.1\r\nHost: {httpx.URL(gateway.url).netloc.decode()}\r\nContent-Type: {kind}\r\n"
-            sent = f"{head}Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\nzz\r\n".encode()
-            assert exchanged(gateway, sent).startswith(b"HTTP/1.1 400 ")
-        assert gateway.post(picture(0)).status_code == 200
+def test_a_chunk_that_breaks_http_is_answered_once_and_writes_no_traceback(kind, caplog, gateway):
+    for path in ("/pictures", PREDICTIONS, "/nothing"):
+        head = f"POST {path} HTTP/1.1\r\nHost: {httpx.URL(gateway.url).netloc.decode()}\r\nContent-Type: {kind}\r\n"
+        sent = f"{head}Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\nzz\r\n".encode()
+        assert exchanged(gateway, sent).startswith(b"HTTP/1.1 400 ")
+    assert gateway.post(picture(0)).status_code == 200
     assert [record for record in caplog.records if record.exc_info] == []
 
 
@@ -151,13 +150,12 @@ def test_a_chunk_that_breaks_http_is_answered_once_and_writes_no_traceback(calib
         ("application/x-www-form-urlencoded", lambda: b"&" * 20_000_000, 400),
     ],
 )
-def test_a_body_that_is_long_to_parse_is_refused_and_holds_nobody_up(calibration, vendor, tmp_path, kind, body, status):
+def test_a_body_that_is_long_to_parse_is_refused_and_holds_nobody_up(kind, body, status, gateway):
     content = body()
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        begun = time.process_time()
-        refused = httpx.post(f"{gateway.url}{PREDICTIONS}", content=content, headers={"Content-Type": kind}, timeout=60)
-        taken = time.process_time() - begun
-        assert refused.status_code == status, refused.text
+    begun = time.process_time()
+    refused = httpx.post(f"{gateway.url}{PREDICTIONS}", content=content, headers={"Content-Type": kind}, timeout=60)
+    taken = time.process_time() - begun
+    assert refused.status_code == status, refused.text
     # Processor time, of client and gateway: to parse any of these took more than three seconds.
     assert taken < 2
 
@@ -171,29 +169,26 @@ def test_a_body_that_is_long_to_parse_is_refused_and_holds_nobody_up(calibration
         lambda body: body | {"input": body["input"] | {"prompt": "\ud800"}},
     ],
 )
-def test_a_text_that_is_none_is_refused(calibration, vendor, tmp_path, change):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        body = change({"input": {"image": "data:image/png;base64,"}})
-        refused = httpx.post(f"{gateway.url}{PREDICTIONS}", content=json.dumps(body), timeout=60)
+def test_a_text_that_is_none_is_refused(change, gateway):
+    body = change({"input": {"image": "data:image/png;base64,"}})
+    refused = httpx.post(f"{gateway.url}{PREDICTIONS}", content=json.dumps(body), timeout=60)
     assert refused.status_code == 400
 
 
 @pytest.mark.parametrize("seconds", ["9" * 5000, "0", "-1", "\u00b2"])
-def test_seconds_that_nobody_waits_are_refused(calibration, vendor, tmp_path, seconds):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        body = {"input": {"image": "data:image/png;base64,"}}
-        headers = {"Prefer": f"wait={seconds}".encode("latin-1")}
-        refused = httpx.post(f"{gateway.url}{PREDICTIONS}", json=body, headers=headers, timeout=60)
+def test_seconds_that_nobody_waits_are_refused(seconds, gateway):
+    body = {"input": {"image": "data:image/png;base64,"}}
+    headers = {"Prefer": f"wait={seconds}".encode("latin-1")}
+    refused = httpx.post(f"{gateway.url}{PREDICTIONS}", json=body, headers=headers, timeout=60)
     assert refused.status_code == 422
 
 
-def test_uploads_leave_room_for_paid_answers_and_readiness_tells_it(calibration, vendor, tmp_path, monkeypatch):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        assert gateway.get("/readyz").status_code == 200
-        monkeypatch.setattr(gateway_module, "KEPT_FREE_BYTES", 2**62)
-        files = {"content": ("in.png", picture(0), "image/png")}
-        refused = [httpx.post(f"{gateway.url}/v1/files", files=files), gateway.post(picture(0))]
-        ready = gateway.get("/readyz")
+def test_uploads_leave_room_for_paid_answers_and_readiness_tells_it(tmp_path, monkeypatch, gateway):
+    assert gateway.get("/readyz").status_code == 200
+    monkeypatch.setattr(gateway_module, "KEPT_FREE_BYTES", 2**62)
+    files = {"content": ("in.png", picture(0), "image/png")}
+    refused = [httpx.post(f"{gateway.url}/v1/files", files=files), gateway.post(picture(0))]
+    ready = gateway.get("/readyz")
     assert [answer.status_code for answer in refused] == [507, 507]
     assert not any(str(tmp_path) in answer.text or "served" in answer.text for answer in refused)
     assert (ready.status_code, ready.json()["why"]) == (503, "the disk is full")

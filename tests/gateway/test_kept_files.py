@@ -51,23 +51,21 @@ def test_a_file_that_is_damaged_or_gone_is_made_again_from_the_stored_answer(
     assert server.account.paid == 1
 
 
-def test_a_damaged_input_is_not_sent(calibration, vendor, server, tmp_path, monkeypatch):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        keep = file_store.FileStore.keep
+def test_a_damaged_input_is_not_sent(server, monkeypatch, gateway):
+    keep = file_store.FileStore.keep
 
-        def kept_and_damaged(store: file_store.FileStore, content: bytes) -> str:
-            digest = keep(store, content)
-            place(gateway, content).write_bytes(picture(1))
-            return digest
+    def kept_and_damaged(store: file_store.FileStore, content: bytes) -> str:
+        digest = keep(store, content)
+        place(gateway, content).write_bytes(picture(1))
+        return digest
 
-        with monkeypatch.context() as patched:
-            patched.setattr(file_store.FileStore, "keep", kept_and_damaged)
-            refused = gateway.post(picture(0))
-        assert (refused.status_code, server.account.paid) == (502, 0)
-        assert "damaged" in refused.json()["error"]
-        answer = gateway.json(picture(0))["blackbox_conformal"]
-        assert gateway.get(answer["picture"]).status_code == 200
-    assert server.account.paid == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(file_store.FileStore, "keep", kept_and_damaged)
+        refused = gateway.post(picture(0))
+    assert (refused.status_code, server.account.paid) == (502, 0)
+    assert "damaged" in refused.json()["error"]
+    answer = gateway.json(picture(0))["blackbox_conformal"]
+    assert (gateway.get(answer["picture"]).status_code, server.account.paid) == (200, 1)
 
 
 def test_old_requests_and_their_files_are_deleted_and_metrics_and_answers_stay(

@@ -82,12 +82,11 @@ def test_equal_requests_at_once_are_one_draw(calibration, vendor, server, tmp_pa
     assert (len({answer.content for answer in answers}), server.account.paid) == (1, 1)
 
 
-def test_an_idempotency_key_gives_the_same_request_and_refuses_another(calibration, vendor, tmp_path):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        first = gateway.json(picture(0), Idempotency_Key="once")
-        assert gateway.json(picture(0), Idempotency_Key="once")["id"] == first["id"]
-        assert gateway.json(picture(0))["id"] != first["id"]
-        assert gateway.post(picture(1), Idempotency_Key="once").status_code == 409
+def test_an_idempotency_key_gives_the_same_request_and_refuses_another(gateway):
+    first = gateway.json(picture(0), Idempotency_Key="once")
+    assert gateway.json(picture(0), Idempotency_Key="once")["id"] == first["id"]
+    assert gateway.json(picture(0))["id"] != first["id"]
+    assert gateway.post(picture(1), Idempotency_Key="once").status_code == 409
 
 
 def test_a_field_is_passed_on_or_refused_by_name_and_never_dropped(calibration, vendor, server, tmp_path):
@@ -134,33 +133,31 @@ def test_an_input_unlike_the_calibrations_has_no_mask_and_strict_asks_the_vendor
     assert server.account.paid == 2
 
 
-def test_no_picture_and_what_the_vendor_refuses_are_the_clients_fault(calibration, vendor, server, tmp_path):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        damaged = gateway.post(picture(0)[:60])
-        assert damaged.status_code == 422
-        assert str(tmp_path) not in damaged.text, "where the gateway keeps uploads"
-        assert damaged.json()["state"] == "refused"
-        server.script = {"submit": ["status:code=422"]}
-        assert gateway.post(picture(0)).status_code == 422
-        server.script = {"submit": "status:code=401"}
-        vendors_fault = gateway.post(picture(1))
-        assert (vendors_fault.status_code, vendors_fault.json()["state"]) == (502, "failed")
-        for wrong in ({}, {"picture": ("in.png", picture(0))}):
-            assert httpx.post(f"{gateway.url}/pictures", files=wrong).status_code in (415, 422)
+def test_no_picture_and_what_the_vendor_refuses_are_the_clients_fault(server, tmp_path, gateway):
+    damaged = gateway.post(picture(0)[:60])
+    assert damaged.status_code == 422
+    assert str(tmp_path) not in damaged.text, "where the gateway keeps uploads"
+    assert damaged.json()["state"] == "refused"
+    server.script = {"submit": ["status:code=422"]}
+    assert gateway.post(picture(0)).status_code == 422
+    server.script = {"submit": "status:code=401"}
+    vendors_fault = gateway.post(picture(1))
+    assert (vendors_fault.status_code, vendors_fault.json()["state"]) == (502, "failed")
+    for wrong in ({}, {"picture": ("in.png", picture(0))}):
+        assert httpx.post(f"{gateway.url}/pictures", files=wrong).status_code in (415, 422)
 
 
-def test_who_does_not_wait_asks_by_the_id(calibration, vendor, server, tmp_path):
+def test_who_does_not_wait_asks_by_the_id(server, gateway):
     server.script = {"submit": "slow-start:seconds=0.3"}
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        asked = gateway.post(picture(0), Prefer="respond-async")
-        assert asked.status_code == 202
-        waited = gateway.post(picture(1), Prefer="wait=0")
-        assert waited.status_code == 202
+    asked = gateway.post(picture(0), Prefer="respond-async")
+    assert asked.status_code == 202
+    waited = gateway.post(picture(1), Prefer="wait=0")
+    assert waited.status_code == 202
+    found = gateway.get(asked.headers["location"])
+    while found.status_code == 202:
         found = gateway.get(asked.headers["location"])
-        while found.status_code == 202:
-            found = gateway.get(asked.headers["location"])
-        assert found.headers["content-type"] == "image/png"
-        assert gateway.get("/pictures/nothing").status_code == 404
+    assert found.headers["content-type"] == "image/png"
+    assert gateway.get("/pictures/nothing").status_code == 404
 
 
 @pytest.mark.sqlite
@@ -199,14 +196,13 @@ def test_a_row_of_the_book_that_was_changed_on_disk_is_refused(calibration, vend
         raise AssertionError(opened)
 
 
-def test_the_description_names_every_address(calibration, vendor, tmp_path):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        document = json.loads(gateway.get("/openapi.json").text)
-        assert {"/pictures", "/v1/predictions/{id}", "/files/{id}/{name}", "/metrics"} <= document["paths"].keys()
-        assert gateway.get("/nowhere").status_code == 404
-        about = gateway.get("/").json()
-        assert (about["service"], about["description"]) == ("blackbox-conformal", "/openapi.json")
-        assert isinstance(gateway, Gateway)
+def test_the_description_names_every_address(gateway):
+    document = json.loads(gateway.get("/openapi.json").text)
+    assert {"/pictures", "/v1/predictions/{id}", "/files/{id}/{name}", "/metrics"} <= document["paths"].keys()
+    assert gateway.get("/nowhere").status_code == 404
+    about = gateway.get("/").json()
+    assert (about["service"], about["description"]) == ("blackbox-conformal", "/openapi.json")
+    assert isinstance(gateway, Gateway)
 
 
 def test_while_the_watch_suspends_the_calibration_there_is_no_mask(calibration, vendor, server, tmp_path, monkeypatch):
@@ -231,21 +227,19 @@ def test_while_the_watch_suspends_the_calibration_there_is_no_mask(calibration, 
     assert server.account.paid == 1
 
 
-def test_another_model_of_the_vendor_has_no_mask(calibration, vendor, server, tmp_path):
+def test_another_model_of_the_vendor_has_no_mask(server, gateway):
     server.script = {"submit": "model:name=other"}
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        answer = gateway.post(picture(0))
-        assert answer.status_code == 200
-        assert "'other'" in answer.headers["x-blackbox-conformal-reason"]
-        assert "x-blackbox-conformal-mask" not in answer.headers
-        strict = gateway.post(picture(1), Prefer="handling=strict")
-        assert (strict.status_code, gateway.post(picture(0)).content) == (409, answer.content)
+    answer = gateway.post(picture(0))
+    assert answer.status_code == 200
+    assert "'other'" in answer.headers["x-blackbox-conformal-reason"]
+    assert "x-blackbox-conformal-mask" not in answer.headers
+    strict = gateway.post(picture(1), Prefer="handling=strict")
+    assert (strict.status_code, gateway.post(picture(0)).content) == (409, answer.content)
     assert server.account.paid == 2 * STRANGERS
 
 
-def test_a_photograph_of_the_calibration_has_no_mask(calibration, vendor, tmp_path):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        told = gateway.json(image_png(reduced(photograph(0), 4)))
+def test_a_photograph_of_the_calibration_has_no_mask(calibration, gateway):
+    told = gateway.json(image_png(reduced(photograph(0), 4)))
     assert told["state"] == "done"
     assert "mask" not in told["blackbox_conformal"]
     assert "that calibration has not seen" in told["blackbox_conformal"]["reason"]
@@ -312,9 +306,8 @@ def test_an_upgrade_that_the_budget_has_no_room_for_fails_and_the_first_answer_s
     assert server.account.paid == 1
 
 
-def test_without_a_calibration_of_more_draws_an_upgrade_is_refused(calibration, vendor, server, tmp_path):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        refused = gateway.post(picture(0), Prefer="upgrade")
-        assert refused.status_code == 422
-        assert "--upgrade" in refused.json()["detail"]
+def test_without_a_calibration_of_more_draws_an_upgrade_is_refused(server, gateway):
+    refused = gateway.post(picture(0), Prefer="upgrade")
+    assert refused.status_code == 422
+    assert "--upgrade" in refused.json()["detail"]
     assert server.account.paid == 0

@@ -26,18 +26,16 @@ def edit(gateway: Gateway, number: int, field: str = "image", **fields: str) -> 
 
 
 @pytest.mark.parametrize("field", ["image", "image[]"])
-def test_the_answer_holds_the_vendors_bytes_and_links_to_the_mask(calibration, vendor, server, tmp_path, field):
-    with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
-        answer = edit(gateway, 0, field, n="1", model="blackbox-conformal", scale="4", stream="false")
-        plain, told = gateway.post(picture(0)), answer.json()
-        assert base64.b64decode(told["data"][0]["b64_json"]) == plain.content
-        assert told["output_format"] == "png"
-        mask = told["blackbox_conformal"]["mask"]
-        assert gateway.get(mask).headers["content-type"] == "image/png"
-        assert answer.headers["x-blackbox-conformal-mask"] == mask
-        link = edit(gateway, 0, field, response_format="url").json()["data"][0]["url"]
-        assert gateway.get(link).content == plain.content
-    assert server.account.paid == 1
+def test_the_answer_holds_the_vendors_bytes_and_links_to_the_mask(server, field, gateway):
+    answer = edit(gateway, 0, field, n="1", model="blackbox-conformal", scale="4", stream="false")
+    plain, told = gateway.post(picture(0)), answer.json()
+    assert base64.b64decode(told["data"][0]["b64_json"]) == plain.content
+    assert told["output_format"] == "png"
+    mask = told["blackbox_conformal"]["mask"]
+    assert gateway.get(mask).headers["content-type"] == "image/png"
+    assert answer.headers["x-blackbox-conformal-mask"] == mask
+    link = edit(gateway, 0, field, response_format="url").json()["data"][0]["url"]
+    assert (gateway.get(link).content, server.account.paid) == (plain.content, 1)
 
 
 REFUSED: list[tuple[dict[str, Any], int, str]] = [
@@ -52,17 +50,16 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
 ]
 
 
-def test_what_is_not_taken_is_refused_by_name_and_not_asked_for_again(calibration, vendor, server, tmp_path):
-    with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
-        for given, status, said in REFUSED:
-            refused = edit(gateway, 0, **given)
-            assert refused.status_code == status
-            assert said in refused.json()["error"]["message"]
-            assert refused.headers["x-should-retry"] == "false"
-        twice = [("image", ("in.png", picture(0), "image/png"))] * 2
-        assert httpx.post(f"{gateway.url}/v1/images/edits", files=twice).status_code == 400
-        again = httpx.post(f"{gateway.url}/v1/images/edits", files=twice[:1], data={"prompt": ["", "a cat"]})
-        assert "stands twice" in again.json()["error"]["message"]
+def test_what_is_not_taken_is_refused_by_name_and_not_asked_for_again(server, gateway):
+    for given, status, said in REFUSED:
+        refused = edit(gateway, 0, **given)
+        assert refused.status_code == status
+        assert said in refused.json()["error"]["message"]
+        assert refused.headers["x-should-retry"] == "false"
+    twice = [("image", ("in.png", picture(0), "image/png"))] * 2
+    assert httpx.post(f"{gateway.url}/v1/images/edits", files=twice).status_code == 400
+    again = httpx.post(f"{gateway.url}/v1/images/edits", files=twice[:1], data={"prompt": ["", "a cat"]})
+    assert "stands twice" in again.json()["error"]["message"]
     assert server.account.paid == 0
 
 
@@ -81,11 +78,10 @@ def test_a_spent_budget_and_a_failed_vendor_have_openais_statuses(calibration, v
         assert "fault-synchronous" in [model["id"] for model in models]
 
 
-def test_a_key_gives_the_earlier_request(calibration, vendor, tmp_path):
-    with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
-        first, second = (edit(gateway, 0, Idempotency_Key="once") for _ in range(2))
-        assert first.headers["x-blackbox-conformal-request"] == second.headers["x-blackbox-conformal-request"]
-        assert edit(gateway, 1, Idempotency_Key="once").status_code == 409
+def test_a_key_gives_the_earlier_request(gateway):
+    first, second = (edit(gateway, 0, Idempotency_Key="once") for _ in range(2))
+    assert first.headers["x-blackbox-conformal-request"] == second.headers["x-blackbox-conformal-request"]
+    assert edit(gateway, 1, Idempotency_Key="once").status_code == 409
 
 
 def test_where_too_many_wait_the_client_comes_again(calibration, vendor, server, tmp_path):

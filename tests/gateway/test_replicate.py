@@ -41,23 +41,21 @@ def content_of(output: str) -> bytes:
 
 
 @pytest.mark.parametrize("way", ["file", "data"])
-def test_a_prediction_gives_the_vendors_bytes_and_the_mask_in_its_metrics(calibration, vendor, server, tmp_path, way):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        data = "data:image/png;base64," + base64.b64encode(picture(0)).decode()
-        link = upload(gateway, picture(0)) if way == "file" else data
-        answer = predict(gateway, {"image": link, "scale": 4})
-        told = answer.json()
-        assert (answer.status_code, told["status"], told["error"]) == (201, "succeeded", None)
-        plain = gateway.post(picture(0))
-        assert content_of(told["output"]) == plain.content
-        metrics = told["metrics"]
-        assert metrics["predict_time"] > 0
-        assert gateway.get(metrics["blackbox_conformal_mask"]).headers["content-type"] == "image/png"
-        assert gateway.get(told["urls"]["get"]).json() == told
-        (listed,) = gateway.get("/v1/predictions").json()["results"]
-        assert listed == told | {"output": metrics["blackbox_conformal_picture"]}
-        assert told["input"]["scale"] == 4
-    assert server.account.paid == 1
+def test_a_prediction_gives_the_vendors_bytes_and_the_mask_in_its_metrics(server, way, gateway):
+    data = "data:image/png;base64," + base64.b64encode(picture(0)).decode()
+    link = upload(gateway, picture(0)) if way == "file" else data
+    answer = predict(gateway, {"image": link, "scale": 4})
+    told = answer.json()
+    assert (answer.status_code, told["status"], told["error"]) == (201, "succeeded", None)
+    plain = gateway.post(picture(0))
+    assert content_of(told["output"]) == plain.content
+    metrics = told["metrics"]
+    assert metrics["predict_time"] > 0
+    assert gateway.get(metrics["blackbox_conformal_mask"]).headers["content-type"] == "image/png"
+    assert gateway.get(told["urls"]["get"]).json() == told
+    (listed,) = gateway.get("/v1/predictions").json()["results"]
+    assert listed == told | {"output": metrics["blackbox_conformal_picture"]}
+    assert (told["input"]["scale"], server.account.paid) == (4, 1)
 
 
 @pytest.mark.parametrize("path", ["/v1/predictions/", "/predictions/"])
@@ -80,69 +78,63 @@ def test_a_prediction_under_the_clients_own_id_is_begun_once_and_found_by_it(
     assert server.account.paid == 1
 
 
-def test_a_version_is_a_model_too_and_another_model_is_not_there(calibration, vendor, server, tmp_path):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        link = upload(gateway, picture(0))
-        named = predict(gateway, {"image": link}, "/v1/predictions", version="any/name:fault-vendor-1")
-        assert named.json()["status"] == "succeeded"
-        other = predict(gateway, {"image": link}, "/v1/predictions", version="0123abcd")
-        assert (other.status_code, other.json()["title"]) == (404, "Not Found")
-        assert "0123abcd" in other.json()["detail"]
+def test_a_version_is_a_model_too_and_another_model_is_not_there(vendor, server, gateway):
+    link = upload(gateway, picture(0))
+    named = predict(gateway, {"image": link}, "/v1/predictions", version="any/name:fault-vendor-1")
+    assert named.json()["status"] == "succeeded"
+    other = predict(gateway, {"image": link}, "/v1/predictions", version="0123abcd")
+    assert (other.status_code, other.json()["title"]) == (404, "Not Found")
+    assert "0123abcd" in other.json()["detail"]
 
 
-def test_what_a_prediction_does_not_take_is_refused_by_name(calibration, vendor, server, tmp_path):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        link = upload(gateway, picture(0))
-        for given, rest, said in (
-            ({"image": link, "face_enhance": True}, {}, "face_enhance"),
-            ({"image": link}, {"stream": True}, "stream"),
-            ({"image": link}, {"priority": 1}, "priority"),
-            ({"prompt": "a cat"}, {}, "link of a picture"),
-            ({"image": "https://example.com/in.png"}, {}, "follows no other links"),
-            ({"image": link}, {"webhook": "http://example.com/"}, "--webhook-host example.com"),
-        ):
-            refused = predict(gateway, given, **rest)
-            assert refused.status_code == 422, said
-            assert said in refused.json()["detail"]
+def test_what_a_prediction_does_not_take_is_refused_by_name(server, gateway):
+    link = upload(gateway, picture(0))
+    for given, rest, said in (
+        ({"image": link, "face_enhance": True}, {}, "face_enhance"),
+        ({"image": link}, {"stream": True}, "stream"),
+        ({"image": link}, {"priority": 1}, "priority"),
+        ({"prompt": "a cat"}, {}, "link of a picture"),
+        ({"image": "https://example.com/in.png"}, {}, "follows no other links"),
+        ({"image": link}, {"webhook": "http://example.com/"}, "--webhook-host example.com"),
+    ):
+        refused = predict(gateway, given, **rest)
+        assert refused.status_code == 422, said
+        assert said in refused.json()["detail"]
     assert server.account.paid == 0
 
 
-def test_a_prediction_is_polled_and_cancelled(calibration, vendor, server, tmp_path):
+def test_a_prediction_is_polled_and_cancelled(server, gateway):
     server.script = {"submit": "slow-start:seconds=0.5"}
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        body = {"input": {"image": upload(gateway, picture(0))}}
-        begun = httpx.post(gateway.url + MODEL, json=body).json()
-        assert begun["status"] in ("starting", "processing")
-        assert begun["output"] is None
-        cancelled = httpx.post(begun["urls"]["cancel"]).json()
-        assert cancelled["status"] == "canceled"
-        assert gateway.get(begun["urls"]["get"]).json()["status"] == "canceled"
+    body = {"input": {"image": upload(gateway, picture(0))}}
+    begun = httpx.post(gateway.url + MODEL, json=body).json()
+    assert begun["status"] in ("starting", "processing")
+    assert begun["output"] is None
+    cancelled = httpx.post(begun["urls"]["cancel"]).json()
+    assert cancelled["status"] == "canceled"
+    assert gateway.get(begun["urls"]["get"]).json()["status"] == "canceled"
 
 
-def test_what_is_waited_for_in_vain_is_starting(calibration, vendor, server, tmp_path):
+def test_what_is_waited_for_in_vain_is_starting(server, gateway):
     server.script = {"submit": "slow-start:seconds=1.5"}
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        body = {"input": {"image": "data:image/png;base64," + base64.b64encode(picture(0)).decode()}}
-        begun = httpx.post(gateway.url + MODEL, json=body, headers={"Prefer": "wait=1"}, timeout=60).json()
-        assert begun["status"] == "starting"
-        assert gateway.get(begun["urls"]["get"]).json()["status"] == "processing"
+    body = {"input": {"image": "data:image/png;base64," + base64.b64encode(picture(0)).decode()}}
+    begun = httpx.post(gateway.url + MODEL, json=body, headers={"Prefer": "wait=1"}, timeout=60).json()
+    assert begun["status"] == "starting"
+    assert gateway.get(begun["urls"]["get"]).json()["status"] == "processing"
 
 
-def test_metadata_of_a_file_may_be_a_field_or_a_file(calibration, vendor, tmp_path):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        content = ("in.png", picture(0), "image/png")
-        for metadata in (b'{"a": 1}', b"no JSON"):
-            files = {"content": content, "metadata": ("blob", metadata, "application/json")}
-            answer = httpx.post(f"{gateway.url}/v1/files", files=files)
-            assert answer.status_code == (201 if metadata.startswith(b"{") else 422)
+def test_metadata_of_a_file_may_be_a_field_or_a_file(gateway):
+    content = ("in.png", picture(0), "image/png")
+    for metadata in (b'{"a": 1}', b"no JSON"):
+        files = {"content": content, "metadata": ("blob", metadata, "application/json")}
+        answer = httpx.post(f"{gateway.url}/v1/files", files=files)
+        assert answer.status_code == (201 if metadata.startswith(b"{") else 422)
 
 
-def test_what_another_dialect_was_asked_for_is_no_prediction(calibration, vendor, tmp_path):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
-        number = gateway.json(picture(0))["id"]
-        assert gateway.get(f"/v1/predictions/{number}").status_code == 404
-        assert httpx.post(f"{gateway.url}/v1/predictions/{number}/cancel").status_code == 404
-        assert gateway.get(f"/pictures/{number}").status_code == 200
+def test_what_another_dialect_was_asked_for_is_no_prediction(gateway):
+    number = gateway.json(picture(0))["id"]
+    assert gateway.get(f"/v1/predictions/{number}").status_code == 404
+    assert httpx.post(f"{gateway.url}/v1/predictions/{number}/cancel").status_code == 404
+    assert gateway.get(f"/pictures/{number}").status_code == 200
 
 
 class _Post(BaseHTTPRequestHandler):

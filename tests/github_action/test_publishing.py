@@ -31,8 +31,7 @@ def test_classifiers_name_what_continuous_integration_runs_on_and_nothing_else()
 def test_only_the_job_that_publishes_may_and_it_runs_no_script():
     jobs = workflow("release")["jobs"]
     publish = jobs["publish"]
-    assert publish["environment"] == "release"
-    assert publish["permissions"] == {"id-token": "write"}
+    assert (publish["environment"], publish["permissions"]) == ("release", {"id-token": "write"})
     assert publish["needs"] == "build"
     assert not any("run" in step for step in publish["steps"])
     assert "secrets." not in (WORKFLOWS / "release.yml").read_text(encoding="utf-8")

@@ -34,3 +34,12 @@ def hostile_report(hostile_run, tmp_path_factory):
 def plain_report(plain_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("browser") / "plain.html"
     return write_report(plain_run.folder, plain_run.calibration, plain_run.audit, plain_run.results, path, alpha=0.1)
+
+
+@pytest.fixture
+def page(chromium, plain_report):
+    """The plain report in a browser; it must stay silent."""
+    from support.report_browser import opened
+
+    with opened(chromium, plain_report) as shown:
+        yield shown

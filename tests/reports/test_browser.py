@@ -41,73 +41,70 @@ def settled(page, card, stop):
     until(page, "([card, stop]) => card.dataset.stop === String(stop)", [card.element_handle(), stop])
 
 
-def test_masks_are_exact_at_five_levels(chromium, plain_run, plain_report):
+def test_masks_are_exact_at_five_levels(plain_run, page):
     names = dict(zip(plain_run.names, ["masked", *(one.truth for one in plain_run.audit.pictures)], strict=True))
     scores = dict(plain_run.scores)
     scores["masked"] = plain_run.results[0].score_map
-    with opened(chromium, plain_report) as page:
-        alphas = page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
-        finite = [stop for stop, alpha in enumerate(alphas) if np.isfinite(plain_run.calibration.threshold(alpha))]
-        stops = [finite[len(finite) * part // 6] for part in range(1, 6)] + [len(alphas) - 1]
-        seen = set()
-        for stop in stops:
-            move_to(page, stop)
-            threshold = plain_run.calibration.threshold(alphas[stop])
-            for card in page.locator(".card").all():
-                settled(page, card, stop)
-                width, height, clear = card.evaluate(SHOWN)
-                shown = np.array(clear, bool).reshape(height, width)
-                full = scores[names[card.get_attribute("data-name")]]
-                mask = np.asarray(Image.open(io.BytesIO(mask_png(full < np.float64(threshold)))))
-                assert (shown == rule_mask(mask)).all()
-                said = f"{100 * mask.mean():.1f} % trusted" if mask.any() else "nothing trusted"
-                assert said in card.inner_text()
-                assert mask.any() or "largest trusted error" not in card.inner_text()
-                seen.add((card.get_attribute("data-name"), int(shown.sum())))
-        assert len(seen) >= 5 * len(names), "the levels must differ, or nothing was tested"
+    alphas = page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
+    finite = [stop for stop, alpha in enumerate(alphas) if np.isfinite(plain_run.calibration.threshold(alpha))]
+    stops = [finite[len(finite) * part // 6] for part in range(1, 6)] + [len(alphas) - 1]
+    seen = set()
+    for stop in stops:
+        move_to(page, stop)
+        threshold = plain_run.calibration.threshold(alphas[stop])
+        for card in page.locator(".card").all():
+            settled(page, card, stop)
+            width, height, clear = card.evaluate(SHOWN)
+            shown = np.array(clear, bool).reshape(height, width)
+            full = scores[names[card.get_attribute("data-name")]]
+            mask = np.asarray(Image.open(io.BytesIO(mask_png(full < np.float64(threshold)))))
+            assert (shown == rule_mask(mask)).all()
+            said = f"{100 * mask.mean():.1f} % trusted" if mask.any() else "nothing trusted"
+            assert said in card.inner_text()
+            assert mask.any() or "largest trusted error" not in card.inner_text()
+            seen.add((card.get_attribute("data-name"), int(shown.sum())))
+    assert len(seen) >= 5 * len(names), "the levels must differ, or nothing was tested"
 
 
-def test_the_slider_moves_guarantee_threshold_share_and_charts(chromium, plain_run, plain_report):
-    with opened(chromium, plain_report) as page:
-        alphas = page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
-        for alpha in (0.1, 0.05):
-            stop = alphas.index(alpha)
-            move_to(page, stop)
-            said = statement(
-                plain_run.calibration.rule(), alpha, plain_run.calibration.n, plain_run.calibration.procedure.metric
-            )
-            assert page.inner_text("#now-statement") == said
-            assert page.inner_text("#now-threshold") == f"score < {plain_run.calibration.threshold(alpha):.6g}"
-            mean = np.mean([one.shares[[0.05, 0.1, 0.2].index(alpha)] for one in plain_run.audit.pictures])
-            assert page.inner_text("#now-share") == f"{100 * mean:.1f} %"
-            line = page.locator("figure svg[data-x0]").first
-            share = (alpha - float(line.get_attribute("data-x0"))) / (
-                float(line.get_attribute("data-x1")) - float(line.get_attribute("data-x0"))
-            )
-            left, right = (float(line.get_attribute(f"data-{side}")) for side in ("left", "right"))
-            assert float(line.locator("line.now").get_attribute("x1")) == pytest.approx(left + share * (right - left))
+def test_the_slider_moves_guarantee_threshold_share_and_charts(plain_run, page):
+    alphas = page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
+    for alpha in (0.1, 0.05):
+        stop = alphas.index(alpha)
+        move_to(page, stop)
+        said = statement(
+            plain_run.calibration.rule(), alpha, plain_run.calibration.n, plain_run.calibration.procedure.metric
+        )
+        assert page.inner_text("#now-statement") == said
+        assert page.inner_text("#now-threshold") == f"score < {plain_run.calibration.threshold(alpha):.6g}"
+        mean = np.mean([one.shares[[0.05, 0.1, 0.2].index(alpha)] for one in plain_run.audit.pictures])
+        assert page.inner_text("#now-share") == f"{100 * mean:.1f} %"
+        line = page.locator("figure svg[data-x0]").first
+        share = (alpha - float(line.get_attribute("data-x0"))) / (
+            float(line.get_attribute("data-x1")) - float(line.get_attribute("data-x0"))
+        )
+        left, right = (float(line.get_attribute(f"data-{side}")) for side in ("left", "right"))
+        assert float(line.locator("line.now").get_attribute("x1")) == pytest.approx(left + share * (right - left))
 
 
-def test_everything_works_by_keyboard(chromium, plain_report):
-    with opened(chromium, plain_report) as page:
+def test_everything_works_by_keyboard(page):
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.locator("#alpha").focus()
+    before = int(page.input_value("#alpha"))
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert int(page.input_value("#alpha")) == before + 1
+    shows(page, before + 1)
+    page.keyboard.press("Home")
+    shows(page, 0)
+    assert page.get_attribute("#alpha", "aria-valuetext") == f"alpha {label(page, 0)}"
+    reached = set()
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    for _ in range(40):
         page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.className") == "skip"
-        page.locator("#alpha").focus()
-        before = int(page.input_value("#alpha"))
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("ArrowLeft")
-        assert int(page.input_value("#alpha")) == before + 1
-        shows(page, before + 1)
-        page.keyboard.press("Home")
-        shows(page, 0)
-        assert page.get_attribute("#alpha", "aria-valuetext") == f"alpha {label(page, 0)}"
-        reached = set()
-        page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-        for _ in range(40):
-            page.keyboard.press("Tab")
-            reached.add(page.evaluate("document.activeElement.tagName"))
-        assert {"INPUT", "SELECT", "SUMMARY", "BUTTON"} <= reached
+        reached.add(page.evaluate("document.activeElement.tagName"))
+    assert {"INPUT", "SELECT", "SUMMARY", "BUTTON"} <= reached
 
 
 def test_hostile_text_runs_nowhere_and_breaks_no_layout(chromium, hostile_report):
@@ -124,8 +121,7 @@ def test_hostile_text_runs_nowhere_and_breaks_no_layout(chromium, hostile_report
             assert "owned" not in page.title() or "onerror" in page.title(), "shown as text at most"
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.locator("iframe, object, embed, form, base").count() == 0
-            assert page.locator("link").count() == 1
-            assert page.locator(".card").count() == 3
+            assert (page.locator("link").count(), page.locator(".card").count()) == (1, 3)
             assert page.locator("h1").is_visible()
 
 
@@ -181,21 +177,20 @@ def test_tables_that_go_on_beyond_the_edge_are_reached_by_keyboard(chromium, pla
             assert region.get_attribute("aria-label")
 
 
-def test_crops_of_the_worst_places_are_shown_at_full_resolution_and_ringed(chromium, plain_report):
-    with opened(chromium, plain_report) as page:
-        figures = page.locator(".pairs figure").all()
-        assert figures
-        for figure in figures:
-            pictures = figure.locator("img").all()
-            assert len(pictures) == 3
-            for picture in pictures:
-                picture.scroll_into_view_if_needed()
-                width = picture.evaluate("image => image.decode().then(() => image.naturalWidth)")
-                assert picture.bounding_box()["width"] >= width, "never smaller than its pixels"
-            ring = figure.locator("circle.ring-in").first.bounding_box()
-            box = pictures[0].bounding_box()
-            assert box["x"] - 8 <= ring["x"] <= box["x"] + box["width"]
-            assert box["y"] - 20 <= ring["y"] <= box["y"] + box["height"]
+def test_crops_of_the_worst_places_are_shown_at_full_resolution_and_ringed(page):
+    figures = page.locator(".pairs figure").all()
+    assert figures
+    for figure in figures:
+        pictures = figure.locator("img").all()
+        assert len(pictures) == 3
+        for picture in pictures:
+            picture.scroll_into_view_if_needed()
+            width = picture.evaluate("image => image.decode().then(() => image.naturalWidth)")
+            assert picture.bounding_box()["width"] >= width, "never smaller than its pixels"
+        ring = figure.locator("circle.ring-in").first.bounding_box()
+        box = pictures[0].bounding_box()
+        assert box["x"] - 8 <= ring["x"] <= box["x"] + box["width"]
+        assert box["y"] - 20 <= ring["y"] <= box["y"] + box["height"]
 
 
 def test_a_hundred_and_thirty_large_pictures_stay_small_and_open_soon(chromium, tmp_path):
@@ -243,13 +238,12 @@ def test_printing_by_the_browsers_own_command_gives_every_picture(chromium, plai
                 assert tuple(size) in shown
 
 
-def test_delivered_pictures_are_printed_as_they_lie_in_the_page(chromium, plain_report):
+def test_delivered_pictures_are_printed_as_they_lie_in_the_page(page):
     """Pictures of another form would be printed pixel by pixel, in ten times as many bytes."""
-    with opened(chromium, plain_report) as page:
-        printed = page.pdf()
-        sources = page.locator("img.delivered").evaluate_all("all => all.map(one => one.src)")
-        for source in sources:
-            assert base64.b64decode(source.split(",")[1]) in printed
+    printed = page.pdf()
+    sources = page.locator("img.delivered").evaluate_all("all => all.map(one => one.src)")
+    for source in sources:
+        assert base64.b64decode(source.split(",")[1]) in printed
 
 
 def test_on_a_small_screen_details_are_folded_and_open_where_they_are_wanted(chromium, plain_report):
@@ -268,38 +262,36 @@ def test_on_a_small_screen_details_are_folded_and_open_where_they_are_wanted(chr
         assert page.locator(".part:not([open])").count() == 0
 
 
-def test_on_paper_only_what_works_on_paper_is_left(chromium, plain_report):
-    with opened(chromium, plain_report) as page:
-        closed = page.locator("details:not(.long):not([open])").count()
-        assert closed > 1
-        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-        page.emulate_media(media="print")
-        for what in ("#alpha", "#print", "#viewer", "#words", ".card button"):
-            assert page.locator(what).first.is_hidden(), what
-        assert page.locator(".card canvas").first.is_visible()
-        page.set_viewport_size({"width": 700, "height": 1000})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 700, "no table runs off the paper"
-        opened_ones = page.locator("details").evaluate_all("all => all.map(one => [one.open, one.className])")
-        assert [state for state, name in opened_ones if name != "long"] == [True] * (len(opened_ones) - 3)
-        assert [state for state, name in opened_ones if name == "long"] == [False] * 3
-        assert page.locator("pre:visible").count() == 0, "what only machines read is left out"
-        assert "are left out on paper" in page.inner_text("main")
-        cards = page.locator(".card")
-        widths = cards.evaluate_all("all => all.map(one => [one.dataset.kind, one.getBoundingClientRect().width])")
-        assert widths[0][0] == "result"
-        assert widths[0][1] > 0.9 * page.locator("main").bounding_box()["width"] - 50, "the masked picture is large"
-        assert all(width > 180 for _, width in widths)
-        errors = page.locator("#errors").bounding_box()
-        assert all(card.bounding_box()["y"] < errors["y"] for card in cards.all()), "pictures come first"
-        page.evaluate("window.dispatchEvent(new Event('afterprint'))")
-        assert page.locator("details:not(.long):not([open])").count() == closed, "on the screen all is as it was"
+def test_on_paper_only_what_works_on_paper_is_left(page):
+    closed = page.locator("details:not(.long):not([open])").count()
+    assert closed > 1
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    for what in ("#alpha", "#print", "#viewer", "#words", ".card button"):
+        assert page.locator(what).first.is_hidden(), what
+    assert page.locator(".card canvas").first.is_visible()
+    page.set_viewport_size({"width": 700, "height": 1000})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700, "no table runs off the paper"
+    opened_ones = page.locator("details").evaluate_all("all => all.map(one => [one.open, one.className])")
+    assert [state for state, name in opened_ones if name != "long"] == [True] * (len(opened_ones) - 3)
+    assert [state for state, name in opened_ones if name == "long"] == [False] * 3
+    assert page.locator("pre:visible").count() == 0, "what only machines read is left out"
+    assert "are left out on paper" in page.inner_text("main")
+    cards = page.locator(".card")
+    widths = cards.evaluate_all("all => all.map(one => [one.dataset.kind, one.getBoundingClientRect().width])")
+    assert widths[0][0] == "result"
+    assert widths[0][1] > 0.9 * page.locator("main").bounding_box()["width"] - 50, "the masked picture is large"
+    assert all(width > 180 for _, width in widths)
+    errors = page.locator("#errors").bounding_box()
+    assert all(card.bounding_box()["y"] < errors["y"] for card in cards.all()), "pictures come first"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details:not(.long):not([open])").count() == closed, "on the screen all is as it was"
 
 
-def test_the_button_prints(chromium, plain_report):
-    with opened(chromium, plain_report) as page:
-        page.evaluate("window.print = () => { window.printed = true; }")
-        page.locator("#print").click()
-        until(page, "window.printed")
+def test_the_button_prints(page):
+    page.evaluate("window.print = () => { window.printed = true; }")
+    page.locator("#print").click()
+    until(page, "window.printed")
 
 
 def test_without_scripts_every_picture_is_there_with_its_mask(chromium, plain_run, plain_report):
@@ -334,12 +326,11 @@ def test_without_scripts_every_picture_is_printed(chromium, plain_report):
             assert (width, height) in shown
 
 
-def test_with_scripts_nothing_is_said_of_their_absence(chromium, plain_report):
-    with opened(chromium, plain_report) as page:
-        assert page.get_by_text("without JavaScript").count() == 0 or page.get_by_text("without JavaScript").is_hidden()
-        page.locator(".card").first.scroll_into_view_if_needed()
-        until(page, "document.querySelector('.card').dataset.ready === 'yes'")
-        assert page.locator(".card img.still").first.is_hidden(), "the mask that moves has taken its place"
+def test_with_scripts_nothing_is_said_of_their_absence(page):
+    assert page.get_by_text("without JavaScript").count() == 0 or page.get_by_text("without JavaScript").is_hidden()
+    page.locator(".card").first.scroll_into_view_if_needed()
+    until(page, "document.querySelector('.card').dataset.ready === 'yes'")
+    assert page.locator(".card img.still").first.is_hidden(), "the mask that moves has taken its place"
 
 
 ADDRESS = "http:url=http://192.168.178.20:8000/v1/models/real-esrgan/upscale,picture-field=data.0.url,draws="

@@ -21,8 +21,7 @@ def chart(**settings):
 def test_corners_are_where_they_belong():
     found = chart(x_range=(0, 1), y_range=(0, 1))
     assert (found.x(0), found.x(1)) == (found.left, found.right)
-    assert (found.y(0), found.y(1)) == (found.bottom, found.top)
-    assert found.x(2) == found.right
+    assert (found.y(0), found.y(1), found.x(2)) == (found.bottom, found.top, found.right)
     assert [one.label for one in found.series] == ["line", "step", "marks"]
 
 

@@ -100,8 +100,7 @@ def test_dots_and_their_line_are_where_they_belong():
     )
     assert [dot.label for dot in dots.dots] == ["a"]
     assert dots.least < -1.0 < 2.0 < dots.most
-    assert dots.x(dots.least) == dots.left
-    assert dots.x(dots.most) == dots.right
+    assert (dots.x(dots.least), dots.x(dots.most)) == (dots.left, dots.right)
     assert dots.x(dots.least - 1) == dots.left
     middle = (dots.least + dots.most) / 2
     assert dots.x(middle) == (dots.left + dots.right) / 2
@@ -136,8 +135,7 @@ def test_what_has_no_guarantee_is_hollow_and_says_so(found):
     assert [dot.role for dot in shares.dots] == ["promised", "promised", "unpromised"]
     assert [dot.value for dot in shares.dots] == [62.0, 69.0, 0.0]
     assert [(round(dot.value, 9), dot.interval) for dot in gains.dots] == [(7.0, (2.0, 11.0))]
-    assert risks.line == 0.1
-    assert [dot.value for dot in prices.dots] == [0.125, 0.125]
+    assert (risks.line, [dot.value for dot in prices.dots]) == (0.1, [0.125, 0.125])
 
 
 def test_where_nothing_costs_anything_no_price_is_plotted(found):
@@ -357,8 +355,7 @@ def test_a_staircase_gives_the_share_of_inputs_up_to_each_value():
     for movement in compare(known, new, permutations=99).movements:
         calibration, own = movement.chart.series
         for series, values in ((calibration, movement.known), (own, movement.new)):
-            assert series.points[0][1] == 0
-            assert series.points[-1][1] == 1
+            assert (series.points[0][1], series.points[-1][1]) == (0, 1)
             places = [x for x, _ in series.points]
             assert places == sorted(set(places))
             for x, share in series.points:

@@ -176,5 +176,4 @@ def test_words_say_what_is_guaranteed_or_what_is_missing(plain_run):
 def test_a_report_opens_where_something_is_trusted(plain_run):
     calibration = plain_run.calibration
     assert opening_level(calibration, [0.05, 0.2, 0.1]) == 0.1
-    assert opening_level(calibration, [0.25]) == 0.25
-    assert opening_level(calibration, []) == 0.1
+    assert (opening_level(calibration, [0.25]), opening_level(calibration, [])) == (0.25, 0.1)

@@ -179,8 +179,7 @@ def test_losses_between_known_thresholds_are_not_too_low():
     scores = score_map(3, 8, 8)
     losses = np.linspace(0, 0.9, len(THRESHOLDS))
     found = make_preview("audit", "a", "id", np.zeros((8, 8, 3), np.uint8), scores, THRESHOLDS, losses=losses)
-    assert found.loss(2.5) == losses[5]
-    assert found.loss(1.7) == losses[5]
+    assert (found.loss(2.5), found.loss(1.7)) == (losses[5], losses[5])
 
 
 def test_pictures_keep_their_place_and_ratio():

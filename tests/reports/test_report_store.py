@@ -57,8 +57,7 @@ def test_previews_come_back_to_the_last_bit(plain_run, tmp_path):
     assert given.errors is not None
     assert given.pairs
     same(given, read_preview(store.keep(given)))
-    assert len(store.previews("audit")) == 1
-    assert store.previews("result") == []
+    assert (len(store.previews("audit")), store.previews("result")) == (1, [])
     same(given, store.previews("audit")[0]())
 
 
@@ -177,8 +176,7 @@ def test_every_kind_of_audit_comes_back(tmp_path):
         found = conclude(calibration, calibration.rule(), [0.01, 0.99], pictures, clusters=clusters)
         found = replace(found, calls=3, cached=4)
         assert alike(AUDITS.read(AUDITS.write(found, tmp_path / "audit.json")), found)
-        assert found.clusters == clusters
-        assert found.verdict == "contradicted"
+        assert (found.clusters, found.verdict) == (clusters, "contradicted")
 
 
 def test_random_splits_come_back_the_same(plain_run, tmp_path):

@@ -83,71 +83,68 @@ def test_dots_show_where_no_detail_was_added_beside_plain_enlargement(chromium, 
         assert page.locator("#marks-kind option[value=classes]").is_disabled()
 
 
-def test_pictures_and_mask_lie_on_each_other_when_moved(chromium, plain_report):
+def test_pictures_and_mask_lie_on_each_other_when_moved(page):
     """At whole zooms the picture's screen pixels are its pixels: those at the stage's corner say where it lies."""
-    with opened(chromium, plain_report) as page:
-        show(page, "audited 1")
-        page.locator("#marks-kind").select_option("none")
-        page.locator("#left-kind").select_option("delivered")
-        zoom_to(page, 4)
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("ArrowDown")
-        page.locator("#marks-kind").select_option("mask")
-        frame(page)
-        left, top, *_ = view_of(page)
-        assert left > 0
-        assert top > 0
-        data = page.locator('.card[data-name="audited 1"] img.delivered').get_attribute("src").split(",")[1]
-        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
-        for name in ("left", "right"):
-            corner = drawn(page, name)[:40, :40, :3]
-            rows, columns = (np.arange(40) + top) // 4, (np.arange(40) + left) // 4
-            assert np.abs(corner.astype(int) - picture[rows][:, columns]).max() <= 2, "decoders round differently"
+    show(page, "audited 1")
+    page.locator("#marks-kind").select_option("none")
+    page.locator("#left-kind").select_option("delivered")
+    zoom_to(page, 4)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.locator("#marks-kind").select_option("mask")
+    frame(page)
+    left, top, *_ = view_of(page)
+    assert left > 0
+    assert top > 0
+    data = page.locator('.card[data-name="audited 1"] img.delivered').get_attribute("src").split(",")[1]
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
+    for name in ("left", "right"):
+        corner = drawn(page, name)[:40, :40, :3]
+        rows, columns = (np.arange(40) + top) // 4, (np.arange(40) + left) // 4
+        assert np.abs(corner.astype(int) - picture[rows][:, columns]).max() <= 2, "decoders round differently"
 
 
 @pytest.mark.parametrize("share", [0.8, 0.2])
-def test_the_divider_follows_to_the_right_and_to_the_left(chromium, plain_report, share):
+def test_the_divider_follows_to_the_right_and_to_the_left(share, page):
     """Pressed where the left picture lies; at every step the pictures meet below the pointer."""
-    with opened(chromium, plain_report) as page:
-        show(page, "audited 1")
-        box = page.locator("#stage").bounding_box()
-        middle = box["y"] + box["height"] / 2
-        page.mouse.move(box["x"] + 0.49 * box["width"], middle)
-        page.mouse.down()
-        for step in (0.25, 0.5, 0.75, 1):
-            place = 0.49 + step * (share - 0.49)
-            page.mouse.move(box["x"] + place * box["width"], middle)
-            at = page.locator("#divide").input_value()
-            assert abs(int(at) - 100 * place) <= 0.51
-            assert page.locator("#left").evaluate("one => one.style.clipPath") == f"inset(0px {100 - int(at)}% 0px 0px)"
-            assert page.locator("#marks").evaluate("one => one.style.clipPath") == f"inset(0px 0px 0px {at}%)"
-        page.mouse.up()
-        page.mouse.move(box["x"] + 0.5 * box["width"], middle)
-        assert page.locator("#divide").input_value() == f"{100 * share:.0f}"
-        assert not page.evaluate("document.dispatchEvent(new Event('selectstart')) && getSelection().toString()")
+    show(page, "audited 1")
+    box = page.locator("#stage").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.49 * box["width"], middle)
+    page.mouse.down()
+    for step in (0.25, 0.5, 0.75, 1):
+        place = 0.49 + step * (share - 0.49)
+        page.mouse.move(box["x"] + place * box["width"], middle)
+        at = page.locator("#divide").input_value()
+        assert abs(int(at) - 100 * place) <= 0.51
+        assert page.locator("#left").evaluate("one => one.style.clipPath") == f"inset(0px {100 - int(at)}% 0px 0px)"
+        assert page.locator("#marks").evaluate("one => one.style.clipPath") == f"inset(0px 0px 0px {at}%)"
+    page.mouse.up()
+    page.mouse.move(box["x"] + 0.5 * box["width"], middle)
+    assert page.locator("#divide").input_value() == f"{100 * share:.0f}"
+    assert not page.evaluate("document.dispatchEvent(new Event('selectstart')) && getSelection().toString()")
 
 
-def test_a_zoomed_picture_is_dragged_and_its_line_too(chromium, plain_report):
-    with opened(chromium, plain_report) as page:
-        show(page, "audited 1")
-        zoom_to(page, 6)
-        before, line = view_of(page), page.locator("#divide").input_value()
-        assert float(line) < 50, "most of the picture shows its mask"
-        box = page.locator("#stage").bounding_box()
-        page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 100)
-        page.mouse.down()
-        page.mouse.move(box["x"] + 0.8 * box["width"] - 70, box["y"] + 60, steps=5)
-        page.mouse.up()
-        frame(page)
-        after = view_of(page)
-        assert [after[0] - before[0], after[1] - before[1]] == [70, 40]
-        assert page.locator("#divide").input_value() == line
-        page.mouse.move(box["x"] + float(line) / 100 * box["width"], box["y"] + 100)
-        page.mouse.down()
-        page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 100, steps=5)
-        page.mouse.up()
-        assert view_of(page) == after
-        assert page.locator("#divide").input_value() == "30"
+def test_a_zoomed_picture_is_dragged_and_its_line_too(page):
+    show(page, "audited 1")
+    zoom_to(page, 6)
+    before, line = view_of(page), page.locator("#divide").input_value()
+    assert float(line) < 50, "most of the picture shows its mask"
+    box = page.locator("#stage").bounding_box()
+    page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.8 * box["width"] - 70, box["y"] + 60, steps=5)
+    page.mouse.up()
+    frame(page)
+    after = view_of(page)
+    assert [after[0] - before[0], after[1] - before[1]] == [70, 40]
+    assert page.locator("#divide").input_value() == line
+    page.mouse.move(box["x"] + float(line) / 100 * box["width"], box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 100, steps=5)
+    page.mouse.up()
+    assert view_of(page) == after
+    assert page.locator("#divide").input_value() == "30"
 
 
 def test_two_fingers_zoom(chromium, plain_report):
@@ -189,150 +186,142 @@ def test_a_finger_moves_the_line_on_a_phone(chromium, plain_report):
             assert abs(int(page.locator("#divide").input_value()) - 100 * way[-1]) <= 1
 
 
-def test_the_viewer_works_by_keyboard(chromium, plain_report):
-    with opened(chromium, plain_report) as page:
-        show(page, "audited 1")
-        assert page.evaluate("document.activeElement.id") == "stage", "what was asked for has the focus"
-        clip = "document.getElementById('left').style.clipPath"
-        page.keyboard.press("b")
-        first = page.evaluate(clip)
-        page.keyboard.press("b")
-        second = page.evaluate(clip)
-        assert {first, second} == {"inset(0px 0% 0px 0px)", "inset(0px 100% 0px 0px)"}
-        assert page.get_attribute("#blink", "aria-pressed") == "true"
-        page.keyboard.press("Escape")
-        assert page.evaluate(clip) == f"inset(0px {100 - int(page.locator('#divide').input_value())}% 0px 0px)"
-        page.keyboard.press("1")
-        page.keyboard.press("+")
-        assert page.inner_text("#zoom") == "200 %"
-        page.keyboard.press("-")
-        page.keyboard.press("-")
-        assert page.inner_text("#zoom") == "50 %"
-        page.keyboard.press("m")
-        assert page.input_value("#marks-kind") == "none"
-        page.keyboard.press("n")
-        until(page, "() => document.getElementById('viewer').dataset.shown !== 'audited 1'")
-        until(page, "() => document.getElementById('viewer').dataset.ready === 'yes'")
-        page.keyboard.press("p")
-        until(page, "() => document.getElementById('viewer').dataset.shown === 'audited 1'")
-        page.locator("#divide").focus()
-        page.keyboard.press("Home")
-        assert page.evaluate(clip) == "inset(0px 100% 0px 0px)"
-        assert page.locator("#divide").evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
+def test_the_viewer_works_by_keyboard(page):
+    show(page, "audited 1")
+    assert page.evaluate("document.activeElement.id") == "stage", "what was asked for has the focus"
+    clip = "document.getElementById('left').style.clipPath"
+    page.keyboard.press("b")
+    first = page.evaluate(clip)
+    page.keyboard.press("b")
+    second = page.evaluate(clip)
+    assert {first, second} == {"inset(0px 0% 0px 0px)", "inset(0px 100% 0px 0px)"}
+    assert page.get_attribute("#blink", "aria-pressed") == "true"
+    page.keyboard.press("Escape")
+    assert page.evaluate(clip) == f"inset(0px {100 - int(page.locator('#divide').input_value())}% 0px 0px)"
+    page.keyboard.press("1")
+    page.keyboard.press("+")
+    assert page.inner_text("#zoom") == "200 %"
+    page.keyboard.press("-")
+    page.keyboard.press("-")
+    assert page.inner_text("#zoom") == "50 %"
+    page.keyboard.press("m")
+    assert page.input_value("#marks-kind") == "none"
+    page.keyboard.press("n")
+    until(page, "() => document.getElementById('viewer').dataset.shown !== 'audited 1'")
+    until(page, "() => document.getElementById('viewer').dataset.ready === 'yes'")
+    page.keyboard.press("p")
+    until(page, "() => document.getElementById('viewer').dataset.shown === 'audited 1'")
+    page.locator("#divide").focus()
+    page.keyboard.press("Home")
+    assert page.evaluate(clip) == "inset(0px 100% 0px 0px)"
+    assert page.locator("#divide").evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
 
 
-def test_menus_change_pictures_and_marks(chromium, plain_report):
-    with opened(chromium, plain_report) as page:
-        show(page, "audited 1")
-        pictures = set()
-        for kind in ("low", "truth", "delivered", "safe"):
-            page.locator("#left-kind").select_option(kind)
-            frame(page)
-            pictures.add(drawn(page, "left").tobytes())
-        assert len(pictures) == 4
-        assert page.inner_text("#left-tag") == "trusted, else plain enlargement"
-        marks = set()
-        for kind in ("mask", "score", "error", "none"):
-            page.locator("#marks-kind").select_option(kind)
-            frame(page)
-            marks.add(drawn(page, "marks").tobytes())
-            assert page.locator("#heat-key").is_visible() == (kind in ("score", "error"))
-            assert page.locator("#veil-key").is_visible() == (kind == "mask")
-        assert len(marks) == 4
-        page.locator("#opacity").fill("40")
-        assert page.locator("#marks").evaluate("one => one.style.opacity") == "0.4"
-        show(page, "masked")
-        kinds = page.locator("#left-kind option").evaluate_all("all => all.map(one => one.value)")
-        assert kinds == ["delivered"], "this picture came without its input, and its truth is unknown"
-        assert page.locator("#marks-kind option[value=error]").is_disabled()
-
-
-def test_the_safe_picture_is_the_delivered_one_where_it_is_trusted(chromium, plain_run, plain_report):
-    scores = plain_run.scores[plain_run.audit.pictures[1].truth]
-    with opened(chromium, plain_report) as page:
-        show(page, "audited 1")
-        zoom_to(page, 1)
-        shown = {}
-        for kind in ("low", "delivered", "safe"):
-            page.locator("#right-kind").select_option(kind)
-            frame(page)
-            shown[kind] = drawn(page, "right")
-        left, top, across, down = view_of(page)
-        height = shown["safe"].shape[0]
-        clear = rule_mask(scores < plain_run.calibration.threshold(0.1))
-        assert clear.shape == (down, across)
-        seen = (slice(max(-top, 0), max(-top, 0) + min(down, height)), slice(max(-left, 0), max(-left, 0) + across))
-        inside = clear[max(top, 0) : max(top, 0) + min(down, height)]
-        assert (shown["safe"][seen][inside] == shown["delivered"][seen][inside]).all()
-        apart = np.abs(shown["safe"][seen][~inside].astype(int) - shown["low"][seen][~inside])
-        assert np.median(apart) <= 2, "plain enlargement elsewhere"
-
-
-def test_the_pixel_under_the_pointer_is_read(chromium, plain_run, plain_report):
-    scores = plain_run.scores[plain_run.audit.pictures[1].truth]
-    with opened(chromium, plain_report) as page:
-        show(page, "audited 1")
-        zoom_to(page, 2)
-        left, top, *_ = view_of(page)
-        box = page.locator("#stage").bounding_box()
-        page.mouse.move(box["x"] + 301, box["y"] + 101)
-        row, column = (101 + top) // 2 * 2, (301 + left) // 2 * 2
-        said = page.inner_text("#reading")
-        assert f"row {row}, column {column}:" in said
-        block = block_side(scores.shape)
-        worst = scores[row : row + block, column : column + block].max()
-        alphas = page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
-        first = next((alpha for alpha in alphas if worst < plain_run.calibration.threshold(alpha)), None)
-        assert (f"trusted from alpha {first:g}" if first else "never trusted") in said
-        assert "error about" in said
-
-
-def test_side_by_side_shows_the_same_place_twice(chromium, plain_report):
-    with opened(chromium, plain_report) as page:
-        show(page, "audited 1")
-        page.locator("#left-kind").select_option("delivered")
-        page.locator("#marks-kind").select_option("none")
-        page.locator("#beside").click()
+def test_menus_change_pictures_and_marks(page):
+    show(page, "audited 1")
+    pictures = set()
+    for kind in ("low", "truth", "delivered", "safe"):
+        page.locator("#left-kind").select_option(kind)
         frame(page)
-        zoom_to(page, 3)
-        left, right = drawn(page, "left"), drawn(page, "right")
-        assert (left == right).all()
-        assert len(np.unique(left.reshape(-1, 4), axis=0)) > 200
-        boxes = [page.locator(f"#{name}").bounding_box() for name in ("left", "right")]
-        assert boxes[0]["x"] + boxes[0]["width"] == pytest.approx(boxes[1]["x"], abs=1)
-        assert [round(box["width"]) for box in boxes] == [left.shape[1]] * 2
-        assert page.locator("#divider").is_hidden()
-        assert page.locator("#divide").is_disabled()
+        pictures.add(drawn(page, "left").tobytes())
+    assert len(pictures) == 4
+    assert page.inner_text("#left-tag") == "trusted, else plain enlargement"
+    marks = set()
+    for kind in ("mask", "score", "error", "none"):
+        page.locator("#marks-kind").select_option(kind)
+        frame(page)
+        marks.add(drawn(page, "marks").tobytes())
+        assert page.locator("#heat-key").is_visible() == (kind in ("score", "error"))
+        assert page.locator("#veil-key").is_visible() == (kind == "mask")
+    assert len(marks) == 4
+    page.locator("#opacity").fill("40")
+    assert page.locator("#marks").evaluate("one => one.style.opacity") == "0.4"
+    show(page, "masked")
+    kinds = page.locator("#left-kind option").evaluate_all("all => all.map(one => one.value)")
+    assert kinds == ["delivered"], "this picture came without its input, and its truth is unknown"
+    assert page.locator("#marks-kind option[value=error]").is_disabled()
 
 
-def test_the_gallery_is_sorted_filtered_and_counted(chromium, plain_report):
-    with opened(chromium, plain_report) as page:
-        alphas = page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
+def test_the_safe_picture_is_the_delivered_one_where_it_is_trusted(plain_run, page):
+    scores = plain_run.scores[plain_run.audit.pictures[1].truth]
+    show(page, "audited 1")
+    zoom_to(page, 1)
+    shown = {}
+    for kind in ("low", "delivered", "safe"):
+        page.locator("#right-kind").select_option(kind)
+        frame(page)
+        shown[kind] = drawn(page, "right")
+    left, top, across, down = view_of(page)
+    height = shown["safe"].shape[0]
+    clear = rule_mask(scores < plain_run.calibration.threshold(0.1))
+    assert clear.shape == (down, across)
+    seen = (slice(max(-top, 0), max(-top, 0) + min(down, height)), slice(max(-left, 0), max(-left, 0) + across))
+    inside = clear[max(top, 0) : max(top, 0) + min(down, height)]
+    assert (shown["safe"][seen][inside] == shown["delivered"][seen][inside]).all()
+    apart = np.abs(shown["safe"][seen][~inside].astype(int) - shown["low"][seen][~inside])
+    assert np.median(apart) <= 2, "plain enlargement elsewhere"
 
-        def shown():
-            return page.locator(".card:visible").evaluate_all("all => all.map(one => one.dataset.name)")
 
-        def shares():
-            return [
-                float(text.split()[0].lstrip("<>")) for text in page.locator(".card:visible .share").all_inner_texts()
-            ]
+def test_the_pixel_under_the_pointer_is_read(plain_run, page):
+    scores = plain_run.scores[plain_run.audit.pictures[1].truth]
+    show(page, "audited 1")
+    zoom_to(page, 2)
+    left, top, *_ = view_of(page)
+    box = page.locator("#stage").bounding_box()
+    page.mouse.move(box["x"] + 301, box["y"] + 101)
+    row, column = (101 + top) // 2 * 2, (301 + left) // 2 * 2
+    said = page.inner_text("#reading")
+    assert f"row {row}, column {column}:" in said
+    block = block_side(scores.shape)
+    worst = scores[row : row + block, column : column + block].max()
+    alphas = page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
+    first = next((alpha for alpha in alphas if worst < plain_run.calibration.threshold(alpha)), None)
+    assert (f"trusted from alpha {first:g}" if first else "never trusted") in said
+    assert "error about" in said
 
-        assert shown()[0] == "masked"
-        page.locator("#order").select_option("least")
-        assert shares() == sorted(shares())
-        page.locator("#order").select_option("most")
-        assert shares() == sorted(shares(), reverse=True)
-        move_to(page, alphas.index(0.2))
-        assert shares() == sorted(shares(), reverse=True), "the order follows the level"
-        page.locator("#order").select_option("name")
-        assert shown() == ["audited 0", "audited 1", "masked"]
-        page.locator("#words").fill("audited")
-        assert shown() == ["audited 0", "audited 1"]
-        assert page.inner_text("#found") == "2 of 3 pictures"
-        page.locator("#kind").select_option("result")
-        assert shown() == []
-        page.locator("#words").fill("")
-        assert shown() == ["masked"]
-        share = shares()[0]
-        counts = page.locator("#histogram title").evaluate_all("all => all.map(one => parseInt(one.textContent))")
-        assert counts[min(int(share // 10), 9)] == sum(counts) == 1
+
+def test_side_by_side_shows_the_same_place_twice(page):
+    show(page, "audited 1")
+    page.locator("#left-kind").select_option("delivered")
+    page.locator("#marks-kind").select_option("none")
+    page.locator("#beside").click()
+    frame(page)
+    zoom_to(page, 3)
+    left, right = drawn(page, "left"), drawn(page, "right")
+    assert (left == right).all()
+    assert len(np.unique(left.reshape(-1, 4), axis=0)) > 200
+    boxes = [page.locator(f"#{name}").bounding_box() for name in ("left", "right")]
+    assert boxes[0]["x"] + boxes[0]["width"] == pytest.approx(boxes[1]["x"], abs=1)
+    assert [round(box["width"]) for box in boxes] == [left.shape[1]] * 2
+    assert page.locator("#divider").is_hidden()
+    assert page.locator("#divide").is_disabled()
+
+
+def test_the_gallery_is_sorted_filtered_and_counted(page):
+    alphas = page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
+
+    def shown():
+        return page.locator(".card:visible").evaluate_all("all => all.map(one => one.dataset.name)")
+
+    def shares():
+        return [float(text.split()[0].lstrip("<>")) for text in page.locator(".card:visible .share").all_inner_texts()]
+
+    assert shown()[0] == "masked"
+    page.locator("#order").select_option("least")
+    assert shares() == sorted(shares())
+    page.locator("#order").select_option("most")
+    assert shares() == sorted(shares(), reverse=True)
+    move_to(page, alphas.index(0.2))
+    assert shares() == sorted(shares(), reverse=True), "the order follows the level"
+    page.locator("#order").select_option("name")
+    assert shown() == ["audited 0", "audited 1", "masked"]
+    page.locator("#words").fill("audited")
+    assert shown() == ["audited 0", "audited 1"]
+    assert page.inner_text("#found") == "2 of 3 pictures"
+    page.locator("#kind").select_option("result")
+    assert shown() == []
+    page.locator("#words").fill("")
+    assert shown() == ["masked"]
+    share = shares()[0]
+    counts = page.locator("#histogram title").evaluate_all("all => all.map(one => parseInt(one.textContent))")
+    assert counts[min(int(share // 10), 9)] == sum(counts) == 1

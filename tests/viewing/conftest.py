@@ -22,3 +22,12 @@ def viewer_url(viewed_run):
     page = open_run(viewed_run.folder, viewed_run.calibration, 0.1)
     with LocalSite(page.routes()) as site, site.running() as url:
         yield url
+
+
+@pytest.fixture
+def page(chromium, viewer_url):
+    """The viewer in a browser; it must stay silent."""
+    from support.report_browser import opened
+
+    with opened(chromium, viewer_url) as shown:
+        yield shown

@@ -94,47 +94,41 @@ def test_the_mask_is_exact_at_every_zoom(chromium, viewed_run, viewer_url, zoom,
         assert len(counts) == 3
 
 
-def test_forty_levels_are_exact_in_every_pixel(chromium, viewed_run, viewer_url):
+def test_forty_levels_are_exact_in_every_pixel(viewed_run, page):
     scores = viewed_run.scores["unseen 0"]
-    with opened(chromium, viewer_url) as page:
-        alphas = alphas_of(page)
-        show(page, "unseen 0")
-        zoom_to(page, 1)
-        seen = set()
-        for stop in np.linspace(0, len(alphas) - 1, 40).astype(int).tolist():
-            at_stop(page, stop)
-            left, top, across, down = view_of(page)
-            assert (down, across) == scores.shape
-            assert left <= 0
-            assert top <= 0
-            shown = drawn(page, "marks")[-top : down - top, -left : across - left, 3] == 0
-            mask = trusted(scores, viewed_run.calibration.threshold(alphas[stop]))
-            assert (shown == mask).all()
-            seen.add(int(mask.sum()))
-        assert len(seen) >= 35
+    alphas = alphas_of(page)
+    show(page, "unseen 0")
+    zoom_to(page, 1)
+    seen = set()
+    for stop in np.linspace(0, len(alphas) - 1, 40).astype(int).tolist():
+        at_stop(page, stop)
+        left, top, across, down = view_of(page)
+        assert (down, across) == scores.shape
+        assert left <= 0
+        assert top <= 0
+        shown = drawn(page, "marks")[-top : down - top, -left : across - left, 3] == 0
+        mask = trusted(scores, viewed_run.calibration.threshold(alphas[stop]))
+        assert (shown == mask).all()
+        seen.add(int(mask.sum()))
+    assert len(seen) >= 35
 
 
-def test_pictures_are_shown_pixel_by_pixel(chromium, viewed_run, viewer_url):
+def test_pictures_are_shown_pixel_by_pixel(viewed_run, page):
     """Neither the decoder nor the screen changes a value, at whole zooms."""
-    with opened(chromium, viewer_url) as page:
-        show(page, "unseen 0")
-        page.locator("#right-kind").select_option("truth")
-        page.locator("#left-kind").select_option("delivered")
-        for zoom in (1, 3):
-            zoom_to(page, zoom)
-            until(
-                page,
-                "across => document.getElementById('stage').dataset.view.split(' ')[2] === across",
-                str(448 * zoom),
-            )
-            left, top, across, down = view_of(page)
-            for side, kind in (("left", "delivered"), ("right", "truth")):
-                picture = viewed_run.pictures["unseen 0"][kind]
-                canvas = drawn(page, side)
-                rows = (np.arange(max(0, -top), min(canvas.shape[0], down - top)) + top) // zoom
-                columns = (np.arange(max(0, -left), min(canvas.shape[1], across - left)) + left) // zoom
-                part = canvas[max(0, -top) :, max(0, -left) :][: len(rows), : len(columns), :3]
-                assert (part == picture[rows][:, columns]).all()
+    show(page, "unseen 0")
+    page.locator("#right-kind").select_option("truth")
+    page.locator("#left-kind").select_option("delivered")
+    for zoom in (1, 3):
+        zoom_to(page, zoom)
+        until(page, "across => document.getElementById('stage').dataset.view.split(' ')[2] === across", str(448 * zoom))
+        left, top, across, down = view_of(page)
+        for side, kind in (("left", "delivered"), ("right", "truth")):
+            picture = viewed_run.pictures["unseen 0"][kind]
+            canvas = drawn(page, side)
+            rows = (np.arange(max(0, -top), min(canvas.shape[0], down - top)) + top) // zoom
+            columns = (np.arange(max(0, -left), min(canvas.shape[1], across - left)) + left) // zoom
+            part = canvas[max(0, -top) :, max(0, -left) :][: len(rows), : len(columns), :3]
+            assert (part == picture[rows][:, columns]).all()
 
 
 def test_three_classes_are_exact_and_plain_enlargement_stands_beside_the_delivered_picture(
@@ -179,122 +173,116 @@ def test_three_classes_are_exact_and_plain_enlargement_stands_beside_the_deliver
         assert page.locator("#marks-kind").input_value() == "classes", "what was chosen stays"
 
 
-def test_the_safe_picture_is_that_of_the_mask_command(chromium, viewed_run, viewer_url):
+def test_the_safe_picture_is_that_of_the_mask_command(viewed_run, page):
     parts, scores = viewed_run.pictures["whole 0"], viewed_run.scores["whole 0"]
-    with opened(chromium, viewer_url) as page:
-        alphas = alphas_of(page)
-        show(page, "whole 0")
-        page.locator("#right-kind").select_option("safe")
-        zoom_to(page, 1)
-        for alpha in (0.07, 0.12):
-            at_stop(page, alphas.index(alpha))
-            left, top, across, down = view_of(page)
-            shown = drawn(page, "right")[-top : down - top, -left : across - left, :3]
-            calibration, delivered = viewed_run.calibration, parts["delivered"]
-            mask = trusted(scores, calibration.threshold(alpha))
-            name = Outside.of(calibration.squared_errors, calibration.threshold(alpha)).shown()
-            outside = picture_to_show(name, delivered, parts["low"], calibration.procedure.mixture)
-            assert (shown == safe_picture(delivered, mask, outside)).all()
+    alphas = alphas_of(page)
+    show(page, "whole 0")
+    page.locator("#right-kind").select_option("safe")
+    zoom_to(page, 1)
+    for alpha in (0.07, 0.12):
+        at_stop(page, alphas.index(alpha))
+        left, top, across, down = view_of(page)
+        shown = drawn(page, "right")[-top : down - top, -left : across - left, :3]
+        calibration, delivered = viewed_run.calibration, parts["delivered"]
+        mask = trusted(scores, calibration.threshold(alpha))
+        name = Outside.of(calibration.squared_errors, calibration.threshold(alpha)).shown()
+        outside = picture_to_show(name, delivered, parts["low"], calibration.procedure.mixture)
+        assert (shown == safe_picture(delivered, mask, outside)).all()
 
 
-def test_a_window_of_another_width_keeps_the_zoom_that_a_person_chose(chromium, viewed_run, viewer_url):
-    with opened(chromium, viewer_url) as page:
-        show(page, "unseen 0")
-        for zoom in (None, 3):
-            if zoom:
-                zoom_to(page, zoom)
-            for width in (700, 1280):
-                page.set_viewport_size({"width": width, "height": 900})
-                until(page, "() => document.getElementById('left').width === stage.clientWidth")
-                frame(page)
-                across, room = view_of(page)[2], page.evaluate("() => stage.clientWidth")
-                # A picture of 448 pixels that was not zoomed fills the frame, as far as the window is high enough.
-                assert across == 1344 if zoom else 448 < across <= room
-                assert drawn(page, "left").shape == drawn(page, "marks").shape
-        page.keyboard.press("0")
-        page.set_viewport_size({"width": 400, "height": 900})
-        until(page, "() => Number(document.getElementById('stage').dataset.view.split(' ')[2]) < 448")
+def test_a_window_of_another_width_keeps_the_zoom_that_a_person_chose(viewed_run, page):
+    show(page, "unseen 0")
+    for zoom in (None, 3):
+        if zoom:
+            zoom_to(page, zoom)
+        for width in (700, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            until(page, "() => document.getElementById('left').width === stage.clientWidth")
+            frame(page)
+            across, room = view_of(page)[2], page.evaluate("() => stage.clientWidth")
+            # A picture of 448 pixels that was not zoomed fills the frame, as far as the window is high enough.
+            assert across == 1344 if zoom else 448 < across <= room
+            assert drawn(page, "left").shape == drawn(page, "marks").shape
+    page.keyboard.press("0")
+    page.set_viewport_size({"width": 400, "height": 900})
+    until(page, "() => Number(document.getElementById('stage').dataset.view.split(' ')[2]) < 448")
 
 
-def test_what_is_saved_is_what_is_shown(chromium, viewed_run, viewer_url):
-    with opened(chromium, viewer_url) as page:
-        alphas = alphas_of(page)
-        show(page, "whole 0")
-        at_stop(page, alphas.index(0.07))
-        with page.expect_download() as waiting:
-            page.locator("#save-mask").click()
-        assert waiting.value.suggested_filename == "whole 0-alpha-0.07-mask.png"
-        mask = trusted(viewed_run.scores["whole 0"], viewed_run.calibration.threshold(0.07))
-        assert (np.asarray(Image.open(io.BytesIO(Path(waiting.value.path()).read_bytes()))) == mask).all()
+def test_what_is_saved_is_what_is_shown(viewed_run, page):
+    alphas = alphas_of(page)
+    show(page, "whole 0")
+    at_stop(page, alphas.index(0.07))
+    with page.expect_download() as waiting:
+        page.locator("#save-mask").click()
+    assert waiting.value.suggested_filename == "whole 0-alpha-0.07-mask.png"
+    mask = trusted(viewed_run.scores["whole 0"], viewed_run.calibration.threshold(0.07))
+    assert (np.asarray(Image.open(io.BytesIO(Path(waiting.value.path()).read_bytes()))) == mask).all()
 
 
 @pytest.mark.parametrize("share", [0.8, 0.2])
-def test_the_divider_follows_both_ways(chromium, viewer_url, share):
-    with opened(chromium, viewer_url) as page:
-        show(page, "unseen 0")
-        box = page.locator("#stage").bounding_box()
-        middle = box["y"] + box["height"] / 2
-        page.mouse.move(box["x"] + 0.5 * box["width"], middle)
-        page.mouse.down()
-        for step in (0.3, 0.6, 1):
-            place = 0.5 + step * (share - 0.5)
-            page.mouse.move(box["x"] + place * box["width"], middle)
-            at = int(page.locator("#divide").input_value())
-            assert abs(at - 100 * place) <= 0.51
-            assert page.locator("#left").evaluate("one => one.style.clipPath") == f"inset(0px {100 - at}% 0px 0px)"
-            assert page.locator("#marks").evaluate("one => one.style.clipPath") == f"inset(0px 0px 0px {at}%)"
-        page.mouse.up()
+def test_the_divider_follows_both_ways(share, page):
+    show(page, "unseen 0")
+    box = page.locator("#stage").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.5 * box["width"], middle)
+    page.mouse.down()
+    for step in (0.3, 0.6, 1):
+        place = 0.5 + step * (share - 0.5)
+        page.mouse.move(box["x"] + place * box["width"], middle)
+        at = int(page.locator("#divide").input_value())
+        assert abs(at - 100 * place) <= 0.51
+        assert page.locator("#left").evaluate("one => one.style.clipPath") == f"inset(0px {100 - at}% 0px 0px)"
+        assert page.locator("#marks").evaluate("one => one.style.clipPath") == f"inset(0px 0px 0px {at}%)"
+    page.mouse.up()
 
 
-def test_errors_scores_and_pixels_are_read(chromium, viewed_run, viewer_url):
-    with opened(chromium, viewer_url) as page:
-        alphas = alphas_of(page)
-        show(page, "unseen 0")
-        marks = set()
-        for kind in ("mask", "score", "error"):
-            page.locator("#marks-kind").select_option(kind)
-            frame(page)
-            marks.add(drawn(page, "marks").tobytes())
-            assert page.locator("#heat-key").is_visible() == (kind != "mask")
-        assert len(marks) == 3
-        zoom_to(page, 2)
-        until(page, "() => document.getElementById('stage').dataset.view.split(' ')[2] === '896'")
-        left, top, *_ = view_of(page)
-        box = page.locator("#stage").bounding_box()
-        page.mouse.move(box["x"] + 401, box["y"] + 151)
-        row, column = (151 + top) // 2, (401 + left) // 2
-        until(page, "() => document.getElementById('reading').textContent !== ''")
-        said = page.inner_text("#reading")
-        score = viewed_run.scores["unseen 0"][row, column]
-        first = next(alpha for alpha in alphas if score < viewed_run.calibration.threshold(alpha))
-        assert f"row {row}, column {column}: trusted from alpha {first:g}" in said
-        assert "error about" in said
-        show(page, "whole 0")
-        assert page.locator("#marks-kind option[value=error]").is_disabled()
+def test_errors_scores_and_pixels_are_read(viewed_run, page):
+    alphas = alphas_of(page)
+    show(page, "unseen 0")
+    marks = set()
+    for kind in ("mask", "score", "error"):
+        page.locator("#marks-kind").select_option(kind)
+        frame(page)
+        marks.add(drawn(page, "marks").tobytes())
+        assert page.locator("#heat-key").is_visible() == (kind != "mask")
+    assert len(marks) == 3
+    zoom_to(page, 2)
+    until(page, "() => document.getElementById('stage').dataset.view.split(' ')[2] === '896'")
+    left, top, *_ = view_of(page)
+    box = page.locator("#stage").bounding_box()
+    page.mouse.move(box["x"] + 401, box["y"] + 151)
+    row, column = (151 + top) // 2, (401 + left) // 2
+    until(page, "() => document.getElementById('reading').textContent !== ''")
+    said = page.inner_text("#reading")
+    score = viewed_run.scores["unseen 0"][row, column]
+    first = next(alpha for alpha in alphas if score < viewed_run.calibration.threshold(alpha))
+    assert f"row {row}, column {column}: trusted from alpha {first:g}" in said
+    assert "error about" in said
+    show(page, "whole 0")
+    assert page.locator("#marks-kind option[value=error]").is_disabled()
 
 
-def test_everything_works_by_keyboard(chromium, viewer_url):
-    with opened(chromium, viewer_url) as page:
-        until(page, "() => document.body.dataset.ready === 'yes'")
-        page.locator("#found").evaluate("one => { one.tabIndex = -1; one.focus(); }")
-        page.keyboard.press("Tab")
-        page.keyboard.press("Tab")
-        name = page.evaluate("document.activeElement.innerText")
-        page.keyboard.press("Enter")
-        until(page, "name => document.getElementById('viewer').dataset.shown === name", name)
-        until(page, "() => document.activeElement.id === 'stage'")
-        page.keyboard.press("n")
-        until(page, "name => document.getElementById('viewer').dataset.shown !== name", name)
-        until(page, "() => document.getElementById('viewer').dataset.ready === 'yes'")
-        page.keyboard.press("p")
-        until(page, "name => document.getElementById('viewer').dataset.shown === name", name)
-        page.keyboard.press("b")
-        assert page.get_attribute("#blink", "aria-pressed") == "true"
-        page.keyboard.press("1")
-        page.keyboard.press("+")
-        assert page.inner_text("#zoom") == "200 %"
-        page.keyboard.press("m")
-        assert page.input_value("#marks-kind") == "none"
+def test_everything_works_by_keyboard(page):
+    until(page, "() => document.body.dataset.ready === 'yes'")
+    page.locator("#found").evaluate("one => { one.tabIndex = -1; one.focus(); }")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    name = page.evaluate("document.activeElement.innerText")
+    page.keyboard.press("Enter")
+    until(page, "name => document.getElementById('viewer').dataset.shown === name", name)
+    until(page, "() => document.activeElement.id === 'stage'")
+    page.keyboard.press("n")
+    until(page, "name => document.getElementById('viewer').dataset.shown !== name", name)
+    until(page, "() => document.getElementById('viewer').dataset.ready === 'yes'")
+    page.keyboard.press("p")
+    until(page, "name => document.getElementById('viewer').dataset.shown === name", name)
+    page.keyboard.press("b")
+    assert page.get_attribute("#blink", "aria-pressed") == "true"
+    page.keyboard.press("1")
+    page.keyboard.press("+")
+    assert page.inner_text("#zoom") == "200 %"
+    page.keyboard.press("m")
+    assert page.input_value("#marks-kind") == "none"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -370,16 +358,15 @@ def test_a_damaged_picture_is_said_and_the_next_one_opens(chromium, viewed_run, 
         context.close()
 
 
-def test_a_certificate_is_shown_for_its_own_level_alone(chromium, viewed_run, viewer_url):
-    with opened(chromium, viewer_url) as page:
-        alphas = alphas_of(page)
-        show(page, "whole 0")
-        at_stop(page, alphas.index(0.1))
-        said = page.locator("#certificate").inner_text()
-        assert said.startswith("Certificate of the mask at alpha = 0.1: ")
-        assert "at most 0.1" in said
-        at_stop(page, alphas.index(0.2))
-        said = page.locator("#certificate").inner_text()
-        assert said == "The mask shown, at alpha = 0.2, has no certificate; there is one at alpha = 0.1."
-        show(page, "unseen 0")
-        assert page.locator("#certificate").inner_text() == ""
+def test_a_certificate_is_shown_for_its_own_level_alone(viewed_run, page):
+    alphas = alphas_of(page)
+    show(page, "whole 0")
+    at_stop(page, alphas.index(0.1))
+    said = page.locator("#certificate").inner_text()
+    assert said.startswith("Certificate of the mask at alpha = 0.1: ")
+    assert "at most 0.1" in said
+    at_stop(page, alphas.index(0.2))
+    said = page.locator("#certificate").inner_text()
+    assert said == "The mask shown, at alpha = 0.2, has no certificate; there is one at alpha = 0.1."
+    show(page, "unseen 0")
+    assert page.locator("#certificate").inner_text() == ""

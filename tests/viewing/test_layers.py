@@ -73,8 +73,7 @@ def test_layers_are_the_files_and_hatching_where_nothing_is_trusted(masked):
     assert (merged[trusted] == np.asarray(below.convert("RGB"))[trusted]).all()
     assert max(picture(archive.read("Thumbnails/thumbnail.png")).size) <= 256
     before = path.read_bytes()
-    assert run(["layers", str(masked)]) == 0
-    assert path.read_bytes() == before
+    assert (run(["layers", str(masked)]), path.read_bytes()) == (0, before)
 
 
 def test_a_changed_file_a_calibration_and_another_file_in_the_way_are_refused(masked, tmp_path):
@@ -82,8 +81,7 @@ def test_a_changed_file_a_calibration_and_another_file_in_the_way_are_refused(ma
         (tmp_path / file.name).write_bytes(file.read_bytes())
     certificate, path = tmp_path / masked.name, tmp_path / "p8-layers.ora"
     path.write_bytes(b"mine")
-    assert run(["layers", str(certificate)]) == 2
-    assert path.read_bytes() == b"mine"
+    assert (run(["layers", str(certificate)]), path.read_bytes()) == (2, b"mine")
     assert run(["layers", str(certificate), "--force"]) == 0
     path.unlink()
     assert run(["layers", str(masked.parents[1] / "c.json")]) == 2

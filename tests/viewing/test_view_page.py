@@ -319,8 +319,7 @@ def test_pictures_of_one_name_say_where_they_are_from(viewed_run, copied):
     names = [name for _, name, kind, *_ in rows if kind == "audit"]
     assert len(set(names)) == 2
     assert all(name.startswith("unseen 1 (") for name in names)
-    assert sum("/unseen 0." in name for name in names) == 1
-    assert rows[0][1] == "whole 0"
+    assert (sum("/unseen 0." in name for name in names), rows[0][1]) == (1, "whole 0")
 
 
 def test_what_is_masked_meanwhile_appears_at_the_next_look(viewed_run, copied):

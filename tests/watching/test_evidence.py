@@ -236,8 +236,7 @@ def test_harm_and_change_are_two_statements():
     assert state_after([same, note], "watched") == "watched"
     assert state_after([same, note], "accepted") == "accepted"
     assert state_after([changed, same], "watched") == "suspended"
-    assert state_after([changed, above], "watched") == "void"
-    assert outcome([same, note]) == "same"
+    assert (state_after([changed, above], "watched"), outcome([same, note])) == ("void", "same")
     assert outcome([unknown, note]) == "cannot tell"
     assert outcome([unknown, changed]) == outcome([above]) == "changed"
 
@@ -259,10 +258,8 @@ def test_a_peak_among_many_pictures_is_drawn():
 
 def test_every_one_of_few_pictures_has_a_mark():
     chart = history([0.0] * FEW).chart
-    assert len(chart.marks(chart.series[1])) == FEW
-    assert chart.series[1].style == "dots"
+    assert (len(chart.marks(chart.series[1])), chart.series[1].style) == (FEW, "dots")
 
 
 def test_full_bars_are_an_alarm_and_one_value_has_none():
-    assert history([-1.0, 4.0, 8.0, 99.0]).bars.split()[1] == "▁▅██"
-    assert history([1.0]).bars == ""
+    assert (history([-1.0, 4.0, 8.0, 99.0]).bars.split()[1], history([1.0]).bars) == ("▁▅██", "")

@@ -266,8 +266,7 @@ def test_a_file_of_version_3_keeps_its_log(path, calibration, signed):
     with WatchFile(watch_path(path)) as file:
         standing = file.check(calibration)
     assert standing is not None
-    assert standing == before
-    assert standing.head.entries == 5
+    assert (standing, standing.head.entries) == (before, 5)
     with closing(sqlite3.connect(watch_path(path))) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (5,), "an earlier version refuses it from now on"
 
