@@ -29,7 +29,7 @@ Amounts = Callable[[Decimal], tuple[Decimal, Decimal]]
 class PriceList:
     """A vendor's prices for given parameters; `currency` and `usd_per_unit` as in `Price`.
 
-    `rule` says the list in words; `source` and `read_on` say where and when somebody read it. `unit` is the price of
+    `rule` says the list in words; `source` and `read_on` say where and when it was read. `unit` is the price of
     the unit in which the vendor counts its bill, or None.
     """
 

@@ -131,7 +131,7 @@ def read_recipe(name: str) -> RecipeFile:
     path = SHIPPED / f"{name}.toml" if name in shipped_names() else Path(name)
     try:
         with path.open("rb") as file:
-            # One byte over the limit shows that a file is too large, without reading all of it.
+            # One byte over the limit shows that a file is too large, without reading it whole.
             content = file.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:
             raise UsageError(f"{path.name}: expected a recipe of at most {_LARGEST_FILE} bytes; it is larger")

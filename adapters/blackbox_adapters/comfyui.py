@@ -39,7 +39,7 @@ class ComfyUI(OwnServer):
     number or title: ``image=10.image``, ``seed=KSampler.seed``. ComfyUI skips nodes whose inputs it has seen and then
     shows no picture, so each draw gets its own file name in the saving nodes.
 
-    A workflow that the server fails at, or that somebody stops, is asked for again. A prompt that takes too long is
+    A workflow that the server fails at, or that a person stops, is asked for again. A prompt that takes too long is
     cancelled by ComfyUI 0.26 and later; earlier releases can only stop whatever runs, which is not used.
 
     Seeds: where `seed` names an input (several, parted by commas). Without one every draw is the same picture.

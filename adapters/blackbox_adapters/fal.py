@@ -150,7 +150,7 @@ SCHEMAS = "https://fal.ai/api/openapi/queue/openapi.json"
 class Fal(NamedInputs):
     """Any endpoint of fal that upscales or restores, through the queue.
 
-    Links are those that the vendor returned, since they leave out the model's sub-path. A request that failed is
+    Use the links that the vendor returned, since they leave out the model's sub-path. A request that failed is
     ``COMPLETED`` too: it says ``error``, or its result answers with the error. Errors of the vendor's machines have a
     type such as ``runner_disconnected`` and a status of 500 or above; the vendor does not bill them (docs.fal.ai,
     reliability, 2026), and they are asked for again. A result that answers 4xx is a refusal, and is booked at its

@@ -150,7 +150,7 @@ class Flux(Editor):
         return (yield from fetched(peek(answer, "result.sample"), "result.sample"))
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the size to ask of FLUX.2: the wanted one, or as much of it as 4 megapixels hold."""
+        """Return the size to ask of FLUX.2: the wanted one, or what 4 megapixels hold."""
         factor = min(self.scale, math.sqrt(MOST / (width * height)))
         return max(64, int(width * factor) // STEP * STEP), max(64, int(height * factor) // STEP * STEP)
 

@@ -216,7 +216,7 @@ def _combined(folder: Path, people: dict[str, Path], stem: str, rule: Rule, orig
 
 
 def _is_combined(path: Path) -> bool:
-    # A damaged file may be somebody's import, so it does not count as combined.
+    # A damaged file may be an import, so it does not count as combined.
     try:
         return _COMBINED.fullmatch(read_sidecar(path).source) is not None
     except FileFormatError:

@@ -38,7 +38,7 @@ def confirm_keys(screen: Screen, adapters: "Iterable[Adapter]", options: Spendin
     """Show and ask where each adapter's key goes, unless this user's key went there before.
 
     A user names an address by an option, the environment or his own settings file. An address from a project's settings
-    file is asked about, since the project may be somebody else's.
+    file is asked about, since the project may be a stranger's.
     """
     for adapter in (vendor for each in adapters for vendor in each.members or (each,)):
         for origin in destinations(adapter):

@@ -302,8 +302,8 @@ def settle(
     """Compare a vendor's invoice, a CSV file in US dollars, with the ledger.
 
     Calls are matched by request id or idempotency key, else by time, else by count. Nothing is changed without --write.
-    With it, ambiguous calls that the invoice has are booked at its cost, and the booked cost of those that it lacks is
-    given back.
+    With it, ambiguous calls that the invoice lists are booked at the invoice's cost; the booked cost of calls that it
+    lacks is given back.
     """
     from blackbox_conformal.drawing.ledger.invoice import compare, read_invoice
     from blackbox_conformal.drawing.ledger.queries import ledger_ls

@@ -60,9 +60,9 @@ FAMILIES = {
 @shared.option("-p", "parameters", multiple=True, metavar="KEY=VALUE", help="With an adapter: a parameter of it.")
 @shared.output
 def command(screen: Screen, kind: str, name: str | None, parameters: tuple[str, ...]) -> None:
-    """List every member of a KIND in a sentence, those of other packages too; with NAME say what that one takes.
+    """List every member of a KIND in a sentence, also from other packages; with NAME say what that one takes.
 
-    Of an adapter also its price, limits and seeds, and where its key goes; with -p those of your model.
+    For an adapter also say price, limits and seeds, and where its key goes; with -p for your model.
     """
     from blackbox_conformal.study.plugins import describe_member
     from blackbox_conformal.support import catalog

@@ -137,7 +137,7 @@ def run_named(run: str | None) -> list[str]:
 
 
 def offer(screen: Screen, made: Path, *, opened: bool) -> None:
-    """Open a new page or picture if wanted and somebody sits at a terminal; else say how."""
+    """Open a new page or picture if wanted and at a terminal; else say how."""
     at_terminal = sys.stderr.isatty() and not os.environ.get("CI")
     if not (opened and at_terminal and webbrowser.open(made.resolve().as_uri())):
         screen.say(f"Open it: {_OPENERS.get(sys.platform, 'xdg-open')} {shlex.quote(str(made))}")

@@ -152,7 +152,7 @@ def refuse_code(path: Path, content: Mapping[str, Any]) -> None:
 def refuse_of_project(path: Path, content: Mapping[str, Any]) -> None:
     """Refuse a project's settings file that agrees, signs or trusts in the user's place.
 
-    Such a file often comes with somebody else's project, who would spend the user's money and vouch for papers.
+    Such a file often comes with a stranger's project, which could spend the user's money and vouch for papers.
     """
     for shown, name, value in _entries(content):
         if name in (*_CONSENT, *_VOUCHING):
@@ -371,7 +371,7 @@ def is_typed(name: str) -> bool:
 def is_of_project(name: str) -> bool:
     """Tell whether only a project's settings file set the option `name`.
 
-    Such a file often comes with somebody else's project, so this user did not choose its names.
+    Such a file often comes with a stranger's project, so this user did not choose its names.
     """
     setting = _setting(name)
     return setting is not None and setting.of_project

@@ -222,7 +222,7 @@ class Procedure(BaseModel):
 
     @property
     def seed_note(self) -> str | None:
-        """Describe a root seed that somebody chose; None for the usual one."""
+        """Describe a root seed that the user chose; None for the usual one."""
         if self.root_seed == 0:
             return None
         return (

@@ -161,7 +161,7 @@ def _lines(path: Path) -> list[str]:
             f"expected a public key ({PREFIX}…) or a file of such keys; {printable(str(path))} cannot be read "
             f"({type(error).__name__})"
         ) from None
-    # Somebody is about to pass on a private key by mistake.
+    # The user is about to pass on a private key by mistake.
     if "PRIVATE KEY" in text:
         raise UsageError(
             f"{path}: expected public keys; this is a private key, which its owner alone may have. Give what "

@@ -361,7 +361,7 @@ def token() -> None:
 )
 @shared.output
 def new(screen: Screen, name: str, file: str, max_cost: Decimal | None, pay_again: bool) -> None:
-    """Make a token for NAME and print it, once; only a hash of it is kept."""
+    """Make a token for NAME and print it, once; the file keeps only its hash."""
     made = _tokens(file).new(name, max_cost, pay_again=pay_again)
     # Straight to the terminal: the screen would hide the token as a secret.
     click.echo(made.reveal(), err=screen.as_json)

@@ -1,4 +1,4 @@
-"""The files of a request: those kept when it ends, and those made when somebody asks."""
+"""The files of a request: some are kept when it ends, some are made when a client asks."""
 
 import io
 from typing import TYPE_CHECKING

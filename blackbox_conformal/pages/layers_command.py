@@ -1,4 +1,4 @@
-"""`layers`: a masked picture and what not to trust of it as layers of one OpenRaster file, for GIMP and Krita."""
+"""`layers`: a masked picture and its hatch as layers of one OpenRaster file, for GIMP and Krita."""
 
 import io
 import zipfile

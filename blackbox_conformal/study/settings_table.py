@@ -163,7 +163,7 @@ class ProcedureSettings(TypedDict, total=False):
 
 
 class DrawingSettings(TypedDict, total=False):
-    """Where draws are kept, what may be spent on them, and who hears of it."""
+    """Where draws are kept, what may be spent on them, and who hears about progress."""
 
     run: Annotated["str | Path | None", Setting(PLACES, main=True)]
     """Run folder, for ledger and samples. By default runs/<procedure>."""
@@ -215,7 +215,7 @@ class ProgressSettings(TypedDict, total=False):
 
 
 class JobSettings(ProgressSettings, DrawingSettings, total=False):
-    """The same for one job, which somebody may look on at."""
+    """The same for one job, which a person may look on at."""
 
     on_sampler: Annotated["Callable[[Sampler], None] | None", Setting(OUTPUT, no_option=CALLED)]
     """Gets each sampler as soon as it is open, so that it can be stopped."""
@@ -270,7 +270,7 @@ class LevelSettings(TypedDict, total=False):
 
 
 class WantedSettings(TypedDict, total=False):
-    """What is wanted besides a level, or instead of it."""
+    """What is wanted besides a level, or instead of one."""
 
     want_share: Annotated[float | None, Setting(PROMISE, SHARE, main=True)]
     """The share of a picture that is to be trusted, such as 0.5; for `tune` in the place of `alpha`."""
@@ -330,8 +330,8 @@ class CalibrateSettings(
     """The keywords of `calibrate`."""
 
     tuning: Annotated["str | Path | Sequence[KnownPhotograph]", Setting(PROMISE, metavar="FILE")]
-    """File of `tune`, `compare` or `plan --pilot`: the photographs that they looked at do not calibrate. That of the
-    run folder is always obeyed. In Python also photographs that choices were made on, which are then refused.
+    """File of `tune`, `compare` or `plan --pilot`: the photographs that they looked at do not calibrate. The run
+    folder's own file is always obeyed. In Python also photographs that choices were made on, which are then refused.
     """
 
 
@@ -471,7 +471,7 @@ class SessionSettings(MaskSettings, DrawingSettings, total=False):
     ]
     """The most that may be spent in any 24 hours, US dollars, whichever process spends it."""
     service: Annotated[bool, Setting(MONEY, SWITCH, no_option="`serve` is such a service")]
-    """The session is that of a service that is started again and again: `max_cost` and `max_calls` limit whatever the
+    """The session belongs to a service that is started again and again: `max_cost` and `max_calls` limit whatever the
     run folder's ledger holds, and it opens also while the calibration's watch suspends it.
     """
 

@@ -22,7 +22,7 @@ from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import Adapter
 
 PATIENCE_S = 300.0
-"""Seconds to wait for one draw: somebody looks on, and a paid draw can be fetched later."""
+"""Seconds to wait for one draw: the user looks on, and a paid draw can be fetched later."""
 
 SHOWN = "the picture that was sent comes back, at the promised size"
 

@@ -1,7 +1,7 @@
 """The log of a watch file: a chain of digests over everything that the watch concluded; entries may be signed.
 
 A new watch, a visit, a live picture or a state is written together with its entry, in one transaction. The digest
-covers the rows and the entry before. So an edited, dropped, added or moved row shows, unless somebody writes the rest
+covers the rows and the entry before. So an edited, dropped, added or moved row shows, unless a forger writes the rest
 of the log anew, which only the key's owner can sign.
 """
 

@@ -125,7 +125,7 @@ def box_of(marked: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def _cross(inside: NDArray[np.bool_], x: float, y: float, u: float, v: float) -> None:
-    """Toggle, in each row that the edge crosses, the first pixel whose centre is right of it."""
+    """Toggle, in each row that the edge crosses, the first pixel whose centre lies to the right."""
     first, last = math.ceil(min(y, v) - 0.5), math.ceil(max(y, v) - 0.5)
     rows = np.arange(max(first, 0), min(last, inside.shape[0]))
     if rows.size:

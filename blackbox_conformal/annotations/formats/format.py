@@ -47,7 +47,7 @@ class ImportRequest:
         return paths[0]
 
     def means(self, name: str) -> bool:
-        """Tell whether the tool's `name` is that of the picture asked for."""
+        """Tell whether the tool's `name` means the picture asked for."""
         stem = stem_of(name)
         # Label Studio puts eight hexadecimal digits and a dash before the name of an uploaded file.
         return not self.names or stem in self.names or stem.partition("-")[2] in self.names

@@ -235,7 +235,7 @@ class Store:
             else:
                 place.write(path, data)
         except FileNotFoundError:
-            # Somebody removed the inbox during the run: this answer is kept, and `require_folders` reports it.
+            # The inbox was removed during the run: this answer is kept, and `require_folders` reports it.
             self._inbox_removed = True
             os.makedirs(self._inbox, exist_ok=True)
             _write_durably(path, data)

@@ -1,7 +1,7 @@
 """Knows the price of one draw: from the price table until the vendor bills, then from its bills.
 
 While only a table tells the price and money is limited, one draw goes alone, of all processes that share the ledger. A
-vendor that bills more than its table then exceeds the limit by that draw at most.
+vendor that bills more than its table then exceeds the limit by one draw at most.
 """
 
 import math

@@ -107,7 +107,7 @@ class DrawsSpending:
     Attributes
     ----------
     calls, failed
-        Submissions of these draws, and those that ended without a picture.
+        Submissions of these draws, and submissions that ended without a picture.
     unpriced
         Calls at an unknown price, which `spent_usd` leaves out.
     stored

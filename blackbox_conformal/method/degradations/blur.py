@@ -18,7 +18,7 @@ class Blur(Degradation):
     Attributes
     ----------
     sigma
-        Standard deviation in pixels, or a range of it. The Gaussian ends at four of them.
+        Standard deviation in pixels, or its range. The Gaussian ends at four of them.
     """
 
     main = "sigma"

@@ -21,7 +21,7 @@ class Holes(Degradation):
     Attributes
     ----------
     share
-        Share of the pixels that is covered at least, or a range of it.
+        Share of the pixels that is covered at least, or a range.
     side
         Sides of the rectangles in pixels, or a range of whole numbers. Every rectangle draws both of its own.
     colour

@@ -1,4 +1,4 @@
-"""Noise of a sensor: some of it grows with the light, the rest does not."""
+"""Noise of a sensor: one part grows with the light, the rest does not."""
 
 from functools import lru_cache
 
@@ -27,9 +27,9 @@ class Noise(Degradation):
     Attributes
     ----------
     sigma
-        Standard deviation in 8-bit levels at mid grey, 128, or a range of it.
+        Standard deviation in 8-bit levels at mid grey, 128, or a range.
     shot
-        Share of the variance at mid grey that grows with the signal, 0 to 1, or a range of it. 0 is the same noise
+        Share of the variance at mid grey that grows with the signal, 0 to 1, or a range. 0 is the same noise
         everywhere, 1 none in the dark.
     grey
         Whether the channels of a pixel get the same noise, rather than each its own.

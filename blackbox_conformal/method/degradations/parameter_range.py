@@ -40,7 +40,7 @@ class Range(NamedTuple):
 
 
 def between(low: float, high: float, *, whole: bool = False) -> Any:
-    """Return the type of a parameter from `low` to `high`, or a range of it, in whole numbers where `whole` says so."""
+    """Return the type of a parameter from `low` to `high`, or a range, in whole numbers where `whole` says so."""
 
     def check(ends: Range) -> Range:
         if not low <= ends.low <= ends.high <= high:

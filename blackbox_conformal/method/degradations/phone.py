@@ -6,7 +6,7 @@ from blackbox_conformal.method.degradations.degradation import Preset
 class Phone(Preset):
     """A photograph by a phone: averaged over the area of a sensor's pixel, noisy, sharpened, and saved as JPEG.
 
-    The form of the noise is that of Foi, Trimeche, Katkovnik and Egiazarian (2008), most of it growing with the light.
+    The noise has the form of Foi, Trimeche, Katkovnik and Egiazarian (2008); most grows with the light.
     Its size after a phone's own denoising, and how far phones sharpen, are chosen to look like daylight to dusk; they
     were not measured.
     """

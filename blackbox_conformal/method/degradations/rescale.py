@@ -26,7 +26,7 @@ class Rescale(Degradation):
     Attributes
     ----------
     ratio
-        How long each side becomes, as a multiple of what it was, or a range of it; rounded to whole pixels.
+        How long each side becomes, as a multiple of what it was, or a range; rounded to whole pixels.
     filter
         Which of Pillow's filters; ``random`` draws area, bilinear or bicubic.
     relative

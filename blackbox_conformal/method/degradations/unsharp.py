@@ -13,14 +13,14 @@ from blackbox_conformal.support.types import Image
 class Unsharp(Degradation):
     """Adds to each value what a blur takes from it.
 
-    The parameters are those of Pillow's ``UnsharpMask``; the blur is a true Gaussian, in whole numbers.
+    The parameters mean what they mean in Pillow's ``UnsharpMask``; the blur is a true Gaussian, in whole numbers.
 
     Attributes
     ----------
     percent
         How much is added, in percent of the difference from the blurred picture, or a range of whole numbers.
     radius
-        Standard deviation of the blur in pixels, or a range of it.
+        Standard deviation of the blur in pixels, or a range.
     threshold
         Differences of at most so many levels are left as they are.
     """

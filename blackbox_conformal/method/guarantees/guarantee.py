@@ -549,7 +549,7 @@ class Guarantee(Plugin):
 
 def _vacuous(alpha: float, bound: float) -> str:
     percent = float(as_typed(alpha) / 100)
-    # Somebody who types 5 for five per cent gets the intended number.
+    # A user who types 5 for five per cent gets the intended number.
     typo = f". For {alpha:g} % give --alpha {percent:g}" if alpha >= 1 and percent < bound else ""
     return (
         f"expected alpha below {bound:g}, the largest loss that there can be; got {alpha:g}, which no picture can "

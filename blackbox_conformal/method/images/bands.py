@@ -19,7 +19,7 @@ from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.support.types import Image
 
 LEVELS = 65535
-"""The level of the upper end of the range; that of the lower is 0."""
+"""The level of the upper end of the range; the lower end is 0."""
 
 _NUMBER = r"-?\d{1,15}(?:\.\d{1,15})?(?:e-?\d{1,2})?"
 _TEXT = re.compile(rf"(\d{{1,4}}):({_NUMBER}):({_NUMBER})(:float)?")

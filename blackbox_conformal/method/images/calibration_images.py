@@ -33,7 +33,7 @@ class KnownPhotograph(BaseModel):
 class CalibrationImage(KnownPhotograph):
     """One photograph: also identity of its input, and the vendor's refusal if it refused.
 
-    `group` is that of the photograph, `cluster` the photograph that this one is a tile of, where they were given.
+    `group` is the photograph's group, `cluster` the photograph that this tile is cut from, where they were given.
     `fitted` says what was done to it to make it fit the vendor's limits. `reopened` is how often the vendor refused one
     of its draws that was then asked for again by `ledger reopen`. `kind` is None in files of versions that did not
     look.
@@ -66,7 +66,7 @@ class History(BaseModel):
     earlier
         Other calibrations, of any of the same photographs, that were begun there before and got an answer.
     further
-        Photographs of these, drawn from the same vendor in the same way, that do not calibrate. Those that the
+        Photographs of these, drawn from the same vendor in the same way, that do not calibrate. Photographs that the
         calibration names as looked at are not among them.
     overruled
         Calibration photographs that were looked at, of which the user said that nothing was chosen by them.

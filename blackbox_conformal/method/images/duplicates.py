@@ -189,7 +189,7 @@ def _turns(centred: NDArray[np.float32]) -> NDArray[Any]:
 
 
 def _agreement(thumbnail: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Correlation of what differs from its surroundings, all of it of nearly equal weight, so that no edge decides."""
+    """Correlate local differences, all with nearly equal weight, so that no edge decides."""
     first, second = _small_structures(thumbnail), _small_structures(other)
     together, size = float(first @ second), float((first @ first) * (second @ second))
     return together / math.sqrt(max(size, 1e-9))

@@ -141,8 +141,8 @@ def border_shares(brightness: Plane, axis: int) -> NDArray[np.float64]:
 def blockiness(brightness: Plane) -> tuple[float, float]:
     """How much more often steps are larger at block borders than elsewhere, -1 to 1, about 0 without blocks.
 
-    The first is that of the grid that begins in the corner, the second the largest of any other grid. Each is the mean
-    over rows and columns; 0 for a picture of fewer than 16 pixels a side.
+    The first belongs to the grid that begins in the corner, the second is the largest of any other grid. Each is the
+    mean over rows and columns; 0 for a picture of fewer than 16 pixels a side.
     """
     if min(brightness.shape[1:]) < 2 * BLOCK:
         return 0.0, 0.0
@@ -234,7 +234,7 @@ class InputStatistics(Rows):
 
     @classmethod
     def of_named(cls, values: Mapping[str, float]) -> Self:
-        """One input from what `named` says of it."""
+        """Make one input from what `named` says."""
         names = [statistic.name for statistic in STATISTICS]
         if set(values) != set(names):
             raise ValueError(f"expected {', '.join(names)}; got {', '.join(sorted(values))}")

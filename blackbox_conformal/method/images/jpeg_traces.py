@@ -41,7 +41,7 @@ _ROUNDING = 0.36
 """Standard deviation of a coefficient after decompression around its multiple: what rounding to 8 bits leaves."""
 
 _SMALLEST = 1.3
-"""Coefficients below it are left out: those of any smooth picture are near 0, which is a multiple of every step."""
+"""Smaller coefficients are left out: in any smooth picture they are near 0, which is a multiple of every step."""
 
 _STRAY = 0.02
 """Share of coefficients that may lie anywhere: of blocks with clipped or changed pixels."""
@@ -56,7 +56,7 @@ _LEAST_DETAIL = 200
 """Coefficients among which a compression would show."""
 
 _DETAIL = list(np.ndindex(8, 8))[1:]
-"""All frequencies but the mean: those of drawings and ramps are multiples of something, too."""
+"""All frequencies but the mean: means of drawings and ramps are multiples of something, too."""
 
 MOST_BLOCKS = 2048
 
@@ -75,7 +75,7 @@ class JpegTrace(NamedTuple):
     grid
         (row, column) of the first whole block, each 0 to 7; other than (0, 0) after the picture was cut.
     exact
-        Whether a file's table is that of the quality.
+        Whether a file has this quality's table.
     """
 
     quality: int
@@ -318,7 +318,7 @@ def _spectra(squares: NDArray[Any], energies: NDArray[np.float64]) -> NDArray[np
 
 
 def _with_light(means: NDArray[np.float32], energies: NDArray[np.float64]) -> float:
-    """Energy of the flattest bright blocks less that of the flattest dark ones."""
+    """Energy of the flattest bright blocks minus the energy of the flattest dark blocks."""
     bright = means > np.median(means)
     if not bright.any():
         return 0.0

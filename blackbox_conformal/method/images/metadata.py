@@ -1,4 +1,4 @@
-"""What a file says beside its pixels, EXIF and XMP, made ready for a picture that was made of it."""
+"""What a file says beside its pixels, EXIF and XMP, made ready for a picture made from that file."""
 
 import struct
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Photographs in the files and folders that a user names, and those that come with the package.
+"""Photographs in the files and folders that a user names, and the package's own photographs.
 
 Files are listed, not opened.
 """
@@ -18,7 +18,7 @@ _MOST_KINDS = 5
 """Kinds of files that a note names."""
 
 _PACKAGED = Path(__file__).parents[2] / "photographs"
-"""Those that come with the package; their authors and licences stand in the README beside them."""
+"""The package's own photographs; their authors and licences stand in the README beside them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ CMYK                                  converted with its own ICC profile, else r
 alpha or transparent colour           opaque everywhere: dropped and noted; of a picture to be masked: kept apart
                                       and noted; else refused, as are colours that were multiplied by alpha
 palette, grey, 1-bit, YCbCr           expanded to RGB and noted
-EXIF with GPS, XMP                    kept for pictures made of it, where asked; never uploaded
+EXIF with GPS, XMP                    kept for delivered pictures, where asked; never uploaded
 text                                  never kept, never uploaded
 ====================================  ===================================================================
 """

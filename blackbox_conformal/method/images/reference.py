@@ -58,7 +58,7 @@ def reference(pixels: Image, scale: int, *, degraded: bool = False, tile: int = 
     if scale == 1:
         return pixels.copy()
     out, weights = bicubic_up(pixels, SCALE), _weights(degraded)
-    # A pixel reaches one pixel farther in each layer: those of the body, head and tail.
+    # A pixel reaches one pixel farther in each layer of body, head and tail.
     halo = -(-(_layers(weights) + 2) // ROWS) * ROWS
     for top in range(0, pixels.shape[0], tile):
         for left in range(0, pixels.shape[1], tile):

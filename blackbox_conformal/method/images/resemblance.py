@@ -1,6 +1,6 @@
 """Whether an answer shows what was sent, judged by the two pictures alone: enlarged, or restored at the same size.
 
-Both are compared by their edges at the size that was sent, at half and at a quarter of it. Edges do not depend on
+Both are compared by their edges at the size that was sent, at half and at a quarter. Edges do not depend on
 brightness, contrast or colours, and a sky that brightens upwards has hardly any, so that a mirrored picture does not
 pass for itself. Of a picture with hardly any edges the colours at a quarter of the size are compared instead, after the
 best gain and offset of each channel. Figures on photographs are in docs/drawing.md.
@@ -24,13 +24,13 @@ LEAST_LARGEST = 0.5
 """A picture is another one when its edges correlate by less: on average over the sizes, and at every size."""
 
 MARGIN = 0.1
-"""How much better the edges must fit the upload mirrored or turned, to be those of the mirrored or turned one."""
+"""How much better the edges must fit the upload mirrored or turned, to count as mirrored or turned."""
 
 LEAST_EDGE = 3.0
 """Grey levels: root mean square of edges at a quarter of the size, below which a picture is too flat to be judged."""
 
 LEAST_GROWTH = 0.75
-"""Edges of scenes do not weaken at smaller sizes; those of noise, which a vendor may remove, halve each time."""
+"""Edges of scenes do not weaken at smaller sizes; edges of noise, which a vendor may remove, halve each time."""
 
 LEAST_SIDE = 16
 """Pixels; smaller pictures have too few edges to be judged."""
@@ -215,7 +215,7 @@ def _sizes(plane: Plane) -> list[Plane]:
 
 
 def _dot(first: Plane, second: Plane) -> float:
-    """The sum of products, in an order that does not depend on the processor as that of a library's product does."""
+    """Return the sum of products, in the same order on every processor, which no library promises."""
     return float(np.sum(first * second, dtype=np.float64))
 
 

@@ -28,7 +28,7 @@ def cell_statistics(delivered: Image, plain: Image, scale: int) -> NDArray[np.fl
     delivered, plain
         (H, W, 3) uint8: the vendor's picture, and the plain enlargement of its input.
     scale
-        Side of a cell, from 1 to 16; H and W are multiples of it.
+        Side of a cell, from 1 to 16; H and W are multiples.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def _channels(delivered: NDArray[np.uint8], plain: NDArray[np.uint8], out: NDArr
     width = out.shape[1] - 1
     for x in range(width):
         red, green, blue = np.int32(delivered[3 * x]), np.int32(delivered[3 * x + 1]), np.int32(delivered[3 * x + 2])
-        # Whole-number weights near those of BT.601 (0.299, 0.587, 0.114 times 8), so that sums stay exact.
+        # Whole-number weights near BT.601's (0.299, 0.587, 0.114 times 8), so that sums stay exact.
         out[0, x] = np.int32(2) * red + np.int32(5) * green + blue
         out[1, x] = red - green
         out[2, x] = blue - green

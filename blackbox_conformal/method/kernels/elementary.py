@@ -21,7 +21,7 @@ LARGEST = 700.0
 """Exponents beyond it, either way, count as it: further ones leave double precision."""
 
 _LN2 = Context(40).ln(Decimal(2))
-# The higher part ends in 21 zero bits, so that a multiple of it up to 2^11 is exact.
+# The higher part ends in 21 zero bits, so that its multiples up to 2^11 times are exact.
 HIGHER = math.ldexp(math.floor(math.ldexp(float(_LN2), 32)), -32)
 LOWER = float(_LN2 - Decimal(HIGHER))
 

@@ -45,13 +45,13 @@ def convolved(
     inputs, height, width = planes.shape
     if weights.shape[2] == 1:
         mixed = np.empty((len(weights), height * width), np.float32)
-        # Inputs are added four at a time; those that are missing weigh nothing.
+        # Inputs are added four at a time; missing ones weigh nothing.
         missing = (0, -inputs % ROWS)
         pixels = np.pad(planes, (missing, (0, 0), (0, 0))) if missing[1] else np.ascontiguousarray(planes)
         taps = np.pad(weights[:, :, 0, 0], ((0, 0), missing))
         _mix(pixels.reshape(len(pixels), -1), np.ascontiguousarray(taps), biases, mixed)
         return mixed.reshape(-1, height, width)
-    # Outputs are made four at a time; those that are missing are all zeros and dropped.
+    # Outputs are made four at a time; missing ones are all zeros and dropped.
     missing = (0, -len(weights) % ROWS)
     taps, biases = _taps(weights.tobytes(), weights.shape), np.pad(biases, missing)
     out = np.empty((len(biases), height, width), np.float32)

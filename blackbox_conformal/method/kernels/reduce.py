@@ -33,7 +33,7 @@ def reduced(pixels: Image, factor: int, across: NDArray[np.int32], down: NDArray
         (H, W, 3) uint8; both sides are multiples of `factor`.
     across, down
         (kinds, T) int32 in 2^-22: the taps of the results along an axis; T is a multiple of `factor`. There are as many
-        kinds as results, or fewer and an odd number: then the one in the middle is that of all results between the
+        kinds as results, or fewer and an odd number: then the one in the middle serves all results between the
         others. The taps of result i begin ``(T - factor) // 2`` samples before ``i * factor``. A tap beyond the border
         is 0. No sum of the magnitudes of a kind may reach 2 · 2^22.
 

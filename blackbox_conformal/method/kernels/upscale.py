@@ -27,7 +27,7 @@ def upscaled(pixels: Image, across: NDArray[np.int32], down: NDArray[np.int32]) 
         (h, w, 3) uint8.
     across, down
         (kinds, factor, 4) int32 in 2^-22: the taps of the `factor` results of each sample along an axis. There are as
-        many kinds as samples, or fewer and an odd number: then the one in the middle is that of all samples between the
+        many kinds as samples, or fewer and an odd number: then the one in the middle serves all samples between the
         others. The four taps begin two samples before in the first half of these results, else one before. A tap beyond
         the border is 0. No sum of the magnitudes of four may reach 2 · 2^22.
 

@@ -155,7 +155,7 @@ class AveragedMetric(Metric):
             return (min(side, self.size or 1) / (self.size or 1)) ** 2
         taps = gaussian_taps(self.sigma)
         both = np.r_[taps[:0:-1], taps]
-        # The largest weight is that of the block around the centre; rows and columns multiply.
+        # The block around the centre weighs most; rows and columns multiply.
         return float(both[max(taps.size - 1 - (side - 1) // 2, 0) :][:side].sum() ** 2)
 
     @property

@@ -23,7 +23,7 @@ FARTHEST = 0.25
 
 
 class DetailMetric(Metric):
-    """`I / (A + c^2)`: the energy of detail that is not explained over that of all detail, c = 3 grey levels.
+    """`I / (A + c^2)`: the energy of unexplained detail over the energy of all detail, c = 3 grey levels.
 
     `A = <|a|^2>` is the energy of `a`, a picture less plain enlargement, `t` is another one less plain enlargement, and
     ``I = min over b in [0, 1] of <|a - b t|^2>``. At scale 1 the input itself takes the place of plain enlargement.

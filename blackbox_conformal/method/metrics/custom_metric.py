@@ -36,7 +36,7 @@ class CustomMetric(Metric):
     metric
         The user's name for it.
     version
-        The user's version of it.
+        The user's version of the function.
     largest
         The declared bound.
     """

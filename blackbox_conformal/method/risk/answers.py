@@ -27,7 +27,7 @@ class Answers(Rows):
     ----------
     values
         (n, 3 + len(`LEVELS`)) float32, a row per picture. First the resemblance to the input, -1 to 1, of the answer
-        that shows least of it; NaN where the picture has too little structure. Then the mean absolute difference
+        that shows the input least; NaN where the picture has too little structure. Then the mean absolute difference
         between an answer made small again and the input, 0 to 255, mean over answers. Then, for each share in `LEVELS`,
         the largest score among so many most certain pixels. Last, the agreement of the delivered picture with the free
         reference, see `agreement`; NaN where the score makes none, left out by earlier versions. A refused picture, or

@@ -168,7 +168,7 @@ _TABLE = (
 )
 
 SLOPES = np.array([slope for slope, _ in _TABLE])
-"""(20, 3) float64, one slope a row: the ones that lower the bounds of 32 photographs most, taken one after the
+"""(20, 3) float64, one slope a row: they lower the bounds of 32 photographs most, taken one after the
 other."""
 
 SUPPORTS = np.array([supports for _, supports in _TABLE])

@@ -93,7 +93,7 @@ class Learned:
     taught_before, taught_after
         The same for the photographs that taught.
     least_gain
-        What the best weights gain at least on photographs like those that did not teach, with confidence 1 - `DOUBT`;
+        What the best weights gain at least on photographs that did not teach, with confidence 1 - `DOUBT`;
         not above 0 where none were kept.
     """
 

@@ -29,7 +29,7 @@ class CustomScore(Score):
     score
         The user's name for it.
     version
-        The user's version of it.
+        The user's version of the function.
     kind
         What the function is given: see `from_function`.
     """

@@ -113,7 +113,7 @@ def of_window(pixels: list[Map], steps: list[Map]) -> tuple[list[Map], Map]:
 
 
 def _of_band(aa: Map, ar: Map, au: Map, rr: Map, ru: Map, uu: Map) -> tuple[Map, Map, list[Map]]:
-    """Energy of added detail that the reference does not explain, all of it, and seven features."""
+    """Energy of added detail that the reference does not explain, energy of all added detail, and seven features."""
     aa, rr, uu = (np.maximum(energy, 0) for energy in (aa, rr, uu))
     a, r, u = aa + LEAST, rr + LEAST, uu + LEAST
     by_r, by_u, of_both = _correlation(ar, a, r), _correlation(au, a, u), _correlation(ru, r, u)

@@ -19,9 +19,9 @@ _UPPER_HALF = np.uint32(0xFFFF0000)
 class TieBroken(PairedScore):
     """Lexicographic order of (`first`, `second`), each to eight significant bits, packed into one float32.
 
-    A float >= 0 sorts like its bits: the upper 16 bits of the first become the upper half of the result and those of
-    the second its lower half. The packing is the same for every picture, so scores stay comparable between pictures.
-    Scores of the first that differ by less than 0.8 % count as tied.
+    A float >= 0 sorts like its bits: the upper 16 bits of the first become the upper half of the result, the upper 16
+    bits of the second its lower half. Every picture is packed alike, so scores stay
+    comparable between pictures. Scores of the first that differ by less than 0.8 % count as tied.
 
     Attributes
     ----------

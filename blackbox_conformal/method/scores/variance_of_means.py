@@ -15,7 +15,7 @@ from blackbox_conformal.support.types import Image, Map
 class VarianceOfMeans(Windowed):
     """`Var_M(K * mu)` with divisor M, summed over channels, white = 1: in [0, 3/4]; exactly 0 where all draws agree.
 
-    Unlike the smoothed variance it forgives draws that differ in grain only, and counts those that differ in tone.
+    Unlike the smoothed variance it forgives draws that differ in grain only, and counts draws that differ in tone.
 
     Attributes
     ----------

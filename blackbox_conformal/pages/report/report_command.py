@@ -50,7 +50,7 @@ def command(
     """Write one HTML file about a run: a summary, its pictures in a viewer, audit and cost.
 
     The file opens anywhere and fetches nothing. A slider moves the level of all masks. Pictures and audit figures are
-    those that `audit` and `mask` left in the run folder for this calibration.
+    what `audit` and `mask` left in the run folder for this calibration.
     """
     from blackbox_conformal.drawing.ledger.addresses import LEDGERS, STORES
     from blackbox_conformal.pages.report.html import calibration_of_run, level_to_open_at, report

@@ -370,7 +370,7 @@ def audit_splits(
     calibration
         Its photographs are the pool.
     audited
-        An audit of it with the same guarantee: its photographs join the pool.
+        An audit of the calibration with the same guarantee: its photographs join the pool.
     share
         The share of the pool that calibrates; None: 0.7, or as many as `calibration` has when others join.
     guarantee, group, tiles

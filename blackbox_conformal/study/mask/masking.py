@@ -48,7 +48,7 @@ class Receiver:
     Attributes
     ----------
     on_result
-        Gets each result at once, or what `in_thread` made of it; neither is then kept.
+        Gets each result at once, or the value of `in_thread`; neither is then kept.
     on_fell_back
         Gets why a picture was answered without the last vendor of a cascade.
     on_watch

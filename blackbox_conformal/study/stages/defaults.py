@@ -33,7 +33,7 @@ DETAIL_GUARANTEE = "marked:largest_error=0.3"
 """The usual promise about the detail that the vendor invents, and beside it about colours.
 
 On crops of the demonstration's photographs by the embedded vendor, where 9 or more calibrate, the promise beside took
-none of what is clear at alpha 0.1 and 0.2; one of 0.2 takes most of it with 9. Colours were off by 0.03 to 0.1.
+none of what is clear at alpha 0.1 and 0.2; one of 0.2 takes most with 9. Colours were off by 0.03 to 0.1.
 """
 
 DETAIL_SCORE, DETAIL_SCORE_ELSEWHERE = "predicted-invention", "unsupported"

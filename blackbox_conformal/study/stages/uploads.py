@@ -68,7 +68,7 @@ def sent_pixels(upload: Upload) -> Image:
 
 
 class Encoder:
-    """An encoder of inputs that can be read again; it encodes an input only when somebody asks for it."""
+    """An encoder of inputs that can be read again; it encodes an input only when asked."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

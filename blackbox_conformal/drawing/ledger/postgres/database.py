@@ -20,7 +20,7 @@ _CONNECT_S = 10
 _START_S = 10.0
 # Waiting would not help here; other errors of connecting may pass.
 _REFUSED = re.compile("authentication|password|does not exist|pg_hba|permi(tted|ssion)", re.IGNORECASE)
-"""Words of a server that lets somebody in no more, however long he waits."""
+"""Words of a server that lets a client in no more, however long the client waits."""
 
 _UNKNOWN = re.compile("translate host|not known", re.IGNORECASE)
 """Words about a host that does not exist, or cannot be found at the moment."""

@@ -109,7 +109,7 @@ _HIGHEST_UNLISTED = (
 _LARGEST = f"SELECT pixels FROM attempt WHERE identity = ? AND state IN {WHOLE} ORDER BY pixels DESC LIMIT 1"
 _UNDER_WAY = (
     "SELECT 1 FROM attempt WHERE owner IS NOT NULL AND identity = ? AND pixels > ?"
-    # Pictures below the largest answered one are priced by that one.
+    # The largest answered picture prices all smaller ones.
     f" AND state IN {(*RESERVING, *WITH_JOB)} LIMIT 1"
 )
 

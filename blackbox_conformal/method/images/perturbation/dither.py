@@ -1,7 +1,7 @@
 """Seeded ±1 changes of the 8-bit input, smaller than what the camera's own noise does; nothing to undo.
 
-Its spread ranks errors worse than that of the dihedral group. It serves vendors to whom a turned picture is another one
-(text, faces, watermarks).
+Its spread ranks errors worse than the dihedral group's spread. It serves vendors to whom a turned picture is another
+one (text, faces, watermarks).
 """
 
 import numpy as np
