@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blackbox_conformal.errors import ImageError, MapError
-from blackbox_conformal.method.images.overlay import OUTLINE, overlay
+from blackbox_conformal.method.images.overlay import OUTLINE, overlay, veil
 from blackbox_conformal.method.images.photographs import demo_photographs
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.method.kernels.veil import veil
 
 PHOTOGRAPH = read_image(demo_photographs()[0].path).pixels
 

@@ -1,7 +1,5 @@
 """Noise of a sensor: one part grows with the light, the rest does not."""
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -9,7 +7,6 @@ from pydantic import Field
 from blackbox_conformal.method.degradations.degradation import Degradation
 from blackbox_conformal.method.degradations.parameter_range import Range, between
 from blackbox_conformal.method.degradations.random_numbers import RandomNumbers, normals
-from blackbox_conformal.method.kernels.noise_field import add_noise
 from blackbox_conformal.support.types import Image
 
 MID_GREY = 128
@@ -48,19 +45,25 @@ class Noise(Degradation):
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
         """Compute in single precision, one operation at a time, so that every machine gives the same result."""
         values = np.ascontiguousarray(pixels).reshape(-1, 3 if self.grey else 1)
-        noisy, deviations = np.empty_like(values), _deviations(self.sigma.low, self.shot.low)
+        sigma, shot, level = self.sigma.low, self.shot.low, np.arange(256, dtype=np.float64)
+        deviations = (sigma * np.sqrt((1 - shot) + shot * level / MID_GREY)).astype(np.float32)
+        noisy = np.empty_like(values)
         for start in range(0, len(values), BLOCK):
             block = slice(start, min(start + BLOCK, len(values)))
             places = random.places(block.stop - block.start)
-            add_noise(values[block], places, normals(), deviations, noisy[block])
+            noisy[block] = with_noise(values[block], places, normals(), deviations)
         return noisy.reshape(pixels.shape)
 
 
-@lru_cache(maxsize=4)
-def _deviations(sigma: float, shot: float) -> NDArray[np.float32]:
-    """Return the standard deviation at each grey level."""
-    level = np.arange(256, dtype=np.float64)
-    return (sigma * np.sqrt((1 - shot) + shot * level / MID_GREY)).astype(np.float32)
+def with_noise(
+    values: NDArray[np.uint8], places: NDArray[np.uint16], normals: NDArray[np.float32], deviations: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """Return (N, C) values plus noise, rounded half to even and held to 0-255.
+
+    `places`, (N,), says which of `normals` the C values of a row get; `deviations`, (256,), are those of each level.
+    """
+    noise = deviations[values] * normals[places][:, None]
+    return np.clip(np.rint(values.astype(np.float32) + noise), 0, 255).astype(np.uint8)
 
 
 PLUGIN = Noise

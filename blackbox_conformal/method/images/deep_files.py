@@ -5,7 +5,6 @@ Their numbers are taken as they stand: no profile, no gamma and no orientation c
 
 import io
 import struct
-import zlib
 from collections.abc import Callable
 from importlib.util import find_spec
 from math import prod
@@ -14,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 from PIL import TiffImagePlugin
 
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.images.bands import Bands, is_deep, npy_file
 from blackbox_conformal.method.images.encode import GREY, RGB, image_png, write_png
 from blackbox_conformal.method.images.geotiff import read_geotiff
-from blackbox_conformal.method.images.headers import NPY_SIGNATURE, PNG_SIGNATURE, inspect
+from blackbox_conformal.method.images.headers import NPY_SIGNATURE, PNG_SIGNATURE, inspect, refuse_missing_rows
 from blackbox_conformal.method.images.picture import Picture, decoding, truncated, warnings_of
-from blackbox_conformal.method.kernels.unfilter import unfilter
 from blackbox_conformal.support.types import Image
 
 Check = Callable[[int, int, int], None]
@@ -66,17 +65,19 @@ def read_png(content: bytes, check: Check) -> NDArray[Any]:
             f"end; got another. {_OTHERS}"
         )
     check(width, height, count)
-    filtered, decompressor = bytearray(), zlib.decompressobj()
-    for part in container.compressed:
-        filtered += decompressor.decompress(part, container.filtered_bytes + 1 - len(filtered))
-        if len(filtered) > container.filtered_bytes:
-            break
-    if len(filtered) != container.filtered_bytes or not decompressor.eof:
-        raise truncated("PNG", f"its header asks for {container.filtered_bytes} bytes of pixel data; it has others")
-    rows = np.zeros((height, width * count * depth // 8), np.uint8)
-    if not unfilter(np.frombuffer(filtered, np.uint8), rows, count * depth // 8):
-        raise ImageError("expected a PNG whose rows name a known filter; the file is damaged: get it again")
-    return rows.view(">u2" if depth == 16 else np.uint8).reshape(height, width, count)
+    refuse_missing_rows(container, alone=True)
+    compressed = b"".join(container.compressed)
+
+    def decoded(mode: str, stored: str) -> NDArray[Any]:
+        return np.array(PillowImage.frombytes(mode, (width, height), compressed, "zip", stored))
+
+    if depth == 8:
+        mode = "L" if count == 1 else "RGB"
+        return decoded(mode, mode).reshape(height, width, count)
+    if count == 1:
+        return decoded("I;16", "I;16B")[:, :, None]
+    # Of a colour of 16 bits Pillow keeps one byte: first the higher one, then the lower one.
+    return decoded("RGB", "RGB;16B").astype(np.uint16) << 8 | decoded("RGB", "RGB;16L")
 
 
 def read_tiff(content: bytes, check: Check) -> NDArray[Any]:

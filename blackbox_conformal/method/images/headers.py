@@ -361,6 +361,25 @@ def _filtered_bytes(width: int, height: int, bits: int, interlaced: bool) -> int
     return total
 
 
+def refuse_missing_rows(container: Container, *, alone: bool = False) -> None:
+    """Refuse a PNG whose pixel data end early, which decoders fill with black; `alone`: or that go on behind them."""
+    decompressor = isal_zlib.decompressobj()
+    count = 0
+    try:
+        for part in container.compressed:
+            rest: bytes | memoryview = part
+            while rest and not decompressor.eof and count <= container.filtered_bytes:
+                count += len(decompressor.decompress(rest, 1 << 20))
+                rest = decompressor.unconsumed_tail
+        if count <= container.filtered_bytes:
+            # What a full output buffer may still hold back.
+            count += len(decompressor.flush())
+    except isal_zlib.error:
+        raise ImageError("expected whole pixel data in the PNG; they do not decompress. Get the file again") from None
+    if count < container.filtered_bytes or (alone and (count > container.filtered_bytes or not decompressor.eof)):
+        raise truncated("PNG", f"its header asks for {container.filtered_bytes} bytes of pixel data; it has {count}")
+
+
 def _webp(content: bytes) -> Container:
     (length,) = struct.unpack_from("<I", content, 4) if len(content) >= 12 else (0,)
     end = 8 + length

@@ -4,7 +4,6 @@ Bicubic is Pillow's (Keys 1981, a = -1/2, widened by k, so it does not alias).
 """
 
 from functools import lru_cache
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +14,20 @@ from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.images.bands import is_deep, resized_levels
 from blackbox_conformal.method.images.encode import upload_png
 from blackbox_conformal.method.images.picture import check_any_pixels, check_pixels, pixels_digest
-from blackbox_conformal.method.kernels import reduce, upscale
+from blackbox_conformal.method.kernels import upscale
 from blackbox_conformal.method.kernels._jit import interpreted
-from blackbox_conformal.method.risk.resampling import FILTERS, reduction_matrix
+from blackbox_conformal.method.risk.resampling import FILTERS
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import Upload
 
 FILTER_NAMES = {Resampling.BOX: "area", Resampling.BICUBIC: "bicubic", Resampling.LANCZOS: "lanczos"}
 """What `FILTERS` calls Pillow's."""
 
-MOST = 16
-"""The largest factor that a kernel reduces by."""
-
 UPSCALED = (2, 4, 8)
 """Factors that a kernel enlarges by: Pillow's places of samples are exact for them."""
 
 PAYS_FROM = 1 << 26
-"""Bytes of pixels to be resized in one process from which on the kernels pay, which take seconds to compile."""
+"""Bytes of pixels to be enlarged in one process from which on the kernel pays, which takes seconds to compile."""
 
 _bytes_resized = 0
 """How many so far."""
@@ -73,20 +69,18 @@ def resized(pixels: Image, width: int, height: int, resampling: Resampling = Res
 
     Levels of declared bands, (H, W, bands) uint16, stay such.
 
-    Pillow makes the first ones. Of further ones kernels give the same bytes, where they become smaller by a whole
-    factor, or larger by one of `UPSCALED` with the bicubic filter.
+    Pillow makes them. Once many were resized, a kernel gives the same bytes where they become larger by one of
+    `UPSCALED` with the bicubic filter.
     """
+    global _bytes_resized
     if is_deep(pixels):
         return resized_levels(pixels, width, height, resampling)
     rows, columns = pixels.shape[:2]
-    down, up = rows // height, height // rows
-    smaller = 2 <= down <= MOST and (rows, columns) == (height * down, width * down) and resampling in FILTER_NAMES
-    larger = up in UPSCALED and (height, width) == (rows * up, columns * up) and resampling == Resampling.BICUBIC
-    if (smaller or larger) and _pays(3 * max(rows * columns, height * width)):
-        if larger:
-            return upscale.upscaled(pixels, bicubic_taps(columns, up), bicubic_taps(rows, up))
-        name = FILTER_NAMES[resampling]
-        return reduce.reduced(pixels, down, reduction_taps(name, width, down), reduction_taps(name, height, down))
+    factor = height // rows
+    if factor in UPSCALED and (height, width) == (rows * factor, columns * factor) and resampling == Resampling.BICUBIC:
+        _bytes_resized += 3 * height * width
+        if _bytes_resized >= PAYS_FROM and not interpreted():
+            return upscale.upscaled(pixels, bicubic_taps(columns, factor), bicubic_taps(rows, factor))
     picture = PillowImage.fromarray(pixels).resize((width, height), resampling)
     return np.array(picture, dtype=np.uint8, order="C")
 
@@ -98,21 +92,7 @@ def enlarged_opacity(opacity: NDArray[np.uint8], size: tuple[int, int]) -> NDArr
 
 def block_means(pixels: Image, width: int, height: int) -> Image:
     """Means of blocks of `pixels`, (H, W, 3) uint8, rounded as Pillow's ``reduce`` does: (height, width, 3) uint8."""
-    down, across = pixels.shape[0] // height, pixels.shape[1] // width
-    if down == across <= MOST and pixels.shape[:2] == (height * down, width * down) and _pays(pixels.size):
-        return reduce.block_means(pixels, down)
-    return np.asarray(PillowImage.fromarray(pixels).reduce((across, down)))
-
-
-@lru_cache(maxsize=64)
-def reduction_taps(name: str, results: int, factor: int) -> NDArray[np.int32]:
-    """What `kernels.reduce` takes for an axis of so many results: as Pillow rounds its taps, half away from 0."""
-    reach = FILTERS[name][0]
-    kinds, count = min(results, 2 * ceil(reach - 0.5) + 1), round(2 * reach) * factor
-    before = (count - factor) // 2
-    matrix = np.pad(reduction_matrix(name, kinds * factor, factor), ((0, 0), (before, count)))
-    weights = np.stack([row[kind * factor :][:count] for kind, row in enumerate(matrix)])
-    return _fixed(weights)
+    return np.asarray(PillowImage.fromarray(pixels).reduce((pixels.shape[1] // width, pixels.shape[0] // height)))
 
 
 @lru_cache(maxsize=64)
@@ -123,19 +103,10 @@ def bicubic_taps(samples: int, factor: int) -> NDArray[np.int32]:
     sample = np.arange(kinds)[:, None, None] + np.where(2 * phases + 1 < factor, -2, -1)[:, None] + np.arange(4)
     centre = np.arange(kinds)[:, None, None] + ((phases + 0.5) / factor)[:, None]
     weights = np.where((sample >= 0) & (sample < kinds), FILTERS["bicubic"][1](sample - centre + 0.5), 0.0)
-    return _fixed(weights / weights.sum(axis=2, keepdims=True))
-
-
-def _fixed(weights: NDArray[np.float64]) -> NDArray[np.int32]:
-    """In multiples of 2^-22, halves away from 0."""
-    fixed: NDArray[np.int32] = np.trunc(weights * 2**reduce.BITS + np.copysign(0.5, weights)).astype(np.int32)
+    weights /= weights.sum(axis=2, keepdims=True)
+    # In multiples of 2^-22, halves away from 0.
+    fixed: NDArray[np.int32] = np.trunc(weights * 2**upscale.BITS + np.copysign(0.5, weights)).astype(np.int32)
     return fixed
-
-
-def _pays(size: int) -> bool:
-    global _bytes_resized
-    _bytes_resized += size
-    return _bytes_resized >= PAYS_FROM and not interpreted()
 
 
 def upload_from(pixels: Image, name: str) -> Upload:

@@ -8,7 +8,6 @@ import numpy as np
 
 from blackbox_conformal.errors import MapError
 from blackbox_conformal.method.images.picture import check_pixels
-from blackbox_conformal.method.kernels.veil import veil
 from blackbox_conformal.support.types import Image, Mask
 
 # A mask and what lies close around it.
@@ -24,6 +23,36 @@ def grown(mask: Mask, steps: int) -> Mask:
         wider[:, 1:] |= inner[:, :-1]
         wider[:, :-1] |= inner[:, 1:]
     return wider
+
+
+_BITS = 16
+"""Shares are multiples of 2^-16."""
+
+_LIGHTNESS = np.array([round(share * 2**8) for share in (0.299, 0.587, 0.114)], np.int32)
+"""The parts of the lightness (BT.601) in 2^-8."""
+
+DIMMED = 0.42
+_COLOUR = round(0.15 * DIMMED * 2**_BITS)
+_GREY = round(0.85 * DIMMED * 2**_BITS)
+_STRIPE = round(0.85 * 255 * 0.34 * (1 - DIMMED) * 2**_BITS)
+"""The rest of the colour, so that the eye still finds its way; the lightness added to it, and in stripes of white."""
+
+_ROWS = 64
+"""Rows that are veiled at once: what is between stays small."""
+
+
+def veil(pixels: Image, mask: Mask, pitch: int, thickness: int) -> None:
+    """Darken `pixels`, (H, W, 3) uint8, in place where `mask`, (H, W) bool, is False.
+
+    From a diagonal stripe to the next lie `pitch` pixels along a row; a stripe is `thickness` wide, 0 for none.
+    """
+    for top in range(0, len(mask), _ROWS):
+        y, x = np.nonzero(~mask[top : top + _ROWS])
+        y += top
+        colours = pixels[y, x].astype(np.int32)
+        # Lightness comes in 2^-8 and its share in 2^-16, so 8 bits go; what is added rounds the last shift to nearest.
+        light = (_GREY * (colours @ _LIGHTNESS) >> 8) + (1 << (_BITS - 1)) + _STRIPE * ((x + y) % pitch < thickness)
+        pixels[y, x] = (_COLOUR * colours + light[:, None]) >> _BITS
 
 
 OUTLINE = np.array([255, 196, 0], dtype=np.uint8)

@@ -37,7 +37,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import (
     AvifImagePlugin,
@@ -56,7 +55,7 @@ from blackbox_conformal.errors import ImageError, PayloadError, UsageError
 from blackbox_conformal.method.images.bands import Bands, resized_levels
 from blackbox_conformal.method.images.deep_files import deep_picture
 from blackbox_conformal.method.images.encode import RGBA
-from blackbox_conformal.method.images.headers import PNG_SIGNATURE, Container, inspect, with_tails
+from blackbox_conformal.method.images.headers import PNG_SIGNATURE, Container, inspect, refuse_missing_rows, with_tails
 from blackbox_conformal.method.images.metadata import Metadata
 from blackbox_conformal.method.images.picture import Picture, decoding, is_blank, too_deep, truncated, warnings_of
 from blackbox_conformal.support.text import printable
@@ -289,7 +288,7 @@ def decoded(
 
 def _load(content: bytes, container: Container, check_size: Callable[[int, int], None]) -> tuple[Image.Image, int]:
     if container.compressed:
-        _refuse_missing_rows(container)
+        refuse_missing_rows(container)
     with warnings_of(container.format):
         # Before it is opened: of a kind that it does not know, Pillow says the same as of damage.
         tiff = _check_tiff(content) if container.format == "TIFF" else 0
@@ -340,26 +339,6 @@ def _decoder(kind: str) -> type[ImageFile.ImageFile]:
         ) from None
     decoder: type[ImageFile.ImageFile] = HeifImageFile
     return decoder
-
-
-def _refuse_missing_rows(container: Container) -> None:
-    """Refuse a PNG whose pixel data end early, which decoders fill with black."""
-    decompressor = isal_zlib.decompressobj()
-    count = 0
-    try:
-        for part in container.compressed:
-            rest: bytes | memoryview = part
-            while rest and not decompressor.eof:
-                count += len(decompressor.decompress(rest, 1 << 20))
-                rest = decompressor.unconsumed_tail
-                if count > container.filtered_bytes:
-                    return
-        # What a full output buffer may still hold back.
-        count += len(decompressor.flush())
-    except isal_zlib.error:
-        raise ImageError("expected whole pixel data in the PNG; they do not decompress. Get the file again") from None
-    if count < container.filtered_bytes:
-        raise truncated("PNG", f"its header asks for {container.filtered_bytes} bytes of pixel data; it has {count}")
 
 
 def _refuse_gaps(content: bytes, container: Container, image: Image.Image) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.method.kernels import enlarge, moments, reduce, upscale
+from blackbox_conformal.method.kernels import enlarge, moments, upscale
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.scores.score import Context, Score
@@ -68,7 +68,6 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
         (_is_own(setup.score), score),
         (setup.procedure.delivery in ("mean", "medoid"), moments.warm_up),
         (setup.procedure.back_projections > 0, enlarge.warm_up),
-        (large and (truths or setup.procedure.back_projections > 0), reduce.warm_up),
         (truths and _is_own(setup.metric), measure),
         (truths, curve),
         (large, upscale.warm_up),

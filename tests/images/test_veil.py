@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from naive import veil as naive
 
-from blackbox_conformal.method.kernels.veil import DIMMED, veil
+from blackbox_conformal.method.images.overlay import DIMMED, veil
 
 RANDOM = np.random.default_rng(4)
 

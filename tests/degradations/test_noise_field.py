@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 from naive import noise_field as naive
 
-from blackbox_conformal.method.kernels.noise_field import add_noise
+from blackbox_conformal.method.degradations.noise import with_noise
 
 NORMALS = np.linspace(-4.5, 4.5, 1 << 16).astype(np.float32)
-
-
-def noisy(values, places, normals, deviations):
-    out = np.empty_like(values)
-    add_noise(values, places, normals, deviations, out)
-    return out
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -23,7 +17,7 @@ def test_equals_the_plain_loops(channels, sigma):
     places = random.integers(0, 1 << 16, 500, np.uint16)
     deviations = (sigma * np.sqrt(np.arange(256) / 128)).astype(np.float32)
     np.testing.assert_array_equal(
-        noisy(values, places, NORMALS, deviations), naive.noisy(values, places, NORMALS, deviations)
+        with_noise(values, places, NORMALS, deviations), naive.noisy(values, places, NORMALS, deviations)
     )
 
 
@@ -32,7 +26,7 @@ def test_halves_go_to_the_even_level_and_results_stay_within_8_bits():
     normals[:4] = 0.5, 1.5, 500, -500
     values, deviations = np.full((4, 1), 10, np.uint8), np.ones(256, np.float32)
     places = np.arange(4, dtype=np.uint16)
-    assert noisy(values, places, normals, deviations)[:, 0].tolist() == [10, 12, 255, 0]
+    assert with_noise(values, places, normals, deviations)[:, 0].tolist() == [10, 12, 255, 0]
     np.testing.assert_array_equal(
-        noisy(values, places, normals, deviations), naive.noisy(values, places, normals, deviations)
+        with_noise(values, places, normals, deviations), naive.noisy(values, places, normals, deviations)
     )
