@@ -29,7 +29,7 @@ from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.metrics import invention, lab_l1
 from blackbox_conformal.method.risk.curve import LEAST_INVENTED, RiskCurve
-from blackbox_conformal.method.safe import back_projected
+from blackbox_conformal.method.safe_pictures import back_projected
 from blackbox_conformal.method.scores.score import Context, Score, accumulated_map
 from blackbox_conformal.study.stages.settings import member
 

@@ -45,7 +45,7 @@ from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import crop_to_multiple
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.metrics.lab_l1 import LabL1
-from blackbox_conformal.method.safe import back_projected
+from blackbox_conformal.method.safe_pictures import back_projected
 from blackbox_conformal.method.scores._learned_network import DILATIONS, NAMES, features, network_in
 from blackbox_conformal.method.scores.score import Context
 

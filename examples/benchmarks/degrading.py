@@ -12,7 +12,7 @@ from timing import at_most, pairs
 
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up
-from blackbox_conformal.method.safe import back_projected
+from blackbox_conformal.method.safe_pictures import back_projected
 
 CHAINS = (
     "bicubic:4",

@@ -14,7 +14,7 @@ import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import ProcedureMismatchError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.safe import back_projected
+from blackbox_conformal.method.safe_pictures import back_projected
 from blackbox_conformal.study.plan.promises import ways
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.stages.settings import set_up

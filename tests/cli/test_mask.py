@@ -18,7 +18,7 @@ from blackbox_conformal.cli.mask import FULL_SIZE, OPTIONAL
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.method.safe import picture_to_show
+from blackbox_conformal.method.safe_pictures import picture_to_show
 from blackbox_conformal.study.mask import products
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.testing.fault_server import FaultServer

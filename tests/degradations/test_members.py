@@ -14,7 +14,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.degradations.chain import Chain, Mixture
 from blackbox_conformal.method.degradations.parameter_range import Range
 from blackbox_conformal.method.degradations.random_numbers import RandomNumbers, normals
-from blackbox_conformal.method.safe import back_projected
+from blackbox_conformal.method.safe_pictures import back_projected
 from blackbox_conformal.support import catalog
 
 FAMILY = "degradations"

@@ -19,7 +19,7 @@ from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.metrics._detail import nothing_added
 from blackbox_conformal.method.risk.whole_errors import SHOWN, SquaredErrors
-from blackbox_conformal.method.safe import picture_to_show
+from blackbox_conformal.method.safe_pictures import picture_to_show
 from blackbox_conformal.study.mask.products import Wanted, encode_product
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.stages.certify import contradictions

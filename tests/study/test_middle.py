@@ -7,7 +7,7 @@ import blackbox_conformal as bc
 from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.whole_errors import SquaredErrors
-from blackbox_conformal.method.safe import may_be_shown, picture_to_show
+from blackbox_conformal.method.safe_pictures import may_be_shown, picture_to_show
 from blackbox_conformal.study.stages import evaluate
 from blackbox_conformal.study.stages.evaluate import Evaluation
 from blackbox_conformal.study.stages.settings import set_up

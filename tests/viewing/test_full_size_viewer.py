@@ -14,7 +14,7 @@ from support.report_browser import drawn, frame, move_to, opened, until, veiled_
 from blackbox_conformal.documents.certificate import Outside
 from blackbox_conformal.method.metrics._detail import nothing_added
 from blackbox_conformal.method.risk.trust import trusted
-from blackbox_conformal.method.safe import picture_to_show, safe_picture
+from blackbox_conformal.method.safe_pictures import picture_to_show, safe_picture
 from blackbox_conformal.pages.report.full_size import FullSizeStore
 from blackbox_conformal.pages.viewer.local_site import LocalSite
 from blackbox_conformal.pages.viewer.view_page import open_run

@@ -27,7 +27,7 @@ from blackbox_conformal.method.images.encode import image_png, mask_png
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.metrics._detail import nothing_added
 from blackbox_conformal.method.risk.whole_errors import SHOWN
-from blackbox_conformal.method.safe import picture_to_show, safe_picture
+from blackbox_conformal.method.safe_pictures import picture_to_show, safe_picture
 from blackbox_conformal.pages.report.cards import sentence
 from blackbox_conformal.pages.report.encoded import webp
 from blackbox_conformal.pages.report.error_pairs import block_side

@@ -33,7 +33,7 @@ from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.metadata import Metadata, has_caption
 from blackbox_conformal.method.images.overlay import overlay
 from blackbox_conformal.method.metrics._detail import CLEAR, DOTTED, STRIPED, about_detail, nothing_added
-from blackbox_conformal.method.safe import picture_to_show, safe_picture, safe_statement
+from blackbox_conformal.method.safe_pictures import picture_to_show, safe_picture, safe_statement
 from blackbox_conformal.study.result_files import (
     VENDOR_ENDINGS,
     certificate_in,

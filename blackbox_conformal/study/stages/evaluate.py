@@ -25,7 +25,7 @@ from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import Losses, RiskCurve
 from blackbox_conformal.method.risk.whole_errors import LEAST, Errors, SquaredErrors, WholeErrors, whole_errors
-from blackbox_conformal.method.safe import may_be_shown, picture_to_show
+from blackbox_conformal.method.safe_pictures import may_be_shown, picture_to_show
 from blackbox_conformal.method.scores.score import Context, Score
 from blackbox_conformal.study.stages.draws import (
     Drawn,

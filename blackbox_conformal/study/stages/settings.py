@@ -23,7 +23,7 @@ from blackbox_conformal.method.metrics._detail import hides
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve import DEFAULT_TOLERANCE
 from blackbox_conformal.method.risk.whole_errors import foretold_psnr, squared_errors
-from blackbox_conformal.method.safe import back_projected, picture_to_show
+from blackbox_conformal.method.safe_pictures import back_projected, picture_to_show
 from blackbox_conformal.method.scores.score import Context, Score, accumulated_map
 from blackbox_conformal.study.stages.defaults import (
     DEFAULT_DRAWS,

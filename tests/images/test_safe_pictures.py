@@ -9,7 +9,13 @@ from PIL import Image as PillowImage
 from blackbox_conformal.errors import MapError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.reference import reference
-from blackbox_conformal.method.safe import back_projected, may_be_shown, picture_to_show, safe_picture, safe_statement
+from blackbox_conformal.method.safe_pictures import (
+    back_projected,
+    may_be_shown,
+    picture_to_show,
+    safe_picture,
+    safe_statement,
+)
 
 BICUBIC, JPEG = (Mixture.of_text(text).at(4) for text in ("bicubic", "bicubic+jpeg:75"))
 GREY = Mixture.of_text("grey").at(1)
