@@ -77,7 +77,8 @@ def read_png(content: bytes, check: Check) -> NDArray[Any]:
     if count == 1:
         return decoded("I;16", "I;16B")[:, :, None]
     # Of a colour of 16 bits Pillow keeps one byte: first the higher one, then the lower one.
-    return decoded("RGB", "RGB;16B").astype(np.uint16) << 8 | decoded("RGB", "RGB;16L")
+    levels: NDArray[Any] = decoded("RGB", "RGB;16B").astype(np.uint16) << 8 | decoded("RGB", "RGB;16L")
+    return levels
 
 
 def read_tiff(content: bytes, check: Check) -> NDArray[Any]:
