@@ -3,14 +3,14 @@
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.draws import draw, killed, limits, tasks
+from support.draws import Drawn, draw, killed, limits, tasks
 from support.postgres_server import PostgresServer, end_leases
 
 from blackbox_conformal.drawing.events import Event
@@ -21,6 +21,7 @@ from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, led
 from blackbox_conformal.drawing.ledger.receipts import Receipt
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import BudgetError, LedgerError
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.faults import Fault
@@ -28,32 +29,24 @@ from blackbox_conformal.testing.reference_adapters import JobVendor, Synchronous
 
 KINDS = {"once": SynchronousVendor, "jobs": JobVendor}
 
-# Kind, point, so-manieth call, submissions seen by the vendor at the kill, ambiguous draws afterwards.
-KILLS = [
-    ("once", "planned", 1, 0, 0),
-    ("once", "intent", 3, 2, 0),
-    ("once", "sent", 3, 2, 1),
-    ("once", "departed", 3, 2, 1),
-    ("once", "answered", 3, 3, 1),
-    ("once", "received", 3, 3, 0),
-    ("once", "settled", 2, 2, 0),
-    ("once", "stored", 3, 3, 0),
-    ("once", "receipt", 3, 3, 0),
-    ("jobs", "intent", 3, 2, 0),
-    ("jobs", "sent", 3, 2, 1),
-    ("jobs", "departed", 3, 2, 1),
-    ("jobs", "answered", 7, 3, 1),
-    ("jobs", "accepted", 3, 3, 0),
-    ("jobs", "answered", 8, 3, 0),
-    ("jobs", "ready", 3, 3, 0),
-    ("jobs", "received", 3, 3, 0),
-    ("jobs", "settled", 2, 2, 0),
-    ("jobs", "stored", 3, 3, 0),
-    ("jobs", "receipt", 3, 3, 0),
-]
+# Point: so-manieth call, submissions seen by the vendor at the kill, ambiguous draws afterwards.
+KILLS = {
+    "planned": (1, 0, 0),
+    "intent": (3, 2, 0),
+    "sent": (3, 2, 1),
+    "departed": (3, 2, 1),
+    "received": (3, 3, 0),
+    "settled": (2, 2, 0),
+    "stored": (3, 3, 0),
+    "receipt": (3, 3, 0),
+}
+CALLS = [("once", point, *counts) for point, counts in KILLS.items()]
+CALLS += [("jobs", point, *counts) for point, counts in KILLS.items() if point != "planned"]
+CALLS += [("once", "answered", 3, 3, 1), ("jobs", "answered", 7, 3, 1), ("jobs", "answered", 8, 3, 0)]
+CALLS += [("jobs", "accepted", 3, 3, 0), ("jobs", "ready", 3, 3, 0)]
 
 
-@pytest.mark.parametrize(("kind", "point", "number", "submitted", "ambiguous"), KILLS)
+@pytest.mark.parametrize(("kind", "point", "number", "submitted", "ambiguous"), CALLS)
 def test_kill(tmp_path, monkeypatch, database, kind, point, number, submitted, ambiguous):
     run = tmp_path / "run"
     if database == "postgres":
@@ -104,6 +97,10 @@ def copied(database: str, request: pytest.FixtureRequest) -> Copy:
     return of_file if database == "sqlite" else of_database
 
 
+def told_of(run: Path) -> set[tuple[Any, ...]]:
+    return {(one.task, one.state, one.cost_nanousd, one.digest, one.job) for one in ledger_ls(run)}
+
+
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
 @pytest.mark.parametrize("stored_elsewhere", [False, True])
 def test_an_older_copy_buys_nothing_again_and_keeps_the_limit(tmp_path, copied, kind, stored_elsewhere):
@@ -115,7 +112,7 @@ def test_an_older_copy_buys_nothing_again_and_keeps_the_limit(tmp_path, copied, 
         first = draw(vendor, run, tasks(1, 2))
         restore = copied(run)
         assert draw(vendor, run, tasks(1, 6)).states == ["stored"] * 6
-        before = [(one.task, one.state, one.cost_nanousd, one.digest, one.job) for one in ledger_ls(run)]
+        before = told_of(run)
         restore()
         if stored_elsewhere:  # as on a machine that has nothing but the store
             for name in ("samples", "inbox"):
@@ -126,8 +123,7 @@ def test_an_older_copy_buys_nothing_again_and_keeps_the_limit(tmp_path, copied, 
         assert (server.account.paid, again.states) == (8, ["stored"] * 8)
         assert again.pictures.items() >= first.pictures.items()
         assert ledger_sum(run)["cost_usd"] == Decimal("0.08")
-        after = [(one.task, one.state, one.cost_nanousd, one.digest, one.job) for one in ledger_ls(run)]
-        assert set(after) >= set(before)
+        assert told_of(run) >= before
         assert not ledger_verify(run).problems
         told.clear()
         assert draw(vendor, run, tasks(1, 8), listener=told.append).states == ["stored"] * 8
@@ -135,111 +131,90 @@ def test_an_older_copy_buys_nothing_again_and_keeps_the_limit(tmp_path, copied, 
     assert [event.text for event in told if event.kind == "remembered"] == []
 
 
-def test_it_is_told_once_what_was_forgotten(tmp_path, copied):
-    told = list[Event]()
+@pytest.fixture
+def forgetful(tmp_path: Path, copied: Copy) -> Iterator[Callable[..., Drawn]]:
+    """Draws `number` draws, of which the ledger then knows the first `known`, and gives what was drawn."""
     with FaultServer(polls=0) as server:
-        vendor = SynchronousVendor(url=server.url)
-        draw(vendor, tmp_path / "run", tasks(1, 2))
-        restore = copied(tmp_path / "run")
-        draw(vendor, tmp_path / "run", tasks(1, 5))
-        restore()
-        draw(vendor, tmp_path / "run", tasks(1, 5), listener=told.append)
-        assert server.account.paid == 5
+
+        def drawn(number: int, known: int = 1, work: Sequence[Task] = tasks(1, 9), vendor: Any = None) -> Drawn:
+            drawn.vendor = vendor or SynchronousVendor(url=server.url)
+            draw(drawn.vendor, tmp_path / "run", work[:known], concurrency=1)
+            restore = copied(tmp_path / "run")
+            found = draw(drawn.vendor, tmp_path / "run", work[:number], concurrency=1)
+            restore()
+            return found
+
+        drawn.server = server
+        yield drawn
+
+
+def test_it_is_told_once_what_was_forgotten(tmp_path, forgetful):
+    told = list[Event]()
+    forgetful(5, known=2)
+    draw(forgetful.vendor, tmp_path / "run", tasks(1, 5), listener=told.append)
+    assert forgetful.server.account.paid == 5
     (text,) = [event.text for event in told if event.kind == "remembered"]
     assert "it had forgotten 3 calls, which are counted again ($0.03), and their 3 answers are used again" in text
 
 
-def test_what_was_spent_in_the_last_day_counts_again(tmp_path, copied):
+def test_what_was_spent_in_the_last_day_counts_again(tmp_path, forgetful):
+    forgetful(4)
+    drawn = draw(forgetful.vendor, tmp_path / "run", tasks(1, 6), max_cost_per_day_usd=Decimal("0.05"))
+    assert isinstance(drawn.error, BudgetError)
+    assert forgetful.server.account.paid == 5
+
+
+def test_calls_that_gave_no_picture_are_not_made_again_either(tmp_path, forgetful):
+    forgetful.server.script = {"submit": [None, Fault("status", {"code": 422}), "reset-after-body", None]}
+    drawn = forgetful(4)
+    submitted = forgetful.server.account.requests("submit")
+    again = draw(forgetful.vendor, tmp_path / "run", tasks(1, 4), concurrency=1)
+    assert (again.states, forgetful.server.account.requests("submit")) == (drawn.states, submitted)
+    assert "refused" in again.states
+    assert not ledger_verify(tmp_path / "run").problems
+
+
+def test_an_answer_that_is_damaged_is_neither_used_nor_bought_again(tmp_path, forgetful):
     run = tmp_path / "run"
-    with FaultServer(polls=0) as server:
-        vendor = SynchronousVendor(url=server.url)
-        draw(vendor, run, tasks(1, 1))
-        restore = copied(run)
-        draw(vendor, run, tasks(1, 4))
-        restore()
-        drawn = draw(vendor, run, tasks(1, 6), max_cost_per_day_usd=Decimal("0.05"))
-        assert isinstance(drawn.error, BudgetError)
-        assert server.account.paid == 5
+    lost = next(one.digest for one in forgetful(3).outcomes if one.task.index == 2) or ""
+    (path,) = (run / "samples").rglob(f"{lost.removeprefix('sha256:')}.*")
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    again = draw(forgetful.vendor, run, tasks(1, 3))
+    assert (again.states, forgetful.server.account.paid) == (["stored", "stored", "invalid"], 3)
+    assert ledger_sum(run)["cost_usd"] == Decimal("0.03")
 
 
-def test_calls_that_gave_no_picture_are_not_made_again_either(tmp_path, copied):
-    run, faults = tmp_path / "run", [None, Fault("status", {"code": 422}), "reset-after-body", None]
-    with FaultServer({"submit": faults}, polls=0) as server:
-        vendor = SynchronousVendor(url=server.url)
-        draw(vendor, run, tasks(1, 1), concurrency=1)
-        restore = copied(run)
-        drawn = draw(vendor, run, tasks(1, 4), concurrency=1)
-        submitted = server.account.requests("submit")
-        restore()
-        again = draw(vendor, run, tasks(1, 4), concurrency=1)
-        assert again.states == drawn.states
-        assert "refused" in again.states
-        assert server.account.requests("submit") == submitted
-        assert not ledger_verify(run).problems
+def test_a_receipt_that_is_damaged_ends_the_run_before_anything_is_paid(tmp_path, forgetful):
+    forgetful(4)
+    receipts = tmp_path / "run" / "receipts.jsonl"
+    lines = receipts.read_bytes().splitlines(keepends=True)
+    receipts.write_bytes(b"".join([*lines[:2], lines[2].replace(b"stored", b"Stored"), lines[3]]))
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=r"line 3 of .*receipts\.jsonl is damaged"):
+            draw(forgetful.vendor, tmp_path / "run", tasks(1, 4))
+    assert forgetful.server.account.paid == 4
 
 
-def test_an_answer_that_is_damaged_is_neither_used_nor_bought_again(tmp_path, copied):
-    run = tmp_path / "run"
-    with FaultServer(polls=0) as server:
-        vendor = SynchronousVendor(url=server.url)
-        draw(vendor, run, tasks(1, 1))
-        restore = copied(run)
-        drawn = draw(vendor, run, tasks(1, 3))
-        restore()
-        lost = next(one.digest for one in drawn.outcomes if one.task.index == 2) or ""
-        (path,) = (run / "samples").rglob(f"{lost.removeprefix('sha256:')}.*")
-        path.write_bytes(path.read_bytes()[:-1] + b"?")
-        again = draw(vendor, run, tasks(1, 3))
-        assert (again.states, server.account.paid) == (["stored", "stored", "invalid"], 3)
-        assert ledger_sum(run)["cost_usd"] == Decimal("0.03")
-
-
-def test_a_receipt_that_is_damaged_ends_the_run_before_anything_is_paid(tmp_path, copied):
-    run = tmp_path / "run"
-    with FaultServer(polls=0) as server:
-        vendor = SynchronousVendor(url=server.url)
-        draw(vendor, run, tasks(1, 1))
-        restore = copied(run)
-        draw(vendor, run, tasks(1, 4))
-        restore()
-        lines = (run / "receipts.jsonl").read_bytes().splitlines(keepends=True)
-        (run / "receipts.jsonl").write_bytes(b"".join([*lines[:2], lines[2].replace(b"stored", b"Stored"), lines[3]]))
-        for _ in range(2):
-            with pytest.raises(LedgerError, match=r"line 3 of .*receipts\.jsonl is damaged"):
-                draw(vendor, run, tasks(1, 4))
-        assert server.account.paid == 4
-
-
-def test_receipts_of_draws_without_a_seed_are_read_again(tmp_path, copied):
-    run = tmp_path / "run"
+def test_receipts_of_draws_without_a_seed_are_read_again(tmp_path, forgetful):
     seedless = [replace(task, seed=None) for task in tasks(1, 3)]
-    with FaultServer(polls=0) as server:
-        vendor = SynchronousVendor(url=server.url, seedable=False)
-        draw(vendor, run, seedless[:1])
-        restore = copied(run)
-        draw(vendor, run, seedless)
-        restore()
-        assert (draw(vendor, run, seedless).states, server.account.paid) == (["stored"] * 3, 3)
+    forgetful(3, work=seedless, vendor=SynchronousVendor(url=forgetful.server.url, seedable=False))
+    assert draw(forgetful.vendor, tmp_path / "run", seedless).states == ["stored"] * 3
+    assert forgetful.server.account.paid == 3
 
 
 @pytest.mark.parametrize("flipped", ["middle", "end"])
-def test_a_damaged_receipt_counts_where_it_is_the_only_one_that_was_forgotten(tmp_path, copied, flipped):
-    run = tmp_path / "run"
-    with FaultServer(polls=0) as server:
-        vendor = SynchronousVendor(url=server.url)
-        draw(vendor, run, tasks(1, 3))
-        restore = copied(run)
-        draw(vendor, run, tasks(1, 4))
-        restore()
-        receipts = bytearray((run / "receipts.jsonl").read_bytes())
-        receipts[-100 if flipped == "middle" else -1] ^= 1
-        (run / "receipts.jsonl").write_bytes(receipts)
-        if flipped == "middle":
-            with pytest.raises(LedgerError, match=r"line 4 of .*receipts\.jsonl is damaged"):
-                draw(vendor, run, tasks(1, 4))
-        else:
-            assert draw(vendor, run, tasks(1, 4)).states == ["stored"] * 4
-        assert server.account.paid == 4
+def test_a_damaged_receipt_counts_where_it_is_the_only_one_that_was_forgotten(tmp_path, forgetful, flipped):
+    forgetful(4, known=3)
+    path = tmp_path / "run" / "receipts.jsonl"
+    receipts = bytearray(path.read_bytes())
+    receipts[-100 if flipped == "middle" else -1] ^= 1
+    path.write_bytes(receipts)
+    if flipped == "middle":
+        with pytest.raises(LedgerError, match=r"line 4 of .*receipts\.jsonl is damaged"):
+            draw(forgetful.vendor, tmp_path / "run", tasks(1, 4))
+    else:
+        assert draw(forgetful.vendor, tmp_path / "run", tasks(1, 4)).states == ["stored"] * 4
+    assert forgetful.server.account.paid == 4
 
 
 def test_a_line_that_was_being_written_is_cut_off(tmp_path):

@@ -42,10 +42,9 @@ def origin(text: str) -> WebOrigin:
 def test_only_the_own_origin_gets_the_key():
     assert RULES.admit(origin("https://API.vendor.example."), False, public=False) == (True, "own")
     assert RULES.admit(OWN, False, public=True) == (False, "own")
-    for host in ("cdn.vendor.example", "a.storage.example", "API.VENDOR.EXAMPLE:443"):
-        assert RULES.admit(origin(f"https://{host}"), False, public=False)[0] == (
-            host.lower() == "api.vendor.example:443"
-        )
+    assert RULES.admit(origin("https://API.VENDOR.EXAMPLE:443"), False, public=False)[0]
+    for host in ("cdn.vendor.example", "a.storage.example"):
+        assert not RULES.admit(origin(f"https://{host}"), False, public=False)[0]
 
 
 def test_a_second_place_that_gives_tokens_sees_the_key_and_no_other_port_or_scheme_of_it():
@@ -57,20 +56,13 @@ def test_a_second_place_that_gives_tokens_sees_the_key_and_no_other_port_or_sche
             rules.admit(origin(wrong), False, public=False)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "http://cdn.vendor.example",
-        "http://api.vendor.example",
-        "https://cdn.vendor.example:8443",
-        "ftp://cdn.vendor.example",
-        "file://x",
-        "https://storage.example",
-        "https://evilstorage.example",
-        "https://other.example",
-        "https://127.0.0.1",
-    ],
+ELSEWHERE = (
+    "http://cdn.vendor.example http://api.vendor.example https://cdn.vendor.example:8443 ftp://cdn.vendor.example"
 )
+ELSEWHERE += " file://x https://storage.example https://evilstorage.example https://other.example https://127.0.0.1"
+
+
+@pytest.mark.parametrize("wrong", ELSEWHERE.split())
 def test_other_places_are_refused(wrong):
     with pytest.raises(PayloadError):
         RULES.admit(origin(wrong), False, public=False)
@@ -91,41 +83,20 @@ def test_loopback_is_reached_from_a_vendor_on_loopback_only():
 
 
 @pytest.mark.parametrize(
-    ("address", "public", "loopback"),
+    ("public", "loopback", "addresses"),
     [
-        ("93.184.216.34", True, False),
-        ("2606:2800:220:1::1", True, False),
-        ("127.0.0.1", False, True),
-        ("::1", False, True),
-        ("::ffff:127.0.0.1", False, True),
-        ("10.0.0.1", False, False),
-        ("192.168.1.1", False, False),
-        ("172.16.9.9", False, False),
-        ("169.254.169.254", False, False),
-        ("::ffff:169.254.169.254", False, False),
-        ("64:ff9b::a9fe:a9fe", False, False),
-        ("2002:7f00:1::", False, True),
-        ("fe80::1%eth0", False, False),
-        ("fd00:ec2::254", False, False),
-        ("100.64.0.1", False, False),
-        ("0.0.0.0", False, False),
-        ("224.0.0.1", False, False),
-        ("255.255.255.255", False, False),
-        ("not an address", False, False),
+        (True, False, ["93.184.216.34", "2606:2800:220:1::1", "2606:4700::1"]),
+        (False, True, ["127.0.0.1", "::1", "::ffff:127.0.0.1", "2002:7f00:1::"]),
+        (False, False, ["10.0.0.1", "192.168.1.1", "172.16.9.9", "169.254.169.254", "::ffff:169.254.169.254"]),
+        (False, False, ["64:ff9b::a9fe:a9fe", "fe80::1%eth0", "fd00:ec2::254", "100.64.0.1", "0.0.0.0", "224.0.0.1"]),
+        (False, False, ["255.255.255.255", "not an address", "192.0.0.192", "192.0.0.10", "fec0::1", "3fff::1"]),
+        (False, False, ["5f00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"]),
     ],
 )
-def test_addresses(address, public, loopback):
-    assert is_allowed_address(address, "public") == public
-    assert is_allowed_address(address, "loopback") == loopback
-    assert is_allowed_address(address, "own")
-
-
-@pytest.mark.parametrize(
-    "address", ["192.0.0.192", "192.0.0.10", "fec0::1", "3fff::1", "5f00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"]
-)
-def test_addresses_that_no_network_leads_to_publicly_are_not_public(address):
-    assert not is_allowed_address(address, "public")
-    assert is_allowed_address("2606:4700::1", "public")
+def test_addresses(public, loopback, addresses):
+    for address in addresses:
+        kinds = [is_allowed_address(address, kind) for kind in ("public", "loopback", "own")]
+        assert kinds == [public, loopback, True], address
 
 
 class Knowing(SynchronousVendor):
@@ -225,12 +196,12 @@ def by_sampler(status: int) -> type[VendorError]:
     return type(classify(adapter, Send("POST", f"{adapter.url}/x", "submit"), answer, 0.0))
 
 
-@pytest.mark.parametrize("status", range(400, 600))
-def test_the_page_the_sampler_and_the_adapters_agree(status):
-    assert by_sampler(status) is documented(status)
-    by_adapter = Failures().error(Answer(status, {}, b""), "submit")
-    # A server error carries no decision of the vendor: adapters leave it to the sampler.
-    assert type(by_adapter) is (documented(status) if status < 500 else type(None))
+def test_the_page_the_sampler_and_the_adapters_agree():
+    for status in range(400, 600):
+        assert by_sampler(status) is documented(status), status
+        by_adapter = Failures().error(Answer(status, {}, b""), "submit")
+        # A server error carries no decision of the vendor: adapters leave it to the sampler.
+        assert type(by_adapter) is (documented(status) if status < 500 else type(None)), status
 
 
 def test_examples_of_the_page():
@@ -334,51 +305,32 @@ def test_the_rest_of_the_same_version_is_asked_for_and_taken():
     assert (made.headers()["range"], b"".join(made.pieces)) == ("bytes=5-", b"abcde")
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"etag": 'W/"v1"'},
-        {"etag": "v1"},
-        {"etag": ""},
-        {"accept-ranges": "none"},
-        {"accept-ranges": ""},
-        {"content-encoding": "gzip"},
-    ],
-)
-def test_nothing_is_kept_without_a_strong_version_and_ranges(change):
-    assert cut({**WHOLE, **change}).headers() == {}
+def test_nothing_is_kept_without_a_strong_version_and_ranges_or_of_other_answers():
+    without = {"etag": ['W/"v1"', "v1", ""], "accept-ranges": ["none", ""], "content-encoding": ["gzip"]}
+    for name, values in without.items():
+        for value in values:
+            assert cut({**WHOLE, name: value}).headers() == {}, (name, value)
+    for status in (206, 302, 404, 503):
+        assert cut(WHOLE, status).headers() == {}, status
 
 
-@pytest.mark.parametrize("status", [206, 302, 404, 503])
-def test_nothing_is_kept_of_other_answers(status):
-    assert cut(WHOLE, status).headers() == {}
+RIGHT = {"etag": '"v1"', "content-range": "bytes 3-9/10"}
+PLACES = ["bytes 2-9/10", "bytes 3-8/10", "bytes 3-10/11", "bytes 3-9/*", None]
+OTHERS = [{"etag": '"v2"'}, {"etag": None}, {"content-encoding": "gzip"}, *({"content-range": one} for one in PLACES)]
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        {"etag": '"v2"', "content-range": "bytes 3-9/10"},
-        {"content-range": "bytes 3-9/10"},
-        {"etag": '"v1"', "content-range": "bytes 2-9/10"},
-        {"etag": '"v1"', "content-range": "bytes 3-8/10"},
-        {"etag": '"v1"', "content-range": "bytes 3-10/11"},
-        {"etag": '"v1"', "content-range": "bytes 3-9/*"},
-        {"etag": '"v1"'},
-        {"etag": '"v1"', "content-range": "bytes 3-9/10", "content-encoding": "gzip"},
-    ],
-)
-def test_any_other_part_begins_from_zero(part):
+@pytest.mark.parametrize("other", OTHERS)
+def test_any_other_part_begins_from_zero(other):
     made = cut(WHOLE)
     with pytest.raises(ValueError, match="from zero"):
-        made.begin(206, part)
+        made.begin(206, {name: value for name, value in {**RIGHT, **other}.items() if value is not None})
     assert made.headers() == {}
 
 
 @pytest.mark.parametrize("status", [200, 412, 416])
 def test_the_whole_or_a_version_that_is_gone_begins_from_zero(status):
     made = cut(WHOLE)
-    assert not made.begin(status, {})
-    assert made.headers() == {}
+    assert (made.begin(status, {}), made.headers()) == (False, {})
 
 
 def test_an_error_between_keeps_what_is_there_and_nothing_of_itself():

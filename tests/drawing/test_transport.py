@@ -1,22 +1,28 @@
 """The error class of a failed exchange is decided by what has left this machine; against real sockets."""
 
+import itertools
 import logging
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import httpcore
 import pytest
+from support.draws import draw, tasks
 from support.recording_server import RecordingServer
+from support.synthetic import photograph
 
 from blackbox_conformal.drawing.http.transport import Transport
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.errors import MaybeSentError, NotSentError, PayloadError, UsageError
+from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.testing.raw_http import Head, Response
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 from blackbox_conformal.vendor.adapter import Part, Send
 
 LIMITS = Limits(attempt_timeout_s=1.0, connect_timeout_s=0.5, max_answer_bytes=10_000)
@@ -35,20 +41,15 @@ def raw(serve: Callable[[socket.socket], None]) -> Iterator[str]:
     threads: list[threading.Thread] = []
 
     def one(sock: socket.socket) -> None:
-        with sock:
-            try:
-                serve(sock)
-            except OSError:
-                return
+        with sock, suppress(OSError):
+            serve(sock)
 
     def accept() -> None:
-        while True:
-            try:
+        with suppress(OSError):
+            while True:
                 sock, _ = listener.accept()
-            except OSError:
-                return
-            threads.append(threading.Thread(target=one, args=(sock,)))
-            threads[-1].start()
+                threads.append(threading.Thread(target=one, args=(sock,)))
+                threads[-1].start()
 
     accepting = threading.Thread(target=accept)
     accepting.start()
@@ -64,11 +65,8 @@ def raw(serve: Callable[[socket.socket], None]) -> Iterator[str]:
 
 @contextmanager
 def transport(url: str, *hosts: str, limits: Limits = LIMITS) -> Iterator[Transport]:
-    opened = Transport(url, hosts, limits)
-    try:
+    with closing(Transport(url, hosts, limits)) as opened:
         yield opened
-    finally:
-        opened.close()
 
 
 def post(url: str, **more: object) -> Send:
@@ -142,15 +140,14 @@ def test_answers_of_any_status_come_back_whole():
 
 
 def test_bodies_of_every_kind():
+    kinds = [{"json": {"a": 1}}, {"form": {"b": "2"}}, {"form": {"c": "3"}, "files": (Part("f", "x.png", b"pix"),)}]
     with RecordingServer() as vendor, transport(vendor.url) as opened:
-        opened.send(Send("POST", vendor.url + "/", "submit", json={"a": 1}))
-        opened.send(Send("POST", vendor.url + "/", "submit", form={"b": "2"}))
-        opened.send(Send("POST", vendor.url + "/", "submit", form={"c": "3"}, files=(Part("f", "x.png", b"pix"),)))
-    bodies = [request.body for request in vendor.asked]
-    assert (bodies[0], bodies[1]) == (b'{"a":1}', b"b=2")
-    assert b'name="c"' in bodies[2]
-    assert b'filename="x.png"' in bodies[2]
-    assert b"pix" in bodies[2]
+        for body in kinds:
+            opened.send(Send("POST", vendor.url + "/", "submit", **body))
+    *plain, form = (request.body for request in vendor.asked)
+    assert plain == [b'{"a":1}', b"b=2"]
+    for part in (b'name="c"', b'filename="x.png"', b"pix"):
+        assert part in form
 
 
 def test_the_key_goes_to_the_own_origin_only():
@@ -295,24 +292,11 @@ def test_a_proxy_that_makes_no_tunnel_has_sent_the_vendor_nothing(monkeypatch, w
             opened.send(post("https://vendor.invalid/upscale"))
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "169.254.169.254",
-        "2852039166",
-        "0xa9fea9fe",
-        "0.0.0.0",
-        "10.0.0.1",
-        "127.1",
-        "[fd00::1]",
-        "[::1]",
-        "[::ffff:10.0.0.1]",
-        "localhost",
-        "some.localhost",
-        "metadata.google.internal",
-        "intranet",
-    ],
-)
+HOSTS = "169.254.169.254 2852039166 0xa9fea9fe 0.0.0.0 10.0.0.1 127.1 [fd00::1] [::1] [::ffff:10.0.0.1] localhost"
+HOSTS += " some.localhost metadata.google.internal intranet"
+
+
+@pytest.mark.parametrize("host", HOSTS.split())
 def test_a_proxy_is_not_asked_for_addresses_that_no_link_may_have(monkeypatch, host):
     asked: list[bytes] = []
 
@@ -366,3 +350,64 @@ def test_certificates_that_cannot_be_read_are_permanent(monkeypatch, tmp_path):
     with transport("https://127.0.0.1:9") as opened, pytest.raises(NotSentError, match="SSL_CERT_FILE") as caught:
         opened.send(post("https://127.0.0.1:9/upscale"))
     assert caught.value.permanent
+
+
+# A connection on which something was wrong carries no further request: the next draw would get the rest of it.
+
+
+def picture(number: int) -> bytes:
+    """An answer of the size that is asked for; every number has another one."""
+    return image_png(photograph(number)[:40, :48])
+
+
+def framed(content: bytes, length: int | None = None) -> bytes:
+    announced = len(content) if length is None else length
+    return b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n%b" % (announced, content)
+
+
+def in_chunks(content: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)
+
+
+def drawn(run: Path, script: Callable[[int], bytes]) -> tuple[list[str], list[bytes], list[int]]:
+    """States and contents of three draws one after the other, and the connection of each request.
+
+    `script` gives, for the number of a request, everything that is sent after it.
+    """
+    connections: list[int] = []
+    opened = itertools.count()
+
+    def serve(sock: socket.socket) -> None:
+        number = next(opened)
+        with sock.makefile("rb") as incoming:
+            while incoming.readline():
+                length = 0
+                while line := incoming.readline().strip():
+                    if line.lower().startswith(b"content-length:"):
+                        length = int(line.split(b":")[1])
+                incoming.read(length)
+                connections.append(number)
+                sock.sendall(script(len(connections) - 1))
+
+    with raw(serve) as url:
+        made = draw(SynchronousVendor(url=url), run, tasks(draws=3), concurrency=1)
+    return [outcome.state for outcome in made.outcomes], list(made.pictures.values()), connections
+
+
+@pytest.mark.parametrize(
+    ("frame", "further", "connections"),
+    [(framed, b"", [0, 0, 0]), (framed, framed(b"x"), [0, 1, 1]), (in_chunks, framed(b"x"), [0, 1, 1])],
+)
+def test_a_second_answer_to_one_request_is_nobodys(tmp_path, frame, further, connections):
+    found = drawn(tmp_path, lambda number: frame(picture(number)) + (b"" if number else further))
+    assert found == (["stored"] * 3, [picture(number) for number in range(3)], connections)
+
+
+def test_an_answer_that_is_longer_than_announced_spoils_no_other(tmp_path):
+    found = drawn(tmp_path, lambda number: framed(picture(number), None if number else len(picture(0)) - 7))
+    assert found == (["invalid", "stored", "stored"], [picture(1), picture(2)], [0, 1, 1])
+
+
+def test_after_an_answer_that_is_no_such_picture_the_connection_is_closed(tmp_path):
+    found = drawn(tmp_path, lambda number: framed(b"no picture" if number == 1 else picture(number)))
+    assert found == (["stored", "invalid", "stored"], [picture(0), picture(2)], [0, 0, 1])
