@@ -25,7 +25,6 @@ BOX = (3, 5, 10, 12)
 
 @pytest.fixture
 def work(tmp_path):
-    """A folder with a photograph, a vendor's picture of it, and a COCO file."""
     truth, delivered = pictures()
     (tmp_path / "photo.png").write_bytes(png(truth))
     (tmp_path / "answer.png").write_bytes(png(delivered))
@@ -203,7 +202,6 @@ def test_another_package_brings_a_format(work, tmp_path):
 
 @pytest.fixture
 def stored(tmp_path):
-    """The JSON file of an annotation."""
     source = tmp_path / "photo.json"
     source.write_text(coco({"bbox": [3, 5, 7, 7]}))
     return import_annotations(source, "coco", *pictures(), tmp_path / "annotations")

@@ -17,8 +17,6 @@ from blackbox_conformal.study.listeners import shown_progress, unseen
 
 
 class Display:
-    """A display of a notebook's cell: all that was shown in it."""
-
     def __init__(self) -> None:
         self.shown: list[dict[str, str]] = []
 
@@ -124,7 +122,6 @@ def test_a_function_is_called_instead():
 
 
 def commands(vendor: bc.Adapter, arrays: dict[str, Any]) -> dict[str, Callable[..., Any]]:
-    """Every command that shows progress, with what it last shows."""
     choices: dict[str, Any] = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
     calibration = bc.calibrate(vendor, arrays, run="run", nothing_chosen=True, **choices)
     unseen = {f"p{seed}": photograph(seed) for seed in range(6, 9)}

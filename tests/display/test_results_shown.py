@@ -46,7 +46,6 @@ ROWS = {"result": 1, "audit": 2, "comparison": 12, "tuning": 2}
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """One of each result."""
     folder = tmp_path_factory.mktemp("shown")
     write_draws(folder / "outputs", range(14))
     vendor = bc.load_adapter("folder", path=str(folder / "outputs"), label="made-up", scale=4)
@@ -239,7 +238,6 @@ def test_alone_it_is_dark_on_white_and_in_a_page_in_the_pages_colour():
 
 
 def luminance(colour: str) -> float:
-    """Relative luminance of ``#rrggbb`` (WCAG 2)."""
     values = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in values]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -169,8 +169,6 @@ def test_everything_failing_opens_the_circuit(tmp_path, vendor, server):
 
 
 class Busy(SynchronousVendor):
-    """Says "later" inside a 200."""
-
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         answer = yield Send("POST", f"{self.url}/v1/upscale", "submit", body=upload.png)
         if b"busy" in answer.body:
@@ -211,8 +209,6 @@ def test_a_bug_in_an_adapter_ends_the_run_and_keeps_what_was_paid(tmp_path, earl
 
 
 class Puzzled(SynchronousVendor):
-    """Has a bug where it reads a failed answer."""
-
     bug: str
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
@@ -259,8 +255,6 @@ def test_an_adapter_cannot_pay_twice_by_itself(tmp_path, greedy, counted, server
 
 
 class Prepared(SynchronousVendor):
-    """Looks first whether the picture may be submitted."""
-
     transient: ClassVar[frozenset[str]] = frozenset({"url", "refuses"})
     refuses: bool = False
 
@@ -320,8 +314,6 @@ def test_a_failure_that_may_have_been_billed_at_an_unknown_price_is_not_bought_a
 
 
 class Failing(SynchronousVendor):
-    """Fails on its own, and bills that."""
-
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         yield Send("POST", f"{self.url}/v1/upscale", "submit", body=upload.png)
         yield Observed(cost_usd=Decimal("0.02"))
@@ -407,7 +399,6 @@ def test_a_job_that_the_vendor_does_not_cancel_is_looked_for_by_the_next_run(tmp
 
 
 def test_a_job_whose_polls_fail_is_not_cancelled(tmp_path, server):
-    """It may be finished."""
     server.script = {"poll": "status:code=503"}
     adapter = JobVendor(url=server.url, cancels=True)
     assert "stored" not in draw(adapter, tmp_path, tasks(), job_deadline_s=0.6, max_attempts=50).states
@@ -417,7 +408,6 @@ def test_a_job_whose_polls_fail_is_not_cancelled(tmp_path, server):
 
 
 def test_a_run_that_is_left_cancels_nothing(tmp_path, server):
-    """Its jobs are fetched by the next one."""
     leaving: list[Sampler] = []
 
     def script(situation: Situation) -> Fault | None:

@@ -90,7 +90,6 @@ def copied(database: str, request: pytest.FixtureRequest) -> Copy:
     def of_database(run: Path) -> Callable[[], None]:
         server: PostgresServer = request.getfixturevalue("postgres")
         address = LEDGERS.of(run)
-        assert address is not None
         dump = server.dump(address.shown)
         return lambda: server.restore(address.shown, dump)
 

@@ -34,7 +34,6 @@ def want(number: int) -> AttemptSpec:
 
 
 def draw(ledger: Ledger, number: int, planned: int) -> None:
-    """One attempt, in one of the ways in which attempts end."""
     seen = VendorReport(20_000_000, "acme-v1", f"req-{number}", number)
     ledger.reserve_and_mark_sent(want(number), planned, 20_000_000)
     way = number % 6

@@ -100,8 +100,6 @@ def test_addresses(public, loopback, addresses):
 
 
 class Knowing(SynchronousVendor):
-    """Reads every 404 in its own way."""
-
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         return MaybeSentError("no job yet") if purpose == "lookup" else RefusedError("no such model")
 
@@ -165,7 +163,6 @@ PAGE = Path(blackbox_conformal.__file__).parent / "docs" / "drawing.md"
 
 
 def rows() -> dict[str, str]:
-    """The examples of each class in the page's table."""
     lines = [line.split("|") for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     return {cells[1].strip(): cells[2] for cells in lines if re.fullmatch(r"[A-Z], [a-z ]+", cells[1].strip())}
 
@@ -205,7 +202,6 @@ def test_the_page_the_sampler_and_the_adapters_agree():
 
 
 def test_examples_of_the_page():
-    """What the page says of 500 and above, of what is not 4xx, and of a status that asks to come back."""
     assert numbers(rows()["M, maybe sent"]) == {500, 502, 504}
     assert by_sampler(302) is RedirectedError
     assert by_sampler(201) is type(None)

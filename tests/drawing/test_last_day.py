@@ -13,7 +13,6 @@ from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
 def drawn(vendor: SynchronousVendor, run: Path, first: int, number: int, **more: Any) -> int:
-    """Draw so many pictures as there is room for; how many were drawn."""
     work = tasks(first + number)[first:]
     return draw(vendor, run, work, look=None, max_cost_per_day_usd=Decimal("0.03"), **more).states.count("stored")
 

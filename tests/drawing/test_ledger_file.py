@@ -28,7 +28,6 @@ from blackbox_conformal.errors import DiskFullError, LedgerError
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """No file of this process can grow."""
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
@@ -182,7 +181,6 @@ def test_a_process_that_is_refused_costs_the_owner_nothing(tmp_path):
     with Forked(
         [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as owner:
-        assert owner.stdout is not None
         assert owner.stdout.readline() == "held\n"
         with pytest.raises(LedgerError, match=f"process {owner.pid} on"):
             Ledger(tmp_path)
@@ -224,7 +222,6 @@ def test_an_owner_in_another_container_keeps_others_away_until_it_ends(tmp_path)
     with subprocess.Popen(
         [*apart, sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as owner:
-        assert owner.stdout is not None
         assert owner.stdout.readline() == "held\n"
         with pytest.raises(LedgerError, match="process 1 on"):
             Ledger(tmp_path)

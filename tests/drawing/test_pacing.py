@@ -349,8 +349,6 @@ def _repeats_soon() -> None:
 
 
 class TurnedClock(Clock):
-    """Sleeps at once, and notes for how long."""
-
     def __init__(self) -> None:
         self.now = 100.0
         self.slept: list[float] = []
@@ -365,8 +363,6 @@ class TurnedClock(Clock):
 
 
 class Run:
-    """A retrier, and everything that it works with."""
-
     def __init__(self, **limits: float) -> None:
         self.clock, self.control = TurnedClock(), RunControl()
         self.breaker = CircuitBreaker(self.clock.monotonic)

@@ -24,7 +24,6 @@ def of(payer: str, name: str, request: str = "r") -> AttemptSpec:
 
 
 def limited(run: Path, most_nanousd: int) -> AnyLedger:
-    """A ledger with which each payer may spend so much."""
 
     def check(payer: str, nanousd: int) -> None:
         if nanousd > most_nanousd:

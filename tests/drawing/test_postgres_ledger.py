@@ -302,7 +302,6 @@ def test_a_folder_of_a_stranger_makes_nobody_connect(tmp_path, monkeypatch):
         ledger_sum(tmp_path)
     monkeypatch.setenv("BLACKBOX_CONFORMAL_LEDGER", "postgresql://me:word@stranger.example/name")
     found = LEDGERS.of(tmp_path)
-    assert found is not None
     assert found.password == Secret("word")
 
 
@@ -376,7 +375,6 @@ def test_what_is_wrong_with_a_database_is_told_part_by_part(postgres, address):
 
 @pytest.mark.slow
 def test_kills_restarts_and_cuts(postgres):
-    """The example of many machines, shortened."""
     counts = {
         "--kills": 15,
         "--restarts": 3,

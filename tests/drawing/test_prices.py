@@ -48,8 +48,6 @@ def test_a_bill_above_the_table_exceeds_the_limit_by_one_draw_at_most(tmp_path, 
 
 
 class BillsBySize(FaultVendor):
-    """Bills a cent for every 40 pixels of an upload."""
-
     def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, Any]) -> Response:
         width, height = int.from_bytes(body[16:20], "big"), int.from_bytes(body[20:24], "big")
         return super().respond(head, body, port, marks).with_headers(X_Cost_USD=f"{width * height / 4000:.2f}")
@@ -77,8 +75,6 @@ def test_the_first_draw_goes_alone_and_the_others_together(tmp_path):
     waiting = threading.Barrier(7, timeout=20)
 
     class Together(FaultVendor):
-        """Answers seven submissions after the first only when all of them are there."""
-
         def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, Any]) -> Response:
             if self.account.requests("submit") > 1:
                 waiting.wait()
@@ -187,7 +183,6 @@ def says(value: Any, **headers: str) -> Response:
 
 
 def bought(adapter: Adapter, run: Path, draws: int, size: tuple[int, int], **limits: Any) -> Drawn:
-    """`draws` draws of one upload that is said to be of this size."""
     given = an_upload()
     upload = Upload(given.name, given.digest, given.png, *size)
     work = [Task(upload, index, index + 1) for index in range(draws)]
@@ -195,7 +190,6 @@ def bought(adapter: Adapter, run: Path, draws: int, size: tuple[int, int], **lim
 
 
 def fal(**headers: str) -> Callable[[Head], Response]:
-    """Its queue, with requests that are completed at once."""
 
     def answer(head: Head) -> Response:
         if head.method == "POST":
@@ -246,7 +240,6 @@ def test_the_seconds_that_replicate_tells_are_its_bill(tmp_path):
 
 
 def topaz(credits_each: int) -> Callable[[Head], Response]:
-    """Topaz's jobs, which are completed at once and tell their credits."""
 
     def answer(head: Head) -> Response:
         if head.method == "POST":

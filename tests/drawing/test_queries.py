@@ -21,7 +21,6 @@ from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """Three stored draws and one that is ambiguous."""
     folder = tmp_path / "run"
     with FaultServer({"submit": [None, None, "close-without-answer"]}, price_usd="0.25") as server:
         adapter = SynchronousVendor(url=server.url, price_usd="0.25")

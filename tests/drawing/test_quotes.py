@@ -35,8 +35,6 @@ QUICK = Limits(max_attempts=3, attempt_timeout_s=2.0)
 
 
 class BySize(JobVendor):
-    """A vendor whose estimate counts the pixels that it would make."""
-
     def quote(self, upload: Upload) -> Quote:
         yield from super().quote(upload)
         return Decimal(upload.width * upload.height) / 1000
@@ -108,8 +106,6 @@ def test_patience_is_counted_anew_for_each_size(server):
 
 
 class Slow(SynchronousVendor):
-    """A vendor that is asked for a price again and again."""
-
     def quote(self, upload: Upload) -> Quote:
         while True:
             yield from super().quote(upload)

@@ -30,8 +30,6 @@ SECOND = SLOW.kept_seconds
 
 
 class Keyed(SynchronousVendor):
-    """A vendor whose key is a parameter."""
-
     key: str = ""
 
     def credential(self) -> Secret:
@@ -64,7 +62,6 @@ def told() -> list[str]:
 
 @pytest.fixture
 def join(clock, told, tmp_path):
-    """Another process's view of the pace."""
     joined = []
 
     def one(*rates, key=KEY, url=HOST, file=tmp_path / "pace.sqlite"):
@@ -325,7 +322,6 @@ def test_no_private_folder(monkeypatch, tmp_path):
     assert pace_file() is None
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     file = pace_file()
-    assert file is not None
     file.parent.chmod(0o777)
     assert pace_file() is None, "others could write to it"
 
@@ -348,8 +344,6 @@ def test_a_run_that_cannot_share_its_pace_says_so_and_goes_on(monkeypatch, tmp_p
 
 
 class Processes:
-    """Drivers that begin at one moment."""
-
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.folder, self.all = url, folder, []
 
@@ -374,7 +368,6 @@ class Processes:
             process.stdin.flush()
 
     def end(self) -> list[int]:
-        """How many pauses each was told of."""
         answers = [process.communicate(timeout=60)[0] for process in self.all]
         assert [process.returncode for process in self.all] == [0] * len(self.all)
         return [int(answer) for answer in answers]

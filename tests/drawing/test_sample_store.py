@@ -44,7 +44,6 @@ def kept(store: Store, data: bytes, attempt: int = 1) -> str:
 
 
 def noted_syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Inodes of what is made durable from now on."""
     synced: list[int] = []
     real = os.fsync
 
@@ -101,7 +100,6 @@ def test_a_half_written_answer_is_put_aside(store, tmp_path):
 def test_a_damaged_sample_is_moved_and_never_deleted(store, tmp_path):
     digest = kept(store, PNG)
     path = store.locate(digest)
-    assert path is not None
     path.write_bytes(b"edited")
     with pytest.raises(PayloadError, match="altered or damaged"):
         store.examine(digest)
@@ -119,7 +117,6 @@ def test_a_damaged_sample_is_moved_and_never_deleted(store, tmp_path):
 def test_a_damaged_file_in_place_is_replaced_by_a_good_one(store):
     digest = kept(store, PNG)
     path = store.locate(digest)
-    assert path is not None
     path.write_bytes(b"edited")
     kept(store, PNG, 2)
     assert store.read(digest) == PNG
@@ -128,7 +125,6 @@ def test_a_damaged_file_in_place_is_replaced_by_a_good_one(store):
 def test_a_damaged_file_in_place_gives_way_to_a_good_one_still_in_the_inbox(store):
     digest = kept(store, PNG)
     path = store.locate(digest)
-    assert path is not None
     path.write_bytes(b"edited")
     store.receive(2, PNG)
     assert store.read(digest) == PNG

@@ -356,7 +356,6 @@ def test_certificates_that_cannot_be_read_are_permanent(monkeypatch, tmp_path):
 
 
 def picture(number: int) -> bytes:
-    """An answer of the size that is asked for; every number has another one."""
     return image_png(photograph(number)[:40, :48])
 
 

@@ -57,7 +57,6 @@ def numbered() -> dict[str, list[str]]:
 
 
 def test_every_fault_has_a_row():
-    """Numbers of one letter follow each other."""
     rows = list(table())
     counts = {letter: sum(row.startswith(letter) for row in rows) for letter in LETTERS}
     assert min(counts.values()) > 0

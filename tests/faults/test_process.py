@@ -35,13 +35,11 @@ WHOLE = ("stored", "validated")
 
 @contextmanager
 def driver(url: str, run: Path, dialect: str, pictures: int, draws: int, *settings: Any) -> Iterator[Any]:
-    """The driver's process, once it draws; killed at the end if it still runs."""
     texts = [url, str(run), dialect, str(pictures), str(draws), *(json.dumps(setting) for setting in settings)]
     with Forked(
         [sys.executable, str(DRIVER), *texts], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             yield process
         finally:
@@ -73,7 +71,6 @@ def until(condition: Callable[[], Any], process: Any = None, seconds: float = 30
 
 
 def stored_files(run: Path, *folders: str) -> set[str]:
-    """Digests of the files in these folders of the run folder."""
     files = (path for folder in folders for path in (run / folder).rglob("*") if path.is_file())
     return {"sha256:" + hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
@@ -412,7 +409,6 @@ def test_d15_nothing_is_left_open(tmp_path, server, jobs):
 def test_d15_ten_thousand_draws_leave_memory_and_descriptors_flat(tmp_path):
     command = [sys.executable, "-m", "blackbox_conformal.testing", "--while-stdin"]
     with Forked(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
         url = process.stdout.readline().strip()
         work = tasks(50, 200)
         sizes: list[tuple[int, int]] = []

@@ -139,7 +139,6 @@ def test_p08_one_job_for_two_submissions_is_not_two_samples(tmp_path, server, jo
 
 @pytest.fixture(scope="module")
 def photographs() -> list[Upload]:
-    """What a vendor is sent for two photographs."""
     truths = (data.astronaut()[:320, 100:420], data.coffee()[40:360, 100:420])
     return [upload_from(reduced(np.ascontiguousarray(truth), 4), f"photograph-{k}") for k, truth in enumerate(truths)]
 

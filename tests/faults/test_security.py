@@ -209,7 +209,6 @@ class Careless(JobVendor):
     public: bool = False
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        """As its parent, with the key on every request."""
         flow = super().resume(upload, draw, job)
         step = next(flow)
         while True:
@@ -236,10 +235,7 @@ def test_s03_key_of_a_careless_adapter_reaches_the_vendors_own_place_only(tmp_pa
 
 
 class Traversing(JobVendor):
-    """Names its jobs after a place outside the run folder."""
-
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """Submit, and accept a job with a path for a name."""
         yield Send("POST", f"{self.url}/v1/jobs", purpose="submit", form=self._fields(draw), files=self._files(upload))
         yield Accepted("../../escape/job-0")
         return (yield from self.resume(upload, draw, "job-0"))

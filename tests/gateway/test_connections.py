@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.gateway import picture, serving
+from support.gateway import held, picture, serving
 from support.gateway_process import GatewayProcess
 
 from blackbox_conformal.errors import UsageError
@@ -24,7 +24,6 @@ HALF = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: "
 
 @contextmanager
 def opened(url: str, many: int, sent: bytes = HALF) -> Iterator[list[socket.socket]]:
-    """So many connections that send this and nothing more."""
     address = httpx.URL(url)
     with ExitStack() as kept:
         found = []
@@ -46,31 +45,23 @@ def answer(peer: socket.socket) -> bytes:
 
 @pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2048, reason="needs 1500 connections of its own")
 def test_a_paid_draw_is_kept_and_readiness_answers_while_1500_requests_stand_half_sent(keyed, keyed_server, tmp_path):
-    gate, arrived = threading.Event(), threading.Event()
-
-    def hold(_: Any) -> None:
-        arrived.set()
-        gate.wait(120)
-
-    keyed_server.script = hold
-    gateway = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", "--max-cost", "1", descriptors=1024).start()
+    gate, arrived = held(keyed_server)
     files = {"image": ("in.png", picture(0), "image/png")}
-    with ThreadPoolExecutor(1) as threads:
+    command = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", "--max-cost", "1", descriptors=1024)
+    with command as gateway, ThreadPoolExecutor(1) as threads:
         asked = threads.submit(httpx.post, f"{gateway.url}/pictures", files=files, timeout=120)
         assert arrived.wait(60)
         with opened(gateway.url, 1500):
             assert [httpx.get(f"{gateway.url}/readyz", timeout=60).status_code for _ in range(5)] == [200] * 5
             gate.set()
             assert asked.result().status_code == 200
-    gateway.terminate()
-    assert (gateway.wait(), keyed_server.account.paid) == (0, 1)
+    assert keyed_server.account.paid == 1
     logged = [json.loads(line) for line in gateway.logged.read_text().splitlines()]
     assert [line for line in logged if line["level"] in ("WARNING", "ERROR", "CRITICAL")] == []
 
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A gateway has 96 server, and idle ones make room beyond 64."""
     monkeypatch.setattr(server, "MOST", 96)
     return 64
 
@@ -78,13 +69,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> int:
 def test_the_connection_that_waited_longest_makes_room_and_one_with_a_request_never_does(
     calibration, vendor, server, tmp_path, few
 ):
-    gate, arrived = threading.Event(), threading.Event()
-
-    def hold(_: Any) -> None:
-        arrived.set()
-        gate.wait(60)
-
-    server.script = hold
+    gate, arrived = held(server)
     with serving(calibration, vendor, tmp_path / "run") as gateway, ThreadPoolExecutor(1) as threads:
         asked = threads.submit(gateway.post, picture(0))
         assert arrived.wait(60)

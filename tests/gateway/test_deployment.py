@@ -24,7 +24,6 @@ def test_the_unit_gives_options_that_the_command_takes(tmp_path):
     values = dict(word.partition("=")[::2] for word in settings.split()) | {"CALIBRATION": str(calibration)}
     words = shlex.split(re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], line))
     assert words[1] == "serve"
-    assert command.alone is not None
     context = command.alone.make_context("serve", words[2:])
     assert (context.params["max_cost"], context.params["log"]) == (50, "json")
     (files,) = re.findall(r"^LimitNOFILE=(\d+)$", unit, re.MULTILINE)

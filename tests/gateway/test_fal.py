@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.gateway import Gateway, picture, serving
+from support.gateway import Gateway, data_link, picture, serving
 from support.recording_server import RecordingServer
 
 from blackbox_conformal.documents import ed25519
@@ -19,17 +19,12 @@ DIALECTS = ("fal", "multipart")
 MODEL = "any/blackbox-conformal"
 
 
-def data_link(number: int) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture(number)).decode()
-
-
 def submit(gateway: Gateway, number: int, query: str = "", **fields: Any) -> httpx.Response:
     body = {"image_url": data_link(number), **fields}
     return httpx.post(f"{gateway.url}/fal/queue/{MODEL}{query}", json=body, timeout=60)
 
 
 def ended(gateway: Gateway, queued: dict[str, Any]) -> dict[str, Any]:
-    """The status of a request once it has ended."""
     while True:
         answer = gateway.get(queued["status_url"] + "?logs=1")
         told: dict[str, Any] = answer.json()

@@ -28,8 +28,6 @@ PREDICTIONS = "/v1/models/any/blackbox-conformal/predictions"
 
 
 class SmallVendor(SynchronousVendor):
-    """Takes sides of at most 64 pixels."""
-
     @property
     def capabilities(self) -> Any:
         return replace(super().capabilities, max_side=64)
@@ -71,7 +69,6 @@ def test_a_picture_whose_answer_could_not_be_read_is_refused_before_it_is_paid(
 
 
 def exchanged(gateway: Gateway, sent: bytes) -> bytes:
-    """What the gateway answers to bytes of which no more come."""
     url = httpx.URL(gateway.url)
     with socket.create_connection((url.host, url.port or 80), timeout=30) as peer:
         peer.sendall(sent)

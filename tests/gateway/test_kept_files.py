@@ -19,13 +19,11 @@ from blackbox_conformal.support.canonical import digest_bytes
 
 
 def place(gateway: Gateway, content: bytes) -> Path:
-    """Where the gateway keeps a file."""
     name = digest_bytes(content).removeprefix("sha256:")
     return gateway.run / "served" / "files" / name[:2] / name
 
 
 def damage(path: Path) -> None:
-    """Flip one bit of a file, which stays where it is."""
     with path.open("r+b") as file:
         content = file.read()
         file.seek(len(content) // 2)

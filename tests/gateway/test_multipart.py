@@ -31,7 +31,6 @@ from blackbox_conformal.support.canonical import digest_bytes
 
 
 def unlike() -> bytes:
-    """An input that is nothing like the calibration's."""
     noise = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
     body = io.BytesIO()
     PillowImage.fromarray(noise).save(body, "PNG")
@@ -260,12 +259,10 @@ def test_an_answer_that_nobody_can_judge_has_an_empty_mask_and_says_so(calibrati
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a calibration of four draws."""
     return calibrated(tmp_path_factory.mktemp("four"), draws=4)
 
 
 def upgraded(gateway: Gateway, told: dict[str, Any]) -> dict[str, Any]:
-    """The request that upgrades another, once it has ended."""
     while True:
         found: dict[str, Any] = gateway.get(told["blackbox_conformal"]["upgrade"]).json()
         if found["state"] not in ("accepted", "running"):

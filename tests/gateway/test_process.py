@@ -1,8 +1,6 @@
 """The gateway as a process: it is killed, and every accepted request is answered; it is asked to end, and it drains."""
 
-import base64
 import json
-import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.gateway import picture
+from support.gateway import data_link, held, picture
 from support.gateway_process import GatewayProcess
 
 from blackbox_conformal.drawing.ledger.addresses import LEDGERS
@@ -28,7 +26,6 @@ def post(url: str, content: bytes, **headers: str) -> httpx.Response:
 
 
 def ended(url: str, number: str, token: str = "") -> dict[str, Any]:
-    """A request once it has ended."""
     headers = {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
     while True:
         time.sleep(0.02)
@@ -59,18 +56,11 @@ def test_after_crashes_every_accepted_request_is_answered_and_nothing_is_paid_tw
             for future in asked[: 3 + crash]:
                 future.result()
             gateway.kill()
-    gateway.start()
-    try:
+    with gateway:
         assert len(accepted) >= 9
         became = [ended(gateway.url, number) for number in accepted]
-        states = {told["state"] for told in became}
-        assert states <= {"done", "failed"}
-        assert [
-            told["error"] for told in became if told["state"] == "failed" and "0.2 allowed" not in told["error"]
-        ] == []
-    finally:
-        gateway.terminate()
-    assert gateway.wait() == 0
+    assert {told["state"] for told in became} <= {"done", "failed"}
+    assert [one["error"] for one in became if one["state"] == "failed" and "0.2 allowed" not in one["error"]] == []
     books = ledger_sum(tmp_path / "run")
     assert books["cost_usd"] == keyed_server.account.paid * PRICE <= Decimal("0.2")
     assert keyed_server.account.paid == keyed_server.account.distinct
@@ -80,7 +70,7 @@ def test_after_crashes_every_accepted_request_is_answered_and_nothing_is_paid_tw
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_limit_of_a_token_counts_what_was_under_way_at_each_crash(keyed, keyed_server, tmp_path, request, shared):
     """Gateways of a shared ledger also begin draws for the token at the same time."""
-    file, arrived, gate = tmp_path / "tokens.json", threading.Event(), threading.Event()
+    file, (gate, arrived) = tmp_path / "tokens.json", held(keyed_server)
     token = Tokens(file).new("alice", Decimal("0.03")).reveal()
     options = ["--max-cost", "1", "--tokens", str(file)]
     database = request.getfixturevalue("postgres").new_database() if shared else None
@@ -93,11 +83,7 @@ def test_the_limit_of_a_token_counts_what_was_under_way_at_each_crash(keyed, key
         headers = {"Prefer": "respond-async", "Authorization": f"Bearer {token}"}
         return str(post(gateway.url, picture(number), **headers).json()["id"])
 
-    def hold(_: Any) -> None:
-        arrived.set()
-        gate.wait(60)
-
-    keyed_server.script, accepted = hold, list[str]()
+    accepted = list[str]()
     for gateway in gateways:
         gateway.start()
     for crash in range(5):
@@ -127,13 +113,7 @@ def test_the_limit_of_a_token_counts_what_was_under_way_at_each_crash(keyed, key
 
 
 def test_who_is_asked_to_end_finishes_what_runs_and_refuses_what_is_new(keyed, keyed_server, tmp_path):
-    gate, arrived = threading.Event(), threading.Event()
-
-    def hold(_: Any) -> None:
-        arrived.set()
-        gate.wait(60)
-
-    keyed_server.script = hold
+    gate, arrived = held(keyed_server)
     gateway = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", "--max-cost", "1", "--concurrency", "1").start()
     with ThreadPoolExecutor(1) as threads:
         running = threads.submit(post, gateway.url, picture(0))
@@ -148,29 +128,20 @@ def test_who_is_asked_to_end_finishes_what_runs_and_refuses_what_is_new(keyed, k
         gate.set()
         assert running.result().status_code == 200
     assert gateway.wait() == 0
-    gateway.start()
-    try:
+    with gateway:
         assert ended(gateway.url, waiting)["state"] == "done"
-    finally:
-        gateway.terminate()
-    assert (gateway.wait(), keyed_server.account.paid) == (0, 2)
+    assert keyed_server.account.paid == 2
     lines = [json.loads(line) for line in gateway.logged.read_text().splitlines()]
-    routes = {line.get("route") for line in lines}
-    assert "/pictures" in routes
+    assert "/pictures" in {line.get("route") for line in lines}
     assert not any(waiting in json.dumps(line) for line in lines)
 
 
 def test_a_stream_of_statuses_ends_with_the_gateway_that_is_asked_to_end(keyed, keyed_server, tmp_path):
-    gate = threading.Event()
-
-    def hold(_: Any) -> None:
-        gate.wait(60)
-
-    keyed_server.script = hold
+    gate, _ = held(keyed_server)
     options = ("--max-cost", "1", "--as", "fal")
     gateway = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", *options).start()
-    body = {"image_url": "data:image/png;base64," + base64.b64encode(picture(0)).decode()}
-    queued = httpx.post(f"{gateway.url}/fal/queue/any/blackbox-conformal", json=body, timeout=60).json()
+    address = f"{gateway.url}/fal/queue/any/blackbox-conformal"
+    queued = httpx.post(address, json={"image_url": data_link(0)}, timeout=60).json()
     with httpx.stream("GET", queued["status_url"] + "/stream", timeout=60) as streamed:
         lines = streamed.iter_lines()
         assert next(lines).startswith("data: ")
@@ -182,13 +153,7 @@ def test_a_stream_of_statuses_ends_with_the_gateway_that_is_asked_to_end(keyed, 
 
 
 def test_who_is_asked_twice_sends_nothing_more_and_leaves_what_waits_for_the_next_start(keyed, keyed_server, tmp_path):
-    gate, arrived = threading.Event(), threading.Event()
-
-    def hold(_: Any) -> None:
-        arrived.set()
-        gate.wait(60)
-
-    keyed_server.script = hold
+    gate, arrived = held(keyed_server)
     gateway = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", "--max-cost", "1", "--concurrency", "1").start()
     ids = [post(gateway.url, picture(number), Prefer="respond-async").json()["id"] for number in range(3)]
     assert arrived.wait(60)
@@ -198,10 +163,6 @@ def test_who_is_asked_twice_sends_nothing_more_and_leaves_what_waits_for_the_nex
     gateway.terminate()
     gate.set()
     assert (gateway.wait(), keyed_server.account.paid) == (130, 1)
-    gateway.start()
-    try:
+    with gateway:
         assert [ended(gateway.url, number)["state"] for number in ids] == ["done"] * 3
-    finally:
-        gateway.terminate()
-    assert gateway.wait() == 0
     assert keyed_server.account.paid == keyed_server.account.distinct == 3

@@ -6,17 +6,16 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import httpx
 import pytest
-from support.gateway import Gateway, picture, serving
+from support.gateway import Gateway, data_link, picture, serving
+from support.recording_server import RecordingServer
 
 from blackbox_conformal.gateway import service
 from blackbox_conformal.gateway.gateway import GatewayTerms
+from blackbox_conformal.testing.raw_http import Response
 
 MODEL = "/v1/models/somebody/fault-synchronous/predictions"
 
@@ -42,7 +41,7 @@ def content_of(output: str) -> bytes:
 
 @pytest.mark.parametrize("way", ["file", "data"])
 def test_a_prediction_gives_the_vendors_bytes_and_the_mask_in_its_metrics(server, way, gateway):
-    data = "data:image/png;base64," + base64.b64encode(picture(0)).decode()
+    data = data_link(0)
     link = upload(gateway, picture(0)) if way == "file" else data
     answer = predict(gateway, {"image": link, "scale": 4})
     told = answer.json()
@@ -62,7 +61,7 @@ def test_a_prediction_gives_the_vendors_bytes_and_the_mask_in_its_metrics(server
 def test_a_prediction_under_the_clients_own_id_is_begun_once_and_found_by_it(
     calibration, vendor, server, tmp_path, path
 ):
-    given = {"input": {"image": "data:image/png;base64," + base64.b64encode(picture(0)).decode()}}
+    given = {"input": {"image": data_link(0)}}
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         url, later = f"{gateway.url}{path}order-17", {"Prefer": "respond-async"}
         first = httpx.put(url, json=given, headers=later, timeout=60)
@@ -71,7 +70,7 @@ def test_a_prediction_under_the_clients_own_id_is_begun_once_and_found_by_it(
         assert first.json()["id"] == again.json()["id"] == "order-17"
         assert again.json()["status"] == "succeeded"
         assert gateway.get("/v1/predictions/order-17").json() == again.json()
-        other = {"input": {"image": "data:image/png;base64," + base64.b64encode(picture(1)).decode()}}
+        other = {"input": {"image": data_link(1)}}
         assert httpx.put(url, json=other, timeout=60).status_code == 409
         assert gateway.get("/v1/predictions/order-18").status_code == 404
         assert gateway.metric("requests_accepted_total") == 1
@@ -116,18 +115,16 @@ def test_a_prediction_is_polled_and_cancelled(server, gateway):
 
 def test_what_is_waited_for_in_vain_is_starting(server, gateway):
     server.script = {"submit": "slow-start:seconds=1.5"}
-    body = {"input": {"image": "data:image/png;base64," + base64.b64encode(picture(0)).decode()}}
+    body = {"input": {"image": data_link(0)}}
     begun = httpx.post(gateway.url + MODEL, json=body, headers={"Prefer": "wait=1"}, timeout=60).json()
     assert begun["status"] == "starting"
     assert gateway.get(begun["urls"]["get"]).json()["status"] == "processing"
 
 
 def test_metadata_of_a_file_may_be_a_field_or_a_file(gateway):
-    content = ("in.png", picture(0), "image/png")
-    for metadata in (b'{"a": 1}', b"no JSON"):
-        files = {"content": content, "metadata": ("blob", metadata, "application/json")}
-        answer = httpx.post(f"{gateway.url}/v1/files", files=files)
-        assert answer.status_code == (201 if metadata.startswith(b"{") else 422)
+    for metadata, status in ((b'{"a": 1}', 201), (b"no JSON", 422)):
+        files = {"content": ("in.png", picture(0), "image/png"), "metadata": ("blob", metadata, "application/json")}
+        assert httpx.post(f"{gateway.url}/v1/files", files=files).status_code == status
 
 
 def test_what_another_dialect_was_asked_for_is_no_prediction(gateway):
@@ -135,30 +132,6 @@ def test_what_another_dialect_was_asked_for_is_no_prediction(gateway):
     assert gateway.get(f"/v1/predictions/{number}").status_code == 404
     assert httpx.post(f"{gateway.url}/v1/predictions/{number}/cancel").status_code == 404
     assert gateway.get(f"/pictures/{number}").status_code == 200
-
-
-class _Post(BaseHTTPRequestHandler):
-    """Takes every message but the first, which it answers with 500."""
-
-    received: list[tuple[dict[str, str], bytes]] = []
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.received.append(({name.lower(): value for name, value in self.headers.items()}, body))
-        self.send_response(500 if len(self.received) == 1 else 200)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def post() -> Iterator[str]:
-    _Post.received = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Post) as listening:
-        Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.server_address[1]}/told"
-        listening.shutdown()
 
 
 def test_receivers_that_do_not_answer_hold_up_nobody(calibration, vendor, tmp_path, monkeypatch):
@@ -188,20 +161,23 @@ def test_receivers_that_do_not_answer_hold_up_nobody(calibration, vendor, tmp_pa
             assert received.acquire(timeout=60)
 
 
-def test_a_webhook_is_told_until_it_listens_and_can_check_who_speaks(calibration, vendor, tmp_path, post, monkeypatch):
+def test_a_webhook_is_told_until_it_listens_and_can_check_who_speaks(calibration, vendor, tmp_path, monkeypatch):
     monkeypatch.setattr(service, "FIRST_PAUSE_S", 0.05)
     monkeypatch.setattr(service, "_LOOK_S", 0.05)
-    terms = GatewayTerms(webhook_hosts=("127.0.0.1:*",))
-    with serving(calibration, vendor, tmp_path / "run", terms=terms) as gateway:
-        wish = {"webhook": post, "webhook_events_filter": ["completed"]}
+    terms, statuses = GatewayTerms(webhook_hosts=("127.0.0.1:*",)), iter([500])
+    with (
+        RecordingServer(lambda head: Response(next(statuses, 200))) as post,
+        serving(calibration, vendor, tmp_path / "run", terms=terms) as gateway,
+    ):
+        wish = {"webhook": f"{post.url}/told", "webhook_events_filter": ["completed"]}
         told = predict(gateway, {"image": upload(gateway, picture(0))}, **wish).json()
         key = gateway.get("/v1/webhooks/default/secret").json()["key"]
-        while len(_Post.received) < 2:
+        while len(post.asked) < 2:
             time.sleep(0.01)
-    (first, body), (second, again) = _Post.received
+    (first, body), (second, again) = post.asked
     assert json.loads(body) == json.loads(again) == told
-    assert first["webhook-id"] == second["webhook-id"]
-    signed = f"{second['webhook-id']}.{second['webhook-timestamp']}.".encode() + again
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    signed = f"{second.headers['webhook-id']}.{second.headers['webhook-timestamp']}.".encode() + again
     secret = base64.b64decode(key.removeprefix("whsec_"))
     expected = base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()
-    assert second["webhook-signature"] == f"v1,{expected}"
+    assert second.headers["webhook-signature"] == f"v1,{expected}"

@@ -1,21 +1,19 @@
 """Gateways of one ledger as processes: one limit, and any of them answers for what another accepted."""
 
-import base64
 import json
-import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
-from support.gateway import picture
+from support.gateway import data_link, held, picture
 from support.gateway_process import GatewayProcess
 from support.postgres_server import end_leases, set_leases
+from support.recording_server import RecordingServer
 
 from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
@@ -34,8 +32,8 @@ class Two:
         self.a, self.b = (GatewayProcess(calibration, vendor.url, folder / name, *shared) for name in "ab")
 
     def __enter__(self) -> "Two":
-        self.start(self.a)
-        self.start(self.b)
+        for gateway in (self.a, self.b):
+            self.start(gateway)
         return self
 
     def start(self, gateway: GatewayProcess) -> None:
@@ -52,7 +50,6 @@ class Two:
             gateway.kill()
 
     def require_whole(self) -> None:
-        """The sums of the ledger add up."""
         assert not ledger_verify(LEDGERS.name(self.address)).problems
 
 
@@ -63,7 +60,6 @@ def post(gateway: GatewayProcess, number: int, **headers: str) -> httpx.Response
 
 
 def begun(gateway: GatewayProcess, number: int, **headers: str) -> str:
-    """The id of a picture that is sent without waiting."""
     answer = post(gateway, number, Prefer="respond-async", **headers)
     assert answer.status_code in (200, 202), answer.text
     accepted: str = answer.json()["id"]
@@ -77,29 +73,15 @@ def find(gateway: GatewayProcess, number: str) -> dict[str, Any]:
 
 
 def ended(gateway: GatewayProcess, number: str) -> dict[str, Any]:
-    """A request once it has ended."""
     while (told := find(gateway, number)).get("state") in ("accepted", "running"):
         time.sleep(0.05)
     return told
 
 
 def file(gateway: GatewayProcess, told: dict[str, Any], name: str) -> bytes:
-    """A file of a request, from this gateway, whatever its link says."""
     answer = httpx.get(gateway.url + told["blackbox_conformal"][name].removeprefix(BASE), timeout=120)
     assert answer.status_code == 200
     return answer.content
-
-
-def held(vendor: FaultServer) -> tuple[threading.Event, threading.Event]:
-    """Let the vendor answer nothing until the first event is set; the second says that it was asked."""
-    gate, arrived = threading.Event(), threading.Event()
-
-    def hold(_: Any) -> None:
-        arrived.set()
-        gate.wait(60)
-
-    vendor.script = hold
-    return gate, arrived
 
 
 def test_gateways_hold_one_limit_and_each_answers_for_the_others(keyed, keyed_server, tmp_path, postgres):
@@ -186,8 +168,7 @@ def test_ids_keys_uploads_and_cancelling_hold_over_all_gateways(keyed, keyed_ser
         # Who asks for the same by the other waits for the first.
         again = threads.submit(post, two.b, 1, Idempotency_Key="k", Accept="application/json")
         assert post(two.b, 3, Idempotency_Key="k").status_code == 409
-        data = "data:image/png;base64," + base64.b64encode(picture(2)).decode()
-        waiting = httpx.post(f"{two.a.url}/v1/predictions", json={"input": {"image": data}}).json()["id"]
+        waiting = httpx.post(f"{two.a.url}/v1/predictions", json={"input": {"image": data_link(2)}}).json()["id"]
         assert find(two.b, waiting)["state"] == "accepted"
         cancelled = httpx.post(f"{two.b.url}/v1/predictions/{waiting}/cancel", timeout=60).json()
         assert cancelled["status"] == "canceled"
@@ -197,33 +178,18 @@ def test_ids_keys_uploads_and_cancelling_hold_over_all_gateways(keyed, keyed_ser
         assert keyed_server.account.paid == keyed_server.account.distinct == 3
 
 
-class _Listener(BaseHTTPRequestHandler):
-    told: Counter[str] = Counter()
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.told[body["id"]] += 1
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 def test_one_of_the_gateways_tells_a_webhook(keyed, keyed_server, tmp_path, postgres):
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Listener) as listening, ExitStack() as later:
-        threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        later.callback(listening.shutdown)
-        address = f"http://127.0.0.1:{listening.server_address[1]}/told"
-        options = ("--max-cost", "1", "--webhook-host", f"127.0.0.1:{listening.server_address[1]}")
+    with RecordingServer() as listening:
+        options = ("--max-cost", "1", "--webhook-host", f"127.0.0.1:{listening.port}")
         with Two(keyed, keyed_server, tmp_path, postgres.new_database(), *options) as two:
             for number in range(12):
                 files = {"image": ("in.png", picture(number), "image/png")}
-                gateway = (two.a, two.b)[number % 2]
-                answer = httpx.post(f"{gateway.url}/pictures", files=files, data={"webhook": address}, timeout=60)
+                address = f"{(two.a, two.b)[number % 2].url}/pictures"
+                answer = httpx.post(address, files=files, data={"webhook": f"{listening.url}/told"}, timeout=60)
                 assert answer.is_success, answer.status_code
-            while len(_Listener.told) < 12:
+            while len(told := Counter(json.loads(one.body)["id"] for one in listening.asked)) < 12:
                 time.sleep(0.05)
             # More looks of both.
             time.sleep(1.0)
-    assert set(_Listener.told.values()) == {1}
+            told = Counter(json.loads(one.body)["id"] for one in listening.asked)
+    assert set(told.values()) == {1}

@@ -161,8 +161,6 @@ def test_the_install_step_runs_no_module_of_the_checkout(tmp_path):
 
 @dataclass
 class Job:
-    """What a job on a runner left behind."""
-
     passed: bool
     outputs: dict[str, str]
     names: dict[str, str]
@@ -258,7 +256,6 @@ class Runner:
 
 
 def evaluated(text: str, values: dict[str, str]) -> str:
-    """`text` with every expression replaced by its value."""
     return re.sub(r"\$\{\{ ([\w.-]+) \}\}", lambda found: values.get(found[1], ""), text)
 
 
@@ -272,7 +269,6 @@ def coloured(png: bytes, scale: int, seed: int, **more: Any) -> bytes:
 
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with a calibration and photographs."""
     checkout = tmp_path_factory.mktemp("action") / "checkout"
     write_photographs(checkout / "known", range(12))
     write_photographs(checkout / "unseen", range(100, 116))

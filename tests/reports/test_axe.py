@@ -20,7 +20,6 @@ AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(enc
 
 
 def violations(page):
-    """What axe finds wrong: rule, severity and the elements."""
     page.evaluate(AXE)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     assert len(found["passes"]) > 10, "a page that is not looked at has no violations"

@@ -217,7 +217,6 @@ def test_a_hundred_and_thirty_large_pictures_stay_small_and_open_soon(chromium, 
 
 
 def pictures_in(pdf):
-    """(width, height) of the pictures that a PDF file of Chromium holds."""
     found = re.findall(rb"/Subtype /Image\s(?:(?!endobj).)*?/Width (\d+)\s(?:(?!endobj).)*?/Height (\d+)", pdf, re.S)
     return {(int(width), int(height)) for width, height in found}
 

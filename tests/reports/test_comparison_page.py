@@ -71,8 +71,6 @@ def found() -> Comparison:
 
 
 class Reader(HTMLParser):
-    """Tags with their attributes, and the text of cells."""
-
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
@@ -198,7 +196,6 @@ ALPHAS = (0.1, 0.2)
 
 
 def photograph(index: int, size=(300, 340)) -> np.ndarray:
-    """Flat but for one textured place, which differs from photograph to photograph."""
     rng = np.random.default_rng(index)
     pixels = np.full((*size, 3), 128, np.uint8)
     top, left = rng.integers(0, size[0] - 40), rng.integers(0, size[1] - 40)
@@ -221,7 +218,6 @@ def compared_picture(contestant: str, index: int, size=(300, 340)) -> ComparedPi
 
 
 def naive_most_detailed(truth, size):
-    """The same by plain loops."""
     grey = truth.astype(float).mean(axis=2)
     best, place = -1.0, (0, 0)
     for top in range(0, grey.shape[0] - size[0] + 1, 32):

@@ -17,7 +17,6 @@ pytestmark = pytest.mark.browser
 
 
 def show(page, name):
-    """Opens the picture called `name` in the viewer."""
     card = page.locator(f'.card[data-name="{name}"]')
     card.locator("button").click()
     until(

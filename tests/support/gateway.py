@@ -1,5 +1,6 @@
 """A gateway on a real socket, in a thread, before the fault server."""
 
+import base64
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,23 @@ def calibrated(folder: Path, draws: int = 1, **vendor: Any) -> Path:
         adapter = SynchronousVendor(url=server.url, **vendor)
         made = bc.calibrate(adapter, photographs, run=folder / "run", **settings)
     return made.save(folder / "calibration.json")
+
+
+def data_link(number: int) -> str:
+    """That file as a link that holds it."""
+    return "data:image/png;base64," + base64.b64encode(picture(number)).decode()
+
+
+def held(vendor: FaultServer) -> tuple[threading.Event, threading.Event]:
+    """Let the vendor answer nothing until the first event is set; the second says that it was asked."""
+    gate, arrived = threading.Event(), threading.Event()
+
+    def hold(_: Any) -> None:
+        arrived.set()
+        gate.wait(120)
+
+    vendor.script = hold
+    return gate, arrived
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from support.forked import Forked
 
@@ -33,7 +34,7 @@ class GatewayProcess:
         vendor = ["--adapter", VENDOR, "-p", f"url={vendor_url}", "-p", "idempotent=true"]
         where = ["--calibration", str(calibration), "--alpha", "0.9", "--run", str(run), "--port", "0", "--as"]
         self._words = [*vendor, *where, "multipart", "--json", "--log", "json", *options]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Any = None
 
     def start(self) -> "GatewayProcess":
         """Start a process, and return once it serves."""
@@ -43,7 +44,6 @@ class GatewayProcess:
             command, start = ["sh", "-c", f'ulimit -n {self._descriptors}; exec "$@"', "sh", *command], subprocess.Popen
         with self.logged.open("ab") as log:
             self._process = start(command, stdout=subprocess.PIPE, stderr=log)
-        assert self._process.stdout is not None
         with self._process.stdout as told:
             line = told.readline()
         assert line, self.logged.read_text()
@@ -53,26 +53,28 @@ class GatewayProcess:
     @property
     def pid(self) -> int:
         """The number of the process."""
-        assert self._process is not None
         return self._process.pid
 
     def kill(self) -> None:
         """End the process as a crash does."""
-        assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def stand_still(self, *, still: bool = True) -> None:
         """Stop the process as a machine that is suspended does, or let it go on."""
-        assert self._process is not None
         self._process.send_signal(signal.SIGSTOP if still else signal.SIGCONT)
 
     def terminate(self) -> None:
         """Ask the process to end."""
-        assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
         """How the process ended."""
-        assert self._process is not None
         return self._process.wait(60)
+
+    def __enter__(self) -> "GatewayProcess":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.terminate()
+        assert self.wait() == 0

@@ -25,7 +25,6 @@ AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(enc
 
 
 def show(page, name):
-    """Opens the picture called `name` in the viewer."""
     until(page, "() => document.body.dataset.ready === 'yes'")
     page.locator("#words").fill(name)
     page.locator(f'.card[data-name="{name}"] button').click()
@@ -39,7 +38,6 @@ def show(page, name):
 
 
 def at_stop(page, stop):
-    """Moves the slider, and waits until the viewer shows that level."""
     move_to(page, stop)
     until(page, "stop => document.getElementById('stage').dataset.stop === String(stop)", stop)
 
@@ -301,7 +299,6 @@ def test_axe_finds_nothing(chromium, viewer_url, width, scheme):
 
 @pytest.fixture(scope="module")
 def many(viewed_run, tmp_path_factory):
-    """A run folder of 1500 small pictures."""
     folder = tmp_path_factory.mktemp("many") / "run"
     folder.mkdir()
     shutil.copy(viewed_run.folder / "calibration.json", folder)

@@ -1,12 +1,10 @@
 """GeoTIFFs lie where their scene lies, windows give the mask of the whole, and no name in a file is followed."""
 
-import http.server
 import json
 import math
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.transform import Affine
 from support.made_up import calibrated_in
+from support.recording_server import RecordingServer
 from support.synthetic import photograph
 
 import blackbox_conformal as bc
@@ -29,6 +28,7 @@ from blackbox_conformal.method.images.geotiff import Grid, opened, read_geotiff
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.pages import geotiff_command
 from blackbox_conformal.pages.geotiff_command import ScoredScene, mask_scene, new_geotiff
+from blackbox_conformal.testing.raw_http import Response
 
 UTM = rasterio.crs.CRS.from_epsg(32632)
 PLACES = {
@@ -196,7 +196,6 @@ def test_files_without_a_place_are_refused(tmp_path):
 
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows of 64 × 64 pixels."""
     monkeypatch.setattr(geotiff_command, "TILE", 64)
     monkeypatch.setattr(geotiff_command, "ROOM", 1)
 
@@ -343,29 +342,13 @@ def test_an_extra_that_is_missing_is_named(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def asked() -> Iterator[tuple[str, list[str]]]:
-    """The address of a server on this machine, and every path that it was asked for."""
-    paths: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            paths.append(self.path)
-            self.send_error(404)
-
-        do_HEAD = do_GET  # noqa: N815
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", paths
-    server.shutdown()
-    server.server_close()
+def asked() -> Iterator[RecordingServer]:
+    with RecordingServer(lambda head: Response(404)) as server:
+        yield server
 
 
 def test_names_in_and_beside_a_file_are_not_followed(asked, tmp_path):
-    address, paths = asked
+    address, paths = asked.url, asked.asked
     scores = np.full((1, 64, 64), 0.25, np.float32)
     path = raster(tmp_path / "a.tif", scores)
     with rasterio.open(path, "r+") as dataset:

@@ -18,7 +18,6 @@ DRAWS = [draw(TRUTH, seed) for seed in range(8)]
 
 
 def naive(pixels: np.ndarray, sent: np.ndarray) -> dict[str, float]:
-    """Some of the features by plain loops."""
     height, width, _ = pixels.shape
     grey = [[sum(w * float(v) for w, v in zip((0.299, 0.587, 0.114), p, strict=True)) for p in row] for row in pixels]
     mean = sum(map(sum, grey)) / (height * width)

@@ -8,14 +8,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from support.recording_server import RecordingServer
 
 from blackbox_conformal.drawing.http import posting as http_posting
 from blackbox_conformal.support.secrets import Secret
+from blackbox_conformal.testing.raw_http import Response
 from blackbox_conformal.watching.concluding import Conclusion, accept, conclude
 from blackbox_conformal.watching.records import Canary, Finding
 from blackbox_conformal.watching.watch_command import apprise_channel, command_channel, deliver, webhook_channel
@@ -36,31 +37,16 @@ def alarm(file: WatchFile, layer: str = "identity", verdict: str = "changed") ->
     conclude(file, watch, file.plan(watch, []), Conclusion([], [Finding(layer, verdict, "the model is v2")]))  # type: ignore[arg-type]
 
 
-class Hook:
-    """A web address that answers with each of `statuses` in turn, and keeps what it was sent."""
+class Hook(RecordingServer):
+    """A web address that answers with each of these statuses in turn."""
 
     def __init__(self, *statuses: int) -> None:
-        self.statuses, self.bodies = list(statuses), []
-        hook = self
+        turns = iter(statuses)
+        super().__init__(lambda head: Response(next(turns), {"Location": f"{self.url}/elsewhere"}))
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                hook.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(hook.statuses.pop(0))
-                self.send_header("Location", f"{hook.url}/elsewhere")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+    @property
+    def bodies(self) -> list[dict[str, str]]:
+        return [json.loads(request.body) for request in self.asked]
 
 
 def test_a_change_is_told_once(file, tmp_path):
@@ -81,7 +67,7 @@ def test_a_change_is_told_once(file, tmp_path):
 
 
 def test_a_webhook_is_tried_again_and_what_it_did_not_take_is_kept_for_the_next_visit(file):
-    with closing(Hook(503, 503, 503, 503, 200)) as hook:
+    with Hook(503, 503, 503, 503, 200) as hook:
         channels = {"webhook": webhook_channel(Secret(f"{hook.url}/T0/token-that-nobody-may-see"))}
         pauses: list[float] = []
         alarm(file)
@@ -134,7 +120,7 @@ def test_what_failed_at_a_visit_is_recorded_until_it_is_delivered(file):
         [trouble] = deliver(file, CALIBRATION, "c.json", channels, sleep=lambda _: None)
         assert "kept for the next visit" in trouble
         assert [row[:3] for row in recorded(file)] == [("webhook", tries, 0)]
-    with closing(Hook(200)) as hook:
+    with Hook(200) as hook:
         channels = {"webhook": webhook_channel(Secret(hook.url))}
         assert deliver(file, CALIBRATION, "c.json", channels) == []
         assert [body["state"] for body in hook.bodies] == ["suspended"]
@@ -147,7 +133,7 @@ def recorded(file: WatchFile) -> list[tuple[object, ...]]:
 
 
 def test_a_redirect_is_not_followed(file):
-    with closing(Hook(307, 307, 307)) as hook:
+    with Hook(307, 307, 307) as hook:
         alarm(file)
         [trouble] = deliver(
             file, CALIBRATION, "c.json", {"webhook": webhook_channel(Secret(hook.url))}, sleep=lambda _: None
@@ -159,7 +145,7 @@ def test_a_redirect_is_not_followed(file):
 def test_a_channel_that_is_new_is_told_the_present_state_and_no_history(file):
     alarm(file)
     accept(file, CALIBRATION, "looked at")
-    with closing(Hook(200)) as hook:
+    with Hook(200) as hook:
         deliver(file, CALIBRATION, "c.json", {"webhook": webhook_channel(Secret(hook.url))})
         assert [body["state"] for body in hook.bodies] == ["accepted"]
 
