@@ -161,41 +161,18 @@ def test_command(work, capsys):
     assert capsys.readouterr().err.startswith("error: expected one picture other")
 
 
-def as_a_process(work, *arguments, site=""):
-    pictures = ["--truth", str(work / "photo.png"), "--delivered", str(work / "answer.png")]
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "blackbox_conformal",
-            "annotate",
-            "import",
-            *arguments,
-            *pictures,
-            "--folder",
-            str(work / "a"),
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))},
-        check=False,
-    )
-
-
-def test_command_as_a_process(work):
-    ran = as_a_process(work, str(work / "photo.json"), "--format", "coco")
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert read_sidecar(Path(ran.stdout.strip())).source == "coco"
-
-
 def test_another_package_brings_a_format(work, tmp_path):
     site = install(tmp_path / "site")
-    ran = as_a_process(work, str(work / "photo.json"), "--format", "everything", site=site)
+    words = [sys.executable, "-m", "blackbox_conformal", "annotate", "import", str(work / "photo.json")]
+    words += ["--truth", str(work / "photo.png"), "--delivered", str(work / "answer.png"), "--folder", str(work / "a")]
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
+    given = {"capture_output": True, "text": True, "env": {**os.environ, "PYTHONPATH": path}, "check": False}
+    ran = subprocess.run([*words, "--format", "everything"], **given)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert read_sidecar(Path(ran.stdout.strip())).source == "everything"
     assert (read_annotation(work / "a", *pictures()) == 255).all()
     (work / "a").rename(work / "first")
-    ours = as_a_process(work, str(work / "photo.json"), "--format", "png", site=site)
+    ours = subprocess.run([*words, "--format", "png"], **given)
     assert ours.returncode == 2, "a name of this package cannot be taken over"
     assert "expected a PNG" in ours.stderr
 

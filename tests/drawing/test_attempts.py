@@ -8,17 +8,14 @@ from typing import Any, ClassVar
 import pytest
 from support.draws import check, draw, ledger, limits, tasks
 
-from blackbox_conformal.drawing.acceptance import STRANGERS
 from blackbox_conformal.drawing.http.transport import Transport
 from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
-from blackbox_conformal.drawing.ledger.states import PAID
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import (
     AdapterError,
     IncompleteError,
     MaybeSentError,
-    ModelChangedError,
     PayloadError,
     RefusedError,
     TryLaterError,
@@ -26,7 +23,6 @@ from blackbox_conformal.errors import (
     VendorFailedError,
 )
 from blackbox_conformal.testing.fault_server import FaultServer, Situation
-from blackbox_conformal.testing.fault_vendor import FaultVendor
 from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.pictures import WRONG_PICTURES
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
@@ -105,25 +101,6 @@ def test_a_damaged_sample_that_cannot_be_fetched_again_is_reported(tmp_path, ven
     assert server.account.requests("submit") == 1
     assert draw(vendor, tmp_path, tasks(), max_resample=1).states == ["stored"]
     assert server.account.requests("submit") == 2
-
-
-def test_a_model_that_changes_stops_the_run_and_keeps_the_samples(tmp_path, vendor, server):
-    server.script = {"submit": [None, None, "model:name=v1"]}
-    drawn = draw(vendor, tmp_path, tasks(1, 9), look=None, concurrency=1)
-    assert [outcome.model for outcome in drawn.outcomes] == ["fault-vendor-1"] * 2
-    assert isinstance(drawn.error, ModelChangedError)
-    assert "'fault-vendor-1'" in str(drawn.error)
-    assert "'v1'" in str(drawn.error)
-    assert server.account.requests("submit") == 2 + STRANGERS
-    assert sorted(row.state for row in ledger_ls(tmp_path, PAID)) == ["invalid"] * STRANGERS + ["stored"] * 2
-    again = draw(vendor, tmp_path, tasks(1, 9), concurrency=1)
-    assert isinstance(again.error, ModelChangedError)
-    assert "add --max-resample 1" in str(again.error)
-    assert server.account.requests("submit") == 2 + STRANGERS
-    server.script = {}
-    assert isinstance(server.vendor, FaultVendor)
-    server.vendor.model = "fault-vendor-1"
-    assert draw(vendor, tmp_path, tasks(1, 9), max_resample=1).states == ["stored"] * 9
 
 
 @pytest.mark.parametrize("models", [(), ("fault-vendor-1",)])

@@ -83,8 +83,10 @@ def test_files_that_are_no_ledger_stay_as_they_are(run, content, reason):
 def test_ledgers_of_other_versions_and_programs_are_refused(run, statement, reason):
     (run / "samples").mkdir()
     touch(run, statement)
+    before = ledger_path(run).read_bytes()
     with pytest.raises(LedgerError, match=reason):
         Ledger(run)
+    assert ledger_path(run).read_bytes() == before
 
 
 def test_a_ledger_without_payers_is_read_as_it_is_and_brought_up_to_date_when_it_is_drawn_with(tmp_path):

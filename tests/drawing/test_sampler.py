@@ -49,15 +49,8 @@ def test_each_draw_is_bought_once_and_then_cached(tmp_path, either, server):
     assert all(outcome.cached for outcome in again)
     assert {outcome.digest for outcome in again} == {outcome.digest for outcome in first}
     assert sum(outcome.cached for outcome in resumed.outcomes) == 12
-    assert ledger_sum(tmp_path) == {
-        "attempts": 15,
-        "paid": 15,
-        "ambiguous": 0,
-        "stored": 15,
-        "unpriced": 0,
-        "cost_usd": Decimal("0.15"),
-        "reserved_usd": Decimal(0),
-    }
+    summed = {"attempts": 15, "paid": 15, "ambiguous": 0, "stored": 15, "unpriced": 0, "cost_usd": Decimal("0.15")}
+    assert ledger_sum(tmp_path) == {**summed, "reserved_usd": 0}
     assert ledger_verify(tmp_path).problems == ()
 
 
@@ -69,9 +62,11 @@ def test_outcomes_come_roughly_in_the_order_of_the_tasks(tmp_path, vendor):
     assert sum(abs(place - number) for number, place in enumerate(places)) <= 8 * len(work)
 
 
-@pytest.mark.parametrize("limit", [{"max_calls": 7}, {"max_cost_usd": Decimal("0.0799")}, {"max_calls": 0}])
+@pytest.mark.parametrize(
+    "limit", [{"max_calls": 7}, {"max_cost_usd": Decimal("0.0799")}, {"max_calls": 1}, {"max_calls": 0}]
+)
 def test_thirty_two_workers_buy_exactly_what_is_allowed(tmp_path, either, limit, server):
-    allowed = 7 if limit.get("max_calls", 1) else 0
+    allowed = limit.get("max_calls", 7)
     drawn = draw(either, tmp_path, tasks(8, 8), concurrency=32, **limit)
     assert isinstance(drawn.error, BudgetError)
     assert (submissions(server), drawn.states) == (allowed, ["stored"] * allowed)
@@ -236,15 +231,6 @@ def test_a_full_disk_stops_before_anything_is_bought(tmp_path, monkeypatch, vend
     assert "make room" in str(drawn.error)
 
 
-def test_a_bill_above_the_reserved_price_counts_before_the_next_submission(tmp_path):
-    with FaultServer(price_usd="1.00") as server:
-        adapter = SynchronousVendor(url=server.url, price_usd="0.25")
-        drawn = draw(adapter, tmp_path, tasks(6), concurrency=1, max_cost_usd=Decimal("1.00"))
-        assert isinstance(drawn.error, BudgetError)
-        assert (len(drawn.outcomes), submissions(server)) == (1, 1)
-    assert ledger_sum(tmp_path)["cost_usd"] == Decimal(1)
-
-
 @pytest.mark.parametrize("cost", ["-0.10", "NaN", "1e30", "1e999999"])
 def test_a_bill_that_makes_no_sense_costs_no_picture(tmp_path, cost):
     with FaultServer(reported_price=cost) as server:
@@ -267,6 +253,7 @@ def test_a_call_with_a_price_costs_nothing_only_where_the_adapter_says_so(tmp_pa
     assert ledger_verify(tmp_path).problems == ()
 
 
+@pytest.mark.timeout(60)
 def test_a_job_left_open_holds_no_money_in_the_next_draw(tmp_path, server, jobs):
     server.script = {"submit": [None, "mark:stuck=true"]}
     with Sampler(jobs, tmp_path, limits(max_calls=2, concurrency=2)) as sampler:
@@ -275,11 +262,8 @@ def test_a_job_left_open_holds_no_money_in_the_next_draw(tmp_path, server, jobs)
         while server.account.requests("poll") < 4:
             time.sleep(0.01)
         drawing.close()
-        hung = threading.Timer(30.0, sampler.stop)
-        hung.start()
         with pytest.raises(BudgetError):
             list(sampler.draw(tasks(3)[2:]))
-        hung.cancel()
 
 
 def test_threads_that_cannot_be_started_leave_nothing_behind(tmp_path, monkeypatch, vendor, server):
@@ -357,8 +341,7 @@ def test_a_stop_is_no_finding_about_a_sample_that_is_fetched_again(tmp_path, ser
     forget_samples(tmp_path)
     server.vendor.polls = 1000
     with Sampler(jobs, tmp_path, limits(), check=check) as sampler:
-        leaving = threading.Timer(0.3, lambda: (sampler.stop(), sampler.stop()))
-        leaving.start()
+        threading.Timer(0.3, lambda: (sampler.stop(), sampler.stop())).start()
         with pytest.raises(IncompleteError, match="1 of 1 draws left"):
             list(sampler.draw(tasks()))
     server.vendor.polls = 1
@@ -386,8 +369,7 @@ def test_one_job_for_two_draws_is_noticed_after_a_crash_too(tmp_path, monkeypatc
     monkeypatch.setattr(Ledger, "accepted", unnoticed)
     with FaultServer({"submit": "mark:same-id=true"}, polls=1000) as server:
         with Sampler(JobVendor(url=server.url), tmp_path, limits()) as sampler:
-            leaving = threading.Timer(0.5, lambda: (sampler.stop(), sampler.stop()))
-            leaving.start()
+            threading.Timer(0.5, lambda: (sampler.stop(), sampler.stop())).start()
             with pytest.raises(IncompleteError):
                 list(sampler.draw(tasks(2)))
         monkeypatch.undo()
@@ -411,12 +393,13 @@ def test_a_closed_sampler_takes_up_nothing(tmp_path, vendor):
 def test_what_a_vendor_bills_above_its_table_is_reserved_from_then_on(tmp_path):
     with FaultServer(price_usd="1.00") as server:
         adapter = SynchronousVendor(url=server.url, price_usd="0.25")
-        for most, bought in (("1.50", 1), ("1.90", 1), ("2.00", 2)):
+        for most, bought in (("1.00", 1), ("1.50", 1), ("1.90", 1), ("2.00", 2)):
             drawn = draw(adapter, tmp_path, tasks(6), concurrency=1, max_cost_usd=Decimal(most))
             assert isinstance(drawn.error, BudgetError)
             assert (submissions(server), ledger_sum(tmp_path)["cost_usd"]) == (bought, bought)
 
 
+@pytest.mark.timeout(60)
 def test_a_probe_that_was_stopped_holds_nobody_up_in_the_next_draw(tmp_path, vendor, server):
     """It had passed the gate after a pause, and waited for its turn at the request rate."""
     server.script = {"submit": [None, "status:code=429,retry-after=0.1"]}
@@ -428,20 +411,15 @@ def test_a_probe_that_was_stopped_holds_nobody_up_in_the_next_draw(tmp_path, ven
         time.sleep(0.5)
         drawing.close()
         assert submissions(server) == 2
-        hung = threading.Timer(30.0, sampler.stop)
-        hung.start()
         assert [outcome.state for outcome in sampler.draw(tasks(2))] == ["stored"] * 2
-        hung.cancel()
 
 
+@pytest.mark.timeout(60)
 def test_a_pause_under_a_request_rate_ends(tmp_path, vendor, server):
     """The probe after a pause waits for its turn at the rate, and passes the gate a second time."""
     server.script = {"submit": [None, "status:code=429,retry-after=0.1"]}
     with Sampler(vendor, tmp_path, limits(concurrency=2, rates=(Rate(1, 1.0),))) as sampler:
-        hung = threading.Timer(30.0, sampler.stop)
-        hung.start()
         assert [outcome.state for outcome in sampler.draw(tasks(3))] == ["stored"] * 3
-        hung.cancel()
 
 
 @pytest.mark.sqlite

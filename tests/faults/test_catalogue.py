@@ -7,18 +7,22 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
 LETTERS = "NPIDSX"
+LOST = "faults/test_lost_ledger.py::test_"
+HOST = "embedded/test_server.py::test_a_request_for_another_host_is_refused"
 ELSEWHERE = {
     "I10": ["scores/test_every_score.py", "risk/test_curve.py"],
-    "D16": [
-        "faults/test_lost_ledger.py::test_what_was_accepted_while_another_program_held_the_ledger_is_taken_over",
-        "faults/test_lost_ledger.py::test_jobs_whose_row_cannot_be_written_are_in_the_inbox",
-    ],
+    "D3": ["drawing/test_attempts.py::test_a_damaged_sample_is_fetched_again_by_its_job"],
+    "D7": ["drawing/test_ledger_file.py::test_network_disks_are_refused"],
+    "D8": ["drawing/test_ledger_file.py::test_files_that_are_no_ledger_stay_as_they_are", "drawing/test_damage.py"],
+    "D9": ["drawing/test_attempts.py::test_a_damaged_sample_that_cannot_be_fetched_again_is_reported"],
+    "D12": ["drawing/test_crash.py::test_kill"],
+    "D16": [f"{LOST}what_was_accepted_while_another_program_held_the_ledger_is_taken_over"],
     "D17": [
-        "faults/test_lost_ledger.py::test_a_ledger_that_is_gone_under_a_run_stops_it",
-        "faults/test_lost_ledger.py::test_a_folder_that_is_removed_under_a_run_stops_it_with_a_clear_error",
+        f"{LOST}a_ledger_that_is_gone_under_a_run_stops_it",
+        f"{LOST}a_folder_that_is_removed_under_a_run_stops_it",
     ],
     "S4": ["test_calibration.py"],
-    "S9": ["embedded/test_server.py::test_a_request_for_another_host_is_refused"],
+    "S9": [HOST],
     "S10": ["test_plugins.py"],
     "S11": ["cli/test_keys.py"],
     "S12": ["drawing/test_transport.py::test_a_key_does_not_travel_unencrypted_to_another_machine"],
@@ -26,10 +30,7 @@ ELSEWHERE = {
     "S14": ["cli/test_believed.py"],
     "S15": ["cli/test_hostile_names.py"],
     "S16": ["cli/test_keys.py::test_a_key_that_comes_back_in_another_form_is_kept_and_shown_nowhere"],
-    "S17": [
-        "embedded/test_server.py::test_a_request_for_another_host_is_refused",
-        "embedded/test_server.py::test_connections_are_bounded_and_come_free_again",
-    ],
+    "S17": [HOST, "embedded/test_server.py::test_connections_are_bounded_and_come_free_again"],
     "S18": [
         "cli/test_main.py::test_a_limit_on_memory_ends_in_one_sentence",
         "test_files.py::test_a_set_of_files_is_written_whole_or_not_at_all",

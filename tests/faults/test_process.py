@@ -21,7 +21,6 @@ import pytest
 from support.draws import check, draw, ledger, limits, tasks
 from support.forked import Forked
 
-from blackbox_conformal.drawing.ledger import run_lock
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, LedgerError
 from blackbox_conformal.testing.fault_server import FaultServer, Situation, chances, planned
@@ -115,17 +114,6 @@ def test_d01_full_disk_loses_no_paid_result_that_can_be_fetched_again(tmp_path, 
     assert (drawn.states, server.account.paid, server.account.distinct) == (["stored"] * 4, 4, 4)
 
 
-def test_d01_nothing_is_submitted_when_the_disk_has_no_room(tmp_path, monkeypatch, vendor, server):
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
-    drawn = draw(vendor, tmp_path / "run", tasks(2))
-    assert isinstance(drawn.error, IncompleteError)
-    assert "disk" in drawn.text
-    assert server.account.requests("submit") == 0
-    monkeypatch.undo()
-    assert draw(vendor, tmp_path / "run", tasks(2)).states == ["stored"] * 2
-
-
 @pytest.mark.parametrize(
     ("dialect", "state", "plan", "extras"),
     [
@@ -201,19 +189,6 @@ def test_d02_kill_at_random_moments_a_hundred_times(tmp_path, dialect, seed):
     kill_often(tmp_path, dialect, 100, seed)
 
 
-def test_d03_a_sample_cut_by_a_power_loss_is_noticed_and_fetched_again(tmp_path, server, jobs):
-    run = tmp_path / "run"
-    good = draw(jobs, run, tasks())
-    for path in (run / "samples").rglob("*"):
-        if path.is_file():
-            path.chmod(0o600)
-            path.write_bytes(path.read_bytes()[:100])
-    again = draw(jobs, run, tasks())
-    assert all(content == next(iter(good.pictures.values())) for content in again.pictures.values())
-    assert again.states == ["stored"]
-    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["d04", "d05"])
 @pytest.mark.parametrize("dialect", ["synchronous", "jobs"])
 def test_d04_and_d05_one_signal_finishes_what_is_in_flight(tmp_path, dialect, number, server):
@@ -260,50 +235,6 @@ def test_d06_second_run_on_one_folder_is_refused_and_names_the_owner(tmp_path, v
         pass
 
 
-def test_d07_ledger_on_a_network_disk_is_refused(tmp_path, monkeypatch, vendor, server):
-    table = tmp_path / "mountinfo"
-    table.write_text(f"36 35 98:0 / {tmp_path} rw,noatime - nfs4 server:/export rw\n")
-    monkeypatch.setattr(run_lock, "MOUNTINFO", table)
-    with pytest.raises(LedgerError, match="nfs4"):
-        Sampler(vendor, tmp_path / "run", limits(), check=check).__enter__()
-    assert server.account.requests("submit") == 0
-
-
-@pytest.mark.parametrize("damage", ["garbage", "empty", "header", "middle", "newer", "foreign"])
-def test_d08_damaged_ledgers_are_refused_and_left_as_they_are(tmp_path, damage, vendor, server):
-    run = tmp_path / "run"
-    assert draw(vendor, run, tasks()).states == ["stored"]
-    path = run / "ledger.sqlite"
-    content = path.read_bytes()
-    if damage in ("newer", "foreign"):
-        with sqlite3.connect(path) as connection:
-            name = "user_version" if damage == "newer" else "application_id"
-            connection.execute(f"PRAGMA {name} = 9999")
-        connection.close()
-    else:
-        broken = {
-            "garbage": b"not a ledger at all",
-            "empty": b"",
-            "header": b"\xff" * 64 + content[64:],
-            "middle": content[:4096] + b"\xff" * (len(content) - 4096),
-        }[damage]
-        path.write_bytes(broken)
-    before = path.read_bytes()
-    with pytest.raises(LedgerError):
-        draw(vendor, run, tasks(2))
-    assert (path.read_bytes(), server.account.paid) == (before, 1)
-
-
-def test_d08_lost_ledger_beside_paid_samples_is_not_replaced(tmp_path, vendor, server):
-    run = tmp_path / "run"
-    draw(vendor, run, tasks())
-    for path in run.glob("ledger.sqlite*"):
-        path.unlink()
-    with pytest.raises(LedgerError, match="ledger"):
-        draw(vendor, run, tasks())
-    assert server.account.paid == 1
-
-
 def test_a_ledger_from_an_older_copy_buys_nothing_again(tmp_path, vendor, server):
     run, copy = tmp_path / "run", tmp_path / "copy"
     draw(vendor, run, tasks())
@@ -321,27 +252,6 @@ def test_a_ledger_from_an_older_copy_buys_nothing_again(tmp_path, vendor, server
     assert (draw(vendor, run, tasks(3)).states, server.account.paid) == (["stored"] * 3, 3)
 
 
-@pytest.mark.parametrize("dialect", ["synchronous", "jobs"])
-def test_d09_edited_sample_is_never_read_as_good(tmp_path, dialect, server):
-    run = tmp_path / "run"
-    adapter = KINDS[dialect](url=server.url)
-    good = draw(adapter, run, tasks())
-    for path in (run / "samples").rglob("*"):
-        if path.is_file():
-            content = bytearray(path.read_bytes())
-            content[len(content) // 2] ^= 1
-            path.chmod(0o600)
-            path.write_bytes(bytes(content))
-    try:
-        again = draw(adapter, run, tasks())
-    except LedgerError:
-        assert dialect == "synchronous"
-    else:
-        assert all(content == next(iter(good.pictures.values())) for content in again.pictures.values())
-        assert again.states == ["stored"] or dialect == "synchronous"
-    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
-
-
 def test_d10_other_parameters_are_other_draws(tmp_path, vendor, server):
     draw(vendor, tmp_path / "run", tasks())
     other = SynchronousVendor(url=server.url, price_usd="0.02")
@@ -357,18 +267,6 @@ def test_d11_order_and_names_do_not_matter_but_pixels_do(tmp_path, vendor, serve
         True
     ] * 6 + [False] * 2
     assert server.account.paid == 8
-
-
-def test_d12_dead_owner_is_replaced_at_once_and_its_late_result_is_kept(tmp_path, server, jobs):
-    run = tmp_path / "run"
-    server.script = {"poll": Fault("slow-start", {"seconds": 0.5})}
-    with driver(server.url, run, "jobs", 1, 1) as process:
-        assert until(lambda: rows(run, ("accepted",)), process)
-        process.kill()
-        process.wait(10)
-    server.script = planned({})
-    assert draw(jobs, run, tasks()).states == ["stored"]
-    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
 
 @pytest.mark.parametrize("jump", [-3.0e8, 3.0e8])
@@ -423,8 +321,7 @@ def test_d15_ten_thousand_draws_leave_memory_and_descriptors_flat(tmp_path):
         process.communicate()
     assert count == 10_000
     (first, opened), (last, still) = sizes
-    assert last - first < 30_000_000
-    assert still <= opened + 2
+    assert (last - first < 30_000_000, still <= opened + 2) == (True, True), sizes
 
 
 def test_an_error_ends_the_process_with_its_exit_code(tmp_path):

@@ -253,11 +253,6 @@ def test_a_report_without_anything_is_still_a_report(plain_run, tmp_path):
     assert plain_run.calibration.rule().statement(0.2, 60, error) in words
 
 
-def test_how_inputs_are_made_is_among_what_must_hold(plain_run, tmp_path):
-    path = write_report(tmp_path, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.2)
-    assert "<li>Inputs are made like those of the calibration: bicubic" in path.read_text()
-
-
 def test_who_vouches_for_the_calibration_stands_in_the_report(plain_run, tmp_path):
     plain, signed = tmp_path / "plain.html", tmp_path / "signed.html"
     write_report(tmp_path, plain_run.calibration, None, [], plain, alpha=0.2)
