@@ -5,11 +5,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.draws import want
+from support.draws import at_once, sent, want
 
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
@@ -66,8 +65,7 @@ def test_price_is_reserved_before_and_booked_after(ledger, tmp_path):
     ("state", "spent", "calls"), [("cancelled", "0", 0), ("refused", "0", 1), ("ambiguous", "0.25", 1)]
 )
 def test_side_exits_book_what_they_should(ledger, state, spent, calls):
-    number = ledger.reserve(want(), None, PRICE)
-    ledger.sent(number)
+    number = sent(ledger)
     ledger.end(number, state, VendorReport(), error_class="M", error="why")
     assert (str(ledger.totals()[0]), str(ledger.totals()[1]), ledger.totals()[2]) == (spent, "0", calls)
     row = ledger.attempt(number)
@@ -95,32 +93,22 @@ def test_one_failing_change_does_not_undo_the_others_of_its_commit(ledger, tmp_p
         except LedgerError:
             failed.append(number)
 
-    threads = [threading.Thread(target=change, args=(number,)) for number in numbers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(change, numbers)
     assert sorted(failed) == [number for number in numbers if number % 3 == 0]
     assert (states(tmp_path).count("sent"), ledger_verify(tmp_path).problems) == (40, ())
 
 
 def test_budget_is_never_exceeded_by_many_threads(ledger):
-    made: list[int] = []
-    refused: list[str] = []
-
     ledger.limit(Budget(to_usd(10 * PRICE + 1)))
 
-    def buy(index: int) -> None:
+    def buy(index: int) -> str:
         try:
-            made.append(ledger.reserve(want(f"t{index}"), None, PRICE))
+            return f"made {ledger.reserve(want(f't{index}'), None, PRICE)}"
         except BudgetError as error:
-            refused.append(str(error))
+            return str(error)
 
-    with ThreadPoolExecutor(32) as pool:
-        list(pool.map(buy, range(32)))
-    assert (len(made), len(refused)) == (10, 22)
-    assert "0.25" in refused[0]
-    assert "2.5" in refused[0]
+    refused = [one for one in at_once(buy, range(32)) if not one.startswith("made ")]
+    assert (len(refused), "0.25" in refused[0], "2.5" in refused[0]) == (22, True, True), refused[0]
     ledger.limit(Budget(max_calls=10))
     with pytest.raises(BudgetError, match="10 calls of 10"):
         ledger.reserve(want("more"), None, 0)
@@ -136,18 +124,13 @@ def test_planned_rows_are_used_once_and_found_again(ledger, tmp_path):
 
 
 def test_a_job_id_given_twice_is_noticed(ledger):
-    first, second = (ledger.reserve(want(name), None, PRICE) for name in "ab")
-    for number in (first, second):
-        ledger.sent(number)
+    first, second = sent(ledger, "a"), sent(ledger, "b")
     assert ledger.accepted(first, "job-1", VendorReport()) is None
-    other = ledger.accepted(second, "job-1", VendorReport())
-    assert other.id == first
+    assert ledger.accepted(second, "job-1", VendorReport()).id == first
 
 
 def test_a_job_id_given_twice_in_one_commit_is_noticed(ledger):
-    numbers = [ledger.reserve(want(f"t{index}"), None, PRICE) for index in range(2)]
-    for number in numbers:
-        ledger.sent(number)
+    numbers = [sent(ledger, name) for name in "ab"]
     go_on, twins = threading.Event(), []
 
     def accept(number: int) -> None:
@@ -171,10 +154,7 @@ def test_recovery_settles_what_a_dead_owner_left(tmp_path):
     planned = ledger.plan([want("claimed")])
     ledger.claim(planned["claimed", 0])
     ledger.reserve(want("intent"), None, PRICE)
-    numbers = {}
-    for name in ("sent", "adopted", "accepted"):
-        numbers[name] = ledger.reserve(want(name), None, PRICE)
-        ledger.sent(numbers[name])
+    numbers = {name: sent(ledger, name) for name in ("sent", "adopted", "accepted")}
     ledger.accepted(numbers["accepted"], "job-1", VendorReport())
     assert ledger.adopt(numbers["adopted"], "sha256:a", 3, VendorReport())
     assert not ledger.adopt(numbers["adopted"], "sha256:a", 3, VendorReport())
@@ -188,13 +168,11 @@ def test_recovery_settles_what_a_dead_owner_left(tmp_path):
 
 
 def test_a_replayed_submission_gives_its_booked_price_back_to_the_reserve(ledger):
-    number = ledger.reserve(want(), None, PRICE)
-    ledger.sent(number)
+    number = sent(ledger)
     ledger.end(number, "ambiguous", VendorReport())
     ledger.sent(number)
     assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
-    row = ledger.attempt(number)
-    assert row.tries == 2
+    assert ledger.attempt(number).tries == 2
 
 
 @pytest.mark.sqlite
@@ -246,11 +224,7 @@ def test_nobody_waits_for_a_writer_that_ran_out_of_memory(ledger, tmp_path, monk
         except MemoryError as error:
             raised.append(type(error))
 
-    threads = [threading.Thread(target=send, args=(number,)) for number in numbers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(send, numbers)
     assert raised == [MemoryError] * 3
     with pytest.raises(MemoryError):
         ledger.reserve(want("t3"), None, 10)
@@ -280,9 +254,7 @@ def test_a_transaction_that_memory_ran_out_in_says_so(ledger, tmp_path, monkeypa
 
 def test_prices_beyond_what_a_ledger_holds_stop_the_run_instead_of_the_writer(ledger):
     most = VendorReport(cost_nanousd=2**62)
-    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE) for k in range(2)]
-    for number in numbers:
-        ledger.sent(number)
+    numbers = [sent(ledger, name) for name in "ab"]
     ledger.stored(numbers[0], most, "sha256:a", 3)
     answers: list[object] = []
 

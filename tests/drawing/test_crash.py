@@ -1,7 +1,6 @@
 """After a kill at any step, and with a ledger from an older copy, nothing paid is lost or paid again."""
 
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.draws import Drawn, draw, killed, limits, tasks
+from support.draws import Drawn, at_once, draw, killed, limits, tasks
 from support.postgres_server import PostgresServer, end_leases
 
 from blackbox_conformal.drawing.events import Event
@@ -265,11 +264,7 @@ def test_processes_that_come_at_once_remember_each_call_once(tmp_path, postgres)
         def again(run: Path) -> None:
             drawn.append(draw(SynchronousVendor(url=vendor.url), run, tasks(1, 40)))
 
-        threads = [threading.Thread(target=again, args=(run,)) for run in runs]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(again, runs)
         assert ([one.states for one in drawn], vendor.account.paid) == ([["stored"] * 40] * 3, 40)
     assert ledger_sum(address)["cost_usd"] == Decimal("0.40")
     assert not ledger_verify(runs[0]).problems

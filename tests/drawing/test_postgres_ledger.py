@@ -2,12 +2,9 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,8 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from support import forked
-from support.draws import Drawn, draw, tasks, want
+from support.draws import Drawn, at_once, draw, killed, sent, tasks, want
 from support.postgres_server import end_leases
 
 from blackbox_conformal.drawing.ledger.addresses import LEDGERS, Address
@@ -56,14 +52,7 @@ def overdue(address: Address, ledger: PostgresLedger) -> None:
 
 
 def test_many_that_come_first_make_the_tables_once(address):
-    opened: list[PostgresLedger] = []
-    threads = [threading.Thread(target=lambda: opened.append(PostgresLedger(address))) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(opened) == 6
-    for ledger in opened:
+    for ledger in at_once(lambda _: PostgresLedger(address), range(6)):
         ledger.close()
     with psycopg.connect(address.shown) as connection:
         assert connection.execute("SELECT number FROM blackbox_conformal.version").fetchall() == [
@@ -75,10 +64,9 @@ def test_a_ledger_of_a_newer_version_is_refused(address):
     PostgresLedger(address).close()
     with psycopg.connect(address.shown) as connection:
         connection.execute("INSERT INTO blackbox_conformal.version VALUES (99)")
-    with pytest.raises(LedgerError, match="newer version"):
-        PostgresLedger(address)
-    with pytest.raises(LedgerError, match="newer version"):
-        ledger_sum(address)
+    for opened in (PostgresLedger, ledger_sum):
+        with pytest.raises(LedgerError, match="newer version"):
+            opened(address)
 
 
 def test_a_ledger_without_payers_is_brought_up_to_date(address, monkeypatch):
@@ -203,8 +191,7 @@ def test_what_is_recorded_after_the_lease_is_over_is_free_for_others_in_the_end(
 
 def test_the_age_of_a_submission_is_told_by_one_clock(address):
     ledger = PostgresLedger(address)
-    number = ledger.reserve(want(), None, PRICE)
-    ledger.sent(number)
+    number = sent(ledger)
     sent_at = ledger.attempt(number).sent_at
     assert 0 <= ledger.now(wall=12.0) - sent_at < 60
     ledger.close()
@@ -235,24 +222,17 @@ def test_two_machines_ask_for_the_same_pictures_and_one_pays(address, tmp_path):
             LEDGERS.place(tmp_path / name, address.shown)
             drawn[name] = draw(SynchronousVendor(url=vendor.url), tmp_path / name, wanted, max_cost_usd=Decimal("0.12"))
 
-        threads = [threading.Thread(target=machine, args=(name,)) for name in ("one", "other")]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(machine, ("one", "other"))
         assert vendor.account.paid == vendor.account.distinct == 12
     assert drawn["one"].error is drawn["other"].error is None
     assert drawn["one"].states == drawn["other"].states == ["stored"] * 12
     assert (drawn["one"].pictures, ledger_verify(address).problems) == (drawn["other"].pictures, ())
 
 
-def test_a_job_that_a_dead_machine_left_is_fetched_by_another(address, tmp_path):
-    dead = tmp_path / "dead"
-    given = {"LEDGER_OF_THE_CRASH": address.shown}
+def test_a_job_that_a_dead_machine_left_is_fetched_by_another(address, tmp_path, monkeypatch):
+    monkeypatch.setenv("LEDGER_OF_THE_CRASH", address.shown)
     with FaultServer(polls=0) as vendor:
-        words = [vendor.url, str(dead), "jobs", "accepted", "1"]
-        driver = Path(__file__).with_name("crash_driver.py")
-        forked.run([sys.executable, str(driver), *words], env={**os.environ, **given})
+        killed(vendor.url, tmp_path / "dead", "jobs", "accepted", 1)
         assert vendor.account.paid == 1
         end_leases(address.shown)
         LEDGERS.place(tmp_path / "other", address.shown)
@@ -375,15 +355,8 @@ def test_what_is_wrong_with_a_database_is_told_part_by_part(postgres, address):
 
 @pytest.mark.slow
 def test_kills_restarts_and_cuts(postgres):
-    counts = {
-        "--kills": 15,
-        "--restarts": 3,
-        "--cuts": 6,
-        "--tasks": 700,
-        "--processes": 3,
-        "--latency": 0.4,
-        "--every": 3,
-    }
+    counts = {"--kills": 15, "--restarts": 3, "--cuts": 6, "--tasks": 700, "--processes": 3, "--latency": 0.4}
+    counts["--every"] = 3
     words = [*(word for name, count in counts.items() for word in (name, str(count))), "--parts", "crashes"]
     command = [sys.executable, str(EXAMPLE), *words]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=280)
@@ -426,8 +399,7 @@ def test_a_limit_is_one_for_all_who_give_the_same_job(address):
         with contextlib.suppress(BudgetError):
             made.append(ledgers[number % 3].reserve(want(f"t{number}"), None, PRICE))
 
-    with ThreadPoolExecutor(40) as pool:
-        list(pool.map(buy, range(40)))
+    at_once(buy, range(40))
     assert len(made) == 10
     assert {ledger.totals() for ledger in ledgers} == {(Decimal(0), Decimal("2.5"), 10)}
     for ledger in ledgers:
@@ -462,8 +434,7 @@ def test_a_limit_of_a_day_counts_what_others_spent(address):
     one, other = PostgresLedger(address), PostgresLedger(address)
     for ledger in (one, other):
         ledger.limit(Budget(max_cost_per_day_usd=Decimal("0.6"), scope=frozenset()))
-    number = one.reserve(want(), None, PRICE)
-    one.sent(number)
+    number = sent(one)
     one.stored(number, VendorReport(), "sha256:a", 3)
     other.reserve(want("t1"), None, PRICE)
     with pytest.raises(BudgetError, match=r"0.5 spent in the last 24 hours"):
@@ -489,8 +460,7 @@ def test_a_bill_above_the_table_exceeds_the_limit_of_all_by_one_draw(tmp_path, a
             vendor = kind(url=server.url, price_usd="0.02")
             drawn.append(draw(vendor, run, work, concurrency=8, max_cost_usd=Decimal("1.92")))
 
-        with ThreadPoolExecutor(processes) as pool:
-            list(pool.map(one, range(processes)))
+        at_once(one, range(processes))
         assert server.account.paid == paid
     assert all(isinstance(one.error, BudgetError) for one in drawn)
     assert (len(drawn), ledger_verify(address).problems) == (processes, ())

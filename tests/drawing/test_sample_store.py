@@ -1,14 +1,12 @@
 """Bytes on disk, and what a vendor told with them: durable before they are recorded, checked when read."""
 
 import os
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from support.descriptors import no_descriptors
-from support.draws import limits, tasks
+from support.draws import killed, limits, tasks
 
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
 from blackbox_conformal.drawing.ledger.queries import ledger_ls
@@ -225,9 +223,6 @@ def test_places_that_a_dead_process_reserved_are_cleared(tmp_path):
     assert os.listdir(tmp_path / "inbox") == []
 
 
-DRIVER = Path(__file__).with_name("crash_driver.py")
-
-
 @pytest.mark.parametrize(
     "seen",
     [
@@ -276,9 +271,7 @@ def test_a_price_of_the_wrong_kind_is_not_booked():
 def test_price_and_model_of_an_answer_that_a_kill_kept_from_the_ledger_are_booked(tmp_path):
     run = tmp_path / "run"
     with FaultServer(reported_price="0.05") as server:
-        arguments = [server.url, str(run), "once", "received", "3"]
-        done = subprocess.run([sys.executable, str(DRIVER), *arguments], check=False, capture_output=True, timeout=60)
-        assert done.returncode < 0
+        killed(server.url, run, "once", "received", 3)
         with Sampler(SynchronousVendor(url=server.url), run, limits(), check=lambda data, task: None) as sampler:
             assert [one.state for one in sampler.draw(tasks(1, 4))] == ["stored"] * 4
     assert [(one.model, one.cost_usd) for one in ledger_ls(run)] == [("fault-vendor-1", Decimal("0.05"))] * 4

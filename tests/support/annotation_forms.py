@@ -28,13 +28,11 @@ def run_lengths(flat):
     return lengths
 
 
+RUNS = {"size": [HEIGHT, WIDTH], "counts": run_lengths((marked(BOX) > 0).T.reshape(-1))}
 SAME = {
     "coco polygon": (Coco(), coco({"segmentation": [[3, 5, 10, 5, 10, 12, 3, 12]]})),
     "coco box": (Coco(), coco({"segmentation": [], "bbox": [3, 5, 7, 7]})),
-    "coco runs": (
-        Coco(),
-        coco({"segmentation": {"size": [HEIGHT, WIDTH], "counts": run_lengths((marked(BOX) > 0).T.reshape(-1))}}),
-    ),
+    "coco runs": (Coco(), coco({"segmentation": RUNS})),
     "png": (Png(), png(marked(BOX))),
     "png of one bit": (Png(), png(marked(BOX) > 0)),
 }

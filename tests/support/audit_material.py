@@ -57,18 +57,11 @@ def identity(name):
 
 def calibration_of(found, *, metric=None, guarantee=None, groups=None, shares=(), all_but=(), detail=(), local=()):
     """A calibration whose photographs ``c0``, ``c1``, … have the curves `found`."""
-    images = [
-        CalibrationImage(
-            name=f"c{index}",
-            truth=identity(f"c{index}"),
-            sketch=sketch_of(f"c{index}").text,
-            input=identity(f"low c{index}"),
-            height=6,
-            width=8,
-            group=None if groups is None else groups[index],
-        )
-        for index in range(len(found))
-    ]
+    images = []
+    for index in range(len(found)):
+        about = {"name": f"c{index}", "truth": identity(f"c{index}"), "sketch": sketch_of(f"c{index}").text}
+        about |= {"input": identity(f"low c{index}"), "height": 6, "width": 8}
+        images.append(CalibrationImage(**about, group=None if groups is None else groups[index]))
     procedure = Procedure(
         vendor={"adapter": "folder", "parameters": {"label": "made up"}},
         scale=2,
@@ -76,44 +69,26 @@ def calibration_of(found, *, metric=None, guarantee=None, groups=None, shares=()
         score={"name": "pixel-variance"},
         metric=metric or {"name": "rgb-linf"},
     )
-    return Calibration.from_curves(
-        procedure,
-        BOUND,
-        images,
-        list(found),
-        shares,
-        all_but,
-        detail=detail,
-        local=local,
-        guarantee=guarantee or {"name": "expected"},
-    )
+    further = {"detail": detail, "local": local, "guarantee": guarantee or {"name": "expected"}}
+    return Calibration.from_curves(procedure, BOUND, images, list(found), shares, all_but, **further)
 
 
 def audited_picture(name, scores, errors, thresholds, *, tolerance=None, broken=False):
     """A photograph audited with masks at `thresholds`; its PSNR is what its errors would give."""
     curve = curve_of(scores, errors, tolerance)
     masks = [trusted(scores, threshold) for threshold in thresholds]
-    return AuditedPicture(
-        name=name,
-        truth=identity(name),
-        curve=curve,
-        losses=tuple(curve.loss(threshold) for threshold in thresholds),
-        shares=tuple(float(mask.mean()) for mask in masks),
-        inside=tuple(_quality(errors, mask) for mask in masks),
-        outside=tuple(_quality(errors, ~mask) for mask in masks),
-        worst=tuple(worst_place(errors, mask) for mask in masks),
-        whole=_quality(errors, np.ones_like(errors, bool)),
-        broken_bound=broken,
-    )
+    inside, outside = (tuple(_quality(errors, one) for one in each) for each in (masks, [~mask for mask in masks]))
+    losses, shares = tuple(curve.loss(one) for one in thresholds), tuple(float(mask.mean()) for mask in masks)
+    worst, whole = tuple(worst_place(errors, mask) for mask in masks), _quality(errors, np.ones_like(errors, bool))
+    found = (name, identity(name), curve, losses, shares, inside, outside, worst, whole)
+    return AuditedPicture(*found, broken_bound=broken)
 
 
 def refused_picture(name, thresholds):
     """A photograph that the vendor refused."""
     curve = RiskCurve.worst(BOUND)
-    nothing = (NO_PIXELS,) * len(thresholds)
     losses = tuple(curve.loss(threshold) for threshold in thresholds)
-    none = (None,) * len(thresholds)
-    zeros = (0.0,) * len(thresholds)
+    nothing, none, zeros = ((value,) * len(thresholds) for value in (NO_PIXELS, None, 0.0))
     return AuditedPicture(name, identity(name), curve, losses, zeros, nothing, nothing, none, NO_PIXELS)
 
 

@@ -4,7 +4,8 @@ import hashlib
 import io
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,15 +25,8 @@ from blackbox_conformal.vendor.adapter import Adapter, Upload
 from support import forked
 
 SCALE = 4
-FAST: dict[str, Any] = {
-    "concurrency": 4,
-    "attempt_timeout_s": 10.0,
-    "connect_timeout_s": 10.0,
-    "job_deadline_s": 20.0,
-    "max_attempts": 3,
-    "max_retry_after_s": 3.0,
-    "max_answer_bytes": 2_000_000,
-}
+FAST: dict[str, Any] = {"concurrency": 4, "attempt_timeout_s": 10.0, "connect_timeout_s": 10.0, "job_deadline_s": 20.0}
+FAST |= {"max_attempts": 3, "max_retry_after_s": 3.0, "max_answer_bytes": 2_000_000}
 
 
 def limits(**changes: Any) -> Limits:
@@ -69,6 +63,20 @@ def killed(url: str, run: Path, kind: str, point: str, number: int) -> None:
     words = [sys.executable, str(driver), url, str(run), kind, point, str(number)]
     done = forked.run(words, text=True, timeout=60)
     assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def at_once(call: Callable[[Any], Any], values: Iterable[Any]) -> list[Any]:
+    """What a function gives for each of these values, called with all of them at the same time."""
+    every = list(values)
+    with ThreadPoolExecutor(len(every)) as pool:
+        return list(pool.map(call, every))
+
+
+def sent(ledger: Any, name: str = "t0", price_nanousd: int = 250_000_000) -> int:
+    """Reserve the price of an attempt and send it; its number."""
+    number: int = ledger.reserve(want(name), None, price_nanousd)
+    ledger.sent(number)
+    return number
 
 
 def check(content: bytes, task: Task) -> None:

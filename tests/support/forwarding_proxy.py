@@ -9,16 +9,9 @@ from urllib.parse import urlsplit
 
 
 class ForwardingProxy(ThreadingHTTPServer):
-    """Passes requests on; tests may turn its faults on and off.
+    """Passes requests on, but for the header `drop` (lower case), with 503 to the methods in `down`.
 
-    Attributes
-    ----------
-    drop
-        A header that is left out, in lower case.
-    altered
-        Whether the bodies of answers to GET have another last byte.
-    down
-        Whether it answers 503 to requests with one of these methods.
+    `altered`: bodies of answers to GET have another last byte.
     """
 
     daemon_threads = True

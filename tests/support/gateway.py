@@ -97,20 +97,10 @@ def serving(
     **given: Any,
 ) -> Iterator[Gateway]:
     """Serve for the ``with`` block; `given` are fields of `Service`, and keywords of `Session` in ``settings``."""
-    settings = {"max_cost": "5", **given.pop("settings", {})}
-    tokens = given.pop("tokens", folder / FOLDER / TOKENS_FILE)
-    dialects = given.pop("dialects", ("multipart", "replicate"))
-    service = Service(
-        calibration=calibration,
-        vendor=vendor,
-        alpha=alpha,
-        dialects=dialects,
-        run=folder,
-        tokens=tokens,
-        settings=settings,
-        terms=terms or GatewayTerms(),
-        **given,
-    )
+    given["settings"] = {"max_cost": "5", **given.get("settings", {})}
+    given = {"tokens": folder / FOLDER / TOKENS_FILE, "dialects": ("multipart", "replicate"), **given}
+    known = {"calibration": calibration, "vendor": vendor, "alpha": alpha, "run": folder}
+    service = Service(**known, terms=terms or GatewayTerms(), **given)
     listening, started = listen("127.0.0.1", 0), threading.Event()
     servers: list[Server] = []
     failed: list[BaseException] = []

@@ -7,13 +7,7 @@ from types import TracebackType
 
 
 class LosingProxy:
-    """Passes bytes on between clients and a server; the first connection is cut when its answer arrives.
-
-    Parameters
-    ----------
-    address
-        Of the server, such as ``http://127.0.0.1:8080``.
-    """
+    """Passes bytes on between clients and a server; the first connection is cut when its answer arrives."""
 
     def __init__(self, address: str) -> None:
         host, _, port = address.partition("//")[2].rpartition(":")

@@ -8,35 +8,9 @@ from typing import Any
 
 from blackbox_conformal.support.canonical import digest_json
 
-WRONG = (
-    None,
-    True,
-    False,
-    0,
-    1,
-    -1,
-    2,
-    0.0,
-    -0.5,
-    0.01,
-    1e308,
-    1e-308,
-    10**40,
-    float("inf"),
-    "",
-    "a",
-    "inf",
-    "../../x",
-    "evil.module:Class",
-    "\ud800",
-    "x" * 5000,
-    [],
-    {},
-    [1, 2],
-    {"name": "expected"},
-    {"name": 3},
-    {"self": 1, "name": "expected"},
-)
+WRONG = (None, True, False, 0, 1, -1, 2, 0.0, -0.5, 0.01, 1e308, 1e-308, 10**40, float("inf"), "", "a", "inf")
+WRONG += ("../../x", "evil.module:Class", "\ud800", "x" * 5000, [], {}, [1, 2])
+WRONG += ({"name": "expected"}, {"name": 3}, {"self": 1, "name": "expected"})
 
 
 def nested(depth: int) -> Any:

@@ -36,7 +36,6 @@ class PostgresServer:
 
     def __init__(self, folder: Path) -> None:
         programs = binaries()
-        assert programs is not None
         self._programs, self._data, self.folder = programs, folder / "data", folder
         self._count = 0
         # initdb refuses root.
@@ -48,41 +47,17 @@ class PostgresServer:
         self.start()
 
     def _run(self, program: str, *words: str) -> None:
-        done = subprocess.run(
-            [*self._as, str(self._programs / program), *words],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE_S,
-            cwd="/",
-        )
+        command = [*self._as, str(self._programs / program), *words]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_PATIENCE_S, cwd="/")
         assert done.returncode == 0, f"{program}: {done.stdout[-2000:]} {done.stderr[-2000:]}"
 
     def _control(self, *words: str) -> None:
         options = " ".join((*_SETTINGS, f"-c unix_socket_directories={self.folder}"))
         # Its output goes to a file: a pipe would stay open as long as the server runs.
         with (self.folder / "pg_ctl.txt").open("ab") as out:
-            done = subprocess.run(
-                [
-                    *self._as,
-                    str(self._programs / "pg_ctl"),
-                    "-D",
-                    str(self._data),
-                    "-o",
-                    options,
-                    "-l",
-                    str(self.folder / "server.log"),
-                    "-w",
-                    "-t",
-                    str(_PATIENCE_S),
-                    *words,
-                ],
-                check=False,
-                stdout=out,
-                stderr=out,
-                timeout=_PATIENCE_S + 10,
-                cwd="/",
-            )
+            command = [*self._as, str(self._programs / "pg_ctl"), "-D", str(self._data), "-o", options, "-w"]
+            command += ["-l", str(self.folder / "server.log"), "-t", str(_PATIENCE_S), *words]
+            done = subprocess.run(command, check=False, stdout=out, stderr=out, timeout=_PATIENCE_S + 10, cwd="/")
         assert done.returncode == 0, (self.folder / "pg_ctl.txt").read_text()[-2000:]
 
     def start(self) -> None:

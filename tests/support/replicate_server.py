@@ -26,13 +26,7 @@ def link() -> dict[str, Any]:
 
 
 class ReplicateServer(RecordingServer):
-    """Enlarges bicubically by the input `factor`, or by its default when that is not sent, and varies by seed.
-
-    Attributes
-    ----------
-    made
-        The inputs of each prediction: each of them is billed.
-    """
+    """Enlarges bicubically by the input `factor` or its default, and varies by seed; bills each inputs in `made`."""
 
     def __init__(
         self, openapi: dict[str, Any], *, image: str = "image", factor: str = "scale", most_pixels: int = 10**9

@@ -1,6 +1,7 @@
 """A run folder as calibrate, audit and mask leave it, made without a vendor; names and messages in it are hostile."""
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,17 +86,8 @@ def make_calibration(n=60, hostile=True) -> Calibration:
         curve = RiskCurve.worst(BOUND) if refused else RiskCurve.from_maps(scores, errors, bound=BOUND)
         curves.append(curve)
         name = HOSTILE[seed % len(HOSTILE)] if hostile else f"photograph {seed}"
-        images.append(
-            CalibrationImage(
-                name=name,
-                truth=pixels_digest(truth),
-                sketch=sketch(truth).text,
-                input=pixels_digest(low),
-                height=48,
-                width=64,
-                refused=refused,
-            )
-        )
+        about = {"truth": pixels_digest(truth), "sketch": sketch(truth).text, "input": pixels_digest(low)}
+        images.append(CalibrationImage(name=name, **about, height=48, width=64, refused=refused))
     procedure = Procedure(
         vendor={"adapter": HOSTILE[1] if hostile else "embedded", "parameters": {"prompt": HOSTILE[0]}},
         scale=4,
@@ -109,27 +101,16 @@ def make_calibration(n=60, hostile=True) -> Calibration:
 
 def make_ledger(folder: Path, *, price: int = 40_000_000, priced: bool = True) -> None:
     """Three draws stored, four failed with the vendor's hostile words; `price` in nano-dollars."""
-    ledger = Ledger(folder)
-    try:
+    with closing(Ledger(folder)) as ledger:
         for index in range(7):
-            wanted = AttemptSpec(
-                f"task{index}", 0, "identity", "vendor", "upload", HOSTILE[0], index, f"key{index}", 120, priced=priced
-            )
-            attempt = ledger.reserve(wanted, None, price)
+            words = (f"task{index}", 0, "identity", "vendor", "upload", HOSTILE[0], index, f"key{index}", 120)
+            attempt = ledger.reserve(AttemptSpec(*words, priced=priced), None, price)
             ledger.sent(attempt)
             if index < 3:
                 ledger.end(attempt, "stored", VendorReport(model=HOSTILE[0]), digest=f"sha256:{index}", size=10)
             else:
-                ledger.end(
-                    attempt,
-                    "refused",
-                    VendorReport(),
-                    error_class="A",
-                    error=HOSTILE[index],
-                    code=f"40{index}{HOSTILE[1]}",
-                )
-    finally:
-        ledger.close()
+                said = {"error_class": "A", "error": HOSTILE[index], "code": f"40{index}{HOSTILE[1]}"}
+                ledger.end(attempt, "refused", VendorReport(), **said)
 
 
 def make_result(calibration: Calibration, name: str, seed: int, alpha: float, size=(96, 128)) -> Result:
@@ -137,29 +118,16 @@ def make_result(calibration: Calibration, name: str, seed: int, alpha: float, si
     _, delivered, low, scores, _ = maps(seed, *size)
     threshold = calibration.threshold(alpha)
     mask = trusted(scores, threshold)
-    certificate = Certificate(
-        status="guaranteed",
-        statement=calibration.rule().statement(alpha, calibration.n),
-        assumptions=calibration.rule().assumptions,
-        guarantee={"name": "expected"},
-        theorem="a theorem",
-        alpha=alpha,
-        threshold=threshold_json(threshold),
-        threshold_hex=threshold.hex(),
-        trusted_share=float(mask.mean()),
-        n_calibration=calibration.n,
-        missing_images=0,
-        bound=calibration.bound,
-        score_kind="spread",
-        calibration_digest=calibration.digest,
-        fingerprint=calibration.procedure.fingerprint,
-        procedure=calibration.procedure.model_dump(mode="json"),
-        vendor_model=None,
-        stream_check=StreamCheck(n=40, pictures=20, evidence=0.3),
-        input={"name": name, "pixels": pixels_digest(low), "conversions": [HOSTILE[2]]},
-        outputs={},
-        notes=(HOSTILE[3],),
-    )
+    rule, procedure = calibration.rule(), calibration.procedure
+    said = {"status": "guaranteed", "statement": rule.statement(alpha, calibration.n), "assumptions": rule.assumptions}
+    said |= {"guarantee": {"name": "expected"}, "theorem": "a theorem", "alpha": alpha, "notes": (HOSTILE[3],)}
+    said |= {"threshold": threshold_json(threshold), "threshold_hex": threshold.hex(), "score_kind": "spread"}
+    said |= {"trusted_share": float(mask.mean()), "n_calibration": calibration.n, "missing_images": 0}
+    said |= {"bound": calibration.bound, "calibration_digest": calibration.digest, "fingerprint": procedure.fingerprint}
+    said |= {"procedure": procedure.model_dump(mode="json"), "vendor_model": None, "outputs": {}}
+    said["stream_check"] = StreamCheck(n=40, pictures=20, evidence=0.3)
+    said["input"] = {"name": name, "pixels": pixels_digest(low), "conversions": [HOSTILE[2]]}
+    certificate = Certificate(**said)
     return Result(name, delivered, mask, scores, low, certificate)
 
 
@@ -179,38 +147,17 @@ def make_run(folder: Path, *, hostile=True, sizes=((130, 100), (700, 1030)), alp
         name = f"{HOSTILE[index]}{index}" if hostile else f"audited {index}"
         curve = RiskCurve.from_maps(scores, errors, bound=BOUND)
         identity = pixels_digest(truth)
-        store.keep(
-            make_preview(
-                "audit",
-                name,
-                identity,
-                delivered,
-                scores,
-                thresholds,
-                low=low,
-                truth=truth,
-                errors=errors,
-                losses=curve.loss(thresholds),
-                worst_at=[(alpha, calibration.threshold(alpha)) for alpha in alphas],
-                notes=(HOSTILE[4], HOSTILE[8]),
-            )
-        )
+        shown = {"low": low, "truth": truth, "errors": errors, "losses": curve.loss(thresholds)}
+        shown["worst_at"] = [(alpha, calibration.threshold(alpha)) for alpha in alphas]
+        noted = (HOSTILE[4], HOSTILE[8])
+        store.keep(make_preview("audit", name, identity, delivered, scores, thresholds, **shown, notes=noted))
         at = [calibration.threshold(level) for level in levels]
         masks = [trusted(scores, threshold) for threshold in at]
         quality = QualityMaps(truth, delivered)
-        pictures.append(
-            AuditedPicture(
-                name,
-                identity,
-                curve,
-                tuple(curve.loss(threshold) for threshold in at),
-                tuple(float(mask.mean()) for mask in masks),
-                tuple(quality.over(mask) for mask in masks),
-                tuple(quality.over(~mask) for mask in masks),
-                tuple(worst_place(errors, mask) for mask in masks),
-                quality.over(),
-            )
-        )
+        losses, shares = tuple(curve.loss(one) for one in at), tuple(float(mask.mean()) for mask in masks)
+        inside, outside = (tuple(map(quality.over, each)) for each in (masks, [~mask for mask in masks]))
+        worst = tuple(worst_place(errors, mask) for mask in masks)
+        pictures.append(AuditedPicture(name, identity, curve, losses, shares, inside, outside, worst, quality.over()))
         scores_of[identity] = scores
         names.append(name)
     audit = conclude(calibration, calibration.rule(), levels, pictures)

@@ -49,18 +49,10 @@ def moto() -> Iterator[str]:
 def seaweedfs(folder: Path) -> Iterator[str]:
     """SeaweedFS as a process of its own, with its data in `folder`; gives its URL."""
     program = weed()
-    assert program is not None
     config = folder / "s3.json"
-    allowed = ["Admin", "Read", "Write", "List", "Tagging"]
-    config.write_text(
-        json.dumps(
-            {
-                "identities": [
-                    {"name": "t", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": allowed}
-                ]
-            }
-        )
-    )
+    one = {"name": "t", "credentials": [{"accessKey": KEY, "secretKey": SECRET}]}
+    one["actions"] = ["Admin", "Read", "Write", "List", "Tagging"]
+    config.write_text(json.dumps({"identities": [one]}))
     ports = {name: str(_free_port()) for name in ("master.port", "volume.port", "filer.port", "s3.port")}
     ports |= {f"{name}.grpc": str(_free_port()) for name in list(ports)}
     words = [program, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.config={config}"]
