@@ -136,21 +136,13 @@ def commands(vendor: bc.Adapter, arrays: dict[str, Any]) -> dict[str, Callable[.
 
     both = {"one": vendor, "other": (vendor, {"score": "patch-variance"})}
     small = photograph(3, (16, 20))
+    chosen = {"candidates": ["pixel-variance"], "run": "tuned", "only_choose": True, "nothing_chosen": True, **choices}
+    small = photograph(3, (16, 20))
     return {
         "calibrating": lambda **shown: bc.calibrate(vendor, arrays, run="run", nothing_chosen=True, **choices, **shown),
         "auditing": lambda **shown: bc.audit(vendor, unseen, calibration, 0.9, run="run", **shown),
         "measuring other": lambda **shown: bc.compare(both, arrays, 0.9, run="run", **choices, **shown),
-        "tuning": lambda **shown: bc.tune(
-            vendor,
-            arrays,
-            0.9,
-            candidates=["pixel-variance"],
-            run="tuned",
-            only_choose=True,
-            nothing_chosen=True,
-            **choices,
-            **shown,
-        ),
+        "tuning": lambda **shown: bc.tune(vendor, arrays, 0.9, **chosen, **shown),
         "reading inputs": lambda **shown: bc.compare_inputs({"a": small, "b": small[::-1]}, calibration, **shown),
         "masking": masked,
         "reading photographs": lambda **shown: bc.degrade(arrays, "inputs", force=True, **shown),

@@ -163,19 +163,10 @@ def test_what_is_no_price_is_none(server, kind, error, message):
 def test_a_plan_counts_what_was_quoted_for_each_size(server, tmp_path):
     adapter = BySize(url=server.url)
     setup = set_up(adapter, scale=4, draws=3)
-    pictures = [
-        Prepared(
-            one.name,
-            None,
-            None,
-            one.digest,
-            sketch(read_image(one.png).pixels, one.digest),
-            (40, 40),
-            tuple(Task(one, k, k) for k in range(3)),
-            (),
-        )
-        for one in uploads((20, 10), (30, 10))
-    ]
+    pictures = []
+    for one in uploads((20, 10), (30, 10)):
+        looks, draws = sketch(read_image(one.png).pixels, one.digest), tuple(Task(one, k, k) for k in range(3))
+        pictures.append(Prepared(one.name, None, None, one.digest, looks, (40, 40), draws, ()))
     tasks = [task for picture in pictures for task in picture.tasks]
     quoted = ask_quotes(adapter, [task.upload for task in tasks], QUICK)
     assert quoted == {(20, 10): Decimal("0.2"), (30, 10): Decimal("0.3")}

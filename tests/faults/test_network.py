@@ -75,14 +75,8 @@ def test_n02_swallowed_syn_ends_by_the_connect_timeout(tmp_path):
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
-        drawn = draw(
-            SynchronousVendor(url=f"http://127.0.0.1:{port}"),
-            tmp_path / "run",
-            tasks(),
-            connect_timeout_s=0.2,
-            attempt_timeout_s=30.0,
-            max_attempts=2,
-        )
+        patience = {"connect_timeout_s": 0.2, "attempt_timeout_s": 30.0, "max_attempts": 2}
+        drawn = draw(SynchronousVendor(url=f"http://127.0.0.1:{port}"), tmp_path / "run", tasks(), **patience)
         for filler in fillers:
             filler.close()
     assert isinstance(drawn.error, IncompleteError)
@@ -312,22 +306,10 @@ def test_n14_the_pool_survives_timeouts_under_contention(tmp_path):
     work = tasks(4, 12)
     with FaultServer({}, idempotent=True) as server:
         server.script = lambda situation: script(situation) if situation.purpose == "submit" else None
-        draw(
-            SynchronousVendor(url=server.url, idempotent=True),
-            tmp_path / "run",
-            work,
-            concurrency=12,
-            attempt_timeout_s=0.2,
-            max_attempts=2,
-        )
+        vendor = SynchronousVendor(url=server.url, idempotent=True)
+        draw(vendor, tmp_path / "run", work, concurrency=12, attempt_timeout_s=0.2, max_attempts=2)
         server.script = lambda situation: None
-        drawn = draw(
-            SynchronousVendor(url=server.url, idempotent=True),
-            tmp_path / "run",
-            work,
-            concurrency=12,
-            retry_ambiguous=True,
-        )
+        drawn = draw(vendor, tmp_path / "run", work, concurrency=12, retry_ambiguous=True)
     assert (drawn.states, server.account.paid) == (["stored"] * 48, 48)
 
 

@@ -90,14 +90,8 @@ def test_p05_failing_polls_lose_no_job(tmp_path, faults, server, jobs):
 
 def test_p06_polls_count_against_the_request_rate(tmp_path):
     with FaultServer(polls=5) as server:
-        drawn = draw(
-            JobVendor(url=server.url, poll_seconds=0.001),
-            tmp_path / "run",
-            tasks(2, 4),
-            rates=(Rate(25, 1.0),),
-            job_deadline_s=30.0,
-            concurrency=8,
-        )
+        vendor, pace = JobVendor(url=server.url, poll_seconds=0.001), (Rate(25, 1.0),)
+        drawn = draw(vendor, tmp_path / "run", tasks(2, 4), rates=pace, job_deadline_s=30.0, concurrency=8)
     assert drawn.states == ["stored"] * 8
     times = sorted(seen.at for seen in server.account.recorded if seen.purpose != "download")
     assert len(times) == 8 * 7

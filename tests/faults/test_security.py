@@ -50,14 +50,8 @@ def test_s01_key_appears_in_no_artifact_log_or_message(
     events: list[Any] = []
     caplog.set_level(logging.DEBUG)
     with FaultServer(plan, api_key=key) as server:
-        drawn = draw(
-            kind(url=server.url, keyed=True),
-            tmp_path / "run",
-            tasks(1, 2),
-            listener=events.append,
-            job_deadline_s=1.0,
-            max_attempts=2,
-        )
+        given = {"listener": events.append, "job_deadline_s": 1.0, "max_attempts": 2}
+        drawn = draw(kind(url=server.url, keyed=True), tmp_path / "run", tasks(1, 2), **given)
         signatures = {
             seen.target.partition("signature=")[2] for seen in server.account.recorded if "signature=" in seen.target
         }

@@ -210,24 +210,19 @@ def test_a_token_uploads_no_more_than_it_may_in_a_day_and_takes_nothing_of_other
 
 def test_a_webhook_goes_to_an_allowed_port_only(calibration, vendor, tmp_path):
     terms = GatewayTerms(webhook_hosts=("one.example", "two.example:8443", "three.example:*"))
-    asked = {
-        "https://one.example/a": True,
-        "http://one.example:80/a": True,
-        "http://one.example:25/a": False,
-        "https://two.example/a": False,
-        "https://two.example:8443/a": True,
-        "http://three.example:25/a": True,
-        "http://four.example/a": False,
-        "http://user@one.example/a": False,
-        "http://one.example:99999/a": False,
-    }
+    right = [
+        "https://one.example/a",
+        "http://one.example:80/a",
+        "https://two.example:8443/a",
+        "http://three.example:25/a",
+    ]
+    wrong = ["http://one.example:25/a", "https://two.example/a", "http://four.example/a", "http://user@one.example/a"]
+    wrong.append("http://one.example:99999/a")
     with serving(calibration, vendor, tmp_path / "run", terms=terms) as gateway:
-        picked = {}
-        for address in asked:
+        for address in (*right, *wrong):
             body = {"input": {"image": "data:image/png;base64,"}, "webhook": address}
             refused = httpx.post(f"{gateway.url}{PREDICTIONS}", json=body, timeout=60)
-            picked[address] = "--webhook-host" not in refused.text
-    assert picked == asked
+            assert ("--webhook-host" in refused.text) == (address in wrong), address
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import itertools
 import json
 import os
 import re
@@ -14,7 +15,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,13 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from support.command_line import VENDOR, called
 from support.forked import run
+from support.recording_server import RecordingServer
 from support.synthetic import draw, photograph, write_photographs
 
 from blackbox_conformal.testing import fault_vendor
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.pictures import encode, upscale
+from blackbox_conformal.testing.raw_http import Head, Response
 
 pytestmark = pytest.mark.usual_promise
 
@@ -83,6 +85,7 @@ class GitHub:
     url: str = ""
     read_only: bool = False
     comments: list[dict[str, Any]] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def answer(self, method: str, path: str, token: str, body: Any) -> tuple[int, Any]:
         prefix = "/repos/owner/name/issues/"
@@ -105,7 +108,7 @@ class GitHub:
         return 200, self.comments[number]
 
     def comment(self, body: str | None, account: int) -> dict[str, Any]:
-        return {"id": len(self.comments), "body": body, "user": {"id": account, "type": "Bot"}}
+        return {"id": next(self.numbers), "body": body, "user": {"id": account, "type": "Bot"}}
 
     @property
     def ours(self) -> list[str]:
@@ -114,34 +117,16 @@ class GitHub:
 
 @contextmanager
 def serving(github: GitHub) -> Iterator[GitHub]:
-    class Handler(BaseHTTPRequestHandler):
-        def reply(self) -> None:
-            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            token = self.headers["Authorization"]
-            status, found = github.answer(self.command, self.path, token, json.loads(content) if content else None)
-            sent = json.dumps(found).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(sent)))
-            self.end_headers()
-            self.wfile.write(sent)
+    class Api(RecordingServer):
+        def respond(self, head: Head, body: bytes, *_: Any) -> Response:
+            given = json.loads(body) if body else None
+            status, found = github.answer(head.method, head.target, head.headers["authorization"], given)
+            return Response(status, {}, json.dumps(found).encode())
 
-        do_GET = do_POST = do_PATCH = reply  # noqa: N815 - the names that the server calls
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    github.url = f"http://127.0.0.1:{server.server_port}"
-    for _ in range(120):
-        github.comments.append(github.comment(None, 1))
-    try:
+    github.comments += [github.comment(None, 1) for _ in range(120)]
+    with Api() as server:
+        github.url = server.url
         yield github
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_the_install_step_runs_no_module_of_the_checkout(tmp_path):
@@ -199,16 +184,10 @@ class Runner:
                 program.chmod(0o755)
                 continue
             outputs = temporary / f"outputs-{number}"
-            done = subprocess.run(
-                ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]],
-                env=self.environment(temporary, outputs, summary, step.get("env", {}), values),
-                cwd=self.checkout,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=120,
-                check=False,
-            )
+            shell = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]]
+            given = {"env": self.environment(temporary, outputs, summary, step.get("env", {}), values)}
+            given |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "timeout": 120}
+            done = subprocess.run(shell, cwd=self.checkout, check=False, **given)
             passed, log = passed and done.returncode == 0, log + done.stdout
             if outputs.exists():
                 for line in outputs.read_text().splitlines():
@@ -229,30 +208,16 @@ class Runner:
         python.mkdir(exist_ok=True)
         if not (python / "python").exists():
             (python / "python").symlink_to(sys.executable)
-        return {
-            **os.environ,
-            "PATH": f"{python}:{os.environ['PATH']}",
-            "RUNNER_TEMP": str(temporary),
-            "GITHUB_ACTION_PATH": str(ACTION),
-            "GITHUB_OUTPUT": str(outputs),
-            "GITHUB_STEP_SUMMARY": str(summary),
-            "GITHUB_EVENT_PATH": str(event),
-            "GITHUB_API_URL": self.github.url,
-            "GITHUB_GRAPHQL_URL": f"{self.github.url}/graphql",
-            "GITHUB_SERVER_URL": "https://github.example",
-            "GITHUB_REPOSITORY": "owner/name",
-            "GITHUB_RUN_ID": "1",
-            **{name: evaluated(value, values) for name, value in own.items()},
-        }
+        github = {"ACTION_PATH": ACTION, "OUTPUT": outputs, "STEP_SUMMARY": summary, "EVENT_PATH": event, "RUN_ID": 1}
+        github |= {"API_URL": self.github.url, "GRAPHQL_URL": f"{self.github.url}/graphql", "REPOSITORY": "owner/name"}
+        github["SERVER_URL"] = "https://github.example"
+        found = {**os.environ, "PATH": f"{python}:{os.environ['PATH']}", "RUNNER_TEMP": str(temporary)}
+        found |= {f"GITHUB_{name}": str(value) for name, value in github.items()}
+        return found | {name: evaluated(value, values) for name, value in own.items()}
 
     def audit(self, alpha: str, photographs: str = "unseen", **inputs: str) -> Job:
-        return self.run(
-            command="audit",
-            photographs=photographs,
-            alpha=alpha,
-            parameters=f"url={self.server.url}\n",
-            **{"max-cost": "1", "options": f"--adapter\n{VENDOR}", **inputs},
-        )
+        given = {"parameters": f"url={self.server.url}\n", "max-cost": "1", "options": f"--adapter\n{VENDOR}", **inputs}
+        return self.run(command="audit", photographs=photographs, alpha=alpha, **given)
 
 
 def evaluated(text: str, values: dict[str, str]) -> str:
@@ -289,11 +254,9 @@ def runner(calibrated: Path, tmp_path: Path) -> Iterator[Runner]:
         serving(GitHub()) as github,
         socketserver.ThreadingTCPServer(("127.0.0.1", 0), Program) as programs,
     ):
-        thread = threading.Thread(target=programs.serve_forever)
-        thread.start()
+        threading.Thread(target=programs.serve_forever).start()
         yield Runner(tmp_path, server, github, programs.server_address[1])
         programs.shutdown()
-        thread.join()
 
 
 def test_a_second_run_pays_nothing_and_there_is_one_comment(runner):
@@ -360,13 +323,8 @@ def test_a_budget_that_is_too_small_fails_and_spends_nothing(runner):
 
 
 def test_a_watch_is_green_until_the_vendor_changes(runner):
-    known = {
-        "command": "watch",
-        "photographs": "known",
-        "parameters": f"url={runner.server.url}",
-        "max-cost": "1",
-        "options": f"--adapter\n{VENDOR}\n--canaries\n2",
-    }
+    known = {"command": "watch", "photographs": "known", "parameters": f"url={runner.server.url}", "max-cost": "1"}
+    known["options"] = f"--adapter\n{VENDOR}\n--canaries\n2"
     first = runner.run(**known)
     assert first.passed, first.log
     assert (first.outputs["verdict"], first.outputs["outcome"]) == ("watched", "success")
@@ -394,10 +352,9 @@ def test_inputs_are_words_and_never_shell(runner):
 def test_what_a_stranger_wrote_is_nothing_but_code_in_the_comment(text, monkeypatch):
     monkeypatch.syspath_prepend(ACTION)
     measure = importlib.import_module("measure")
+    values = {"CALIBRATION": text, "GITHUB_SERVER_URL": "https://github.example"}
     for name in ("COMMAND", "CALIBRATION", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"):
-        monkeypatch.setenv(
-            name, {"CALIBRATION": text, "GITHUB_SERVER_URL": "https://github.example"}.get(name, "audit")
-        )
+        monkeypatch.setenv(name, values.get(name, "audit"))
     finding = {"layer": "canaries", "verdict": "changed", "statement": text}
     said = measure.text_of("failed", {"findings": [finding], "error": {"message": text}}, "0.0000", "0")
     shown = [token for block in MARKDOWN.parse(said) for token in block.children or [block]]

@@ -142,25 +142,19 @@ def test_nothing_is_kept_where_it_is_left_out(calibration, tmp_path):
     assert not list(tmp_path.glob("**/full-size"))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"version": "2"},
-        {"unknown": 1},
-        {"losses": "AAAAAAAAAAA="},
-        {"certified": [{"alpha": 1}]},
-        {"size": [0, 5]},
-        {"size": [10**6, 5]},
-        {"thresholds": ""},
-        {"thresholds": "AAAAAAAAAAAAAAAAAAAAAA=="},
-        {"shares": "AAAAAAAAAAA="},
-        {"kind": "../x"},
-        {"identity": "another picture's"},
-        {"certified": {"alpha": 1}},
-        {"digests": [1]},
-        {"notes": 5},
-    ],
-)
+WRONG = {
+    "version": ["2"],
+    "unknown": [1],
+    "size": [[0, 5], [10**6, 5]],
+    "kind": ["../x"],
+    "digests": [[1]],
+    "notes": [5],
+}
+WRONG |= {"losses": ["AAAAAAAAAAA="], "shares": ["AAAAAAAAAAA="], "thresholds": ["", "AAAAAAAAAAAAAAAAAAAAAA=="]}
+WRONG |= {"certified": [[{"alpha": 1}], {"alpha": 1}], "identity": ["another picture's"], "notes": [5]}
+
+
+@pytest.mark.parametrize("change", [{name: value} for name, values in WRONG.items() for value in values])
 def test_what_is_read_is_checked(store, change):
     _, delivered, _, scores, _ = maps(3, 8, 9)
     path = store.keep("result", "x", "id", scores, {"delivered": delivered})

@@ -24,21 +24,9 @@ def preview(identity="sha256:" + "a" * 64, name="a name"):
     errors = np.full((160, 145), 0.001, np.float32)
     errors[70, 60] = 0.1
     thresholds = np.array([-np.inf, 0.1, 0.5, np.inf])
-    return make_preview(
-        "audit",
-        name,
-        identity,
-        picture,
-        scores,
-        thresholds,
-        low=picture[::4, ::4],
-        truth=picture,
-        errors=errors,
-        losses=np.array([0, 0.2, 0.3, 0.4]),
-        worst_at=[(0.1, 0.5)],
-        notes=("one", "two"),
-        source="a folder/a name.png",
-    )
+    shown = {"low": picture[::4, ::4], "truth": picture, "errors": errors, "worst_at": [(0.1, 0.5)]}
+    shown |= {"notes": ("one", "two"), "source": "a folder/a name.png", "losses": np.array([0, 0.2, 0.3, 0.4])}
+    return make_preview("audit", name, identity, picture, scores, thresholds, **shown)
 
 
 def same(one, other):
@@ -161,8 +149,7 @@ def test_masked_pictures_are_kept(plain_run, tmp_path):
 
 
 def test_audits_come_back_the_same(plain_run, tmp_path):
-    path = AUDITS.write(plain_run.audit, tmp_path / "audit.json")
-    assert alike(AUDITS.read(path), plain_run.audit)
+    assert alike(AUDITS.read(AUDITS.write(plain_run.audit, tmp_path / "audit.json")), plain_run.audit)
 
 
 def test_every_kind_of_audit_comes_back(tmp_path):
@@ -187,57 +174,34 @@ def test_random_splits_come_back_the_same(plain_run, tmp_path):
     assert ReportStore(tmp_path, plain_run.calibration).splits() is None
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"levels": [{}], "notes": []}', '{"levels": 3, "notes": []}', "\x00"]
-)
-def test_damaged_splits_are_refused(tmp_path, text):
-    path = tmp_path / "splits.json"
-    path.write_text(text)
-    with pytest.raises(FileFormatError):
-        SPLITS.read(path)
+WRONG = {"format": ["another"], "size": [[10**9, 10**9], [160, 146]], "block": [0], "delivered": ['"><script>']}
+WRONG |= {"ceiling": [bytes(4 * 160 * 145 - 1), bytes(4 * 160 * 145 + 4), None], "thresholds": [["ninety"]]}
+WRONG |= {"unknown": [1], "version": [True], "kind": ["../x"], "worst": [[{}]], "pairs": [[{}]], "errors": [bytes(7)]}
+CHANGES = [lambda content, name=name, value=value: {name: value} for name in WRONG for value in WRONG[name]]
+CHANGES += [lambda content: dict.fromkeys(("thresholds", "shares", "losses"), bytes(300 * 8))]
+CHANGES += [lambda content, end=end: {"shares": content["shares"][:end]} for end in (-8, 0, -1)]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda content: content.pop("ceiling"),
-        lambda content: content.update(format="another"),
-        lambda content: content.update(size=[10**9, 10**9]),
-        lambda content: content.update(block=0),
-        lambda content: content.update(size=[160, 146]),
-        lambda content: content.update(ceiling=bytes(4 * 160 * 145 - 1)),
-        lambda content: content.update(ceiling=bytes(4 * 160 * 145 + 4)),
-        lambda content: content.update(ceiling=None),
-        lambda content: content.update(delivered='"><script>'),
-        lambda content: content.update({name: bytes(300 * 8) for name in ("thresholds", "shares", "losses")}),
-        lambda content: content.update(thresholds=["ninety"]),
-        lambda content: content.update(unknown=1),
-        lambda content: content.update(version=True),
-        lambda content: content.update(kind="../x"),
-        lambda content: content.update(worst=[{}]),
-        lambda content: content.update(pairs=[{}]),
-        lambda content: content.update(errors=bytes(7)),
-        lambda content: content.update(shares=content["shares"][:-8]),
-        lambda content: content.update(shares=b""),
-        lambda content: content.update(losses=content["losses"][:8]),
-        lambda content: content.update(shares=content["shares"][:-1]),
-    ],
-)
+@pytest.mark.parametrize("change", [*CHANGES, lambda content: {"losses": content["losses"][:8]}, None])
 def test_damaged_previews_are_refused(plain_run, tmp_path, change):
     path = ReportStore(tmp_path, plain_run.calibration).keep(preview())
     content = content_of(path.read_bytes())
-    change(content)
+    if change is None:
+        del content["ceiling"]
+    else:
+        content |= change(content)
     path.write_bytes(b"".join(parts_of(content)))
     with pytest.raises(FileFormatError, match=r"preview file|another file|was written in format"):
         read_preview(path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, '{"curves": "AAAA"}', "\x00"])
-def test_damaged_audits_are_refused(tmp_path, text):
-    path = tmp_path / "audit.json"
-    path.write_text(text)
-    with pytest.raises(FileFormatError):
-        AUDITS.read(path)
+@pytest.mark.parametrize("kept", [AUDITS, SPLITS])
+def test_damaged_audits_and_splits_are_refused(tmp_path, kept):
+    texts = ["", "[]", "{}", "\x00", "[" * 100_000, '{"curves": "AAAA"}', '{"levels": [{}], "notes": []}']
+    for text in (*texts, '{"levels": 3, "notes": []}'):
+        (tmp_path / "kept.json").write_text(text)
+        with pytest.raises(FileFormatError):
+            kept.read(tmp_path / "kept.json")
 
 
 def test_missing_material_is_an_error_that_names_it(tmp_path):

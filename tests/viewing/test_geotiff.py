@@ -109,16 +109,8 @@ def test_bands_of_reflectance_go_from_geotiff_to_geotiff(tmp_path):
 
     truths, inputs = ([deep(seed, *size) for seed in range(9)] for size in ((64, 80), (16, 20)))
     outputs = [[deep(1000 * draw + seed, 64, 80) for draw in (1, 2)] for seed in range(9)]
-    calibration = bc.calibrate(
-        inputs=inputs[:8],
-        outputs=outputs[:8],
-        truths=truths[:8],
-        bands="4:0:10000",
-        label="x",
-        metric="band-l1",
-        score="pixel-variance",
-        run=tmp_path / "run",
-    )
+    pairs = {"inputs": inputs[:8], "outputs": outputs[:8], "truths": truths[:8], "bands": "4:0:10000", "label": "x"}
+    calibration = bc.calibrate(**pairs, metric="band-l1", score="pixel-variance", run=tmp_path / "run")
     scene = raster(tmp_path / "scene.tif", np.moveaxis(inputs[8], 2, 0), nodata=0)
     result = bc.mask(outputs[8], scene, calibration, 0.12, run=tmp_path / "run")
     result.save(tmp_path, safe=True)

@@ -22,6 +22,11 @@ from blackbox_conformal.watching.watch_states import holds, refuse_suspended, st
 LAB, STRANGER = SigningKey.new("Laboratory X"), SigningKey.new("Laboratory X")
 
 
+def execute(path: Path, script: str) -> None:
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        connection.executescript(script)
+
+
 @pytest.fixture(params=[True, False], ids=["signed", "unsigned"])
 def signed(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
@@ -91,15 +96,13 @@ HARM = {
 
 @pytest.mark.parametrize("harm", HARM.values(), ids=HARM.keys())
 def test_what_is_edited_dropped_added_or_moved_is_noticed(path, calibration, harm):
-    with closing(sqlite3.connect(watch_path(path))) as connection:
-        connection.executescript(harm)
+    execute(path, harm)
     with pytest.raises(FileFormatError, match="it was changed since: "):
         refuse_suspended(path, calibration)
 
 
 def test_a_verdict_that_is_not_the_newest_is_looked_at_when_the_whole_file_is(path, calibration):
-    with closing(sqlite3.connect(watch_path(path))) as connection:
-        connection.executescript(HARM["a verdict is edited"])
+    execute(path, HARM["a verdict is edited"])
     assert refuse_suspended(path, calibration, whole=False) is not None
     with pytest.raises(FileFormatError):
         refuse_suspended(path, calibration)
@@ -107,28 +110,24 @@ def test_a_verdict_that_is_not_the_newest_is_looked_at_when_the_whole_file_is(pa
 
 def written_anew(path: Path, harm: str = "") -> None:
     """What somebody without the key can do: change rows, and write the log to match."""
-    with closing(sqlite3.connect(watch_path(path))) as connection:
-        connection.executescript(f"{harm}; DROP TABLE log; PRAGMA user_version = 2;")
+    execute(path, f"{harm}; DROP TABLE log; PRAGMA user_version = 2;")
     with WatchFile(watch_path(path)):
         pass
 
 
 def stripped(path: Path) -> None:
-    with closing(sqlite3.connect(watch_path(path))) as connection:
-        connection.executescript("UPDATE log SET signature = NULL")
+    execute(path, "UPDATE log SET signature = NULL")
 
 
 def other_key(path: Path, key: SigningKey = STRANGER) -> None:
     calibration = Calibration.load(path)
     with WatchFile(watch_path(path), key=key) as file:
         file.sign(calibration.digest)
-    with closing(sqlite3.connect(watch_path(path))) as connection:
-        connection.executescript("UPDATE log SET signature = NULL WHERE number < 5")
+    execute(path, "UPDATE log SET signature = NULL WHERE number < 5")
 
 
 def by_an_earlier_version(path: Path) -> None:
-    with closing(sqlite3.connect(watch_path(path))) as connection:
-        connection.executescript("DROP TABLE log; PRAGMA user_version = 2;")
+    execute(path, "DROP TABLE log; PRAGMA user_version = 2;")
 
 
 def unsigned_visit(path: Path) -> None:
@@ -146,9 +145,7 @@ def unsigned_acceptance(path: Path) -> None:
 
 def unsigned_watch(path: Path) -> None:
     """The vendor is said to vary in an entry that needs no signature by itself."""
-    with closing(sqlite3.connect(watch_path(path))) as connection:
-        connection.executescript("UPDATE watch SET repeats_itself = 0")
-        connection.commit()
+    execute(path, "UPDATE watch SET repeats_itself = 0")
     with WatchFile(watch_path(path)) as file:
         live(file, Calibration.load(path), 40)
 
@@ -243,8 +240,7 @@ def test_a_file_of_an_earlier_version_gets_a_log_of_all_it_holds(path, calibrati
 
 def test_what_an_earlier_version_won_by_bets_of_single_canaries_is_no_evidence_any_more(path, calibration, signed):
     key = LAB if signed else None
-    with closing(sqlite3.connect(watch_path(path))) as connection:
-        connection.executescript("UPDATE feature SET p_value = 0.001; DROP TABLE log; PRAGMA user_version = 2;")
+    execute(path, "UPDATE feature SET p_value = 0.001; DROP TABLE log; PRAGMA user_version = 2;")
     with WatchFile(watch_path(path), key=key) as file:
         watch = file.current(calibration.digest)
         assert watch is not None
@@ -320,9 +316,7 @@ def test_every_column_of_every_row_takes_part(path, calibration):
     ],
 )
 def test_rows_of_other_kinds_of_values_are_refused_with_what_to_do(path, calibration, edit, says):
-    with closing(sqlite3.connect(watch_path(path))) as connection:
-        connection.execute(edit)
-        connection.commit()
+    execute(path, edit)
 
     def read_all(file: WatchFile) -> None:
         watch = file.current(calibration.digest)
