@@ -1,6 +1,7 @@
 """A gateway before a cascade: each picture is booked at the vendors that were asked, and a fallback answers."""
 
 import io
+from pathlib import Path
 
 import pytest
 from PIL import Image as PillowImage
@@ -19,14 +20,19 @@ def png(seed: int) -> bytes:
     return file.getvalue()
 
 
+def calibrated(vendor, folder: Path) -> list[Path]:
+    """The calibration of a cascade, and that of all but its last vendor."""
+    photographs = write_photographs(folder / "photographs", range(8))
+    spending = {"run": folder / "run", "max_cost": 1, **KINDS}
+    every = {"calibration": vendor, "left": vendor.without_last()}
+    return [bc.calibrate(one, photographs, **spending).save(folder / f"{name}.json") for name, one in every.items()]
+
+
 @pytest.mark.parametrize("fallback", [True, False])
 def test_the_gateway_serves_a_cascade(tmp_path, *, fallback):
-    photographs = write_photographs(tmp_path / "photographs", range(8))
     with FaultServer() as cheap, FaultServer() as dear:
         vendor = of_servers(cheap.url, dear.url)
-        spending = {"run": tmp_path / "run", "max_cost": 1, **KINDS}
-        file = bc.calibrate(vendor, photographs, **spending).save(tmp_path / "calibration.json")
-        left = bc.calibrate(vendor.without_last(), photographs, **spending).save(tmp_path / "left.json")
+        file, left = calibrated(vendor, tmp_path)
         settings = {"max_cost": "0.035", **({"fallback": str(left)} if fallback else {})}
         with serving(file, vendor, tmp_path / "served", settings=settings) as gateway:
             answers = [gateway.post(png(seed)) for seed in (20, 20, 21)]
@@ -38,12 +44,9 @@ def test_the_gateway_serves_a_cascade(tmp_path, *, fallback):
 
 
 def test_an_operator_sees_which_vendor_is_down_what_each_costs_and_why_pictures_fell_back(tmp_path, caplog):
-    photographs = write_photographs(tmp_path / "photographs", range(8))
     with FaultServer() as cheap, FaultServer() as dear:
         vendor = of_servers(cheap.url, dear.url)
-        spending = {"run": tmp_path / "run", "max_cost": 1, **KINDS}
-        file = bc.calibrate(vendor, photographs, **spending).save(tmp_path / "calibration.json")
-        left = bc.calibrate(vendor.without_last(), photographs, **spending).save(tmp_path / "left.json")
+        file, left = calibrated(vendor, tmp_path)
         first, last = (f"{place} {vendor_title(one.identity())}" for place, one in enumerate(vendor.members, 1))
         dear.script = {"submit": "picture:kind=html"}
         settings = {"max_cost": "9", "fallback": str(left)}

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 from reports.test_comparison_page import found  # noqa: F401 - a fixture
-from reports.test_html import Page
+from reports.test_html import words_of
 from support.report_material import make_result, make_run
 
 from blackbox_conformal.method.guarantees.corollaries import statement
@@ -16,16 +16,6 @@ from blackbox_conformal.pages.report.html import write_report
 from blackbox_conformal.pages.report.page import few_cost, meaning, score_words, summary
 from blackbox_conformal.pages.report.slider_levels import choose_stops
 from blackbox_conformal.support.text import vendor_title
-
-
-def words(path) -> str:
-    return " ".join(" ".join(Page(path.read_text(encoding="utf-8")).words).split())
-
-
-@pytest.fixture(scope="module")
-def report(plain_run, tmp_path_factory):
-    path = tmp_path_factory.mktemp("words") / "report.html"
-    return write_report(plain_run.folder, plain_run.calibration, plain_run.audit, plain_run.results, path, alpha=0.1)
 
 
 @pytest.fixture
@@ -43,16 +33,19 @@ def check_order(text: str) -> None:
     assert len(set(names)) == len(names), "two landmarks of one name cannot be told apart"
 
 
-def test_headings_descend_one_by_one_and_landmarks_have_names_of_their_own(report, comparison):
-    check_order(report.read_text(encoding="utf-8"))
-    check_order(comparison.read_text(encoding="utf-8"))
+def test_headings_descend_one_by_one_and_landmarks_have_names_of_their_own(plain_report, comparison):
+    for page in (plain_report, comparison):
+        check_order(page.read_text(encoding="utf-8"))
 
 
 def test_the_vendor_is_called_what_the_user_calls_it():
-    assert vendor_title({"adapter": "http", "parameters": {"label": "acme-x4", "model": "m"}}) == "acme-x4"
-    assert vendor_title({"adapter": "replicate", "parameters": {"label": "", "model": "owner/name"}}) == "owner/name"
-    assert vendor_title({"adapter": "recipe", "parameters": {"recipe": "house-ml", "scale": 4}}) == "house-ml"
-    assert vendor_title({"adapter": "embedded", "parameters": {}}) == "the embedded vendor"
+    titles = {
+        "acme-x4": {"adapter": "http", "parameters": {"label": "acme-x4", "model": "m"}},
+        "owner/name": {"adapter": "replicate", "parameters": {"label": "", "model": "owner/name"}},
+        "house-ml": {"adapter": "recipe", "parameters": {"recipe": "house-ml", "scale": 4}},
+        "the embedded vendor": {"adapter": "embedded", "parameters": {}},
+    }
+    assert [vendor_title(vendor) for vendor in titles.values()] == list(titles)
     assert vendor_title({"adapter": "x", "parameters": {"label": "a\x1b[31m"}}).isprintable()
 
 
@@ -60,13 +53,14 @@ def test_the_page_is_headed_by_that_name(plain_run, tmp_path):
     vendor = {"adapter": "http", "parameters": {"label": "acme-x4"}}
     procedure = plain_run.calibration.procedure.model_copy(update={"vendor": vendor})
     calibration = replace(plain_run.calibration, procedure=procedure)
-    said = words(write_report(tmp_path, calibration, None, [], tmp_path / "r.html", alpha=0.1))
+    said = words_of(write_report(tmp_path, calibration, None, [], tmp_path / "r.html", alpha=0.1))
     assert "How far to trust acme-x4 ×4" in said
     assert "adapter http" in said
 
 
-def test_the_scale_of_a_picture_is_said_as_it_is(report):
-    said = words(report)
+def test_the_scale_of_a_picture_is_said_as_it_is(plain_report):
+    said = words_of(plain_report)
+    assert "appears twice" not in said, "nobody is explained who stands once"
     assert "1:1" not in said, "how large the browser draws a picture is not known here"
     assert "128×96 pixels, all of them in this page. A pixel of the mask is a pixel of the picture." in said
     assert "1030×700 pixels, in this page reduced to half. A pixel of the mask stands for 2×2 of them." in said
@@ -76,31 +70,27 @@ def test_a_picture_that_stands_twice_is_explained(tmp_path):
     run = make_run(tmp_path / "run", hostile=False)
     twin = make_result(run.calibration, "audited 0", 900, 0.1)
     path = write_report(run.folder, run.calibration, run.audit, [*run.results, twin], tmp_path / "r.html", alpha=0.1)
-    assert "audited 0 appears twice: as a masked picture" in words(path)
+    assert "audited 0 appears twice: as a masked picture" in words_of(path)
 
 
-def test_nobody_is_explained_who_stands_once(report):
-    assert "appears twice" not in words(report)
-
-
-def test_sentences_are_plain(report, comparison):
-    said = words(report)
+def test_sentences_are_plain(plain_report, comparison):
+    said = words_of(plain_report)
     assert "what if the vendor trained on some of the 60 calibration photographs?" in said
     assert "Planted leakage" not in said
     assert said.index("Threshold") > said.index("Figures behind it")
-    assert "A hollow dot is a baseline without a guarantee" in words(comparison)
+    assert "A hollow dot is a baseline without a guarantee" in words_of(comparison)
 
 
-def test_pictures_come_before_figures_and_tables(report):
-    said = words(report)
+def test_pictures_come_before_figures_and_tables(plain_report):
     order = (
         "Use the clear pixels",
         "At the level above, clear pixels are trusted",
         "A trust mask marks",
         "All pictures",
     )
-    rest = ("Where the mask was most wrong", "The guarantee at alpha", "Risk, trusted share", "The vendor Calls")
-    places = [said.index(words) for words in (*order, *rest)]
+    order += ("Where the mask was most wrong", "The guarantee at alpha", "Risk, trusted share", "The vendor Calls")
+    said = words_of(plain_report)
+    places = [said.index(words) for words in order]
     assert places == sorted(places)
 
 

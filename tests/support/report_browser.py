@@ -133,3 +133,26 @@ def veiled_on_screen(untrusted, view, width, height):
         some = untrusted[row[0] : row[1] + 1].any(axis=0)
         veiled[y] = [span is not None and bool(some[span[0] : span[1] + 1].any()) for span in columns]
     return veiled
+
+
+def drag_the_line(page, start, share, steps):
+    """From `start` to `share` of the stage in these steps; at each, the pictures meet below the pointer."""
+    box = page.locator("#stage").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + start * box["width"], middle)
+    page.mouse.down()
+    for step in steps:
+        place = start + step * (share - start)
+        page.mouse.move(box["x"] + place * box["width"], middle)
+        at = int(page.locator("#divide").input_value())
+        assert abs(at - 100 * place) <= 0.51
+        assert page.locator("#left").evaluate("one => one.style.clipPath") == f"inset(0px {100 - at}% 0px 0px)"
+        assert page.locator("#marks").evaluate("one => one.style.clipPath") == f"inset(0px 0px 0px {at}%)"
+    page.mouse.up()
+    return box, middle
+
+
+def wait_for_viewer(page, name):
+    """Wait until the viewer shows the picture called `name`."""
+    shown = "const d = document.getElementById('viewer').dataset; return d.shown === name && d.ready === 'yes';"
+    until(page, f"name => {{ {shown} }}", name)

@@ -9,7 +9,18 @@ import axe_playwright_python
 import numpy as np
 import pytest
 from PIL import Image
-from support.report_browser import drawn, frame, move_to, opened, until, veiled_on_screen, view_of, zoom_to
+from support.report_browser import (
+    drag_the_line,
+    drawn,
+    frame,
+    move_to,
+    opened,
+    until,
+    veiled_on_screen,
+    view_of,
+    wait_for_viewer,
+    zoom_to,
+)
 
 from blackbox_conformal.documents.certificate import Outside
 from blackbox_conformal.method.metrics._detail import nothing_added
@@ -22,6 +33,7 @@ from blackbox_conformal.pages.viewer.view_page import open_run
 pytestmark = pytest.mark.browser
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+ACROSS = "across => document.getElementById('stage').dataset.view.split(' ')[2] === across"
 
 
 def show(page, name):
@@ -29,12 +41,7 @@ def show(page, name):
     page.locator("#words").fill(name)
     page.locator(f'.card[data-name="{name}"] button').click()
     page.locator("#words").fill("")
-    until(
-        page,
-        "name => { const d = document.getElementById('viewer').dataset; "
-        "return d.shown === name && d.ready === 'yes'; }",
-        name,
-    )
+    wait_for_viewer(page, name)
 
 
 def at_stop(page, stop):
@@ -78,11 +85,7 @@ def test_the_mask_is_exact_at_every_zoom(chromium, viewed_run, viewer_url, zoom,
         counts = set()
         for alpha in (0.06, 0.1, 0.13):
             at_stop(page, alphas.index(alpha))
-            until(
-                page,
-                "across => document.getElementById('stage').dataset.view.split(' ')[2] === across",
-                str(round(scores.shape[1] * zoom)),
-            )
+            until(page, ACROSS, str(round(scores.shape[1] * zoom)))
             veiled, view = drawn(page, "marks")[..., 3] > 0, view_of(page)
             untrusted = ~trusted(scores, viewed_run.calibration.threshold(alpha))
             assert view[3] == round(scores.shape[0] * zoom)
@@ -118,7 +121,7 @@ def test_pictures_are_shown_pixel_by_pixel(viewed_run, page):
     page.locator("#left-kind").select_option("delivered")
     for zoom in (1, 3):
         zoom_to(page, zoom)
-        until(page, "across => document.getElementById('stage').dataset.view.split(' ')[2] === across", str(448 * zoom))
+        until(page, ACROSS, str(448 * zoom))
         left, top, across, down = view_of(page)
         for side, kind in (("left", "delivered"), ("right", "truth")):
             picture = viewed_run.pictures["unseen 0"][kind]
@@ -218,20 +221,9 @@ def test_what_is_saved_is_what_is_shown(viewed_run, page):
 
 
 @pytest.mark.parametrize("share", [0.8, 0.2])
-def test_the_divider_follows_both_ways(share, page):
+def test_the_divider_follows_both_ways(page, share):
     show(page, "unseen 0")
-    box = page.locator("#stage").bounding_box()
-    middle = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + 0.5 * box["width"], middle)
-    page.mouse.down()
-    for step in (0.3, 0.6, 1):
-        place = 0.5 + step * (share - 0.5)
-        page.mouse.move(box["x"] + place * box["width"], middle)
-        at = int(page.locator("#divide").input_value())
-        assert abs(at - 100 * place) <= 0.51
-        assert page.locator("#left").evaluate("one => one.style.clipPath") == f"inset(0px {100 - at}% 0px 0px)"
-        assert page.locator("#marks").evaluate("one => one.style.clipPath") == f"inset(0px 0px 0px {at}%)"
-    page.mouse.up()
+    drag_the_line(page, 0.5, share, (0.3, 0.6, 1))
 
 
 def test_errors_scores_and_pixels_are_read(viewed_run, page):
@@ -245,7 +237,7 @@ def test_errors_scores_and_pixels_are_read(viewed_run, page):
         assert page.locator("#heat-key").is_visible() == (kind != "mask")
     assert len(marks) == 3
     zoom_to(page, 2)
-    until(page, "() => document.getElementById('stage').dataset.view.split(' ')[2] === '896'")
+    until(page, ACROSS, "896")
     left, top, *_ = view_of(page)
     box = page.locator("#stage").bounding_box()
     page.mouse.move(box["x"] + 401, box["y"] + 151)
