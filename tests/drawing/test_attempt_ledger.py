@@ -119,8 +119,7 @@ def test_planned_rows_are_used_once_and_found_again(ledger, tmp_path):
     assert ledger.plan([want("b"), want("c")])["b", 0] == planned["b", 0]
     ledger.claim(planned["a", 0])
     assert ledger.reserve(want("a"), planned["a", 0], PRICE) == planned["a", 0]
-    assert states(tmp_path) == ["intent", "planned", "planned"]
-    assert ledger_sum(tmp_path)["attempts"] == 0
+    assert (states(tmp_path), ledger_sum(tmp_path)["attempts"]) == (["intent", "planned", "planned"], 0)
 
 
 def test_a_job_id_given_twice_is_noticed(ledger):

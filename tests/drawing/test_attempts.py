@@ -13,7 +13,6 @@ from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, led
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import (
-    AdapterError,
     IncompleteError,
     MaybeSentError,
     PayloadError,
@@ -136,7 +135,7 @@ def test_polls_that_fail_are_patient_and_a_deadline_keeps_the_job(tmp_path, serv
 def test_everything_failing_opens_the_circuit(tmp_path, vendor, server):
     server.script = {"submit": "status:code=500"}
     drawn = draw(vendor, tmp_path, tasks(10, 10), concurrency=2)
-    assert isinstance(drawn.error, IncompleteError)
+    assert drawn.ended == "IncompleteError"
     assert "everything fails" in str(drawn.error)
     sent = server.account.requests("submit")
     assert 5 <= sent <= 6
@@ -160,8 +159,7 @@ def test_a_vendor_that_says_later_in_a_success_is_asked_again(tmp_path, server):
     assert ledger_sum(tmp_path / "a")["cost_usd"] == Decimal("0.01")
     server.script = {"submit": "json-error:message=busy"}
     drawn = draw(Busy(url=server.url), tmp_path / "b", tasks())
-    assert drawn.outcomes == []
-    assert isinstance(drawn.error, IncompleteError)
+    assert (drawn.outcomes, drawn.ended) == ([], "IncompleteError")
 
 
 class Broken(JobVendor):
@@ -179,8 +177,7 @@ class Broken(JobVendor):
 @pytest.mark.parametrize(("early", "state"), [(True, "invalid"), (False, "accepted")])
 def test_a_bug_in_an_adapter_ends_the_run_and_keeps_what_was_paid(tmp_path, early, state, server):
     drawn = draw(Broken(url=server.url, early=early), tmp_path, tasks(5, 5), concurrency=1)
-    assert (server.account.requests("submit"), drawn.outcomes) == (1, [])
-    assert isinstance(drawn.error, AdapterError)
+    assert (server.account.requests("submit"), drawn.outcomes, drawn.ended) == (1, [], "AdapterError")
     assert "KeyError" in str(drawn.error)
     assert [row.state for row in ledger_ls(tmp_path) if row.state != "planned"] == [state]
 
@@ -198,8 +195,7 @@ class Puzzled(SynchronousVendor):
 def test_a_bug_in_the_reading_of_a_failed_answer_ends_the_run_and_makes_no_picture(tmp_path, bug, server):
     server.script = {"submit": ["status:code=500,billed=yes"]}
     drawn = draw(Puzzled(url=server.url, bug=bug), tmp_path, tasks())
-    assert drawn.outcomes == []
-    assert isinstance(drawn.error, AdapterError)
+    assert (drawn.outcomes, drawn.ended) == ([], "AdapterError")
     assert bug in str(drawn.error)
     # Too little memory is no bug of the adapter: the same command goes on once there is room.
     assert drawn.error.exit_code == (6 if bug == "memory" else 2)
@@ -226,8 +222,7 @@ class Stubborn(SynchronousVendor):
 def test_an_adapter_cannot_pay_twice_by_itself(tmp_path, greedy, counted, server):
     server.script = {} if greedy else {"submit": ["close-without-answer"]}
     drawn = draw(Stubborn(url=server.url, greedy=greedy), tmp_path, tasks())
-    assert server.account.requests("submit") == 1
-    assert isinstance(drawn.error, AdapterError)
+    assert (server.account.requests("submit"), drawn.ended) == (1, "AdapterError")
     assert ledger_sum(tmp_path)[counted] == 1
 
 
@@ -370,8 +365,7 @@ def test_a_job_that_the_vendor_does_not_cancel_is_looked_for_by_the_next_run(tmp
     server.script = late
     adapter = JobVendor(url=server.url, cancels=True, poll_seconds=0.1)
     assert draw(adapter, tmp_path, tasks(), job_deadline_s=0.4).states == ["expired"]
-    assert rows(tmp_path)[0][0] == "accepted"
-    assert draw(adapter, tmp_path, tasks()).states == ["stored"]
+    assert (rows(tmp_path)[0][0], draw(adapter, tmp_path, tasks()).states) == ("accepted", ["stored"])
     assert (server.account.paid, server.account.requests("cancel")) == (1, 1)
 
 

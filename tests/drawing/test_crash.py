@@ -21,7 +21,7 @@ from blackbox_conformal.drawing.ledger.receipts import Receipt
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import Task
-from blackbox_conformal.errors import BudgetError, LedgerError
+from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
@@ -117,8 +117,7 @@ def test_an_older_copy_buys_nothing_again_and_keeps_the_limit(tmp_path, copied, 
                 shutil.rmtree(run / name)
             (run / "receipts.jsonl").unlink()
         again = draw(vendor, run, tasks(1, 9), max_cost_usd=Decimal("0.08"), concurrency=1, listener=told.append)
-        assert isinstance(again.error, BudgetError)
-        assert (server.account.paid, again.states) == (8, ["stored"] * 8)
+        assert (again.ended, server.account.paid, again.states) == ("BudgetError", 8, ["stored"] * 8)
         assert again.pictures.items() >= first.pictures.items()
         assert ledger_sum(run)["cost_usd"] == Decimal("0.08")
         assert told_of(run) >= before
@@ -158,8 +157,7 @@ def test_it_is_told_once_what_was_forgotten(tmp_path, forgetful):
 def test_what_was_spent_in_the_last_day_counts_again(tmp_path, forgetful):
     forgetful(4)
     drawn = draw(forgetful.vendor, tmp_path / "run", tasks(1, 6), max_cost_per_day_usd=Decimal("0.05"))
-    assert isinstance(drawn.error, BudgetError)
-    assert forgetful.server.account.paid == 5
+    assert (drawn.ended, forgetful.server.account.paid) == ("BudgetError", 5)
 
 
 def test_calls_that_gave_no_picture_are_not_made_again_either(tmp_path, forgetful):

@@ -15,7 +15,7 @@ from blackbox_conformal.drawing.events import Event
 from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.drawing.ledger.sample_store import Arrival, Store
 from blackbox_conformal.drawing.limits import Limits
-from blackbox_conformal.errors import IncompleteError, UsageError
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.descriptors import raise_descriptor_limit
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
@@ -58,8 +58,7 @@ def test_an_answer_is_kept_though_no_descriptor_is_left_when_it_comes(tmp_path, 
 
     monkeypatch.setattr(Store, "receive", without)
     drawn = draw(vendor, tmp_path, tasks(2, 2), concurrency=1)
-    assert (drawn.states, drawn.error) == (["stored"] * 4, None)
-    assert ledger_verify(tmp_path).problems == ()
+    assert (drawn.states, drawn.error, ledger_verify(tmp_path).problems) == (["stored"] * 4, None, ())
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOSPC])
@@ -69,8 +68,7 @@ def test_nothing_is_sent_where_an_answer_has_no_place(tmp_path, monkeypatch, num
 
     monkeypatch.setattr(Store, "reserve", refuse)
     drawn = draw(vendor, tmp_path, tasks(2))
-    assert server.account.recorded == []
-    assert isinstance(drawn.error, IncompleteError)
+    assert (server.account.recorded, drawn.ended) == ([], "IncompleteError")
     assert ("ulimit -n" in str(drawn.error), "make room" in str(drawn.error)) == (number == 24, number == 28)
     assert ledger_sum(tmp_path)["cost_usd"] == Decimal(0)
 
@@ -92,8 +90,7 @@ def test_the_only_copy_of_an_answer_is_held_until_it_can_be_written(
     monkeypatch.setattr(Store, what, later)
     monkeypatch.setattr(attempt, "_WRITE_AGAIN_S", 0.01, raising=False)
     drawn = draw(vendor, tmp_path, tasks(), listener=told.append)
-    assert drawn.states == ["stored"]
-    assert isinstance(drawn.error, IncompleteError)
+    assert (drawn.states, drawn.ended) == (["stored"], "IncompleteError")
     assert [event.kind for event in told].count("unwritten") == 1
     again = draw(vendor, tmp_path, tasks())
     assert (again.states, again.error, server.account.paid) == (["stored"], None, 1)

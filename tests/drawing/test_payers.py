@@ -79,8 +79,7 @@ def test_what_was_planned_for_one_and_made_for_another_is_paid_by_who_made_it(tm
         spec = replace(of("bob", "a", "of bob"), member=1)
         ledger.reserve_and_mark_sent(spec, planned, PRICE)
         ledger.stored(planned, VendorReport(), "sha256:a", 3, valid=True)
-        assert ledger.payers() == {"bob": Totals(PRICE, 0, 1)}
-        assert ledger.receipt(planned).spec == spec
+        assert (ledger.payers(), ledger.receipt(planned).spec) == ({"bob": Totals(PRICE, 0, 1)}, spec)
     (row,) = ledger_export(tmp_path)
     assert (row["payer"], row["request"], row["member"]) == ("bob", "of bob", 1)
 

@@ -473,5 +473,4 @@ def test_a_limit_of_the_ledger_is_exceeded_by_one_draw_at_most_where_no_job_has_
         LEDGERS.place(tmp_path / "run", address.shown)
         vendor = SynchronousVendor(url=server.url, price_usd="0.02")
         drawn = draw(vendor, tmp_path / "run", tasks(8, 4), concurrency=8)
-        assert isinstance(drawn.error, BudgetError)
-        assert server.account.paid == 1
+        assert (drawn.ended, server.account.paid) == ("BudgetError", 1)

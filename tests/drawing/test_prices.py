@@ -37,14 +37,12 @@ def test_a_bill_above_the_table_exceeds_the_limit_by_one_draw_at_most(tmp_path, 
     with FaultServer(SLOW, reported_price="0.10") as server:
         adapter = kind(url=server.url)
         drawn = draw(adapter, tmp_path / "run", tasks(4, 8), concurrency=concurrency, max_cost_usd=most)
-        assert isinstance(drawn.error, BudgetError)
-        assert server.account.paid == 1
+        assert (drawn.ended, server.account.paid) == ("BudgetError", 1)
         assert "0.1 spent and 0 reserved of 0.08 allowed" in drawn.text
         assert "the vendor billed 0.1 USD for a draw, more than the 0.01 USD of the price table" in drawn.text
         more = draw(adapter, tmp_path / "run", tasks(4, 8), concurrency=concurrency, max_cost_usd=Decimal("0.55"))
         # What the ledger holds is reserved from the start.
-        assert isinstance(more.error, BudgetError)
-        assert server.account.paid == 5
+        assert (more.ended, server.account.paid) == ("BudgetError", 5)
 
 
 class BillsBySize(FaultVendor):
@@ -63,7 +61,7 @@ def test_a_vendor_that_bills_by_size_exceeds_the_limit_by_one_draw_at_most(tmp_p
     with FaultServer(SLOW, account=account, vendor=BillsBySize(account)) as server:
         adapter = SynchronousVendor(url=server.url)
         drawn = draw(adapter, tmp_path / "run", work, concurrency=32, max_cost_usd=Decimal("0.35"))
-    assert isinstance(drawn.error, BudgetError)
+    assert drawn.ended == "BudgetError"
     by_side = {4: Decimal("0.01"), 8: Decimal("0.02"), 80: Decimal("0.20")}
     spent = sum(outcome.cost_usd for outcome in drawn.outcomes)
     assert spent == sum(by_side[outcome.task.upload.width] for outcome in drawn.outcomes)
@@ -147,7 +145,7 @@ def test_what_is_reserved_and_estimated_depends_on_the_size(tmp_path):
         drawn = draw(adapter, tmp_path / "run", work, concurrency=8, max_cost_usd=total)
         assert (drawn.error, drawn.states) == (None, ["stored"] * 5)
         short = draw(adapter, tmp_path / "short", work, concurrency=8, max_cost_usd=Decimal("0.29"))
-    assert isinstance(short.error, BudgetError)
+    assert short.ended == "BudgetError"
     assert sum(outcome.cost_usd for outcome in short.outcomes) <= Decimal("0.29")
 
 
@@ -160,8 +158,7 @@ def test_a_list_that_is_too_low_is_raised_in_proportion(tmp_path):
         larger = sized(8, 80)[1:]
         assert estimate(adapter, tmp_path / "run", limits(), larger).cost_usd == (Decimal("0.2"), Decimal("0.2"))
         drawn = draw(adapter, tmp_path / "run", larger, max_cost_usd=Decimal("0.21"))
-    assert isinstance(drawn.error, BudgetError)
-    assert account.paid == 1
+    assert (drawn.ended, account.paid) == ("BudgetError", 1)
 
 
 PICTURES = itertools.count()
@@ -259,7 +256,7 @@ def test_topaz_bloom_never_exceeds_the_limit_at_any_concurrency(tmp_path, concur
         drawn = bought(adapter, tmp_path / "run", 10, (1024, 1024), max_cost_usd=most, concurrency=concurrency)
         # Nine credits are known beforehand: no draw is bought to learn of them.
         nothing = bought(adapter, tmp_path / "nothing", 1, (1024, 1024), max_cost_usd=Decimal("0.89"))
-    assert isinstance(drawn.error, BudgetError)
+    assert drawn.ended == "BudgetError"
     assert [outcome.cost_usd for outcome in drawn.outcomes] == [Decimal("0.90")] * 5
     assert (nothing.outcomes, type(nothing.error)) == ([], BudgetError)
 

@@ -148,8 +148,7 @@ def test_what_is_not_used_is_not_saved_up(join, clock):
 def test_processes_of_different_rates_keep_each_its_own(join, clock):
     slow, fast = join(Rate(1, 1.0)), join(Rate(10, 1.0))
     due(clock, [fast], 10)
-    assert slow.take("submit") == pytest.approx(SECOND)
-    assert fast.take("submit") == pytest.approx(SECOND)
+    assert (slow.take("submit"), fast.take("submit")) == (pytest.approx(SECOND), pytest.approx(SECOND))
 
 
 def test_turns_are_kept_for_the_longest_window_of_any_process(join, clock):
@@ -265,8 +264,7 @@ def test_a_file_of_another_version_is_told_and_stops_nothing(join, told, tmp_pat
     database.close()
     pace = join(SLOW)
     assert pace.new_pause() == 0.0
-    assert [pace.take("submit"), pace.take("submit")] == pytest.approx([0.0, SECOND])
-    assert len(told) == 1
+    assert ([pace.take("submit"), pace.take("submit")], len(told)) == (pytest.approx([0.0, SECOND]), 1)
 
 
 @pytest.mark.parametrize("value", ["9e999", "-9e999", "1e15"])

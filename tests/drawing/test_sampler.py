@@ -19,7 +19,7 @@ from blackbox_conformal.drawing.ledger.backends import Ledger, reading
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.spending.estimate import estimate
-from blackbox_conformal.errors import AccountRefusedError, BudgetError, IncompleteError, LedgerError, UsageError
+from blackbox_conformal.errors import BudgetError, IncompleteError, LedgerError, UsageError
 from blackbox_conformal.testing.fault_server import FaultServer, Situation
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.vendor.adapter import Capabilities
@@ -68,11 +68,10 @@ def test_outcomes_come_roughly_in_the_order_of_the_tasks(tmp_path, vendor):
 def test_thirty_two_workers_buy_exactly_what_is_allowed(tmp_path, either, limit, server):
     allowed = limit.get("max_calls", 7)
     drawn = draw(either, tmp_path, tasks(8, 8), concurrency=32, **limit)
-    assert isinstance(drawn.error, BudgetError)
+    assert drawn.ended == "BudgetError"
     assert (submissions(server), drawn.states) == (allowed, ["stored"] * allowed)
     again = draw(either, tmp_path, tasks(8, 8), concurrency=32, **limit)
-    assert isinstance(again.error, BudgetError)
-    assert submissions(server) == allowed
+    assert (again.ended, submissions(server)) == ("BudgetError", allowed)
     assert [outcome.cached for outcome in again.outcomes] == [True] * allowed
     assert ledger_verify(tmp_path).problems == ()
 
@@ -81,7 +80,7 @@ def test_money_that_comes_back_is_spent_on_what_waited(tmp_path):
     with FaultServer(price_usd="0.05") as server:
         adapter = SynchronousVendor(url=server.url, price_usd="0.25")
         drawn = draw(adapter, tmp_path, tasks(1, 20), concurrency=8, max_cost_usd=Decimal("0.5"))
-    assert isinstance(drawn.error, BudgetError)
+    assert drawn.ended == "BudgetError"
     assert [outcome.cost_usd for outcome in drawn.outcomes] == [Decimal("0.05")] * 6
 
 
@@ -143,8 +142,7 @@ def test_draws_that_the_budget_stopped_are_planned_once_however_often_they_are_a
 def test_a_refused_account_stops_everyone_and_bills_nothing(tmp_path, vendor, server):
     server.script = {"submit": "status:code=402"}
     drawn = draw(vendor, tmp_path, tasks(10, 10), concurrency=8)
-    assert drawn.outcomes == []
-    assert isinstance(drawn.error, AccountRefusedError)
+    assert (drawn.outcomes, drawn.ended) == ([], "AccountRefusedError")
     assert submissions(server) <= 8
     assert ledger_sum(tmp_path)["cost_usd"] == 0
     server.script = None
@@ -155,7 +153,7 @@ def test_what_is_stored_is_handed_out_when_the_account_is_refused_before(tmp_pat
     draw(vendor, tmp_path, tasks(3)[1:])
     server.script = {"submit": "status:code=402"}
     drawn = draw(vendor, tmp_path, tasks(3), concurrency=1)
-    assert isinstance(drawn.error, AccountRefusedError)
+    assert drawn.ended == "AccountRefusedError"
     assert [outcome.task.upload.name for outcome in drawn.outcomes] == ["picture-1", "picture-2"]
 
 
@@ -226,8 +224,7 @@ def test_a_listener_that_fails_costs_no_draw(tmp_path):
 def test_a_full_disk_stops_before_anything_is_bought(tmp_path, monkeypatch, vendor, server):
     monkeypatch.setattr("blackbox_conformal.drawing.ledger.sample_store.Store.free_bytes", lambda self: 1000)
     drawn = draw(vendor, tmp_path, tasks(2, 2))
-    assert (server.account.recorded, drawn.outcomes) == ([], [])
-    assert isinstance(drawn.error, IncompleteError)
+    assert (server.account.recorded, drawn.outcomes, drawn.ended) == ([], [], "IncompleteError")
     assert "make room" in str(drawn.error)
 
 
@@ -249,8 +246,7 @@ def test_a_call_with_a_price_costs_nothing_only_where_the_adapter_says_so(tmp_pa
     with FaultServer(reported_price="0.00") as server:
         drawn = draw(Vendor(url=server.url), tmp_path, tasks(2))
     assert (drawn.states, drawn.error) == (["stored"] * 2, None)
-    assert ledger_sum(tmp_path)["cost_usd"] == Decimal(booked)
-    assert ledger_verify(tmp_path).problems == ()
+    assert (ledger_sum(tmp_path)["cost_usd"], ledger_verify(tmp_path).problems) == (Decimal(booked), ())
 
 
 @pytest.mark.timeout(60)
@@ -355,8 +351,7 @@ def test_a_refused_key_is_no_finding_about_a_sample_that_is_fetched_again(tmp_pa
     forget_samples(tmp_path)
     server.script = {"poll": "status:code=401"}
     drawn = draw(jobs, tmp_path, tasks())
-    assert drawn.outcomes == []
-    assert isinstance(drawn.error, AccountRefusedError)
+    assert (drawn.outcomes, drawn.ended) == ([], "AccountRefusedError")
 
 
 def test_one_job_for_two_draws_is_noticed_after_a_crash_too(tmp_path, monkeypatch):
@@ -395,7 +390,7 @@ def test_what_a_vendor_bills_above_its_table_is_reserved_from_then_on(tmp_path):
         adapter = SynchronousVendor(url=server.url, price_usd="0.25")
         for most, bought in (("1.00", 1), ("1.50", 1), ("1.90", 1), ("2.00", 2)):
             drawn = draw(adapter, tmp_path, tasks(6), concurrency=1, max_cost_usd=Decimal(most))
-            assert isinstance(drawn.error, BudgetError)
+            assert drawn.ended == "BudgetError"
             assert (submissions(server), ledger_sum(tmp_path)["cost_usd"]) == (bought, bought)
 
 

@@ -9,7 +9,6 @@ import pytest
 from support.draws import draw, tasks
 
 from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_verify
-from blackbox_conformal.errors import AccountRefusedError, IncompleteError
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.raw_http import Response
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -54,7 +53,7 @@ def test_the_last_picture_is_judged_by_none_and_only_the_user_says_what_is_meant
     with refusing(QUOTA, lambda png, _: png == work[-1].upload.png) as server:
         adapter = SynchronousVendor(url=server.url)
         drawn = draw(adapter, tmp_path, work, concurrency=1)
-        assert isinstance(drawn.error, AccountRefusedError)
+        assert drawn.ended == "AccountRefusedError"
         assert "--accept-refusals counts them as refused" in str(drawn.error)
         assert drawn.states == ["stored"] * 6
         drawn = draw(adapter, tmp_path, work, concurrency=1, accept_refusals=True)
@@ -70,8 +69,7 @@ def test_money_that_runs_out_stops_the_run_and_counts_as_no_pictures_refusal(tmp
     with refusing(words, lambda _, number: empty and number >= 7, slow_s=0.05) as server:
         adapter = SynchronousVendor(url=server.url)
         drawn = draw(adapter, tmp_path, work, concurrency=concurrency)
-        assert isinstance(drawn.error, AccountRefusedError)
-        assert set(drawn.states) == {"stored"}
+        assert (drawn.ended, set(drawn.states)) == ("AccountRefusedError", {"stored"})
         assert not [row for row in ledger_ls(tmp_path) if row.state == "refused"]
         assert server.account.requests("submit") <= 7 + 2 * concurrency + 1
         empty = False
@@ -83,21 +81,19 @@ def test_an_answer_to_what_was_sent_before_shows_nothing(tmp_path):
     work = tasks(4, 1)
     with refusing("insufficient points", lambda _, number: number >= 3, slow_s=0.5) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path, work, concurrency=4)
-        assert isinstance(drawn.error, AccountRefusedError)
-        assert drawn.states == ["stored"] * 3
+        assert (drawn.ended, drawn.states) == ("AccountRefusedError", ["stored"] * 3)
 
 
 def test_words_that_are_surely_of_money_stop_the_run_even_where_refusals_are_accepted(tmp_path):
     with refusing("insufficient credits", lambda *_: True) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path, tasks(3), concurrency=1, accept_refusals=True)
-        assert isinstance(drawn.error, AccountRefusedError)
-        assert server.account.requests("submit") == 1
+        assert (drawn.ended, server.account.requests("submit")) == ("AccountRefusedError", 1)
 
 
 def test_the_stop_of_three_names_a_command_that_works_as_it_stands(tmp_path):
     run = tmp_path / "a run"
     with refusing("no such style", lambda *_: True) as server:
         drawn = draw(SynchronousVendor(url=server.url), run, tasks(4), concurrency=1)
-    assert isinstance(drawn.error, IncompleteError)
+    assert drawn.ended == "IncompleteError"
     assert f"`blackbox-conformal ledger reopen --code 422 --run '{run}'` has the same command ask" in str(drawn.error)
     assert "rarely" not in str(drawn.error)

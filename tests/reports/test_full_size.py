@@ -96,8 +96,7 @@ def test_masked_pictures_keep_what_was_certified_and_later_notes(calibration, tm
     kept = store.masked(result, result.low_resolution)
     store.add_doubt(kept, result.certificate.doubted("the answers drifted"))
     entry = read_entry(kept.parent / "full-size" / f"{kept.stem}.json")
-    assert entry.notes[-1] == "the answers drifted"
-    assert [one.alpha for one in entry.certified] == [0.1]
+    assert (entry.notes[-1], [one.alpha for one in entry.certified]) == ("the answers drifted", [0.1])
     assert float.fromhex(entry.certified[0].threshold_hex) in entry.thresholds
     assert entry.losses is None
 

@@ -101,6 +101,11 @@ class Drawn:
         ]
 
     @property
+    def ended(self) -> str:
+        """The class of the error at the end, by its name."""
+        return type(self.error).__name__ if self.error else ""
+
+    @property
     def errors(self) -> list[BaseException | None]:
         """Errors of the outcomes, then the one at the end."""
         return [outcome.error for outcome in self.outcomes] + [self.error]

@@ -290,8 +290,7 @@ def test_command_masks_by_a_calibration_and_by_a_threshold(calibrated, tmp_path,
     with rasterio.open(tmp_path / "out" / "score-mask.tif") as dataset:
         assert ((dataset.read(1) == 1) == bc.trusted(scores, threshold)).all()
         tags = dataset.tags()
-    assert float.fromhex(tags["THRESHOLD"]) == threshold
-    assert tags["CALIBRATION"] == calibration.digest
+    assert (float.fromhex(tags["THRESHOLD"]), tags["CALIBRATION"]) == (threshold, calibration.digest)
     assert tags["TIFFTAG_IMAGEDESCRIPTION"].startswith("If these are scores of the calibrated procedure")
     assert run([*given, "--threshold", "0.5"]) == 2
     assert run([*given, "--threshold", "0.5", "--image", str(files[1]), "--force"]) == 0
@@ -404,6 +403,5 @@ def test_gdalinfo_says_the_same(tmp_path):
     said = json.loads(subprocess.check_output(["gdalinfo", "-json", str(tmp_path / "a.tif")]))
     assert said["size"] == [80, 64]
     assert said["geoTransform"] == pytest.approx(list(grid.transform.to_gdal()), rel=1e-15)
-    assert said["stac"]["proj:epsg"] == 32632
-    assert said["metadata"]["IMAGE_STRUCTURE"]["LAYOUT"] == "COG"
+    assert (said["stac"]["proj:epsg"], said["metadata"]["IMAGE_STRUCTURE"]["LAYOUT"]) == (32632, "COG")
     assert said["metadata"][""]["STATUS"] == "x"
