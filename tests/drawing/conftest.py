@@ -11,7 +11,6 @@ BOTH = {
     "test_attempt_ledger",
     "test_attempts",
     "test_crash",
-    "test_last_day",
     "test_payers",
     "test_queries",
     "test_sampler",

@@ -1,20 +1,25 @@
-"""What each payer may spend: checked where a price is reserved, in the same book as every other limit."""
+"""What each payer may spend, and all of them in a day: checked where a price is reserved."""
 
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.draws import want
+from support.draws import draw, tasks, want
 
+from blackbox_conformal.drawing.ledger import backends
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec, VendorReport
 from blackbox_conformal.drawing.ledger.backends import Ledger, open_ledger
 from blackbox_conformal.drawing.ledger.money import Totals
 from blackbox_conformal.drawing.ledger.queries import ledger_export, ledger_verify
 from blackbox_conformal.errors import BudgetError, LedgerError
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 PRICE = 250_000_000
 
@@ -120,3 +125,36 @@ def test_an_account_that_was_changed_is_refused(tmp_path, statement, said):
         connection.commit()
     with pytest.raises(LedgerError, match=said):
         Ledger(tmp_path)
+
+
+def drawn(vendor: SynchronousVendor, run: Path, first: int, number: int, **more: Any) -> int:
+    work = tasks(first + number)[first:]
+    return draw(vendor, run, work, look=None, max_cost_per_day_usd=Decimal("0.03"), **more).states.count("stored")
+
+
+def test_a_day_has_a_limit_whoever_draws(tmp_path, vendor, server):
+    assert (drawn(vendor, tmp_path, 0, 2), drawn(vendor, tmp_path, 2, 8)) == (2, 1)
+    assert (drawn(vendor, tmp_path, 10, 1), server.account.paid) == (0, 3)
+
+
+@pytest.mark.parametrize(("hours", "room"), [(23.9, 0), (24.1, 3)])
+@pytest.mark.sqlite
+def test_what_is_older_than_a_day_makes_room(tmp_path, monkeypatch, hours, room, vendor):
+    assert drawn(vendor, tmp_path, 0, 4) == 3
+    now = time.time
+    monkeypatch.setattr(backends.time, "time", lambda: now() + hours * 3600)
+    assert drawn(vendor, tmp_path, 10, 4) == room
+
+
+@pytest.mark.sqlite
+def test_a_limit_in_all_and_one_of_a_day_hold_together(tmp_path, monkeypatch, vendor):
+    assert drawn(vendor, tmp_path, 0, 4, max_cost_usd=Decimal("0.04")) == 3
+    now = time.time
+    monkeypatch.setattr(backends.time, "time", lambda: now() + 25 * 3600)
+    assert drawn(vendor, tmp_path, 10, 4, max_cost_usd=Decimal("0.04")) == 1
+
+
+def test_what_a_draw_gives_back_makes_room(tmp_path, vendor, server):
+    """A refusal is billed at nothing, so the price that it held is free again."""
+    server.script = {"submit": ["status:code=422", "status:code=422"]}
+    assert drawn(vendor, tmp_path, 0, 5) == 3

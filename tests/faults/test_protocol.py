@@ -182,7 +182,7 @@ def test_p12_change_of_model_in_the_middle_stops_the_run(tmp_path, either, serve
     # The draws of the other model are kept and never handed over.
     assert [outcome.model for outcome in drawn.outcomes] == ["fault-vendor-1"] * 2
     states = sorted(row.state for row in ledger_ls(tmp_path / "run") if row.state != "planned")
-    assert states == ["invalid"] * STRANGERS + ["stored"] * 2
+    assert states == ["invalid"] * STRANGERS + ["validated"] * 2
     again = draw(either, tmp_path / "run", tasks(6), concurrency=1)
     assert again.ended == "ModelChangedError"
     assert "add --max-resample 1" in again.text

@@ -1,9 +1,14 @@
-"""What strangers and clients may send: it is refused at small cost, with words, and stops nothing else."""
+"""What strangers and clients may send or leave open, and who is served: it costs little, and stops nothing else."""
 
 import json
+import resource
+import select
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,19 +16,22 @@ from typing import Any
 import httpx
 import pytest
 from support.command_line import called
-from support.gateway import Gateway, picture, serving
+from support.gateway import Gateway, held, picture, serving
+from support.gateway_process import GatewayProcess
 from support.synthetic import photograph
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.gateway import application, http_exchange
+from blackbox_conformal.gateway import application, http_exchange, server
 from blackbox_conformal.gateway import gateway as gateway_module
 from blackbox_conformal.gateway.gateway import GatewayTerms
+from blackbox_conformal.gateway.server import Protocol
 from blackbox_conformal.gateway.tokens import Tokens
 from blackbox_conformal.method.images import read
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 DIALECTS = ("multipart", "replicate", "fal")
+
 PREDICTIONS = "/v1/models/any/blackbox-conformal/predictions"
 
 
@@ -256,3 +264,296 @@ def test_a_file_of_tokens_that_is_named_must_be_there(calibration, tmp_path):
     where = ["--calibration", str(calibration), "--alpha", "0.9", "--run", str(tmp_path / "run")]
     ended = called("serve", *where, "--tokens", str(tmp_path / "mistyped.json"), code=2)
     assert "expected --tokens to name a file of tokens" in ended.stderr
+
+
+HALF = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: "
+
+
+@contextmanager
+def opened(url: str, many: int, sent: bytes = HALF) -> Iterator[list[socket.socket]]:
+    address = httpx.URL(url)
+    with ExitStack() as kept:
+        found = []
+        for _ in range(many):
+            peer = kept.enter_context(socket.create_connection((address.host, address.port or 80), timeout=30))
+            peer.sendall(sent)
+            found.append(peer)
+        yield found
+
+
+def answer(peer: socket.socket) -> bytes:
+    """What a peer is sent until the connection ends."""
+    peer.settimeout(30)
+    try:
+        return b"".join(iter(lambda: peer.recv(65536), b""))
+    except ConnectionResetError:
+        return b""
+
+
+@pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2048, reason="needs 1500 connections of its own")
+def test_a_paid_draw_is_kept_and_readiness_answers_while_1500_requests_stand_half_sent(keyed, keyed_server, tmp_path):
+    gate, arrived = held(keyed_server)
+    files = {"image": ("in.png", picture(0), "image/png")}
+    command = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", "--max-cost", "1", descriptors=1024)
+    with command as gateway, ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(httpx.post, f"{gateway.url}/pictures", files=files, timeout=120)
+        assert arrived.wait(60)
+        with opened(gateway.url, 1500):
+            assert [httpx.get(f"{gateway.url}/readyz", timeout=60).status_code for _ in range(5)] == [200] * 5
+            gate.set()
+            assert asked.result().status_code == 200
+    assert keyed_server.account.paid == 1
+    logged = [json.loads(line) for line in gateway.logged.read_text().splitlines()]
+    assert [line for line in logged if line["level"] in ("WARNING", "ERROR", "CRITICAL")] == []
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(server, "MOST", 96)
+    return 64
+
+
+def test_the_connection_that_waited_longest_makes_room_and_one_with_a_request_never_does(
+    calibration, vendor, server, tmp_path, few
+):
+    gate, arrived = held(server)
+    with serving(calibration, vendor, tmp_path / "run") as gateway, ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(gateway.post, picture(0))
+        assert arrived.wait(60)
+        with opened(gateway.url, 1) as (first,), opened(gateway.url, few + 10) as rest:
+            assert answer(first) == b""
+            rest[-1].sendall(b"\r\n\r\n")
+            assert rest[-1].recv(65536).startswith(b"HTTP/1.1 200 ")
+            assert gateway.get("/readyz").status_code == 200
+        gate.set()
+        assert asked.result().status_code == 200
+
+
+def test_where_every_connection_has_a_request_further_ones_are_told_so(few, gateway):
+    body = b"POST /pictures HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    with ExitStack() as kept:
+        # One after the other, so that none has to make room before its request is read.
+        for _ in range(100):
+            (peer,) = kept.enter_context(opened(gateway.url, 1, body + b"Content-Length: 9\r\n\r\n--b"))
+            if select.select([peer], [], [], 0.05)[0]:
+                break
+        assert answer(peer).startswith(b"HTTP/1.1 503 ")
+    wait_for(lambda: gateway.get("/readyz").status_code == 200)
+
+
+def wait_for(holds: Any) -> None:
+    until = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_head_a_body_and_a_handshake_that_do_not_come_are_waited_for_no_longer(
+    calibration, vendor, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(server, "HEAD_S", 0.2)
+    monkeypatch.setattr(server, "BODY_S", 0.2)
+    head = b"POST /pictures HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n"
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        with opened(gateway.url, 1) as (peer,):
+            assert answer(peer).startswith(b"HTTP/1.1 408 ")
+        with opened(gateway.url, 1, head + b"{") as (peer,):
+            assert answer(peer).startswith(b"HTTP/1.1 408 ")
+        with opened(gateway.url, 1, b"") as (peer,):
+            assert answer(peer) == b""
+        # A second request on the same connection has its time, too.
+        with opened(gateway.url, 1, HALF + b"\r\n\r\n" + HALF) as (peer,):
+            found = answer(peer)
+            assert found.startswith(b"HTTP/1.1 200 ")
+            assert b"HTTP/1.1 408 " in found
+
+
+def test_who_does_not_read_what_is_sent_is_left(calibration, vendor, tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "STALL_S", 0.2)
+    ended = threading.Event()
+    lost = server.Protocol.connection_lost
+
+    def noting(self: server.Protocol, error: Exception | None) -> None:
+        lost(self, error)
+        ended.set()
+
+    with serving(calibration, vendor, tmp_path / "run", largest_body=64 * 1024) as gateway:
+        content = gateway.post(picture(0), accept="application/json")
+        request = (
+            f"GET {httpx.URL(content.json()['blackbox_conformal']['picture']).path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        )
+        monkeypatch.setattr(server.Protocol, "connection_lost", noting)
+        with socket.socket() as peer:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            peer.connect(("127.0.0.1", httpx.URL(gateway.url).port or 80))
+            peer.settimeout(0.5)
+            with pytest.raises(OSError):
+                flood(peer, request.encode() * 100)
+            assert ended.wait(30)
+
+
+def flood(peer: socket.socket, sent: bytes) -> None:
+    for _ in range(200_000):
+        peer.sendall(sent)
+
+
+def test_connections_that_never_begin_tls_make_room_as_well(tmp_path, few):
+    listening = server.Listening(socket.create_server(("127.0.0.1", 0)))
+    listening.most = few
+    with listening, ExitStack() as kept:
+        peers, accepted = [], []
+        for _ in range(few + 5):
+            peers.append(kept.enter_context(socket.create_connection(listening.getsockname())))
+            accepted.append(kept.enter_context(listening.accept()[0]))
+        assert [answer(peer) for peer in peers[:5]] == [b""] * 5
+        peers[5].settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            peers[5].recv(1)
+
+
+def test_too_low_a_limit_of_descriptors_is_refused_before_anything_is_served():
+    assert server.connections_within(1024, 32) == 1024 - 128 - 4 * 32
+    assert server.connections_within(10**6, 32) == server.MOST
+    with pytest.raises(UsageError, match="ulimit -n 1248, or LimitNOFILE"):
+        server.connections_within(1024, 256)
+
+
+LIMIT = 1024 * 1024
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    return tmp_path / "tokens.json"
+
+
+def test_only_tokens_are_served_and_they_are_kept_hashed(calibration, vendor, server, tmp_path, tokens):
+    made = Tokens(tokens).new("alice").reveal()
+    assert made not in tokens.read_text()
+    assert tokens.stat().st_mode & 0o077 == 0
+    with serving(calibration, vendor, tmp_path / "run", tokens=tokens) as gateway:
+        assert gateway.post(picture(0)).status_code == 401
+        assert gateway.post(picture(0), token=made + "x").status_code == 401
+        assert gateway.get("/metrics").status_code == 401
+        assert (gateway.get("/healthz").status_code, server.account.paid) == (200, 0)
+        for scheme in ("Bearer", "Token", "Key"):
+            found = httpx.get(f"{gateway.url}/metrics", headers={"Authorization": f"{scheme} {made}"})
+            assert found.status_code == 200
+        assert gateway.post(picture(0), token=made).status_code == 200
+        Tokens(tokens).revoke("alice")
+        assert gateway.post(picture(0), token=made).status_code == 401
+        assert gateway.post(picture(0)).status_code == 401
+        tokens.unlink()
+        assert gateway.post(picture(0)).status_code == 401
+
+
+def test_who_is_refused_while_still_sending_sees_why(calibration, vendor, tmp_path, tokens):
+    Tokens(tokens).new("alice")
+    body = bytes(300_000)
+    with serving(calibration, vendor, tmp_path / "run", tokens=tokens) as gateway:
+        url = httpx.URL(gateway.url)
+        with socket.create_connection((url.host, url.port or 80), timeout=30) as peer:
+            head = f"POST /pictures HTTP/1.1\r\nHost: 127.0.0.1:{url.port}\r\nContent-Length: {len(body)}\r\n\r\n"
+            peer.sendall(head.encode())
+            time.sleep(0.2)
+            peer.sendall(body)
+            answer = b"".join(iter(lambda: peer.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert answer.endswith(b'Bearer TOKEN"}')
+
+
+def test_ids_of_one_token_are_not_there_for_another(calibration, vendor, tmp_path, tokens):
+    alice, bob = (Tokens(tokens).new(name).reveal() for name in ("alice", "bob"))
+    with serving(calibration, vendor, tmp_path / "run", tokens=tokens) as gateway:
+        told = gateway.json(picture(0), token=alice, Idempotency_Key="once")
+        paths = [f"/pictures/{told['id']}", f"/v1/predictions/{told['id']}", f"/files/{told['id']}/mask.png"]
+        assert [gateway.get(path, bob).status_code for path in paths] == [404, 404, 404]
+        assert gateway.get(paths[0], alice).status_code == 200
+        assert gateway.get(paths[2]).status_code == gateway.get(paths[2], alice).status_code == 200
+        assert gateway.json(picture(1), token=bob, Idempotency_Key="once")["id"] != told["id"]
+        files = {"content": ("in.png", picture(0), "image/png")}
+        headers = {"Authorization": f"Bearer {alice}"}
+        link = httpx.post(f"{gateway.url}/v1/files", files=files, headers=headers).json()["urls"]["get"]
+        body = {"input": {"image": link}}
+        asked = httpx.post(
+            f"{gateway.url}/v1/models/a/blackbox-conformal/predictions",
+            json=body,
+            headers={"Authorization": f"Bearer {bob}"},
+        )
+        assert (asked.status_code, gateway.get(link, bob).status_code) == (404, 404)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "gateway.example"}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_a_page_of_another_site_is_not_served(calibration, vendor, tmp_path, headers, status):
+    with serving(calibration, vendor, tmp_path / "run", host_names=("gateway.example",), no_tokens=True) as gateway:
+        assert httpx.get(f"{gateway.url}/metrics", headers=headers).status_code == status
+        own = {"Origin": gateway.url}
+        assert httpx.get(f"{gateway.url}/metrics", headers=own).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["announced", "endless"])
+def test_a_body_that_is_too_large_is_not_read(calibration, vendor, tmp_path, kind, monkeypatch):
+    read, receive = 0, Protocol.data_received
+
+    def counting(self: Protocol, data: bytes) -> None:
+        nonlocal read
+        read += len(data)
+        receive(self, data)
+
+    monkeypatch.setattr(Protocol, "data_received", counting)
+    with serving(calibration, vendor, tmp_path / "run", largest_body=LIMIT) as gateway:
+        sent, answer = _flood(gateway, kind)
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert (LIMIT if kind == "endless" else 0) < read <= LIMIT + 64 * 1024
+        assert gateway.post(picture(0)).status_code == 200
+    # The rest lies in the buffers of the sockets.
+    assert sent < LIMIT + 16 * 1024 * 1024
+
+
+def _flood(gateway: Gateway, kind: str) -> tuple[int, bytes]:
+    """Send until the gateway closes or answers; how many bytes went, and what came."""
+    url = httpx.URL(gateway.url)
+    size = "Content-Length: 4294967296" if kind == "announced" else "Transfer-Encoding: chunked"
+    head = (
+        f"POST /pictures HTTP/1.1\r\nHost: 127.0.0.1:{url.port}\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\n{size}\r\n\r\n"
+    )
+    first = b'--b\r\nContent-Disposition: form-data; name="image"; filename="in.png"\r\n\r\n'
+    sent, part = 0, bytes(64 * 1024)
+    with socket.create_connection((url.host, url.port or 80)) as peer:
+        peer.settimeout(5)
+        peer.sendall(head.encode())
+        try:
+            for content in (first, *([part] * 1024)):
+                framed = content if kind == "announced" else b"%x\r\n%b\r\n" % (len(content), content)
+                peer.sendall(framed)
+                sent += len(content)
+        except OSError:
+            pass
+        answer = b""
+        try:
+            while received := peer.recv(65536):
+                answer += received
+        except OSError:
+            pass
+    return sent, answer
+
+
+def test_the_vendors_key_is_in_no_answer(calibration, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAULT_VENDOR_KEY", "sk-very-secret-key")
+    server.vendor._api_key = "another"  # type: ignore[attr-defined]
+    vendor = SynchronousVendor(url=server.url, keyed=True)
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        refused = gateway.post(picture(0))
+        assert refused.status_code == 502
+        seen = refused.text + str(refused.headers) + gateway.get("/metrics").text + gateway.get("/openapi.json").text
+    assert "very-secret" not in seen
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert b"very-secret" not in kept

@@ -1,26 +1,29 @@
-"""The gateway as a process: it is killed, and every accepted request is answered; it is asked to end, and it drains."""
+"""The gateway as a process: killed, it answers every accepted request; asked to end, it drains; dialects of others."""
 
 import json
+import os
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from support.gateway import data_link, held, picture
+from support.command_line import called_in_new_process
+from support.gateway import calibrated, data_link, held, picture
 from support.gateway_process import GatewayProcess
 
 from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.gateway.tokens import Tokens
-from blackbox_conformal.testing.fault_server import chances
+from blackbox_conformal.testing.fault_server import FaultServer, chances
 
 PRICE = Decimal("0.01")
 
 
-def post(url: str, content: bytes, **headers: str) -> httpx.Response:
+def post_to(url: str, content: bytes, **headers: str) -> httpx.Response:
     files = {"image": ("in.png", content, "image/png")}
     return httpx.post(f"{url}/pictures", files=files, headers=headers, timeout=60)
 
@@ -43,7 +46,7 @@ def test_after_crashes_every_accepted_request_is_answered_and_nothing_is_paid_tw
 
     def ask(number: int) -> None:
         try:
-            answer = post(gateway.url, picture(number), Prefer="respond-async")
+            answer = post_to(gateway.url, picture(number), Prefer="respond-async")
         except httpx.HTTPError:
             return
         if answer.status_code in (200, 202):
@@ -81,7 +84,7 @@ def test_the_limit_of_a_token_counts_what_was_under_way_at_each_crash(keyed, key
     def ask(number: int) -> str:
         gateway = gateways[number % len(gateways)]
         headers = {"Prefer": "respond-async", "Authorization": f"Bearer {token}"}
-        return str(post(gateway.url, picture(number), **headers).json()["id"])
+        return str(post_to(gateway.url, picture(number), **headers).json()["id"])
 
     accepted = list[str]()
     for gateway in gateways:
@@ -116,13 +119,13 @@ def test_who_is_asked_to_end_finishes_what_runs_and_refuses_what_is_new(keyed, k
     gate, arrived = held(keyed_server)
     gateway = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", "--max-cost", "1", "--concurrency", "1").start()
     with ThreadPoolExecutor(1) as threads:
-        running = threads.submit(post, gateway.url, picture(0))
+        running = threads.submit(post_to, gateway.url, picture(0))
         assert arrived.wait(60)
-        waiting = post(gateway.url, picture(1), Prefer="respond-async").json()["id"]
+        waiting = post_to(gateway.url, picture(1), Prefer="respond-async").json()["id"]
         gateway.terminate()
         while httpx.get(f"{gateway.url}/readyz").status_code != 503:
             time.sleep(0.02)
-        refused = post(gateway.url, picture(2))
+        refused = post_to(gateway.url, picture(2))
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) > 0
         gate.set()
@@ -155,7 +158,7 @@ def test_a_stream_of_statuses_ends_with_the_gateway_that_is_asked_to_end(keyed, 
 def test_who_is_asked_twice_sends_nothing_more_and_leaves_what_waits_for_the_next_start(keyed, keyed_server, tmp_path):
     gate, arrived = held(keyed_server)
     gateway = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", "--max-cost", "1", "--concurrency", "1").start()
-    ids = [post(gateway.url, picture(number), Prefer="respond-async").json()["id"] for number in range(3)]
+    ids = [post_to(gateway.url, picture(number), Prefer="respond-async").json()["id"] for number in range(3)]
     assert arrived.wait(60)
     gateway.terminate()
     while httpx.get(f"{gateway.url}/readyz").status_code != 503:
@@ -166,3 +169,58 @@ def test_who_is_asked_twice_sends_nothing_more_and_leaves_what_waits_for_the_nex
     with gateway:
         assert [ended(gateway.url, number)["state"] for number in ids] == ["done"] * 3
     assert keyed_server.account.paid == keyed_server.account.distinct == 3
+
+
+CODE = '''
+from blackbox_conformal.gateway.request import Order
+from blackbox_conformal.gateway.dialects.dialect import Dialect, Route
+from blackbox_conformal.gateway.http_exchange import HttpAnswer
+
+
+class Raw(Dialect):
+    """The picture is the body."""
+
+    def routes(self):
+        return (Route("POST", "/raw", self._create, "Send a picture.", {"image/png": {}}),)
+
+    async def _create(self, gateway, http):
+        order = Order(picture=http.body, options=dict(http.query))
+        request = await gateway.ended(await gateway.accept(http, "raw", order))
+        return HttpAnswer(200, gateway.content(request, "picture"), "image/png", gateway.headers(request))
+
+    def as_json(self, gateway, request):
+        return gateway.as_json(request)
+'''
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    information = tmp_path / "site" / "tiny_dialect.dist-info"
+    information.mkdir(parents=True)
+    (information.parent / "tiny_dialect.py").write_text(CODE)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-dialect\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[blackbox_conformal.dialects]\nraw = tiny_dialect:Raw\n")
+    return information.parent
+
+
+def test_a_dialect_of_another_package_is_served(tmp_path, site, monkeypatch):
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", path)
+    calibration = calibrated(tmp_path / "calibrated", idempotent=True)
+    with FaultServer(idempotent=True) as server:
+        gateway = GatewayProcess(calibration, server.url, tmp_path / "run", "--max-cost", "1", "--as", "raw").start()
+        try:
+            answer = httpx.post(f"{gateway.url}/raw", content=picture(0), timeout=60)
+            files = {"image": ("in.png", picture(0), "image/png")}
+            assert answer.content == httpx.post(f"{gateway.url}/pictures", files=files, timeout=60).content
+            assert httpx.get(answer.headers["x-blackbox-conformal-mask"]).status_code == 200
+            refused = httpx.post(f"{gateway.url}/raw?sharpness=3", content=picture(0), timeout=60)
+            assert refused.status_code == 422
+            assert "/raw" in httpx.get(f"{gateway.url}/openapi.json").json()["paths"]
+        finally:
+            gateway.terminate()
+        assert (gateway.wait(), server.account.paid) == (0, 1)
+    given = ["--calibration", str(calibration), "--alpha", "0.9", "-p", f"url={server.url}", "-p", "idempotent=true"]
+    vendor = ["--adapter", "blackbox_conformal.testing.reference_adapters:SynchronousVendor", "--max-cost", "1"]
+    unknown = called_in_new_process("serve", *given, *vendor, "--as", "rawr", "--run", str(tmp_path / "run"), code=2)
+    assert "expected the name of a dialect; got 'rawr'; did you mean raw?" in " ".join(unknown.stderr.split())
