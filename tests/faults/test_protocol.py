@@ -52,12 +52,6 @@ def test_p02_stuck_job_ends_at_its_deadline_and_is_not_submitted_again(tmp_path,
     assert (server.account.paid, server.account.requests("submit")) == (1, 1)
 
 
-def test_p03_status_that_goes_backwards_costs_nothing(tmp_path, server, jobs):
-    server.script = marked(backwards=True)
-    drawn = draw(jobs, tmp_path / "run", tasks())
-    assert (drawn.states, server.account.paid, server.account.requests("submit")) == (["stored"], 1, 1)
-
-
 @pytest.mark.parametrize("output", ["null", "empty"])
 def test_p04_success_without_output_is_read_again_then_invalid(tmp_path, output):
     with FaultServer(marked(output=output, times=1)) as server:
@@ -66,23 +60,6 @@ def test_p04_success_without_output_is_read_again_then_invalid(tmp_path, output)
         drawn = draw(JobVendor(url=server.url), tmp_path / "never", tasks())
     assert (drawn.states, server.account.paid, server.account.requests("submit")) == (["invalid"], 1, 1)
     assert server.account.requests("poll") >= 3
-
-
-@pytest.mark.parametrize(
-    "faults",
-    [
-        ["status:code=429", "status:code=429,retry-after=0"],
-        ["status:code=500", "status:code=502"],
-        ["never-answers", "drip-body:interval=0.3"],
-        ["reset-after-body", "close-without-answer"],
-        ["captive-portal"],
-        ["cut-length"],
-    ],
-)
-def test_p05_failing_polls_lose_no_job(tmp_path, faults, server, jobs):
-    server.script = {"poll": list(faults)}
-    drawn = draw(jobs, tmp_path / "run", tasks(), attempt_timeout_s=0.4, job_deadline_s=20.0, max_attempts=5)
-    assert (drawn.states, server.account.paid, server.account.requests("submit")) == (["stored"], 1, 1)
 
 
 def test_p06_polls_count_against_the_request_rate(tmp_path):
@@ -94,13 +71,6 @@ def test_p06_polls_count_against_the_request_rate(tmp_path):
     assert len(times) == 8 * 7
     # A request that is late on its way comes nearer to those behind it.
     assert max(sum(start <= other < start + 0.8 for other in times) for start in times) <= 25
-
-
-@pytest.mark.parametrize("code", [403, 404, 410])
-def test_p07_expired_link_is_renewed_by_reading_the_job_again(tmp_path, code, server, jobs):
-    server.script = {"download": [Fault("expired-link", {"code": code})]}
-    drawn = draw(jobs, tmp_path / "run", tasks())
-    assert (drawn.states, server.account.paid, server.account.requests("submit")) == (["stored"], 1, 1)
 
 
 def test_p07_links_that_never_work_are_reported_with_their_price(tmp_path, server, jobs):
