@@ -27,10 +27,10 @@ from blackbox_conformal.errors import DiskFullError, LedgerError
 
 
 @contextmanager
-def full_disk() -> Iterator[None]:
+def full_disk(room: int = 0) -> Iterator[None]:
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     try:
         yield
     finally:
@@ -110,17 +110,13 @@ def test_a_ledger_without_payers_is_read_as_it_is_and_brought_up_to_date_when_it
     Ledger(run).close()
 
 
-def test_a_changed_ledger_without_payers_is_refused(tmp_path):
+def test_a_changed_ledger_without_payers_and_a_folder_in_its_place_are_refused(tmp_path):
     zipfile.ZipFile(Path(__file__).parents[1] / "kept" / "0.1.0.zip").extractall(tmp_path)
     touch(tmp_path / "run", "UPDATE attempt SET cost_nanousd = 1 WHERE id = 1")
-    with pytest.raises(LedgerError, match="not as it was written"):
-        Ledger(tmp_path / "run")
-
-
-def test_a_folder_in_its_place_is_refused(tmp_path):
     ledger_path(tmp_path).mkdir()
-    with pytest.raises(LedgerError, match="regular file"):
-        Ledger(tmp_path)
+    for run, said in ((tmp_path / "run", "not as it was written"), (tmp_path, "regular file")):
+        with pytest.raises(LedgerError, match=said):
+            Ledger(run)
 
 
 def test_a_ledger_that_a_full_disk_kept_from_being_begun_is_begun_later(tmp_path):
@@ -153,12 +149,9 @@ def test_network_disks_are_refused(tmp_path, monkeypatch, kind):
         Ledger(spaced)
     assert not ledger_path(spaced).exists()
     Ledger(tmp_path).close()
-
-
-def test_a_system_without_mount_table_is_trusted(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_lock, "MOUNTINFO", tmp_path / "none")
-    assert run_lock.file_system(tmp_path) is None
-    Ledger(tmp_path).close()
+    table.unlink()
+    assert run_lock.file_system(spaced) is None, "a system without mount table is trusted"
+    Ledger(spaced).close()
 
 
 def test_a_second_owner_in_this_process_is_told_to_take_turns(tmp_path):
@@ -270,24 +263,14 @@ def test_reading_needs_no_ownership_and_creates_nothing(tmp_path):
 
 @pytest.mark.parametrize("room", [0, 4096, 20_000, 40_000, 60_000])
 def test_a_full_disk_is_told_as_such_wherever_it_shows(run, room):
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
-    told: Exception | None = None
-    try:
-        ledger = Ledger(run)
-        try:
+    def fill() -> None:
+        with closing(Ledger(run)) as ledger:
             while True:
                 ledger.plan([AttemptSpec(str(time.monotonic()), 0, "i", "http", "u", "picture", 0, "key", 1, seed=1)])
-        finally:
-            ledger.close()
-    except LedgerError as error:
-        told = error
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert isinstance(told, DiskFullError), told
-    assert told.exit_code == 6
-    assert "rollback" not in str(told)
+
+    with full_disk(room), pytest.raises(DiskFullError) as told:
+        fill()
+    assert (told.value.exit_code, "rollback" in str(told.value)) == (6, False)
     Ledger(run).close()
 
 

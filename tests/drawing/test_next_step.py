@@ -63,19 +63,13 @@ def choose(*attempts: Attempt, **changes: Any) -> NextStep:
     return next_step(attempts, Limits(**changes), **facts)
 
 
-@pytest.mark.parametrize("state", ["planned", "claimed", "intent", "cancelled"])
-def test_what_never_left_is_bought_for_the_first_time(state):
-    assert choose(attempt(state)) == choose() == Submit(0)
-
-
-@pytest.mark.parametrize("state", ["refused", "expired", "ambiguous", "invalid", "stored", "validated"])
-def test_what_ended_is_not_bought_again(state):
-    assert choose(attempt(state)) == Done(attempt(state))
-
-
-@pytest.mark.parametrize("state", ["accepted", "ready"])
-def test_jobs_are_fetched(state):
-    assert choose(attempt(state, job="j")) == Fetch(attempt(state, job="j"))
+def test_what_never_left_is_bought_what_ended_is_not_and_jobs_are_fetched():
+    for state in ("planned", "claimed", "intent", "cancelled"):
+        assert choose(attempt(state)) == choose() == Submit(0), state
+    for state in ("refused", "expired", "ambiguous", "invalid", "stored", "validated"):
+        assert choose(attempt(state)) == Done(attempt(state)), state
+    for state in ("accepted", "ready"):
+        assert choose(attempt(state, job="j")) == Fetch(attempt(state, job="j")), state
 
 
 def test_a_stored_draw_goes_before_everything():
