@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from support.draws import at_once, sent, want
@@ -210,11 +211,7 @@ def test_a_write_that_fails_stops_everything_after_it(ledger, monkeypatch):
 @pytest.mark.sqlite
 def test_nobody_waits_for_a_writer_that_ran_out_of_memory(ledger, tmp_path, monkeypatch):
     numbers = [ledger.reserve(want(f"t{index}"), None, 10) for index in range(3)]
-
-    def short(self: LedgerFile) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(LedgerFile, "guard", short)
+    monkeypatch.setattr(LedgerFile, "guard", Mock(side_effect=MemoryError))
     raised: list[type[BaseException]] = []
 
     def send(number: int) -> None:

@@ -4,6 +4,7 @@ import errno
 import resource
 from decimal import Decimal
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from support.descriptors import descriptors
@@ -63,10 +64,7 @@ def test_an_answer_is_kept_though_no_descriptor_is_left_when_it_comes(tmp_path, 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOSPC])
 def test_nothing_is_sent_where_an_answer_has_no_place(tmp_path, monkeypatch, number, vendor, server):
-    def refuse(self: Store, name: str) -> None:
-        raise OSError(number, "refused")
-
-    monkeypatch.setattr(Store, "reserve", refuse)
+    monkeypatch.setattr(Store, "reserve", Mock(side_effect=OSError(number, "refused")))
     drawn = draw(vendor, tmp_path, tasks(2))
     assert (server.account.recorded, drawn.ended) == ([], "IncompleteError")
     assert ("ulimit -n" in str(drawn.error), "make room" in str(drawn.error)) == (number == 24, number == 28)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from support import forked
@@ -275,10 +276,7 @@ def test_a_full_disk_is_told_as_such_wherever_it_shows(run, room):
 
 
 def test_an_interrupt_while_the_ledger_is_opened_comes_through_and_gives_the_folder_up(run, monkeypatch):
-    def interrupted(connection: sqlite3.Connection) -> list[str]:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("blackbox_conformal.drawing.ledger.ledger_file.damage", interrupted)
+    monkeypatch.setattr("blackbox_conformal.drawing.ledger.ledger_file.damage", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         Ledger(run)
     monkeypatch.undo()

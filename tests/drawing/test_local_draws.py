@@ -2,13 +2,13 @@
 
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
 from support.draws import limits, tasks
 
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.spending.estimate import estimate
-from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import (
     AdapterError,
     ImageError,
@@ -75,10 +75,7 @@ def test_a_file_that_changes_meanwhile_is_noticed(adapter, tmp_path):
 
 
 def test_checks_stops_and_broken_promises(adapter, tmp_path):
-    def check(data: bytes, task: Task) -> None:
-        raise ImageError("no picture")
-
-    with Sampler(adapter, tmp_path / "run", limits(), check=check) as sampler:
+    with Sampler(adapter, tmp_path / "run", limits(), check=Mock(side_effect=ImageError("no picture"))) as sampler:
         (one,) = sampler.draw(tasks())
         assert (one.state, str(one.error)) == ("invalid", "no picture")
         drawn: Any = sampler.draw(tasks(1, 3))

@@ -3,6 +3,7 @@
 import os
 from decimal import Decimal
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from support.descriptors import no_descriptors
@@ -128,10 +129,7 @@ def test_an_answer_is_read_while_it_moves_from_the_inbox_to_its_place(store, mon
 
 
 def test_a_full_disk_leaves_no_half_file(store, tmp_path, monkeypatch):
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
         store.receive(1, PNG)
     assert os.listdir(tmp_path / "inbox") == []
@@ -159,10 +157,7 @@ def test_the_folders_for_paid_answers_are_durable_before_anything_is_bought(tmp_
 
 
 def test_an_answer_that_cannot_be_moved_stays_readable_and_keeps_no_other_from_its_place(store, tmp_path, monkeypatch):
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "mkdir", full)
+    monkeypatch.setattr(os, "mkdir", Mock(side_effect=OSError(28, "No space left on device")))
     first, second = store.receive(1, PNG), store.receive(2, PNG + b"2")
     for arrival in (first, second):
         with pytest.raises(OSError, match="No space"):

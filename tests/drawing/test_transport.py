@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpcore
 import pytest
@@ -215,10 +216,7 @@ def test_what_is_checked_is_what_is_connected_to(monkeypatch):
 
 
 def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch):
-    def resolve(*_: object, **__: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "unknown")
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=socket.gaierror(socket.EAI_NONAME, "unknown")))
     with transport("https://api.example") as opened:
         for url in ("https://api.example/x", "https://result.example/x"):
             with pytest.raises(NotSentError, match=url[8:].partition("/")[0]):

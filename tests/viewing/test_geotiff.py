@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -310,10 +311,7 @@ def test_command_masks_by_a_calibration_and_by_a_threshold(calibrated, tmp_path,
 
 
 def test_a_disk_that_fills_leaves_nothing(tmp_path, monkeypatch):
-    def full(*_: Any, **__: Any) -> None:
-        raise SystemError("unknown GDAL error")
-
-    monkeypatch.setattr("rasterio.shutil.copy", full)
+    monkeypatch.setattr("rasterio.shutil.copy", Mock(side_effect=SystemError("unknown GDAL error")))
     with (
         pytest.raises(IncompleteError, match="disk may be full"),
         new_geotiff(tmp_path / "a.tif", Grid(8, 8, UTM, PLACES["turned"]), "uint8", nodata=None, said={}, force=False),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import httpx
@@ -365,10 +366,7 @@ def _stop(page: str, alpha: float) -> int:
 
 
 def test_a_request_is_answered_when_nothing_can_be_kept(calibration, tmp_path, monkeypatch, server):
-    def full(*_: object, **__: object) -> None:
-        raise IncompleteError("the disk is full")
-
-    monkeypatch.setattr(FullSizeStore, "keep", full)
+    monkeypatch.setattr(FullSizeStore, "keep", Mock(side_effect=IncompleteError("the disk is full")))
     view = ViewBesideGateway(tmp_path / "run", Calibration.load(calibration), 0.9, ())
     vendor = SynchronousVendor(url=server.url)
     given = {"on_masked": view.on_masked, "around": view.around}
