@@ -152,22 +152,18 @@ def _palette():
     return out.getvalue()
 
 
+def of_runs(size, *counts):
+    return coco({"segmentation": {"size": size, "counts": counts}})
+
+
 REFUSED = {
     "json nested": (Coco(), "[" * 100_000, "nested too deeply"),
     "json list": (Coco(), "[]", "expected an object as a COCO file; got list"),
     "json broken": (Coco(), '{"images": [', "expected a JSON document"),
     "json not text": (Coco(), b"\xff\xfe\x00", "expected a JSON document"),
     "json long number": (Coco(), '{"images": ' + "9" * 5000 + "}", "expected a JSON document"),
-    "coco other order": (
-        Coco(),
-        coco({"segmentation": {"size": [WIDTH, HEIGHT], "counts": [HEIGHT * WIDTH]}}),
-        r"expected a mask of size \[24, 32\]",
-    ),
-    "coco runs": (
-        Coco(),
-        coco({"segmentation": {"size": [HEIGHT, WIDTH], "counts": [1, 2]}}),
-        "add up to 768 pixels; got 3",
-    ),
+    "coco other order": (Coco(), of_runs([WIDTH, HEIGHT], HEIGHT * WIDTH), r"expected a mask of size \[24, 32\]"),
+    "coco runs": (Coco(), of_runs([HEIGHT, WIDTH], 1, 2), "add up to 768 pixels; got 3"),
     "coco odd": (Coco(), coco({"segmentation": [[1, 2, 3]]}), "odd number of coordinates"),
     "coco nothing": (Coco(), coco({"segmentation": []}), "expected a list of x, y, width, height"),
     "coco text": (Coco(), coco({"segmentation": "cat"}), "expected a list of polygons; got str"),
@@ -206,12 +202,9 @@ def test_noise_is_refused(tmp_path_factory, data, importer):
         importer.read(ImportRequest(path, frozenset({"photo"}), (HEIGHT, WIDTH), lambda _: 255))
 
 
+leaves = st.none() | st.booleans() | st.integers(-3, 40) | st.floats(-3, 40)
 json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-3, 40)
-    | st.floats(-3, 40)
-    | st.sampled_from(["photo.png", "polygon", "w"]),
+    leaves | st.sampled_from(["photo.png", "polygon", "w"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=2),
     max_leaves=6,
 )
@@ -237,17 +230,8 @@ def test_documents_with_one_odd_value_are_read_or_refused(tmp_path_factory, form
     assert found.shape == (HEIGHT, WIDTH)
 
 
-HONEST = {
-    "coco": (
-        Coco(),
-        coco(
-            {"segmentation": [[1, 1, 9, 1, 5, 8]]},
-            {"segmentation": {"size": [24, 32], "counts": [700, 68]}},
-            {"bbox": [3, 5, 7, 7]},
-        ),
-    ),
-    "png": (Png(), png(marked(BOX))),
-}
+MARKS = [{"segmentation": [[1, 1, 9, 1, 5, 8]]}, {"segmentation": {"size": [24, 32], "counts": [700, 68]}}]
+HONEST = {"coco": (Coco(), coco(*MARKS, {"bbox": [3, 5, 7, 7]})), "png": (Png(), png(marked(BOX)))}
 
 
 def damaged(content: str | bytes, rng: random.Random) -> bytes:

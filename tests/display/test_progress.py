@@ -137,7 +137,6 @@ def commands(vendor: bc.Adapter, arrays: dict[str, Any]) -> dict[str, Callable[.
     both = {"one": vendor, "other": (vendor, {"score": "patch-variance"})}
     small = photograph(3, (16, 20))
     chosen = {"candidates": ["pixel-variance"], "run": "tuned", "only_choose": True, "nothing_chosen": True, **choices}
-    small = photograph(3, (16, 20))
     return {
         "calibrating": lambda **shown: bc.calibrate(vendor, arrays, run="run", nothing_chosen=True, **choices, **shown),
         "auditing": lambda **shown: bc.audit(vendor, unseen, calibration, 0.9, run="run", **shown),

@@ -341,45 +341,30 @@ def test_a_run_that_cannot_share_its_pace_says_so_and_goes_on(monkeypatch, tmp_p
     assert (drawn.states, drawn.error) == (["stored"] * 3, None)
 
 
-class Processes:
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url, self.folder, self.all = url, folder, []
-
-    def add(self, key: str, first: int, count: int, rate: float) -> subprocess.Popen[str]:
-        words = [self.url, str(self.folder / f"run{len(self.all)}"), str(first), str(count), str(rate)]
-        self.all.append(
-            Forked(
-                [sys.executable, str(DRIVER), *words],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env={**os.environ, "FAULT_VENDOR_KEY": key},
-            )
-        )
-        return self.all[-1]
-
-    def begin(self, *some: subprocess.Popen[str]) -> None:
-        for process in some:
-            assert process.stdout.readline() == "ready\n"
-        for process in some:
-            process.stdin.write("\n")
-            process.stdin.flush()
-
-    def end(self) -> list[int]:
-        answers = [process.communicate(timeout=60)[0] for process in self.all]
-        assert [process.returncode for process in self.all] == [0] * len(self.all)
-        return [int(answer) for answer in answers]
+def together(url: str, folder: Path, *drivers: tuple[object, ...]) -> list[int]:
+    """How many pauses each driver was told of: its key, first draw, number and rate; all begin at one moment."""
+    processes = []
+    for number, (key, *words) in enumerate(drivers):
+        command = [sys.executable, str(DRIVER), url, str(folder / f"run{number}"), *map(str, words)]
+        environment = {**os.environ, "FAULT_VENDOR_KEY": key}
+        processes.append(Forked(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment))
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(drivers)
+    return [int(answer) for answer in answers]
 
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_three_processes_keep_one_rate(tmp_path, shared, server):
     """With keys of their own, they do not: the control that shows what is measured."""
     most, seconds = 10, 1.0
-    processes = Processes(server.url, tmp_path)
-    for number in range(3):
-        processes.add("one" if shared else f"key{number}", 0, 12, most / seconds)
-    processes.begin(*processes.all)
-    processes.end()
+    together(
+        server.url, tmp_path, *(("one" if shared else f"key{number}", 0, 12, most / seconds) for number in range(3))
+    )
     times = sorted(seen.at for seen in server.account.recorded)
     assert len(times) == 36
     # A request that is late on its way comes nearer to those behind it.
@@ -397,11 +382,7 @@ def test_too_many_requests_of_one_process_pause_the_other(tmp_path, shared, serv
         return "slow-start:seconds=0.05"
 
     server.script = script
-    processes = Processes(server.url, tmp_path)
-    busy = processes.add("one", 0, 60, 0)
-    late = processes.add("one" if shared else "two", 100, 1, 0)
-    processes.begin(busy, late)
-    pauses = processes.end()
+    pauses = together(server.url, tmp_path, ("one", 0, 60, 0), ("one" if shared else "two", 100, 1, 0))
     times = [seen.at for seen in server.account.recorded]
     assert len(times) == 62
     during = [moment for moment in times if put_off[0] + 0.5 < moment < put_off[0] + 1.9]

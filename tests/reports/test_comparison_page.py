@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from html.parser import HTMLParser
+from itertools import product
 
 import numpy as np
 import pytest
@@ -213,17 +214,15 @@ def compared_picture(contestant: str, index: int, size=(300, 340)) -> ComparedPi
 def naive_most_detailed(truth, size):
     grey = truth.astype(float).mean(axis=2)
     best, place = -1.0, (0, 0)
-    for top in range(0, grey.shape[0] - size[0] + 1, 32):
-        for left in range(0, grey.shape[1] - size[1] + 1, 32):
-            total = 0.0
-            for row in range(top, top + size[0]):
-                for column in range(left, left + size[1]):
-                    if row + 1 < grey.shape[0]:
-                        total += abs(grey[row + 1, column] - grey[row, column])
-                    if column + 1 < grey.shape[1]:
-                        total += abs(grey[row, column + 1] - grey[row, column])
-            if total > best + 1e-6:
-                best, place = total, (top, left)
+    for top, left in product(*(range(0, grey.shape[axis] - size[axis] + 1, 32) for axis in (0, 1))):
+        total = 0.0
+        for row, column in product(range(top, top + size[0]), range(left, left + size[1])):
+            if row + 1 < grey.shape[0]:
+                total += abs(grey[row + 1, column] - grey[row, column])
+            if column + 1 < grey.shape[1]:
+                total += abs(grey[row, column + 1] - grey[row, column])
+        if total > best + 1e-6:
+            best, place = total, (top, left)
     return place
 
 
@@ -261,16 +260,15 @@ def test_a_small_photograph_is_shown_whole(size):
     assert scene.size == (min(size[0], SIDE), min(size[1], SIDE))
 
 
-def test_the_most_and_the_least_trusted_are_shown_and_none_twice():
+def test_the_most_and_the_least_trusted_are_shown_and_none_twice_and_memory_is_bounded(monkeypatch):
     pictures = ComparisonPictures()
     with ThreadPoolExecutor(4) as pool:
         for name in ("a", "b"):
             list(pool.map(lambda index, name=name: pictures.take(compared_picture(name, index)), range(1, 9)))
-    (best, worst) = pictures.chosen(0.2)
-    assert best[0] == "Trusted most"
-    assert [scene.name for scene in best[1]] == ["photograph 8", "photograph 7", "photograph 6"]
-    assert worst[0] == "Trusted least"
-    assert [scene.name for scene in worst[1]] == ["photograph 1", "photograph 2", "photograph 3"]
+    assert [(title, [scene.name for scene in scenes]) for title, scenes in pictures.chosen(0.2)] == [
+        ("Trusted most", ["photograph 8", "photograph 7", "photograph 6"]),
+        ("Trusted least", ["photograph 1", "photograph 2", "photograph 3"]),
+    ]
     for count in (1, 2, 5):
         few = ComparisonPictures()
         for index in range(count):
@@ -278,15 +276,11 @@ def test_the_most_and_the_least_trusted_are_shown_and_none_twice():
         shown = [scene.name for _, scenes in few.chosen(0.1) for scene in scenes]
         assert len(shown) == len(set(shown)) == min(count, 2 * SHOWN)
     assert ComparisonPictures().chosen(0.1) == []
-
-
-def test_memory_is_bounded(monkeypatch):
     monkeypatch.setattr(comparison_page, "MOST", 2)
-    pictures = ComparisonPictures()
-    for name in ("a", "b"):
-        for index in range(4):
-            pictures.take(compared_picture(name, index))
-    scenes = [scene for _, group in pictures.chosen(0.1) for scene in group]
+    bounded = ComparisonPictures()
+    for name, index in product("ab", range(4)):
+        bounded.take(compared_picture(name, index))
+    scenes = [scene for _, group in bounded.chosen(0.1) for scene in group]
     assert sorted(scene.name for scene in scenes) == ["photograph 0", "photograph 1"]
     assert all(len(scene.squares) == 2 for scene in scenes)
 
@@ -300,12 +294,12 @@ def compared():
             if (name, index) != (HOSTILE, 1):
                 pictures.take(compared_picture(name, index))
 
-    def row(name, alpha, price):
-        return ComparisonRow(
-            name, OURS, alpha, "On average it holds.", 0.6, 0.04, 41.0, 27.5, price, (0.0,) * 3, (0.0,) * 3
-        )
-
-    rows = tuple(row(name, alpha, price) for name, price in (("plain", 0.125), (HOSTILE, None)) for alpha in ALPHAS)
+    nothing = {"share_gain": (0.0,) * 3, "psnr_gain": (0.0,) * 3}
+    rows = tuple(
+        row(name, alpha=alpha, usd_per_trusted_megapixel=price, **nothing)
+        for name, price in (("plain", 0.125), (HOSTILE, None))
+        for alpha in ALPHAS
+    )
     standings = tuple(Standing(name, 1, 6, 6, 0, 0, 0, Decimal(1), Decimal("0.1"), None) for name in ("plain", HOSTILE))
     return Comparison(21, 6, rows, standings), pictures
 

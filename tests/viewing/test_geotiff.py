@@ -193,6 +193,10 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(geotiff_command, "ROOM", 1)
 
 
+def masked_share(scene: ScoredScene, threshold: float, folder: Path) -> float:
+    return mask_scene(scene, threshold, folder / "m.tif", folder / "s.tif", said={}, force=True)
+
+
 def scene_files(folder: Path, **profile: Any) -> tuple[NDArray[np.float32], NDArray[np.uint16], list[Path]]:
     """Scores with ties and gaps, their 13-band picture, and the files of both and of what it was made of."""
     generator = np.random.default_rng(5)
@@ -219,7 +223,7 @@ def test_windows_give_the_mask_of_the_whole(threshold, tiles, tmp_path):
     for with_input in (False, True):
         with opened(files[0]) as first, opened(files[1]) as second, opened(files[2]) as third:
             scene = ScoredScene(first, second, third if with_input else None)
-            share = mask_scene(scene, threshold, tmp_path / "m.tif", tmp_path / "s.tif", said={}, force=True)
+            share = masked_share(scene, threshold, tmp_path)
         with opened(tmp_path / "m.tif") as mask, opened(tmp_path / "s.tif") as safe:
             assert ((mask.read(indexes=1) == 1) == expected).all()
             shown = safe.read()
@@ -235,9 +239,7 @@ def test_enlargement_by_windows_is_that_of_the_whole(tmp_path, monkeypatch):
     for room in (geotiff_command.ROOM, 1):
         monkeypatch.setattr(geotiff_command, "ROOM", room)
         with opened(files[0]) as scores, opened(files[1]) as picture, opened(files[2]) as low:
-            mask_scene(
-                ScoredScene(scores, picture, low), 0.0, tmp_path / "m.tif", tmp_path / "s.tif", said={}, force=True
-            )
+            masked_share(ScoredScene(scores, picture, low), 0.0, tmp_path)
         with opened(tmp_path / "s.tif") as safe:
             shown.append(safe.read())
         monkeypatch.setattr(geotiff_command, "TILE", 64)
@@ -261,7 +263,7 @@ def test_what_a_file_calls_no_data_is_never_trusted(tmp_path):
             dataset.write_mask(scores[0] != -9999)
     for one in (path, other):
         with opened(one) as tiff:
-            share = mask_scene(ScoredScene(tiff), 0.5, tmp_path / "m.tif", tmp_path / "s.tif", said={}, force=True)
+            share = masked_share(ScoredScene(tiff), 0.5, tmp_path)
         assert share == 24 / 32
 
 
@@ -277,7 +279,7 @@ def test_blocks_that_are_not_there_are_no_scores_of_nought(tmp_path):
                 pass
         else:
             with opened(path) as tiff:
-                assert mask_scene(ScoredScene(tiff), 2, tmp_path / "m.tif", tmp_path / "s.tif", said={}) == 1 / 4
+                assert masked_share(ScoredScene(tiff), 2, tmp_path) == 1 / 4
 
 
 def test_command_masks_by_a_calibration_and_by_a_threshold(calibrated, tmp_path, capsys):
@@ -348,7 +350,7 @@ def test_names_in_and_beside_a_file_are_not_followed(asked, tmp_path):
     raster(tmp_path / "a.tif.msk", np.zeros((1, 64, 64), np.uint8))
     with opened(path) as tiff:
         assert tiff.grid == Grid(64, 64, UTM, PLACES["north up"])
-        assert mask_scene(ScoredScene(tiff), 0.5, tmp_path / "m.tif", tmp_path / "s.tif", said={}) == 1
+        assert masked_share(ScoredScene(tiff), 0.5, tmp_path) == 1
         tiff.read(out_shape=(1, 16, 16))
     # Each of these would have been: the test sees what it looks for.
     with rasterio.open(path) as dataset:

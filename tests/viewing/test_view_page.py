@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import Mock
 from urllib.parse import urlsplit
@@ -27,6 +28,13 @@ from blackbox_conformal.pages.report.full_size import FullSizeStore
 from blackbox_conformal.pages.viewer.local_site import LocalSite
 from blackbox_conformal.pages.viewer.view_page import RunPictures, Thumbnails, ViewBesideGateway, open_run
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+
+
+@contextmanager
+def served(folder, calibration):
+    page = open_run(folder, calibration)
+    with LocalSite(page.routes()) as site, site.running() as url:
+        yield url, page
 
 
 def stems(url):
@@ -164,8 +172,7 @@ def test_each_certificate_goes_with_the_stop_of_its_own_level(viewed_run, copied
     for alpha, guarantee in ((0.2, "expected"), (0.3, "high-probability:method=hoeffding-bentkus")):
         out = ("--alpha", alpha, "--guarantee", guarantee, "--out", tmp_path / f"masked {alpha}")
         assert run([*map(str, ("mask", inputs, *given, *out))]) == 0
-    page = open_run(folder, viewed_run.calibration)
-    with LocalSite(page.routes()) as site, site.running() as url:
+    with served(folder, viewed_run.calibration) as (url, _):
         found = httpx.get(f"{url}pictures/{stems(url)['whole 0']}").json()
         alphas = slider(url)["alphas"]
     told = {one["alpha"]: one for one in found["certificates"]}
@@ -179,8 +186,7 @@ def test_each_certificate_goes_with_the_stop_of_its_own_level(viewed_run, copied
 
 def test_a_changed_file_is_not_shown(viewed_run, copied):
     folder, kept = copied
-    page = open_run(folder, viewed_run.calibration)
-    with LocalSite(page.routes()) as site, site.running() as url:
+    with served(folder, viewed_run.calibration) as (url, _):
         stem = stems(url)["whole 0"]
         for part in ("delivered.png", "levels.z"):
             path = kept / f"{stem}-{part}"
@@ -198,8 +204,7 @@ def test_a_link_to_another_file_is_not_followed_to_the_browser(viewed_run, copie
     folder, kept = copied
     secret = tmp_path / "secret.png"
     Image.new("RGB", (400, 240)).save(secret)
-    page = open_run(folder, viewed_run.calibration)
-    with LocalSite(page.routes()) as site, site.running() as url:
+    with served(folder, viewed_run.calibration) as (url, _):
         stem = stems(url)["whole 0"]
         path = kept / f"{stem}-delivered.png"
         path.unlink()
@@ -228,8 +233,7 @@ def test_hostile_names_stay_text(viewed_run, copied):
         content["name"] = "</script><script>document.title='owned'</script>\r\nX: y\u202e.png"
         content["notes"] = ["<img src=x onerror=alert(1)>"]
         path.write_text(json.dumps(content))
-    page = open_run(folder, viewed_run.calibration)
-    with LocalSite(page.routes()) as site, site.running() as url:
+    with served(folder, viewed_run.calibration) as (url, _):
         assert "owned" not in httpx.get(url).text
         stem = httpx.get(f"{url}pictures").json()["pictures"][0][0]
         saved = httpx.get(f"{url}pictures/{stem}/mask/3")
@@ -241,8 +245,7 @@ def test_hostile_names_stay_text(viewed_run, copied):
 def test_a_run_without_pictures_says_how_to_get_them(viewed_run, copied):
     folder, kept = copied
     shutil.rmtree(kept)
-    page = open_run(folder, viewed_run.calibration)
-    with LocalSite(page.routes()) as site, site.running() as url:
+    with served(folder, viewed_run.calibration) as (url, _):
         assert "keeps no full-size pictures" in httpx.get(url).text
 
 
@@ -302,7 +305,7 @@ def test_pictures_of_one_name_say_where_they_are_from(viewed_run, copied):
     folder, kept = copied
     for path in kept.glob("audit-*.json"):
         path.write_text(path.read_text().replace('"unseen 0"', '"unseen 1"'))
-    with LocalSite(open_run(folder, viewed_run.calibration).routes()) as site, site.running() as url:
+    with served(folder, viewed_run.calibration) as (url, _):
         rows = httpx.get(f"{url}pictures").json()["pictures"]
     names = [name for _, name, kind, *_ in rows if kind == "audit"]
     assert len(set(names)) == 2
@@ -317,8 +320,7 @@ def test_what_is_masked_meanwhile_appears_at_the_next_look(viewed_run, copied):
     (audited,) = [path for path in kept.glob("audit-*.json") if '"unseen 1"' in path.read_text()]
     for path in kept.glob(f"{audited.stem}*"):
         path.rename(aside / path.name)
-    page = open_run(folder, viewed_run.calibration)
-    with LocalSite(page.routes()) as site, site.running() as url:
+    with served(folder, viewed_run.calibration) as (url, page):
         before = httpx.get(f"{url}pictures").json()["pictures"]
         assert [name for _, name, *_ in before] == ["whole 0", "unseen 0"]
         for path in aside.iterdir():
