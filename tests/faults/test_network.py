@@ -39,7 +39,7 @@ def test_n01_name_does_not_resolve_is_not_sent_and_names_the_host(tmp_path, monk
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     drawn = draw(SynchronousVendor(url="https://vendor.invalid"), tmp_path / "run", tasks())
-    assert drawn.ended == "IncompleteError"
+    assert drawn.ended == "VendorUnavailableError"
     assert "vendor.invalid" in drawn.text
     assert "stored" not in drawn.states
     assert "ambiguous" not in drawn.states
@@ -62,7 +62,7 @@ def test_n01_name_that_resolves_late_is_repeated(tmp_path, monkeypatch, vendor, 
 def test_n02_connection_refused_is_not_sent(tmp_path):
     with closed_port() as port:
         drawn = draw(SynchronousVendor(url=f"http://127.0.0.1:{port}"), tmp_path / "run", tasks())
-    assert drawn.ended == "IncompleteError"
+    assert drawn.ended == "VendorUnavailableError"
     assert "ambiguous" not in drawn.states
     assert "127.0.0.1" in drawn.text
 
@@ -80,7 +80,7 @@ def test_n02_swallowed_syn_ends_by_the_connect_timeout(tmp_path):
         drawn = draw(SynchronousVendor(url=f"http://127.0.0.1:{port}"), tmp_path / "run", tasks(), **patience)
         for filler in fillers:
             filler.close()
-    assert drawn.ended == "IncompleteError"
+    assert drawn.ended == "VendorUnavailableError"
     assert "ambiguous" not in drawn.states
 
 
@@ -99,7 +99,7 @@ def test_certificates_that_cannot_be_read_bill_nothing(tmp_path, monkeypatch):
     with FaultServer(certificate=Path(__file__).with_name("certificate.pem")) as server:
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
         drawn = draw(SynchronousVendor(url=server.url), run, tasks(4))
-        assert drawn.ended == "IncompleteError"
+        assert drawn.ended == "VendorUnavailableError"
         assert "SSL_CERT_FILE" in drawn.text
         assert ledger_sum(run)["cost_usd"] == 0
         monkeypatch.setenv("SSL_CERT_FILE", str(Path(__file__).with_name("certificate.pem")))
@@ -113,7 +113,7 @@ def test_n04_credentials_of_a_proxy_are_never_shown(tmp_path, monkeypatch):
         monkeypatch.setenv("NO_PROXY", "")
         monkeypatch.setenv("no_proxy", "")
         drawn = draw(SynchronousVendor(url="http://vendor.invalid"), tmp_path / "run", tasks())
-    assert drawn.ended == "IncompleteError"
+    assert drawn.ended == "VendorUnavailableError"
     assert "ambiguous" not in drawn.states
     assert "pr0xyPassw0rd" not in drawn.text
 
@@ -320,7 +320,7 @@ def test_n15_a_conflict_is_waited_for_and_refuses_no_picture(tmp_path):
     with FaultServer({"submit": "status:code=409"}) as server:
         adapter = SynchronousVendor(url=server.url)
         never = draw(adapter, tmp_path / "never", tasks(2), max_attempts=2, concurrency=1)
-        assert never.ended == "IncompleteError"
+        assert never.ended == "VendorUnavailableError"
         assert "HTTP 409" in never.text
         assert (never.states, server.account.paid) == ([], 0)
 
@@ -341,7 +341,7 @@ def test_n16_a_harmless_retry_after_ends_in_a_picture(tmp_path, value, code, ven
 def test_n16_a_day_long_retry_after_stops_and_says_when_to_resume(tmp_path, value, vendor, server):
     server.script = {"submit": [Fault("status", {"code": 429, "retry_after": value})]}
     drawn = draw(vendor, tmp_path / "run", tasks(3), concurrency=1)
-    assert (drawn.ended, server.account.requests("submit")) == ("IncompleteError", 1)
+    assert (drawn.ended, server.account.requests("submit")) == ("VendorUnavailableError", 1)
     assert "86400" in drawn.text or "24" in drawn.text or "after" in drawn.text
     assert draw(vendor, tmp_path / "run", tasks(3)).states == ["stored"] * 3
 
@@ -380,7 +380,7 @@ def test_n17_a_storm_of_limits_meets_one_pause_for_all(tmp_path, vendor, server)
 def test_n18_when_everything_fails_the_circuit_opens_and_the_ledger_is_whole(tmp_path, idempotent):
     with FaultServer({"submit": "status:code=500"}, idempotent=idempotent) as server:
         drawn = draw(SynchronousVendor(url=server.url, idempotent=idempotent), tmp_path / "run", tasks(20, 5))
-    assert drawn.ended == "IncompleteError"
+    assert drawn.ended == "VendorUnavailableError"
     assert server.account.requests("submit") < 60
     with ledger(tmp_path / "run") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
