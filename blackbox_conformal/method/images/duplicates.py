@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,7 +151,9 @@ class Distinct:
         own_energy, energies = picture.centred @ picture.centred / size, self._energy[:count]
         # All eight turns of the newcomer against the plain known ones: each pair is compared in every relation. The
         # mean square of (turned - contrast * known) is least at contrast = together / energy of the known one.
-        turned = _turns(picture.centred)
+        thumbnail = picture.centred.reshape(SIDE, SIDE, 3)
+        sides = (thumbnail, thumbnail[:, ::-1])
+        turned = np.stack([np.rot90(side, quarter).ravel() for side in sides for quarter in range(4)])
         together = turned @ rows.T / size
         contrast = np.clip(together / energies, *CONTRAST)
         difference = own_energy - 2 * contrast * together + contrast**2 * energies
@@ -159,7 +161,11 @@ class Distinct:
         for index in np.flatnonzero(ratio <= LIKENESS):
             if whole is not None and self._wholes[self._names[index]] == whole:
                 continue
-            agreement = _agreement(rows[index], turned[difference[:, index].argmin()])
+            first = _small_structures(rows[index])
+            second = _small_structures(turned[difference[:, index].argmin()])
+            # A correlation of what differs from its surroundings, all of nearly equal weight, so that no edge decides.
+            length = float((first @ first) * (second @ second))
+            agreement = float(first @ second) / math.sqrt(max(length, 1e-9))
             if agreement >= AGREEMENT:
                 how = f"correlation of their small structures {agreement:.3f}"
                 return Twin(self._names[index], f"show the same picture up to a turn or mirroring ({how})", exact=False)
@@ -179,20 +185,6 @@ class Distinct:
         self._energy[count] = picture.centred.var()
         self._detail[count] = picture.detail
         self._names.append(name)
-
-
-def _turns(centred: NDArray[np.float32]) -> NDArray[Any]:
-    """(8, 432): a thumbnail in every turn and mirroring."""
-    thumbnail = centred.reshape(SIDE, SIDE, 3)
-    sides = (thumbnail, thumbnail[:, ::-1])
-    return np.stack([np.rot90(side, quarter).ravel() for side in sides for quarter in range(4)])
-
-
-def _agreement(thumbnail: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Correlate local differences, all with nearly equal weight, so that no edge decides."""
-    first, second = _small_structures(thumbnail), _small_structures(other)
-    together, size = float(first @ second), float((first @ first) * (second @ second))
-    return together / math.sqrt(max(size, 1e-9))
 
 
 def _small_structures(centred: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -60,13 +60,12 @@ def write_png(rows: NDArray[np.uint8], width: int, depth: int, colour: int, xmp:
     notes = [(b"eXIf", exif)] if exif else []
     notes += [(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp.encode())] if xmp else []
     parts = (b"IHDR", header), *notes, (b"IDAT", isal_zlib.compress(filtered, 1)), (b"IEND", b"")
+    pieces = [PNG_SIGNATURE]
+    for name, content in parts:
+        checksum = isal_zlib.crc32(content, isal_zlib.crc32(name))
+        pieces += [struct.pack(">I", len(content)), name, content, struct.pack(">I", checksum)]
     # Joined once: a file is as large as a picture.
-    return b"".join([PNG_SIGNATURE, *(piece for name, content in parts for piece in _chunk(name, content))])
-
-
-def _chunk(name: bytes, content: bytes) -> tuple[bytes, ...]:
-    checksum = isal_zlib.crc32(content, isal_zlib.crc32(name))
-    return struct.pack(">I", len(content)), name, content, struct.pack(">I", checksum)
+    return b"".join(pieces)
 
 
 Given = str | Path | bytes | BinaryIO | Image | PillowImage.Image

@@ -125,8 +125,7 @@ def opened(source: Path | bytes) -> Iterator[GeoTiff]:
             if begins not in MAGIC:
                 raise ImageError(f"{shown}expected a GeoTIFF; its first bytes are not those of a TIFF")
             dataset = stack.enter_context(opening(driver="GTiff"))
-            _refuse_costly(shown, dataset)
-            _refuse_missing(shown, dataset)
+            _refuse(shown, dataset)
         yield GeoTiff(shown, dataset)
 
 
@@ -143,8 +142,8 @@ def library() -> Any:
     return rasterio
 
 
-def _refuse_costly(name: str, dataset: Any) -> None:
-    """Refuse what would take more memory or time than a raster of an agreed size, and more pictures than one."""
+def _refuse(name: str, dataset: Any) -> None:
+    """Refuse more memory or time than an agreed size takes, more pictures than one, and blocks that are missing."""
     if dataset.subdatasets:
         raise ImageError(
             f"{name}expected one picture; got a TIFF of {len(dataset.subdatasets)}. Save the wanted one: "
@@ -161,10 +160,7 @@ def _refuse_costly(name: str, dataset: Any) -> None:
         raise ImageError(
             f"{name}expected at most {LARGEST} pixels; its header says {dataset.width}×{dataset.height}. Split it"
         )
-
-
-def _refuse_missing(name: str, dataset: Any) -> None:
-    """Refuse blocks that are not in the file, which GDAL fills with 0 unless the file says what stands for no data."""
+    # GDAL fills with 0 what is not in the file, unless the file says what stands for no data.
     bands = dataset.indexes[: 1 if dataset.profile.get("interleave") == "pixel" else None]
     for band in bands if dataset.nodata is None else ():
         for (row, column), _ in dataset.block_windows(band):

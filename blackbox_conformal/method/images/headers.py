@@ -61,12 +61,17 @@ def read_jpeg(content: bytes) -> JpegSegments:
     jpeg = JpegSegments()
     for marker, position, length in _segments(content):
         if jpeg.scans and jpeg.scans[-1][1] == 0:
-            _end_scan(jpeg, content, position)
+            # A scan ends before its marker, and before the bytes 0xFF that may fill the space there.
+            start, end = jpeg.scans[-1][0], position - 2
+            while content[end - 1] == 0xFF:
+                end -= 1
+            if jpeg.interval and len(_RESTART.findall(content, start, end)) < -(-jpeg.units // jpeg.interval) - 1:
+                raise truncated("JPEG", "parts of its coded pixels are missing")
+            jpeg.scans[-1] = (start, end)
         body = content[position + 2 : position + length]
         if marker == _END:
             jpeg.end = position
-            _refuse_incomplete(jpeg)
-            return jpeg
+            break
         if marker in _FRAMES:
             _frame(jpeg, marker, body)
         elif marker == _START_OF_SCAN:
@@ -75,7 +80,19 @@ def read_jpeg(content: bytes) -> JpegSegments:
         elif marker == _INTERVAL and len(body) == 2:
             jpeg.interval = int.from_bytes(body, "big")
         jpeg.profile = jpeg.profile or (marker == 0xE2 and body.startswith(b"ICC_PROFILE\0"))
-    raise truncated("JPEG", "its end marker (EOI) is missing")
+    if not jpeg.end:
+        raise truncated("JPEG", "its end marker (EOI) is missing")
+    if not jpeg.width or not jpeg.scans:
+        raise truncated("JPEG", "it ends before its picture")
+    if any(jpeg.missing.values()):
+        raise truncated("JPEG", "some of its scans are missing")
+    blocks = sum(_blocks(jpeg)[number] for number in jpeg.sampling)
+    # Two codes of at least a bit each for a block; of a progressive JPEG, whose other codes may be for many, one.
+    needed = -(-blocks * (1 if jpeg.progressive else 2) // 8)
+    coded = sum(end - start for start, end in jpeg.scans)
+    if coded < needed:
+        raise truncated("JPEG", f"its header asks for at least {needed} bytes of coded pixels; it has {coded}")
+    return jpeg
 
 
 def with_tails(content: bytes, scans: tuple[tuple[int, int], ...]) -> bytes:
@@ -110,22 +127,6 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
             return
         yield marker, position, length
         position += length
-
-
-def _before(content: bytes, position: int) -> int:
-    """Where the marker that ends at `position` begins, with the bytes 0xFF that may fill the space before it."""
-    start = position - 2
-    while content[start - 1] == 0xFF:
-        start -= 1
-    return start
-
-
-def _end_scan(jpeg: JpegSegments, content: bytes, position: int) -> None:
-    """Note where a scan ends; refuse one with fewer parts, between restart markers, than its size needs."""
-    start, end = jpeg.scans[-1][0], _before(content, position)
-    if jpeg.interval and len(_RESTART.findall(content, start, end)) < -(-jpeg.units // jpeg.interval) - 1:
-        raise truncated("JPEG", "parts of its coded pixels are missing")
-    jpeg.scans[-1] = (start, end)
 
 
 def _blocks(jpeg: JpegSegments) -> dict[int, int]:
@@ -171,19 +172,6 @@ def _scan(jpeg: JpegSegments, body: bytes) -> None:
     for number in numbers:
         for coefficient in range(first, min(last, 63) + 1):
             jpeg.missing[number, coefficient] = approximation & 15
-
-
-def _refuse_incomplete(jpeg: JpegSegments) -> None:
-    if not jpeg.width or not jpeg.scans:
-        raise truncated("JPEG", "it ends before its picture")
-    if any(jpeg.missing.values()):
-        raise truncated("JPEG", "some of its scans are missing")
-    blocks = sum(_blocks(jpeg)[number] for number in jpeg.sampling)
-    # Two codes of at least a bit each for a block; of a progressive JPEG, whose other codes may be for many, one.
-    needed = -(-blocks * (1 if jpeg.progressive else 2) // 8)
-    coded = sum(end - start for start, end in jpeg.scans)
-    if coded < needed:
-        raise truncated("JPEG", f"its header asks for at least {needed} bytes of coded pixels; it has {coded}")
 
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -329,7 +317,12 @@ def _png(content: bytes, deepest: int) -> Container:
         raise ImageError(
             f"expected sRGB or an ICC profile; the PNG declares gamma {gamma / 100000:g} instead of 0.45455. Convert it"
         )
-    filtered_bytes = _filtered_bytes(width, height, depth * _PNG_CHANNELS.get(colour, 0), interlace != 0)
+    bits, filtered_bytes = depth * _PNG_CHANNELS.get(colour, 0), 0
+    # A filter byte a row, rows padded to bytes; Adam7's seven passes.
+    for left, top, right, down in _PNG_PASSES if interlace else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - left) // right), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            filtered_bytes += rows * (1 + -(-columns * bits // 8))
     trailing = len(content) - end
     return Container("PNG", width, height, trailing, False, b"iCCP" in names, tuple(compressed), filtered_bytes)
 
@@ -349,16 +342,6 @@ def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
             raise ImageError("expected intact PNG chunks; a checksum does not match. The file is damaged: get it again")
         yield name, body
         position = end
-
-
-def _filtered_bytes(width: int, height: int, bits: int, interlaced: bool) -> int:
-    """Size of the decompressed pixel data: a filter byte a row, rows padded to bytes; Adam7's seven passes."""
-    total = 0
-    for left, top, right, down in _PNG_PASSES if interlaced else ((0, 0, 1, 1),):
-        columns, rows = -(-(width - left) // right), -(-(height - top) // down)
-        if columns > 0 and rows > 0:
-            total += rows * (1 + -(-columns * bits // 8))
-    return total
 
 
 def refuse_missing_rows(container: Container, *, alone: bool = False) -> None:
@@ -424,11 +407,27 @@ def _heif(content: bytes) -> Container:
     if not metas:
         raise truncated("HEIC" if kind == "HEIF" else kind, "it has no description of the picture (meta)")
     said = [(name, content[a:b]) for start, stop in metas for name, a, b in _properties(content, start, stop)]
+    profiled = any(name == b"colr" and body[:4] in (b"prof", b"rICC") for name, body in said)
+    depths = [8]
     for name, body in said:
-        _refuse_depth(kind, name, body)
-    if not any(name == b"colr" and body[:4] in (b"prof", b"rICC") for name, body in said):
-        for name, body in said:
-            _refuse_colours(name, body)
+        if name == b"pixi" and len(body) > 5:
+            depths += body[5:]
+        elif name == b"av1C" and len(body) > 2 and body[2] & 0x40:
+            depths.append(12 if body[2] & 0x20 else 10)
+        elif name == b"hvcC" and len(body) > 18:
+            depths.append(8 + max(body[17] & 7, body[18] & 7))
+    if max(depths) > 8:
+        # Decoders would round unasked.
+        raise too_deep(f"{'an AVIF' if kind == 'AVIF' else 'a HEIC'} with {max(depths)} bits")
+    for name, body in said if not profiled else ():
+        if name == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
+            primaries, transfer = struct.unpack_from(">HH", body, 4)
+            # Decoders would hand over colours of another space as they are.
+            if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
+                raise ImageError(
+                    f"expected sRGB or an ICC profile; the file declares another colour space (primaries {primaries}, "
+                    f"transfer {transfer} of ITU-T H.273). Convert it to sRGB"
+                )
     multiplied = any(name == b"iref" and b"prem" in body for name, body in said)
     return Container(kind, trailing=len(content) - end, multiplied=multiplied)
 
@@ -457,30 +456,6 @@ def _properties(content: bytes, start: int, stop: int) -> Iterator[tuple[bytes, 
             yield from _properties(content, body, end)
         else:
             yield name, body, end
-
-
-def _refuse_depth(kind: str, name: bytes, body: bytes) -> None:
-    """Decoders would round unasked."""
-    depth = 8
-    if name == b"pixi" and len(body) > 5:
-        depth = max(body[5:])
-    elif name == b"av1C" and len(body) > 2 and body[2] & 0x40:
-        depth = 12 if body[2] & 0x20 else 10
-    elif name == b"hvcC" and len(body) > 18:
-        depth += max(body[17] & 7, body[18] & 7)
-    if depth > 8:
-        raise too_deep(f"{'an AVIF' if kind == 'AVIF' else 'a HEIC'} with {depth} bits")
-
-
-def _refuse_colours(name: bytes, body: bytes) -> None:
-    """Decoders would hand over colours of another space as they are."""
-    if name == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
-        primaries, transfer = struct.unpack_from(">HH", body, 4)
-        if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
-            raise ImageError(
-                f"expected sRGB or an ICC profile; the file declares another colour space (primaries {primaries}, "
-                f"transfer {transfer} of ITU-T H.273). Convert it to sRGB"
-            )
 
 
 def _animated(kind: str) -> ImageError:

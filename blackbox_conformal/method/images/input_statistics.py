@@ -95,14 +95,10 @@ def noise(planes: Planes) -> float:
         return 0.0
     ranges = coarse.max(axis=1) - coarse.min(axis=1)
     limit = np.sort(ranges)[(len(ranges) - 1) // _FLATTEST]
-    diagonal = _blocks(_diagonal(brightness), PATCH // 2)[~clipped][ranges <= limit]
+    # Twice the diagonal Haar coefficient of each 2 × 2 pixels.
+    rows = brightness[:, ::2] - brightness[:, 1::2]
+    diagonal = _blocks(rows[:, :, ::2] - rows[:, :, 1::2], PATCH // 2)[~clipped][ranges <= limit]
     return float(np.median(np.abs(diagonal))) / (2 * FRACTION * _NORMAL_MEDIAN)
-
-
-def _diagonal(plane: Plane) -> Plane:
-    """Twice the diagonal Haar coefficient of each 2 × 2 pixels."""
-    rows = plane[:, ::2] - plane[:, 1::2]
-    return np.asarray(rows[:, :, ::2] - rows[:, :, 1::2], np.int32)
 
 
 def _blocks(plane: np.ndarray, side: int) -> np.ndarray:
@@ -227,7 +223,8 @@ class InputStatistics(Rows):
             *blockiness(planes.brightness),
             fall(energies),
             np.log2(pixels.shape[0] * pixels.shape[1]),
-            _colourfulness(planes),
+            # The mean difference between the largest and the least of R, G and B: 0 (grey) to 1.
+            float((planes.largest - planes.least).sum(dtype=np.int64)) / (255 * planes.least.size),
             np.count_nonzero(planes.clipped) / planes.least.size,
         )
         return cls(np.array([row], np.float32))
@@ -263,11 +260,6 @@ def _possible(rows: NDArray[np.float64]) -> NDArray[np.float32]:
     if not np.all(np.isnan(rows).all(axis=1) | ((rows >= low) & (rows <= high)).all(axis=1)):
         raise ValueError("expected what inputs can be like; a value is out of its range")
     return rows.astype(np.float32)
-
-
-def _colourfulness(planes: Planes) -> float:
-    """Mean difference between the largest and the least of R, G and B: 0 (grey) to 1."""
-    return float((planes.largest - planes.least).sum(dtype=np.int64)) / (255 * planes.least.size)
 
 
 # Energy of detail in each octave of sizes: how sharp a picture is, and how its spectrum falls.

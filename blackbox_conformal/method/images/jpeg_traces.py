@@ -211,13 +211,12 @@ def _steps(row: int, column: int) -> tuple[Table, NDArray[np.int64]]:
 def _grid(plane: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[int, int]:
     """(row, column) of the first block, for the grid in which most coefficients are zero."""
     grids = list(np.ndindex(8, 8))
-    zeros = [_zeros(coefficients(plane, usable, grid, _MOST_OF_A_GRID)) for grid in grids]
+    zeros = []
+    for grid in grids:
+        blocks = coefficients(plane, usable, grid, _MOST_OF_A_GRID)
+        zeros.append(float((np.abs(blocks[:, 1:, 1:]) < 0.5).mean()) if len(blocks) else 0.0)
     row, column = grids[int(np.argmax(zeros))]
     return row, column
-
-
-def _zeros(blocks: NDArray[np.float32]) -> float:
-    return float((np.abs(blocks[:, 1:, 1:]) < 0.5).mean()) if len(blocks) else 0.0
 
 
 def _likeliest(blocks: NDArray[np.float32]) -> int | None:
@@ -228,7 +227,11 @@ def _likeliest(blocks: NDArray[np.float32]) -> int | None:
         values = _values(blocks, row, column)
         count += values.size
         steps, place = _steps(row, column)
-        evidence += _evidence(values, steps)[place]
+        # Of being multiples of each step with rounding errors, against being anything.
+        rest = values - steps[:, None].astype(np.float32) * np.rint(values / steps[:, None].astype(np.float32))
+        height = (1 - _STRAY) * (steps[:, None] / (_ROUNDING * math.sqrt(2 * math.pi)))
+        density = height * exponential(-(rest**2) / (2 * _ROUNDING**2)) + _STRAY
+        evidence += logarithm(density).sum(axis=1)[place]
     best = int(evidence.argmax())
     if evidence[best] < max(_LEAST_EVIDENCE, _LEAST_MEAN * count):
         return None
@@ -239,16 +242,6 @@ def _values(blocks: NDArray[np.float32], row: int, column: int) -> NDArray[np.fl
     """Different coefficients of a frequency; blocks that repeat, as in drawings, are no further evidence."""
     values = np.unique(np.round(blocks[:, row, column], 2))
     return values[np.abs(values) > _SMALLEST]
-
-
-def _evidence(values: NDArray[np.float32], steps: Table) -> NDArray[np.float64]:
-    """Log-likelihood ratio of `values` being multiples of each step with rounding errors, against being anything."""
-    step = steps[:, None].astype(np.float32)
-    rest = values - step * np.rint(values / step)
-    height = (1 - _STRAY) * (steps[:, None] / (_ROUNDING * math.sqrt(2 * math.pi)))
-    density = height * exponential(-(rest**2) / (2 * _ROUNDING**2)) + _STRAY
-    found: NDArray[np.float64] = logarithm(density).sum(axis=1)
-    return found
 
 
 # How much detail of each fineness the blocks of a picture hold: what blur, sharpening, noise and JPEG change.
@@ -294,35 +287,23 @@ def block_energies(pixels: Image) -> NDArray[np.float64]:
     bright = _bands(light**2)
     colour = _bands((coefficients(red - green, usable) ** 2 + coefficients(blue - green, usable) ** 2) / 2)
     levels = [np.quantile(band, QUANTILES, axis=0).T.ravel() for band in (bright, colour)]
-    return np.concatenate(
-        [*levels, _spectra(light**2, bright), [_with_light(light[:, 0, 0], bright[:, 2:].mean(axis=1))]]
-    )
+    sums = np.minimum(_FREQUENCY.ravel(), _FINEST)
+    chosen = np.equal.outer(sums, np.arange(1, _FINEST + 1)).astype(light.dtype)
+    means = product((light**2).reshape(len(light), -1), chosen / chosen.sum(axis=0))
+    spectra = [np.quantile(means, QUANTILES[0], axis=0)]
+    for bands, one_in in FLATTEST:
+        order = np.argsort(bright[:, :bands].mean(axis=1), kind="stable")
+        spectra.append(means[order[: max(_FEWEST_BLOCKS, len(order) // one_in)]].mean(axis=0))
+    # The energy of the flattest bright blocks less that of the flattest dark ones.
+    lit, fine = light[:, 0, 0] > np.median(light[:, 0, 0]), bright[:, 2:].mean(axis=1)
+    with_light = float(np.quantile(fine[lit], 0.25) - np.quantile(fine[~lit], 0.25)) if lit.any() else 0.0
+    return np.concatenate([*levels, _log2(np.concatenate(spectra)), [with_light]])
 
 
 def _bands(squares: NDArray[Any]) -> NDArray[np.float64]:
     """(blocks, bands): logarithms of the mean over each band's coefficients."""
     means = [squares[:, (first <= _FREQUENCY) & (last >= _FREQUENCY)].mean(axis=1) for first, last in BANDS]
     return _log2(np.stack(means, axis=1))
-
-
-def _spectra(squares: NDArray[Any], energies: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(55,): base-2 logarithms, for each sum of frequencies; see `block_energies`."""
-    sums = np.minimum(_FREQUENCY.ravel(), _FINEST)
-    chosen = np.equal.outer(sums, np.arange(1, _FINEST + 1)).astype(squares.dtype)
-    means = product(squares.reshape(len(squares), -1), chosen / chosen.sum(axis=0))
-    spectra = [np.quantile(means, QUANTILES[0], axis=0)]
-    for bands, one_in in FLATTEST:
-        order = np.argsort(energies[:, :bands].mean(axis=1), kind="stable")
-        spectra.append(means[order[: max(_FEWEST_BLOCKS, len(order) // one_in)]].mean(axis=0))
-    return _log2(np.concatenate(spectra))
-
-
-def _with_light(means: NDArray[np.float32], energies: NDArray[np.float64]) -> float:
-    """Energy of the flattest bright blocks minus the energy of the flattest dark blocks."""
-    bright = means > np.median(means)
-    if not bright.any():
-        return 0.0
-    return float(np.quantile(energies[bright], 0.25) - np.quantile(energies[~bright], 0.25))
 
 
 def _log2(squares: NDArray[Any]) -> NDArray[np.float64]:

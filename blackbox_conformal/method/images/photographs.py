@@ -35,7 +35,9 @@ def find_photographs(sources: Iterable[str | Path]) -> list[Photograph]:
     named = [Path(source) for source in sources]
     for source in named:
         try:
-            paths = _below(source) if source.is_dir() else [source]
+            paths = [source]
+            if source.is_dir():
+                paths = [path for path in _visible(source) if path.suffix.lower() in SUFFIXES]
             missing = not source.exists()
         except (OSError, ValueError):
             missing, paths = True, []
@@ -68,10 +70,6 @@ def left_out(sources: Iterable[str | Path]) -> str | None:
 def demo_photographs() -> list[Photograph]:
     """The colour photographs that come with the package, sorted by name."""
     return find_photographs([_PACKAGED])
-
-
-def _below(folder: Path) -> list[Path]:
-    return [path for path in _visible(folder) if path.suffix.lower() in SUFFIXES]
 
 
 def _visible(folder: Path) -> Iterator[Path]:

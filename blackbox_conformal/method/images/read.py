@@ -123,7 +123,20 @@ def _apart(image: Image.Image, conversions: list[str], *, transparent: bool) -> 
     levels = opacity.getextrema()
     opaque = levels == (255, 255)
     if not opaque:
-        _refuse_transparency(image, all_hidden=levels == (0, 0), transparent=transparent)
+        if not transparent:
+            raise ImageError(
+                "expected an opaque picture; got one with transparent pixels, whose colours are not defined. Put it on "
+                "a background (for example `magick in.png -background white -flatten out.png`) and use that file"
+            )
+        if image.mode in ("RGBa", "La") or image.info.get(_MULTIPLIED):
+            raise ImageError(
+                "expected colours beside an alpha channel; got colours that were multiplied by it (associated alpha), "
+                "and dividing would round them. Save it with straight alpha (for example `magick in.tif out.png`)"
+            )
+        if levels == (0, 0):
+            raise ImageError(
+                "expected a picture of which something shows; every pixel has alpha 0. Give its alpha channel"
+            )
         conversions.append("alpha kept apart, colours taken as stored")
     elif image.mode in _ALPHA_BASE:
         conversions.append("fully opaque alpha channel dropped")
@@ -138,22 +151,6 @@ def _apart(image: Image.Image, conversions: list[str], *, transparent: bool) -> 
     if profile:
         image.info["icc_profile"] = profile
     return image, None if opaque else opacity
-
-
-def _refuse_transparency(image: Image.Image, *, all_hidden: bool, transparent: bool) -> None:
-    """Refuse transparent pixels where they may not be, and alpha beside which the colours are no picture."""
-    if not transparent:
-        raise ImageError(
-            "expected an opaque picture; got one with transparent pixels, whose colours are not defined. Put it on a "
-            "background (for example `magick in.png -background white -flatten out.png`) and use that file"
-        )
-    if image.mode in ("RGBa", "La") or image.info.get(_MULTIPLIED):
-        raise ImageError(
-            "expected colours beside an alpha channel; got colours that were multiplied by it (associated alpha), and "
-            "dividing would round them. Save it with straight alpha (for example `magick in.tif out.png`)"
-        )
-    if all_hidden:
-        raise ImageError("expected a picture of which something shows; every pixel has alpha 0. Give its alpha channel")
 
 
 def _without_transparency(image: Image.Image) -> Image.Image:
@@ -188,7 +185,9 @@ def _profiled(image: Image.Image, embedded: bytes, conversions: list[str]) -> Im
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
             ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
-        if image.mode == "RGB" and _is_identity(transform):
+        # Whatever its name says, a profile that moves no colour of a grid by more than one 8-bit step is sRGB.
+        probed = ImageCms.applyTransform(_probe(), transform) if image.mode == "RGB" else None
+        if probed and np.abs(np.asarray(probed).astype(int) - np.asarray(_probe()).astype(int)).max() <= 1:
             return image
         converted = ImageCms.applyTransform(image, transform)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
@@ -211,14 +210,6 @@ def _probe() -> Image.Image:
     levels = np.linspace(0, 255, 9).round().astype(np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1)
     return Image.fromarray(grid.reshape(27, 27, 3))
-
-
-def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Whether the profile is sRGB under any name: it moves no colour of a grid by more than one 8-bit step."""
-    converted = ImageCms.applyTransform(_probe(), transform)
-    if converted is None:
-        return False
-    return int(np.abs(np.asarray(converted).astype(int) - np.asarray(_probe()).astype(int)).max()) <= 1
 
 
 # Each decoder is constructed by itself: `Image.open` would try others, and warns through process-wide state.
@@ -309,7 +300,14 @@ def _load(content: bytes, container: Container, check_size: Callable[[int, int],
     if container.multiplied or 1 in getattr(image, "tag_v2", {}).get(_FURTHER, ()):
         image.info[_MULTIPLIED] = True
     if container.scans:
-        _refuse_gaps(content, container, image)
+        # A decoder fills with grey what is missing in the middle of a JPEG.
+        with warnings_of("JPEG"):
+            again = JpegImagePlugin.JpegImageFile(io.BytesIO(with_tails(content, container.scans)))
+        again.load()
+        for top in range(0, image.height, _STRIP):
+            strip = (0, top, image.width, min(top + _STRIP, image.height))
+            if ImageChops.difference(again.crop(strip), image.crop(strip)).getbbox(alpha_only=False) is not None:
+                raise truncated("JPEG", "part of its coded pixels is missing")
     return image, orientation
 
 
@@ -339,17 +337,6 @@ def _decoder(kind: str) -> type[ImageFile.ImageFile]:
         ) from None
     decoder: type[ImageFile.ImageFile] = HeifImageFile
     return decoder
-
-
-def _refuse_gaps(content: bytes, container: Container, image: Image.Image) -> None:
-    """Refuse a JPEG whose coded pixels end early, which decoders fill with grey."""
-    with warnings_of("JPEG"):
-        again = JpegImagePlugin.JpegImageFile(io.BytesIO(with_tails(content, container.scans)))
-    again.load()
-    for top in range(0, image.height, _STRIP):
-        strip = (0, top, image.width, min(top + _STRIP, image.height))
-        if ImageChops.difference(again.crop(strip), image.crop(strip)).getbbox(alpha_only=False) is not None:
-            raise truncated("JPEG", "part of its coded pixels is missing")
 
 
 def _check_tiff(content: bytes) -> int:
@@ -520,7 +507,13 @@ def _decode(
         )
 
     def check_size(width: int, height: int) -> None:
-        _check_limits(width, height, limits)
+        if width < 1 or height < 1:
+            raise ImageError(f"expected at least one pixel a side; the header says {width}×{height}")
+        if max(width, height) > limits.max_side or width * height > limits.max_pixels:
+            raise ImageError(
+                f"expected at most {limits.max_side} pixels a side and {limits.max_pixels} in all{limits.reason}; the "
+                f"header says {width}×{height}. Crop or split the picture"
+            )
         check_fit(width, height)
 
     if bands is not None:
@@ -569,13 +562,3 @@ def _check_bytes(size: int, limits: ImageLimits) -> None:
         raise ImageError(f"expected at most {limits.max_bytes} bytes; got {size}")
     if size == 0:
         raise ImageError("expected a picture; the file is empty")
-
-
-def _check_limits(width: int, height: int, limits: ImageLimits) -> None:
-    if width < 1 or height < 1:
-        raise ImageError(f"expected at least one pixel a side; the header says {width}×{height}")
-    if max(width, height) > limits.max_side or width * height > limits.max_pixels:
-        raise ImageError(
-            f"expected at most {limits.max_side} pixels a side and {limits.max_pixels} in all{limits.reason}; the "
-            f"header says {width}×{height}. Crop or split the picture"
-        )

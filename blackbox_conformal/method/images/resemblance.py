@@ -7,7 +7,7 @@ best gain and offset of each channel. Figures on photographs are in docs/drawing
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -175,10 +175,12 @@ class Sent:
         mean = float(np.mean(correlations))
         # Nothing fits better than by 1, and turning is left out where it cannot matter.
         if mean < 1 - MARGIN:
-            fits = [
-                (float(np.mean(_correlations(map(_edges, turned), answered))), name)
-                for name, turned in _turns(self._planes)
-            ]
+            fits = []
+            for index, name in enumerate(_TURNED[1:], start=1):
+                turned = [np.rot90(plane if index < 4 else plane[:, ::-1], index % 4) for plane in self._planes]
+                # Only those that have the picture's own shape.
+                if turned[0].shape == self._planes[0].shape:
+                    fits.append((float(np.mean(_correlations(map(_edges, turned), answered))), name))
             best, name = max(fits)
             if best > mean + MARGIN and best > LEAST_MEAN:
                 return f"the picture that was sent, {name}"
@@ -243,11 +245,3 @@ def _correlations(sent: Iterable[_Edges], answered: list[_Edges]) -> list[float]
         length = ours.length * their_length
         correlations.append(_dot(ours.values, theirs.values) / length if length else 0.0)
     return correlations
-
-
-def _turns(sizes: list[Plane]) -> Iterator[tuple[str, list[Plane]]]:
-    """The other mirrorings and turns that have the picture's own shape."""
-    for index, name in enumerate(_TURNED[1:], start=1):
-        turned = [np.rot90(plane if index < 4 else plane[:, ::-1], index % 4) for plane in sizes]
-        if turned[0].shape == sizes[0].shape:
-            yield name, turned

@@ -144,19 +144,16 @@ class AveragedMetric(Metric):
         """
         if self.opposite_error is None:
             return super().block_error(side)
-        return min(self.opposite_error * self._weight_of(side), self.capped_bound)
-
-    def _weight_of(self, side: int) -> float:
-        """Return the largest weight that a window gives to a block of `side` x `side` pixels."""
-        if self.order == "pointwise":
-            return 1.0
-        if self.sigma is None:
+        weight = 1.0
+        if self.sigma is not None:
+            taps = gaussian_taps(self.sigma)
+            both = np.r_[taps[:0:-1], taps]
+            # The largest weight is that of the block around the centre; rows and columns multiply.
+            weight = float(both[max(taps.size - 1 - (side - 1) // 2, 0) :][:side].sum() ** 2)
+        elif self.order != "pointwise":
             # A box weighs all its pixels alike, so a block in it weighs its share of the area.
-            return (min(side, self.size or 1) / (self.size or 1)) ** 2
-        taps = gaussian_taps(self.sigma)
-        both = np.r_[taps[:0:-1], taps]
-        # The block around the centre weighs most; rows and columns multiply.
-        return float(both[max(taps.size - 1 - (side - 1) // 2, 0) :][:side].sum() ** 2)
+            weight = (min(side, self.size or 1) / (self.size or 1)) ** 2
+        return min(self.opposite_error * weight, self.capped_bound)
 
     @property
     def averages_colours(self) -> bool:

@@ -67,7 +67,13 @@ class DetailMetric(Metric):
 
     def energies(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Energies:
         """Return the energies of invented and of all added detail, in squares of grey levels."""
-        plain, sigma = _plain(delivered, low_resolution)
+        plain, sigma = enlarged(low_resolution, delivered.shape[0] // low_resolution.shape[0])
+        if (moved := shift(delivered, plain, sigma)) is not None:
+            raise ImageError(
+                f"expected delivered pictures that lie where their inputs do; one lies {moved[1]:+.2f} pixels to the "
+                f"right and {moved[0]:+.2f} down, so nearly all of its detail would count as invented. Have the "
+                "vendor's answers moved back, or give --guarantee expected --metric lab-l1:sigma=4"
+            )
         changed, explained = self.compared(truth, delivered)
         return unexplained(changed, explained, plain, sigma, high_pass=not degradation.loses_colours)
 
@@ -93,18 +99,6 @@ def shift(delivered: Image, plain: Image, sigma: float) -> tuple[float, float] |
     """Return how far down and right of plain enlargement a picture lies, where that is more than `FARTHEST`."""
     moved = displacement(delivered, plain, sigma)
     return moved if math.hypot(*moved) > FARTHEST else None
-
-
-def _plain(delivered: Image, low_resolution: Image) -> tuple[Image, float]:
-    """As `enlarged`; refused where the delivered picture is shifted."""
-    plain, sigma = enlarged(low_resolution, delivered.shape[0] // low_resolution.shape[0])
-    if (moved := shift(delivered, plain, sigma)) is not None:
-        raise ImageError(
-            f"expected delivered pictures that lie where their inputs do; one lies {moved[1]:+.2f} pixels to the right "
-            f"and {moved[0]:+.2f} down, so nearly all of its detail would count as invented. Have the vendor's answers "
-            "moved back, or give --guarantee expected --metric lab-l1:sigma=4"
-        )
-    return plain, sigma
 
 
 STRIPED = "darkened and striped: not trusted"

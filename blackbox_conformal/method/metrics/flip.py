@@ -3,7 +3,7 @@
 The package `flip-evaluator` of its authors computes it.
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -29,7 +29,13 @@ class Flip(LocalMetric):
     pixels_per_degree: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False, examples=[10.0])] = 67.0
 
     def distance(self, truth: Image, delivered: Image) -> Map:
-        evaluate = _evaluator()
+        try:
+            from flip_evaluator import evaluate
+        except ImportError as error:
+            raise MissingPackageError(
+                f"expected the package flip-evaluator for metric flip; it cannot be imported ({error}). "
+                "Install it with: pip install 'blackbox-conformal[flip]'"
+            ) from None
         truth, delivered = image_pair(truth, delivered)
         values, _, _ = evaluate(
             truth / np.float32(255),
@@ -51,17 +57,6 @@ class Flip(LocalMetric):
                 f"shape {values.shape}, {values.min()} to {values.max()}. Install flip-evaluator 1.7"
             )
         return np.ascontiguousarray(values[:, :, 0], np.float32)
-
-
-def _evaluator() -> Any:
-    try:
-        from flip_evaluator import evaluate
-    except ImportError as error:
-        raise MissingPackageError(
-            f"expected the package flip-evaluator for metric flip; it cannot be imported ({error}). "
-            "Install it with: pip install 'blackbox-conformal[flip]'"
-        ) from None
-    return evaluate
 
 
 PLUGIN = Flip

@@ -264,7 +264,12 @@ class RiskCurve:
         marked = invented / (invented[-1] + least_invented(order.size))
         counted = np.maximum(added, LEAST_CLEAR * added[-1])
         share = np.divide(invented, counted, out=np.zeros_like(counted), where=counted > 0)
-        in_squares = np.cumsum(_weighed_by_square(part)[order])[ends]
+        # Each pixel's part of the mean over squares of the loss ``marked``.
+        rows, columns = (np.arange(side) // SQUARE for side in part.shape)
+        squares = (rows[:, None] * (columns[-1] + 1) + columns).ravel()
+        areas = np.bincount(squares)
+        of_squares = np.bincount(squares, weights=part.ravel()) + LEAST_INVENTED * areas
+        in_squares = np.cumsum((part.ravel() * (areas / of_squares / part.size)[squares])[order])[ends]
         found = []
         for kind, losses in zip(DETAIL, (marked, np.maximum.accumulate(share), in_squares), strict=True):
             below = ascending[ends] < top
@@ -348,16 +353,6 @@ class RiskCurve:
 def least_invented(pixels: float) -> float:
     """Return the energy that ``marked`` adds to the invented energy of a picture with so many pixels."""
     return LEAST_INVENTED * min(pixels, MOST_PIXELS)
-
-
-def _weighed_by_square(energy: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return each pixel's part, (H * W,), of the mean over squares of the loss ``marked``, from (H, W) energy."""
-    height, width = energy.shape
-    rows, columns = np.arange(height) // SQUARE, np.arange(width) // SQUARE
-    squares = (rows[:, None] * (columns[-1] + 1) + columns).ravel()
-    areas = np.bincount(squares)
-    whole = np.bincount(squares, weights=energy.ravel()) + LEAST_INVENTED * areas
-    return np.asarray(energy.ravel() * (areas / whole / energy.size)[squares])
 
 
 def in_order(values: NDArray[np.float32]) -> NDArray[np.uint32]:

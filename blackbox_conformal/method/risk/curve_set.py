@@ -230,9 +230,21 @@ class CurveSet:
                 f"packed risk curves declare {curves} curves, {records} records and {areas} area records in "
                 f"{stored} bytes, which cannot be. {_DAMAGED}"
             )
-        raw = _inflate(memoryview(data)[_HEADER.size :], size)
+        inflater = zlib.decompressobj()
+        try:
+            # One byte more than declared shows a stream that is too long, without unpacking it.
+            raw = inflater.decompress(memoryview(data)[_HEADER.size :], size + 1)
+        except zlib.error as error:
+            raise FileFormatError(f"packed risk curves do not decompress: {error}. {_DAMAGED}") from None
+        if len(raw) != size or not inflater.eof or inflater.unused_data:
+            raise FileFormatError(f"expected {size} bytes in packed risk curves; got others. {_DAMAGED}")
         ends = 4 * np.cumsum([0, curves, curves, records, records, areas, areas])
-        parts = [_unshuffle(raw, start, end) for start, end in pairwise(ends.tolist())]
+        parts = []
+        for start, end in pairwise(ends.tolist()):
+            grouped = np.frombuffer(raw, np.uint8, end - start, start).reshape(4, -1)
+            differences = np.ascontiguousarray(grouped.T).view("<u4").ravel()
+            # Differences were taken modulo 2^32, so sums wrap back to the numbers.
+            parts.append(np.cumsum(differences, dtype=np.uint32))
         offsets, area_offsets = map(_offsets, parts[:2])
         if offsets[-1] != records or area_offsets[-1] != areas:
             raise FileFormatError(f"record counts of packed risk curves do not add up. {_DAMAGED}")
@@ -357,18 +369,6 @@ class CurveSet:
         return Recent()
 
 
-def _inflate(stream: memoryview, size: int) -> bytes:
-    inflater = zlib.decompressobj()
-    try:
-        # One byte more than declared shows a stream that is too long, without unpacking it.
-        raw = inflater.decompress(stream, size + 1)
-    except zlib.error as error:
-        raise FileFormatError(f"packed risk curves do not decompress: {error}. {_DAMAGED}") from None
-    if len(raw) != size or not inflater.eof or inflater.unused_data:
-        raise FileFormatError(f"expected {size} bytes in packed risk curves; got others. {_DAMAGED}")
-    return raw
-
-
 def _check(
     scores: NDArray[np.float32], values: NDArray[np.float32], offsets: NDArray[np.int64], highest: float
 ) -> None:
@@ -393,13 +393,6 @@ def _shuffle(integers: NDArray[np.uint32]) -> bytes:
     differences = np.diff(integers, prepend=np.zeros(1, "<u4")).astype("<u4")
     # The highest bytes of differences are nearly all 0; put together they compress to almost nothing.
     return np.ascontiguousarray(differences.view(np.uint8).reshape(-1, 4).T).tobytes()
-
-
-def _unshuffle(raw: bytes, start: int, end: int) -> NDArray[np.uint32]:
-    grouped = np.frombuffer(raw, np.uint8, end - start, start).reshape(4, -1)
-    differences = np.ascontiguousarray(grouped.T).view("<u4").ravel()
-    # Differences were taken modulo 2^32, so sums wrap back to the numbers.
-    return np.cumsum(differences, dtype=np.uint32)
 
 
 Made = TypeVar("Made", CurveSet, Merged)

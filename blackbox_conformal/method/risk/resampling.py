@@ -145,8 +145,13 @@ def axis(steps: tuple[Step, ...], length: int, window: str, sigma: float | None,
     recover /= recover.sum(axis=1, keepdims=True)
     weights, passes = recover, []
     for each in reversed(maps):
-        passes.append(_pass(weights, each))
-        weights = weights @ each
+        negative = np.maximum(-each, 0).sum(axis=1)
+        worst = _clipped(np.maximum(weights, 0), each) if negative.any() else np.zeros(weights.shape[0])
+        # A negative weight turns clipping at 0 into an error the other way: there the largest possible clipping counts.
+        clipped = worst + np.maximum(-weights, 0) @ negative
+        after, weights = np.abs(weights).sum(axis=1), weights @ each
+        most = int(np.count_nonzero(each, axis=1).max())
+        passes.append(AxisPass(np.abs(weights).sum(axis=1), after, clipped, negative, most))
     return Axis(
         recover,
         np.abs(average - weights).sum(axis=1),
@@ -160,20 +165,6 @@ def _map(step: Step, length: int) -> Matrix:
     if matrix is None:
         raise UsageError(f"expected a step that is a linear map along rows and columns; got {step!r}")
     return matrix
-
-
-def _pass(after: Matrix, matrix: Matrix) -> AxisPass:
-    """Return one step, whose result counts by the weights `after`, (rows, new length)."""
-    negative = np.maximum(-matrix, 0).sum(axis=1)
-    worst = _clipped(np.maximum(after, 0), matrix) if negative.any() else np.zeros(after.shape[0])
-    return AxisPass(
-        np.abs(after @ matrix).sum(axis=1),
-        np.abs(after).sum(axis=1),
-        # A negative weight turns clipping at 0 into an error the other way: there the largest possible clipping counts.
-        worst + np.maximum(-after, 0) @ negative,
-        negative,
-        int(np.count_nonzero(matrix, axis=1).max()),
-    )
 
 
 def _clipped(weights: Matrix, reduce: Matrix) -> Matrix:
