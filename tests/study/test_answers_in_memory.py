@@ -108,10 +108,7 @@ WRONG: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     ),
     "no draw": (lambda: {"outputs": [[] for _ in OUTPUTS]}, r"at least 1; outputs\[0\] has 0"),
     "too few": (lambda: {"alpha": 0.01}, "needs at least 99 calibration photographs .*; got 12, so 87 are missing"),
-    "other inputs": (
-        lambda: {"degradation": "area"},
-        "expected the input that area:4 makes of the photograph",
-    ),
+    "other inputs": (lambda: {"degradation": "area"}, "expected the input that area:4 makes of the photograph"),
     "both": (lambda: {"vendor": bc.load_adapter("embedded")}, "expected a vendor or outputs; got both"),
     "no file": (lambda: {"inputs": ["none.png"] * 12}, r"inputs\[0\]: none.png"),
 }

@@ -213,14 +213,7 @@ def test_a_bound_of_the_picture_that_its_loss_exceeds_is_noticed(tmp_path, monke
     monkeypatch.setattr(
         LabL1, "bound_from_delivered", lambda _, delivered: np.full(delivered.shape[:2], 1e-4, np.float32)
     )
-    found = audit(
-        vendor,
-        unseen,
-        calibration,
-        [0.09],
-        guarantee="expected:bound_from=delivered",
-        run=tmp_path / "run",
-    )
+    found = audit(vendor, unseen, calibration, [0.09], guarantee="expected:bound_from=delivered", run=tmp_path / "run")
     assert found.verdict == "contradicted"
     assert all(one.broken_bound for one in found.pictures)
 
@@ -233,13 +226,7 @@ def test_what_cannot_be_audited_is_refused_before_anything_is_drawn(scene, tmp_p
     with pytest.raises((CalibrationError, UsageError), match="found none"):
         audit(vendor, tmp_path / "empty", calibration, run=tmp_path / "new")
     with pytest.raises(UsageError, match="Leave bound_from out"):
-        audit(
-            vendor,
-            unseen,
-            calibration,
-            guarantee="false-trust:bound_from=delivered",
-            run=tmp_path / "new",
-        )
+        audit(vendor, unseen, calibration, guarantee="false-trust:bound_from=delivered", run=tmp_path / "new")
     with pytest.raises(CalibrationError, match="without groups"):
         audit(vendor, unseen, calibration, group="night", run=tmp_path / "new")
     assert not (Path(tmp_path) / "new").exists()

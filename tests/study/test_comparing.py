@@ -24,12 +24,7 @@ from blackbox_conformal.pages.report.comparison_page import write_comparison
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job
 from blackbox_conformal.study.choose.comparing import compare_contestants
 from blackbox_conformal.study.choose.comparison import mean_of_known, paired_bootstrap
-from blackbox_conformal.study.choose.contestants import (
-    Contest,
-    Contestant,
-    bytes_a_pixel,
-    vendor_folder,
-)
+from blackbox_conformal.study.choose.contestants import Contest, Contestant, bytes_a_pixel, vendor_folder
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.python.functions import audit

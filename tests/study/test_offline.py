@@ -231,13 +231,7 @@ def test_a_bound_from_the_delivered_colours_never_trusts_less(
     gained = 0
     for alpha in (0.05, 0.06, 0.07, 0.08, 0.1, 0.12):
         plain = mask_all(vendor, [("p35", low_of(35))], calibration, alpha, empty_masks=True)[0]
-        own = mask_all(
-            vendor,
-            [("p35", low_of(35))],
-            calibration,
-            alpha,
-            guarantee="expected:bound_from=delivered",
-        )[0]
+        own = mask_all(vendor, [("p35", low_of(35))], calibration, alpha, guarantee="expected:bound_from=delivered")[0]
         assert (own.mask | plain.mask == own.mask).all()
         assert own.certificate.guarantee["bound_new"] == "from the picture itself"
         gained += int(own.mask.sum() - plain.mask.sum())

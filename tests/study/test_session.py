@@ -111,8 +111,7 @@ def test_many_threads_and_a_bad_vendor_spend_what_the_vendor_bills_and_never_mor
     calibrated: Calibrated, server: FaultServer, tmp_path: Path
 ) -> None:
     server.script = chances(
-        7,
-        {"submit": {"reset-after-body": 0.05, "status:code=429": 0.05, "status:code=504,billed=true": 0.05}},
+        7, {"submit": {"reset-after-body": 0.05, "status:code=429": 0.05, "status:code=504,billed=true": 0.05}}
     )
     requests, run = 3, tmp_path / "run"
     distinct, limit = 24 * requests, 16 * requests * PRICE

@@ -39,8 +39,7 @@ OF_JOBS = (FAILURE, COST, OVERDUE)
 
 
 @pytest.mark.parametrize(
-    ("kind", "promises"),
-    [(SynchronousVendor, [*STATIC, *BOTH, COST]), (JobVendor, [*STATIC, *ANY, *OF_JOBS])],
+    ("kind", "promises"), [(SynchronousVendor, [*STATIC, *BOTH, COST]), (JobVendor, [*STATIC, *ANY, *OF_JOBS])]
 )
 def test_the_reference_adapters_keep_every_promise_that_applies_to_them(kind, promises):
     results = check_adapter(kind)

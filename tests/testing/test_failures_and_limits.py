@@ -40,8 +40,7 @@ class Twin(JobVendor):
     """Shows a failure of the same job as its picture."""
 
     example: ClassVar[Example] = replace(
-        JobVendor.example,
-        failures=((JobVendor.example.answers[0], JobVendor.example.failures[0][1]),),
+        JobVendor.example, failures=((JobVendor.example.answers[0], JobVendor.example.failures[0][1]),)
     )
 
 

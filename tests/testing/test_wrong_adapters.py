@@ -13,17 +13,7 @@ from blackbox_conformal.testing.contract import check_adapter
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.rehearsal import environment
 from blackbox_conformal.testing.static_contract import Subject, static_checks
-from blackbox_conformal.vendor.adapter import (
-    Answer,
-    Capabilities,
-    Draw,
-    Flow,
-    Observed,
-    Purpose,
-    Send,
-    Upload,
-    Wait,
-)
+from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload, Wait
 from blackbox_conformal.vendor.example import Example, example_of
 
 
