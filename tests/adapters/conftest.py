@@ -5,7 +5,7 @@ from support import flow_driver
 
 
 @pytest.fixture(autouse=True)
-def _made_up_keys(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _made_up_keys(request, monkeypatch):
     """Those of every example; of a variable that two adapters read, the one that the test is about has its own.
 
     That is the test's parameter `module`, else the one that its file is named after.

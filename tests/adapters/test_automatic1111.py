@@ -12,8 +12,7 @@ from blackbox_conformal.vendor.example import says
 def test_img2img_paints_at_the_wanted_size_from_the_draws_seed():
     exchange = replay("automatic1111", 6, settings='{"sampler_name": "Euler", "seed": 1}', checkpoint="sdxl")
     (submit,) = exchange.sends
-    assert submit.url == f"{ADDRESS}/sdapi/v1/img2img"
-    assert submit.headers == {}
+    assert (submit.url, submit.headers) == (f"{ADDRESS}/sdapi/v1/img2img", {})
     body = dict(submit.json)
     assert len(body.pop("init_images")) == 1
     assert body == {

@@ -1,7 +1,6 @@
 """Bedrock: both kinds of key, and refusals that come with HTTP 200."""
 
 import json
-from pathlib import Path
 
 import pytest
 from support.flow_driver import ADDRESS, PICTURE, answers_of, built, drive, key_of, refused, replay, seeded, upload
@@ -30,8 +29,7 @@ def test_a_bearer_key_is_sent_with_the_whole_body():
     body = json.loads(submit.body)
     assert set(body) == {"image", "output_format", "prompt", "seed"}
     assert (body["output_format"], body["seed"]) == ("png", 1)
-    assert exchange.picture == PICTURE
-    assert exchange.observed[0].seed == 1000
+    assert (exchange.picture, exchange.observed[0].seed) == (PICTURE, 1000)
     assert exchange.observed[0].request_id == "5b2f2a0c-0000-4000-8000-000000000000"
 
 
@@ -49,7 +47,7 @@ def test_access_keys_sign_the_request(monkeypatch):
 
 
 @pytest.fixture
-def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def credentials(tmp_path, monkeypatch):
     """A credentials file that is not there yet; the environment names it and has no keys."""
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
         monkeypatch.delenv(f"AWS_{name}", raising=False)

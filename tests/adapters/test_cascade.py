@@ -10,7 +10,7 @@ from blackbox_adapters.cascade import _spans
 from blackbox_conformal.errors import AdapterError, UsageError
 from blackbox_conformal.support.text import vendor_title
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
-from blackbox_conformal.vendor.adapter import Adapter, Price, Upload
+from blackbox_conformal.vendor.adapter import Price, Upload
 
 RULE = {"at_most": 0.4}
 TWO = """
@@ -92,7 +92,7 @@ def test_a_cascade_holds_no_cascade_and_judges_nothing_before_it_knows_how_input
     with pytest.raises(UsageError, match="how inputs are made"):
         two.figure(0, Upload("p", "sha256:0", b"", 8, 8), b"")
     with pytest.raises(AdapterError, match="one by one"):
-        two.draw(None, None)  # type: ignore[arg-type]
+        two.draw(None, None)
 
 
 def test_tile_and_margin_identify_the_cascade_and_a_rule_without_them_is_the_one_before():
@@ -128,9 +128,7 @@ class BySize(SynchronousVendor):
 
 def test_each_tile_has_the_price_of_its_size():
     rule = {**RULE, "tile": 20, "margin": 5}
-    adapter: Adapter = bc.cascade(
-        SynchronousVendor(url="http://127.0.0.1:9"), BySize(url="http://127.0.0.1:9"), rules=[rule]
-    )
+    adapter = bc.cascade(SynchronousVendor(url="http://127.0.0.1:9"), BySize(url="http://127.0.0.1:9"), rules=[rule])
     price = adapter.price_for(20, 40)
     # Two tiles of 20 by 20, each sent with five pixels more on the one side that has any.
     assert (price.low_usd, price.high_usd) == (Decimal("0.01"), Decimal("0.01") + 2 * Decimal("0.05"))

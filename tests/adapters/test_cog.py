@@ -19,8 +19,7 @@ def test_one_synchronous_request_without_a_key():
         "sr_scale": 4,
         "seed": 5,
     }
-    assert exchange.picture == PICTURE
-    assert exchange.jobs == []
+    assert (exchange.picture, exchange.jobs) == (PICTURE, [])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from blackbox_conformal.errors import (
     RefusedError,
     RunRefusedError,
     TryLaterError,
-    VendorError,
     VendorFailedError,
 )
 from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
@@ -34,8 +33,7 @@ def test_a_run_is_queued_polled_and_collected():
     assert poll.url == f"{PLACE}/{JOB}/status"
     assert collect.url == f"{PLACE}/{JOB}"
     assert download.public
-    assert exchange.picture == PICTURE
-    assert exchange.jobs == [JOB]
+    assert (exchange.picture, exchange.jobs) == (PICTURE, [JOB])
     assert exchange.observed[-1].cost_usd == pytest.approx(Decimal("0.1"))
     assert submit.headers["idempotency-key"] == "key-of-draw-0"
     assert built("comfy_router").capabilities.idempotency_header == "Idempotency-Key"
@@ -97,7 +95,7 @@ def test_types_of_a_failed_run(status, kind, expected):
 
 
 def test_an_input_that_all_pictures_share_stops_the_run():
-    def invalid(field: str) -> VendorError:
+    def invalid(field):
         body = f'{{"detail":[{{"loc":["body","{field}"],"msg":"m","type":"t"}}]}}'
         return refused("comfy_router", says(body, 422, x_comfy_error_type="invalid_input"))
 

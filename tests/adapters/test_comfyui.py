@@ -21,18 +21,16 @@ def test_the_graph_carries_picture_and_seed_and_a_file_name_of_its_own():
     assert stored.form == {"type": "input", "overwrite": "true"}
     assert submit.url == f"{ADDRESS}/prompt"
     graph = submit.json["prompt"]
-    assert graph["1"]["inputs"]["image"] == "input.png"
-    assert graph["3"]["inputs"]["seed"] == 0
+    assert (graph["1"]["inputs"]["image"], graph["3"]["inputs"]["seed"]) == ("input.png", 0)
     assert second.submit.json["prompt"]["3"]["inputs"]["seed"] == 1
     prefixes = [exchange.submit.json["prompt"]["9"]["inputs"]["filename_prefix"] for exchange in (first, second)]
     assert prefixes == ["blackbox-key-of-draw-0", "blackbox-key-of-draw-1"]
     assert view.url == f"{ADDRESS}/view?filename=out_00001_.png&subfolder=&type=output"
-    assert first.picture == PICTURE
-    assert first.jobs == [JOB]
+    assert (first.picture, first.jobs) == (PICTURE, [JOB])
 
 
 def test_the_workflow_counts_by_content_and_not_by_name(tmp_path):
-    original = json.loads(Path(str(built("comfyui").workflow)).read_text())  # type: ignore[attr-defined]
+    original = json.loads(Path(str(built("comfyui").workflow)).read_text())
     same, other = tmp_path / "same.json", tmp_path / "other.json"
     same.write_text(json.dumps(original, indent=3))
     original["3"]["inputs"]["steps"] = 30

@@ -41,8 +41,7 @@ def test_a_recipe_says_what_differs_and_takes_over_the_rest(tmp_path):
     )
     assert spec.poll is not None
     assert spec.poll == base.poll.model_copy(update={"seconds": 9.0})
-    assert (spec.seed, spec.reported.seed) == (None, "")
-    assert spec.submit.json_body == {"image": "{image.base64}"}
+    assert (spec.seed, spec.reported.seed, spec.submit.json_body) == (None, "", {"image": "{image.base64}"})
     assert spec.submit.keep == base.submit.keep
 
 

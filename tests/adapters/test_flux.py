@@ -50,8 +50,7 @@ def test_a_kontext_task():
     assert poll.url == f"{ADDRESS}/v1/get_result?id=7e4f"
     assert key_of(poll, "x-key") == "bfl_made_up_for_this_example"
     assert download.public
-    assert exchange.picture == PICTURE
-    assert exchange.observed[-1].cost_usd == Decimal("0.04")
+    assert (exchange.picture, exchange.observed[-1].cost_usd) == (PICTURE, Decimal("0.04"))
     assert exchange.observed[-1].seed == 1000
 
 
@@ -119,7 +118,7 @@ def test_what_fails_on_the_vendors_side_says_nothing_of_the_picture():
 
 
 def test_the_vendors_errors():
-    def error(status: int) -> object:
+    def error(status):
         return refused("flux", says('{"detail":"m"}', status))
 
     assert isinstance(error(402), AccountRefusedError)

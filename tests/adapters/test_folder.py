@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_ours(tmp_path):
 def test_a_folder_of_draws_that_cannot_be_listed_is_an_error_of_ours(tmp_path, monkeypatch):
     adapter = filled(tmp_path, "1.png")
 
-    def refuse(_: Path) -> None:
+    def refuse(_):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "iterdir", refuse)
@@ -137,16 +137,14 @@ def test_it_is_local_free_and_unseeded(tmp_path):
     assert able.local
     assert able.price.high_usd == 0
     assert not able.seedable
-    assert able.scale_factors == (2,)
-    assert able.output_size == "resample"
+    assert (able.scale_factors, able.output_size) == ((2,), "resample")
     assert Folder(path=str(tmp_path), label="v").base_url == ""
 
 
 def test_what_it_observes_is_the_label_and_it_has_no_jobs(tmp_path):
     adapter = filled(tmp_path, "1.png")
     exchange = drive(adapter, adapter.draw(upload(), a_draw()), ())
-    assert [said.model for said in exchange.observed] == ["vendor 1"]
-    assert exchange.sends == []
+    assert ([said.model for said in exchange.observed], exchange.sends) == (["vendor 1"], [])
     with pytest.raises(VendorError, match="no jobs"):
         drive(adapter, adapter.resume(upload(), a_draw(), "x"), ())
 

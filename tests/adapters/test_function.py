@@ -36,7 +36,7 @@ def answered(adapter: bc.Adapter, seed: int | None = None) -> tuple[np.ndarray, 
 
 
 def test_a_picture_goes_in_and_a_picture_comes_out():
-    seen: list[np.ndarray] = []
+    seen = []
     adapter = bc.from_function("larger", lambda picture: seen.append(picture) or larger(picture), test_side=0)
     picture, model = answered(adapter)
     np.testing.assert_array_equal(seen[0], SENT)
@@ -47,7 +47,7 @@ def test_a_picture_goes_in_and_a_picture_comes_out():
 
 
 def test_the_draws_seed_is_given_where_it_is_asked_for():
-    def noisy(picture: np.ndarray, seed: int) -> np.ndarray:
+    def noisy(picture, seed):
         return np.random.default_rng(seed).integers(0, 256, larger(picture).shape, dtype=np.uint8)
 
     adapter = bc.from_function("noisy", noisy)
@@ -59,7 +59,7 @@ def test_the_draws_seed_is_given_where_it_is_asked_for():
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
 def test_numbers_from_0_to_1_are_rounded_and_a_small_overshoot_is_cut(kind):
-    def bright(picture: np.ndarray) -> np.ndarray:
+    def bright(picture):
         answer = larger(picture).astype(kind) / 255
         answer[0, 0], answer[0, 1], answer[0, 2] = 1.2, -0.2, 0.5
         return answer
@@ -94,7 +94,7 @@ def test_a_function_that_changes_names_another_answer():
 
 
 def test_rounding_is_no_change():
-    def nudged(picture: np.ndarray) -> np.ndarray:
+    def nudged(picture):
         answer = larger(picture)
         answer[::17, ::13] ^= 1
         return answer
@@ -106,7 +106,7 @@ def test_rounding_is_no_change():
 def test_a_function_that_answers_differently_each_time_is_not_called_changed():
     random = np.random.default_rng(0)
 
-    def noisy(picture: np.ndarray) -> np.ndarray:
+    def noisy(picture):
         return random.integers(0, random.integers(2, 256), larger(picture).shape, dtype=np.uint8)
 
     models = {answered(bc.from_function("m", noisy))[1] for _ in range(3)}
@@ -114,7 +114,7 @@ def test_a_function_that_answers_differently_each_time_is_not_called_changed():
 
 
 def test_a_test_picture_that_does_not_fit_says_how_to_change_it():
-    def fixed(picture: np.ndarray) -> np.ndarray:
+    def fixed(picture):
         if picture.shape[0] == 64:
             raise ValueError("expected 4 rows")
         return larger(picture)
@@ -125,15 +125,14 @@ def test_a_test_picture_that_does_not_fit_says_how_to_change_it():
 
 
 def test_the_test_picture_is_answered_once_for_all_threads():
-    sides: list[int] = []
+    sides = []
     adapter = bc.from_function("m", lambda one: sides.append(one.shape[0]) or larger(one), concurrency=8)
     threads = [threading.Thread(target=answered, args=(adapter,)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sides.count(64) == 2
-    assert len(sides) == 10
+    assert (sides.count(64), len(sides)) == (2, 10)
 
 
 def test_no_file_names_a_function_to_run():
@@ -147,8 +146,7 @@ def test_name_version_scale_and_seed_identify_and_nothing_else_does():
     usual = bc.from_function("m", larger).identity()
     assert usual["parameters"] == {"model": "m", "model_version": "1", "scale": 4, "seeded": False}
     same = bc.from_function("m", larger, degradation="area", test_side=8, concurrency=3)
-    assert same.identity() == usual
-    assert same.capabilities.max_concurrency == 3
+    assert (same.identity(), same.capabilities.max_concurrency) == (usual, 3)
     assert same.capabilities.degradation == "area"
     for other in ({"version": "2"}, {"scale": 2}):
         assert bc.from_function("m", larger, **other).identity() != usual
@@ -156,7 +154,7 @@ def test_name_version_scale_and_seed_identify_and_nothing_else_does():
 
 def test_what_is_no_function_or_no_name_is_refused():
     with pytest.raises(UsageError, match="expected a function from picture to picture for m; got str"):
-        bc.from_function("m", "model.pt")  # type: ignore[arg-type]
+        bc.from_function("m", "model.pt")
     with pytest.raises(UsageError, match="model"):
         bc.from_function("a b", larger)
 

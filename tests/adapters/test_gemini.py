@@ -86,7 +86,7 @@ def test_a_damaged_picture_is_said_to_be_one():
 
 
 def test_googles_errors():
-    def error(status: int, word: str, message: str = "m", details: str = "[]") -> object:
+    def error(status, word, message="m", details="[]"):
         body = f'{{"error":{{"code":{status},"message":"{message}","status":"{word}","details":{details}}}}}'
         return refused("gemini", says(body, status))
 

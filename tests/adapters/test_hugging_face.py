@@ -27,8 +27,7 @@ def test_the_router_takes_json_and_answers_with_the_picture():
 
 def test_an_endpoint_is_its_own_address():
     submit = replay("hugging_face", model="", endpoint=True, seed_field="").submit
-    assert submit.url == ADDRESS
-    assert set(submit.json) == {"inputs"}
+    assert (submit.url, set(submit.json)) == (ADDRESS, {"inputs"})
 
 
 @pytest.mark.parametrize("parameters", [{"model": ""}, {"endpoint": True}])

@@ -38,8 +38,7 @@ def test_fal_is_reached_by_its_queue():
     lookup, submit, poll, _, result, download = exchange.sends
     assert lookup.url == f"{ADDRESS}/api/models/fal/AuraSR"
     assert (lookup.query, lookup.public, lookup.headers) == ({"expand": "inferenceProviderMapping"}, True, {})
-    assert submit.url == f"{ADDRESS}/fal-ai/fal-ai/aura-sr"
-    assert submit.query == {"_subdomain": "queue"}
+    assert (submit.url, submit.query) == (f"{ADDRESS}/fal-ai/fal-ai/aura-sr", {"_subdomain": "queue"})
     assert key_of(submit, "authorization") == "Bearer hf_made_up_for_this_example"
     picture = submit.json["image_url"]
     assert picture.startswith("data:image/png;base64,")
@@ -49,8 +48,7 @@ def test_fal_is_reached_by_its_queue():
     assert poll.query == result.query == {"_subdomain": "queue"}
     assert key_of(poll, "authorization") == "Bearer hf_made_up_for_this_example"
     assert download.public
-    assert exchange.picture == PICTURE
-    assert exchange.observed[0].model == "fal-ai:fal-ai/aura-sr"
+    assert (exchange.picture, exchange.observed[0].model) == (PICTURE, "fal-ai:fal-ai/aura-sr")
     assert exchange.jobs == ["r-1 /fal-ai/aura-sr/requests/r-1"]
 
 
@@ -74,8 +72,7 @@ def test_replicate_answers_at_once_or_is_polled_through_the_router():
     assert download.url == f"{ADDRESS}/o.png"
     working = says(f'{{"id":"p-1","status":"processing","output":null,{link}}}')
     later = drawn("replicate", "owner/name:5c7d", working, at_once, shows()).sends
-    assert later[1].url == f"{ADDRESS}/replicate/v1/predictions"
-    assert later[1].json["version"] == "5c7d"
+    assert (later[1].url, later[1].json["version"]) == (f"{ADDRESS}/replicate/v1/predictions", "5c7d")
     assert later[2].url == f"{ADDRESS}/replicate/v1/predictions/p-1"
 
 
@@ -92,8 +89,7 @@ def test_wavespeed_is_polled_at_the_path_that_it_names():
         seed_field="",
     )
     _, submit, poll, _, _ = exchange.sends
-    assert submit.url == f"{ADDRESS}/wavespeed/api/v3/wavespeed-ai/seedvr2"
-    assert set(submit.json) == {"image"}
+    assert (submit.url, set(submit.json)) == (f"{ADDRESS}/wavespeed/api/v3/wavespeed-ai/seedvr2", {"image"})
     assert poll.url == f"{ADDRESS}/wavespeed/api/v3/predictions/w-1/result"
 
 
@@ -145,7 +141,7 @@ def test_a_result_that_fails_has_its_reason_in_it():
 
 
 def test_the_routers_errors():
-    def error(status: int, message: str = "m") -> object:
+    def error(status, message="m"):
         return refused(offers("fal-ai", "fal-ai/aura-sr"), says(f'{{"error":"{message}"}}', status))
 
     assert isinstance(error(401), AccountRefusedError)

@@ -21,12 +21,10 @@ def test_a_generation_is_started_polled_and_fetched():
     assert submit.url == f"{ADDRESS}/v2/image/upscale/topaz-bloom-2"
     assert key_of(submit, "api-key") == "made-up-ideogram-key"
     assert submit.form == {"upscale_factor": "x2", "async": "true", "prompt": "fine detail"}
-    assert submit.query == {}
-    assert submit.files[0].name == "image"
+    assert (submit.query, submit.files[0].name) == ({}, "image")
     assert poll.url == f"{ADDRESS}/v2/generations/{JOB}"
     assert download.public
-    assert exchange.picture == PICTURE
-    assert exchange.observed[-1].cost_usd == Decimal("0.06")
+    assert (exchange.picture, exchange.observed[-1].cost_usd) == (PICTURE, Decimal("0.06"))
 
 
 def test_a_quote_is_a_dry_run_with_an_empty_picture_of_the_same_size():
@@ -64,7 +62,7 @@ def test_a_withheld_picture_is_billed_and_a_failed_generation_is_not():
 
 
 def test_the_vendors_errors():
-    def error(status: int, body: str) -> object:
+    def error(status, body):
         return refused("ideogram_v2", says(body, status))
 
     assert isinstance(error(401, '{"message":"Access denied."}'), AccountRefusedError)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,12 +26,12 @@ Calibrate = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def calibrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Calibrate:
+def calibrate(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_made_up")
     write_photographs(tmp_path / "photographs", range(12))
 
-    def calibrated(server: ReplicateServer, *more: str, command: str = "calibrate") -> tuple[int, str]:
+    def calibrated(server, *more, command="calibrate"):
         vendor = ["--adapter", "replicate", "-p", "model=owner/name", "-p", "price-usd=0.05", "-p", f"url={server.url}"]
         code = run([command, "photographs", *vendor, "--max-cost", "20", *SCORE, *more])
         return code, capsys.readouterr().err
@@ -92,8 +91,7 @@ def test_a_pinned_version_is_asked_for_its_own_schema(calibrate):
     with ReplicateServer(CRYSTAL, factor="scale_factor") as server:
         vendor = ["--adapter", "replicate", "-p", f"model=owner/name:{VERSION}", "-p", f"url={server.url}"]
         assert run(["calibrate", "photographs", *vendor, "-p", "price-usd=0.05", "--max-cost", "20", *SCORE]) == 0
-    assert server.asked[0].head.path == f"/models/owner/name/versions/{VERSION}"
-    assert len(server.made) == 48
+    assert (server.asked[0].head.path, len(server.made)) == (f"/models/owner/name/versions/{VERSION}", 48)
 
 
 @pytest.mark.parametrize("more", [("plan",), ("calibrate", "--dry-run")])

@@ -17,7 +17,6 @@ SCHEMAS = "http://127.0.0.1:9/openapi.json"
 def inspected(adapter: Adapter, *answers: Answer | Exception) -> tuple[str | None, list[Send]]:
     """What an inspection told, and what it asked; a failed answer is raised inside it, as a run does."""
     steps, given, sends = adapter.inspect(), iter(answers), []
-    assert steps is not None
     try:
         step = next(steps)
         while True:
@@ -78,7 +77,7 @@ def test_fal_publishes_beside_its_queue_and_is_asked_there_without_the_key():
         "taken from the schema that the model owner/unknown publishes: magnification scale, lossless format "
         "output_format=png"
     )
-    sent = adapter.model_inputs("data:,", a_draw())  # type: ignore[attr-defined]
+    sent = adapter.model_inputs("data:,", a_draw())
     assert sent == {"image_url": "data:,", "scale": 4, "output_format": "png"}
 
 
@@ -90,7 +89,7 @@ def test_crystal_is_lossless_only_where_its_schema_has_a_format_to_ask_for(liste
     inputs = {"image_url": IMAGE_URL, "scale_factor": {"type": "number"}, **(form if listed else {})}
     inspected(adapter, fal_schema("clarityai/crystal-upscaler", "images", **inputs))
     asked = {"output_format": "png"} if listed else {}
-    sent = adapter.model_inputs("data:,", a_draw())  # type: ignore[attr-defined]
+    sent = adapter.model_inputs("data:,", a_draw())
     assert sent == {"image_url": "data:,", "scale_factor": 4, **asked}
     assert adapter.capabilities.lossless_output == listed
 

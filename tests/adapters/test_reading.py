@@ -47,7 +47,7 @@ def test_words_are_one_short_printable_line():
 
 
 def test_waits_are_seconds_or_a_date():
-    def asked(text: str) -> float | None:
+    def asked(text):
         return retry_after(Answer(429, {"retry-after": text}, b""))
 
     assert asked("12") == 12.0

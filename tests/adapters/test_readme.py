@@ -4,7 +4,6 @@ import re
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 from support.flow_driver import ADDRESS, PICTURE, drive, refused_by, seeded, upload
@@ -26,7 +25,7 @@ def block(language: str) -> str:
 
 
 @pytest.fixture
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
+def key(monkeypatch):
     monkeypatch.setenv("ACME_API_KEY", "made-up-acme-key")
 
 
@@ -95,7 +94,7 @@ def module_of(source: str) -> ModuleType:
 @pytest.mark.usefixtures("key")
 def test_the_file():
     module = module_of(files()[0])
-    kind: Any = module.ADAPTER
+    kind = module.ADAPTER
     results = static_checks(Subject(kind, module.EXAMPLE))
     assert [result for result in results if not result.passed] == []
     assert len(results) > 5
@@ -104,7 +103,7 @@ def test_the_file():
 @pytest.mark.usefixtures("key")
 def test_the_file_of_a_vendor_that_answers_at_once():
     module = module_of(files()[0])
-    kind: Any = module.ADAPTER
+    kind = module.ADAPTER
     adapter = kind(url=ADDRESS, scale="2", inputs='{"noise": 0.3}')
     exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), module.EXAMPLE.filled(PICTURE, ADDRESS))
     assert exchange.picture == PICTURE
@@ -121,7 +120,7 @@ def test_the_other_places_of_a_picture(row):
     source = source.replace("import Example, shows", "import *")
     module = module_of(source)
     answers = [eval(text, {"says": says, "shows": shows}) for text in shown if text.startswith(("says(", "shows("))]
-    kind: Any = module.ADAPTER
+    kind = module.ADAPTER
     adapter = kind(url=ADDRESS)
     filled = Example({}, tuple(answers)).filled(PICTURE, ADDRESS)
     assert drive(adapter, adapter.draw(upload(), seeded(adapter)), filled).picture == PICTURE

@@ -104,7 +104,7 @@ picture = true
 
 
 @pytest.fixture
-def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def acme(tmp_path, monkeypatch):
     monkeypatch.setenv("ACME_API_KEY", "made-up-acme-key")
     path = tmp_path / "acme.toml"
     path.write_text(ACME)
@@ -145,8 +145,7 @@ def test_a_recipe_is_a_whole_adapter(acme):
 
 def test_capabilities_are_the_recipes(acme):
     capabilities = made(acme, scale=4, result_hosts="cdn.example").capabilities
-    assert capabilities.scale_factors == (4,)
-    assert capabilities.seed_range == (1, 99)
+    assert (capabilities.scale_factors, capabilities.seed_range) == ((4,), (1, 99))
     assert capabilities.default_seed_hazard
     assert (capabilities.price.low_usd, capabilities.price.source) == (Decimal("0.01"), "the price list of 2026")
     assert capabilities.result_hosts == (".acme.example", "cdn.example")
@@ -282,8 +281,7 @@ def test_a_recipe_that_is_too_large_is_refused_unread(acme):
 @pytest.mark.parametrize("name", shipped_names())
 def test_only_a_shipped_recipe_fixes_its_address(name, acme):
     adapter = Recipe(recipe=name, url=ADDRESS)
-    assert adapter.base_url == ADDRESS
-    assert adapter.fixed_url == read_recipe(name).url
+    assert (adapter.base_url, adapter.fixed_url) == (ADDRESS, read_recipe(name).url)
     assert {adapter.key_variable, adapter.secret_variable} - {None} == adapter.example_exchange().environment.keys()
     from_file = Recipe(recipe=str(acme))
     assert (from_file.fixed_url, from_file.key_variable) == ("", "ACME_API_KEY")
@@ -308,7 +306,7 @@ def test_a_recipe_that_is_not_there_lists_those_that_are():
     with pytest.raises(ValidationError, match="expected -p recipe=FILE"):
         Recipe(recipe="nowhere.toml")
     with pytest.raises(ValidationError, match="recipe"):
-        Recipe()  # type: ignore[call-arg]
+        Recipe()
 
 
 def test_placeholders_are_names_and_nothing_is_evaluated(acme):
@@ -356,8 +354,7 @@ def test_leonardo_uploads_to_the_place_it_is_given_without_its_key():
     reserve, place, submit, *_ = exchange.sends
     assert reserve.json == {"extension": "png"}
     assert (place.url, place.public, place.headers) == (f"{ADDRESS}/uploads", True, {})
-    assert place.form == {"Policy": "made-up", "key": "uploads/5b0c.png"}
-    assert place.files[0].name == "file"
+    assert (place.form, place.files[0].name) == ({"Policy": "made-up", "key": "uploads/5b0c.png"}, "file")
     assert submit.json["initImageId"] == "5b0c2d63-4b5c-4d6e-9f70-1b2c3d4e5f60"
     assert exchange.observed[0].cost_usd == Decimal("0.0147")
 
@@ -419,8 +416,7 @@ def test_a_model_with_a_seed_that_the_recipe_does_not_know():
     assert adapter.capabilities.seedable
     assert not adapter.capabilities.deterministic
     submit = drive(adapter, adapter.draw(upload(), seeded(adapter, 4)), [shows()]).submit
-    assert submit.url == f"{ADDRESS}/clarity-upscaler"
-    assert submit.json["seed"] == 4
+    assert (submit.url, submit.json["seed"]) == (f"{ADDRESS}/clarity-upscaler", 4)
 
 
 def test_upscayl_and_picsart_speak_their_own_forms():

@@ -4,8 +4,6 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +17,7 @@ from blackbox_conformal.errors import AccountRefusedError, CredentialMissingErro
 from blackbox_conformal.support.secrets import Secret, revealed
 from blackbox_conformal.testing.contract import check_adapter
 from blackbox_conformal.testing.pictures import upscale
-from blackbox_conformal.testing.raw_http import Head, Response
+from blackbox_conformal.testing.raw_http import Response
 
 HEAD = """
 name = "keyed"
@@ -109,11 +107,11 @@ KEY, SECRET = "made-up-key-4711", "made-up-secret-0815"
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recipe]:
+def made(tmp_path, monkeypatch):
     monkeypatch.setenv("KEYED_API_KEY", KEY)
     monkeypatch.setenv("KEYED_SECRET_API_KEY", SECRET)
 
-    def make(shape: str, url: str = ADDRESS, *changes: tuple[str, str]) -> Recipe:
+    def make(shape, url=ADDRESS, *changes):
         text = HEAD + "".join(SHAPES[shape])
         for old, new in changes:
             assert old in text
@@ -135,8 +133,7 @@ def test_a_key_in_the_json_stays_a_secret(made):
     assert isinstance(submit.json["key"], Secret)
     assert KEY not in repr(submit)
     assert revealed(submit.json)["key"] == KEY
-    assert revealed(submit.json)["nested"] == {"keys": [f"Key {KEY}"]}
-    assert submit.headers == {}
+    assert (revealed(submit.json)["nested"], submit.headers) == ({"keys": [f"Key {KEY}"]}, {})
 
 
 def test_a_key_in_the_address_stays_a_secret(made):
@@ -169,16 +166,14 @@ def test_a_token_is_asked_for_and_sent_beside_the_key(made):
     token, submit = drawn(made("token")).sends
     assert (token.purpose, token.url) == ("lookup", f"{ADDRESS}/token/v3")
     assert revealed(token.form) == {"grant_type": "client_credentials", "client_id": KEY, "client_secret": SECRET}
-    assert key_of(submit, "authorization") == "Bearer t-o-k-e-n-4711"
-    assert key_of(submit, "x-api-key") == KEY
+    assert (key_of(submit, "authorization"), key_of(submit, "x-api-key")) == ("Bearer t-o-k-e-n-4711", KEY)
 
 
 def test_the_recipes_own_host_of_tokens_is_one_that_sees_the_key(made):
     adapter = made("token", "")
-    assert adapter.further_urls == ("https://login.keyed.example/token/v3",)
-    assert adapter.fixed_url == ""
+    assert (adapter.further_urls, adapter.fixed_url) == (("https://login.keyed.example/token/v3",), "")
     assert adapter.secret_variable == "KEYED_SECRET_API_KEY"
-    first: Any = next(adapter.draw(upload(), seeded(adapter)))
+    first = next(adapter.draw(upload(), seeded(adapter)))
     assert first.url == "https://login.keyed.example/token/v3"
     assert made("json").further_urls == ()
 
@@ -209,7 +204,7 @@ def test_the_recipe_keeps_the_adapters_contract(made, shape):
 
 @pytest.mark.parametrize("shape", sorted(SHAPES))
 def test_the_vendor_gets_the_key_and_nothing_else_shows_it(made, tmp_path, shape, caplog):
-    def answer(head: Head) -> Response:
+    def answer(head):
         if head.path.startswith("/token"):
             return Response(200, {"Content-Type": "application/json"}, b'{"access_token":"t-o-k-e-n-4711"}')
         echo = json.dumps({"error": f"{head.target} {head.headers} {server.asked[-1].body!r}"}).encode()
@@ -232,7 +227,7 @@ def test_the_vendor_gets_the_key_and_nothing_else_shows_it(made, tmp_path, shape
 
 
 def test_a_picture_comes_for_a_token(made, tmp_path):
-    def answer(head: Head) -> Response:
+    def answer(head):
         if head.path.startswith("/token"):
             return Response(200, {"Content-Type": "application/json"}, b'{"access_token":"t-o-k-e-n-4711"}')
         assert head.headers["authorization"] == "Bearer t-o-k-e-n-4711"

@@ -1,9 +1,6 @@
 """Prices of recipes by scale, options and size, in other currencies and credits, and what is reserved for them."""
 
-from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -92,8 +89,8 @@ per_megapixels = 1
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Callable[..., Recipe]:
-    def make(price: str, url: str = ADDRESS, **parameters: Any) -> Recipe:
+def made(tmp_path):
+    def make(price, url=ADDRESS, **parameters):
         path = tmp_path / "priced.toml"
         path.write_text(PRICED.replace("PRICE", price), encoding="utf-8")
         return Recipe(recipe=str(path), url=url, **parameters)

@@ -1,8 +1,5 @@
 """Requests that recipes can say: whole bodies, results of their own, polls by status, idempotency keys, cancelling."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 from pydantic import ValidationError
 from support.draws import draw, tasks
@@ -11,7 +8,7 @@ from support.recording_server import RecordingServer
 
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.testing.contract import check_adapter
-from blackbox_conformal.testing.raw_http import Head, Response
+from blackbox_conformal.testing.raw_http import Response
 
 HEAD = """
 name = "requests"
@@ -116,8 +113,8 @@ picture = true
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Callable[..., Recipe]:
-    def make(text: str, url: str = ADDRESS) -> Recipe:
+def made(tmp_path):
+    def make(text, url=ADDRESS):
         path = tmp_path / "requests.toml"
         path.write_text(HEAD + text, encoding="utf-8")
         return Recipe(recipe=str(path), url=url, poll_seconds=0.1)
@@ -145,8 +142,7 @@ def test_polls_are_told_apart_by_status_and_the_last_is_the_picture(made):
     submit, *polls = exchange.sends
     assert (submit.body, submit.headers["content-type"]) == (upload().png, "image/x-png")
     assert [poll.purpose for poll in polls] == ["poll", "poll"]
-    assert exchange.jobs == [f"{ADDRESS}/jobs/7"]
-    assert exchange.picture == PICTURE
+    assert (exchange.jobs, exchange.picture) == ([f"{ADDRESS}/jobs/7"], PICTURE)
 
 
 @pytest.mark.parametrize("text", [UPLOADED, BY_STATUS])
@@ -157,7 +153,7 @@ def test_the_recipe_keeps_the_adapters_contract(made, text):
 
 
 def test_a_job_that_is_overdue_is_cancelled_once(made, tmp_path):
-    def answer(head: Head) -> Response:
+    def answer(head):
         said = {"/uploads": f'{{"place":"{server.url}/place","id":"p"}}', "/jobs": '{"id":"j-1"}'}.get(
             head.path, '{"state":"busy"}'
         )
@@ -171,7 +167,7 @@ def test_a_job_that_is_overdue_is_cancelled_once(made, tmp_path):
 
 
 def test_a_job_that_the_next_run_will_resume_is_not_cancelled(made, tmp_path):
-    def answer(head: Head) -> Response:
+    def answer(head):
         if head.path == "/jobs/j-1":
             return Response(404)
         said = f'{{"place":"{server.url}/place","id":"{"j-1" if head.path == "/jobs" else "p"}"}}'
@@ -184,9 +180,9 @@ def test_a_job_that_the_next_run_will_resume_is_not_cancelled(made, tmp_path):
 
 
 def test_a_lost_answer_is_asked_for_again_with_the_same_key(made, tmp_path):
-    posts: list[str] = []
+    posts = []
 
-    def answer(head: Head) -> Response:
+    def answer(head):
         if head.path == "/jobs":
             posts.append(head.headers["idempotency-key"])
             if len(posts) == 1:

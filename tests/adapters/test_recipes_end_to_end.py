@@ -5,7 +5,6 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +25,7 @@ KEY = "made-up-key-4711"
 
 
 @pytest.fixture(autouse=True)
-def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def _keys(monkeypatch):
     monkeypatch.setenv("KIE_API_KEY", KEY)
     monkeypatch.setenv("SEGMIND_API_KEY", KEY)
 
@@ -73,7 +72,7 @@ class Kie:
 
 
 @pytest.fixture
-def kie() -> Iterator[RecordingServer]:
+def kie():
     yield from served(Kie().answer)
 
 
@@ -91,7 +90,7 @@ def test_a_picture_goes_by_the_upload_host_and_comes_back_by_json_in_a_text(kie,
 )
 def test_kie_tells_failures_under_http_200(code, expected):
     uploaded = says('{"code":200,"data":{"downloadUrl":"https://tempfile.redpandaai.co/1.png"}}')
-    error: Any = refused("kie", uploaded, says(f'{{"code":{code},"msg":"the words"}}'))
+    error = refused("kie", uploaded, says(f'{{"code":{code},"msg":"the words"}}'))
     assert type(error) is expected
     assert ("the words" in str(error), error.code) == (True, str(code))
 
@@ -104,9 +103,9 @@ def test_a_failed_task_of_kie_says_why():
 
 def test_the_key_goes_to_the_hosts_that_the_recipe_names_and_to_no_other(tmp_path):
     """Two servers: the vendor's own, and one to which its answer or the recipe leads."""
-    seen: list[str | None] = []
+    seen = []
 
-    def elsewhere(head: Head) -> Response:
+    def elsewhere(head):
         seen.append(head.headers.get("x-key"))
         return said({"place": "x"})
 
@@ -236,16 +235,16 @@ answers = [
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> str:
+def queue(tmp_path):
     path = tmp_path / "segmind-queue.toml"
     path.write_text(QUEUE, encoding="utf-8")
     return str(path)
 
 
 def test_a_failed_poll_of_segmind_ends_the_job_unbilled_and_the_picture_is_asked_for_again(queue, tmp_path):
-    jobs: list[bytes] = []
+    jobs = []
 
-    def answer(server: RecordingServer, head: Head, body: bytes) -> Response:
+    def answer(server, head, body):
         if head.method == "POST":
             jobs.append(upscale(base64.b64decode(json.loads(body)["image"]), 4, len(jobs)))
             return said({"request_id": f"r-{len(jobs) - 1}", "status": "QUEUED"})

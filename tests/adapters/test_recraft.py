@@ -21,8 +21,7 @@ def test_the_picture_and_its_price_are_in_the_answer():
         "upscale": "upscale16mp",
     }
     assert key_of(submit, "authorization") == "Bearer made-up-recraft-key"
-    assert exchange.picture == PICTURE
-    assert exchange.observed[0].cost_usd == Decimal("0.25")
+    assert (exchange.picture, exchange.observed[0].cost_usd) == (PICTURE, Decimal("0.25"))
 
 
 def test_crisp_is_another_route_price_and_class():

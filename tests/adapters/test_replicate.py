@@ -33,7 +33,7 @@ from blackbox_conformal.errors import (
     VendorFailedError,
 )
 from blackbox_conformal.testing.pictures import upscale
-from blackbox_conformal.testing.raw_http import Head, Response
+from blackbox_conformal.testing.raw_http import Response
 from blackbox_conformal.vendor.adapter import Observed, Upload
 from blackbox_conformal.vendor.example import says, shows
 
@@ -63,8 +63,7 @@ def test_an_unpinned_community_model_is_looked_up_and_run_by_version():
     assert [poll.url for poll in polls] == [f"{ADDRESS}/predictions/{JOB}"] * 2
     assert download.public
     assert download.headers == {}
-    assert exchange.jobs == [JOB]
-    assert exchange.observed[0].model == VERSION
+    assert (exchange.jobs, exchange.observed[0].model) == ([JOB], VERSION)
 
 
 def test_a_pinned_model_needs_no_lookup_and_names_its_version_in_the_identity():
@@ -275,10 +274,10 @@ def test_the_picture_is_handed_on_as_it_came():
 
 @pytest.mark.parametrize("started", [{}, {"started_at": "2026-12-01T10:00:00Z"}, {"started_at": None, "metrics": {}}])
 def test_one_interrupted_prediction_of_many_is_asked_for_again_within_the_run(tmp_path, started):
-    pictures: dict[str, bytes] = {}
+    pictures = {}
     lost = "7"
 
-    def answer(head: Head) -> Response:
+    def answer(head):
         if head.path.startswith("/out"):
             return Response(200, {"Content-Type": "image/png"}, pictures[head.path.removeprefix("/out/")])
         if head.method == "GET":

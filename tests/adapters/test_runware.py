@@ -20,8 +20,7 @@ from blackbox_conformal.vendor.example import says
 def test_one_task_in_a_list_with_the_seed_in_its_settings():
     exchange = replay("runware", 3, settings='{"steps": 20}')
     (submit,) = exchange.sends
-    assert submit.url == f"{ADDRESS}/v1"
-    assert key_of(submit, "authorization") == "Bearer made-up-runware-key"
+    assert (submit.url, key_of(submit, "authorization")) == (f"{ADDRESS}/v1", "Bearer made-up-runware-key")
     (task,) = submit.json
     identifier, image = task["taskUUID"], task["inputs"]["image"]
     assert uuid.UUID(identifier).version == 4
@@ -37,8 +36,7 @@ def test_one_task_in_a_list_with_the_seed_in_its_settings():
         "deliveryMethod": "sync",
         "settings": {"steps": 20, "seed": 4},
     }
-    assert exchange.picture == PICTURE
-    assert exchange.observed[0].cost_usd == Decimal("0.0038")
+    assert (exchange.picture, exchange.observed[0].cost_usd) == (PICTURE, Decimal("0.0038"))
 
 
 def test_every_draw_has_an_identifier_of_its_own():
@@ -98,8 +96,7 @@ def test_a_task_that_the_vendor_has_already_is_asked_for_and_not_bought_again(co
     assert [(poll.purpose, poll.json) for poll in polls] == [
         ("poll", [{"taskType": "getResponse", "taskUUID": identifier}])
     ] * 2
-    assert exchange.jobs == [identifier]
-    assert exchange.picture == PICTURE
+    assert (exchange.jobs, exchange.picture) == ([identifier], PICTURE)
     lost = says('{"errors":[{"code":"taskFailedOrNotFound","message":"m"}]}', 400)
     assert isinstance(refused("runware", known, lost), VendorFailedError)
 

@@ -23,14 +23,11 @@ def test_synchronous_modes_answer_with_the_picture(mode, form):
     adapter = built("stability", mode=mode)
     exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), [DONE])
     (submit,) = exchange.sends
-    assert submit.url == f"{ADDRESS}/v2beta/stable-image/upscale/{mode}"
-    assert submit.form == form
+    assert (submit.url, submit.form) == (f"{ADDRESS}/v2beta/stable-image/upscale/{mode}", form)
     assert [(part.name, part.content) for part in submit.files] == [("image", upload().png)]
     assert submit.headers["accept"] == "image/*"
     assert key_of(submit, "authorization") == "Bearer sk-made-up-for-this-example"
-    assert exchange.picture == PICTURE
-    assert exchange.observed[0].seed == 9
-    assert exchange.jobs == []
+    assert (exchange.picture, exchange.observed[0].seed, exchange.jobs) == (PICTURE, 9, [])
 
 
 def test_creative_is_a_job_that_is_polled_every_ten_seconds_by_default():
@@ -43,8 +40,7 @@ def test_creative_is_a_job_that_is_polled_every_ten_seconds_by_default():
         "seed": "1",
         "style_preset": "anime",
     }
-    assert exchange.jobs == [JOB]
-    assert exchange.sends[1].url == f"{ADDRESS}/v2beta/results/{JOB}"
+    assert (exchange.jobs, exchange.sends[1].url) == ([JOB], f"{ADDRESS}/v2beta/results/{JOB}")
     assert exchange.waits == [0.1]
     assert type(built("stability")).model_fields["poll_seconds"].default == 10.0
     older = replay("stability", results_path="v2beta/stable-image/upscale/creative/result/{id}")

@@ -22,8 +22,7 @@ def test_a_generative_model_has_its_own_route_and_seed():
         "output_format": "png",
         "seed": "5",
     }
-    assert submit.files[0].name == "image"
-    assert key_of(submit, "x-api-key") == "made-up-topaz-key"
+    assert (submit.files[0].name, key_of(submit, "x-api-key")) == ("image", "made-up-topaz-key")
     assert [poll.url for poll in polls] == [f"{ADDRESS}/status/{JOB}"] * 2
     assert ready.url == f"{ADDRESS}/download/{JOB}"
     assert (download.url, download.public, download.headers) == (f"{ADDRESS}/signed/out.png", True, {})

@@ -43,7 +43,7 @@ def test_a_filtered_picture_is_a_refusal():
 
 
 def test_googles_errors():
-    def error(status: int, word: str) -> object:
+    def error(status, word):
         return refused("vertex_imagen", says(f'{{"error":{{"message":"m","status":"{word}"}}}}', status))
 
     assert isinstance(error(403, "PERMISSION_DENIED"), AccountRefusedError)

@@ -17,7 +17,7 @@ Picture = npt.NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
-def generator() -> Generator:
+def generator():
     return Generator()
 
 
@@ -33,7 +33,7 @@ def reduced(picture: Image.Image) -> Picture:
 
 
 @pytest.fixture(scope="module")
-def cat() -> Picture:
+def cat():
     return reduced(photograph("chelsea", 192))
 
 
@@ -41,22 +41,21 @@ def psnr(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> float:
     return float(10 * np.log10(255**2 / np.mean((a - b) ** 2)))
 
 
-def test_same_seed_gives_same_bytes(generator: Generator, cat: Picture) -> None:
+def test_same_seed_gives_same_bytes(generator, cat):
     first = generator.upscale(cat, 7)
-    assert first.shape == (192, 192, 3)
-    assert first.dtype == np.uint8
+    assert (first.shape, first.dtype) == ((192, 192, 3), np.uint8)
     assert first.flags.c_contiguous
     assert first.tobytes() == generator.upscale(cat, 7).tobytes()
     assert first.tobytes() == Generator().upscale(cat.copy(), 7).tobytes()
 
 
-def test_different_seeds_differ_in_most_pixels_and_by_little_on_average(generator: Generator, cat: Picture) -> None:
+def test_different_seeds_differ_in_most_pixels_and_by_little_on_average(generator, cat):
     first, second = (generator.upscale(cat, seed).astype(int) for seed in (0, 2**32 - 1))
     assert (first != second).any(axis=-1).mean() > 0.7
     assert 0.5 < np.abs(first - second).mean() < 20
 
 
-def test_neighbouring_seeds_are_unrelated(generator: Generator, cat: Picture) -> None:
+def test_neighbouring_seeds_are_unrelated(generator, cat):
     draws = np.stack([generator.upscale(cat, seed) for seed in range(8)]).astype(float)
     residuals = (draws - draws.mean(axis=0)).reshape(8, -1)
     # Independent residuals about the mean of eight draws correlate at -1/7; some noise is common to a picture.
@@ -66,7 +65,7 @@ def test_neighbouring_seeds_are_unrelated(generator: Generator, cat: Picture) ->
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (2, 3), (7, 5), (33, 14), (50, 1)])
-def test_any_size(generator: Generator, height: int, width: int) -> None:
+def test_any_size(generator, height, width):
     picture = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
     drawn = generator.upscale(picture, 1)
     assert drawn.shape == (4 * height, 4 * width, 3)
@@ -74,24 +73,24 @@ def test_any_size(generator: Generator, height: int, width: int) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 127, 255])
-def test_flat_picture_stays_flat_up_to_its_border(generator: Generator, level: int) -> None:
+def test_flat_picture_stays_flat_up_to_its_border(generator, level):
     drawn = generator.upscale(np.full((20, 24, 3), level, np.uint8), 3).astype(int)
     assert np.abs(drawn - level).max() <= 12
 
 
-def test_average_keeps_the_picture(generator: Generator, cat: Picture) -> None:
+def test_average_keeps_the_picture(generator, cat):
     drawn = Image.fromarray(generator.upscale(cat, 5))
     assert psnr(reduced(drawn).astype(float), cat.astype(float)) > 34
 
 
-def test_strips_leave_no_seam(cat: Picture) -> None:
+def test_strips_leave_no_seam(cat):
     whole = Generator(strip_pixels=10**9).upscale(cat, 11).astype(int)
     strips = Generator(strip_pixels=1).upscale(cat, 11).astype(int)
     assert np.abs(whole - strips).max() <= 1
     assert (whole != strips).mean() < 0.001
 
 
-def test_order_of_colours_and_axes_is_kept(generator: Generator) -> None:
+def test_order_of_colours_and_axes_is_kept(generator):
     ramp = np.zeros((16, 16, 3), np.uint8)
     ramp[..., 0] = np.linspace(20, 230, 16, dtype=np.uint8)
     ramp[..., 2] = np.linspace(20, 230, 16, dtype=np.uint8)[:, None]
@@ -104,19 +103,19 @@ def test_order_of_colours_and_axes_is_kept(generator: Generator) -> None:
     "picture",
     [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 3))],
 )
-def test_wrong_pictures_are_refused(generator: Generator, picture: Picture) -> None:
+def test_wrong_pictures_are_refused(generator, picture):
     with pytest.raises(ImageError, match="Expected a picture of shape"):
         generator.upscale(picture, 0)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
-def test_wrong_seeds_are_refused(generator: Generator, cat: Picture, seed: int) -> None:
+def test_wrong_seeds_are_refused(generator, cat, seed):
     with pytest.raises(UsageError, match="Expected a seed"):
         generator.upscale(cat, seed)
 
 
 @pytest.fixture(scope="module")
-def forecasts(generator: Generator) -> dict[str, tuple[npt.NDArray[np.float64], ...]]:
+def forecasts(generator):
     """Truth, bicubic enlargement and eight draws of three photographs."""
     found = {}
     for name in ("astronaut", "chelsea", "coffee"):
@@ -128,18 +127,14 @@ def forecasts(generator: Generator) -> dict[str, tuple[npt.NDArray[np.float64], 
     return found
 
 
-def test_mean_of_draws_is_nearer_to_photographs_than_bicubic(
-    forecasts: dict[str, tuple[npt.NDArray[np.float64], ...]],
-) -> None:
+def test_mean_of_draws_is_nearer_to_photographs_than_bicubic(forecasts):
     gains = [psnr(draws.mean(axis=0), truth) - psnr(bicubic, truth) for truth, bicubic, draws in forecasts.values()]
     assert np.mean(gains) > 0.5
     assert min(gains) > -0.25
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
-def test_draws_describe_the_truth_of_a_photograph(
-    forecasts: dict[str, tuple[npt.NDArray[np.float64], ...]], name: str
-) -> None:
+def test_draws_describe_the_truth_of_a_photograph(forecasts, name):
     truth, _, draws = forecasts[name]
     mean = draws.mean(axis=0)
     assert max(psnr(draw, truth) for draw in draws) < psnr(mean, truth) - 0.5

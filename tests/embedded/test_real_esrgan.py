@@ -30,12 +30,12 @@ def by_definition(picture: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [(10, 12), (7, 1), (1, 5)])
-def test_it_is_what_the_definition_says(size: tuple[int, int]) -> None:
+def test_it_is_what_the_definition_says(size):
     picture = PATTERN[: size[0], : size[1]]
     assert np.abs(RealEsrganNetwork().upscale(picture, 0) - by_definition(picture)).max() <= 0.51
 
 
-def test_it_answers_as_ncnn_does_with_the_published_files() -> None:
+def test_it_answers_as_ncnn_does_with_the_published_files():
     """Some pixels of what ncnn 1.0 made of the pattern with `RealESRGAN_General_x4_v3`."""
     found = RealEsrganNetwork().upscale(PATTERN, 0)[::13, ::16].astype(int)
     published = [
@@ -47,14 +47,14 @@ def test_it_answers_as_ncnn_does_with_the_published_files() -> None:
     assert np.abs(found - published).max() <= 1
 
 
-def test_strips_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_leave_no_seam(monkeypatch):
     tall = np.resize(PATTERN, (150, 3, 3))
     whole = RealEsrganNetwork().upscale(tall, 0)
     monkeypatch.setattr(RealEsrganNetwork, "strip_pixels", 1)
     assert np.abs(RealEsrganNetwork().upscale(tall, 0).astype(int) - whole).max() <= 1
 
 
-def test_what_is_no_picture_is_refused() -> None:
+def test_what_is_no_picture_is_refused():
     with pytest.raises(ImageError):
         RealEsrganNetwork().upscale(PATTERN[..., 0], 0)
     with pytest.raises(UsageError):

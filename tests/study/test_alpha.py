@@ -40,11 +40,11 @@ class Desk:
 
     def mask(self, picture: object) -> bc.Result:
         named = picture if isinstance(picture, Path) else ("p8", picture)
-        return bc.mask(self.vendor, named, self.calibration, 0.6, run=self.folder / "run")  # type: ignore[arg-type]
+        return bc.mask(self.vendor, named, self.calibration, 0.6, run=self.folder / "run")
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+def desk(tmp_path_factory):
     return Desk(tmp_path_factory.mktemp("alpha"))
 
 
@@ -52,7 +52,7 @@ def enlarged() -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(OPACITY).resize((80, 64), Image.Resampling.BICUBIC))
 
 
-def test_what_shows_is_masked_as_ever_and_what_is_hidden_is_never_trusted(desk: Desk) -> None:
+def test_what_shows_is_masked_as_ever_and_what_is_hidden_is_never_trusted(desk):
     shows, whole, result = enlarged() > 0, desk.whole, desk.result
     assert 0.5 < shows.mean() < 0.8
     assert whole.mask[~shows].any()
@@ -66,7 +66,7 @@ def test_what_shows_is_masked_as_ever_and_what_is_hidden_is_never_trusted(desk: 
     assert f"The {1 - shows.mean():.1%} of the pixels that alpha hides are never trusted" in note
 
 
-def test_alpha_is_put_back_into_every_picture_of_it(desk: Desk) -> None:
+def test_alpha_is_put_back_into_every_picture_of_it(desk):
     for kind in ("image", "safe", "overlay"):
         with Image.open(desk.paper.with_name(f"p8-{kind}.png")) as picture:
             assert picture.mode == "RGBA"
@@ -75,9 +75,7 @@ def test_alpha_is_put_back_into_every_picture_of_it(desk: Desk) -> None:
     assert np.array_equal(image[..., :3], desk.result.image)
 
 
-def test_papers_of_it_are_verified_and_a_hidden_pixel_in_white_is_found(
-    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_papers_of_it_are_verified_and_a_hidden_pixel_in_white_is_found(desk, tmp_path, capsys):
     calibration, sent = str(desk.folder / "c.json"), str(desk.folder / "p8.png")
     assert run(["verify", str(desk.paper), "--calibration", calibration, "--input", sent, "-v"]) == 0
     assert "of its notes" not in capsys.readouterr().out
@@ -87,14 +85,14 @@ def test_papers_of_it_are_verified_and_a_hidden_pixel_in_white_is_found(
         assert said in capsys.readouterr().out
 
 
-def test_without_its_note_a_certificate_does_not_follow(desk: Desk, tmp_path: Path) -> None:
+def test_without_its_note_a_certificate_does_not_follow(desk, tmp_path):
     silent = desk.result.certificate.model_copy(update={"notes": desk.whole.certificate.notes})
     replace(desk.result, certificate=silent).save(tmp_path)
     paper, calibration = str(tmp_path / "p8-certificate.json"), str(desk.folder / "c.json")
     assert run(["verify", paper, "--calibration", calibration]) == 3
 
 
-def test_layers_hatch_nothing_that_is_hidden(desk: Desk) -> None:
+def test_layers_hatch_nothing_that_is_hidden(desk):
     assert run(["layers", str(desk.paper), "--force"]) == 0
     with zipfile.ZipFile(desk.paper.with_name("p8-layers.ora")) as archive:
         files = {name: archive.read(name) for name in archive.namelist() if name.endswith(".png")}
@@ -108,14 +106,14 @@ def test_layers_hatch_nothing_that_is_hidden(desk: Desk) -> None:
     assert thumbnail.shape[2] == 4
 
 
-def test_reports_count_the_share_as_the_certificate_does(desk: Desk) -> None:
+def test_reports_count_the_share_as_the_certificate_does(desk):
     certificate = desk.result.certificate
     threshold = float.fromhex(certificate.threshold_hex)
     preview = preview_of_result(desk.result, np.array([threshold]))
     assert preview.share(threshold) == certificate.trusted_share
 
 
-def test_equal_colours_below_another_alpha_have_a_mask_of_their_own(desk: Desk) -> None:
+def test_equal_colours_below_another_alpha_have_a_mask_of_their_own(desk):
     other = np.dstack([desk.pixels, OPACITY[::-1]])
     hidden, shown = bc.mask_all(
         desk.vendor,
@@ -128,12 +126,12 @@ def test_equal_colours_below_another_alpha_have_a_mask_of_their_own(desk: Desk) 
     assert np.array_equal(shown.mask, desk.whole.mask & (enlarged()[::-1] > 0))
 
 
-def test_a_session_masks_it(desk: Desk) -> None:
+def test_a_session_masks_it(desk):
     with bc.Session(desk.calibration, desk.vendor, 0.6, run=desk.folder / "run") as session:
         assert np.array_equal(session.mask(desk.folder / "p8.png").mask, desk.result.mask)
 
 
-def test_content_credentials_say_the_same_also_after_a_whole_batch_is_in_doubt(desk: Desk, tmp_path: Path) -> None:
+def test_content_credentials_say_the_same_also_after_a_whole_batch_is_in_doubt(desk, tmp_path):
     sure = desk.result.certificate.model_copy(update={"status": "guaranteed", "reason": None})
     key = bc.SigningKey.new("Laboratory")
     products = replace(desk.result, certificate=sure).save(tmp_path, credentials=key)
@@ -143,7 +141,7 @@ def test_content_credentials_say_the_same_also_after_a_whole_batch_is_in_doubt(d
     assert run(["verify", str(products.image), "--trust", key.key]) == 0
 
 
-def test_photographs_with_alpha_calibrate_nothing(desk: Desk, tmp_path: Path) -> None:
+def test_photographs_with_alpha_calibrate_nothing(desk, tmp_path):
     clear = Image.fromarray(photograph(1)).convert("RGBA")
     clear.putalpha(90)
     clear.save(tmp_path / "p1.png")

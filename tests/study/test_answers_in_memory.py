@@ -24,7 +24,7 @@ NEW, NEW_OUTPUT = photograph(40), draw(photograph(40), 40)
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
@@ -44,7 +44,7 @@ def files(folder: str, pictures: list[np.ndarray]) -> list[Path]:
     return paths
 
 
-def test_inputs_that_degrade_made_calibrate_to_what_files_and_a_function_do() -> None:
+def test_inputs_that_degrade_made_calibrate_to_what_files_and_a_function_do():
     lows = made()
     arrays = calibrated(inputs=lows, degradation="bicubic", label="mine")
     files("outputs", OUTPUTS)
@@ -63,7 +63,7 @@ def test_inputs_that_degrade_made_calibrate_to_what_files_and_a_function_do() ->
     assert of_paths.digest == from_files.digest, "the same document to the last digit"
 
 
-def test_camera_pairs_calibrate_as_they_are_and_a_further_pair_is_masked() -> None:
+def test_camera_pairs_calibrate_as_they_are_and_a_further_pair_is_masked():
     calibration = calibrated()
     assert calibration.procedure.degradation == "given:factor=4"
     said = "Inputs came about like those of the calibration, which were given with their photographs."
@@ -78,7 +78,7 @@ def test_camera_pairs_calibrate_as_they_are_and_a_further_pair_is_masked() -> No
     assert calibration.threshold(0.45) != calibrated(inputs=made(), run="other").threshold(0.45)
 
 
-def test_several_draws_come_as_lists_or_as_one_array_of_each_picture_and_numbers_are_as_good_as_bytes() -> None:
+def test_several_draws_come_as_lists_or_as_one_array_of_each_picture_and_numbers_are_as_good_as_bytes():
     draws = [[draw(truth, 100 * k + seed) for k in range(3)] for seed, truth in enumerate(TRUTHS)]
     settings = {"score": "pixel-variance", "run": "run"}
     listed = calibrated(outputs=draws, **settings)
@@ -115,15 +115,13 @@ WRONG: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
 
 
 @pytest.mark.parametrize(("settings", "said"), WRONG.values(), ids=WRONG)
-def test_what_does_not_belong_together_is_refused_before_anything_is_written(
-    settings: Callable[[], dict[str, Any]], said: str
-) -> None:
+def test_what_does_not_belong_together_is_refused_before_anything_is_written(settings, said):
     with pytest.raises(BlackboxConformalError, match=said):
         calibrated(**settings())
     assert not Path("runs").exists()
 
 
-def test_an_answer_masks_only_by_a_calibration_on_given_answers() -> None:
+def test_an_answer_masks_only_by_a_calibration_on_given_answers():
     small = reduced(NEW, 4)
     lanczos = lambda low: np.asarray(PillowImage.fromarray(low).resize((4 * low.shape[1], 4 * low.shape[0])))  # noqa: E731
     other = bc.calibrate(bc.from_function("f", lanczos), dict(zip("abcdefgh", TRUTHS, strict=False)), **CHOICES)
@@ -133,7 +131,7 @@ def test_an_answer_masks_only_by_a_calibration_on_given_answers() -> None:
         bc.mask(NEW_OUTPUT[4:], small, calibrated(), alpha=0.5)
 
 
-def test_the_command_line_reads_given_inputs_from_a_folder(tmp_path: Path) -> None:
+def test_the_command_line_reads_given_inputs_from_a_folder(tmp_path):
     files("outputs", OUTPUTS)
     files("inputs", CAMERA)
     files("truths", TRUTHS)
@@ -150,7 +148,7 @@ def test_the_command_line_reads_given_inputs_from_a_folder(tmp_path: Path) -> No
     assert "expected the input itself, since the degradation `given` makes none" in told.stderr
 
 
-def test_nothing_is_made_where_inputs_are_given() -> None:
+def test_nothing_is_made_where_inputs_are_given():
     given = Mixture.of_text("given").at(4)
     assert (given.given, given.linear, given.adds_nothing) == (True, False, False)
     assert given.linear_part().apply(NEW, (16, 20)).shape == (16, 20, 3)

@@ -37,8 +37,7 @@ def test_levels_carry_every_figure_of_the_audit(found):
     assert [level["tested"] for level in document["levels"]] == [False, True, True]
     for level, given in zip(document["levels"], found.levels, strict=True):
         assert level["alpha"] == level["claimed"] == given.alpha
-        assert level["risk"] == given.judgement.risk
-        assert level["ci"] == list(given.judgement.interval)
+        assert (level["risk"], level["ci"]) == (given.judgement.risk, list(given.judgement.interval))
         assert level["ci"][0] <= level["risk"] <= level["ci"][1]
         assert (level["trusted_share"], level["empty_share"]) == (given.trusted_share, given.empty_share)
         assert level["psnr_bound"] == pytest.approx(-20 * math.log10(given.alpha))
@@ -81,8 +80,7 @@ def test_splits_say_that_they_give_no_verdict():
     document = audit_splits(calibration_of(curves(0, 20)), [0.4, 0.6], splits=20, seed=9).document()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert (document["splits"], document["seed"], document["n_calibration"], document["n_measured"]) == (20, 9, 14, 6)
-    assert document["verdict"] == "none: dependent splits"
-    assert document["caution"] == CAUTION
+    assert (document["verdict"], document["caution"]) == ("none: dependent splits", CAUTION)
     for level in document["levels"]:
         assert level["verdict"] == "none: dependent splits"
         assert level["risk_range"][0] <= level["risk"] <= level["risk_range"][1]

@@ -56,7 +56,7 @@ def run(*words: str) -> Any:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_from_files_and_arrays_to_the_report(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_files_and_arrays_to_the_report(case, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text, score, draws, metric = CASES[case]
     bands, given = Bands.of_text(text), material(case)
@@ -74,8 +74,7 @@ def test_from_files_and_arrays_to_the_report(case: str, tmp_path: Path, monkeypa
     assert 0 < threshold < np.inf
     first = {name: pictures[:12] for name, pictures in given.items()}
     arrays = bc.calibrate(**first, bands=text, label="x", score=score, metric=metric, run="arrays")
-    assert arrays.threshold(ALPHA) == threshold
-    assert arrays.procedure == calibration.procedure
+    assert (arrays.threshold(ALPHA), arrays.procedure) == (threshold, calibration.procedure)
 
     new = next(Path("inputs").glob("p13.*"))
     calibrated = ("--calibration", "c.json", "--run", "run")
@@ -108,7 +107,7 @@ def folder(**parameters: Any) -> Any:
     return bc.load_adapter("folder", path=".", label="x", **parameters)
 
 
-def test_without_bands_a_folder_is_the_vendor_that_it_was() -> None:
+def test_without_bands_a_folder_is_the_vendor_that_it_was():
     assert folder().identity()["parameters"] == {"label": "x", "scale": 4, "resample": False}
     assert folder(bands="1:0:9").identity()["parameters"]["bands"] == "1:0:9"
 
@@ -125,7 +124,7 @@ def test_without_bands_a_folder_is_the_vendor_that_it_was() -> None:
         ({"perturbation": "dihedral"}, "Give no --perturbation"),
     ],
 )
-def test_what_looks_at_8_bit_colours_alone_is_refused_by_name(settings: dict[str, Any], cure: str) -> None:
+def test_what_looks_at_8_bit_colours_alone_is_refused_by_name(settings, cure):
     usual = {"metric": "band-l1", "score": "bicubic-gap", "draws": 1, "bands": "4:0:10000"}
     chosen = {**usual, **settings}
     with pytest.raises(UsageError) as refused:
@@ -133,26 +132,26 @@ def test_what_looks_at_8_bit_colours_alone_is_refused_by_name(settings: dict[str
     assert cure in str(refused.value)
 
 
-def test_guarantees_about_detail_are_refused() -> None:
+def test_guarantees_about_detail_are_refused():
     setup = set_up(folder(bands="4:0:10000"), metric="band-l1", score="bicubic-gap", draws=1)
     with pytest.raises(UsageError, match="--guarantee expected"):
         _ = setup.detail_metric
 
 
 @pytest.mark.parametrize("how", ["area", "bicubic", "lanczos"])
-def test_inputs_are_made_by_reductions(how: str) -> None:
+def test_inputs_are_made_by_reductions(how):
     setup = set_up(folder(bands="2:0:9"), metric="band-l1", score="bicubic-gap", draws=1, degradation=how)
     levels = Bands.of_text("2:0:9").levels(np.full((8, 12, 2), 9, np.uint8))
     low = setup.procedure.degraded(levels, "sha256:0")
     assert (low.shape, low.dtype, low.min()) == ((2, 3, 2), np.uint16, 65535)
 
 
-def test_a_vendor_of_8_bit_colours_refuses_more_by_name() -> None:
+def test_a_vendor_of_8_bit_colours_refuses_more_by_name():
     with pytest.raises(BlackboxConformalError, match="no parameter 'bands'"):
         bc.load_adapter("embedded", bands="4:0:10000")
 
 
-def test_arrays_that_are_unlike_the_declaration_are_refused() -> None:
+def test_arrays_that_are_unlike_the_declaration_are_refused():
     given = material("four")
     with pytest.raises(ImageError, match=r"inputs\[0\]: expected values from 0 to 9"):
         bc.calibrate(**given, bands="4:0:9", score="bicubic-gap", metric="band-l1")

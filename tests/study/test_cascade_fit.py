@@ -47,7 +47,6 @@ def test_a_plan_foretells_the_bill_by_the_share(tmp_path):
         vendor = bc.cascade(*members, rules=[{"score": "texture", "at_most": 0.05, "passed_on": (10, 40)}])
         plan = bc.plan(vendor, photographs, run=tmp_path / "run", **KINDS)
     told = plan.foretold
-    assert told is not None
     assert (told.expected, told.least, told.most) == (2, _above(10, 40, 8)[0], _above(11, 40, 8)[1])
     assert told.usd == (Decimal("0.08") + Decimal("0.01") * told.least, Decimal("0.08") + Decimal("0.01") * told.most)
     assert "in nine of ten cases" in repr(list(plan.blocks()))

@@ -1,10 +1,9 @@
 """A cascade whose vendors fail: every picture ends, each certificate names who failed, and nothing is paid twice."""
 
 import json
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -75,7 +74,7 @@ class Shop(NamedTuple):
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+def shop(tmp_path):
     write_photographs(tmp_path / "photographs", range(8))
     (tmp_path / "inputs").mkdir()
     for seed in PICTURES:
@@ -89,9 +88,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         yield made
 
 
-def test_a_command_finishes_when_the_dear_vendor_ends_in_the_middle_and_is_repeated_after_the_outage(
-    shop: Shop,
-) -> None:
+def test_a_command_finishes_when_the_dear_vendor_ends_in_the_middle_and_is_repeated_after_the_outage(shop):
     # The third answer of the dear vendor is the first that refuses the account.
     number = iter(range(99))
     shop.dear.script = lambda asked: "status:code=402" if next(number) >= 2 else None
@@ -114,7 +111,7 @@ def test_a_command_finishes_when_the_dear_vendor_ends_in_the_middle_and_is_repea
     assert (shop.masks(), shop.calls) == (told, (14, 14))
 
 
-def test_over_budget_in_the_middle_the_rest_is_answered_by_the_cheap_vendor_also_when_repeated(shop: Shop) -> None:
+def test_over_budget_in_the_middle_the_rest_is_answered_by_the_cheap_vendor_also_when_repeated(shop):
     for _ in range(2):
         shop.mask("--fallback", "cheap.json", "--concurrency", "1", limit="0.08")
         assert (len(shop.certificates()), len(shop.fell_back()), shop.calls) == (6, 4, (14, 10))
@@ -122,7 +119,7 @@ def test_over_budget_in_the_middle_the_rest_is_answered_by_the_cheap_vendor_also
     assert (shop.fell_back(), shop.calls) == ([], (14, 14))
 
 
-def test_a_first_vendor_that_fails_is_named_and_nothing_falls_back(shop: Shop) -> None:
+def test_a_first_vendor_that_fails_is_named_and_nothing_falls_back(shop):
     number = iter(range(99))
     shop.cheap.script = lambda asked: "status:code=402" if next(number) >= 2 else None
     said = shop.mask("--fallback", "cheap.json", "--concurrency", "1", code=5)
@@ -133,17 +130,17 @@ def test_a_first_vendor_that_fails_is_named_and_nothing_falls_back(shop: Shop) -
     assert (len(shop.certificates()), shop.fell_back(), shop.calls) == (6, [], (14, 14))
 
 
-def test_a_fallback_that_the_picture_chose_is_never_guaranteed(tmp_path: Path) -> None:
+def test_a_fallback_that_the_picture_chose_is_never_guaranteed(tmp_path):
     cheap, dear = Network("cheap", invents=True), Network("dear", invents=False)
     hard = [seed for seed in range(400) if is_hard(small(seed))]
     vendor, run = bc.cascade(cheap.vendor, dear.vendor, rules=[RULE]), tmp_path / "run"
-    photographs = write_photographs(tmp_path / "photographs", hard[:MANY])  # type: ignore[arg-type]
+    photographs = write_photographs(tmp_path / "photographs", hard[:MANY])
     calibration = bc.calibrate(vendor, photographs, run=run, **KINDS)
     left = bc.calibrate(vendor.without_last(), photographs, run=run, **KINDS)
     answer, chosen = dear.answer, small(hard[-1])
 
-    def masked(unusable: Sequence[np.ndarray], name: str) -> list[bc.Result]:
-        def fails(picture: np.ndarray) -> Any:
+    def masked(unusable, name):
+        def fails(picture):
             blank = np.zeros_like(enlarged(picture, 0.0))
             return blank if any(np.array_equal(picture, one) for one in unusable) else answer(picture)
 
@@ -159,7 +156,7 @@ def test_a_fallback_that_the_picture_chose_is_never_guaranteed(tmp_path: Path) -
     assert "may depend on the picture" in json.dumps(one.certificate.notes)
 
 
-def test_each_vendor_has_a_threshold_of_its_own_and_a_batch_of_right_pictures_raises_no_alarm(tmp_path: Path) -> None:
+def test_each_vendor_has_a_threshold_of_its_own_and_a_batch_of_right_pictures_raises_no_alarm(tmp_path):
     cheap, dear = Network("cheap", invents=True), Network("dear", invents=False)
     vendor, run = bc.cascade(cheap.vendor, dear.vendor, rules=[RULE]), tmp_path / "run"
     calibration = bc.calibrate(vendor, write_photographs(tmp_path / "photographs", range(40)), run=run, **KINDS)
@@ -184,9 +181,7 @@ def test_each_vendor_has_a_threshold_of_its_own_and_a_batch_of_right_pictures_ra
     )
 
 
-def test_a_vendor_with_too_few_photographs_is_refused_and_a_threshold_for_all_of_an_earlier_version_too(
-    tmp_path: Path,
-) -> None:
+def test_a_vendor_with_too_few_photographs_is_refused_and_a_threshold_for_all_of_an_earlier_version_too(tmp_path):
     with FaultServer() as cheap, FaultServer() as dear:
         vendor = of_servers(cheap.url, dear.url)
         photographs = write_photographs(tmp_path / "photographs", range(12))
@@ -208,16 +203,14 @@ def test_a_vendor_with_too_few_photographs_is_refused_and_a_threshold_for_all_of
             bc.mask(vendor, small(30), calibration, 0.9, group="vendor 2 of 2", run=tmp_path / "run", max_cost=1)
 
 
-def test_pictures_enter_in_an_order_that_their_completion_does_not_decide(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pictures_enter_in_an_order_that_their_completion_does_not_decide(tmp_path, monkeypatch):
     network, entered = Network("one", invents=True), list[str]()
     calibration = bc.calibrate(
         network.vendor, write_photographs(tmp_path / "photographs", range(12)), run=tmp_path / "run", **KINDS
     )
     real = masking._Company.enter
 
-    def enter(self: Any, drawn: Any, picture: Any, answers: Any) -> None:
+    def enter(self, drawn, picture, answers):
         entered.append(picture.name)
         real(self, drawn, picture, answers)
 

@@ -1,9 +1,8 @@
 """A cascade by region: the dear vendor gets the tiles that do not suffice, and one picture is delivered."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -86,13 +85,11 @@ def photographs(folder: Path, seeds: range) -> Path:
 
 
 @pytest.fixture
-def two() -> tuple[Counted, Counted]:
+def two():
     return Counted("cheap", cheap_answer), Counted("dear", dear_answer)
 
 
-def test_only_tiles_that_do_not_suffice_are_bought_and_one_picture_is_delivered_to_every_use_case(
-    tmp_path: Path, two: tuple[Counted, Counted]
-) -> None:
+def test_only_tiles_that_do_not_suffice_are_bought_and_one_picture_is_delivered_to_every_use_case(tmp_path, two):
     cheap, dear = two
     vendor, run = bc.cascade(cheap.vendor, dear.vendor, rules=[RULE]), tmp_path / "run"
     folder = photographs(tmp_path / "photographs", range(10))
@@ -126,9 +123,7 @@ def test_only_tiles_that_do_not_suffice_are_bought_and_one_picture_is_delivered_
         bc.mask(other, small(20), calibration, 0.9, run=run)
 
 
-def test_tiles_that_do_not_fit_the_picture_around_them_raise_the_risk(
-    tmp_path: Path, two: tuple[Counted, Counted]
-) -> None:
+def test_tiles_that_do_not_fit_the_picture_around_them_raise_the_risk(tmp_path, two):
     cheap, dear = two
     run, unseen = tmp_path / "run", photographs(tmp_path / "unseen", range(30, 42))
     vendor = bc.cascade(cheap.vendor, dear.vendor, rules=[RULE])
@@ -148,18 +143,18 @@ def test_tiles_that_do_not_fit_the_picture_around_them_raise_the_risk(
 
 
 def test_a_tile_that_is_refused_keeps_the_cheap_pixels_and_a_picture_that_the_cheap_one_refuses_goes_on_in_tiles(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, two: tuple[Counted, Counted]
-) -> None:
+    tmp_path, monkeypatch, two
+):
     cheap, dear = two
     # Every tile goes on, and one of the four is refused.
     vendor = bc.cascade(cheap.vendor, dear.vendor, rules=[{**RULE, "at_most": 0.0}])
     calibration = bc.calibrate(vendor, photographs(tmp_path / "p", range(10)), run=tmp_path / "run", **KINDS)
     assert len(dear.sizes) == 40
-    refused: set[bytes] = set()
-    kind: Any = type(cheap.vendor)
+    refused = set()
+    kind = type(cheap.vendor)
     draw = kind.draw
 
-    def refuses(self: Any, upload: Any, asked: Any) -> Iterator[Any]:
+    def refuses(self, upload, asked):
         answer = yield from draw(self, upload, asked)
         if upload.pixels.tobytes() in refused:
             raise RefusedError("not this one")
@@ -174,7 +169,7 @@ def test_a_tile_that_is_refused_keeps_the_cheap_pixels_and_a_picture_that_the_ch
         inner = slice(4 * (top and 4), 4 * (top and 4) + 64), slice(4 * (left and 4), 4 * (left and 4) + 64)
         whole[place] = np.rint(dear_answer(corner) * 255)[inner]
 
-    def masked(name: str, *which: np.ndarray) -> np.ndarray:
+    def masked(name, *which):
         refused.clear()
         refused.update(np.ascontiguousarray(each).tobytes() for each in which)
         return bc.mask(vendor, picture, calibration, 0.9, run=tmp_path / name).image
@@ -196,7 +191,7 @@ class DearVendor(SynchronousVendor):
     name = "fault-dear"
 
 
-def test_a_run_that_ends_between_tiles_pays_nothing_twice_and_a_plan_tells_the_bounds(tmp_path: Path) -> None:
+def test_a_run_that_ends_between_tiles_pays_nothing_twice_and_a_plan_tells_the_bounds(tmp_path):
     folder = tmp_path / "photographs"
     # Two tiles each.
     write_photographs(folder, range(6))
@@ -225,7 +220,7 @@ def test_a_run_that_ends_between_tiles_pays_nothing_twice_and_a_plan_tells_the_b
         assert (cheap.account.paid, dear.account.paid) == (6, 12)
 
 
-def test_pictures_with_a_tile_in_common_buy_it_once(tmp_path: Path, two: tuple[Counted, Counted]) -> None:
+def test_pictures_with_a_tile_in_common_buy_it_once(tmp_path, two):
     cheap, dear = two
     vendor = bc.cascade(cheap.vendor, dear.vendor, rules=[{**RULE, "at_most": 0.0}])
     calibration = bc.calibrate(vendor, photographs(tmp_path / "p", range(10)), run=tmp_path / "run", **KINDS)
@@ -237,14 +232,14 @@ def test_pictures_with_a_tile_in_common_buy_it_once(tmp_path: Path, two: tuple[C
     np.testing.assert_array_equal(results[0].image[:64, :64], results[1].image[:64, :64])
 
 
-def test_a_limit_for_one_picture_is_proposed_where_each_has_as_many_calls() -> None:
+def test_a_limit_for_one_picture_is_proposed_where_each_has_as_many_calls():
     members = SynchronousVendor(url="http://127.0.0.1:9"), DearVendor(url="http://127.0.0.1:9")
     whole = {"score": "texture", "at_most": 0.05}
     proposed = [limit_for_one(set_up(bc.cascade(*members, rules=[rule]), score="texture")) for rule in (whole, RULE)]
     assert proposed == [["--max-cost", "0.02"], []]
 
 
-def test_a_cluster_is_refused(tmp_path: Path, two: tuple[Counted, Counted], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_is_refused(tmp_path, two, monkeypatch):
     setup = set_up(bc.cascade(two[0].vendor, two[1].vendor, rules=[RULE]), score="texture")
     monkeypatch.setattr(Cluster, "refuse_unseen", lambda *_: None)
     with pytest.raises(UsageError, match="its rule has tiles"):

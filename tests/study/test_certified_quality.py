@@ -38,11 +38,11 @@ class Studio:
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+def studio(tmp_path_factory):
     return Studio(tmp_path_factory.mktemp("studio"))
 
 
-def test_the_bounds_are_those_of_the_definition(studio: Studio) -> None:
+def test_the_bounds_are_those_of_the_definition(studio):
     result = studio.mask(studio.calibration)
     found = result.certificate.quality
     assert (found.photographs, found.probability) == (20, 0.9)
@@ -60,14 +60,14 @@ def test_the_bounds_are_those_of_the_definition(studio: Studio) -> None:
     assert found.short.startswith(f"PSNR at least {found.psnr:.2f} dB, SSIM at least")
 
 
-def test_the_condition_stands_in_the_statement_and_in_few_words(studio: Studio) -> None:
+def test_the_condition_stands_in_the_statement_and_in_few_words(studio):
     found = studio.mask(studio.calibration).certificate
     assert found.status == "if-like-calibration"
     assert found.quality.statement.startswith("If this input is like the 20 calibrated, the whole picture, clear and")
     assert "(if like the calibration's, each with" in found.quality.short
 
 
-def test_nothing_is_certified_of_a_picture_in_doubt(studio: Studio) -> None:
+def test_nothing_is_certified_of_a_picture_in_doubt(studio):
     """One input in twenty like the calibration's differs so much, and of others nothing is known."""
     certificate, calibration = studio.mask(studio.calibration).certificate, studio.calibration
     rule, metric = calibration.rule(None), catalog.of_specification("metrics", calibration.procedure.metric)
@@ -81,7 +81,7 @@ def test_nothing_is_certified_of_a_picture_in_doubt(studio: Studio) -> None:
     assert stated == {0.05: ("if-like-calibration", False), 0.051: ("if-like-calibration", True)}
 
 
-def test_a_quality_that_does_not_follow_is_found(studio: Studio) -> None:
+def test_a_quality_that_does_not_follow_is_found(studio):
     result = studio.mask(studio.calibration)
     certificate, low = result.certificate, np.asarray(studio.small)
     assert contradictions(certificate, studio.calibration) == []
@@ -92,9 +92,7 @@ def test_a_quality_that_does_not_follow_is_found(studio: Studio) -> None:
     assert not known_errors_agree(certificate, studio.calibration, np.roll(result.image, 1, axis=0), low)
 
 
-def test_nothing_is_certified_of_inputs_of_another_kind_nor_by_earlier_calibrations(
-    studio: Studio, tmp_path: Path
-) -> None:
+def test_nothing_is_certified_of_inputs_of_another_kind_nor_by_earlier_calibrations(studio, tmp_path):
     assert studio.mask(studio.calibration, "p30.jpg").certificate.quality is None
     earlier = replace(studio.calibration, whole_errors=WholeErrors.unknown(20))
     file = earlier.save(tmp_path / "earlier.json")
@@ -106,7 +104,7 @@ def test_nothing_is_certified_of_inputs_of_another_kind_nor_by_earlier_calibrati
     assert contradictions(certificate, loaded) == []
 
 
-def test_an_audit_counts_pictures_that_are_worse_than_certified(studio: Studio) -> None:
+def test_an_audit_counts_pictures_that_are_worse_than_certified(studio):
     audit = bc.audit(studio.vendor, studio.paths[20:], studio.calibration, run=studio.folder / "run")
     assert [(one.measure, one.n) for one in audit.quality] == [("PSNR", 10), ("SSIM", 10), ("mean error", 10)]
     limits = studio.calibration.whole_errors.largest_ratios(0.1)
@@ -115,7 +113,7 @@ def test_an_audit_counts_pictures_that_are_worse_than_certified(studio: Studio) 
     assert [row["misses"] for row in audit.document()["quality"]] == [one.misses for one in audit.quality]
 
 
-def test_tiles_of_a_photograph_count_once(studio: Studio) -> None:
+def test_tiles_of_a_photograph_count_once(studio):
     images = [
         image.model_copy(update={"cluster": f"c{place // 2}"}) for place, image in enumerate(studio.calibration.images)
     ]
@@ -123,7 +121,7 @@ def test_tiles_of_a_photograph_count_once(studio: Studio) -> None:
     assert len(tiled.whole_errors_of()) == 10
 
 
-def test_the_known_picture_is_the_reference_where_the_score_makes_it() -> None:
+def test_the_known_picture_is_the_reference_where_the_score_makes_it():
     assert Texture().reference_degraded is None
     assert PredictedInvention(degraded=True).reference_degraded is True
     assert Unsupported(degraded=False).reference_degraded is False

@@ -13,7 +13,7 @@ from blackbox_conformal.method.images.photographs import demo_photographs
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job
 from blackbox_conformal.study.choose.comparing import compare_contestants
-from blackbox_conformal.study.choose.comparison import ComparedPicture, Comparison
+from blackbox_conformal.study.choose.comparison import ComparedPicture
 from blackbox_conformal.study.choose.contestants import Contest, Contestant, under_one_promise, vendor_folder
 from blackbox_conformal.study.choose.scored import Tuning
 from blackbox_conformal.study.choose.tuning import ToTune, parse_candidates, tune_job
@@ -29,7 +29,7 @@ PROMISE = "marked:largest_error=0.5"
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def photographs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photographs")
     for photograph in demo_photographs():
         pixels = read_image(photograph.path).pixels
@@ -42,15 +42,13 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def contestants(guarantee: object = PROMISE) -> list[Contestant]:
     vendor = bc.load_adapter("embedded")
     return [
-        Contestant(score, set_up(vendor, score=score, guarantee=guarantee))  # type: ignore[arg-type]
+        Contestant(score, set_up(vendor, score=score, guarantee=guarantee))
         for score in ("predicted-invention", "unsupported")
     ]
 
 
 @pytest.fixture(scope="module")
-def compared(
-    photographs: list[Path], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Comparison, list[ComparedPicture], Path]:
+def compared(photographs, tmp_path_factory):
     root, pictures = tmp_path_factory.mktemp("runs"), list[ComparedPicture]()
     both, rule = under_one_promise(contestants, PROMISE)
     contest = Contest.of_photographs(both, photographs, Terms(root, ask=lambda *_: None), held_out=8, rule=rule)
@@ -73,8 +71,7 @@ def test_rows_are_those_of_calibrate_and_audit(compared, photographs):
         audited = bc.audit(setup.adapter, others, calibration, ALPHAS, run=run)
         rows = [row for row in found.rows if row.contestant == contestant.label]
         for row, level in zip(rows, audited.levels, strict=True):
-            assert row.alpha == level.alpha
-            assert row.trusted_share == pytest.approx(level.trusted_share)
+            assert (row.alpha, row.trusted_share) == (level.alpha, pytest.approx(level.trusted_share))
             assert row.risk == pytest.approx(level.judgement.risk)
             assert "80 % of the detail" in rows[0].guarantee
 
@@ -89,7 +86,7 @@ def test_the_clear_part_that_restores_most_leads(compared):
             right = energies(setup, picture)[1]
             clear += right[picture.score_map < picture.thresholds[row.alpha]].sum()
             missing += energies(setup, picture)[1].sum()
-        restored = found.detail[row.contestant].restored[0]  # type: ignore[union-attr]
+        restored = found.detail[row.contestant].restored[0]
         # Of the missing detail all that was restored is right, and a part of that is clear.
         assert row.restored_clear is not None
         assert row.restored_clear == pytest.approx(restored * clear / missing, rel=1e-4)
@@ -106,8 +103,8 @@ def test_the_clear_part_that_restores_most_leads(compared):
 def test_where_one_has_a_score_of_another_unit_all_are_compared_under_expected():
     vendor = bc.load_adapter("embedded")
 
-    def build(guarantee: object) -> list[Contestant]:
-        usual = set_up(vendor, guarantee=guarantee)  # type: ignore[arg-type]
+    def build(guarantee):
+        usual = set_up(vendor, guarantee=guarantee)
         return [Contestant("usual", usual), Contestant("texture", set_up(vendor, score="texture"))]
 
     both, rule = under_one_promise(build, None)
@@ -153,7 +150,7 @@ def test_tuning_chooses_the_score_that_keeps_most_right_detail(photographs, comp
 def test_candidates_of_a_guarantee_about_detail_are_shares():
     vendor = bc.load_adapter("embedded")
 
-    def to_tune(typed: list[str], guarantee: str | None, want_share: float | None = None) -> ToTune:
+    def to_tune(typed, guarantee, want_share=None):
         return ToTune.of(
             lambda score, rule: set_up(vendor, score=score, guarantee=rule),
             typed,

@@ -1,6 +1,5 @@
 """`cluster=`: commands from Python give on workers what they give in one process, and buy each draw once."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,13 @@ CHOICES: dict[str, Any] = {"draws": 2, "score": "pixel-variance", "metric": "rgb
 
 
 @pytest.fixture
-def server() -> Iterator[FaultServer]:
+def server():
     with FaultServer() as server:
         yield server
 
 
 @pytest.fixture
-def client() -> Iterator[Any]:
+def client():
     workers = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
     with distributed.LocalCluster(host="127.0.0.1", **workers) as cluster, distributed.Client(cluster) as client:
         yield client
@@ -49,22 +48,19 @@ def made(server: FaultServer, folder: Path, cluster: Any) -> list[object]:
 
 
 @pytest.mark.slow
-def test_commands_give_on_a_client_what_they_give_in_one_process(
-    server: FaultServer, client: Any, tmp_path: Path
-) -> None:
+def test_commands_give_on_a_client_what_they_give_in_one_process(server, client, tmp_path):
     write_photographs(tmp_path / "photographs", range(8))
     write_photographs(tmp_path / "unseen", range(30, 36))
     Image.fromarray(photograph(41, (20, 28))).save(tmp_path / "small.png")
     one = made(server, tmp_path / "one", None)
     many = made(server, tmp_path / "many", client)
     assert one == many
-    assert client.status == "running"
-    assert client.submit(sum, [1, 2]).result() == 3
+    assert (client.status, client.submit(sum, [1, 2]).result()) == ("running", 3)
 
 
-def test_workers_that_are_started_for_a_call_end_with_it(server: FaultServer, tmp_path: Path) -> None:
+def test_workers_that_are_started_for_a_call_end_with_it(server, tmp_path):
     photographs = {f"p{seed}": photograph(seed) for seed in range(3)}
-    terms: dict[str, Any] = {"max_calls": 6, **CHOICES}
+    terms = {"max_calls": 6, **CHOICES}
     vendor = SynchronousVendor(url=server.url)
     many = bc.calibrate(vendor, photographs, run=tmp_path / "run", cluster="local:1", **terms)
     assert server.account.paid == server.account.distinct == 6
@@ -74,17 +70,15 @@ def test_workers_that_are_started_for_a_call_end_with_it(server: FaultServer, tm
     assert distributed.client._global_clients == {}
 
 
-def test_what_is_no_cluster_is_refused_before_anything_is_paid(
-    server: FaultServer, client: Any, tmp_path: Path
-) -> None:
+def test_what_is_no_cluster_is_refused_before_anything_is_paid(server, client, tmp_path):
     photographs = {f"p{seed}": photograph(seed) for seed in range(3)}
-    terms: dict[str, Any] = {"run": tmp_path / "run", "max_calls": 6, **CHOICES}
+    terms = {"run": tmp_path / "run", "max_calls": 6, **CHOICES}
     vendor = SynchronousVendor(url=server.url)
     with pytest.raises(UsageError, match=r"distributed\.Client that is open"):
-        bc.calibrate(vendor, photographs, cluster=4, **terms)  # type: ignore[arg-type]
+        bc.calibrate(vendor, photographs, cluster=4, **terms)
     calibration = bc.calibrate(vendor, photographs, **terms)
     paid = server.account.paid
-    seen: list[object] = []
+    seen = []
     with pytest.raises(UsageError, match="expected no on_picture beside cluster"):
         bc.audit(
             vendor,
@@ -96,7 +90,7 @@ def test_what_is_no_cluster_is_refused_before_anything_is_paid(
             cluster=client,
         )
     with pytest.raises(UsageError, match="takes no parameter 'cluster'"):
-        bc.compare({"one": vendor}, photographs, cluster=client)  # type: ignore[call-arg]
+        bc.compare({"one": vendor}, photographs, cluster=client)
     client.close()
     with pytest.raises(UsageError, match=r"distributed\.Client that is open"):
         bc.calibrate(vendor, photographs, cluster=client, **terms)

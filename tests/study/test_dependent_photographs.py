@@ -39,19 +39,17 @@ def pictures(names: list[str], parents: list[int], seed: int, own: float = 1.0) 
 
 @pytest.mark.parametrize("named", ["{}_{}", "photo-{} ({})", "{}{}", "IMG_{:04}-{:02}"])
 @pytest.mark.parametrize(("photographs", "crops"), [(5, 8), (20, 2), (12, 3)])
-def test_crops_are_asked_about(photographs: int, crops: int, named: str) -> None:
+def test_crops_are_asked_about(photographs, crops, named):
     letters = named == "{}{}"
     names = [named.format(one, "abcdefgh"[k] if letters else k) for one in range(photographs) for k in range(crops)]
     parents = [one for one in range(photographs) for _ in range(crops)]
     asked = question_of(pictures(names, parents, 1))
-    assert asked is not None
-    assert len(asked.groups) == photographs
-    assert asked.groups[0] == tuple(names[:crops])
+    assert (len(asked.groups), asked.groups[0]) == (photographs, tuple(names[:crops]))
     assert "are these parts of the same photographs" in asked.words
     assert f"and {photographs - 3} more" in asked.words
 
 
-def test_different_photographs_are_not_asked_about_whatever_their_numbers() -> None:
+def test_different_photographs_are_not_asked_about_whatever_their_numbers():
     """At most one in a thousand sets of exchangeable photographs; here none of 60 sets of 63."""
     schemes = [
         [f"IMG_{one:04}" for one in range(63)],
@@ -66,7 +64,7 @@ def test_different_photographs_are_not_asked_about_whatever_their_numbers() -> N
             assert question_of(pictures(names, list(range(63)), seed, 0.0)) is None
 
 
-def test_few_names_or_one_that_many_share_say_nothing_by_statistics() -> None:
+def test_few_names_or_one_that_many_share_say_nothing_by_statistics():
     """Two cameras differ, and so do two places."""
     names = [f"{camera}_{one}" for camera in ("DSC", "IMG") for one in range(30)]
     assert question_of(pictures(names, [0] * 30 + [1] * 30, 0)) is None
@@ -75,14 +73,14 @@ def test_few_names_or_one_that_many_share_say_nothing_by_statistics() -> None:
     assert question_of([]) is None
 
 
-def test_the_p_value_is_that_of_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_p_value_is_that_of_the_definition(monkeypatch):
     """The sum over columns and names of squared rank sums over their sizes, against every deal that was tried."""
     found = pictures([f"{one // 2}_{one % 2}" for one in range(8)], [one // 2 for one in range(8)], 3)
     named = [one.name.split("_")[0] for one in found]
     monkeypatch.setattr(dependent_photographs, "PERMUTATIONS", 50)
     values = np.stack([np.r_[one.statistics.values[0], one.sketch.thumbnail[0, 0]] for one in found])
 
-    def statistic(order: np.ndarray) -> float:
+    def statistic(order):
         total = 0.0
         for column in values[order].T:
             ranks = [sum(np.sign(value - other) for other in column) for value in column]
@@ -104,7 +102,7 @@ def shot(path: Path, when: str, seed: int) -> Path:
     return path
 
 
-def test_a_burst_is_asked_about_and_photographs_of_the_same_numbers_shot_apart_are_not(tmp_path: Path) -> None:
+def test_a_burst_is_asked_about_and_photographs_of_the_same_numbers_shot_apart_are_not(tmp_path):
     plain = pictures([f"IMG_{one:04}" for one in range(6)], list(range(6)), 0)
     seconds = [0, 1, 2, 30, 60, 90]
     at = [
@@ -113,7 +111,6 @@ def test_a_burst_is_asked_about_and_photographs_of_the_same_numbers_shot_apart_a
     ]
     burst = [replace(one, path=path) for one, path in zip(plain, at, strict=False)]
     asked = question_of(burst + plain[4:])
-    assert asked is not None
     assert asked.groups == (("IMG_0000", "IMG_0001", "IMG_0002"),)
     assert "within a second" in asked.words
     apart = [shot(tmp_path / f"{one.name}.jpg", f"2024:05:01 12:{k:02}:00", 0) for k, one in enumerate(plain)]
@@ -121,7 +118,7 @@ def test_a_burst_is_asked_about_and_photographs_of_the_same_numbers_shot_apart_a
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff\xe1\x00\x10Exif\x00\x00II*\x00\xff\xff\xff\xff", b"GIF89a"])
-def test_a_damaged_file_says_no_time(content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_file_says_no_time(content, tmp_path):
     (tmp_path / "a.jpg").write_bytes(content)
     assert time_shot(tmp_path / "a.jpg") is None
     assert time_shot(tmp_path / "none.jpg") is None

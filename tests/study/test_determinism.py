@@ -98,8 +98,8 @@ def test_interpreted_kernels_say_the_same_up_to_rounding(material, tmp_path):
 def test_memory_limit_lowers_concurrency_to_what_fits_and_changes_no_result(material, tmp_path):
     setup, paths = material
     pictures = [replace(one, size=(4000, 5000)) for one in prepare_photographs(paths, setup)]
-    together: list[int] = []
-    running: list[str] = []
+    together = []
+    running = []
     pause = threading.Event()
 
     def work(drawn):

@@ -37,12 +37,12 @@ DISGUISES = {
 
 
 @pytest.fixture(scope="module")
-def vendor(tmp_path_factory: pytest.TempPathFactory) -> bc.Adapter:
+def vendor(tmp_path_factory):
     return bc.load_adapter("folder", path=str(write_draws(tmp_path_factory.mktemp("draws"), NAMES)), label="made up")
 
 
 @pytest.fixture(scope="module")
-def calibration(vendor: bc.Adapter, tmp_path_factory: pytest.TempPathFactory) -> Calibration:
+def calibration(vendor, tmp_path_factory):
     folder = tmp_path_factory.mktemp("calibrate")
     made = bc.calibrate(
         vendor,
@@ -61,17 +61,13 @@ def saved(pixels: np.ndarray, path: Path) -> Path:
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)
-def test_an_audit_refuses_calibration_photographs_in_disguise(
-    disguise: str, calibration: Calibration, vendor: bc.Adapter, tmp_path: Path
-) -> None:
+def test_an_audit_refuses_calibration_photographs_in_disguise(disguise, calibration, vendor, tmp_path):
     copy = saved(DISGUISES[disguise](photograph(2)), tmp_path / "new.png")
     with pytest.raises(CalibrationError, match="new, which is a copy of calibration photograph p2"):
         bc.audit(vendor, [copy], calibration, [0.5], run=tmp_path / "run")
 
 
-def test_an_audit_names_a_calibration_photograph_once(
-    calibration: Calibration, vendor: bc.Adapter, tmp_path: Path
-) -> None:
+def test_an_audit_names_a_calibration_photograph_once(calibration, vendor, tmp_path):
     for name, said in (("p2", r"first p2\. Leave"), ("new", r"first new, which is calibration photograph p2\. Leave")):
         path = saved(photograph(2), tmp_path / f"{name}.png")
         with pytest.raises(CalibrationError, match=said):
@@ -79,9 +75,7 @@ def test_an_audit_names_a_calibration_photograph_once(
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)
-def test_a_mask_of_a_reduced_calibration_photograph_is_refused(
-    disguise: str, calibration: Calibration, vendor: bc.Adapter, tmp_path: Path
-) -> None:
+def test_a_mask_of_a_reduced_calibration_photograph_is_refused(disguise, calibration, vendor, tmp_path):
     pixels = DISGUISES[disguise](photograph(2))
     small = PillowImage.fromarray(pixels).resize((20, 16), PillowImage.Resampling.LANCZOS)
     path = saved(np.asarray(small), tmp_path / "small.png")
@@ -90,7 +84,7 @@ def test_a_mask_of_a_reduced_calibration_photograph_is_refused(
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)
-def test_tuning_photographs_in_disguise_cannot_calibrate(disguise: str, vendor: bc.Adapter, tmp_path: Path) -> None:
+def test_tuning_photographs_in_disguise_cannot_calibrate(disguise, vendor, tmp_path):
     paths = write_photographs(tmp_path / "photographs", NAMES)
     tuning = (KnownPhotograph.of(sketch(DISGUISES[disguise](photograph(4)))),)
     with pytest.raises(CalibrationError, match="used for tuning and cannot calibrate, first p4"):
@@ -105,7 +99,7 @@ def test_tuning_photographs_in_disguise_cannot_calibrate(disguise: str, vendor: 
         )
 
 
-def test_other_photographs_are_not_taken_for_copies(calibration: Calibration) -> None:
+def test_other_photographs_are_not_taken_for_copies(calibration):
     for number in range(50, 90):
         seen = sketch(photograph(number))
         assert calibration.known(seen, "sha256:none") is None

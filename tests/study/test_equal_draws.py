@@ -2,9 +2,8 @@
 
 import io
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -29,7 +28,7 @@ WORKERS = 8
 
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
 @pytest.mark.parametrize("limits", [{"max_calls": 96}, {"max_cost_usd": "0.96"}])
-def test_equal_draws_cost_twice_the_workers_at_most(tmp_path: Path, kind: Any, limits: Any) -> None:
+def test_equal_draws_cost_twice_the_workers_at_most(tmp_path, kind, limits):
     write_photographs(tmp_path / "photographs", range(12))
     with FaultServer({"submit": Fault("slow-start", {"seconds": 0.1})}, ignores_seed=True) as server:
         vendor = kind(url=server.url)
@@ -51,7 +50,7 @@ def test_equal_draws_cost_twice_the_workers_at_most(tmp_path: Path, kind: Any, l
     assert states == {"validated"}
 
 
-def test_a_vendor_whose_answers_are_equal_is_welcome_where_spread_is_not_asked_for(tmp_path: Path) -> None:
+def test_a_vendor_whose_answers_are_equal_is_welcome_where_spread_is_not_asked_for(tmp_path):
     write_photographs(tmp_path / "photographs", range(3))
     with FaultServer(ignores_seed=True) as server:
         vendor = SynchronousVendor(url=server.url)
@@ -70,17 +69,17 @@ def test_a_vendor_whose_answers_are_equal_is_welcome_where_spread_is_not_asked_f
         assert turned.n == 3
 
 
-def test_an_error_of_the_calculation_is_told_while_draws_are_still_arriving() -> None:
+def test_an_error_of_the_calculation_is_told_while_draws_are_still_arriving():
     told = threading.Event()
-    ended: list[str] = []
+    ended = []
     picture = cast(Prepared, type("Picture", (), {"size": (8, 8), "name": "p"})())
 
-    def arriving() -> Iterator[Drawn]:
+    def arriving():
         yield Drawn(picture, (), None)
         assert told.wait(20), "nobody was told, and everything would have been bought"
         ended.append("what was under way")
 
-    def work(drawn: Drawn) -> None:
+    def work(drawn):
         raise AdapterError("equal")
 
     with pytest.raises(AdapterError, match="equal"):
@@ -89,7 +88,7 @@ def test_an_error_of_the_calculation_is_told_while_draws_are_still_arriving() ->
 
 
 @pytest.mark.parametrize("flat", [True, False])
-def test_equal_draws_of_one_colour_say_nothing_against_the_vendor(tmp_path: Path, flat: bool) -> None:
+def test_equal_draws_of_one_colour_say_nothing_against_the_vendor(tmp_path, flat):
     write_photographs(tmp_path / "photographs", range(3))
     truth = np.full((64, 80, 3), 128, np.uint8)
     if not flat:
@@ -113,7 +112,7 @@ def test_equal_draws_of_one_colour_say_nothing_against_the_vendor(tmp_path: Path
     with FaultServer(account=account, vendor=Certain(account)) as server:
         vendor = SynchronousVendor(url=server.url)
 
-        def calibrate() -> bc.Calibration:
+        def calibrate():
             return bc.calibrate(vendor, tmp_path / "photographs", draws=3, run=tmp_path / "run", max_calls=12)
 
         if flat:

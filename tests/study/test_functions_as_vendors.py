@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,11 +33,11 @@ class Network:
 
 
 def vendor(network: Network, **settings: object) -> bc.Adapter:
-    return bc.from_function("texture", network, **settings)  # type: ignore[arg-type]
+    return bc.from_function("texture", network, **settings)
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_photographs(tmp_path / "photographs", range(10))
     write_photographs(tmp_path / "unseen", range(10, 14))
@@ -51,7 +50,7 @@ def calibrated(network: Network) -> bc.Calibration:
     return calibration
 
 
-def test_every_use_case_takes_a_function_and_none_calls_it_twice_for_one_draw(desk: Path) -> None:
+def test_every_use_case_takes_a_function_and_none_calls_it_twice_for_one_draw(desk):
     network = Network()
     calibration = calibrated(network)
     assert network.calls == 10
@@ -86,7 +85,7 @@ def test_every_use_case_takes_a_function_and_none_calls_it_twice_for_one_draw(de
     assert not ledger_verify(Path("run")).problems
 
 
-def test_a_function_that_changes_is_refused_at_its_next_draw_and_noticed_by_a_visit(desk: Path) -> None:
+def test_a_function_that_changes_is_refused_at_its_next_draw_and_noticed_by_a_visit(desk):
     calibration, small = calibrated(Network()), reduced(photograph(20), 4)
     other = Network(60)
     with pytest.raises(ModelChangedError, match=r"replaced model 'texture 1, test answer .* calibrate again"):
@@ -99,7 +98,7 @@ def test_a_function_that_changes_is_refused_at_its_next_draw_and_noticed_by_a_vi
     assert visit.state == "suspended"
 
 
-def test_a_new_version_is_another_vendor(desk: Path) -> None:
+def test_a_new_version_is_another_vendor(desk):
     calibration = calibrated(Network())
     with pytest.raises(bc.BlackboxConformalError, match="model_version"):
         bc.mask(vendor(Network(), version="2"), reduced(photograph(20), 4), calibration, 0.9, run="run")
@@ -117,7 +116,7 @@ def failing(network: Network, error: BaseException, times: int) -> bc.Adapter:
     return bc.from_function("texture", stumbling)
 
 
-def test_a_function_that_fails_ends_the_run_and_the_same_call_goes_on(desk: Path) -> None:
+def test_a_function_that_fails_ends_the_run_and_the_same_call_goes_on(desk):
     network = Network()
     stumbles = failing(network, RuntimeError("no such layer"), 1)
     with pytest.raises(bc.BlackboxConformalError) as caught:
@@ -131,10 +130,10 @@ def test_a_function_that_fails_ends_the_run_and_the_same_call_goes_on(desk: Path
     assert network.calls == 10
 
 
-def test_a_function_that_hangs_ends_the_run_in_time_and_nothing_is_called_beside_it(desk: Path) -> None:
+def test_a_function_that_hangs_ends_the_run_in_time_and_nothing_is_called_beside_it(desk):
     network, hangs, let_go = Network(), threading.Event(), threading.Event()
 
-    def hanging(picture: np.ndarray, seed: int) -> np.ndarray:
+    def hanging(picture, seed):
         if network.calls == 6 and not hangs.is_set():
             hangs.set()
             let_go.wait(120)
@@ -175,20 +174,20 @@ class OutOfMemoryError(RuntimeError):
         RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1 bytes"),
     ],
 )
-def test_a_function_whose_memory_ran_out_once_is_called_again(desk: Path, error: Exception) -> None:
+def test_a_function_whose_memory_ran_out_once_is_called_again(desk, error):
     network = Network()
     bc.calibrate(failing(network, error, 1), "photographs", metric=METRIC, score="bicubic-gap", run="run")
     assert network.calls == 10
 
 
-def test_a_function_whose_memory_runs_out_each_time_ends_the_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_function_whose_memory_runs_out_each_time_ends_the_run(desk, monkeypatch):
     monkeypatch.setattr("blackbox_conformal.drawing.pacing.retry.CAP_S", 0.01)
     stumbles = failing(Network(), RuntimeError("CUDA out of memory"), 99)
     with pytest.raises(AdapterError, match=r"CUDA out of memory \(.*, line \d+\), 6 times in a row"):
         bc.calibrate(stumbles, "photographs", metric=METRIC, score="bicubic-gap", run="run")
 
 
-def test_a_process_without_the_function_reads_what_is_stored_and_says_what_is_missing(desk: Path) -> None:
+def test_a_process_without_the_function_reads_what_is_stored_and_says_what_is_missing(desk):
     calibration = calibrated(Network())
     stranger = bc.load_adapter("function", model="texture", seeded=True)
     again = bc.calibrate(stranger, "photographs", metric=METRIC, score="bicubic-gap", run="run")
@@ -201,31 +200,31 @@ def test_a_process_without_the_function_reads_what_is_stored_and_says_what_is_mi
     assert "<Calibration of texture" in repr(bc.Calibration.load("run/calibration.json"))
 
 
-def test_a_bare_function_says_how_it_becomes_a_vendor(desk: Path) -> None:
-    def enlarge(picture: np.ndarray) -> np.ndarray:
+def test_a_bare_function_says_how_it_becomes_a_vendor(desk):
+    def enlarge(picture):
         raise AssertionError("nothing is called before it is a vendor")
 
     calibration = calibrated(Network())
     made = r"expected a vendor; got function\. Make one with bc\.from_function\('my-model', enlarge, scale=4\)$"
-    commands: list[Callable[[], object]] = [
-        lambda: bc.calibrate(enlarge, "photographs"),  # type: ignore[arg-type]
-        lambda: bc.plan(enlarge, "photographs"),  # type: ignore[arg-type]
-        lambda: bc.tune(enlarge, "photographs", 0.9),  # type: ignore[arg-type]
-        lambda: bc.compare({"a": enlarge, "b": enlarge}, "photographs", alpha=0.9),  # type: ignore[dict-item]
-        lambda: bc.audit(enlarge, "unseen", calibration),  # type: ignore[arg-type]
-        lambda: bc.audit_claim(enlarge, "unseen", "invented:at_most=0.2"),  # type: ignore[arg-type]
-        lambda: bc.mask(enlarge, reduced(photograph(20), 4), calibration, 0.9),  # type: ignore[arg-type]
-        lambda: bc.mask_all(enlarge, [reduced(photograph(20), 4)], calibration, 0.9),  # type: ignore[arg-type]
-        lambda: bc.Session(calibration, enlarge, 0.9),  # type: ignore[arg-type]
+    commands = [
+        lambda: bc.calibrate(enlarge, "photographs"),
+        lambda: bc.plan(enlarge, "photographs"),
+        lambda: bc.tune(enlarge, "photographs", 0.9),
+        lambda: bc.compare({"a": enlarge, "b": enlarge}, "photographs", alpha=0.9),
+        lambda: bc.audit(enlarge, "unseen", calibration),
+        lambda: bc.audit_claim(enlarge, "unseen", "invented:at_most=0.2"),
+        lambda: bc.mask(enlarge, reduced(photograph(20), 4), calibration, 0.9),
+        lambda: bc.mask_all(enlarge, [reduced(photograph(20), 4)], calibration, 0.9),
+        lambda: bc.Session(calibration, enlarge, 0.9),
     ]
     for command in commands:
         with pytest.raises(UsageError, match=made):
             command()
     with pytest.raises(UsageError, match=r"got str\. Make one with bc\.load_adapter\('embedded'\)$"):
-        bc.calibrate("embedded", "photographs")  # type: ignore[arg-type]
+        bc.calibrate("embedded", "photographs")
 
 
-def test_the_run_folder_gets_the_calibration_unless_one_is_there(desk: Path) -> None:
+def test_the_run_folder_gets_the_calibration_unless_one_is_there(desk):
     choices = {"metric": METRIC, "run": "run"}
     first = bc.calibrate(vendor(Network()), "photographs", score="bicubic-gap", **choices)
     assert bc.Calibration.load("run/calibration.json").digest == first.digest

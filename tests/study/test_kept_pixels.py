@@ -24,7 +24,7 @@ def is_kept(kept: KeptPixels, path: Path, expected: tuple[Image, Image]) -> bool
     return found is not None and all(map(np.array_equal, found, expected))
 
 
-def test_what_was_kept_comes_back_in_any_order_and_as_often_as_asked(tmp_path: Path) -> None:
+def test_what_was_kept_comes_back_in_any_order_and_as_often_as_asked(tmp_path):
     kept = KeptPixels(tmp_path / "not" / "made")
     first, second = pair(0), pair(1)
     kept.keep(FIRST, *first)
@@ -37,7 +37,7 @@ def test_what_was_kept_comes_back_in_any_order_and_as_often_as_asked(tmp_path: P
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there the file has a name until it is closed")
-def test_the_file_has_no_name_and_ends_with_the_object(tmp_path: Path) -> None:
+def test_the_file_has_no_name_and_ends_with_the_object(tmp_path):
     kept = KeptPixels(tmp_path / "run")
     kept.keep(FIRST, *pair(0))
     assert list(tmp_path.iterdir()) == []
@@ -48,7 +48,7 @@ def test_the_file_has_no_name_and_ends_with_the_object(tmp_path: Path) -> None:
     assert file.closed
 
 
-def test_a_photograph_that_does_not_fit_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_photograph_that_does_not_fit_leaves_the_others(tmp_path, monkeypatch):
     first, second = pair(0), pair(1)
     size = sum(picture.nbytes for picture in first)
     for room, both in ((2 * size, True), (2 * size - 1, False)):
@@ -60,7 +60,7 @@ def test_a_photograph_that_does_not_fit_leaves_the_others(tmp_path: Path, monkey
         assert is_kept(kept, SECOND, second) == both
 
 
-def test_little_is_taken_of_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_little_is_taken_of_a_disk_that_is_nearly_full(tmp_path, monkeypatch):
     first = pair(0)
     needed = sum(picture.nbytes for picture in first)
     for free, kept_then in ((4 * needed, True), (4 * needed - 4, False)):
@@ -70,12 +70,11 @@ def test_little_is_taken_of_a_disk_that_is_nearly_full(tmp_path: Path, monkeypat
         assert is_kept(kept, FIRST, first) == kept_then
 
 
-def test_a_disk_that_fails_keeps_nothing_more_and_ends_nothing(tmp_path: Path) -> None:
+def test_a_disk_that_fails_keeps_nothing_more_and_ends_nothing(tmp_path):
     kept = KeptPixels(tmp_path)
     first = pair(0)
     kept.keep(FIRST, *first)
     file = kept._file
-    assert file is not None
     writable = os.dup(file.fileno())
     with open(os.devnull, "rb") as unwritable:
         os.dup2(unwritable.fileno(), file.fileno())
@@ -90,8 +89,8 @@ def test_a_disk_that_fails_keeps_nothing_more_and_ends_nothing(tmp_path: Path) -
     assert kept.get(FIRST) is None
 
 
-def test_a_folder_that_takes_no_file_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(**_: object) -> None:
+def test_a_folder_that_takes_no_file_keeps_nothing(tmp_path, monkeypatch):
+    def refuse(**_):
         raise PermissionError("read only")
 
     monkeypatch.setattr(prepare.tempfile, "TemporaryFile", refuse)

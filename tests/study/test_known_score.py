@@ -1,6 +1,5 @@
 """A vendor that learns how it is scored, and hides its invention behind the free reference, is found by its answers."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ class Learning:
         return hiding(picture) if self.hides else inventing(picture)
 
 
-def test_detail_that_agrees_too_well_with_the_reference_is_told_and_guarantees_nothing(tmp_path: Path) -> None:
+def test_detail_that_agrees_too_well_with_the_reference_is_told_and_guarantees_nothing(tmp_path):
     answers = Learning()
     vendor = bc.from_function("learning", answers)
     photographs = [(f"{seed}", photograph(seed)) for seed in range(30)]
@@ -45,7 +44,7 @@ def test_detail_that_agrees_too_well_with_the_reference_is_told_and_guarantees_n
     inputs = [(f"{seed}", reduced(photograph(seed), 4)) for seed in range(100, 124)]
     said = {}
     for answers.hides in (False, True):
-        warnings: list[str] = []
+        warnings = []
         run = tmp_path / f"masked-{answers.hides}"
         results = bc.mask_all(vendor, inputs, calibration, ALPHA, run=run, progress=False, on_drift=warnings.append)
         said[answers.hides] = warnings, {result.certificate.status for result in results}

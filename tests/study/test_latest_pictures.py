@@ -8,12 +8,12 @@ from support.draws import tasks
 
 from blackbox_conformal.method.images.resemblance import Resemblance
 from blackbox_conformal.study.stages.draws import KEPT_BYTES, DrawnPicture, LatestPictures
-from blackbox_conformal.study.stages.settings import Setup, set_up
+from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
 @pytest.fixture(scope="module")
-def setup() -> Setup:
+def setup():
     return set_up(SynchronousVendor(url="http://127.0.0.1:1"), draws=1)
 
 
@@ -21,10 +21,10 @@ def shown(nbytes: int) -> DrawnPicture:
     return DrawnPicture(np.zeros((1, nbytes // 3, 3), np.uint8), (), Resemblance(None, 0.0, None, True))
 
 
-def test_a_picture_is_taken_once_and_only_for_the_same_bytes_draw_and_setup(setup: Setup) -> None:
+def test_a_picture_is_taken_once_and_only_for_the_same_bytes_draw_and_setup(setup):
     kept, (task, other), picture = LatestPictures(), tasks(1, 2), shown(30)
 
-    def keep() -> None:
+    def keep():
         kept.keep(setup, task, b"answer", picture)
 
     keep()
@@ -37,7 +37,7 @@ def test_a_picture_is_taken_once_and_only_for_the_same_bytes_draw_and_setup(setu
     assert kept.take(replace(setup), task, b"answer") is None
 
 
-def test_little_is_kept_and_a_large_picture_not_at_all(setup: Setup) -> None:
+def test_little_is_kept_and_a_large_picture_not_at_all(setup):
     kept, work = LatestPictures(), tasks(1, 4)
     third = shown(KEPT_BYTES // 3)
     for task in work:

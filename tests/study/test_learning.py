@@ -16,7 +16,7 @@ from blackbox_conformal.testing.fault_server import FaultServer
 
 
 @pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("blackbox_conformal.method.scores._learned_training.STEPS", 5)
     write_photographs(Path("photographs"), range(20))
@@ -30,7 +30,7 @@ def test_its_example_runs_and_its_photographs_never_calibrate():
         example = doctest.DocTestParser().get_doctest(inspect.getdoc(bc.learn_score) or "", names, "", None, None)
         for one in example.examples:
             one.want = one.want.replace("…", "...")
-        said: list[str] = []
+        said = []
         doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=said.append)
         assert not said, "".join(said)
         assert server.account.paid == 6
@@ -48,7 +48,6 @@ def test_it_is_what_the_command_does(capsys):
         learning = bc.learn_score(bc.load_adapter(VENDOR, url=server.url), "photographs", run="called")
     assert learning.learned.after == told["share_after"]
     assert (learning.teaching, learning.measuring) == (told["n_teaching"], told["n_measuring"])
-    assert learning.weights is not None
     assert learning.weights.read_bytes() == Path(told["weights"]).read_bytes()
     records = [json.loads((Path(folder) / "tuning.json").read_bytes()) for folder in ("typed", "called")]
     assert records[0]["photographs"] == records[1]["photographs"]
@@ -59,4 +58,4 @@ def test_another_score_is_refused():
     with pytest.raises(UsageError, match="expected learn_score without score"):
         bc.learn_score(vendor, "photographs", score="texture")
     with pytest.raises(UsageError, match="learn_score takes no parameter 'output'; did you mean outputs"):
-        bc.learn_score(vendor, "photographs", output="outputs")  # type: ignore[call-arg]
+        bc.learn_score(vendor, "photographs", output="outputs")

@@ -56,8 +56,7 @@ def found(checks):
 
 def test_right_inputs_are_not_marked_and_asking_again_is_no_look(stream):
     first = stream.enter(inputs(range(100, 120)))
-    assert found(first) == {False}
-    assert {(check.n, check.pictures) for check in first.values()} == {(24, 20)}
+    assert (found(first), {(check.n, check.pictures) for check in first.values()}) == ({False}, {(24, 20)})
     assert first["100 0.0"].evidence < ALARM
     for _ in range(5):
         assert stream.enter(inputs(range(100, 120))) == first

@@ -17,9 +17,7 @@ rng = np.random.default_rng(3)
 
 @pytest.mark.parametrize("made_before", [False, True])
 @pytest.mark.parametrize("size", [(96, 48), (64, 64), (100, 132)])
-def test_errors_are_those_of_the_middle(
-    size: tuple[int, int], made_before: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_are_those_of_the_middle(size, made_before, monkeypatch):
     height, width = size
     truth, delivered = rng.integers(0, 256, (2, *size, 3), dtype=np.uint8)
     low = rng.integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8)

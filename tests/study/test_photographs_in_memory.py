@@ -12,13 +12,12 @@ from support.synthetic import photograph, reduced, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.study.pictures_in_memory import as_files, photograph_paths
-from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES: dict[str, Any] = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
@@ -32,13 +31,11 @@ def png(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def test_arrays_calibrate_as_their_files_do_and_pay_nothing_again(
-    desk: Path, vendor: bc.Adapter, server: FaultServer
-) -> None:
+def test_arrays_calibrate_as_their_files_do_and_pay_nothing_again(desk, vendor, server):
     write_photographs(desk / "photographs", range(6))
     of_files = bc.calibrate(vendor, "photographs", max_cost=1, **CHOICES)
     paid = server.account.paid
-    in_memory: dict[str, Any] = {f"p{seed}": photograph(seed) for seed in range(6)}
+    in_memory = {f"p{seed}": photograph(seed) for seed in range(6)}
     in_memory["p1"] = PillowImage.fromarray(photograph(1))
     in_memory["p2"] = png(photograph(2))
     in_memory["p3"] = io.BytesIO(png(photograph(3)))
@@ -50,12 +47,10 @@ def test_arrays_calibrate_as_their_files_do_and_pay_nothing_again(
     assert list((desk / "temporary").iterdir()) == []
 
 
-def test_what_was_paid_is_kept_where_no_run_folder_is_named(
-    desk: Path, vendor: bc.Adapter, server: FaultServer
-) -> None:
+def test_what_was_paid_is_kept_where_no_run_folder_is_named(desk, vendor, server):
     arrays = [photograph(seed) for seed in range(6)]
 
-    def break_off(what: str, done: int, total: int) -> None:
+    def break_off(what, done, total):
         if what == "calibrating":
             raise KeyboardInterrupt
 
@@ -68,7 +63,7 @@ def test_what_was_paid_is_kept_where_no_run_folder_is_named(
     assert server.account.paid == 12
 
 
-def test_a_certificate_without_a_file_of_the_users(desk: Path, vendor: bc.Adapter) -> None:
+def test_a_certificate_without_a_file_of_the_users(desk, vendor):
     calibration = bc.calibrate(vendor, [photograph(seed) for seed in range(10)], max_cost=1, **CHOICES)
     unseen = np.stack([photograph(seed) for seed in range(10, 14)])
     audit = bc.audit(vendor, unseen, calibration, 0.9, max_cost=1)
@@ -83,7 +78,7 @@ def test_a_certificate_without_a_file_of_the_users(desk: Path, vendor: bc.Adapte
     assert {path.name for path in desk.iterdir()} == {"runs", "temporary"}
 
 
-def test_every_other_command_takes_them(desk: Path, vendor: bc.Adapter) -> None:
+def test_every_other_command_takes_them(desk, vendor):
     arrays = {f"p{seed}": photograph(seed) for seed in range(10)}
     calibration = bc.calibrate(vendor, arrays, max_cost=1, **CHOICES)
     calibration.save("calibration.json")
@@ -103,7 +98,7 @@ def test_every_other_command_takes_them(desk: Path, vendor: bc.Adapter) -> None:
     assert list((desk / "temporary").iterdir()) == []
 
 
-def test_inputs_come_out_as_arrays_where_no_folder_is_named(desk: Path) -> None:
+def test_inputs_come_out_as_arrays_where_no_folder_is_named(desk):
     arrays = {f"p{seed}": photograph(seed) for seed in range(3)}
     made = bc.degrade(arrays, scale=4)
     for one, pixels in zip(made, arrays.values(), strict=True):
@@ -115,7 +110,7 @@ def test_inputs_come_out_as_arrays_where_no_folder_is_named(desk: Path) -> None:
     assert np.array_equal(np.asarray(PillowImage.open(written.input)), written.pixels)
 
 
-def test_groups_go_by_the_names_of_arrays(desk: Path, vendor: bc.Adapter) -> None:
+def test_groups_go_by_the_names_of_arrays(desk, vendor):
     arrays = {name: photograph(seed) for seed, name in enumerate(("eins", "zwei", "drei", "vier"))}
     groups = {"eins": "a", "zwei": "a", "drei": "b", "vier": "b"}
     calibration = bc.calibrate(vendor, arrays, groups=groups, max_cost=1, **CHOICES)
@@ -140,16 +135,15 @@ def test_groups_go_by_the_names_of_arrays(desk: Path, vendor: bc.Adapter) -> Non
         ([3], UsageError, "expected a picture as a path, bytes, .* got int"),
     ],
 )
-def test_what_cannot_be_a_photograph_is_told(given: Any, error: type[Exception], said: str) -> None:
+def test_what_cannot_be_a_photograph_is_told(given, error, said):
     with pytest.raises(error, match=said), as_files(given) as files:
         photograph_paths(files)
 
 
-def test_one_picture_is_one_and_a_stack_is_several() -> None:
+def test_one_picture_is_one_and_a_stack_is_several():
     for given in (photograph(1), png(photograph(1)), PillowImage.fromarray(photograph(1))):
         with as_files(given) as files:
             assert len(files) == 1
     with as_files(np.stack([photograph(1), photograph(2)])) as files:
-        assert len(files) == 2
-        assert photograph_paths(files) == files
+        assert (len(files), photograph_paths(files)) == (2, files)
     assert not any(file.exists() for file in files)

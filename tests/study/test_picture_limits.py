@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -46,7 +45,7 @@ SEEDED = ["-p", "seed-input=seed", "--draws", "4", "--run", "run"]
 
 
 @pytest.fixture
-def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def photographs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_made_up")
     write_photographs(tmp_path / "photographs", range(12))
@@ -60,9 +59,7 @@ def limited(monkeypatch: pytest.MonkeyPatch, pixels: int) -> ReplicateServer:
 
 
 @pytest.mark.parametrize("command", [["plan"], ["calibrate", "--max-cost", "20", "--yes"]])
-def test_photographs_above_the_models_memory_are_listed_and_nothing_is_paid(
-    command: list[str], photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_photographs_above_the_models_memory_are_listed_and_nothing_is_paid(command, photographs, monkeypatch, capsys):
     with limited(monkeypatch, PIXELS - 1) as server:
         code = run([*command, "photographs", *JOB, *SEEDED, "-p", f"url={server.url}"])
     said = capsys.readouterr().err
@@ -72,7 +69,7 @@ def test_photographs_above_the_models_memory_are_listed_and_nothing_is_paid(
     assert "and 2 more" in said
 
 
-def test_declared_are_the_limits_that_vendors_state() -> None:
+def test_declared_are_the_limits_that_vendors_state():
     assert built("replicate", model=MODEL).capabilities.max_input_pixels == 2_096_704
     assert built("runware").capabilities.max_output_side == 4096
     assert built("clipdrop").capabilities.max_output_side == 4096
@@ -95,15 +92,15 @@ def test_declared_are_the_limits_that_vendors_state() -> None:
         ({"max_output_pixels": 5119}, "at most 5119 pixels; ×4 would make 5120"),
     ],
 )
-def test_each_limit_is_named(limits: dict[str, float], said: str) -> None:
-    broken = misfit(20, 16, Capabilities((4,), **limits), 4)  # type: ignore[arg-type]
+def test_each_limit_is_named(limits, said):
+    broken = misfit(20, 16, Capabilities((4,), **limits), 4)
     assert broken is not None
     assert said in broken
-    assert "×1 would" not in (misfit(20, 16, Capabilities((1,), **limits), 1) or "")  # type: ignore[arg-type]
-    assert misfit(16, 20, Capabilities((4,), **limits), 4) is not None  # type: ignore[arg-type]
+    assert "×1 would" not in (misfit(20, 16, Capabilities((1,), **limits), 1) or "")
+    assert misfit(16, 20, Capabilities((4,), **limits), 4) is not None
     # One less, or for the least sides one more, is within it.
     kept = {key: value + (-1 if key.startswith("min") else 1) for key, value in limits.items()}
-    assert misfit(20, 16, Capabilities((4,), **kept), 4) is None  # type: ignore[arg-type]
+    assert misfit(20, 16, Capabilities((4,), **kept), 4) is None
 
 
 @pytest.mark.parametrize("command", ["plan", "calibrate"])
@@ -115,14 +112,9 @@ def test_each_limit_is_named(limits: dict[str, float], said: str) -> None:
     ],
 )
 def test_photographs_that_the_second_vendor_does_not_take_are_listed_and_neither_is_paid(
-    command: str,
-    limit: dict[str, int],
-    said: str,
-    photographs: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    able = JobVendor.capabilities.fget  # type: ignore[attr-defined]
+    command, limit, said, photographs, monkeypatch, capsys
+):
+    able = JobVendor.capabilities.fget
     monkeypatch.setattr(JobVendor, "capabilities", property(lambda vendor: replace(able(vendor), **limit)))
     module = "blackbox_conformal.testing.reference_adapters"
     with FaultServer() as server:
@@ -132,23 +124,20 @@ def test_photographs_that_the_second_vendor_does_not_take_are_listed_and_neither
         agreed = ["--yes"] if command == "calibrate" else []
         assert run([command, *given, *agreed]) == 2
         shown = capsys.readouterr().err
-        assert "12 of 12 photographs cannot be used, so nothing was sent" in shown
-        assert f"p0: {said}" in shown
-        assert "--fit crop" in shown
+        for words in ("12 of 12 photographs cannot be used, so nothing was sent", f"p0: {said}", "--fit crop"):
+            assert words in shown
         assert server.account.paid == 0
         assert run([command, *given, *agreed, "--fit", "shrink"]) == 0
 
 
-def test_a_picture_to_be_masked_that_the_second_vendor_does_not_take_is_named_and_nothing_is_paid(
-    tmp_path: Path,
-) -> None:
+def test_a_picture_to_be_masked_that_the_second_vendor_does_not_take_is_named_and_nothing_is_paid(tmp_path):
     paths = write_photographs(tmp_path / "photographs", range(3))
     wide = tmp_path / "wide.png"
     Image.fromarray(photograph(9)).save(wide)
     with FaultServer() as server:
         vendors = SynchronousVendor(url=server.url), Narrow(url=server.url)
-        choices: dict[str, Any] = {"draws": 2, "score": "second-opinion", "metric": "rgb-linf", "max_calls": 20}
-        told: dict[str, Any] = {"second_adapter": vendors[1], "run": tmp_path / "run"}
+        choices = {"draws": 2, "score": "second-opinion", "metric": "rgb-linf", "max_calls": 20}
+        told = {"second_adapter": vendors[1], "run": tmp_path / "run"}
         calibration = bc.calibrate(vendors[0], paths, fit="shrink", **told, **choices)
         paid = server.account.paid
         with pytest.raises(UsageError, match="the second vendor takes sides of at most"):
@@ -156,7 +145,7 @@ def test_a_picture_to_be_masked_that_the_second_vendor_does_not_take_is_named_an
         assert server.account.paid == paid
 
 
-def test_a_file_is_encoded_only_where_it_might_be_too_large() -> None:
+def test_a_file_is_encoded_only_where_it_might_be_too_large():
     png = b"x" * 4900
     upload = Upload("p", "sha256:0", png, 40, 40)
     assert png_bound(1600, 40) > len(png)
@@ -171,13 +160,7 @@ FIT = ["calibrate", "photographs", *JOB, *SEEDED, "--max-cost", "20", "--yes"]
 
 
 @pytest.mark.parametrize(("fit", "done"), [("crop", "cropped to its middle"), ("shrink", "made smaller")])
-def test_photographs_are_made_to_fit_and_the_calibration_says_so(
-    fit: Literal["crop", "shrink"],
-    done: str,
-    photographs: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_photographs_are_made_to_fit_and_the_calibration_says_so(fit, done, photographs, monkeypatch, capsys):
     with limited(monkeypatch, 14 * 12) as server:
         code = run([*FIT, "--fit", fit, "-p", f"url={server.url}"])
         said = capsys.readouterr().err
@@ -205,9 +188,7 @@ def test_photographs_are_made_to_fit_and_the_calibration_says_so(
     assert any("The guarantee is about pictures like the photographs after that" in paper for paper in papers)
 
 
-def test_two_of_12_above_the_limit_are_named_before_anything_is_paid(
-    photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_of_12_above_the_limit_are_named_before_anything_is_paid(photographs, monkeypatch, capsys):
     for name in ("large", "larger"):
         Image.fromarray(photograph(100 + len(name), (96, 96))).save(photographs / f"{name}.png")
     for name in ("p0", "p1"):
@@ -234,8 +215,8 @@ def test_two_of_12_above_the_limit_are_named_before_anything_is_paid(
         {"max_upload_bytes": 800},
     ],
 )
-def test_what_was_made_to_fit_keeps_every_limit(fit: Literal["crop", "shrink"], limits: dict[str, int]) -> None:
-    able = Capabilities((4,), **limits)  # type: ignore[arg-type]
+def test_what_was_made_to_fit_keeps_every_limit(fit, limits):
+    able = Capabilities((4,), **limits)
     noise = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
     made, done = fitted(noise, 4, fit, [able], lambda truth: reduced(truth, 4))
     low = reduced(made, 4)
@@ -246,7 +227,7 @@ def test_what_was_made_to_fit_keeps_every_limit(fit: Literal["crop", "shrink"], 
     assert fitted(noise, 4, None, [able], lambda truth: reduced(truth, 4)) == (noise, None)
 
 
-def test_a_long_picture_is_cropped_but_cannot_be_shrunk_into_another_shape() -> None:
+def test_a_long_picture_is_cropped_but_cannot_be_shrunk_into_another_shape():
     able = Capabilities((4,), max_aspect=1.2)
     made, _ = fitted(photograph(1), 4, "crop", [able], lambda truth: reduced(truth, 4))
     assert made.shape == (64, 76, 3)
@@ -254,24 +235,24 @@ def test_a_long_picture_is_cropped_but_cannot_be_shrunk_into_another_shape() -> 
     assert fitted(photograph(1), 4, "shrink", [able], lambda truth: reduced(truth, 4))[1] is None
 
 
-def test_from_python_fit_is_a_keyword_and_anything_else_is_refused(tmp_path: Path) -> None:
+def test_from_python_fit_is_a_keyword_and_anything_else_is_refused(tmp_path):
     paths = write_photographs(tmp_path / "photographs", range(3))
     with FaultServer() as server:
         vendor = Narrow(url=server.url)
-        choices: dict[str, Any] = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf", "max_calls": 6}
+        choices = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf", "max_calls": 6}
         with pytest.raises(PicturesError, match="--fit crop"):
             bc.calibrate(vendor, paths, run=tmp_path / "run", **choices)
         with pytest.raises(UsageError, match="expected fit to be crop or shrink; got 'cut'"):
-            bc.calibrate(vendor, paths, run=tmp_path / "run", fit="cut", **choices)  # type: ignore[arg-type]
+            bc.calibrate(vendor, paths, run=tmp_path / "run", fit="cut", **choices)
         assert server.account.paid == 0
         calibration = bc.calibrate(vendor, paths, run=tmp_path / "run", fit="shrink", **choices)
     assert [image.fitted for image in calibration.images] == ["made smaller, from 80×64 to 64×48"] * 3
 
 
-def test_all_that_are_compared_get_photographs_that_fit_each_of_them(tmp_path: Path) -> None:
+def test_all_that_are_compared_get_photographs_that_fit_each_of_them(tmp_path):
     paths = write_photographs(tmp_path / "photographs", range(4))
     with FaultServer() as server:
-        choices: dict[str, Any] = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf", "fit": "crop"}
+        choices = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf", "fit": "crop"}
         both = [
             Contestant(name, set_up(kind(url=server.url), **choices))
             for name, kind in (("narrow", Narrow), ("wide", SynchronousVendor))

@@ -100,8 +100,7 @@ def test_a_capped_curve_is_that_of_capped_errors():
     scores, errors = generator.random((2, 20, 20)).astype(np.float32)
     plain = CurveSet.from_curves([RiskCurve.from_maps(scores, errors, bound=1.0)])
     direct = RiskCurve.from_maps(scores, np.minimum(errors, np.float32(0.5)), bound=0.5)
-    assert capped(plain, 0.5)[0] == direct
-    assert capped(plain, 2.0)[0] == plain[0]
+    assert (capped(plain, 0.5)[0], capped(plain, 2.0)[0]) == (direct, plain[0])
 
 
 def test_a_refused_photograph_counts_as_the_worst():

@@ -1,7 +1,6 @@
 """A second vendor as the score: one draw of each, its identity in the procedure, refused when it changes."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from blackbox_conformal.errors import ProcedureMismatchError, UsageError
 
 
 @pytest.fixture
-def vendors(tmp_path: Path) -> tuple[bc.Adapter, bc.Adapter]:
+def vendors(tmp_path):
     write_draws(tmp_path / "a", range(16), 1)
     for seed in range(16):
         (tmp_path / "b" / f"p{seed}").mkdir(parents=True)
@@ -27,7 +26,7 @@ def vendors(tmp_path: Path) -> tuple[bc.Adapter, bc.Adapter]:
 CHOICES = {"draws": 1, "score": "second-opinion:sigma=2", "metric": "rgb-linf:kernel=gaussian,sigma=2"}
 
 
-def test_the_score_is_the_difference_of_the_two_vendors(tmp_path: Path, vendors: tuple[bc.Adapter, bc.Adapter]) -> None:
+def test_the_score_is_the_difference_of_the_two_vendors(tmp_path, vendors):
     first, second = vendors
     paths = write_photographs(tmp_path / "photographs", range(15))
     calibration = bc.calibrate(first, paths, second_adapter=second, run=tmp_path / "run", **CHOICES)
@@ -46,7 +45,7 @@ def test_the_score_is_the_difference_of_the_two_vendors(tmp_path: Path, vendors:
         bc.mask(first, tmp_path / "p15.png", calibration, alpha=0.3, second_adapter=first, run=tmp_path / "run")
 
 
-def test_the_second_vendor_is_asked_for_and_not_taken_for_nothing(vendors: tuple[bc.Adapter, bc.Adapter]) -> None:
+def test_the_second_vendor_is_asked_for_and_not_taken_for_nothing(vendors):
     with pytest.raises(UsageError, match="--second-adapter"):
         bc.calibrate(vendors[0], ".", **CHOICES)
     with pytest.raises(UsageError, match="leave --second-adapter out"):

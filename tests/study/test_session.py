@@ -8,8 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -55,7 +54,7 @@ class Calibrated:
 
 
 @pytest.fixture(scope="module")
-def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Calibrated:
+def calibrated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("calibrated")
     photographs = write_photographs(folder / "photographs", range(8))
     with FaultServer() as server:
@@ -83,14 +82,11 @@ def spent(run: Path) -> Decimal:
 def is_settled(run: Path) -> bool:
     """Whether nothing is held back, and every row fits the totals."""
     with reading(run) as connection:
-        assert connection is not None
         (reserved,) = connection.execute("SELECT reserved_nanousd FROM total").fetchone()
     return reserved == 0 and not ledger_verify(run).problems
 
 
-def test_threads_share_a_run_folder_and_results_are_those_of_apply(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path
-) -> None:
+def test_threads_share_a_run_folder_and_results_are_those_of_apply(calibrated, server, tmp_path):
     with opened(calibrated.two, server, tmp_path / "run") as session, ThreadPoolExecutor(4) as threads:
         results = list(threads.map(session.mask, [(f"p{number}", picture(number)) for number in range(4)]))
         assert session.spent_usd == 8 * PRICE
@@ -108,16 +104,16 @@ def test_threads_share_a_run_folder_and_results_are_those_of_apply(
 
 
 def test_many_threads_and_a_bad_vendor_spend_what_the_vendor_bills_and_never_more_than_the_limit(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path
-) -> None:
+    calibrated, server, tmp_path
+):
     server.script = chances(
         7, {"submit": {"reset-after-body": 0.05, "status:code=429": 0.05, "status:code=504,billed=true": 0.05}}
     )
     requests, run = 3, tmp_path / "run"
     distinct, limit = 24 * requests, 16 * requests * PRICE
-    became: Counter[str] = Counter()
+    became = Counter()
 
-    def ask(thread: int) -> None:
+    def ask(thread):
         for number in range(requests):
             try:
                 session.mask(picture((thread * requests + number) % distinct))
@@ -139,9 +135,7 @@ def test_many_threads_and_a_bad_vendor_spend_what_the_vendor_bills_and_never_mor
     assert is_settled(run)
 
 
-def test_the_same_picture_at_once_is_paid_once_and_later_answered_from_the_folder(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path
-) -> None:
+def test_the_same_picture_at_once_is_paid_once_and_later_answered_from_the_folder(calibrated, server, tmp_path):
     server.script = {"submit": "slow-start:seconds=0.3"}
     with opened(calibrated.two, server, tmp_path / "run") as session:
         with ThreadPoolExecutor(8) as threads:
@@ -154,13 +148,13 @@ def test_the_same_picture_at_once_is_paid_once_and_later_answered_from_the_folde
 
 
 def test_a_picture_that_the_budget_has_no_room_for_spends_nothing_and_those_under_way_are_finished(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path
-) -> None:
+    calibrated, server, tmp_path
+):
     """Without admission, eight pictures of two draws would buy a first draw each, and nobody a second."""
     server.script = {"submit": "slow-start:seconds=0.1"}
-    became: list[str] = []
+    became = []
 
-    def ask(number: int) -> None:
+    def ask(number):
         try:
             session.mask(picture(number))
             became.append("result")
@@ -185,17 +179,14 @@ def _is_stored(session: bc.Session, number: int) -> bool:
     return True
 
 
-def test_draws_at_once_are_those_of_all_pictures_together(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path
-) -> None:
+def test_draws_at_once_are_those_of_all_pictures_together(calibrated, server, tmp_path):
     server.script = {"submit": "slow-start:seconds=0.25"}
     with opened(calibrated.two, server, tmp_path / "run", concurrency=3) as session, ThreadPoolExecutor(12) as threads:
         list(threads.map(session.mask, map(picture, range(12))))
-    assert server.account.summary()["most_at_once"]["submit"] == 3
-    assert server.account.paid == 24
+    assert (server.account.summary()["most_at_once"]["submit"], server.account.paid) == (3, 24)
 
 
-def test_calls_are_limited_as_money_is(calibrated: Calibrated, server: FaultServer, tmp_path: Path) -> None:
+def test_calls_are_limited_as_money_is(calibrated, server, tmp_path):
     with opened(calibrated.two, server, tmp_path / "run", max_cost=None, max_calls=3) as session:
         session.mask(picture(0))
         with pytest.raises(BudgetError, match="2 calls of 3 allowed are made, and 2 more are needed"):
@@ -205,7 +196,7 @@ def test_calls_are_limited_as_money_is(calibrated: Calibrated, server: FaultServ
         opened(calibrated.two, server, tmp_path / "run", max_cost=None)
 
 
-def test_a_new_session_has_a_budget_of_its_own(calibrated: Calibrated, server: FaultServer, tmp_path: Path) -> None:
+def test_a_new_session_has_a_budget_of_its_own(calibrated, server, tmp_path):
     for number in range(2):
         with opened(calibrated.one, server, tmp_path / "run", max_cost=PRICE) as session:
             session.mask(picture(number))
@@ -215,9 +206,7 @@ def test_a_new_session_has_a_budget_of_its_own(calibrated: Calibrated, server: F
 
 
 @pytest.mark.parametrize("kind", ["text", "path", "bytes", "open file", "array", "picture"])
-def test_a_picture_may_come_in_any_usual_form(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path, kind: str
-) -> None:
+def test_a_picture_may_come_in_any_usual_form(calibrated, server, tmp_path, kind):
     small = PillowImage.fromarray(picture(0))
     path = tmp_path / "small.png"
     small.save(path)
@@ -233,21 +222,21 @@ def test_a_picture_may_come_in_any_usual_form(
         np.testing.assert_array_equal(session.mask(given).low_resolution, picture(0))
 
 
-def test_a_loop_goes_on_while_many_tasks_wait(calibrated: Calibrated, server: FaultServer, tmp_path: Path) -> None:
+def test_a_loop_goes_on_while_many_tasks_wait(calibrated, server, tmp_path):
     """The vendor answers only once the loop has ticked, so that a loop that is blocked never ends."""
     ticked = threading.Event()
 
-    def wait(situation: Any) -> None:
+    def wait(situation):
         ticked.wait(60)
 
     server.script = wait
 
-    async def heartbeat() -> None:
+    async def heartbeat():
         for _ in range(20):
             await asyncio.sleep(0.005)
         ticked.set()
 
-    async def serve() -> list[bc.Result]:
+    async def serve():
         async with opened(calibrated.one, server, tmp_path / "run") as session:
             tasks = [asyncio.create_task(session.amask((f"p{number}", picture(number)))) for number in range(20)]
             await heartbeat()
@@ -260,13 +249,11 @@ def test_a_loop_goes_on_while_many_tasks_wait(calibrated: Calibrated, server: Fa
     assert server.account.paid == 20
 
 
-def test_a_task_that_is_cancelled_takes_back_what_was_not_begun(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_task_that_is_cancelled_takes_back_what_was_not_begun(calibrated, server, tmp_path):
     gate = threading.Event()
     server.script = lambda _: (gate.wait(60), None)[1]
 
-    async def serve() -> None:
+    async def serve():
         async with opened(calibrated.one, server, tmp_path / "run", concurrency=1) as session:
             begun = asyncio.create_task(session.amask(picture(0)))
             while not server.account.requests("submit"):
@@ -286,9 +273,7 @@ def test_a_task_that_is_cancelled_takes_back_what_was_not_begun(
     assert server.account.paid == 1
 
 
-def test_many_pictures_come_as_they_are_done_and_a_bad_one_does_not_end_it(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path
-) -> None:
+def test_many_pictures_come_as_they_are_done_and_a_bad_one_does_not_end_it(calibrated, server, tmp_path):
     """The first picture is answered once two others were taken."""
     folder, taken = tmp_path / "pictures", threading.Semaphore(0)
     folder.mkdir()
@@ -298,7 +283,7 @@ def test_many_pictures_come_as_they_are_done_and_a_bad_one_does_not_end_it(
     PillowImage.fromarray(reduced(photograph(0), 4)).save(folder / "calibrated.png")
     first = (folder / "p0.png").read_bytes()
 
-    def late(situation: Any) -> None:
+    def late(situation):
         if situation.number == 0:
             assert taken.acquire(timeout=60)
             assert taken.acquire(timeout=60)
@@ -316,19 +301,17 @@ def test_many_pictures_come_as_they_are_done_and_a_bad_one_does_not_end_it(
         failures = {name: type(error) for name, error in stream.failures}
         assert failures == {"damaged": ImageError, "calibrated": CalibrationError}
 
-        async def again() -> list[str]:
+        async def again():
             return sorted([result.name async for result in session.mask_many(folder)])
 
         assert asyncio.run(again()) == ["p0", "p1", "p2", "p3"]
     assert server.account.paid == 4
 
 
-def test_an_iterator_is_read_no_further_ahead_than_there_is_room(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path
-) -> None:
+def test_an_iterator_is_read_no_further_ahead_than_there_is_room(calibrated, server, tmp_path):
     given = 0
 
-    def pictures() -> Iterator[tuple[str, Image]]:
+    def pictures():
         nonlocal given
         for number in range(12):
             given += 1
@@ -346,13 +329,11 @@ def test_an_iterator_is_read_no_further_ahead_than_there_is_room(
             session.mask_many(pictures(), ahead=0)
 
 
-def test_no_more_pictures_are_evaluated_at_once_than_there_is_room_for(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_more_pictures_are_evaluated_at_once_than_there_is_room_for(calibrated, server, tmp_path, monkeypatch):
     inside, most, lock = 0, 0, threading.Lock()
     mask = masking._Mask.__call__
 
-    def counting(self: Any, ready: Any) -> Any:
+    def counting(self, ready):
         nonlocal inside, most
         with lock:
             inside += 1
@@ -370,10 +351,8 @@ def test_no_more_pictures_are_evaluated_at_once_than_there_is_room_for(
     assert most == 1
 
 
-def test_a_spent_budget_ends_a_stream_after_what_is_under_way(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path
-) -> None:
-    results: list[bc.Result] = []
+def test_a_spent_budget_ends_a_stream_after_what_is_under_way(calibrated, server, tmp_path):
+    results = []
     with opened(calibrated.one, server, tmp_path / "run", max_cost="0.05") as session:
         stream = session.mask_many(picture(number) for number in range(40))
         with pytest.raises(BudgetError):
@@ -381,9 +360,7 @@ def test_a_spent_budget_ends_a_stream_after_what_is_under_way(
     assert len(results) == server.account.paid == 5
 
 
-def test_what_the_vendor_refuses_is_the_fault_of_that_picture(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path
-) -> None:
+def test_what_the_vendor_refuses_is_the_fault_of_that_picture(calibrated, server, tmp_path):
     server.script = {"submit": ["status:code=422"]}
     with opened(calibrated.one, server, tmp_path / "run", concurrency=1) as session:
         with pytest.raises(RefusedError):
@@ -391,9 +368,7 @@ def test_what_the_vendor_refuses_is_the_fault_of_that_picture(
         session.mask(picture(1))
 
 
-def test_a_closed_account_is_asked_again_once_it_is_open(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path
-) -> None:
+def test_a_closed_account_is_asked_again_once_it_is_open(calibrated, server, tmp_path):
     server.script = {"submit": "status:code=402"}
     with opened(calibrated.one, server, tmp_path / "run") as session:
         for _ in range(2):
@@ -405,7 +380,7 @@ def test_a_closed_account_is_asked_again_once_it_is_open(
     assert is_settled(tmp_path / "run")
 
 
-def test_two_sessions_on_one_folder_are_refused(calibrated: Calibrated, server: FaultServer, tmp_path: Path) -> None:
+def test_two_sessions_on_one_folder_are_refused(calibrated, server, tmp_path):
     with opened(calibrated.one, server, tmp_path / "run") as session:
         with pytest.raises(LedgerError, match="in use by another call in this same process"):
             opened(calibrated.one, server, tmp_path / "run")
@@ -414,9 +389,7 @@ def test_two_sessions_on_one_folder_are_refused(calibrated: Calibrated, server: 
     opened(calibrated.one, server, tmp_path / "run").close()
 
 
-def test_closing_finishes_what_was_asked_for_and_refuses_what_comes_after(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path
-) -> None:
+def test_closing_finishes_what_was_asked_for_and_refuses_what_comes_after(calibrated, server, tmp_path):
     server.script = {"submit": "slow-start:seconds=0.2"}
     session = opened(calibrated.one, server, tmp_path / "run", concurrency=2)
     with ThreadPoolExecutor(6) as threads:
@@ -433,14 +406,12 @@ def test_closing_finishes_what_was_asked_for_and_refuses_what_comes_after(
     assert session.spent_usd == 6 * PRICE
 
 
-def test_an_error_in_the_block_sends_nothing_more_and_keeps_what_is_under_way(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path
-) -> None:
+def test_an_error_in_the_block_sends_nothing_more_and_keeps_what_is_under_way(calibrated, server, tmp_path):
     gate = threading.Event()
     server.script = lambda _: (gate.wait(60), None)[1]
-    waiting: list[Future[bc.Result]] = []
+    waiting = []
 
-    def interrupted() -> None:
+    def interrupted():
         with opened(calibrated.one, server, tmp_path / "run", concurrency=2) as session:
             waiting.extend(threads.submit(session.mask, picture(number)) for number in range(6))
             while not server.account.requests("submit") or session._pool._work_queue.qsize() < 4:
@@ -464,7 +435,7 @@ def test_an_error_in_the_block_sends_nothing_more_and_keeps_what_is_under_way(
     assert is_settled(tmp_path / "run")
 
 
-def test_a_second_interrupt_leaves_a_job_to_the_next_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_interrupt_leaves_a_job_to_the_next_session(tmp_path, monkeypatch):
     photographs, settings = write_photographs(tmp_path / "photographs", range(8)), {"draws": 1, "metric": "rgb-linf"}
     with FaultServer(price_usd=str(PRICE)) as server, ThreadPoolExecutor(1) as threads:
         vendor = JobVendor(url=server.url, poll_seconds=0.01)
@@ -479,7 +450,7 @@ def test_a_second_interrupt_leaves_a_job_to_the_next_session(tmp_path: Path, mon
             threading.Event().wait(0.01)
         shutdown, interrupts = session._pool.shutdown, [KeyboardInterrupt()]
 
-        def interrupted(**how: bool) -> None:
+        def interrupted(**how):
             if interrupts:
                 raise interrupts.pop()
             shutdown(**how)
@@ -495,9 +466,7 @@ def test_a_second_interrupt_leaves_a_job_to_the_next_session(tmp_path: Path, mon
         assert server.account.paid == paid == 9
 
 
-def test_another_model_than_the_calibrated_one_is_refused_and_nothing_else_is_broken(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path
-) -> None:
+def test_another_model_than_the_calibrated_one_is_refused_and_nothing_else_is_broken(calibrated, server, tmp_path):
     with opened(calibrated.one, server, tmp_path / "run") as session:
         session.mask(picture(0))
         server.script = {"submit": "model:name=other"}
@@ -507,10 +476,10 @@ def test_another_model_than_the_calibrated_one_is_refused_and_nothing_else_is_br
 
 
 def test_answers_that_are_unlike_the_calibrations_are_told_of_and_mark_what_follows(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    calibrated, server, tmp_path, monkeypatch
+):
     monkeypatch.setattr(masked_inputs, "answers_test", lambda *_: (1e-4, "not like those"))
-    told: list[str] = []
+    told = []
     with opened(calibrated.one, server, tmp_path / "run", on_drift=told.append) as session:
         results = [session.mask(picture(number)) for number in range(6)]
     # The fourth has enough beside it to be compared.
@@ -521,15 +490,13 @@ def test_answers_that_are_unlike_the_calibrations_are_told_of_and_mark_what_foll
 
 
 @pytest.mark.parametrize("given", ["path", "loaded", "saved"])
-def test_an_alarm_of_the_watch_is_noticed_by_a_session_that_is_open(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
-) -> None:
+def test_an_alarm_of_the_watch_is_noticed_by_a_session_that_is_open(calibrated, server, tmp_path, monkeypatch, given):
     made = replace(calibrated.one, file=None)
     file = made.save(tmp_path / "calibration.json")
     calibration = {"path": file, "loaded": bc.Calibration.load(file), "saved": made}[given]
     raised = False
 
-    def refuse(path: Path, watched: bc.Calibration, *_: Any, **__: Any) -> None:
+    def refuse(path, watched, *_, **__):
         assert (path, watched.digest) == (file, made.digest)
         if raised:
             raise SuspendedError("suspended")
@@ -542,17 +509,15 @@ def test_an_alarm_of_the_watch_is_noticed_by_a_session_that_is_open(
             session.mask(picture(0))
 
 
-def test_a_keyword_that_is_misspelled_is_named(calibrated: Calibrated, server: FaultServer) -> None:
+def test_a_keyword_that_is_misspelled_is_named(calibrated, server):
     with pytest.raises(UsageError, match="Session takes no parameter 'max_costs'; did you mean max_cost"):
         opened(calibrated.one, server, Path("run"), max_costs=3)
 
 
-def test_the_example_of_the_page_answers_requests_at_once(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_example_of_the_page_answers_requests_at_once(calibrated, server, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = Path(bc.__file__).parent / "docs" / "programs.md"
-    names: dict[str, Any] = {}
+    names = {}
     for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
         exec(block, names)
     file = calibrated.one.save(tmp_path / "calibration.json")
@@ -591,9 +556,7 @@ else:
 
 
 @pytest.mark.parametrize("ending", ["forgotten", "interrupted"])
-def test_a_program_that_ends_anyhow_keeps_what_it_paid(
-    calibrated: Calibrated, server: FaultServer, tmp_path: Path, ending: str
-) -> None:
+def test_a_program_that_ends_anyhow_keeps_what_it_paid(calibrated, server, tmp_path, ending):
     file, run, gate = calibrated.one.save(tmp_path / "calibration.json"), tmp_path / "run", threading.Event()
     server.script = lambda _: (gate.wait(60) if ending == "interrupted" else None, None)[1]
     # What is forgotten ends with its interpreter, of which a process that was forked takes nothing apart.
@@ -616,7 +579,7 @@ def test_a_program_that_ends_anyhow_keeps_what_it_paid(
     assert server.account.paid == paid >= 1
 
 
-def test_a_second_vendor_shares_folder_and_budget(server: FaultServer, tmp_path: Path) -> None:
+def test_a_second_vendor_shares_folder_and_budget(server, tmp_path):
     first, second = SynchronousVendor(url=server.url), JobVendor(url=server.url, poll_seconds=0.01)
     photographs = write_photographs(tmp_path / "photographs", range(8))
     both = {"second_adapter": second, "run": tmp_path / "run"}
@@ -635,13 +598,11 @@ def test_a_second_vendor_shares_folder_and_budget(server: FaultServer, tmp_path:
     assert server.account.paid == paid + 8
 
 
-def test_an_answer_is_decoded_once_where_it_has_just_arrived(
-    calibrated: Calibrated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    decoded: list[int] = []
+def test_an_answer_is_decoded_once_where_it_has_just_arrived(calibrated, tmp_path, monkeypatch):
+    decoded = []
     read = draws.read_output
 
-    def counted(content: bytes, *given: Any, **named: Any) -> Any:
+    def counted(content, *given, **named):
         decoded.append(len(content))
         return read(content, *given, **named)
 

@@ -29,7 +29,7 @@ class Doubling(SynchronousVendor):
 VENDOR = Constant(url="http://127.0.0.1:9", seedable=False)
 
 
-def test_a_vendor_that_never_varies_is_not_drawn_from_twice() -> None:
+def test_a_vendor_that_never_varies_is_not_drawn_from_twice():
     with pytest.raises(UsageError, match=r"8 draws would be one picture.*--perturbation dihedral.*leave --draws and"):
         set_up(VENDOR, draws=8)
     assert set_up(VENDOR, draws=8, perturbation="dihedral").procedure.draws == 8
@@ -37,7 +37,7 @@ def test_a_vendor_that_never_varies_is_not_drawn_from_twice() -> None:
     assert set_up(SynchronousVendor(url="http://127.0.0.1:9"), draws=8).procedure.draws == 8
 
 
-def test_a_second_vendor_without_the_scale_is_refused_with_the_scales_that_it_has() -> None:
+def test_a_second_vendor_without_the_scale_is_refused_with_the_scales_that_it_has():
     vendor = SynchronousVendor(url="http://127.0.0.1:9")
     with pytest.raises(UsageError, match="does not offer scale 4, only 2: give --scale 2, or another --second-adapter"):
         set_up(vendor, draws=1, score="second-opinion", second=Doubling(url="http://127.0.0.1:9"), scale=4)

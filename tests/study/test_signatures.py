@@ -24,21 +24,21 @@ def callables() -> dict[str, object]:
     return found
 
 
-def test_every_signature_is_readable() -> None:
+def test_every_signature_is_readable():
     for name, function in callables().items():
         shown = str(inspect.signature(function))
         for unreadable in ("<lambda>", "<function", "numpy._typing", "_NestedSequence", "object at 0x"):
             assert unreadable not in shown, name + shown
 
 
-def test_help_of_curves_shows_no_internals_of_numpy() -> None:
+def test_help_of_curves_shows_no_internals_of_numpy():
     shown = pydoc.plain(pydoc.render_doc(bc.RiskCurve.from_maps))
     assert "score_map: 'ArrayLike'" in shown
     assert "numpy." not in shown
 
 
 @pytest.mark.parametrize("name", ["calibrate", "mask", "mask_all", "audit", "compare", "tune", "plan", "watch"])
-def test_every_keyword_is_in_the_signature_and_documented(name: str) -> None:
+def test_every_keyword_is_in_the_signature_and_documented(name):
     function = getattr(bc, name)
     parameters = inspect.signature(function).parameters
     assert not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
@@ -48,7 +48,7 @@ def test_every_keyword_is_in_the_signature_and_documented(name: str) -> None:
     assert {"progress", "run", "max_cost"} <= keywords
 
 
-def test_defaults_of_keywords_are_none_or_literal() -> None:
+def test_defaults_of_keywords_are_none_or_literal():
     for name in FUNCTIONS:
         for parameter in inspect.signature(getattr(bc, name)).parameters.values():
             default = parameter.default

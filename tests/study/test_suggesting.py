@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,7 +44,7 @@ def squares() -> Iterator[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folders(tmp_path_factory):
     """Inputs that went through a chain, and as many other photographs."""
     folder = tmp_path_factory.mktemp("suggest")
     for kind in ("inputs", "photographs"):
@@ -68,8 +67,7 @@ def test_planted_chain_is_found_and_proven(folders):
         found = replace(found, unsharp=(percent.low + percent.high) / 2, radius=radius, threshold=threshold)
     # Twenty inputs hardly tell noise from weaker noise that was sharpened.
     assert found.sharpened == pytest.approx(4, rel=0.25)
-    assert quality.low == pytest.approx(80, abs=5)
-    assert quality.high == pytest.approx(90, abs=5)
+    assert (quality.low, quality.high) == (pytest.approx(80, abs=5), pytest.approx(90, abs=5))
     assert suggestion.proof.p_value > 0.05
     assert (suggestion.proof.n, suggestion.proof.m) == (PICTURES // 2, PICTURES // 2)
     assert "size" not in {movement.statistic.name for movement in suggestion.proof.movements}
@@ -109,17 +107,12 @@ def test_halves_are_disjoint_and_do_not_depend_on_the_order():
 
 def test_compression_has_the_range_of_uniform_qualities():
     found = compression([JpegTrace(quality) for quality in range(60, 91)])
-    assert found is not None
-    assert found.step == "jpeg:60-90"
-    assert found.subsamplings == ("4:2:0", "4:4:4")
+    assert (found.step, found.subsamplings) == ("jpeg:60-90", ("4:2:0", "4:4:4"))
 
 
 def test_compression_of_some_inputs_has_a_chance():
     found = compression([JpegTrace(75, "4:4:4", exact=True)] * 6 + [None] * 4)
-    assert found is not None
-    assert found.step == "jpeg:75,chance=0.6"
-    assert found.subsamplings == ("4:4:4",)
-    assert found.exact == 6
+    assert (found.step, found.subsamplings, found.exact) == ("jpeg:75,chance=0.6", ("4:4:4",), 6)
 
 
 def test_compression_names_the_place_of_a_cut():

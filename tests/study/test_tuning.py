@@ -31,8 +31,7 @@ def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path):
     assert shares[0] > shares[-1]
     assert {one.calls for one in found.scored} == {14, 28, 56}
     assert found.best.candidate.label == found.scored[0].candidate.label
-    assert found.cheapest(0.0) == found.best
-    assert found.cheapest(1.0).calls == 14
+    assert (found.cheapest(0.0), found.cheapest(1.0).calls) == (found.best, 14)
     near = found.cheapest(0.1)
     assert near.trusted_share >= found.best.trusted_share - 0.1
     assert near.calls == min(one.calls for one in found.scored if one.trusted_share >= shares[0] - 0.1)
@@ -41,8 +40,7 @@ def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path):
     best = found.best.candidate
     tuned = set_up(vendor, draws=best.draws, score=best.score, metric=setup.metric)
     result = calibrate_job(Job.of_photographs(tuned, paths[10:], Terms(tmp_path / "run")), tuning=found.tuning)
-    assert result.calibration.n == 14
-    assert set(result.calibration.tuning) == set(found.tuning)
+    assert (result.calibration.n, set(result.calibration.tuning)) == (14, set(found.tuning))
     with pytest.raises(CalibrationError, match="tuning"):
         calibrate_job(Job.of_photographs(tuned, paths, Terms(tmp_path / "run")), tuning=found.tuning)
     with pytest.raises(CalibrationError, match="has not seen"):

@@ -131,7 +131,7 @@ def test_adapters_are_checked_by_name_and_path():
 
 
 class Silent(SynchronousVendor):
-    example: ClassVar[Example | None] = None  # type: ignore[assignment]
+    example: ClassVar[Example | None] = None
 
 
 def test_an_adapter_without_an_example_is_told_what_to_add():

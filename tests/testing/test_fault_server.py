@@ -28,7 +28,7 @@ from blackbox_conformal.testing.raw_http import Head
 
 def meet(fault: Fault | str, **options: object) -> tuple[Raw, FaultServer]:
     with FaultServer({"submit": fault}) as server:
-        raw = talk(server, **options)  # type: ignore[arg-type]
+        raw = talk(server, **options)
     return raw, server
 
 
@@ -39,8 +39,7 @@ def pixels(data: bytes) -> np.ndarray:
 
 def test_a_submission_is_answered_by_an_upscaled_picture_and_billed_once():
     raw, server = meet("ok")
-    assert raw.status == 200
-    assert raw.headers["content-type"] == "image/png"
+    assert (raw.status, raw.headers["content-type"]) == (200, "image/png")
     assert pixels(raw.body).shape == (48, 64, 3)
     assert (server.account.paid, server.account.distinct) == (1, 1)
 
@@ -320,7 +319,6 @@ def test_it_runs_as_a_process_of_its_own(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout is not None
         url = process.stdout.readline().strip()
         with urllib.request.urlopen(f"{url}/account") as answer:
             assert json.load(answer)["paid"] == 0
@@ -351,7 +349,6 @@ def test_a_port_that_is_taken_is_refused(capsys):
 def test_the_process_ends_on_sigterm():
     command = [sys.executable, "-m", "blackbox_conformal.testing"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
         process.stdout.readline()
         os.kill(process.pid, signal.SIGTERM)
         process.wait(10)

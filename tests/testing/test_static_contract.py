@@ -239,7 +239,7 @@ class Flattering(SynchronousVendor):
 class Floating(SynchronousVendor):
     def quote(self, upload: Upload) -> Quote:
         yield Send("GET", f"{self.url}/v1/price", purpose="quote")
-        return 0.01  # type: ignore[return-value]
+        return 0.01
 
 
 class Unasked(SynchronousVendor):
@@ -332,14 +332,14 @@ def test_one_mistake_is_explained_once():
 
 class NotASendFlow(SynchronousVendor):
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        yield "submit"  # type: ignore[misc]
+        yield "submit"
         return b""
 
 
 class NotBytesFlow(SynchronousVendor):
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         yield Wait(0.0)
-        return "picture"  # type: ignore[return-value]
+        return "picture"
 
 
 class EndlessFlow(SynchronousVendor):

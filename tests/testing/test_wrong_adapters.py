@@ -70,7 +70,6 @@ class Cheap(SynchronousVendor):
     @property
     def capabilities(self) -> Capabilities:
         able = super().capabilities
-        assert able.price is not None
         tenth = replace(able.price, low=able.price.low / 10, high=able.price.high / 10)
         return able if self.price_usd != Decimal("0.01") else replace(able, price=tenth)
 
