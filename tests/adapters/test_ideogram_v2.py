@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from PIL import Image
 from pydantic import ValidationError
-from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, unresumed, upload
+from support.flow_driver import ADDRESS, PICTURE, assert_error, built, key_of, refused, replay, unresumed, upload
 
 from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError, VendorFailedError
 from blackbox_conformal.testing.rehearsal import rehearse_quote
@@ -49,11 +49,9 @@ def test_what_the_vendor_does_not_offer_is_refused_beforehand():
 
 def test_a_withheld_picture_is_billed_and_a_failed_generation_is_not():
     withheld = unresumed("ideogram_v2", JOB, says('{"status":"completed","data":[{"url":null,"is_image_safe":false}]}'))
-    assert isinstance(withheld, RefusedError)
-    assert withheld.billed
+    assert_error(withheld, RefusedError, billed=True)
     moderated = unresumed("ideogram_v2", JOB, says('{"status":"failed","failure_reason":"content_policy_violation"}'))
-    assert isinstance(moderated, RefusedError)
-    assert not moderated.billed
+    assert_error(moderated, RefusedError, billed=False)
     broken = unresumed("ideogram_v2", JOB, says('{"status":"failed","failure_reason":"internal"}'))
     assert isinstance(broken, VendorFailedError)
     assert not built("ideogram_v2").capabilities.failures_billed
@@ -67,10 +65,7 @@ def test_the_vendors_errors():
 
     assert isinstance(error(401, '{"message":"Access denied."}'), AccountRefusedError)
     broke = error(402, '{"error":"Add credits.","reject_reason":"insufficient_funds"}')
-    assert isinstance(broke, AccountRefusedError)
-    assert broke.code == "insufficient_funds"
+    assert_error(broke, AccountRefusedError, code="insufficient_funds")
     assert isinstance(error(429, '{"error":"m","reject_reason":"inflight_limit"}'), TryLaterError)
-    unsafe = error(422, '{"error":"safety"}')
-    assert isinstance(unsafe, RefusedError)
-    assert not unsafe.billed
+    assert_error(error(422, '{"error":"safety"}'), RefusedError, billed=False)
     assert isinstance(error(400, '{"error":"Could not read a source image."}'), RefusedError)

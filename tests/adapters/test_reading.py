@@ -1,12 +1,16 @@
-"""Reading answers: paths, words, waits, pictures in text; the line of a key."""
+"""Reading answers: paths, words, waits, pictures in text; the line of a key; a job's words, and its end."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
+from support.flow_driver import ADDRESS, a_draw, built, upload
 
-from blackbox_adapters._failures import Failures, retry_after
+from blackbox_adapters._failures import Failures, Reasons, retry_after
+from blackbox_adapters._jobs import PolledJob
 from blackbox_adapters._reading import (
     LONGEST_MESSAGE,
     data_link,
@@ -20,8 +24,16 @@ from blackbox_adapters._reading import (
     words,
 )
 from blackbox_adapters._recipe_reading import line_of
-from blackbox_conformal.errors import PayloadError, TryLaterError
-from blackbox_conformal.vendor.adapter import Answer
+from blackbox_conformal.errors import (
+    DeadlineError,
+    JobCancelledError,
+    PayloadError,
+    RefusedError,
+    RunRefusedError,
+    TryLaterError,
+    VendorFailedError,
+)
+from blackbox_conformal.vendor.adapter import Answer, Flow, Send, Wait
 
 TREE = {"a": [{"b": "x"}, {"b": 7}], "e": "", "f": False}
 
@@ -160,3 +172,183 @@ e = 5
 )
 def test_the_line_of_a_key(location, line):
     assert line_of(TEXT, location) == line
+
+
+def job(**told: Any) -> PolledJob:
+    return PolledJob(
+        "task", "7f", **{"done": ("finished",), "failed": ("error", "expired"), "picture": "output.url", **told}
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ({"status": "finished", "output": {"url": "x"}}, "x"),
+        ({"status": "queued", "output": {"url": "early"}}, None),
+        ({"status": "a word of next year"}, None),
+        ({"status": ["finished"], "output": {"url": "x"}}, None),
+        ({"output": {"url": "x"}}, None),
+        ({}, None),
+        (None, None),
+        ([], None),
+        ("finished", None),
+    ],
+)
+def test_only_a_finished_job_shows_its_picture(answer, shown):
+    assert job().result(answer) == shown
+
+
+def test_a_word_is_found_at_the_first_path_that_holds_any():
+    either = job(status=("status", "task_status"))
+    assert either.result({"task_status": "finished", "output": {"url": "x"}}) == "x"
+    assert either.result({"status": "running", "task_status": "finished", "output": {"url": "x"}}) is None
+
+
+def test_the_whole_answer_is_shown_where_no_path_is_told():
+    whole = {"status": "finished", "credits": 3}
+    assert job(picture="").result(whole) == whole
+
+
+def test_without_words_for_done_every_answer_is_that_of_a_finished_job():
+    assert PolledJob("link", "7f", picture="url").result({"url": "x"}) == "x"
+
+
+def test_a_finished_job_without_a_picture_is_polled_twice_more_and_no_oftener():
+    late, empty = job(), {"status": "finished", "output": {"url": ""}}
+    assert [late.result(empty), late.result({"status": "running"}), late.result(empty)] == [None, None, None]
+    with pytest.raises(PayloadError, match="task 7f finished without a picture") as caught:
+        late.result(empty)
+    assert caught.value.request_id == "7f"
+    patient = job()
+    assert [patient.result(empty), patient.result(empty)] == [None, None]
+    assert patient.result({"status": "finished", "output": {"url": "x"}}) == "x"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "code"),
+    [
+        ({"status": "error", "error": "out of memory"}, "task 7f error: out of memory", "error"),
+        ({"status": "error", "error": "no", "code": "E5"}, "task 7f error: no", "E5"),
+        ({"status": "expired", "message": "too late"}, "task 7f expired: too late", "expired"),
+        ({"status": "error"}, "task 7f error: no reason given", "error"),
+        ({"status": "error", "error": "a\x1b[31m\nb", "output": {"url": "x"}}, "task 7f error: a [31m b", "error"),
+    ],
+)
+def test_a_job_fails_in_the_vendors_words(answer, said, code):
+    with pytest.raises(VendorFailedError) as caught:
+        job(code=("code",)).result(answer)
+    assert (str(caught.value), caught.value.code, caught.value.request_id) == (said, code, "7f")
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "billed"),
+    [
+        ("the output was flagged as sensitive", RefusedError, True),
+        ("contentPolicyViolation", RefusedError, True),
+        ("CONTENT_POLICY_VIOLATION", RefusedError, True),
+        ("cannot identify image file", RefusedError, False),
+        ("image_too_large", RefusedError, False),
+        ("image of 520 x 520 is larger than 512 a side", RefusedError, False),
+        ("no such input: seed", RunRefusedError, False),
+        ("no host is free", VendorFailedError, None),
+        ("", VendorFailedError, None),
+    ],
+)
+def test_the_reason_says_whether_the_picture_is_refused(reason, kind, billed):
+    failed = job(reasons=Reasons(every=("no such input",)))
+    for answer in ({"status": "error", "error": reason}, {"status": "error", "code": reason}):
+        with pytest.raises(kind) as caught:
+            (job(code=("code",), reasons=Reasons(every=("no such input",))) if "code" in answer else failed).result(
+                answer
+            )
+        assert type(caught.value) is kind
+        assert getattr(caught.value, "billed", None) == billed
+
+
+FAL = json.dumps(
+    {
+        "request_id": "r1",
+        "status_url": f"{ADDRESS}/o/a/requests/r1/status",
+        "response_url": f"{ADDRESS}/o/a/requests/r1",
+    }
+)
+CASES = {
+    "replicate": ("p1", {"status": "processing"}, "POST", "/predictions/p1/cancel"),
+    "fal": (FAL, {"status": "IN_QUEUE"}, "PUT", "/o/a/requests/r1/cancel"),
+    "comfy_router": ("r1", {"status": "IN_PROGRESS"}, "PUT", "/v2/models/fal/crystal-upscaler/requests/r1/cancel"),
+    "runpod": ("j1", {"status": "IN_PROGRESS"}, "POST", "/abc123def456/cancel/j1"),
+    "topaz": ("t1", {"status": "Processing"}, "DELETE", "/cancel/t1"),
+    "comfyui": ("p1", {}, "POST", "/api/jobs/p1/cancel"),
+    "comfy_cloud": ("j1", {"status": "in_progress"}, "POST", "/queue"),
+}
+SAID = {"comfyui": {"cancelled": True}, "comfy_cloud": {"deleted": ["j1"]}}
+"""What says that the job is cancelled, where HTTP 2xx alone does not."""
+
+
+def answer(body: Any, status: int = 200) -> Answer:
+    return Answer(status, {"content-type": "application/json"}, json.dumps(body).encode())
+
+
+def overdue(name: str) -> tuple[Flow, Send]:
+    """A flow whose job's time is over, and the request that it sends then."""
+    job, working, _, _ = CASES[name]
+    flow = built(name).resume(upload(), a_draw(), job)
+    poll = next(flow)
+    assert isinstance(poll, Send)
+    assert poll.purpose == "poll"
+    assert isinstance(flow.send(answer(working)), Wait)
+    cancel = flow.throw(DeadlineError("late"))
+    assert isinstance(cancel, Send)
+    return flow, cancel
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_vendor_is_asked_to_cancel_with_the_key(name):
+    _, _, method, path = CASES[name]
+    flow, cancel = overdue(name)
+    assert (cancel.purpose, cancel.method, cancel.url) == ("cancel", method, f"{ADDRESS}{path}")
+    assert cancel.headers or built(name).key_variable is None
+    with pytest.raises(JobCancelledError):
+        flow.send(answer(SAID.get(name, {}), 202))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("refusal", [Answer(0, {}, b""), answer({}, 400), answer({}, 404), answer({}, 409)])
+def test_a_job_that_is_not_cancelled_is_only_late(name, refusal):
+    flow, _ = overdue(name)
+    with pytest.raises(DeadlineError) as caught:
+        flow.send(refusal)
+    assert not isinstance(caught.value, JobCancelledError)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("replicate", {"status": "succeeded"}),
+        ("runpod", {"status": "COMPLETED"}),
+        ("comfyui", {"cancelled": False}),
+        ("comfyui", {}),
+        ("comfy_cloud", {"deleted": []}),
+        ("comfy_cloud", {"deleted": ["another"]}),
+        ("comfy_cloud", {}),
+    ],
+)
+def test_a_job_that_was_finished_or_has_begun_is_not_given_up(name, said):
+    flow, _ = overdue(name)
+    with pytest.raises(DeadlineError) as caught:
+        flow.send(answer(said))
+    assert not isinstance(caught.value, JobCancelledError)
+
+
+def test_a_prompt_is_cancelled_by_its_own_name_and_never_all_that_run():
+    _, cancel = overdue("comfy_cloud")
+    assert cancel.json == {"delete": ["j1"]}
+
+
+def test_a_call_of_gradio_is_dropped_with_its_stream_and_asked_for_no_more():
+    flow = built("gradio").resume(upload(), a_draw(), "/gradio_api/call/upscale/e1")
+    stream = next(flow)
+    assert isinstance(stream, Send)
+    assert stream.once
+    with pytest.raises(JobCancelledError):
+        flow.throw(DeadlineError("late"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from support.draws import draw, tasks
-from support.flow_driver import ADDRESS, drive, failure, seeded, upload
+from support.flow_driver import ADDRESS, assert_error, drive, failure, seeded, upload
 from support.recording_server import RecordingServer
 
 from blackbox_adapters.recipe import Recipe
@@ -118,9 +118,7 @@ ACCEPTED = says('{"code":200,"id":"j-1"}')
 
 def test_a_state_of_the_vendors_own_failure_is_no_refusal(made):
     error = failed(made(), ACCEPTED, says('{"state":"UNKNOWN","reason":"internal error"}'))
-    assert type(error) is VendorFailedError
-    assert (error.request_id, error.code) == ("j-1", "UNKNOWN")
-    assert "internal error" in str(error)
+    assert_error(error, VendorFailedError, "internal error", request_id="j-1", code="UNKNOWN")
 
 
 @pytest.mark.parametrize(
@@ -134,9 +132,7 @@ def test_a_state_of_the_vendors_own_failure_is_no_refusal(made):
 )
 def test_an_envelope_that_is_not_200_means_what_the_recipe_says(made, means, expected):
     error = failed(made(means=means), says('{"code":1402,"reason":"no money","id":"j-1"}'))
-    assert type(error) is expected
-    assert error.code == "1402"
-    assert "the envelope says no: no money" in str(error)
+    assert_error(error, expected, "the envelope says no: no money", code="1402")
 
 
 def test_an_answer_without_the_value_is_no_refusal_and_later_in_a_poll_is_polled_again(made):
@@ -152,9 +148,7 @@ def test_words_of_a_reason_tell_a_vendors_failure_from_a_refusal(made):
 
 
 def test_a_picture_withheld_after_it_was_made_is_billed(made):
-    error = failed(made(), ACCEPTED, says('{"state":"DONE","safe":false}'))
-    assert isinstance(error, RefusedError)
-    assert error.billed
+    assert_error(failed(made(), ACCEPTED, says('{"state":"DONE","safe":false}')), RefusedError, billed=True)
 
 
 def test_cost_model_and_seed_are_read_from_headers(made):
@@ -188,9 +182,7 @@ means = "account"
 @pytest.mark.parametrize("status", [400, 500])
 def test_words_decide_under_the_failed_statuses_that_a_row_names(made, status):
     told = says('{"reason":"PURSE_EMPTY","code":1}', status)
-    error = failed(made(ADDRESS, "refused", BY_STATUS), told)
-    assert type(error) is AccountRefusedError
-    assert "no money: PURSE_EMPTY" in str(error)
+    assert_error(failed(made(ADDRESS, "refused", BY_STATUS), told), AccountRefusedError, "no money: PURSE_EMPTY")
 
 
 @pytest.mark.parametrize("status", [200, 422])
@@ -213,8 +205,7 @@ LOST = says('{"state":"ERROR","reason":"out of memory"}', 422, x_credits_consume
 
 def test_a_job_may_be_told_to_have_failed_by_a_failed_poll(made):
     error = failed(made(ADDRESS, "refused", BY_POLL), ACCEPTED, LOST)
-    assert type(error) is VendorFailedError
-    assert "job j-1 ERROR: out of memory" in str(error)
+    assert_error(error, VendorFailedError, "job j-1 ERROR: out of memory")
     flagged = says('{"state":"ERROR","reason":"flagged as sensitive content"}', 422)
     assert type(failed(made(ADDRESS, "refused", BY_POLL), ACCEPTED, flagged)) is RefusedError
     assert type(failed(made(), ACCEPTED, LOST)) is JobError

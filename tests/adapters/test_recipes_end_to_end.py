@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.draws import draw, tasks
-from support.flow_driver import ADDRESS, built, refused, unresumed
+from support.flow_driver import ADDRESS, assert_error, built, refused, unresumed
 from support.recording_server import RecordingServer
 
 from blackbox_adapters._reading import peek
@@ -97,8 +97,7 @@ def test_kie_tells_failures_under_http_200(code, expected):
 
 def test_a_failed_task_of_kie_says_why():
     error = unresumed("kie", "t1", says('{"code":200,"data":{"state":"fail","failCode":"500","failMsg":"lost"}}'))
-    assert type(error) is VendorFailedError
-    assert "job t1 fail: lost" in str(error)
+    assert_error(error, VendorFailedError, "job t1 fail: lost")
 
 
 def test_the_key_goes_to_the_hosts_that_the_recipe_names_and_to_no_other(tmp_path):

@@ -171,6 +171,13 @@ def unresumed(module: str, job: str, *answers: Answer, **parameters: Any) -> Ven
     return failure(adapter, adapter.resume(upload(), seeded(adapter), job), *answers)
 
 
+def assert_error(error: BaseException, kind: type[BaseException], *words: str, **fields: Any) -> None:
+    """It is of exactly that kind, its text has all `words`, and its attributes are `fields`."""
+    assert type(error) is kind, error
+    assert [word for word in words if word not in str(error)] == [], error
+    assert {name: getattr(error, name) for name in fields} == fields
+
+
 def key_of(send: Send, header: str) -> str:
     """The secret in a header, as the vendor sees it."""
     value = send.headers[header]
