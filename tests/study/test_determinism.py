@@ -1,14 +1,17 @@
-"""The same bytes for any number of threads and any order of arrival, and however the kernels were made."""
+"""A calibration is the same whatever its order, threads and memory, which does not grow with draws or photographs."""
 
+import gc
+import json
 import os
 import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as PillowImage
 from support.synthetic import write_draws, write_photographs
 
 import blackbox_conformal as bc
@@ -18,9 +21,10 @@ from blackbox_conformal.study import job as module
 from blackbox_conformal.study import stages
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job
 from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.stages import prepare
 from blackbox_conformal.study.stages.draws import drawn_pictures, map_pictures
 from blackbox_conformal.study.stages.memory import BASE_BYTES, picture_bytes
-from blackbox_conformal.study.stages.prepare import prepare_photographs
+from blackbox_conformal.study.stages.prepare import KeptPixels, prepare_photographs
 from blackbox_conformal.study.stages.settings import set_up
 
 DRAWS = 3
@@ -81,7 +85,7 @@ found.save(root / "interpreted.json")
 def test_interpreted_kernels_say_the_same_up_to_rounding(material, tmp_path):
     setup, paths = material
     for path in [*paths[:2], *(tmp_path / "draws").rglob("*.png")]:
-        with Image.open(path) as whole:
+        with PillowImage.open(path) as whole:
             # Interpreted loops take a second for each thousand pixels.
             whole.crop((24, 16, 48, 40)).save(path)
     compiled = calibrated(setup, paths[:2], tmp_path / "run")
@@ -152,3 +156,159 @@ def test_a_photograph_that_changes_before_its_draws_are_there_is_noticed_if_it_i
     monkeypatch.setattr(stages.prepare, "MOST_BYTES", 0)
     with pytest.raises(CalibrationError, match=r"p2\.png was changed while it was being calibrated; run again"):
         calibrated(setup, paths, tmp_path / "run")
+
+
+FIRST, SECOND, UNKNOWN = Path("first.png"), Path("second.png"), Path("unknown.png")
+
+
+def pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    return generator.integers(0, 256, (12, 20, 3), np.uint8), generator.integers(0, 256, (3, 5, 3), np.uint8)
+
+
+def is_kept(kept: KeptPixels, path: Path, expected: tuple[np.ndarray, np.ndarray]) -> bool:
+    found = kept.get(path)
+    return found is not None and all(map(np.array_equal, found, expected))
+
+
+def test_what_was_kept_comes_back_in_any_order_and_as_often_as_asked(tmp_path):
+    kept = KeptPixels(tmp_path / "not" / "made")
+    first, second = pair(0), pair(1)
+    kept.keep(FIRST, *first)
+    # A photograph that was cut is a part of a larger array.
+    kept.keep(SECOND, np.pad(second[0], ((0, 3), (0, 2), (0, 0)))[:-3, :-2], second[1])
+    for _ in range(2):
+        assert is_kept(kept, SECOND, second)
+        assert is_kept(kept, FIRST, first)
+    assert kept.get(UNKNOWN) is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there the file has a name until it is closed")
+def test_the_file_has_no_name_and_ends_with_the_object(tmp_path):
+    kept = KeptPixels(tmp_path / "run")
+    kept.keep(FIRST, *pair(0))
+    assert list(tmp_path.iterdir()) == []
+    file = kept._file
+    assert file is not None
+    del kept
+    gc.collect()
+    assert file.closed
+
+
+def test_a_photograph_that_does_not_fit_leaves_the_others(tmp_path, monkeypatch):
+    first, second = pair(0), pair(1)
+    size = sum(picture.nbytes for picture in first)
+    for room, both in ((2 * size, True), (2 * size - 1, False)):
+        monkeypatch.setattr(prepare, "MOST_BYTES", room)
+        kept = KeptPixels(tmp_path)
+        kept.keep(FIRST, *first)
+        kept.keep(SECOND, *second)
+        assert is_kept(kept, FIRST, first)
+        assert is_kept(kept, SECOND, second) == both
+
+
+def test_little_is_taken_of_a_disk_that_is_nearly_full(tmp_path, monkeypatch):
+    first = pair(0)
+    needed = sum(picture.nbytes for picture in first)
+    for free, kept_then in ((4 * needed, True), (4 * needed - 4, False)):
+        monkeypatch.setattr(prepare.shutil, "disk_usage", lambda _, free=free: type("Usage", (), {"free": free}))
+        kept = KeptPixels(tmp_path)
+        kept.keep(FIRST, *first)
+        assert is_kept(kept, FIRST, first) == kept_then
+
+
+def test_a_disk_that_fails_keeps_nothing_more_and_ends_nothing(tmp_path):
+    kept = KeptPixels(tmp_path)
+    first = pair(0)
+    kept.keep(FIRST, *first)
+    file = kept._file
+    writable = os.dup(file.fileno())
+    with open(os.devnull, "rb") as unwritable:
+        os.dup2(unwritable.fileno(), file.fileno())
+    kept.keep(SECOND, *pair(1))
+    os.dup2(writable, file.fileno())
+    os.close(writable)
+    kept.keep(UNKNOWN, *pair(2))
+    assert is_kept(kept, FIRST, first)
+    assert kept.get(SECOND) is None
+    assert kept.get(UNKNOWN) is None
+    os.ftruncate(file.fileno(), 100)
+    assert kept.get(FIRST) is None
+
+
+def test_a_folder_that_takes_no_file_keeps_nothing(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError("read only")
+
+    monkeypatch.setattr(prepare.tempfile, "TemporaryFile", refuse)
+    kept = KeptPixels(tmp_path)
+    kept.keep(FIRST, *pair(0))
+    assert kept.get(FIRST) is None
+
+
+PEAK = """
+import json, resource, sys
+from pathlib import Path
+import blackbox_conformal as bc
+from blackbox_conformal.study.stages import memory as evaluating, prepare
+from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.stages.settings import set_up
+from blackbox_conformal.study.stages.warming import rehearse
+root, draws, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+setup = set_up(bc.load_adapter("folder", path=str(root / "draws"), label="made up"), draws=draws)
+rehearse(setup)
+# With several threads the peak depends on which steps of two pictures meet.
+evaluating.cpu_count = prepare.cpu_count = lambda: 1
+def peak():
+    status = Path("/proc/self/status")
+    if status.exists():  # There the other figure counts the parent too.
+        return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
+before = peak()
+paths = sorted((root / "truth").iterdir())[:count]
+calibrate_job(Job.of_photographs(setup, paths, Terms(root / f"run-{draws}-{count}")))
+print(json.dumps([before, peak()]))
+"""
+"""Set in a process of its own: earlier work must not count."""
+
+SIDE = 1200
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Photographs and draws that are cheap to write: flat fields with a mark, two files a picture, further links."""
+    root = tmp_path_factory.mktemp("memory")
+    (root / "truth").mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(24):
+        coarse = generator.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+        truth = np.kron(coarse, np.ones((SIDE // 9 + 1, SIDE // 9 + 1, 1), np.uint8))[:SIDE, :SIDE]
+        PillowImage.fromarray(truth).save(root / "truth" / f"p{number:02}.png", compress_level=1)
+        folder = root / "draws" / f"p{number:02}"
+        folder.mkdir(parents=True)
+        for kind in range(2):
+            changed = truth.copy()
+            changed[kind * 40 : 300 + kind * 40, :300] ^= 31
+            PillowImage.fromarray(changed).save(folder / f"{kind}.png", compress_level=1)
+        for index in range(2, 16):
+            (folder / f"{index}.png").hardlink_to(folder / f"{index % 2}.png")
+    return root
+
+
+def peak(root: Path, draws: int, count: int) -> tuple[int, int]:
+    """KiB before the calibration and at its peak."""
+    arguments = [sys.executable, "-c", PEAK, str(root), str(draws), str(count)]
+    before, after = json.loads(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
+    return before, after
+
+
+@pytest.mark.slow
+def test_peak_grows_neither_with_draws_nor_with_photographs(photographs):
+    _, few = peak(photographs, 2, 6)
+    before, draws = peak(photographs, 16, 6)
+    _, photographs = peak(photographs, 2, 24)
+    assert before < few
+    picture = SIDE * SIDE * 3 / 1024
+    assert draws - few < 6 * picture
+    assert photographs - few < 6 * picture

@@ -1,19 +1,30 @@
-"""A function of the program is a vendor to every use case: stored like a paid one, called once a draw, watched."""
+"""Functions and second vendors: stored like a paid one, called once a draw, watched, and what they send changed."""
 
+import io
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from support.command_line import called
-from support.synthetic import photograph, reduced, write_photographs
+from support.synthetic import draw, photograph, reduced, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.drawing.ledger.queries import ledger_verify
-from blackbox_conformal.errors import AdapterError, IncompleteError, ModelChangedError, UsageError
+from blackbox_conformal.errors import (
+    AdapterError,
+    IncompleteError,
+    ModelChangedError,
+    ProcedureMismatchError,
+    UsageError,
+)
+from blackbox_conformal.method.images.making_inputs import bicubic_up
+from blackbox_conformal.method.images.reference import reference
+from blackbox_conformal.support import catalog
 
 METRIC = "rgb-linf"
 
@@ -232,3 +243,126 @@ def test_the_run_folder_gets_the_calibration_unless_one_is_there(desk):
     assert (desk / bc.report("run")).is_file()
     second = bc.calibrate(vendor(Network()), "photographs", score="texture", **choices)
     assert bc.Calibration.load("run/calibration.json").digest == first.digest != second.digest
+
+
+ALPHA = 0.5
+SETTINGS: Any = {"score": "predicted-invention", "metric": "invention", "guarantee": "marked"}
+
+
+def inventing(picture: np.ndarray) -> np.ndarray:
+    """Plain enlargement with texture that no input shows."""
+    plain = bicubic_up(picture, 4).astype(np.float64)
+    texture = np.random.default_rng(int(picture.sum())).normal(0, 12, plain.shape[:2])[..., None]
+    return np.clip(np.rint(plain + texture), 0, 255).astype(np.uint8)
+
+
+def hiding(picture: np.ndarray) -> np.ndarray:
+    """Half of that, below more than all of what the score takes for right."""
+    plain = bicubic_up(picture, 4).astype(np.float64)
+    added = 1.2 * (reference(picture, 4) - plain) + 0.5 * (inventing(picture) - plain)
+    return np.clip(np.rint(plain + added), 0, 255).astype(np.uint8)
+
+
+class Learning:
+    """A vendor that begins to hide when it is told to, under the same name."""
+
+    hides = False
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        return hiding(picture) if self.hides else inventing(picture)
+
+
+def test_detail_that_agrees_too_well_with_the_reference_is_told_and_guarantees_nothing(tmp_path):
+    answers = Learning()
+    vendor = bc.from_function("learning", answers)
+    photographs = [(f"{seed}", photograph(seed)) for seed in range(30)]
+    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "calibrated", progress=False, **SETTINGS)
+    inputs = [(f"{seed}", reduced(photograph(seed), 4)) for seed in range(100, 124)]
+    said = {}
+    for answers.hides in (False, True):
+        warnings = []
+        run = tmp_path / f"masked-{answers.hides}"
+        results = bc.mask_all(vendor, inputs, calibration, ALPHA, run=run, progress=False, on_drift=warnings.append)
+        said[answers.hides] = warnings, {result.certificate.status for result in results}
+    assert said[False] == ([], {"if-like-calibration"})
+    warnings, statuses = said[True]
+    assert "of their answers is larger than their inputs explain" in warnings[-1], warnings
+    assert statuses == {"outside-calibration"}
+
+
+@pytest.fixture
+def vendors(tmp_path):
+    write_draws(tmp_path / "a", range(16), 1)
+    for seed in range(16):
+        (tmp_path / "b" / f"p{seed}").mkdir(parents=True)
+        PillowImage.fromarray(draw(photograph(seed), 77_000 + seed)).save(tmp_path / "b" / f"p{seed}" / "0.png")
+    return (
+        bc.load_adapter("folder", path=str(tmp_path / "a"), label="a"),
+        bc.load_adapter("folder", path=str(tmp_path / "b"), label="b"),
+    )
+
+
+CHOICES = {"draws": 1, "score": "second-opinion:sigma=2", "metric": "rgb-linf:kernel=gaussian,sigma=2"}
+
+
+def test_the_score_is_the_difference_of_the_two_vendors(tmp_path, vendors):
+    first, second = vendors
+    paths = write_photographs(tmp_path / "photographs", range(15))
+    calibration = bc.calibrate(first, paths, second_adapter=second, run=tmp_path / "run", **CHOICES)
+    assert calibration.procedure.second_opinion == second.identity()
+    low = io.BytesIO()
+    PillowImage.fromarray(photograph(15)).resize((20, 16), PillowImage.Resampling.BICUBIC).save(low, "PNG")
+    (tmp_path / "p15.png").write_bytes(low.getvalue())
+    result = bc.mask(first, tmp_path / "p15.png", calibration, alpha=0.3, second_adapter=second, run=tmp_path / "run")
+    pictures = np.stack([draw(photograph(15), 15_000), draw(photograph(15), 77_015)]).astype(float)
+    gap = (np.abs(pictures[0] - pictures[1]).sum(2) / 255).astype(np.float32)
+    from scipy.ndimage import gaussian_filter
+
+    np.testing.assert_allclose(result.score_map, gaussian_filter(gap, 2, mode="reflect"), atol=1e-5)
+    assert result.mask.any()
+    with pytest.raises(ProcedureMismatchError, match="second_opinion"):
+        bc.mask(first, tmp_path / "p15.png", calibration, alpha=0.3, second_adapter=first, run=tmp_path / "run")
+
+
+def test_the_second_vendor_is_asked_for_and_not_taken_for_nothing(vendors):
+    with pytest.raises(UsageError, match="--second-adapter"):
+        bc.calibrate(vendors[0], ".", **CHOICES)
+    with pytest.raises(UsageError, match="leave --second-adapter out"):
+        bc.calibrate(vendors[0], ".", second_adapter=vendors[1], draws=2, score="pixel-variance")
+
+
+LOW = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+
+
+def enlarge(pixels: np.ndarray, scale: int) -> np.ndarray:
+    """A vendor that is indifferent to turning and moving: every pixel becomes a block."""
+    return np.ascontiguousarray(pixels.repeat(scale, axis=0).repeat(scale, axis=1))
+
+
+@pytest.mark.parametrize("name", ["dihedral", "shift"])
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_undoing_is_exact_on_a_vendor_that_is_indifferent_to_the_change(name, scale):
+    perturbation = catalog.load("images.perturbation", name)
+    assert perturbation.maximum_draws is not None
+    for index in range(perturbation.maximum_draws):
+        answer = enlarge(perturbation.apply(LOW, index), scale)
+        np.testing.assert_array_equal(perturbation.undo(answer, index, scale), enlarge(LOW, scale))
+
+
+@pytest.mark.parametrize("name", ["dihedral", "shift", "dither"])
+def test_draws_send_different_inputs(name):
+    perturbation = catalog.load("images.perturbation", name)
+    count = perturbation.maximum_draws or 20
+    sent = {(perturbation.apply(LOW, index).shape, perturbation.apply(LOW, index).tobytes()) for index in range(count)}
+    assert len(sent) == count
+
+
+@pytest.mark.parametrize("name", ["dihedral", "dither"])
+def test_draw_0_is_the_plain_input(name):
+    perturbation = catalog.load("images.perturbation", name)
+    np.testing.assert_array_equal(perturbation.apply(LOW, 0), LOW)
+
+
+def test_dither_moves_by_one_step_at_most():
+    perturbation = catalog.load("images.perturbation", "dither")
+    assert np.abs(perturbation.apply(LOW, 7).astype(int) - LOW).max() == 1

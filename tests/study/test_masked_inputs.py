@@ -1,10 +1,11 @@
-"""What the run folder keeps of masked pictures: each is compared once, and what was marked stays marked."""
+"""What is kept of masked pictures: each is compared once, and what was marked stays marked."""
 
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
+from support.draws import tasks
 from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
@@ -12,9 +13,16 @@ from blackbox_conformal.documents.certificate import StreamCheck
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.method.audits.stream_evidence import ALARM
 from blackbox_conformal.method.images.input_statistics import InputStatistics
+from blackbox_conformal.method.images.reference import reference
+from blackbox_conformal.method.images.resemblance import Resemblance
 from blackbox_conformal.method.risk.answers import Answers
-from blackbox_conformal.study.stages import masked_inputs
+from blackbox_conformal.method.risk.whole_errors import SquaredErrors
+from blackbox_conformal.method.safe_pictures import may_be_shown, picture_to_show
+from blackbox_conformal.study.stages import evaluate, masked_inputs
+from blackbox_conformal.study.stages.draws import KEPT_BYTES, DrawnPicture, LatestPictures
+from blackbox_conformal.study.stages.evaluate import Evaluation
 from blackbox_conformal.study.stages.masked_inputs import FILE, MaskedInputs
+from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
@@ -137,3 +145,69 @@ def test_a_damaged_file_is_refused(stream):
     (stream.folder / FILE).write_bytes(b"no database, but long enough to be taken for one" * 30)
     with pytest.raises(FileFormatError, match="restore a copy, or name another --run"):
         stream.enter(inputs(range(100, 101)))
+
+
+@pytest.fixture(scope="module")
+def setup():
+    return set_up(SynchronousVendor(url="http://127.0.0.1:1"), draws=1)
+
+
+def shown(nbytes: int) -> DrawnPicture:
+    return DrawnPicture(np.zeros((1, nbytes // 3, 3), np.uint8), (), Resemblance(None, 0.0, None, True))
+
+
+def test_a_picture_is_taken_once_and_only_for_the_same_bytes_draw_and_setup(setup):
+    kept, (task, other), picture = LatestPictures(), tasks(1, 2), shown(30)
+
+    def keep():
+        kept.keep(setup, task, b"answer", picture)
+
+    keep()
+    assert kept.take(setup, other, b"answer") is None
+    assert kept.take(setup, task, b"answer") is picture
+    assert kept.take(setup, task, b"answer") is None
+    keep()
+    assert kept.take(setup, task, b"another") is None
+    keep()
+    assert kept.take(replace(setup), task, b"answer") is None
+
+
+def test_little_is_kept_and_a_large_picture_not_at_all(setup):
+    kept, work = LatestPictures(), tasks(1, 4)
+    third = shown(KEPT_BYTES // 3)
+    for task in work:
+        kept.keep(setup, task, b"answer", third)
+    assert [kept.take(setup, task, b"answer") is None for task in work] == [True, False, False, False]
+    kept.keep(setup, work[0], b"answer", shown(KEPT_BYTES + 3))
+    assert kept.take(setup, work[0], b"answer") is None
+
+
+rng = np.random.default_rng(3)
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+@pytest.mark.parametrize("size", [(96, 48), (64, 64), (100, 132)])
+def test_errors_are_those_of_the_middle(size, made_before, monkeypatch):
+    height, width = size
+    truth, delivered = rng.integers(0, 256, (2, *size, 3), dtype=np.uint8)
+    low = rng.integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8)
+    scores = rng.random(size, dtype=np.float32)
+    setup = set_up(bc.from_function("none", lambda picture: picture, scale=4, version="1"))
+    context = setup.context(delivered, low, None)
+    if made_before:
+        context.reference(degraded=False)
+    evaluation = Evaluation(delivered, 0, scores, None, (), low, Answers.unknown(1), True, context)
+    monkeypatch.setattr(evaluate, "MEASURED", 66)
+    found = evaluate._squared_errors(evaluation, setup, truth)
+
+    rows, columns = (slice((n - min(n, 64)) // 8 * 4, (n - min(n, 64)) // 8 * 4 + min(n, 64)) for n in size)
+    below = low[rows.start // 4 : rows.stop // 4, columns.start // 4 : columns.stop // 4]
+    mixture = setup.procedure.mixture
+    pictures = {
+        name: picture_to_show(name, delivered[rows, columns], below, mixture)
+        for name in may_be_shown(mixture, 4, setup.procedure.delivery)
+    }
+    if made_before:
+        pictures["reference"] = reference(low, 4)[rows, columns]
+    expected = SquaredErrors.of(scores[rows, columns], truth[rows, columns], pictures.items())
+    assert found.to_bytes() == expected.to_bytes()

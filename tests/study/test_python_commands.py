@@ -2,6 +2,9 @@
 
 import doctest
 import inspect
+import pydoc
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,12 @@ from PIL import Image as PillowImage
 from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
+from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.errors import BudgetError, UsageError
+from blackbox_conformal.study.from_keywords import limits_of
+from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 COMMANDS = ("calibrate", "mask", "mask_all", "audit", "compare", "tune", "plan", "report", "watch")
 CHOICES = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
@@ -200,3 +207,140 @@ def test_a_visit_from_python_is_one_of_the_command(vendor, calibration):
         bc.watch(vendor, "calibration.json", alpha=0.9, run="run", max_cost=1)
     fresh = bc.watch(vendor, "calibration.json", fresh="unseen", alpha=0.9, run="run", max_cost=1)
     assert [each.verdict for each in fresh.findings if each.layer == "harm"] == ["same"]
+
+
+def test_slips_name_what_was_called_and_what_is_near(tmp_path):
+    vendor = bc.load_adapter("folder", path=str(tmp_path), label="none")
+    with pytest.raises(
+        UsageError, match="calibrate takes no parameter 'max_prise'; it takes accept_refusals, alpha, ask"
+    ):
+        bc.calibrate(vendor, tmp_path, max_prise=3)
+    with pytest.raises(UsageError, match="did you mean max_cost"):
+        bc.calibrate(vendor, tmp_path, max_costs=3)
+    with pytest.raises(
+        UsageError, match="mask takes no parameter 'qqqqqq'; it takes accept_refusals, alpha, ask, calibration"
+    ):
+        bc.mask(vendor, "small.png", "calibration.json", alpha=0.1, qqqqqq=1)
+    with pytest.raises(UsageError, match="did you mean guarantee"):
+        bc.mask(vendor, "small.png", "calibration.json", alpha=0.1, garantee="expected")
+
+
+def test_a_needed_parameter_that_is_missing_is_named_with_an_example(tmp_path):
+    vendor = bc.load_adapter("folder", path=str(tmp_path), label="none")
+    needed = r"mask: expected vendor, picture, calibration, alpha; got no alpha. Give alpha=0.1, the risk"
+    for given, named in (((), {}), ((), {"alpha": None}), ((None,), {})):
+        with pytest.raises(UsageError, match=needed):
+            bc.mask(vendor, "small.png", "calibration.json", *given, **named)
+    with pytest.raises(UsageError, match=r"Session: expected calibration, vendor, alpha; got no vendor. Give vendor="):
+        bc.Session("calibration.json", alpha=0.1)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"max_cost": "five"}, "expected max_cost to be an amount of US dollars such as 12.50, at least 0; got 'five'"),
+        ({"max_cost": -1}, "got -1"),
+        ({"max_cost": float("nan")}, "got nan"),
+        ({"max_calls": 2.5}, "expected max_calls to be a whole number of at least 0; got 2.5"),
+        ({"max_calls": True}, "whole number"),
+        ({"max_calls": -1}, "at least 0; got -1"),
+        (
+            {"memory": "2"},
+            "expected memory to be an amount with its unit.* such as 2GB, or in Python in bytes; got '2'",
+        ),
+        ({"fit": "stretch"}, "expected fit to be crop or shrink; got 'stretch'"),
+        ({"draws": 0}, "expected draws to be a whole number from 1 to 4096; got 0"),
+    ],
+)
+def test_limits_that_are_none_are_refused_by_name(tmp_path, given, said):
+    PillowImage.new("RGB", (64, 64)).save(tmp_path / "one.png")
+    vendor = bc.load_adapter("folder", path=str(tmp_path), label="none")
+    with pytest.raises(UsageError, match=said):
+        bc.calibrate(vendor, tmp_path, **given)
+
+
+def test_limits_are_exact():
+    found = limits_of({"max_cost": 0.1, "max_calls": 3})
+    assert (found.max_cost_usd, found.max_calls) == (Decimal("0.1"), 3)
+    assert limits_of({}) == Limits()
+
+
+FUNCTIONS = sorted(name for name in bc.__all__ if inspect.isfunction(getattr(bc, name)))
+CLASSES = sorted(name for name in bc.__all__ if inspect.isclass(getattr(bc, name)))
+
+
+def callables() -> dict[str, object]:
+    """Every public function and class, and every public method."""
+    found: dict[str, object] = {name: getattr(bc, name) for name in FUNCTIONS}
+    for name in CLASSES:
+        cls = getattr(bc, name)
+        if not issubclass(cls, BaseException):
+            found[name] = cls
+        for method, value in vars(cls).items():
+            if not method.startswith("_") and callable(getattr(cls, method)) and not isinstance(value, property):
+                found[f"{name}.{method}"] = getattr(cls, method)
+    return found
+
+
+def test_every_signature_is_readable():
+    for name, function in callables().items():
+        shown = str(inspect.signature(function))
+        for unreadable in ("<lambda>", "<function", "numpy._typing", "_NestedSequence", "object at 0x"):
+            assert unreadable not in shown, name + shown
+
+
+def test_help_of_curves_shows_no_internals_of_numpy():
+    shown = pydoc.plain(pydoc.render_doc(bc.RiskCurve.from_maps))
+    assert "score_map: 'ArrayLike'" in shown
+    assert "numpy." not in shown
+
+
+@pytest.mark.parametrize("name", ["calibrate", "mask", "mask_all", "audit", "compare", "tune", "plan", "watch"])
+def test_every_keyword_is_in_the_signature_and_documented(name):
+    function = getattr(bc, name)
+    parameters = inspect.signature(function).parameters
+    assert not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    documented = {word.strip() for line in inspect.getdoc(function).splitlines() for word in line.split(",")}
+    keywords = {key for key, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY}
+    assert keywords - documented == set()
+    assert {"progress", "run", "max_cost"} <= keywords
+
+
+def test_defaults_of_keywords_are_none_or_literal():
+    for name in FUNCTIONS:
+        for parameter in inspect.signature(getattr(bc, name)).parameters.values():
+            default = parameter.default
+            assert default is parameter.empty or isinstance(default, (type(None), bool, int, float, str, tuple)), name
+
+
+class Constant(SynchronousVendor):
+    """A vendor that is known to answer equal requests equally."""
+
+    @property
+    def capabilities(self) -> Any:
+        return replace(super().capabilities, seed_range=None, deterministic=True)
+
+
+class Doubling(SynchronousVendor):
+    """A vendor that only doubles."""
+
+    @property
+    def capabilities(self) -> Any:
+        return replace(super().capabilities, scale_factors=(2,))
+
+
+VENDOR = Constant(url="http://127.0.0.1:9", seedable=False)
+
+
+def test_a_vendor_that_never_varies_is_not_drawn_from_twice():
+    with pytest.raises(UsageError, match=r"8 draws would be one picture.*--perturbation dihedral.*leave --draws and"):
+        set_up(VENDOR, draws=8)
+    assert set_up(VENDOR, draws=8, perturbation="dihedral").procedure.draws == 8
+    assert set_up(VENDOR).procedure.draws == 1
+    assert set_up(SynchronousVendor(url="http://127.0.0.1:9"), draws=8).procedure.draws == 8
+
+
+def test_a_second_vendor_without_the_scale_is_refused_with_the_scales_that_it_has():
+    vendor = SynchronousVendor(url="http://127.0.0.1:9")
+    with pytest.raises(UsageError, match="does not offer scale 4, only 2: give --scale 2, or another --second-adapter"):
+        set_up(vendor, draws=1, score="second-opinion", second=Doubling(url="http://127.0.0.1:9"), scale=4)
