@@ -117,9 +117,7 @@ def test_tiles_cover_a_side_once_and_are_sent_with_their_margin(length, tile, ma
         assert end - begin >= min(length, least)
 
 
-class BySize(SynchronousVendor):
-    """A cent for 100 pixels."""
-
+class BySize(SynchronousVendor):  # A cent for 100 pixels
     name = "by-size"
 
     def price_for(self, width: int, height: int) -> Price:

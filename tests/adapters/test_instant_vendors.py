@@ -489,8 +489,7 @@ def test_a_model_that_the_provider_does_not_run_stops_the_run_before_anything_is
     words = says('{"inferenceProviderMapping":{"fal-ai":{"status":"live","providerId":"x","task":"text-to-image"}}}')
     assert isinstance(refused_by_provider(words), NotFoundError)
     assert isinstance(
-        refused_by_provider(offers("fal-ai", "x", ',"adapterWeightsPath":"lora.safetensors"')),
-        NotFoundError,
+        refused_by_provider(offers("fal-ai", "x", ',"adapterWeightsPath":"lora.safetensors"')), NotFoundError
     )
     assert isinstance(refused_by_provider(says("{}")), NotFoundError)
     assert isinstance(refused_by_provider(says('{"error":"Invalid username or password."}', 401)), NotFoundError)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -27,10 +28,7 @@ name = "requests"
 title = "A vendor with requests of its own"
 documentation = "https://requests.example/docs"
 url = "https://api.requests.example"
-
-[scale]
-factors = [4]
-default = 4
+scale = { factors = [4], default = 4 }
 """
 
 UPLOADED = """
@@ -38,57 +36,40 @@ UPLOADED = """
 path = "/uploads"
 json = { kind = "image/png" }
 keep = { place = "place", picture = "id" }
-
 [[before]]
 method = "PUT"
 path = "{place}"
 headers = { x-upload = "made of {image.width}" }
 body = true
 key = false
-
 [submit]
 path = "/jobs"
 json = { picture = "{picture}" }
 idempotency_header = "Idempotency-Key"
 keep = { job = "id" }
-
 [poll]
 path = "/jobs/{job}"
 seconds = 0.1
 status = "state"
 done = ["done"]
 keep = { place = "result" }
-
 [result]
 path = "/results/{place}"
-
 [cancel]
 method = "DELETE"
 path = "/jobs/{job}"
-
 [picture]
 body = true
-
 [example]
 polls = 3
-
-[[example.answers]]
-json = '{"place":"{address}/place","id":"p-1"}'
-
-[[example.answers]]
-json = '{}'
-
-[[example.answers]]
-json = '{"id":"j-1"}'
-
-[[example.answers]]
-json = '{"state":"busy"}'
-
-[[example.answers]]
-json = '{"state":"done","result":"r-1"}'
-
-[[example.answers]]
-picture = true
+answers = [
+  { json = '{"place":"{address}/place","id":"p-1"}' },
+  { json = '{}' },
+  { json = '{"id":"j-1"}' },
+  { json = '{"state":"busy"}' },
+  { json = '{"state":"done","result":"r-1"}' },
+  { picture = true },
+]
 """
 
 BY_STATUS = """
@@ -97,30 +78,20 @@ path = "/pictures"
 body = true
 headers = { content-type = "image/x-png" }
 keep = { job = "header:Location" }
-
 [poll]
 path = "{job}"
 seconds = 0.1
 status = "http:status"
 done = ["200"]
-
 [picture]
 body = true
-
 [example]
 polls = 1
-
-[[example.answers]]
-status = 202
-headers = { Location = "{address}/jobs/7" }
-json = '{}'
-
-[[example.answers]]
-status = 202
-json = '{"progress":0.5}'
-
-[[example.answers]]
-picture = true
+answers = [
+  { status = 202, headers = { Location = "{address}/jobs/7" }, json = '{}' },
+  { status = 202, json = '{"progress":0.5}' },
+  { picture = true },
+]
 """
 
 
@@ -215,16 +186,15 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_key(made, tmp_path):
         (("body = true\nkey = false", "body = true\nfile = 'x'"), "before.1: expected one kind of body"),
         (('path = "/results/{place}"', 'path = "/results/{where}"'), "result.path: expected a placeholder among"),
         (
-            ('path = "/jobs/{job}"\n\n[picture]', 'path = "/{place}"\n\n[picture]'),
+            ('path = "/jobs/{job}"\n[picture]', 'path = "/{place}"\n[picture]'),
             "cancel.path: expected a placeholder",
         ),
     ],
 )
 def test_a_wrong_request_is_named(made, change, said):
     assert change[0] in UPLOADED
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(ValidationError, match=re.escape(said)):
         made(UPLOADED.replace(*change, 1))
-    assert said in str(caught.value)
 
 
 def test_a_result_needs_polls(made):
@@ -238,11 +208,7 @@ name = "keyed"
 title = "A vendor with keys of its own"
 documentation = "https://keyed.example/docs"
 url = "https://api.keyed.example/v1"
-
-[scale]
-factors = [4]
-default = 4
-
+scale = { factors = [4], default = 4 }
 [options]
 user = "me"
 """
@@ -250,17 +216,13 @@ user = "me"
 TAIL = """
 [picture]
 body = true
-
 [example]
-
-[[example.answers]]
-picture = true
+answers = [{ picture = true }]
 """
 
 IN_JSON = """
 [auth]
 variable = "KEYED_API_KEY"
-
 [submit]
 path = "/pictures"
 json = { key = "{auth.key}", picture = "{image.base64}", nested = { keys = ["Key {auth.key}"] } }
@@ -270,7 +232,6 @@ IN_ADDRESS = """
 [auth]
 variable = "KEYED_API_KEY"
 query = "key"
-
 [submit]
 path = "/pictures"
 query = { version = "2" }
@@ -281,12 +242,10 @@ SIGNED = """
 [auth]
 variable = "KEYED_API_KEY"
 secret_variable = "KEYED_SECRET_API_KEY"
-
 [signature]
 text = "scale={scale}&timestamp={time}&user={option.user}"
 hash = "sha1"
 key = "append"
-
 [submit]
 path = "/pictures"
 form = { api_key = "{auth.key}", timestamp = "{time}", user = "{option.user}", signature = "{signature}" }
@@ -298,19 +257,15 @@ TOKEN = """
 variable = "KEYED_API_KEY"
 header = "x-api-key"
 secret_variable = "KEYED_SECRET_API_KEY"
-
 [token]
 path = "https://login.keyed.example/token/v3"
 form = { grant_type = "client_credentials", client_id = "{auth.key}", client_secret = "{auth.secret}" }
-
 [submit]
 path = "/pictures"
 body = true
 """
 
-TOKEN_TAIL = TAIL.replace(
-    "[[example.answers]]", '[[example.answers]]\njson = \'{"access_token":"t-o-k-e-n-4711"}\'\n\n[[example.answers]]'
-)
+TOKEN_TAIL = TAIL.replace("[{", """[{ json = '{"access_token":"t-o-k-e-n-4711"}' }, {""")
 SHAPES = {
     "json": (IN_JSON, TAIL),
     "address": (IN_ADDRESS, TAIL),
@@ -468,9 +423,8 @@ def test_a_picture_comes_for_a_token(keyed, tmp_path):
     ],
 )
 def test_a_wrong_key_is_named(keyed, shape, change, said):
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(ValidationError, match=re.escape(said)):
         keyed(shape, ADDRESS, change)
-    assert said in str(caught.value)
 
 
 def test_a_secret_in_the_place_of_its_variable_is_not_shown(keyed):
@@ -484,34 +438,23 @@ name = "priced"
 title = "A vendor with a price list"
 documentation = "https://priced.example/docs"
 url = "https://api.priced.example"
-
 [scale]
 factors = [2, 4]
 default = 4
-
 [options]
 model = "plain"
-
 [limits]
 max_output_pixels = 100_000_000
-
 PRICE
-
 [submit]
 path = "/pictures"
 body = true
-
 [picture]
 body = true
-
 [reported]
 cost = "header:x-credits-consumed"
-
 [example]
-
-[[example.answers]]
-headers = { X-Credits-Consumed = "0.4" }
-picture = true
+answers = [{ headers = { X-Credits-Consumed = "0.4" }, picture = true }]
 """
 
 ROWS = """
@@ -519,20 +462,16 @@ ROWS = """
 source = "made up"
 currency = "EUR"
 usd_per_unit = "2"
-
 [[price.rows]]
 scale = 2
 low = "0.04"
-
 [[price.rows]]
 options = { model = "fine" }
 low = "0.5"
 high = "0.7"
-
 [[price.rows]]
 up_to_megapixels = 24
 low = "0.08"
-
 [[price.rows]]
 low = "0.05"
 per_megapixels = 8
@@ -543,7 +482,6 @@ CREDITS = """
 [price]
 source = "made up"
 currency = "credits"
-
 [[price.rows]]
 low = "0.2"
 high = "1"
@@ -605,9 +543,8 @@ def test_megapixels_of_the_input_count_where_the_recipe_says_so(priced):
     ],
 )
 def test_a_wrong_price_is_named(priced, price, said):
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(ValidationError, match=re.escape(said)):
         priced(price)
-    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("price", [ROWS, CREDITS])

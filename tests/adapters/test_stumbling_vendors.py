@@ -155,9 +155,7 @@ def test_ideogram_bills_what_it_withholds_and_not_what_fails(tmp_path):
     assert ledger_sum(tmp_path / "withheld")["cost_usd"] == server.billed == Decimal("0.06")
 
 
-class Segmind(ScriptedVendor):
-    """Fails at the first two requests, which it does not bill."""
-
+class Segmind(ScriptedVendor):  # Fails at the first two requests, which it does not bill
     def play(self, head: Head, body: bytes) -> Response:
         self.submissions += 1
         if self.submissions <= 2:
@@ -166,9 +164,7 @@ class Segmind(ScriptedVendor):
         return Response(200, PICTURE, upscale(unwrapped(json.loads(body)["image"]), 4, self.submissions))
 
 
-class WaveSpeed(ScriptedVendor):
-    """The first two predictions fail, and are refunded."""
-
+class WaveSpeed(ScriptedVendor):  # The first two predictions fail, and are refunded
     def play(self, head: Head, body: bytes) -> Response:
         job = head.path.removesuffix("/result").rpartition("/")[2]
         if head.path.endswith(".png"):
@@ -213,9 +209,7 @@ def test_a_job_is_waited_for_as_long_as_its_vendor_documents():
     assert Limits().for_vendor(built("claid").capabilities).job_timeout_s == 1800.0
 
 
-class SerialWebui(ScriptedVendor):
-    """AUTOMATIC1111: answers one request after the other, each in `seconds`."""
-
+class SerialWebui(ScriptedVendor):  # AUTOMATIC1111: answers one request after the other, each in `seconds`
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.seconds = seconds

@@ -38,9 +38,7 @@ at_most = 0.0
 PICTURES = range(30, 36)
 
 
-class Shop(NamedTuple):
-    """Two servers, and a folder with the cascade's file, six inputs and both calibrations."""
-
+class Shop(NamedTuple):  # Two servers, and a folder with the cascade's file, six inputs and both calibrations
     cheap: FaultServer
     dear: FaultServer
     folder: Path

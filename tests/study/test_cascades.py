@@ -37,9 +37,7 @@ def enlarged(picture: np.ndarray, noise: float) -> np.ndarray:
     return np.clip(up / 255 + np.random.default_rng(int(picture.sum())).normal(0, noise, up.shape), 0, 1)
 
 
-class Network:
-    """Counts its calls; the one that invents does so in pictures whose first pixel is bright."""
-
+class Network:  # Counts its calls; the one that invents does so in pictures whose first pixel is bright
     def __init__(self, name: str, *, invents: bool) -> None:
         self.calls, self._invents = 0, invents
         self.vendor = bc.from_function(name, self.answer, test_side=0)
@@ -133,15 +131,14 @@ def test_what_a_vendor_refuses_goes_on_and_what_the_last_refuses_keeps_the_answe
         bc.mask(vendor, small(hard), calibration, 0.9, run=tmp_path / "both")
 
 
-class DearVendor(SynchronousVendor):
-    """The other one of two fault servers."""
-
+class DearVendor(SynchronousVendor):  # The other one of two fault servers
     name = "fault-dear"
 
 
 PROGRAM = """
 import os, signal, sys
 import blackbox_conformal as bc
+from study.test_cascades import of_servers, KINDS
 from blackbox_conformal.drawing.ledger.backends import Ledger
 from blackbox_conformal.drawing.ledger.sample_store import Store
 cheap, dear, folder, point, left = *sys.argv[1:5], int(sys.argv[5])
@@ -313,9 +310,7 @@ SCORE = "foretold-psnr"
 VENDOR = '[[vendors]]\nadapter = "http"\nparameters = { url = "http://127.0.0.1:9/a", price_usd = "0.01" }\n'
 
 
-class Painter:
-    """Invents as much as the seed of the draw wants."""
-
+class Painter:  # Invents as much as the seed of the draw wants
     def __init__(self) -> None:
         self.seeds: list[int] = []
         self.vendor = bc.from_function("painter", self.answer, test_side=0)
@@ -345,7 +340,6 @@ def test_one_vendor_draws_until_the_floor_is_reached(tmp_path):
     assert (kept["floor"], [rule["at_least"] for rule in kept["rules"]]) == (16.0, [fit.limit] * 2)
     with pytest.raises(UsageError, match="looked at before"):
         bc.calibrate(fit.vendor, tmp_path / "fit", run=run, **KINDS)
-
     calibration = bc.calibrate(fit.vendor, write_photographs(tmp_path / "photographs", range(12)), run=run, **KINDS)
     assert 48 + 12 < len(painter.seeds) < 48 + 36
     assert len(set(painter.seeds)) == len(painter.seeds)

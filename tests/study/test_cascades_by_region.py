@@ -56,9 +56,7 @@ def dear_answer(picture: np.ndarray) -> np.ndarray:
     return np.clip(enlarged(picture) + 0.02, 0, 1)
 
 
-class Counted:
-    """A function that notes the sizes of what it was given."""
-
+class Counted:  # A function that notes the sizes of what it was given
     def __init__(self, name: str, answer: Callable[[np.ndarray], np.ndarray]) -> None:
         self.sizes: list[tuple[int, int]] = []
         self._answer = answer
@@ -185,9 +183,7 @@ def test_a_tile_that_is_refused_keeps_the_cheap_pixels_and_a_picture_that_the_ch
     np.testing.assert_array_equal(masked("one", corners[0, 0]), mixed)
 
 
-class DearVendor(SynchronousVendor):
-    """The other one of two fault servers."""
-
+class DearVendor(SynchronousVendor):  # The other one of two fault servers
     name = "fault-dear"
 
 

@@ -20,9 +20,7 @@ from blackbox_conformal.study.stages.certify import Comparisons, claims, contrad
 from blackbox_conformal.support import catalog
 
 
-class Studio:
-    """A vendor whose answers lie in a folder, 20 photographs that calibrate, 10 others, and an input."""
-
+class Studio:  # A vendor whose answers lie in a folder, 20 photographs that calibrate, 10 others, and an input
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.vendor = bc.load_adapter("folder", path=str(write_draws(folder / "draws", range(31))), label="made up")

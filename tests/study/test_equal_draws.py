@@ -95,9 +95,7 @@ def test_equal_draws_of_one_colour_say_nothing_against_the_vendor(tmp_path, flat
         truth[20:40, 20:40] = 90
     PillowImage.fromarray(truth).save(tmp_path / "photographs" / "sky.png")
 
-    class Certain(FaultVendor):
-        """Answers the sky without any noise, and everything else with it."""
-
+    class Certain(FaultVendor):  # Answers the sky without any noise, and everything else with it
         def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, Any]) -> Response:
             with PillowImage.open(io.BytesIO(body)) as picture:
                 pixels = np.asarray(picture.convert("RGB")).astype(int)

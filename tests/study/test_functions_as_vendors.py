@@ -29,9 +29,7 @@ from blackbox_conformal.support import catalog
 METRIC = "rgb-linf"
 
 
-class Network:
-    """A generator that counts its calls: bicubic, and texture that its seed decides."""
-
+class Network:  # A generator that counts its calls: bicubic, and texture that its seed decides
     def __init__(self, strength: float = 30) -> None:
         self.calls, self.strength = 0, strength
 
@@ -263,9 +261,7 @@ def hiding(picture: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(plain + added), 0, 255).astype(np.uint8)
 
 
-class Learning:
-    """A vendor that begins to hide when it is told to, under the same name."""
-
+class Learning:  # A vendor that begins to hide when it is told to, under the same name
     hides = False
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:

@@ -28,9 +28,7 @@ from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 
 @dataclass
-class Entered:
-    """What is looked at of an input."""
-
+class Entered:  # What is looked at of an input
     input_digest: str
     statistics: InputStatistics
 
@@ -199,7 +197,6 @@ def test_errors_are_those_of_the_middle(size, made_before, monkeypatch):
     evaluation = Evaluation(delivered, 0, scores, None, (), low, Answers.unknown(1), True, context)
     monkeypatch.setattr(evaluate, "MEASURED", 66)
     found = evaluate._squared_errors(evaluation, setup, truth)
-
     rows, columns = (slice((n - min(n, 64)) // 8 * 4, (n - min(n, 64)) // 8 * 4 + min(n, 64)) for n in size)
     below = low[rows.start // 4 : rows.stop // 4, columns.start // 4 : columns.stop // 4]
     mixture = setup.procedure.mixture

@@ -72,7 +72,6 @@ def test_calibrate_mask_and_audit(tmp_path, vendor, calibration):
     assert calibration.n == 30
     threshold = calibration.threshold(0.2)
     assert 0 < threshold < math.inf
-
     result = mask_all(vendor, [("p35", low_of(35))], calibration, 0.2, run=tmp_path / "run")[0]
     assert result.image.shape == photograph(35).shape
     np.testing.assert_array_equal(result.image, draw(photograph(35), 35_000))
@@ -82,7 +81,6 @@ def test_calibrate_mask_and_audit(tmp_path, vendor, calibration):
     assert result.certificate.status == "if-like-calibration"
     assert float.fromhex(result.certificate.threshold_hex) == threshold
     assert "<script" not in result._repr_html_()
-
     unseen = write_photographs(tmp_path / "unseen", range(30, 40))
     found = bc.audit(vendor, unseen, calibration, [0.2, 0.3], run=tmp_path / "run")
     document = json.loads(json.dumps(found.document()))
@@ -273,7 +271,6 @@ def test_false_trust_comes_from_the_same_calibration(made, tmp_path, vendor, pho
     assert -math.inf < usual == calibration.threshold(0.05, "false-trust", tolerance=0.1)
     with pytest.raises(CalibrationError, match=r"stored for 0\.1; asked for 0\.3"):
         loaded.threshold(0.05, "false-trust", tolerance=0.3)
-
     own = bc.calibrate(vendor, photographs, guarantee="false-trust:tolerance=0.3", run=made / "run", **CHOICES)
     assert own.threshold(0.05) >= usual
     result = mask_all(vendor, [("p35", low_of(35))], own, 0.05, run=made / "run")[0]

@@ -263,9 +263,7 @@ def test_all_that_are_compared_get_photographs_that_fit_each_of_them(tmp_path):
     assert sent == [{(16, 16)}, {(16, 16)}]
 
 
-class Narrow(SynchronousVendor):
-    """A vendor that takes sides of at most 16 pixels."""
-
+class Narrow(SynchronousVendor):  # A vendor that takes sides of at most 16 pixels
     name = "narrow"
 
     @property

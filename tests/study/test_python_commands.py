@@ -313,17 +313,13 @@ def test_defaults_of_keywords_are_none_or_literal():
             assert default is parameter.empty or isinstance(default, (type(None), bool, int, float, str, tuple)), name
 
 
-class Constant(SynchronousVendor):
-    """A vendor that is known to answer equal requests equally."""
-
+class Constant(SynchronousVendor):  # A vendor that is known to answer equal requests equally
     @property
     def capabilities(self) -> Any:
         return replace(super().capabilities, seed_range=None, deterministic=True)
 
 
-class Doubling(SynchronousVendor):
-    """A vendor that only doubles."""
-
+class Doubling(SynchronousVendor):  # A vendor that only doubles
     @property
     def capabilities(self) -> Any:
         return replace(super().capabilities, scale_factors=(2,))

@@ -46,9 +46,7 @@ PRICE = Decimal("0.01")
 
 
 @dataclass(frozen=True)
-class Calibrated:
-    """One draw of each picture, and two."""
-
+class Calibrated:  # One draw of each picture, and two
     one: bc.Calibration
     two: bc.Calibration
 

@@ -237,9 +237,7 @@ def test_odd_picture_hardly_moves_the_difference():
     assert mismatch(odd) < mismatch(same) + 5 < mismatch(same + 1)
 
 
-class Planted:
-    """Stands for simulations: measurements linear in the coordinates, and other for each photograph."""
-
+class Planted:  # Stands for simulations: measurements linear in the coordinates, and other for each photograph
     jpeg, subsamplings = "", ()
 
     def __init__(self) -> None:

@@ -39,7 +39,6 @@ def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path):
     assert near.trusted_share >= found.best.trusted_share - 0.1
     assert near.calls == min(one.calls for one in found.scored if one.trusted_share >= shares[0] - 0.1)
     assert (found.calls, found.cached, found.cost_usd) == (0, 40, 0)
-
     best = found.best.candidate
     tuned = set_up(vendor, draws=best.draws, score=best.score, metric=setup.metric)
     result = calibrate_job(Job.of_photographs(tuned, paths[10:], Terms(tmp_path / "run")), tuning=found.tuning)

@@ -108,22 +108,18 @@ def test_every_command_warms_what_it_runs(tmp_path, warmed):
     calibration = bc.calibrate(vendor, paths[:8], run=tmp_path / "run", score="pixel-variance", **choices)
     assert warmed == [("pixel-variance", "rgb-linf", True)]
     warmed.clear()
-
     bc.audit(vendor, paths[8:], calibration, [0.9], run=tmp_path / "run")
     assert warmed == [("pixel-variance", "rgb-linf", True)]
     warmed.clear()
-
     small = io.BytesIO()
     PillowImage.fromarray(photograph(11)).resize((20, 16), PillowImage.Resampling.BICUBIC).save(small, "PNG")
     bc.mask_all(vendor, [("p11", small.getvalue())], calibration, 0.9, run=tmp_path / "run")
     assert warmed == [("pixel-variance", "rgb-linf", False)]
     warmed.clear()
-
     vendors = {score: (vendor, {"score": score}) for score in ("patch-variance", "texture")}
     bc.compare(vendors, paths, 0.9, run=tmp_path / "runs", held_out=0.4, **choices)
     assert warmed == [("patch-variance", "rgb-linf", True), ("texture", "rgb-linf", True)]
     warmed.clear()
-
     candidates = ["pixel-variance", "pixel-variance@2", "texture", "bicubic-gap"]
     bc.tune(vendor, paths, 0.9, candidates=candidates, only_choose=True, run=tmp_path / "run", **choices)
     assert warmed == [(score, "rgb-linf", True) for score in ("pixel-variance", "texture", "bicubic-gap")]

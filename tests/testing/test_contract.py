@@ -1,4 +1,4 @@
-"""The whole contract: reference adapters and shipped ones keep it; what costs money, a guarantee or a secret is found."""
+"""The whole contract: reference and shipped adapters keep it; what costs money, a guarantee or a secret is found."""
 
 import sys
 from dataclasses import replace
@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import pytest
+from support.altered import altered
 
 from blackbox_conformal.errors import (
     AdapterError,
@@ -13,7 +14,6 @@ from blackbox_conformal.errors import (
     RefusedError,
     TryLaterError,
     UsageError,
-    VendorError,
     VendorFailedError,
 )
 from blackbox_conformal.study.plugins import adapter_class, adapter_names, describe
@@ -29,7 +29,6 @@ from blackbox_conformal.vendor.adapter import (
     Flow,
     Inspection,
     Observed,
-    Purpose,
     Quote,
     Send,
     Upload,
@@ -60,13 +59,7 @@ def test_the_reference_adapters_keep_every_promise_that_applies_to_them(kind, pr
     assert [result.name for result in results] == promises
 
 
-class Idempotent(SynchronousVendor):
-    example: ClassVar[Example] = Example(
-        parameters={"idempotent": True},
-        environment={},
-        answers=SynchronousVendor.example.answers,
-        quotes=SynchronousVendor.example.quotes,
-    )
+Idempotent = altered("Idempotent", SynchronousVendor, shows={"parameters": {"idempotent": True}, "environment": {}})
 
 
 def test_an_idempotent_adapter_keeps_the_whole_contract():
@@ -85,11 +78,7 @@ def test_a_look_beforehand_is_not_taken_for_a_redirection_that_was_followed():
     assert failed(Inquiring) == set()
 
 
-class Stubborn(SynchronousVendor):
-    """Takes every refusal for a reason to try again."""
-
-    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        return TryLaterError("try again", retry_after=0.0)
+Stubborn = altered("Stubborn", SynchronousVendor, explain=lambda *_: TryLaterError("try again", retry_after=0.0))
 
 
 def test_an_adapter_that_asks_again_after_a_refusal_is_found():
@@ -98,20 +87,18 @@ def test_an_adapter_that_asks_again_after_a_refusal_is_found():
     assert told <= found
 
 
-class Impatient(SynchronousVendor):
-    """Does not read how long a rate limit lasts."""
-
-    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        return TryLaterError("busy", retry_after=0.0) if answer.status == 429 else None
+Impatient = altered(
+    "Impatient",
+    SynchronousVendor,
+    explain=lambda _, answer, __: TryLaterError("busy", retry_after=0.0) if answer.status == 429 else None,
+)
 
 
 def test_an_adapter_that_comes_back_too_early_is_found():
     assert failed(Impatient) == {"a rate limit is waited for as long as told"}
 
 
-class Insistent(SynchronousVendor):
-    """Submits again by itself when no answer came."""
-
+class Insistent(SynchronousVendor):  # Submits again by itself when no answer came
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         try:
             return (yield from super().draw(upload, draw))
@@ -127,11 +114,7 @@ def test_an_adapter_that_submits_again_by_itself_is_found_and_stopped():
 
 
 def test_the_fault_part_waits_for_the_static_part():
-    class Unseeded(SynchronousVendor):
-        def _fields(self, draw: Draw) -> dict[str, str]:
-            return {"scale": "4", "seed": "1337"}
-
-    results = check_adapter(Unseeded)
+    results = check_adapter(altered("Unseeded", SynchronousVendor, _fields=lambda *_: {"scale": "4", "seed": "1337"}))
     assert [result.name for result in results] == STATIC
     assert [result.name for result in results if not result.passed] == ["varies"]
 
@@ -143,21 +126,13 @@ def test_adapters_are_checked_by_name_and_path():
         check_adapter("no-such-vendor")
 
 
-class Silent(SynchronousVendor):
-    example: ClassVar[Example | None] = None
+Silent = altered("Silent", SynchronousVendor, example=None)
+Here = altered("Here", Silent, capabilities=property(lambda _: Capabilities(scale_factors=(4,), local=True)))
 
 
 def test_an_adapter_without_an_example_is_told_what_to_add():
     with pytest.raises(AdapterError, match="EXAMPLE"):
         check_adapter(Silent)
-
-
-class Here(Silent):
-    """Reads draws from this machine's disk."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return Capabilities(scale_factors=(4,), local=True)
 
 
 def test_a_local_adapter_has_no_wire_contract():
@@ -169,9 +144,7 @@ def test_a_local_adapter_has_no_wire_contract():
         check_adapter("function")
 
 
-class Greedy(SynchronousVendor):
-    """Is billed for telling a price."""
-
+class Greedy(SynchronousVendor):  # Is billed for telling a price
     def quote(self, upload: Upload) -> Quote:
         yield Send("POST", f"{self.url}/v1/upscale", purpose="submit", headers=self._headers(), body=upload.png)
         return (yield from super().quote(upload))
@@ -212,24 +185,18 @@ def steps_of(flow: Flow, change: Any) -> Flow:
         return end.value
 
 
-class Breathless(JobVendor):
-    """Polls without a pause."""
-
+class Breathless(JobVendor):  # Polls without a pause
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         return (yield from steps_of(super().resume(upload, draw, job), lambda s: None if isinstance(s, Wait) else s))
 
 
-class Restless(JobVendor):
-    """Polls after no time at all."""
-
+class Restless(JobVendor):  # Polls after no time at all
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         flow = super().resume(upload, draw, job)
         return (yield from steps_of(flow, lambda step: Wait(0.0) if isinstance(step, Wait) else step))
 
 
-class Naming(SynchronousVendor):
-    """Sends the name of the user's file."""
-
+class Naming(SynchronousVendor):  # Sends the name of the user's file
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         flow = super().draw(upload, draw)
         return (
@@ -239,16 +206,14 @@ class Naming(SynchronousVendor):
         )
 
 
-class Lossy(SynchronousVendor):
-    """Asks for JPEG, and says that nothing is lost."""
+Lossy = altered(
+    "Lossy",
+    SynchronousVendor,
+    _fields=lambda self, draw: {**SynchronousVendor._fields(self, draw), "output_format": "JPEG"},
+)
 
-    def _fields(self, draw: Draw) -> dict[str, str]:
-        return {**super()._fields(draw), "output_format": "JPEG"}
 
-
-class Cheap(SynchronousVendor):
-    """Its table is ten times below what the example's vendor tells."""
-
+class Cheap(SynchronousVendor):  # Its table is ten times below what the example's vendor tells
     @property
     def capabilities(self) -> Capabilities:
         able = super().capabilities
@@ -256,17 +221,14 @@ class Cheap(SynchronousVendor):
         return able if self.price_usd != Decimal("0.01") else replace(able, price=tenth)
 
 
-class Sworn(SynchronousVendor):
-    evidence: ClassVar = "I tried it"
-
-
-class ShortKey(SynchronousVendor):
-    """Its example's key is too short to be looked for, so that nothing tells that it stands in the address."""
-
-    example: ClassVar[Example] = replace(SynchronousVendor.example, environment={"FAULT_VENDOR_KEY": "made-up"})
-
-    def _fields(self, draw: Draw) -> dict[str, str]:
-        return {**super()._fields(draw), "key": self.credential().reveal()}
+Sworn = altered("Sworn", SynchronousVendor, evidence="I tried it")
+# Its example's key is too short to be looked for, so that nothing tells that it stands in the address.
+ShortKey = altered(
+    "ShortKey",
+    SynchronousVendor,
+    shows={"environment": {"FAULT_VENDOR_KEY": "made-up"}},
+    _fields=lambda self, draw: {**SynchronousVendor._fields(self, draw), "key": self.credential().reveal()},
+)
 
 
 @pytest.mark.parametrize(
@@ -291,9 +253,18 @@ def test_a_mistake_is_found_without_a_socket(kind, check, said):
     assert all(detail == f"the same as for {check!r}" for _, detail in others), found
 
 
-class Hopeful(SynchronousVendor):
-    """Takes every failing server for a failure that cost nothing."""
+def taken_for(error):
+    """A way to take every failing server for this."""
+    return lambda self, answer, purpose: (
+        error if answer.status >= 500 else super(type(self), self).explain(answer, purpose)
+    )
 
+
+Eager = altered("Eager", SynchronousVendor, explain=taken_for(TryLaterError("busy", retry_after=0.0)))
+Accusing = altered("Accusing", SynchronousVendor, explain=taken_for(RefusedError("no")))
+
+
+class Hopeful(SynchronousVendor):  # Takes every failing server for a failure that cost nothing
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         try:
             return (yield from super().draw(upload, draw))
@@ -301,30 +272,13 @@ class Hopeful(SynchronousVendor):
             yield Observed(cost_usd=Decimal(0))
             raise
 
-    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        return VendorFailedError("it failed") if answer.status >= 500 else super().explain(answer, purpose)
-
-
-class Eager(SynchronousVendor):
-    """Takes every failing server for one that asks to wait."""
-
-    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        return TryLaterError("busy", retry_after=0.0) if answer.status >= 500 else super().explain(answer, purpose)
-
-
-class Accusing(SynchronousVendor):
-    """Takes every failing server for a refusal of the picture."""
-
-    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        return RefusedError("no") if answer.status >= 500 else super().explain(answer, purpose)
+    explain = taken_for(VendorFailedError("it failed"))
 
 
 OPEN = {"a failed submission may be billed", "a submission cut off by a gateway may be billed"}
 
 
-class Refunded(JobVendor):
-    """Says that its vendor bills no failures, and books the price that was told before one."""
-
+class Refunded(JobVendor):  # Says that its vendor bills no failures, and books the price that was told before one
     example: ClassVar[Example] = replace(
         JobVendor.example, parameters={**JobVendor.example.parameters, "failures_billed": False}
     )

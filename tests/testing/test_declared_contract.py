@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 from pydantic import Field
+from support.altered import altered
 
 from blackbox_adapters.gradio import EXAMPLE as OF_GRADIO
 from blackbox_adapters.gradio import Gradio
@@ -41,9 +42,7 @@ FAILURE, PAUSE, AT_ONCE, RATES, COST, OVERDUE = (promise.name for promise in PRO
 LATER = (1.0, says('{"error": "busy", "seconds": 1}', 429))
 
 
-class Waiting(SynchronousVendor):
-    """Reads in the answer how long to wait."""
-
+class Waiting(SynchronousVendor):  # Reads in the answer how long to wait
     example: ClassVar[Example] = replace(SynchronousVendor.example, pauses=(LATER,))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
@@ -55,42 +54,21 @@ class Waiting(SynchronousVendor):
         return told
 
 
-class Keyed(Waiting):
-    """Its vendor answers a repeated key from store, but not with what asked to wait."""
-
-    example: ClassVar[Example] = replace(Waiting.example, parameters={**Waiting.example.parameters, "idempotent": True})
-
-
-class Limited(SynchronousVendor):
-    """Declares how fast it may be asked, and how often at once."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return replace(super().capabilities, rates=(Rate(3, 1.0, "submit"),), max_concurrency=1)
+def also(kind, **parameters):
+    """Its example with further parameters."""
+    return {"parameters": {**kind.example.parameters, **parameters}}
 
 
-class Hourly(SynchronousVendor):
-    @property
-    def capabilities(self) -> Capabilities:
-        return replace(super().capabilities, rates=(Rate(50, 3600.0), Rate(9, 60.0, "poll")))
-
-
-class FreeOfCharge(JobVendor):
-    """Its vendor bills no failures of its own."""
-
-    example: ClassVar[Example] = replace(
-        JobVendor.example, parameters={**JobVendor.example.parameters, "failures_billed": False}
-    )
+# Its vendor answers a repeated key from store, but not with what asked to wait.
+Keyed = altered("Keyed", Waiting, shows=also(Waiting, idempotent=True))
+Limited = altered("Limited", SynchronousVendor, declares={"rates": (Rate(3, 1.0, "submit"),), "max_concurrency": 1})
+Hourly = altered("Hourly", SynchronousVendor, declares={"rates": (Rate(50, 3600.0), Rate(9, 60.0, "poll"))})
+FreeOfCharge = altered("FreeOfCharge", JobVendor, shows=also(JobVendor, failures_billed=False))
+Cancelling = altered("Cancelling", JobVendor, shows=also(JobVendor, cancels=True))
 
 
 class Unpriced(JobVendor):
     price_usd: Decimal | None = Field(default=None, description="Price to declare; None declares none.")
-
-
-class Cancelling(JobVendor):
-    example: ClassVar[Example] = replace(
-        JobVendor.example, parameters={**JobVendor.example.parameters, "cancels": True}
-    )
 
 
 @pytest.mark.parametrize(
@@ -125,9 +103,7 @@ def is_drawn(adapter: SynchronousVendor | JobVendor) -> bool:
     return adapter.url != ADDRESS
 
 
-class Undecided(JobVendor):
-    """Takes a failure of the vendor for a refusal of the picture once the sampler asks."""
-
+class Undecided(JobVendor):  # Takes a failure of the vendor for a refusal of the picture once the sampler asks
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         try:
             return (yield from super().resume(upload, draw, job))
@@ -135,9 +111,7 @@ class Undecided(JobVendor):
             raise (RefusedError(str(error)) if is_drawn(self) else error) from None
 
 
-class Overcharged(JobVendor):
-    """Tells a cost of a failure that its vendor does not tell."""
-
+class Overcharged(JobVendor):  # Tells a cost of a failure that its vendor does not tell
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         try:
             return (yield from super().resume(upload, draw, job))
@@ -147,59 +121,38 @@ class Overcharged(JobVendor):
             raise
 
 
-class Hasty(Waiting):
-    """Reads the seconds as milliseconds."""
-
+class Hasty(Waiting):  # Reads the seconds as milliseconds
     def seconds(self, told: float) -> float:
         return told / 1000
 
 
-class Crowding(Limited):
-    """Declares how many draws may run at once, and not to the sampler."""
-
+class Crowding(Limited):  # Declares how many draws may run at once, and not to the sampler
     @property
     def capabilities(self) -> Capabilities:
         declared = super().capabilities
         return replace(declared, max_concurrency=None, rates=()) if is_drawn(self) else replace(declared, rates=())
 
 
-class Racing(Limited):
-    """Declares a rate, and not to the sampler."""
-
+class Racing(Limited):  # Declares a rate, and not to the sampler
     @property
     def capabilities(self) -> Capabilities:
         declared = replace(super().capabilities, max_concurrency=None)
         return replace(declared, rates=()) if is_drawn(self) else declared
 
 
-class InCents(SynchronousVendor):
-    """Takes a cost in dollars for one in cents."""
-
+class InCents(SynchronousVendor):  # Takes a cost in dollars for one in cents
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         picture = yield from super().draw(upload, draw)
         yield Observed(cost_usd=Decimal("0.0001"))
         return picture
 
 
-class Abandoning(JobVendor):
-    """Says that it cancels, and does not."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return replace(super().capabilities, cancels=True)
+# One says that it cancels, and does not; the other the reverse.
+Abandoning = altered("Abandoning", JobVendor, declares={"cancels": True})
+Meddling = altered("Meddling", Cancelling, declares={"cancels": False})
 
 
-class Meddling(Cancelling):
-    """Cancels, and does not say so."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return replace(super().capabilities, cancels=False)
-
-
-class Mislabelled(Abandoning):
-    """Cancels by a request of another purpose, which the sampler does not send any more."""
-
+class Mislabelled(Abandoning):  # Cancels by a request of another purpose, which the sampler does not send any more
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         try:
             return (yield from super().resume(upload, draw, job))
@@ -208,9 +161,7 @@ class Mislabelled(Abandoning):
             raise
 
 
-class Hoping(Gradio):
-    """Says that an overdue call is dropped with its stream, and has the next run look for it."""
-
+class Hoping(Gradio):  # Says that an overdue call is dropped with its stream, and has the next run look for it
     example: ClassVar[Example] = OF_GRADIO
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
@@ -252,10 +203,7 @@ def test_a_limiter_that_lets_too_many_through_is_found(monkeypatch):
     assert broken(Limited)[0] == {RATES: "expected at most 3/second submit; got more"}
 
 
-class Spacious(SynchronousVendor):
-    @property
-    def capabilities(self) -> Capabilities:
-        return replace(super().capabilities, max_concurrency=200)
+Spacious = altered("Spacious", SynchronousVendor, declares={"max_concurrency": 200})
 
 
 def test_many_draws_at_once_are_read_from_the_engine_and_not_all_made():

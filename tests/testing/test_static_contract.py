@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 from pydantic import ConfigDict, Field, PrivateAttr
+from support.altered import altered
 
 from blackbox_conformal.errors import AdapterError, PayloadError, RefusedError, VendorError, VendorFailedError
 from blackbox_conformal.study.stages.prepare import misfit, too_many_bytes
@@ -47,35 +48,54 @@ class Undescribed(SynchronousVendor):
     strength: float = 0.5
 
 
-class Shouting(SynchronousVendor):
-    name: ClassVar[str] = "Fault_Synchronous"
+def quoting(price):
+    """A way to tell this price whatever the vendor says."""
+
+    def quote(self, upload):
+        yield Send("GET", f"{self.url}/v1/price", purpose="quote")
+        return price
+
+    return quote
 
 
-class Hazardous(SynchronousVendor):
-    @property
-    def capabilities(self) -> Any:
-        from dataclasses import replace
+Shouting = altered("Shouting", SynchronousVendor, name="Fault_Synchronous")
+Hazardous = altered(
+    "Hazardous",
+    SynchronousVendor,
+    declares={"seed_range": None, "default_seed_hazard": True},
+    _fields=lambda self, draw: {"scale": str(self.scale)},
+)
+Deaf = altered("Deaf", SynchronousVendor, declares={"price": FREE})
+Dearer = altered("Dearer", SynchronousVendor, price_for=lambda *_: Price(Decimal(1), Decimal(2), "by size"))
+Located = altered("Located", SynchronousVendor, transient=frozenset({"keyed"}))
+Leaky = altered(
+    "Leaky",
+    SynchronousVendor,
+    identity=lambda self: {**SynchronousVendor.identity(self), "key": self.credential().reveal()},
+)
+Seedless = altered("Seedless", SynchronousVendor, _fields=lambda self, _: {"scale": str(self.scale), "seed": "1337"})
+Textual = altered(
+    "Textual",
+    SynchronousVendor,
+    _headers=lambda self, draw=None: {"authorization": f"Bearer {self.credential().reveal()}"},
+)
+InAddress = altered(
+    "InAddress",
+    SynchronousVendor,
+    _fields=lambda self, draw: {**SynchronousVendor._fields(self, draw), "api_key": self.credential()},
+)
+Thawed = altered("Thawed", SynchronousVendor, model_config=ConfigDict(frozen=False))
+Stumbling = altered(
+    "Stumbling",
+    SynchronousVendor,
+    explain=lambda self, answer, purpose: VendorError(json.loads(answer.body)["error"]["message"]),
+)
+Flattering = altered("Flattering", SynchronousVendor, quote=quoting(Decimal("0.01")))
+Floating = altered("Floating", SynchronousVendor, quote=quoting(0.01))
+Unasked = altered("Unasked", SynchronousVendor, quote=lambda self, upload: None)
 
-        return replace(super().capabilities, seed_range=None, default_seed_hazard=True)
 
-    def _fields(self, draw: Draw) -> dict[str, str]:
-        return {"scale": str(self.scale)}
-
-
-class Deaf(SynchronousVendor):
-    @property
-    def capabilities(self) -> Any:
-        return replace(super().capabilities, price=FREE)
-
-
-class Dearer(SynchronousVendor):
-    def price_for(self, width: int, height: int) -> Price:
-        return Price(Decimal(1), Decimal(2), "by size")
-
-
-class Falling(SynchronousVendor):
-    """Has a price for pictures that falls as they grow."""
-
+class Falling(SynchronousVendor):  # Has a price for pictures that falls as they grow
     def price_for(self, width: int, height: int) -> Price:
         return Price(Decimal(0), Decimal(1) / width, "made up")
 
@@ -85,24 +105,8 @@ class Falling(SynchronousVendor):
         return replace(super().capabilities, price=replace(price, high=Decimal(1)))
 
 
-class Unreadable(SynchronousVendor):
-    """Takes a number that no command line can say."""
-
+class Unreadable(SynchronousVendor):  # Takes a number that no command line can say
     kind: Literal[4] = Field(default=4, description="Kind.")
-
-
-class Located(SynchronousVendor):
-    transient: ClassVar[frozenset[str]] = frozenset({"keyed"})
-
-
-class Leaky(SynchronousVendor):
-    def identity(self) -> dict[str, Any]:
-        return {**super().identity(), "key": self.credential().reveal()}
-
-
-class Seedless(SynchronousVendor):
-    def _fields(self, draw: Draw) -> dict[str, str]:
-        return {"scale": str(self.scale), "seed": "1337"}
 
 
 class Twice(SynchronousVendor):
@@ -137,11 +141,6 @@ class Resubmitting(JobVendor):
         return (yield from super().resume(upload, draw, job))
 
 
-class Textual(SynchronousVendor):
-    def _headers(self, draw: Draw | None = None) -> dict[str, Any]:
-        return {"authorization": f"Bearer {self.credential().reveal()}"}
-
-
 class Generous(JobVendor):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         for_ever = super().resume(upload, draw, job)
@@ -154,11 +153,6 @@ class Generous(JobVendor):
                 step = for_ever.send(answer)
             except StopIteration as end:
                 return end.value
-
-
-class InAddress(SynchronousVendor):
-    def _fields(self, draw: Draw) -> dict[str, Any]:
-        return {**super()._fields(draw), "api_key": self.credential()}
 
 
 class Elsewhere(SynchronousVendor):
@@ -193,21 +187,12 @@ class Counting(SynchronousVendor):
         return {**super()._fields(draw), "count": str(self._count)}
 
 
-class Thawed(SynchronousVendor):
-    model_config = ConfigDict(frozen=False)
-
-
 class Trusting(JobVendor):
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         answer = yield Send("POST", f"{self.url}/v1/jobs", purpose="submit", json=self._fields(draw))
         job = answer.json()["id"]
         yield Accepted(job)
         return (yield from self.resume(upload, draw, job))
-
-
-class Stumbling(SynchronousVendor):
-    def explain(self, answer: Answer, purpose: str) -> VendorError | None:
-        return VendorError(json.loads(answer.body)["error"]["message"])
 
 
 class Unkeyed(SynchronousVendor):
@@ -230,23 +215,6 @@ class Credulous(SynchronousVendor):
             return Decimal(answer.json()["cost_usd"])
         except TypeError:
             raise PayloadError("expected a price") from None
-
-
-class Flattering(SynchronousVendor):
-    def quote(self, upload: Upload) -> Quote:
-        yield Send("GET", f"{self.url}/v1/price", purpose="quote")
-        return Decimal("0.01")
-
-
-class Floating(SynchronousVendor):
-    def quote(self, upload: Upload) -> Quote:
-        yield Send("GET", f"{self.url}/v1/price", purpose="quote")
-        return 0.01
-
-
-class Unasked(SynchronousVendor):
-    def quote(self, upload: Upload) -> Any:
-        return None
 
 
 class Shown(SynchronousVendor):
@@ -365,58 +333,23 @@ def test_a_text_is_read_only_from_an_object():
             text_field(Answer(200, {}, body), "id")
 
 
-class Unshown(JobVendor):
-    """Knows its vendor's failures, and shows none."""
+FAILED = JobVendor.example.failures[0]
+Unshown = altered("Unshown", JobVendor, shows={"failures": ()})
+Boasting = altered("Boasting", SynchronousVendor, shows={"failures": (FAILED,)})
+# The job of the picture fails.
+Twin = altered("Twin", JobVendor, shows={"failures": ((JobVendor.example.answers[0], FAILED[1]),)})
+# Nothing asks for the last answer.
+Lingering = altered("Lingering", JobVendor, shows={"failures": ((*FAILED, JobVendor.example.answers[1]),)})
+Boundless = altered("Boundless", SynchronousVendor, declares={"max_aspect": float("nan")})
+Unkept = altered("Unkept", SynchronousVendor, declares={"min_side": 64, "max_side": 32})
 
-    example: ClassVar[Example] = replace(JobVendor.example, failures=())
 
-
-class Boasting(SynchronousVendor):
-    """Shows a failure that it does not say it knows."""
-
-    example: ClassVar[Example] = replace(SynchronousVendor.example, failures=JobVendor.example.failures)
-
-
-class Blaming(JobVendor):
-    """Takes the vendor's failure for a refusal of the picture."""
-
+class Blaming(JobVendor):  # Takes the vendor's failure for a refusal of the picture
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         try:
             return (yield from super().resume(upload, draw, job))
         except VendorFailedError as error:
             raise RefusedError(str(error)) from None
-
-
-class Twin(JobVendor):
-    """Shows a failure of the same job as its picture."""
-
-    example: ClassVar[Example] = replace(
-        JobVendor.example, failures=((JobVendor.example.answers[0], JobVendor.example.failures[0][1]),)
-    )
-
-
-class Lingering(JobVendor):
-    """Shows an answer after the failure that nothing asks for."""
-
-    example: ClassVar[Example] = replace(
-        JobVendor.example, failures=((*JobVendor.example.failures[0], JobVendor.example.answers[1]),)
-    )
-
-
-class Boundless(SynchronousVendor):
-    """Declares a limit that no picture breaks."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return replace(super().capabilities, max_aspect=float("nan"))
-
-
-class Unkept(SynchronousVendor):
-    """Declares limits that no picture keeps."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return replace(super().capabilities, min_side=64, max_side=32)
 
 
 @pytest.mark.parametrize(
