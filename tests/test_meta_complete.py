@@ -43,7 +43,15 @@ def test_every_adapter_has_an_example_and_tests(name: str) -> None:
     assert has_example != (name in ("folder", "function", "cascade")), (
         f"write EXAMPLE in {name}.py: one draw with its answers (folder, function and cascade send none)"
     )
-    require_tests("adapters", name, f'replay("{name}") of support/flow_driver.py shows what it sends')
+    files = [path.read_text(encoding="utf-8") for path in (TESTS / "adapters").glob("test_*.py")]
+    named = [
+        text
+        for text in files
+        if re.search(rf'\w\("{name.replace("_", "[_-]")}"|^from blackbox_adapters.{name} ', text, re.M)
+    ]
+    assert named, (
+        f'write tests of {name} in tests/adapters: replay("{name}") of support/flow_driver.py shows what it sends'
+    )
 
 
 def require_tests(folder: str, name: str, how: str) -> None:
