@@ -23,7 +23,7 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.documents.calibration import CALIBRATIONS
 from blackbox_conformal.documents.certificate import CERTIFICATES
 from blackbox_conformal.drawing.ledger import sqlite_schema
-from blackbox_conformal.study.watch_protocol import watching
+from blackbox_conformal.support import catalog
 from blackbox_conformal.watching import watch_file
 
 KEPT = Path(__file__).parent / "kept"
@@ -115,7 +115,7 @@ def test_stored_answers_are_used_and_not_computed_again(folder: Path, said: dict
 
 def test_the_watch_goes_on(folder: Path) -> None:
     path = folder / "calibration.json"
-    standing = watching().standing_of(path, bc.Calibration.load(path))
+    standing = catalog.hook("watch").standing_of(path, bc.Calibration.load(path))
     assert standing is not None
     assert standing.head.entries > 0
     visited = bc.watch(bc.from_function("kept", enlarged), path, run=folder / "run", progress=False)

@@ -140,7 +140,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     from blackbox_conformal.study.audit.audited_rule import is_own, outlook, refuse_hopeless
     from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
     from blackbox_conformal.study.audit.measure import WorstCrops
-    from blackbox_conformal.study.pages_protocol import pages
+    from blackbox_conformal.support import catalog
     from blackbox_conformal.support.blocks import document
 
     watched = _watched(screen, calibration, options, file)
@@ -155,7 +155,11 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
         tiles=read_groups(options.tiles),
         groups=read_groups(options.groups),
     )
-    store = pages().report_material(run, calibration, request.levels) if is_own(calibration, request.rule) else None
+    store = (
+        catalog.hook("pages").report_material(run, calibration, request.levels)
+        if is_own(calibration, request.rule)
+        else None
+    )
     crops = WorstCrops(options.worst if options.out else 0)
     if not setup.adapter.capabilities.local:
         refuse_hopeless(request.calibration, request.rule, request.levels)
@@ -203,9 +207,9 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
 
 def _watched(screen: Screen, calibration: "Calibration", options: AuditOptions, file: str) -> dict[str, Any] | None:
     # The audit goes on whatever the watch found.
-    from blackbox_conformal.study.watch_protocol import watching
+    from blackbox_conformal.support import catalog
 
-    entry = watching().state_of(Path(file), calibration, trusted(options.trust))
+    entry = catalog.hook("watch").state_of(Path(file), calibration, trusted(options.trust))
     if entry is None or entry.state == "watched":
         return None
     screen.note(f"note: this calibration is {entry.state} since {entry.at}: {entry.reason}")
@@ -243,8 +247,8 @@ def _splits(
     from blackbox_conformal.method.guarantees.high_probability import levels_together
     from blackbox_conformal.study.audit.audited_rule import audited_rule, is_own
     from blackbox_conformal.study.audit.auditing import audit_splits
-    from blackbox_conformal.study.pages_protocol import pages
     from blackbox_conformal.study.plan.usual_levels import audited_levels
+    from blackbox_conformal.support import catalog
 
     guarantee, group, tiles = options.guarantee, options.group, read_groups(options.tiles)
     rule = audited_rule(calibration, guarantee, group, tiles)
@@ -262,7 +266,7 @@ def _splits(
     )
     run = from_options.folder_of(options, calibration.procedure, options.calibration)
     if run.is_dir() and is_own(calibration, rule):
-        pages().report_material(run, calibration, levels).keep_splits(study)
+        catalog.hook("pages").report_material(run, calibration, levels).keep_splits(study)
     screen.show(study.blocks())
     return study.document()
 

@@ -17,14 +17,12 @@ from blackbox_conformal.support.wording import at_most, share
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
-    from blackbox_conformal.drawing.spending.spent import DrawsSpending
     from blackbox_conformal.method.guarantees.guarantee import Choice, Guarantee
     from blackbox_conformal.method.images.calibration_images import CalibrationImage
     from blackbox_conformal.method.metrics.metric import Metric
     from blackbox_conformal.study.calibrate.calibrating import CalibrationRun
     from blackbox_conformal.study.calibrate.dependent_photographs import Question
     from blackbox_conformal.study.job import Job
-    from blackbox_conformal.study.stages.settings import Setup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +68,11 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
 
     The same command again resumes and pays nothing twice.
     """
+    from blackbox_conformal.method.guarantees.high_probability import holding_together
     from blackbox_conformal.study.calibrate.calibrating import calibrate_job, check_groups, checked_rule, rule_for
     from blackbox_conformal.study.run_folder import keep_calibration
     from blackbox_conformal.study.unseen_photographs import Unseen
-    from blackbox_conformal.study.watch_protocol import watching
+    from blackbox_conformal.support import catalog
 
     setup = from_options.build_setup(options, options.guarantee)
     from_options.note_address(screen, setup)
@@ -81,7 +80,9 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     if not options.dry_run:
         from_options.refuse_without_key(options, setup, run)
     out = Path(options.out or run / "calibration.json")
-    guarantee, alpha = _promised(options, setup), min(options.alpha, default=None)
+    guarantee, alpha = setup.promised(options.guarantee), min(options.alpha, default=None)
+    if len(set(options.alpha)) > 1:
+        guarantee = holding_together(guarantee, options.alpha)
     groups, tiles = read_groups(options.groups), read_groups(options.tiles)
     paths = photograph_paths(options.images)
     names = [name_of(path) for path in paths]
@@ -122,16 +123,9 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     calibration = result.calibration if key is None else result.calibration.signed(key)
     keep_calibration(run, calibration, out, force=options.force)
     if options.canaries is not None:
-        watching().begin_watch(job, calibration, out, options.canaries, key)
+        catalog.hook("watch").begin_watch(job, calibration, out, options.canaries, key)
         screen.note(f"note: {options.canaries} canaries are chosen; `watch` draws each of them once a visit")
     _show(screen, options, job, result, out, parts)
-
-
-def _promised(options: CalibrateOptions, setup: "Setup") -> "Guarantee":
-    from blackbox_conformal.method.guarantees.high_probability import holding_together
-
-    rule = setup.promised(options.guarantee)
-    return rule if len(set(options.alpha)) < 2 else holding_together(rule, options.alpha)
 
 
 def _show(
@@ -144,6 +138,7 @@ def _show(
 ) -> None:
     from blackbox_conformal.method.guarantees.high_probability import levels_together
     from blackbox_conformal.study.plan.usual_levels import usual_levels
+    from blackbox_conformal.vendor.refusals import same_words
 
     calibration, setup, run, in_all = result.calibration, job.setup, job.folder, job.in_all
     rule = calibration.rule()
@@ -153,6 +148,10 @@ def _show(
     tiles = f" in {calibration.n} tiles" if options.tiles else ""
     mixture = setup.procedure.mixture
     refused = f", {result.failed} refused by the vendor and counted as the worst loss" if result.failed else ""
+    of_all = {}
+    if in_all is not None:
+        shown = spent(None if in_all.unpriced else in_all.spent_usd)
+        of_all["in all"] = f"{in_all.calls} calls, {shown} for these draws on this ledger, by all that share it"
     screen.summary(
         {
             "calibration": str(path.resolve()),
@@ -160,14 +159,13 @@ def _show(
             "inputs": "given with them" if mixture.given else f"made from them by {mixture.text}",
             "calls": f"{result.calls} made, {result.cached} draws were stored, {spent(cost)}"
             + ("" if in_all is None else " by this command"),
-            **({} if in_all is None else {"in all": _in_all(in_all)}),
+            **of_all,
             "loss bound": f"{bound:g}: alpha reaches down to {at_most(rule.reachable_alpha(n, bound))}",
         }
     )
-    together = bool(levels_together(calibration.rule()))
+    together = bool(levels_together(rule))
     if not options.alpha and not together:
-        of_detail = calibration.rule().threshold_ceiling is not None
-        kind = "invention you can live with" if of_detail else "error you can live with"
+        kind = "invention you can live with" if rule.threshold_ceiling is not None else "error you can live with"
         screen.say(f"Which alpha? Take the {kind}, not the share you like (-v shows shares).")
         if rows := _sizes(calibration, setup.metric, levels):
             screen.columns(rows)
@@ -175,7 +173,20 @@ def _show(
         _show_thresholds(screen, calibration, listed)
     if screen.verbose or together:
         screen.say(_on_picking(calibration, levels))
-    refusals, reopened = _refusals(calibration), sum(image.reopened for image in calibration.images)
+    # Refused photographs are grouped by the vendor's words, the most frequent first.
+    alike: dict[str, list[CalibrationImage]] = {}
+    for image in calibration.images:
+        if image.refused is not None:
+            alike.setdefault(same_words(image.refused), []).append(image)
+    refusals = [
+        {
+            "photographs": len(images),
+            "names": [printable(image.name) for image in images],
+            "words": printable(str(images[0].refused).removesuffix("."), LONGEST_MESSAGE),
+        }
+        for images in sorted(alike.values(), key=len, reverse=True)
+    ]
+    reopened = sum(image.reopened for image in calibration.images)
     _remark(screen, job, calibration, refusals, reopened)
     _show_next(screen, options, job, path, level_to_mask_at(calibration, options.alpha, levels))
     screen.data(
@@ -229,8 +240,11 @@ def _remark(
         lists, reopens = (shlex.join(["blackbox-conformal", "ledger", each, *words]) for each in ("ls", "reopen"))
         why = f"; `{lists}` lists them, and `{reopens}` has them asked for again"
         why = "" if setup.adapter.capabilities.local else why
-        each = "; ".join(f"{one['photographs']} ({_some(one['names'])}), {one['words']}" for one in refusals)
-        screen.note(f"note: refused, and counted as the worst loss: {each}{why}")
+        told = []
+        for one in refusals:
+            more = f" and {len(one['names']) - 3} more" if len(one["names"]) > 3 else ""
+            told.append(f"{one['photographs']} ({', '.join(one['names'][:3])}{more}), {one['words']}")
+        screen.note(f"note: refused, and counted as the worst loss: {'; '.join(told)}{why}")
     if reopened:
         screen.note(
             f"note: {counted(reopened, 'refusal')} had been reopened, and the calibration says so: the guarantee is"
@@ -238,33 +252,6 @@ def _remark(
         )
     for remark in (*calibration.history.notes, *filter(None, [setup.procedure.seed_note])):
         screen.note(f"note: {remark}; certificates say so")
-
-
-def _refusals(calibration: "Calibration") -> list[dict[str, Any]]:
-    # Photographs are grouped by the vendor's words, the most frequent first.
-    from blackbox_conformal.vendor.refusals import same_words
-
-    alike: dict[str, list[CalibrationImage]] = {}
-    for image in calibration.images:
-        if image.refused is not None:
-            alike.setdefault(same_words(image.refused), []).append(image)
-    return [
-        {
-            "photographs": len(images),
-            "names": [printable(image.name) for image in images],
-            "words": printable(str(images[0].refused).removesuffix("."), LONGEST_MESSAGE),
-        }
-        for images in sorted(alike.values(), key=len, reverse=True)
-    ]
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _in_all(spending: "DrawsSpending") -> str:
-    cost = None if spending.unpriced else spending.spent_usd
-    return f"{spending.calls} calls, {spent(cost)} for these draws on this ledger, by all that share it"
 
 
 def _show_next(screen: Screen, options: CalibrateOptions, job: "Job", path: Path, level: float | None) -> None:

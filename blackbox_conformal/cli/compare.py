@@ -72,7 +72,7 @@ def command(screen: Screen, options: CompareOptions) -> None:
     folder that exists is used for all.
     """
     from blackbox_conformal.study.choose.contestants import Contestant, refuse_incomparable, under_one_promise
-    from blackbox_conformal.study.pages_protocol import pages
+    from blackbox_conformal.support import catalog
 
     typed = [_read(text, options) for text in options.vendors]
     _refuse_not_shared(options, typed)
@@ -87,16 +87,16 @@ def command(screen: Screen, options: CompareOptions) -> None:
     out = Path(options.out) if options.out else None
     if out is not None and not options.force:
         # A comparison of ours is replaced.
-        pages().refuse_foreign_comparison(out, [contestant.label for contestant in contestants])
+        catalog.hook("pages").refuse_foreign_comparison(out, [contestant.label for contestant in contestants])
     refuse_incomparable(contestants, len(paths), held_out)
-    pictures = pages().compared_pictures()
+    pictures = catalog.hook("pages").compared_pictures()
     on_picture = pictures.take if out is not None else lambda _: None
     comparison = _compared(screen, options, contestants, rule, paths, on_picture)
     screen.show(comparison.blocks())
     if out is None:
         screen.note("pictures and plots of these figures: add --out FILE.html")
     else:
-        page = pages().write_comparison(comparison, out, pictures, force=options.force)
+        page = catalog.hook("pages").write_comparison(comparison, out, pictures, force=options.force)
         screen.say(f"pictures, plots and tables: {page.resolve()}")
         next_steps.offer(screen, out, opened=options.opened)
     screen.say(
@@ -182,10 +182,16 @@ class _Typed:
 
 def _read(text: str, options: CompareOptions) -> _Typed:
     from blackbox_conformal.study.plugins import adapter_class
+    from blackbox_conformal.support.catalog import parse
 
     if options.adapter:
         raise UsageError("expected vendors as --vendor NAME, repeated; got --adapter, which names only one")
-    name, parameters = _parsed(text)
+    module, _, rest = text.partition(":")
+    kind, _, given = rest.partition(":")
+    if "." in module and kind.isidentifier():
+        name, parameters = f"{module}:{kind}", parse(f"{module}:{given}")[1]
+    else:
+        name, parameters = parse(text)
     fields = adapter_class(name).model_fields
     label = parameters.pop("label", None)
     # Stored draws need a label; other vendors are known by one only if it was typed.
@@ -193,18 +199,16 @@ def _read(text: str, options: CompareOptions) -> _Typed:
     if takes_label and "label" not in values.vendor_parameters(options.parameters):
         parameters["label"] = label or text
     settings = {key: parameters.pop(key) for key in SETTINGS if key in parameters}
-    _refuse_loose(settings.get("score", ""), [key for key in parameters if key not in fields])
+    score, colon, first = settings.get("score", "").partition(":")
+    unknown = [key for key in parameters if key not in fields]
+    if colon and not score.startswith("[") and unknown:
+        # The user meant such parameters for the score.
+        meant = ",".join(f"{key}=…" for key in (first.partition("=")[0], *unknown))
+        raise UsageError(
+            f"expected the parameters of a score in brackets, as in 'score=[{score}:{meant}]'; got them without, "
+            f"so that {unknown[0]} reads as the vendor's"
+        )
     return _Typed(label or text, name, parameters, settings)
-
-
-def _parsed(text: str) -> tuple[str, dict[str, str]]:
-    from blackbox_conformal.support.catalog import parse
-
-    module, _, rest = text.partition(":")
-    kind, _, parameters = rest.partition(":")
-    if "." in module and kind.isidentifier():
-        return f"{module}:{kind}", parse(f"{module}:{parameters}")[1]
-    return parse(text)
 
 
 def _refuse_not_shared(options: CompareOptions, typed: Sequence[_Typed]) -> None:
@@ -229,17 +233,6 @@ def _refuse_not_shared(options: CompareOptions, typed: Sequence[_Typed]) -> None
         f"{' and no '.join(sorted(map(as_typed, own_ones - taken[typed.index(without)])))}. Instead of -p give each "
         f"vendor its own: {shlex.join(words)}"
     )
-
-
-def _refuse_loose(score: str, unknown: list[str]) -> None:
-    # The user meant such parameters for the score.
-    name, colon, first = score.partition(":")
-    if colon and not score.startswith("[") and unknown:
-        meant = ",".join(f"{key}=…" for key in (first.partition("=")[0], *unknown))
-        raise UsageError(
-            f"expected the parameters of a score in brackets, as in 'score=[{name}:{meant}]'; got them without, "
-            f"so that {unknown[0]} reads as the vendor's"
-        )
 
 
 def _value(key: str, value: str) -> int | str:

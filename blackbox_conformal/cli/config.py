@@ -1,7 +1,7 @@
 """`config`: every setting and where it came from."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -32,7 +32,11 @@ def show(screen: Screen, of: tuple[str, ...], origin: bool, preset: str | None) 
     target, of_words = _command(of or ("calibrate",))
     settings: dict[str, dict[str, Any]] = {}
     parameters = [parameter for parameter in target.params if isinstance(parameter, Configured)]
-    chosen = _preset(preset, target, [parameter.setting for parameter in parameters])
+    chosen = None
+    if "preset" in [parameter.setting for parameter in parameters]:
+        chosen = ConfiguredSetting(preset, "--preset") if preset else lookup("preset", target.name)
+    elif preset:
+        raise UsageError(f"expected --preset with a command that takes it, such as calibrate; got {target.name}")
     for parameter in parameters:
         name = parameter.setting
         setting = chosen if name == "preset" else lookup(name, target.name, chosen.value if chosen else None)
@@ -84,33 +88,21 @@ def _command(words: tuple[str, ...]) -> tuple[click.Command, str]:
     return target, " ".join(words)
 
 
-def _preset(typed: str | None, target: click.Command, names: Sequence[str]) -> ConfiguredSetting | None:
-    if "preset" in names:
-        return ConfiguredSetting(typed, "--preset") if typed else lookup("preset", target.name)
-    if typed:
-        raise UsageError(f"expected --preset with a command that takes it, such as calibrate; got {target.name}")
-    return None
-
-
-def _usual_promise(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    # Score and guarantee at the vendor's scale if it is set, else at 4.
+def _typed(name: str, value: Any, settings: Mapping[str, Mapping[str, Any]]) -> str:
     from blackbox_conformal.study.stages.settings import member
 
-    set_to = {name: entry["value"] for name, entry in settings.items()}
-    draws, scale, named = set_to.get("draws"), set_to.get("scale"), set_to.get("guarantee")
-    if draws is None:
-        return {}
-    usual = set_to.get("metric") in (None, DEFAULT_METRIC)
-    of_detail = usual if named is None else member("guarantees", named).threshold_ceiling is not None
-    score = set_to.get("score") or default_score(int(draws), int(scale or 4), of_detail=of_detail)
-    detail = usual and member("scores", score).is_share
-    return {"score": score, "guarantee": DETAIL_GUARANTEE if detail else ERROR_GUARANTEE}
-
-
-def _typed(name: str, value: Any, settings: Mapping[str, Mapping[str, Any]]) -> str:
     if value is None or value == ():
         usual = {"metric": DEFAULT_METRIC, "run": "runs/<procedure>"}
-        return {**usual, **_usual_promise(settings)}.get(name, "not set")
+        set_to = {name: entry["value"] for name, entry in settings.items()}
+        draws, scale, named = set_to.get("draws"), set_to.get("scale"), set_to.get("guarantee")
+        if draws is not None:
+            # Score and guarantee at the vendor's scale if it is set, else at 4.
+            usual_metric = set_to.get("metric") in (None, DEFAULT_METRIC)
+            of_detail = usual_metric if named is None else member("guarantees", named).threshold_ceiling is not None
+            score = set_to.get("score") or default_score(int(draws), int(scale or 4), of_detail=of_detail)
+            detail = usual_metric and member("scores", score).is_share
+            usual |= {"score": score, "guarantee": DETAIL_GUARANTEE if detail else ERROR_GUARANTEE}
+        return usual.get(name, "not set")
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):

@@ -66,10 +66,18 @@ def _confirm(screen: Screen, adapter: "Adapter", where: "WebOrigin", options: Sp
     # A recipe that changed since the user agreed is another one.
     recipe = "" if fixed_there else adapter.identity()["parameters"].get("recipe_digest", "")
     entry = f"{' '.join(variables)} {adapter.name} {where.text} {recipe}".rstrip()
-    if entry in _agreed():
-        return
+    folder = private_folder("XDG_STATE_HOME", ".local/state")
+    file = None if folder is None else folder / "keys"
+    try:
+        if file is not None and entry in file.read_text(encoding="utf-8").splitlines():
+            return
+    except FileNotFoundError:
+        pass
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read ({error}); delete it, and you are asked again") from None
     named = fixed_there or _is_named(where, _texts(of_project=False))
-    told = "" if named else _told_by()
+    origins = [origin_of(name) for pair in CHOOSERS.items() for name in pair if is_of_project(name)]
+    told = f", as {origins[0]} says" if origins and not named else ""
     agreed_before = (options.yes and is_typed("yes")) or (options.max_cost is not None and is_typed("max_cost"))
     if named and agreed_before:
         screen.note(statement)
@@ -85,7 +93,6 @@ def _confirm(screen: Screen, adapter: "Adapter", where: "WebOrigin", options: Sp
             f"{statement} for the first time{told}, and there is no terminal to ask at; "
             + (f"if that is right, add {way}" if way else "run the same command once at a terminal")
         )
-    file = _file()
     if file is not None:
         handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as opened:
@@ -101,11 +108,6 @@ def _texts(*, of_project: bool) -> Iterator[str]:
     for name, chooser in CHOOSERS.items():
         if of_project or not (is_of_project(name) or is_of_project(chooser)):
             yield from click.get_current_context().params.get(name) or ()
-
-
-def _told_by() -> str:
-    told = [origin_of(name) for pair in CHOOSERS.items() for name in pair if is_of_project(name)]
-    return f", as {told[0]} says" if told else ""
 
 
 def _naming(adapter: "Adapter", where: "WebOrigin") -> str:
@@ -139,21 +141,6 @@ def _origin(address: str) -> "WebOrigin | None":
         return make_origin(parts.scheme, host if host.isascii() else host.encode("idna").decode("ascii"), parts.port)
     except ValueError:
         return None
-
-
-def _file() -> Path | None:
-    folder = private_folder("XDG_STATE_HOME", ".local/state")
-    return None if folder is None else folder / "keys"
-
-
-def _agreed() -> frozenset[str]:
-    file = _file()
-    try:
-        return frozenset(file.read_text(encoding="utf-8").splitlines()) if file is not None else frozenset()
-    except FileNotFoundError:
-        return frozenset()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read ({error}); delete it, and you are asked again") from None
 
 
 def way_of_key(name: str, typed: Mapping[str, Any]) -> str:
@@ -215,7 +202,9 @@ class Consent:
         """
         from blackbox_conformal.study.plan.planning import Plan
 
-        if not (spends(expected) or (expected.calls and _is_priced_by_project())):
+        given = click.get_current_context().params
+        by_project = any("price" in str(given.get(name)) for name in CHOOSERS if is_of_project(name))
+        if not (spends(expected) or (expected.calls and by_project)):
             return
         again = f", and at most {expected.again} more for answers that are asked for again" if expected.again else ""
         price = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
@@ -232,9 +221,15 @@ class Consent:
         if self.options.yes or (self.options.max_cost is not None and not is_of_project("max_cost")):
             return
         if not sys.stdin.isatty():
-            raise BudgetError(
-                f"cannot ask for confirmation here, since there is no terminal. {_how_to_agree(expected)}"
-            )
+            if expected.cost_usd is None:
+                way = f"The price is unknown: add --yes --max-calls {expected.calls}, or -p price-usd=… and --max-cost"
+            elif expected.cached:
+                way = (
+                    f"The estimate is {price} more: add --yes, or --max-cost for all these draws, earlier ones included"
+                )
+            else:
+                way = f"The estimate is {price}: add --max-cost {limit_above(expected.cost_usd[1])}, or --yes"
+            raise BudgetError(f"cannot ask for confirmation here, since there is no terminal. {way}")
         with self.screen.paused():
             agreed = click.confirm("Spend this?", err=True)
         if not agreed:
@@ -252,11 +247,6 @@ def refuse_limit_of_project() -> None:
             f"expected a limit from you, since {origin_of(given[0])} can lower one and agrees to none. Type --max-cost "
             "USD, --max-cost-per-day USD or --max-calls NUMBER"
         )
-
-
-def _is_priced_by_project() -> bool:
-    values = click.get_current_context().params
-    return any("price" in str(values.get(name)) for name in CHOOSERS if is_of_project(name))
 
 
 def spends(expected: "Estimate") -> bool:
@@ -287,12 +277,3 @@ def stored_elsewhere(
         f"run folder, here {run}. To use them: {line} (to draw all that {run} lacks {cost}, which buys them again, add "
         f"--run {shlex.quote(str(run))} --yes)"
     )
-
-
-def _how_to_agree(expected: "Estimate") -> str:
-    if expected.cost_usd is None:
-        return f"The price is unknown: add --yes --max-calls {expected.calls}, or -p price-usd=… and --max-cost"
-    if expected.cached:
-        more = money(*expected.cost_usd)
-        return f"The estimate is {more} more: add --yes, or --max-cost for all these draws, earlier ones included"
-    return f"The estimate is {money(*expected.cost_usd)}: add --max-cost {limit_above(expected.cost_usd[1])}, or --yes"

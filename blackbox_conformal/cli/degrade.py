@@ -51,7 +51,10 @@ def command(screen: Screen, options: DegradeOptions) -> None:
     folder = Path(options.out).resolve()
     screen.say(f"\n{counted(len(made), 'input')} in {folder}. Put the answers to NAME.png into outputs/NAME/.")
     screen.say("Then calibrate on these photographs, or audit a calibration of others with them:")
-    screen.next(*_calibration(options))
+    words = ["calibrate", *options.images, "--adapter", "folder", "-p", "path=outputs", "-p", "label=VENDOR"]
+    words += [] if options.scale is None else ["-p", f"scale={options.scale}"]
+    words += ["--degradation", options.degradation] if options.degradation else []
+    screen.next(*words, *(["--seed", str(options.seed)] if options.seed else []))
     of_others = ("audit", *options.images, "--calibration", "runs/VENDOR/calibration.json", "-p", "path=outputs")
     screen.next(*of_others)
     screen.data(
@@ -65,10 +68,3 @@ def command(screen: Screen, options: DegradeOptions) -> None:
             for each in made
         ]
     )
-
-
-def _calibration(options: DegradeOptions) -> list[str]:
-    words = ["calibrate", *options.images, "--adapter", "folder", "-p", "path=outputs", "-p", "label=VENDOR"]
-    words += [] if options.scale is None else ["-p", f"scale={options.scale}"]
-    words += ["--degradation", options.degradation] if options.degradation else []
-    return words + (["--seed", str(options.seed)] if options.seed else [])

@@ -42,7 +42,8 @@ def command(screen: Screen, run: str, ledger: str | None, store: str | None, clu
     """Clock, proxy, TLS, disk, file system, kernel cache, keys (never their value), adapters, other packages."""
     run_folder = Path(run)
     ledgers = [*_ledgers(run_folder), *_database(ledger), *_object_store(store)]
-    machine = [_clock(), _proxy(), _tls(), *_disk(run_folder), _sqlite(), *ledgers, _kernels(), *_cluster(cluster)]
+    sqlite = DoctorFinding("SQLite", "ok", f"{sqlite3.sqlite_version}; Python {sys.version.split()[0]}")
+    machine = [*_way_out(), *_disk(run_folder), sqlite, *ledgers, _kernels(), *_cluster(cluster)]
     members, adapters = _broken_members(), _adapters()
     _show(screen, "This machine", "subject", machine)
     _show(screen, "\nMembers of other packages that do not load", "member", members)
@@ -73,28 +74,19 @@ def _show(screen: Screen, title: str, subject: str, findings: list[DoctorFinding
         screen.table(title, [subject, "state", "detail"], rows)
 
 
-def _clock() -> DoctorFinding:
+def _way_out() -> list[DoctorFinding]:
     now = datetime.now(UTC)
-    plausible = now.year >= 2025 and time.monotonic() > 0
-    return DoctorFinding(
-        "clock", "ok" if plausible else "broken", f"{now.isoformat(timespec='seconds')}; signed links need it"
-    )
-
-
-def _proxy() -> DoctorFinding:
+    clock = "ok" if now.year >= 2025 and time.monotonic() > 0 else "broken"
     proxies = {name: value for name, value in urllib.request.getproxies().items() if name != "no"}
-    if not proxies:
-        return DoctorFinding("proxy", "ok", "none; calls go out directly")
     shown = ", ".join(f"{name} {redact(value)}" for name, value in sorted(proxies.items()))
-    return DoctorFinding(
-        "proxy", "note", f"{shown}; NO_PROXY={os.environ.get('NO_PROXY', os.environ.get('no_proxy', ''))}"
-    )
-
-
-def _tls() -> DoctorFinding:
-    return DoctorFinding(
-        "TLS", "ok", f"{ssl.OPENSSL_VERSION}; SSL_CERT_FILE={os.environ.get('SSL_CERT_FILE', 'not set')}"
-    )
+    without = os.environ.get("NO_PROXY", os.environ.get("no_proxy", ""))
+    proxy = f"{shown}; NO_PROXY={without}" if proxies else "none; calls go out directly"
+    certificates = os.environ.get("SSL_CERT_FILE", "not set")
+    return [
+        DoctorFinding("clock", clock, f"{now.isoformat(timespec='seconds')}; signed links need it"),
+        DoctorFinding("proxy", "note" if proxies else "ok", proxy),
+        DoctorFinding("TLS", "ok", f"{ssl.OPENSSL_VERSION}; SSL_CERT_FILE={certificates}"),
+    ]
 
 
 def _disk(run: Path) -> list[DoctorFinding]:
@@ -103,26 +95,13 @@ def _disk(run: Path) -> list[DoctorFinding]:
     folder = run.resolve()
     while not folder.exists():
         folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    kind = file_system(folder)
-    shared = is_network(kind)
-    writable = os.access(folder, os.W_OK)
-    return [
-        DoctorFinding(
-            "disk", "ok" if free > 2**30 and writable else "broken", f"{free / 2**30:.1f} GiB free at {folder}"
-        ),
-        DoctorFinding(
-            "file system",
-            "broken" if shared else "ok",
-            f"{kind}: a ledger on a network file system can lose payments; use a local --run"
-            if shared
-            else f"{kind or 'unknown'}, local",
-        ),
-    ]
-
-
-def _sqlite() -> DoctorFinding:
-    return DoctorFinding("SQLite", "ok", f"{sqlite3.sqlite_version}; Python {sys.version.split()[0]}")
+    free, kind = shutil.disk_usage(folder).free, file_system(folder)
+    room = "ok" if free > 2**30 and os.access(folder, os.W_OK) else "broken"
+    local = DoctorFinding("file system", "ok", f"{kind or 'unknown'}, local")
+    if is_network(kind):
+        said = f"{kind}: a ledger on a network file system can lose payments; use a local --run"
+        local = DoctorFinding("file system", "broken", said)
+    return [DoctorFinding("disk", room, f"{free / 2**30:.1f} GiB free at {folder}"), local]
 
 
 def _ledgers(run: Path) -> list[DoctorFinding]:
@@ -130,10 +109,9 @@ def _ledgers(run: Path) -> list[DoctorFinding]:
 
     ledgers = ledgers_below(run)
     fit = sum(trouble is None for _, trouble in ledgers)
+    empty = "holds nothing: a run was interrupted before it began"
     return [DoctorFinding("ledgers", "ok", f"{fit} below {run} can be read")] + [
-        DoctorFinding(f"ledger in {folder}", "broken", trouble)
-        if trouble
-        else DoctorFinding(f"ledger in {folder}", "note", "holds nothing: a run was interrupted before it began")
+        DoctorFinding(f"ledger in {folder}", "broken" if trouble else "note", trouble or empty)
         for folder, trouble in ledgers
         if trouble is not None
     ]
@@ -193,11 +171,8 @@ def _kernels() -> DoctorFinding:
     from blackbox_conformal.method.kernels._cache import cache_directory
 
     folder = cache_directory(version("numba"))
-    if folder is None:
-        return DoctorFinding(
-            "kernel cache", "note", "none can be written: kernels are compiled anew each time (some seconds)"
-        )
-    return DoctorFinding("kernel cache", "ok", str(folder))
+    none = "none can be written: kernels are compiled anew each time (some seconds)"
+    return DoctorFinding("kernel cache", "ok" if folder else "note", str(folder or none))
 
 
 def _broken_members() -> list[DoctorFinding]:

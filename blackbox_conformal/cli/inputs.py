@@ -14,7 +14,7 @@ from blackbox_conformal.errors import CheckFailedError
 from blackbox_conformal.study.settings_table import InputsSettings
 
 if TYPE_CHECKING:
-    from blackbox_conformal.study.choose.suggesting import Suggestion
+    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def command(screen: Screen, options: InputsOptions) -> None:
         raise click.UsageError("expected the inputs to compare with; give --calibration FILE, or --suggest")
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.study.choose.input_comparison import compare_inputs
-    from blackbox_conformal.study.pages_protocol import pages
+    from blackbox_conformal.support import catalog
     from blackbox_conformal.support.blocks import document
 
     calibration = Calibration.load(options.calibration)
@@ -94,13 +94,15 @@ def command(screen: Screen, options: InputsOptions) -> None:
     page = None
     if options.out is not None:
         title, about = "Are these inputs like the calibration’s?", f"inputs beside those of {calibration.digest}"
-        page = pages().write_blocks(title, blocks, Path(options.out), about, force=options.force).resolve()
+        page = (
+            catalog.hook("pages").write_blocks(title, blocks, Path(options.out), about, force=options.force).resolve()
+        )
         screen.say(f"both distributions: {page}")
         next_steps.offer(screen, page, opened=options.opened)
     if not shift.differ:
         # What a calibration does not keep is not known here.
         words = ("--calibration", options.calibration, *from_options.blanks(calibration.procedure.vendor, "mask"))
-        words += ("--alpha", f"{pages().opening_level(calibration):g}", *next_steps.typed("group"))
+        words += ("--alpha", f"{catalog.hook('pages').opening_level(calibration):g}", *next_steps.typed("group"))
         screen.next("mask", *options.inputs, *words)
     screen.data({**document(blocks), "degradation": degradation, "page": None if page is None else str(page)})
     next_steps.refuse_shift(shift)
@@ -125,8 +127,12 @@ def _suggest(screen: Screen, options: InputsOptions) -> None:
             progress=screen.step,
         )
     proof = suggestion.proof
-    tried = suggestion.chain.tried
-    screen.say(f"{_compressed(suggestion)}; {'1 chain was' if tried == 1 else f'{tried} chains were'} tried\n")
+    found, tried = suggestion.chain.compression, suggestion.chain.tried
+    traces = "no trace of JPEG"
+    if found is not None:
+        qualities = f"{found.low}" if found.low == found.high else f"{found.low} to {found.high}"
+        traces = f"traces of JPEG in {found.share:.0%} of the inputs, quality {qualities}"
+    screen.say(f"{traces}; {'1 chain was' if tried == 1 else f'{tried} chains were'} tried\n")
     blocks = list(proof.blocks(suggestion.degradation, suggestion.verdict))
     screen.show(blocks)
     screen.say("None of these pictures was used to find the chain. Size is left out: no chain makes it.\n")
@@ -144,11 +150,3 @@ def _suggest(screen: Screen, options: InputsOptions) -> None:
             f"after the nearest chain {proof.moved[0].sentence}. Give photographs that are more like the inputs, "
             "inputs of one kind at a time, or write a --degradation of your own; see `list degradations`"
         )
-
-
-def _compressed(suggestion: "Suggestion") -> str:
-    found = suggestion.chain.compression
-    if found is None:
-        return "no trace of JPEG"
-    qualities = f"{found.low}" if found.low == found.high else f"{found.low} to {found.high}"
-    return f"traces of JPEG in {found.share:.0%} of the inputs, quality {qualities}"

@@ -24,7 +24,7 @@ from blackbox_conformal.support.text import counted, dollars, name_of, printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.drawing.ledger.attempts import Attempt
-    from blackbox_conformal.drawing.ledger.invoice import Invoice, InvoiceComparison, Match, Period
+    from blackbox_conformal.drawing.ledger.invoice import Invoice, InvoiceComparison, Match
 
 
 _MOST_SHOWN = 20
@@ -305,12 +305,27 @@ def settle(
     With it, ambiguous calls that the invoice lists are booked at the invoice's cost; the booked cost of calls that it
     lacks is given back.
     """
-    from blackbox_conformal.drawing.ledger.invoice import compare, read_invoice
+    from blackbox_conformal.drawing.ledger.invoice import ROLES, compare, day, read_invoice
     from blackbox_conformal.drawing.ledger.queries import ledger_ls
     from blackbox_conformal.drawing.owned_folder import OwnedFolder
 
-    listed = read_invoice(Path(invoice), _named(columns))
-    period = _period(listed, first, last)
+    named = {}
+    for text in columns:
+        role, equals, heading = text.partition("=")
+        if not equals or role not in ROLES:
+            raise UsageError(f"expected --column KIND=HEADING with one of {', '.join(ROLES)}; got {text!r}")
+        named[role] = heading
+    listed = read_invoice(Path(invoice), named)
+    try:
+        ends = (None if first is None else day(first), None if last is None else day(last) + 86400.0)
+    except ValueError:
+        raise UsageError(f"expected --from and --until to be days such as 2026-11-30; got {first or last!r}") from None
+    period = listed.period
+    if period is None and None in ends and ends != (None, None):
+        raise UsageError("expected both --from and --until, since the invoice dates no call")
+    dated = (None, None) if period is None else period
+    start, end = (given if given is not None else of_invoice for given, of_invoice in zip(ends, dated, strict=True))
+    period = None if start is None or end is None else (start, end)
     if write and period is None:
         raise UsageError(
             f"expected the days that {invoice} covers, since it dates no call, and one that it lacks may be on another:"
@@ -318,8 +333,14 @@ def settle(
         )
 
     def found() -> "InvoiceComparison":
-        attempts = ledger_ls(place_of(run, ledger, screen.note))
-        return compare(_of_vendor([one for one in attempts if one.state not in _UNSENT], adapter), listed, period)
+        sent = [one for one in ledger_ls(place_of(run, ledger, screen.note)) if one.state not in _UNSENT]
+        vendors = sorted({attempt.adapter for attempt in sent})
+        if adapter is None and len(vendors) > 1:
+            raise UsageError(f"expected --adapter, since the ledger holds calls to {', '.join(vendors)}")
+        if adapter is not None and adapter not in vendors:
+            called = ", ".join(vendors) or "none was"
+            raise UsageError(f"expected --adapter to be one that was called: {called}; got {adapter!r}")
+        return compare([one for one in sent if adapter in (None, one.adapter)], listed, period)
 
     settled: list[Match] = []
     if not write:
@@ -338,45 +359,6 @@ def settle(
     else:
         screen.next("ledger", "sum", *run_named(run))
     screen.data(_document(listed, comparison, settled))
-
-
-def _named(columns: Sequence[str]) -> dict[str, str]:
-    from blackbox_conformal.drawing.ledger.invoice import ROLES
-
-    named = {}
-    for text in columns:
-        role, equals, heading = text.partition("=")
-        if not equals or role not in ROLES:
-            raise UsageError(f"expected --column KIND=HEADING with one of {', '.join(ROLES)}; got {text!r}")
-        named[role] = heading
-    return named
-
-
-def _period(invoice: "Invoice", first: str | None, last: str | None) -> "Period":
-    from blackbox_conformal.drawing.ledger.invoice import day
-
-    try:
-        ends = (None if first is None else day(first), None if last is None else day(last) + 86400.0)
-    except ValueError:
-        raise UsageError(f"expected --from and --until to be days such as 2026-11-30; got {first or last!r}") from None
-    dated = invoice.period
-    if dated is None and None in ends:
-        if ends != (None, None):
-            raise UsageError("expected both --from and --until, since the invoice dates no call")
-        return None
-    start, end = (given if given is not None else dated[number] for number, given in enumerate(ends))  # type: ignore[index]
-    return start, end
-
-
-def _of_vendor(attempts: "list[Attempt]", adapter: str | None) -> "list[Attempt]":
-    vendors = sorted({attempt.adapter for attempt in attempts})
-    if adapter is None and len(vendors) > 1:
-        raise UsageError(f"expected --adapter, since the ledger holds calls to {', '.join(vendors)}")
-    if adapter is not None and adapter not in vendors:
-        raise UsageError(
-            f"expected --adapter to be one that was called: {', '.join(vendors) or 'none was'}; got {adapter!r}"
-        )
-    return [one for one in attempts if adapter in (None, one.adapter)]
 
 
 def _show_invoice(screen: Screen, invoice: "Invoice", comparison: "InvoiceComparison") -> None:

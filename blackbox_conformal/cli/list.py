@@ -44,6 +44,18 @@ late jobs cancelled: the vendor is told to stop a job that takes too long. left:
 `list adapters NAME -p KEY=VALUE` tells the figures with your parameters.
 """
 
+LIMITS = {
+    "min_side": "sides of at least {:,} px",
+    "max_side": "sides of at most {:,} px",
+    "max_input_pixels": "input of at most {:,} px",
+    "max_output_pixels": "output of at most {:,} px",
+    "min_output_side": "sides of at least {:,} px back",
+    "max_output_side": "sides of at most {:,} px back",
+    "max_aspect": "one side at most {:g} times the other",
+    "max_upload_bytes": "upload of at most {:,} bytes",
+}
+"""A capability and its words."""
+
 FAMILIES = {
     "scores": ("scores", "--score"),
     "metrics": ("metrics", "--metric"),
@@ -137,30 +149,54 @@ def _show_adapter(screen: Screen, name: str, parameters: tuple[str, ...]) -> Non
     adapter = describe(name, typed)
     if adapter["error"]:
         raise AdapterError(f"adapter {name} does not load: {adapter['error']}")
-    capabilities = adapter["capabilities"]
+    capabilities, price = adapter["capabilities"], adapter["capabilities"]["price"]
     variable = _key(adapter) if adapter["auth_variable"] is None else f"environment variable {_key(adapter)}"
+    shown_price = _price(adapter)
+    if price is None:
+        given = any(parameter["name"] == "price-usd" for parameter in adapter["parameters"])
+        stated = "give -p price-usd=… with your vendor's price to limit the cost, or " if given else "give "
+        known = capabilities.get("unpriced")
+        shown_price += f" in US dollars: {known}" if known else f": {stated}--max-calls to limit the calls"
+    elif float(price["high_usd"]):
+        read = f"{price['source']}{', read on ' + price['read_on'] if price['read_on'] else ''}"
+        shown_price += f"{', ' + price['rule'] if price['rule'] else ''} ({read})"
+    if capabilities["deterministic"]:
+        seed = "none, and equal requests have equal answers: several draws need --perturbation dihedral"
+    elif not capabilities["seedable"]:
+        seed = "not taken: draws differ only if the vendor varies; if not, several need --perturbation dihedral"
+    else:
+        hazard = "; without one the vendor would answer from a fixed one" if capabilities["default_seed_hazard"] else ""
+        seed = f"a fresh one for each draw{hazard}"
+    most = capabilities["max_concurrency"]
+    failures = "the vendor's documents do not tell its own from refusals"
+    if capabilities["transient_known"]:
+        failures = "the vendor's documents name its own, and such a draw is asked for again"
+    late = "cancelled" if capabilities["cancels"] else "left to the vendor, and looked for by the next run"
+    limits = [text.format(capabilities[key]) for key, text in LIMITS.items() if capabilities.get(key)]
     screen.say(f"{adapter['summary'].replace('``', '`')}\n")
     screen.summary(
         {
             "adapter": adapter["name"] + (f" (from {adapter['origin']})" if adapter["origin"] else ""),
             "key": way_of_key(name, typed) or variable,
-            "price": _price(adapter) + _price_rule(adapter),
-            "seed": _seed(capabilities),
+            "price": shown_price,
+            "seed": seed,
             "scale": ", ".join(f"×{scale}" for scale in capabilities["scale_factors"]),
             "inputs": f"made by {capabilities['degradation']}, unless --degradation says how",
-            "limits": _limits(capabilities),
+            "limits": "; ".join(limits) or "none",
             "rates": _rates(capabilities) or "none documented",
-            "at once": _at_once(capabilities),
-            "failures": _failures(capabilities),
-            "late jobs": _late_jobs(adapter),
+            "at once": "no limit documented" if most is None else f"{most} draw{'s' * (most > 1)}",
+            "failures": failures + ("" if capabilities["failures_billed"] else "; they are not billed"),
+            "late jobs": "none: the vendor answers at once" if adapter["jobs"] is False else late,
             "checked": EVIDENCE.get(adapter["evidence"], adapter["evidence"]),
             "not known": "; ".join(adapter["uncertain"]) or "nothing that was looked for",
             "documentation": adapter["documentation"] or "none",
         }
         | ({"retired": f"{capabilities['retired']}: nothing is drawn any more"} if capabilities["retired"] else {})
     )
-    if adapter["assumed"]:
-        screen.say(_assumption(adapter["assumed"]))
+    if assumed := adapter["assumed"]:
+        shown = ", ".join(key if Path(str(value)).is_absolute() else f"{key}={value}" for key, value in assumed.items())
+        give = " ".join(f"-p {key.replace('_', '-')}=…" for key in assumed)
+        screen.say(f"  These figures are those of an example ({shown}). Add {give} to see your own.")
     screen.say("\nParameters (-p KEY=VALUE); those marked * may change without a new calibration:")
     for parameter in adapter["parameters"]:
         default = "required" if parameter["required"] else default_text(parameter["default"])
@@ -178,30 +214,6 @@ def _key(described: dict[str, Any]) -> str:
     return str(described["auth_variable"]) + (f" (sent with {options})" if options else "")
 
 
-def _seed(capabilities: dict[str, Any]) -> str:
-    if capabilities["deterministic"]:
-        return "none, and equal requests have equal answers: several draws need --perturbation dihedral"
-    if not capabilities["seedable"]:
-        return "not taken: draws differ only if the vendor varies; if not, several need --perturbation dihedral"
-    return "a fresh one for each draw" + (
-        "; without one the vendor would answer from a fixed one" if capabilities["default_seed_hazard"] else ""
-    )
-
-
-def _limits(capabilities: dict[str, Any]) -> str:
-    named = {
-        "min_side": "sides of at least {:,} px",
-        "max_side": "sides of at most {:,} px",
-        "max_input_pixels": "input of at most {:,} px",
-        "max_output_pixels": "output of at most {:,} px",
-        "min_output_side": "sides of at least {:,} px back",
-        "max_output_side": "sides of at most {:,} px back",
-        "max_aspect": "one side at most {:g} times the other",
-        "max_upload_bytes": "upload of at most {:,} bytes",
-    }
-    return "; ".join(text.format(capabilities[key]) for key, text in named.items() if capabilities.get(key)) or "none"
-
-
 def _rates(capabilities: dict[str, Any], most: int | None = None) -> str:
     from blackbox_conformal.vendor.rates import Rate
 
@@ -209,40 +221,19 @@ def _rates(capabilities: dict[str, Any], most: int | None = None) -> str:
     return ", ".join(rates if most is None or len(rates) <= most else [*rates[:most], "…"])
 
 
-def _at_once(capabilities: dict[str, Any]) -> str:
-    most = capabilities["max_concurrency"]
-    return "no limit documented" if most is None else f"{most} draw{'s' * (most > 1)}"
-
-
-def _failures(capabilities: dict[str, Any]) -> str:
-    if not capabilities["transient_known"]:
-        named = "the vendor's documents do not tell its own from refusals"
-    else:
-        named = "the vendor's documents name its own, and such a draw is asked for again"
-    return named + ("" if capabilities["failures_billed"] else "; they are not billed")
-
-
-def _late_jobs(described: dict[str, Any]) -> str:
-    if described["jobs"] is False:
-        return "none: the vendor answers at once"
-    if described["capabilities"]["cancels"]:
-        return "cancelled"
-    return "left to the vendor, and looked for by the next run"
-
-
-def _assumption(assumed: dict[str, Any]) -> str:
-    shown = ", ".join(key if Path(str(value)).is_absolute() else f"{key}={value}" for key, value in assumed.items())
-    give = " ".join(f"-p {key.replace('_', '-')}=…" for key in assumed)
-    return f"  These figures are those of an example ({shown}). Add {give} to see your own."
-
-
 def _choice(described: dict[str, Any]) -> tuple[str, ...]:
     capabilities, variable = described["capabilities"], described["auth_variable"]
     draws = "seeded" if capabilities["seedable"] else "equal" if capabilities["deterministic"] else "vary"
+    shown, price = _price(described), capabilities["price"]
+    if price is not None and float(price["high_usd"]):
+        high = "" if price["low_usd"] == price["high_usd"] else "–" + dollars(price["high_usd"]).removeprefix("$")
+        # A star marks the price of an example's model.
+        star = " *" * bool(described["assumed"])
+        shown = f"{dollars(price['low_usd'])}{high}{' by size' * price['by_size']}{star}"
     return (
         described["name"],
         f"({variable})" if described["key_options"] else _key(described),
-        _listed_price(described),
+        shown,
         "model" if described["seeds_by_model"] else draws,
         described["evidence"],
     )
@@ -261,15 +252,6 @@ def _behaviour(described: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _listed_price(described: dict[str, Any]) -> str:
-    # A star marks the price of an example's model.
-    price = described["capabilities"]["price"]
-    if price is None or float(price["high_usd"]) == 0:
-        return _price(described)
-    high = "" if price["low_usd"] == price["high_usd"] else "–" + dollars(price["high_usd"]).removeprefix("$")
-    return f"{dollars(price['low_usd'])}{high}{' by size' * price['by_size']}{' *' * bool(described['assumed'])}"
-
-
 def _price(described: dict[str, Any]) -> str:
     price = described["capabilities"]["price"]
     if price is None:
@@ -277,16 +259,3 @@ def _price(described: dict[str, Any]) -> str:
     if float(price["high_usd"]) == 0:
         return "free"
     return money(price["low_usd"], price["high_usd"])
-
-
-def _price_rule(described: dict[str, Any]) -> str:
-    price = described["capabilities"]["price"]
-    if price is None:
-        given = any(parameter["name"] == "price-usd" for parameter in described["parameters"])
-        stated = "give -p price-usd=… with your vendor's price to limit the cost, or " if given else "give "
-        known = described["capabilities"].get("unpriced")
-        return f" in US dollars: {known}" if known else f": {stated}--max-calls to limit the calls"
-    if float(price["high_usd"]) == 0:
-        return ""
-    read = f"{price['source']}{', read on ' + price['read_on'] if price['read_on'] else ''}"
-    return f"{', ' + price['rule'] if price['rule'] else ''} ({read})"

@@ -101,7 +101,15 @@ def run(arguments: list[str]) -> int:
     except BlackboxConformalError as error:
         if loud:
             click.echo(shown(traceback.format_exc()), err=True)
-        return _end(type(error).__name__, shown(_with_advice(error)), error.exit_code)
+        said = str(error)
+        if isinstance(error, AccountRefusedError) and not isinstance(error, KeyNotSentError):
+            named = f"in {error.key_variable}" if error.key_variable else ""
+            said = (
+                f"{said.removesuffix('.')}. Check the key "
+                f"{named or '(`blackbox-conformal list adapters NAME` names its variable)'} "
+                "and the account's credit, then run the same command again: what was paid for is kept"
+            )
+        return _end(type(error).__name__, shown(said), error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -125,17 +133,6 @@ def _end(kind: str, message: str, code: int, word: str = "error") -> int:
     click.echo(f"{word}: {message}", err=True)
     DOCUMENT.write({"error": {"kind": kind, "message": message, "exit_code": code}})
     return code
-
-
-def _with_advice(error: Exception) -> str:
-    if not isinstance(error, AccountRefusedError) or isinstance(error, KeyNotSentError):
-        return str(error)
-    variable = error.key_variable
-    where = f"in {variable}" if variable else "(`blackbox-conformal list adapters NAME` names its variable)"
-    return (
-        f"{str(error).removesuffix('.')}. Check the key {where} "
-        "and the account's credit, then run the same command again: what was paid for is kept"
-    )
 
 
 _OF_THE_MACHINE = {
@@ -168,33 +165,6 @@ _SHORT = (
 )
 
 
-def _proposal(name: str | None) -> str:
-    # The proposal is a calibration found here, or a usual level.
-    if name == "alpha":
-        return ", the risk that you accept: add --alpha 0.1, say"
-    if name != "calibration":
-        return ""
-    found = sorted(path for run in (Path(), Path("runs")) for path in run.glob("*/calibration.json"))[:_MOST_PROPOSED]
-    if not found:
-        return ", and none lies in runs/; `blackbox-conformal calibrate` makes one"
-    words = " or ".join(shlex.join(["--calibration", printable(path)]) for path in found)
-    return f": add {words}"
-
-
-def _nearest(complaint: str) -> str:
-    meant: list[str] = []
-    if found := re.search(r"'([^']*)' is not one of (.*)", complaint):
-        meant = difflib.get_close_matches(found[1], re.findall(r"'([^']*)'", found[2]), n=1)
-    elif found := re.search(r"(?:Path|File|Directory) '(.+)' does not exist", complaint):
-        path = Path()
-        for part in Path(found[1]).parts:
-            there = [] if (path / part).exists() or not path.is_dir() else sorted(os.listdir(path))
-            near = [name for name in there if name.startswith(part)] or difflib.get_close_matches(part, there, n=1)
-            path /= near[0] if near else part
-        meant = [shown(str(path))] if path.exists() else []
-    return f"; did you mean {meant[0]}?" if meant else ""
-
-
 def _one_line(error: click.ClickException) -> str:
     from blackbox_conformal.cli.option_sources import RENAMED as SETTINGS
 
@@ -203,9 +173,25 @@ def _one_line(error: click.ClickException) -> str:
         text = f"{error.option_name} is called --{new}. Give that"
     context = getattr(error, "ctx", None)
     if isinstance(error, click.BadParameter):
-        text += _nearest(text)
-    if isinstance(error, click.MissingParameter) and error.param is not None:
-        text += _proposal(error.param.name)
+        meant: list[str] = []
+        if found := re.search(r"'([^']*)' is not one of (.*)", text):
+            meant = difflib.get_close_matches(found[1], re.findall(r"'([^']*)'", found[2]), n=1)
+        elif found := re.search(r"(?:Path|File|Directory) '(.+)' does not exist", text):
+            path = Path()
+            for part in Path(found[1]).parts:
+                there = [] if (path / part).exists() or not path.is_dir() else sorted(os.listdir(path))
+                near = [name for name in there if name.startswith(part)] or difflib.get_close_matches(part, there, n=1)
+                path /= near[0] if near else part
+            meant = [shown(str(path))] if path.exists() else []
+        text += f"; did you mean {meant[0]}?" if meant else ""
+    missing = error.param.name if isinstance(error, click.MissingParameter) and error.param is not None else None
+    if missing == "alpha":
+        text += ", the risk that you accept: add --alpha 0.1, say"
+    if missing == "calibration":
+        runs = (Path(), Path("runs"))
+        made = sorted(file for run in runs for file in run.glob("*/calibration.json"))[:_MOST_PROPOSED]
+        words = " or ".join(shlex.join(["--calibration", printable(file)]) for file in made)
+        text += f": add {words}" if made else ", and none lies in runs/; `blackbox-conformal calibrate` makes one"
     stop = "" if text.endswith("?") else "."
     return text if context is None else f"{text}{stop} See `{context.command_path} --help`"
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.mask.mask_request import MaskRequest
     from blackbox_conformal.study.mask.products import Products, Result, Wanted
-    from blackbox_conformal.study.pages_protocol import ReportMaterial
     from blackbox_conformal.study.result_files import KeptResults
     from blackbox_conformal.study.stages.prepare import Prepared
     from blackbox_conformal.study.stages.settings import Setup
@@ -55,7 +54,7 @@ class MaskWriter:
 
     out: Path
     wanted: "Wanted"
-    store: "ReportMaterial"
+    store: Any
     key: "SigningKey | None"
     credentials: "CertifiedKey | None"
     force: bool
@@ -66,7 +65,7 @@ class MaskWriter:
         cls,
         out: str,
         wanted: "Wanted",
-        store: "ReportMaterial",
+        store: Any,
         key: "SigningKey | None",
         credentials: "CertifiedKey | None",
         *,
@@ -207,8 +206,8 @@ def command(screen: Screen, options: MaskOptions) -> None:
     """
     from blackbox_conformal.study.mask.mask_request import MaskRequest
     from blackbox_conformal.study.mask.products import encode_product, with_credentials
-    from blackbox_conformal.study.pages_protocol import pages
     from blackbox_conformal.study.result_files import KeptResults
+    from blackbox_conformal.support import catalog
 
     piped, wanted = "-" in options.inputs, options.wanted
     if not piped:
@@ -244,7 +243,9 @@ def command(screen: Screen, options: MaskOptions) -> None:
     request = request.falling_back(batch.setup.adapter, options.fallback)
     hopeless = request.nothing
     run = from_options.calibrated_folder(screen, options, calibration.procedure, options.calibration)
-    store = pages().report_material(run, calibration, (options.alpha,), full_size=FULL_SIZE not in options.leave_out)
+    store = catalog.hook("pages").report_material(
+        run, calibration, (options.alpha,), full_size=FULL_SIZE not in options.leave_out
+    )
     from_options.place(options, run)
     kept = None if piped else KeptResults.of(run)
     delivery = _Delivery(screen, options, batch, request, store, hopeless, key, credentials, kept)
@@ -295,7 +296,7 @@ class _Delivery:
     options: MaskOptions
     batch: _Batch
     request: "MaskRequest"
-    store: "ReportMaterial"
+    store: Any
     hopeless: str | None
     key: "SigningKey | None"
     credentials: "CertifiedKey | None"

@@ -98,14 +98,11 @@ def again(
     if paths is None:
         given = (context.params[each.name or ""] for each in context.command.params if isinstance(each, click.Argument))
         paths = [str(path) for each in given for path in (each if isinstance(each, tuple) else filter(None, [each]))]
-    taken = {each.name for each in target.params if each.name} - {*without, *map(_parameter, replaced)}
+    now_given = {name.replace("-", "_") for name in replaced}
+    taken = {each.name for each in target.params if each.name} - {*without, *now_given}
     words = context.command_path.split()[1:] if command is None else [command]
     words += [*paths, *typed(*(taken if command is None else taken - _SCREEN))]
     return [*words, *(word for name, value in replaced.items() for word in (f"--{name}", str(value)))]
-
-
-def _parameter(option: str) -> str:
-    return option.replace("-", "_")
 
 
 def chosen_settings() -> set[str]:
@@ -153,11 +150,8 @@ def _not_kept(adapter: "Adapter", options: VendorOptions) -> list[str]:
 
 def refuse_shift(shift: "InputShift") -> None:
     """End with exit code 3 if the inputs differ."""
-    if shift.differ:
-        raise CheckFailedError(f"{shift.moved[0].sentence}. {_how_to_agree(shift)}")
-
-
-def _how_to_agree(shift: "InputShift") -> str:
+    if not shift.differ:
+        return
     advice = []
     if shift.size_factor is not None:
         advice.append(
@@ -169,4 +163,4 @@ def _how_to_agree(shift: "InputShift") -> str:
             "(`blackbox-conformal inputs … --suggest --photographs FOLDER` finds one), or send others. If --suggest "
             "found the present one, give it more inputs, photographs more like them, or another --scale"
         )
-    return ". ".join(advice)
+    raise CheckFailedError(f"{shift.moved[0].sentence}. {'. '.join(advice)}")

@@ -106,20 +106,13 @@ def read_own(path: Path) -> str:
                     f"{path} belongs to user {owner} and not to you ({os.geteuid()}), so it is not believed; read "
                     "it, and if you agree with it `chown` it or copy it over, else work in another folder"
                 )
-        if _is_open_to_others(status):
+        mode = status.st_mode if os.name == "posix" else 0
+        if mode & stat.S_IWOTH or (mode & stat.S_IWGRP and not _is_private_group(status.st_gid)):
             raise UsageError(
                 f"{path} can be written by others, so it is not believed; read it, and if you agree with it "
                 f"`chmod go-w {path}`"
             )
         return file.read().decode("utf-8")
-
-
-def _is_open_to_others(status: os.stat_result) -> bool:
-    if os.name != "posix":
-        return False
-    if status.st_mode & stat.S_IWOTH:
-        return True
-    return bool(status.st_mode & stat.S_IWGRP) and not _is_private_group(status.st_gid)
 
 
 def _is_private_group(gid: int) -> bool:
@@ -202,20 +195,17 @@ class ConfiguredSetting:
 
 def files() -> list[Path]:
     """List the configuration files that apply, the strongest first."""
-    user = user_file()
-    return [*filter(None, [_project_file()]), *([user] if user.is_file() else [])]
-
-
-def _project_file() -> Path | None:
-    # The search goes up to the folder of `.git` or the home; without either, in the working folder alone.
-    here, home = Path.cwd(), Path(os.path.expanduser("~"))
+    # The search for a project's file goes up to the folder of `.git` or the home; without either, it stays here.
+    here, home, user = Path.cwd(), Path(os.path.expanduser("~")), user_file()
     nearest = None
     for folder in (here, *here.parents):
         if nearest is None and (folder / FILE_NAME).is_file():
             nearest = folder / FILE_NAME
         if (folder / ".git").exists() or folder == home:
-            return nearest
-    return nearest if nearest is not None and nearest.parent == here else None
+            break
+    else:
+        nearest = nearest if nearest is not None and nearest.parent == here else None
+    return [*filter(None, [nearest]), *([user] if user.is_file() else [])]
 
 
 def user_file() -> Path:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.plan.frontier import Frontier, Wish
     from blackbox_conformal.study.plan.planning import Plan
-    from blackbox_conformal.study.stages.settings import Setup
 
 
 def inspect(screen: Screen, job: "Job", options: shared.JobOptions) -> None:
@@ -124,31 +123,25 @@ def _pace(planned: "Plan", job: "Job") -> tuple[float, str] | None:
 
 def show_plan(screen: Screen, planned: "Plan", job: "Job", shift: "InputShift | None" = None) -> None:
     pace, setup = _pace(planned, job), job.setup
-    mixture = setup.procedure.mixture
+    mixture, second = setup.procedure.mixture, int(setup.second is not None)
+    a_mask = counted(setup.procedure.draws + second, "call")
+    if setup.adapter.in_tiles:
+        a_mask = "1 call, and 1 more for each tile that does not suffice"
+    elif setup.adapter.members:
+        a_mask = f"from 1 call to {len(setup.adapter.members)}, by the rules of the cascade"
+    elif setup.procedure.draws == 1:
+        a_mask += f"; {SEVERAL_DRAWS + second} with --draws {SEVERAL_DRAWS}, which trusts little or no more"
     screen.show(planned.blocks())
     screen.summary(
         {
             "inputs": "given with the photographs" if mixture.given else f"made of the photographs by {mixture.text}",
-            **({} if setup.adapter.capabilities.local else {"a mask": _a_mask(setup)}),
+            **({} if setup.adapter.capabilities.local else {"a mask": a_mask}),
             "time": "unknown" if pace is None else f"about {pace[0]:.0f} s, {pace[1]}",
         }
     )
     seconds = None if pace is None else round(pace[0], 1)
     compared = {} if shift is None else {"inputs": shift.document()}
     screen.data({**planned.document(), "seconds": seconds, **compared})
-
-
-def _a_mask(setup: "Setup") -> str:
-    if setup.adapter.in_tiles:
-        return "1 call, and 1 more for each tile that does not suffice"
-    if setup.adapter.members:
-        return f"from 1 call to {len(setup.adapter.members)}, by the rules of the cascade"
-    second = int(setup.second is not None)
-    calls = counted(setup.procedure.draws + second, "call")
-    if setup.procedure.draws > 1:
-        return calls
-    several = f"{SEVERAL_DRAWS + second} with --draws {SEVERAL_DRAWS}"
-    return f"{calls}; {several}, which trusts little or no more"
 
 
 def followed_row(screen: Screen, planned: "Plan") -> dict[str, str] | None:
@@ -242,7 +235,13 @@ def command(screen: Screen, options: PlanOptions) -> None:
     publishes of the model, where it does, and with --quote its price.
     """
     from blackbox_conformal.drawing.free_requests import ask_quotes
+    from blackbox_conformal.method.audits.input_shift import compare
     from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
+    from blackbox_conformal.method.images.input_statistics import InputStatistics
+    from blackbox_conformal.study.choose.input_comparison import read_statistics, reason_of_files
+    from blackbox_conformal.study.plan.frontier import Wish
+    from blackbox_conformal.study.plan.piloting import PilotRequest, plan_with_pilot
+    from blackbox_conformal.study.plugins import load_adapter
 
     if options.stand_in and options.pilot is None:
         raise UsageError("expected --stand-in beside --pilot; got it alone. Add --pilot 20")
@@ -263,43 +262,31 @@ def command(screen: Screen, options: PlanOptions) -> None:
             quoted = ask_quotes(setup.adapter, [task.upload for task in job.tasks], job.limits, screen.step)
         inspect(screen, job, options)
         if options.pilot is not None:
-            piloted = _with_pilot(job, options, options.pilot)
+            if options.inputs is not None or options.quote:
+                raise UsageError(
+                    "expected --pilot without --inputs and --quote; run `plan` with those first, without --pilot"
+                )
+            request = PilotRequest(
+                photographs=options.pilot,
+                wish=options.wish or Wish(),
+                guarantee=options.guarantee,
+                typed=next_steps.chosen_settings(),
+                seed=options.seed or 0,
+                stand_in=load_adapter("embedded") if options.stand_in else None,
+            )
+            piloted = plan_with_pilot(job, request)
     if piloted is not None:
         present_pilot(screen, job, piloted)
         return
-    shift = None if options.inputs is None else _compared(screen, job, options.inputs)
+    shift = None
+    if options.inputs is not None:
+        formats: list[str] = []
+        known = InputStatistics.together(picture.statistics for picture in job.pictures)
+        new = read_statistics(photograph_paths([options.inputs]), screen.step, formats=formats)
+        shift = replace(compare(known, new), files=reason_of_files(formats, setup.procedure))
     present(screen, job, rule, options.alpha, quoted, shift, options.wish, options.guarantee)
     if shift is not None:
         next_steps.refuse_shift(shift)
-
-
-def _compared(screen: Screen, job: "Job", inputs: str) -> "InputShift":
-    from blackbox_conformal.method.audits.input_shift import compare
-    from blackbox_conformal.method.images.input_statistics import InputStatistics
-    from blackbox_conformal.study.choose.input_comparison import read_statistics, reason_of_files
-
-    formats: list[str] = []
-    known = InputStatistics.together(picture.statistics for picture in job.pictures)
-    new = read_statistics(photograph_paths([inputs]), screen.step, formats=formats)
-    return replace(compare(known, new), files=reason_of_files(formats, job.setup.procedure))
-
-
-def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":
-    from blackbox_conformal.study.plan.frontier import Wish
-    from blackbox_conformal.study.plan.piloting import PilotRequest, plan_with_pilot
-    from blackbox_conformal.study.plugins import load_adapter
-
-    if options.inputs is not None or options.quote:
-        raise UsageError("expected --pilot without --inputs and --quote; run `plan` with those first, without --pilot")
-    request = PilotRequest(
-        photographs=count,
-        wish=options.wish or Wish(),
-        guarantee=options.guarantee,
-        typed=next_steps.chosen_settings(),
-        seed=options.seed or 0,
-        stand_in=load_adapter("embedded") if options.stand_in else None,
-    )
-    return plan_with_pilot(job, request)
 
 
 def present_pilot(screen: Screen, job: "Job", planned: "Plan") -> None:

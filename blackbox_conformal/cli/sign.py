@@ -62,12 +62,12 @@ def read_paper(path: Path) -> "Calibration | Certificate":
 def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], object]:
     """Return a function that writes the paper at `path` with a signature."""
     from blackbox_conformal.documents.calibration import Calibration
-    from blackbox_conformal.study.watch_protocol import watching
+    from blackbox_conformal.support import catalog
     from blackbox_conformal.support.files import write_new
 
     paper = read_paper(path)
     if isinstance(paper, Calibration):
-        watching().check_beside(path, replace(paper, signature=None))
+        catalog.hook("watch").check_beside(path, replace(paper, signature=None))
     if paper.signature is not None and paper.signature.key != key.key and not force:
         raise UsageError(
             f"{printable(path)} is signed by {paper.signature.signer}; give --force to replace that signature by yours"
@@ -80,10 +80,10 @@ def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], ob
 
 def _write(path: Path, calibration: "Calibration", key: "SigningKey") -> None:
     # The log of the calibration's watch is signed, too.
-    from blackbox_conformal.study.watch_protocol import watching
+    from blackbox_conformal.support import catalog
 
     calibration.save(path, force=True)
-    watching().sign_beside(path, calibration, key)
+    catalog.hook("watch").sign_beside(path, calibration, key)
 
 
 PASSPHRASE = f"{PREFIX}SIGNING_PASSPHRASE"

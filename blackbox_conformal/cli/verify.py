@@ -183,9 +183,9 @@ class _Check:
     def _report(self, name: str) -> _Found:
         # A report carries no signature; its last line names its calibration and its own digest.
         from blackbox_conformal.documents.signature import Vouching
-        from blackbox_conformal.study.pages_protocol import pages
+        from blackbox_conformal.support import catalog
 
-        of, vouching = pages().calibration_of(Path(name).read_bytes()), Vouching(None)
+        of, vouching = catalog.hook("pages").calibration_of(Path(name).read_bytes()), Vouching(None)
         if of is None:
             raise CheckFailedError(
                 "expected a report as `blackbox-conformal report` wrote it; this page was changed, or is another one. "
@@ -361,9 +361,9 @@ class _Check:
             raise CheckFailedError(f"its Content Credentials contradict what lies there: {'; '.join(wrong)}")
 
     def _watch_of_calibration(self, path: Path, calibration: "Calibration") -> Note:
-        from blackbox_conformal.study.watch_protocol import watching
+        from blackbox_conformal.support import catalog
 
-        standing = watching().standing_of(path, calibration, self.keys)
+        standing = catalog.hook("watch").standing_of(path, calibration, self.keys)
         if standing is None:
             return Note("")
         signed = {**standing.vouching.to_json(), "entries": standing.vouched}
@@ -372,7 +372,7 @@ class _Check:
 
     def _watch_of_certificate(self, name: str, certificate: "Certificate") -> Note:
         # The note tells where the watch stood at that time, and whether the watch file still knows.
-        from blackbox_conformal.study.watch_protocol import watching
+        from blackbox_conformal.support import catalog
 
         head = certificate.watch
         if head is None:
@@ -388,9 +388,9 @@ class _Check:
             )
         file, standing, compared = None if self.against is None else self.against.file, None, ""
         if self.against is not None and file is not None:
-            standing = watching().standing_of(file, self.against, self.keys)
+            standing = catalog.hook("watch").standing_of(file, self.against, self.keys)
         if file is not None and standing is not None:
-            if not watching().holds(file, head):
+            if not catalog.hook("watch").holds(file, head):
                 raise CheckFailedError(
                     f"the certificate names entry {head.entries} of the watch, and the watch file beside {file} has no "
                     f"such entry (it is {standing.head.words}): an older file was put back, or another watch begun"

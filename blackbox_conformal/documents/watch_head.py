@@ -76,3 +76,22 @@ class WatchStanding:
         else:
             vouching = self.vouching.words("you have not said that you trust this key")
         return f"{self.head.words}; {vouching}{further}"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """A certificate's words about the watch of its calibration.
+
+    Attributes
+    ----------
+    note
+        A sentence; None where there is nothing to say.
+    head
+        Head of the watch file as read; None where an earlier version wrote it.
+    drift
+        Why the guarantee does not hold for inputs like the masked ones; None where they did not drift.
+    """
+
+    note: str | None
+    head: WatchHead | None
+    drift: str | None = None

@@ -123,9 +123,9 @@ def _demonstrate(
     from blackbox_conformal.study.mask.mask_request import MaskRequest
     from blackbox_conformal.study.mask.masking import mask_pictures
     from blackbox_conformal.study.mask.products import write_products
-    from blackbox_conformal.study.pages_protocol import pages
     from blackbox_conformal.study.stages.prepare import prepare_input
     from blackbox_conformal.study.unseen_photographs import split
+    from blackbox_conformal.support import catalog
 
     photographs = reduced_photographs(sources, folder / "photographs", SIDE, listeners.progress, force=force)
     calibrating, unseen = split(
@@ -139,7 +139,7 @@ def _demonstrate(
     result = calibrate_job(job, alpha=level)
     calibration = result.calibration
     path = calibration.save(run / "calibration.json", force=force)
-    store = pages().report_material(run, calibration, (level,))
+    store = catalog.hook("pages").report_material(run, calibration, (level,))
     request = AuditRequest.of(calibration, [level])
     paths = [photograph.path for photograph in unseen]
     audited = audit_photographs(request, setup, paths, terms, on_picture=store.audited, stop=False)
@@ -153,7 +153,9 @@ def _demonstrate(
     wanted = MaskRequest.of(calibration, level)
     (masked,) = mask_pictures(terms, setup, [(name, picture)], prepared, wanted)
     products = write_products(masked, folder / "masked", force=force)
-    report = pages().write_report(run, calibration, audited, [], folder / "report.html", alpha=level, force=force)
+    report = catalog.hook("pages").write_report(
+        run, calibration, audited, [], folder / "report.html", alpha=level, force=force
+    )
     return _Demonstration(result, audited, masked, products, path, report)
 
 

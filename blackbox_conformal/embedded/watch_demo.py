@@ -31,7 +31,7 @@ CHANGE = 0.01
 
 def show(screen: Screen, folder: Path, *, opened: bool) -> None:
     """Calibrate, visit, change the vendor, visit again, and write the page; everything goes into `folder`."""
-    from blackbox_conformal.study.pages_protocol import pages
+    from blackbox_conformal.support import catalog
 
     if folder.exists():
         raise UsageError(f"expected a new folder; {folder} is there already. Remove it, or name another with --run")
@@ -40,7 +40,7 @@ def show(screen: Screen, folder: Path, *, opened: bool) -> None:
     file = folder / "run" / "calibration.json"
     screen.show(found.blocks(str(file)))
     screen.say(f"`mask` now answers: {_refused(file, calibration)}")
-    page = pages().write_watch_page(calibration, file, folder / "run", folder / "watch.html")
+    page = catalog.hook("pages").write_watch_page(calibration, file, folder / "run", folder / "watch.html")
     offer(screen, page, opened=opened)
     screen.next("plan", "photographs/", "--adapter", "NAME")
     screen.data({"calibration": str(file), **found.document(), "page": str(page.resolve())})

@@ -196,10 +196,10 @@ def serve(screen: Screen, options: ServeOptions) -> None:
     view = None
     if options.view:
         from blackbox_conformal.documents.calibration import Calibration
-        from blackbox_conformal.study.pages_protocol import pages
+        from blackbox_conformal.support import catalog
 
         calibration = Calibration.load(service.calibration)
-        view = pages().viewer_beside_gateway(service.run, calibration, service.alpha, service.addressed)
+        view = catalog.hook("pages").viewer_beside_gateway(service.run, calibration, service.alpha, service.addressed)
         service = replace(service, on_masked=view.on_masked, around=view.around)
     _warn_of_plain_http(screen, options)
     tls = None

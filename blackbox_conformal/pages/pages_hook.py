@@ -1,4 +1,4 @@
-"""Gives pages to the core, as `blackbox_conformal.study.pages_protocol.Pages`, each imported when it is used."""
+"""Gives pages to the core, as `catalog.hook("pages")`, each imported when it is used."""
 
 from importlib import import_module
 from typing import Any

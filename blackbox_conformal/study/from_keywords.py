@@ -50,16 +50,23 @@ def named_keywords(command: Command) -> Command:
     known = described(unpacked)
     own = {key: each.default for key, each in known.items() if key not in Settings.__annotations__}
     for key, setting in known.items():
-        kind = _written(get_args(unpacked.__annotations__[key])[0], optional=setting.default is None)
-        parameters[key] = inspect.Parameter(
-            key, inspect.Parameter.KEYWORD_ONLY, default=setting.default, annotation=kind
-        )
+        kind = get_args(unpacked.__annotations__[key])[0]
+        written = str(getattr(kind, "__forward_arg__", getattr(kind, "__name__", kind)))
+        if setting.default is None and "None" not in written:
+            written = f"{written} | None"
+        only = inspect.Parameter.KEYWORD_ONLY
+        parameters[key] = inspect.Parameter(key, only, default=setting.default, annotation=written)
+    needed = [key for key, each in parameters.items() if each.default is each.empty and key != "self"]
 
     @functools.wraps(command)
     def checked(*given: Any, **keywords: Any) -> Any:
         name = command.__qualname__.removesuffix(".__init__")
         refuse_unknown(name, keywords, parameters)
-        _refuse_missing(name, {**dict(zip(parameters, given, strict=False)), **keywords}, parameters)
+        all_given = {**dict(zip(parameters, given, strict=False)), **keywords}
+        for key in needed:
+            if all_given.get(key) is None:
+                example = "alpha=0.1, the risk that is accepted" if key == "alpha" else f"{key}=…"
+                raise UsageError(f"{name}: expected {', '.join(needed)}; got no {key}. Give {example}")
         settings = {**{key: default for key, default in own.items() if default is not None}, **read(keywords, known)}
         if "progress" not in parameters:
             return command(*given, **settings)
@@ -68,11 +75,23 @@ def named_keywords(command: Command) -> Command:
                 settings["cluster"] = stack.enter_context(Cluster(settings["cluster"], settings.get("memory")))
             step = stack.enter_context(shown_progress(settings.pop("progress", None)))
             if isinstance(step, Display) and "listener" in parameters:
-                settings["listener"] = _both(step.event, settings.get("listener"))
+                listeners = [step.event, *filter(None, [settings.get("listener")])]
+
+                def tell_all(event: Event) -> None:
+                    for listener in listeners:
+                        listener(event)
+
+                settings["listener"] = tell_all
             return command(*given, progress=step, **settings)
 
     checked.__signature__ = signature.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
-    checked.__doc__ = _with_keywords(inspect.getdoc(command) or "", known)
+    before, raises, after = (inspect.getdoc(command) or "").partition("\nRaises\n------")
+    before = re.sub(r"\nsettings\n(?:    .*\n|\n(?=    ))+", "\n", before + "\n").rstrip()
+    entries = "".join(
+        f"{name}\n    {setting.help}{f' By default {setting.usual}.' if setting.usual else ''}\n"
+        for name, setting in known.items()
+    )
+    checked.__doc__ = f"{before}\n\nOther Parameters\n----------------\n{entries}{raises}{after}"
     return cast(Command, checked)
 
 
@@ -83,38 +102,6 @@ def read(settings: Mapping[str, Any], known: Mapping[str, Setting]) -> dict[str,
     of_preset = {} if preset is None else preset_settings(preset)
     given = {**{key: value for key, value in of_preset.items() if key in known}, **given}
     return {key: known[key].of(value, key) if key in known else value for key, value in given.items()}
-
-
-def _written(kind: Any, *, optional: bool) -> str:
-    written = str(getattr(kind, "__forward_arg__", getattr(kind, "__name__", kind)))
-    return f"{written} | None" if optional and "None" not in written else written
-
-
-def _refuse_missing(name: str, given: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
-    needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty and key != "self"]
-    for key in needed:
-        if given.get(key) is None:
-            example = "alpha=0.1, the risk that is accepted" if key == "alpha" else f"{key}=…"
-            raise UsageError(f"{name}: expected {', '.join(needed)}; got no {key}. Give {example}")
-
-
-def _both(first: Callable[[Event], None], second: Callable[[Event], None] | None) -> Callable[[Event], None]:
-    def listener(event: Event) -> None:
-        first(event)
-        if second is not None:
-            second(event)
-
-    return listener
-
-
-def _with_keywords(documentation: str, known: Mapping[str, Setting]) -> str:
-    before, raises, after = documentation.partition("\nRaises\n------")
-    before = re.sub(r"\nsettings\n(?:    .*\n|\n(?=    ))+", "\n", before + "\n").rstrip()
-    entries = "".join(
-        f"{name}\n    {setting.help}{f' By default {setting.usual}.' if setting.usual else ''}\n"
-        for name, setting in known.items()
-    )
-    return f"{before}\n\nOther Parameters\n----------------\n{entries}{raises}{after}"
 
 
 def refuse_unknown(name: str, keywords: Iterable[str], taken: Collection[str]) -> None:

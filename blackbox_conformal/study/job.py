@@ -207,11 +207,6 @@ class Job:
         """Return every draw of the second vendor; empty without one."""
         return list(second_tasks(self.setup, self.pictures).values())
 
-    @property
-    def has_truths(self) -> bool:
-        """Tell whether every picture's high-resolution version is known."""
-        return all(picture.truth_digest is not None for picture in self.pictures)
-
     def estimate(self) -> Estimate:
         """Estimate what both vendors' draws would cost; reads only."""
         adapter = self.setup.adapter
@@ -293,12 +288,17 @@ class Job:
             samplers.append(sampler)
             listeners.on_sampler(sampler)
 
-        with (
-            self._warming(scores or [setup.score]),
-            second_opinions(
+        with ExitStack() as stack:
+            if shared is ALONE and self.terms.cluster is None:
+                sizes = [picture.size for picture in self.pictures]
+                truths = all(picture.truth_digest is not None for picture in self.pictures)
+                for score in {score.plugin_name(): score for score in scores or [setup.score]}.values():
+                    stack.enter_context(warming(replace(setup, score=score), truths=truths, sizes=sizes))
+            opened = second_opinions(
                 setup, self.pictures, self.folder, self.limits, listeners.listener, begun, shared.second
-            ) as opinions,
-            Sampler(
+            )
+            opinions = stack.enter_context(opened)
+            sampler = Sampler(
                 setup.adapter,
                 self.folder,
                 self.limits,
@@ -308,48 +308,34 @@ class Job:
                 listener=listeners.listener,
                 falls_back=self.falls_back,
                 shared=shared.first,
-            ) as sampler,
-        ):
+            )
+            stack.enter_context(sampler)
             begun(sampler)
             if self.terms.cluster is not None:
                 refuse_elsewhere(self.terms.cluster, setup, scores, self.folder, self.pictures)
             yield Drawing(self, sampler, opinions)
-        self._count(before, frozenset().union(*(sampler.reserved for sampler in samplers)))
-
-    @property
-    def in_all(self) -> DrawsSpending | None:
-        """Return what all processes' draws took so far, where they share a ledger; else None."""
-        return None if LEDGERS.of(self.folder) is None else self._taken()
-
-    @contextmanager
-    def _warming(self, scores: Collection[Score]) -> Iterator[None]:
-        sizes = [picture.size for picture in self.pictures]
-        scores = scores if self.terms.shared is ALONE and self.terms.cluster is None else ()
-        with ExitStack() as stack:
-            for score in {score.plugin_name(): score for score in scores}.values():
-                stack.enter_context(warming(replace(self.setup, score=score), truths=self.has_truths, sizes=sizes))
-            yield
-
-    def _taken(self) -> DrawsSpending:
-        return spending_on(self.folder, self.keys, whole=False)
-
-    def _count(self, before: DrawsSpending, reserved: frozenset[int]) -> None:
-        """Add what the draws took since `before`; draws on this machine's disk are in no ledger.
-
-        Where others draw with the same ledger, only the attempts that were `reserved` here are this job's own.
-        """
-        setup, since, after = self.setup, before, self._taken()
-        if LEDGERS.of(self.folder) is not None:
-            since = NOTHING
-            after = spending_on(self.folder, self.keys, whole=False, among=reserved)
+        # Draws on this machine's disk are in no ledger.
         vendors = ((setup.adapter, self.tasks), (setup.second, self.second_tasks))
         local = sum(len(tasks) for vendor, tasks in vendors if vendor is not None and vendor.capabilities.local)
+        since, after = before, self._taken()
+        if LEDGERS.of(self.folder) is not None:
+            # Others draw with the same ledger: only the attempts that were reserved here are this job's own.
+            reserved = frozenset[int]().union(*(sampler.reserved for sampler in samplers))
+            since, after = NOTHING, spending_on(self.folder, self.keys, whole=False, among=reserved)
         job: Job | None = self
         while job is not None:
             job.calls += after.calls - since.calls
             job.cost_usd += after.spent_usd - since.spent_usd
             job.cached += before.stored + local
             job = job.whole
+
+    @property
+    def in_all(self) -> DrawsSpending | None:
+        """Return what all processes' draws took so far, where they share a ledger; else None."""
+        return None if LEDGERS.of(self.folder) is None else self._taken()
+
+    def _taken(self) -> DrawsSpending:
+        return spending_on(self.folder, self.keys, whole=False)
 
 
 def agree(
@@ -389,11 +375,6 @@ class Drawing:
     sampler: Sampler
     opinions: SecondOpinions
 
-    def _counts(self, drawn: Drawn) -> bool:
-        upload = drawn.prepared.tasks[0].upload
-        speaks_of, read = self.job.setup.adapter.speaks_of, self.sampler.read
-        return drawn.refusal is not None or speaks_of(upload, read(drawn.outcomes[0]))
-
     def each(
         self,
         work: Callable[[Ready], Value],
@@ -409,10 +390,14 @@ class Drawing:
                 read = lambda index: self.sampler.read(drawn.outcomes[index])  # noqa: E731
                 return work(Ready(drawn, job.setup, read, second, about(drawn), job.kept))
 
+        def counts(drawn: Drawn) -> bool:
+            speaks_of, upload = job.setup.adapter.speaks_of, drawn.prepared.tasks[0].upload
+            return drawn.refusal is not None or speaks_of(upload, self.sampler.read(drawn.outcomes[0]))
+
         job, terms, fail = self.job, self.job.terms, self.sampler.fail
         arriving = drawn_pictures(self.sampler, pictures, on_unusable)
         if job.setup.adapter.members:
-            arriving = filter(self._counts, arriving)
+            arriving = filter(counts, arriving)
         bands = job.setup.bands
         memory = terms.memory_bytes, job.pixel_bytes + (0 if bands is None else BAND_PIXEL_BYTES * bands.count)
         if terms.cluster is None:

@@ -10,7 +10,7 @@ import functools
 import inspect
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -59,7 +59,9 @@ def given_answers(settings: dict[str, Any]) -> Iterator[tuple[Adapter, list[Path
     bands = Bands.of_text(text) if text else None
     with tempfile.TemporaryDirectory(prefix="blackbox-conformal-") as folder:
         root, paths, scale, draws = Path(folder), list[Path](), 0, 0
-        for place, name in enumerate(_names(truths)):
+        stems = [name_of(each) for each in truths if isinstance(each, str | Path)]
+        names = stems if len(set(stems)) == len(truths) else list(map(str, range(len(truths))))
+        for place, name in enumerate(names):
             low = _pixels(inputs[place], f"inputs[{place}]", bands)
             truth = _pixels(truths[place], f"truths[{place}]", bands)
             answers = _answers(outputs[place], f"outputs[{place}]", draws, bands)
@@ -91,11 +93,6 @@ def given_answer(picture: Given, answer: Answer, calibration: Calibration | str 
     with tempfile.TemporaryDirectory(prefix="blackbox-conformal-") as folder:
         _keep_answers(Path(folder), name, answers, bands)
         yield load_adapter("folder", path=f"{folder}/outputs", **procedure.vendor["parameters"])
-
-
-def _names(truths: Sequence[Any]) -> list[str]:
-    stems = [name_of(each) for each in truths if isinstance(each, str | Path)]
-    return stems if len(set(stems)) == len(truths) else [str(place) for place in range(len(truths))]
 
 
 def _answers(given: Any, what: str, draws: int, bands: Bands | None) -> list[Image]:
@@ -182,8 +179,21 @@ def photographs_as_files(*names: str) -> Callable[[Command], Command]:
 @contextmanager
 def as_files(photographs: Photographs) -> Iterator[list[Path]]:
     """Give paths of photographs, in order; files of pictures in memory last as long as the context."""
+    each: Iterable[Given | tuple[str, Given]]
+    alone = isinstance(photographs, np.ndarray) and photographs.ndim <= 3
+    if isinstance(photographs, Mapping):
+        each = photographs.items()
+    elif alone or isinstance(photographs, str | os.PathLike | bytes | bytearray | PillowImage.Image):
+        each = [cast(Given, photographs)]
+    elif isinstance(photographs, Iterable):
+        each = photographs
+    else:
+        raise UsageError(
+            "expected photographs: files and folders, or pictures in memory, such as {'name': array}; got "
+            f"{type(photographs).__name__}"
+        )
     with tempfile.TemporaryDirectory(prefix="blackbox-conformal-") as folder:
-        yield [_path(photograph, Path(folder) / f"{place:06d}") for place, photograph in enumerate(_each(photographs))]
+        yield [_path(photograph, Path(folder) / f"{place:06d}") for place, photograph in enumerate(each)]
 
 
 def photograph_paths(photographs: Photographs) -> list[Path]:
@@ -205,26 +215,19 @@ def photograph_paths(photographs: Photographs) -> list[Path]:
     return [photograph.path for photograph in find_photographs(paths)]
 
 
-def _each(photographs: Photographs) -> Iterable[Given | tuple[str, Given]]:
-    if isinstance(photographs, Mapping):
-        return photographs.items()
-    one = isinstance(photographs, np.ndarray) and photographs.ndim <= 3
-    if one or isinstance(photographs, str | os.PathLike | bytes | bytearray | PillowImage.Image):
-        return [cast(Given, photographs)]
-    if not isinstance(photographs, Iterable):
-        raise UsageError(
-            "expected photographs: files and folders, or pictures in memory, such as {'name': array}; got "
-            f"{type(photographs).__name__}"
-        )
-    return photographs
-
-
 def _path(photograph: Given | tuple[str, Given], folder: Path) -> Path:
     if isinstance(photograph, str | os.PathLike):
         return Path(photograph)
     if isinstance(photograph, tuple) and not (len(photograph) == 2 and isinstance(photograph[0], str)):
         raise UsageError(f"expected a pair of name and picture; got {len(photograph)} values, as {photograph!r:.60}")
-    name, content = _named_content(photograph)
+    which = f"{printable(photograph[0])}: " if isinstance(photograph, tuple) else ""
+    try:
+        name, source = named_input(photograph)
+        content = source.read_bytes() if isinstance(source, Path) else source
+    except ImageError as error:
+        raise ImageError(f"{which}{error}") from None
+    except OSError as error:
+        raise UsageError(f"{which}{error.filename} cannot be read: {error.strerror}") from None
     file = folder / f"{name}.png"
     kept = file.parent == folder and name_of(file) == name
     if not kept or not name.isprintable() or len(os.fsencode(name)) > LONGEST_NAME:
@@ -235,14 +238,3 @@ def _path(photograph: Given | tuple[str, Given], folder: Path) -> Path:
     except OSError as error:
         raise refusal(file, error) from None
     return file
-
-
-def _named_content(photograph: Given | tuple[str, Given]) -> tuple[str, bytes]:
-    which = f"{printable(photograph[0])}: " if isinstance(photograph, tuple) else ""
-    try:
-        name, source = named_input(photograph)
-        return name, source.read_bytes() if isinstance(source, Path) else source
-    except ImageError as error:
-        raise ImageError(f"{which}{error}") from None
-    except OSError as error:
-        raise UsageError(f"{which}{error.filename} cannot be read: {error.strerror}") from None

@@ -121,12 +121,15 @@ def from_function(
     """
     if not callable(function):
         raise UsageError(f"expected a function from picture to picture for {name}; got {type(function).__name__}")
+    seeded = False
+    with suppress(ValueError, TypeError):
+        seeded = "seed" in inspect.signature(function).parameters
     adapter: Any = load_adapter(
         "function",
         model=name,
         model_version=version,
         scale=scale,
-        seeded=_takes_seed(function),
+        seeded=seeded,
         degradation=degradation,
         test_side=test_side,
         concurrency=concurrency,
@@ -159,12 +162,6 @@ def cascade(*vendors: Adapter, rules: Sequence[Mapping[str, Any]], floor: float 
     return load_adapter("cascade", vendors=vendors, rules=tuple(rules), floor=floor)
 
 
-def _takes_seed(function: Callable[..., Any]) -> bool:
-    with suppress(ValueError, TypeError):
-        return "seed" in inspect.signature(function).parameters
-    return False
-
-
 def describe(name: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what ``list adapters NAME`` says, as JSON-ready values.
 
@@ -181,6 +178,8 @@ def describe(name: str, parameters: Mapping[str, Any] | None = None) -> dict[str
         return {**described, "error": str(error)}
     given = dict(parameters or {})
     example, assumed = example_of(adapter), assumed_parameters(adapter, given)
+    fields, transient = adapter.model_fields, adapter.transient
+    sending_key = {name: value for name, value in adapter.key_parameters.items() if not fields[name].default}
     return {
         **described,
         "version": adapter.version,
@@ -189,11 +188,13 @@ def describe(name: str, parameters: Mapping[str, Any] | None = None) -> dict[str
         "documentation": adapter.documentation,
         "evidence": adapter.evidence,
         "auth_variable": adapter.auth_variable,
-        "key_options": shlex.join(option_words(_sending_key(adapter))),
+        "key_options": shlex.join(option_words(sending_key)),
         "seeds_by_model": bool(getattr(adapter, "seeds_by_model", False)),
         "jobs": None if example is None else example.polls is not None,
         "uncertain": list(getattr(adapter, "uncertain", ())),
-        "parameters": list(_adapter_parameters(adapter)),
+        "parameters": [
+            {**one, "identifies": one["name"].replace("-", "_") not in transient} for one in _parameters(adapter)
+        ],
         "assumed": _plain({key: value for key, value in assumed.items() if example and key != example.address}),
         "capabilities": _plain(_figures(adapter, given, assumed)),
     }
@@ -222,26 +223,21 @@ def describe_member(family: str, listing: Listing) -> dict[str, Any]:
         member: type[catalog.Plugin] = catalog.member(family, listing.name)
     except PluginError as error:
         return {**described, "error": str(error)}
-    summary, attributes = _documented(member)
+    attributes: dict[str, str] = {}
+    for kind in reversed(member.__mro__):
+        _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes\n----------\n")
+        for entry in re.findall(r"^(\S.*)\n((?:[ ]{4}.*\n?|\n)+)", section, re.M):
+            attributes.update(dict.fromkeys(re.split(r",\s*", entry[0].strip()), " ".join(entry[1].split())))
     return {
         **described,
         "class": f"{member.__module__}:{member.__qualname__}",
-        "summary": summary,
+        "summary": re.split(r"\n+\S+\n-{3,}\n", inspect.cleandoc(member.__doc__ or ""))[0].strip(),
         "facts": _facts(member),
         "parameters": [
             {**parameter, "help": parameter["help"] or attributes.get(parameter["name"].replace("-", "_"), "")}
             for parameter in _parameters(member)
         ],
     }
-
-
-def _documented(member: type[catalog.Plugin]) -> tuple[str, dict[str, str]]:
-    attributes: dict[str, str] = {}
-    for kind in reversed(member.__mro__):
-        _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes\n----------\n")
-        for entry in re.findall(r"^(\S.*)\n((?:[ ]{4}.*\n?|\n)+)", section, re.M):
-            attributes.update(dict.fromkeys(re.split(r",\s*", entry[0].strip()), " ".join(entry[1].split())))
-    return re.split(r"\n+\S+\n-{3,}\n", inspect.cleandoc(member.__doc__ or ""))[0].strip(), attributes
 
 
 def _facts(member: type[catalog.Plugin]) -> dict[str, str]:
@@ -252,16 +248,6 @@ def _facts(member: type[catalog.Plugin]) -> dict[str, str]:
         except Exception:  # noqa: BLE001 - a foreign class may fail in any way, and the others must still be listed
             continue
     return {}
-
-
-def _sending_key(adapter: type[Adapter]) -> dict[str, str]:
-    fields = adapter.model_fields
-    return {name: value for name, value in adapter.key_parameters.items() if not fields[name].default}
-
-
-def _adapter_parameters(adapter: type[Adapter]) -> Iterator[dict[str, Any]]:
-    for described in _parameters(adapter):
-        yield {**described, "identifies": described["name"].replace("-", "_") not in adapter.transient}
 
 
 def _parameters(kind: type[BaseModel]) -> Iterator[dict[str, Any]]:

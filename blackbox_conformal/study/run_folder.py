@@ -159,7 +159,7 @@ def write_manifest(
     known
         Digests of photographs that were looked at and do not calibrate.
     """
-    plan = {
+    plan: dict[str, Any] = {
         "procedure": setup.procedure.model_dump(mode="json"),
         "fingerprint": setup.procedure.fingerprint,
         "settings": settings,
@@ -174,22 +174,7 @@ def write_manifest(
         ],
     }
     digest = digest_json(plan)
-    history = _history(run, plan, set(known), overruled)
-    for name in ("manifest.json", f"manifest-{digest.removeprefix('sha256:')[:12]}.json"):
-        path = run / name
-        if not path.exists() and _write_manifest(path, plan, digest, history):
-            return history
-        written = json.loads(path.read_bytes())
-        if written.get("plan_digest") == digest:
-            return History(**written.get("history", {}))
-    return history
-
-
-def _history(run: Path, plan: Mapping[str, Any], known: set[str], overruled: int) -> History:
-    """Count earlier plans in the run folder, without damaged manifests and plans that the vendor never answered.
-
-    A wrong key makes such an unanswered plan.
-    """
+    # Earlier plans, without damaged manifests and plans that the vendor never answered, as a wrong key makes them.
     own, earlier, further = _truths(plan), 0, set[str]()
     unseen = unanswered_procedures(run)
     for path in run.glob("manifest*.json"):
@@ -199,8 +184,30 @@ def _history(run: Path, plan: Mapping[str, Any], known: set[str], overruled: int
             # A cascade and its fallback are calibrated beside each other, not one in place of the other.
             earlier += bool(truths & own) and (_asked(other) == _asked(plan) or _of_all(other) != _of_all(plan))
             if all(other["procedure"][name] == plan["procedure"][name] for name in _SAME_DRAWS):
-                further |= truths - own - known
-    return History(earlier=earlier, further=len(further), overruled=overruled)
+                further |= truths - own - set(known)
+    history = History(earlier=earlier, further=len(further), overruled=overruled)
+    content = {
+        **plan,
+        "plan_digest": digest,
+        "history": history.content,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "packages": {package: version(package) for package in _PACKAGES},
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+    }
+    for name in ("manifest.json", f"manifest-{digest.removeprefix('sha256:')[:12]}.json"):
+        path = run / name
+        if not path.exists():
+            try:
+                make_private(run)
+                if write_once(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()):
+                    return history
+            except OSError as error:
+                raise refusal(path, error) from None
+        written = json.loads(path.read_bytes())
+        if written.get("plan_digest") == digest:
+            return History(**written.get("history", {}))
+    return history
 
 
 _SAME_DRAWS = ("vendor", "scale", "degradation")
@@ -227,20 +234,3 @@ def is_of(run: Path, fingerprint: str) -> bool:
         return bool(json.loads((run / "manifest.json").read_bytes()).get("fingerprint") == fingerprint)
     except (OSError, ValueError, AttributeError, RecursionError):
         return False
-
-
-def _write_manifest(path: Path, plan: dict[str, Any], digest: str, history: History) -> bool:
-    content = {
-        **plan,
-        "plan_digest": digest,
-        "history": history.content,
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "packages": {package: version(package) for package in _PACKAGES},
-        "python": platform.python_version(),
-        "machine": platform.platform(),
-    }
-    try:
-        make_private(path.parent)
-        return write_once(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-    except OSError as error:
-        raise refusal(path, error) from None

@@ -129,7 +129,14 @@ class Unseen:
         known = together(taught, *(TuningRecord.load(file).photographs for file in read))
         if everywhere and not nothing_chosen:
             known, elsewhere = together(known, *(seen.values() for seen in elsewhere.values())), {}
-        unseen = _without(pictures, known)
+        distinct = Distinct(("a photograph that was looked at", photograph.as_sketch) for photograph in known)
+        unseen = [picture for picture in pictures if distinct.twin(picture.sketch) is None]
+        if pictures and not unseen:
+            raise UsageError(
+                "expected photographs that were not looked at before; all of these were. Name others beside or "
+                "instead. If nothing was chosen by them, and no score learned, `calibrate` and `tune` take "
+                "--nothing-chosen (nothing_chosen=True in Python)"
+            )
         left = {picture.truth_digest for picture in unseen}
         looked_at = set[str | None]().union(*elsewhere.values()) & left
         if looked_at and not nothing_chosen:
@@ -166,15 +173,3 @@ def seen_in(file: Path, pictures: Sequence[Prepared]) -> dict[str, KnownPhotogra
     seen = Distinct((truth, photograph.as_sketch) for truth, photograph in photographs.items())
     twins = [(picture.truth_digest or "", seen.twin(picture.sketch)) for picture in pictures]
     return {truth: photographs[twin.name] for truth, twin in twins if twin is not None}
-
-
-def _without(pictures: Sequence[Prepared], photographs: Sequence[KnownPhotograph]) -> list[Prepared]:
-    looked_at = Distinct(("a photograph that was looked at", photograph.as_sketch) for photograph in photographs)
-    unseen = [picture for picture in pictures if looked_at.twin(picture.sketch) is None]
-    if pictures and not unseen:
-        raise UsageError(
-            "expected photographs that were not looked at before; all of these were. Name others beside or instead. If "
-            "nothing was chosen by them, and no score learned, `calibrate` and `tune` take --nothing-chosen "
-            "(nothing_chosen=True in Python)"
-        )
-    return unseen

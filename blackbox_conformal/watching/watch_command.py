@@ -243,7 +243,6 @@ def command(screen: Screen, options: WatchOptions) -> None:
     chooses canaries from IMAGES, the photographs that were calibrated. --max-cost is for one visit. After an alarm
     the calibration is suspended or void, and `mask` refuses it.
     """
-    from blackbox_conformal.study.pages_protocol import pages
     from blackbox_conformal.watching.visit.visiting import outlook, visit
 
     if options.demo:
@@ -266,7 +265,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
         return
     # Before the visit is paid: a page that cannot be written would be missed afterwards.
     if options.page is not None and not options.force:
-        pages().refuse_foreign_watch(Path(options.page), calibration)
+        catalog.hook("pages").refuse_foreign_watch(Path(options.page), calibration)
     setup = from_options.calibrated_setup(calibration, options)
     run = from_options.calibrated_folder(screen, options, calibration.procedure, options.file)
     request = _request(screen, options, calibration)
@@ -302,12 +301,13 @@ def _visit(options: WatchOptions, adapter: "Adapter", planned: "VisitOutlook") -
 
 
 def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration", page: str) -> str:
-    from blackbox_conformal.study.pages_protocol import pages
 
     file, run = Path(options.file), from_options.folder_of(options, calibration.procedure, options.file)
     keys = trusted(options.trust)
     from_options.place(options, run)
-    written = pages().write_watch_page(calibration, file, run, Path(page), trusted=keys, force=options.force)
+    written = catalog.hook("pages").write_watch_page(
+        calibration, file, run, Path(page), trusted=keys, force=options.force
+    )
     screen.say(str(written))
     next_steps.offer(screen, written, opened=options.opened)
     return str(written.resolve())

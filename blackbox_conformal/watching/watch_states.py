@@ -6,9 +6,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackbox_conformal.documents.watch_head import WatchHead, WatchStanding
+from blackbox_conformal.documents.watch_head import WatchHead, WatchStanding, WatchState
 from blackbox_conformal.errors import FileFormatError, SuspendedError
-from blackbox_conformal.study.watch_protocol import WatchState
 from blackbox_conformal.watching import log
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live_file import inputs_finding, wealth_of

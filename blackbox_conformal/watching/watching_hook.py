@@ -1,4 +1,7 @@
-"""Gives the watch to the rest of the package, as `blackbox_conformal.study.watch_protocol.Watching`."""
+"""Gives the watch to the rest of the package, as `catalog.hook("watch")`.
+
+An unreadable watch file is an error, since it may hold a suspension.
+"""
 
 from blackbox_conformal.watching.live_file import live_watch as live_watch
 from blackbox_conformal.watching.visit.visiting import begin_watch as begin_watch

@@ -233,13 +233,13 @@ def outlook(
     return outlooks
 
 
+def _most(numbers: Sequence[int | None]) -> int | None:
+    return None if None in numbers else max(number for number in numbers if number is not None)
+
+
 def _outlook(alpha: float, known: Claim, *, fixed: bool) -> Outlook:
     level, losses = known.level / known.bound, known.losses / known.bound
     interval = interval_for(known.losses, known.level, known.bound, exact=fixed and known.binary)
     # A fixed number allows the exact interval only where every loss is 0 or the bound.
     least = Exact().fewest(np.zeros(1), level) if known.binary and not fixed else None
     return Outlook(alpha, interval.fewest(np.zeros(1), level), interval.fewest(losses, level), least)
-
-
-def _most(numbers: Sequence[int | None]) -> int | None:
-    return None if None in numbers else max(number for number in numbers if number is not None)

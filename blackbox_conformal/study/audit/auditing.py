@@ -66,7 +66,7 @@ class PhotographTurns:
 
     def __init__(self, job: Job, tiles: Mapping[str, str] | None) -> None:
         units: dict[str, list[Prepared]] = {}
-        for picture in sorted(job.pictures, key=_digest):
+        for picture in sorted(job.pictures, key=lambda picture: picture.truth_digest or ""):
             units.setdefault(picture.input_digest if tiles is None else tiles[picture.name], []).append(picture)
         stored = job.answered_pictures()
         self._stored: list[list[Prepared]] = []
@@ -177,11 +177,6 @@ class Stopping:
         return AuditStop(given, looks, self.reason if early else None, self._p_against, self._tests[0].share)
 
 
-def _digest(picture: Prepared) -> str:
-    assert picture.truth_digest is not None
-    return picture.truth_digest
-
-
 @dataclass(frozen=True, slots=True)
 class AuditRequest:
     """A calibration's guarantee and levels to audit.
@@ -257,8 +252,24 @@ def audit_photographs(
     crops
         Keeps the surroundings of the worst pixels.
     """
+    if not paths:
+        raise CalibrationError("expected at least one audit photograph; got none")
     calibration, rule, levels = request.calibration, request.rule, request.levels
-    job = _job(request, setup, paths, terms)
+    names = [name_of(path) for path in paths]
+    refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
+    photographs_of(rule, names, request.tiles)
+    check_groups(request.groups, names)
+    models, pixel_bytes = calibration.vendor_models, audit_bytes_a_pixel(len(levels))
+    job = Job.of_photographs(setup, paths, terms, models=models, pixel_bytes=pixel_bytes, tiles=request.tiles)
+    sources = [(picture.name, calibration.known(picture.sketch, picture.input_digest)) for picture in job.pictures]
+    used = [(printable(name), source) for name, source in sources if source is not None]
+    if used:
+        name, source = used[0]
+        which = "" if source == f"calibration photograph {name}" else f", which is {source}"
+        raise CalibrationError(
+            f"expected photographs that calibration has not seen; {len(used)} of {len(job.pictures)} were used for it, "
+            f"first {name}{which}. Leave them out"
+        )
     job.confirm()
     keep = crops or WorstCrops(0)
     detail = None if setup.bands else DetailMeter(setup.procedure.mixture)
@@ -281,33 +292,14 @@ def audit_photographs(
         first_look=first_look,
         groups=request.groups,
     )
-    quality = _quality(request, audited, photographs, fixed=ending is None and first_look)
+    quality: tuple[QualityMisses, ...] = ()
+    # Tiles and whole photographs are not exchangeable.
+    if (photographs is not None) == any(image.cluster is not None for image in calibration.images):
+        one_each = dict(zip(photographs or [picture.truth for picture in audited], audited, strict=True))
+        ratios = [picture.ratios for picture in one_each.values()]
+        calibrated, fixed = calibration.whole_errors_of(request.group), ending is None and first_look
+        quality = quality_misses(calibrated, ratios, MISS_RATE, fixed=fixed)
     return replace(audit, calls=job.calls, cached=job.cached, drift=drift, quality=quality)
-
-
-def _quality(
-    request: AuditRequest, audited: Sequence[AuditedPicture], photographs: Sequence[str] | None, *, fixed: bool
-) -> tuple[QualityMisses, ...]:
-    tiled = any(image.cluster is not None for image in request.calibration.images)
-    if tiled != (photographs is not None):
-        # Tiles and whole photographs are not exchangeable.
-        return ()
-    one_each = dict(zip(photographs or [picture.truth for picture in audited], audited, strict=True))
-    calibrated = request.calibration.whole_errors_of(request.group)
-    return quality_misses(calibrated, [picture.ratios for picture in one_each.values()], MISS_RATE, fixed=fixed)
-
-
-def _job(request: AuditRequest, setup: Setup, paths: Sequence[Path], terms: Terms) -> Job:
-    if not paths:
-        raise CalibrationError("expected at least one audit photograph; got none")
-    rule, names = request.rule, [name_of(path) for path in paths]
-    refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
-    photographs_of(rule, names, request.tiles)
-    check_groups(request.groups, names)
-    models, pixel_bytes = request.calibration.vendor_models, audit_bytes_a_pixel(len(request.levels))
-    job = Job.of_photographs(setup, paths, terms, models=models, pixel_bytes=pixel_bytes, tiles=request.tiles)
-    _refuse_known(job.pictures, request.calibration)
-    return job
 
 
 def _measured(
@@ -337,18 +329,6 @@ def _measured(
         )
     found.sort(key=lambda one: one[0].truth)
     return found, None if turns is None or stopping is None else stopping.stop(turns.given - elsewhere)
-
-
-def _refuse_known(pictures: Sequence[Prepared], calibration: Calibration) -> None:
-    sources = [(picture, calibration.known(picture.sketch, picture.input_digest)) for picture in pictures]
-    used = [(picture, source) for picture, source in sources if source is not None]
-    if used:
-        name, source = printable(used[0][0].name), used[0][1]
-        which = "" if source == f"calibration photograph {name}" else f", which is {source}"
-        raise CalibrationError(
-            f"expected photographs that calibration has not seen; {len(used)} of {len(pictures)} were used for it, "
-            f"first {name}{which}. Leave them out"
-        )
 
 
 def audit_splits(

@@ -69,6 +69,18 @@ def conclude(
     verdict: Verdict = overall([*tested, *beside], len(audited_levels) + len(beside))
     if any(picture.broken_bound for picture in audited):
         verdict = "contradicted"
+    notes = []
+    for kind, p_name in (("contradicted", "p_promise"), ("shifted", "p_value")):
+        if verdict in (kind, "contradicted"):
+            break
+        alone = [level for level in audited_levels if level.judgement.verdict == kind]
+        if alone:
+            named = ", ".join(f"{level.alpha:g} (p = {getattr(level.judgement, p_name):.3g})" for level in alone)
+            notes.append(
+                f"{kind.capitalize()} by itself: {named}. Of {len(levels)} levels that were looked at, one is by "
+                f"chance more often than 5 % of the time, so the whole audit is {kind} only where p is at most "
+                f"{LEVEL / len(levels):.2g}."
+            )
     units, error = measured.units, error_in_words(calibration.procedure.metric)
     counted = measured.unseen if tiles is None else pool(measured.unseen, tiles)
     alike = (units.clusters is None) == (tiles is None)
@@ -81,7 +93,7 @@ def conclude(
         pictures=measured.audited,
         leakage=audit_leakage(units.rule, units.curves, counted, levels) if alike else None,
         notes=(
-            *_notes_on_levels(audited_levels, verdict),
+            *notes,
             *_notes_on_pictures(measured),
             *(one.in_words(judged, tiles, error) for one, judged in zip(promised, beside, strict=True)),
             *units.rule.audit_notes,
@@ -155,6 +167,14 @@ class _Measured:
             # A mask without pixels cannot be wrong, so however many of them confirm nothing.
             judgement = replace(judgement, verdict="inconclusive", further=None, fewest=None)
             in_words = f"{reason}. So nothing was tested."
+        # The share of all invented detail that is clear, over these pictures together, from each picture's own share,
+        # as far as that share is at most its invented detail.
+        known = [(each.losses[index], each.detail[VENDOR]) for each in self.audited if VENDOR in each.detail]
+        whole = sum(sums.invented for _, sums in known) if self.rule.needs.curve_kind == "marked" else 0
+        added = [(loss, sums.invented, least_invented(sums.values / 3)) for loss, sums in known if whole]
+        clear = sum(min(invented, loss * (invented + more)) for loss, invented, more in added)
+        pooled = clear / whole if whole else None
+        metric: Metric = catalog.of_specification("metrics", self.calibration.procedure.metric)
         return AuditedLevel(
             alpha=alpha,
             threshold=threshold,
@@ -166,20 +186,9 @@ class _Measured:
             inside=mean_quality([picture.inside[index] for picture in self.audited], self.weights),
             outside=mean_quality([picture.outside[index] for picture in self.audited], self.weights),
             whole=mean_quality([picture.whole for picture in self.audited], self.weights),
-            promise=promise(self.rule, alpha, metric_of(self.calibration), self._mean(shares > 0)),
-            pooled=self._pooled(index),
+            promise=promise(self.rule, alpha, metric, self._mean(shares > 0)),
+            pooled=pooled,
         )
-
-    def _pooled(self, index: int) -> float | None:
-        """Return the share of all invented detail that is clear, over these pictures together; None: not known.
-
-        Computed from each picture's own share, as far as that share is at most its invented detail.
-        """
-        known = [(each.losses[index], each.detail[VENDOR]) for each in self.audited if VENDOR in each.detail]
-        if self.rule.needs.curve_kind != "marked" or not (whole := sum(sums.invented for _, sums in known)):
-            return None
-        added = [(loss, sums.invented, least_invented(sums.values / 3)) for loss, sums in known]
-        return sum(min(invented, loss * (invented + more)) for loss, invented, more in added) / whole
 
     @cached_property
     def curves(self) -> CurveSet:
@@ -265,28 +274,6 @@ class _Measured:
 
     def _mean(self, values: NDArray[Any]) -> float:
         return float(np.average(values, weights=self.weights))
-
-
-def metric_of(calibration: Calibration) -> Metric:
-    """Return the metric that was calibrated."""
-    metric: Metric = catalog.of_specification("metrics", calibration.procedure.metric)
-    return metric
-
-
-def _notes_on_levels(levels: Sequence[AuditedLevel], verdict: Verdict) -> list[str]:
-    notes = []
-    for kind, p_name in (("contradicted", "p_promise"), ("shifted", "p_value")):
-        if verdict == kind or verdict == "contradicted":
-            break
-        alone = [level for level in levels if level.judgement.verdict == kind]
-        if alone:
-            named = ", ".join(f"{level.alpha:g} (p = {getattr(level.judgement, p_name):.3g})" for level in alone)
-            notes.append(
-                f"{kind.capitalize()} by itself: {named}. Of {len(levels)} levels that were looked at, one is by "
-                f"chance more often than 5 % of the time, so the whole audit is {kind} only where p is at most "
-                f"{LEVEL / len(levels):.2g}."
-            )
-    return notes
 
 
 _NOT_ALIKE = (

@@ -1,7 +1,6 @@
 """Measure one audited photograph: losses at every level, quality inside and outside masks, and worst places."""
 
 import heapq
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,13 +160,26 @@ class Measure:
         if self.group not in (None, ready.setup.procedure.ends_at(ready.drawn.asked) or self.group):
             return None
         picture, setup, metric = ready.drawn.prepared, ready.setup, ready.setup.metric
+        assert picture.truth_digest is not None
         if ready.drawn.refusal is not None:
-            worst = self._bounded(self.rule.losses.worst(metric.capped_bound))
+            worst, n = self._bounded(self.rule.losses.worst(metric.capped_bound)), len(self.levels)
             thresholds = [self.rule.threshold(self.curves, alpha) for alpha in self.levels]
-            return Measured(_refused(picture, worst, thresholds), Answers.unknown(1))
+            refused = AuditedPicture(
+                picture.name,
+                picture.truth_digest,
+                worst,
+                losses=tuple(worst.loss(threshold) for threshold in thresholds),
+                shares=(0.0,) * n,
+                inside=(NO_PIXELS,) * n,
+                outside=(NO_PIXELS,) * n,
+                worst=(None,) * n,
+                whole=NO_PIXELS,
+                kind=picture.kind,
+                ratios=tuple(WholeErrors.refused().ratios[0]),
+            )
+            return Measured(refused, Answers.unknown(1))
         truth, low = ready.truth_and_input("audited")
         evaluation = evaluate(ready.drawn, setup, ready.read, low, ready.second)
-        assert picture.truth_digest is not None
         # Before any map is made, while there is room.
         sums = {} if self.detail is None else self.detail(picture.truth_digest, truth, low, evaluation.delivered)
         errors, found = curves_of(evaluation, setup, truth, self.rule.losses)
@@ -181,7 +193,14 @@ class Measure:
         quality = QualityMaps(truth, evaluation.delivered, metric)
         masks = [trusted(evaluation.score_map, threshold) for threshold in thresholds]
         places = [worst_place(errors, mask) for mask in masks]
-        losses = [curve.loss(threshold) for threshold in thresholds]
+        losses, bound = [curve.loss(threshold) for threshold in thresholds], rule.own_bound
+        # Where the loss is above the picture's own bound, no theorem covers it.
+        broken = isinstance(bound, int | float) and any(loss > bound for loss in losses)
+        if isinstance(bound, RiskCurve):
+            # Both are staircases, so look just above each of the loss's steps. The curves are left-continuous: what
+            # a step adds shows one float above it.
+            steps = np.nextafter(curve.scores.astype(np.float64), np.inf)
+            broken = bool((curve.loss(steps) > bound.loss(steps)).any())
         audited = AuditedPicture(
             name=picture.name,
             truth=picture.truth_digest,
@@ -192,7 +211,7 @@ class Measure:
             outside=tuple(quality.over(~mask) for mask in masks),
             worst=tuple(places),
             whole=quality.over(),
-            broken_bound=_exceeds(rule, curve, thresholds),
+            broken_bound=broken,
             kind=picture.kind,
             detail=sums,
             ratios=tuple(errors_of_whole(evaluation, setup, truth, errors).ratios[0]),
@@ -207,37 +226,3 @@ class Measure:
 
     def _bounded(self, curves: Sequence[RiskCurve]) -> RiskCurve:
         return next(curve for curve in curves if curve.kind == self.rule.needs.curve_kind)
-
-
-def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -> AuditedPicture:
-    assert picture.truth_digest is not None
-    nothing = (NO_PIXELS,) * len(thresholds)
-    losses = tuple(worst.loss(threshold) for threshold in thresholds)
-    shares, places = (0.0,) * len(thresholds), (None,) * len(thresholds)
-    return AuditedPicture(
-        picture.name,
-        picture.truth_digest,
-        worst,
-        losses,
-        shares,
-        nothing,
-        nothing,
-        places,
-        NO_PIXELS,
-        kind=picture.kind,
-        ratios=tuple(WholeErrors.refused().ratios[0]),
-    )
-
-
-def _exceeds(rule: Guarantee, curve: RiskCurve, thresholds: Sequence[float]) -> bool:
-    """Tell whether the picture's loss is above its own bound, so that no theorem covers it."""
-    bound = rule.own_bound
-    if bound is None:
-        return False
-    if isinstance(bound, RiskCurve):
-        # Both are staircases, so look just above each of the loss's steps. The curves are left-continuous: what
-        # a step adds shows one float above it.
-        steps = np.nextafter(curve.scores.astype(np.float64), np.inf)
-        return bool((curve.loss(steps) > bound.loss(steps)).any())
-    most = bound if isinstance(bound, int | float) else math.inf
-    return any(curve.loss(threshold) > most for threshold in thresholds)

@@ -17,9 +17,8 @@ from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.method.guarantees.marked import CEILING
 from blackbox_conformal.method.images.calibration_images import CalibrationImage, KnownPhotograph
 from blackbox_conformal.method.images.duplicates import Distinct
-from blackbox_conformal.method.images.input_statistics import InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
-from blackbox_conformal.method.risk.curve import DEFAULT_TOLERANCE, DETAIL, Kind, Losses, RiskCurve
+from blackbox_conformal.method.risk.curve import DEFAULT_TOLERANCE, DETAIL, Losses, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.whole_errors import SquaredErrors, WholeErrors
 from blackbox_conformal.study.job import Job
@@ -115,7 +114,13 @@ def rule_for(guarantee: str | Guarantee, names: Sequence[str], tiles: Mapping[st
     rule: Guarantee = member("guarantees", guarantee)
     if tiles is None:
         return rule
-    check_tiles(tiles, names)
+    without = [name for name in names if name not in tiles]
+    # The number of photographs would be unknown.
+    if without:
+        raise UsageError(
+            f"expected the photograph of every calibration picture; {len(without)} of {len(names)} have none: "
+            f"{_few(without)}. Write one tile,photograph line for each; a picture that is no tile is its own photograph"
+        )
     return in_tiles(rule, [tiles[name] for name in names])
 
 
@@ -196,16 +201,6 @@ def check_groups(groups: Mapping[str, str] | None, names: Sequence[str]) -> str 
     )
 
 
-def check_tiles(tiles: Mapping[str, str] | None, names: Sequence[str]) -> None:
-    """Refuse tiles without a photograph, since the number of photographs is then unknown."""
-    without = [name for name in names if tiles is not None and name not in tiles]
-    if without:
-        raise UsageError(
-            f"expected the photograph of every calibration picture; {len(without)} of {len(names)} have none: "
-            f"{_few(without)}. Write one tile,photograph line for each; a picture that is no tile is its own photograph"
-        )
-
-
 def _few(names: Sequence[str]) -> str:
     more = ", …" if len(names) > SHOWN else ""
     return ", ".join(map(printable, names[:SHOWN])) + more
@@ -246,22 +241,33 @@ def calibrate_job(
         How many photographs were looked at although the user says that nothing was chosen by them.
     """
     setup, promised = job.setup, job.setup.promised(guarantee)
-    rule = _checked(job, promised, alpha, groups, tiles)
+    names, bound = [picture.name for picture in job.pictures], setup.metric.capped_bound
+    rule = checked_rule(names, setup, promised, alpha, groups, tiles)
+    # With too few photographs for the promise beside, nothing could be trusted at any level.
+    check_beside(rule, len(names), bound)
     tuning = together(tuning, setup.score.taught_by)
     _refuse_tuning(job.pictures, tuning)
     job.confirm(lambda: plan_job(job, rule))
     specification, known = promised.specification(), {one.truth for one in tuning}
     history = write_manifest(job.folder, setup, job.pictures, known, overruled, guarantee=specification)
-    found = _measured(job, rule, groups or {}, tiles or {})
+    found = []
+    with job.run(partial(_measure, stored_losses(rule, setup))) as measured:
+        for drawn, seen in measured:
+            group = setup.procedure.ends_at(drawn.asked) or (groups or {}).get(drawn.prepared.name)
+            found.append((_image(drawn, group, tiles or {}), drawn.prepared.statistics, *seen))
+            job.listeners.progress("calibrating", len(found), len(names))
+    if not found:
+        raise CalibrationError("expected photographs that the cascade's rule passes on; it passes on none of these")
     images, inputs, families, answers, squares, whole = zip(*found, strict=True)
     errors, *others = map(list, zip(*families, strict=True))
     refused = _refuse_useless(job, images, errors)
+    kinds = {"shares": ("share",), "all_but": ("all-but",), "local": ("local",), "detail": DETAIL}
     calibration = Calibration.from_curves(
         setup.procedure,
-        setup.metric.capped_bound,
+        bound,
         images,
         errors,
-        **_by_field(others),
+        **{field: [curves for curves in others if curves[0].kind in of_field] for field, of_field in kinds.items()},
         guarantee=specification,
         answers=answers,
         squared_errors=squares,
@@ -274,47 +280,7 @@ def calibrate_job(
     return CalibrationRun(calibration, job.calls, job.cached, job.cost_usd, refused)
 
 
-def _by_field(others: Sequence[list[RiskCurve]]) -> dict[str, list[list[RiskCurve]]]:
-    kinds: dict[str, tuple[Kind, ...]] = {
-        "shares": ("share",),
-        "all_but": ("all-but",),
-        "local": ("local",),
-        "detail": DETAIL,
-    }
-    return {name: [curves for curves in others if curves[0].kind in of_field] for name, of_field in kinds.items()}
-
-
-def _checked(
-    job: Job,
-    promised: Guarantee,
-    alpha: float | None,
-    groups: Mapping[str, str] | None,
-    tiles: Mapping[str, str] | None,
-) -> Guarantee:
-    names = [picture.name for picture in job.pictures]
-    rule = checked_rule(names, job.setup, promised, alpha, groups, tiles)
-    # With too few photographs for the promise beside, nothing could be trusted at any level.
-    check_beside(rule, len(names), job.setup.metric.capped_bound)
-    return rule
-
-
-_Measured = tuple[list[RiskCurve], Answers, SquaredErrors, WholeErrors]
-_Found = tuple[CalibrationImage, InputStatistics, list[RiskCurve], Answers, SquaredErrors, WholeErrors]
-
-
-def _measured(job: Job, rule: Guarantee, groups: Mapping[str, str], tiles: Mapping[str, str]) -> list[_Found]:
-    found: list[_Found] = []
-    with job.run(partial(_measure, stored_losses(rule, job.setup))) as measured:
-        for drawn, seen in measured:
-            group = job.setup.procedure.ends_at(drawn.asked) or groups.get(drawn.prepared.name)
-            found.append((_image(drawn, group, tiles), drawn.prepared.statistics, *seen))
-            job.listeners.progress("calibrating", len(found), len(job.pictures))
-    if not found:
-        raise CalibrationError("expected photographs that the cascade's rule passes on; it passes on none of these")
-    return found
-
-
-def _measure(losses: Losses, ready: Ready) -> _Measured:
+def _measure(losses: Losses, ready: Ready) -> tuple[list[RiskCurve], Answers, SquaredErrors, WholeErrors]:
     setup = ready.setup
     if ready.drawn.refusal is not None:
         worst = losses.worst(setup.metric.capped_bound)

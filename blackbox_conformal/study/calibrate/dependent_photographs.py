@@ -58,7 +58,13 @@ def question_of(pictures: Sequence[Prepared]) -> Question | None:
     for name, picture in zip(named, pictures, strict=True):
         members[name].append(picture)
     several = [group for group in members.values() if len(group) > 1]
-    at_once = [_shot_at_once(group) for group in several]
+    at_once = []
+    for group in several:
+        timed = [(time_shot(one.path), one.name) for one in group if one.path is not None]
+        known = sorted((time, name) for time, name in timed if time is not None)
+        # Only neighbours in time need be compared.
+        pairs = [(one[1], next_one[1]) for one, next_one in pairwise(known) if next_one[0] - one[0] <= BURST]
+        at_once.append(tuple(dict.fromkeys(name for pair in pairs for name in pair)))
     if any(at_once):
         return Question(tuple(filter(None, at_once)), "they were shot within a second of each other")
     largest = max(Counter(named).values(), default=0)
@@ -69,19 +75,13 @@ def question_of(pictures: Sequence[Prepared]) -> Question | None:
     return Question(groups, "those of like names are more alike than chance explains")
 
 
-def _shot_at_once(group: Sequence[Prepared]) -> tuple[str, ...]:
-    timed = [(time_shot(one.path), one.name) for one in group if one.path is not None]
-    known = sorted((time, name) for time, name in timed if time is not None)
-    # Only neighbours in time need be compared.
-    pairs = [(one[1], next_one[1]) for one, next_one in pairwise(known) if next_one[0] - one[0] <= BURST]
-    return tuple(dict.fromkeys(name for pair in pairs for name in pair))
-
-
 def _p_value(pictures: Sequence[Prepared], named: Sequence[str]) -> float:
     names, group = np.unique(named, return_inverse=True)
     members = (np.arange(len(names))[:, None] == group).astype(np.float64)
     sizes = members.sum(axis=1, keepdims=True)
-    ranks = centred_ranks(np.stack([_features(picture) for picture in pictures])).astype(np.float64)
+    colours = [picture.sketch.thumbnail.reshape(-1, 3).mean(axis=0, dtype=np.float32) for picture in pictures]
+    seen = [np.concatenate([one.statistics.values[0], mean]) for one, mean in zip(pictures, colours, strict=True)]
+    ranks = centred_ranks(np.stack(seen)).astype(np.float64)
 
     def between(orders: NDArray[np.int64]) -> NDArray[np.float64]:
         # Squared rank sums by size, as in Kruskal and Wallis (1952), summed over all features.
@@ -92,8 +92,3 @@ def _p_value(pictures: Sequence[Prepared], named: Sequence[str]) -> float:
     least = between(np.arange(len(group))[None])[0] * (1 - 1e-12)
     as_large = sum(int((between(orders) >= least).sum()) for orders in random_orders(len(group), PERMUTATIONS, 0))
     return (1 + as_large) / (1 + PERMUTATIONS)
-
-
-def _features(picture: Prepared) -> NDArray[np.float32]:
-    colours = picture.sketch.thumbnail.reshape(-1, 3).mean(axis=0, dtype=np.float32)
-    return np.concatenate([picture.statistics.values[0], colours])

@@ -10,6 +10,7 @@ from typing import Any
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import InputCheck
 from blackbox_conformal.documents.signature import trusted_keys
+from blackbox_conformal.documents.watch_head import WatchState
 from blackbox_conformal.drawing.spending.estimate import costs
 from blackbox_conformal.errors import ProcedureMismatchError, UsageError
 from blackbox_conformal.method.audits.input_shift import OUTLYING, check_level
@@ -24,7 +25,7 @@ from blackbox_conformal.study.stages.certify import check_input, rule_at_size, r
 from blackbox_conformal.study.stages.draws import Drawn
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, set_up_as
-from blackbox_conformal.study.watch_protocol import WatchState, watching
+from blackbox_conformal.support import catalog
 from blackbox_conformal.vendor.adapter import Adapter
 
 
@@ -75,7 +76,7 @@ class MaskRequest:
         trusted: Collection[str] = (),
     ) -> "MaskRequest":
         """Return the request for masks with a guarantee, the calibration's own unless another is named."""
-        watched = None if file is None else watching().refuse_suspended(file, calibration, trusted)
+        watched = None if file is None else catalog.hook("watch").refuse_suspended(file, calibration, trusted)
         rule = calibration.rule(guarantee)
         if group is not None and calibration.procedure.vendors_that_end:
             raise UsageError(
@@ -126,7 +127,7 @@ class MaskRequest:
         """Return the same request in the watch's present state; errors as for `of`."""
         if self.file is None:
             return self
-        watched = watching().refuse_suspended(self.file, self.calibration, self.trusted, whole=False)
+        watched = catalog.hook("watch").refuse_suspended(self.file, self.calibration, self.trusted, whole=False)
         return replace(self, watched=watched)
 
     def check(self, picture: Prepared) -> InputCheck | None:
@@ -172,7 +173,7 @@ def masking_of(
     # A service asks its watch before each picture.
     request = replace(MaskRequest.of(loaded, alpha, file=watched, trusted=trust, **given), file=file)
     if watched is None and file is not None:
-        watching().standing_of(file, loaded, trust)
+        catalog.hook("watch").standing_of(file, loaded, trust)
     return terms, setup, request.falling_back(vendor, settings.get("fallback"))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from blackbox_conformal.documents.certificate import StreamCheck
 from blackbox_conformal.documents.signature import SigningKey
+from blackbox_conformal.documents.watch_head import WatchState
 from blackbox_conformal.drawing.spending.estimate import wanted_of
 from blackbox_conformal.drawing.task import FellBack
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
@@ -36,7 +37,7 @@ from blackbox_conformal.study.stages.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.study.stages.prepare import Input, Prepared
 from blackbox_conformal.study.stages.ready import Ready, described
 from blackbox_conformal.study.stages.settings import Setup
-from blackbox_conformal.study.watch_protocol import MaskedPictures, WatchState, watching
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import printable
 
@@ -136,8 +137,8 @@ class _Company:
         self._on_watch = receiver.on_watch
         # By the vendor of a cascade that pictures end at, since answers are like others of the same vendor.
         self._answers: dict[str | None, tuple[float, dict[str, Answers]]] = {}
-        self._watch: MaskedPictures | None = open_files.enter_context(
-            watching().live_watch(request.file, request.calibration, request.group, receiver.sign_with)
+        self._watch: Any = open_files.enter_context(
+            catalog.hook("watch").live_watch(request.file, request.calibration, request.group, receiver.sign_with)
         )
 
     def compare(self, pictures: Sequence[Prepared], folder: Path) -> None:
@@ -227,13 +228,31 @@ class _Mask:
             if not self.lenient:
                 raise
             return error
-        vendor = _vendor_file(evaluation, setup, read)
-        results = _results_of(request, setup, ready.about, evaluation, vendor, given)
+        # The delivered file, as it is or made consistent; none of a mean, or of an answer to a changed input.
+        draw, low, perturbation = evaluation.draw, evaluation.low_resolution, setup.perturbation
+        vendor = None
+        if draw is not None and (perturbation is None or np.array_equal(perturbation.apply(low, draw), low)):
+            vendor = read(draw)
         made_of = self.made_of or (lambda _, result: result)
-        return _Masked(
-            evaluation.answers,
-            tuple((place, made_of(place, _fallen_back(result, drawn.fell_back))) for place, result in results),
-        )
+        found = []
+        for place, result in _results_of(request, setup, ready.about, evaluation, vendor, given):
+            certificate = result.certificate
+            if (fell_back := drawn.fell_back) is not None:
+                asked = certificate.procedure["vendor"]["parameters"]["available"]
+                # As the fallback's own calibration counts the vendors.
+                model = re.sub(r"^(vendor \d+ of) \d+", rf"\1 {asked}", str(certificate.vendor_model))
+                certificate = certificate.model_copy(update={"vendor_model": model})
+                note = (
+                    "the last vendor of the cascade could not be had, so this is the answer before it, under its own "
+                    f"calibration: {fell_back.reason}"
+                )
+                if fell_back.by_picture:
+                    doubt = "That may depend on the picture, and the calibration is of all pictures that go on"
+                    certificate = certificate.doubted(f"{note}. {doubt}")
+                else:
+                    certificate = certificate.model_copy(update={"notes": (*certificate.notes, note)})
+            found.append((place, made_of(place, replace(result, certificate=certificate))))
+        return _Masked(evaluation.answers, tuple(found))
 
 
 def _results_of(
@@ -253,27 +272,11 @@ def _results_of(
         certificate = certify(
             request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, opacity, known
         )
+        if (watched := sought.watched) is not None:
+            notes = (*certificate.notes, *filter(None, [watched.note]))
+            certificate = certificate.model_copy(update={"watch": watched.head, "notes": notes})
         about = (given.metadata, opacity, given.content)
-        result = Result(named.name, delivered, mask, shown, low, certificate, vendor, *about)
-        yield place, result if sought.watched is None else _with_watch(result, sought.watched)
-
-
-def _fallen_back(result: Result, fell_back: FellBack | None) -> Result:
-    if fell_back is None:
-        return result
-    asked = result.certificate.procedure["vendor"]["parameters"]["available"]
-    # As the fallback's own calibration counts the vendors.
-    model = re.sub(r"^(vendor \d+ of) \d+", rf"\1 {asked}", str(result.certificate.vendor_model))
-    result = replace(result, certificate=result.certificate.model_copy(update={"vendor_model": model}))
-    note = (
-        "the last vendor of the cascade could not be had, so this is the answer before it, under its own calibration: "
-        f"{fell_back.reason}"
-    )
-    if fell_back.by_picture:
-        doubt = f"{note}. That may depend on the picture, and the calibration is of all pictures that go on"
-        return replace(result, certificate=result.certificate.doubted(doubt))
-    certificate = result.certificate
-    return replace(result, certificate=certificate.model_copy(update={"notes": (*certificate.notes, note)}))
+        yield place, Result(named.name, delivered, mask, shown, low, certificate, vendor, *about)
 
 
 class _Masking:
@@ -364,17 +367,18 @@ class _Masking:
         if said:
             self._receiver.on_drift(said)
         if self._failures:
-            raise _refused([(self._pictures[place].name, error) for place, error in self._failures.items()])
-        results = {place: self._results[place] for place in sorted(self._results)}
-        return [_marked(result, said[place]) if place in said else result for place, result in results.items()]
-
-
-def _vendor_file(evaluation: Evaluation, setup: Setup, read: Callable[[int], bytes]) -> bytes | None:
-    """Return the delivered file, as it is or made consistent; None for a mean, and an answer to a changed input."""
-    draw, low, perturbation = evaluation.draw, evaluation.low_resolution, setup.perturbation
-    if draw is None or (perturbation is not None and not np.array_equal(perturbation.apply(low, draw), low)):
-        return None
-    return read(draw)
+            failures = [(self._pictures[place].name, error) for place, error in self._failures.items()]
+            which = "1 picture" if len(failures) == 1 else f"{len(failures)} pictures"
+            name, refusal = failures[0]
+            of_several = f". Refused: {names([name for name, _ in failures])}" if len(failures) > 1 else ""
+            raise IncompleteError(
+                f"the vendor refused {which}; first {printable(name)}: {str(refusal).removesuffix('.')}{of_several}. "
+                "All others are done; leave out what was refused"
+            )
+        for place, why in said.items():
+            if (result := self._results.get(place)) is not None:
+                self._results[place] = replace(result, certificate=result.certificate.marked(why))
+        return [self._results[place] for place in sorted(self._results)]
 
 
 def _input_picture(source: Path | bytes, picture: Prepared, setup: Setup) -> Picture:
@@ -382,22 +386,3 @@ def _input_picture(source: Path | bytes, picture: Prepared, setup: Setup) -> Pic
     if opened.digest != picture.input_digest:
         raise CalibrationError(f"{printable(picture.name)} was changed while it was being masked; run again")
     return opened
-
-
-def _marked(result: Result, found: str) -> Result:
-    return replace(result, certificate=result.certificate.marked(found))
-
-
-def _with_watch(result: Result, watched: WatchState) -> Result:
-    notes = (*result.certificate.notes, *filter(None, [watched.note]))
-    return replace(result, certificate=result.certificate.model_copy(update={"watch": watched.head, "notes": notes}))
-
-
-def _refused(failures: Sequence[tuple[str, BlackboxConformalError]]) -> IncompleteError:
-    which = "1 picture" if len(failures) == 1 else f"{len(failures)} pictures"
-    name, refusal = failures[0]
-    of_several = f". Refused: {names([name for name, _ in failures])}" if len(failures) > 1 else ""
-    return IncompleteError(
-        f"the vendor refused {which}; first {printable(name)}: {str(refusal).removesuffix('.')}{of_several}. "
-        "All others are done; leave out what was refused"
-    )

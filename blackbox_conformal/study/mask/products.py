@@ -219,25 +219,26 @@ class Result(Faces):
         for note in certificate.notes:
             yield Note(f"{note}.", remark="note")
         yield Table("results", {}, [row])
-        yield Figure(self._pictures)
+        yield Figure(self._shown)
 
-    def _pictures(self) -> list[Raster]:
-        return [
-            _shown("Sent", rendered(self.low_resolution), self.mask.shape),
-            _shown(
-                "Delivered, untrusted part marked",
-                overlay(rendered(self.image), self.mask, self.dotted),
-                self.mask.shape,
-            ),
-            _shown("Score: brighter is less sure", _grey(self.score_map), self.mask.shape),
-        ]
+    def _shown(self) -> list[Raster]:
+        scores = self.score_map
+        known = scores[np.isfinite(scores)]
+        low, high = np.percentile(known, [1, 99]) if known.size else (0.0, 0.0)
+        scaled = 255 * (np.nan_to_num(scores, nan=high, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
+        shown = {
+            "Sent": rendered(self.low_resolution),
+            "Delivered, untrusted part marked": overlay(rendered(self.image), self.mask, self.dotted),
+            "Score: brighter is less sure": np.clip(scaled, 0, 255).astype(np.uint8),
+        }
+        return [_raster(title, pixels, self.mask.shape) for title, pixels in shown.items()]
 
 
 SHOWN_SIDE = 320
 """The longest side of a picture in a notebook, in units of its figure; it is stored with twice as many pixels."""
 
 
-def _shown(title: str, pixels: Image, size: tuple[int, ...]) -> Raster:
+def _raster(title: str, pixels: NDArray[np.uint8], size: tuple[int, ...]) -> Raster:
     factor = SHOWN_SIDE / max(size)
     height, width = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
     picture = PillowImage.fromarray(pixels)
@@ -245,13 +246,6 @@ def _shown(title: str, pixels: Image, size: tuple[int, ...]) -> Raster:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return Raster(title, buffer.getvalue(), width, height)
-
-
-def _grey(score_map: Map) -> NDArray[np.uint8]:
-    known = score_map[np.isfinite(score_map)]
-    low, high = np.percentile(known, [1, 99]) if known.size else (0.0, 0.0)
-    scaled = 255 * (np.nan_to_num(score_map, nan=high, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
-    return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
 SIGNED = {"image", "safe"}
@@ -514,7 +508,10 @@ def write_products(
     paths["certificate"] = product_path(result.name, folder, "certificate", "json")
     renewed = []
     if credentials is not None:
-        renewed = [paths[kind] for kind in SIGNED & encoded.keys() if _is_same(paths[kind], encoded[kind])]
+        for kind in SIGNED & encoded.keys():
+            path = paths[kind]
+            if path.exists() and without_credentials(path.read_bytes()) == encoded[kind].content:
+                renewed.append(path)
         encoded = with_credentials(result, encoded, credentials)
     outputs = {
         kind: {"file": paths[kind].name, "digest": digest_bytes(product.content), **product.remarks}
@@ -544,10 +541,6 @@ def write_products(
             if path not in written and path.name in files_named_by(earlier):
                 path.unlink(missing_ok=True)
     return Products(**paths)
-
-
-def _is_same(path: Path, product: Product) -> bool:
-    return path.exists() and without_credentials(path.read_bytes()) == product.content
 
 
 def add_doubt(

@@ -121,19 +121,13 @@ class CurveOutlook:
         for place, level in enumerate(levels):
             if self.own is not None:
                 claim = rule.claim(self.losses.ravel(), level, self.bound)
-                found[:, place] = self._by_own_bounds(self.own, main.sums(claim.losses), claim.level * (n + 1), worlds)
+                sums, allowed = main.sums(claim.losses), claim.level * (n + 1) + ROUNDING
+                for bounds, trusted, times in zip(self.own, self.shares, worlds.T, strict=True):
+                    there = np.count_nonzero(sums + bounds <= allowed, axis=1)
+                    found[:, place] += times / len(self.own) * np.where(there > 0, trusted[there - 1], 0.0)
                 continue
             steps = np.minimum(rule.thresholds_allowed(main, level, self.bound), beside)
             found[:, place] = np.where(steps > 0, shares[np.arange(RESAMPLES), steps - 1], 0.0)
-        return found
-
-    def _by_own_bounds(
-        self, own: NDArray[np.float64], sums: NDArray[np.float64], allowed: float, worlds: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        found = np.zeros(len(worlds))
-        for bounds, shares, times in zip(own, self.shares, worlds.T, strict=True):
-            steps = np.count_nonzero(sums + bounds <= allowed + ROUNDING, axis=1)
-            found += times / len(own) * np.where(steps > 0, shares[steps - 1], 0.0)
         return found
 
 
@@ -236,14 +230,12 @@ class MeasuredShares:
 
         A promise that was not measured, such as one with a cap, gets the largest measured distance.
         """
-        around = [self._around("vendors", name, setup, levels, n) for name in self._nearest(promise, setup)]
+        name = _series(promise, setup)
+        alike = [one for one in self.series if one.endswith(name.removeprefix(promise.name))]
+        names = [name] if name in self.series else alike or [name]
+        around = [self._around("vendors", each, setup, levels, n) for each in names]
         known = [[near[1] for near in at_level if near is not None] for at_level in zip(*around, strict=True)]
         return [max(errors, default=None) for errors in known]
-
-    def _nearest(self, promise: Promise, setup: Setup) -> list[str]:
-        name = _series(promise, setup)
-        same = name.removeprefix(promise.name)
-        return [name] if name in self.series else [one for one in self.series if one.endswith(same)] or [name]
 
     def _around(
         self, kind: str, name: str, setup: Setup, levels: Sequence[float], n: int

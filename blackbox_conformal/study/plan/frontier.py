@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
-from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.plan.expected_shares import CurveOutlook, Prospect, measured_shares
 from blackbox_conformal.study.plan.promises import Curves, Promise, further, promises, promises_detail
 from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE, ERROR_GUARANTEE
@@ -183,7 +182,11 @@ def candidates(
         levels = wish.levels(promise)
         draws = way.procedure.draws
         price = None if usd_a_draw is None else (usd_a_draw[0] * draws, usd_a_draw[1] * draws)
-        for n in _numbers(wish, price, number):
+        numbers = {*NUMBERS, number}
+        if wish.usd is not None and price is not None and price[1]:
+            affordable = int(wish.usd / price[1])
+            numbers = {n for n in (*numbers, affordable) if 0 < n <= affordable}
+        for n in sorted(numbers):
             usd = None if price is None else (price[0] * n, price[1] * n)
             for alpha, prospect in zip(levels, prospects(promise, way, levels, n), strict=True):
                 if prospect is None or prospect.share < max(wish.share or 0, LITTLE):
@@ -195,14 +198,6 @@ def candidates(
                 yield replace(row, usual=wish.guarantee)
                 if wish.share is not None:
                     break
-
-
-def _numbers(wish: Wish, price: tuple[Decimal, Decimal] | None, number: int) -> list[int]:
-    numbers = {*NUMBERS, number}
-    if wish.usd is not None and price is not None and price[1]:
-        affordable = int(wish.usd / price[1])
-        numbers = {n for n in (*numbers, affordable) if 0 < n <= affordable}
-    return sorted(numbers)
 
 
 def frontier(rows: Iterable[FrontierRow], wish: Wish, number: int) -> list[FrontierRow]:
@@ -218,7 +213,8 @@ def frontier(rows: Iterable[FrontierRow], wish: Wish, number: int) -> list[Front
     for promise in dict.fromkeys(row.promise for row in unbeaten):
         of_promise = sorted((row for row in unbeaten if row.promise == promise), key=lambda row: row.cost)
         if wish.share is not None:
-            shown += _lower_levels(of_promise) if wish.alpha is None else of_promise[:1]
+            lower = _spaced(of_promise, lambda row, last: row.alpha <= LOWER * last.alpha)
+            shown += lower if wish.alpha is None else of_promise[:1]
             continue
         for alpha in sorted({row.alpha for row in of_promise}):
             at_level = [row for row in of_promise if row.alpha == alpha]
@@ -227,25 +223,18 @@ def frontier(rows: Iterable[FrontierRow], wish: Wish, number: int) -> list[Front
                 most = max(row.prospect.share for row in at_level)
                 shown.append(next(row for row in at_level if row.prospect.share >= most - LITTLE))
             else:
-                shown += _larger_shares(at_level)
+                shown += _spaced(at_level, lambda row, last: row.prospect.share >= last.prospect.share + GAIN)
             at_hand = next((row for row in at_level if row.n == number), None)
             if promise == unbeaten[0].promise and at_hand is not None and at_hand not in shown[before:]:
                 shown[before:] = sorted([at_hand, *shown[before:]], key=lambda row: row.n)
     return shown
 
 
-def _lower_levels(rows: Sequence[FrontierRow]) -> list[FrontierRow]:
+def _spaced(rows: Sequence[FrontierRow], is_apart: Callable[[FrontierRow, FrontierRow], bool]) -> list[FrontierRow]:
+    """Keep the first row, and each that `is_apart` from the one kept before it."""
     kept = [rows[0]]
     for row in rows[1:]:
-        if row.alpha <= LOWER * kept[-1].alpha:
-            kept.append(row)
-    return kept
-
-
-def _larger_shares(rows: Sequence[FrontierRow]) -> list[FrontierRow]:
-    kept = [rows[0]]
-    for row in rows[1:]:
-        if row.prospect.share >= kept[-1].prospect.share + GAIN:
+        if is_apart(row, kept[-1]):
             kept.append(row)
     return kept
 
@@ -302,10 +291,24 @@ class Frontier:
         """Show the rows and their source, for a user who has `number` photographs."""
         data = {"frontier": [row.json() for row in self.rows], "frontier_source": self.source}
         if not self.rows:
-            yield Note(f"Expected trusted shares: {self._none}", data)
+            why = f"nothing keeps what is wanted, by {self.source}. To go on, {self.less}"
+            if self.source == NOT_FORETOLD:
+                why = f"{self.source}. Leave --guarantee out to see those that are"
+            if self.source == UNMEASURED:
+                why = f"{self.source}. Add --pilot 20 to measure on your own photographs, which costs their draws"
+            yield Note(f"Expected trusted shares: {why}", data)
         else:
+            columns: dict[str, How] = {
+                "promise": "{promise}",
+                "alpha": "{alpha:g}",
+                "n": lambda row: f"{row['n']} +{row['n'] - number}" if row["n"] > number else str(row["n"]),
+                "draws": lambda row: f"{row['draws']}{'' if row['delivery'] == 'first' else MARK}",
+                "calls": "{calls}",
+                "price": lambda row: "unknown" if row["cost_usd"] is None else money(*map(_short, row["cost_usd"])),
+                "trusted share": lambda row: expected(row["expected_share"], row["error"]),
+            }
             rows = [row.json() for row in self.rows]
-            yield Table("frontier", _columns(number), rows, data, title="Expected trusted shares")
+            yield Table("frontier", columns, rows, data, title="Expected trusted shares")
             yield Note("\n".join(self._notes(number)))
             dots = [row.dot for row in self.rows]
             yield Figure([Dots("Trusted share to expect", dots, scale=(0.0, 100.0), unit="%")])
@@ -317,14 +320,6 @@ class Frontier:
                 "like.",
                 {"pilot": asdict(pilot)},
             )
-
-    @property
-    def _none(self) -> str:
-        if self.source == NOT_FORETOLD:
-            return f"{self.source}. Leave --guarantee out to see those that are"
-        if self.source == UNMEASURED:
-            return f"{self.source}. Add --pilot 20 to measure on your own photographs, which costs their draws"
-        return f"nothing keeps what is wanted, by {self.source}. To go on, {self.less}"
 
     def _notes(self, number: int) -> list[str]:
         options = {
@@ -350,18 +345,6 @@ class Frontier:
 
 MARK = "*"
 """Marks a number of draws whose delivery is consistent with its input."""
-
-
-def _columns(number: int) -> dict[str, How]:
-    return {
-        "promise": "{promise}",
-        "alpha": "{alpha:g}",
-        "n": lambda row: f"{row['n']} +{row['n'] - number}" if row["n"] > number else str(row["n"]),
-        "draws": lambda row: f"{row['draws']}{'' if row['delivery'] == 'first' else MARK}",
-        "calls": "{calls}",
-        "price": lambda row: "unknown" if row["cost_usd"] is None else money(*map(_short, row["cost_usd"])),
-        "trusted share": lambda row: expected(row["expected_share"], row["error"]),
-    }
 
 
 def _short(usd: Decimal) -> Decimal:
@@ -409,7 +392,13 @@ def pilot_frontier(
             return [None] * len(levels)
         key = promise, next(place for place, one in enumerate(ways) if one is way)
         if key not in outlooks:
-            outlooks[key] = CurveOutlook.of(*_measured(promise, more, curves[key[1]]))
+            of_way, own = curves[key[1]], None
+            if promise in more:
+                of_promise, own = of_way[len(of_way) - 2 * (len(more) - more.index(promise)) :][:2]
+            else:
+                of_promise = promise.curves(of_way)
+            known = None if promise.rule.bound_source == "metric" else own
+            outlooks[key] = CurveOutlook.of(of_promise, of_way[0], known)
         found = outlooks[key].prospects(promise.rule, levels, n)
         if pilot.stand_in is None:
             return found
@@ -426,13 +415,6 @@ def pilot_frontier(
     drawn_by = "" if pilot.stand_in is None else f", drawn by the vendor {pilot.stand_in} in place of yours"
     source = f"{pilot.photographs} of your photographs{drawn_by}"
     return Frontier(rows=rows, source=source, pilot=pilot, less=wish.less)
-
-
-def _measured(promise: Promise, more: Sequence[Promise], found: Curves) -> tuple[CurveSet, CurveSet, CurveSet | None]:
-    if promise not in more:
-        return promise.curves(found), found[0], None
-    curves, own = found[len(found) - 2 * (len(more) - more.index(promise)) :][:2]
-    return curves, found[0], None if promise.rule.bound_source == "metric" else own
 
 
 def piloted_promises(

@@ -4,7 +4,7 @@ Photographs by which anything was chosen, even only how many more to draw, give 
 go into the run folder's tuning file, which keeps them from calibrating.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
@@ -18,10 +18,9 @@ from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.plan.expected_shares import measured_shares
 from blackbox_conformal.study.plan.frontier import FEWEST, Pilot, Wish, pilot_frontier, piloted_promises
 from blackbox_conformal.study.plan.planning import Plan, plan_job
-from blackbox_conformal.study.plan.promises import Curves, Promise, measured_curves, promises_detail, ways
+from blackbox_conformal.study.plan.promises import Curves, measured_curves, promises_detail, ways
 from blackbox_conformal.study.plan.usual_levels import usual_level
 from blackbox_conformal.study.stages.defaults import default_score
-from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, member
 from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord, Unseen, split_prepared, together
 from blackbox_conformal.support.catalog import specification_text
@@ -94,10 +93,27 @@ def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
     photographs = sorted((KnownPhotograph.of(one.sketch) for one in looked_at), key=lambda one: one.truth)
     taught = together(job.setup.score.taught_by, photographs)
     calibrating = Unseen.of(job.pictures, job.folder, taught, everywhere=True).pictures
-    pilot = job.only(looked_at) if request.stand_in is None else _standing_in(job, looked_at, request.stand_in)
+    if request.stand_in is None:
+        pilot = job.only(looked_at)
+    else:
+        paths = [picture.path for picture in looked_at if picture.path is not None]
+        free = replace(job.terms.limits, max_cost_usd=None, max_calls=None)
+        terms = replace(job.terms, folder=job.folder / f"{request.stand_in.name}-stand-in", limits=free)
+        pilot = Job.of_photographs(job.setup.with_stand_in(request.stand_in), paths, terms)
     pilot.confirm(lambda: plan_job(pilot, job.setup.promised(request.guarantee)))
     _, more = piloted_promises(job.setup, request.guarantee, request.wish)
-    curves = _curves(pilot, request.ways(pilot.setup), more)
+    compared = request.ways(pilot.setup)
+    found: dict[str, list[list[RiskCurve]]] = {}
+    work = partial(measured_curves, pilot, compared, more=more)
+    with pilot.run(work, scores=[way.score for way in compared]) as measured:
+        for drawn, of_ways in measured:
+            found[drawn.prepared.input_digest] = of_ways
+            pilot.listeners.progress("pilot", len(found), len(pilot.pictures))
+    # Way by way, and in each kind by kind, the curves of all photographs.
+    curves: list[Curves] = [
+        [CurveSet.from_curves(kind) for kind in zip(*of_way, strict=True)]
+        for of_way in zip(*(found[digest] for digest in sorted(found)), strict=True)
+    ]
     # Kept before anybody sees what the photographs show.
     score, draws = specification_text(job.setup.score), job.setup.procedure.draws
     record = TuningRecord(score=score, draws=draws, alpha=None, photographs=tuple(photographs))
@@ -121,26 +137,3 @@ def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
         curves, request.ways(job.setup), left, planned.usd_a_draw, planned.n, request.guarantee, spent
     )
     return replace(planned, frontier=frontier)
-
-
-def _standing_in(job: Job, looked_at: Sequence[Prepared], stand_in: Adapter) -> Job:
-    setup = job.setup.with_stand_in(stand_in)
-    folder = job.folder / f"{stand_in.name}-stand-in"
-    paths = [picture.path for picture in looked_at if picture.path is not None]
-    terms = replace(job.terms, folder=folder, limits=replace(job.terms.limits, max_cost_usd=None, max_calls=None))
-    return Job.of_photographs(setup, paths, terms)
-
-
-def _curves(pilot: Job, compared: Sequence[Setup], more: Sequence[Promise]) -> list[Curves]:
-    found: dict[str, list[list[RiskCurve]]] = {}
-    with pilot.run(
-        partial(measured_curves, pilot, compared, more=more), scores=[way.score for way in compared]
-    ) as measured:
-        for drawn, curves in measured:
-            found[drawn.prepared.input_digest] = curves
-            pilot.listeners.progress("pilot", len(found), len(pilot.pictures))
-    by_photograph = [found[digest] for digest in sorted(found)]
-    return [
-        [CurveSet.from_curves(kind) for kind in zip(*(curves[way] for curves in by_photograph), strict=True)]
-        for way in range(len(compared))
-    ]

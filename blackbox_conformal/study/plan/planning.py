@@ -23,7 +23,7 @@ from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, Table
 from blackbox_conformal.support.plots import Bar, Bars
 from blackbox_conformal.support.text import counted, mebibytes, money
-from blackbox_conformal.vendor.adapter import FREE, Adapter, Price
+from blackbox_conformal.vendor.adapter import FREE, Price
 from blackbox_conformal.vendor.rates import least_seconds
 
 COMPARED_DRAWS = (1, 8)
@@ -93,11 +93,21 @@ class Plan(Estimate, Faces):
         """Show calls, price and levels, and each promise's expected share or each level's needed photographs."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "frontier"}
         numbers["foretold"] = None if self.foretold is None else asdict(self.foretold)
+        calls = f"{self.calls} to make, {self.cached} draws stored"
+        if self.passed_on:
+            calls += f"; up to {self.passed_on} more to later vendors of the cascade"
+        if self.passed_on and (told := self.foretold) is not None:
+            bill = "" if told.usd is None else f" and the bill {money(*told.usd)}"
+            calls += f", about {told.expected}, in nine of ten cases {told.least} to {told.most}{bill}"
+        if self.cost_usd is None:
+            price = f"unknown in US dollars: {self.price_rule}" if self.price_rule else "unknown: give -p price-usd=…"
+        else:
+            price = money(*self.cost_usd) + (f" ({self.price_source})" if self.price_source else "")
         yield Facts(
             {
                 "photographs": f"{self.n}, {counted(self.draws, 'draw')} each",
-                "calls": f"{self.calls} to make, {self.cached} draws stored{self._passed_on}",
-                "price": self._price,
+                "calls": calls,
+                "price": price,
                 "a photograph": f"{self._more(1)}, {self.price_rule}" if self.price_rule and self.cost_usd else None,
                 "disk, memory": f"{mebibytes(self.disk_bytes)}, {mebibytes(self.memory_bytes)}",
                 "reachable alpha": f"{self.reachable_alpha:.4g} with these {self.n} photographs",
@@ -120,22 +130,6 @@ class Plan(Estimate, Faces):
         )
         bars = [Bar(f"alpha = {level}", n, "realised") for level, n in self.needed_n.items()]
         yield Figure([Bars("Photographs that a level needs at least", "", bars, digits=0)])
-
-    @property
-    def _passed_on(self) -> str:
-        if not self.passed_on:
-            return ""
-        words = f"; up to {self.passed_on} more to later vendors of the cascade"
-        if (told := self.foretold) is None:
-            return words
-        price = "" if told.usd is None else f" and the bill {money(*told.usd)}"
-        return f"{words}, about {told.expected}, in nine of ten cases {told.least} to {told.most}{price}"
-
-    @property
-    def _price(self) -> str:
-        if self.cost_usd is None:
-            return f"unknown in US dollars: {self.price_rule}" if self.price_rule else "unknown: give -p price-usd=…"
-        return money(*self.cost_usd) + (f" ({self.price_source})" if self.price_source else "")
 
     def _more(self, photographs: int) -> str:
         if self.usd_a_photograph is None:
@@ -207,10 +201,15 @@ def plan_job(
     quoted
         What the vendor asks for a draw, by size of the upload (see `quotes`); None: its price list counts.
     """
-    first = estimate(job.setup.adapter, job.folder, job.limits, job.tasks, quoted=quoted)
-    price = _price(job, quoted)
-    n = rule.counted(len(job.pictures))
-    return _plan(job.setup, job.with_second(first), n, rule, price, alpha, memory_bytes(job))
+    setup, adapter, memory = job.setup, job.setup.adapter, memory_bytes(job)
+    expected = job.with_second(estimate(adapter, job.folder, job.limits, job.tasks, quoted=quoted))
+    if adapter.capabilities.local:
+        price: Price | None = FREE
+    elif quoted:
+        price = Price(min(quoted.values()), max(quoted.values()), "quoted by the vendor")
+    else:
+        price = KnownPrices(adapter, job.folder).of_these([task.upload for task in job.tasks])
+    return _plan(setup, expected, rule.counted(len(job.pictures)), rule, price, alpha, memory)
 
 
 def plan_number(
@@ -233,21 +232,17 @@ def plan_number(
         priced = priced and price is not None
         if price is not None:
             prices = [prices[0] + n * draws * price.low_usd, prices[1] + n * draws * price.high_usd]
+    rates = limits.for_vendor(setup.adapter.capabilities).rates or ()
     expected = Estimate(
         calls=calls,
         cached=0,
         cost_usd=(prices[0], prices[1]) if priced else None,
-        seconds=_seconds(setup.adapter, limits, calls),
+        seconds=least_seconds(rates, calls, calls if has_jobs(setup.adapter) else 0),
         disk_bytes=None,
         again=calls * calls_again(limits),
     )
     local = setup.adapter.capabilities.local
     return _plan(setup, expected, n, rule, FREE if local else KnownPrices(setup.adapter, run).of_any(), alpha, None)
-
-
-def _seconds(adapter: Adapter, limits: Limits, calls: int) -> float | None:
-    rates = limits.for_vendor(adapter.capabilities).rates or ()
-    return least_seconds(rates, calls, calls if has_jobs(adapter) else 0)
 
 
 def _plan(
@@ -279,12 +274,3 @@ def memory_bytes(job: Job) -> int:
     """Return peak memory: the two largest pictures at once, over a fixed base."""
     largest = sorted((height * width for height, width in (picture.size for picture in job.pictures)), reverse=True)
     return BASE_BYTES + job.pixel_bytes * sum(largest[:2])
-
-
-def _price(job: Job, quoted: Mapping[tuple[int, int], Decimal] | None) -> Price | None:
-    adapter = job.setup.adapter
-    if adapter.capabilities.local:
-        return FREE
-    if quoted:
-        return Price(min(quoted.values()), max(quoted.values()), "quoted by the vendor")
-    return KnownPrices(adapter, job.folder).of_these([task.upload for task in job.tasks])

@@ -1,17 +1,15 @@
 """List promises that can be compared, and the set-ups (numbers of draws, deliveries) that can keep them."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound, rule_for_picture
 from blackbox_conformal.method.guarantees.marked import CEILING
-from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve import DETAIL, Losses, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
@@ -23,7 +21,6 @@ from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup, can_deliver_consistent, member
 from blackbox_conformal.support.catalog import specification_text
-from blackbox_conformal.support.types import Image, Map
 
 CAP = 0.5
 """Errors of `CAPPED` are compared with this cap and without a cap; in units of `lab-l1`."""
@@ -105,21 +102,21 @@ def further(setup: Setup, guarantee: str | Guarantee | None = None) -> tuple[Pro
 
     Empty where `promises` has the named guarantee, or where its thresholds cannot be foretold.
     """
+    rule: Guarantee
     if guarantee is None:
-        return tuple(one for name, text in PILOTED.items() for one in _allowed(setup, name, text))
-    rule: Guarantee = member("guarantees", guarantee)
+        found: list[Promise] = []
+        for name, text in PILOTED.items():
+            rule = member("guarantees", text)
+            with suppress(UsageError):
+                refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
+                caps = _caps(setup.metric) if rule.bound_source == "metric" else (setup.metric.cap,)
+                found += [Promise(_named(name, cap), text, cap) for cap in caps]
+        return tuple(found)
+    rule = member("guarantees", guarantee)
     if not rule.is_foretold or promises(setup.metric, guarantee, detail=True):
         return ()
     text = specification_text(rule)
     return (Promise(text, text, setup.metric.cap),)
-
-
-def _allowed(setup: Setup, name: str, text: str) -> Iterator[Promise]:
-    rule: Guarantee = member("guarantees", text)
-    with suppress(UsageError):
-        refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
-        for cap in _caps(setup.metric) if rule.bound_source == "metric" else (setup.metric.cap,):
-            yield Promise(_named(name, cap), text, cap)
 
 
 def _caps(metric: Metric) -> tuple[float | None, ...]:
@@ -131,22 +128,15 @@ def promises(metric: Metric, guarantee: str | Guarantee | None = None, *, detail
 
     Means of `CAPPED` are compared with a cap, too, unless `metric` has one. `detail` adds the guarantees about detail.
     """
-    wanted = [
-        (name, text)
-        for name, text in {**(DETAIL_GUARANTEES if detail else {}), **GUARANTEES}.items()
-        if guarantee is None or member("guarantees", text) == member("guarantees", guarantee)
-    ]
-    caps = _caps(metric)
-    return tuple(
-        Promise(_named(name, cap), text, cap)
-        for name, text in wanted
-        # A cap promises no more about single photographs.
-        for cap in (caps if _may_be_capped(member("guarantees", text)) else caps[:1])
-    )
-
-
-def _may_be_capped(rule: Guarantee) -> bool:
-    return rule.bounds_plain_sum and rule.threshold_ceiling is None
+    found: list[Promise] = []
+    for name, text in {**(DETAIL_GUARANTEES if detail else {}), **GUARANTEES}.items():
+        rule: Guarantee = member("guarantees", text)
+        if guarantee is None or rule == member("guarantees", guarantee):
+            # A cap promises no more about single photographs.
+            may_be_capped = rule.bounds_plain_sum and rule.threshold_ceiling is None
+            caps = _caps(metric) if may_be_capped else _caps(metric)[:1]
+            found += [Promise(_named(name, cap), text, cap) for cap in caps]
+    return tuple(found)
 
 
 def _named(name: str, cap: float | None) -> str:
@@ -174,15 +164,14 @@ def ways(setup: Setup, draws: Collection[int] = (), *, deliver_consistent: bool 
 
 def capped(curves: CurveSet, cap: float) -> CurveSet:
     """Lower all losses above `cap` to `cap`."""
-    return CurveSet.from_curves([_capped(curve, cap) for curve in curves])
-
-
-def _capped(curve: RiskCurve, cap: float) -> RiskCurve:
-    if cap >= curve.bound:
-        return curve
-    losses = np.minimum(curve.losses, largest_loss(cap))
-    rises = np.diff(losses, prepend=np.float32(0)) > 0
-    return replace(curve, scores=curve.scores[rises], losses=losses[rises], bound=cap)
+    found = []
+    for curve in curves:
+        if cap < curve.bound:
+            losses = np.minimum(curve.losses, largest_loss(cap))
+            rises = np.diff(losses, prepend=np.float32(0)) > 0
+            curve = replace(curve, scores=curve.scores[rises], losses=losses[rises], bound=cap)
+        found.append(curve)
+    return CurveSet.from_curves(found)
 
 
 def measured_curves(
@@ -219,35 +208,23 @@ def measured_curves(
         else:
             error_map, energies = way.errors(*three), None
         usual = Losses(left_out=(LEFT_OUT,), ceiling=CEILING if detail else None)
-        family = usual.curves(scores, error_map, energies, bound)
-        of_way = list(family)
-        shown = delivered, low_resolution, scores, setup.procedure.mixture
+        of_way = list(usual.curves(scores, error_map, energies, bound))
         for promise in more:
-            of_way += _of_promise(promise, way.metric, scores, error_map, energies, shown)
+            rule, metric = promise.rule, way.metric
+            # Errors are capped before they are averaged: the mean over squares of capped errors is at most the capped
+            # mean.
+            lowered = error_map if promise.cap is None else np.minimum(error_map, largest_loss(promise.cap))
+            found = rule.losses.curves(scores, lowered, energies, _bound(promise, metric))
+            curve = next(curve for curve in found if curve.kind == rule.needs.curve_kind)
+            own = rule_for_picture(rule, metric, delivered, low_resolution, scores, setup.procedure.mixture).own_bound
+            of_way += [curve, own if isinstance(own, RiskCurve) else _worst(promise, metric)[1]]
         curves.append(of_way)
     return curves
 
 
-_Shown = tuple[Image, Image, Map, Mixture]
-
-
-def _of_promise(
-    promise: Promise, metric: Metric, scores: Map, errors: Map, energies: Energies | None, shown: _Shown
-) -> tuple[RiskCurve, RiskCurve]:
-    rule, worst = promise.rule, _worst(promise, metric)
-    # Errors are capped before they are averaged: the mean over squares of capped errors is at most the capped mean.
-    capped_errors = errors if promise.cap is None else np.minimum(errors, largest_loss(promise.cap))
-    found = rule.losses.curves(scores, capped_errors, energies, _bound(promise, metric))
-    own = rule_for_picture(rule, metric, *shown).own_bound
-    curve = next(curve for curve in found if curve.kind == rule.needs.curve_kind)
-    return curve, own if isinstance(own, RiskCurve) else worst[1]
-
-
 def _worst(promise: Promise, metric: Metric) -> tuple[RiskCurve, RiskCurve]:
-    needs = promise.rule.needs
-    worst = next(
-        curve for curve in promise.rule.losses.worst(_bound(promise, metric)) if curve.kind == needs.curve_kind
-    )
+    rule = promise.rule
+    worst = next(one for one in rule.losses.worst(_bound(promise, metric)) if one.kind == rule.needs.curve_kind)
     return worst, RiskCurve.worst(worst.bound)
 
 

@@ -12,7 +12,9 @@ from typing import Any, Unpack
 
 from blackbox_conformal.drawing.free_requests import ask_quotes
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
+from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.study.choose.comparing import compare_contestants
 from blackbox_conformal.study.choose.comparison import Comparison
 from blackbox_conformal.study.choose.contestants import Contest, Contestant, under_one_promise
@@ -43,6 +45,7 @@ from blackbox_conformal.study.settings_table import (
 )
 from blackbox_conformal.study.stages.certify import warn_of_lossy
 from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS
+from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.vendor.adapter import Adapter
 
 
@@ -95,26 +98,22 @@ def plan(
         job = Job.of_photographs(setup, photograph_paths(photographs), terms, to_draw=False)
         warn_of_lossy(job.pictures, setup.procedure)
         if pilot is not None:
-            return _with_pilot(job, pilot, wish, settings)
+            stand_in = load_adapter("embedded") if settings.get("stand_in") else None
+            if stand_in is None:
+                terms.refuse_unlimited(setup.adapter)
+            request = PilotRequest(
+                photographs=pilot,
+                wish=wish,
+                guarantee=guarantee,
+                typed=settings,
+                seed=settings.get("seed", 0),
+                stand_in=stand_in,
+            )
+            return plan_with_pilot(job, request)
         uploads = [task.upload for task in job.tasks]
         quoted = ask_quotes(vendor, uploads, terms.limits, terms.listeners.progress) if quote else None
         planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
     return planned if wish == Wish() else planned.with_frontier(setup, wish, guarantee, settings)
-
-
-def _with_pilot(job: Job, count: int, wish: Wish, settings: PlanSettings) -> Plan:
-    stand_in = load_adapter("embedded") if settings.get("stand_in") else None
-    if stand_in is None:
-        job.terms.refuse_unlimited(job.setup.adapter)
-    request = PilotRequest(
-        photographs=count,
-        wish=wish,
-        guarantee=settings.get("guarantee"),
-        typed=settings,
-        seed=settings.get("seed", 0),
-        stand_in=stand_in,
-    )
-    return plan_with_pilot(job, request)
 
 
 @named_keywords
@@ -151,10 +150,18 @@ def compare(
     """
     if not isinstance(vendors, Mapping):
         raise UsageError(f"expected vendors by name, as in {{'one': vendor, 'other': vendor}}; got {vendors!r}")
-    contestants, rule = under_one_promise(
-        lambda named: [_contestant(label, each, {**settings, "guarantee": named}) for label, each in vendors.items()],
-        settings.get("guarantee"),
-    )
+    known = described(ProcedureSettings)
+
+    def contestants_under(guarantee: str | Guarantee | None) -> list[Contestant]:
+        found = []
+        for label, vendor in vendors.items():
+            adapter, own = vendor if isinstance(vendor, tuple) else (vendor, {})
+            refuse_unknown("compare", own, known)
+            setup = setup_of(adapter, {**settings, "guarantee": guarantee, **read(own, known)})
+            found.append(Contestant(label, setup))
+        return found
+
+    contestants, rule = under_one_promise(contestants_under, settings.get("guarantee"))
     paths = photograph_paths(photographs)
     terms = terms_of(Path("runs"), settings)
     contest = Contest.of_photographs(
@@ -203,34 +210,21 @@ def tune(
     >>> tuning.calibration
     <Calibration of …>
     """
-    want_share = settings.get("want_share")
-    found, job = _tuning_job(vendor, photographs, alpha, settings)
-    tuning = job.choose(found.candidates, alpha, found.rule, want_share)
-    if settings.get("only_choose"):
-        return tuning
-    calibration, whole = job.calibrate(tuning, found.rule).calibration, job.whole
-    return replace(tuning, calls=whole.calls, cached=whole.cached, cost_usd=whole.cost_usd, calibration=calibration)
+    want_share, typed = settings.get("want_share"), settings.get("candidates") or ()
 
+    def build(score: Score | None, guarantee: str | Guarantee | None) -> Setup:
+        return setup_of(vendor, {**settings, "guarantee": guarantee, **({} if score is None else {"score": score})})
 
-def _tuning_job(
-    vendor: Adapter,
-    photographs: Photographs,
-    alpha: float | None,
-    settings: TuneSettings,
-) -> tuple[ToTune, TuningJob]:
-    draws, second = settings.get("draws", DEFAULT_DRAWS), settings.get("second_adapter")
-    typed = settings.get("candidates") or ()
     found = ToTune.of(
-        lambda score, guarantee: setup_of(
-            vendor, {**settings, "guarantee": guarantee, **({} if score is None else {"score": score})}
-        ),
+        build,
         [typed] if isinstance(typed, str) else typed,
-        draws,
-        second=second is not None,
+        settings.get("draws", DEFAULT_DRAWS),
+        second=settings.get("second_adapter") is not None,
         alpha=alpha,
-        want_share=settings.get("want_share"),
+        want_share=want_share,
         guarantee=settings.get("guarantee"),
     )
+    only_choose = settings.get("only_choose", False)
     job = TuningJob.of_photographs(
         found.setup,
         photograph_paths(photographs),
@@ -238,16 +232,11 @@ def _tuning_job(
         candidates=found.candidates,
         seed=settings.get("seed", 0),
         share=settings["tuning_share"],
-        only_choose=settings.get("only_choose", False),
+        only_choose=only_choose,
         nothing_chosen=settings.get("nothing_chosen", False),
     )
-    return found, job
-
-
-def _contestant(
-    label: str, vendor: Adapter | tuple[Adapter, Mapping[str, Any]], settings: Mapping[str, Any]
-) -> Contestant:
-    adapter, settings_of_vendor = vendor if isinstance(vendor, tuple) else (vendor, {})
-    known = described(ProcedureSettings)
-    refuse_unknown("compare", settings_of_vendor, known)
-    return Contestant(label, setup_of(adapter, {**settings, **read(settings_of_vendor, known)}))
+    tuning = job.choose(found.candidates, alpha, found.rule, want_share)
+    if only_choose:
+        return tuning
+    calibration, whole = job.calibrate(tuning, found.rule).calibration, job.whole
+    return replace(tuning, calls=whole.calls, cached=whole.cached, cost_usd=whole.cost_usd, calibration=calibration)

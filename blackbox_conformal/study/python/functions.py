@@ -48,7 +48,7 @@ from blackbox_conformal.study.stages.grouped_errors import refuse_together
 from blackbox_conformal.study.stages.prepare import named_input, prepare_inputs
 from blackbox_conformal.study.stages.settings import set_up_as
 from blackbox_conformal.study.unseen_photographs import Unseen, together
-from blackbox_conformal.study.watch_protocol import watching
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import name_of
 from blackbox_conformal.vendor.adapter import Adapter
 
@@ -251,7 +251,7 @@ def audit(
         raise UsageError("expected no on_picture beside cluster, where workers would call it; leave one of them out")
     setup = set_up_as(vendor, calibration.procedure, settings.get("second_adapter"), settings.get("degradation"))
     file = given or calibration.file
-    watched = None if file is None else watching().state_of(file, calibration)
+    watched = None if file is None else catalog.hook("watch").state_of(file, calibration)
     request = AuditRequest.of(
         calibration,
         levels_of(alpha),

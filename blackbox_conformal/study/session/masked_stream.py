@@ -96,7 +96,10 @@ class MaskedStream:
             number, picture = next(self._pictures, (0, _NO_MORE))
             if picture is _NO_MORE:
                 break
-            self._under_way[self._submit(picture)] = _name(number, picture)
+            name = name_of(Path(picture)) if isinstance(picture, str | Path) else f"picture {number}"
+            if isinstance(picture, tuple) and picture:
+                name = str(picture[0])
+            self._under_way[self._submit(picture)] = name
             self._begun += 1
         step("masking", self._begun - len(self._under_way), max(self._begun, self._total))
         return bool(self._under_way)
@@ -113,9 +116,3 @@ class MaskedStream:
             yield found
         else:
             self.failures.append((name, found))
-
-
-def _name(number: int, picture: Any) -> str:
-    if isinstance(picture, tuple) and picture:
-        return str(picture[0])
-    return name_of(Path(picture)) if isinstance(picture, str | Path) else f"picture {number}"

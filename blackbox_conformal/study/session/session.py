@@ -452,21 +452,18 @@ class Session:
         try:
             self._pool.shutdown(cancel_futures=stop)
         except BaseException:
-            self._leave()
+            self._stop(leave=True)
+            try:
+                self._pool.shutdown(cancel_futures=True)
+            except BaseException:
+                # Threads that are not waited for use the connections.
+                for vendor in self._vendors:
+                    vendor.abandon()
+                raise
             raise
         finally:
             self._spent_usd = self.spent_usd
             self._stack.close()
-
-    def _leave(self) -> None:
-        self._stop(leave=True)
-        try:
-            self._pool.shutdown(cancel_futures=True)
-        except BaseException:
-            # Threads that are not waited for use the connections.
-            for vendor in self._vendors:
-                vendor.abandon()
-            raise
 
     def _stop(self, *, leave: bool = False) -> None:
         for vendor in self._vendors:
@@ -565,20 +562,22 @@ class Session:
             return self._others[identity]
 
     def _submit(self, picture: Picture, by: PictureMasker | None = None, payer: Payer = NOBODY) -> Future[Found]:
-        return self._begin(self._masked, picture, by or self._masker, payer)
+        masker = by or self._masker
+
+        def masked() -> Found:
+            try:
+                named = named_input(picture, numbers=self._setup.bands is not None)
+            except BlackboxConformalError as error:
+                return error
+            return masker.masked(named, payer)
+
+        return self._begin(masked)
 
     def _begin(self, work: Callable[..., Value], *given: object) -> Future[Value]:
         try:
             return self._pool.submit(work, *given)
         except RuntimeError:
             raise UsageError("the session is closed; open another one with Session(…)") from None
-
-    def _masked(self, picture: Picture, by: PictureMasker, payer: Payer) -> Found:
-        try:
-            named = named_input(picture, numbers=self._setup.bands is not None)
-        except BlackboxConformalError as error:
-            return error
-        return by.masked(named, payer)
 
 
 def _result(found: Found) -> Result:

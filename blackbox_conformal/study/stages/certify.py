@@ -247,6 +247,9 @@ def certify(
         kind = f"spread under known changes of the input ({calibration.procedure.perturbation}), not the vendor's own"
     elif setup.score.minimum_draws == 1:
         kind = "a one-draw score; the vendor was not asked twice"
+    known = None
+    if opacity is None and not np.isinf(calibration.whole_errors_of(rule.own_group).largest_ratios(MISS_RATE)).all():
+        known = known_errors(evaluation.context, setup.score, setup.metric, setup.procedure.mixture)
     return Certificate(
         **claims(
             calibration,
@@ -257,7 +260,7 @@ def certify(
             comparisons,
             calibration.signature,
             judged=evaluation.judged,
-            known=None if opacity is not None else _known_errors(calibration, setup, evaluation, rule),
+            known=known,
         ),
         calibration_signature=calibration.signature,
         trusted_share=trusted_share(mask, opacity),
@@ -297,6 +300,21 @@ def claims(
     delivered picture from the known one; None: no quality is certified.
     """
     choice, procedure = rule.choose(calibration.curves_for(rule), alpha), calibration.procedure
+    n, bound = calibration.n, calibration.bound_for(rule)
+    promised = leakage = quality = None
+    with suppress(UsageError):
+        promised = psnr(rule, alpha, metric).statement
+    if rule.allowing_leaked(leaked := math.ceil(n / 10)) is not None:
+        level = rule.claimed_level(alpha, bound)
+        leakage = (
+            f"If {leaked} of the {n} calibration photographs were in the vendor's training set, the level is at most "
+            f"{at_most(leaked_level(level, n, leaked), 4)} instead of {exactly(level)}."
+        )
+    doubtful = comparisons.own is not None and comparisons.own.doubtful
+    if judged and known is not None and not doubtful and comparisons.unlike(procedure) is None:
+        space = "sRGB" if procedure.bands is None else "of the declared range"
+        calibrated, words = calibration.whole_errors_of(rule.own_group), metric.error_in_words
+        quality = CertifiedQuality.of(calibrated, known, metric.capped_bound, words, space, procedure.floor)
     status, reason = "abstains", choice.reason
     if threshold > -math.inf or not judged:
         unlike, unsure = comparisons.unlike(procedure), comparisons.doubt
@@ -322,34 +340,15 @@ def claims(
         "threshold_hex": threshold.hex(),
         "n_calibration": rule.counted(calibration.n),
         "missing_images": choice.missing_images,
-        "bound": calibration.bound_for(rule),
+        "bound": bound,
         "calibration_digest": calibration.digest,
         "fingerprint": calibration.procedure.fingerprint,
         "procedure": calibration.procedure.model_dump(mode="json"),
-        "psnr": _psnr(rule, alpha, metric),
-        "leakage": _leakage(rule, alpha, calibration.n, calibration.bound_for(rule)),
+        "psnr": promised,
+        "leakage": leakage,
         "outside": Outside.of(calibration.errors_shown(rule.own_group), threshold),
-        "quality": _quality(calibration, metric, rule, comparisons, known) if judged else None,
+        "quality": quality,
     }
-
-
-def _quality(
-    calibration: Calibration, metric: Metric, rule: Guarantee, comparisons: Comparisons, known: Errors | None
-) -> CertifiedQuality | None:
-    procedure = calibration.procedure
-    doubtful = comparisons.own is not None and comparisons.own.doubtful
-    if known is None or doubtful or comparisons.unlike(procedure) is not None:
-        return None
-    space = "sRGB" if procedure.bands is None else "of the declared range"
-    calibrated = calibration.whole_errors_of(rule.own_group)
-    bound, error, floor = metric.capped_bound, metric.error_in_words, procedure.floor
-    return CertifiedQuality.of(calibrated, known, bound, error, space, floor)
-
-
-def _known_errors(calibration: Calibration, setup: Setup, evaluation: Evaluation, rule: Guarantee) -> Errors | None:
-    if np.isinf(calibration.whole_errors_of(rule.own_group).largest_ratios(MISS_RATE)).all():
-        return None
-    return known_errors(evaluation.context, setup.score, setup.metric, setup.procedure.mixture)
 
 
 def assumptions(rule: Guarantee, procedure: Procedure, signature: Signature | None) -> tuple[str, ...]:
@@ -376,7 +375,14 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     if of_the_picture:
         specification = without_bound(specification)
     rule = choose_guarantee(str(specification.pop("name", None)), **specification)
-    wrong = _other_groups(rule, calibration)
+    wrong = []
+    groups, of_each = rule.by_photograph.get("groups"), tuple(image.group or "" for image in calibration.images)
+    # Calibrations of earlier versions did not keep who answered which photograph.
+    due = calibration.procedure.vendors_that_end and all(of_each)
+    if groups is not None and groups != of_each:
+        wrong.append("groups are not those of the calibration's photographs")
+    elif due and rule.own_group is None:
+        wrong.append("guarantee speaks of no vendor of the cascade")
     # A picture outside the calibration has its threshold all the same, unless it could not be judged either.
     outside = certificate.status == "outside-calibration"
     judged = certificate.threshold_hex != (-math.inf).hex() if outside else certificate.status != "not-judged"
@@ -412,19 +418,19 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
         if certificate.quality is not None and implied["quality"] is not None:
             said = {"statement": certificate.quality.statement}
             implied["quality"] = implied["quality"].model_copy(update=said)
+    found, other_signer = calibration.signature, []
+    # A signature may be newer than the one that the certificate names.
+    if named is not None and (found is None or (found.key, found.name) != (named.key, named.name)):
+        signed = "it is not signed" if found is None else f"it is signed by {found.signer}"
+        other_signer = [f"the calibration was signed by {named.signer}, and now {signed}"]
     stated = certificate.model_dump(mode="json")
-    return (
-        _other_signer(named, calibration.signature)
-        + _other_vendor(certificate, calibration)
-        + wrong
-        + [
-            f"{name} is {stated[name]!r}, and {value!r} follows from the calibration"
-            for name, value in Certificate.model_construct(**implied)
-            .model_dump(mode="json", include=set(implied))
-            .items()
-            if stated[name] != value
-        ]
-    )
+    follows = Certificate.model_construct(**implied).model_dump(mode="json", include=set(implied))
+    other_fields = [
+        f"{name} is {stated[name]!r}, and {value!r} follows from the calibration"
+        for name, value in follows.items()
+        if stated[name] != value
+    ]
+    return [*other_signer, *_other_vendor(certificate, calibration), *wrong, *other_fields]
 
 
 def picture_size(certificate: Certificate, content: bytes) -> tuple[int, int]:
@@ -443,9 +449,10 @@ def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
     delivered = content[certificate.pictured]
     opacity = opacity_of(delivered)
     mask = grey_levels(content["mask"], picture_size(certificate, delivered), 1)
-    threshold, share = _from_hex(certificate.threshold_hex), trusted_share(mask, opacity)
-    wrong = []
-    if threshold is None or certificate.threshold != threshold_json(threshold):
+    threshold, share, wrong = math.nan, trusted_share(mask, opacity), []
+    with suppress(ValueError, OverflowError):
+        threshold = float.fromhex(certificate.threshold_hex)
+    if math.isnan(threshold) or certificate.threshold != threshold_json(threshold):
         return [f"threshold is {certificate.threshold!r}, and threshold_hex is {certificate.threshold_hex!r}"]
     if share != certificate.trusted_share:
         wrong.append(f"trusted_share is {certificate.trusted_share!r}, and {share!r} of the mask is white")
@@ -525,14 +532,6 @@ def hidden_note(opacity: NDArray[np.uint8] | None) -> str | None:
     )
 
 
-def _from_hex(text: str) -> float | None:
-    try:
-        threshold = float.fromhex(text)
-    except (ValueError, OverflowError):
-        return None
-    return None if math.isnan(threshold) else threshold
-
-
 def _is_below(scores: NDArray[Any], slack: float, threshold: float, mask: Mask) -> bool:
     """Tell whether `mask` may be where `scores`, known to within `slack`, lie below the threshold."""
     scored = np.isfinite(scores)
@@ -583,24 +582,6 @@ def due_notes(certificate: Certificate, calibration: Calibration, image: bytes) 
     return [*(note for note in found if note is not None), *calibration.history.notes]
 
 
-def _other_groups(rule: Guarantee, calibration: Calibration) -> list[str]:
-    groups = rule.by_photograph.get("groups")
-    of_each = tuple(image.group or "" for image in calibration.images)
-    if groups is not None and groups != of_each:
-        return ["groups are not those of the calibration's photographs"]
-    # Calibrations of earlier versions did not keep who answered which photograph.
-    due = calibration.procedure.vendors_that_end and all(of_each)
-    return ["guarantee speaks of no vendor of the cascade"] if due and rule.own_group is None else []
-
-
-def _other_signer(named: Signature | None, found: Signature | None) -> list[str]:
-    """Say where the certificate names another signer of the calibration; a signature may be newer."""
-    if named is None or (found is not None and (found.key, found.name) == (named.key, named.name)):
-        return []
-    signed = "it is not signed" if found is None else f"it is signed by {found.signer}"
-    return [f"the calibration was signed by {named.signer}, and now {signed}"]
-
-
 _PLACE = re.compile(r"\bvendor \d+ of \d+: ")
 
 
@@ -649,22 +630,4 @@ def size_note(calibration: Calibration, size: tuple[int, int]) -> str | None:
     return (
         f"the picture has {width}×{height} pixels, the calibration photographs {calibrated}: the guarantee is for "
         "pictures like them, and the vendor may treat other sizes differently"
-    )
-
-
-def _psnr(rule: Guarantee, alpha: float, metric: Metric) -> str | None:
-    try:
-        return psnr(rule, alpha, metric).statement
-    except UsageError:
-        return None
-
-
-def _leakage(rule: Guarantee, alpha: float, n: int, bound: float) -> str | None:
-    leaked = math.ceil(n / 10)
-    if rule.allowing_leaked(leaked) is None:
-        return None
-    level = rule.claimed_level(alpha, bound)
-    return (
-        f"If {leaked} of the {n} calibration photographs were in the vendor's training set, the level is at most "
-        f"{at_most(leaked_level(level, n, leaked), 4)} instead of {exactly(level)}."
     )

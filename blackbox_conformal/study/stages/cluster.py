@@ -186,8 +186,16 @@ class Cluster:
                 "--cluster (cluster in Python) needs Dask: pip install 'blackbox-conformal[dask]', or leave it out"
             )
         with ExitStack() as opening:
-            self._client = self._opened(opening)
-            self._refuse_other_versions()
+            self._client = self._given or self._connected(opening)
+            try:
+                self._client.wait_for_workers(1, timeout=_WORKERS_S)
+            except TimeoutError:
+                raise UsageError(
+                    f"expected workers of the scheduler at {self.place}; got none. Start them with `dask worker "
+                    f"{self.place} --nthreads 1 --nworkers 4`"
+                ) from None
+            for worker, found in self._everywhere(versions).items():
+                _refuse_other(versions(), found, worker)
             self._stack = opening.pop_all()
         return self
 
@@ -196,17 +204,6 @@ class Cluster:
     ) -> None:
         self._client = None
         self._stack.close()
-
-    def _opened(self, stack: ExitStack) -> "Client":
-        client = self._given or self._connected(stack)
-        try:
-            client.wait_for_workers(1, timeout=_WORKERS_S)
-        except TimeoutError:
-            raise UsageError(
-                f"expected workers of the scheduler at {self.place}; got none. Start them with `dask worker "
-                f"{self.place} --nthreads 1 --nworkers 4`"
-            ) from None
-        return client
 
     def _connected(self, stack: ExitStack) -> "Client":
         from distributed import Client
@@ -231,10 +228,6 @@ class Cluster:
                 f"expected {self.place} to start; {said}. The same command tries again. Only a script of Python needs "
                 'more: its call must stand below `if __name__ == "__main__":`, since workers import the script'
             ) from None
-
-    def _refuse_other_versions(self) -> None:
-        for worker, found in self._everywhere(versions).items():
-            _refuse_other(versions(), found, worker)
 
     def _everywhere(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         assert self._client is not None

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from blackbox_conformal.drawing.events import Event
 from blackbox_conformal.drawing.ledger.backends import store_of
@@ -39,7 +39,6 @@ from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.study.stages.uploads import sent_pixels
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image
-from blackbox_conformal.vendor.adapter import Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,7 @@ class SecondOpinions:
 def second_picture(setup: Setup, content: bytes, task: Task) -> Image:
     """Decode a file of the second vendor to (H, W, 3) uint8; errors as for `read_output`."""
     assert setup.second is not None
-    kind, scale = setup.second.capabilities.output_size, setup.procedure.scale
-    size = (task.upload.height * scale, task.upload.width * scale)
+    kind, size = setup.second.capabilities.output_size, output_size(task, setup)
     return read_output(content, size, resample=kind == "resample", any_scale=kind == "any").pixels
 
 
@@ -101,7 +99,7 @@ def second_opinions(
     """Draw each picture once by the second vendor, under the same ledger and limits; `shared`: see `Sampler`."""
     vendor = setup.second
     if vendor is None:
-        yield SecondOpinions(setup, {}, _nothing)
+        yield SecondOpinions(setup, {}, lambda _: b"")
         return
 
     def check(content: bytes, task: Task) -> None:
@@ -124,10 +122,6 @@ def second_opinions(
             return
     with closing(store_of(run)) as store:
         yield SecondOpinions(setup, outcomes, lambda outcome: store.read(outcome.digest or ""))
-
-
-def _nothing(outcome: Outcome) -> NoReturn:
-    raise AssertionError(outcome)
 
 
 Result = TypeVar("Result")
@@ -241,9 +235,10 @@ def incomplete(unusable: Sequence[Outcome], *, local: bool) -> UnusableDrawsErro
     which = f"{len(unusable)} draws have" if several else "1 draw has"
     states = Counter(sorted(outcome.state for outcome in unusable))
     counts = ", ".join(f"{count} {state}" if several else state for state, count in states.items())
+    paid = any(one.state == "invalid" or (one.state == "failed" and one.cost_usd > 0) for one in unusable)
     again = [
         *(["--retry-ambiguous"] if {"ambiguous", "expired"} & states.keys() else []),
-        *(["--max-resample 1"] if any(map(_is_paid_again, unusable)) else []),
+        *(["--max-resample 1"] if paid else []),
     ]
     if local:
         advice = "Put the right pictures in their place and run the same command again"
@@ -262,10 +257,6 @@ def incomplete(unusable: Sequence[Outcome], *, local: bool) -> UnusableDrawsErro
         f"{which} no usable picture ({counts}); {'the first, ' * several}draw {first.task.index} of "
         f"{printable(first.task.upload.name)}{',' * several} {ENDED[first.state]}: {reason}.{of_several} {advice}"
     )
-
-
-def _is_paid_again(outcome: Outcome) -> bool:
-    return outcome.state == "invalid" or (outcome.state == "failed" and outcome.cost_usd > 0)
 
 
 def drawn_pictures(
@@ -329,6 +320,15 @@ def map_pictures(
     memory_bytes
         Memory limit, bytes: fewer large pictures at a time. None: no limit.
     """
+
+    def told(picture: Drawn) -> Result:
+        try:
+            return work(picture)
+        except Exception as error:
+            if on_error is not None:
+                on_error(error)
+            raise
+
     workers = workers or evaluated_at_once()
     room = inf if memory_bytes is None else memory_bytes - BASE_BYTES
     with ThreadPoolExecutor(workers, thread_name_prefix="evaluate") as pool:
@@ -340,7 +340,7 @@ def map_pictures(
                 while pending and sum(picture_bytes(waiting.prepared.size) for waiting, _ in pending) + needed > room:
                     ready, future = pending.pop(0)
                     yield ready, future.result()
-                pending.append((picture, pool.submit(_told, work, picture, on_error)))
+                pending.append((picture, pool.submit(told, picture)))
                 while len(pending) > workers:
                     ready, future = pending.pop(0)
                     yield ready, future.result()
@@ -358,23 +358,9 @@ def map_pictures(
                 future.cancel()
 
 
-def _told(work: Callable[[Drawn], Result], picture: Drawn, on_error: Callable[[Exception], None] | None) -> Result:
-    try:
-        return work(picture)
-    except Exception as error:
-        if on_error is not None:
-            on_error(error)
-        raise
-
-
 def must_differ(setup: Setup) -> bool:
     """Tell whether the score rests on the spread of several draws: equal draws would feign certainty."""
     return setup.procedure.draws > 1 and setup.score.minimum_draws > 1
-
-
-def may_be_equal(upload: Upload) -> bool:
-    """Tell whether draws may be equal: a picture of one colour has one answer."""
-    return is_blank(sent_pixels(upload))
 
 
 def equal_draws(name: str, draws: int) -> AdapterError:
@@ -404,5 +390,6 @@ class EqualDraws:
         with self._lock:
             first = self._first.setdefault(picture, digest)
             equal = self._equal[picture] = self._equal.get(picture, 0) + (digest == first)
-        if equal == self._draws and not may_be_equal(task.upload):
+        # A picture of one colour has one answer.
+        if equal == self._draws and not is_blank(sent_pixels(task.upload)):
             raise equal_draws(task.upload.name, self._draws)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.drawing.task import Outcome
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.method.audits.drift import drift
 from blackbox_conformal.method.degradations.chain import Mixture
@@ -108,7 +107,11 @@ def evaluate(
         pixels = _decode(drawn, setup, read, index, sent, notes, fits)
         if first is None:
             first = pixels
-        all_equal = all_equal and (index == 0 or _equal(pixels, first))
+        # Nearly all different pictures differ in the first rows.
+        if index and all_equal:
+            all_equal = all(
+                np.array_equal(pixels[top : top + 64], first[top : top + 64]) for top in range(0, height, 64)
+            )
         accumulator.update(pixels)
         on_draw(pixels)
         if procedure.delivery in ("mean", "medoid"):
@@ -123,22 +126,24 @@ def evaluate(
     else:
         draw, delivered = None, moments.mean_image()
     if procedure.delivery == "medoid":
-        draw, delivered = _closest(delivered, drawn, setup, read, low_resolution)
+        # The draw nearest to the rounded mean, the first of several: up to rounding the squared-distance medoid.
+        mean, least = delivered, -1
+        for index, pixels in enumerate(decoded_draws(drawn, setup, read, low_resolution)):
+            wide: Any = np.int64 if is_deep(pixels) else np.int32
+            distance = int(np.square(pixels.astype(wide) - mean).sum(dtype=np.int64))
+            if least < 0 or distance < least:
+                draw, delivered, least = index, pixels, distance
     context = setup.context(delivered, low_resolution, second)
     score_map = accumulator.finish(context)
     model = ", ".join(sorted({model for outcome in drawn.outcomes for model in outcome.models})) or None
-    agreement = _agreement(context, setup.score.reference_degraded)
-    answers = Answers.of([fit.edges for fit in fits], [fit.difference for fit in fits], score_map, agreement)
+    agreed = math.nan
+    if (degraded := setup.score.reference_degraded) is not None:
+        middle, *_ = context.middle(MEASURED)
+        assert middle.low_resolution is not None
+        agreed = agreement(middle.delivered, middle.reference(degraded=degraded), middle.low_resolution)
+    answers = Answers.of([fit.edges for fit in fits], [fit.difference for fit in fits], score_map, agreed)
     judged = all(fit.judged for fit in fits)
     return Evaluation(delivered, draw, score_map, model, tuple(notes), low_resolution, answers, judged, context)
-
-
-def _agreement(context: Context, degraded: bool | None) -> float:
-    if degraded is None:
-        return math.nan
-    middle, *_ = context.middle(MEASURED)
-    assert middle.low_resolution is not None
-    return agreement(middle.delivered, middle.reference(degraded=degraded), middle.low_resolution)
 
 
 def calibration_curves(
@@ -151,10 +156,22 @@ def calibration_curves(
     second: Image | None = None,
 ) -> tuple[list[RiskCurve], Answers, SquaredErrors, WholeErrors]:
     """Return one photograph's risk curves, answers, squared errors of what may be shown, and whole errors."""
-    evaluation = evaluate(drawn, setup, read, low_resolution, second)
+    evaluation, procedure = evaluate(drawn, setup, read, low_resolution, second), setup.procedure
     errors, curves = curves_of(evaluation, setup, truth, losses)
     whole = errors_of_whole(evaluation, setup, truth, errors)
-    return curves, evaluation.answers, _squared_errors(evaluation, setup, truth), whole
+    # The middle of a large photograph alone, since only a mean over photographs is used: the free reference of the
+    # whole would take longer than all the rest.
+    middle, rows, columns = evaluation.context.middle(MEASURED)
+    assert middle.low_resolution is not None
+    # The score may have made the reference already.
+    pictures = {
+        name: middle.reference(degraded=not procedure.mixture.linear)
+        if name == "reference"
+        else picture_to_show(name, middle.delivered, middle.low_resolution, procedure.mixture)
+        for name in may_be_shown(procedure.mixture, procedure.scale, procedure.delivery, deep=is_deep(truth))
+    }
+    squares = SquaredErrors.of(evaluation.score_map[rows, columns], truth[rows, columns], pictures.items())
+    return curves, evaluation.answers, squares, whole
 
 
 def errors_of_whole(evaluation: Evaluation, setup: Setup, truth: Image, errors: Map) -> WholeErrors:
@@ -182,23 +199,6 @@ def known_errors(context: Context, score: Score, metric: Metric, mixture: Mixtur
 
 def _mean(errors: Map, metric: Metric) -> float:
     return min(1.0, float(errors.mean(dtype=np.float64)) / metric.capped_bound)
-
-
-def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> SquaredErrors:
-    """Measure the middle of a large photograph alone, since only a mean over photographs is used.
-
-    The free reference of the whole would take longer than all the rest.
-    """
-    procedure, (middle, rows, columns) = setup.procedure, evaluation.context.middle(MEASURED)
-    assert middle.low_resolution is not None
-    # The score may have made the reference already.
-    pictures = {
-        name: middle.reference(degraded=not procedure.mixture.linear)
-        if name == "reference"
-        else picture_to_show(name, middle.delivered, middle.low_resolution, procedure.mixture)
-        for name in may_be_shown(procedure.mixture, procedure.scale, procedure.delivery, deep=is_deep(truth))
-    }
-    return SquaredErrors.of(evaluation.score_map[rows, columns], truth[rows, columns], pictures.items())
 
 
 def curves_of(evaluation: Evaluation, setup: Setup, truth: Image, losses: Losses) -> tuple[Map, list[RiskCurve]]:
@@ -235,44 +235,19 @@ def _decode(
     except PayloadError:
         if not setup.adapter.capabilities.local:
             raise
-        raise incomplete(list(_invalid(drawn, picture_of, index)), local=True) from None
+        # All that are no pictures, from this one on; finding them earlier would decode twice.
+        invalid = []
+        for outcome in drawn.outcomes[index:]:
+            try:
+                picture_of(outcome.task.index)
+            except PayloadError as error:
+                invalid.append(replace(outcome, state="invalid", error=PayloadError(clean(str(error)))))
+        raise incomplete(invalid, local=True) from None
     notes.update(dict.fromkeys(answer.notes))
     fits.append(answer.resemblance)
     if setup.perturbation is None:
         return answer.pixels
     return setup.perturbation.undo(answer.pixels, index, setup.procedure.scale)
-
-
-def _invalid(drawn: Drawn, picture_of: Callable[[int], object], first: int) -> Iterator[Outcome]:
-    """Find local draws, from `first` on, that are no pictures; finding them earlier would decode twice."""
-    for outcome in drawn.outcomes[first:]:
-        try:
-            picture_of(outcome.task.index)
-        except PayloadError as error:
-            yield replace(outcome, state="invalid", error=PayloadError(clean(str(error))))
-
-
-def _equal(picture: Image, other: Image) -> bool:
-    """Compare two pictures; nearly all different ones differ in the first rows."""
-    return all(np.array_equal(picture[top : top + 64], other[top : top + 64]) for top in range(0, picture.shape[0], 64))
-
-
-def _closest(
-    mean: Image, drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image
-) -> tuple[int, Image]:
-    """Return index and pixels of the draw nearest to the rounded mean: up to rounding the squared-distance medoid.
-
-    Ties: the first.
-    """
-    best: tuple[int, Image] | None = None
-    least = -1
-    for index, pixels in enumerate(decoded_draws(drawn, setup, read, low_resolution)):
-        wide: Any = np.int64 if is_deep(pixels) else np.int32
-        distance = int(np.square(pixels.astype(wide) - mean).sum(dtype=np.int64))
-        if best is None or distance < least:
-            best, least = (index, pixels), distance
-    assert best is not None
-    return best
 
 
 def drifted(

@@ -5,9 +5,8 @@ Figures are measured (`docs/benchmarks.md`). The file's header tells the size.
 
 import ctypes
 import struct
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
-from functools import cache
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
 from math import inf
 from os import cpu_count
 from pathlib import Path
@@ -105,18 +104,9 @@ def give_back(size: tuple[int, int]) -> None:
     The C library keeps pieces of up to 32 MiB and finds no use for whole pictures. Small pictures are left out:
     clearing memory anew takes longer than the work on them.
     """
-    trim = _trim() if picture_bytes(size) >= LARGE_BYTES else None
-    if trim is not None:
-        trim(0)
-
-
-@cache
-def _trim() -> Callable[[int], int] | None:
-    try:
-        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):
-        return None
-    return trim
+    if picture_bytes(size) >= LARGE_BYTES:
+        with suppress(AttributeError, OSError, TypeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 _PNG_HEAD = 24

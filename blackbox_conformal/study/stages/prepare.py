@@ -17,6 +17,7 @@ from functools import partial
 from io import FileIO
 from os import cpu_count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,8 +99,13 @@ class KeptPixels:
         pictures = [np.ascontiguousarray(picture) for picture in (truth, low_resolution)]
         with self._lock:
             try:
-                file = self._opened()
-                end = self._end + sum(picture.nbytes for picture in pictures)
+                if self._file is None:
+                    there = next(one for one in (self._folder, *self._folder.absolute().parents) if one.is_dir())
+                    self._most = min(self._most, int(shutil.disk_usage(there).free * SHARE_OF_FREE))
+                    # The file has no name, or loses it at once, or on Windows when it is closed.
+                    self._file = tempfile.TemporaryFile(dir=there, buffering=0)  # noqa: SIM115 - closed below
+                    weakref.finalize(self, self._file.close)
+                file, end = self._file, self._end + sum(picture.nbytes for picture in pictures)
                 if end > self._most:
                     return
                 file.seek(self._end)
@@ -125,15 +131,6 @@ class KeptPixels:
             except OSError:
                 return None
             return (truth, low_resolution) if whole else None
-
-    def _opened(self) -> FileIO:
-        if self._file is None:
-            there = next(folder for folder in (self._folder, *self._folder.absolute().parents) if folder.is_dir())
-            self._most = min(self._most, int(shutil.disk_usage(there).free * SHARE_OF_FREE))
-            # The file has no name, or loses it at once, or on Windows when it is closed.
-            self._file = tempfile.TemporaryFile(dir=there, buffering=0)  # noqa: SIM115 - closed below
-            weakref.finalize(self, self._file.close)
-        return self._file
 
 
 def misfit(width: int, height: int, limits: Capabilities, scale: int) -> str | None:
@@ -200,8 +197,14 @@ def fitted(
         size = _within(size, scale, fit, able)
     for able in limits:
         most = able.max_upload_bytes
-        if most is not None and png_bound(size[0] * size[1], size[1]) > most:
-            size = _within_bytes(degraded(_made(truth, size, scale, fit)), size, most)
+        if most is None or png_bound(size[0] * size[1], size[1]) <= most:
+            continue
+        if len(upload_png(degraded(_made(truth, size, scale, fit)))) <= most:
+            continue
+        whole, factor = size, math.sqrt(most / png_bound(size[0] * size[1], size[1]))
+        while png_bound(size[0] * size[1], size[1]) > most and min(size) > 1:
+            size = _times(whole, factor)
+            factor *= 0.99
     if size == (width, height):
         return truth, None
     done = {"crop": "cropped to its middle", "shrink": "made smaller"}[fit]
@@ -237,17 +240,6 @@ def _within(size: tuple[int, int], scale: int, fit: Fit, able: Capabilities) -> 
 
 def _times(size: tuple[int, int], factor: float) -> tuple[int, int]:
     return max(1, math.floor(size[0] * factor)), max(1, math.floor(size[1] * factor))
-
-
-def _within_bytes(low: Image, size: tuple[int, int], most: int) -> tuple[int, int]:
-    if len(upload_png(low)) <= most:
-        return size
-    width, height = size
-    factor = math.sqrt(most / png_bound(width * height, height))
-    while png_bound(width * height, height) > most and min(width, height) > 1:
-        width, height = _times(size, factor)
-        factor *= 0.99
-    return width, height
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,18 +298,6 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class _Photograph:
-    sketch: Sketch
-    low: Image
-    conversions: tuple[str, ...]
-    file_digest: str
-    fitted: str | None
-    statistics: InputStatistics
-    kind: InputKind
-    file_format: str
-
-
-@dataclass(frozen=True, slots=True)
 class Truth:
     """A photograph as it calibrates.
 
@@ -371,26 +351,32 @@ def prepare_photographs(
     distinct = Distinct()
     encoder = Encoder()
     inputs: dict[str, Path] = {}
+
+    def again(path: Path) -> Image:
+        truth = read_truth(path, setup)
+        return setup.input_of(name_of(path), truth.pixels, truth.picture.digest)
+
     for done, (path, reading) in enumerate(_ahead(paths, setup, limits_within(memory_bytes), kept)):
         progress("reading photographs", done, len(paths))
         try:
-            photograph = reading.result()
-            distinct.add(str(path), photograph.sketch, (tiles or {}).get(name_of(path)))
-            again = partial(_low_resolution, path, setup)
-            picture = _prepared(
-                name_of(path), path, photograph.sketch, photograph.low, photograph.conversions, setup, encoder, again
-            )
+            seen, low, conversions, further = reading.result()
+            distinct.add(str(path), seen, (tiles or {}).get(name_of(path)))
+            picture = _prepared(name_of(path), path, seen, low, conversions, setup, encoder, partial(again, path))
             twin = inputs.setdefault(picture.input_digest, path)
             if twin != path:
                 raise CalibrationError(
                     f"expected photographs that give different inputs; {printable(twin)} and "
                     f"{printable(path)} give the same. Remove one of them"
                 )
-            seen = ("file_digest", "fitted", "statistics", "kind", "file_format")
-            pictures.append(replace(picture, **{name: getattr(photograph, name) for name in seen}))
+            pictures.append(replace(picture, **further))
         except BlackboxConformalError as error:
             failures.append((path.name, error))
-    refuse_together(failures, len(paths), "photographs", _advice(failures, setup))
+    advice = ""
+    if setup.procedure.fit is None and any(isinstance(error, MisfitError) for _, error in failures):
+        advice = (
+            "Add --fit crop to take the middle of photographs that are too large, or --fit shrink to make them smaller"
+        )
+    refuse_together(failures, len(paths), "photographs", advice)
     progress("reading photographs", len(paths), len(paths))
     return pictures
 
@@ -399,15 +385,13 @@ class MisfitError(UsageError):
     """A picture breaks a limit that the vendor states, or its answer could not be read."""
 
 
-def _advice(failures: Sequence[tuple[str, BlackboxConformalError]], setup: Setup) -> str:
-    if setup.procedure.fit is not None or not any(isinstance(error, MisfitError) for _, error in failures):
-        return ""
-    return "Add --fit crop to take the middle of photographs that are too large, or --fit shrink to make them smaller"
+_Photograph = tuple[Sketch, Image, tuple[str, ...], dict[str, Any]]
+"""Sketch, input, conversions, and the other fields of a `Prepared` that follow from the photograph."""
 
 
 def _ahead(
     paths: Sequence[Path], setup: Setup, limits: ImageLimits, kept: KeptPixels | None
-) -> Iterator[tuple[Path, "Future[_Photograph]"]]:
+) -> Iterator[tuple[Path, Future[_Photograph]]]:
     """Read photographs ahead, no more than there are threads, so that memory stays the same."""
     workers = min(cpu_count() or 1, 2)
     with ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:
@@ -459,13 +443,14 @@ def _look_at(path: Path, setup: Setup, limits: ImageLimits, kept: KeptPixels | N
     # A thumbnail shows the same of either; the smaller one is quicker to look through.
     shown = low if min(low.shape[:2]) >= LEAST_SIDE else truth
     seen, look = sketch(rendered(shown), picture.digest), rendered(low)
-    statistics, kind = InputStatistics.of(look), InputKind.of(look)
-    return _Photograph(seen, low, conversions, picture.file_digest, read.fitted, statistics, kind, format_of(picture))
-
-
-def _low_resolution(path: Path, setup: Setup) -> Image:
-    truth = read_truth(path, setup)
-    return setup.input_of(name_of(path), truth.pixels, truth.picture.digest)
+    further = {
+        "file_digest": picture.file_digest,
+        "fitted": read.fitted,
+        "statistics": InputStatistics.of(look),
+        "kind": InputKind.of(look),
+        "file_format": format_of(picture),
+    }
+    return seen, low, conversions, further
 
 
 def _prepared(
@@ -483,12 +468,16 @@ def _prepared(
     plain = encoder.upload(low, name, again)
     if setup.second is not None:
         _check_bytes(name, plain, _SECOND, setup.second)
+
+    def changed(perturbation: Perturbation, index: int) -> Image:
+        return perturbation.apply(again(), index)
+
     tasks = []
     for index in range(setup.procedure.draws):
         sent = plain
         if setup.perturbation is not None:
-            change = partial(_changed, setup.perturbation, index)
-            sent = encoder.upload(change(lambda: low), name, partial(change, again))
+            change = partial(changed, setup.perturbation, index)
+            sent = encoder.upload(setup.perturbation.apply(low, index), name, change)
         if sent is not plain or index == 0:
             _check_bytes(name, sent, _FIRST, setup.adapter)
         seed = setup.procedure.seed(plain.digest, index, setup.adapter.capabilities.seed_range)
@@ -496,10 +485,6 @@ def _prepared(
     size = (height * setup.procedure.scale, width * setup.procedure.scale)
     digest, shown = (None, sketch(rendered(low), plain.digest)) if truth is None else (truth.digest, truth)
     return Prepared(name, path, digest, plain.digest, shown, size, tuple(tasks), conversions)
-
-
-def _changed(perturbation: Perturbation, index: int, pixels: Callable[[], Image]) -> Image:
-    return perturbation.apply(pixels(), index)
 
 
 def refuse_misfit(source: Path | bytes, name: str, setup: Setup, *, memory_bytes: int | None = None) -> None:

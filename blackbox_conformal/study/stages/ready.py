@@ -171,7 +171,8 @@ def each_on_cluster(
     on_error
         As for `map_pictures`.
     """
-    shared = _Shared(work, described(setup), run.absolute(), _ledger(run))
+    address = LEDGERS.of(run)
+    shared = _Shared(work, described(setup), run.absolute(), None if address is None else address.shown)
     memory_bytes = narrowed(*memory)
 
     def told(drawn: Drawn) -> _Told:
@@ -208,11 +209,6 @@ def _batches(pictures: Iterable[_Told]) -> Iterator[list[_Told]]:
         yield batch
 
 
-def _ledger(run: Path) -> str | None:
-    address = LEDGERS.of(run)
-    return None if address is None else address.shown
-
-
 def described(setup: Setup) -> Setup:
     """Return the set-up for workers, in which a paid vendor has capabilities alone."""
     vendors = [
@@ -224,23 +220,21 @@ def described(setup: Setup) -> Setup:
 
 
 def _evaluated(shared: _Shared, batch: Sequence[_Told]) -> list[Any]:
-    return [_evaluated_one(shared, told) for told in batch]
-
-
-def _evaluated_one(shared: _Shared, told: _Told) -> Any:
-    setup, drawn = shared.setup, told.drawn
+    setup = shared.setup
 
     def read(vendor: Adapter, outcome: Outcome) -> bytes:
         if vendor.capabilities.local:
             return read_again(vendor, outcome)
         return _answers(shared.run, shared.ledger).read(outcome.digest or "")
 
-    second = None
-    if setup.second is not None and told.second is not None:
-        second = second_picture(setup, read(setup.second, told.second), told.second.task)
-    return shared.work(
-        Ready(drawn, setup, lambda index: read(setup.adapter, drawn.outcomes[index]), second, told.about)
-    )
+    def evaluated(told: _Told) -> Any:
+        drawn, second = told.drawn, None
+        if setup.second is not None and told.second is not None:
+            second = second_picture(setup, read(setup.second, told.second), told.second.task)
+        one = lambda index: read(setup.adapter, drawn.outcomes[index])  # noqa: E731
+        return shared.work(Ready(drawn, setup, one, second, told.about))
+
+    return list(map(evaluated, batch))
 
 
 @cache

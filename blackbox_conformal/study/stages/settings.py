@@ -186,14 +186,23 @@ def set_up(
     chosen_metric: Metric = member("metrics", metric)
     chosen_metric.require()
     perturb = None if perturbation is None else catalog.load("images.perturbation", perturbation)
-    chosen_scale, mixture = _inputs(adapter, scale, degradation)
+    mixture = Mixture.of_text(adapter.capabilities.degradation if degradation is None else degradation)
+    chosen_scale = _scale(adapter, scale, mixture)
+    mixture = mixture.at(chosen_scale)
     chosen_metric.require_degradation(mixture)
-    of_detail = _shows_detail(chosen_metric, mixture) if guarantee is None else _is_about_detail(guarantee)
+    if guarantee is None:
+        of_detail = _shows_detail(chosen_metric, mixture)
+    else:
+        of_detail = member("guarantees", guarantee).threshold_ceiling is not None
     chosen_score: Score = member("scores", score or default_score(draws, chosen_scale, of_detail=of_detail))
     _check_draws(adapter, draws, chosen_score, perturb)
-    chosen_score = _suited(chosen_score, chosen_scale, mixture)
+    if (refused := chosen_score.refused_at(chosen_scale)) is not None:
+        raise UsageError(f"{refused}; got scale {chosen_scale}. Give --score bicubic-gap:sigma=8")
+    chosen_score = chosen_score.suited(mixture)
     adapter = adapter.suited(ScoredAnswers(chosen_scale, mixture, chosen_score.reference_degraded))
-    seedable = _check_seeds(seeds, adapter, second)
+    if seeds == "shared" and not adapter.capabilities.seedable:
+        raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
+    seedable = adapter.capabilities.seedable or (second is not None and second.capabilities.seedable)
     _check_second(chosen_score, second, chosen_scale)
     procedure = Procedure(
         vendor=adapter.identity(),
@@ -212,9 +221,16 @@ def set_up(
         score_weights=chosen_score.fitted_weights,
         metric=chosen_metric.specification(),
     )
-    setup = _with_bands(Setup(adapter, procedure, chosen_score, chosen_metric, perturb, second))
-    if "unknown" in re.split(r"\W+", degradation or ""):
-        _refuse_detail(setup.promised(guarantee), chosen_scale)
+    _refuse_bands(procedure, chosen_score, chosen_metric)
+    setup = Setup(adapter, procedure, chosen_score, chosen_metric, perturb, second)
+    unknown = "unknown" in re.split(r"\W+", degradation or "")
+    if unknown and setup.promised(guarantee).threshold_ceiling is not None:
+        # Clean inputs break such a promise.
+        raise UsageError(
+            "expected with --degradation unknown a promise about errors; got one about invented detail, which such a "
+            "calibration breaks on clean inputs. Find out how your inputs are made, at no cost: blackbox-conformal "
+            f"inputs INPUTS --suggest --photographs PHOTOGRAPHS --scale {chosen_scale}. Or add --guarantee expected"
+        )
     return setup
 
 
@@ -231,13 +247,11 @@ def _refuse_no_vendor(given: Any) -> None:
     raise UsageError(f"expected a vendor; got {type(given).__name__}. Make one with {way}")
 
 
-def _with_bands(setup: Setup) -> Setup:
-    procedure, score, metric = setup.procedure, setup.score, setup.metric
-    bands = procedure.bands
+def _refuse_bands(procedure: Procedure, score: Score, metric: Metric) -> None:
+    bands, several = procedure.bands, procedure.draws > 1
     if bands is None:
-        return setup
+        return
     steps = [step for chain in procedure.mixture.chains for step in chain.steps]
-    several = procedure.draws > 1
     refusals = (
         (
             not 1 <= metric.fewest_bands <= bands.count,
@@ -254,23 +268,12 @@ def _with_bands(setup: Setup) -> Setup:
             f"a degradation that takes them; got {procedure.mixture.text}",
             "--degradation bicubic, area, lanczos or given",
         ),
-        (
-            procedure.back_projections > 0,
-            f"another delivery; got {procedure.delivery}",
-            "--delivery first",
-        ),
+        (procedure.back_projections > 0, f"another delivery; got {procedure.delivery}", "--delivery first"),
         (procedure.perturbation is not None, "draws of the vendor's own; got a perturbation", "no --perturbation"),
     )
     for refused, what, cure in refusals:
         if refused:
             raise UsageError(f"expected for pictures of declared bands {what}. Give {cure}")
-    return setup
-
-
-def _inputs(adapter: Adapter, scale: int | None, degradation: str | None) -> tuple[int, Mixture]:
-    mixture = Mixture.of_text(adapter.capabilities.degradation if degradation is None else degradation)
-    chosen = _scale(adapter, scale, mixture)
-    return chosen, mixture.at(chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,10 +313,18 @@ class ScoredAnswers:
 
     def cut(self, upload: Upload, boxes: Sequence[Box], digests: Sequence[str]) -> tuple[Upload, ...]:
         """Return uploads of these parts, which are cut again when they are sent."""
+
+        def cut(box: Box, digest: str) -> Upload:
+            def pixels() -> Image:
+                return np.ascontiguousarray(_part(sent_pixels(upload), box))
+
+            height, width = box.bottom - box.top, box.right - box.left
+            return SourcedUpload(upload.name, digest, lambda: upload_png(pixels()), pixels, width, height)
+
         if not digests:
-            pixels = sent_pixels(upload)
-            digests = [pixels_digest(_part(pixels, box)) for box in boxes]
-        return tuple(_cut(upload, box, digest) for box, digest in zip(boxes, digests, strict=True))
+            whole = sent_pixels(upload)
+            digests = [pixels_digest(_part(whole, box)) for box in boxes]
+        return tuple(cut(box, digest) for box, digest in zip(boxes, digests, strict=True))
 
     def pasted(self, upload: Upload, below: bytes | None, above: Sequence[Pasted], size: str) -> bytes:
         """Paste parts of other answers on an answer to `upload`; without one, the parts cover everything."""
@@ -338,14 +349,6 @@ def _part(pixels: Image, box: Box) -> Image:
     return pixels[box.top : box.bottom, box.left : box.right]
 
 
-def _cut(upload: Upload, box: Box, digest: str) -> Upload:
-    def pixels() -> Image:
-        return np.ascontiguousarray(_part(sent_pixels(upload), box))
-
-    height, width = box.bottom - box.top, box.right - box.left
-    return SourcedUpload(upload.name, digest, lambda: upload_png(pixels()), pixels, width, height)
-
-
 def known_picture(context: Context, degraded: bool | None, mixture: Mixture) -> Image:
     """Return the picture that stands in for an unknown truth: the free reference for such inputs.
 
@@ -357,30 +360,9 @@ def known_picture(context: Context, degraded: bool | None, mixture: Mixture) -> 
     return picture_to_show("enlargement", context.delivered, context.low_resolution, mixture)
 
 
-def _suited(score: Score, scale: int, mixture: Mixture) -> Score:
-    if (refused := score.refused_at(scale)) is not None:
-        raise UsageError(f"{refused}; got scale {scale}. Give --score bicubic-gap:sigma=8")
-    return score.suited(mixture)
-
-
-def _is_about_detail(guarantee: str | Guarantee) -> bool:
-    rule: Guarantee = member("guarantees", guarantee)
-    return rule.threshold_ceiling is not None
-
-
 def _shows_detail(metric: Metric, mixture: Mixture) -> bool:
     usual: Metric = member("metrics", DEFAULT_METRIC)
     return metric == usual and not hides(mixture)
-
-
-def _refuse_detail(promised: Guarantee, scale: int) -> None:
-    """Refuse a promise about detail for inputs of unknown making, since clean inputs break it."""
-    if promised.threshold_ceiling is not None:
-        raise UsageError(
-            "expected with --degradation unknown a promise about errors; got one about invented detail, which such a "
-            "calibration breaks on clean inputs. Find out how your inputs are made, at no cost: blackbox-conformal "
-            f"inputs INPUTS --suggest --photographs PHOTOGRAPHS --scale {scale}. Or add --guarantee expected"
-        )
 
 
 def set_up_as(
@@ -447,12 +429,6 @@ def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Pertu
             " picture, paid so many times: name the parameter that takes a seed if it has one, add --perturbation"
             " dihedral, or take one draw: leave --draws and --score out"
         )
-
-
-def _check_seeds(seeds: SeedPolicy, adapter: Adapter, second: Adapter | None) -> bool:
-    if seeds == "shared" and not adapter.capabilities.seedable:
-        raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
-    return adapter.capabilities.seedable or (second is not None and second.capabilities.seedable)
 
 
 def _check_second(score: Score, second: Adapter | None, scale: int) -> None:
