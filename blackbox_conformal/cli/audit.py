@@ -143,7 +143,11 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     from blackbox_conformal.support import catalog
     from blackbox_conformal.support.blocks import document
 
-    watched = _watched(screen, calibration, options, file)
+    # The audit goes on whatever the watch found.
+    watched, entry = None, catalog.hook("watch").state_of(Path(file), calibration, trusted(options.trust))
+    if entry is not None and entry.state != "watched":
+        screen.note(f"note: this calibration is {entry.state} since {entry.at}: {entry.reason}")
+        watched = {"state": entry.state, "at": entry.at, "reason": entry.reason}
     setup = from_options.calibrated_setup(calibration, options, seed=options.seed)
     paths = photograph_paths(options.images)
     run = from_options.calibrated_folder(screen, options, calibration.procedure, file)
@@ -188,7 +192,14 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     content = {**document(blocks), "watch": watched}
     if options.splits is not None:
         content["splits"] = _splits(screen, options, calibration, options.splits, audit)
-    _show_next(screen, run, file, kept=store is not None)
+    if store is not None:
+        screen.next(*next_steps.view_of(run, file))
+        screen.next(*next_steps.report_on(run, file))
+    else:
+        screen.say(
+            "The report shows audits of the calibration's own guarantee; this one is of another and is not kept for "
+            "it. Calibrate with this guarantee to have it there: the draws are stored, so no call is made."
+        )
     if any(kind.fails for kind in audit.kinds):
         screen.next(*next_steps.calibrate_by_group(setup, options))
     screen.data(content)
@@ -203,17 +214,6 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
             "what is claimed. No promise is shown to be broken, but none is made for photographs like these. Audit "
             "more of them, or calibrate on them"
         )
-
-
-def _watched(screen: Screen, calibration: "Calibration", options: AuditOptions, file: str) -> dict[str, Any] | None:
-    # The audit goes on whatever the watch found.
-    from blackbox_conformal.support import catalog
-
-    entry = catalog.hook("watch").state_of(Path(file), calibration, trusted(options.trust))
-    if entry is None or entry.state == "watched":
-        return None
-    screen.note(f"note: this calibration is {entry.state} since {entry.at}: {entry.reason}")
-    return {"state": entry.state, "at": entry.at, "reason": entry.reason}
 
 
 def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
@@ -269,17 +269,6 @@ def _splits(
         catalog.hook("pages").report_material(run, calibration, levels).keep_splits(study)
     screen.show(study.blocks())
     return study.document()
-
-
-def _show_next(screen: Screen, run: Path, calibration: str, *, kept: bool) -> None:
-    if kept:
-        screen.next(*next_steps.view_of(run, calibration))
-        screen.next(*next_steps.report_on(run, calibration))
-        return
-    screen.say(
-        "The report shows audits of the calibration's own guarantee; this one is of another and is not kept for it. "
-        "Calibrate with this guarantee to have it there: the draws are stored, so no call is made."
-    )
 
 
 def _show_outlook(screen: Screen, outlooks: "Sequence[Outlook]", photographs: int) -> None:

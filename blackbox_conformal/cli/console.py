@@ -98,7 +98,9 @@ class Screen:
         console = self._console()
         cells = [[shown(cell).replace("\n", " ") for cell in row] for row in rows]
         table = _table(columns, cells, whole_words=True)
-        if _width(console, table) > console.width:
+        lines = "".join(segment.text for segment in console.render(table)).splitlines()
+        # Words kept whole can make a table wider than the terminal.
+        if max(map(cell_len, lines), default=0) > console.width:
             table = _table(columns, cells, whole_words=False)
         console.print(Text(shown(title), style="bold"))
         console.print(table, soft_wrap=False)
@@ -151,7 +153,12 @@ class Screen:
 
     def step(self, what: str, done: int, total: int, note: str = "") -> None:
         if self._progress is None:
-            self._log(what, done, total, note)
+            # A log gets at most one line every `LINE_S` seconds, with the latest trouble.
+            if not self.quiet and time.monotonic() >= self._next_line:
+                self._next_line = time.monotonic() + LINE_S
+                trouble, self._trouble = self._trouble, ""
+                parts = filter(None, [f"{what}: {done} of {total}", note, trouble])
+                self.remarks.print(Text(shown("; ".join(parts))))
             return
         if what not in self._tasks:
             label = shown(what).replace("\n", " ")
@@ -169,15 +176,6 @@ class Screen:
             self.step("drawing", counters.done, counters.total, catalog.hook("progress").draw_note(counters))
         if self.verbose:
             self.remarks.print(Text(redact(json_line(event.to_json()))))
-
-    def _log(self, what: str, done: int, total: int, note: str) -> None:
-        # A log gets at most one line every `LINE_S` seconds, with the latest trouble.
-        if self.quiet or time.monotonic() < self._next_line:
-            return
-        self._next_line = time.monotonic() + LINE_S
-        trouble, self._trouble = self._trouble, ""
-        parts = filter(None, [f"{what}: {done} of {total}", note, trouble])
-        self.remarks.print(Text(shown("; ".join(parts))))
 
     def _console(self) -> Console:
         # During progress, another console than the display's own would tear the display.
@@ -205,12 +203,6 @@ def _table(columns: list[str], rows: list[list[str]], *, whole_words: bool) -> R
     for row in rows:
         table.add_row(*map(Text, row))
     return table
-
-
-def _width(console: Console, table: RichTable) -> int:
-    # Words kept whole can make a table wider than the terminal.
-    text = "".join(segment.text for segment in console.render(table))
-    return max(map(cell_len, text.splitlines()), default=0)
 
 
 def bill(cost: Decimal, calls: int, *vendors: Any) -> Decimal | None:

@@ -278,9 +278,27 @@ def open_calibrated_vendor(
         )
     calibrated = {key: value for key, value in identity["parameters"].items() if value is not None}
     parameters = {**calibrated, **vendor_parameters(options.parameters)}
-    _refuse_missing(adapter_class(name), parameters, priced=priced)
+    vendor, procedure = adapter_class(name), calibration.procedure
+    # The user is asked for all at once: address and, under a limit, price.
+    if missing := _missing(vendor, parameters, priced=priced):
+        fields = vendor.model_fields
+        meant = "; ".join(f"{as_typed(name)}: {(fields[name].description or name).rstrip('.')}" for name in missing)
+        price = ", nor what it costs" if "price_usd" in missing else ""
+        blanks = " ".join(option_words(dict.fromkeys(missing, "…")))
+        unsent = {name: value for name, value in vendor.key_parameters.items() if name not in parameters}
+        key = f"; if it takes a key, add {shlex.join(option_words(unsent))} too" if unsent else ""
+        raise UsageError(
+            f"the calibration does not store where the vendor {vendor.name} is{price}. Add {blanks}{key} ({meant})"
+        )
     adapter = _load(name, parameters, "-p" if options.parameters else None)
-    _refuse_other_seed(seed, calibration.procedure, adapter)
+    # With another root seed, a mask could be rolled until it pleases.
+    drawn = procedure.seeds != "shared" and adapter.capabilities.seed_range is not None
+    if seed not in (None, procedure.root_seed) and (drawn or procedure.mixture.random):
+        raise UsageError(
+            f"expected no --seed beside --calibration, which fixes it to {procedure.root_seed}; got --seed {seed}: a "
+            "picture that is drawn again until its mask pleases has no guarantee. Leave --seed out, or calibrate with "
+            f"--seed {seed}"
+        )
     return adapter
 
 
@@ -308,21 +326,6 @@ def _installed(name: str, option: str) -> str:
     return name
 
 
-def _refuse_missing(vendor: "type[Adapter]", parameters: dict[str, Any], *, priced: bool) -> None:
-    # The user is asked for all at once: address and, under a limit, price.
-    fields, missing = vendor.model_fields, _missing(vendor, parameters, priced=priced)
-    if not missing:
-        return
-    meant = "; ".join(f"{as_typed(name)}: {(fields[name].description or name).rstrip('.')}" for name in missing)
-    price = ", nor what it costs" if "price_usd" in missing else ""
-    blanks = " ".join(option_words(dict.fromkeys(missing, "…")))
-    unsent = {name: value for name, value in vendor.key_parameters.items() if name not in parameters}
-    key = f"; if it takes a key, add {shlex.join(option_words(unsent))} too" if unsent else ""
-    raise UsageError(
-        f"the calibration does not store where the vendor {vendor.name} is{price}. Add {blanks}{key} ({meant})"
-    )
-
-
 def _missing(vendor: "type[Adapter]", parameters: Collection[str], *, priced: bool) -> list[str]:
     fields = vendor.model_fields
     missing = [name for name, field in fields.items() if field.is_required() and name not in parameters]
@@ -344,15 +347,3 @@ def blanks(identity: Mapping[str, Any], command: str) -> list[str]:
     pairs = [f"{name}={entry}" for name, entry in value.items()] if isinstance(value, dict) else str(value).split()
     known = {*identity["parameters"], *vendor_parameters(pairs)}
     return option_words(dict.fromkeys(_missing(vendor, known, priced=True), "…"))
-
-
-def _refuse_other_seed(seed: int | None, procedure: "Procedure", adapter: "Adapter") -> None:
-    # With another root seed, a mask could be rolled until it pleases.
-    drawn = procedure.seeds != "shared" and adapter.capabilities.seed_range is not None
-    unused = not drawn and not procedure.mixture.random
-    if seed not in (None, procedure.root_seed) and not unused:
-        raise UsageError(
-            f"expected no --seed beside --calibration, which fixes it to {procedure.root_seed}; got --seed {seed}: a "
-            "picture that is drawn again until its mask pleases has no guarantee. Leave --seed out, or calibrate with "
-            f"--seed {seed}"
-        )

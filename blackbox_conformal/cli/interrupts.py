@@ -55,10 +55,13 @@ def interruptible(screen: Screen) -> Iterator[Any]:
             if asked:
                 return
         if asked or not samplers:
-            if _is_importing(frame):
-                _again(number)
-                return
-            raise KeyboardInterrupt
+            while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+                frame = frame.f_back
+            if frame is None:
+                raise KeyboardInterrupt
+            # During an import, an exception may hold Python's import lock for ever.
+            _again(number)
+            return
         asked += 1
         # In a thread: interrupted code may hold a lock that stopping or writing takes, and goes on only when this
         # returns. `Thread.start` takes a lock, too.
@@ -114,12 +117,3 @@ def _again(number: int) -> None:
         to_main(threading.main_thread().ident, number)
 
     _thread.start_new_thread(send, ())
-
-
-def _is_importing(frame: FrameType | None) -> bool:
-    # During an import, an exception may hold Python's import lock for ever.
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,23 +59,6 @@ class MaskWriter:
     credentials: "CertifiedKey | None"
     force: bool
     replacing: frozenset[int] = frozenset()
-
-    @classmethod
-    def of(
-        cls,
-        out: str,
-        wanted: "Wanted",
-        store: Any,
-        key: "SigningKey | None",
-        credentials: "CertifiedKey | None",
-        *,
-        force: bool,
-        elsewhere: bool,
-    ) -> "MaskWriter":
-        """Return a writer into the folder `out`; `elsewhere`: on workers, which get no key."""
-        if elsewhere:
-            return cls(Path(out).absolute(), wanted, store, None, None, force)
-        return cls(Path(out), wanted, store, key, credentials, force)
 
     def __call__(self, place: int, result: "Result") -> Written:
         """Write the files of the picture at `place` among the inputs."""
@@ -239,7 +222,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
         file=Path(options.calibration),
         trusted=trusted(options.trust),
     )
-    batch = _read_batch(screen, request, options)
+    batch = _read_batch(request, options)
     request = request.falling_back(batch.setup.adapter, options.fallback)
     hopeless = request.nothing
     run = from_options.calibrated_folder(screen, options, calibration.procedure, options.calibration)
@@ -256,9 +239,10 @@ def command(screen: Screen, options: MaskOptions) -> None:
         screen.note(
             f"warning: {which} not like the calibration's, so a mask would carry no guarantee: {outside[0].differs}"
         )
-    elsewhere = options.cluster is not None
-    writer = MaskWriter.of(options.out, wanted, store, key, credentials, force=options.force, elsewhere=elsewhere)
-    writer = replace(writer, replacing=batch.replacing)
+    # Workers get no key.
+    keys = (key, credentials) if options.cluster is None else (None, None)
+    out = Path(options.out) if options.cluster is None else Path(options.out).absolute()
+    writer = MaskWriter(out, wanted, store, *keys, options.force, batch.replacing)
     results = _masked(delivery, None if piped else writer, run)
     if piped and results:
         (result,) = results
@@ -459,14 +443,15 @@ class _Delivery:
             )
 
 
-def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) -> _Batch:
+def _read_batch(request: "MaskRequest", options: MaskOptions) -> _Batch:
+    from blackbox_conformal.study.result_files import refuse_existing
     from blackbox_conformal.study.stages.grouped_errors import refuse_together
     from blackbox_conformal.study.stages.prepare import prepare_inputs
 
     calibration = request.calibration
     setup = from_options.calibrated_setup(calibration, options, seed=options.seed, degradation=options.degradation)
     sources: list[tuple[str, Path | bytes]]
-    failed, replacing = dict[int, BlackboxConformalError](), frozenset[int]()
+    failed, replacing = dict[int, BlackboxConformalError](), set[int]()
     if "-" in options.inputs:
         paths, sources = [Path("-")], [("stdin", sys.stdin.buffer.read())]
     else:
@@ -476,12 +461,26 @@ def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) ->
             for path in (photograph_paths([name]) if Path(name).is_dir() else [Path(name)])
         ]
         sources = [(name_of(path), path) for path in paths]
-        failed, replacing = _in_the_way(paths, request, options)
+        # Inputs whose files would overwrite another's or an earlier result fail; some are to be replaced.
+        count = Counter(name for name, _ in sources)
+        for place, ((name, _), path) in enumerate(zip(sources, paths, strict=True)):
+            try:
+                if count[name] > 1:
+                    raise UsageError(
+                        f"{printable(path)}: expected inputs with different names, since their files are named after "
+                        f"them; {count[name]} are called {printable(name)}. Rename them, or mask them into different "
+                        "folders"
+                    )
+                told = options.alpha, calibration, request.rules, options.outside
+                if not options.force and refuse_existing(name, Path(options.out), *told):
+                    replacing.add(place)
+            except UsageError as error:
+                failed[place] = error
     pictures = prepare_inputs(sources, setup, calibration, failed, memory_bytes=options.memory)
     if not options.keep_going:
         advice = "Correct or leave out these, or add --keep-going to mask the others" if len(paths) > 1 else ""
         refuse_together([(sources[place][0], failed[place]) for place in sorted(failed)], len(paths), advice=advice)
-    return _Batch(setup, paths, sources, pictures, failed, replacing)
+    return _Batch(setup, paths, sources, pictures, failed, frozenset(replacing))
 
 
 def _suggesting(options: MaskOptions, batch: _Batch) -> str:
@@ -516,30 +515,3 @@ def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[
             sign_with=delivery.key,
         )
         return mask_pictures(terms, batch.setup, batch.sources, batch.pictures, delivery.request, receiver)
-
-
-def _in_the_way(
-    paths: Sequence[Path], request: "MaskRequest", options: MaskOptions
-) -> tuple[dict[int, BlackboxConformalError], frozenset[int]]:
-    # By place: inputs whose files would overwrite another's or an earlier result, and places to replace (see
-    # `refuse_existing`).
-    from blackbox_conformal.study.result_files import refuse_existing
-
-    failed: dict[int, BlackboxConformalError] = {}
-    replacing = set[int]()
-    count = Counter(map(name_of, paths))
-    for place, path in enumerate(paths):
-        name = name_of(path)
-        try:
-            if count[name] > 1:
-                raise UsageError(
-                    f"{printable(path)}: expected inputs with different names, since their files are named after them; "
-                    f"{count[name]} are called {printable(name)}. Rename them, or mask them into different folders"
-                )
-            if not options.force:
-                told = options.alpha, request.calibration, request.rules, options.outside
-                if refuse_existing(name, Path(options.out), *told):
-                    replacing.add(place)
-        except UsageError as error:
-            failed[place] = error
-    return failed, frozenset(replacing)

@@ -73,17 +73,16 @@ def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], ob
             f"{printable(path)} is signed by {paper.signature.signer}; give --force to replace that signature by yours"
         )
     signed = paper.signed(key)
-    if isinstance(signed, Calibration):
-        return lambda: _write(path, signed, key)
-    return lambda: write_new(path, signed.to_json().encode(), force=True)
 
+    def write() -> None:
+        if isinstance(signed, Calibration):
+            signed.save(path, force=True)
+            # The log of the calibration's watch is signed, too.
+            catalog.hook("watch").sign_beside(path, signed, key)
+        else:
+            write_new(path, signed.to_json().encode(), force=True)
 
-def _write(path: Path, calibration: "Calibration", key: "SigningKey") -> None:
-    # The log of the calibration's watch is signed, too.
-    from blackbox_conformal.support import catalog
-
-    calibration.save(path, force=True)
-    catalog.hook("watch").sign_beside(path, calibration, key)
+    return write
 
 
 PASSPHRASE = f"{PREFIX}SIGNING_PASSPHRASE"

@@ -21,6 +21,7 @@ from blackbox_conformal.errors import (
     StrangerError,
     UsageError,
 )
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.blocks import Block, Faces, Note
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.wording import share
@@ -83,7 +84,14 @@ def command(screen: Screen, options: VerifyOptions) -> None:
     pictures = (read_image(Path(name), transparent=True).pixels for name in options.inputs)
     check = _Check(options, keys, against, {pixels_digest(pixels): pixels for pixels in pictures})
     found = [check.paper(name) for name in options.papers]
-    _say(screen, found)
+    # What papers have in common is said once, unless -v; unverified papers come last.
+    together: dict[tuple[object, ...], list[_Found]] = {}
+    for one in sorted(found, key=lambda one: one.outcome == FAILED):
+        apart = one if one.outcome == FAILED or screen.verbose else None
+        together.setdefault((*one.lines, id(apart) if apart else None), []).append(one)
+    for alike in together.values():
+        who = f"{len(alike)} papers" if alike[1:] else printable(alike[0].name)
+        screen.say(f"{who}: " + "\n  ".join(alike[0].lines))
     screen.data([one.document() for one in found])
     failed, strangers = ([one.name for one in found if one.outcome == outcome] for outcome in (FAILED, STRANGER))
     if failed:
@@ -111,17 +119,6 @@ def command(screen: Screen, options: VerifyOptions) -> None:
 
 def _which(names: list[str], found: "list[_Found]") -> str:
     return "the paper is" if not found[1:] else f"{len(names)} of {len(found)} papers {'are' if names[1:] else 'is'}"
-
-
-def _say(screen: Screen, found: "list[_Found]") -> None:
-    # What papers have in common is said once, unless -v; unverified papers come last.
-    together: dict[tuple[object, ...], list[_Found]] = {}
-    for one in sorted(found, key=lambda one: one.outcome == FAILED):
-        apart = one if one.outcome == FAILED or screen.verbose else None
-        together.setdefault((*one.lines, id(apart) if apart else None), []).append(one)
-    for alike in together.values():
-        who = f"{len(alike)} papers" if alike[1:] else printable(alike[0].name)
-        screen.say(f"{who}: " + "\n  ".join(alike[0].lines))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,11 +165,16 @@ class _Check:
 
     def paper(self, name: str) -> _Found:
         """Check one paper; whatever is wrong with it, the others are still checked."""
+        from blackbox_conformal.documents.stored import PICTURES
+
         path = Path(name)
         try:
             if path.suffix == ".html":
                 return self._report(name)
-            return self._picture(path) if _is_picture(path) else self._certificate_or_calibration(name)
+            with path.open("rb") as file:
+                head = file.read(12)
+            is_picture = head.startswith(PICTURES) or head[4:8] == b"ftyp"
+            return self._picture(path) if is_picture else self._certificate_or_calibration(name)
         except BlackboxConformalError as error:
             reason = str(error)
         except Exception as error:  # noqa: BLE001 - a hostile paper leads its readers to exceptions of every kind
@@ -218,7 +220,11 @@ class _Check:
             status = paper.status
             void = f", and it gives no guarantee: {paper.reason}" if status == "outside-calibration" else ""
         else:
-            notes, void, status = [self._watch_of_calibration(Path(name), paper)], "", None
+            notes, void, status = [], "", None
+            if (standing := catalog.hook("watch").standing_of(Path(name), paper, self.keys)) is not None:
+                signed = {**standing.vouching.to_json(), "entries": standing.vouched}
+                head = standing.head.model_dump(mode="json")
+                notes.append(Note(f"its watch: {standing.words}", {"watch": {"head": head, "signed": signed}}))
         _require(vouching, "the paper", self.options)
         outcome = _outcome(signed=vouching.checked, known=vouching.trusted)
         separator = ", " if outcome == UNDAMAGED and not void else "; "
@@ -239,10 +245,18 @@ class _Check:
         if certificate.status == "if-like-calibration":
             yield Note(f"its guarantee holds if the input is like the calibration's: {certificate.reason}")
         yield from (Note(f"note: {note}") for note in certificate.notes)
+        told: dict[str, list[str]] = {}
         try:
-            yield from self._credentials_of(Path(name), certificate)
+            for kind, output in certificate.outputs.items():
+                if "credentials" in output:
+                    content, found = self._read(Path(name).parent / Path(output["file"]).name)
+                    if found is None or found.signer != output["credentials"]["signed_by"]:
+                        raise CheckFailedError(f"the {kind} has not the Content Credentials that the certificate names")
+                    self._refuse_disagreement(content, found, certificate)
+                    told.setdefault(found.words, []).append(kind)
         except MissingPackageError as error:
             unchecked.append(f"Content Credentials of its pictures ({error})")
+        yield from (Note(f"{' and '.join(kinds)}: {words}") for words, kinds in told.items())
         yield _not_checked(unchecked)
 
     def _unchecked(self, path: Path, certificate: "Certificate") -> list[str]:
@@ -294,18 +308,6 @@ class _Check:
         further = sorted(certificate.outputs.keys() - {certificate.pictured, "mask", *SCORE_MAPS})
         return [*unchecked, *([f"more than the digest of {', '.join(further)}"] if further else [])]
 
-    def _credentials_of(self, path: Path, certificate: "Certificate") -> Iterator[Note]:
-        told: dict[str, list[str]] = {}
-        for kind, output in certificate.outputs.items():
-            if "credentials" not in output:
-                continue
-            content, found = self._read(path.parent / Path(output["file"]).name)
-            if found is None or found.signer != output["credentials"]["signed_by"]:
-                raise CheckFailedError(f"the {kind} has not the Content Credentials that the certificate names")
-            self._refuse_disagreement(content, found, certificate)
-            told.setdefault(found.words, []).append(kind)
-        yield from (Note(f"{' and '.join(kinds)}: {words}") for words, kinds in told.items())
-
     def _picture(self, path: Path) -> _Found:
         content, found = self._read(path)
         if found is None:
@@ -324,6 +326,14 @@ class _Check:
         if claim:
             certificate = _beside(path, found, content)
             self._refuse_disagreement(content, found, certificate)
+            # Files that the credentials name and that do not lie beside the picture, and facts that no picture shows.
+            named = {kind: found.file(kind) for kind in ("certificate", "mask")}
+            unchecked = [
+                f"its {kind} {name}, which does not lie beside it"
+                for kind, name in named.items()
+                if name and not (path.parent / name).is_file()
+            ]
+            unchecked.append("that its mask follows from the pictures (verify its certificate)")
             notes += [
                 Note(f"they say: {claim.get('statement')}"),
                 Note(
@@ -332,7 +342,7 @@ class _Check:
                 ),
                 Note(f"they say: {claim['outside_the_mask']}" if claim.get("outside_the_mask") else ""),
                 Note("" if certificate is None else f"its certificate {found.file('certificate')} says the same"),
-                _not_checked(_absent(path, found)),
+                _not_checked(unchecked),
             ]
         else:
             notes.append(Note("they hold no certificate of this package"))
@@ -359,16 +369,6 @@ class _Check:
             wrong.append(f"they name another calibration than --calibration, {self.against.digest}")
         if wrong:
             raise CheckFailedError(f"its Content Credentials contradict what lies there: {'; '.join(wrong)}")
-
-    def _watch_of_calibration(self, path: Path, calibration: "Calibration") -> Note:
-        from blackbox_conformal.support import catalog
-
-        standing = catalog.hook("watch").standing_of(path, calibration, self.keys)
-        if standing is None:
-            return Note("")
-        signed = {**standing.vouching.to_json(), "entries": standing.vouched}
-        head = standing.head.model_dump(mode="json")
-        return Note(f"its watch: {standing.words}", {"watch": {"head": head, "signed": signed}})
 
     def _watch_of_certificate(self, name: str, certificate: "Certificate") -> Note:
         # The note tells where the watch stood at that time, and whether the watch file still knows.
@@ -405,14 +405,6 @@ def _not_checked(unchecked: list[str]) -> Note:
     return Note(f"not checked: {'; '.join(unchecked)}" if unchecked else "", {"unchecked": unchecked})
 
 
-def _is_picture(path: Path) -> bool:
-    from blackbox_conformal.documents.stored import PICTURES
-
-    with path.open("rb") as file:
-        head = file.read(12)
-    return head.startswith(PICTURES) or head[4:8] == b"ftyp"
-
-
 def _beside(path: Path, found: "Credentials", content: bytes) -> "Certificate | None":
     from blackbox_conformal.documents.certificate import CERTIFICATES
     from blackbox_conformal.support.canonical import digest_bytes
@@ -431,17 +423,6 @@ def _beside(path: Path, found: "Credentials", content: bytes) -> "Certificate | 
         if (path.parent / name).is_file() and output.get("digest") != digest_bytes((path.parent / name).read_bytes()):
             raise CheckFailedError(f"the {kind} {name} beside it is not the one that {paper} names")
     return certificate
-
-
-def _absent(path: Path, found: "Credentials") -> list[str]:
-    # Files that the credentials name and that do not lie beside the picture, and facts that no picture shows.
-    named = {kind: found.file(kind) for kind in ("certificate", "mask")}
-    absent = [
-        f"its {kind} {name}, which does not lie beside it"
-        for kind, name in named.items()
-        if name and not (path.parent / name).is_file()
-    ]
-    return [*absent, "that its mask follows from the pictures (verify its certificate)"]
 
 
 def _is_checked(vouching: "Vouching") -> bool:

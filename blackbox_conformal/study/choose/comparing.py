@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.drawing.spending.spent import DrawsSpending, spending_on
+from blackbox_conformal.drawing.spending.spent import spending_on
 from blackbox_conformal.method.audits.detail_shares import DetailMeter, DetailShares, free_shares
 from blackbox_conformal.method.audits.quality import decibels, peak_signal_to_noise
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
@@ -65,10 +65,37 @@ def compare_contestants(
     meter = DetailMeter(contest.jobs[0].setup.procedure.mixture)
     for contestant, job in zip(contest.contestants, contest.jobs, strict=True):
         job.limits = remaining(job.limits, contest.folders - {job.folder})
-        before = spending_on(job.folder, job.keys)
-        photographs, refused = _draw_and_measure(contestant.label, job, contest, alphas, on_picture, meter)
-        measured.append(photographs)
-        standings.append(_standing(contestant.label, job, before, refused))
+        before, label, refused = spending_on(job.folder, job.keys), contestant.label, 0
+        calibrating, unseen = split_prepared(job.pictures, contest.held_out, contest.seed)
+        baselines_too = contest.baselines and job.setup.procedure.draws > 1
+        with job.drawing() as drawing:
+            calibrated: list[_Calibrated] = []
+            for drawn, photograph in drawing.each(partial(_calibrate, job, contest.rule, baselines_too), calibrating):
+                calibrated.append(photograph)
+                refused += drawn.refusal is not None
+                job.listeners.progress(f"calibrating {label}", len(calibrated), len(calibrating))
+            scales = _scales(contest.rule, calibrated, alphas)
+            found = []
+            measure = partial(_measure, job, label, contest, baselines_too, scales, on_picture, meter)
+            for drawn, shown in drawing.each(measure, unseen):
+                found.append((drawn.prepared.truth_digest or "", shown))
+                refused += drawn.refusal is not None
+                job.listeners.progress(f"measuring {label}", len(found), len(unseen))
+        measured.append([shown for _, shown in sorted(found, key=lambda pair: pair[0])])
+        after, wanted = spending_on(job.folder, job.keys), len(job.keys)
+        standing = Standing(
+            contestant=label,
+            draws=job.setup.procedure.draws,
+            wanted=wanted,
+            calls=after.calls - before.calls,
+            cached=wanted if job.setup.adapter.capabilities.local else before.stored,
+            refused=refused,
+            failed=after.failed,
+            spent_usd=None if after.unpriced > before.unpriced else after.spent_usd - before.spent_usd,
+            usd_per_photograph=None if after.unpriced else after.spent_usd / len(job.pictures),
+            latency=after.latency,
+        )
+        standings.append(standing)
     # Kept before anybody sees what the photographs show.
     contest.record.keep(contest.tuning_file)
     n_calibration = contest.photographs - contest.held_out
@@ -92,44 +119,6 @@ def compare_contestants(
     }
     free = free_shares(max(([one.detail for one in each] for each in measured), key=lambda each: sum(map(bool, each))))
     return Comparison(n_calibration, contest.held_out, tuple(rows), tuple(standings), detail | free, contest.rule)
-
-
-def _standing(label: str, job: Job, before: DrawsSpending, refused: int) -> Standing:
-    after, wanted = spending_on(job.folder, job.keys), len(job.keys)
-    return Standing(
-        contestant=label,
-        draws=job.setup.procedure.draws,
-        wanted=wanted,
-        calls=after.calls - before.calls,
-        cached=wanted if job.setup.adapter.capabilities.local else before.stored,
-        refused=refused,
-        failed=after.failed,
-        spent_usd=None if after.unpriced > before.unpriced else after.spent_usd - before.spent_usd,
-        usd_per_photograph=None if after.unpriced else after.spent_usd / len(job.pictures),
-        latency=after.latency,
-    )
-
-
-def _draw_and_measure(
-    label: str, job: Job, contest: Contest, alphas: Sequence[float], on_picture: OnCompared, meter: DetailMeter
-) -> tuple[list[EvaluatedPhotograph], int]:
-    calibrating, unseen = split_prepared(job.pictures, contest.held_out, contest.seed)
-    baselines_too = contest.baselines and job.setup.procedure.draws > 1
-    refused = 0
-    with job.drawing() as drawing:
-        calibrated = []
-        for drawn, photograph in drawing.each(partial(_calibrate, job, contest.rule, baselines_too), calibrating):
-            calibrated.append(photograph)
-            refused += drawn.refusal is not None
-            job.listeners.progress(f"calibrating {label}", len(calibrated), len(calibrating))
-        scales = _scales(contest.rule, calibrated, alphas)
-        measured = []
-        measure = partial(_measure, job, label, contest, baselines_too, scales, on_picture, meter)
-        for drawn, shown in drawing.each(measure, unseen):
-            measured.append((drawn.prepared.truth_digest or "", shown))
-            refused += drawn.refusal is not None
-            job.listeners.progress(f"measuring {label}", len(measured), len(unseen))
-    return [shown for _, shown in sorted(measured, key=lambda pair: pair[0])], refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +184,12 @@ def _measure(
     cost = sum((outcome.cost_usd for outcome in ready.drawn.outcomes), Decimal(0))
     bound = job.setup.metric.capped_bound
     if ready.drawn.refusal is not None:
-        figures = _of_refused(scales, _worst(contest.rule, bound)[-1])
+        # Nothing is trusted, and it counts as in an audit.
+        worst = _worst(contest.rule, bound)[-1]
+        figures = {
+            (method, alpha): (0.0, worst.loss(scale) if method == OURS else 0.0, math.nan)
+            for (method, alpha), scale in scales.items()
+        }
         return EvaluatedPhotograph(figures, math.nan, height * width / 1e6, cost)
     seen = _seen(job, contest.rule, baselines_too, ready)
     truth, evaluation, errors = seen.truth, seen.evaluation, seen.errors
@@ -247,16 +241,6 @@ def _scales(
         scales |= {(INTERVALS, alpha): alpha / widened if widened > 0 else math.inf for alpha in alphas}
         scales |= {(SOFT, alpha): comparison.soft_scale(soft, alpha) for alpha in alphas}
     return scales
-
-
-def _of_refused(
-    scales: dict[tuple[str, float], float], worst: RiskCurve
-) -> dict[tuple[str, float], tuple[float, float, float]]:
-    """Return figures of a refused photograph: nothing is trusted, and it counts as in an audit."""
-    return {
-        (method, alpha): (0.0, worst.loss(scale) if method == OURS else 0.0, math.nan)
-        for (method, alpha), scale in scales.items()
-    }
 
 
 def _figures(

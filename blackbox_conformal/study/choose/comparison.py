@@ -346,11 +346,21 @@ class Comparison(Faces):
         numbers = {"n_calibration": self.n_calibration, "n_evaluation": self.n_evaluation}
         split = f"Calibrated on {self.n_calibration} photographs, measured on {self.n_evaluation} others, the same for"
         yield Note(f"{split} all.", numbers)
-        glance = {
-            printable(row.contestant): f"{share(row.trusted_share)} trusted, {self._detail_of(row)}{_price(row)}"
-            for row in self._at(self.telling_alpha)
-            if row.method == OURS
-        }
+        glance = {}
+        for row in self._at(self.telling_alpha):
+            if row.method == OURS:
+                price, detail = row.usd_per_trusted_megapixel, ""
+                if price is None:
+                    costs = "price of a trusted megapixel unknown" if row.trusted_share > 0 else "nothing trusted"
+                else:
+                    costs = f"{dollars(price, 3)} per trusted megapixel" if price > 0 else "free of charge"
+                if (shares := self.detail.get(row.contestant)) is not None:
+                    invented = 0.0 if math.isnan(shares.invented[0]) else shares.invented[0]
+                    kept = row.restored_clear
+                    clear = "" if kept is None else f", {100 * kept:.0f} % in the clear part"
+                    restored = f"{100 * shares.restored[0]:.0f} % of the missing detail restored{clear}"
+                    detail = f"{restored}, {100 * invented:.0f} % of the added invented, "
+                glance[printable(row.contestant)] = f"{share(row.trusted_share)} trusted, {detail}{costs}"
         yield Facts(glance, title=f"Trusted share, detail and price at alpha = {self.telling_alpha:g}")
         yield from self._detail_blocks()
         for alpha in self.alphas:
@@ -428,15 +438,6 @@ class Comparison(Faces):
             if (shares := self.detail.get(standing.contestant)) is not None:
                 yield from erased_warning(printable(standing.contestant), shares)
 
-    def _detail_of(self, row: ComparisonRow) -> str:
-        shares = self.detail.get(row.contestant)
-        if shares is None:
-            return ""
-        invented = 0.0 if math.isnan(shares.invented[0]) else shares.invented[0]
-        clear = "" if row.restored_clear is None else f", {100 * row.restored_clear:.0f} % in the clear part"
-        restored = f"{100 * shares.restored[0]:.0f} % of the missing detail restored{clear}"
-        return f"{restored}, {100 * invented:.0f} % of the added invented, "
-
     def _at(self, alpha: float) -> list[ComparisonRow]:
         return [row for row in self.rows if row.alpha == alpha]
 
@@ -478,16 +479,13 @@ def _columns(first: ComparisonRow, loss: str) -> dict[str, How]:
     }
 
 
-def _price(row: ComparisonRow) -> str:
-    price = row.usd_per_trusted_megapixel
-    if price is None:
-        return "price of a trusted megapixel unknown" if row.trusted_share > 0 else "nothing trusted"
-    return f"{dollars(price, 3)} per trusted megapixel" if price > 0 else "free of charge"
-
-
 def _figure(rows: Sequence[ComparisonRow], loss: str) -> Figure:
     # Methods without a guarantee gain so much that they would hide all others.
-    gains = [row for row in rows[1:] if row.promised]
+    gains = []
+    for row in rows[1:]:
+        if row.promised:
+            mean, low, high = (100 * value for value in row.share_gain)
+            gains.append(_dot(row, mean, f"{mean:+.1f}, from {low:+.1f} to {high:+.1f}", (low, high)))
     plots = [
         Dots(
             f"Trusted share at alpha = {rows[0].alpha:g}",
@@ -495,7 +493,7 @@ def _figure(rows: Sequence[ComparisonRow], loss: str) -> Figure:
             scale=(0.0, 100.0),
             unit="%",
         ),
-        Dots("Trusted share minus that of the first, percentage points", list(map(_gain, gains)), line=0.0),
+        Dots("Trusted share minus that of the first, percentage points", gains, line=0.0),
         Dots(
             f"{loss[0].upper()}{loss[1:]}, mean over photographs",
             [_dot(row, row.risk, f"{row.risk:.3f}") for row in rows],
@@ -512,11 +510,6 @@ def _figure(rows: Sequence[ComparisonRow], loss: str) -> Figure:
 def _dot(row: ComparisonRow, value: float, said: str, interval: tuple[float, float] | None = None) -> Dot:
     role = "promised" if row.promised else "unpromised"
     return Dot(f"{printable(row.contestant)}: {row.method}", said, value, role, interval)
-
-
-def _gain(row: ComparisonRow) -> Dot:
-    mean, low, high = (100 * value for value in row.share_gain)
-    return _dot(row, mean, f"{mean:+.1f}, from {low:+.1f} to {high:+.1f}", (low, high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -554,7 +547,7 @@ def rows_of(
 
     `priced`: the price of every draw is known.
     """
-    rows = []
+    rows, (rule, metric) = [], promise
     for method in (OURS, INTERVALS, SOFT):
         for alpha in alphas:
             key = (method, alpha)
@@ -565,12 +558,18 @@ def rows_of(
             trusted_megapixels = float((shares * megapixels).sum())
             price = float(sum((photograph.cost for photograph in measured), Decimal(0)))
             reference = np.array([photograph.figures[OURS, alpha] for photograph in first]).T
+            known = [one for one in measured if alpha in one.right_clear and VENDOR in one.detail]
+            missing = sum(one.detail[VENDOR].missing for one in known)
+            restored_clear = sum(one.right_clear[alpha] for one in known) / missing if missing > 0 else None
+            label = INTERVAL_LABEL if method == INTERVALS else SOFT_LABEL
+            if method == OURS:
+                label = statement(rule, alpha, n, metric.specification())
             rows.append(
                 ComparisonRow(
                     contestant=contestant,
                     method=method,
                     alpha=alpha,
-                    guarantee=_guarantee(method, alpha, n, *promise),
+                    guarantee=label,
                     trusted_share=float(shares.mean()),
                     risk=float(losses.mean()),
                     psnr_trusted=mean_of_known(psnrs),
@@ -578,22 +577,10 @@ def rows_of(
                     usd_per_trusted_megapixel=price / trusted_megapixels if priced and trusted_megapixels else None,
                     share_gain=paired_bootstrap(shares - reference[0], seed),
                     psnr_gain=paired_bootstrap(psnrs - reference[2], seed),
-                    restored_clear=_restored_clear(measured, alpha),
+                    restored_clear=restored_clear,
                 )
             )
     return rows
-
-
-def _restored_clear(measured: Sequence[EvaluatedPhotograph], alpha: float) -> float | None:
-    known = [one for one in measured if alpha in one.right_clear and VENDOR in one.detail]
-    missing = sum(one.detail[VENDOR].missing for one in known)
-    return sum(one.right_clear[alpha] for one in known) / missing if missing > 0 else None
-
-
-def _guarantee(method: str, alpha: float, n: int, rule: Guarantee, metric: Metric) -> str:
-    if method == OURS:
-        return statement(rule, alpha, n, metric.specification())
-    return INTERVAL_LABEL if method == INTERVALS else SOFT_LABEL
 
 
 def mean_of_known(values: NDArray[np.float64]) -> float:

@@ -185,9 +185,7 @@ class Contest:
 
 def vendor_folder(root: Path, setup: Setup) -> Path:
     """Return the folder of a vendor's draws, shared by settings with the same draws; `root` itself if a run folder."""
-    if has_ledger(root):
-        return root
-    return _own_folder(root, setup)
+    return root if has_ledger(root) else _own_folder(root, setup)
 
 
 def _own_folder(root: Path, setup: Setup) -> Path:
@@ -201,9 +199,8 @@ def remaining(limits: Limits, others: Iterable[Path]) -> Limits:
     cost, calls = limits.max_cost_usd, limits.max_calls
     held = [spending_on(folder, limits.scope or ()) for folder in others]
     if cost is not None:
-        cost = max(
-            Decimal(0), cost - sum((spending.spent_usd + spending.reserved_usd for spending in held), Decimal(0))
-        )
+        taken = sum((spending.spent_usd + spending.reserved_usd for spending in held), Decimal(0))
+        cost = max(Decimal(0), cost - taken)
     if calls is not None:
         calls = max(0, calls - sum(spending.calls for spending in held))
     return replace(limits, max_cost_usd=cost, max_calls=calls)
@@ -225,7 +222,19 @@ def refuse_incomparable(contestants: Sequence[Contestant], photographs: int, hel
     if any(contestant.setup.second is not None for contestant in contestants):
         raise UsageError("expected scores of one vendor alone: compare asks no second vendor. Calibrate such a score")
     for first, second in combinations(contestants, 2):
-        _refuse_equal(first, second)
+        setup, other, both = first.setup, second.setup, f"{first.label!r} and {second.label!r}"
+        if setup.procedure.vendor != other.procedure.vendor:
+            continue
+        if setup.adapter.base_url != other.adapter.base_url:
+            raise UsageError(
+                f"expected vendors that can be told apart; {both} are the same vendor at two addresses, by their "
+                "parameters. Say in each what is behind its address, as with label=…, or compare one of them alone"
+            )
+        if setup.procedure.fingerprint == other.procedure.fingerprint:
+            raise UsageError(
+                f"expected vendors or settings that differ; {both} are the same vendor with the same settings. Change "
+                "one"
+            )
     random = any(contestant.setup.procedure.mixture.random for contestant in contestants)
     for name in ("metric", "scale", "degradation", "fit", *(["root_seed"] if random else [])):
         values = {digest_json({"value": getattr(contestant.setup.procedure, name)}) for contestant in contestants}
@@ -235,20 +244,4 @@ def refuse_incomparable(contestants: Sequence[Contestant], photographs: int, hel
         raise CalibrationError(
             "expected at least 2 photographs to measure on and 1 to calibrate on; "
             f"got {photographs} of which {held_out} are held out. Add photographs"
-        )
-
-
-def _refuse_equal(first: Contestant, second: Contestant) -> None:
-    setup, other = first.setup, second.setup
-    both = f"{first.label!r} and {second.label!r}"
-    if setup.procedure.vendor != other.procedure.vendor:
-        return
-    if setup.adapter.base_url != other.adapter.base_url:
-        raise UsageError(
-            f"expected vendors that can be told apart; {both} are the same vendor at two addresses, by their "
-            "parameters. Say in each what is behind its address, as with label=…, or compare one of them alone"
-        )
-    if setup.procedure.fingerprint == other.procedure.fingerprint:
-        raise UsageError(
-            f"expected vendors or settings that differ; {both} are the same vendor with the same settings. Change one"
         )

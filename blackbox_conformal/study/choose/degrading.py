@@ -10,11 +10,11 @@ from typing import ClassVar, Unpack
 from blackbox_conformal.errors import NotSentError, UsageError
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.from_keywords import named_keywords
-from blackbox_conformal.study.listeners import Progress, shown_progress
+from blackbox_conformal.study.listeners import shown_progress
 from blackbox_conformal.study.pictures_in_memory import Photographs, as_files, photograph_paths
 from blackbox_conformal.study.settings_table import DegradeSettings
 from blackbox_conformal.study.stages.prepare import prepare_photographs
-from blackbox_conformal.study.stages.settings import Setup, set_up
+from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.support.files import write_new
 from blackbox_conformal.support.text import file_stem, name_of, printable
 from blackbox_conformal.support.types import Image
@@ -80,27 +80,22 @@ def degrade(
     scale, force = settings.get("scale"), settings.get("force", False)
     setup = set_up(_NoVendor(), scale=scale, draws=1, score="texture", degradation=degradation, seed=seed)
     with as_files(photographs) as files, shown_progress(settings.get("progress")) as step:
-        made = _degraded(photograph_paths(files), None if out is None else Path(out), setup, step, force=force)
+        paths = photograph_paths(files)
+        (often, count), *_ = Counter(path.stem for path in paths).most_common(1)
+        if count > 1:
+            raise UsageError(
+                f"expected photographs with different names; {count} are called {printable(often)}. Rename one"
+            )
+        procedure, made = setup.procedure, []
+        for picture in prepare_photographs(paths, setup, step):
+            assert picture.path is not None
+            upload = picture.tasks[0].upload
+            name = f"{file_stem(picture.name)}.png"
+            file = None if out is None else write_new(Path(out) / name, upload.png, force=force)
+            drawn = procedure.mixture.drawn(procedure.root_seed, str(picture.truth_digest))
+            pixels = read_image(upload.png).pixels
+            made.append(Degraded(picture.path, pixels, file, (upload.height, upload.width), drawn.text))
     return [one if one.photograph.exists() else replace(one, photograph=Path(name_of(one.photograph))) for one in made]
-
-
-def _degraded(paths: list[Path], out: Path | None, setup: Setup, step: Progress, *, force: bool) -> list[Degraded]:
-    names = Counter(path.stem for path in paths)
-    (often, count), *_ = names.most_common(1)
-    if count > 1:
-        raise UsageError(
-            f"expected photographs with different names; {count} are called {printable(often)}. Rename one"
-        )
-    procedure = setup.procedure
-    made = []
-    for picture in prepare_photographs(paths, setup, step):
-        assert picture.path is not None
-        upload = picture.tasks[0].upload
-        file = None if out is None else write_new(out / f"{file_stem(picture.name)}.png", upload.png, force=force)
-        drawn = procedure.mixture.drawn(procedure.root_seed, str(picture.truth_digest))
-        pixels = read_image(upload.png).pixels
-        made.append(Degraded(picture.path, pixels, file, (upload.height, upload.width), drawn.text))
-    return made
 
 
 class _NoVendor(Adapter):

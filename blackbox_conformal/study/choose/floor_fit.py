@@ -135,7 +135,7 @@ class DrawnErrors(NamedTuple):
         """Return the smallest foretold PSNR at which every sufficient answer is certified to reach the floor."""
         earlier = self.figures[:, :-1]
         limits = np.unique(earlier[np.isfinite(earlier)])
-        least = np.array([self._least(limit) for limit in limits])
+        least = np.array([self.certified(limit)[(earlier >= limit).any(axis=1)].min() for limit in limits])
         if not (least >= floor).any():
             best = math.floor(100 * max(least, default=-math.inf)) / 100 if np.isfinite(least).any() else None
             cure = "Give 9 photographs or more" if best is None else f"Give floor={best} or less"
@@ -144,9 +144,6 @@ class DrawnErrors(NamedTuple):
                 "other vendors"
             )
         return float(limits[np.argmax(least >= floor)])
-
-    def _least(self, limit: float) -> float:
-        return float(self.certified(limit)[(self.figures[:, :-1] >= limit).any(axis=1)].min())
 
 
 @named_keywords
@@ -173,7 +170,10 @@ def fit_floor(
         See `blackbox_conformal.errors`.
     """
     last = len(vendors) - 1
-    asks = [setup_of(cascade(*vendors, rules=_until(place, last)), settings) for place in range(last + 1)]
+    asks = []
+    for place in range(last + 1):
+        rules = [{"score": FORETOLD_PSNR, "at_least": ALL if each < place else -ALL} for each in range(last)]
+        asks.append(setup_of(cascade(*vendors, rules=rules), settings))
     setup = asks[last]
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
     job = Job.of_photographs(setup, photograph_paths(photographs), terms)
@@ -190,10 +190,6 @@ def fit_floor(
     answered = tuple(np.bincount(answers.places(limit), minlength=last + 1).tolist())
     fitted = cascade(*vendors, rules=_rules(limit, answered), floor=floor)
     return FloorFit(fitted, floor, limit, int((answers.certified(limit) >= floor).sum()), answered)
-
-
-def _until(place: int, last: int) -> list[dict[str, Any]]:
-    return [{"score": FORETOLD_PSNR, "at_least": ALL if each < place else -ALL} for each in range(last)]
 
 
 def _rules(limit: float, answered: Sequence[int]) -> tuple[dict[str, Any], ...]:

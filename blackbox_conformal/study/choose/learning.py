@@ -173,7 +173,17 @@ def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms
     """
     if (terms.folder / TUNING_FILE).exists():
         TuningRecord.load(terms.folder / TUNING_FILE)
-    stand_in = _stand_in(outputs, setup.procedure.scale)
+    scale = setup.procedure.scale
+    if outputs is not None:
+        label = Path(outputs).name or "outputs"
+        stand_in = load_adapter("folder", path=outputs, label=label, scale=str(scale))
+    else:
+        stand_in = load_adapter("embedded")
+        if scale not in stand_in.capabilities.scale_factors:
+            raise UsageError(
+                f"expected --outputs FOLDER with outputs of scale {scale} to learn from, since the embedded vendor "
+                "magnifies by 4 only. Add --outputs outputs"
+            )
     if len(paths) < FEWEST:
         raise UsageError(
             f"expected {FEWEST} photographs or more to learn from, since fewer say nothing of others; got "
@@ -187,18 +197,6 @@ def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms
     limits = replace(terms.limits, max_cost_usd=None, max_calls=None)
     free = replace(terms, folder=terms.folder / f"{stand_in.name}-stand-in", limits=limits)
     return Job.of_photographs(setup.with_score(setup.score, 1).with_stand_in(stand_in), paths, free)
-
-
-def _stand_in(outputs: str | None, scale: int) -> Adapter:
-    if outputs is not None:
-        return load_adapter("folder", path=outputs, label=Path(outputs).name or "outputs", scale=str(scale))
-    embedded = load_adapter("embedded")
-    if scale not in embedded.capabilities.scale_factors:
-        raise UsageError(
-            f"expected --outputs FOLDER with outputs of scale {scale} to learn from, since the embedded vendor "
-            "magnifies by 4 only. Add --outputs outputs"
-        )
-    return embedded
 
 
 def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *, force: bool = False) -> Learning:

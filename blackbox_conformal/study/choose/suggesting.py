@@ -80,28 +80,19 @@ def compression(traces: Sequence[JpegTrace | None]) -> Compression | None:
     share = len(found) / max(len(traces), 1)
     if share < _RARE:
         return None
-    low, high = _range([trace.quality for trace in found])
+    # The range whose 10 % and 90 % quantiles match the estimates, if all values are equally likely.
+    tenth, ninetieth = np.quantile([trace.quality for trace in found], (0.1, 0.9))
+    beyond = (ninetieth - tenth) / 8
+    (row, column), count = Counter(trace.grid for trace in found).most_common(1)[0]
     known = Counter(trace.subsampling for trace in found if trace.subsampling is not None)
     return Compression(
         share=1.0 if share >= 1 - _RARE else share,
-        low=low,
-        high=high,
+        low=max(1, round(tenth - beyond)),
+        high=min(100, round(ninetieth + beyond)),
         subsamplings=(known.most_common(1)[0][0],) if known else ("4:2:0", "4:4:4"),
-        grid=_grid([trace.grid for trace in found]),
+        grid=f"{column}x{row}" if count >= (1 - _RARE) * len(found) else "random",
         exact=sum(trace.exact for trace in found),
     )
-
-
-def _range(qualities: Sequence[int]) -> tuple[int, int]:
-    """Return the range whose 10 % and 90 % quantiles match the estimates, if all values are equally likely."""
-    tenth, ninetieth = np.quantile(qualities, (0.1, 0.9))
-    beyond = (ninetieth - tenth) / 8
-    return max(1, round(tenth - beyond)), min(100, round(ninetieth + beyond))
-
-
-def _grid(grids: Sequence[tuple[int, int]]) -> str:
-    (row, column), count = Counter(grids).most_common(1)[0]
-    return f"{column}x{row}" if count >= (1 - _RARE) * len(grids) else "random"
 
 
 Measured = NDArray[np.float64]
@@ -283,7 +274,10 @@ class Search:
     def moved(self, candidate: CandidateChain, width: float) -> CandidateChain:
         """Minimise the cost of a model that is linear in the coordinates, as residuals are within `width` steps."""
         centre = candidate.coordinates
-        for place in _scattered(len(centre), len(self.tried)):
+        # Evenly spread from -1 to 1 (Latin hypercube sampling: McKay, Beckman & Conover 1979).
+        ranks = np.tile(np.arange(_SCATTERED), (len(centre), 1))
+        spread = np.random.default_rng(len(self.tried)).permuted(ranks, axis=1)
+        for place in (2 * spread.T + 1) / _SCATTERED - 1:
             self._simulated(candidate.at(centre + width * place))
         kin = self._kin(candidate)
         moves = np.array([each.coordinates for each in kin]) - centre
@@ -391,13 +385,6 @@ def bounded(square: Measured, linear: Measured, least: Measured, largest: Measur
             break
         found, free = np.clip(found, least, largest), free & ~outside
     return found
-
-
-def _scattered(dimensions: int, seed: int) -> Measured:
-    # Evenly spread from -1 to 1 (Latin hypercube sampling: McKay, Beckman & Conover 1979).
-    ranks = np.tile(np.arange(_SCATTERED), (dimensions, 1))
-    places: Measured = (2 * np.random.default_rng(seed).permuted(ranks, axis=1).T + 1) / _SCATTERED - 1
-    return places
 
 
 FEWEST = 20

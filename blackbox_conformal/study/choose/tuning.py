@@ -133,20 +133,6 @@ class TuningJob:
         return calibrate_job(job, guarantee=chosen, alpha=tuning.alpha, tuning=known, overruled=self.overruled)
 
 
-def refuse_both(alpha: float | None, want_share: float | None, guarantee: object = None) -> None:
-    """Require either a level or a wanted share, and no guarantee beside a share."""
-    if (alpha is None) == (want_share is None):
-        raise UsageError(
-            "expected one of --alpha and --want-share (alpha and want_share in Python); got "
-            f"{'neither' if alpha is None else 'both'}. Give --alpha 0.1, say, or --want-share 0.5"
-        )
-    if want_share is not None and guarantee is not None:
-        raise UsageError(
-            "expected --want-share without --guarantee (guarantee in Python), since levels are compared under "
-            "expected. Leave one out"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class ToTune:
     """The set-up of a tuning, the candidates, and the guarantee to compare them under."""
@@ -176,7 +162,16 @@ class ToTune:
         typed
             The named candidates; empty: all that fit.
         """
-        refuse_both(alpha, want_share, guarantee)
+        if (alpha is None) == (want_share is None):
+            raise UsageError(
+                "expected one of --alpha and --want-share (alpha and want_share in Python); got "
+                f"{'neither' if alpha is None else 'both'}. Give --alpha 0.1, say, or --want-share 0.5"
+            )
+        if want_share is not None and guarantee is not None:
+            raise UsageError(
+                "expected --want-share without --guarantee (guarantee in Python), since levels are compared under "
+                "expected. Leave one out"
+            )
         named = parse_candidates(typed, draws)
         # This guarantee alone compares levels for a wanted share, and scores of any unit.
         any_unit = want_share is not None or second or not all(one.score.is_share for one in named)
@@ -185,7 +180,13 @@ class ToTune:
         rule = build(None, None).promised(None) if guarantee is None else member("guarantees", guarantee)
         detail = rule.threshold_ceiling is not None
         candidates = named or parse_candidates(default_candidates(draws, second=second, shares=detail), draws)
-        setup = build(score_for(candidates, second=second), guarantee)
+        comparing = next((candidate.score for candidate in candidates if candidate.score.needs_second), None)
+        if comparing is None and second:
+            raise UsageError(
+                "expected no --second-adapter, since no candidate compares with a second vendor; add --candidate "
+                "second-opinion, or leave --second-adapter out"
+            )
+        setup = build(comparing, guarantee)
         for candidate in candidates if detail else ():
             refuse_detail(rule, setup.with_score(candidate.score, candidate.draws))
         if alpha is not None:
@@ -193,17 +194,6 @@ class ToTune:
             bound = setup.metric.capped_bound
             (rule if detail else Expected()).check_level(alpha, rule.loss_bound(bound) if detail else bound)
         return cls(setup, candidates, rule)
-
-
-def score_for(candidates: Sequence[Candidate], *, second: bool) -> Score | None:
-    """Return the candidate score that needs a second vendor; None: no candidate does."""
-    comparing = next((candidate.score for candidate in candidates if candidate.score.needs_second), None)
-    if comparing is None and second:
-        raise UsageError(
-            "expected no --second-adapter, since no candidate compares with a second vendor; add --candidate "
-            "second-opinion, or leave --second-adapter out"
-        )
-    return comparing
 
 
 def default_candidates(draws: int, *, second: bool = False, shares: bool = False) -> list[str]:
@@ -220,22 +210,18 @@ def default_candidates(draws: int, *, second: bool = False, shares: bool = False
     """
     labels = []
     for name in catalog.names("scores"):
+        # A score of which one setting cannot be used is left out whole.
         with suppress(PluginError, UsageError):
-            if not shares or catalog.member("scores", name).is_share:
-                labels += _candidates_of(name, draws, second)
-    return labels
-
-
-def _candidates_of(name: str, draws: int, second: bool) -> list[str]:
-    labels = []
-    for index, setting in enumerate(catalog.member("scores", name).candidates):
-        text = f"{name}:{setting}"
-        score: Score = member("scores", text)
-        if score.needs_second and not second:
-            continue
-        fewest = score.minimum_draws
-        counts = {1} if fewest == 1 else {draws} if index else {draws, max(fewest, draws // 2)}
-        labels += [parse_candidate(f"{text}@{count}", draws).label for count in sorted(counts) if count <= draws]
+            kind, own = catalog.member("scores", name), []
+            for index, setting in enumerate(kind.candidates if not shares or kind.is_share else ()):
+                text = f"{name}:{setting}"
+                score: Score = member("scores", text)
+                if score.needs_second and not second:
+                    continue
+                fewest = score.minimum_draws
+                counts = {1} if fewest == 1 else {draws} if index else {draws, max(fewest, draws // 2)}
+                own += [parse_candidate(f"{text}@{count}", draws).label for count in sorted(counts) if count <= draws]
+            labels += own
     return labels
 
 

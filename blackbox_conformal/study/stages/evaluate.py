@@ -156,12 +156,18 @@ def calibration_curves(
     second: Image | None = None,
 ) -> tuple[list[RiskCurve], Answers, SquaredErrors, WholeErrors]:
     """Return one photograph's risk curves, answers, squared errors of what may be shown, and whole errors."""
-    evaluation, procedure = evaluate(drawn, setup, read, low_resolution, second), setup.procedure
+    evaluation = evaluate(drawn, setup, read, low_resolution, second)
     errors, curves = curves_of(evaluation, setup, truth, losses)
     whole = errors_of_whole(evaluation, setup, truth, errors)
-    # The middle of a large photograph alone, since only a mean over photographs is used: the free reference of the
-    # whole would take longer than all the rest.
-    middle, rows, columns = evaluation.context.middle(MEASURED)
+    return curves, evaluation.answers, _squared_errors(evaluation, setup, truth), whole
+
+
+def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> SquaredErrors:
+    """Measure the middle of a large photograph alone, since only a mean over photographs is used.
+
+    The free reference of the whole would take longer than all the rest.
+    """
+    procedure, (middle, rows, columns) = setup.procedure, evaluation.context.middle(MEASURED)
     assert middle.low_resolution is not None
     # The score may have made the reference already.
     pictures = {
@@ -170,8 +176,7 @@ def calibration_curves(
         else picture_to_show(name, middle.delivered, middle.low_resolution, procedure.mixture)
         for name in may_be_shown(procedure.mixture, procedure.scale, procedure.delivery, deep=is_deep(truth))
     }
-    squares = SquaredErrors.of(evaluation.score_map[rows, columns], truth[rows, columns], pictures.items())
-    return curves, evaluation.answers, squares, whole
+    return SquaredErrors.of(evaluation.score_map[rows, columns], truth[rows, columns], pictures.items())
 
 
 def errors_of_whole(evaluation: Evaluation, setup: Setup, truth: Image, errors: Map) -> WholeErrors:

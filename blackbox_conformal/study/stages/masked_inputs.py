@@ -118,7 +118,17 @@ class MaskedInputs:
         waiting, before = [row for row in rows if row[3] is None], [row for row in rows if row[3] is not None]
         if not enough(len(waiting), together, len(before)):
             return
-        known, new = self._with_calibration(before, ended or self.group), _read(waiting)
+        calibration, group, (statistics, answers) = self.calibration, ended or self.group, _read(before)
+        own = [
+            row
+            for row, image in enumerate(calibration.images)
+            if group in (None, image.group) and not np.isnan(calibration.inputs.values[row, 0])
+        ]
+        known = (
+            InputStatistics.together([calibration.inputs[own], statistics]),
+            Answers.together([calibration.answers[own], answers]),
+        )
+        new = _read(waiting)
         number = 1 + len(looks)
         if kind == "inputs":
             shift = compare(known[0], new[0], seed=number)
@@ -186,20 +196,6 @@ class MaskedInputs:
             (self._of, kind, LEVEL),
         ).fetchone()
         return None if row is None else row[0]
-
-    def _with_calibration(
-        self, rows: Sequence[tuple[int, bytes, bytes | None, int]], group: str | None
-    ) -> tuple[InputStatistics, Answers]:
-        calibration, (statistics, answers) = self.calibration, _read(rows)
-        own = [
-            row
-            for row, image in enumerate(calibration.images)
-            if group in (None, image.group) and not np.isnan(calibration.inputs.values[row, 0])
-        ]
-        return (
-            InputStatistics.together([calibration.inputs[own], statistics]),
-            Answers.together([calibration.answers[own], answers]),
-        )
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
