@@ -244,10 +244,10 @@ def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
 def _splits(
     screen: Screen, options: AuditOptions, calibration: "Calibration", splits: int, audit: "Audit | None" = None
 ) -> dict[str, Any]:
+    from blackbox_conformal.method.guarantees.guarantee import audited_levels
     from blackbox_conformal.method.guarantees.high_probability import levels_together
     from blackbox_conformal.study.audit.audited_rule import audited_rule, is_own
     from blackbox_conformal.study.audit.auditing import audit_splits
-    from blackbox_conformal.study.plan.usual_levels import audited_levels
     from blackbox_conformal.support import catalog
 
     guarantee, group, tiles = options.guarantee, options.group, read_groups(options.tiles)

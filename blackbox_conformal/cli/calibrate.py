@@ -136,8 +136,8 @@ def _show(
     path: Path,
     parts: "Question | None",
 ) -> None:
+    from blackbox_conformal.method.guarantees.guarantee import usual_levels
     from blackbox_conformal.method.guarantees.high_probability import levels_together
-    from blackbox_conformal.study.plan.usual_levels import usual_levels
     from blackbox_conformal.vendor.refusals import same_words
 
     calibration, setup, run, in_all = result.calibration, job.setup, job.folder, job.in_all
@@ -265,7 +265,7 @@ def _show_next(screen: Screen, options: CalibrateOptions, job: "Job", path: Path
 
 def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels: Sequence[float]) -> float | None:
     """Return the level asked for, else the usual, else the smallest, that trusts something; None if no level does."""
-    from blackbox_conformal.study.plan.usual_levels import usual_level
+    from blackbox_conformal.method.guarantees.guarantee import usual_level
 
     rule = calibration.rule()
     usual = usual_level(calibration.bound_for(rule), rule)

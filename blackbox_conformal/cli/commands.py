@@ -92,13 +92,11 @@ class Group(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List each command with its whole first sentence."""
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, _first_sentence(command.help or "")) for name, command in sorted(self.commands.items())]
-            )
-
-
-def _first_sentence(text: str) -> str:
-    return " ".join(text.split()).partition(". ")[0].removesuffix(".") + "."
+            rows = []
+            for name, command in sorted(self.commands.items()):
+                sentence = " ".join((command.help or "").split()).partition(". ")[0]
+                rows.append((name, f"{sentence.removesuffix('.')}."))
+            formatter.write_dl(rows)
 
 
 @cache

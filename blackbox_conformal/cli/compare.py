@@ -124,10 +124,10 @@ def _compared(
     paths: Sequence[Path],
     on_picture: "OnCompared",
 ) -> "Comparison":
+    from blackbox_conformal.method.guarantees.guarantee import audited_levels
     from blackbox_conformal.study.calibrate.calibrating import check_enough
     from blackbox_conformal.study.choose.comparing import compare_contestants
     from blackbox_conformal.study.choose.contestants import Contest
-    from blackbox_conformal.study.plan.usual_levels import audited_levels
 
     bound, held_out = contestants[0].setup.metric.capped_bound, round(len(paths) * options.held_out)
     levels = options.alphas or audited_levels(rule.loss_bound(bound), rule)
@@ -136,8 +136,8 @@ def _compared(
     consent = Consent(screen, options)
 
     def ask(_: "Job", expected: "Estimate") -> None:
-        for vendor in contest.wanted():
-            consent.look(vendor.job.setup, vendor.tasks, vendor.job.folder, contest.plan([vendor]))
+        for job, tasks in contest.wanted():
+            consent.look(job.setup, tasks, job.folder, contest.plan([(job, tasks)]))
         if spends(expected):
             # At the lowest levels nothing may be trusted; if so at all levels, the money would buy empty masks.
             check_enough(rule, len(paths) - held_out, max(levels), bound)

@@ -88,7 +88,9 @@ def command(screen: Screen, kind: str, name: str | None, parameters: tuple[str, 
         members = [describe_member(family, listing) for listing in catalog.listings(family)]
         width = max(len(member["name"]) for member in members)
         for member in members:
-            text = f"broken: {member['error']}" if member["error"] else _first_sentence(member["summary"])
+            text = f"broken: {member['error']}"
+            if not member["error"]:
+                text = member["summary"].partition("\n\n")[0].replace("\n", " ").replace("``", "`")
             screen.say(f"{member['name']:<{width}}  {text}")
         screen.say(f"\nGive one as {option} NAME.")
         screen.next("list", kind, "NAME")
@@ -118,10 +120,6 @@ def _show_member(screen: Screen, kind: str, name: str) -> None:
     if not any(parameter["required"] for parameter in parameters):
         screen.next("plan", "photographs/", "--adapter", "NAME", option, name)
     screen.data(member)
-
-
-def _first_sentence(text: str) -> str:
-    return text.partition("\n\n")[0].replace("\n", " ").replace("``", "`")
 
 
 def _list_adapters(screen: Screen) -> None:

@@ -115,7 +115,14 @@ def run(arguments: list[str]) -> int:
         return 0
     except Exception as error:  # noqa: BLE001 - the last line of defence: a bug becomes one line and exit code 1
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
-            return _end("OSError", shown(_refusal(error)), _OF_THE_MACHINE[error.errno])
+            where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes | os.PathLike) else ""
+            kept, cure = "What was paid for is kept; ", "make room and run the same command again"
+            if error.errno == errno.EMFILE:
+                cure = "allow more (ulimit -n), or give a smaller --concurrency, and run again"
+            elif _OF_THE_MACHINE[error.errno] != 6:
+                kept, cure = "", "Correct that, or name another place"
+            said = f"{where}the operating system refused: {error.strerror}. {kept}{cure}"
+            return _end("OSError", shown(said), _OF_THE_MACHINE[error.errno])
         if (
             isinstance(error, MemoryError)
             or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
@@ -145,18 +152,6 @@ _OF_THE_MACHINE = {
     errno.EMFILE: 6,
 }
 """Errors of the operating system that a user can mend, each with its exit code."""
-
-
-def _refusal(error: OSError) -> str:
-    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes | os.PathLike) else ""
-    what = f"{where}the operating system refused: {error.strerror}"
-    if error.errno == errno.EMFILE:
-        return (
-            f"{what}. What was paid for is kept; allow more (ulimit -n), or give a smaller --concurrency, and run again"
-        )
-    if _OF_THE_MACHINE.get(error.errno or 0) == 6:
-        return f"{what}. What was paid for is kept; make room and run the same command again"
-    return f"{what}. Correct that, or name another place"
 
 
 _SHORT = (

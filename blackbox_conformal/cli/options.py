@@ -95,16 +95,16 @@ class Command(click.Command):
     def __init__(self, *names: Any, examples: Sequence[str] = (), **more: Any) -> None:
         super().__init__(*names, **more)
         self.examples = examples
+
+        def show(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+            if wanted:
+                ctx.meta[_ALL] = True
+                click.echo(ctx.get_help(), color=ctx.color)
+                ctx.exit()
+
         if len(self.params) > SHOWN:
-            show = click.Option(
-                ["--help-all"],
-                is_flag=True,
-                is_eager=True,
-                expose_value=False,
-                callback=_show_all,
-                help="Show all options and exit.",
-            )
-            self.params.append(show)
+            flags: dict[str, Any] = {"is_flag": True, "is_eager": True, "expose_value": False, "callback": show}
+            self.params.append(click.Option(["--help-all"], help="Show all options and exit.", **flags))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.examples:
@@ -134,13 +134,6 @@ def typed_flags(names: Collection[str]) -> list[str]:
 
 
 _ALL = f"{__name__}: all options"
-
-
-def _show_all(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        ctx.meta[_ALL] = True
-        click.echo(ctx.get_help(), color=ctx.color)
-        ctx.exit()
 
 
 def option(*names: str, **settings: Any) -> Decorator:

@@ -158,7 +158,7 @@ def options_to_follow(frontier: "Frontier", planned: "Plan") -> dict[str, str] |
 
     The row trusts most, of the first promise within reach, at the usual level or else the smallest.
     """
-    from blackbox_conformal.study.plan.usual_levels import usual_level
+    from blackbox_conformal.method.guarantees.guarantee import usual_level
 
     reached = [row for row in frontier.rows if row.n <= planned.n and row.draws == planned.draws]
     if not reached:

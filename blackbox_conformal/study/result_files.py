@@ -52,7 +52,11 @@ def refuse_existing(
         earlier = certificate_in(product_path(name, folder, "certificate", "json"))
         same = earlier is not None and (earlier.alpha, earlier.calibration_digest) == (alpha, calibration.digest)
         if earlier is not None:
-            stands_in = earlier.signature is None and _stood_in(earlier, calibration)
+            vendor = dict(earlier.procedure.get("vendor") or {})
+            parameters = dict(vendor.get("parameters") or {})
+            stood_in = bool(parameters.pop("available", 0))
+            of_all = {**vendor, "parameters": parameters} == calibration.procedure.vendor
+            stands_in = earlier.signature is None and stood_in and of_all
             same = same or (stands_in and earlier.alpha == alpha)
             earlier.verify(folder)
             same = same and {path.name for path in there[:-1]} <= files_named_by(earlier)
@@ -79,12 +83,6 @@ def refuse_existing(
             "parameters; it is not overwritten. Give that --guarantee or --group, --force or another --out"
         )
     return False
-
-
-def _stood_in(earlier: Certificate, calibration: Calibration) -> bool:
-    vendor = dict(earlier.procedure.get("vendor") or {})
-    parameters = dict(vendor.get("parameters") or {})
-    return bool(parameters.pop("available", 0)) and {**vendor, "parameters": parameters} == calibration.procedure.vendor
 
 
 def product_path(name: str, folder: Path, kind: str, ending: str = "png") -> Path:

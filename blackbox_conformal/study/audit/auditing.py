@@ -3,8 +3,9 @@
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from blackbox_conformal.method.audits.sequential import AuditLook, AuditStop, Le
 from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, VendorClaim
 from blackbox_conformal.method.audits.verdict import claim
 from blackbox_conformal.method.guarantees.corollaries import error_in_words
-from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, audited_levels
 from blackbox_conformal.method.guarantees.high_probability import levels_together
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.method.metrics._detail import hides
@@ -31,7 +32,6 @@ from blackbox_conformal.study.audit.conclude import conclude
 from blackbox_conformal.study.audit.measure import Measure, OnPicture, WorstCrops
 from blackbox_conformal.study.calibrate.calibrating import check_groups
 from blackbox_conformal.study.job import Job, Terms
-from blackbox_conformal.study.plan.usual_levels import audited_levels
 from blackbox_conformal.study.run_folder import is_first_look
 from blackbox_conformal.study.stages.evaluate import drifted, evaluate
 from blackbox_conformal.study.stages.memory import audit_bytes_a_pixel
@@ -39,17 +39,6 @@ from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.text import name_of, printable
-
-
-class Deciding(Protocol):
-    """An onlooker that says when enough photographs have been looked at."""
-
-    @property
-    def reason(self) -> str | None:
-        """Say what was found; None: not enough."""
-
-    def needed(self, most: int) -> int:
-        """Return the least number of further photographs needed, whatever they show; from 1 to `most`."""
 
 
 class PhotographTurns:
@@ -78,7 +67,7 @@ class PhotographTurns:
         self._at_once = math.ceil(job.limits.for_vendor(job.setup.adapter.capabilities).first_workers / draws)
         self.given = len(units)
 
-    def batches(self, stopping: Deciding) -> Iterator[list[Prepared]]:
+    def batches(self, stopping: "Stopping | ClaimLooks") -> Iterator[list[Prepared]]:
         """Yield the photographs to draw next, until `stopping` has a reason or none is left.
 
         A batch has as many as the audit needs at least, or as many as are drawn at once, where that is more.
@@ -114,12 +103,8 @@ class Stopping:
         self._losses: list[NDArray[np.float64]] = [np.zeros(0) for _ in levels]
         self._losses_beside: list[NDArray[np.float64]] = [np.zeros(0) for _ in self._beside]
         self._looks: list[AuditLook] = []
-        self._reason: Reason | None = None
-
-    @property
-    def reason(self) -> Reason | None:
-        """Say what was found; None: not enough."""
-        return self._reason
+        self.reason: Reason | None = None
+        """What was found; None: not enough."""
 
     def needed(self, most: int) -> int:
         """Return the least number of further photographs needed to stop, whatever they show; from 1 to `most`."""
@@ -138,12 +123,13 @@ class Stopping:
         table = np.array([picture.losses for picture in audited], dtype=np.float64)
         shown = np.array([picture.shares for picture in audited]) > 0
         names = None if self._tiles is None else [self._tiles[picture.name] for picture in audited]
-        claims = [claim(self._rule, table[:, index], alpha, self._bound, names) for index, alpha in self._numbered]
+        numbered = list(enumerate(self._levels))
+        claims = [claim(self._rule, table[:, index], alpha, self._bound, names) for index, alpha in numbered]
         self._losses = [claimed.losses / self._scale for claimed in claims]
         bounds = tuple(test.bound(losses) * self._scale for test, losses in zip(self._tests, self._losses, strict=True))
         self._looks.append(AuditLook(len(self._losses[0]), bounds))
         confirmed = []
-        for index, _ in self._numbered:
+        for index, _ in numbered:
             empty = not (shown[:, index] | (table[:, index] > 0)).any()
             if self._thresholds[index] > -math.inf or not empty:
                 tested = self._reasons[index] is None or not empty
@@ -158,13 +144,9 @@ class Stopping:
             for one, losses in zip(self._beside, self._losses_beside, strict=True)
         )
         if against or any(picture.broken_bound for picture in audited):
-            self._reason = "contradicted"
+            self.reason = "contradicted"
         elif confirmed and all(confirmed):
-            self._reason = "confirmed"
-
-    @property
-    def _numbered(self) -> list[tuple[int, float]]:
-        return list(enumerate(self._levels))
+            self.reason = "confirmed"
 
     @property
     def _p_against(self) -> tuple[float, ...]:
@@ -396,12 +378,8 @@ class ClaimLooks:
     def __init__(self, claim: VendorClaim, given: int) -> None:
         self._claim, self._given, self._test = claim, given, claim.test()
         self.found: list[tuple[str, str, Measured]] = []
-        self._reason: str | None = None
-
-    @property
-    def reason(self) -> str | None:
-        """Say what was found; None: not enough."""
-        return self._reason
+        self.reason: str | None = None
+        """What was found; None: not enough."""
 
     def needed(self, most: int) -> int:
         """Return the least number of further photographs needed to decide, whatever they show; from 1 to `most`."""
@@ -414,20 +392,16 @@ class ClaimLooks:
         ordered = sorted(self.found, key=lambda one: one[0])
         names, measured = tuple(name for _, name, _ in ordered), tuple(one for *_, one in ordered)
         audit = ClaimAudit(self._claim, names, measured, self._given)
-        self._reason = None if audit.verdict == "undecided" else audit.verdict
+        self.reason = None if audit.verdict == "undecided" else audit.verdict
         return audit
 
 
-@dataclass(frozen=True, slots=True)
-class _Measure:
-    meter: DetailMeter
-
-    def __call__(self, ready: Ready) -> Measured:
-        if ready.drawn.refusal is not None:
-            return {}
-        truth, low = ready.truth_and_input("audited")
-        delivered = evaluate(ready.drawn, ready.setup, ready.read, low).delivered
-        return self.meter(ready.drawn.prepared.truth_digest or "", truth, low, delivered)
+def _shares(meter: DetailMeter, ready: Ready) -> Measured:
+    if ready.drawn.refusal is not None:
+        return {}
+    truth, low = ready.truth_and_input("audited")
+    delivered = evaluate(ready.drawn, ready.setup, ready.read, low).delivered
+    return meter(ready.drawn.prepared.truth_digest or "", truth, low, delivered)
 
 
 def put_to_photographs(claim: VendorClaim, setup: Setup, paths: Sequence[Path], terms: Terms) -> ClaimAudit:
@@ -442,7 +416,7 @@ def put_to_photographs(claim: VendorClaim, setup: Setup, paths: Sequence[Path], 
     job = Job.of_photographs(setup, paths, terms)
     job.confirm()
     turns = PhotographTurns(job, None)
-    deciding, measure = ClaimLooks(claim, turns.given), _Measure(DetailMeter(setup.procedure.mixture))
+    deciding, measure = ClaimLooks(claim, turns.given), partial(_shares, DetailMeter(setup.procedure.mixture))
     for batch in turns.batches(deciding):
         with job.only(batch).run(measure) as measured:
             for drawn, one in measured:

@@ -184,17 +184,15 @@ def fit_cascade(
     record = TuningRecord(score=specification_text(setup.score), draws=1, alpha=alpha, photographs=known)
     record.keep(job.folder / TUNING_FILE)
     seen = [(curves_of_cheap[name], curves_of_dear[name]) for name in curves_of_dear]
-    found = [_chosen(_rows(job, seen, alpha, rule, pass_on, sign), pass_on) for sign in (1, -1)]
+    found = []
+    for rows in (_rows(job, seen, alpha, rule, pass_on, sign) for sign in (1, -1)):
+        enough = (each for each in rows if each.trusted_share >= rows[-1].trusted_share)
+        best = next(enough) if pass_on is None else min(rows, key=lambda each: abs(each.passed - pass_on * each.n))
+        found.append((rows, best))
     # The photographs say which pictures gain most by the dear vendor: the hardest or the easiest.
     rows, best = min(found, key=lambda each: (each[1].passed if pass_on is None else 0, -each[1].trusted_share))
     fitted = {"score": score_of_rule, best.limit[0]: best.limit[1], "passed_on": (best.passed, best.n)}
     return CascadeFit(cascade(cheap, dear, rules=[fitted]), rows, best, alpha)
-
-
-def _chosen(rows: tuple[PassedOn, ...], pass_on: float | None) -> tuple[tuple[PassedOn, ...], PassedOn]:
-    if pass_on is None:
-        return rows, next(each for each in rows if each.trusted_share >= rows[-1].trusted_share)
-    return rows, min(rows, key=lambda each: abs(each.passed - pass_on * each.n))
 
 
 def _rows(

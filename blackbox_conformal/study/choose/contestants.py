@@ -60,22 +60,6 @@ def under_one_promise(
 
 
 @dataclass(frozen=True, slots=True)
-class WantedDraws:
-    """The draws wanted from one vendor, without duplicates.
-
-    Attributes
-    ----------
-    job
-        The vendor's job that takes most memory per pixel.
-    tasks
-        Draws of all contestants with this vendor.
-    """
-
-    job: Job
-    tasks: tuple[Task, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Contest:
     """Contestants with their jobs on the same photographs.
 
@@ -156,8 +140,8 @@ class Contest:
             photographs=together(KnownPhotograph.of(picture.sketch) for picture in pictures),
         )
 
-    def wanted(self) -> list[WantedDraws]:
-        """Return the draws of all contestants, by vendor."""
+    def wanted(self) -> list[tuple[Job, list[Task]]]:
+        """Return, for each vendor, its job that takes most memory per pixel, and the draws of all its contestants."""
         tasks: dict[str, dict[tuple[str, int, int | None], Task]] = {}
         largest: dict[str, Job] = {}
         for job in self.jobs:
@@ -166,15 +150,13 @@ class Contest:
                 largest[vendor] = job
             for task in job.tasks:
                 tasks.setdefault(vendor, {})[task.upload.digest, task.index, task.seed] = task
-        return [WantedDraws(job, tuple(tasks[vendor].values())) for vendor, job in largest.items()]
+        return [(job, list(tasks[vendor].values())) for vendor, job in largest.items()]
 
-    def plan(self, wanted: Sequence[WantedDraws] | None = None) -> Plan:
+    def plan(self, wanted: Sequence[tuple[Job, list[Task]]] | None = None) -> Plan:
         """Estimate the missing draws, by default of all contestants; memory is for two photographs at a time."""
         wanted = self.wanted() if wanted is None else wanted
-        estimates = [
-            estimate(vendor.job.setup.adapter, vendor.job.folder, vendor.job.limits, vendor.tasks) for vendor in wanted
-        ]
-        memory = max(memory_bytes(vendor.job) for vendor in wanted)
+        estimates = [estimate(job.setup.adapter, job.folder, job.limits, tasks) for job, tasks in wanted]
+        memory = max(memory_bytes(job) for job, _ in wanted)
         return replace(plan_job(self.jobs[0], self.rule), **asdict(total(*estimates)), memory_bytes=memory)
 
     def confirm(self) -> None:

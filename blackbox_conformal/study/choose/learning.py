@@ -19,7 +19,6 @@ from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.scores._learned_network import features, network_of, own_network, written
 from blackbox_conformal.method.scores._learned_training import STEPS, Learned, Lesson, learn, usual_error
 from blackbox_conformal.method.scores.learned import LearnedScore
-from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.study.from_keywords import named_keywords, setup_of, terms_of
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
@@ -211,7 +210,18 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
     """
     job, on_step = _stoppable(job)
     lessons: dict[str, Lesson] = {}
-    with job.run(lambda ready: _lesson(job, ready), scores=[job.setup.score]) as measured:
+
+    def lesson_of(ready: Ready) -> Lesson | None:
+        if ready.drawn.refusal is not None:
+            return None
+        setup, scale = job.setup, job.setup.procedure.scale
+        truth, low = ready.truth_and_input("learned from")
+        first, *_ = decoded_draws(ready.drawn, setup, ready.read, low)
+        delivered = setup.delivered(first, low)
+        errors = setup.errors(truth, delivered, low).reshape(low.shape[0], scale, low.shape[1], scale)
+        return Lesson.of(features(setup.context(delivered, low, None), low), np.max(errors, axis=(1, 3)))
+
+    with job.run(lesson_of, scores=[job.setup.score]) as measured:
         for count, (drawn, lesson) in enumerate(measured, 1):
             if lesson is not None:
                 lessons[drawn.prepared.input_digest] = lesson
@@ -259,16 +269,3 @@ def _stoppable(job: Job) -> tuple[Job, Callable[[int], None]]:
 
     job = replace(job, terms=replace(job.terms, listeners=replace(drawing, on_sampler=begun)))
     return job, step
-
-
-def _lesson(job: Job, ready: Ready) -> Lesson | None:
-    drawn, setup = ready.drawn, job.setup
-    if drawn.refusal is not None:
-        return None
-    scale = setup.procedure.scale
-    truth, low = ready.truth_and_input("learned from")
-    first, *_ = decoded_draws(drawn, setup, ready.read, low)
-    delivered = setup.delivered(first, low)
-    errors = setup.errors(truth, delivered, low).reshape(low.shape[0], scale, low.shape[1], scale)
-    context: Context = setup.context(delivered, low, None)
-    return Lesson.of(features(context, low), np.max(errors, axis=(1, 3)))

@@ -518,8 +518,16 @@ def suggest_degradation(
                 f"proves it, and fewer than {FEWEST // 2} would prove little. Give more, or write "
                 "a --degradation of your own and compare with --calibration FILE, which takes any number of inputs"
             )
+
+    def measured_input(path: Path) -> Seen:
+        picture = read_image(path)
+        try:
+            return Seen.of(picture)
+        except ImageError as error:
+            raise ImageError(f"{printable(path)}: {error}") from None
+
     with shown_progress(settings.get("progress")) as step:
-        seen = read_each(paths, _seen, "reading inputs", step)
+        seen = read_each(paths, measured_input, "reading inputs", step)
         fitting, proving = halves([one.digest for one in seen])
         trying, held_out = halves([digest_bytes(path.read_bytes()) for path in truths])
         tried = [truths[place] for place in trying[:MOST_FITTED]]
@@ -608,14 +616,6 @@ def _of_one_size(statistics: InputStatistics) -> InputStatistics:
     values = statistics.values.copy()
     values[:, [statistic.name for statistic in STATISTICS].index(SIZE)] = 0
     return InputStatistics(values)
-
-
-def _seen(path: Path) -> Seen:
-    picture = read_image(path)
-    try:
-        return Seen.of(picture)
-    except ImageError as error:
-        raise ImageError(f"{printable(path)}: {error}") from None
 
 
 def _cut(path: Path, scale: int) -> Image:

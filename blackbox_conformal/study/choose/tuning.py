@@ -17,7 +17,7 @@ import numpy as np
 
 from blackbox_conformal.errors import CalibrationError, PluginError, UsageError
 from blackbox_conformal.method.guarantees.expected import Expected
-from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, usual_level
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.risk.curve import DETAIL, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
@@ -39,7 +39,6 @@ from blackbox_conformal.study.choose.scored import (
 )
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.plan.planning import plan_job
-from blackbox_conformal.study.plan.usual_levels import usual_level
 from blackbox_conformal.study.stages.defaults import ERROR_GUARANTEE, SEVERAL_DRAWS
 from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.memory import PIXEL_BYTES

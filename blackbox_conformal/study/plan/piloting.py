@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import partial
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, usual_level
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
@@ -19,7 +19,6 @@ from blackbox_conformal.study.plan.expected_shares import measured_shares
 from blackbox_conformal.study.plan.frontier import FEWEST, Pilot, Wish, pilot_frontier, piloted_promises
 from blackbox_conformal.study.plan.planning import Plan, plan_job
 from blackbox_conformal.study.plan.promises import Curves, measured_curves, promises_detail, ways
-from blackbox_conformal.study.plan.usual_levels import usual_level
 from blackbox_conformal.study.stages.defaults import default_score
 from blackbox_conformal.study.stages.settings import Setup, member
 from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord, Unseen, split_prepared, together

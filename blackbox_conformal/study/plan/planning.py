@@ -12,12 +12,11 @@ from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.spending.estimate import Estimate, calls_again, estimate, has_jobs
 from blackbox_conformal.drawing.spending.prices import KnownPrices
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words, usual_levels
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.plan.expected_shares import measured_shares
 from blackbox_conformal.study.plan.frontier import Frontier, Wish, measured_frontier
 from blackbox_conformal.study.plan.promises import promises_detail, ways
-from blackbox_conformal.study.plan.usual_levels import usual_levels
 from blackbox_conformal.study.stages.memory import BASE_BYTES
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, Table

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 
 from blackbox_conformal.drawing.free_requests import ask_quotes
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, audited_levels
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.study.choose.comparing import compare_contestants
@@ -33,7 +33,6 @@ from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_
 from blackbox_conformal.study.plan.frontier import Wish
 from blackbox_conformal.study.plan.piloting import PilotRequest, plan_with_pilot
 from blackbox_conformal.study.plan.planning import Plan, plan_job, plan_number
-from blackbox_conformal.study.plan.usual_levels import audited_levels
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.run_folder import run_folder
 from blackbox_conformal.study.settings_table import (

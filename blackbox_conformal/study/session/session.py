@@ -536,7 +536,18 @@ class Session:
     def _unmasked(self, picture: Picture, vendor: Adapter | None, payer: Payer) -> Unmasked:
         name, source = named_input(picture, numbers=self._setup.bands is not None)
         setup = self._setup if vendor is None else set_up(vendor, draws=1)
-        run = self._terms.shared.first if vendor is None else self._other(vendor)
+        run = self._terms.shared.first
+        if vendor is not None:
+            identity = digest_json(vendor.identity())
+            with self._opening:
+                if identity not in self._others:
+                    if len(self._others) >= MOST_OTHERS:
+                        raise UsageError(
+                            f"expected at most {MOST_OTHERS} sets of other parameters in the life of a session; this "
+                            "is one more. Calibrate it, or ask the vendor for it yourself"
+                        )
+                    self._others[identity] = self._open(vendor, self._stack)
+                run = self._others[identity]
         with self._turns.reads(source):
             prepared = prepare_input(source, name, setup, memory_bytes=self._terms.memory_bytes)
 
@@ -548,18 +559,6 @@ class Session:
             drawn = draw_unmasked(setup, prepared, terms, run)
             answered()
             return drawn
-
-    def _other(self, vendor: Adapter) -> AnyRun | None:
-        identity = digest_json(vendor.identity())
-        with self._opening:
-            if identity not in self._others:
-                if len(self._others) >= MOST_OTHERS:
-                    raise UsageError(
-                        f"expected at most {MOST_OTHERS} sets of other parameters in the life of a session; this is "
-                        "one more. Calibrate it, or ask the vendor for it yourself"
-                    )
-                self._others[identity] = self._open(vendor, self._stack)
-            return self._others[identity]
 
     def _submit(self, picture: Picture, by: PictureMasker | None = None, payer: Payer = NOBODY) -> Future[Found]:
         masker = by or self._masker

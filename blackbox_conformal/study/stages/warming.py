@@ -32,7 +32,10 @@ def warming(setup: Setup, *, truths: bool = True, sizes: Iterable[tuple[int, int
         (height, width) of delivered pictures; None: any. A few small ones need no kernels for large ones.
     """
     over = threading.Event()
-    large = sizes is None or _pays_off(sizes, setup.procedure.draws)
+    large = True
+    if sizes is not None:
+        pixel_bytes = [3 * height * width for height, width in sizes]
+        large = setup.procedure.draws * sum(size for size in pixel_bytes if size >= _LARGE) >= _PAYS_FROM
     thread = threading.Thread(target=rehearse, args=(setup, truths, large, over.is_set), name="warm-up", daemon=True)
     thread.start()
     try:
@@ -79,11 +82,6 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
         with contextlib.suppress(BlackboxConformalError, MemoryError):
             if wanted:
                 step()
-
-
-def _pays_off(sizes: Iterable[tuple[int, int]], times: int) -> bool:
-    pixel_bytes = [3 * height * width for height, width in sizes]
-    return times * sum(size for size in pixel_bytes if size >= _LARGE) >= _PAYS_FROM
 
 
 def _is_own(part: Score | Metric) -> bool:
