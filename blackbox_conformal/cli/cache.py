@@ -31,12 +31,7 @@ def ls(screen: Screen, run: str | None, ledger: str | None) -> None:
     from blackbox_conformal.drawing.ledger.stored_samples import cache_ls
 
     samples: list[dict[str, Any]] = [
-        {
-            "digest": sample.digest,
-            "path": str(sample.path),
-            "bytes": sample.size,
-            "attempts": list(sample.attempts),
-        }
+        {"digest": sample.digest, "path": str(sample.path), "bytes": sample.size, "attempts": list(sample.attempts)}
         for sample in cache_ls(folder_of(run, ledger, screen.note))
     ]
     screen.table(

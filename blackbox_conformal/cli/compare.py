@@ -145,13 +145,7 @@ def _compared(
 
     with from_options.job_terms(screen, options, Path(options.run or "runs"), ask) as terms:
         contest = Contest.of_photographs(
-            contestants,
-            paths,
-            terms,
-            held_out=held_out,
-            seed=options.seed or 0,
-            baselines=options.baselines,
-            rule=rule,
+            contestants, paths, terms, held_out=held_out, seed=options.seed or 0, baselines=options.baselines, rule=rule
         )
         from_options.say_fitted(screen, contest.jobs[0])
         return compare_contestants(contest, levels, on_picture)

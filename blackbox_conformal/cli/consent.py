@@ -257,11 +257,7 @@ def spends(expected: "Estimate") -> bool:
 
 
 def stored_elsewhere(
-    screen: Screen,
-    adapter: "Adapter",
-    tasks: "Sequence[Task]",
-    run: Path,
-    cost_usd: tuple[Decimal, Decimal] | None,
+    screen: Screen, adapter: "Adapter", tasks: "Sequence[Task]", run: Path, cost_usd: tuple[Decimal, Decimal] | None
 ) -> str | None:
     """Say which draws are stored in another run folder; `cost_usd` is the price of making them in `run`."""
     from blackbox_conformal.cli.next_steps import again

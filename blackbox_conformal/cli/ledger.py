@@ -140,11 +140,7 @@ def limit(screen: Screen, amount: str | None, ledger: str | None) -> None:
         }
     )
     screen.data(
-        {
-            "limit_usd": None if most is None else float(most),
-            "cost_usd": float(spent),
-            "reserved_usd": float(held),
-        }
+        {"limit_usd": None if most is None else float(most), "cost_usd": float(spent), "reserved_usd": float(held)}
     )
 
 

@@ -239,9 +239,7 @@ def as_options(text: str, known: "dict[str, Setting]") -> str:
     """Write a description for options: settings as options, and nothing about Python alone."""
     text = re.sub(r" In Python .*?\.(?=\s|$)|[;,] in Python .*?(?=[;.](?:\s|$))", "", text)
     return re.sub(
-        r"`(\w+)`",
-        lambda name: f"--{name[1].replace('_', '-')}" if name[1] in {*known, "alpha"} else name[0],
-        text,
+        r"`(\w+)`", lambda name: f"--{name[1].replace('_', '-')}" if name[1] in {*known, "alpha"} else name[0], text
     )
 
 
@@ -332,12 +330,7 @@ class VendorOptions:
     """The vendor, and a second one."""
 
     adapter: str | None = declared(
-        "--adapter",
-        metavar="NAME",
-        group=NEEDED,
-        main=True,
-        no_keyword=VENDOR,
-        help="The vendor; see `list adapters`.",
+        "--adapter", metavar="NAME", group=NEEDED, main=True, no_keyword=VENDOR, help="The vendor; see `list adapters`."
     )
     parameters: tuple[str, ...] = declared(
         "-p",

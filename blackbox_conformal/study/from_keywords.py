@@ -20,13 +20,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.job import Terms
 from blackbox_conformal.study.listeners import Display, Listeners, shown_progress
 from blackbox_conformal.study.run_folder import usual_folder
-from blackbox_conformal.study.settings_table import (
-    ProcedureSettings,
-    SessionSettings,
-    Setting,
-    Settings,
-    described,
-)
+from blackbox_conformal.study.settings_table import ProcedureSettings, SessionSettings, Setting, Settings, described
 from blackbox_conformal.study.stages.cluster import Cluster
 from blackbox_conformal.study.stages.defaults import preset_settings
 from blackbox_conformal.study.stages.settings import Setup, set_up

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Unpack
+from typing import Unpack
 
-from blackbox_conformal.errors import NotSentError, UsageError
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.from_keywords import named_keywords
 from blackbox_conformal.study.listeners import shown_progress
 from blackbox_conformal.study.pictures_in_memory import Photographs, as_files, photograph_paths
 from blackbox_conformal.study.settings_table import DegradeSettings
 from blackbox_conformal.study.stages.prepare import prepare_photographs
+from blackbox_conformal.study.stages.ready import DescribedVendor
 from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.support.files import write_new
 from blackbox_conformal.support.text import file_stem, name_of, printable
 from blackbox_conformal.support.types import Image
-from blackbox_conformal.vendor.adapter import FREE, Adapter, Capabilities, Draw, Flow, Upload
+from blackbox_conformal.vendor.adapter import FREE, Capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,7 @@ class Degraded:
 
 @named_keywords
 def degrade(
-    photographs: Photographs,
-    out: str | Path | None = None,
-    **settings: Unpack[DegradeSettings],
+    photographs: Photographs, out: str | Path | None = None, **settings: Unpack[DegradeSettings]
 ) -> list[Degraded]:
     """Make the inputs that `calibrate` would send for `photographs` with the same scale, degradation and seed.
 
@@ -78,7 +77,8 @@ def degrade(
     """
     degradation, seed = settings.get("degradation") or "bicubic", settings.get("seed", 0)
     scale, force = settings.get("scale"), settings.get("force", False)
-    setup = set_up(_NoVendor(), scale=scale, draws=1, score="texture", degradation=degradation, seed=seed)
+    no_vendor = DescribedVendor(known=Capabilities(scale_factors=tuple(range(1, 17)), price=FREE, local=True))
+    setup = set_up(no_vendor, scale=scale, draws=1, score="texture", degradation=degradation, seed=seed)
     with as_files(photographs) as files, shown_progress(settings.get("progress")) as step:
         paths = photograph_paths(files)
         (often, count), *_ = Counter(path.stem for path in paths).most_common(1)
@@ -96,17 +96,3 @@ def degrade(
             pixels = read_image(upload.png).pixels
             made.append(Degraded(picture.path, pixels, file, (upload.height, upload.width), drawn.text))
     return [one if one.photograph.exists() else replace(one, photograph=Path(name_of(one.photograph))) for one in made]
-
-
-class _NoVendor(Adapter):
-    """A stand-in where there is no adapter: any scale, no limits."""
-
-    name: ClassVar[str] = "no-vendor"
-    base_url: ClassVar[str] = ""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return Capabilities(scale_factors=tuple(range(1, 17)), price=FREE, local=True)
-
-    def draw(self, upload: Upload, draw: Draw) -> Flow:
-        raise NotSentError("expected a vendor; this one only takes inputs. Give --adapter")

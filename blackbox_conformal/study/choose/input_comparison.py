@@ -27,9 +27,7 @@ from blackbox_conformal.support.text import counted
 @named_keywords
 @photographs_as_files("inputs")
 def compare_inputs(
-    inputs: Photographs,
-    calibration: Calibration | str | Path,
-    **settings: Unpack[InputsSettings],
+    inputs: Photographs, calibration: Calibration | str | Path, **settings: Unpack[InputsSettings]
 ) -> InputShift:
     """Compare pictures that are to be sent with the inputs that a calibration was made with.
 

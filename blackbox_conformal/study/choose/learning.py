@@ -112,11 +112,7 @@ class Learning(Faces):
 
 @named_keywords
 @photographs_as_files("photographs")
-def learn_score(
-    vendor: Adapter,
-    photographs: Photographs,
-    **settings: Unpack[LearnSettings],
-) -> Learning:
+def learn_score(vendor: Adapter, photographs: Photographs, **settings: Unpack[LearnSettings]) -> Learning:
     """Fit the score learned to your own kind of photographs, by outputs that cost nothing; no photograph is sent.
 
     The weights and the tuning file, which keeps the photographs from calibrating, go into the run folder.

@@ -483,11 +483,7 @@ class Suggestion:
 @named_keywords
 @photographs_as_files("inputs", "photographs")
 def suggest_degradation(
-    inputs: Photographs,
-    photographs: Photographs,
-    *,
-    scale: int,
-    **settings: Unpack[ShiftSettings],
+    inputs: Photographs, photographs: Photographs, *, scale: int, **settings: Unpack[ShiftSettings]
 ) -> Suggestion:
     """Find the chain of degradations after which photographs are like given inputs. Nothing is sent.
 

@@ -14,11 +14,7 @@ from blackbox_conformal.support.types import Image, Map
 
 
 def score_map(
-    samples: Iterable[Image],
-    score: str | Score,
-    *,
-    low_resolution: Image | None = None,
-    **parameters: Any,
+    samples: Iterable[Image], score: str | Score, *, low_resolution: Image | None = None, **parameters: Any
 ) -> Map:
     """The score map of draws.
 

@@ -348,13 +348,7 @@ class Product:
 
 
 def safe_of(
-    image: Image,
-    mask: Mask,
-    low_resolution: Image,
-    certificate: Certificate,
-    feather: int = 0,
-    *,
-    sharp: bool = False,
+    image: Image, mask: Mask, low_resolution: Image, certificate: Certificate, feather: int = 0, *, sharp: bool = False
 ) -> tuple[Image, str]:
     """Return the picture to use, (H, W, 3) uint8, and what is promised about it.
 
@@ -405,11 +399,7 @@ def xmp_of(mask: str, certificate: str = "", carried: str = "") -> str:
 
 
 def overlay_of(
-    image: Image,
-    mask: Mask,
-    unchanged: Mask | None = None,
-    xmp: str = "",
-    opacity: NDArray[np.uint8] | None = None,
+    image: Image, mask: Mask, unchanged: Mask | None = None, xmp: str = "", opacity: NDArray[np.uint8] | None = None
 ) -> Product:
     """Return the overlay's file; see `overlay`."""
     remarks = {} if unchanged is None else {"statement": f"{STRIPED}; {DOTTED}; {CLEAR}"}

@@ -185,11 +185,7 @@ def _above(k: int, n: int, m: int) -> tuple[int, int]:
 
 
 def plan_job(
-    job: Job,
-    rule: Guarantee,
-    *,
-    alpha: float | None = None,
-    quoted: Mapping[tuple[int, int], Decimal] | None = None,
+    job: Job, rule: Guarantee, *, alpha: float | None = None, quoted: Mapping[tuple[int, int], Decimal] | None = None
 ) -> Plan:
     """Plan for the photographs of a job, without the draws that its run folder holds.
 

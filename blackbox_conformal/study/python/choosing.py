@@ -20,14 +20,7 @@ from blackbox_conformal.study.choose.comparison import Comparison
 from blackbox_conformal.study.choose.contestants import Contest, Contestant, under_one_promise
 from blackbox_conformal.study.choose.scored import Tuning
 from blackbox_conformal.study.choose.tuning import ToTune, TuningJob
-from blackbox_conformal.study.from_keywords import (
-    levels_of,
-    named_keywords,
-    read,
-    refuse_unknown,
-    setup_of,
-    terms_of,
-)
+from blackbox_conformal.study.from_keywords import levels_of, named_keywords, read, refuse_unknown, setup_of, terms_of
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.plan.frontier import Wish
@@ -50,11 +43,7 @@ from blackbox_conformal.vendor.adapter import Adapter
 
 @named_keywords
 @photographs_as_files("photographs")
-def plan(
-    vendor: Adapter,
-    photographs: Photographs | int,
-    **settings: Unpack[PlanSettings],
-) -> Plan:
+def plan(vendor: Adapter, photographs: Photographs | int, **settings: Unpack[PlanSettings]) -> Plan:
     """Return what calibrating on photographs would cost: calls, price, time, disk, memory and reachable levels.
 
     With `alpha`, `want_share` or `max_cost` also what share each promise is expected to trust (`Plan.frontier`).
@@ -182,10 +171,7 @@ def compare(
 @named_keywords
 @photographs_as_files("photographs")
 def tune(
-    vendor: Adapter,
-    photographs: Photographs,
-    alpha: float | None = None,
-    **settings: Unpack[TuneSettings],
+    vendor: Adapter, photographs: Photographs, alpha: float | None = None, **settings: Unpack[TuneSettings]
 ) -> Tuning:
     """Compare scores on a part of the photographs, then calibrate the best on the rest, which nobody looked at.
 

@@ -56,9 +56,7 @@ from blackbox_conformal.vendor.adapter import Adapter
 @named_keywords
 @photographs_as_files("photographs")
 def calibrate(
-    vendor: Adapter | None = None,
-    photographs: Photographs = (),
-    **settings: Unpack[CalibrateSettings],
+    vendor: Adapter | None = None, photographs: Photographs = (), **settings: Unpack[CalibrateSettings]
 ) -> Calibration:
     """Draw the samples of photographs and calibrate `vendor` on them, or calibrate on given answers.
 

@@ -61,7 +61,7 @@ PRESETS: Mapping[str, Mapping[str, int | str]] = {
         "metric": "lab-l1:kernel=gaussian,sigma=64",
         "guarantee": "expected",
         "delivery": "first",
-    },
+    }
 }
 """Settings by the names of their options. ``paper`` is the recipe of Adame, Csillag and Goedert (2025)."""
 

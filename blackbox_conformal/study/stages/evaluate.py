@@ -256,18 +256,13 @@ def _decode(
 
 
 def drifted(
-    calibration: Calibration,
-    answers: Sequence[Answers],
-    thresholds: Sequence[float],
-    group: str | None = None,
-    part: float = 1.0,
+    calibration: Calibration, answers: Sequence[Answers], thresholds: Sequence[float], group: str | None
 ) -> str | None:
     """Say how answers to new pictures differ from the calibration's, or from its `group`'s; None: they do not.
 
-    `part`: share of the allowed false alarms. Where tiles calibrated, nothing can be said: tiles of one photograph are
-    more alike than photographs.
+    Where tiles calibrated, nothing can be said: tiles of one photograph are more alike than photographs.
     """
     if any(image.cluster is not None for image in calibration.images):
         return None
     rows = [row for row, image in enumerate(calibration.images) if group in (None, image.group)]
-    return drift(calibration.answers[rows], Answers.together(answers), thresholds, part)
+    return drift(calibration.answers[rows], Answers.together(answers), thresholds)

@@ -171,11 +171,7 @@ def png_bound(pixels: int, rows: int) -> int:
 
 
 def fitted(
-    truth: Image,
-    scale: int,
-    fit: Fit | None,
-    limits: Sequence[Capabilities],
-    degraded: Callable[[Image], Image],
+    truth: Image, scale: int, fit: Fit | None, limits: Sequence[Capabilities], degraded: Callable[[Image], Image]
 ) -> tuple[Image, str | None]:
     """Make a photograph keep `limits` as far as `fit` can; return it and what was done, in words.
 
