@@ -277,6 +277,17 @@ class Job:
         with self.drawing(scores) as drawing:
             yield drawing.each(work, self.pictures, on_unusable, about)
 
+    def gathered(
+        self, doing: str, work: Callable[[Ready], Value], scores: Collection[Score] = ()
+    ) -> list[tuple[Drawn, Value]]:
+        """Return all that `run` gives, and tell the listeners how far `doing` is."""
+        found = []
+        with self.run(work, scores=scores) as arriving:
+            for one in arriving:
+                found.append(one)
+                self.listeners.progress(doing, len(found), len(self.pictures))
+        return found
+
     @contextmanager
     def drawing(self, scores: Collection[Score] = ()) -> Iterator["Drawing"]:
         """Open the vendors of `run`, for callers that go through pictures part by part."""

@@ -90,6 +90,15 @@ _RECORDS = Stored(
 )
 
 
+def note_looked_at(
+    folder: Path, pictures: Iterable[Prepared], score: str, draws: int = 1, alpha: float | None = None
+) -> tuple[KnownPhotograph, ...]:
+    """Keep in a run folder, before anybody sees what photographs show, that a choice is made on them; return them."""
+    photographs = together(KnownPhotograph.of(picture.sketch) for picture in pictures)
+    TuningRecord(score=score, draws=draws, alpha=alpha, photographs=photographs).keep(folder / TUNING_FILE)
+    return photographs
+
+
 @dataclass(frozen=True, slots=True)
 class Unseen:
     """Photographs that calibrate, and what is known of others.

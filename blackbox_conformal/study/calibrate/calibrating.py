@@ -250,15 +250,13 @@ def calibrate_job(
     job.confirm(lambda: plan_job(job, rule))
     specification, known = promised.specification(), {one.truth for one in tuning}
     history = write_manifest(job.folder, setup, job.pictures, known, overruled, guarantee=specification)
-    found = []
-    with job.run(partial(_measure, stored_losses(rule, setup))) as measured:
-        for drawn, seen in measured:
-            group = setup.procedure.ends_at(drawn.asked) or (groups or {}).get(drawn.prepared.name)
-            found.append((_image(drawn, group, tiles or {}), drawn.prepared.statistics, *seen))
-            job.listeners.progress("calibrating", len(found), len(names))
+    found = job.gathered("calibrating", partial(_measure, stored_losses(rule, setup)))
     if not found:
         raise CalibrationError("expected photographs that the cascade's rule passes on; it passes on none of these")
-    images, inputs, families, answers, squares, whole = zip(*found, strict=True)
+    ends = [setup.procedure.ends_at(drawn.asked) or (groups or {}).get(drawn.prepared.name) for drawn, _ in found]
+    images = [_image(drawn, group, tiles or {}) for (drawn, _), group in zip(found, ends, strict=True)]
+    inputs = [drawn.prepared.statistics for drawn, _ in found]
+    families, answers, squares, whole = zip(*(seen for _, seen in found), strict=True)
     errors, *others = map(list, zip(*families, strict=True))
     refused = _refuse_useless(job, images, errors)
     kinds = {"shares": ("share",), "all_but": ("all-but",), "local": ("local",), "detail": DETAIL}

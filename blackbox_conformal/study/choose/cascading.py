@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -16,7 +16,6 @@ from blackbox_conformal.drawing.spending.prices import KnownPrices
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.confidence import Exact
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
-from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.choose.scored import Candidate, TuningCurves, scored_at
@@ -28,7 +27,7 @@ from blackbox_conformal.study.plugins import cascade
 from blackbox_conformal.study.run_folder import run_folder
 from blackbox_conformal.study.settings_table import CascadeSettings
 from blackbox_conformal.study.stages.ready import Ready
-from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord
+from blackbox_conformal.study.unseen_photographs import note_looked_at
 from blackbox_conformal.support.blocks import Block, Faces, Facts, Table
 from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.text import money
@@ -178,12 +177,11 @@ def fit_cascade(
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
     job = Job.of_photographs(setup, photograph_paths(photographs), terms)
     job.confirm()
-    curves_of_dear, known = _seen(job, rule)
-    curves_of_cheap, _ = _seen(job.chosen(asks[ALL]), rule)
-    # Kept before anybody sees what the photographs show.
-    record = TuningRecord(score=specification_text(setup.score), draws=1, alpha=alpha, photographs=known)
-    record.keep(job.folder / TUNING_FILE)
-    seen = [(curves_of_cheap[name], curves_of_dear[name]) for name in curves_of_dear]
+    of_dear = job.gathered("fitting", partial(_look, rule))
+    of_cheap = job.chosen(asks[ALL]).gathered("fitting", partial(_look, rule))
+    note_looked_at(job.folder, (drawn.prepared for drawn, _ in of_dear), specification_text(setup.score), 1, alpha)
+    by_cheap = {drawn.prepared.input_digest: looked for drawn, looked in of_cheap}
+    seen = [(by_cheap[drawn.prepared.input_digest], looked) for drawn, looked in of_dear]
     found = []
     for rows in (_rows(job, seen, alpha, rule, pass_on, sign) for sign in (1, -1)):
         enough = (each for each in rows if each.trusted_share >= rows[-1].trusted_share)
@@ -228,16 +226,6 @@ def _rows(
 class _Seen:
     curves: Sequence[RiskCurve]
     figure: float
-
-
-def _seen(job: Job, rule: Guarantee) -> tuple[Mapping[str, _Seen], tuple[KnownPhotograph, ...]]:
-    found, known = dict[str, _Seen](), list[KnownPhotograph]()
-    with job.run(partial(_look, rule)) as looked:
-        for drawn, seen in looked:
-            found[drawn.prepared.input_digest] = seen
-            known.append(KnownPhotograph.of(drawn.prepared.sketch))
-            job.listeners.progress("fitting", len(found), len(job.pictures))
-    return found, tuple(sorted(known, key=lambda photograph: photograph.truth))
 
 
 def _look(rule: Guarantee, ready: Ready) -> _Seen:

@@ -33,7 +33,8 @@ from blackbox_conformal.study.choose.contestants import Contest, remaining
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.study.stages.ready import Ready
-from blackbox_conformal.study.unseen_photographs import TuningRecord, split_prepared
+from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord, note_looked_at, split_prepared
+from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.types import Image, Map
 
 
@@ -56,8 +57,9 @@ def compare_contestants(
     on_picture
         Called with each measured photograph that the vendor did not refuse.
     """
-    if contest.tuning_file.exists():
-        TuningRecord.load(contest.tuning_file)
+    tuning_file, first = contest.root / TUNING_FILE, contest.jobs[0]
+    if tuning_file.exists():
+        TuningRecord.load(tuning_file)
     contest.confirm()
     measured: list[list[EvaluatedPhotograph]] = []
     standings = []
@@ -96,8 +98,9 @@ def compare_contestants(
             latency=after.latency,
         )
         standings.append(standing)
-    # Kept before anybody sees what the photographs show.
-    contest.record.keep(contest.tuning_file)
+    # All photographs, since the comparison shows them.
+    setup = first.setup
+    note_looked_at(contest.root, first.pictures, specification_text(setup.score), setup.procedure.draws)
     n_calibration = contest.photographs - contest.held_out
     rows = [
         row

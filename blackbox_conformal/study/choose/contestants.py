@@ -14,14 +14,12 @@ from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
-from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.study.calibrate.calibrating import refuse_detail
 from blackbox_conformal.study.job import Job, Terms, agree
 from blackbox_conformal.study.plan.planning import Plan, memory_bytes, plan_job
 from blackbox_conformal.study.stages.defaults import ERROR_GUARANTEE
 from blackbox_conformal.study.stages.memory import AUDIT_PIXEL_BYTES, PIXEL_BYTES, refuse_large
 from blackbox_conformal.study.stages.settings import Setup
-from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord, together
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.catalog import specification_text
 
@@ -123,22 +121,6 @@ class Contest:
     def folders(self) -> set[Path]:
         """Return all folders that may hold draws; the root may have become a run folder later."""
         return {self.root, *(_own_folder(self.root, job.setup) for job in self.jobs)}
-
-    @property
-    def tuning_file(self) -> Path:
-        """Return the file that lists the photographs looked at, so that no choice made on them calibrates on them."""
-        return self.root / TUNING_FILE
-
-    @property
-    def record(self) -> TuningRecord:
-        """Record all photographs, since the comparison shows them."""
-        setup, pictures = self.jobs[0].setup, self.jobs[0].pictures
-        return TuningRecord(
-            score=specification_text(setup.score),
-            draws=setup.procedure.draws,
-            alpha=None,
-            photographs=together(KnownPhotograph.of(picture.sketch) for picture in pictures),
-        )
 
     def wanted(self) -> list[tuple[Job, list[Task]]]:
         """Return, for each vendor, its job that takes most memory per pixel, and the draws of all its contestants."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.documents.certificate import MISS_RATE
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.risk.whole_errors import LEAST, WholeErrors, foretold_psnr, squared_error
 from blackbox_conformal.study.from_keywords import named_keywords, setup_of, terms_of
 from blackbox_conformal.study.job import Job
@@ -24,7 +23,7 @@ from blackbox_conformal.study.settings_table import CascadeSettings
 from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import known_picture
-from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord
+from blackbox_conformal.study.unseen_photographs import note_looked_at
 from blackbox_conformal.support.blocks import Block, Faces, Facts
 from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.text import counted
@@ -179,11 +178,9 @@ def fit_floor(
     job = Job.of_photographs(setup, photograph_paths(photographs), terms)
     job.confirm()
     # The last first, for which all are drawn.
-    seen = [_seen(job), *(_seen(job.chosen(ask)) for ask in reversed(asks[:last]))]
-    known = sorted((KnownPhotograph.of(each.sketch) for each in job.pictures), key=lambda each: each.truth)
-    # Kept before anybody sees what the photographs show.
-    record = TuningRecord(score=specification_text(setup.score), draws=1, alpha=None, photographs=tuple(known))
-    record.keep(job.folder / TUNING_FILE)
+    looks = [asked.gathered("fitting", _look) for asked in (job, *map(job.chosen, reversed(asks[:last])))]
+    seen = [{drawn.prepared.input_digest: figures for drawn, figures in look} for look in looks]
+    note_looked_at(job.folder, job.pictures, specification_text(setup.score))
     table = np.array([[each[name] for each in reversed(seen)] for name in seen[0]])
     answers = DrawnErrors(*np.moveaxis(table, 2, 0))
     limit = answers.limit(floor)
@@ -197,15 +194,6 @@ def _rules(limit: float, answered: Sequence[int]) -> tuple[dict[str, Any], ...]:
         {"score": FORETOLD_PSNR, "at_least": limit, "passed_on": [sum(answered[place + 1 :]), sum(answered[place:])]}
         for place in range(len(answered) - 1)
     )
-
-
-def _seen(job: Job) -> Mapping[str, tuple[float, float, float]]:
-    found = dict[str, tuple[float, float, float]]()
-    with job.run(_look) as looked:
-        for drawn, seen in looked:
-            found[drawn.prepared.input_digest] = seen
-            job.listeners.progress("fitting", len(found), len(job.pictures))
-    return found
 
 
 def _look(ready: Ready) -> tuple[float, float, float]:

@@ -205,7 +205,6 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
         Whether they may replace another file.
     """
     job, on_step = _stoppable(job)
-    lessons: dict[str, Lesson] = {}
 
     def lesson_of(ready: Ready) -> Lesson | None:
         if ready.drawn.refusal is not None:
@@ -217,11 +216,8 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
         errors = setup.errors(truth, delivered, low).reshape(low.shape[0], scale, low.shape[1], scale)
         return Lesson.of(features(setup.context(delivered, low, None), low), np.max(errors, axis=(1, 3)))
 
-    with job.run(lesson_of, scores=[job.setup.score]) as measured:
-        for count, (drawn, lesson) in enumerate(measured, 1):
-            if lesson is not None:
-                lessons[drawn.prepared.input_digest] = lesson
-            job.listeners.progress("learning", count, len(job.pictures))
+    measured = job.gathered("learning", lesson_of, [job.setup.score])
+    lessons = {drawn.prepared.input_digest: lesson for drawn, lesson in measured if lesson is not None}
     usable = sorted((one for one in job.pictures if one.input_digest in lessons), key=lambda one: one.input_digest)
     if len(usable) < FEWEST:
         raise CalibrationError(

@@ -272,16 +272,11 @@ def tune_job(
         The wanted trusted share, 0 to 1: the best candidate is expected to reach it at the smallest level.
     """
     _check(job.setup, alpha, n_calibration, len(job.pictures), rule)
-    curves: list[list[list[RiskCurve]]] = []
-    photographs: list[KnownPhotograph] = []
-    with job.run(partial(measure, candidates, rule), scores=[candidate.score for candidate in candidates]) as measured:
-        for drawn, of_each in measured:
-            curves.append(of_each)
-            photographs.append(KnownPhotograph.of(drawn.prepared.sketch))
-            job.listeners.progress("tuning", len(photographs), len(job.pictures))
+    measured = job.gathered("tuning", partial(measure, candidates, rule), [candidate.score for candidate in candidates])
+    photographs = [KnownPhotograph.of(drawn.prepared.sketch) for drawn, _ in measured]
     sets = {
         one.label: TuningCurves(*(CurveSet.from_curves(kind) for kind in zip(*of_one, strict=True)))
-        for one, *of_one in zip(candidates, *curves, strict=True)
+        for one, *of_one in zip(candidates, *(of_each for _, of_each in measured), strict=True)
     }
     if alpha is not None:
         scored = [scored_at(alpha, one, sets[one.label], n_calibration, rule) for one in candidates]

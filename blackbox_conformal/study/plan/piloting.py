@@ -12,7 +12,6 @@ from functools import partial
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, usual_level
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
-from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.plan.expected_shares import measured_shares
@@ -21,7 +20,7 @@ from blackbox_conformal.study.plan.planning import Plan, plan_job
 from blackbox_conformal.study.plan.promises import Curves, measured_curves, promises_detail, ways
 from blackbox_conformal.study.stages.defaults import default_score
 from blackbox_conformal.study.stages.settings import Setup, member
-from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord, Unseen, split_prepared, together
+from blackbox_conformal.study.unseen_photographs import Unseen, note_looked_at, split_prepared, together
 from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.vendor.adapter import Adapter
 
@@ -102,21 +101,15 @@ def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
     pilot.confirm(lambda: plan_job(pilot, job.setup.promised(request.guarantee)))
     _, more = piloted_promises(job.setup, request.guarantee, request.wish)
     compared = request.ways(pilot.setup)
-    found: dict[str, list[list[RiskCurve]]] = {}
     work = partial(measured_curves, pilot, compared, more=more)
-    with pilot.run(work, scores=[way.score for way in compared]) as measured:
-        for drawn, of_ways in measured:
-            found[drawn.prepared.input_digest] = of_ways
-            pilot.listeners.progress("pilot", len(found), len(pilot.pictures))
+    measured = pilot.gathered("pilot", work, [way.score for way in compared])
+    found = {drawn.prepared.input_digest: of_ways for drawn, of_ways in measured}
     # Way by way, and in each kind by kind, the curves of all photographs.
     curves: list[Curves] = [
         [CurveSet.from_curves(kind) for kind in zip(*of_way, strict=True)]
         for of_way in zip(*(found[digest] for digest in sorted(found)), strict=True)
     ]
-    # Kept before anybody sees what the photographs show.
-    score, draws = specification_text(job.setup.score), job.setup.procedure.draws
-    record = TuningRecord(score=score, draws=draws, alpha=None, photographs=tuple(photographs))
-    record.keep(job.folder / TUNING_FILE)
+    note_looked_at(job.folder, looked_at, specification_text(job.setup.score), job.setup.procedure.draws)
     planned = plan_job(job.only(calibrating), job.setup.promised(request.guarantee), alpha=request.wish.alpha)
     spent = Pilot(
         photographs=len(photographs),
