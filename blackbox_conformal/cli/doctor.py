@@ -40,11 +40,25 @@ class DoctorFinding:
 @shared.output
 def command(screen: Screen, run: str, ledger: str | None, store: str | None, cluster: str | None) -> None:
     """Clock, proxy, TLS, disk, file system, kernel cache, keys (never their value), adapters, other packages."""
+    from blackbox_conformal.method.kernels._cache import cache_directory
+    from blackbox_conformal.study.plugins import describe_member
+    from blackbox_conformal.support import catalog
+
     run_folder = Path(run)
     ledgers = [*_ledgers(run_folder), *_database(ledger), *_object_store(store)]
     sqlite = DoctorFinding("SQLite", "ok", f"{sqlite3.sqlite_version}; Python {sys.version.split()[0]}")
-    machine = [*_way_out(), *_disk(run_folder), sqlite, *ledgers, _kernels(), *_cluster(cluster)]
-    members, adapters = _broken_members(), _adapters()
+    cache = cache_directory(version("numba"))
+    none = "none can be written: kernels are compiled anew each time (some seconds)"
+    kernels = DoctorFinding("kernel cache", "ok" if cache else "note", str(cache or none))
+    machine = [*_way_out(), *_disk(run_folder), sqlite, *ledgers, kernels, *_cluster(cluster)]
+    members = [
+        DoctorFinding(f"{catalog.kind_of(family)} {listing.name}", "note", f"does not load: {error}")
+        for family in catalog.FAMILIES
+        if family != "adapters"
+        for listing in catalog.listings(family)
+        if (error := describe_member(family, listing)["error"])
+    ]
+    adapters = _adapters()
     _show(screen, "This machine", "subject", machine)
     _show(screen, "\nMembers of other packages that do not load", "member", members)
     _show(
@@ -165,27 +179,6 @@ def _cluster(place: str | None) -> list[DoctorFinding]:
             ]
     except BlackboxConformalError as error:
         return [DoctorFinding(f"cluster {place}", "broken", str(error))]
-
-
-def _kernels() -> DoctorFinding:
-    from blackbox_conformal.method.kernels._cache import cache_directory
-
-    folder = cache_directory(version("numba"))
-    none = "none can be written: kernels are compiled anew each time (some seconds)"
-    return DoctorFinding("kernel cache", "ok" if folder else "note", str(folder or none))
-
-
-def _broken_members() -> list[DoctorFinding]:
-    from blackbox_conformal.study.plugins import describe_member
-    from blackbox_conformal.support import catalog
-
-    return [
-        DoctorFinding(f"{catalog.kind_of(family)} {listing.name}", "note", f"does not load: {error}")
-        for family in catalog.FAMILIES
-        if family != "adapters"
-        for listing in catalog.listings(family)
-        if (error := describe_member(family, listing)["error"])
-    ]
 
 
 def _adapters() -> list[DoctorFinding]:

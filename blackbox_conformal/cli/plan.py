@@ -1,6 +1,6 @@
 """`plan` and `calibrate --dry-run`: the price of a calibration, before a cent is spent."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.method.audits.input_shift import InputShift
     from blackbox_conformal.method.guarantees.guarantee import Guarantee
     from blackbox_conformal.study.job import Job
-    from blackbox_conformal.study.plan.frontier import Frontier, Wish
+    from blackbox_conformal.study.plan.frontier import Wish
     from blackbox_conformal.study.plan.planning import Plan
 
 
@@ -145,24 +145,18 @@ def show_plan(screen: Screen, planned: "Plan", job: "Job", shift: "InputShift | 
 
 
 def followed_row(screen: Screen, planned: "Plan") -> dict[str, str] | None:
-    """Return the options of the row to follow, after saying what they change; None if there is none."""
-    followed = None if planned.frontier is None else options_to_follow(planned.frontier, planned)
-    change = None if followed is None else what_changes(followed, next_steps.chosen_settings())
-    if change is not None:
-        screen.say(change)
-    return followed
+    """Return the options of the row to follow, after saying what they change beside the level and what was typed.
 
-
-def options_to_follow(frontier: "Frontier", planned: "Plan") -> dict[str, str] | None:
-    """Return the options of the row to follow; None if the photographs reach none with the planned draws.
-
-    The row trusts most, of the first promise within reach, at the usual level or else the smallest.
+    None if the photographs reach no row with the planned draws.
     """
     from blackbox_conformal.method.guarantees.guarantee import usual_level
 
-    reached = [row for row in frontier.rows if row.n <= planned.n and row.draws == planned.draws]
+    frontier = planned.frontier
+    rows = [] if frontier is None else frontier.rows
+    reached = [row for row in rows if row.n <= planned.n and row.draws == planned.draws]
     if not reached:
         return None
+    # The row trusts most, of the first promise within reach, at the usual level or else the smallest.
     of_promise = [row for row in reached if row.promise == reached[0].promise]
     own = reached[0].promise.usual_level
     usual = usual_level(reached[0].way.metric.capped_bound) if own is None else own
@@ -170,24 +164,23 @@ def options_to_follow(frontier: "Frontier", planned: "Plan") -> dict[str, str] |
     level = usual if usual in levels else min(levels)
     row = max((row for row in of_promise if row.alpha == level), key=lambda row: row.prospect.share)
     delivery = {} if row.way.procedure.delivery == "first" else {"delivery": "consistent"}
-    return {**row.options, **delivery, "alpha": f"{row.alpha:g}"}
-
-
-def what_changes(followed: Mapping[str, str], typed: Collection[str]) -> str | None:
-    """Say what a row's options change beside the level and what was `typed`; None: nothing."""
+    followed = {**row.options, **delivery, "alpha": f"{row.alpha:g}"}
     changes = {
         "guarantee": "another promise than the default",
         "metric": "another measure of error",
         "delivery": "the delivered picture is made consistent with its input",
     }
+    typed = next_steps.chosen_settings()
     words = [
         f"--{name} {followed[name]} ({change})"
         for name, change in changes.items()
         if name in followed and name not in typed
     ]
-    if not words:
-        return None
-    return f"The next command is that of a row above, so it has {', '.join(words)}. Leave out what you do not want."
+    if words:
+        screen.say(
+            f"The next command is that of a row above, so it has {', '.join(words)}. Leave out what you do not want."
+        )
+    return followed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,9 +42,14 @@ def usual_folder(procedure: Procedure, calibration: Path | None = None) -> Path:
         folder = calibration.parent
         if has_ledger(folder) or is_of(folder, procedure.fingerprint):
             return folder
-        written = run_of(calibration, runs)
-        if written is not None:
-            return written
+        written = []
+        for note in sorted(runs.glob(f"*/{CALIBRATION_NOTE}")):
+            # Another run's damaged note does not concern this one.
+            with suppress(FileFormatError):
+                if _read_note(note)[0] == calibration.resolve():
+                    written.append(note.parent)
+        if len(written) == 1:
+            return written[0]
     return run_folder(runs, procedure)
 
 
@@ -58,17 +63,6 @@ def keep_calibration(run: Path, calibration: Calibration, path: Path, *, force: 
     if kept is not None:
         kept.keep([written], force=force)
     return written
-
-
-def run_of(path: Path, runs: Path) -> Path | None:
-    """Return the one run folder below `runs` that wrote a calibration to `path`; None for none or several."""
-    folders = []
-    for note in sorted(runs.glob(f"*/{CALIBRATION_NOTE}")):
-        # Another run's damaged note does not concern this one.
-        with suppress(FileFormatError):
-            if _read_note(note)[0] == path.resolve():
-                folders.append(note.parent)
-    return folders[0] if len(folders) == 1 else None
 
 
 def find_calibration(run: Path) -> Calibration:

@@ -106,12 +106,6 @@ class MaskRequest:
         given = MaskRequest.of(loaded, self.alpha, empty_masks=self.empty_masks, outside=self.outside, file=loaded.file)
         return replace(self, fallback=(setup, given))
 
-    def speaking_of(self, drawn: Drawn, setup: Setup) -> "tuple[Setup, MaskRequest]":
-        """Return set-up and request for a picture, by who answered; `setup` is the calibration's own."""
-        if drawn.fell_back is not None and self.fallback is not None:
-            return self.fallback
-        return setup, replace(self, rule=self.rule_of(drawn))
-
     def rule_of(self, drawn: Drawn) -> Guarantee:
         """Return the guarantee of a picture's mask, by the vendor that it ends at and by its size."""
         rules = self.rules

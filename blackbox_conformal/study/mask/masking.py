@@ -106,8 +106,12 @@ def mask_pictures(
         job.confirm()
         masking = _Masking(job, inputs, pictures, receiver, company, fallback)
         on_unusable = None if receiver.on_failure is None else masking.give_up
-        cluster = terms.cluster is not None
-        mask = _Mask.of(request, receiver.in_thread, lenient=receiver.on_failure is not None, elsewhere=cluster)
+        asked = request
+        if terms.cluster is not None and request.fallback is not None:
+            before, of_before = request.fallback
+            # Workers must not be able to ask a vendor.
+            asked = replace(request, fallback=(described(before), of_before))
+        mask = _Mask(asked, receiver.in_thread, receiver.on_failure is not None)
         try:
             with job.run(mask, on_unusable, about=masking.about) as masked:
                 for done, (drawn, found) in enumerate(masked, 1):
@@ -204,23 +208,16 @@ class _Mask:
     made_of: Callable[[int, Result], Any] | None
     lenient: bool
 
-    @classmethod
-    def of(
-        cls, request: MaskRequest, made_of: Callable[[int, Result], Any] | None, *, lenient: bool, elsewhere: bool
-    ) -> "_Mask":
-        """Make the masker; `elsewhere`: on workers, which must not be able to ask a vendor."""
-        if elsewhere and request.fallback is not None:
-            before, of_before = request.fallback
-            request = replace(request, fallback=(described(before), of_before))
-        return cls(request, made_of, lenient)
-
     def __call__(self, ready: Ready) -> _Masked | BlackboxConformalError:
         drawn = ready.drawn
         if drawn.refusal is not None:
             return drawn.refusal
         # The last draw that was evaluated is often the file that is delivered, too.
         read = lru_cache(1)(ready.read)
-        setup, request = self.request.speaking_of(drawn, ready.setup)
+        if drawn.fell_back is not None and self.request.fallback is not None:
+            setup, request = self.request.fallback
+        else:
+            setup, request = ready.setup, replace(self.request, rule=self.request.rule_of(drawn))
         try:
             given = _input_picture(ready.about.places[0][2], drawn.prepared, setup)
             evaluation = evaluate(drawn, setup, read, given.pixels, ready.second)

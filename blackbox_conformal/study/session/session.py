@@ -183,20 +183,6 @@ class Unmasked:
     model: str | None
 
 
-def draw_unmasked(setup: Setup, picture: Prepared, terms: Terms, shared: AnyRun | None) -> Unmasked:
-    """Draw a picture once, from any model of the vendor; a stored draw is not bought again."""
-    with Sampler(
-        setup.adapter, terms.folder, terms.limits, models=None, check=output_check(setup), shared=shared
-    ) as sampler:
-        (outcome,) = list(sampler.draw(picture.tasks[:1]))
-        if outcome.error is not None and outcome.state == "refused":
-            raise outcome.error
-        if outcome.state != "stored":
-            why = "" if outcome.error is None else f": {outcome.error}"
-            raise UnusableDrawsError(f"the draw of {picture.name} {ENDED[outcome.state]}{why}")
-        return Unmasked(picture.name, sampler.read(outcome), outcome.model)
-
-
 MOST_OTHERS = 16
 """Most sets of other parameters of the vendor that may be open, since each keeps connections."""
 
@@ -554,9 +540,17 @@ class Session:
         def to_buy() -> ToBuy:
             return ToBuy() if run is None else run.to_buy(prepared.tasks[:1], payer)
 
+        limits, check = replace(self._terms.limits, payer=payer), output_check(setup)
         with self._turns.taken(prepared, to_buy, run, payer) as answered:
-            terms = replace(self._terms, limits=replace(self._terms.limits, payer=payer))
-            drawn = draw_unmasked(setup, prepared, terms, run)
+            # Any model of the vendor may answer; a stored draw is not bought again.
+            with Sampler(setup.adapter, self.run, limits, models=None, check=check, shared=run) as sampler:
+                (outcome,) = list(sampler.draw(prepared.tasks[:1]))
+                if outcome.error is not None and outcome.state == "refused":
+                    raise outcome.error
+                if outcome.state != "stored":
+                    why = "" if outcome.error is None else f": {outcome.error}"
+                    raise UnusableDrawsError(f"the draw of {name} {ENDED[outcome.state]}{why}")
+                drawn = Unmasked(name, sampler.read(outcome), outcome.model)
             answered()
             return drawn
 
