@@ -15,10 +15,6 @@ Progress = Callable[[str, int, int], None]
 """Called with the work under way, how many are done, and how many there are."""
 
 
-def unseen(what: str, done: int, total: int) -> None:
-    """Show nothing."""
-
-
 @runtime_checkable
 class Display(Protocol):
     """Bars that also get the events of drawing."""
@@ -46,7 +42,7 @@ def shown_progress(progress: bool | Progress | None) -> Iterator[Progress]:
         raise UsageError(f"expected progress to be True, False, None or a function of three values; got {progress!r}")
     bars = None if progress is False else catalog.hook("progress").bars(wanted=bool(progress))
     if bars is None:
-        yield unseen
+        yield lambda *_: None
         return
     try:
         yield bars

@@ -6,7 +6,7 @@ the weights record these photographs first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
@@ -204,7 +204,19 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
     force
         Whether they may replace another file.
     """
-    job, on_step = _stoppable(job)
+    samplers, drawing = list[Sampler](), job.listeners
+
+    def begun(sampler: Sampler) -> None:
+        samplers.append(sampler)
+        drawing.on_sampler(sampler)
+
+    def on_step(count: int) -> None:
+        drawing.progress("fitting", count, STEPS)
+        if any(sampler.asked_to_stop for sampler in samplers):
+            raise IncompleteError("stopped while learning, so nothing was learned; the same command begins anew")
+
+    # Learning stops with the job, too.
+    job = replace(job, terms=replace(job.terms, listeners=replace(drawing, on_sampler=begun)))
 
     def lesson_of(ready: Ready) -> Lesson | None:
         if ready.drawn.refusal is not None:
@@ -244,20 +256,3 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
     if weights is not None and learned.content is not None:
         write_new(weights, learned.content, force=force)
     return Learning(weights, learned, len(teaching), len(measuring), tuple(photographs), job.setup.adapter.name)
-
-
-def _stoppable(job: Job) -> tuple[Job, Callable[[int], None]]:
-    """Return the job, and a function to call at each step of learning, which raises once the job was stopped."""
-    samplers, drawing = list[Sampler](), job.listeners
-
-    def begun(sampler: Sampler) -> None:
-        samplers.append(sampler)
-        drawing.on_sampler(sampler)
-
-    def step(count: int) -> None:
-        drawing.progress("fitting", count, STEPS)
-        if any(sampler.asked_to_stop for sampler in samplers):
-            raise IncompleteError("stopped while learning, so nothing was learned; the same command begins anew")
-
-    job = replace(job, terms=replace(job.terms, listeners=replace(drawing, on_sampler=begun)))
-    return job, step

@@ -367,7 +367,8 @@ def measured_frontier(
     def prospects(promise: Promise, way: Setup, levels: Sequence[float], n: int) -> Sequence[Prospect | None]:
         return measured_shares(of_detail=promise.of_detail).prospects(promise, way, levels, n)
 
-    rows = _rows(fitting, ways, prospects, wish, usd_a_draw, number)
+    found = candidates(fitting, ways, prospects, usd_a_draw, wish, number)
+    rows = tuple(frontier(found, wish, number))
     sources = dict.fromkeys(measured_shares(of_detail=row.promise.of_detail).source for row in rows)
     return Frontier(rows=rows, source="; ".join(sources) or measured_shares().source, less=wish.less)
 
@@ -411,7 +412,8 @@ def pilot_frontier(
             for one, further in zip(found, apart, strict=True)
         ]
 
-    rows = _rows([*compared, *more], ways, prospects, wish, usd_a_draw, number)
+    possible = candidates([*compared, *more], ways, prospects, usd_a_draw, wish, number)
+    rows = tuple(frontier(possible, wish, number))
     drawn_by = "" if pilot.stand_in is None else f", drawn by the vendor {pilot.stand_in} in place of yours"
     source = f"{pilot.photographs} of your photographs{drawn_by}"
     return Frontier(rows=rows, source=source, pilot=pilot, less=wish.less)
@@ -428,14 +430,3 @@ def piloted_promises(
     if guarantee is None and detail and wish.alpha is not None:
         guarantee = DETAIL_GUARANTEE
     return promises(setup.metric, guarantee, detail=detail), further(setup, guarantee)
-
-
-def _rows(
-    promised: Sequence[Promise],
-    ways: Sequence[Setup],
-    prospects: Prospects,
-    wish: Wish,
-    usd_a_draw: tuple[Decimal, Decimal] | None,
-    number: int,
-) -> tuple[FrontierRow, ...]:
-    return tuple(frontier(candidates(promised, ways, prospects, usd_a_draw, wish, number), wish, number))
