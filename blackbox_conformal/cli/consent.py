@@ -202,10 +202,10 @@ class Consent:
         """
         from blackbox_conformal.study.plan.planning import Plan
 
-        given = click.get_current_context().params
-        by_project = any("price" in str(given.get(name)) for name in CHOOSERS if is_of_project(name))
-        if not (spends(expected) or (expected.calls and by_project)):
-            return
+        if not spends(expected):
+            given = click.get_current_context().params if expected.calls else {}
+            if not any("price" in str(given.get(name)) for name in CHOOSERS if given and is_of_project(name)):
+                return
         again = f", and at most {expected.again} more for answers that are asked for again" if expected.again else ""
         price = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
         if expected.passed_on:

@@ -349,17 +349,8 @@ def settle(
                     owned.store.keep_receipt(owned.ledger.receipt(match.attempt.id))
                     settled.append(match)
     _show_invoice(screen, listed, comparison)
-    if write and not comparison.to_settle:
-        screen.say("no call is ambiguous, so nothing was changed")
-    elif write:
-        billed = [match for match in settled if match.invoiced_nanousd]
-        free = [match for match in settled if not match.invoiced_nanousd]
-        screen.say(
-            f"settled: {counted(len(billed), 'call')} as billed, {_sum(match.invoiced_nanousd for match in billed)};"
-            f" {len(free)} as not billed, {_booked(free)} given back"
-        )
-        if left := len(comparison.to_settle) - len(settled):
-            screen.note(f"note: {left} are under way in another process, and were left")
+    if write:
+        _show_settled(screen, comparison, settled)
     if comparison.to_settle and not write:
         screen.next(*again(without={"as_json", "quiet", "verbose"}), "--write")
     else:
@@ -410,6 +401,20 @@ def _show_invoice(screen: Screen, invoice: "Invoice", comparison: "InvoiceCompar
         screen.table("Differences", ["id", "picture", "draw", "state", "booked", "invoice", "matched by"], rows)
     if len(told) > _MOST_SHOWN:
         screen.say(f"and {len(told) - _MOST_SHOWN} more; --json lists all")
+
+
+def _show_settled(screen: Screen, comparison: "InvoiceComparison", settled: "list[Match]") -> None:
+    if not comparison.to_settle:
+        screen.say("no call is ambiguous, so nothing was changed")
+        return
+    billed = [match for match in settled if match.invoiced_nanousd]
+    free = [match for match in settled if not match.invoiced_nanousd]
+    screen.say(
+        f"settled: {counted(len(billed), 'call')} as billed, {_sum(match.invoiced_nanousd for match in billed)};"
+        f" {len(free)} as not billed, {_booked(free)} given back"
+    )
+    if left := len(comparison.to_settle) - len(settled):
+        screen.note(f"note: {left} are under way in another process, and were left")
 
 
 def _booked(matches: "Sequence[Match]") -> str:
