@@ -29,16 +29,8 @@ from blackbox_conformal.testing.reference_adapters import JobVendor, Synchronous
 KINDS = {"once": SynchronousVendor, "jobs": JobVendor}
 
 # Point: so-manieth call, submissions seen by the vendor at the kill, ambiguous draws afterwards.
-KILLS = {
-    "planned": (1, 0, 0),
-    "intent": (3, 2, 0),
-    "sent": (3, 2, 1),
-    "departed": (3, 2, 1),
-    "received": (3, 3, 0),
-    "settled": (2, 2, 0),
-    "stored": (3, 3, 0),
-    "receipt": (3, 3, 0),
-}
+KILLS = {"planned": (1, 0, 0), "intent": (3, 2, 0), "sent": (3, 2, 1), "departed": (3, 2, 1), "settled": (2, 2, 0)}
+KILLS |= dict.fromkeys(("received", "stored", "receipt"), (3, 3, 0))
 CALLS = [("once", point, *counts) for point, counts in KILLS.items()]
 CALLS += [("jobs", point, *counts) for point, counts in KILLS.items() if point != "planned"]
 CALLS += [("once", "answered", 3, 3, 1), ("jobs", "answered", 7, 3, 1), ("jobs", "answered", 8, 3, 0)]

@@ -213,11 +213,8 @@ def test_the_units_that_fal_counts_are_its_bill(tmp_path):
         given = bought(load_adapter("fal", **parameters, usd_per_unit="0.02"), tmp_path / "given", 1, (640, 480))
         topaz = load_adapter("fal", **parameters | {"model": "fal-ai/topaz/upscale/image"})
         listed = bought(topaz, tmp_path / "listed", 1, (640, 480))
-    assert [each.outcomes[0].cost_usd for each in (drawn, given, listed)] == [
-        Decimal("0.075"),
-        Decimal("0.05"),
-        Decimal("0.08"),
-    ]
+    prices = [Decimal("0.075"), Decimal("0.05"), Decimal("0.08")]
+    assert [each.outcomes[0].cost_usd for each in (drawn, given, listed)] == prices
 
 
 def test_the_seconds_that_replicate_tells_are_its_bill(tmp_path):

@@ -83,15 +83,11 @@ def test_a_vendor_that_never_answers_is_given_up(server):
         ask_quotes(SynchronousVendor(url="http://127.0.0.1:9"), uploads((8, 8)), replace(QUICK, max_attempts=1))
 
 
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ("status:code=429,retry-after=30", "HTTP 429"),
-        ("status:code=429", "HTTP 429"),
-        ("never-answers", "no whole answer"),
-        ("drip-headers", "no whole answer"),
-    ],
-)
+SAID = {"status:code=429,retry-after=30": "HTTP 429", "status:code=429": "HTTP 429"}
+SAID |= dict.fromkeys(("never-answers", "drip-headers"), "no whole answer")
+
+
+@pytest.mark.parametrize(("fault", "said"), SAID.items())
 def test_no_price_is_waited_for_longer_than_a_person_would(server, fault, said):
     server.script = lambda situation: fault
     with pytest.raises(IncompleteError, match=f"no price within 0.2 s .*{said}.*leave --quote out"):

@@ -197,15 +197,11 @@ def test_places_that_a_dead_process_reserved_are_cleared(tmp_path):
     assert os.listdir(tmp_path / "inbox") == []
 
 
-@pytest.mark.parametrize(
-    "seen",
-    [
-        VendorReport(),
-        VendorReport(0),
-        VendorReport(50_000_000, "acme/enhance:v2", "req_0123456789abcdef", 4_294_967_295),
-        VendorReport(None, "modèle ü 模型", None, -1),
-    ],
-)
+EVERYTHING = VendorReport(50_000_000, "acme/enhance:v2", "req_0123456789abcdef", 4_294_967_295)
+TOLD = [VendorReport(), VendorReport(0), EVERYTHING, VendorReport(None, "modèle ü 模型", None, -1)]
+
+
+@pytest.mark.parametrize("seen", TOLD)
 def test_what_was_told_survives_in_a_name_and_in_a_file(seen, tmp_path):
     assert report_from_name(report_to_name(seen)) == seen
     Store(tmp_path).prepare()

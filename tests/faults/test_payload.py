@@ -142,13 +142,3 @@ def test_x04_x05_x07_pictures_depend_neither_on_resumption_nor_concurrency_nor_d
     one, many = (draw(vendor, tmp_path / f"{count}", tasks(2, 6), concurrency=count) for count in (1, 12))
     assert grown.pictures == again.pictures == one.pictures == many.pictures
     assert (len(grown.pictures), grown.error, server.account.paid) == (12, None, 36)
-
-
-def test_x06_equal_pictures_under_two_names_are_one_picture(tmp_path, vendor, server):
-    from dataclasses import replace
-
-    (task,) = tasks()
-    twin = replace(task, upload=replace(task.upload, name="copy"))
-    draw(vendor, tmp_path / "run", [task])
-    drawn = draw(vendor, tmp_path / "run", [twin])
-    assert ([outcome.cached for outcome in drawn.outcomes], server.account.paid) == ([True], 1)

@@ -22,7 +22,7 @@ from support.draws import check, draw, ledger, limits, tasks
 from support.forked import Forked
 
 from blackbox_conformal.drawing.sampler import Sampler
-from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, LedgerError
+from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.testing.fault_server import FaultServer, Situation, chances, planned
 from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
@@ -252,23 +252,6 @@ def test_a_ledger_from_an_older_copy_buys_nothing_again(tmp_path, vendor, server
     assert (draw(vendor, run, tasks(3)).states, server.account.paid) == (["stored"] * 3, 3)
 
 
-def test_d10_other_parameters_are_other_draws(tmp_path, vendor, server):
-    draw(vendor, tmp_path / "run", tasks())
-    other = SynchronousVendor(url=server.url, price_usd="0.02")
-    drawn = draw(other, tmp_path / "run", tasks())
-    assert ([outcome.cached for outcome in drawn.outcomes], server.account.paid) == ([False], 2)
-
-
-def test_d11_order_and_names_do_not_matter_but_pixels_do(tmp_path, vendor, server):
-    work = tasks(4, 2)
-    draw(vendor, tmp_path / "run", work[:6])
-    drawn = draw(vendor, tmp_path / "run", work[::-1])
-    assert [outcome.cached for outcome in sorted(drawn.outcomes, key=lambda one: work.index(one.task))] == [
-        True
-    ] * 6 + [False] * 2
-    assert server.account.paid == 8
-
-
 @pytest.mark.parametrize("jump", [-3.0e8, 3.0e8])
 def test_d14_jump_of_the_wall_clock_harms_nothing(tmp_path, monkeypatch, jump, server, jobs):
     real, started = time.time, time.monotonic()
@@ -322,16 +305,6 @@ def test_d15_ten_thousand_draws_leave_memory_and_descriptors_flat(tmp_path):
     assert count == 10_000
     (first, opened), (last, still) = sizes
     assert (last - first < 30_000_000, still <= opened + 2) == (True, True), sizes
-
-
-def test_an_error_ends_the_process_with_its_exit_code(tmp_path):
-    with (
-        FaultServer({"submit": "status:code=402"}) as server,
-        driver(server.url, tmp_path / "run", "synchronous", 1, 2) as process,
-    ):
-        out, _ = process.communicate(timeout=30)
-    assert process.returncode == json.loads(out)["code"] == 5
-    assert issubclass(IncompleteError, BlackboxConformalError)
 
 
 @pytest.mark.parametrize("gone", [True, False])

@@ -162,12 +162,8 @@ def test_the_safe_picture_is_signed_and_the_vendors_file_is_served_as_it_is(cali
     assert credentials.trusted
     assert credentials.mask == files["mask"]
     assert credentials.claim["statement"] == bc.Certificate.from_json(files["certificate"].decode()).stated
-    assert [one.get("file") for one in credentials.claim["files"].values()] == [
-        "in",
-        "picture.png",
-        "mask.png",
-        "certificate.json",
-    ]
+    named = [one.get("file") for one in credentials.claim["files"].values()]
+    assert named == ["in", "picture.png", "mask.png", "certificate.json"]
     assert np.array_equal(*(read_image(one).pixels for one in (files["safe"], plain["safe"])))
 
 

@@ -13,14 +13,9 @@ import pytest
 
 from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 
-_SETTINGS = (
-    "-c listen_addresses=''",
-    "-c max_connections=200",
-    "-c shared_buffers=64MB",
-    "-c fsync=on",
-    # After a crash, one call instead of one for each file: hundreds in each test's database.
-    "-c recovery_init_sync_method=syncfs",
-)
+# After a crash syncfs is one call instead of one for each file: hundreds in each test's database.
+_SETTINGS = ("-c listen_addresses=''", "-c max_connections=200", "-c shared_buffers=64MB", "-c fsync=on")
+_SETTINGS += ("-c recovery_init_sync_method=syncfs",)
 _PATIENCE_S = 180
 
 
