@@ -153,8 +153,7 @@ def test_another_package_brings_a_format(work, tmp_path):
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
     given = {"capture_output": True, "text": True, "env": {**os.environ, "PYTHONPATH": path}, "check": False}
     ran = subprocess.run([*words, "--format", "everything"], **given)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert read_sidecar(Path(ran.stdout.strip())).source == "everything"
+    assert (ran.returncode, ran.stderr, read_sidecar(Path(ran.stdout.strip())).source) == (0, "", "everything")
     assert (read_annotation(work / "a", *pictures()) == 255).all()
     (work / "a").rename(work / "first")
     ours = subprocess.run([*words, "--format", "png"], **given)

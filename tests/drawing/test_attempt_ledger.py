@@ -47,8 +47,7 @@ def test_every_state_is_reached_from_planned_and_steps_name_known_states():
 
 def test_price_is_reserved_before_and_booked_after(ledger, tmp_path):
     number = ledger.reserve(want(), None, PRICE)
-    assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
-    assert states(tmp_path) == ["intent"]
+    assert ([str(value) for value in ledger.totals()], states(tmp_path)) == (["0", "0.25", "1"], ["intent"])
     ledger.sent(number)
     assert states(tmp_path) == ["sent"]
     ledger.accepted(number, "job-1", VendorReport(model="m1"))
@@ -56,8 +55,7 @@ def test_price_is_reserved_before_and_booked_after(ledger, tmp_path):
     ledger.ready(number)
     ledger.stored(number, VendorReport(cost_nanousd=300_000_000), "sha256:a", 3)
     ledger.validated(number)
-    assert states(tmp_path) == ["validated"]
-    assert [str(value) for value in ledger.totals()] == ["0.3", "0", "1"]
+    assert (states(tmp_path), [str(value) for value in ledger.totals()]) == (["validated"], ["0.3", "0", "1"])
     billed = ledger.billed("identity")
     assert (billed.booked_nanousd, billed.pixels) == ((300_000_000, 300_000_000), 120)
 
@@ -171,8 +169,7 @@ def test_a_replayed_submission_gives_its_booked_price_back_to_the_reserve(ledger
     number = sent(ledger)
     ledger.end(number, "ambiguous", VendorReport())
     ledger.sent(number)
-    assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
-    assert ledger.attempt(number).tries == 2
+    assert ([str(value) for value in ledger.totals()], ledger.attempt(number).tries) == (["0", "0.25", "1"], 2)
 
 
 @pytest.mark.sqlite

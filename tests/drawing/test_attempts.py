@@ -96,8 +96,7 @@ def test_a_damaged_sample_that_cannot_be_fetched_again_is_reported(tmp_path, ven
         with pytest.raises(PayloadError, match="restore"):
             sampler.read(outcome)
         assert [kept.read_bytes() for kept in (tmp_path / "quarantine").iterdir()] == [b"rot"]
-    assert draw(vendor, tmp_path, tasks()).states == ["invalid"]
-    assert server.account.requests("submit") == 1
+    assert (draw(vendor, tmp_path, tasks()).states, server.account.requests("submit")) == (["invalid"], 1)
     assert draw(vendor, tmp_path, tasks(), max_resample=1).states == ["stored"]
     assert server.account.requests("submit") == 2
 
@@ -116,8 +115,7 @@ def test_a_draw_that_was_rerouted_costs_that_draw_and_is_asked_for_again(tmp_pat
         ("other", "other-model", server.account.price_usd)
     ] * strangers
     assert sum(outcome.cost_usd for outcome in outcomes) == server.account.paid * server.account.price_usd
-    assert draw(either, tmp_path, tasks(3, 2)).states == ["stored"] * 6
-    assert server.account.paid == 6 + strangers
+    assert (draw(either, tmp_path, tasks(3, 2)).states, server.account.paid) == (["stored"] * 6, 6 + strangers)
 
 
 def test_polls_that_fail_are_patient_and_a_deadline_keeps_the_job(tmp_path, server, jobs):
@@ -155,8 +153,7 @@ class Busy(SynchronousVendor):
 def test_a_vendor_that_says_later_in_a_success_is_asked_again(tmp_path, server):
     server.script = {"submit": ["json-error:message=busy"] * 2}
     assert draw(Busy(url=server.url), tmp_path / "a", tasks()).states == ["stored"]
-    assert server.account.requests("submit") == 3
-    assert ledger_sum(tmp_path / "a")["cost_usd"] == Decimal("0.01")
+    assert (server.account.requests("submit"), ledger_sum(tmp_path / "a")["cost_usd"]) == (3, Decimal("0.01"))
     server.script = {"submit": "json-error:message=busy"}
     drawn = draw(Busy(url=server.url), tmp_path / "b", tasks())
     assert (drawn.outcomes, drawn.ended) == ([], "VendorUnavailableError")
@@ -265,8 +262,7 @@ def test_what_the_vendor_says_that_an_error_cost_is_booked(tmp_path, code, state
     (failed,) = ledger_ls(tmp_path, (state,))
     assert failed.cost_usd == Decimal("0.07")
     again = Decimal("0.01") if code == 429 else Decimal(0)
-    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.07") + again
-    assert ledger_verify(tmp_path).problems == ()
+    assert (ledger_sum(tmp_path)["cost_usd"], ledger_verify(tmp_path).problems) == (Decimal("0.07") + again, ())
 
 
 @pytest.mark.parametrize("fault", ["picture:kind=html", "close-without-answer"])

@@ -94,8 +94,7 @@ def test_a_job_whose_result_was_never_had_is_bought_again_on_request_only():
 
 def test_invalid_is_bought_again_as_often_as_allowed():
     first, second = attempt("invalid"), attempt("invalid", 2, generation=1)
-    assert choose(first, max_resample=1) == Submit(1)
-    assert choose(first, second, max_resample=1) == Done(second)
+    assert (choose(first, max_resample=1), choose(first, second, max_resample=1)) == (Submit(1), Done(second))
 
 
 def test_a_lost_file_is_fetched_by_its_job_or_bought_again_if_allowed():

@@ -101,8 +101,7 @@ def test_a_ledger_that_was_restored_knows_again_who_paid(tmp_path):
         with closing(Ledger(tmp_path / f"restored-{planned}")) as ledger:
             if planned:
                 ledger.plan([want("a")])
-            assert ledger.record([receipt]) == [receipt]
-            assert ledger.payers() == {"alice": Totals(PRICE, 0, 1)}
+            assert (ledger.record([receipt]), ledger.payers()) == ([receipt], {"alice": Totals(PRICE, 0, 1)})
 
 
 @pytest.mark.sqlite

@@ -400,8 +400,7 @@ def test_a_limit_is_one_for_all_who_give_the_same_job(address):
             made.append(ledgers[number % 3].reserve(want(f"t{number}"), None, PRICE))
 
     at_once(buy, range(40))
-    assert len(made) == 10
-    assert {ledger.totals() for ledger in ledgers} == {(Decimal(0), Decimal("2.5"), 10)}
+    assert (len(made), {ledger.totals() for ledger in ledgers}) == (10, {(Decimal(0), Decimal("2.5"), 10)})
     for ledger in ledgers:
         ledger.close()
     assert ledger_verify(address).problems == ()

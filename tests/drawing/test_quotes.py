@@ -170,8 +170,7 @@ def test_a_plan_counts_what_was_quoted_for_each_size(server, tmp_path):
     assert estimate(adapter, tmp_path, QUICK, tasks, quoted=quoted).cost_usd == (total, total)
     job = Job(setup, pictures, Terms(tmp_path))
     found = plan_job(job, member("guarantees", "expected"), quoted=quoted)
-    assert found.cost_usd == (total, total)
-    assert found.usd_a_photograph == (Decimal("0.6"), Decimal("0.9"))
+    assert (found.cost_usd, found.usd_a_photograph) == ((total, total), (Decimal("0.6"), Decimal("0.9")))
     assert found.price_source == "quoted by the vendor"
     listed = plan_job(job, member("guarantees", "expected"))
     assert listed.cost_usd == (Decimal("0.06"), Decimal("0.06"))

@@ -57,8 +57,7 @@ def noted_syncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_sample_lies_under_its_digest_and_nothing_stays_in_the_inbox(store, tmp_path):
     digest = kept(store, PNG)
     value = digest.removeprefix("sha256:")
-    assert digest == digest_bytes(PNG)
-    assert (tmp_path / "samples" / value[:2] / f"{value}.png").read_bytes() == PNG
+    assert (digest, (tmp_path / "samples" / value[:2] / f"{value}.png").read_bytes()) == (digest_bytes(PNG), PNG)
     assert (os.listdir(tmp_path / "inbox"), store.read(digest)) == ([], PNG)
     assert list(store.files()) == [(digest, tmp_path / "samples" / value[:2] / f"{value}.png")]
 
@@ -184,8 +183,7 @@ def test_an_answer_needs_no_descriptor_and_no_room_once_its_place_is_reserved(tm
     with no_descriptors():
         arrival = store.receive(7, PNG, place=place)
         store.release(place)
-    assert Path(arrival.path).read_bytes() == PNG
-    assert [one.digest for one in store.arrivals()] == [arrival.digest]
+    assert (Path(arrival.path).read_bytes(), [one.digest for one in store.arrivals()]) == (PNG, [arrival.digest])
     store.close()
 
 

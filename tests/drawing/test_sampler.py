@@ -50,8 +50,7 @@ def test_each_draw_is_bought_once_and_then_cached(tmp_path, either, server):
     assert {outcome.digest for outcome in again} == {outcome.digest for outcome in first}
     assert sum(outcome.cached for outcome in resumed.outcomes) == 12
     summed = {"attempts": 15, "paid": 15, "ambiguous": 0, "stored": 15, "unpriced": 0, "cost_usd": Decimal("0.15")}
-    assert ledger_sum(tmp_path) == {**summed, "reserved_usd": 0}
-    assert ledger_verify(tmp_path).problems == ()
+    assert (ledger_sum(tmp_path), ledger_verify(tmp_path).problems) == ({**summed, "reserved_usd": 0}, ())
 
 
 def test_outcomes_come_roughly_in_the_order_of_the_tasks(tmp_path, vendor):
@@ -68,8 +67,7 @@ def test_outcomes_come_roughly_in_the_order_of_the_tasks(tmp_path, vendor):
 def test_thirty_two_workers_buy_exactly_what_is_allowed(tmp_path, either, limit, server):
     allowed = limit.get("max_calls", 7)
     drawn = draw(either, tmp_path, tasks(8, 8), concurrency=32, **limit)
-    assert drawn.ended == "BudgetError"
-    assert (submissions(server), drawn.states) == (allowed, ["stored"] * allowed)
+    assert (drawn.ended, submissions(server), drawn.states) == ("BudgetError", allowed, ["stored"] * allowed)
     again = draw(either, tmp_path, tasks(8, 8), concurrency=32, **limit)
     assert (again.ended, submissions(server)) == ("BudgetError", allowed)
     assert [outcome.cached for outcome in again.outcomes] == [True] * allowed

@@ -264,5 +264,4 @@ def test_jobs_left_by_a_run_that_ended_otherwise_are_fetched_without_paying(tmp_
         left = connection.execute("SELECT COUNT(*) FROM attempt WHERE state IN ('accepted', 'ready')").fetchone()[0]
     assert left > 0
     server.script = lambda situation: None
-    assert draw(jobs, run, work).states == ["stored"] * 8
-    assert (server.account.paid, server.account.distinct) == (8, 8)
+    assert (draw(jobs, run, work).states, server.account.paid, server.account.distinct) == (["stored"] * 8, 8, 8)

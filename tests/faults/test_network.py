@@ -139,14 +139,12 @@ def test_n05_reset_while_the_body_is_sent_is_maybe_sent(tmp_path, fault, vendor,
 def test_n06_server_closes_without_an_answer_and_is_asked_only_once(tmp_path, either, fault, server):
     server.script = {"submit": [fault]}
     first = draw(either, tmp_path / "run", tasks())
-    assert first.states == ["ambiguous"]
-    assert (server.account.paid, server.account.requests("submit")) == (1, 1)
+    assert (first.states, server.account.paid, server.account.requests("submit")) == (["ambiguous"], 1, 1)
     again = draw(either, tmp_path / "run", tasks())
     assert "stored" not in again.states
     assert server.account.requests("submit") == 1
     allowed = draw(either, tmp_path / "run", tasks(), retry_ambiguous=True)
-    assert allowed.states == ["stored"]
-    assert (server.account.paid, server.account.requests("submit")) == (2, 2)
+    assert (allowed.states, server.account.paid, server.account.requests("submit")) == (["stored"], 2, 2)
 
 
 @pytest.mark.parametrize("fault", ["close-without-answer", "reset-after-body", "status:code=500,billed=yes"])
@@ -315,8 +313,7 @@ def test_n14_the_pool_survives_timeouts_under_contention(tmp_path):
 def test_n15_a_conflict_is_waited_for_and_refuses_no_picture(tmp_path):
     with FaultServer({"submit": ["status:code=409", "status:code=409"]}) as server:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path / "run", tasks(2), max_attempts=5, concurrency=1)
-        assert drawn.states == ["stored"] * 2
-        assert (server.account.paid, server.account.requests("submit")) == (2, 4)
+        assert (drawn.states, server.account.paid, server.account.requests("submit")) == (["stored"] * 2, 2, 4)
     with FaultServer({"submit": "status:code=409"}) as server:
         adapter = SynchronousVendor(url=server.url)
         never = draw(adapter, tmp_path / "never", tasks(2), max_attempts=2, concurrency=1)
@@ -407,8 +404,7 @@ def test_n21_a_redirected_submission_that_was_accepted_is_booked_and_not_paid_ag
     assert (first.error.exit_code, ledger_sum(tmp_path / "run")["cost_usd"]) == (2, Decimal("0.01"))
     assert draw(vendor, tmp_path / "run", tasks(), max_calls=1).states == ["ambiguous"]
     refused = draw(vendor, tmp_path / "run", tasks(), max_calls=1, retry_ambiguous=True)
-    assert refused.ended == "BudgetError"
-    assert (server.account.requests("submit"), server.account.paid) == (1, 1)
+    assert (refused.ended, server.account.requests("submit"), server.account.paid) == ("BudgetError", 1, 1)
 
 
 @pytest.mark.parametrize("code", [404, 405, 410])

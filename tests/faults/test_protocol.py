@@ -146,8 +146,7 @@ def test_p11_replayed_error_is_not_answered_by_a_new_key(tmp_path):
 def test_p12_change_of_model_in_the_middle_stops_the_run(tmp_path, either, server):
     server.script = {"submit": [None, None, "model:name=fault-vendor-2"]}
     drawn = draw(either, tmp_path / "run", tasks(6), concurrency=1)
-    assert drawn.ended == "ModelChangedError"
-    assert (drawn.error.exit_code, server.account.paid) == (3, 2 + STRANGERS)
+    assert (drawn.ended, drawn.error.exit_code, server.account.paid) == ("ModelChangedError", 3, 2 + STRANGERS)
     assert "draws came from 'fault-vendor-1' and from 'fault-vendor-2', and must not be mixed" in drawn.text
     # The draws of the other model are kept and never handed over.
     assert [outcome.model for outcome in drawn.outcomes] == ["fault-vendor-1"] * 2
@@ -292,8 +291,7 @@ def test_p18_a_vendor_that_goes_on_failing_leaves_the_draw_to_the_next_run(tmp_p
     drawn = draw(adapter, tmp_path, tasks())
     assert drawn.states == ["failed"]
     assert "prediction interrupted" in drawn.text
-    assert server.account.requests("submit") == 3
-    assert draw(adapter, tmp_path, tasks()).states == ["stored"]
+    assert (server.account.requests("submit"), draw(adapter, tmp_path, tasks()).states) == (3, ["stored"])
     assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
 
 

@@ -110,8 +110,7 @@ def test_no_body_is_read_for_who_has_no_token_and_names_no_file_that_was_announc
         wish = {"content_type": "image/png", "file_name": "in.png"}
         headers = {"Authorization": f"Key {alice}"}
         link = httpx.post(f"{gateway.url}/fal/rest/storage/upload/initiate", json=wish, headers=headers).json()
-        assert httpx.put(link["upload_url"], content=picture(0)).status_code == 200
-        assert len(read_bodies) == 2
+        assert (httpx.put(link["upload_url"], content=picture(0)).status_code, len(read_bodies)) == (200, 2)
 
 
 def test_large_bodies_beyond_those_that_fit_wait_and_small_ones_do_not(calibration, vendor, tmp_path, monkeypatch):
@@ -188,8 +187,7 @@ def test_uploads_leave_room_for_paid_answers_and_readiness_tells_it(tmp_path, mo
     ready = gateway.get("/readyz")
     assert [answer.status_code for answer in refused] == [507, 507]
     assert not any(str(tmp_path) in answer.text or "served" in answer.text for answer in refused)
-    assert (ready.status_code, ready.json()["why"]) == (503, "the disk is full")
-    assert files_of(tmp_path / "run") == []
+    assert (ready.status_code, ready.json()["why"], files_of(tmp_path / "run")) == (503, "the disk is full", [])
 
 
 def test_a_token_uploads_no_more_than_it_may_in_a_day_and_takes_nothing_of_others(

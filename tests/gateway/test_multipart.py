@@ -115,8 +115,7 @@ def test_an_input_unlike_the_calibrations_has_no_mask_and_strict_asks_the_vendor
         assert told["state"] == "done"
         assert "does not speak of this one" in told["blackbox_conformal"]["reason"]
         assert "mask" not in told["blackbox_conformal"]
-        assert gateway.get(f"/files/{told['id']}/mask.png").status_code == 404
-        assert server.account.paid == 1
+        assert (gateway.get(f"/files/{told['id']}/mask.png").status_code, server.account.paid) == (404, 1)
         asked = gateway.post(unlike(), Prefer="handling=strict")
         assert asked.status_code == 409
     with serving(
@@ -155,8 +154,7 @@ def test_who_does_not_wait_asks_by_the_id(server, gateway):
     found = gateway.get(asked.headers["location"])
     while found.status_code == 202:
         found = gateway.get(asked.headers["location"])
-    assert found.headers["content-type"] == "image/png"
-    assert gateway.get("/pictures/nothing").status_code == 404
+    assert (found.headers["content-type"], gateway.get("/pictures/nothing").status_code) == ("image/png", 404)
 
 
 @pytest.mark.sqlite
@@ -215,8 +213,7 @@ def test_while_the_watch_suspends_the_calibration_there_is_no_mask(calibration, 
     monkeypatch.setattr("blackbox_conformal.watching.watching_hook.refuse_suspended", refuse)
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         told = gateway.json(picture(0))
-        assert told["state"] == "done"
-        assert told["blackbox_conformal"]["reason"] == "the calibration is suspended"
+        assert (told["state"], told["blackbox_conformal"]["reason"]) == ("done", "the calibration is suspended")
         assert "mask" not in told["blackbox_conformal"]
         strict = gateway.post(picture(1), Prefer="handling=strict")
         assert (strict.status_code, server.account.paid) == (409, 1)
@@ -283,8 +280,7 @@ def test_further_draws_follow_the_answer_and_only_they_are_paid(calibration, fou
     assert server.account.paid == 1 + 4
     alone = bc.mask(vendor, picture(0), four, 0.9, run=tmp_path / "alone", max_calls=4)
     assert further["blackbox_conformal"]["trusted_share"] == alone.certificate.trusted_share
-    assert further["blackbox_conformal"]["guarantee"] == alone.certificate.stated
-    assert mask.status_code == 200
+    assert (further["blackbox_conformal"]["guarantee"], mask.status_code) == (alone.certificate.stated, 200)
 
 
 def test_an_upgrade_that_the_budget_has_no_room_for_fails_and_the_first_answer_stays(

@@ -108,8 +108,7 @@ def test_a_file_that_is_damaged_or_gone_is_made_again_from_the_stored_answer(
         assert gateway.get(found["mask"]).status_code == 502
         again = gateway.json(picture(0))["blackbox_conformal"]
         for name, content in whole.items():
-            assert gateway.get(again[name]).content == content
-            assert gateway.get(found[name]).content == content
+            assert (gateway.get(again[name]).content, gateway.get(found[name]).content) == (content, content)
         assert not ledger_verify(gateway.run).problems
     assert server.account.paid == 1
 

@@ -92,8 +92,7 @@ def test_dots_and_their_line_are_where_they_belong():
     )
     assert [dot.label for dot in dots.dots] == ["a"]
     assert dots.least < -1.0 < 2.0 < dots.most
-    assert (dots.x(dots.least), dots.x(dots.most)) == (dots.left, dots.right)
-    assert dots.x(dots.least - 1) == dots.left
+    assert (dots.x(dots.least), dots.x(dots.most), dots.x(dots.least - 1)) == (dots.left, dots.right, dots.left)
     middle = (dots.least + dots.most) / 2
     assert dots.x(middle) == (dots.left + dots.right) / 2
     assert {tick.label: tick.at for tick in dots.ticks}["0 %"] == dots.x(0.0)

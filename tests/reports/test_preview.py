@@ -208,8 +208,7 @@ def test_worst_pixel_is_cut_out_with_its_surroundings(place):
     worst = found[0]
     assert (worst.row, worst.column, worst.error) == (*place, pytest.approx(0.7))
     cut = np.asarray(Image.open(io.BytesIO(worst.truth)))
-    assert cut.shape == (CROP, CROP, 3)
-    assert np.unravel_index(cut.sum(axis=2).argmax(), cut.shape[:2]) == worst.at
+    assert (cut.shape, np.unravel_index(cut.sum(axis=2).argmax(), cut.shape[:2])) == ((CROP, CROP, 3), worst.at)
 
 
 def test_nothing_is_worst_where_nothing_is_trusted():
@@ -291,8 +290,7 @@ def test_the_report_takes_the_nearest_of_different_photographs():
 
     previews = [preview("far", 0.107), preview("exact", 0.1), preview("nearer", 0.102)]
     shown = make_cards(previews, None, stops, 0, 1024, 1.0).examples
-    assert [one.name for one in shown if one.pair.near == 0.1] == ["exact", "nearer"]
-    assert EXAMPLES_SHOWN == 2
+    assert ([one.name for one in shown if one.pair.near == 0.1], EXAMPLES_SHOWN) == (["exact", "nearer"], 2)
     assert [one.pair.near for one in shown] == sorted(one.pair.near for one in shown)
 
 

@@ -50,8 +50,7 @@ def test_the_mask_is_exact_at_every_zoom(chromium, plain_run, plain_report, zoom
             veiled, view = drawn(page, "marks")[..., 3] > 0, view_of(page)
             height, width = veiled.shape
             untrusted = ~rule_mask(scores < plain_run.calibration.threshold(alpha))
-            assert view[2] == round(untrusted.shape[1] * zoom)
-            assert view[3] == round(untrusted.shape[0] * zoom)
+            assert (view[2], view[3]) == (round(untrusted.shape[1] * zoom), round(untrusted.shape[0] * zoom))
             assert width == round(page.evaluate("document.getElementById('stage').clientWidth") * density)
             expected = veiled_on_screen(untrusted, view, width, height)
             assert (veiled == expected).all()

@@ -68,8 +68,7 @@ def test_the_p_value_of_a_visit_is_that_of_plain_loops(rows, tie):
 
 
 def test_places_among_equals_are_shared_by_the_tie():
-    assert rank_p_value([], 3.0, 0.25) == 0.25
-    assert rank_p_value([1.0, 2.0], 3.0, 0.5) == pytest.approx(0.5 / 3)
+    assert (rank_p_value([], 3.0, 0.25), rank_p_value([1.0, 2.0], 3.0, 0.5)) == (0.25, pytest.approx(0.5 / 3))
     assert rank_p_value([3.0, 3.0, 5.0], 3.0, 0.5) == pytest.approx((1 + 0.5 * 3) / 4)
 
 
