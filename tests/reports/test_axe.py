@@ -1,12 +1,9 @@
 """The pages under axe-core, the checker of accessibility: not one violation, on any screen, in any state."""
 
-from pathlib import Path
-
-import axe_playwright_python
 import numpy as np
 import pytest
 from reports.test_comparison_page import compared  # noqa: F401 - a fixture
-from support.report_browser import opened, until
+from support.report_browser import opened, until, violations
 from support.report_material import make_run
 
 from blackbox_conformal.pages.report.comparison_page import write_comparison
@@ -15,17 +12,6 @@ from blackbox_conformal.pages.report.preview import make_preview
 from blackbox_conformal.pages.report.report_store import ReportStore
 
 pytestmark = pytest.mark.browser
-
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-
-
-def violations(page):
-    page.evaluate(AXE)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    assert len(found["passes"]) > 10, "a page that is not looked at has no violations"
-    return [
-        (rule["id"], rule["impact"], [node["html"][:200] for node in rule["nodes"]]) for rule in found["violations"]
-    ]
 
 
 @pytest.fixture(scope="module")

@@ -36,15 +36,18 @@ SHOWN = """card => {
 }"""
 
 
+def maps_by_name(run):
+    names = dict(zip(run.names, ["masked", *(one.truth for one in run.audit.pictures)], strict=True))
+    return names, {**run.scores, "masked": run.results[0].score_map}
+
+
 def settled(page, card, stop):
     card.scroll_into_view_if_needed()
     until(page, "([card, stop]) => card.dataset.stop === String(stop)", [card.element_handle(), stop])
 
 
 def test_masks_are_exact_at_five_levels(plain_run, page):
-    names = dict(zip(plain_run.names, ["masked", *(one.truth for one in plain_run.audit.pictures)], strict=True))
-    scores = dict(plain_run.scores)
-    scores["masked"] = plain_run.results[0].score_map
+    names, scores = maps_by_name(plain_run)
     alphas = page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
     finite = [stop for stop, alpha in enumerate(alphas) if np.isfinite(plain_run.calibration.threshold(alpha))]
     stops = [finite[len(finite) * part // 6] for part in range(1, 6)] + [len(alphas) - 1]
@@ -294,8 +297,7 @@ def test_the_button_prints(page):
 
 
 def test_without_scripts_every_picture_is_there_with_its_mask(chromium, plain_run, plain_report):
-    names = dict(zip(plain_run.names, ["masked", *(one.truth for one in plain_run.audit.pictures)], strict=True))
-    scores = {**plain_run.scores, "masked": plain_run.results[0].score_map}
+    names, scores = maps_by_name(plain_run)
     threshold = plain_run.calibration.threshold(0.1)
     with opened(chromium, plain_report, java_script_enabled=False) as page:
         assert page.locator("figure svg path").first.is_visible()

@@ -3,6 +3,7 @@
 import base64
 import io
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -156,3 +157,13 @@ def wait_for_viewer(page, name):
     """Wait until the viewer shows the picture called `name`."""
     shown = "const d = document.getElementById('viewer').dataset; return d.shown === name && d.ready === 'yes';"
     until(page, f"name => {{ {shown} }}", name)
+
+
+def violations(page):
+    """What axe-core, the checker of accessibility, finds wrong: rule, severity and the elements."""
+    import axe_playwright_python
+
+    page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert len(found["passes"]) > 10, "a page that is not looked at has no violations"
+    return [(one["id"], one["impact"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]]
