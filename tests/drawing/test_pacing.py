@@ -155,6 +155,16 @@ class Time:
         return self.now
 
 
+def after_a_pause(**given: float) -> tuple[Time, CircuitBreaker]:
+    """A breaker whose pause is over and whose probe is worker 1, and its clock."""
+    time = Time()
+    breaker = CircuitBreaker(time, **given)
+    breaker.record_throttle(1.0)
+    time.now += 1.0
+    assert breaker.delay(1) == 0.0
+    return time, breaker
+
+
 def test_one_pause_holds_everyone_and_one_probe_goes_first():
     time = Time()
     breaker = CircuitBreaker(time, spacing_s=0.5)
@@ -176,11 +186,7 @@ def test_one_pause_holds_everyone_and_one_probe_goes_first():
 
 
 def test_a_failed_probe_lengthens_the_row_of_throttles():
-    time = Time()
-    breaker = CircuitBreaker(time)
-    breaker.record_throttle(1.0)
-    time.now += 1.0
-    assert breaker.delay(1) == 0.0
+    time, breaker = after_a_pause()
     assert breaker.record_throttle(2.0)
     assert breaker.throttles_in_a_row == 2
     time.now += 2.0
@@ -200,11 +206,7 @@ def test_an_answer_from_before_the_pause_does_not_end_it():
 
 
 def test_a_probe_that_never_reports_is_replaced():
-    time = Time()
-    breaker = CircuitBreaker(time, probe_timeout_s=30.0)
-    breaker.record_throttle(1.0)
-    time.now += 1.0
-    assert breaker.delay(1) == 0.0
+    time, breaker = after_a_pause(probe_timeout_s=30.0)
     assert breaker.delay(2) > 0.0
     time.now += 31.0
     assert breaker.delay(2) == 0.0
@@ -256,11 +258,7 @@ def test_slots_hold_workers_back_until_one_is_free_or_the_run_ends():
 
 
 def test_the_probe_may_ask_again_before_it_is_sent():
-    time = Time()
-    breaker = CircuitBreaker(time)
-    breaker.record_throttle(1.0)
-    time.now += 1.0
-    assert breaker.delay(1) == 0.0
+    time, breaker = after_a_pause()
     time.now += 1.0
     assert breaker.delay(2) > 0.0
     assert breaker.delay(1) == 0.0

@@ -25,8 +25,6 @@ from blackbox_conformal.testing.reference_adapters import JobVendor, Synchronous
 from blackbox_conformal.vendor.adapter import Capabilities
 from blackbox_conformal.vendor.rates import Rate
 
-KINDS = pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
-
 
 def submissions(server: FaultServer) -> int:
     return server.account.requests("submit")

@@ -1,14 +1,11 @@
 """The same annotation in every form that is imported."""
 
-import numpy as np
-
 from blackbox_conformal.annotations.formats.coco import Coco
 from blackbox_conformal.annotations.formats.format import ImportRequest
 from blackbox_conformal.annotations.formats.png import Png
 from support.annotation_files import HEIGHT, WIDTH, coco, marked, png
 
 BOX = (3, 5, 10, 12)
-BLOCK = np.ones((7, 7), bool)
 
 
 def read_form(importer, tmp_path, content, *, names=("photo",), size=(HEIGHT, WIDTH), level=lambda _: 255, name="x"):
