@@ -132,6 +132,7 @@ def test_what_another_dialect_was_asked_for_is_no_prediction(gateway):
     assert gateway.get(f"/pictures/{number}").status_code == 200
 
 
+@pytest.mark.sqlite
 def test_receivers_that_do_not_answer_hold_up_nobody(calibration, vendor, tmp_path, monkeypatch):
     answering, received = threading.Event(), threading.Semaphore(0)
 
