@@ -13,7 +13,7 @@ import blackbox_conformal as bc
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pages import progress_bars as module
 from blackbox_conformal.pages.progress_bars import NotebookDisplay, TerminalDisplay
-from blackbox_conformal.study.listeners import shown_progress, unseen
+from blackbox_conformal.study.listeners import shown_progress
 
 
 class Display:
@@ -60,7 +60,7 @@ def become_terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 def test_nothing_is_shown_where_nobody_looks(monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with shown_progress(None) as step:
-        assert step is unseen
+        step("reading", 1, 2)
     assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
 
 
@@ -71,9 +71,10 @@ def test_a_terminal_shows_bars_unless_told_not_to(monkeypatch):
         step("reading", 1, 2)
         step("reading", 2, 2)
     assert "reading" in terminal.getvalue()
-    assert "2/2" in terminal.getvalue()
+    assert "2/2" in (before := terminal.getvalue())
     with shown_progress(False) as step:
-        assert step is unseen
+        step("reading", 1, 2)
+    assert terminal.getvalue() == before
 
 
 def test_a_terminals_ipython_is_no_notebook(monkeypatch):
