@@ -105,8 +105,7 @@ def test_an_accepted_job_is_resumed_without_a_second_submission(module):
     answers = shown_example.filled(PICTURE, ADDRESS)
     (job,) = replay(module).jobs
     exchange = drive(adapter, adapter.resume(upload(), seeded(adapter, 0), job), shown_example.of_resume(answers))
-    assert exchange.picture == PICTURE
-    assert [send for send in exchange.sends if send.purpose == "submit"] == []
+    assert (exchange.picture, [send for send in exchange.sends if send.purpose == "submit"]) == (PICTURE, [])
 
 
 @pytest.mark.parametrize(

@@ -272,8 +272,7 @@ def test_the_picture_and_its_price_are_in_the_answer_of_recraft():
 def test_crisp_is_another_route_price_and_class():
     assert replay("recraft", mode="crisp").submit.url == f"{ADDRESS}/images/crispUpscale"
     crisp, creative = (built("recraft", mode=mode).capabilities for mode in ("crisp", "creative"))
-    assert crisp.price.low_usd == Decimal("0.004")
-    assert (crisp.deterministic, creative.deterministic) == (True, False)
+    assert (crisp.price.low_usd, crisp.deterministic, creative.deterministic) == (Decimal("0.004"), True, False)
     assert (crisp.min_side, creative.min_side) == (32, 256)
 
 

@@ -50,8 +50,7 @@ def test_a_kontext_task():
         "prompt_upsampling": False,
         "seed": 0,
     }
-    assert poll.url == f"{ADDRESS}/v1/get_result?id=7e4f"
-    assert key_of(poll, "x-key") == "bfl_made_up_for_this_example"
+    assert (poll.url, key_of(poll, "x-key")) == (f"{ADDRESS}/v1/get_result?id=7e4f", "bfl_made_up_for_this_example")
     assert download.public
     assert (exchange.picture, exchange.observed[-1].cost_usd) == (PICTURE, Decimal("0.04"))
     assert exchange.observed[-1].seed == 1000
@@ -162,8 +161,7 @@ def test_a_generative_model_has_its_own_route_and_seed():
 
 def test_a_restoring_model_takes_dials_and_no_seed():
     submit = replay("topaz", model="Standard V2", settings='{"sharpen": 0.5, "model": "x"}').submit
-    assert submit.url == f"{ADDRESS}/enhance/async"
-    assert (submit.form or {})["sharpen"] == "0.5"
+    assert (submit.url, (submit.form or {})["sharpen"]) == (f"{ADDRESS}/enhance/async", "0.5")
     assert (submit.form or {})["model"] == "Standard V2"
     assert "seed" not in (submit.form or {})
     assert built("topaz", model="Standard V2").capabilities.deterministic
@@ -181,8 +179,7 @@ def test_a_restoring_model_takes_dials_and_no_seed():
 )
 def test_a_task_at_the_size_of_the_input_has_its_own_route_and_no_size(task, model, kind, undone):
     submit = replay("topaz", task=task, model=model, scale=1).submit
-    assert submit.url == f"{ADDRESS}/{kind}/async"
-    assert submit.form == {"model": model, "output_format": "png"}
+    assert (submit.url, submit.form) == (f"{ADDRESS}/{kind}/async", {"model": model, "output_format": "png"})
     adapter = built("topaz", task=task, model=model, scale=1)
     assert (adapter.capabilities.degradation, adapter.capabilities.deterministic) == (undone, True)
     quote = adapter.quote(upload())

@@ -450,8 +450,7 @@ def test_name_version_scale_and_seed_identify_and_nothing_else_does():
     usual = bc.from_function("m", larger).identity()
     assert usual["parameters"] == {"model": "m", "model_version": "1", "scale": 4, "seeded": False}
     same = bc.from_function("m", larger, degradation="area", test_side=8, concurrency=3)
-    assert (same.identity(), same.capabilities.max_concurrency) == (usual, 3)
-    assert same.capabilities.degradation == "area"
+    assert (same.identity(), same.capabilities.max_concurrency, same.capabilities.degradation) == (usual, 3, "area")
     for other in ({"version": "2"}, {"scale": 2}):
         assert bc.from_function("m", larger, **other).identity() != usual
 

@@ -58,8 +58,7 @@ def test_an_unpinned_community_model_is_looked_up_and_run_by_version():
     exchange = replay("replicate")
     lookup, submit, *polls, download = exchange.sends
     assert (lookup.method, lookup.url) == ("GET", f"{ADDRESS}/models/philz1337x/clarity-upscaler")
-    assert (submit.method, submit.url) == ("POST", f"{ADDRESS}/predictions")
-    assert submit.json["version"] == VERSION
+    assert (submit.method, submit.url, submit.json["version"]) == ("POST", f"{ADDRESS}/predictions", VERSION)
     assert submit.json["input"] == {
         "output_format": "png",
         "scale_factor": 4,
@@ -71,8 +70,7 @@ def test_an_unpinned_community_model_is_looked_up_and_run_by_version():
     assert submit.headers["cancel-after"] == "30m"
     assert [poll.url for poll in polls] == [f"{ADDRESS}/predictions/{JOB}"] * 2
     assert download.public
-    assert download.headers == {}
-    assert (exchange.jobs, exchange.observed[0].model) == ([JOB], VERSION)
+    assert (download.headers, exchange.jobs, exchange.observed[0].model) == ({}, [JOB], VERSION)
 
 
 def test_a_pinned_model_needs_no_lookup_and_names_its_version_in_the_identity():
@@ -127,15 +125,8 @@ def test_a_large_picture_goes_through_the_files_interface():
 def test_input_names_of_an_unknown_model_are_parameters():
     adapter = built("replicate", model=f"someone/new:{VERSION}")
     assert not adapter.capabilities.seedable
-    adapter = built(
-        "replicate",
-        model=f"someone/new:{VERSION}",
-        seed_input="noise",
-        image_input="photo",
-        scale_input="",
-        inputs='{"steps": 9, "photo": "never"}',
-        output_path="files.1",
-    )
+    terms = {"model": f"someone/new:{VERSION}", "seed_input": "noise", "image_input": "photo", "scale_input": ""}
+    adapter = built("replicate", inputs='{"steps": 9, "photo": "never"}', output_path="files.1", **terms)
     assert adapter.capabilities.seedable
     output = f'{{"files":["x","{ADDRESS}/out.png"]}}'
     exchange = drive(
@@ -286,8 +277,7 @@ def test_one_interrupted_prediction_of_many_is_asked_for_again_within_the_run(tm
         model = f"philz1337x/clarity-upscaler:{'ab' * 32}"
         adapter = Replicate(model=model, scale=4, poll_seconds=0.5, url=server.url)
         drawn = draw(adapter, tmp_path, tasks(12, 4), rates=(), concurrency=1)
-        assert (drawn.error, drawn.states) == (None, ["stored"] * 48)
-        assert len(pictures) == 49
+        assert (drawn.error, drawn.states, len(pictures)) == (None, ["stored"] * 48, 49)
 
 
 REQUEST = "764cabcf-b745-4b3e-ae38-1200304cf45b"
@@ -306,8 +296,7 @@ def test_a_request_goes_through_the_queue_with_the_returned_links():
     assert submit.json == {"image_url": image, "upscale_factor": 2, "seed": 7, "enable_safety_checker": False}
     assert [running.url, done.url, result.url] == [f"{LINK}/status", f"{LINK}/status", LINK]
     assert (download.public, download.headers) == (True, {})
-    assert json.loads(exchange.jobs[0])["request_id"] == REQUEST
-    assert exchange.observed[-1].seed == 42
+    assert (json.loads(exchange.jobs[0])["request_id"], exchange.observed[-1].seed) == (REQUEST, 42)
 
 
 def test_links_are_built_from_owner_and_application_when_none_are_returned():

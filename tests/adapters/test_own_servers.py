@@ -251,8 +251,7 @@ def test_extras_run_an_upscaler():
     body = '{"html_info":"","image":"iVBORw0KGgo="}'
     exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), [says(body)])
     submit = exchange.submit
-    assert submit.url == f"{ADDRESS}/sdapi/v1/extra-single-image"
-    assert submit.json["upscaler_1"] == "R-ESRGAN 4x+"
+    assert (submit.url, submit.json["upscaler_1"]) == (f"{ADDRESS}/sdapi/v1/extra-single-image", "R-ESRGAN 4x+")
     assert (submit.json["resize_mode"], submit.json["upscaling_resize"]) == (0, 4)
     assert exchange.picture == b"\x89PNG\r\n\x1a\n"
     assert adapter.capabilities.deterministic
@@ -473,8 +472,7 @@ def test_a_draw_is_one_post_with_seed_scale_and_key():
     assert exchange.picture == PICTURE_of_http
     ((head, body),) = server.asked
     assert (head.path, head.query) == ("/v1/upscale", {"tier": "a b", "scale": "2", "seed": "41"})
-    assert body == upload().png
-    assert head.headers["content-type"] == "image/png"
+    assert (body, head.headers["content-type"]) == (upload().png, "image/png")
     assert head.headers["idempotency-key"] == a_draw(3).idempotency_key
     assert "authorization" not in head.headers
     (seen,) = exchange.observed
@@ -589,8 +587,7 @@ def test_capabilities_follow_the_parameters():
     ).capabilities
     assert capabilities.price.high_usd == Decimal("0.1")
     assert (capabilities.idempotency_header, capabilities.output_size) == ("Idempotency-Key", "resample")
-    assert capabilities.seed_range == (0, 99)
-    assert capabilities.result_hosts == ("cdn.example", ".store.example")
+    assert (capabilities.seed_range, capabilities.result_hosts) == ((0, 99), ("cdn.example", ".store.example"))
 
 
 def test_the_label_identifies_and_the_address_does_not():

@@ -148,8 +148,7 @@ def test_a_recipe_is_a_whole_adapter(acme):
     picture = submit.json["picture"]
     assert picture.startswith("data:image/png;base64,")
     assert submit.json == {"picture": picture, "factor": 2, "noise": 1, "note": "draw of 16 px"}
-    assert exchange.jobs == ["j 1"]
-    assert poll.url == f"{ADDRESS}/jobs/j%201"
+    assert (exchange.jobs, poll.url) == (["j 1"], f"{ADDRESS}/jobs/j%201")
     assert (download.url, download.public) == (f"{ADDRESS}/out.png", True)
     seen = exchange.observed[-1]
     assert (seen.cost_usd, seen.model, seen.seed) == (Decimal("0.02"), "sharp-3", 1)

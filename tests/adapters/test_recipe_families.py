@@ -81,8 +81,7 @@ def test_its_draws_are_those_of_the_whole_recipe(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BRIA_API_TOKEN", "made-up-key-for-bria")
         exchange = drive(adapter, adapter.draw(upload(), seeded(adapter)), answers)
-    assert exchange.submit.url == f"{ADDRESS}/image/edit/mine"
-    assert (exchange.picture, exchange.waits) == (PICTURE, [9.0])
+    assert (exchange.submit.url, exchange.picture, exchange.waits) == (f"{ADDRESS}/image/edit/mine", PICTURE, [9.0])
     assert adapter.fixed_url == ""
 
 

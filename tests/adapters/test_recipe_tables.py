@@ -185,10 +185,7 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_key(made, tmp_path):
         (('idempotency_header = "Idempotency-Key"', 'idempotency_header = "a b"'), "submit.idempotency_header"),
         (("body = true\nkey = false", "body = true\nfile = 'x'"), "before.1: expected one kind of body"),
         (('path = "/results/{place}"', 'path = "/results/{where}"'), "result.path: expected a placeholder among"),
-        (
-            ('path = "/jobs/{job}"\n[picture]', 'path = "/{place}"\n[picture]'),
-            "cancel.path: expected a placeholder",
-        ),
+        (('path = "/jobs/{job}"\n[picture]', 'path = "/{place}"\n[picture]'), "cancel.path: expected a placeholder"),
     ],
 )
 def test_a_wrong_request_is_named(made, change, said):
@@ -343,8 +340,7 @@ def test_the_recipes_own_host_of_tokens_is_one_that_sees_the_key(keyed):
     assert (adapter.further_urls, adapter.fixed_url) == (("https://login.keyed.example/token/v3",), "")
     assert adapter.secret_variable == "KEYED_SECRET_API_KEY"
     first = next(adapter.draw(upload(), seeded(adapter)))
-    assert first.url == "https://login.keyed.example/token/v3"
-    assert keyed("json").further_urls == ()
+    assert (first.url, keyed("json").further_urls) == ("https://login.keyed.example/token/v3", ())
 
 
 @pytest.mark.parametrize("status", [400, 401, 422])
@@ -353,8 +349,7 @@ def test_no_token_stops_the_run_and_refuses_no_picture(keyed, tmp_path, status):
     with RecordingServer(lambda head: Response(status, {"Content-Type": "application/json"}, body)) as server:
         drawn = draw(keyed("token", server.url), tmp_path / "run", tasks(), concurrency=1)
     assert isinstance(drawn.error, AccountRefusedError)
-    assert drawn.states == []
-    assert [request.head.path for request in server.asked] == ["/token/v3"]
+    assert (drawn.states, [request.head.path for request in server.asked]) == ([], ["/token/v3"])
 
 
 def test_a_missing_second_secret_is_named(keyed, monkeypatch):

@@ -50,14 +50,8 @@ def vendor(tmp_path_factory):
 @pytest.fixture(scope="module")
 def calibration(vendor, tmp_path_factory):
     folder = tmp_path_factory.mktemp("calibrate")
-    made = bc.calibrate(
-        vendor,
-        [str(path) for path in write_photographs(folder / "photographs", NAMES)],
-        draws=4,
-        score="pixel-variance",
-        metric="rgb-linf",
-        run=folder / "run",
-    )
+    terms = {"draws": 4, "score": "pixel-variance", "metric": "rgb-linf", "run": folder / "run"}
+    made = bc.calibrate(vendor, [str(path) for path in write_photographs(folder / "photographs", NAMES)], **terms)
     return Calibration.load(made.save(folder / "calibration.json"))
 
 
@@ -93,16 +87,9 @@ def test_a_mask_of_a_reduced_calibration_photograph_is_refused(disguise, calibra
 def test_tuning_photographs_in_disguise_cannot_calibrate(disguise, vendor, tmp_path):
     paths = write_photographs(tmp_path / "photographs", NAMES)
     tuning = (KnownPhotograph.of(sketch(DISGUISES[disguise](photograph(4)))),)
+    terms = {"draws": 4, "score": "pixel-variance", "metric": "rgb-linf", "run": tmp_path / "run"}
     with pytest.raises(CalibrationError, match="used for tuning and cannot calibrate, first p4"):
-        bc.calibrate(
-            vendor,
-            [str(path) for path in paths],
-            draws=4,
-            score="pixel-variance",
-            metric="rgb-linf",
-            run=tmp_path / "run",
-            tuning=tuning,
-        )
+        bc.calibrate(vendor, [str(path) for path in paths], tuning=tuning, **terms)
 
 
 def test_other_photographs_are_not_taken_for_copies(calibration):

@@ -62,15 +62,8 @@ def test_every_figure_equals_the_one_worked_out_by_hand(scene):
     vendor, calibration, unseen, folder = scene
     crops = WorstCrops(2)
     seen = []
-    found = audit(
-        vendor,
-        unseen,
-        calibration,
-        LEVELS,
-        run=folder / "run",
-        crops=crops,
-        on_picture=lambda *a: seen.append(a[0].name),
-    )
+    terms = {"run": folder / "run", "crops": crops, "on_picture": lambda *a: seen.append(a[0].name)}
+    found = audit(vendor, unseen, calibration, LEVELS, **terms)
     assert (found.n, found.units, found.calls + found.cached) == (12, 12, 12 * DRAWS)
     assert sorted(seen) == sorted(path.stem for path in unseen)
     assert {one.name for one in found.pictures} == set(seen)
@@ -596,8 +589,7 @@ def test_tiles_join_as_photographs(grouped):
     rule = ByCluster(of="expected", clusters=tuple(tiles[image.name] for image in grouped.images))
     audit = audit_of(grouped, rule, clusters=[new[f"a{k}"] for k in range(9)])
     found = audit_splits(grouped, SPLIT_LEVELS, audited=audit, splits=20, tiles={**tiles, **new})
-    assert (found.n_calibration, found.n_measured) == (10, 3)
-    assert found.unit == "photographs with all their tiles"
+    assert (found.n_calibration, found.n_measured, found.unit) == (10, 3, "photographs with all their tiles")
     with pytest.raises(UsageError, match="groups or tiles, not both"):
         audit_splits(grouped, SPLIT_LEVELS, audited=audit, splits=3, tiles={**tiles, **new}, group="b")
 

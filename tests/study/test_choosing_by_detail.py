@@ -108,8 +108,7 @@ def test_where_one_has_a_score_of_another_unit_all_are_compared_under_expected()
         return [Contestant("usual", usual), Contestant("texture", set_up(vendor, score="texture"))]
 
     both, rule = under_one_promise(build, None)
-    assert rule.plugin_name() == "expected"
-    assert both[0].setup.procedure.score["name"] == "learned"
+    assert (rule.plugin_name(), both[0].setup.procedure.score["name"]) == ("expected", "learned")
     with pytest.raises(UsageError, match="Give --score predicted-invention"):
         under_one_promise(build, "marked")
     with pytest.raises(UsageError, match=r"expected --guarantee expected, marked or clear-share .* got per-image"):

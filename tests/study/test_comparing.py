@@ -339,15 +339,8 @@ def test_draws_at_an_unknown_price_do_not_look_free(photographs, tmp_path, capsy
     with FaultServer(reported_price=None) as server:
         vendor = SynchronousVendor(url=server.url, price_usd=None)
         unpriced = Contestant("vendor", set_up(vendor, draws=2, score="smoothed-variance"))
-        found = compare(
-            [contestant("embedded", 2), unpriced],
-            photographs[:6],
-            [1.5],
-            root=tmp_path,
-            held_out=3,
-            limits=Limits(max_calls=100),
-            baselines=False,
-        )
+        terms = {"root": tmp_path, "held_out": 3, "limits": Limits(max_calls=100), "baselines": False}
+        found = compare([contestant("embedded", 2), unpriced], photographs[:6], [1.5], **terms)
     embedded, vendor = found.standings
     assert (embedded.spent_usd, embedded.usd_per_photograph) == (0, 0)
     assert (vendor.calls, vendor.spent_usd, vendor.usd_per_photograph) == (12, None, None)

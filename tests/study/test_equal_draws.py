@@ -34,14 +34,9 @@ def test_equal_draws_cost_twice_the_workers_at_most(tmp_path, kind, limits):
         vendor = kind(url=server.url)
         most = 2 * WORKERS
         for _ in range(2):
+            terms = {"draws": 8, "run": tmp_path / "run", "limits": Limits(concurrency=WORKERS, **limits)}
             with pytest.raises(AdapterError, match="same picture every time"):
-                bc.calibrate(
-                    vendor,
-                    tmp_path / "photographs",
-                    draws=8,
-                    run=tmp_path / "run",
-                    limits=Limits(concurrency=WORKERS, **limits),
-                )
+                bc.calibrate(vendor, tmp_path / "photographs", **terms)
             assert server.account.paid <= most
             # Repeated, it costs nothing: what is stored says it all.
             most = server.account.paid
@@ -58,14 +53,8 @@ def test_a_vendor_whose_answers_are_equal_is_welcome_where_spread_is_not_asked_f
             vendor, tmp_path / "photographs", draws=1, score="bicubic-gap", run=tmp_path / "run", max_calls=3
         )
         assert found.n == 3
-        turned = bc.calibrate(
-            SynchronousVendor(url=server.url, seedable=False),
-            tmp_path / "photographs",
-            draws=2,
-            perturbation="dihedral",
-            run=tmp_path / "turned",
-            max_calls=6,
-        )
+        terms = {"draws": 2, "perturbation": "dihedral", "run": tmp_path / "turned", "max_calls": 6}
+        turned = bc.calibrate(SynchronousVendor(url=server.url, seedable=False), tmp_path / "photographs", **terms)
         assert turned.n == 3
 
 

@@ -80,17 +80,9 @@ def test_every_use_case_takes_a_function_and_none_calls_it_twice_for_one_draw(de
     seen = network.calls
     compared = {"one": vendor(network), "calmer": bc.from_function("calm", Network(10))}
     bc.compare(compared, "photographs", **choices)
-    tuned = bc.tune(
-        vendor(network),
-        "photographs",
-        0.9,
-        candidates=["bicubic-gap", "texture"],
-        metric=METRIC,
-        run="t",
-        nothing_chosen=True,
-    )
-    assert tuned.calls == 10
-    assert network.calls == seen + 20
+    terms = {"candidates": ["bicubic-gap", "texture"], "metric": METRIC, "run": "t", "nothing_chosen": True}
+    tuned = bc.tune(vendor(network), "photographs", 0.9, **terms)
+    assert (tuned.calls, network.calls) == (10, seen + 20)
     assert not ledger_verify(Path("run")).problems
 
 

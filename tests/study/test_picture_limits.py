@@ -126,8 +126,7 @@ def test_photographs_that_the_second_vendor_does_not_take_are_listed_and_neither
         shown = capsys.readouterr().err
         for words in ("12 of 12 photographs cannot be used, so nothing was sent", f"p0: {said}", "--fit crop"):
             assert words in shown
-        assert server.account.paid == 0
-        assert run([command, *given, *agreed, "--fit", "shrink"]) == 0
+        assert (server.account.paid, run([command, *given, *agreed, "--fit", "shrink"])) == (0, 0)
 
 
 def test_a_picture_to_be_masked_that_the_second_vendor_does_not_take_is_named_and_nothing_is_paid(tmp_path):

@@ -97,8 +97,7 @@ def test_threads_share_a_run_folder_and_results_are_those_of_apply(calibrated, s
         np.testing.assert_array_equal(result.safe, alone.safe)
         assert result.vendor == alone.vendor is not None
         assert result.certificate.status == alone.certificate.status
-    assert server.account.paid == 8
-    assert session.spent_usd == 8 * PRICE
+    assert (server.account.paid, session.spent_usd) == (8, 8 * PRICE)
 
 
 def test_many_threads_and_a_bad_vendor_spend_what_the_vendor_bills_and_never_more_than_the_limit(

@@ -141,8 +141,7 @@ def test_coordinates_say_all_numbers_of_a_candidate():
     again = replace(candidate, blur=0, noise=1, unsharp=0, radius=2, shot=0, spread=0, threshold=0).at(
         candidate.coordinates
     )
-    assert again.coordinates == pytest.approx(candidate.coordinates)
-    assert again.text(4, "") == candidate.text(4, "")
+    assert (again.coordinates, again.text(4, "")) == (pytest.approx(candidate.coordinates), candidate.text(4, ""))
 
 
 @pytest.mark.parametrize("places", [np.full(7, 1e3), np.full(7, -1e3)])
