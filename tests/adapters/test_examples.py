@@ -118,23 +118,15 @@ def test_an_adapter_without_jobs_says_so(module):
         drive(adapter, adapter.resume(upload(), seeded(adapter, 0), "x"), ())
 
 
-STATUSES = [
-    (401, AccountRefusedError),
-    (402, AccountRefusedError),
-    (403, AccountRefusedError),
-    (404, NotFoundError),
-    (405, NotFoundError),
-    (410, NotFoundError),
-    (422, RefusedError),
-    (429, TryLaterError),
-]
+STATUSES = dict.fromkeys((401, 402, 403), AccountRefusedError)
+STATUSES |= dict.fromkeys((404, 405, 410), NotFoundError) | {422: RefusedError, 429: TryLaterError}
 
 
 @pytest.mark.parametrize("module", modules())
 def test_statuses_are_classed(module):
     adapter = built(module)
     bodies = (b"", b"<html>", b"[]", b"null", b'"text"', b'{"error":{"message":"no"},"detail":"no"}')
-    for (status, expected), body in itertools.product(STATUSES, bodies):
+    for (status, expected), body in itertools.product(STATUSES.items(), bodies):
         error = adapter.explain(Answer(status, {}, body), "submit")
         assert type(error) is expected, (status, body)
         assert str(status) in str(error), (status, body)

@@ -265,13 +265,8 @@ def test_the_reason_says_whether_the_picture_is_refused(reason, kind, billed):
         assert getattr(caught.value, "billed", None) == billed
 
 
-FAL = json.dumps(
-    {
-        "request_id": "r1",
-        "status_url": f"{ADDRESS}/o/a/requests/r1/status",
-        "response_url": f"{ADDRESS}/o/a/requests/r1",
-    }
-)
+FAL_JOB = f"{ADDRESS}/o/a/requests/r1"
+FAL = json.dumps({"request_id": "r1", "status_url": f"{FAL_JOB}/status", "response_url": FAL_JOB})
 CASES = {
     "replicate": ("p1", {"status": "processing"}, "POST", "/predictions/p1/cancel"),
     "fal": (FAL, {"status": "IN_QUEUE"}, "PUT", "/o/a/requests/r1/cancel"),

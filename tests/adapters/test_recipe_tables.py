@@ -278,7 +278,7 @@ def keyed(tmp_path, monkeypatch):
     monkeypatch.setenv("KEYED_SECRET_API_KEY", SECRET)
 
     def make(shape, url=ADDRESS, *changes):
-        text = HEAD_OF_KEYED + "".join(SHAPES[shape])
+        text = HEAD_OF_KEYED + SHAPES[shape]
         for old, new in changes:
             assert old in text
             text = text.replace(old, new, 1)

@@ -30,7 +30,6 @@ from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.errors import TryLaterError
 from blackbox_conformal.study.plugins import load_adapter
-from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.pictures import upscale
 from blackbox_conformal.testing.raw_http import Head, Response
 from blackbox_conformal.testing.reference_adapters import JobVendor
@@ -270,13 +269,12 @@ def test_a_vendor_that_counts_starts_and_looks(tmp_path, monkeypatch, kept):
     assert drawn.states == ["stored"] * 32 or not kept, drawn.text
 
 
-def test_the_wait_for_a_turn_takes_nothing_from_the_time_of_a_job(tmp_path):
-    with FaultServer() as server:
-        drawn = draw(
-            JobVendor(url=server.url, poll_seconds=0.01),
-            tmp_path,
-            tasks(1, 4),
-            rates=(Rate(1, 0.5, "poll"),),
-            job_deadline_s=0.4,
-        )
-        assert (drawn.states, server.account.paid) == (["stored"] * 4, 4)
+def test_the_wait_for_a_turn_takes_nothing_from_the_time_of_a_job(tmp_path, server):
+    drawn = draw(
+        JobVendor(url=server.url, poll_seconds=0.01),
+        tmp_path,
+        tasks(1, 4),
+        rates=(Rate(1, 0.5, "poll"),),
+        job_deadline_s=0.4,
+    )
+    assert (drawn.states, server.account.paid) == (["stored"] * 4, 4)

@@ -360,20 +360,18 @@ def test_one_vendor_draws_until_the_floor_is_reached(tmp_path):
     assert True in said
 
 
-def test_each_draw_of_one_vendor_is_paid_once(tmp_path):
+def test_each_draw_of_one_vendor_is_paid_once(tmp_path, server, vendor):
     photographs, run = write_photographs(tmp_path / "photographs", range(6)), tmp_path / "run"
-    with FaultServer() as server:
-        vendor = SynchronousVendor(url=server.url)
-        twice = bc.cascade(vendor, vendor, rules=[{"score": SCORE, "at_least": 100}])
-        plan = bc.plan(twice, photographs, run=run, **KINDS)
-        assert (plan.calls, plan.passed_on, plan.cost_usd) == (6, 6, (Decimal("0.06"), Decimal("0.12")))
-        for _ in range(2):
-            bc.calibrate(twice, photographs, run=run, max_cost=1, **KINDS)
-            assert (server.account.paid, ledger_sum(run)["paid"], ledger_verify(run).problems) == (12, 12, ())
-        assert bc.plan(twice, photographs, run=run, **KINDS).calls == 0
-        # The first draws are those that the vendor alone has.
-        bc.calibrate(vendor, photographs, run=run, max_cost=1, **KINDS)
-        assert server.account.paid == 12
+    twice = bc.cascade(vendor, vendor, rules=[{"score": SCORE, "at_least": 100}])
+    plan = bc.plan(twice, photographs, run=run, **KINDS)
+    assert (plan.calls, plan.passed_on, plan.cost_usd) == (6, 6, (Decimal("0.06"), Decimal("0.12")))
+    for _ in range(2):
+        bc.calibrate(twice, photographs, run=run, max_cost=1, **KINDS)
+        assert (server.account.paid, ledger_sum(run)["paid"], ledger_verify(run).problems) == (12, 12, ())
+    assert bc.plan(twice, photographs, run=run, **KINDS).calls == 0
+    # The first draws are those that the vendor alone has.
+    bc.calibrate(vendor, photographs, run=run, max_cost=1, **KINDS)
+    assert server.account.paid == 12
 
 
 def test_the_command_says_whether_the_floor_is_reached(tmp_path, capsys, monkeypatch):

@@ -1,10 +1,11 @@
-"""Vendors and scores compared under guarantees about detail, by the right detail that masks leave clear."""
+"""Choosing by right detail under a guarantee about it; and inputs of unknown making, of which none holds."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.synthetic import write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import UsageError
@@ -18,6 +19,7 @@ from blackbox_conformal.study.choose.contestants import Contest, Contestant, und
 from blackbox_conformal.study.choose.scored import Tuning
 from blackbox_conformal.study.choose.tuning import ToTune, parse_candidates, tune_job
 from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.stages.certify import contradictions
 from blackbox_conformal.study.stages.prepare import prepare_photographs
 from blackbox_conformal.study.stages.settings import Setup, set_up
 from blackbox_conformal.study.unseen_photographs import split_prepared
@@ -179,3 +181,32 @@ def test_a_guarantee_about_detail_brings_its_score(scale, name):
     assert set_up(vendor, guarantee="marked", score="texture").procedure.score["name"] == "texture"
     assert set_up(vendor, guarantee="expected").procedure.score["name"] in ("learned", "tie-broken")
     assert set_up(vendor, guarantee="marked", draws=8).procedure.score["name"] == "weighted"
+
+
+@pytest.mark.parametrize("guarantee", [None, "marked", "clear-share", "per-image:of=marked"])
+@pytest.mark.parametrize("degradation", ["unknown", "50% unknown | 50% web"])
+def test_a_promise_about_detail_is_refused_with_the_cure(tmp_path, guarantee, degradation):
+    photographs = write_photographs(tmp_path / "photographs", range(24))
+    with pytest.raises(UsageError, match=r"got one about invented detail.*--suggest --photographs PHOTOGRAPHS --scale"):
+        bc.calibrate(
+            bc.load_adapter("embedded"), photographs, degradation=degradation, guarantee=guarantee, run=tmp_path / "run"
+        )
+    assert not (tmp_path / "run").exists(), "nothing was begun"
+
+
+def test_inputs_of_another_making_are_outside_whatever_the_degradation(tmp_path):
+    vendor = bc.load_adapter("embedded")
+    photographs = write_photographs(tmp_path / "photographs", range(24))
+    others = write_photographs(tmp_path / "others", range(30, 54))
+    inputs = [made.input for made in bc.degrade(others, tmp_path / "inputs", scale=4, degradation="noise:8+bicubic")]
+    statuses = {}
+    for degradation, rule in (("unknown", "expected"), ("bicubic+blur:1+jpeg:50", "marked"), ("bicubic", "marked")):
+        run = tmp_path / rule / degradation
+        calibration = bc.calibrate(vendor, photographs, degradation=degradation, guarantee=rule, run=run)
+        results = bc.mask_all(vendor, [read_image(path).pixels for path in inputs], calibration, 0.3, run=run)
+        statuses[degradation] = {result.certificate.status for result in results}
+        for certificate in (results[0].certificate, results[-1].certificate):
+            assert certificate.stated.startswith("No guarantee: the guarantee is for pictures like the calibration's")
+            assert certificate.quality is None
+            assert contradictions(certificate, calibration) == []
+    assert set().union(*statuses.values()) == {"outside-calibration"}

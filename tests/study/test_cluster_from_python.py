@@ -19,12 +19,6 @@ CHOICES: dict[str, Any] = {"draws": 2, "score": "pixel-variance", "metric": "rgb
 
 
 @pytest.fixture
-def server():
-    with FaultServer() as server:
-        yield server
-
-
-@pytest.fixture
 def client():
     workers = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
     with distributed.LocalCluster(host="127.0.0.1", **workers) as cluster, distributed.Client(cluster) as client:
@@ -57,10 +51,9 @@ def test_commands_give_on_a_client_what_they_give_in_one_process(server, client,
     assert (one, client.status, client.submit(sum, [1, 2]).result()) == (many, "running", 3)
 
 
-def test_workers_that_are_started_for_a_call_end_with_it(server, tmp_path):
+def test_workers_that_are_started_for_a_call_end_with_it(server, tmp_path, vendor):
     photographs = {f"p{seed}": photograph(seed) for seed in range(3)}
     terms = {"max_calls": 6, **CHOICES}
-    vendor = SynchronousVendor(url=server.url)
     many = bc.calibrate(vendor, photographs, run=tmp_path / "run", cluster="local:1", **terms)
     assert server.account.paid == server.account.distinct == 6
     one = bc.calibrate(vendor, photographs, run=tmp_path / "run", **terms)
@@ -69,10 +62,9 @@ def test_workers_that_are_started_for_a_call_end_with_it(server, tmp_path):
     assert distributed.client._global_clients == {}
 
 
-def test_what_is_no_cluster_is_refused_before_anything_is_paid(server, client, tmp_path):
+def test_what_is_no_cluster_is_refused_before_anything_is_paid(server, client, tmp_path, vendor):
     photographs = {f"p{seed}": photograph(seed) for seed in range(3)}
     terms = {"run": tmp_path / "run", "max_calls": 6, **CHOICES}
-    vendor = SynchronousVendor(url=server.url)
     with pytest.raises(UsageError, match=r"distributed\.Client that is open"):
         bc.calibrate(vendor, photographs, cluster=4, **terms)
     calibration = bc.calibrate(vendor, photographs, **terms)

@@ -268,22 +268,21 @@ def bought(contestants, paths, root, **limits):
     return compare(list(contestants), paths, ALPHAS, root=root, held_out=2, limits=Limits(**limits), baselines=False)
 
 
-def test_limits_hold_for_all_together_and_for_one_comparison(photographs, tmp_path):
-    with FaultServer() as server:
-        both = vendors(server.url).values()
-        with pytest.raises(BudgetError, match=r"0\.07 spent and 0 reserved of 0\.07 allowed"):
-            bought(both, photographs[:4], tmp_path, max_cost_usd=Decimal("0.15"))
-        # 16 draws: the first vendor's 8, and 7 of the other's.
-        assert server.account.paid == 15
-        bought(both, photographs[:4], tmp_path, max_cost_usd=Decimal("0.16"))
-        assert server.account.paid == 16
-        # Other photographs are another job, whatever the folders hold; the same ones go on where they were.
-        for _ in range(2):
-            bought(both, photographs[4:8], tmp_path, max_calls=16)
-            assert server.account.paid == 32
-        with pytest.raises(BudgetError):
-            bought(both, photographs[8:12], tmp_path, max_calls=15)
-        assert server.account.paid == 47
+def test_limits_hold_for_all_together_and_for_one_comparison(photographs, tmp_path, server):
+    both = vendors(server.url).values()
+    with pytest.raises(BudgetError, match=r"0\.07 spent and 0 reserved of 0\.07 allowed"):
+        bought(both, photographs[:4], tmp_path, max_cost_usd=Decimal("0.15"))
+    # 16 draws: the first vendor's 8, and 7 of the other's.
+    assert server.account.paid == 15
+    bought(both, photographs[:4], tmp_path, max_cost_usd=Decimal("0.16"))
+    assert server.account.paid == 16
+    # Other photographs are another job, whatever the folders hold; the same ones go on where they were.
+    for _ in range(2):
+        bought(both, photographs[4:8], tmp_path, max_calls=16)
+        assert server.account.paid == 32
+    with pytest.raises(BudgetError):
+        bought(both, photographs[8:12], tmp_path, max_calls=15)
+    assert server.account.paid == 47
 
 
 def test_what_a_killed_comparison_had_sent_counts_against_the_limit_of_the_next(photographs, tmp_path):
@@ -315,24 +314,22 @@ compare([both["other"], both["one"]], [Path(one) for one in sys.argv[2:]], (0.5,
         assert sum(one.spent_usd + one.reserved_usd for one in spent) <= Decimal("0.08")
 
 
-def test_a_vendor_without_a_price_is_refused_before_another_is_paid(photographs, tmp_path):
-    with FaultServer() as server:
-        both, limits = vendors(server.url, price=None), Limits(max_cost_usd=Decimal(1), max_calls=99)
-        with pytest.raises(BudgetError, match="needs the price of one call, and none is known"):
-            compare_contestants(contest([both["other"], both["one"]], photographs[:4], tmp_path, limits=limits), ALPHAS)
-        assert server.account.paid == 0
+def test_a_vendor_without_a_price_is_refused_before_another_is_paid(photographs, tmp_path, server):
+    both, limits = vendors(server.url, price=None), Limits(max_cost_usd=Decimal(1), max_calls=99)
+    with pytest.raises(BudgetError, match="needs the price of one call, and none is known"):
+        compare_contestants(contest([both["other"], both["one"]], photographs[:4], tmp_path, limits=limits), ALPHAS)
+    assert server.account.paid == 0
 
 
-def test_the_limit_stays_when_the_place_becomes_a_run_folder(photographs, tmp_path):
-    with FaultServer() as server:
-        both = vendors(server.url)
+def test_the_limit_stays_when_the_place_becomes_a_run_folder(photographs, tmp_path, server):
+    both = vendors(server.url)
+    bought(both.values(), photographs[:4], tmp_path, max_calls=16)
+    with Sampler(both["one"].setup.adapter, tmp_path, Limits(max_calls=0)):
+        pass
+    assert vendor_folder(tmp_path, both["one"].setup) == tmp_path
+    with pytest.raises(BudgetError):
         bought(both.values(), photographs[:4], tmp_path, max_calls=16)
-        with Sampler(both["one"].setup.adapter, tmp_path, Limits(max_calls=0)):
-            pass
-        assert vendor_folder(tmp_path, both["one"].setup) == tmp_path
-        with pytest.raises(BudgetError):
-            bought(both.values(), photographs[:4], tmp_path, max_calls=16)
-        assert server.account.paid == 16
+    assert server.account.paid == 16
 
 
 def test_draws_at_an_unknown_price_do_not_look_free(photographs, tmp_path, capsys):

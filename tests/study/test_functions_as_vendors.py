@@ -1,6 +1,5 @@
 """Functions and second vendors: stored like a paid one, called once a draw, watched, and what they send changed."""
 
-import io
 import threading
 import time
 from contextlib import suppress
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from scipy.ndimage import gaussian_filter
 from support.command_line import called
 from support.synthetic import draw, photograph, reduced, write_draws, write_photographs
 
@@ -22,6 +22,7 @@ from blackbox_conformal.errors import (
     ProcedureMismatchError,
     UsageError,
 )
+from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.support import catalog
@@ -284,10 +285,7 @@ def vendors(tmp_path):
     for seed in range(16):
         (tmp_path / "b" / f"p{seed}").mkdir(parents=True)
         PillowImage.fromarray(draw(photograph(seed), 77_000 + seed)).save(tmp_path / "b" / f"p{seed}" / "0.png")
-    return (
-        bc.load_adapter("folder", path=str(tmp_path / "a"), label="a"),
-        bc.load_adapter("folder", path=str(tmp_path / "b"), label="b"),
-    )
+    return tuple(bc.load_adapter("folder", path=str(tmp_path / name), label=name) for name in "ab")
 
 
 CHOICES = {"draws": 1, "score": "second-opinion:sigma=2", "metric": "rgb-linf:kernel=gaussian,sigma=2"}
@@ -298,14 +296,10 @@ def test_the_score_is_the_difference_of_the_two_vendors(tmp_path, vendors):
     paths = write_photographs(tmp_path / "photographs", range(15))
     calibration = bc.calibrate(first, paths, second_adapter=second, run=tmp_path / "run", **CHOICES)
     assert calibration.procedure.second_opinion == second.identity()
-    low = io.BytesIO()
-    PillowImage.fromarray(photograph(15)).resize((20, 16), PillowImage.Resampling.BICUBIC).save(low, "PNG")
-    (tmp_path / "p15.png").write_bytes(low.getvalue())
+    (tmp_path / "p15.png").write_bytes(image_png(reduced(photograph(15), 4)))
     result = bc.mask(first, tmp_path / "p15.png", calibration, alpha=0.3, second_adapter=second, run=tmp_path / "run")
     pictures = np.stack([draw(photograph(15), 15_000), draw(photograph(15), 77_015)]).astype(float)
     gap = (np.abs(pictures[0] - pictures[1]).sum(2) / 255).astype(np.float32)
-    from scipy.ndimage import gaussian_filter
-
     np.testing.assert_allclose(result.score_map, gaussian_filter(gap, 2, mode="reflect"), atol=1e-5)
     assert result.mask.any()
     with pytest.raises(ProcedureMismatchError, match="second_opinion"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from support.picture_files import wide_profile
+from support.picture_files import png, wide_profile
 from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
@@ -284,12 +284,6 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", None)
     return tmp_path
-
-
-def png(pixels: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    PillowImage.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
 
 
 def test_arrays_calibrate_as_their_files_do_and_pay_nothing_again(folder, vendor, server):

@@ -12,7 +12,6 @@ from support.synthetic import write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.testing.fault_server import FaultServer
 
 
 @pytest.fixture(autouse=True)
@@ -23,29 +22,27 @@ def _folder(tmp_path, monkeypatch):
     write_photographs(Path("unseen"), range(20, 26))
 
 
-def test_its_example_runs_and_its_photographs_never_calibrate():
-    with FaultServer() as server:
-        vendor = bc.load_adapter(VENDOR, url=server.url)
-        names = {"bc": bc, "vendor": vendor}
-        example = doctest.DocTestParser().get_doctest(inspect.getdoc(bc.learn_score) or "", names, "", None, None)
-        for one in example.examples:
-            one.want = one.want.replace("…", "...")
-        said = []
-        doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=said.append)
-        assert not said, "".join(said)
-        assert server.account.paid == 6
-        learning = bc.learn_score(vendor, "photographs", run="learned")
-        with pytest.raises(UsageError, match="all of these were"):
-            bc.calibrate(vendor, "photographs", run="learned", score=learning.score, max_cost=1)
-        assert server.account.paid == 6
+def test_its_example_runs_and_its_photographs_never_calibrate(server):
+    vendor = bc.load_adapter(VENDOR, url=server.url)
+    names = {"bc": bc, "vendor": vendor}
+    example = doctest.DocTestParser().get_doctest(inspect.getdoc(bc.learn_score) or "", names, "", None, None)
+    for one in example.examples:
+        one.want = one.want.replace("…", "...")
+    said = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=said.append)
+    assert not said, "".join(said)
+    assert server.account.paid == 6
+    learning = bc.learn_score(vendor, "photographs", run="learned")
+    with pytest.raises(UsageError, match="all of these were"):
+        bc.calibrate(vendor, "photographs", run="learned", score=learning.score, max_cost=1)
+    assert server.account.paid == 6
 
 
-def test_it_is_what_the_command_does(capsys):
-    with FaultServer() as server:
-        words = ["tune", "--learn", "photographs", "--adapter", VENDOR, "-p", f"url={server.url}", "--json"]
-        assert run([*words, "--run", "typed"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        learning = bc.learn_score(bc.load_adapter(VENDOR, url=server.url), "photographs", run="called")
+def test_it_is_what_the_command_does(capsys, server):
+    words = ["tune", "--learn", "photographs", "--adapter", VENDOR, "-p", f"url={server.url}", "--json"]
+    assert run([*words, "--run", "typed"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    learning = bc.learn_score(bc.load_adapter(VENDOR, url=server.url), "photographs", run="called")
     assert learning.learned.after == told["share_after"]
     assert (learning.teaching, learning.measuring) == (told["n_teaching"], told["n_measuring"])
     assert learning.weights.read_bytes() == Path(told["weights"]).read_bytes()

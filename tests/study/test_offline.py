@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from support.synthetic import draw, photograph, write_draws, write_photographs
+from support.synthetic import draw, photograph, reduced, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.documents.certificate import Certificate
@@ -19,6 +19,7 @@ from blackbox_conformal.errors import (
     ImageError,
     ProcedureMismatchError,
 )
+from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.study.mask.products import write_products
 from blackbox_conformal.study.python.functions import mask_all
 
@@ -27,12 +28,7 @@ CHOICES = {"draws": DRAWS, "score": "smoothed-variance:sigma=2", "metric": "rgb-
 
 
 def low_of(seed: int) -> bytes:
-    truth = PillowImage.fromarray(photograph(seed))
-    import io
-
-    out = io.BytesIO()
-    truth.resize((truth.width // 4, truth.height // 4), PillowImage.Resampling.BICUBIC).save(out, "PNG")
-    return out.getvalue()
+    return image_png(reduced(photograph(seed), 4))
 
 
 @pytest.fixture(scope="module")

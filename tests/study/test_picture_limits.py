@@ -29,18 +29,8 @@ MODEL = "nightmareai/real-esrgan"
 PIXELS = 20 * 16
 """Of each input: the photographs have 80 × 64, and the model magnifies by four."""
 
-JOB = [
-    "--adapter",
-    "replicate",
-    "-p",
-    f"model={MODEL}",
-    "-p",
-    "price-usd=0.005",
-    "--score",
-    "pixel-variance",
-    "--metric",
-    "rgb-linf",
-]
+JOB = ["--adapter", "replicate", "-p", f"model={MODEL}", "-p", "price-usd=0.005"]
+JOB += ["--score", "pixel-variance", "--metric", "rgb-linf"]
 SEEDED = ["-p", "seed-input=seed", "--draws", "4", "--run", "run"]
 
 
@@ -129,19 +119,18 @@ def test_photographs_that_the_second_vendor_does_not_take_are_listed_and_neither
         assert (server.account.paid, run([command, *given, *agreed, "--fit", "shrink"])) == (0, 0)
 
 
-def test_a_picture_to_be_masked_that_the_second_vendor_does_not_take_is_named_and_nothing_is_paid(tmp_path):
+def test_a_picture_to_be_masked_that_the_second_vendor_does_not_take_is_named_and_nothing_is_paid(tmp_path, server):
     paths = write_photographs(tmp_path / "photographs", range(3))
     wide = tmp_path / "wide.png"
     Image.fromarray(photograph(9)).save(wide)
-    with FaultServer() as server:
-        vendors = SynchronousVendor(url=server.url), Narrow(url=server.url)
-        choices = {"draws": 2, "score": "second-opinion", "metric": "rgb-linf", "max_calls": 20}
-        told = {"second_adapter": vendors[1], "run": tmp_path / "run"}
-        calibration = bc.calibrate(vendors[0], paths, fit="shrink", **told, **choices)
-        paid = server.account.paid
-        with pytest.raises(UsageError, match="the second vendor takes sides of at most"):
-            bc.mask(vendors[0], wide, calibration, alpha=0.9, max_calls=20, empty_masks=True, **told)
-        assert server.account.paid == paid
+    vendors = SynchronousVendor(url=server.url), Narrow(url=server.url)
+    choices = {"draws": 2, "score": "second-opinion", "metric": "rgb-linf", "max_calls": 20}
+    told = {"second_adapter": vendors[1], "run": tmp_path / "run"}
+    calibration = bc.calibrate(vendors[0], paths, fit="shrink", **told, **choices)
+    paid = server.account.paid
+    with pytest.raises(UsageError, match="the second vendor takes sides of at most"):
+        bc.mask(vendors[0], wide, calibration, alpha=0.9, max_calls=20, empty_masks=True, **told)
+    assert server.account.paid == paid
 
 
 def test_a_file_is_encoded_only_where_it_might_be_too_large():
@@ -234,30 +223,28 @@ def test_a_long_picture_is_cropped_but_cannot_be_shrunk_into_another_shape():
     assert fitted(photograph(1), 4, "shrink", [able], lambda truth: reduced(truth, 4))[1] is None
 
 
-def test_from_python_fit_is_a_keyword_and_anything_else_is_refused(tmp_path):
+def test_from_python_fit_is_a_keyword_and_anything_else_is_refused(tmp_path, server):
     paths = write_photographs(tmp_path / "photographs", range(3))
-    with FaultServer() as server:
-        vendor = Narrow(url=server.url)
-        choices = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf", "max_calls": 6}
-        with pytest.raises(PicturesError, match="--fit crop"):
-            bc.calibrate(vendor, paths, run=tmp_path / "run", **choices)
-        with pytest.raises(UsageError, match="expected fit to be crop or shrink; got 'cut'"):
-            bc.calibrate(vendor, paths, run=tmp_path / "run", fit="cut", **choices)
-        assert server.account.paid == 0
-        calibration = bc.calibrate(vendor, paths, run=tmp_path / "run", fit="shrink", **choices)
+    vendor = Narrow(url=server.url)
+    choices = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf", "max_calls": 6}
+    with pytest.raises(PicturesError, match="--fit crop"):
+        bc.calibrate(vendor, paths, run=tmp_path / "run", **choices)
+    with pytest.raises(UsageError, match="expected fit to be crop or shrink; got 'cut'"):
+        bc.calibrate(vendor, paths, run=tmp_path / "run", fit="cut", **choices)
+    assert server.account.paid == 0
+    calibration = bc.calibrate(vendor, paths, run=tmp_path / "run", fit="shrink", **choices)
     assert [image.fitted for image in calibration.images] == ["made smaller, from 80×64 to 64×48"] * 3
 
 
-def test_all_that_are_compared_get_photographs_that_fit_each_of_them(tmp_path):
+def test_all_that_are_compared_get_photographs_that_fit_each_of_them(tmp_path, server):
     paths = write_photographs(tmp_path / "photographs", range(4))
-    with FaultServer() as server:
-        choices = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf", "fit": "crop"}
-        both = [
-            Contestant(name, set_up(kind(url=server.url), **choices))
-            for name, kind in (("narrow", Narrow), ("wide", SynchronousVendor))
-        ]
-        contest = Contest.of_photographs(both, paths, Terms(tmp_path / "run", Limits(max_calls=8)), held_out=2)
-        assert server.account.recorded == []
+    choices = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf", "fit": "crop"}
+    both = [
+        Contestant(name, set_up(kind(url=server.url), **choices))
+        for name, kind in (("narrow", Narrow), ("wide", SynchronousVendor))
+    ]
+    contest = Contest.of_photographs(both, paths, Terms(tmp_path / "run", Limits(max_calls=8)), held_out=2)
+    assert server.account.recorded == []
     sent = [{(task.upload.width, task.upload.height) for task in job.tasks} for job in contest.jobs]
     assert sent == [{(16, 16)}, {(16, 16)}]
 

@@ -84,12 +84,11 @@ def is_settled(run: Path) -> bool:
     return reserved == 0 and not ledger_verify(run).problems
 
 
-def test_threads_share_a_run_folder_and_results_are_those_of_apply(calibrated, server, tmp_path):
+def test_threads_share_a_run_folder_and_results_are_those_of_apply(calibrated, server, tmp_path, vendor):
     with opened(calibrated.two, server, tmp_path / "run") as session, ThreadPoolExecutor(4) as threads:
         results = list(threads.map(session.mask, [(f"p{number}", picture(number)) for number in range(4)]))
         assert session.spent_usd == 8 * PRICE
     assert [result.name for result in results] == [f"p{number}" for number in range(4)]
-    vendor = SynchronousVendor(url=server.url)
     for number, result in enumerate(results):
         alone = bc.mask(vendor, picture(number), calibrated.two, 0.9, run=tmp_path / "run", max_calls=2)
         np.testing.assert_array_equal(result.image, alone.image)
@@ -511,7 +510,7 @@ def test_a_keyword_that_is_misspelled_is_named(calibrated, server):
         opened(calibrated.one, server, Path("run"), max_costs=3)
 
 
-def test_the_example_of_the_page_answers_requests_at_once(calibrated, server, tmp_path, monkeypatch):
+def test_the_example_of_the_page_answers_requests_at_once(calibrated, server, tmp_path, monkeypatch, vendor):
     monkeypatch.chdir(tmp_path)
     page = Path(bc.__file__).parent / "docs" / "programs.md"
     names = {}
@@ -519,7 +518,6 @@ def test_the_example_of_the_page_answers_requests_at_once(calibrated, server, tm
         exec(block, names)
     file = calibrated.one.save(tmp_path / "calibration.json")
     uploads = [image_png(picture(number)) for number in range(4)]
-    vendor = SynchronousVendor(url=server.url)
     answers = asyncio.run(names["serve"](file, vendor, [*uploads, b"no picture"]))
     assert [status for status, _ in answers] == [200, 200, 200, 200, 422]
     for (_, body), upload in zip(answers, uploads, strict=False):
@@ -595,7 +593,7 @@ def test_a_second_vendor_shares_folder_and_budget(server, tmp_path):
     assert server.account.paid == paid + 8
 
 
-def test_an_answer_is_decoded_once_where_it_has_just_arrived(calibrated, tmp_path, monkeypatch):
+def test_an_answer_is_decoded_once_where_it_has_just_arrived(calibrated, tmp_path, monkeypatch, server):
     decoded = []
     read = draws.read_output
 
@@ -604,13 +602,12 @@ def test_an_answer_is_decoded_once_where_it_has_just_arrived(calibrated, tmp_pat
         return read(content, *given, **named)
 
     monkeypatch.setattr(draws, "read_output", counted)
-    with FaultServer() as server:
-        found = []
-        # The second time from the run folder, where nothing has arrived.
-        for times in (3, 6):
-            with opened(calibrated.one, server, tmp_path / "run") as session:
-                found.append([session.mask(picture(number)) for number in range(3)])
-            assert len(decoded) == times
+    found = []
+    # The second time from the run folder, where nothing has arrived.
+    for times in (3, 6):
+        with opened(calibrated.one, server, tmp_path / "run") as session:
+            found.append([session.mask(picture(number)) for number in range(3)])
+        assert len(decoded) == times
     for one, again in zip(*found, strict=True):
         assert np.array_equal(one.image, again.image)
         assert np.array_equal(one.score_map, again.score_map)

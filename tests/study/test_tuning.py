@@ -118,16 +118,9 @@ def curves_of(losses):
     """Photographs of one loss each, at its own score among ten, with as many pixels below each score."""
     rng = np.random.default_rng(90)
     shares = np.arange(1, 11) / 10
-    return CurveSet.from_curves(
-        [
-            RiskCurve.from_maps(
-                np.arange(10, dtype=np.float32)[None],
-                (loss * (shares >= rng.random()))[None].astype(np.float32),
-                bound=1.0,
-            )
-            for loss in losses
-        ]
-    )
+    scores = np.arange(10, dtype=np.float32)[None]
+    errors = [(loss * (shares >= rng.random()))[None].astype(np.float32) for loss in losses]
+    return CurveSet.from_curves([RiskCurve.from_maps(scores, each, bound=1.0) for each in errors])
 
 
 def test_small_losses_choose_a_full_bet_and_losses_of_the_bound_none():

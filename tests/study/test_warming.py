@@ -1,13 +1,11 @@
 """Whoever draws has the kernels compiled meanwhile, and exactly those that it will run."""
 
-import io
 import threading
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from PIL import Image as PillowImage
-from support.synthetic import photograph, write_draws, write_photographs
+from support.synthetic import photograph, reduced, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.method.kernels import _buckets, distance, moments, upscale, windows
@@ -89,15 +87,12 @@ def warmed(monkeypatch):
         yield
         under_way.pop()
 
-    for module in (job,):
-        monkeypatch.setattr(module, "warming", warming)
-        drawn = module.drawn_pictures
+    def drawing(*given, drawn=job.drawn_pictures):
+        assert under_way, "nothing is compiled while this draws"
+        return drawn(*given)
 
-        def drawing(*given, drawn=drawn):
-            assert under_way, "nothing is compiled while this draws"
-            return drawn(*given)
-
-        monkeypatch.setattr(module, "drawn_pictures", drawing)
+    monkeypatch.setattr(job, "warming", warming)
+    monkeypatch.setattr(job, "drawn_pictures", drawing)
     return seen
 
 
@@ -111,9 +106,7 @@ def test_every_command_warms_what_it_runs(tmp_path, warmed):
     bc.audit(vendor, paths[8:], calibration, [0.9], run=tmp_path / "run")
     assert warmed == [("pixel-variance", "rgb-linf", True)]
     warmed.clear()
-    small = io.BytesIO()
-    PillowImage.fromarray(photograph(11)).resize((20, 16), PillowImage.Resampling.BICUBIC).save(small, "PNG")
-    bc.mask_all(vendor, [("p11", small.getvalue())], calibration, 0.9, run=tmp_path / "run")
+    bc.mask_all(vendor, [("p11", reduced(photograph(11), 4))], calibration, 0.9, run=tmp_path / "run")
     assert warmed == [("pixel-variance", "rgb-linf", False)]
     warmed.clear()
     vendors = {score: (vendor, {"score": score}) for score in ("patch-variance", "texture")}

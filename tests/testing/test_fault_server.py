@@ -299,21 +299,10 @@ def test_stopping_ends_every_thread_even_under_silent_faults():
 def test_it_runs_as_a_process_of_its_own(tmp_path):
     key = tmp_path / "key"
     key.write_text("sesame\n")
-    command = [
-        sys.executable,
-        "-m",
-        "blackbox_conformal.testing",
-        "--while-stdin",
-        "--script",
-        '{"submit": ["status:code=503"]}',
-    ]
-    with subprocess.Popen(
-        [*command, "--api-key-file", str(key)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    words = ["--while-stdin", "--script", '{"submit": ["status:code=503"]}', "--api-key-file", str(key)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    command = [sys.executable, "-m", "blackbox_conformal.testing", *words]
+    with subprocess.Popen(command, text=True, **pipes) as process:
         url = process.stdout.readline().strip()
         with urllib.request.urlopen(f"{url}/account") as answer:
             assert json.load(answer)["paid"] == 0
