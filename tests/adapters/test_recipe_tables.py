@@ -263,12 +263,7 @@ body = true
 """
 
 TOKEN_TAIL = TAIL.replace("[{", """[{ json = '{"access_token":"t-o-k-e-n-4711"}' }, {""")
-SHAPES = {
-    "json": (IN_JSON, TAIL),
-    "address": (IN_ADDRESS, TAIL),
-    "signed": (SIGNED, TAIL),
-    "token": (TOKEN, TOKEN_TAIL),
-}
+SHAPES = {"json": IN_JSON + TAIL, "address": IN_ADDRESS + TAIL, "signed": SIGNED + TAIL, "token": TOKEN + TOKEN_TAIL}
 KEY, SECRET = "made-up-key-4711", "made-up-secret-0815"
 
 
