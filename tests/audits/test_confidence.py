@@ -1,4 +1,4 @@
-"""Confidence bounds by betting: coverage, whatever the bets were chosen by, and how many losses they need."""
+"""Confidence bounds: coverage whatever the bets were chosen by, how many losses they need, and audits that may stop."""
 
 import math
 
@@ -18,15 +18,21 @@ from blackbox_conformal.method.audits.confidence import (
     stakes,
     upper_bound,
 )
+from blackbox_conformal.method.audits.sequential import EARLY, AuditLook, AuditStop, allowed_risk, level_test
 from blackbox_conformal.method.audits.verdict import BEFOREHAND, BEFOREHAND_EXACT, beforehand, judge, meaning
+from blackbox_conformal.method.guarantees.guarantee import Claim
 
 
-def require_coverage(shape, seed, above=None, below=None):
-    """Of 400 samples, hardly more than `LEVEL` have an upper bound below the mean, or a lower one above it.
+@pytest.mark.parametrize("foreign", [None, np.zeros(30), np.ones(30), np.full(30, 0.2), np.r_[np.zeros(29), 1.0]])
+@pytest.mark.parametrize("shape", [(0.2, 1.8), (2.0, 18.0), (0.05, 0.05)])
+def test_both_bounds_cover_the_mean_at_their_level_whatever_calibration_looked_like(shape, foreign):
+    """Where the bets lie was fixed before, on other photographs; even quite different ones void nothing.
 
     A bound is searched for in fifty steps; whether it passes the mean takes one, which is the p-value's.
     """
-    rng = np.random.default_rng(seed)
+    given = foreign is not None
+    above, below = (stakes(foreign, 0.15), stakes(foreign, 0.15, mirrored=True)) if given else (None, None)
+    rng = np.random.default_rng(6 if given else 3)
     mean = shape[0] / sum(shape)
     samples = [rng.beta(*shape, size=40) for _ in range(400)]
     most = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / len(samples))
@@ -36,11 +42,6 @@ def require_coverage(shape, seed, above=None, below=None):
     checked = samples[:20]
     assert [upper_bound(losses, stake=above) <= mean for losses in checked] == too_low[:20]
     assert [lower_bound(losses, stake=below) >= mean for losses in checked] == too_high[:20]
-
-
-@pytest.mark.parametrize("shape", [(0.2, 1.8), (2.0, 18.0), (0.05, 0.05)])
-def test_both_bounds_cover_the_mean_at_their_level(shape):
-    require_coverage(shape, 3)
 
 
 def test_bounds_tighten_with_more_photographs_and_stay_in_range():
@@ -98,13 +99,6 @@ def test_the_bound_is_the_largest_mean_that_the_bets_do_not_refute(seed):
     for stake in (stakes(None, 0.2), stakes(rng.beta(1, 5, size=30), 0.2)):
         assert upper_bound(losses, stake=stake) == pytest.approx(naive_upper_bound(losses, stake), abs=3e-4)
     assert upper_bound(losses) == upper_bound(losses, stake=stakes(None, 0.2))
-
-
-@pytest.mark.parametrize("foreign", [np.zeros(30), np.ones(30), np.full(30, 0.2), np.r_[np.zeros(29), 1.0]])
-@pytest.mark.parametrize("shape", [(0.2, 1.8), (2.0, 18.0), (0.05, 0.05)])
-def test_bounds_cover_whatever_calibration_looked_like(shape, foreign):
-    """Where the bets lie was fixed before, on other photographs; even quite different ones void nothing."""
-    require_coverage(shape, 6, stakes(foreign, 0.15), stakes(foreign, 0.15, mirrored=True))
 
 
 def test_the_favoured_bet_is_the_one_that_grows_most_on_the_calibration():
@@ -171,11 +165,14 @@ def test_both_ends_cover_at_their_level_and_looking_again_breaks_them():
     assert np.mean(ever) > 2 * LEVEL
 
 
-def test_other_losses_count_on_the_safe_side():
+def test_other_losses_count_on_the_safe_side_and_a_clear_excess_of_misses_is_contradicted():
     rng = np.random.default_rng(71)
     losses = rng.random((500, 40)) * (rng.random((500, 40)) < 0.3)
     assert np.mean([exact.upper(sample) < 0.15 for sample in losses]) <= LEVEL
     assert np.mean([exact.lower(sample) > 0.15 for sample in losses]) <= LEVEL
+    found = judge(losses_of(30, 60), 0.1, 1.0, np.full(999, 0.1), exact=True)
+    assert found.verdict == "contradicted"
+    assert found.interval[0] > 0.1
 
 
 def test_the_number_that_confirms_is_the_least_one():
@@ -202,12 +199,54 @@ def test_it_is_used_for_losses_of_0_or_1_of_a_fixed_number_alone():
     assert beforehand([open_ended]) == BEFOREHAND
     assert beforehand([judge(np.zeros(300), 0.1, 1.0)]) is None
     short = judge(np.zeros(21), 0.1, 1.0, exact=True)
-    assert "About 8 photographs more than these, all of them new, would confirm it if they err as these do" in meaning(
-        short, 0.1
-    )
+    assert "About 8 photographs more than these, all of them new, would confirm" in meaning(short, 0.1)
 
 
-def test_a_clear_excess_of_misses_is_contradicted():
-    found = judge(losses_of(30, 60), 0.1, 1.0, np.full(999, 0.1), exact=True)
-    assert found.verdict == "contradicted"
-    assert found.interval[0] > 0.1
+KNOWN = np.linspace(0, 0.2, 40)
+
+
+def made_at(level, *, averages=True, alike=True, levels=1, bound=1.0):
+    return level_test(Claim(KNOWN, level, bound, averages), alike=alike, levels=levels)
+
+
+def test_a_calibration_may_lie_above_its_level_by_less_the_larger_it_is():
+    for units in (10, 40, 400):
+        allowed = allowed_risk(0.1, units, 0.005)
+        assert 0.1 < allowed < 1
+        assert allowed > allowed_risk(0.1, 2 * units, 0.005)
+        assert allowed < allowed_risk(0.1, units, 0.0005)
+    assert allowed_risk(0.9, 5, 0.005) == 1.0
+
+
+@pytest.mark.parametrize("averages", [True, False])
+@pytest.mark.parametrize("before", [[], [0.0] * 10, [0.3, 0.0, 0.2], [0.9] * 3])
+def test_no_fewer_photographs_can_settle_an_audit_whatever_they_show(before, averages):
+    """Compared with trying every number in turn."""
+    test, losses, most = made_at(0.1, averages=averages), np.array(before), 60
+    confirming = [k for k in range(most) if len(losses) + k and test.bound(np.r_[losses, np.zeros(k)]) <= 0.1]
+    against = [k for k in range(most) if len(losses) + k and test.p_against(np.r_[losses, np.ones(k)]) <= test.share]
+    assert test.fewest_to_confirm(losses, most) == min(confirming, default=most + 1)
+    assert test.fewest_against(losses, most) == min(against, default=most + 1)
+
+
+def test_photographs_that_play_different_parts_are_never_contradicted_early_and_levels_share_the_error():
+    test = made_at(0.1, alike=False)
+    assert test.p_against(np.ones(100)) == 1.0
+    assert test.fewest_against(np.ones(10), 50) == 51
+    assert made_at(0.1, alike=False, averages=False).p_against(np.ones(100)) < EARLY
+    # A number that is not there is said to be out of reach.
+    assert made_at(0.1).fewest_to_confirm(np.zeros(0), 5) == 6
+    assert made_at(0.1).fewest_against(np.zeros(0), 1) == 2
+    assert made_at(0.1, levels=5).share == pytest.approx(EARLY / 5)
+    assert made_at(0.4, bound=2.0).level == pytest.approx(0.2)
+    assert LEVEL > EARLY
+
+
+def test_why_it_ended_is_said():
+    for reason, seen, said in (
+        ("confirmed", 12, "ended after 12 of 40 photographs: the running bound of the risk is not above what is"),
+        ("contradicted", 12, "ended after 12 of 40 photographs: the risk is above what a guarantee that holds allows"),
+        (None, 40, "All 40 photographs were looked at"),
+    ):
+        looks = (AuditLook(8, (0.2,)), AuditLook(seen, (0.09,)))
+        assert said in AuditStop(40, looks, reason, (1.0,), EARLY).sentence

@@ -1,21 +1,109 @@
-"""Random splits of one pool: equal to splitting the maps themselves one by one, kept on average, and no verdict."""
+"""Random splits equal recalibrating and splitting one by one, and are kept on average."""
 
 import numpy as np
 import pytest
 from support.audit_material import curve_of, maps
 
 from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.method.audits import permutation
+from blackbox_conformal.method.audits.permutation import SPLITS, resplit_risks
 from blackbox_conformal.method.audits.random_splits import CAUTION, split_audit
 from blackbox_conformal.method.guarantees.by_cluster import ByCluster
 from blackbox_conformal.method.guarantees.by_group import ByGroup
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.false_trust import FalseTrust
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.high_probability import HighProbability
 from blackbox_conformal.method.guarantees.per_image import PerImage
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 
-TOTAL, SPLITS, ALPHA = 24, 40, 0.45
+ALPHAS = [0.02, 0.05, 0.1, 0.3, 0.9, 0.99]
+
+
+def curves(seed, count, *, refused=0, tolerance=None, ties=True):
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        scores = rng.integers(0, 9, (6, 7)) / 8 if ties else rng.random((6, 7))
+        metric = np.minimum(rng.random((6, 7)) * scores * rng.uniform(0.1, 1), 1)
+        found.append(RiskCurve.from_maps(scores, metric, bound=1.0, tolerance=tolerance))
+    found += [RiskCurve.worst(1.0, "supremum" if tolerance is None else "share", tolerance=tolerance)] * refused
+    return CurveSet.from_curves(found)
+
+
+def recalibrated(rule, pooled, n, alphas, seed, splits):
+    generator = np.random.Generator(np.random.Philox(seed))
+    found = []
+    for _ in range(splits):
+        order = generator.permutation(len(pooled))
+        calibrating = CurveSet.from_curves([pooled[index] for index in order[:n]])
+        audited = [pooled[index] for index in order[n:]]
+        thresholds = [rule.threshold(calibrating, alpha) for alpha in alphas]
+        found.append([np.mean([curve.loss(threshold) for curve in audited]) for threshold in thresholds])
+    return np.array(found)
+
+
+@pytest.mark.parametrize(
+    ("rule", "pooled", "n", "splits"),
+    [
+        *((Expected(), {"refused": refused, "ties": ties}, 20, 60) for refused in (0, 3) for ties in (True, False)),
+        (FalseTrust(), {"refused": 1, "tolerance": 0.2}, 15, 40),
+        (HighProbability(delta=0.2), {"ties": False}, 40, 5),
+    ],
+)
+def test_all_splits_at_once_equal_one_by_one(rule, pooled, n, splits):
+    alphas = [0.3] if splits == 5 else ALPHAS
+    pooled = curves(1, 60 if splits == 5 else n + 10, **pooled)
+    found = resplit_risks(rule, pooled, n, alphas, seed=7)
+    assert found[:splits] == pytest.approx(recalibrated(rule, pooled, n, alphas, 7, splits), abs=1e-12)
+    if isinstance(rule, Expected):
+        assert found.shape == (SPLITS, len(ALPHAS))
+        assert len(np.unique(found[:, 2])) > 20
+    nothing = RiskCurve(np.empty(0, np.float32), np.empty(0, np.float32), 1.0)
+    assert not resplit_risks(Expected(), CurveSet.from_curves([nothing] * 5), 3, [0.5]).any()
+
+
+def test_per_image_counts_photographs_with_a_miss():
+    pooled = curves(3, 40, ties=False)
+    rule = PerImage(delta=0.2)
+    found = resplit_risks(rule, pooled, 25, [0.1], seed=2)
+    assert set(np.unique(np.round(found * 15, 9))) <= set(range(16))
+    assert 0.05 < found.mean() <= 0.2 + 0.02
+
+
+@pytest.mark.parametrize(("rule", "least"), [(Expected(), 999), (PerImage(delta=0.3), 199)])
+@pytest.mark.parametrize("levels", [1, 5, 12, 30])
+def test_splits_suffice_to_contradict_one_of_many_levels(rule, least, levels, monkeypatch):
+    """The least p-value must be below the share of the error level that one of so many levels has."""
+    # How many there are is asked; that each recalibrates is tested above, and takes long.
+    monkeypatch.setattr(permutation, "_one", lambda *_: [0.0] * levels)
+    found = resplit_risks(rule, curves(6, 12), 8, np.linspace(0.1, 0.9, levels).tolist())
+    assert len(found) >= least
+    assert 1 / (len(found) + 1) <= 0.05 / levels
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [Expected(leaked=1), Expected(weights=(1.0,) * 20, weight_new=1.0), ByGroup(groups=("a",) * 20, group_new="a")],
+)
+def test_no_test_where_photographs_are_not_alike(rule):
+    assert not rule.treats_photographs_alike
+    assert resplit_risks(rule, curves(5, 30), 20, [0.1]) is None
+
+
+def test_the_p_value_is_uniform_when_nothing_is_wrong():
+    """Over 100 exchangeable pools the observed split ranks anywhere: at most 5 % + 3 standard errors below 0.05."""
+    low = 0
+    for seed in range(100):
+        pooled = curves(1000 + seed, 24, ties=False)
+        observed = recalibrated(Expected(), pooled, 16, [0.2], seed, 1)[0, 0]
+        null = resplit_risks(Expected(), pooled, 16, [0.2], seed + 10_000)[:, 0]
+        low += (np.count_nonzero(null >= observed - 1e-9) + 1) / (SPLITS + 1) <= 0.05
+    assert 1 <= low <= 100 * (0.05 + 3 * (0.05 * 0.95 / 100) ** 0.5)
+
+
+TOTAL, FEW, ALPHA = 24, 40, 0.45
 TILES = tuple(f"p{k // 3}" for k in range(TOTAL))
 GROUPS = tuple("ab"[k % 2] for k in range(TOTAL))
 
@@ -42,14 +130,11 @@ def naive(rule, pool, units, n, *, misses=None, tolerance=None, seed=0):
     """Risk, trusted share and share of empty masks of each split, from the maps; `units` lists each unit's maps."""
     generator = np.random.Generator(np.random.Philox(seed))
     found = []
-    for _ in range(SPLITS):
+    for _ in range(FEW):
         order = generator.permutation(len(units))
-        calibrating = []
-        for unit in sorted(order[:n]):
-            kept = [curve_of(*pool[index], tolerance) for index in units[unit]]
-            calibrating.append((unit, kept))
-        flat = CurveSet.from_curves([curve for _, kept in calibrating for curve in kept])
-        names = tuple(str(unit) for unit, kept in calibrating for _ in kept)
+        calibrating = [(unit, index) for unit in sorted(order[:n]) for index in units[unit]]
+        flat = CurveSet.from_curves([curve_of(*pool[index], tolerance) for _, index in calibrating])
+        names = tuple(str(unit) for unit, _ in calibrating)
         own = ByCluster(of="expected", clusters=names) if isinstance(rule, ByCluster) else rule
         threshold = own.threshold(flat, ALPHA)
         rows = []
@@ -64,27 +149,29 @@ def naive(rule, pool, units, n, *, misses=None, tolerance=None, seed=0):
 
 
 @pytest.mark.parametrize(
-    ("rule", "units", "extra"),
+    ("rule", "size", "extra"),
     [
-        (Expected(), [[k] for k in range(TOTAL)], {}),
-        (PerImage(delta=0.2), [[k] for k in range(TOTAL)], {"misses": ALPHA}),
-        (FalseTrust(tolerance=0.3), [[k] for k in range(TOTAL)], {"tolerance": 0.3}),
-        (HighProbability(delta=0.3), [[k] for k in range(TOTAL)], {}),
-        (ByCluster(of="expected", clusters=TILES), [[3 * k, 3 * k + 1, 3 * k + 2] for k in range(TOTAL // 3)], {}),
+        (Expected(), 1, {}),
+        (PerImage(delta=0.2), 1, {"misses": ALPHA}),
+        (FalseTrust(tolerance=0.3), 1, {"tolerance": 0.3}),
+        (HighProbability(delta=0.3), 1, {}),
+        (ByCluster(of="expected", clusters=TILES), 3, {}),
     ],
-    ids=["expected", "per-image", "false-trust", "high-probability", "by-cluster"],
+    ids=lambda value: value.plugin_name() if isinstance(value, Guarantee) else "",
 )
-def test_splits_equal_splitting_the_maps(pool, rule, units, extra):
+def test_splits_equal_splitting_the_maps(pool, rule, size, extra):
+    units = np.arange(TOTAL).reshape(-1, size)
     n = round(0.7 * len(units))
     expected = naive(rule, pool, units, n, **extra)
-    found = split_audit(rule, as_curves(pool, extra.get("tolerance")), [ALPHA], splits=SPLITS)
+    found = split_audit(rule, as_curves(pool, extra.get("tolerance")), [ALPHA], splits=FEW)
     level = found.levels[0]
     assert (found.n_calibration, found.n_measured) == (n, len(units) - n)
-    assert level.risk == pytest.approx((expected[:, 0].mean(), expected[:, 0].std(ddof=1)), abs=2e-6)
-    assert level.trusted_share == pytest.approx((expected[:, 1].mean(), expected[:, 1].std(ddof=1)), abs=1e-6)
-    assert level.empty_share == pytest.approx((expected[:, 2].mean(), expected[:, 2].std(ddof=1)), abs=1e-12)
-    assert level.risk_range == pytest.approx(np.quantile(expected[:, 0], [0.05, 0.95]), abs=2e-6)
-    assert level.trusted_range == pytest.approx(np.quantile(expected[:, 1], [0.05, 0.95]), abs=1e-6)
+    for place, (name, precision) in enumerate((("risk", 2e-6), ("trusted", 1e-6), ("empty", 1e-12))):
+        values = expected[:, place]
+        spread = getattr(level, name if name == "risk" else f"{name}_share")
+        assert spread == pytest.approx((values.mean(), values.std(ddof=1)), abs=precision)
+        if name != "empty":
+            assert getattr(level, f"{name}_range") == pytest.approx(np.quantile(values, [0.05, 0.95]), abs=precision)
     assert level.above == pytest.approx(np.mean(expected[:, 0] > level.claimed * (1 + 1e-9)))
     assert level.claimed == (0.2 if "misses" in extra else ALPHA)
     assert level.risk[0] > 0
@@ -94,8 +181,8 @@ def test_splits_equal_splitting_the_maps(pool, rule, units, extra):
 def test_the_pool_of_a_group_is_its_own_photographs(pool):
     own = [one for one, group in zip(pool, GROUPS, strict=True) if group == "b"]
     rule = ByGroup(of="expected", groups=GROUPS, group_new="b")
-    found = split_audit(rule, as_curves(pool), [ALPHA], splits=SPLITS)
-    alone = split_audit(Expected(), as_curves(own), [ALPHA], splits=SPLITS)
+    found = split_audit(rule, as_curves(pool), [ALPHA], splits=FEW)
+    alone = split_audit(Expected(), as_curves(own), [ALPHA], splits=FEW)
     assert found.levels == alone.levels
     assert found.quantity == f"within group 'b', {alone.quantity}"
 
@@ -139,11 +226,13 @@ def test_the_guarantee_is_kept_in_the_mean_over_splits_whatever_the_pool():
             assert (level.risk[0] > 0.5 * level.alpha) or level.alpha < 0.3
 
 
-def test_equal_seeds_give_equal_splits_and_levels_come_sorted(pool):
+def test_equal_seeds_give_equal_splits_levels_come_sorted_and_the_warning_says_that_splits_depend_on_each_other(pool):
     first, second, other = (split_audit(Expected(), as_curves(pool), [0.6, 0.3, 0.6], seed=s) for s in (1, 1, 2))
     assert first == second != other
     assert [level.alpha for level in first.levels] == [0.3, 0.6]
     assert first.splits == 100
+    for words in ("depend on each other", "no confidence interval", "no verdict"):
+        assert words in CAUTION.replace("\n", " ")
 
 
 def test_what_cannot_be_reached_and_what_is_not_in_the_curves_is_said(pool):
@@ -170,12 +259,6 @@ def test_a_mean_of_few_splits_above_the_claim_is_explained(pool):
     assert not all(said)
     many = split_audit(PerImage(delta=0.2), as_curves(pool), [ALPHA], splits=3000, n_calibration=19).levels[0]
     assert many.risk[0] <= 0.2 + 3 * many.risk[1] / 3000**0.5
-
-
-def test_the_warning_says_that_splits_depend_on_each_other():
-    assert "depend on each other" in CAUTION
-    assert "no confidence interval" in CAUTION
-    assert "no verdict" in CAUTION.replace("\n", " ")
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
-"""Shares of invented detail: curves and thresholds by brute force, the ceiling, words, a run from end to end."""
+"""Losses that spare pixels, mean over squares or share invented detail: by brute force, in words, from end to end."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from naive import risk_curves as naive
+from naive.largest_in_squares import mean_largest
+from naive.left_out_share import largest_but
 from support.audit_material import audited_picture, calibration_of, curve_of, curves, detail_curves
 from support.synthetic import photograph, reduced, write_photographs
 
@@ -16,6 +19,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
 from blackbox_conformal.method.guarantees.corollaries import psnr, statement
 from blackbox_conformal.method.guarantees.guarantee import guarantee, threshold
+from blackbox_conformal.method.guarantees.instance_bound import bound_curve
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.kernels.detail import Energies, unexplained
@@ -31,6 +35,10 @@ from blackbox_conformal.support import catalog
 from blackbox_conformal.testing.fault_server import FaultServer
 
 KINDS = ("marked", "clear-share", "marked-in-squares")
+IN_SQUARES = (
+    "On average over new photographs, the largest lab-l1 error among the trusted pixels of a square of 64×64 pixels, "
+    "averaged over the squares of a picture,"
+)
 Maps = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -86,19 +94,24 @@ def test_the_curve_is_the_definition_rounded_up_by_less_than_a_step(kind: str) -
         assert curve.trusted_share(0.3) == pytest.approx((one[0] < 0.3).mean(), abs=1e-6)
 
 
+def marked(scores: np.ndarray, part: np.ndarray, kind: str) -> RiskCurve:
+    """Of a picture in which all that was added is invented."""
+    return next(
+        each for each in curve_of(scores, 0 * part).of_detail(scores, Energies(part, part), 0.9) if each.kind == kind
+    )
+
+
 @pytest.mark.parametrize("side", [128, 512, 2048])
 def test_a_wrong_object_in_a_busy_picture_weighs_as_its_square_does(side: int) -> None:
     """All else is invented, too, and hatched; among all invention the object would be free in a large picture."""
     part, scores = np.full((side, side), 40.0**2, np.float32), np.full((side, side), 0.8, np.float32)
     scores[:32, :32] = 0
-    found = curve_of(scores, np.zeros_like(part)).of_detail(scores, Energies(part, part), 0.9)
-    curve = next(curve for curve in found if curve.kind == "marked-in-squares")
     share = 32**2 * 40**2 / (128**2 * (40**2 + 1))
-    assert curve.loss(0.5) == pytest.approx(share * 128**2 / side**2, abs=1 / 4096)
+    found = marked(scores, part, "marked-in-squares").loss(0.5)
+    assert found == pytest.approx(share * 128**2 / side**2, abs=1 / 4096)
     scores[:, :] = np.where(np.arange(side) % 128 < 32, 0, 0.8)
-    found = curve_of(scores, np.zeros_like(part)).of_detail(scores, Energies(part, part), 0.9)
-    curve = next(curve for curve in found if curve.kind == "marked-in-squares")
-    assert curve.loss(0.5) == pytest.approx(0.25, abs=1e-3), "as many alike squares lose as much as one"
+    found = marked(scores, part, "marked-in-squares").loss(0.5)
+    assert found == pytest.approx(0.25, abs=1e-3), "as many alike squares lose as much as one"
 
 
 @pytest.mark.parametrize("side", [192, 1024, 2048])
@@ -119,18 +132,18 @@ def test_what_an_earlier_version_counted_by_area_is_used_where_it_is_the_same_an
     assert stored.detail[0].kind == "marked-by-area"
     assert stored.digest == by_area.digest
     assert stored.threshold(0.3, "marked") == found.threshold(0.3, "marked")
-    large = replace(
-        stored, images=tuple(image.model_copy(update={"height": 1024, "width": 1024}) for image in stored.images)
-    )
+    images = (image.model_copy(update={"height": 1024, "width": 1024}) for image in stored.images)
+    large = replace(stored, images=tuple(images))
     with pytest.raises(CalibrationError, match=r"an earlier version counted a grey level at every pixel.*no call"):
         large.threshold(0.3, "marked")
 
 
-def test_pictures_to_which_nothing_was_added_lose_nothing_below_the_ceiling() -> None:
-    scores, nothing = np.zeros((4, 5), np.float32), np.zeros((4, 5), np.float32)
-    for curve in made((scores, nothing, nothing)).values():
-        assert curve.loss(0.89) == 0
-        assert curve.loss(0.91) == 1
+def test_pictures_to_which_nothing_was_added_lose_nothing_below_the_ceiling_and_refused_ones_all_at_once() -> None:
+    nothing = np.zeros((4, 5), np.float32)
+    for curve in made((nothing, nothing, nothing)).values():
+        assert (curve.loss(0.89), curve.loss(0.91)) == (0, 1)
+    for curve in (RiskCurve.worst(1.5, kind, ceiling=0.9) for kind in KINDS):
+        assert (curve.loss(-math.inf), curve.loss(-1.0)) == (0, 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -139,28 +152,19 @@ def test_the_threshold_is_the_largest_that_the_definition_allows(kind: str, ceil
     every = [maps(np.random.default_rng(seed)) for seed in range(30)]
     found = [made(one, ceiling)[kind] for one in every]
     top = float(np.float32(ceiling))
+    sums = {t: sum(loss_of(kind, *one, t) for one in every) for t in (*np.arange(6) / 8, top) if t <= top}
     seen = set()
     for alpha in (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95):
         chosen = threshold(found, alpha, kind, ceiling=ceiling)
         # A step of 1/4096 may round a loss up.
         tight = [
-            max(
-                (t for t in (*np.arange(6) / 8, top) if t <= top and _sum(kind, every, t, up) + 1 <= alpha * 31),
-                default=-math.inf,
-            )
+            max((t for t, loss in sums.items() if loss + 30 * up + 1 <= alpha * 31), default=-math.inf)
             for up in (0.0, 1 / 4096)
         ]
-        assert tight[1] <= chosen <= tight[0]
-        assert chosen <= top
+        assert tight[1] <= chosen <= min(tight[0], top)
         seen.add(chosen)
     assert len(seen) > 2
-    assert max(seen) == top or (kind in ("marked", "marked-in-squares") and ceiling == 0.9), (
-        "the highest level stops at the ceiling"
-    )
-
-
-def _sum(kind: str, every: list[Maps], t: float, up: float) -> float:
-    return sum(loss_of(kind, *one, t) + up for one in every)
+    assert max(seen) == top or (kind != "clear-share" and ceiling == 0.9), "the highest level stops at the ceiling"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -172,8 +176,7 @@ def test_rules_of_single_pictures_and_of_one_calibration_take_the_largest_thresh
     tables = [np.array([[loss_of(kind, *one, t) + up for t in steps] for one in every]) for up in (0, 1 / 4096)]
     seen = set()
     for alpha in (0.1, 0.2, 0.4, 0.6, 0.8):
-        limits = [np.sort([max([t for t, v in zip(steps, row, strict=True) if v <= alpha]) for row in table])
-                  for table in tables]  # fmt: skip
+        limits = [np.sort([max(np.array(steps)[row <= alpha]) for row in table]) for table in tables]
         for delta in (0.1, 0.3):
             chosen = threshold(found, alpha, "per-image", of=kind, delta=delta)
             rank = math.floor(delta * 61 + 1e-9)
@@ -181,11 +184,11 @@ def test_rules_of_single_pictures_and_of_one_calibration_take_the_largest_thresh
             seen.add(("per-image", chosen))
             chosen = threshold(found, alpha, "high-probability", of=kind, delta=delta, method="mixture")
             allowed = [
-                max((t for t, column in zip(steps, table.T, strict=True)
-                     if naive.mixture_wealth(np.minimum(column, 1), alpha, 20) >= 1 / delta), default=-math.inf)
+                [naive.mixture_wealth(np.minimum(column, 1), alpha, 20) >= 1 / delta for column in table.T]
                 for table in tables
-            ]  # fmt: skip
-            assert allowed[1] <= chosen <= allowed[0]
+            ]
+            least, most = (max(np.array(steps)[each], default=-math.inf) for each in reversed(allowed))
+            assert least <= chosen <= most
             seen.add(("high-probability", chosen))
     assert len(seen) > 5
 
@@ -213,9 +216,8 @@ def test_curves_of_another_kind_or_ceiling_are_refused(kind: str) -> None:
 
 def test_rules_name_whose_loss_they_are_of_and_take_its_parameters_alone() -> None:
     rule = guarantee("per-image", of="marked", ceiling="3", delta=0.2)
-    assert rule.specification() == {
-        "name": "per-image", "delta": 0.2, "confidence": None, "of": "marked", "ceiling": 3,
-    }  # fmt: skip
+    whole = {"name": "per-image", "delta": 0.2, "confidence": None, "of": "marked", "ceiling": 3}
+    assert rule.specification() == whole
     assert "of" not in guarantee("per-image").specification()
     assert guarantee("high-probability", of="all-but").specification()["share"] == 0.01
     for parameters, said in (
@@ -228,11 +230,6 @@ def test_rules_name_whose_loss_they_are_of_and_take_its_parameters_alone() -> No
             guarantee("high-probability", **parameters)
     with pytest.raises(CalibrationError, match="expected marked curves"):
         rule.threshold(curves(0, 9), 0.5)
-
-
-def test_a_refused_photograph_loses_everything_at_once() -> None:
-    for curve in (RiskCurve.worst(1.5, kind, ceiling=0.9) for kind in KINDS):
-        assert (curve.loss(-math.inf), curve.loss(-1.0)) == (0, 1)
 
 
 def test_they_say_what_counts_and_what_they_leave_open() -> None:
@@ -398,9 +395,8 @@ def test_an_audit_is_contradicted_where_invention_is_kept_and_the_largest_error_
             pictures.append(replace(picture, curve=curve, losses=(curve.loss(threshold),)))
         found[size] = conclude(calibration, rule, [0.9], pictures)
         stopping = Stopping(calibration, rule, [0.9], None)
-        stops[size] = next(
-            (n for n in range(stopping.needed(60), 61) if stopping.look(pictures[:n]) or stopping.reason), None
-        )
+        looks = range(stopping.needed(60), 61)
+        stops[size] = next((n for n in looks if stopping.look(pictures[:n]) or stopping.reason), None)
         assert stopping.reason == found[size].verdict
     assert (found[0.001].verdict, found[0.95].verdict) == ("confirmed", "contradicted")
     assert found[0.95].levels[0].judgement == found[0.001].levels[0].judgement
@@ -415,20 +411,208 @@ def test_an_audit_is_contradicted_where_invention_is_kept_and_the_largest_error_
 
 def test_what_does_not_go_together_is_refused_before_anything_is_paid(vendor: bc.Adapter, tmp_path: Path) -> None:
     photographs = write_photographs(tmp_path / "photographs", range(9))
-    with pytest.raises(UsageError, match=r"inputs that show the whole picture for invention; .* paints holes"):
-        bc.calibrate(
-            vendor, photographs, guarantee="marked:ceiling=3", score="bicubic-gap", degradation="bicubic:4+holes:0.2",
-            metric="lab-l1", run=tmp_path / "run", max_cost=1,
-        )  # fmt: skip
-    with pytest.raises(UsageError, match=r"bicubic-gap, which has another unit.*--guarantee marked:ceiling="):
-        bc.calibrate(
-            vendor, photographs, guarantee="marked", score="bicubic-gap", metric="invention", run=tmp_path / "run",
-            max_cost=1,
-        )  # fmt: skip
-
-
-def test_a_file_with_two_sets_of_one_kind_of_detail_is_refused(tmp_path: Path) -> None:
+    holes = {"guarantee": "marked:ceiling=3", "metric": "lab-l1", "degradation": "bicubic:4+holes:0.2"}
+    other_unit = {"guarantee": "marked", "metric": "invention"}
+    for choices, said in (
+        (holes, r"inputs that show the whole picture for invention; .* paints holes"),
+        (other_unit, r"bicubic-gap, which has another unit.*--guarantee marked:ceiling="),
+    ):
+        with pytest.raises(UsageError, match=said):
+            bc.calibrate(vendor, photographs, score="bicubic-gap", run=tmp_path / "run", max_cost=1, **choices)
     twice = [list(detail_curves(0, 24, "marked", 0.9))] * 2
     path = calibration_of(curves(0, 24), detail=twice).save(tmp_path / "calibration.json")
     with pytest.raises(FileFormatError, match="shares of detail, one set of curves of a kind"):
         Calibration.load(path)
+
+
+ScoresAndErrors = tuple[np.ndarray, np.ndarray]
+
+
+def maps_with_an_outlier(rng: np.random.Generator) -> ScoresAndErrors:
+    """Tied scores, and errors on the grid of 4096 levels, so that nothing is rounded; one pixel is wildly wrong."""
+    scores = rng.integers(0, 5, (6, 10)).astype(np.float32)
+    errors = np.floor(scores / 5 * rng.random((6, 10)) * 2048) / 4096
+    errors[rng.integers(6), rng.integers(10)] = 1
+    return scores, errors.astype(np.float32)
+
+
+def maps_in_squares(rng: np.random.Generator) -> ScoresAndErrors:
+    """Tied scores, and errors of which every mean over squares of 3 pixels (of 6 x 9) lies on the grid of 4096."""
+    scores = rng.integers(0, 5, (6, 9)).astype(np.float32)
+    return scores, (6 * np.floor(scores / 5 * rng.random((6, 9)) * 680) / 4096).astype(np.float32)
+
+
+class Case(NamedTuple):
+    """A guarantee, what its curves are made with, the maps it is tried on, and its loss by its definition."""
+
+    name: str
+    parameters: dict[str, Any]
+    made: dict[str, Any]
+    maps: Callable[[np.random.Generator], ScoresAndErrors]
+    loss: Callable[[ScoresAndErrors, float], float]
+
+
+ALL_BUT = Case(
+    "all-but", {"share": 0.05}, {"left_out": 0.05}, maps_with_an_outlier, lambda one, t: largest_but(*one, 3, t)
+)
+LOCAL = Case(
+    "local",
+    {"side": 3},
+    {"side": 3},
+    maps_in_squares,
+    lambda one, t: float(mean_largest(one[0].tolist(), one[1].tolist(), 3, t)),
+)
+both = pytest.mark.parametrize("case", [ALL_BUT, LOCAL], ids=lambda case: case.name)
+
+
+@both
+def test_the_threshold_that_spares_is_the_largest_that_the_definition_allows(case: Case) -> None:
+    every = [case.maps(np.random.default_rng(seed)) for seed in range(30)]
+    found = [RiskCurve.from_maps(*one, bound=1.0, **case.made) for one in every]
+    plain = [RiskCurve.from_maps(*one, bound=1.0) for one in every]
+    seen = set()
+    for alpha in (0.05, 0.1, 0.2, 0.3, 0.4, 0.6):
+        chosen = threshold(found, alpha, case.name, **case.parameters)
+        steps = (0.0, 1.0, 2.0, 3.0, 4.0, math.inf)
+        feasible = [t for t in steps if sum(case.loss(one, t) for one in every) + 1 <= alpha * 31]
+        assert chosen == max(feasible, default=-math.inf)
+        seen.add(chosen)
+        assert chosen >= threshold(plain, alpha), "no loss exceeds the largest error of all"
+    assert len(seen) > 2
+    if case is ALL_BUT:
+        # The pixel that is wildly wrong decides of all errors, and of none when three pixels are left out.
+        assert threshold(plain, 0.2) < threshold(found, 0.2, "all-but", share=0.05)
+
+
+def test_the_share_is_counted_as_it_was_typed() -> None:
+    """In binary, 0.29 of 100 pixels are fewer than 29."""
+    scores, errors = np.zeros((10, 10), np.float32), np.zeros((10, 10), np.float32)
+    for wrong, loss in ((29, 0), (30, 1)):
+        errors.flat[:wrong] = 1
+        assert RiskCurve.from_maps(scores, errors, bound=1.0, left_out=0.29).loss(math.inf) == loss
+
+
+def test_one_square_of_the_whole_picture_is_the_largest_error_and_squares_of_a_pixel_are_a_mean() -> None:
+    scores, errors = maps_in_squares(np.random.default_rng(1))
+    whole = RiskCurve.from_maps(scores, errors, bound=1.0, side=64)
+    single = RiskCurve.from_maps(scores, errors, bound=1.0, side=1)
+    for t in (-math.inf, 0.0, 0.5, 1.5, 3.0, math.inf):
+        assert whole.loss(t) == RiskCurve.from_maps(scores, errors, bound=1.0).loss(t)
+        exact = float(np.where(scores < t, errors, 0).astype(float).mean())
+        assert exact <= single.loss(t) <= exact + 1 / 4096 + 1e-9
+
+
+def test_a_share_or_side_that_is_none_is_refused() -> None:
+    for share in (0.0, 1.0, -0.1, math.nan):
+        with pytest.raises(UsageError, match="share"):
+            guarantee("all-but", share=share)
+        with pytest.raises(CalibrationError, match="share to leave out between 0 and 1"):
+            RiskCurve.from_maps(np.zeros((2, 2)), np.zeros((2, 2)), bound=1.0, left_out=share)
+    with pytest.raises(UsageError, match="side"):
+        guarantee("local", side=0)
+
+
+def test_curves_for_another_share_or_of_another_kind_are_refused() -> None:
+    for material in (curves(0, 9), curves(0, 9, tolerance=0.1), curves(0, 9, left_out=0.02)):
+        with pytest.raises(CalibrationError, match="all-but"):
+            guarantee("all-but", share=0.05).threshold(material, 0.5)
+    with pytest.raises(CalibrationError, match="expected supremum curves"):
+        guarantee("expected").threshold(curves(0, 9, left_out=0.05), 0.5)
+    calibration = calibration_of(curves(0, 24), all_but=[list(curves(0, 24, left_out=0.02))])
+    assert calibration.threshold(0.5, "all-but", share=0.02) > -math.inf
+    with pytest.raises(CalibrationError, match=r"stored for this share: 0\.02; asked for 0\.05.*no call is made"):
+        calibration.threshold(0.5, "all-but", share=0.05)
+
+
+def local_curves(seed: int, count: int, side: int) -> CurveSet:
+    every = [maps_in_squares(rng) for rng in [np.random.default_rng(seed)] for _ in range(count)]
+    return CurveSet.from_curves([RiskCurve.from_maps(*one, bound=1.0, side=side) for one in every])
+
+
+def test_curves_for_another_side_or_of_another_kind_are_refused() -> None:
+    of_sides = {side: local_curves(0, 24, side) for side in (3, 4)}
+    for material in (curves(0, 9), curves(0, 9, left_out=0.02)):
+        with pytest.raises(CalibrationError, match="expected local curves"):
+            guarantee("local", side=3).threshold(material, 0.5)
+    with pytest.raises(CalibrationError, match=r"side 3; these were made with 4\. .*--guarantee local:side="):
+        guarantee("local", side=3).threshold(of_sides[4], 0.5)
+    calibration = calibration_of(curves(0, 24), local=[list(of_sides[4])])
+    assert calibration.threshold(0.5, "local", side=4) > -math.inf
+    assert calibration.threshold(0.5, "per-image", of="local", side=4, delta=0.2) > -math.inf
+    with pytest.raises(CalibrationError, match=r"for this side: 4; asked for 3\. .*local:side=3: .*no call is made"):
+        calibration.threshold(0.5, "local", side=3)
+    packed = CurveSet.from_bytes(of_sides[3].to_bytes())
+    assert (packed.kind, packed.side, list(packed)) == ("local", 3, list(of_sides[3]))
+
+
+@both
+def test_a_map_above_the_errors_bounds_the_loss_of_the_same_kind(case: Case) -> None:
+    for seed in range(20):
+        scores, errors = case.maps(np.random.default_rng(seed))
+        errors = errors * np.float32(0.8)
+        above = bound_curve(scores, errors + np.float32(1e-4), 1.0, **case.made)
+        own = RiskCurve.from_maps(scores, errors, bound=1.0, **case.made)
+        at = np.linspace(-1, 6, 99)
+        assert (own.loss(at) <= above.loss(at)).all()
+        assert above.loss(math.inf) <= own.loss(math.inf) + 0.001
+        if case is ALL_BUT:
+            assert above.loss(math.inf) < 0.5, "the pixel that is wildly wrong is left out of the bound, too"
+
+
+@pytest.mark.parametrize(
+    ("name", "promised", "open_"),
+    [
+        ("all-but", "is at most 0.1 when the worst of them, 1 % of", "Nothing is said of the pixels left out"),
+        ("local", f"{IN_SQUARES} is at most 0.1 (calibrated on 50 photographs). ", "Single squares may be far worse"),
+    ],
+)
+def test_it_says_what_it_spares_and_no_quality_follows(name: str, promised: str, open_: str) -> None:
+    rule = guarantee(name)
+    said = statement(rule, 0.1, 50, {"name": "lab-l1", "cap": 0.5})
+    assert promised in said
+    assert open_ in said
+    assert "Errors above 0.5 count as 0.5" in said
+    assert rule.minimum_images(0.1, 0.5) == 4
+    with pytest.raises(UsageError, match="how wrong those pixels are"):
+        psnr(rule, 0.1, catalog.load("metrics", "lab-l1"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored", "promised", "audited"),
+    [
+        (
+            "all-but:share=0.05",
+            0.05,
+            "5 % of the whole picture, are left out",
+            "worst of them, 5 % of the picture, are",
+        ),
+        ("local:side=8", 8, "of a square of 8×8 pixels", "averaged over the squares of a picture"),
+    ],
+    ids=["all-but", "local"],
+)
+def test_what_spares_is_calibrated_stored_applied_audited_and_reported(
+    typed: str, stored: float, promised: str, audited: str, vendor: bc.Adapter, tmp_path: Path
+) -> None:
+    terms = {"run": tmp_path / "run", "max_cost": 1}
+    photographs = write_photographs(tmp_path / "photographs", range(9))
+    choices = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf", **terms}
+    name, field = typed.split(":")[0], typed.split(":")[0].replace("-", "_")
+    assert bc.plan(vendor, 9, guarantee=name, draws=2, metric="rgb-linf").needed_n["0.1"] == 9
+    made = bc.calibrate(vendor, photographs, guarantee=typed, alpha=0.3, **choices)
+    calibration = Calibration.load(made.save(tmp_path / "calibration.json"))
+    (of_kind,) = getattr(calibration, field)
+    assert (of_kind.left_out if name == "all-but" else of_kind.side) == stored
+    assert calibration.threshold(0.3) == made.threshold(0.3) >= made.threshold(0.3, "expected")
+    found = bc.mask(vendor, photograph(20)[::2, ::2].copy(), calibration, 0.3, **terms)
+    assert promised in found.certificate.statement
+    assert contradictions(found.certificate, calibration) == []
+    audit = bc.audit(vendor, write_photographs(tmp_path / "audit", range(30, 36)), calibration, [0.3], **terms)
+    assert audit.quantity.startswith("the mean over photographs of the largest")
+    assert audited in audit.quantity
+    assert audit.pictures[0].curve.kind == name
+    plain = bc.calibrate(vendor, photographs, **choices)
+    assert getattr(plain, field) == ()
+    for at in plain.curves.scores.astype(float):
+        assert (of_kind.losses_at(at) <= plain.curves.losses_at(at) + 1 / 4096 + 1e-6).all()
+    page = bc.report(tmp_path / "run", calibration=calibration, out=tmp_path / "report.html", audit=audit)
+    assert audited in page.read_text(encoding="utf-8")

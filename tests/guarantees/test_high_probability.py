@@ -1,4 +1,10 @@
+"""High probability: thresholds by their p-values, levels together, and the least number of photographs."""
+
+import functools
+import itertools
 import math
+import re
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -9,19 +15,23 @@ from naive import risk_curves as naive
 from scipy.stats import beta
 
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.guarantees import _bounds
 from blackbox_conformal.method.guarantees import _bounds as bounds
-from blackbox_conformal.method.guarantees._bounds import binomial_cdf, binomial_tail
+from blackbox_conformal.method.guarantees._bounds import (
+    binomial_budget,
+    binomial_cdf,
+    binomial_tail,
+    hoeffding_bentkus_budget,
+)
 from blackbox_conformal.method.guarantees.guarantee import choose, guarantee, threshold
+from blackbox_conformal.method.guarantees.high_probability import holding_together, levels_together
 from blackbox_conformal.method.risk import betting
+from blackbox_conformal.method.risk.betting import mixture_certifies, split_stake
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 
-METHODS = (
-    {"method": "hoeffding-bentkus"},
-    {"method": "mixture"},
-    {"method": "binomial"},
-    {"method": "mixture", "full": 0.5},
-)
+NAMES = ("hoeffding-bentkus", "mixture", "binomial")
+METHODS = (*({"method": name} for name in NAMES), {"method": "mixture", "full": 0.5})
 LEVELS = (0.1, 0.2, 0.25, 0.3, 0.4)
 
 
@@ -93,10 +103,14 @@ def test_the_binomial_bound_is_that_of_clopper_and_pearson():
     assert 4 <= bounds.hoeffding_bentkus_budget(100, 0.1, 0.1) < 5
 
 
-def test_other_losses_than_0_and_the_bound_count_as_the_bound():
+def test_other_losses_than_0_and_the_bound_count_as_the_bound_and_a_tail_that_equals_its_limit_is_refused():
+    """Docs, Arithmetic: one photograph without loss reaches hardly more than half the bound at delta 0.5."""
     small = [RiskCurve(np.array([3]), np.array([0.01]), 1.5)] * 100
     assert threshold(small, 0.2, "high-probability", method="binomial") == 3
     assert threshold(small, 0.2, "high-probability") == math.inf
+    for level, found in ((0.5, -math.inf), (0.5000001, math.inf)):
+        chosen = {"delta": 0.5, "method": "hoeffding-bentkus"}
+        assert threshold([EMPTY], level, "high-probability", **chosen) == found
 
 
 def test_a_full_bet_gains_most_where_losses_are_small_and_loses_its_stake_to_one_of_1():
@@ -120,11 +134,7 @@ def test_the_full_bet_is_a_part_of_the_mixture_and_of_the_fingerprint():
 def test_without_a_method_most_of_the_stake_lies_on_the_full_bet_and_what_was_stored_keeps_its_own():
     usual = guarantee("high-probability")
     assert (usual.method, usual.full) == ("mixture", 0.75)
-    for rule in (
-        usual,
-        guarantee("high-probability", method="mixture"),
-        guarantee("high-probability", method="binomial"),
-    ):
+    for rule in (usual, *(guarantee("high-probability", method=name) for name in ("mixture", "binomial"))):
         stored = rule.specification()
         again = guarantee(stored.pop("name"), **stored)
         assert (again, again.full) == (rule, 0.75 if rule == usual else 0.0)
@@ -202,21 +212,203 @@ def test_the_fewest_photographs_are_the_first_that_reach_the_level(method):
     assert (rule.minimum_images(1.5, 1.5), rule.reachable_alpha(0, 1.5)) == (0, 1.5)
 
 
-@pytest.mark.parametrize("parameter", ["weights", "weight_new", "leaked", "bound_new"])
-def test_what_the_mathematics_does_not_allow_is_refused_with_the_reason(parameter):
-    with pytest.raises(UsageError, match=f"{parameter} cannot be combined with this guarantee: it"):
-        guarantee("high-probability", **{parameter: 1})
-
-
-def test_needs_and_statement():
+def test_what_the_mathematics_does_not_allow_is_refused_with_the_reason_and_needs_are_said():
+    for parameter in ("weights", "weight_new", "leaked", "bound_new"):
+        with pytest.raises(UsageError, match=f"{parameter} cannot be combined with this guarantee: it"):
+            guarantee("high-probability", **{parameter: 1})
     rule = guarantee("high-probability", delta=0.05)
     assert rule.needs.sampling == "iid"
     assert "independent draws" in rule.assumptions[0]
     assert "confidence 0.95, 120 calibration photographs" in rule.statement(0.1, 120)
 
 
-def test_a_tail_that_equals_its_limit_exactly_is_refused():
-    """Docs, Arithmetic: one photograph without loss reaches hardly more than half the bound at delta 0.5."""
-    empty = RiskCurve(np.empty(0), np.empty(0), 1.0)
-    assert threshold([empty], 0.5, "high-probability", delta=0.5, method="hoeffding-bentkus") == -math.inf
-    assert threshold([empty], 0.5000001, "high-probability", delta=0.5, method="hoeffding-bentkus") == math.inf
+EMPTY = RiskCurve(np.empty(0), np.empty(0), 1.0)
+
+
+def curves_of(seed, n, largest):
+    rng = np.random.default_rng(seed)
+    some = [RiskCurve(np.sort(rng.permutation(40)[:4]), np.sort(rng.random(4)) * largest, 1.0) for _ in range(n // 2)]
+    return CurveSet.from_curves([*some, *[EMPTY] * (n - n // 2)])
+
+
+def naive_shared(curves, levels, delta, method):
+    """Holm, by hand: every level from the largest at delta / A; one that trusts everything leaves delta to A - 1."""
+    shares, thresholds = len(levels), {}
+    everything = True
+    for level in sorted(levels, reverse=True):
+        t = guarantee("high-probability", delta=delta / shares, method=method).threshold(curves, level)
+        thresholds[level] = t
+        if everything and t == math.inf:
+            shares -= 1
+        else:
+            everything = False
+    return thresholds
+
+
+@pytest.mark.parametrize("method", NAMES)
+@pytest.mark.parametrize("largest", [0.1, 0.4, 1.0])
+def test_thresholds_share_delta_and_a_level_that_trusts_everything_leaves_its_part(method, largest):
+    curves, levels = curves_of(3, 120, largest), (0.05, 0.1, 0.2, 0.45, 0.7)
+    rule = guarantee("high-probability", method=method, together=levels)
+    expected = naive_shared(curves, levels, 0.1, method)
+    assert {level: rule.threshold(curves, level) for level in levels} == expected
+    assert math.inf in expected.values()
+    single = guarantee("high-probability", method=method)
+    assert all(rule.threshold(curves, level) <= single.threshold(curves, level) for level in levels)
+    assert rule.levels(curves).tolist() == [level for level in levels if expected[level] > -math.inf]
+    for level in levels:
+        if expected[level] > -math.inf:
+            assert rule.threshold(curves, rule.risk(curves, expected[level])) == expected[level]
+    assert rule.risk(curves, -math.inf) == 0
+
+
+def test_a_level_between_gets_the_threshold_of_the_one_below_and_a_lower_one_nothing():
+    curves = curves_of(4, 120, 0.4)
+    rule = guarantee("high-probability", together=[0.2, 0.1])
+    assert rule.threshold(curves, 0.15) == rule.threshold(curves, 0.1) < rule.threshold(curves, 0.2)
+    assert rule.threshold(curves, 0.9) == rule.threshold(curves, 0.2)
+    found = choose(curves, 0.05, rule)
+    assert found.threshold == -math.inf
+    assert "begin at 0.1" in found.reason
+    alone = guarantee("high-probability", together=[0.2])
+    assert alone.threshold(curves, 0.2) == guarantee("high-probability").threshold(curves, 0.2)
+
+
+@pytest.mark.parametrize("method", NAMES)
+def test_the_fewest_photographs_of_a_level_are_the_first_that_reach_it(method):
+    rule = guarantee("high-probability", method=method, together=[0.05, 0.1, 0.3])
+    for level in (0.05, 0.1, 0.3):
+        n = rule.minimum_images(level, 1.0)
+        assert choose([EMPTY] * n, level, rule).threshold == math.inf
+        assert choose([EMPTY] * (n - 1), level, rule).threshold == -math.inf
+        assert rule.reachable_alpha(n, 1.0) <= level < rule.reachable_alpha(n - 1, 1.0)
+    # All larger levels trust everything, so that the least one has all of delta.
+    assert rule.minimum_images(0.05, 1.0) == guarantee("high-probability", method=method).minimum_images(0.05, 1.0)
+
+
+def test_levels_are_typed_as_a_list_and_are_said():
+    rule = guarantee("high-probability", together="[0.2,0.1]")
+    assert rule == guarantee("high-probability", together=(0.1, 0.2))
+    assert rule == holding_together(guarantee("high-probability"), [0.2, 0.1, 0.1])
+    assert levels_together(rule) == (0.1, 0.2)
+    assert levels_together(guarantee("expected")) == ()
+    assert rule.specification()["together"] == [0.1, 0.2]
+    assert "together" not in guarantee("high-probability").specification()
+    assert rule.statement(0.1, 60).endswith("holds for the levels 0.1, 0.2 together, whichever is picked.")
+    assert any(re.search(r"Nothing but the level was.*setting or seed\.$", text) for text in rule.assumptions)
+    for wrong in ("[0.1,x]", "[0.1,-1]", "[0,0.1]", "[inf]"):
+        with pytest.raises(UsageError):
+            guarantee("high-probability", together=wrong)
+    with pytest.raises(UsageError, match=r"expected one --alpha, since expected holds at one .* high-probability"):
+        holding_together(guarantee("expected"), [0.1, 0.2])
+
+
+BOUND = 1.5
+NEVER, REFUSED = RiskCurve(np.empty(0), np.empty(0), BOUND), RiskCurve.worst(BOUND)
+
+
+def reaches(rule, n, refused, level):
+    """Whether n photographs of which some are refused reach the level, from tables of length n."""
+    if n < max(refused, 1):
+        return False
+    if rule.method != "mixture":
+        budget_of = binomial_budget if rule.method == "binomial" else hoeffding_bentkus_budget
+        budget = budget_of(n, level, rule.delta)
+        return budget is not None and budget >= refused
+    stake = split_stake(rule.bets, rule.full) if rule.full else None
+    return mixture_certifies(np.r_[np.ones(refused), np.zeros(n - refused)], level, rule.delta, rule.bets, stake)
+
+
+def least_by_trying(holds):
+    return next(n for n in range(10_000) if holds(n))
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_high_probability_needs_as_many_as_trying_every_number_says(method):
+    for case in itertools.product([1.4, 0.75, 0.3, 0.1], [0.5, 0.1, 0.05, 1e-6], [0, 1, 2, 5]):
+        alpha, delta, refused = case
+        rule = guarantee("high-probability", **method, delta=delta)
+        level = float(Fraction(str(alpha)) / Fraction(str(BOUND)))
+        expected = least_by_trying(functools.partial(reaches, rule, refused=refused, level=level))
+        assert rule._least(alpha, BOUND, refused) == expected, case
+        assert rule.minimum_images(alpha, BOUND) <= expected, case
+
+
+@pytest.mark.parametrize("rank", [1, 2, 4])
+def test_per_image_needs_as_many_as_trying_every_number_says(rank):
+    for case in itertools.product(["0.5", "0.3", "0.1", "0.04"], ["0.5", "0.9", "0.95", "0.999"]):
+        delta, confidence = map(Fraction, case)
+        rule = guarantee("per-image", delta=float(delta), confidence=float(confidence))
+
+        def holds(n, delta=delta, confidence=confidence):
+            return n >= rank and naive.binomial_cdf(rank - 1, n, delta) <= 1 - confidence
+
+        expected = least_by_trying(holds)
+        # A hundred-millionth more is asked for, so that equality, which floats cannot tell, is refused.
+        assert rule._least(rank) - expected in (0, 1), case
+        assert rule._least(rank) == least_by_trying(lambda n, rule=rule: rule.rank(n) >= rank if n else False), case
+
+
+@pytest.mark.parametrize("alpha", [1e-5, 1e-9, 1e-17, 1e-300])
+def test_without_a_loss_the_numbers_are_those_of_the_closed_form(alpha):
+    hoeffding = guarantee("high-probability", delta=0.05, method="hoeffding-bentkus").minimum_images(alpha, BOUND)
+    assert hoeffding == pytest.approx(math.log(20) / -math.log1p(-alpha / BOUND), rel=1e-5)
+    mixture = guarantee("high-probability", method="mixture", delta=0.05).minimum_images(alpha, BOUND)
+    even = mixture * alpha / BOUND
+    assert np.mean(np.exp(np.arange(1, 21) / 21 * even)) == pytest.approx(20, rel=2e-4)
+    sure = guarantee("per-image", delta=min(alpha, 0.5), confidence=0.95).minimum_images(0.1, BOUND)
+    assert sure == pytest.approx(math.log(20) / -math.log1p(-alpha), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "alpha"),
+    [
+        ("high-probability", {"delta": 1e-12}, 1e-300),
+        ("high-probability", {"delta": 1e-12, "method": "mixture"}, 1e-300),
+        ("high-probability", {"delta": 0.1}, 1e-17),
+        ("high-probability", {"delta": 0.1}, 5e-324),
+        ("high-probability", {"delta": 0.1, "method": "mixture"}, 5e-324),
+        ("per-image", {"delta": 1e-12, "confidence": 0.95}, 0.1),
+        ("per-image", {"delta": 1e-300, "confidence": 1 - 1e-12}, 0.1),
+        ("per-image", {"delta": 1e-18}, 0.1),
+        ("expected", {}, 1e-300),
+    ],
+)
+@pytest.mark.parametrize("refused", [0, 3])
+def test_tiny_levels_ask_few_questions_and_need_little_memory(name, parameters, alpha, refused, monkeypatch):
+    """Not one array of the length of the answer: at 10^12 photographs and more there could be none."""
+    asked = 0
+    tail = _bounds.binomial_tail
+
+    def counted(*given):
+        nonlocal asked
+        asked += 1
+        return tail(*given)
+
+    for module in ("_bounds", "per_image"):
+        monkeypatch.setattr(f"blackbox_conformal.method.guarantees.{module}.binomial_tail", counted)
+    rule = guarantee(name, **parameters)
+    curves = [NEVER] * 20 + [REFUSED] * refused
+    choose(curves, alpha, rule)
+    asked = 0
+    tracemalloc.start()
+    try:
+        found = choose(curves, alpha, rule)
+        need = rule.minimum_images(alpha, BOUND)
+        least = rule.reachable_alpha(10**9, BOUND)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.threshold == -math.inf
+    assert found.missing_images + 20 + refused >= need >= 10**11
+    assert len(found.reason) < 200
+    assert least > 0
+    assert peak < 2**20
+    assert asked < 3000
+
+
+def test_a_number_of_photographs_with_many_digits_is_rounded_in_words():
+    found = choose([NEVER] * 20, 1e-9, "high-probability", method="hoeffding-bentkus")
+    assert found.missing_images == 3453877620
+    assert "at least about 3.45e+9 are needed. Add about 3.45e+9 or" in found.reason
+    assert "at least 100 are needed. Add 80 or" in choose([NEVER] * 20, 0.0149, "expected").reason

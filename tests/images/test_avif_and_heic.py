@@ -1,7 +1,6 @@
 """AVIF and HEIC: pixels and orientation, what is refused, and bytes that are damaged."""
 
 import contextlib
-import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.picture_files import exif, saved
 
 from blackbox_conformal.errors import ImageError, PayloadError
 from blackbox_conformal.method.images.headers import inspect
@@ -23,15 +23,7 @@ HEIC = {path.stem: path.read_bytes() for path in (Path(__file__).parent / "heic"
 
 
 def avif(picture: Image.Image | None = None, **options: Any) -> bytes:
-    out = io.BytesIO()
-    (picture or Image.fromarray(PIXELS)).save(out, "AVIF", quality=95, **options)
-    return out.getvalue()
-
-
-def turned() -> Image.Exif:
-    exif = Image.Exif()
-    exif[274] = 6
-    return exif
+    return saved(picture or Image.fromarray(PIXELS), "AVIF", quality=95, **options)
 
 
 def heic(name: str) -> bytes:
@@ -50,9 +42,7 @@ def test_pixels_are_those_that_were_written(make: Any) -> None:
     assert inspect(content).format in VENDOR_ENDINGS
 
 
-@pytest.mark.parametrize(
-    ("make", "size"), [(lambda: avif(exif=turned()), (48, 64)), (lambda: heic("turned"), (64, 48))]
-)
+@pytest.mark.parametrize(("make", "size"), [(lambda: avif(exif=exif(6)), (48, 64)), (lambda: heic("turned"), (64, 48))])
 def test_photographs_are_turned_upright_and_answers_are_refused(make: Any, size: tuple[int, int]) -> None:
     picture = read_image(make())
     assert picture.conversions == ("EXIF orientation 6 applied",)
@@ -97,21 +87,15 @@ def test_what_a_decoder_would_change_unasked_is_refused(make: Any, message: str)
         read_image(make())
 
 
-def saved(kind: str, picture: Image.Image, **options: Any) -> bytes:
-    out = io.BytesIO()
-    picture.save(out, kind, **options)
-    return out.getvalue()
-
-
 @pytest.mark.parametrize(
     ("make", "turns"),
     [
         (lambda: avif(with_alpha()), 0),
         (lambda: heic("alpha"), 0),
-        (lambda: saved("WEBP", with_alpha(), lossless=True), 0),
-        (lambda: saved("TIFF", with_alpha()), 0),
-        (lambda: saved("PNG", with_alpha()), 0),
-        (lambda: saved("PNG", with_alpha(), exif=turned()), -1),
+        (lambda: saved(with_alpha(), "WEBP", lossless=True), 0),
+        (lambda: saved(with_alpha(), "TIFF"), 0),
+        (lambda: saved(with_alpha(), "PNG"), 0),
+        (lambda: saved(with_alpha(), "PNG", exif=exif(6)), -1),
     ],
 )
 def test_alpha_of_a_picture_to_be_masked_is_kept_apart(make: Any, turns: int) -> None:
@@ -127,7 +111,7 @@ def test_alpha_of_a_picture_to_be_masked_is_kept_apart(make: Any, turns: int) ->
 def associated() -> bytes:
     """A TIFF whose further band is said to be alpha that the colours were multiplied by."""
     tag = b"\x52\x01\x03\0\x01\0\0\0"
-    content = saved("TIFF", with_alpha())
+    content = saved(with_alpha(), "TIFF")
     assert content.count(tag + b"\x02") == 1
     return content.replace(tag + b"\x02", tag + b"\x01")
 
@@ -148,20 +132,14 @@ def test_a_profile_says_the_colours_whatever_the_container_says() -> None:
 
 
 @pytest.mark.parametrize("make", [avif, lambda: heic("plain")])
-def test_no_cut_file_is_read_and_bytes_after_the_end_are_noted(make: Any) -> None:
-    content = make()
+def test_no_cut_file_is_read_bytes_after_the_end_are_noted_and_damaged_ones_end_in_a_sentence(make: Any) -> None:
+    content, rng, read = make(), np.random.default_rng(5), 0
     for end in range(4, len(content)):
         with pytest.raises(ImageError):
             read_image(content[:end])
     assert read_image(content + b"\0more bytes").conversions == ("11 bytes after the end of the picture ignored",)
     with pytest.raises(PayloadError, match="nothing after the end"):
         read_output(content + b"\0more bytes", (48, 64))
-
-
-@pytest.mark.parametrize("make", [avif, lambda: heic("plain")])
-def test_damaged_bytes_end_in_a_sentence(make: Any) -> None:
-    content, rng = make(), np.random.default_rng(5)
-    read = 0
     for _ in range(200):
         damaged = bytearray(content)
         for at in rng.integers(0, len(content), rng.integers(1, 4)):
@@ -172,11 +150,10 @@ def test_damaged_bytes_end_in_a_sentence(make: Any) -> None:
     assert read < 180
 
 
-def test_without_the_extra_a_heic_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_format_that_is_read_has_an_ending_and_a_heic_without_the_extra_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert set(VENDOR_ENDINGS) == {*_DECODERS, "HEIF"}
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(ImageError, match=r"Convert to PNG, or run: pip install pillow-heif .*GPLv2"):
         read_image(HEIC["plain"])
-
-
-def test_every_format_that_is_read_has_an_ending() -> None:
-    assert set(VENDOR_ENDINGS) == {*_DECODERS, "HEIF"}

@@ -1,6 +1,5 @@
 """Every conversion to 8-bit sRGB that is stated, and refusals of all others."""
 
-import io
 import itertools
 import struct
 
@@ -18,10 +17,6 @@ def converted(image: Image.Image) -> tuple[np.ndarray, list[str]]:
     result, _ = to_srgb(image, conversions)
     assert result.mode == "RGB"
     return np.asarray(result), conversions
-
-
-def profile_bytes(kind: str) -> bytes:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile(kind)).tobytes()
 
 
 def ink_profile() -> bytes:
@@ -42,33 +37,28 @@ def with_profile(image: Image.Image, profile: bytes) -> Image.Image:
     return image
 
 
-def test_rgb_stays_as_it_is_and_nothing_is_noted() -> None:
-    pixels, conversions = converted(Image.fromarray(scene()))
-    assert np.array_equal(pixels, scene())
-    assert conversions == []
+def test_rgb_stays_as_it_is_and_nothing_is_noted_with_an_srgb_profile_of_any_name_too() -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for image in (Image.fromarray(scene()), with_profile(Image.fromarray(scene()), srgb)):
+        pixels, conversions = converted(image)
+        assert np.array_equal(pixels, scene())
+        assert conversions == []
 
 
-def test_grey_is_replicated() -> None:
-    grey = scene()[..., 0]
-    pixels, conversions = converted(Image.fromarray(grey))
-    assert np.array_equal(pixels, np.dstack([grey] * 3))
-    assert conversions == ["grey replicated to RGB"]
-
-
-def test_one_bit_becomes_black_and_white() -> None:
-    bits = scene()[..., 0] > 100
-    pixels, conversions = converted(Image.fromarray(bits))
-    assert np.array_equal(pixels[..., 1], bits * np.uint8(255))
-    assert conversions == ["1-bit black and white expanded to 8-bit grey", "grey replicated to RGB"]
-
-
-def test_palette_is_expanded_exactly() -> None:
-    image = Image.new("P", (2, 1))
-    image.putpalette([1, 2, 3, 250, 251, 252])
-    image.putdata([1, 0])
-    pixels, conversions = converted(image)
-    assert pixels.tolist() == [[[250, 251, 252], [1, 2, 3]]]
-    assert conversions == ["palette expanded to RGB"]
+def test_grey_is_replicated_one_bit_becomes_black_and_white_and_a_palette_is_expanded() -> None:
+    grey, bits = scene()[..., 0], scene()[..., 0] > 100
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([1, 2, 3, 250, 251, 252])
+    palette.putdata([1, 0])
+    replicated, expanded = "grey replicated to RGB", "1-bit black and white expanded to 8-bit grey"
+    for image, expected, said in (
+        (Image.fromarray(grey), np.dstack([grey] * 3), [replicated]),
+        (Image.fromarray(bits), np.dstack([bits * np.uint8(255)] * 3), [expanded, replicated]),
+        (palette, [[[250, 251, 252], [1, 2, 3]]], ["palette expanded to RGB"]),
+    ):
+        pixels, conversions = converted(image)
+        assert np.array_equal(pixels, expected)
+        assert conversions == said
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "RGBa", "La"])
@@ -131,27 +121,22 @@ def test_a_transparent_colour_counts_only_where_it_is_used(mode: str) -> None:
         to_srgb(image, [])
 
 
-def test_hidden_colours_under_alpha_never_come_through() -> None:
-    hidden = np.dstack([scene(), np.zeros(scene().shape[:2], np.uint8)])
-    with pytest.raises(ImageError, match="transparent"):
-        to_srgb(Image.fromarray(hidden), [])
-
-
-@pytest.mark.parametrize(("mode", "said"), [("I;16", "16-bit grey"), ("I", "32-bit"), ("F", "floating-point")])
-def test_deep_pictures_are_refused(mode: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (Image.fromarray(np.dstack([scene(), np.zeros(scene().shape[:2], np.uint8)])), "transparent"),
+        (Image.new("I;16", (2, 2)), "16-bit grey"),
+        (Image.new("I", (2, 2)), "32-bit"),
+        (Image.new("F", (2, 2)), "floating-point"),
+        (Image.new("LAB", (2, 2)), "LAB"),
+        (Image.new("HSV", (2, 2)), "HSV"),
+        (Image.new("CMYK", (2, 2)), "CMYK without one"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_hidden_colours_deep_pictures_and_other_spaces_are_refused(image: Image.Image, said: str) -> None:
     with pytest.raises(ImageError, match=said):
-        to_srgb(Image.new(mode, (2, 2)), [])
-
-
-@pytest.mark.parametrize("mode", ["LAB", "HSV"])
-def test_other_colour_spaces_are_refused(mode: str) -> None:
-    with pytest.raises(ImageError, match=mode):
-        to_srgb(Image.new(mode, (2, 2)), [])
-
-
-def test_cmyk_needs_its_profile() -> None:
-    with pytest.raises(ImageError, match="CMYK without one"):
-        to_srgb(Image.new("CMYK", (2, 2)), [])
+        to_srgb(image, [])
 
 
 def test_cmyk_is_converted_by_its_profile() -> None:
@@ -163,13 +148,6 @@ def test_cmyk_is_converted_by_its_profile() -> None:
     assert black.max() <= 5
     assert magenta[0] - magenta[1] > 80
     assert conversions == ["ICC profile 'Test space' converted to sRGB (relative colorimetric)"]
-
-
-def test_srgb_profiles_of_any_name_change_nothing() -> None:
-    image = with_profile(Image.fromarray(scene()), profile_bytes("sRGB"))
-    pixels, conversions = converted(image)
-    assert np.array_equal(pixels, scene())
-    assert conversions == []
 
 
 def test_a_wide_profile_is_converted_and_named() -> None:
@@ -193,49 +171,28 @@ def test_grey_is_converted_by_a_grey_or_an_rgb_profile() -> None:
     assert [note.split()[0] for note in conversions] == ["grey", "ICC"]
 
 
-def test_an_opaque_alpha_picture_keeps_its_profile() -> None:
-    plain = with_profile(Image.fromarray(scene()), wide_profile())
-    alpha = with_profile(Image.fromarray(scene()).convert("RGBA"), wide_profile())
-    assert np.array_equal(converted(alpha)[0], converted(plain)[0])
+def test_an_opaque_alpha_picture_keeps_its_profile_and_a_palette_is_converted_by_its_own() -> None:
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([200, 30, 60])
+    direct, whole = Image.fromarray(np.array([[[200, 30, 60]]], np.uint8)), Image.fromarray(scene())
+    for one, other in ((palette, direct), (whole.convert("RGBA"), whole)):
+        pair = [converted(with_profile(image, wide_profile()))[0] for image in (one, other)]
+        assert np.array_equal(*pair)
 
 
-def test_a_palette_is_converted_by_its_profile() -> None:
-    image = Image.new("P", (1, 1))
-    image.putpalette([200, 30, 60])
-    direct = Image.fromarray(np.array([[[200, 30, 60]]], np.uint8))
-    assert np.array_equal(
-        converted(with_profile(image, wide_profile()))[0], converted(with_profile(direct, wide_profile()))[0]
-    )
+def test_a_damaged_profile_and_one_for_another_kind_of_picture_are_errors() -> None:
+    for size, mode, content, said in (
+        *((32, "RGB", damaged, "valid ICC profile") for damaged in (b"nonsense", b"\0" * 200, wide_profile()[:150])),
+        (32, "RGB", wide_profile(2.2, b"GRAY"), "for GRAY colours and the picture has RGB"),
+        (2, "CMYK", wide_profile(), "for RGB colours and the picture has CMYK"),
+    ):
+        with pytest.raises(ImageError, match=said):
+            to_srgb(with_profile(Image.new(mode, (size, size)), content), [])
 
 
-@pytest.mark.parametrize("damage", [b"nonsense", b"\0" * 200, "cut"])
-def test_a_damaged_profile_is_an_error(damage: bytes | str) -> None:
-    content = wide_profile()[:150] if isinstance(damage, str) else damage
-    with pytest.raises(ImageError, match="valid ICC profile"):
-        to_srgb(with_profile(Image.fromarray(scene()), content), [])
-
-
-def test_a_profile_for_another_kind_of_picture_is_an_error() -> None:
-    with pytest.raises(ImageError, match="for GRAY colours and the picture has RGB"):
-        to_srgb(with_profile(Image.fromarray(scene()), wide_profile(2.2, b"GRAY")), [])
-    with pytest.raises(ImageError, match="for RGB colours and the picture has CMYK"):
-        to_srgb(with_profile(Image.new("CMYK", (2, 2)), wide_profile()), [])
-
-
-def test_a_hostile_profile_name_is_escaped() -> None:
+def test_a_hostile_profile_name_is_escaped_and_conversion_is_the_same_every_time() -> None:
     content = wide_profile().replace(b"Test space", b"\x1b[31mX\x07 YZ")
-    _, conversions = converted(with_profile(Image.fromarray(scene()), content))
-    assert "\x1b" not in conversions[0]
-    assert "\\x1b" in conversions[0]
-
-
-def test_conversion_is_the_same_every_time() -> None:
-    images = [with_profile(Image.open(io.BytesIO(_encoded())), wide_profile()) for _ in range(2)]
-    first, second = (converted(image)[0] for image in images)
-    assert np.array_equal(first, second)
-
-
-def _encoded() -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(scene()).save(out, "PNG")
-    return out.getvalue()
+    first, second = (converted(with_profile(Image.fromarray(scene()), content)) for _ in range(2))
+    assert np.array_equal(first[0], second[0])
+    assert "\x1b" not in first[1][0]
+    assert "\\x1b" in first[1][0]

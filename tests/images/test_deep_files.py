@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from PIL.Image import Resampling
+from support.picture_files import saved as file_of
 
 from blackbox_conformal.errors import ImageError, PayloadError, UsageError
 from blackbox_conformal.method.images import deep_files
 from blackbox_conformal.method.images.bands import Bands, npy_file, rendered, resized_levels
 from blackbox_conformal.method.images.deep_files import deep_size, picture_file
+from blackbox_conformal.method.images.headers import PNG_SIGNATURE
 from blackbox_conformal.method.images.read import ImageLimits, read_image, read_output
+from blackbox_conformal.testing.pictures import chunk
 
 RANDOM = np.random.default_rng(3)
 FOUR = Bands.of_text("4:0:10000")
@@ -23,19 +26,13 @@ VALUES = RANDOM.integers(0, 10001, (9, 7, 4), dtype=np.uint16)
 
 
 def saved(pixels, kind, **options):
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, kind, **options)
-    return out.getvalue()
+    return file_of(Image.fromarray(pixels), kind, **options)
 
 
 def png(width, height, depth, colour, rows, interlaced=0):
     """A PNG of filtered rows."""
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced))]
-    chunks += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    parts = (
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced))
+    return PNG_SIGNATURE + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def tiff_of_rgb(bits):
@@ -72,14 +69,11 @@ def test_whole_numbers_are_kept_exactly_and_written_as_they_came(text, low, high
     assert (again.digest, again.conversions) == (read_image(npy_file(values), bands=bands).digest, (bands.words,))
 
 
-def test_every_value_of_a_range_is_kept():
+def test_every_value_of_a_range_is_kept_and_other_numbers_are_rounded_to_levels():
     for high in (1, 2, 1000, 32767, 40000, 65534, 65535):
         bands = Bands.of_text(f"1:0:{high}")
         values = np.arange(high + 1, dtype=np.uint16).reshape(1, -1)
         np.testing.assert_array_equal(bands.values(bands.levels(values))[:, :, 0], values)
-
-
-def test_other_numbers_are_rounded_to_levels():
     bands = Bands.of_text("2:-1:1:float")
     values = RANDOM.uniform(-1, 1, (5, 4, 2)).astype(np.float32)
     again = bands.values(bands.levels(values))
@@ -90,12 +84,8 @@ def test_other_numbers_are_rounded_to_levels():
 
 def test_files_of_others_are_read_exactly():
     grey = RANDOM.integers(0, 65536, (20, 13), dtype=np.uint16)
-    for content in (
-        saved(grey, "PNG"),
-        saved(grey, "TIFF"),
-        saved(grey, "TIFF", compression="tiff_lzw"),
-        npy_file(grey),
-    ):
+    tiffs = saved(grey, "TIFF"), saved(grey, "TIFF", compression="tiff_lzw")
+    for content in (saved(grey, "PNG"), *tiffs, npy_file(grey)):
         np.testing.assert_array_equal(read_image(content, bands=GREY).pixels[:, :, 0], grey)
     real = RANDOM.uniform(0, 1, (6, 5)).astype(np.float32)
     bands = Bands.of_text("1:0:1:float")
@@ -112,11 +102,7 @@ def test_files_of_others_are_read_exactly():
     ("content", "text", "message"),
     [
         (npy_file(VALUES), "3:0:10000", r"expected 3 bands, as declared; got 4\. Declare bands=4"),
-        (
-            npy_file(VALUES),
-            "4:0:9",
-            r"expected values from 0 to 9; \d+ of 252 lie outside, as far as .* Declare",
-        ),
+        (npy_file(VALUES), "4:0:9", r"values from 0 to 9; \d+ of 252 lie outside, as far as .* Declare"),
         (npy_file(np.moveaxis(VALUES, -1, 0)), "4:0:10000", "expected 4 bands, as declared; got 7"),
         (npy_file(VALUES / 2), "4:0:10000", r"whole numbers; got float64\. Declare bands=4:0:10000:float"),
         (npy_file(np.full((2, 2), np.nan)), "1:0:1:float", r"4 of 4 lie outside, 4 of them no numbers \(NaN\)"),
@@ -146,24 +132,23 @@ def test_deep_colours_in_tiff_are_read_by_gdal_alone(monkeypatch):
         read_image(tiff_of_rgb(16), bands=bands)
 
 
-def test_objects_are_not_loaded():
+def test_objects_are_not_loaded_and_nothing_is_read_without_a_declaration():
     out = io.BytesIO()
     np.save(out, np.array([[{}]]), allow_pickle=True)
-    with pytest.raises(ImageError, match="numbers; got object"):
-        read_image(out.getvalue(), bands=GREY)
+    declare = r".*Declare .* -p bands=COUNT:LOW:HIGH"
+    for content, bands, said in (
+        (out.getvalue(), GREY, "numbers; got object"),
+        (npy_file(VALUES), None, "got a NumPy array" + declare),
+        (saved(np.zeros((4, 4), np.uint16), "PNG"), None, r"8 bits a channel; got a PNG with 16\..*-p bands=COUNT:LOW"),
+    ):
+        with pytest.raises(ImageError, match=said):
+            read_image(content, bands=bands)
 
 
 @pytest.mark.parametrize("text", ["4", "0:0:1", "4:1:0", "4:0:0.5", "4:0:70000", "2000:0:1", "4:0:1:float64", "-1:0:1"])
 def test_what_declares_nothing_is_refused(text):
     with pytest.raises(UsageError, match=r"bands=|bands as COUNT:LOW:HIGH"):
         Bands.of_text(text)
-
-
-def test_without_a_declaration_they_are_refused_with_what_to_declare():
-    with pytest.raises(ImageError, match=r"got a NumPy array\. Declare .* -p bands=COUNT:LOW:HIGH"):
-        read_image(npy_file(VALUES))
-    with pytest.raises(ImageError, match=r"expected 8 bits a channel; got a PNG with 16\..* -p bands=COUNT:LOW:HIGH"):
-        read_image(saved(np.zeros((4, 4), np.uint16), "PNG"))
 
 
 def test_sizes_are_refused_before_memory_is_taken():
@@ -196,13 +181,11 @@ def mutated(content, random):
     return bytes(damaged)
 
 
+COLOURS = Bands.of_text("3:0:65535")
 DAMAGED = {
     "npy": (npy_file(VALUES), FOUR),
     "png": (saved(VALUES[:, :, 0], "PNG"), GREY),
-    "colour png": (
-        picture_file(Bands.of_text("3:0:65535").levels(VALUES[:, :, :3]), Bands.of_text("3:0:65535"))[0],
-        Bands.of_text("3:0:65535"),
-    ),
+    "colour png": (picture_file(COLOURS.levels(VALUES[:, :, :3]), COLOURS)[0], COLOURS),
     "tiff": (saved(VALUES[:, :, 0], "TIFF"), GREY),
     "compressed tiff": (saved(VALUES[:, :, 0], "TIFF", compression="tiff_adobe_deflate"), GREY),
 }

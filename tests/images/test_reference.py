@@ -51,35 +51,28 @@ def test_parts_and_threads_change_no_bit(truths):
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
-@pytest.mark.parametrize("size", [(1, 1), (2, 7), (9, 5)])
-def test_every_size_and_scale(size, scale):
-    low = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    found = reference(low, scale)
-    assert found.shape == (size[0] * scale, size[1] * scale, 3)
-    assert found.dtype == np.uint8
-    if scale == 1:
-        np.testing.assert_array_equal(found, low)
+def test_every_size_and_scale(scale):
+    for size in ((1, 1), (2, 7), (9, 5)):
+        low = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+        found = reference(low, scale)
+        assert (found.shape, found.dtype) == ((size[0] * scale, size[1] * scale, 3), np.uint8)
+        if scale == 1:
+            np.testing.assert_array_equal(found, low)
+    for level in (0, 128, 255):
+        found = reference(np.full((24, 24, 3), level, np.uint8), 4)
+        # To the border, beyond which the network sees zeros.
+        assert np.abs(found.astype(int) - level).max() <= 6, "one colour stays one colour"
 
 
-@pytest.mark.parametrize("level", [0, 128, 255])
-def test_one_colour_stays_one_colour(level):
-    found = reference(np.full((24, 24, 3), level, np.uint8), 4)
-    # To the border, beyond which the network sees zeros.
-    assert np.abs(found.astype(int) - level).max() <= 6
-
-
-@pytest.mark.parametrize(("pixels", "scale"), [(np.zeros((4, 4), np.uint8), 4), (np.zeros((4, 4, 3), np.uint8), 0)])
-def test_what_is_no_picture_or_no_scale_is_refused(pixels, scale):
-    with pytest.raises(ImageError, match="expected"):
-        reference(pixels, scale)
-
-
-def test_a_tile_that_would_change_bits_is_refused():
-    with pytest.raises(ImageError, match="multiple of 4"):
-        reference(np.zeros((4, 4, 3), np.uint8), 4, tile=6)
-
-
-def test_weights_are_small():
+def test_what_is_no_picture_no_scale_or_a_tile_that_would_change_bits_is_refused_and_weights_are_small():
+    flat, picture = np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.uint8)
+    for pixels, scale, tile, said in (
+        (flat, 4, {}, "expected"),
+        (picture, 0, {}, "expected"),
+        (picture, 4, {"tile": 6}, "multiple of 4"),
+    ):
+        with pytest.raises(ImageError, match=said):
+            reference(pixels, scale, **tile)
     for name in ("reference_weights.npz", "reference_degraded_weights.npz"):
         assert len(resources.files(module.__package__).joinpath(name).read_bytes()) < MOST_BYTES
 

@@ -50,13 +50,13 @@ HONEST: dict[str, Callable[[Pixels], Pixels]] = {
     "shifted by half a pixel of the upload": lambda answer: np.roll(answer, (2, 2), (0, 1)),
     "denoised": lambda answer: np.asarray(Image.fromarray(answer).reduce(2).resize(answer.shape[1::-1])),
 }
-DISHONEST: dict[str, tuple[str, Callable[[Pixels], Pixels]]] = {
-    "mirrored": ("mirrored left to right", lambda answer: answer[:, ::-1]),
-    "mirrored top to bottom": ("mirrored top to bottom", lambda answer: answer[::-1]),
-    "upside down": ("turned upside down", lambda answer: answer[::-1, ::-1]),
-    "noise": ("another picture", lambda answer: np.random.default_rng(1).integers(0, 256, answer.shape)),
-    "nearly blank": ("another picture", lambda answer: np.random.default_rng(1).integers(120, 126, answer.shape)),
-}
+DISHONEST: tuple[tuple[str, Callable[[Pixels], Pixels]], ...] = (
+    ("mirrored left to right", lambda answer: answer[:, ::-1]),
+    ("mirrored top to bottom", lambda answer: answer[::-1]),
+    ("turned upside down", lambda answer: answer[::-1, ::-1]),
+    ("another picture", lambda answer: np.random.default_rng(1).integers(0, 256, answer.shape)),
+    ("another picture", lambda answer: np.random.default_rng(1).integers(120, 126, answer.shape)),
+)
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
@@ -64,26 +64,18 @@ DISHONEST: dict[str, tuple[str, Callable[[Pixels], Pixels]]] = {
 def test_an_honest_answer_is_never_refused(name: str, change: str) -> None:
     found = resemblance(HONEST[change](answer_to(name)), reduced(PHOTOGRAPHS[name], 4))
     assert found.fault is None, found
-    assert found.edges is not None
     assert found.edges > 0.3
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
-@pytest.mark.parametrize("change", DISHONEST)
-def test_something_else_is_told_by_name(name: str, change: str) -> None:
-    said, changed = DISHONEST[change]
-    found = resemblance(np.ascontiguousarray(changed(answer_to(name))).astype(np.uint8), reduced(PHOTOGRAPHS[name], 4))
-    assert found.fault is not None
-    assert found.fault.endswith(said)
-
-
-@pytest.mark.parametrize("name", PHOTOGRAPHS)
-def test_the_picture_of_another_photograph_is_told(name: str) -> None:
+def test_something_else_and_another_photograph_are_told_by_name(name: str) -> None:
     sent = reduced(PHOTOGRAPHS[name], 4)
-    for other in PHOTOGRAPHS:
-        if other != name:
-            same_size = np.asarray(Image.fromarray(answer_to(other)).resize((4 * sent.shape[1], 4 * sent.shape[0])))
-            assert resemblance(same_size, sent).fault is not None, other
+    for said, changed in DISHONEST:
+        found = resemblance(np.ascontiguousarray(changed(answer_to(name))).astype(np.uint8), sent)
+        assert found.fault.endswith(said), said
+    for other in PHOTOGRAPHS.keys() - {name}:
+        same_size = np.asarray(Image.fromarray(answer_to(other)).resize((4 * sent.shape[1], 4 * sent.shape[0])))
+        assert resemblance(same_size, sent).fault is not None, other
 
 
 def test_small_pictures_do_not_resemble_each_other_by_chance() -> None:
@@ -114,26 +106,16 @@ def test_a_square_picture_is_also_told_when_it_is_turned() -> None:
         assert found.fault == f"the picture that was sent, {said}"
 
 
-def flat() -> Pixels:
-    return np.full((64, 64, 3), 90, np.uint8)
-
-
-def grain() -> Pixels:
-    return np.random.default_rng(2).normal(120, 12, (64, 64, 3)).clip(0, 255).astype(np.uint8)
-
-
-def tiny() -> Pixels:
-    return reduced(np.ascontiguousarray(PHOTOGRAPHS["astronaut"][:48, :48]), 4)
-
-
-@pytest.mark.parametrize("sent", [flat, grain, tiny])
-def test_a_picture_that_shows_nothing_of_its_own_cannot_be_judged(sent: Callable[[], Pixels]) -> None:
+def test_a_picture_that_shows_nothing_of_its_own_cannot_be_judged() -> None:
     """A vendor that removes grain leaves nothing of it, and that is no fault."""
-    side = sent().shape[0]
-    smooth = np.asarray(Image.fromarray(sent()).reduce(4).resize((4 * side, 4 * side)))
-    for answer in (smooth, np.random.default_rng(3).integers(0, 256, smooth.shape, dtype=np.uint8)):
-        found = resemblance(answer, sent())
-        assert (found.edges, found.fault, found.judged) == (None, None, False)
+    grain = np.random.default_rng(2).normal(120, 12, (64, 64, 3)).clip(0, 255).astype(np.uint8)
+    tiny = reduced(np.ascontiguousarray(PHOTOGRAPHS["astronaut"][:48, :48]), 4)
+    for sent in (np.full((64, 64, 3), 90, np.uint8), grain, tiny):
+        side = 4 * sent.shape[0]
+        smooth = np.asarray(Image.fromarray(sent).reduce(4).resize((side, side)))
+        for answer in (smooth, np.random.default_rng(3).integers(0, 256, smooth.shape, dtype=np.uint8)):
+            found = resemblance(answer, sent)
+            assert (found.edges, found.fault, found.judged) == (None, None, False)
 
 
 def sky(turned: bool = False, levels: int = 40, clouds: float = 0.0) -> Pixels:
@@ -168,24 +150,16 @@ def test_an_honest_answer_to_a_picture_without_edges_is_known_by_its_colours(cha
 
 def test_another_picture_for_one_without_edges_is_told_or_not_trusted() -> None:
     sent = sky()
-    others = [
-        bicubic_up(sky(turned=True), 4),
-        np.ascontiguousarray(bicubic_up(sent, 4)[::-1]),
-        255 - bicubic_up(sent, 4),
-    ]
-    others += [np.random.default_rng(4).integers(0, 256, (256, 256, 3), np.uint8)]
-    for other in others:
+    large, turned = bicubic_up(sent, 4), bicubic_up(sky(turned=True), 4)
+    noise = np.random.default_rng(4).integers(0, 256, (256, 256, 3), np.uint8)
+    for other in (turned, np.ascontiguousarray(large[::-1]), 255 - large, noise):
         found = resemblance(other, sent)
         assert (found.edges, found.fault, found.judged) == (None, "another picture", False)
-    half = bicubic_up(sky(turned=True, levels=50) // 2 + sky(levels=40) // 2, 4)
-    found = resemblance(half, sent)
-    assert (found.fault, found.judged) == (None, False)
-
-
-def test_hardly_any_colours_tell_nothing() -> None:
-    sent = sky(levels=5)
-    for answer in (bicubic_up(sent, 4), bicubic_up(sky(turned=True, levels=5), 4)):
-        found = resemblance(answer, sent)
+    half = sky(turned=True, levels=50) // 2 + sky(levels=40) // 2
+    pale, turned_and_pale = sky(levels=5), sky(turned=True, levels=5)
+    # Hardly any colours tell nothing.
+    for other, of in ((half, sent), (pale, pale), (turned_and_pale, pale)):
+        found = resemblance(bicubic_up(other, 4), of)
         assert (found.fault, found.judged) == (None, False)
 
 
@@ -201,7 +175,6 @@ def test_brightness_and_contrast_are_told_by_the_difference() -> None:
     changed = resemblance(HONEST["flatter and brighter"](answer_to("chelsea")), sent)
     assert same.difference < 3
     assert changed.difference > 3 * same.difference
-    assert same.edges is not None
     assert changed.edges == pytest.approx(same.edges, abs=0.02)
 
 
@@ -262,18 +235,14 @@ def test_an_honest_answer_of_the_same_size_is_never_refused_and_a_mirrored_one_i
     assert sent.resemblance(same_size).fault is not None
 
 
-def test_a_picture_that_shows_too_little_cannot_be_judged() -> None:
+def test_a_picture_that_shows_too_little_cannot_be_judged_and_holes_count_in_no_difference() -> None:
     upload = PHOTOGRAPHS["astronaut"]
     hidden = np.ones(upload.shape[:2], bool)
     assert Sent(upload, hidden).resemblance(upload[::-1]).edges is None
     hidden[:100, :100] = False
     assert Sent(upload, hidden).resemblance(upload).edges == pytest.approx(1)
     assert Sent(upload, hidden).resemblance(np.ascontiguousarray(upload[::-1])).fault is not None
-
-
-def test_holes_count_in_no_difference() -> None:
-    mixture = Mixture.of_text("holes:0.4")
-    truth = PHOTOGRAPHS["coffee"]
+    mixture, truth = Mixture.of_text("holes:0.4"), PHOTOGRAPHS["coffee"]
     upload = mixture.apply(truth, 1, "photograph")
     assert Sent(upload, mixture.hidden(upload)).resemblance(truth).difference == 0
     assert Sent(upload).resemblance(truth).difference > 20
