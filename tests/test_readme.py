@@ -44,9 +44,9 @@ def test_the_number_of_photographs_is_right() -> None:
     assert int(count) == default.fewest_images(float(alpha), bc.metric_bound("lab-l1"))
 
 
-def test_the_number_of_vendors_is_right() -> None:
+def test_there_are_as_many_vendors_as_it_says() -> None:
     own = {"cascade", "embedded", "folder", "function", "recipe"}
-    assert f"{len(set(adapter_names()) - own)} vendors" in TEXT
+    assert len(set(adapter_names()) - own) > int(re.search(r"more than (\d+) vendors", TEXT)[1])
 
 
 def test_the_citation_names_this_version() -> None:
