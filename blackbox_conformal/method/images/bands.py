@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.errors import ImageError, UsageError
+from blackbox_conformal.method.images.picture import rows_then_columns
 from blackbox_conformal.support.types import Image
 
 LEVELS = 65535
@@ -159,6 +160,8 @@ def resized_levels(pixels: Image, width: int, height: int, resampling: PillowIma
     """Levels, (H, W, bands) uint16, brought to another size by Pillow's filters: (height, width, bands) uint16."""
     result = np.empty((height, width, pixels.shape[2]), np.uint16)
     for band in range(pixels.shape[2]):
-        plane = PillowImage.fromarray(pixels[:, :, band].astype(np.float32)).resize((width, height), resampling)
+        plane = rows_then_columns(
+            PillowImage.fromarray(pixels[:, :, band].astype(np.float32)), (width, height), resampling
+        )
         result[:, :, band] = np.rint(np.clip(np.asarray(plane), 0, LEVELS))
     return cast(Image, result)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.errors import CalibrationError, FileFormatError
-from blackbox_conformal.method.images.picture import check_pixels, pixels_digest
+from blackbox_conformal.method.images.picture import check_pixels, pixels_digest, rows_then_columns
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image
 
@@ -102,7 +102,7 @@ def _quadratics() -> NDArray[np.float64]:
 def sketch(pixels: Image, digest: str | None = None) -> Sketch:
     """The sketch of `pixels`, (H, W, 3) uint8; `digest` saves computing it."""
     pixels = check_pixels(pixels)
-    small = PillowImage.fromarray(pixels).resize((SIDE, SIDE), PillowImage.Resampling.BILINEAR)
+    small = rows_then_columns(PillowImage.fromarray(pixels), (SIDE, SIDE), PillowImage.Resampling.BILINEAR)
     return Sketch(digest or pixels_digest(pixels), np.asarray(small))
 
 

@@ -13,7 +13,7 @@ from PIL.Image import Resampling
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.images.bands import is_deep, resized_levels
 from blackbox_conformal.method.images.encode import upload_png
-from blackbox_conformal.method.images.picture import check_any_pixels, check_pixels, pixels_digest
+from blackbox_conformal.method.images.picture import check_any_pixels, check_pixels, pixels_digest, rows_then_columns
 from blackbox_conformal.method.kernels import upscale
 from blackbox_conformal.method.kernels._jit import interpreted
 from blackbox_conformal.method.risk.resampling import FILTERS
@@ -65,7 +65,9 @@ def bicubic_up(low: Image, scale: int) -> Image:
 
 
 def resized(pixels: Image, width: int, height: int, resampling: Resampling = Resampling.BICUBIC) -> Image:
-    """`pixels`, (H, W, 3) uint8, brought to another size by Pillow's filters: (height, width, 3) uint8.
+    """`pixels`, (H, W, 3) uint8, brought to another size by Pillow's filters, along rows first.
+
+    The result is (height, width, 3) uint8.
 
     Levels of declared bands, (H, W, bands) uint16, stay such.
 
@@ -81,13 +83,13 @@ def resized(pixels: Image, width: int, height: int, resampling: Resampling = Res
         _bytes_resized += 3 * height * width
         if _bytes_resized >= PAYS_FROM and not interpreted():
             return upscale.upscaled(pixels, bicubic_taps(columns, factor), bicubic_taps(rows, factor))
-    picture = PillowImage.fromarray(pixels).resize((width, height), resampling)
+    picture = rows_then_columns(PillowImage.fromarray(pixels), (width, height), resampling)
     return np.array(picture, dtype=np.uint8, order="C")
 
 
 def enlarged_opacity(opacity: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """An alpha channel, (h, w) uint8, enlarged plainly, as `bicubic_up` does colours: `size`, (H, W), uint8."""
-    return np.array(PillowImage.fromarray(opacity).resize(size[::-1], Resampling.BICUBIC))
+    return np.array(rows_then_columns(PillowImage.fromarray(opacity), size[::-1], Resampling.BICUBIC))
 
 
 def block_means(pixels: Image, width: int, height: int) -> Image:

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.images.metadata import Metadata
@@ -30,6 +31,17 @@ def warnings_of(kind: str) -> Iterator[None]:
     with _lock, warnings.catch_warnings():
         warnings.filterwarnings("error" if kind == "TIFF" else "ignore", module=r"PIL\.")
         yield
+
+
+def rows_then_columns(
+    picture: PillowImage.Image, size: tuple[int, int], resampling: PillowImage.Resampling
+) -> PillowImage.Image:
+    """Resize to (width, height), along rows first and then along columns.
+
+    Since version 13 Pillow chooses the order by shape. Where it rounds and clips between the two passes, the order
+    changes bytes: bounds of what an input tells need one order, and so do inputs that calibrations name by digest.
+    """
+    return picture.resize((size[0], picture.height), resampling).resize(size, resampling)
 
 
 BLANK_RANGE = 3

@@ -57,7 +57,15 @@ from blackbox_conformal.method.images.deep_files import deep_picture
 from blackbox_conformal.method.images.encode import RGBA
 from blackbox_conformal.method.images.headers import PNG_SIGNATURE, Container, inspect, refuse_missing_rows, with_tails
 from blackbox_conformal.method.images.metadata import Metadata
-from blackbox_conformal.method.images.picture import Picture, decoding, is_blank, too_deep, truncated, warnings_of
+from blackbox_conformal.method.images.picture import (
+    Picture,
+    decoding,
+    is_blank,
+    rows_then_columns,
+    too_deep,
+    truncated,
+    warnings_of,
+)
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image as Pixels
 
@@ -480,7 +488,7 @@ def read_output(
     if arrived.size != expected_size:
         notes.append(f"vendor's {arrived.size[1]}×{arrived.size[0]} resampled to {width}×{height} (bicubic)")
         if bands is None:
-            pixels = np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
+            pixels = np.array(rows_then_columns(Image.fromarray(pixels), (width, height), Image.Resampling.BICUBIC))
         else:
             pixels = resized_levels(pixels, width, height, Image.Resampling.BICUBIC)
     # Told by what arrived: resampling makes overshoots.
