@@ -88,7 +88,10 @@ def test_its_draws_are_those_of_the_whole_recipe(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (('"bria"', '"brai"'), "line 2: extends: expected a shipped recipe, one of "),
+        (
+            ('"bria"', '"brai"'),
+            f"line 2: extends: expected a shipped recipe, one of {', '.join(shipped_names())}; got 'brai'",
+        ),
         (('"bria"', '"./other.toml"'), "line 2: extends: expected a shipped recipe"),
         (('"bria"', "7"), "line 2: extends: expected a shipped recipe"),
         (('"reported"', '"refusals"'), "line 3: without: expected tables of the recipe that extends names"),

@@ -199,7 +199,8 @@ def test_it_is_used_for_losses_of_0_or_1_of_a_fixed_number_alone():
     assert beforehand([open_ended]) == BEFOREHAND
     assert beforehand([judge(np.zeros(300), 0.1, 1.0)]) is None
     short = judge(np.zeros(21), 0.1, 1.0, exact=True)
-    assert "About 8 photographs more than these, all of them new, would confirm" in meaning(short, 0.1)
+    advice = "About 8 photographs more than these, all of them new, would confirm it if they err as these do"
+    assert advice in meaning(short, 0.1)
 
 
 KNOWN = np.linspace(0, 0.2, 40)
@@ -243,9 +244,10 @@ def test_photographs_that_play_different_parts_are_never_contradicted_early_and_
 
 
 def test_why_it_ended_is_said():
+    ended = "ended after 12 of 40 photographs: "
     for reason, seen, said in (
-        ("confirmed", 12, "ended after 12 of 40 photographs: the running bound of the risk is not above what is"),
-        ("contradicted", 12, "ended after 12 of 40 photographs: the risk is above what a guarantee that holds allows"),
+        ("confirmed", 12, f"{ended}the running bound of the risk is not above what is claimed"),
+        ("contradicted", 12, f"{ended}the risk is above what a guarantee that holds allows"),
         (None, 40, "All 40 photographs were looked at"),
     ):
         looks = (AuditLook(8, (0.2,)), AuditLook(seen, (0.09,)))

@@ -562,7 +562,11 @@ def test_a_map_above_the_errors_bounds_the_loss_of_the_same_kind(case: Case) -> 
 @pytest.mark.parametrize(
     ("name", "promised", "open_"),
     [
-        ("all-but", "is at most 0.1 when the worst of them, 1 % of", "Nothing is said of the pixels left out"),
+        (
+            "all-but",
+            "the largest lab-l1 error among trusted pixels is at most 0.1 when the worst of them, 1 % of",
+            "Nothing is said of the pixels left out",
+        ),
         ("local", f"{IN_SQUARES} is at most 0.1 (calibrated on 50 photographs). ", "Single squares may be far worse"),
     ],
 )
@@ -584,7 +588,7 @@ def test_it_says_what_it_spares_and_no_quality_follows(name: str, promised: str,
             "all-but:share=0.05",
             0.05,
             "5 % of the whole picture, are left out",
-            "worst of them, 5 % of the picture, are",
+            "when the worst of them, 5 % of the picture, are left out",
         ),
         ("local:side=8", 8, "of a square of 8×8 pixels", "averaged over the squares of a picture"),
     ],

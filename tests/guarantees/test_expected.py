@@ -159,7 +159,8 @@ def test_photographs_whose_weights_make_them_worth_too_few_trust_nothing():
     for alpha, needed in ((0.1, 19), (0.5, 3)):
         found = rule.choose(CurveSet.from_curves(curves), alpha)
         assert (found.threshold, found.missing_images) == (-math.inf, needed - 1)
-        assert f"photographs are worth 1.0 of equal weight, and at least {needed}" in found.reason
+        worth = "30 weighted calibration photographs are worth 1.0 of equal weight"
+        assert f"{worth}, and at least {needed}" in found.reason
     assert threshold(curves, 0.98, rule) == math.inf, "a single photograph reaches half the bound"
     assert rule.levels(CurveSet.from_curves(curves)).tolist() == pytest.approx([1.9576 / 2])
     assert rule.risk(CurveSet.from_curves(curves), math.inf) == pytest.approx(1.9576 / 2)

@@ -299,7 +299,8 @@ def test_levels_are_typed_as_a_list_and_are_said():
     for wrong in ("[0.1,x]", "[0.1,-1]", "[0,0.1]", "[inf]"):
         with pytest.raises(UsageError):
             guarantee("high-probability", together=wrong)
-    with pytest.raises(UsageError, match=r"expected one --alpha, since expected holds at one .* high-probability"):
+    said = r"expected one --alpha, since expected holds at one level .* high-probability"
+    with pytest.raises(UsageError, match=said):
         holding_together(guarantee("expected"), [0.1, 0.2])
 
 

@@ -106,7 +106,7 @@ def test_other_kinds_are_named(content: bytes, said: str) -> None:
 
 def test_a_png_in_another_colour_space_is_refused_and_one_that_says_srgb_in_other_words_passes() -> None:
     linear = with_chunk(png(), b"gAMA", (100000).to_bytes(4, "big"))
-    for wrong, said in ((linear, "gamma 1"), (with_chunk(png(), b"cICP", bytes([9, 16, 0, 1])), "cICP")):
+    for wrong, said in ((linear, "gamma 1 instead"), (with_chunk(png(), b"cICP", bytes([9, 16, 0, 1])), "cICP")):
         with pytest.raises(ImageError, match=said):
             inspect(wrong)
     for content, name, block in (
