@@ -39,6 +39,8 @@ _HOMES = {
     "audit": "blackbox_conformal.study.python.functions",
     "audit_claim": "blackbox_conformal.study.python.functions",
     "calibrate": "blackbox_conformal.study.python.functions",
+    "Check": "blackbox_conformal.study.choose.checking",
+    "check": "blackbox_conformal.study.choose.checking",
     "compare": "blackbox_conformal.study.python.choosing",
     "degrade": "blackbox_conformal.study.choose.degrading",
     "mask": "blackbox_conformal.study.python.functions",
@@ -79,6 +81,8 @@ if TYPE_CHECKING:
     from blackbox_conformal.pages.report.html import report as report
     from blackbox_conformal.study.choose.cascading import CascadeFit as CascadeFit
     from blackbox_conformal.study.choose.cascading import fit_cascade as fit_cascade
+    from blackbox_conformal.study.choose.checking import Check as Check
+    from blackbox_conformal.study.choose.checking import check as check
     from blackbox_conformal.study.choose.comparison import Comparison as Comparison
     from blackbox_conformal.study.choose.degrading import degrade as degrade
     from blackbox_conformal.study.choose.floor_fit import FloorFit as FloorFit

@@ -1,43 +1,4 @@
-"""Every error that a user can meet, as one tree.
-
-BlackboxConformalError
-├── UsageError (ValueError)              an option, parameter or name that cannot be used
-│   ├── CredentialMissingError           no key in the environment
-│   └── MissingPackageError (ImportError) a package that is not installed, with the line that installs it
-├── ImageError (ValueError)              a picture that is damaged, hostile or of an unsupported kind
-│   └── PicturesError                    several pictures that cannot be used, each with its reason
-├── MapError (ValueError)                a score or error map with NaN, a wrong shape, a value above its bound
-├── CalibrationError (ValueError)        images that cannot carry a calibration: too few, duplicates
-├── FileFormatError (ValueError)         a calibration or annotation file that is damaged, newer, hostile
-├── ProcedureMismatchError (ValueError)  a calibration of another procedure
-├── PluginError (RuntimeError)           a score, metric or guarantee of another package that is broken
-│   └── AdapterError                     an adapter that is missing, broken, or breaks its contract
-├── CheckFailedError                     the data contradict a claim
-│   ├── ModelChangedError                the vendor's model is not the one that was calibrated
-│   └── SuspendedError                   a watch found that the calibration does not hold any more
-├── BudgetError                          the next call would exceed what the user allowed
-├── LedgerError (RuntimeError)           a ledger that is locked, corrupt, newer, or on a network file system
-│   └── DiskFullError                    a ledger that the disk has no room for; the same command resumes
-├── IncompleteError                      work left over; the same command resumes it
-│   ├── UnusableDrawsError               draws that may be paid for have no usable picture
-│   └── VendorUnavailableError           the vendor gives nothing usable, or asks for a long pause
-└── VendorError                          the vendor, or the way to it, failed
-    ├── NotSentError                     class N: nothing reached the vendor
-    │   └── FunctionFailedError          … since the vendor is a function of this program, which failed
-    ├── RefusedError                     class A: the vendor said no to this picture
-    │   └── RunRefusedError              class A: the vendor would say no to every picture of the run
-    │       ├── AccountRefusedError      … to this key or account (401, 402, 403)
-    │       │   └── KeyNotSentError      … to requests that carried no key
-    │       └── NotFoundError            … since it has no such model or address (404, 405, 410)
-    │           └── RedirectedError      … but names another one (301, 302, 303, 307, 308): perhaps billed
-    ├── VendorFailedError                class V: the vendor failed on its own; the picture may be asked for again
-    ├── TryLaterError                    class R: the vendor asked to wait
-    ├── MaybeSentError                   class M: sent, no answer: perhaps billed
-    ├── JobError                         class J: a known job could not be fetched (yet)
-    │   └── DeadlineError                … since it took longer than was allowed
-    │       └── JobCancelledError        … and it is cancelled
-    └── PayloadError                     class P: an answer that is not the picture that was paid for
-"""
+"""Every error that a user can meet. Classes of a vendor's failure have letters, by which the ledger names them."""
 
 from collections.abc import Sequence
 
@@ -151,12 +112,8 @@ class UnusableDrawsError(IncompleteError):
 class VendorUnavailableError(IncompleteError):
     """The vendor gives no usable answers or cannot be reached, so nothing more is sent to it for a while.
 
-    Attributes
-    ----------
-    why
-        The event at the vendor, without its effect on a run.
-    retry_after
-        Seconds after which the vendor may be asked again; None: it did not say.
+    `why`: The event at the vendor, without its effect on a run.
+    `retry_after`: Seconds after which the vendor may be asked again; None: it did not say.
     """
 
     def __init__(self, message: str, *, why: str = "", retry_after: float | None = None) -> None:
@@ -168,12 +125,8 @@ class VendorUnavailableError(IncompleteError):
 class VendorError(BlackboxConformalError):
     """The vendor, or the way to it, failed.
 
-    Attributes
-    ----------
-    request_id
-        The vendor's own id for the exchange, for their support desk; None when it gave none.
-    code
-        The vendor's own error code or HTTP status as text; None when there was no answer.
+    `request_id`: The vendor's own id for the exchange, for their support desk; None when it gave none.
+    `code`: The vendor's own error code or HTTP status as text; None when there was no answer.
     """
 
     exit_code = 6
@@ -232,7 +185,7 @@ class NotFoundError(RunRefusedError):
 
 
 class RedirectedError(NotFoundError):
-    """Class A: the vendor answered a submission with another address, where it may show an accepted and billed job."""
+    """Class A: the vendor answered a submission with another address (301, 302, 303, 307, 308): perhaps billed."""
 
 
 class VendorFailedError(VendorError):
@@ -247,12 +200,7 @@ class TryLaterError(VendorError):
     """Class R: the vendor answered and asked to wait `retry_after` seconds; None when it did not say."""
 
     def __init__(
-        self,
-        message: str,
-        *,
-        retry_after: float | None = None,
-        request_id: str | None = None,
-        code: str | None = None,
+        self, message: str, *, retry_after: float | None = None, request_id: str | None = None, code: str | None = None
     ) -> None:
         super().__init__(message, request_id=request_id, code=code)
         self.retry_after = retry_after

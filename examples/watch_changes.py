@@ -39,7 +39,7 @@ from blackbox_conformal.support.types import Image
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.visit.canaries import CHANGES, FEATURES, features, planted, sensitivity
 from blackbox_conformal.watching.visit.looking import Difference
-from blackbox_conformal.watching.visit.outlook import speed_of
+from blackbox_conformal.watching.visit.visiting import speed_of
 
 SIDE = 160
 CHOSEN_BY = 4

@@ -36,8 +36,9 @@ def pictures(
     base = inputs[:, :1] + normal(1) + shift
     scores = np.sort(normal(len(LEVELS)) + 20, axis=1)
     agreement = np.clip(normal(1) / 20, -1, 1)
+    strangeness = np.maximum(base[:, 0] + 10, 0)
     rows = np.concatenate([np.clip(base / 20, -1, 1), np.clip(base + 10, 0, 255), scores, agreement], axis=1)
-    return InputStatistics(inputs.astype(np.float32)), Answers(rows.astype(np.float32))
+    return InputStatistics(inputs.astype(np.float32)), Answers(rows.astype(np.float32)).watched(strangeness)
 
 
 def watched(

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.watching.level import LEVEL, Level, visit_p_values
 from blackbox_conformal.watching.visit.canaries import FEATURES
 from blackbox_conformal.watching.visit.looking import log_wealth
-from blackbox_conformal.watching.visit.outlook import SPEEDS, Speed
+from blackbox_conformal.watching.visit.visiting import SPEEDS, Speed
 
 LONGEST = 100
 APART = 2.0

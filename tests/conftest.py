@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,13 @@ from hypothesis import settings
 # Before numpy is imported: threads of OpenBLAS and OpenMP wait for each other in loops, and take 15 times the processor
 # time of one where several processes of tests share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Who keeps compiled modules out of the checkout would compile two thousand of them in each process: they stay with the
+# environment. Before the package is imported, and before workers and other processes start, which read it as well.
+if sys.dont_write_bytecode and sys.prefix != sys.base_prefix:
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = os.path.join(sys.prefix, "bytecode")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 from support.forked import Forked
 

@@ -31,8 +31,8 @@ pytestmark = pytest.mark.usual_promise
 CODE = blocks("python", "sh", "console", "javascript")
 RUNNING = [block for block in CODE if not block.mark]
 FRAGMENTS = [block for block in CODE if block.mark == "not run: part of a file"]
-SLOW = {"tasks.md", "variations.md"}
-"""The demo of each task, and ten calibrations. `.ci/run docs` runs them."""
+SLOW = {"python.md", "tasks.md", "variations.md"}
+"""All of Python, the demo of each task, and ten calibrations. `.ci/run slow` runs them."""
 READERS = [page for page in [*DOCS.glob("*.md"), README] if "bc." in text_of(page)]
 HOMES = ("blackbox_conformal.vendor.adapter", "blackbox_conformal.errors", "blackbox_adapters._hosted")
 HOMES += ("blackbox_adapters._reading", "decimal", "datetime")

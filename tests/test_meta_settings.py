@@ -31,6 +31,7 @@ FUNCTIONS = {
     "plan": ["plan"],
     "watch": ["watch"],
     "degrade": ["degrade"],
+    "check": ["check"],
     "inputs": ["compare_inputs", "suggest_degradation"],
     "serve": ["Session"],
 }
@@ -40,7 +41,7 @@ NOT_SERVED = {"degradation", "empty_masks"}
 """Keywords of `Session` for one's own pictures: a gateway answers clients, who send theirs as they are."""
 
 OF_A_PROGRAM = {
-    *("vendor", "vendors", "photographs", "pictures", "inputs"),
+    *("vendor", "vendors", "photographs", "pictures", "inputs", "small", "big"),
     *("progress", "on_result", "on_failure", "on_drift", "check_payer"),
 }
 """What a person says by arguments, and what a person sees."""

@@ -1,7 +1,11 @@
 """Sphinx reads this beside the pages that `build.py` has gathered."""
 
+import dataclasses
+import inspect
+import itertools
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -68,9 +72,33 @@ def without_addresses(
 
 
 def with_full_names(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """Docstrings name `Calibration`; a link needs to know where that has its entry."""
+    """Docstrings name `Calibration`; a link needs to know where that has its entry. What they list becomes a list."""
+    if what == "class" and dataclasses.is_dataclass(thing):
+        lines += ["", *explained(thing)]
+    item = re.compile(r"(?=(?:`\w+`(?:, `\w+`)*|Returns|Yields|Raises `\w+`): )")
+    for blank, group in itertools.groupby(list(enumerate(lines)), lambda numbered: not numbered[1].strip()):
+        paragraph = [] if blank else list(group)
+        # Prose may begin so, too; in a list each line does, or goes on with the one above.
+        if paragraph and all(line.startswith("  ") or item.match(line) for _, line in paragraph):
+            for number, line in paragraph:
+                lines[number] = item.sub("- ", line, count=1) if item.match(line) else line
     for number, line in enumerate(lines):
         lines[number] = re.sub(r"(?<!`)`(\w+)((?:\.\w+)*)`(?!`)", lambda found: linked(found[1], found[2]), line)
+
+
+def explained(thing: object) -> list[str]:
+    """What the comments beside or above the fields of a class say."""
+    found, above = [], []
+    for line in textwrap.dedent(inspect.getsource(thing)).splitlines():
+        if comment := re.match(r"    # (.*)", line):
+            above.append(comment[1])
+        elif field := re.match(r"    (\w+): ([^#]*)(?:# (.*))?$", line):
+            if text := " ".join([*above, *filter(None, [field[3]])]):
+                found.append(f"`{field[1]}`: {text}")
+            above = []
+        else:
+            above = []
+    return found
 
 
 def linked(name: str, attribute: str) -> str:

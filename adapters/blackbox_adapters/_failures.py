@@ -84,8 +84,7 @@ class Reasons(BaseModel):
         return VendorFailedError(said, request_id=request_id, code=code)
 
 
-USUAL = Reasons()
-"""The phrases for vendors that have none of their own."""
+USUAL = Reasons()  # The phrases for vendors that have none of their own.
 
 
 class Failure(NamedTuple):
@@ -97,35 +96,24 @@ class Failure(NamedTuple):
 
 
 class Failures(BaseModel):
-    """How to read a failed answer: where the vendor's own words are, and which statuses have an unusual meaning.
-
-    Attributes
-    ----------
-    message, code, request_id
-        Paths in the JSON of the answer; the first that holds anything counts.
-    request_id_header
-        Header that names the request; it goes before `request_id`.
-    account, later, refused
-        Statuses of requests up to the job that mean: no to this key or account; wait; no to this picture.
-    failed, reasons
-        Statuses of a submission at which the vendor has failed on its own if it says so in words, and the meanings of
-        the words. Without words a server in between answered, and nobody knows whether the submission arrived.
-    wait
-        Seconds to wait after a 429, or a status in `later`, that does not say how long.
-    """
+    """How to read a failed answer: where the vendor's own words are, and which statuses have an unusual meaning."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    # Paths in the JSON of the answer; the first that holds anything counts.
     message: list[str] = []
     code: list[str] = []
     request_id: list[str] = []
-    request_id_header: str = ""
+    request_id_header: str = ""  # Header that names the request; it goes before `request_id`.
+    # Statuses of requests up to the job that mean: no to this key or account; wait; no to this picture.
     account: list[int] = []
     later: list[int] = []
     refused: list[int] = []
+    # Statuses of a submission at which the vendor has failed on its own if it says so in words, and the meanings of the
+    # words. Without words a server in between answered, and nobody knows whether the submission arrived.
     failed: list[int] = []
     reasons: Reasons = USUAL
-    wait: float | None = None
+    wait: float | None = None  # Seconds to wait after a 429, or a status in `later`, that does not say how long.
 
     def read(self, answer: Answer) -> Failure:
         problem = document(answer)
@@ -200,19 +188,15 @@ def retry_after(answer: Answer) -> float | None:
     # The plainest statement goes first: rate headers tell when a window ends, which may be later than needed.
     told = [parse_retry_after(exact, now), *fields, parse_retry_after(answer.headers, now)]
     asked = next((each for each in told if each is not None and each < _YEAR_S), None)
-    return _in_words(answer) if asked is None else asked
+    # In longer texts words about waiting are seldom about this request.
+    if asked is not None or answer.status not in (429, 503) or len(answer.body) > _LONGEST_PROBLEM:
+        return asked
+    found = _WORDS.search(answer.body.decode("utf-8", "replace"))
+    number = None if found is None else seconds(found[1])
+    return None if found is None or number is None else number * _UNITS[found[2].lower()]
 
 
 _YEAR_S = 4e7
 _WORDS = re.compile(r"(?:resets?|retry|try again|available(?: again)?) (?:in|after) ~?([0-9.]+) ?(ms|s|m|h)", re.I)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST_PROBLEM = 4096
-
-
-def _in_words(answer: Answer) -> float | None:
-    # In longer texts such words are seldom about this request.
-    if answer.status not in (429, 503) or len(answer.body) > _LONGEST_PROBLEM:
-        return None
-    found = _WORDS.search(answer.body.decode("utf-8", "replace"))
-    number = None if found is None else seconds(found[1])
-    return None if found is None or number is None else number * _UNITS[found[2].lower()]

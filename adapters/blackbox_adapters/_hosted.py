@@ -18,11 +18,9 @@ from blackbox_conformal.vendor.adapter import Adapter, Answer, Capabilities, Pri
 
 # Price lists: the price of a draw, by the size of the picture made.
 
-LARGEST = 512_000_000
-"""Pixels of the largest picture that any vendor makes."""
-
+LARGEST = 512_000_000  # Pixels of the largest picture that any vendor makes.
+# Megapixels of the output → lowest and highest price. Neither falls as the output grows.
 Amounts = Callable[[Decimal], tuple[Decimal, Decimal]]
-"""Megapixels of the output → lowest and highest price. Neither falls as the output grows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +104,9 @@ def _from_text(value: Any) -> Any:
     return value
 
 
+# A JSON object, also accepted as the text that a command line carries.
 JsonObject = Annotated[dict[str, JsonValue], BeforeValidator(_from_text)]
-"""A JSON object, also accepted as the text that a command line carries."""
-
-JsonList = Annotated[list[JsonValue], BeforeValidator(_from_text)]
-"""A JSON array, also accepted as text."""
+JsonList = Annotated[list[JsonValue], BeforeValidator(_from_text)]  # A JSON array, also accepted as text.
 
 
 def _number_from_text(value: Any) -> Any:
@@ -118,8 +114,7 @@ def _number_from_text(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
-FromText = BeforeValidator(_number_from_text)
-"""Beside a `Literal` of numbers: also accepts such a number as text."""
+FromText = BeforeValidator(_number_from_text)  # Beside a `Literal` of numbers: also accepts such a number as text.
 
 
 def present(**fields: Any) -> dict[str, Any]:

@@ -36,41 +36,28 @@ def polled(
         except DeadlineError:
             if cancel is not None:
                 answer = yield cancel
-                if answer.status // 100 == 2 and (cancelled or _not_finished)(document(answer)):
+                said = document(answer)
+                # Some vendors answer a cancellation with the state of a job that finished meanwhile.
+                finished = words(said, "status").lower() in ("succeeded", "completed", "complete", "done")
+                if answer.status // 100 == 2 and (not finished if cancelled is None else cancelled(said)):
                     raise JobCancelledError("the vendor has cancelled it") from None
             raise
 
 
-def _not_finished(said: Any) -> bool:
-    """Some vendors answer a cancellation with the state of a job that finished meanwhile."""
-    return words(said, "status").lower() not in ("succeeded", "completed", "complete", "done")
-
-
 @dataclass
 class PolledJob:
-    """One job of a vendor: how to read its answers, and how many more polls may miss the picture.
+    """One job of a vendor: how to read its answers, and how many more polls may miss the picture."""
 
-    Parameters
-    ----------
-    kind, id
-        The vendor's word for such a job, such as ``task``, and the name of this one.
-    status
-        Paths of the state.
-    done, failed
-        States that end the job; at any other it is polled again. Without `done`, every answer is a finished job's.
-    picture
-        Path to the result of a finished job; empty: the whole answer.
-    reason, code, reasons
-        Paths at which a failed job says why, and the meanings of the words there.
-    """
-
+    # The vendor's word for such a job, such as ``task``, and the name of this one.
     kind: str
     id: str
     _: KW_ONLY
-    status: Collection[str] = ("status",)
+    status: Collection[str] = ("status",)  # Paths of the state.
+    # States that end the job; at any other it is polled again. Without `done`, every answer is a finished job's.
     done: Collection[str] = ()
     failed: Collection[str] = ()
-    picture: str = ""
+    picture: str = ""  # Path to the result of a finished job; empty: the whole answer.
+    # Paths at which a failed job says why, and the meanings of the words there.
     reason: Collection[str] = ("error", "message")
     code: Collection[str] = ()
     reasons: Reasons = USUAL

@@ -46,8 +46,7 @@ class NamedInputs(Hosted):
 
     seeds_by_model = True
 
-    _fitted: Names | None = PrivateAttr(default=None)
-    """The inputs of the model's published schema, once that was read."""
+    _fitted: Names | None = PrivateAttr(default=None)  # The inputs of the model's published schema, once that was read.
 
     scale: int = Field(
         default=4, ge=1, le=16, description="Magnification asked of the model; 1 where it restores at the same size."
@@ -203,8 +202,7 @@ TASKS: dict[str, tuple[str, dict[str, str]]] = {
 }
 """``owner/name`` → the input that chooses a task, and what each value undoes at scale 1."""
 
-LEVELS = {"noise": 15, "jpeg": 40}
-"""Defaults of SwinIR's inputs of these names: grey levels, and JPEG quality."""
+LEVELS = {"noise": 15, "jpeg": 40}  # Defaults of SwinIR's inputs of these names: grey levels, and JPEG quality.
 
 
 def listed(model: str, inputs: Mapping[str, Any]) -> Names:
@@ -231,8 +229,7 @@ SCALE_INPUTS = (
 )
 SEED_INPUTS = ("seed", "random_seed", "noise_seed")
 FORMAT_INPUTS = ("output_format", "format", "image_format")
-DEEPEST_REFERENCE = 8
-"""How many references are followed, at most."""
+DEEPEST_REFERENCE = 8  # How many references are followed, at most.
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +258,7 @@ class ModelSchema:
     @classmethod
     def of_request(cls, document: Any, path: str) -> "ModelSchema | None":
         """Return the schema of a POST to `path`; None where the document does not say."""
-        paths = peek(document, "paths")
-        content = paths.get(path) if isinstance(paths, dict) else None
-        body = peek(content, "post.requestBody.content")
-        schema = peek(body.get("application/json"), "schema") if isinstance(body, dict) else None
+        schema = _json_schema(document, path, "post.requestBody.content")
         reference = peek(schema, "$ref")
         # Most documents name the schema of a body by reference, some write it out.
         return cls.read(document, reference.rpartition("/")[2]) if reference else cls._of(document, schema)
@@ -287,10 +281,14 @@ class ModelSchema:
 
 def result_schema(document: Any, path: str) -> ModelSchema | None:
     """Return the schema of the answer to a GET of `path`; None where the document does not say."""
-    paths = peek(document, "paths")
-    answer = peek(paths.get(path), "get.responses.200.content") if isinstance(paths, dict) else None
-    reference = peek(answer.get("application/json"), "schema.$ref") if isinstance(answer, dict) else None
+    reference = peek(_json_schema(document, path, "get.responses.200.content"), "$ref")
     return None if not isinstance(reference, str) else ModelSchema.read(document, reference.rpartition("/")[2])
+
+
+def _json_schema(document: Any, path: str, place: str) -> Any:
+    paths = peek(document, "paths")
+    content = peek(paths.get(path), place) if isinstance(paths, dict) else None
+    return peek(content.get("application/json"), "schema") if isinstance(content, dict) else None
 
 
 def _followed(document: Any, schema: Any, left: int) -> dict[str, Any]:
@@ -331,9 +329,19 @@ def fitted(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None
         if name not in schema.inputs:
             # Refused before anything is sent: some models silently drop an unknown input, and the draw would cost the
             # same.
-            raise _no_input(adapter, schema, name, f"-p inputs='{json.dumps(_renamed(adapter.inputs, schema, name))}'")
+            near = _nearest(name, schema, (), least=0.6)
+            kept = {other: value for other, value in adapter.inputs.items() if other != name}
+            renamed = {**kept, near: adapter.inputs[name]} if near else kept
+            raise _no_input(adapter, schema, name, f"-p inputs='{json.dumps(renamed)}'")
     if names.scale is not None and names.scale not in sent:
-        _check_scale(adapter, names.scale, adapter.scale_value(names), schema.inputs[names.scale])
+        described, value = schema.inputs[names.scale], adapter.scale_value(names)
+        if wrong := problem(value, described):
+            offered = [int(sign) for item in _list(described.get("enum")) if (sign := str(item).strip("xX")).isdigit()]
+            bounds = [described.get(key) for key in ("minimum", "maximum")]
+            offered = offered or [int(bound) for bound in bounds if isinstance(bound, int | float)]
+            near_by = min((one for one in offered if one >= 1), key=lambda one: abs(one - adapter.scale), default=None)
+            advice = f"; give -p scale={near_by}" if near_by else ""
+            raise NotFoundError(f"{adapter.model_name} takes for its input {names.scale} {wrong}; got {value}{advice}")
     for name, value in sent.items():
         wrong = problem(value, schema.inputs[name])
         if wrong:
@@ -343,7 +351,16 @@ def fitted(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None
     if missing:
         more = json.dumps({**adapter.inputs, **dict.fromkeys(missing, "…")}, ensure_ascii=False)
         raise NotFoundError(f"{adapter.model_name} needs its input {' and '.join(missing)}; add -p inputs='{more}'")
-    _check_seed(adapter, names, schema)
+    seed = schema.one_of(SEED_INPUTS)
+    if names.seed is None and seed is not None and seed not in adapter.inputs and adapter.seed_input is None:
+        default, about = schema.inputs[seed].get("default"), str(schema.inputs[seed].get("description")).lower()
+        # Some models say in words that 0 stands for a random seed.
+        random = default in (None, -1) or (default == 0 and "random" in about)
+        if not isinstance(default, bool) and isinstance(default, int) and not random:
+            raise NotFoundError(
+                f"{adapter.model_name} answers from the seed {default} unless its input {seed} is sent, so that all "
+                f"draws would be equal; add -p seed-input={seed}"
+            )
     return names, told
 
 
@@ -375,48 +392,17 @@ def _named(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None
         # Ask for a lossless result where the model offers one: the metric measures the vendor, not the codec.
         if "png" in _list(described.get("enum")) and described.get("default") != "png":
             fixed[form], taken["lossless format"] = "png", f"{form}=png"
-    scale_form = _form(schema.inputs.get(scale or "", {}), names)
+    texts = [text for text in _list(schema.inputs.get(scale or "", {}).get("enum")) if isinstance(text, str)]
+    scale_form = names.scale_form
+    if texts and all(text.endswith("x") for text in texts):
+        scale_form = "2x"
+    elif texts and all(text.startswith("x") for text in texts):
+        scale_form = "x2"
+    elif texts and all(text.isdigit() for text in texts):
+        scale_form = "text"
     found_names = replace(names, image=image, scale=scale, seed=seed, fixed=fixed, scale_form=scale_form)
     told = ", ".join(f"{what} {name}" for what, name in taken.items())
     return found_names, f"taken from the schema that {adapter.model_name} publishes: {told}" if told else None
-
-
-def _form(described: Mapping[str, Any], names: Names) -> Any:
-    texts = [text for text in _list(described.get("enum")) if isinstance(text, str)]
-    for form, like in (("2x", "x"), ("x2", "x")):
-        if texts and all((text.endswith(like) if form == "2x" else text.startswith(like)) for text in texts):
-            return form
-    return "text" if texts and all(text.isdigit() for text in texts) else names.scale_form
-
-
-def _check_scale(adapter: NamedInputs, name: str, value: Any, described: Mapping[str, Any]) -> None:
-    wrong = problem(value, described)
-    if wrong:
-        near = _nearest_factor(adapter.scale, described)
-        advice = f"; give -p scale={near}" if near else ""
-        raise NotFoundError(f"{adapter.model_name} takes for its input {name} {wrong}; got {value}{advice}")
-
-
-def _nearest_factor(scale: int, described: Mapping[str, Any]) -> int | None:
-    offered = [int(digits) for item in _list(described.get("enum")) if (digits := str(item).strip("xX")).isdigit()]
-    bounds = [int(bound) for key in ("minimum", "maximum") if isinstance(bound := described.get(key), int | float)]
-    factors = [factor for factor in offered or bounds if factor >= 1]
-    return min(factors, key=lambda factor: abs(factor - scale)) if factors else None
-
-
-def _check_seed(adapter: NamedInputs, names: Names, schema: ModelSchema) -> None:
-    """Refuse to draw without a seed where the model then takes a fixed one, so that all draws would be equal."""
-    seed = schema.one_of(SEED_INPUTS)
-    if names.seed is not None or seed is None or seed in adapter.inputs or adapter.seed_input is not None:
-        return
-    default = schema.inputs[seed].get("default")
-    # Some models say in words that 0 stands for a random seed.
-    random = default in (None, -1) or (default == 0 and "random" in str(schema.inputs[seed].get("description")).lower())
-    if not isinstance(default, bool) and isinstance(default, int) and not random:
-        raise NotFoundError(
-            f"{adapter.model_name} answers from the seed {default} unless its input {seed} is sent, so that all draws "
-            f"would be equal; add -p seed-input={seed}"
-        )
 
 
 def problem(value: Any, described: Mapping[str, Any]) -> str:
@@ -436,12 +422,6 @@ def problem(value: Any, described: Mapping[str, Any]) -> str:
     if number and isinstance(high, int | float) and value > high:
         return f"at most {high:g}"
     return ""
-
-
-def _renamed(inputs: Mapping[str, Any], schema: ModelSchema, wrong: str) -> dict[str, Any]:
-    near = _nearest(wrong, schema, (), least=0.6)
-    kept = {name: value for name, value in inputs.items() if name != wrong}
-    return {**kept, near: inputs[wrong]} if near else kept
 
 
 def _nearest(name: str, schema: ModelSchema, known: Iterable[str], *, least: float = 0.0) -> str:

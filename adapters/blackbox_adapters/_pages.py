@@ -35,7 +35,6 @@ GUIDES = {
 }
 """Adapter → the guide that uses it."""
 
-
 HEADING = ["| parameter | type | default | what it is |", "| --- | --- | --- | --- |"]
 INTRODUCTION = (
     "No adapter has been run against a paid service. Each is tested on the exchange that its vendor documents and "
@@ -56,8 +55,7 @@ INTRODUCTION = (
 
 USUAL = ("", "not named", "`bicubic`", "exact", "left")
 """Facts that hold for most adapters: an adapter's page omits them, and the page of all states them."""
-MANY = 5
-"""A parameter that at least so many adapters describe alike is described once, on the page of all."""
+MANY = 5  # A parameter that at least so many adapters describe alike is described once, on the page of all.
 
 
 def pages() -> dict[str, str]:
@@ -136,21 +134,32 @@ def _index(described: dict[str, dict[str, Any]], common: list[str]) -> str:
 def _page(about: dict[str, Any], common: set[str]) -> str:
     name, rows, capabilities = about["name"], _rows(about), about["capabilities"]
     elsewhere = ", ".join(f"`{parameter}`" for row, parameter in rows.items() if row in common)
-    letter, retired = seed_class(about), capabilities["retired"]
+    letter, retired, span = seed_class(about), capabilities["retired"], capabilities["seed_range"]
+    variable, options, price = about["auth_variable"], about["key_options"], capabilities["price"]
+    asked, listed = f"; sent only when asked, as with `{options}`" if options else "", ""
+    if price is not None and float(price["high_usd"]) != 0:
+        read = f", read on {price['read_on']}" if price["read_on"] else ""
+        listed = (f"; {price['rule']}" if price["rule"] else "") + f" ({price['source']}{read})"
+    sizes = {"exact": "exact", "any": "as the vendor chooses, of any scale: resampled"}
+    end, seconds = "cancelled" if capabilities["cancels"] else "left", capabilities["job_timeout_s"]
+    late = end if seconds is None else f"{end}; one may take {seconds:g} s"
     facts = {
         "Documentation": f"<{about['documentation']}>",
         "Evidence": f"[{about['evidence']}](index.md#evidence)",
-        "Key": _key(about),
-        "Seeds": f"[{letter}](index.md#seeds): {SEED_CLASSES[letter]}{_seed_range(capabilities)}",
-        "Price of a draw": f"{_price(capabilities)}{_price_source(capabilities)}",
+        "Key": f"`{variable}`{asked}" if variable else "none",
+        "Seeds": f"[{letter}](index.md#seeds): {SEED_CLASSES[letter]}" + (f" ({span[0]} to {span[1]})" if span else ""),
+        "Price of a draw": f"{_price(capabilities)}{listed}",
         "Own failures": _failures(capabilities),
         "Inputs are made by": f"`{capabilities['degradation']}`",
-        "Size of results": _size(capabilities),
-        "Limits": _limits(capabilities),
+        "Size of results": sizes.get(capabilities["output_size"], "as the vendor chooses: resampled"),
+        "Limits": "; ".join(
+            text.format(capabilities[limit]) for limit, text in LIMITS.items() if capabilities[limit] is not None
+        ),
         "Requests in a time": _rates(capabilities),
         "Draws at once": str(capabilities["max_concurrency"] or ""),
-        "Late jobs": _overdue(about),
+        "Late jobs": "" if about["jobs"] is False else late,
     }
+    assumed = " ".join(f"-p {key.replace('_', '-')}=…" for key in about["assumed"])
     shipped = "recipe" in rows.values() and name != "recipe"
     own = [row for row, parameter in rows.items() if row not in common and not (shipped and parameter == "recipe")]
     lines = [
@@ -166,7 +175,7 @@ def _page(about: dict[str, Any], common: set[str]) -> str:
         "| --- | --- |",
         *(f"| {what} | {told} |" for what, told in facts.items() if told not in USUAL),
         "",
-        *([_assumed(about), ""] if about["assumed"] else []),
+        *([f"Figures are those of an example; `list adapters {name} {assumed}` tells yours.", ""] if assumed else []),
         "## Parameters",
         "",
         *([*HEADING, *own] if own else []),
@@ -185,41 +194,13 @@ def _page(about: dict[str, Any], common: set[str]) -> str:
 def _rows(about: dict[str, Any]) -> dict[str, str]:
     rows = {}
     for parameter in about["parameters"]:
-        default = "required" if parameter["required"] else _default(parameter["default"])
+        value = parameter["default"]
+        shown = json.dumps(value) if isinstance(value, list | dict) else value
+        default = "none" if value is None else f"`{shown}`" if value != "" else "empty"
+        default = "required" if parameter["required"] else default
         kind, mark = parameter["type"].replace("|", "\\|"), "" if parameter["identifies"] else " \\*"
         rows[f"| `{parameter['name']}`{mark} | {kind} | {default} | {parameter['help']} |"] = parameter["name"]
     return rows
-
-
-def _assumed(about: dict[str, Any]) -> str:
-    give = " ".join(f"-p {key.replace('_', '-')}=…" for key in about["assumed"])
-    return f"Figures are those of an example; `list adapters {about['name']} {give}` tells yours."
-
-
-def _default(value: Any) -> str:
-    if value is None:
-        return "none"
-    return f"`{json.dumps(value) if isinstance(value, list | dict) else value}`" if value != "" else "empty"
-
-
-def _key(about: dict[str, Any]) -> str:
-    variable, options = about["auth_variable"], about["key_options"]
-    sent = f"; sent only when asked, as with `{options}`" if options else ""
-    return f"`{variable}`{sent}" if variable else "none"
-
-
-def _seed_range(capabilities: dict[str, Any]) -> str:
-    span = capabilities["seed_range"]
-    return f" ({span[0]} to {span[1]})" if span else ""
-
-
-def _price_source(capabilities: dict[str, Any]) -> str:
-    price = capabilities["price"]
-    if price is None or float(price["high_usd"]) == 0:
-        return ""
-    read = f", read on {price['read_on']}" if price["read_on"] else ""
-    rule = f"; {price['rule']}" if price["rule"] else ""
-    return f"{rule} ({price['source']}{read})"
 
 
 def _failures(capabilities: dict[str, Any]) -> str:
@@ -228,36 +209,20 @@ def _failures(capabilities: dict[str, Any]) -> str:
     )
 
 
-def _size(capabilities: dict[str, Any]) -> str:
-    sizes = {"exact": "exact", "any": "as the vendor chooses, of any scale: resampled"}
-    return sizes.get(capabilities["output_size"], "as the vendor chooses: resampled")
-
-
-def _limits(capabilities: dict[str, Any]) -> str:
-    names = {
-        "min_side": "shortest side {} px",
-        "max_side": "longest side {} px",
-        "max_input_pixels": "{} px in",
-        "max_output_pixels": "{} px out",
-        "min_output_side": "shortest side {} px out",
-        "max_output_side": "longest side {} px out",
-        "max_aspect": "one side at most {:g} times the other",
-        "max_upload_bytes": "{} bytes sent",
-    }
-    limits = [text.format(capabilities[name]) for name, text in names.items() if capabilities[name] is not None]
-    return "; ".join(limits)
+LIMITS = {
+    "min_side": "shortest side {} px",
+    "max_side": "longest side {} px",
+    "max_input_pixels": "{} px in",
+    "max_output_pixels": "{} px out",
+    "min_output_side": "shortest side {} px out",
+    "max_output_side": "longest side {} px out",
+    "max_aspect": "one side at most {:g} times the other",
+    "max_upload_bytes": "{} bytes sent",
+}
 
 
 def _rates(capabilities: dict[str, Any]) -> str:
     return ", ".join(f"`{Rate(**rate)}`" for rate in capabilities["rates"])
-
-
-def _overdue(about: dict[str, Any]) -> str:
-    end = "cancelled" if about["capabilities"]["cancels"] else "left"
-    seconds = about["capabilities"]["job_timeout_s"]
-    if about["jobs"] is False:
-        return ""
-    return end if seconds is None else f"{end}; one may take {seconds:g} s"
 
 
 def main(folder: Path) -> None:

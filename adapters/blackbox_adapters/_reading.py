@@ -69,8 +69,7 @@ def fetched(link: object, where: str, *, base: str = "") -> Flow:
 
 
 LONGEST_MESSAGE = 500
-MOST_DOLLARS = 1_000_000
-"""A higher reported cost of one draw is a misprint."""
+MOST_DOLLARS = 1_000_000  # A higher reported cost of one draw is a misprint.
 
 
 def document(answer: Answer) -> Any:

@@ -10,11 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from blackbox_adapters._failures import Failures
 from blackbox_conformal.vendor.adapter import Rate
 
-_MOST = 1_000_000
-"""Larger amounts and megapixels are misprints."""
-
+_MOST = 1_000_000  # Larger amounts and megapixels are misprints.
+# HTTP statuses. A key that a recipe left out when a calibration was made is not in its digest: hence `exclude_if`.
 Statuses = Annotated[list[Annotated[int, Field(ge=200, le=599)]], Field(exclude_if=not_)]
-"""HTTP statuses. A key that a recipe left out when a calibration was made is not in its digest: hence `exclude_if`."""
 
 
 def _rate(value: Any) -> Rate:
@@ -51,14 +49,11 @@ class Auth(_Table):
 
 
 class RecipeSignature(_Table):
-    """How to sign requests that hold `{signature}`: a digest of a text and the second secret, else the key.
-
-    `key`: put the secret after the text, or make it the key of an HMAC.
-    """
+    """How to sign requests that hold `{signature}`: a digest of a text and the second secret, else the key."""
 
     text: str
     hash: Literal["sha1", "sha256", "sha512"] = "sha256"
-    key: Literal["append", "hmac"] = "hmac"
+    key: Literal["append", "hmac"] = "hmac"  # Put the secret after the text, or make it the key of an HMAC.
     encoding: Literal["hex", "base64"] = "hex"
 
 
@@ -79,10 +74,7 @@ class Seed(_Table):
 
 
 class RecipeLimits(_Table):
-    """Limits on pictures, on requests (`rates`, such as ``50/hour submit``) and on draws at once; and the billing.
-
-    `free_answers`: book a cost of 0 that the vendor tells with a picture, as where it gives credits away.
-    """
+    """Limits on pictures, on requests (`rates`, such as ``50/hour submit``) and on draws at once; and the billing."""
 
     min_side: int | None = None
     max_side: int | None = None
@@ -93,7 +85,7 @@ class RecipeLimits(_Table):
     max_aspect: float | None = None
     max_upload_bytes: int | None = None
     failures_billed: bool = True
-    free_answers: bool = False
+    free_answers: bool = False  # Book a cost of 0 that the vendor tells with a picture, as where it gives credits away.
     rates: list[Annotated[Rate, BeforeValidator(_rate)]] = []
     concurrency: int | None = Field(default=None, ge=1)
 

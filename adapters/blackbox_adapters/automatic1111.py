@@ -95,21 +95,15 @@ class Automatic1111(OptionalKey, OwnServer):
                 body["override_settings"] = {"sd_model_checkpoint": self.checkpoint}
             route, where = "img2img", "images.0"
         answer = yield self.send("POST", f"/sdapi/v1/{route}", "submit", json=body)
-        yield Observed(model=self._model(answer))
-        return decoded(peek(answer.json(), where), where)
-
-    def _model(self, answer: Answer) -> str | None:
-        """Return name and hash of the checkpoint that the server says it used, or else the requested one.
-
-        `info` is JSON in a text; SD.Next gives the hash alone.
-        """
         try:
+            # `info` is JSON in a text; SD.Next gives the checkpoint's hash alone.
             info = json.loads(peek(document(answer), "info"))
         except (ValueError, TypeError, RecursionError):
             info = None
         name, digest = words(info, "sd_model_name"), words(info, "sd_model_hash")
-        asked = self.upscaler if self.mode == "extras" else self.checkpoint
-        return " ".join(filter(None, [name or (asked or ""), digest and f"[{digest}]"])) or None
+        asked = (self.upscaler if self.mode == "extras" else self.checkpoint) or ""
+        yield Observed(model=" ".join(filter(None, [name or asked, digest and f"[{digest}]"])) or None)
+        return decoded(peek(answer.json(), where), where)
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         failure = self.failures.read(answer)

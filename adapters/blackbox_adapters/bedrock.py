@@ -28,7 +28,7 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.support.secrets import Secret, checked_secret, read_credential
+from blackbox_conformal.support.secrets import Secret, checked_secret, read_credential, revealed
 from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.vendor.example import Example, says
 
@@ -59,7 +59,7 @@ def signed_headers(
     if session_token is not None:
         signed["x-amz-security-token"] = session_token
     names = ";".join(sorted(signed))
-    lines = [f"{name}:{_text(signed[name]).strip()}" for name in sorted(signed)]
+    lines = [f"{name}:{str(revealed(signed[name])).strip()}" for name in sorted(signed)]
     path = quote(parts.path or "/", safe="/-_.~")
     request = "\n".join([method, path, "", *lines, "", names, hashlib.sha256(body).hexdigest()])
 
@@ -74,10 +74,6 @@ def signed_headers(
     authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
     del signed["host"]
     return {**signed, "authorization": Secret(authorization, lasting=False)}
-
-
-def _text(value: str | Secret) -> str:
-    return value.reveal() if isinstance(value, Secret) else value
 
 
 # AWS access keys, found where the vendor's own tools look first: the environment, then the credentials file.
@@ -105,7 +101,17 @@ def aws_keys(owner: str) -> AwsKeys:
         )
     file = Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials").expanduser()
     profile = os.environ.get("AWS_PROFILE") or "default"
-    values = _section(file, profile)
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        pass
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        # The error's own text is left out: it quotes lines of the file, which may hold a key.
+        raise CredentialMissingError(
+            f"expected a readable AWS credentials file at {file}; {type(error).__name__} while reading it"
+        ) from None
+    values = dict(parser[profile]) if parser.has_section(profile) else {}
     found = {
         name: checked_secret(values[name], f"{name} of the profile {profile} in {file}")
         for name in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
@@ -121,28 +127,10 @@ def aws_keys(owner: str) -> AwsKeys:
         ) from None
 
 
-def _section(file: Path, profile: str) -> dict[str, str]:
-    parser = configparser.RawConfigParser()
-    try:
-        parser.read_string(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        # The error's own text is left out: it quotes lines of the file, which may hold a key.
-        raise CredentialMissingError(
-            f"expected a readable AWS credentials file at {file}; {type(error).__name__} while reading it"
-        ) from None
-    return dict(parser[profile]) if parser.has_section(profile) else {}
-
-
 PRICES = {"fast": "0.03", "conservative": "0.40", "creative": "0.60"}
 
-BODY_BYTES = 25_000_000
-"""The largest body that InvokeModel takes."""
-
-FIELDS_BYTES = 150_000
-"""The part of the body that the longest prompts may take."""
-
+BODY_BYTES = 25_000_000  # The largest body that InvokeModel takes.
+FIELDS_BYTES = 150_000  # The part of the body that the longest prompts may take.
 
 PROFILE_REGIONS = ("us-east-1", "us-east-2", "us-west-2")
 """Regions from which the inference profiles can be called: Amazon Bedrock user guide, "Supported Regions and models for
@@ -220,7 +208,12 @@ class Bedrock(StabilityModes):
         body = {"image": base64_text(upload.png), **self.mode_fields(draw)}
         link = f"{self.base_url}/model/{quote(self.model, safe='')}/invoke"
         content = json.dumps(body, separators=(",", ":")).encode()
-        answer = yield Send("POST", link, purpose="submit", headers=self._headers(link, content), body=content)
+        plain = {"content-type": "application/json", "accept": "application/json"}
+        headers: dict[str, str | Secret] = {**plain, **self.key()} if self.auth == "bearer" else {}
+        if self.auth == "signature":
+            signing = {"region": self.region, "service": "bedrock", **aws_keys(self.name)._asdict()}
+            headers = signed_headers("POST", link, content, headers=plain, **signing)
+        answer = yield Send("POST", link, purpose="submit", headers=headers, body=content)
         result = answer.json()
         request = answer.headers.get("x-amzn-requestid")
         reason = words(result, "finish_reasons.0")
@@ -252,23 +245,6 @@ class Bedrock(StabilityModes):
     def credential(self) -> Secret:
         return super().credential() if self.auth == "bearer" else aws_keys(self.name).secret_key
 
-    def _headers(self, link: str, content: bytes) -> dict[str, str | Secret]:
-        plain = {"content-type": "application/json", "accept": "application/json"}
-        if self.auth == "bearer":
-            return {**plain, **self.key()}
-        keys = aws_keys(self.name)
-        return signed_headers(
-            "POST",
-            link,
-            content,
-            region=self.region,
-            service="bedrock",
-            access_key=keys.access_key,
-            secret_key=keys.secret_key,
-            session_token=keys.session_token,
-            headers=plain,
-        )
-
 
 _REASONS = Reasons(filtered=("filter reason",))
 """A filter is booked at the price of a draw: AWS does not document whether it bills one."""
@@ -280,7 +256,6 @@ _LATER = (
     "ServiceQuotaExceededException",
 )
 _FAILED = ("ModelErrorException", "ModelTimeoutException", "InternalServerException")
-
 
 ADAPTER = Bedrock
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from blackbox_conformal.errors import AdapterError, PayloadError, UsageError
 from blackbox_conformal.support import catalog
@@ -28,30 +28,23 @@ from blackbox_conformal.vendor.adapter import (
     Upload,
 )
 
-KEPT = 4096
-"""The number of answers whose figures, and pictures whose tiles, are remembered."""
-
+KEPT = 4096  # The number of answers whose figures, and pictures whose tiles, are remembered.
 _LARGEST_FILE = 2**18
+_AT_LEAST = ("min_side", "min_output_side")
+_AT_MOST = ("max_side", "max_input_pixels", "max_upload_bytes", "max_output_side", "max_output_pixels", "max_aspect")
 
 
 class CascadeRule(BaseModel):
     """When an answer suffices, by one score: its trusted share is large, or its mean score lies on one side.
 
-    Attributes
-    ----------
-    score
-        The score as typed, or with everything that follows from how inputs are made. ``foretold-psnr``: the answer's
-        PSNR in dB against the free reference, from which the certified PSNR of the delivered picture follows.
-    below, at_least
-        An answer suffices where the share of pixels with a score under `below` is at least `at_least`.
-    at_most, at_least
-        Or where the mean score, such as the share of detail expected to be invented, is at most or at least this.
-    passed_on
-        How many of the photographs that the rule was fitted on were passed on, and how many there were.
-    tile
-        Parts of at most so many pixels of the input a side are judged one by one; insufficient ones go on.
-    margin
-        Pixels of the input around a tile that are sent with it and cut off its answer.
+    `score`: The score as typed, or with everything that follows from how inputs are made. ``foretold-psnr``: the
+      answer's PSNR in dB against the free reference, from which the certified PSNR of the delivered picture follows.
+    `below`, `at_least`: An answer suffices where the share of pixels with a score under `below` is at least `at_least`.
+    `at_most`, `at_least`: Or where the mean score, such as the share of detail expected to be invented, is at most or
+      at least this.
+    `passed_on`: How many of the photographs that the rule was fitted on were passed on, and how many there were.
+    `tile`: Parts of at most so many pixels of the input a side are judged one by one; insufficient ones go on.
+    `margin`: Pixels of the input around a tile that are sent with it and cut off its answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -142,16 +135,13 @@ class Cascade(Adapter):
             )
         return {**{name: value for name, value in given.items() if name not in cls.READ}, **told}
 
-    @field_validator("vendors", mode="before")
+    @field_validator("vendors", "rules", mode="before")
     @classmethod
-    def _load(cls, given: Any) -> tuple[Adapter, ...]:
-        given = _from_json(given)
+    def _load(cls, given: Any, info: ValidationInfo) -> Any:
+        given = json.loads(given) if isinstance(given, str) else given
+        if info.field_name == "rules":
+            return given
         return tuple(each if isinstance(each, Adapter) else _loaded(each) for each in given)
-
-    @field_validator("rules", mode="before")
-    @classmethod
-    def _rules(cls, given: Any) -> Any:
-        return _from_json(given)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -190,16 +180,16 @@ class Cascade(Adapter):
             return Capabilities(scale_factors=())
         factors = set(able[0].scale_factors).intersection(*(each.scale_factors for each in able))
         sizes = {each.output_size for each in able}
+        told = {
+            name: [limit for each in able if (limit := getattr(each, name)) is not None]
+            for name in (*_AT_LEAST, *_AT_MOST)
+        }
+        limits: dict[str, Any] = {
+            name: max(own) if name in _AT_LEAST else min(own) for name, own in told.items() if own
+        }
         return Capabilities(
+            **limits,
             scale_factors=tuple(factor for factor in able[0].scale_factors if factor in factors),
-            min_side=_most(each.min_side for each in able),
-            max_side=_least(each.max_side for each in able),
-            max_input_pixels=_least(each.max_input_pixels for each in able),
-            max_upload_bytes=_least(each.max_upload_bytes for each in able),
-            min_output_side=_most(each.min_output_side for each in able),
-            max_output_side=_least(each.max_output_side for each in able),
-            max_output_pixels=_least(each.max_output_pixels for each in able),
-            max_aspect=_least(each.max_aspect for each in able),
             price=_together([each.price for each in able]),
             lossless_output=all(each.lossless_output for each in able),
             output_size="any" if "any" in sizes else "resample" if "resample" in sizes else "exact",
@@ -351,10 +341,6 @@ def _spans(length: int, tile: int, margin: int, least: int) -> list[tuple[tuple[
     return spans
 
 
-def _from_json(given: Any) -> Any:
-    return json.loads(given) if isinstance(given, str) else given
-
-
 def _loaded(given: Any) -> Adapter:
     """Load a vendor that a file names: one of an installed package, never code to import."""
     name = given.get("adapter") if isinstance(given, dict) else None
@@ -369,14 +355,6 @@ def _loaded(given: Any) -> Adapter:
     except UsageError as error:
         raise ValueError(f"{error}. Name the file of the cascade with -p file=cascade.toml") from None
     return adapter
-
-
-def _least(figures: Any) -> Any:
-    return min((figure for figure in figures if figure is not None), default=None)
-
-
-def _most(figures: Any) -> Any:
-    return max((figure for figure in figures if figure is not None), default=None)
 
 
 def _together(prices: list[Price | None]) -> Price | None:

@@ -4,8 +4,6 @@ Cog 0.9 (FastAPI) and 0.23 (coglet) refuse differently. A prediction cannot be f
 form is used and there are no jobs to resume.
 """
 
-from typing import Any
-
 from pydantic import Field
 
 from blackbox_adapters._named_inputs import ModelSchema, NamedInputs, Names, fit, listed
@@ -92,27 +90,18 @@ class Cog(NamedInputs):
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """Read both dialects: ``detail`` as text or as a list of problems, or ``error``; 409 = every slot is busy."""
         problem = document(answer)
-        message = (
-            _invalid(problem) or words(problem, "detail", "error") or words(answer.body.decode("utf-8", "replace"), "")
-        )
+        details, complaints = peek(problem, "detail"), []
+        for detail in details if isinstance(details, list) else ():
+            place = peek(detail, "loc")
+            steps = [str(step) for step in place if step != "body"] if isinstance(place, list) else []
+            complaints.append(": ".join(filter(None, [".".join(steps), words(detail, "msg")])))
+        message = shorten("; ".join(filter(None, complaints))) or words(problem, "detail", "error")
+        message = message or words(answer.body.decode("utf-8", "replace"), "")
         if answer.status == 409:
             return TryLaterError(f"the container is busy: {message}", retry_after=0.5, code="409")
         if answer.status == 503:
             return TryLaterError(f"the container is not ready: {message}", retry_after=2.0, code="503")
         return self.failures.error(answer, purpose, self.failures.read(answer)._replace(message=message))
-
-
-def _invalid(problem: Any) -> str:
-    """Return ``input.scale: …`` for each input that the model's schema refuses; "" for other refusals."""
-    details = peek(problem, "detail")
-    if not isinstance(details, list):
-        return ""
-    complaints = []
-    for detail in details:
-        place = peek(detail, "loc")
-        steps = [str(step) for step in place if step != "body"] if isinstance(place, list) else []
-        complaints.append(": ".join(filter(None, [".".join(steps), words(detail, "msg")])))
-    return shorten("; ".join(filter(None, complaints)))
 
 
 ADAPTER = Cog

@@ -48,9 +48,7 @@ MODELS = {
     ),
 }
 UNKNOWN = Names(image="image_url", scale="scale_factor", output="images.0.url")
-BARE = ("bria", "freepik", "bfl")
-"""Providers whose models take a picture in base64 without ``data:``."""
-
+BARE = ("bria", "freepik", "bfl")  # Providers whose models take a picture in base64 without ``data:``.
 ACCOUNT = ("insufficient_credits", "unauthorized", "forbidden", "not_enabled")
 LATER = ("concurrency_limit_exceeded", "rate_limited", "queue_backlog_full", "service_unavailable")
 FAILED = ("provider_error", "provider_timeout", "deadline_exceeded", "queue_timeout", "cancelled")

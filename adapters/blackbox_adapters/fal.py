@@ -142,7 +142,6 @@ SeedVR was seen to round sides to multiples of 16, so its pictures are resampled
 
 UNKNOWN = Names(image="image_url", scale=_FACTOR, output=_OUT)
 
-
 OWN_QUEUE = "https://queue.fal.run"
 SCHEMAS = "https://fal.ai/api/openapi/queue/openapi.json"
 
@@ -220,7 +219,15 @@ class Fal(NamedInputs):
             if self.model in MODELS:
                 return None
             raise
-        _check_output(self, document)
+        name = self.names().output.partition(".")[0]
+        output = result_schema(document, f"/{self.model}/requests/{{request_id}}")
+        if output is not None and name not in output.inputs:
+            near = {"images": "images.0.url", "image": "image.url"}
+            path = next((path for other, path in near.items() if other in output.inputs), "…")
+            raise NotFoundError(
+                f"{self.model_name} answers with {', '.join(output.inputs)}, and not with {name}; add -p "
+                f"output-path={path}"
+            )
         return fit(self, ModelSchema.of_request(document, f"/{self.model}"))
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
@@ -241,7 +248,11 @@ class Fal(NamedInputs):
         return (yield from self.resume(upload, draw, job))
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        links = _links(job)
+        try:
+            kept: Any = json.loads(job)
+            links = {name: str(kept[name]) for name in ("request_id", "status_url", "response_url")}
+        except (ValueError, KeyError, TypeError):
+            raise JobError(f"expected a stored fal request with its three links; got {job[:80]!r}") from None
         name, path = links["request_id"], self.names().output
         request = PolledJob("request", name, done=("COMPLETED",))
         poll = Send("GET", links["status_url"], purpose="poll", headers=self.key())
@@ -267,12 +278,10 @@ class Fal(NamedInputs):
         fetch = replace(poll, url=links["response_url"], accept=_ENDED if reason else None)
         answer = yield from polled(fetch, self.poll_seconds, made)
         result = answer.json()
-        yield Observed(cost_usd=self._billed(answer), request_id=name, seed=integer(peek(result, "seed")))
-        return (yield from fetched(peek(result, path), path))
-
-    def _billed(self, answer: Answer) -> Decimal | None:
         unit = self.usd_per_unit or (None if self.price_list is None else self.price_list.unit)
-        return None if unit is None else money(answer.headers.get("x-fal-billable-units"), unit)
+        cost = None if unit is None else money(answer.headers.get("x-fal-billable-units"), unit)
+        yield Observed(cost_usd=cost, request_id=name, seed=integer(peek(result, "seed")))
+        return (yield from fetched(peek(result, path), path))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """Read fal's ``detail``: a text, or a list of problems with a type; an error with a type ends its request."""
@@ -293,27 +302,6 @@ class Fal(NamedInputs):
 _ENDED = frozenset({*range(200, 300), 500, 502, 503, 504})
 _AGAIN = ("internal_server_error", "generation_timeout", "downstream_service_error", "downstream_service_unavailable")
 """Types of model errors that the vendor calls worth repeating, whatever their status."""
-
-
-def _check_output(adapter: Fal, document: Any) -> None:
-    output = result_schema(document, f"/{adapter.model}/requests/{{request_id}}")
-    first = adapter.names().output.partition(".")[0]
-    if output is not None and first not in output.inputs:
-        near = {"images": "images.0.url", "image": "image.url"}
-        path = next((path for name, path in near.items() if name in output.inputs), "…")
-        raise NotFoundError(
-            f"{adapter.model_name} answers with {', '.join(output.inputs)}, and not with {first}; add -p "
-            f"output-path={path}"
-        )
-
-
-def _links(job: str) -> dict[str, str]:
-    try:
-        links: Any = json.loads(job)
-        return {name: str(links[name]) for name in ("request_id", "status_url", "response_url")}
-    except (ValueError, KeyError, TypeError):
-        raise JobError(f"expected a stored fal request with its three links; got {job[:80]!r}") from None
-
 
 ADAPTER = Fal
 

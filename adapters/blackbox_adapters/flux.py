@@ -22,14 +22,12 @@ from blackbox_conformal.vendor.adapter import Accepted, Capabilities, Draw, Flow
 from blackbox_conformal.vendor.example import Example, says, shows
 
 USD_PER_CREDIT = Decimal("0.01")
-KONTEXT = {"flux-kontext-pro": "0.04", "flux-kontext-max": "0.08"}
-"""Price of a picture, whatever its size."""
+KONTEXT = {"flux-kontext-pro": "0.04", "flux-kontext-max": "0.08"}  # Price of a picture, whatever its size.
 MEGAPIXELS = {"flux-2-pro": ("0.03", "0.015"), "flux-2-max": ("0.07", "0.03"), "flux-2-flex": ("0.05", "0.05")}
 """Price of the first megapixel made, and of every further one made or sent."""
 REWRITERS = ("kontext-pro", "kontext-max", "flex")
 """Models that turn rewriting of the prompt off by prompt_upsampling; all others use disable_pup."""
-SOURCE = ("Black Forest Labs' integration guide, January 2026", date(2026, 11, 26))
-"""Where prices were read, and when."""
+SOURCE = ("Black Forest Labs' integration guide, January 2026", date(2026, 11, 26))  # Where prices were read, and when.
 DEBLUR = "flux-tools/deblur-v1"
 MOST, STEP = 4_000_000, 16
 STORES = (".bfl.ai", "bfldeliveryprod.blob.core.windows.net", "bfldeliverysc.blob.core.windows.net")
@@ -105,24 +103,21 @@ class Flux(Editor):
         return self.priced(self._usd(_megapixels(made), _megapixels(width * height)), None, *SOURCE)
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        body = {"output_format": "png", "safety_tolerance": self.safety_tolerance, "seed": draw.seed}
-        answer = yield self.send("POST", f"/v1/{self.model}", "submit", json={**self._wanted(upload), **body})
+        wanted: dict[str, Any] = {"image": base64_text(upload.png)}
+        if self.model != DEBLUR:
+            wanted = {"prompt": self.prompt, "input_image": base64_text(upload.png)}
+            # Unless told not to, the vendor rewrites a prompt, differently each time.
+            wanted |= {"prompt_upsampling": False} if self.model.endswith(REWRITERS) else {"disable_pup": True}
+            if not self.model.startswith("flux-kontext"):
+                wanted["width"], wanted["height"] = self.size(upload.width, upload.height)
+        wanted |= {"output_format": "png", "safety_tolerance": self.safety_tolerance, "seed": draw.seed}
+        answer = yield self.send("POST", f"/v1/{self.model}", "submit", json=wanted)
         task = answer.json()
         name = require(task, "id", "a task's id")
         link = peek(task, "polling_url") or f"{self.base_url}/v1/get_result?id={quote(name, safe='')}"
         job = json.dumps({"id": name, "polling_url": link, "cost": peek(task, "cost")})
         yield Accepted(job)
         return (yield from self.resume(upload, draw, job))
-
-    def _wanted(self, upload: Upload) -> dict[str, Any]:
-        if self.model == DEBLUR:
-            return {"image": base64_text(upload.png)}
-        wanted: dict[str, Any] = {"prompt": self.prompt, "input_image": base64_text(upload.png)}
-        # Unless told not to, the vendor rewrites a prompt, differently each time.
-        wanted |= {"prompt_upsampling": False} if self.model.endswith(REWRITERS) else {"disable_pup": True}
-        if not self.model.startswith("flux-kontext"):
-            wanted["width"], wanted["height"] = self.size(upload.width, upload.height)
-        return wanted
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         try:

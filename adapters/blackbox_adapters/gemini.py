@@ -45,11 +45,9 @@ RATES = {
     ),
     "gemini-2.5-flash-image": GeminiRates(Decimal("0.30"), Decimal(30), Decimal("2.50"), {"": "0.039"}),
 }
-ALLOWANCE = Decimal("0.01")
-"""Dollars reserved beside the picture for the prompt and the model's thoughts."""
-
+ALLOWANCE = Decimal("0.01")  # Dollars reserved beside the picture for the prompt and the model's thoughts.
+# Reasons that the model stopped without a picture which say nothing about the picture sent.
 UNFINISHED = ("OTHER", "IMAGE_OTHER", "NO_IMAGE", "MAX_TOKENS", "MALFORMED_RESPONSE", "FINISH_REASON_UNSPECIFIED")
-"""Reasons that the model stopped without a picture which say nothing about the picture sent."""
 
 
 class Gemini(Editor):
@@ -111,10 +109,19 @@ class Gemini(Editor):
         result = answer.json()
         request = words(result, "responseId") or None
         yield Observed(cost_usd=self._cost(result), model=words(result, "modelVersion") or None, request_id=request)
-        made = _picture(result)
-        if made is None:
-            raise _missing(result, request)
-        return decoded(made, "candidates.0.content.parts.inlineData.data")
+        parts = peek(result, "candidates.0.content.parts")
+        for part in reversed(parts if isinstance(parts, list) else []):
+            made = peek(part, "inlineData.data")
+            if peek(part, "thought") is not True and isinstance(made, str) and made:
+                return decoded(made, "candidates.0.content.parts.inlineData.data")
+        blocked = words(result, "promptFeedback.blockReason")
+        if blocked:
+            raise RefusedError(f"the vendor refused the request: {blocked}", request_id=request, code=blocked)
+        reason = words(result, "candidates.0.finishReason") or "FINISH_REASON_UNSPECIFIED"
+        said = words(result, "candidates.0.finishMessage", "candidates.0.content.parts.0.text") or "it gave no reason"
+        if reason in UNFINISHED:
+            raise VendorFailedError(f"the model made no picture ({reason}): {said}", request_id=request, code=reason)
+        raise RefusedError(f"the model refused ({reason}): {said}", billed=True, request_id=request, code=reason)
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """Read Google's ``{error: {code, message, status, details}}``."""
@@ -156,27 +163,6 @@ class Gemini(Editor):
         texts = max(0, tokens(usage, "candidatesTokenCount") - pictures) + tokens(usage, "thoughtsTokenCount")
         asked = tokens(usage, "promptTokenCount")
         return (asked * rates.input + pictures * rates.picture + texts * rates.words) / MILLION
-
-
-def _picture(result: Any) -> str | None:
-    parts = peek(result, "candidates.0.content.parts")
-    made = [
-        peek(part, "inlineData.data")
-        for part in (parts if isinstance(parts, list) else [])
-        if peek(part, "thought") is not True
-    ]
-    return next((data for data in reversed(made) if isinstance(data, str) and data), None)
-
-
-def _missing(result: Any, request: str | None) -> VendorError:
-    blocked = words(result, "promptFeedback.blockReason")
-    if blocked:
-        return RefusedError(f"the vendor refused the request: {blocked}", request_id=request, code=blocked)
-    reason = words(result, "candidates.0.finishReason") or "FINISH_REASON_UNSPECIFIED"
-    said = words(result, "candidates.0.finishMessage", "candidates.0.content.parts.0.text") or "it gave no reason"
-    if reason in UNFINISHED:
-        return VendorFailedError(f"the model made no picture ({reason}): {said}", request_id=request, code=reason)
-    return RefusedError(f"the model refused ({reason}): {said}", billed=True, request_id=request, code=reason)
 
 
 ADAPTER = Gemini

@@ -60,37 +60,35 @@ def check_call(info: Any, call: str, inputs: Sequence[Any], output: str, scale: 
         raise NotFoundError(f"the application has no call {call!r}, only {', '.join(names)}; give -p call={near}")
     parameters, results = peek(described, "parameters"), peek(described, "returns")
     if isinstance(parameters, list):
-        _check_arguments(call, parameters, inputs, scale)
+        takes = ", ".join(words(parameter, "parameter_name", "label") for parameter in parameters) or "nothing"
+        arguments = [_argument(parameter) for parameter in parameters]
+        advice = f"; give -p inputs='{json.dumps(arguments, ensure_ascii=False)}'"
+        needed = [parameter for parameter in parameters[len(inputs) :] if not peek(parameter, "parameter_has_default")]
+        if len(inputs) > len(parameters) or needed:
+            raise NotFoundError(f"the call {call} takes {takes}; got {len(inputs)} inputs{advice}")
+        for parameter, argument, value in zip(parameters, arguments, inputs, strict=False):
+            name, component = words(parameter, "parameter_name", "label"), words(parameter, "component")
+            if (value == "{image}") != (component in PICTURES) and "{image}" in (value, argument):
+                raise NotFoundError(
+                    f"the call {call} takes {takes}, and {name} is a {component}; got {value!r}{advice}"
+                )
+            schema = peek(parameter, "type")
+            # The range of a number stands only in its description.
+            found = _RANGE.search(words(schema, "description"))
+            bounds = {} if found is None else {"minimum": float(found[1]), "maximum": float(found[2])}
+            sent = scale if value == "{scale}" else value
+            asked = {**(schema if isinstance(schema, dict) else {}), **bounds}
+            wrong = "" if value in ("{image}", "{seed}") else problem(sent, asked)
+            if wrong:
+                raise NotFoundError(f"the call {call} takes for {name} {wrong}; got {shorten(sent)}")
     if isinstance(results, list) and results:
-        _check_result(call, results, output)
-
-
-def _check_arguments(call: str, parameters: list[Any], inputs: Sequence[Any], scale: int) -> None:
-    needed = [parameter for parameter in parameters[len(inputs) :] if not peek(parameter, "parameter_has_default")]
-    takes = ", ".join(words(parameter, "parameter_name", "label") for parameter in parameters) or "nothing"
-    advice = f"; give -p inputs='{json.dumps(_arguments(parameters), ensure_ascii=False)}'"
-    if len(inputs) > len(parameters) or needed:
-        raise NotFoundError(f"the call {call} takes {takes}; got {len(inputs)} inputs{advice}")
-    for parameter, value in zip(parameters, inputs, strict=False):
-        name, component = words(parameter, "parameter_name", "label"), words(parameter, "component")
-        if (value == "{image}") != (component in PICTURES) and "{image}" in (value, _argument(parameter)):
-            raise NotFoundError(f"the call {call} takes {takes}, and {name} is a {component}; got {value!r}{advice}")
-        sent = scale if value == "{scale}" else value
-        wrong = "" if value in ("{image}", "{seed}") else problem(sent, _as_schema(parameter))
-        if wrong:
-            raise NotFoundError(f"the call {call} takes for {name} {wrong}; got {shorten(sent)}")
-
-
-def _as_schema(parameter: Any) -> dict[str, Any]:
-    """Return the JSON schema of a parameter, with the range that its description states."""
-    schema = peek(parameter, "type")
-    found = _RANGE.search(words(schema, "description"))
-    bounds = {} if found is None else {"minimum": float(found[1]), "maximum": float(found[2])}
-    return {**(schema if isinstance(schema, dict) else {}), **bounds}
-
-
-def _arguments(parameters: list[Any]) -> list[Any]:
-    return [_argument(parameter) for parameter in parameters]
+        kinds = [words(result, "component") for result in results]
+        pictures = [place for place, kind in enumerate(kinds) if kind in PICTURES]
+        if pictures and int(output.partition(".")[0]) not in pictures:
+            raise NotFoundError(
+                f"the call {call} answers with {', '.join(kinds)}, of which {output} is no picture; give -p "
+                f"output={pictures[0]}"
+            )
 
 
 def _argument(parameter: Any) -> Any:
@@ -102,17 +100,6 @@ def _argument(parameter: Any) -> Any:
             return placeholder
     default = peek(parameter, "parameter_default")
     return peek(parameter, "example_input") if default is None else default
-
-
-def _check_result(call: str, results: list[Any], output: str) -> None:
-    index = int(output.partition(".")[0])
-    kinds = [words(result, "component") for result in results]
-    pictures = [place for place, kind in enumerate(kinds) if kind in PICTURES]
-    if pictures and index not in pictures:
-        raise NotFoundError(
-            f"the call {call} answers with {', '.join(kinds)}, of which {output} is no picture; give -p "
-            f"output={pictures[0]}"
-        )
 
 
 class Gradio(OptionalKey, OwnServer):

@@ -130,10 +130,32 @@ class HuggingFaceProviders(Hosted):
         # Only the path is kept: the key goes to the router, never to the provider's address.
         kept = f"{name} {urlsplit(link).path}"
         yield Accepted(kept)
-        return (yield from self._finished(kept, answer if self.provider == "replicate" else None))
+        return (yield from self.resume(upload, draw, kept, answer if self.provider == "replicate" else None))
 
-    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        return (yield from self._finished(job))
+    def resume(self, upload: Upload, draw: Draw, job: str, answer: Answer | None = None) -> Flow:
+        name, _, path = job.partition(" ")
+        shape, fal = PROVIDERS[self.provider], self.provider == "fal-ai"
+        work = PolledJob(
+            "job",
+            name,
+            status=(shape.status,),
+            done=shape.done,
+            failed=shape.failed,
+            picture="" if fal else shape.picture,
+            reason=(shape.reason,),
+            code=("data.code", "code", "error_type"),
+        )
+        place, query = f"/{self.provider}{path}", QUEUE if fal else {}
+        poll = self.send("GET", f"{place}/status" if fal else place, "poll", query=query)
+        over = yield from polled(poll, self.poll_seconds, lambda answer: work.result(answer.json()), answer)
+        if fal:
+            reason = words(over, "error")
+            if reason:
+                raise work.failure(reason, words(over, "error_type") or "error")
+            result = yield self.send("GET", place, "poll", query=query)
+            over = peek(result.json(), shape.picture)
+        yield Observed(request_id=name)
+        return (yield from fetched(over[0] if isinstance(over, list) else over, shape.picture))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """Read the router's ``{error}``, or the provider's own words; a failed result holds its reason."""
@@ -180,31 +202,6 @@ class HuggingFaceProviders(Hosted):
         path = "/v1/predictions" if version else f"/v1/models/{name}/predictions"
         body = {"input": {**inputs, **parameters}, **present(version=version)}
         return self.send("POST", f"/replicate{path}", "submit", {"prefer": "wait"}, json=body)
-
-    def _finished(self, kept: str, answer: Answer | None = None) -> Flow:
-        name, _, path = kept.partition(" ")
-        shape, fal = PROVIDERS[self.provider], self.provider == "fal-ai"
-        job = PolledJob(
-            "job",
-            name,
-            status=(shape.status,),
-            done=shape.done,
-            failed=shape.failed,
-            picture="" if fal else shape.picture,
-            reason=(shape.reason,),
-            code=("data.code", "code", "error_type"),
-        )
-        place, query = f"/{self.provider}{path}", QUEUE if fal else {}
-        poll = self.send("GET", f"{place}/status" if fal else place, "poll", query=query)
-        over = yield from polled(poll, self.poll_seconds, lambda answer: job.result(answer.json()), answer)
-        if fal:
-            reason = words(over, "error")
-            if reason:
-                raise job.failure(reason, words(over, "error_type") or "error")
-            result = yield self.send("GET", place, "poll", query=query)
-            over = peek(result.json(), shape.picture)
-        yield Observed(request_id=name)
-        return (yield from fetched(over[0] if isinstance(over, list) else over, shape.picture))
 
 
 ADAPTER = HuggingFaceProviders

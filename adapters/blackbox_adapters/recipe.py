@@ -69,10 +69,25 @@ def request_of(
     link = fill_link(asked.path, values)
     values = {**values, "time": int(time.time())}
     if spec.signature is not None and asked.key:
-        values["signature"] = _signature(spec.signature, values)
+        rule, key = spec.signature, values.get("auth.secret") or values["auth.key"]
+        text = str(revealed(fill(rule.text, values)))
+        if rule.key == "append":
+            digest = hashlib.new(rule.hash, f"{text}{key.reveal()}".encode()).digest()
+        else:
+            digest = hmac.digest(key.reveal().encode(), text.encode(), rule.hash)
+        shown = digest.hex() if rule.encoding == "hex" else base64.b64encode(digest).decode()
+        values["signature"] = Secret(shown, lasting=False)
     fields = {**(fill(asked.form, values) or {}), **(more or {} if asked.form or asked.file else {})}
     if asked.form_from is not None:
-        fields |= _fields(values[asked.form_from])
+        given = values[asked.form_from]
+        try:
+            given = json.loads(given) if isinstance(given, str) else given
+        except ValueError:
+            given = None
+        if not isinstance(given, dict):
+            told = str(values[asked.form_from])[:80]
+            raise PayloadError(f"expected a JSON object of form fields; got {told!r}")
+        fields |= given
     headers: Headers = {name.lower(): _text(fill(value, values)) for name, value in asked.headers.items()}
     if isinstance(asked, form.RecipeSubmit) and asked.idempotency_header:
         headers.setdefault(asked.idempotency_header.lower(), str(values["key"]))
@@ -102,31 +117,11 @@ def key_headers(spec: form.RecipeFile, values: Mapping[str, Any]) -> Headers:
     return headers
 
 
-def _signature(rule: form.RecipeSignature, values: Mapping[str, Any]) -> Secret:
-    text = revealed(fill(rule.text, values))
-    key = values.get("auth.secret") or values["auth.key"]
-    if rule.key == "append":
-        digest = hashlib.new(rule.hash, f"{text}{key.reveal()}".encode()).digest()
-    else:
-        digest = hmac.digest(key.reveal().encode(), str(text).encode(), rule.hash)
-    return Secret(digest.hex() if rule.encoding == "hex" else base64.b64encode(digest).decode(), lasting=False)
-
-
 def _text(value: Any) -> str | Secret:
     if isinstance(value, str | Secret):
         return value
     text = json.dumps(revealed(value))
     return Secret(text, lasting=False) if holds_secret(value) else text
-
-
-def _fields(text: Any) -> dict[str, Any]:
-    try:
-        fields = json.loads(text) if isinstance(text, str) else text
-    except ValueError:
-        fields = None
-    if not isinstance(fields, dict):
-        raise PayloadError(f"expected a JSON object of form fields; got {str(text)[:80]!r}")
-    return fields
 
 
 # The cost of a draw by a recipe: by scale, by options and by the size of the picture.
@@ -149,7 +144,11 @@ def price_list(
     def amounts(output: Decimal) -> tuple[Decimal, Decimal]:
         size = output / scale**2 if prices.megapixels == "input" else output
         fits = (row for row in rows if row.up_to_megapixels is None or size <= row.up_to_megapixels)
-        low, high = _amounts(next(fits, rows[-1]), size)
+        row = next(fits, rows[-1])
+        low, high = row.low, row.low if row.high is None else row.high
+        if row.per_megapixels is not None:
+            exact, started = size / row.per_megapixels, Decimal(blocks(size, row.per_megapixels))
+            low, high = low * (started if row.started else exact), high * (exact if row.started is False else started)
         return low * worth, high * worth
 
     return PriceList(
@@ -165,15 +164,6 @@ def price_list(
 def _is_about(row: PriceRow, scale: int, options: Mapping[str, Any]) -> bool:
     wanted = row.options.items()
     return row.scale in (None, scale) and all(name in options and options[name] == value for name, value in wanted)
-
-
-def _amounts(row: PriceRow, size: Decimal) -> tuple[Decimal, Decimal]:
-    high = row.low if row.high is None else row.high
-    if row.per_megapixels is None:
-        return row.low, high
-    exact = size / row.per_megapixels
-    started = Decimal(blocks(size, row.per_megapixels))
-    return row.low * (started if row.started else exact), high * (exact if row.started is False else started)
 
 
 def _rule(prices: RecipePrices, rows: Sequence[PriceRow]) -> str:
@@ -223,39 +213,35 @@ def refusal(spec: form.RecipeFile, answer: Answer, job: str | None = None) -> Ve
     """Return the error of the first row that fits the answer's HTTP status and finds its value; None: no refusal."""
     for rule in spec.refusals:
         about = answer.status in rule.statuses if rule.statuses else 200 <= answer.status < 300
-        value = found(answer, rule.path) if about else None
-        if about and _applies(rule, value):
-            message, _, request = spec.errors.read(answer)
-            said = f"{rule.message}{f': {message}' if message else ''}"
-            code = rule.path if isinstance(value, bool) else shorten(value)
+        if not about:
+            continue
+        value, checks = found(answer, rule.path), rule.model_fields_set
+        if "equals" in checks:
+            applies = bool(value == rule.equals)
+        elif "one_of" in checks:
+            applies = value in rule.one_of
+        elif "not_equals" in checks:
+            applies = value is not None and bool(value != rule.not_equals)
+        else:
+            text = "" if value is None else shorten(value).lower()
+            applies = any(word.lower() in text for word in rule.contains)
+        if not applies:
+            continue
+        message, _, request = spec.errors.read(answer)
+        said = f"{rule.message}{f': {message}' if message else ''}"
+        code, request = rule.path if isinstance(value, bool) else shorten(value), request or job
+        if rule.means == "later":
             asked = retry_after(answer)
-            return _meant(rule, said, request or job, code, spec.errors.wait if asked is None else asked)
+            wait = spec.errors.wait if asked is None else asked
+            return TryLaterError(said, retry_after=wait, request_id=request, code=code)
+        if rule.means == "refused":
+            return RefusedError(said, billed=rule.billed, request_id=request, code=code)
+        kind = VendorFailedError if rule.means == "failed" else AccountRefusedError
+        return kind(said, request_id=request, code=code)
     return None
 
 
-def _applies(rule: form.Refusal, value: Any) -> bool:
-    if "equals" in rule.model_fields_set:
-        return bool(value == rule.equals)
-    if "one_of" in rule.model_fields_set:
-        return value in rule.one_of
-    if "not_equals" in rule.model_fields_set:
-        return value is not None and bool(value != rule.not_equals)
-    text = "" if value is None else shorten(value).lower()
-    return any(word.lower() in text for word in rule.contains)
-
-
-def _meant(rule: form.Refusal, said: str, request: str | None, code: str, wait: float | None) -> VendorError:
-    if rule.means == "failed":
-        return VendorFailedError(said, request_id=request, code=code)
-    if rule.means == "account":
-        return AccountRefusedError(said, request_id=request, code=code)
-    if rule.means == "later":
-        return TryLaterError(said, retry_after=wait, request_id=request, code=code)
-    return RefusedError(said, billed=rule.billed, request_id=request, code=code)
-
-
-Ended = tuple[Answer, VendorError | None]
-"""The last answer of a job, and why it has no picture; None: it has one."""
+Ended = tuple[Answer, VendorError | None]  # The last answer of a job, and why it has no picture; None: it has one.
 
 
 def ended(spec: form.RecipeFile, poll: form.Poll, job: str) -> Callable[[Answer], Ended | None]:

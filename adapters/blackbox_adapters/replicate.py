@@ -133,32 +133,9 @@ class Replicate(NamedInputs):
         job = require(created.json(), "id", "a prediction's id")
         # Kept before the first poll, so that a process that dies now fetches this prediction and does not pay again.
         yield Accepted(job)
-        return (yield from self._finish(job, created))
+        return (yield from self.resume(upload, draw, job, created))
 
-    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
-        return (yield from self._finish(job, None))
-
-    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """Read Replicate's problem documents: title, detail, status; a missing version is a 422."""
-        if words(document(answer), "title").lower().startswith("invalid version"):
-            return not_found(self.failures.read(answer))
-        return super().explain(answer, purpose)
-
-    def _address(self) -> Generator[Step, Answer, tuple[str, str]]:
-        """Return the path that creates predictions, and the version to name; an unpinned model is looked up first."""
-        name, _, version = self.model.partition(":")
-        route = self.route
-        if route == "auto":
-            # The official route takes no version, so a pinned model goes by its version.
-            route = "official" if self.names().official and not version else "version"
-        if route != "version":
-            return f"/{'models' if route == 'official' else 'deployments'}/{name}/predictions", ""
-        if not version:
-            answer = yield self.send("GET", f"/models/{name}", "lookup")
-            version = require(answer.json(), "latest_version.id", "the model's latest version")
-        return "/predictions", version
-
-    def _finish(self, job: str, answer: Answer | None) -> Flow:
+    def resume(self, upload: Upload, draw: Draw, job: str, answer: Answer | None = None) -> Flow:
         work = PolledJob("prediction", job, done=("succeeded",), picture="output", reasons=_REASONS)
 
         def over(answer: Answer) -> Any:
@@ -188,13 +165,32 @@ class Replicate(NamedInputs):
         yield Observed(cost_usd=cost, model=words(prediction, "version") or None, request_id=job)
         return (yield from self.output_picture(peek(prediction, "output")))
 
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """Read Replicate's problem documents: title, detail, status; a missing version is a 422."""
+        if words(document(answer), "title").lower().startswith("invalid version"):
+            return not_found(self.failures.read(answer))
+        return super().explain(answer, purpose)
+
+    def _address(self) -> Generator[Step, Answer, tuple[str, str]]:
+        """Return the path that creates predictions, and the version to name; an unpinned model is looked up first."""
+        name, _, version = self.model.partition(":")
+        route = self.route
+        if route == "auto":
+            # The official route takes no version, so a pinned model goes by its version.
+            route = "official" if self.names().official and not version else "version"
+        if route != "version":
+            return f"/{'models' if route == 'official' else 'deployments'}/{name}/predictions", ""
+        if not version:
+            answer = yield self.send("GET", f"/models/{name}", "lookup")
+            version = require(answer.json(), "latest_version.id", "the model's latest version")
+        return "/predictions", version
+
 
 _REASONS = Reasons(filtered=(*MODERATION, "e1001"))
 """E1001, "Model Out of Memory": the model has worked until then. See replicate.com/docs/reference/error-codes."""
 
 _FAILED = ("failed", "canceled", "aborted")
-_UNWORKED = ("(code: pa)", "e6716")
-"""Prediction interrupted, and timeout starting prediction."""
+_UNWORKED = ("(code: pa)", "e6716")  # Prediction interrupted, and timeout starting prediction.
 
 
 def _never_worked(prediction: Any) -> bool:

@@ -19,11 +19,8 @@ from blackbox_conformal.errors import JobError
 from blackbox_conformal.vendor.adapter import FREE, Accepted, Answer, Capabilities, Draw, Flow, Observed, Upload
 from blackbox_conformal.vendor.example import Example, says
 
-RUN_BYTES = 10 * 2**20
-"""The largest body that the cloud's /run takes."""
-
-FIELDS_BYTES = 16_384
-"""The part of the body kept for everything besides the picture."""
+RUN_BYTES = 10 * 2**20  # The largest body that the cloud's /run takes.
+FIELDS_BYTES = 16_384  # The part of the body kept for everything besides the picture.
 
 
 class RunPod(OptionalKey, NamedInputs):

@@ -93,7 +93,7 @@ class Runware(Hosted):
         settings = {"positivePrompt": self.prompt, **self.settings} if self.prompt else dict(self.settings)
         if self._seeded() and draw.seed is not None:
             settings["seed"] = draw.seed
-        identifier = _identifier(draw.idempotency_key)
+        identifier = str(uuid.UUID(bytes=hashlib.sha256(draw.idempotency_key.encode()).digest()[:16], version=4))
         task = present(
             taskUUID=identifier,
             model=self.model,
@@ -150,15 +150,10 @@ class Runware(Hosted):
         return self.model in SEEDED if self.seeded is None else self.seeded
 
 
-def _identifier(key: str) -> str:
-    return str(uuid.UUID(bytes=hashlib.sha256(key.encode()).digest()[:16], version=4))
-
-
+# A code tells the fault; the HTTP status is 400 whether it concerns the picture, the task or the vendor.
 _OWN_STATUSES = frozenset({200, 400})
-"""A code tells the fault; the HTTP status is 400 whether it concerns the picture, the task or the vendor."""
-
+# Codes of a task that the vendor has, or may have: its result can be requested.
 _UNDER_WAY = ("timeoutProvider", "conflictTaskUUID")
-"""Codes of a task that the vendor has, or may have: its result can be requested."""
 
 _REASONS = Reasons(
     every=("unsupported", "unknown parameter", "unknown model", "incompatible", "missing", "model not found"),
@@ -185,7 +180,6 @@ def _failure(code: str, message: str, identifier: str | None) -> VendorError:
 
 _ACCOUNT = ("credit", "balance", "apikey", "unauthorized", "forbidden", "payment", "quota", "suspended", "permission")
 _LATER = ("ratelimit", "concurren", "throttl", "unavailable", "noavailable")
-
 
 ADAPTER = Runware
 

@@ -55,13 +55,9 @@ class StabilityModes(Hosted):
     style_preset: str | None = Field(default=None, description="Style of the creative upscaler; None = no style.")
 
     @model_validator(mode="after")
-    def _fast_is_fourfold(self) -> Self:
+    def _mode_fits(self) -> Self:
         if self.mode == "fast" and self.scale != 4:
             raise ValueError(f"the fast upscaler magnifies by 4; got scale={self.scale}")
-        return self
-
-    @model_validator(mode="after")
-    def _conservative_invents_some(self) -> Self:
         if self.mode == "conservative" and self.creativity is not None and self.creativity < LEAST_CONSERVATIVE:
             raise ValueError(
                 f"the conservative upscaler takes a creativity of at least {LEAST_CONSERVATIVE}; got {self.creativity}"

@@ -64,7 +64,6 @@ Wonder 4 for 8, by the price lists of fal and Runware. Other generative models t
 model that is missing here has the range of all models.
 """
 
-
 LONGEST_S = {False: 10800.0, True: 3600.0}
 """Whether a model is generative → seconds that its three attempts may take, by the vendor's FAQ of 2026."""
 

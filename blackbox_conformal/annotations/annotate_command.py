@@ -1,6 +1,5 @@
 """`annotate`: what becomes of people's marks of where delivered pictures differ in meaning."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -19,19 +18,12 @@ _folder = click.argument("folder", type=shared.EXISTING_FOLDER)
 _annotators = shared.option(
     "--annotator", "annotators", multiple=True, metavar="NAME", help="Whose marks; repeatable.  [default: all]"
 )
-_format = shared.option(
-    "--format",
-    "form",
-    required=True,
-    metavar="NAME",
-    help="coco, png, or another package's.",
-)
+_format = shared.option("--format", "form", required=True, metavar="NAME", help="coco, png, or another package's.")
 _truth = shared.option("--truth", type=shared.FILE, required=True, help="The photograph.")
 _delivered = shared.option(
     "--delivered", type=shared.FILE, required=True, help="The vendor's picture that was annotated."
 )
 _force = shared.option("--force", is_flag=True, help="Replace what is there.")
-
 
 command = Group(
     "annotate",
@@ -115,6 +107,15 @@ def import_(
     """
     from blackbox_conformal.annotations.convert import import_annotations
 
+    by_label: dict[str, float] = {}
+    for typed in grades:
+        label, equals, grade = typed.rpartition("=")
+        try:
+            by_label[label] = float(grade)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise UsageError(f"expected --grade LABEL=GRADE; got {typed!r}")
     path = import_annotations(
         source,
         form,
@@ -123,7 +124,7 @@ def import_(
         folder,
         annotator=annotator,
         date=date,
-        grades=_grades(grades),
+        grades=by_label or None,
         image=image,
         force=force,
     )
@@ -150,16 +151,3 @@ def export(screen: Screen, folder: str, form: str, truth: str, delivered: str, o
     for path in paths:
         screen.say(str(path))
     screen.data({"files": [str(path.resolve()) for path in paths]})
-
-
-def _grades(pairs: Sequence[str]) -> dict[str, float] | None:
-    grades: dict[str, float] = {}
-    for pair in pairs:
-        label, equals, grade = pair.rpartition("=")
-        try:
-            grades[label] = float(grade)
-        except ValueError:
-            equals = ""
-        if not equals:
-            raise UsageError(f"expected --grade LABEL=GRADE; got {pair!r}")
-    return grades or None

@@ -37,8 +37,8 @@ def read_bytes(path: Path, largest: int = LARGEST_FILE) -> bytes:
     return content
 
 
-def read_json(path: Path, largest: int = LARGEST_FILE) -> Any:
-    content = read_bytes(path, largest)
+def read_json(path: Path) -> Any:
+    content = read_bytes(path)
     try:
         return json.loads(content.decode("utf-8-sig"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -88,9 +88,7 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
 
-Levels = NDArray[np.uint8]
-"""(H, W) uint8: 0 where the meaning is the same, 255 where it differs, grades between."""
-
+Levels = NDArray[np.uint8]  # (H, W) uint8: 0 where the meaning is the same, 255 where it differs, grades between.
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 PEOPLE = "people"
 """Folder within an annotations folder: one annotations folder for each person whose marks are combined."""
@@ -159,12 +157,11 @@ def check_annotator(name: str) -> None:
 
 
 class Origin(NamedTuple):
-    """The source of an annotation: person, day (YYYY-MM-DD), imported format, and photograph's name."""
+    """The source of an annotation: person, day (YYYY-MM-DD) and imported format."""
 
     annotator: str
     date: str
     source: str
-    picture: str | None = None
 
 
 def write_annotation(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -29,8 +30,7 @@ from blackbox_conformal.support.text import counted, printable
 from blackbox_conformal.support.wording import share
 
 Rule = Literal["mean", "max"]
-_COMBINED = re.compile(r"(mean|max) of \d+")
-"""The source that the JSON file names for combined marks."""
+_COMBINED = re.compile(r"(mean|max) of \d+")  # The source that the JSON file names for combined marks.
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,12 @@ def combine(
     origin = Origin(_together(list(people)), datetime.now(UTC).date().isoformat(), f"{rule} of {len(people)}")
     for stem in stems:
         path = target / f"{stem}.json"
-        if path.is_file() and not force and not _is_combined(path):
+        imported = path.is_file() and not force
+        if imported:
+            # A damaged file may be an import, so it does not count as combined.
+            with suppress(FileFormatError):
+                imported = _COMBINED.fullmatch(read_sidecar(path).source) is None
+        if imported:
             raise UsageError(
                 f"{printable(path)} was imported, or is damaged, and is not replaced by what people marked; give "
                 "--force or another folder"
@@ -213,14 +218,6 @@ def _combined(folder: Path, people: dict[str, Path], stem: str, rule: Rule, orig
     count = len(people) if rule == "mean" else 1
     levels = (-(-total // count)).astype(np.uint8)
     return write_levels(folder, pair, levels, origin, force=True)
-
-
-def _is_combined(path: Path) -> bool:
-    # A damaged file may be an import, so it does not count as combined.
-    try:
-        return _COMBINED.fullmatch(read_sidecar(path).source) is not None
-    except FileFormatError:
-        return False
 
 
 def _read(own: Path, stem: str) -> tuple[Sidecar, Levels]:

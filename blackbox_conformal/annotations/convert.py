@@ -77,7 +77,12 @@ def import_annotations(
         The source is damaged, hostile, of another size, or holds what has no area.
     """
     check_annotator(annotator)
-    origin = Origin(annotator, _date(date), format)
+    day = datetime.datetime.now(datetime.UTC).date()
+    try:
+        day = day if date is None else datetime.date.fromisoformat(date)
+    except ValueError:
+        raise UsageError(f"expected a date as YYYY-MM-DD; got {date!r}") from None
+    origin = Origin(annotator, day.isoformat(), format)
     paths = [image] if image is not None else [path for path in (truth, delivered) if isinstance(path, str | Path)]
     names = frozenset(stem_of(str(path)) for path in paths)
     pair = _pair(_pixels(truth), _pixels(delivered))
@@ -94,7 +99,12 @@ def read_format(
 ) -> Levels:
     """Return the levels, (H, W) uint8, of a picture of `size` = (height, width) called one of `names` there."""
     importer: Format = catalog.load("annotations.formats", format)
-    return importer.read(ImportRequest(source, names, size, partial(_level, _checked_grades(grades, format))))
+    if grades is not None and format == "png":
+        raise UsageError("expected no grades with format png: its levels are the grades. Leave grades out")
+    for label, grade in (grades or {}).items():
+        if not 0 <= grade <= 1:
+            raise UsageError(f"expected grades in [0, 1]; got {grade!r} for {label!r}")
+    return importer.read(ImportRequest(source, names, size, partial(_level, grades)))
 
 
 def export_annotations(
@@ -158,15 +168,6 @@ def export_annotations(
     return list(contents)
 
 
-def _checked_grades(grades: Mapping[str, float] | None, form: str) -> Mapping[str, float] | None:
-    if grades is not None and form == "png":
-        raise UsageError("expected no grades with format png: its levels are the grades. Leave grades out")
-    for label, grade in (grades or {}).items():
-        if not 0 <= grade <= 1:
-            raise UsageError(f"expected grades in [0, 1]; got {grade!r} for {label!r}")
-    return grades
-
-
 def _level(grades: Mapping[str, float] | None, label: str) -> int:
     # Rounded up, so that no grade shrinks.
     if grades is None:
@@ -194,12 +195,3 @@ def _pair(truth: Image, delivered: Image) -> tuple[Image, Image]:
             f"{truth.shape[1]}×{truth.shape[0]}. Give the pair that belongs together"
         )
     return check_pixels(truth[:height, :width]), delivered
-
-
-def _date(text: str | None) -> str:
-    if text is None:
-        return datetime.datetime.now(datetime.UTC).date().isoformat()
-    try:
-        return datetime.date.fromisoformat(text).isoformat()
-    except ValueError:
-        raise UsageError(f"expected a date as YYYY-MM-DD; got {text!r}") from None

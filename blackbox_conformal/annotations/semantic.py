@@ -20,11 +20,8 @@ VARIABLE = "BLACKBOX_CONFORMAL_ANNOTATIONS"
 class Semantic(Metric):
     """The grade that a person gave each pixel, 0 the same meaning to 1 another one.
 
-    Attributes
-    ----------
-    annotations
-        Folder of annotations; the one that the environment variable `BLACKBOX_CONFORMAL_ANNOTATIONS` names unless
-        given. Not part of the procedure: another folder, or more annotations, are the same metric.
+    `annotations`: Folder of annotations; the one that the environment variable `BLACKBOX_CONFORMAL_ANNOTATIONS` names
+      unless given. Not part of the procedure: another folder, or more annotations, are the same metric.
     """
 
     space: ClassVar[str] = "annotation"

@@ -52,7 +52,8 @@ class AuditOptions(shared.ClusterOptions, shared.JobOptions):
         metavar="FIGURE:at_most=SHARE",
         no_keyword="`audit_claim` takes it",
         help="Test what a vendor says of itself, without a calibration: invented:at_most=0.2, erased:at_most=0.1 or "
-        "restored:at_least=0.3, on average or with ,in=0.95 in that share of photographs.",
+        "restored:at_least=0.3, on average or with ,in=0.95 in that share of photographs. Or the manifest of "
+        "`degrade --claim`.",
     )
     guarantee: str | None = shared.setting()
     group: str | None = shared.setting()
@@ -73,6 +74,7 @@ class AuditOptions(shared.ClusterOptions, shared.JobOptions):
         help="Folder for crops of the worst places.",
     )
     stop: bool = shared.setting()
+    paid: int | None = shared.setting()
     force: bool = shared.force()
 
 
@@ -167,7 +169,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     crops = WorstCrops(options.worst if options.out else 0)
     if not setup.adapter.capabilities.local:
         refuse_hopeless(request.calibration, request.rule, request.levels)
-        if request.tiles is None:
+        if request.tiles is None and options.paid is None:
             # The audit alone knows how many photographs the tiles show.
             found = outlook(request.calibration, request.rule, request.levels, fixed=not options.stop)
             _show_outlook(screen, found, len(paths))
@@ -177,7 +179,9 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
         on_picture = store.audited if store is not None else lambda *_: None
         if terms.cluster is not None and store is not None:
             terms.cluster.refuse_unshared(store.folder)
-        audit = audit_photographs(request, setup, paths, terms, on_picture=on_picture, crops=crops, stop=options.stop)
+        audit = audit_photographs(
+            request, setup, paths, terms, on_picture=on_picture, crops=crops, stop=options.stop, paid=options.paid
+        )
     if store is not None:
         store.keep_audit(audit)
     files = crops.write(Path(options.out), force=options.force) if options.out else {}
@@ -217,24 +221,34 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
 
 
 def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
-    from blackbox_conformal.method.audits.vendor_claim import VendorClaim
-    from blackbox_conformal.study.audit.auditing import put_to_photographs, settings_of_claim
+    from blackbox_conformal.documents.claim import ClaimPaper
+    from blackbox_conformal.study.audit.auditing import put_to_photographs, read_claim, settings_of_claim
     from blackbox_conformal.study.from_keywords import setup_of
+    from blackbox_conformal.support import catalog
 
-    claim = VendorClaim.of(text)
+    claim, manifest = read_claim(text)
     if options.calibration or options.alphas or options.splits or options.guarantee:
         raise UsageError(
             "expected no calibration beside --claim, which is about pictures and not about masks; leave --calibration, "
             "--alpha, --splits and --guarantee out"
         )
-    setup = setup_of(from_options.open_vendor(options), settings_of_claim(shared.settings_of(options)))
+    setup = setup_of(from_options.open_vendor(options), settings_of_claim(shared.settings_of(options), manifest))
     screen.note(f"note: {claim.outlook()}")
     run = from_options.folder_of(options, setup.procedure)
     paths = photograph_paths(options.images)
     with from_options.job_terms(screen, options, run) as terms:
-        audit = put_to_photographs(claim, setup, paths, terms)
+        audit = put_to_photographs(claim, setup, paths, terms, manifest)
+    paper = ClaimPaper.of(audit, setup.procedure, manifest)
+    file = paper.keep(run)
+    page = catalog.hook("pages").write_blocks(
+        paper.statement, paper.blocks(), file.with_suffix(".html"), f"claim of {paper.digest}", force=True
+    )
     screen.show(audit.blocks())
-    screen.data(audit.document())
+    screen.summary({"document": str(file), "page to print": str(page)})
+    if audit.verdict == "undecided" and manifest is None:
+        screen.say(f"Go on with more photographs and --run {run}: stored answers are used again and not paid again.")
+    screen.next("sign", str(file), "--sign-with", "lab.pem")
+    screen.data({**audit.document(), "document": str(file.resolve()), "page": str(page.resolve())})
     if audit.verdict == "contradicted":
         raise CheckFailedError(
             f"the vendor's claim is contradicted by {counted(audit.looked, 'photograph')}; do not rely on it"

@@ -28,7 +28,7 @@ def command() -> None:
 @shared.output
 def ls(screen: Screen, run: str | None, ledger: str | None) -> None:
     """Every stored sample: digest, size, how many draws it serves."""
-    from blackbox_conformal.drawing.ledger.stored_samples import cache_ls
+    from blackbox_conformal.drawing.ledger.queries import cache_ls
 
     samples: list[dict[str, Any]] = [
         {"digest": sample.digest, "path": str(sample.path), "bytes": sample.size, "attempts": list(sample.attempts)}
@@ -52,7 +52,7 @@ def ls(screen: Screen, run: str | None, ledger: str | None) -> None:
 @shared.output
 def verify(screen: Screen, run: str | None, ledger: str | None) -> None:
     """Hash every sample again; exit 3 when one is damaged."""
-    from blackbox_conformal.drawing.ledger.stored_samples import cache_ls, cache_verify
+    from blackbox_conformal.drawing.ledger.queries import cache_ls, cache_verify
 
     folder = folder_of(run, ledger, screen.note)
     problems = cache_verify(folder)
@@ -71,7 +71,7 @@ def verify(screen: Screen, run: str | None, ledger: str | None) -> None:
 @shared.output
 def prune(screen: Screen, run: str | None, ledger: str | None, dry_run: bool) -> None:
     """Remove files that no attempt names and what is in quarantine; what was paid for stays."""
-    from blackbox_conformal.drawing.ledger.stored_samples import cache_prune
+    from blackbox_conformal.drawing.ledger.queries import cache_prune
 
     pruned = cache_prune(folder_of(run, ledger, screen.note), dry_run=dry_run)
     screen.say(f"{len(pruned)} files {'would be removed' if dry_run else 'removed'}")
@@ -85,7 +85,7 @@ def prune(screen: Screen, run: str | None, ledger: str | None, dry_run: bool) ->
 @shared.output
 def export(screen: Screen, run: str | None, ledger: str | None, out: str) -> None:
     """Copy every stored sample under a name that people can read: picture, draw, digest."""
-    from blackbox_conformal.drawing.ledger.stored_samples import cache_export
+    from blackbox_conformal.drawing.ledger.queries import cache_export
 
     copies = cache_export(folder_of(run, ledger, screen.note), Path(out))
     screen.say(f"{len(copies)} samples in {out}")

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.method.guarantees.guarantee import Choice, Guarantee
     from blackbox_conformal.method.images.calibration_images import CalibrationImage
     from blackbox_conformal.method.metrics.metric import Metric
-    from blackbox_conformal.study.calibrate.calibrating import CalibrationRun
-    from blackbox_conformal.study.calibrate.dependent_photographs import Question
+    from blackbox_conformal.study.calibrate.calibrating import CalibrationRun, Question
     from blackbox_conformal.study.job import Job
 
 
@@ -188,7 +187,11 @@ def _show(
     ]
     reopened = sum(image.reopened for image in calibration.images)
     _remark(screen, job, calibration, refusals, reopened)
-    _show_next(screen, options, job, path, level_to_mask_at(calibration, options.alpha, levels))
+    level = level_to_mask_at(calibration, options.alpha, levels)
+    advice = None if level is None else calibration.advice(rule, level)
+    if advice is not None:
+        screen.say(advice)
+    _show_next(screen, options, job, path, level)
     screen.data(
         {
             "calibration": str(path.resolve()),
@@ -210,6 +213,7 @@ def _show(
                 group: _thresholds(calibration, calibration.rule_of_group(group), levels)
                 for group in calibration.groups
             },
+            "advice": advice,
             "run": str(run.resolve()),
         }
     )

@@ -23,7 +23,7 @@ SECTIONS = {
         "plan": "What would a calibration cost? Before a cent is spent.",
         "calibrate": "From photographs to thresholds.",
         "mask": "From a new input to picture, trust mask and certificate.",
-        "audit": "Does it hold on photographs that it has not seen?",
+        "audit": "Does it hold on unseen photographs? Is a vendor's claim true?",
         "report": "One HTML file of a run folder, to hand on.",
         "view": "The pictures of a run folder at full size.",
         "layers": "A masked picture as layers for GIMP and Krita.",
@@ -37,13 +37,14 @@ SECTIONS = {
         "config": "Every setting and where it came from.",
     },
     "Hand over": {
-        "verify": "Check certificates, their files and who signed them.",
+        "verify": "Check certificates, claims, their files and who signed them.",
         "sign": "Sign a calibration or a certificate.",
         "key": "A key to sign with.",
     },
     "Choose": {
         "compare": "Which vendor, or which settings?",
         "tune": "Which score?",
+        "check": "What did an answer change? Without a calibration.",
         "inputs": "Are your inputs like those of a calibration?",
         "degrade": "The inputs that a calibration would send, as files.",
         "annotate": "Import people's marks of where pictures differ in meaning.",
@@ -61,7 +62,7 @@ _FURTHER = "From other packages"
 
 _BESIDE = (
     *("doctor", "plan", "calibrate", "mask", "audit", "ledger", "cache", "config", "verify", "sign", "key"),
-    *("compare", "tune", "inputs", "degrade", "list"),
+    *("compare", "tune", "inputs", "check", "degrade", "list"),
 )
 """Commands in files of this folder."""
 

@@ -35,17 +35,16 @@ class DoctorFinding:
 @click.command("doctor")
 @shared.option("--run", type=shared.FOLDER, default="runs", help="Folder that holds the run folders.")
 @shared.option("--ledger", type=values.ledger_address, metavar="ADDRESS", help="PostgreSQL ledger to look at, too.")
-@shared.option("--store", type=values.store_address, metavar="ADDRESS", help="Store of a run to look at, too.")
 @shared.option("--cluster", type=values.cluster_place, metavar="local:N|ADDRESS", help="Workers to look at, too.")
 @shared.output
-def command(screen: Screen, run: str, ledger: str | None, store: str | None, cluster: str | None) -> None:
+def command(screen: Screen, run: str, ledger: str | None, cluster: str | None) -> None:
     """Clock, proxy, TLS, disk, file system, kernel cache, keys (never their value), adapters, other packages."""
-    from blackbox_conformal.method.kernels._cache import cache_directory
+    from blackbox_conformal.method.kernels._jit import cache_directory
     from blackbox_conformal.study.plugins import describe_member
     from blackbox_conformal.support import catalog
 
     run_folder = Path(run)
-    ledgers = [*_ledgers(run_folder), *_database(ledger), *_object_store(store)]
+    ledgers = [*_ledgers(run_folder), *_database(ledger)]
     sqlite = DoctorFinding("SQLite", "ok", f"{sqlite3.sqlite_version}; Python {sys.version.split()[0]}")
     cache = cache_directory(version("numba"))
     none = "none can be written: kernels are compiled anew each time (some seconds)"
@@ -145,20 +144,6 @@ def _database(ledger: str | None) -> list[DoctorFinding]:
     return [
         DoctorFinding(f"ledger {address}", "ok", "it is reached"),
         *(DoctorFinding(f"ledger: {part}", "broken" if unfit else "ok", detail) for part, detail, unfit in parts),
-    ]
-
-
-def _object_store(place: str | None) -> list[DoctorFinding]:
-    from blackbox_conformal.drawing.object_store import refuse_unconditional, store_at
-
-    if place is None:
-        return []
-    try:
-        refuse_unconditional(store_at(place))
-    except BlackboxConformalError as error:
-        return [DoctorFinding(f"store {place}", "broken", str(error))]
-    return [
-        DoctorFinding(f"store {place}", "ok", "keeps the first of two objects of one name, and gives back what it took")
     ]
 
 

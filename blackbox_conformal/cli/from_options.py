@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.procedure import Procedure
     from blackbox_conformal.method.guarantees.guarantee import Guarantee
-    from blackbox_conformal.study.calibrate.dependent_photographs import Question
+    from blackbox_conformal.study.calibrate.calibrating import Question
     from blackbox_conformal.study.job import Ask, Job, Terms
     from blackbox_conformal.study.stages.prepare import Prepared
     from blackbox_conformal.study.stages.settings import Setup
@@ -144,7 +144,7 @@ def refuse_without_key(options: SpendingOptions, setup: "Setup", run: Path) -> N
     from blackbox_conformal.method.images.encode import upload_png
     from blackbox_conformal.vendor.adapter import Upload
 
-    if options.ledger or options.store or has_ledger(run):
+    if options.ledger or has_ledger(run):
         return
     blank = Upload("blank", "", upload_png(np.zeros((64, 64, 3), np.uint8)), 64, 64)
     for vendor in (setup.adapter, setup.second):
@@ -195,7 +195,7 @@ def say_fitted(screen: Screen, job: "Job") -> None:
 
 def ask_about_parts(screen: Screen, pictures: "Sequence[Prepared]", *, sure: bool) -> "Question | None":
     """Ask whether photographs are parts of the same ones if they look so; with `sure` or no terminal, note it."""
-    from blackbox_conformal.study.calibrate.dependent_photographs import question_of
+    from blackbox_conformal.study.calibrate.calibrating import question_of
 
     question = question_of(pictures)
     if question is None:
@@ -226,6 +226,7 @@ def job_terms(screen: Screen, options: SpendingOptions, run: Path, ask: "Ask | N
     from blackbox_conformal.study.stages.cluster import Cluster
 
     settings = {**settings_of(options), "run": run, "ask": ask or Consent(screen, options)}
+    settings["check"] = getattr(options, "check", False)
     with listening(screen) as listeners, ExitStack() as stack:
         if (place := getattr(options, "cluster", None)) is not None:
             settings["cluster"] = stack.enter_context(Cluster(place, settings.get("memory")))
@@ -233,7 +234,7 @@ def job_terms(screen: Screen, options: SpendingOptions, run: Path, ask: "Ask | N
 
 
 def place(options: SpendingOptions, run: Path) -> None:
-    """Place the run folder's ledger as `--ledger` says, and its store as `--store` says."""
+    """Place the run folder's ledger as `--ledger` says."""
     from blackbox_conformal.study import from_keywords
 
     from_keywords.place(run, settings_of(options))

@@ -162,10 +162,13 @@ _SHORT = (
 
 def _one_line(error: click.ClickException) -> str:
     from blackbox_conformal.cli.option_sources import RENAMED as SETTINGS
+    from blackbox_conformal.study.settings_table import REMOVED
 
     text = " ".join(error.format_message().split()).removesuffix(".")
-    if isinstance(error, click.NoSuchOption) and (new := SETTINGS.get(error.option_name.lstrip("-"))):
-        text = f"{error.option_name} is called --{new}. Give that"
+    if isinstance(error, click.NoSuchOption):
+        option, name = error.option_name, error.option_name.lstrip("-")
+        text = f"{option} is called --{SETTINGS[name]}. Give that" if name in SETTINGS else text
+        text = f"there is no option {option}; {REMOVED[name]}" if name in REMOVED else text
     context = getattr(error, "ctx", None)
     if isinstance(error, click.BadParameter):
         meant: list[str] = []

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.mask.mask_request import MaskRequest
     from blackbox_conformal.study.mask.products import Products, Result, Wanted
-    from blackbox_conformal.study.result_files import KeptResults
     from blackbox_conformal.study.stages.prepare import Prepared
     from blackbox_conformal.study.stages.settings import Setup
 
@@ -132,6 +131,12 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
         no_keyword=SAVES,
         help="Fade the trusted part of NAME-safe.png out over so many untrusted pixels.",
     )
+    full: bool = shared.declared(
+        "--full",
+        is_flag=True,
+        no_keyword=shared.SCREEN,
+        help="Say the guarantee with its conditions, and each picture's certified PSNR, as certificates do.",
+    )
     leave_out: tuple[str, ...] = shared.declared(
         "--leave-out",
         multiple=True,
@@ -189,7 +194,6 @@ def command(screen: Screen, options: MaskOptions) -> None:
     """
     from blackbox_conformal.study.mask.mask_request import MaskRequest
     from blackbox_conformal.study.mask.products import encode_product, with_credentials
-    from blackbox_conformal.study.result_files import KeptResults
     from blackbox_conformal.support import catalog
 
     piped, wanted = "-" in options.inputs, options.wanted
@@ -230,8 +234,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
         run, calibration, (options.alpha,), full_size=FULL_SIZE not in options.leave_out
     )
     from_options.place(options, run)
-    kept = None if piped else KeptResults.of(run)
-    delivery = _Delivery(screen, options, batch, request, store, hopeless, key, credentials, kept)
+    delivery = _Delivery(screen, options, batch, request, store, hopeless, key, credentials)
     checks = [check for check in map(request.check, batch.pictures.values()) if check is not None]
     outside = [check for check in checks if check.outside]
     if outside:
@@ -284,27 +287,31 @@ class _Delivery:
     hopeless: str | None
     key: "SigningKey | None"
     credentials: "CertifiedKey | None"
-    kept: "KeptResults | None"
     entries: dict[int, dict[str, Any]] = field(default_factory=dict)
     previews: dict[int, Path] = field(default_factory=dict)
-    unlike: list[str] = field(default_factory=list)
+    unlike: "list[Certificate]" = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
     shown_outside: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    promises: list[str] = field(default_factory=list)
 
     def judge(self, certificate: "Certificate") -> None:
         """Keep why a mask carries no guarantee, unless only its own p-value says so, as chance does for a few."""
-        own = None if certificate.input_check is None else certificate.input_check.reason
-        if certificate.status == "outside-calibration" and certificate.reason != own:
-            self.unlike.append(str(certificate.reason))
+        own, answer = certificate.input_check, certificate.answer_check
+        by_chance = own is not None and certificate.reason == own.reason
+        if answer is not None and certificate.changed:
+            by_chance = not answer.is_certain(int(certificate.procedure["scale"]))
+        if certificate.status == "outside-calibration" and not by_chance:
+            self.unlike.append(certificate)
 
     def refuse_unlike(self) -> None:
         """End with exit code 3 if inputs or answers are unlike the calibration's."""
         if self.unlike:
             masks = "1 mask carries" if len(self.unlike) == 1 else f"{len(self.unlike)} masks carry"
+            first = self.unlike[0]
+            inputs = f". If the inputs changed, find how they are made: {_suggesting(self.options, self.batch)}"
             raise CheckFailedError(
-                f"{self.unlike[0]}. {masks} no guarantee, and everything is written. "
-                f"If the inputs changed, find how they are made: {_suggesting(self.options, self.batch)}"
+                f"{first.reason}. {masks} no guarantee, and everything is written{'' if first.changed else inputs}"
             )
         if self.warned:
             raise CheckFailedError(f"{self.warned[0]}. The masks are written")
@@ -322,11 +329,6 @@ class _Delivery:
         if self.options.cluster is not None and self.key is not None:
             # Workers get no key.
             sign_paper(products.certificate, self.key, force=self.options.force)()
-        if self.kept is not None:
-            files = [file for kind, file in asdict(products).items() if file is not None and kind != "certificate"]
-            folder = Path(self.options.out).resolve().name
-            force = self.options.force or place in self.batch.replacing
-            self.kept.keep([*files, products.certificate], folder, force=force)
         self.previews[place] = preview
         self.entries[place] = {
             "input": str(self.batch.paths[place]),
@@ -338,47 +340,51 @@ class _Delivery:
             "reason": certificate.reason,
             "quality": None if certificate.quality is None else certificate.quality.model_dump(),
             "reaches_floor": certificate.reaches_floor,
+            "differs": [] if certificate.answer_check is None else certificate.answer_check.model_dump()["facts"],
             "input_p_value": None if certificate.input_check is None else certificate.input_check.p_value,
             "notes": list(certificate.notes),
             "signed_with": None if self.key is None else self.key.key,
             "credentials": None if self.credentials is None else self.credentials.signer,
         }
-        trusted = f"{share(certificate.trusted_share)} trusted at alpha={certificate.alpha:g}"
-        self.screen.say(f"{printable(name)}: {trusted}; {products.safe or products.overlay or products.image}")
-        if certificate.quality is not None:
-            self.screen.say(f"  {certificate.quality.short}")
+        # Usually equal for all pictures.
+        for promise in [certificate.short, certificate.statement][: 1 + self.options.full]:
+            if certificate.is_promised and promise not in self.promises:
+                self.promises.append(promise)
+                self.screen.say(promise)
+        trusted = f"{share(certificate.trusted_share)} trusted, {self.status(certificate)}"
         if certificate.reaches_floor is not None:
-            self.screen.say(f"  {'certified' if certificate.reaches_floor else 'not certified'} to reach the floor")
+            trusted += f", {'certified' if certificate.reaches_floor else 'not certified'} to reach the floor"
+        self.screen.say(f"{printable(name)}: {trusted}; {products.safe or products.overlay or products.image}")
+        if certificate.quality is not None and self.options.full:
+            self.screen.say(f"  {certificate.quality.short}")
         if products.safe is not None:
             outside = outside_of(certificate, sharp=self.options.sharp)[1]
             # Usually equal for all pictures.
             if outside not in self.shown_outside:
                 self.shown_outside.append(outside)
                 self.screen.say(f"  outside the mask the safe picture is {outside}")
-        self.say_status(certificate)
+        if certificate.differs is not None and not certificate.changed:
+            self.screen.say(f"  the answer {certificate.differs}")
         self.judge(certificate)
         for note in certificate.notes:
             self.screen.note(f"  note: {note}")
 
-    def say_status(self, certificate: "Certificate") -> None:
-        """Say whether each picture's guarantee holds; give a reason in full only the first time."""
+    def status(self, certificate: "Certificate") -> str:
+        """Say whether a picture's guarantee holds; give a reason in full only the first time."""
         check, reason = certificate.input_check, str(certificate.reason)
-        told = reason in self.reasons
         match certificate.status:
             case "guaranteed":
-                said = "guaranteed"
+                return "guaranteed"
             case "if-like-calibration":
                 figure = "" if check is None else f" (p = {check.p_value:.2g})"
-                self.screen.say(f"  the guarantee holds if this input is like the calibration's{figure}")
-                return
-            case "outside-calibration":
-                said = "no guarantee: outside-calibration, as above" if told else f"no guarantee: {reason}"
-            case _ if self.hopeless:
-                return
-            case _:
-                said = f"nothing is trusted: {'as above' if told else reason}"
-        self.reasons.append(reason)
-        self.screen.say(f"  {said}")
+                return f"if it is like the calibration's inputs{figure}"
+            case "abstains" | "not-judged" if self.hopeless:
+                return "as warned"
+        if reason in self.reasons:
+            reason = "as above"
+        else:
+            self.reasons.append(reason)
+        return f"{'no guarantee:' if certificate.status == 'outside-calibration' else 'since'} {reason}"
 
     def add_drift(self, found: Mapping[int, str]) -> None:
         """Add to certificates, by place, that the answers to these pictures are unlike the calibration's."""
@@ -390,9 +396,6 @@ class _Delivery:
                 continue
             certificate = add_doubt(Path(entry["certificate"]), drift, self.key, self.credentials)
             entry |= {"notes": list(certificate.notes), "status": certificate.status, "reason": certificate.reason}
-            if self.kept is not None:
-                files = [Path(entry[kind]) for kind in ("image", "safe", "certificate") if entry[kind]]
-                self.kept.keep(files, Path(self.options.out).resolve().name, force=True)
             self.store.add_doubt(self.previews[place], certificate)
         for drift in dict.fromkeys(found.values()):
             self.warn(drift)
@@ -405,7 +408,10 @@ class _Delivery:
             screen.say(f"The certificates are signed with {self.key.key} as {self.key.name}")
         if self.entries and self.credentials is not None:
             screen.say(f"The pictures carry Content Credentials, signed by {self.credentials.signer}")
+        advice = self.request.calibration.advice(self.request.rule, self.request.alpha)
         if self.entries:
+            if advice is not None:
+                screen.say(advice)
             (first, *others) = (Path(entry["overlay"] or entry["image"]) for _, entry in sorted(self.entries.items()))
             next_steps.offer(screen, first.parent if others else first, opened=options.opened)
             if empty := sum(
@@ -433,6 +439,7 @@ class _Delivery:
         screen.data(
             {
                 "pictures": [entry for _, entry in sorted(self.entries.items())],
+                "advice": advice,
                 "failed": [{"input": path, "error": error} for path, error in lost],
             }
         )

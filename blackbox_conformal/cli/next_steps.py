@@ -37,7 +37,7 @@ def with_calibration(
     """
     named = ["--adapter", options.adapter] if options.adapter and ":" in options.adapter else []
     words = [command, pictures, "--calibration", str(path), *named, *_not_kept(adapter, options)]
-    return words + typed("ledger", "store")
+    return words + typed("ledger")
 
 
 def calibrate_by_group(setup: "Setup", options: VendorOptions) -> list[str]:
@@ -67,7 +67,7 @@ def limit_for_one(setup: "Setup") -> list[str]:
 
 def report_on(run: Path, calibration: str) -> list[str]:
     """Write `report`, with the calibration's file unless it has its usual name."""
-    return ["report", "--run", str(run), *_calibration_of(run, calibration), *typed("ledger", "store")]
+    return ["report", "--run", str(run), *_calibration_of(run, calibration), *typed("ledger")]
 
 
 def view_of(run: Path, calibration: str) -> list[str]:

@@ -18,7 +18,7 @@ import click
 
 from blackbox_conformal.cli.commands import every_command
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.study.settings_table import OUTPUT
+from blackbox_conformal.study.settings_table import OUTPUT, REMOVED
 from blackbox_conformal.study.stages.defaults import preset_settings
 
 OTHERS = ("annotations", "kernel-cache", "signing-passphrase", "signing-passphrase-file")
@@ -52,9 +52,9 @@ def refuse_near_variables(prefix: str) -> None:
     for variable in variables:
         setting = variable.removeprefix(prefix).lower().replace("_", "-")
         near = difflib.get_close_matches(setting, names, n=1, cutoff=_NEAR)
-        if setting not in names and near:
-            meant = prefix + near[0].upper().replace("-", "_")
-            raise UsageError(f"{variable} in the environment: there is no such setting; did you mean {meant}?")
+        if setting not in names and (near or setting in REMOVED):
+            hint = REMOVED.get(setting) or f"did you mean {prefix}{near[0].upper().replace('-', '_')}?"
+            raise UsageError(f"{variable} in the environment: there is no such setting; {hint}")
 
 
 def _refuse(path: Path, place: str, name: str, names: Collection[str]) -> None:
@@ -62,7 +62,7 @@ def _refuse(path: Path, place: str, name: str, names: Collection[str]) -> None:
         return
     near = [RENAMED[name]] if name in RENAMED else difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]}?" if near else "`blackbox-conformal config show` lists them"
-    raise UsageError(f"{path}: there is no setting {place!r}; {hint}")
+    raise UsageError(f"{path}: there is no setting {place!r}; {REMOVED.get(name, hint)}")
 
 
 @cache
@@ -85,11 +85,11 @@ _CONSENT = ("yes", "max-resample", "retry-ambiguous", "accept-refusals", "insecu
 LIMITS = ("max-cost", "max-cost-in-all", "max-cost-per-day", "max-calls")
 """Settings that a project's file can lower and not raise."""
 
-_VOUCHING = ("sign-with", "credentials-with", "trust", "require-signature", "ledger", "store", "cluster")
+_VOUCHING = ("sign-with", "credentials-with", "trust", "require-signature", "ledger", "cluster")
 """Settings for a user's signature and trust, not for a project's file.
 
-They say in whose name papers are signed, whose signatures count, where answers go, which database gets a password, and
-which scheduler, whose answers may hold code, is believed.
+They say in whose name papers are signed, whose signatures count, which database gets answers and a password, and which
+scheduler, whose answers may hold code, is believed.
 """
 
 _PARAMETERS = ("p", "second", "vendor")

@@ -379,7 +379,6 @@ class SpendingOptions:
 
     run: str | None = setting(type=FOLDER)
     ledger: str | None = setting(type=values.ledger_address)
-    store: str | None = setting(type=values.store_address)
     max_cost: Decimal | None = setting()
     max_calls: int | None = setting()
     concurrency: "int | Literal['auto']" = setting()
@@ -410,6 +409,8 @@ class TermsOptions(SpendingOptions):
 @dataclass(frozen=True, kw_only=True)
 class JobOptions(VendorOptions, ProcedureOptions, TermsOptions):
     """All options of a job on photographs."""
+
+    check: bool = setting()
 
 
 @dataclass(frozen=True, kw_only=True)

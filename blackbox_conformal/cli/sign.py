@@ -19,14 +19,16 @@ from blackbox_conformal.support.text import printable
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.certificate import Certificate
+    from blackbox_conformal.documents.claim import ClaimManifest, ClaimPaper
     from blackbox_conformal.documents.signature import SigningKey
     from blackbox_conformal.documents.x509 import CertifiedKey
 
 
-def read_paper(path: Path) -> "Calibration | Certificate":
-    """Read the calibration or certificate at `path`, and check its digest, signature and the files beside it."""
+def read_paper(path: Path) -> "Calibration | Certificate | ClaimPaper | ClaimManifest":
+    """Read the paper at `path`, and check its digest, signature and the files beside it."""
     from blackbox_conformal.documents.calibration import CALIBRATIONS, Calibration
     from blackbox_conformal.documents.certificate import Certificate
+    from blackbox_conformal.documents.claim import CLAIM_MANIFESTS, CLAIM_PAPERS
     from blackbox_conformal.study.stages.certify import file_contradictions
     from blackbox_conformal.support.canonical import strict_json
 
@@ -48,8 +50,18 @@ def read_paper(path: Path) -> "Calibration | Certificate":
             "expected a calibration or a certificate; the file is neither, or was cut off. Name calibration.json, or "
             "the …-certificate.json beside a mask"
         ) from None
-    if isinstance(content, dict) and content.get("format") == CALIBRATIONS.format:
+    kind = content.get("format") if isinstance(content, dict) else None
+    if kind == CALIBRATIONS.format:
         return Calibration.load(path)
+    if kind == CLAIM_PAPERS.format:
+        paper = CLAIM_PAPERS.parse(text.encode())
+        paper.vouching()
+        return paper
+    if kind == CLAIM_MANIFESTS.format:
+        manifest = CLAIM_MANIFESTS.parse(text.encode())
+        manifest.vouching()
+        manifest.refuse_changed(path.parent)
+        return manifest
     certificate = Certificate.from_json(text)
     certificate.vouching()
     certificate.calibration_vouching()
@@ -197,10 +209,10 @@ def load_calibration(
 @shared.option("--force", is_flag=True, help="Replace signatures of others.")
 @shared.output
 def command(screen: Screen, papers: tuple[str, ...], sign_with: str, force: bool) -> None:
-    """Sign PAPERS, calibrations or certificates, in their files; you vouch for what stands in them.
+    """Sign PAPERS in their files: calibrations, certificates, tested claims. You vouch for what stands in them.
 
-    A certificate is checked first, as `verify` does, with the files beside it. With a calibration the watch beside it
-    is signed as it stands.
+    A paper is checked first, as `verify` does, with the files beside it. With a calibration the watch beside it is
+    signed as it stands.
     """
     key = load_signing_key(screen, sign_with)
     assert key is not None

@@ -52,16 +52,6 @@ def ledger_address(text: str) -> str:
     return text
 
 
-def store_address(text: str) -> str:
-    """Return the address of a store, or the path of a folder."""
-    from blackbox_conformal.drawing.ledger.addresses import normal
-
-    try:
-        return normal(text)
-    except UsageError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 def cluster_place(text: str) -> str:
     from blackbox_conformal.study.stages.cluster import checked_place
 

@@ -1,6 +1,7 @@
 """`verify`: papers against the files beside them, the calibration that they name, and the keys that are trusted."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from blackbox_conformal.support.wording import share
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.certificate import Certificate
+    from blackbox_conformal.documents.claim import ClaimManifest, ClaimPaper
     from blackbox_conformal.documents.credentials import Credentials
     from blackbox_conformal.documents.signature import Vouching
     from blackbox_conformal.support.types import Image
@@ -61,7 +63,7 @@ class VerifyOptions:
 @click.command("verify")
 @shared.takes(VerifyOptions)
 def command(screen: Screen, options: VerifyOptions) -> None:
-    """Check PAPERS: certificates with the files beside them, calibrations, reports (.html), and pictures.
+    """Check PAPERS: certificates with the files beside them, calibrations, reports (.html), pictures, and claims.
 
     A picture is checked by the Content Credentials in it, and against its certificate and mask where they lie beside
     it. With --calibration also that statement, level, threshold and number of photographs follow from that file, and
@@ -70,7 +72,8 @@ def command(screen: Screen, options: VerifyOptions) -> None:
     Only a paper with the signature of a key that you give with --trust is `verified`. Anybody can make a key: a paper
     that another one signed is `signed by a stranger`, with exit code 7. Anybody can compute a digest: a paper without a
     signature is `undamaged`. Of a watch it is told how far it reached, and a certificate that names more than the watch
-    file beside the calibration has is refused.
+    file beside the calibration has is refused. The verdict on a claim is computed again from its figures; give the
+    manifest that it names, too.
     """
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.method.images.picture import pixels_digest
@@ -109,6 +112,8 @@ def command(screen: Screen, options: VerifyOptions) -> None:
             f"{_which(strangers, found)} signed by a key that you have not said you trust, and anybody can make a key. "
             "If you know from its owner that it is theirs, add --trust KEY (--trust-anchors FILE for an authority)"
         )
+    if all(one.claim for one in found):
+        return
     calibrations = [one.name for one in found if one.vendor]
     calibration = options.calibration or next(iter(calibrations), "calibration.json")
     # Only a calibration can check a certificate's words about its vendor.
@@ -125,7 +130,7 @@ def _which(names: list[str], found: "list[_Found]") -> str:
 class _Found(Faces):
     """The verdict on one paper; each note speaks to people and to scripts.
 
-    `checked`: all its signatures were. `vendor`: a calibration's vendor identity.
+    `checked`: all its signatures were. `vendor`: a calibration's vendor identity. `claim`: it is about a claim.
     """
 
     name: str
@@ -133,6 +138,7 @@ class _Found(Faces):
     notes: tuple[Note, ...]
     checked: bool = True
     vendor: Mapping[str, Any] | None = None
+    claim: bool = False
 
     def blocks(self) -> Iterator[Block]:
         """Yield the findings that scripts get for every paper, then the notes."""
@@ -183,32 +189,37 @@ class _Check:
         return _Found(name=name, outcome=FAILED, notes=(Note(f"{FAILED}: {reason}", {"reason": reason}),))
 
     def _report(self, name: str) -> _Found:
-        # A report carries no signature; its last line names its calibration and its own digest.
+        # A page carries no signature; its last line names its calibration or claim, and its own digest.
         from blackbox_conformal.documents.signature import Vouching
         from blackbox_conformal.support import catalog
 
-        of, vouching = catalog.hook("pages").calibration_of(Path(name).read_bytes()), Vouching(None)
-        if of is None:
+        vouching, about = Vouching(None), catalog.hook("pages").about_of(Path(name).read_bytes()) or ""
+        kind, _, of = about.partition(" of ")
+        if kind not in ("report", "claim"):
             raise CheckFailedError(
                 "expected a report as `blackbox-conformal report` wrote it; this page was changed, or is another one. "
                 "Make it anew from the run folder, or verify the calibration and the certificates alone"
             )
-        if self.against is not None and of != self.against.digest:
+        if kind == "report" and self.against is not None and of != self.against.digest:
             raise CheckFailedError(f"it is a report of calibration {of}, and --calibration is {self.against.digest}")
         if self.options.trust or self.options.require_signature:
             raise CheckFailedError(
-                "a report carries no signature, so no key vouches for it. Verify it without --trust and "
-                "--require-signature, or make it anew from a signed calibration and its run folder"
+                f"a {kind if kind == 'report' else 'page'} carries no signature, so no key vouches for it. Verify it "
+                "without --trust and --require-signature, or make it anew from signed papers and their run folder"
             )
-        said = f"the digest agrees, and anybody can compute it; it says that it is of calibration {of}"
-        data = {"status": "report", "calibration": of, "signature": vouching.to_json(), "watch": None}
-        return _Found(name=name, outcome=UNDAMAGED, notes=(Note(f"{said}, {vouching.words()}", data),))
+        paper = "calibration" if kind == "report" else "document"
+        said = f"the digest agrees, and anybody can compute it; it says that it is of {paper} {of}"
+        data = {"status": kind, paper: of, "signature": vouching.to_json(), "watch": None}
+        notes = (Note(f"{said}, {vouching.words()}", data),)
+        return _Found(name=name, outcome=UNDAMAGED, notes=notes, claim=kind == "claim")
 
     def _certificate_or_calibration(self, name: str) -> _Found:
+        from blackbox_conformal.documents.calibration import Calibration
         from blackbox_conformal.documents.certificate import Certificate
 
         paper = read_paper(Path(name))
         vouching, checked = paper.vouching(self.keys), True
+        void, status = "", None
         if isinstance(paper, Certificate):
             of_calibration = paper.calibration_vouching(self.keys)
             checked = _is_checked(of_calibration)
@@ -219,8 +230,10 @@ class _Check:
             ]
             status = paper.status
             void = f", and it gives no guarantee: {paper.reason}" if status == "outside-calibration" else ""
+        elif not isinstance(paper, Calibration):
+            notes = list(self._of_claim(paper))
         else:
-            notes, void, status = [], "", None
+            notes = []
             if (standing := catalog.hook("watch").standing_of(Path(name), paper, self.keys)) is not None:
                 signed = {**standing.vouching.to_json(), "entries": standing.vouched}
                 head = standing.head.model_dump(mode="json")
@@ -237,8 +250,36 @@ class _Check:
             outcome=outcome,
             notes=(first, *notes),
             checked=checked and _is_checked(vouching),
-            vendor=None if isinstance(paper, Certificate) else paper.procedure.vendor,
+            vendor=paper.procedure.vendor if isinstance(paper, Calibration) else None,
+            claim=not isinstance(paper, Calibration | Certificate),
         )
+
+    def _of_claim(self, paper: "ClaimPaper | ClaimManifest") -> Iterator[Note]:
+        from blackbox_conformal.documents.claim import CLAIM_MANIFESTS, ClaimManifest
+        from blackbox_conformal.method.audits.vendor_claim import VendorClaim
+
+        if isinstance(paper, ClaimManifest):
+            sentence = VendorClaim.of(paper.claim).sentence
+            yield Note(f"claimed: {sentence}", {"claim": paper.claim, "digest": paper.digest})
+            yield Note(f"its {len(paper.inputs)} inputs lie beside it, unchanged; its digest is {paper.digest}")
+            return
+        yield Note(paper.statement, {"statement": paper.statement, "verdict": paper.verdict, "claim": paper.claim})
+        yield Note("this verdict follows from the figures of its photographs; it was computed again")
+        unchecked = ["that its figures follow from photographs and answers (audit --claim on both)"]
+        if paper.manifest is not None:
+            there = list[ClaimManifest]()
+            for name in self.options.papers:
+                with suppress(BlackboxConformalError):  # Most are no manifests.
+                    there.append(CLAIM_MANIFESTS.read(Path(name)))
+            manifest = next((one for one in there if one.digest == paper.manifest), None)
+            if manifest is None and there:
+                raise CheckFailedError(f"it names another manifest, {paper.manifest}, than the one given")
+            if manifest is None:
+                unchecked.append(f"that it keeps to the manifest {paper.manifest} (verify both together)")
+            else:
+                paper.refuse_manifest(manifest)
+                yield Note("it is about the claim and all photographs of the manifest")
+        yield _not_checked(unchecked)
 
     def _of_certificate(self, name: str, certificate: "Certificate") -> Iterator[Note]:
         unchecked = self._unchecked(Path(name), certificate)
@@ -263,6 +304,7 @@ class _Check:
         from blackbox_conformal.method.images.read import read_image
         from blackbox_conformal.study.stages.certify import (
             SCORE_MAPS,
+            answer_check_agrees,
             contradictions,
             due_notes,
             input_bound_contradiction,
@@ -301,6 +343,8 @@ class _Check:
                 unchecked.append("that its mask follows from the pictures, which needs all draws of the vendor")
             elif not known_errors_agree(certificate, against, delivered, sent):
                 contradicted.append("its quality does not follow from the picture")
+            if not answer_check_agrees(certificate, against, delivered, sent):
+                contradicted = [*(contradicted or ()), "its answer_check does not follow from the pictures"]
             if contradicted:
                 raise CheckFailedError(f"the certificate contradicts its files: {'; '.join(contradicted)}")
         if notes:

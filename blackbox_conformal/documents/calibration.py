@@ -21,6 +21,8 @@ from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
+from blackbox_conformal.method.audits.clear_part import ClearPart
+from blackbox_conformal.method.facts.levels import LEAST_PAIRS, NOT_COMPARED, Levels, PairSizes, shipped
 from blackbox_conformal.method.guarantees.by_cluster import in_tiles
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, Needs
 from blackbox_conformal.method.guarantees.guarantee import guarantee as choose_guarantee
@@ -42,11 +44,9 @@ from blackbox_conformal.support.text import counted, printable, vendor_title
 if TYPE_CHECKING:
     from blackbox_conformal.documents.signature import SigningKey
 
+# Levels of the table, as far as the guarantee can promise them.
 _LEVELS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
-"""Levels of the table, as far as the guarantee can promise them."""
-
-_STEPS = 100
-"""Levels of the plot."""
+_STEPS = 100  # Levels of the plot.
 
 
 def _packed(kind: Any) -> tuple[PlainValidator, PlainSerializer]:
@@ -60,6 +60,8 @@ _Answers = Annotated[Answers, *_packed(Answers)]
 _InputStatistics = Annotated[InputStatistics, *_packed(InputStatistics)]
 _SquaredErrors = Annotated[SquaredErrors, *_packed(SquaredErrors)]
 _WholeErrors = Annotated[WholeErrors, *_packed(WholeErrors)]
+_PairSizes = Annotated[PairSizes, PlainValidator(PairSizes.from_columns), PlainSerializer(lambda rows: rows.columns)]
+_ROWS = ("inputs", "answers", "squared_errors", "whole_errors", "pair_sizes")
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,6 +89,8 @@ class Calibration(Faces):
         Errors of pictures that may be shown, by which a safe picture is chosen.
     whole_errors
         Errors of whole delivered pictures, which certify the quality of new ones.
+    pair_sizes
+        How the first draw of each photograph differs from its input, which tells what is usual of this vendor.
     guarantee
         Name and parameters of the guarantee that `threshold` uses by default.
     tuning
@@ -113,6 +117,7 @@ class Calibration(Faces):
     inputs: _InputStatistics = field(default_factory=partial(InputStatistics.unknown, 0))
     squared_errors: _SquaredErrors = field(default_factory=partial(SquaredErrors.unknown, 0))
     whole_errors: _WholeErrors = field(default_factory=partial(WholeErrors.unknown, 0))
+    pair_sizes: _PairSizes = field(default_factory=partial(PairSizes.unknown, 0))
     all_but: tuple[StoredCurves, ...] = ()
     detail: tuple[StoredCurves, ...] = ()
     local: tuple[StoredCurves, ...] = ()
@@ -122,7 +127,7 @@ class Calibration(Faces):
     file: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "answers", "squared_errors", "whole_errors"):
+        for name in _ROWS:
             # Older files lack these rows: nothing is known of any photograph.
             if not len(rows := getattr(self, name)):
                 object.__setattr__(self, name, type(rows).unknown(self.n))
@@ -139,7 +144,7 @@ class Calibration(Faces):
         for curves in self.every_curves:
             if len(curves) != len(self.images):
                 raise CalibrationError(f"expected one curve a photograph; got {len(curves)} for {len(self.images)}")
-        for name in ("answers", "inputs", "squared_errors", "whole_errors"):
+        for name in _ROWS:
             if len(rows := getattr(self, name)) != self.n:
                 raise CalibrationError(f"expected {name} of {self.n} photographs; got those of {len(rows)}")
 
@@ -156,6 +161,7 @@ class Calibration(Faces):
         inputs: Sequence[InputStatistics] = (),
         squared_errors: Sequence[SquaredErrors] = (),
         whole_errors: Sequence[WholeErrors] = (),
+        pair_sizes: Sequence[PairSizes] = (),
         detail: Sequence[Sequence[RiskCurve]] = (),
         local: Sequence[Sequence[RiskCurve]] = (),
         **rest: Any,
@@ -179,6 +185,7 @@ class Calibration(Faces):
             inputs=InputStatistics.together(inputs)[order if inputs else []],
             squared_errors=SquaredErrors.together(squared_errors)[order if squared_errors else []],
             whole_errors=WholeErrors.together(whole_errors)[order if whole_errors else []],
+            pair_sizes=PairSizes.together(pair_sizes)[order if pair_sizes else []],
             **rest,
         )
 
@@ -232,9 +239,31 @@ class Calibration(Faces):
         """Return inputs to compare new ones with, of all photographs or a group, one tile of each."""
         return self.inputs[self._one_each(group)].known
 
+    def watched_answers(self, rows: Sequence[int]) -> Answers:
+        """Return the answers to photographs as watched pictures have them; older files know no strangeness."""
+        strangeness = self.pair_sizes.strangeness
+        if not np.isnan(strangeness).all():
+            strangeness = np.nan_to_num(strangeness, nan=NOT_COMPARED)
+        return self.answers[rows].watched(strangeness[list(rows)])
+
     def whole_errors_of(self, group: str | None = None) -> WholeErrors:
         """Return the errors of whole delivered pictures, for the photographs of `comparable_inputs`."""
         return self.whole_errors[self._one_each(group)].known
+
+    def usual_differences(self, group: str | None = None) -> Levels:
+        """Return how its answers usually differ from their inputs, for the photographs of `comparable_inputs`.
+
+        Beside fewer than `LEAST_PAIRS`, or in older files, that of other vendors, whose `own` is None.
+        """
+        if group not in self._usual:
+            pairs = self.pair_sizes[self._one_each(group)].known.named
+            about = f"the {len(pairs)} answers of its calibration"
+            self._usual[group] = Levels.of(pairs, about) if len(pairs) >= LEAST_PAIRS else shipped()
+        return self._usual[group]
+
+    @cached_property
+    def _usual(self) -> dict[str | None, Levels]:
+        return {}
 
     def _one_each(self, group: str | None) -> list[int]:
         # Tiles of one photograph are more alike than photographs, so one tile of each is chosen, by a digest, as if at
@@ -249,6 +278,21 @@ class Calibration(Faces):
     def errors_shown(self, group: str | None = None) -> SquaredErrors:
         """Return the errors of pictures that may be shown, for all photographs or a group."""
         return self.squared_errors[[row for row, image in enumerate(self.images) if group in (None, image.group)]]
+
+    def advice(self, rule: Guarantee, alpha: float) -> str | None:
+        """Say which picture to use instead of the vendor's in masks of `rule` at `alpha`; None: none is shown nearer.
+
+        Plain enlargement and the free reference are compared with the vendor's pictures in the clear part alone.
+        """
+        images = [image for image in self.images if rule.own_group in (None, image.group)]
+        errors, threshold = self.errors_shown(rule.own_group), rule.threshold(self.curves_for(rule), alpha)
+        known = ~np.isnan(errors.values[:, 0, 0])
+        tiles = [image.cluster or image.truth for image, kept in zip(images, known, strict=True) if kept]
+        enlarged = self.procedure.scale > 1
+        part = ClearPart.of_errors(errors, threshold, enlarged=enlarged, clusters=tiles) if tiles else None
+        if part is None or (name := part.to_use()) is None:
+            return None
+        return f"At {alpha:g} {part.sentence(name, 'calibration photographs', exact=False)}."
 
     def rule(self, guarantee: str | Guarantee | None = None, **parameters: Any) -> Guarantee:
         """Return the requested guarantee, or the calibration's own; by cluster if tiles were calibrated.
@@ -284,7 +328,16 @@ class Calibration(Faces):
         if rule.needs.curve_kind in ("all-but", "local"):
             return self._made_with(rule.needs)
         if rule.needs.curve_kind in DETAIL:
-            return self._of_detail(rule).up_to(self._threshold_beside(rule))
+            curves = self._of_detail(rule)
+            if rule.beside is None:
+                return curves.up_to(math.inf)
+            other, level = rule.beside
+            choice = other.choose(self.curves, level)
+            if choice.reason is not None:
+                raise CalibrationError(
+                    f"largest_error={level:g} of {rule.innermost.plugin_name()} cannot be kept, and {choice.reason}"
+                )
+            return curves.up_to(choice.threshold)
         tolerance = rule.stated_tolerance
         # Every pixel keeps a tolerance as large as the bound, so its curves say nothing.
         telling = [curves for curves in self.shares if curves.tolerance is not None and curves.tolerance < self.bound]
@@ -323,17 +376,6 @@ class Calibration(Faces):
             f"curves of {kind} are stored for the ceiling {stored}; asked for {ceiling:g}. Calibrate again with "
             f"--guarantee {kind}:ceiling={ceiling:g}: the draws are stored, so no call is made"
         )
-
-    def _threshold_beside(self, rule: Guarantee) -> float:
-        if rule.beside is None:
-            return math.inf
-        other, level = rule.beside
-        choice = other.choose(self.curves, level)
-        if choice.reason is not None:
-            raise CalibrationError(
-                f"largest_error={level:g} of {rule.innermost.plugin_name()} cannot be kept, and {choice.reason}"
-            )
-        return choice.threshold
 
     def bound_for(self, rule: Guarantee) -> float:
         """Return the largest loss that the curves of `rule` can take."""
@@ -377,7 +419,14 @@ class Calibration(Faces):
         columns = {"alpha": "{alpha:g}", "threshold": "{threshold:.4g}", "trusted share": "{trusted_share:share}"}
         yield Table("levels", columns, self._level_rows())
         yield Figure(lambda: [self._trusted_chart()])
-        yield Table("photographs", {}, self._photograph_rows())
+        said = ("name", "width", "height", "group", "cluster", "fitted", "refused", "reopened")
+        errors = self.curves.losses_at(math.inf)
+        photographs = [
+            {**{name: getattr(image, name) for name in said[:3]}, "largest_error": float(error)}
+            | {name: getattr(image, name) for name in said[3:]}
+            for image, error in zip(self.images, errors, strict=True)
+        ]
+        yield Table("photographs", {}, photographs)
 
     def _trusted_chart(self) -> Chart:
         levels = self.alphas[np.isfinite(self.alphas) & (self.alphas > 0)]
@@ -394,26 +443,14 @@ class Calibration(Faces):
         rule = self.rule()
         curves = self.curves_for(rule)
         possible = [level for level in levels or _LEVELS if level < self.bound_for(rule)]
-        thresholds = [rule.threshold(curves, level) for level in possible]
-        return [
-            {"alpha": level, "threshold": threshold, "trusted_share": self._trusted_share(threshold)}
-            for level, threshold in zip(possible, thresholds, strict=True)
-        ]
-
-    def _photograph_rows(self) -> list[dict[str, Any]]:
-        said = ("name", "width", "height", "group", "cluster", "fitted", "refused", "reopened")
-        errors = self.curves.losses_at(math.inf)
-        return [
-            {**{name: getattr(image, name) for name in said[:3]}, "largest_error": float(error)}
-            | {name: getattr(image, name) for name in said[3:]}
-            for image, error in zip(self.images, errors, strict=True)
-        ]
-
-    def _trusted_share(self, threshold: float) -> float | None:
-        if not self.curves.area_scores.size:
-            return None
-        # A refused photograph has no pixels to trust.
-        return float(np.mean(np.nan_to_num(self.curves.trusted_shares_at(threshold))))
+        rows = []
+        for level in possible:
+            threshold, trusted = rule.threshold(curves, level), None
+            if self.curves.area_scores.size:
+                # A refused photograph has no pixels to trust.
+                trusted = float(np.mean(np.nan_to_num(self.curves.trusted_shares_at(threshold))))
+            rows.append({"alpha": level, "threshold": threshold, "trusted_share": trusted})
+        return rows
 
     @cached_property
     def digest(self) -> str:
@@ -489,7 +526,7 @@ class _StoredCalibrations(StoredPaper[Calibration]):
         fields |= {"fingerprint": procedure.fingerprint, "score_weights": weights}
         # Older files lack these fields and must keep their digest.
         fields |= {"history": document.history.content or None}
-        for name in ("squared_errors", "whole_errors"):
+        for name in ("squared_errors", "whole_errors", "pair_sizes"):
             fields |= {} if len(getattr(document, name).known) else {name: None}
         fields |= {name: fields[name] or None for name in ("all_but", "detail", "local")}
         # In one order, whatever the order of choosing and answering.
@@ -526,11 +563,17 @@ def check_agreement(calibration: Calibration) -> None:
     A file may come from anyone: values that follow from the metric are computed again, and no name in the file runs as
     code.
     """
-    _check_vendor(calibration.procedure.vendor, "vendor")
-    if calibration.procedure.second_opinion is not None:
-        _check_vendor(calibration.procedure.second_opinion, "second opinion")
+    procedure = calibration.procedure
+    _check_vendor(procedure.vendor, "vendor")
+    if procedure.second_opinion is not None:
+        _check_vendor(procedure.second_opinion, "second opinion")
+    _require_name("scores", procedure.score)
+    procedure.build_score()
+    if procedure.perturbation is not None:
+        catalog.member("images.perturbation", procedure.perturbation)
+    _require_name("metrics", procedure.metric)
     # From the metric, not the file: too small a bound would void the guarantee.
-    _check_bound(calibration, _metric(calibration.procedure))
+    _check_bound(calibration, catalog.of_specification("metrics", procedure.metric))
     # Reading showed that it exists, but the reader takes more white space than a terminal should.
     if not (calibration.procedure.mixture.chains and calibration.procedure.degradation.isprintable()):
         raise FileFormatError(
@@ -539,23 +582,23 @@ def check_agreement(calibration: Calibration) -> None:
     _check_images(calibration)
     for curves in calibration.every_curves:
         _check_refused(calibration.images, curves)
-    _check_guarantee(calibration)
+    parameters = dict(calibration.guarantee)
+    name = parameters.pop("name", None)
+    if not isinstance(name, str):
+        raise FileFormatError(f"expected the name of a guarantee; got {name!r}")
+    rule = choose_guarantee(name, **parameters)
+    if rule.own_bound is not None:
+        # The bound of one new picture says nothing of the photographs that calibrate.
+        raise FileFormatError("expected no bound of a new photograph in a calibration file; got one")
+    for name, values in rule.by_photograph.items():
+        if len(values) != len(calibration.images):
+            raise FileFormatError(f"expected {name} of {len(calibration.images)} photographs; got {len(values)}")
     taught = {photograph.truth for photograph in calibration.procedure.build_score().taught_by}
     if count := len(taught & {image.truth for image in calibration.images}):
         raise FileFormatError(
             f"{count} of its photographs taught the weights of its score, so they give it no guarantee. The file was "
             "edited"
         )
-
-
-def _metric(procedure: Procedure) -> Metric:
-    _require_name("scores", procedure.score)
-    procedure.build_score()
-    if procedure.perturbation is not None:
-        catalog.member("images.perturbation", procedure.perturbation)
-    _require_name("metrics", procedure.metric)
-    metric: Metric = catalog.of_specification("metrics", procedure.metric)
-    return metric
 
 
 def _require_name(family: str, specification: dict[str, Any]) -> None:
@@ -635,20 +678,6 @@ def _check_refused(images: Sequence[CalibrationImage], curves: CurveSet) -> None
         or (losses != largest_loss(curves.bound)).any()
     ):
         raise FileFormatError("expected the worst loss of every refused photograph, and of no other; got others")
-
-
-def _check_guarantee(calibration: Calibration) -> None:
-    parameters = dict(calibration.guarantee)
-    name = parameters.pop("name", None)
-    if not isinstance(name, str):
-        raise FileFormatError(f"expected the name of a guarantee; got {name!r}")
-    rule = choose_guarantee(name, **parameters)
-    if rule.own_bound is not None:
-        # The bound of one new picture says nothing of the photographs that calibrate.
-        raise FileFormatError("expected no bound of a new photograph in a calibration file; got one")
-    for name, values in rule.by_photograph.items():
-        if len(values) != len(calibration.images):
-            raise FileFormatError(f"expected {name} of {len(calibration.images)} photographs; got {len(values)}")
 
 
 def _twice(values: Iterable[Hashable]) -> bool:

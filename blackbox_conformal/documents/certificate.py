@@ -12,6 +12,7 @@ from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
 from blackbox_conformal.documents.watch_head import WatchHead
 from blackbox_conformal.errors import CheckFailedError
+from blackbox_conformal.method.facts.statistics import is_whole_change, is_whole_fault
 from blackbox_conformal.method.risk.whole_errors import SHOWN, Errors, SquaredErrors, WholeErrors
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import counted
@@ -21,11 +22,9 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.signature import SigningKey
 
 
+# An input with this p-value or less is in doubt; with too few inputs to compare, no p-value is so small.
 DOUBT, FEWEST = 0.05, 19
-"""An input with this p-value or less is in doubt; with too few inputs to compare, no p-value is so small."""
-
-UNNOTICED = 91
-"""Of 100 snapshots, the most that passed a comparison with 40 photographs of nature; see docs/inputs.md."""
+UNNOTICED = 91  # Of 100 snapshots, the most that passed a comparison with 40 photographs of nature; see docs/inputs.md.
 
 
 class InputCheck(BaseModel):
@@ -100,6 +99,89 @@ class InputCheck(BaseModel):
         )
 
 
+_CERTAIN = 0.001
+
+
+class ToldFact(BaseModel):
+    """A way in which an answer differs from its input; see `Fact`. `places`: top, left, height and width in pixels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: str
+    name: str
+    size: float
+    unit: str
+    p_value: float
+    sentence: str
+    reading: str | None
+    places: tuple[tuple[int, int, int, int], ...]
+    values: dict[str, Any]
+
+    @property
+    def words(self) -> str:
+        return self.sentence if self.reading is None else f"{self.sentence}, {self.reading}"
+
+
+class AnswerCheck(BaseModel):
+    """A comparison of the vendor's answer with its input: differences beyond those of `n` answers of the calibration.
+
+    `n` = 0: beyond those of other vendors, since the calibration, or its `group`, keeps fewer than 20. An answer that
+    came as they did has any fact with probability `level` at most. `facts`: the strangest first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n: int = Field(ge=0)
+    level: float = Field(gt=0, lt=1)
+    group: str | None = None
+    facts: tuple[ToldFact, ...] = ()
+
+    @property
+    def beside(self) -> str:
+        """Say in words what the answer is compared with."""
+        share = "any" if self.n < 100 else "99 %"
+        return f"in {share} of the {self.n} answers of the calibration" if self.n else "honest vendors differ"
+
+    @property
+    def line(self) -> str | None:
+        """Say in one line how the answer differs; None: not beyond what is usual."""
+        if not self.facts:
+            return None
+        return self._told(self.facts[0])
+
+    def _told(self, fact: ToldFact) -> str:
+        more = len(self.facts) - 1
+        others = f" ({counted(more, 'more fact')} in the certificate)" if more else ""
+        return f"{fact.words}, more than {self.beside}{others}"
+
+    def changed(self, scale: int) -> str | None:
+        """Say that the vendor does to the whole of an answer what it did not in the calibration; None: it does not.
+
+        Without own pairs only faults count that make an answer useless, since colours differ from vendor to vendor.
+        """
+        fact = self._changing(scale)
+        if fact is None:
+            return None
+        why, then = "the vendor may no longer answer as it did there", "If other answers are so, calibrate again"
+        if not self.n:
+            why = "the calibration keeps too few answers to tell whether the vendor always does so"
+            then = "Calibrate again, on 20 photographs or more"
+        return f"the answer {self._told(fact)}: {why}, and the guarantee does not speak of this answer. {then}"
+
+    def is_certain(self, scale: int) -> bool:
+        """Tell whether `changed` is no chance: at most 1 in 400 honest answers differed so much (docs/checking.md)."""
+        fact = self._changing(scale)
+        return fact is not None and (fact.kind == "geometry" or fact.p_value <= _CERTAIN)
+
+    def _changing(self, scale: int) -> ToldFact | None:
+        faults = [fact for fact in self.facts if is_whole_fault(fact.name, fact.size, fact.values, scale)]
+        if not self.n:
+            return faults[0] if faults else None
+        whole = [fact for fact in self.facts if is_whole_change(fact.name, fact.size)]
+        # A transform with a name is what the colours differ by.
+        return next((fact for fact in faults if whole), whole[0] if whole else None)
+
+
 class StreamCheck(BaseModel):
     """A comparison of the pictures masked in one run folder with the calibration's `n` inputs (0: none are kept).
 
@@ -122,9 +204,7 @@ _SHOWN_AS = {
     "enlargement": "plain enlargement",
 }
 
-
-_LEAST = 1e-4
-"""Squared grey levels; a smaller error counts as none."""
+_LEAST = 1e-4  # Squared grey levels; a smaller error counts as none.
 
 
 class Outside(BaseModel):
@@ -165,11 +245,8 @@ class Outside(BaseModel):
         return f"{_SHOWN_AS[name]}, {gain:.1f} dB nearer than {plain} to {here}"
 
 
-_ANY = 1 - 1e-9
-"""Every picture's whole error is at most 1, to within rounding."""
-
-MISS_RATE = 0.1
-"""The largest share of new photographs for which one certified measure may be too good."""
+_ANY = 1 - 1e-9  # Every picture's whole error is at most 1, to within rounding.
+MISS_RATE = 0.1  # The largest share of new photographs for which one certified measure may be too good.
 
 
 class CertifiedQuality(BaseModel):
@@ -258,11 +335,12 @@ class Certificate(BaseModel):
     ----------
     status
         ``guaranteed``: the statement allows for pictures of another kind, and this one looks like the calibration's.
-        ``if-like-calibration``: it holds if the input is like the calibration's. ``outside-calibration``: the input is
-        not, so the statement does not cover this mask. ``abstains``: nothing could be trusted. ``not-judged``: nothing
-        tells whether the answer shows the input, and nothing is trusted. `reason` says why.
-    statement, assumptions
-        The guarantee in one plain sentence with its numbers; its conditions, one sentence each.
+        ``if-like-calibration``: it holds if the input is like the calibration's. ``outside-calibration``: the input, or
+        the answer, is not, so the statement does not cover this mask. ``abstains``: nothing could be trusted.
+        ``not-judged``: nothing tells whether the answer shows the input, and nothing is trusted. `reason` says why.
+    promise, statement, assumptions
+        The guarantee in at most 25 words (None: in a certificate made before); in full; its conditions, one sentence
+        each.
     threshold, threshold_hex
         A pixel is trusted if its score is below this (``"inf"``: every pixel; None: none); exactly, in hexadecimal.
     input_bound
@@ -277,6 +355,9 @@ class Certificate(BaseModel):
         The seed of each draw in order, and how the seeds follow from the root seed in `procedure`.
     input_check, stream_check
         How the input, and the pictures masked in the same run folder, compare with the calibration's.
+    answer_check
+        How the vendor's answer differs from its input, beyond what is usual; None: in a certificate made before, and
+        for declared bands and inputs below 32 pixels a side.
     drift, doubt
         What the calibration's watch found about inputs; why the way of answering leaves the guarantee in doubt.
     batch_check
@@ -292,6 +373,7 @@ class Certificate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     status: Literal["guaranteed", "if-like-calibration", "outside-calibration", "abstains", "not-judged"]
+    promise: str | None = None
     statement: str
     assumptions: tuple[str, ...]
     reason: str | None = None
@@ -318,6 +400,7 @@ class Certificate(BaseModel):
     outputs: dict[str, Any]
     input_check: InputCheck | None = None
     stream_check: StreamCheck | None = None
+    answer_check: AnswerCheck | None = None
     batch_check: dict[str, Any] | None = None
     drift: str | None = None
     doubt: str | None = None
@@ -351,6 +434,32 @@ class Certificate(BaseModel):
         return self.statement
 
     @property
+    def is_promised(self) -> bool:
+        """Tell whether the statement speaks of this mask, if only on a condition."""
+        return self.status in ("guaranteed", "if-like-calibration")
+
+    @property
+    def short(self) -> str:
+        """Say in short what holds for the mask, or why nothing does."""
+        return self.promise if self.promise and (self.is_promised or self.status == "abstains") else self.stated
+
+    @property
+    def differs(self) -> str | None:
+        """Say in one line how the answer differs from its input beyond what is usual; None: it does not."""
+        return None if self.answer_check is None else self.answer_check.line
+
+    @property
+    def places(self) -> list[tuple[int, int, int, int]]:
+        """Return top, left, height and width of each place where the answer differs so."""
+        return [] if self.answer_check is None else [place for fact in self.answer_check.facts for place in fact.places]
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether the vendor's answer alone takes the guarantee: the reason is what it differs by."""
+        check = self.answer_check
+        return check is not None and self.reason == check.changed(int(self.procedure["scale"])) is not None
+
+    @property
     def reaches_floor(self) -> bool | None:
         """Tell whether the certified PSNR reaches the floor of the cascade; None if none is declared."""
         vendor = self.procedure.get("vendor", {})
@@ -367,7 +476,7 @@ class Certificate(BaseModel):
     def marked(self, found: str) -> Self:
         """Return the certificate for answers which show that the guarantee does not cover the picture."""
         update: dict[str, Any] = {"notes": (*self.notes, found)}
-        if self.stream_check is not None and self.status in ("guaranteed", "if-like-calibration"):
+        if self.stream_check is not None and self.is_promised:
             stream = self.stream_check.model_copy(update={"found": found})
             update |= {"status": "outside-calibration", "reason": found, "stream_check": stream, "quality": None}
             if "safe" in self.outputs:
@@ -455,7 +564,8 @@ class _StoredCertificates(StoredPaper[Certificate]):
 
     def _fields(self, document: Certificate) -> dict[str, Any]:
         # Older certificates lack these fields.
-        later = ("calibration_signature", "watch", "outside", "doubt", "quality", "stream_check", "batch_check")
+        later = {"calibration_signature", "watch", "outside", "doubt", "quality", "stream_check", "answer_check"}
+        later |= {"batch_check", "promise"}
         fields = super()._fields(document)
         return {name: value for name, value in fields.items() if name not in later or value is not None}
 

@@ -28,11 +28,9 @@ from blackbox_conformal.method.risk.trust import trusted_share
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import printable, vendor_title
 
-LABEL = "org.blackbox-conformal.certificate"
-"""Label of the assertion that holds what the certificate says."""
-
+LABEL = "org.blackbox-conformal.certificate"  # Label of the assertion that holds what the certificate says.
+# Largest file, plus eight bytes for each pixel, whose credentials are read: they take four times as much memory.
 LARGEST = 64 * 2**20
-"""Largest file, plus eight bytes for each pixel, whose credentials are read: they take four times as much memory."""
 
 _BY_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _UNTRUSTED = "signingCredential.untrusted"
@@ -343,10 +341,7 @@ def _unreadable(error: Exception) -> CheckFailedError:
 
 
 def _read_json(library: Any, content: bytes, media_type: str, anchors: str) -> dict[str, Any]:
-    with (
-        _context(anchors) as context,
-        library.Reader(media_type, io.BytesIO(content), context=context) as reader,
-    ):
+    with _context(anchors) as context, library.Reader(media_type, io.BytesIO(content), context=context) as reader:
         store, labelled = json.loads(reader.json()), json.loads(reader.crjson())["manifests"]
         label = store["active_manifest"]
         manifest, state = store["manifests"][label], store["validation_state"]

@@ -16,18 +16,16 @@ from blackbox_conformal.support import catalog
 from blackbox_conformal.support.canonical import derived_seed, digest_json
 from blackbox_conformal.support.types import Image
 
-IMAGE_RULES = 1
-"""Raised whenever the conversion of a file to 8-bit sRGB changes its pixels."""
+IMAGE_RULES = 1  # Raised whenever the conversion of a file to 8-bit sRGB changes its pixels.
 
 _MOVED = (
     " Where no parameter names what is behind an address, another address is another vendor; give such a name (a "
     "label) before calibrating if the server may move."
 )
 
-_DELIVERY = r"^(first|mean|medoid|consistent:steps=([1-9]|10))$"
+_DELIVERY = r"^(first|mean|medoid|aligned|consistent:steps=([1-9]|10))$"
 SeedPolicy = Literal["per-image", "shared"]
 Fit = Literal["crop", "shrink"]
-
 
 NO_MEMORY = (
     "No answer of the vendor depends on earlier calls: no memory of a session, no cache of an account and no "
@@ -42,56 +40,38 @@ def _identity(vendor: dict[str, Any]) -> dict[str, Any]:
 
 
 class Procedure(BaseModel):
-    """One procedure, in the form that is fingerprinted.
-
-    Attributes
-    ----------
-    vendor
-        `Adapter.identity()`: adapter, version, every parameter that can change a picture.
-    second_opinion
-        The same for the vendor whose picture the score compares with, or None.
-    scale
-        Whole-number magnification; 1 is restoration at the same size.
-    draws
-        M, the number of draws of each picture.
-    seeds
-        ``per-image``: derived from the picture, so fresh for each. ``shared``: the same M seeds for every picture,
-        `first_seed` onward, at calibration and in use alike.
-    root_seed
-        With the picture, the source of per-image seeds and the degradation's random numbers; 0 if unused.
-    perturbation, perturbation_package
-        For a vendor that always answers the same: the transformation that is applied to the input and undone on the
-        output, and the package and version that brought it (None: ours); or None.
-    delivery
-        How the delivered picture follows from the draws: ``first``, ``mean``, ``medoid``, or ``consistent:steps=N``,
-        the first draw after N steps of back-projection to its input.
-    degradation
-        How inputs are made from photographs: steps with every parameter, as `Mixture.specification` gives them.
-    fit
-        How photographs first meet a vendor's limits: ``crop`` takes the middle, ``shrink`` makes them smaller, None
-        refuses them.
-    score, metric
-        Name and parameters of score and metric.
-    score_weights
-        The file of weights that the score names by digest, which the fingerprint covers; None if it names none.
-    """
+    """One procedure, in the form that is fingerprinted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    # `Adapter.identity()`: adapter, version, every parameter that can change a picture.
     vendor: Annotated[dict[str, Any], AfterValidator(_identity)]
-    scale: int = Field(ge=1, le=16)
-    draws: int = Field(ge=1, le=4096)
+    scale: int = Field(ge=1, le=16)  # Whole-number magnification; 1 is restoration at the same size.
+    draws: int = Field(ge=1, le=4096)  # M, the number of draws of each picture.
+    # ``per-image``: derived from the picture, so fresh for each. ``shared``: the same M seeds for every picture,
+    # `first_seed` onward, at calibration and in use alike.
     seeds: SeedPolicy = "per-image"
     first_seed: int | None = None
+    # With the picture, the source of per-image seeds and the degradation's random numbers; 0 if unused.
     root_seed: int = 0
+    # For a vendor that always answers the same: the transformation that is applied to the input and undone on the
+    # output, and the package and version that brought it (None: ours); or None.
     perturbation: str | None = None
     perturbation_package: str | None = None
+    # Identity of the vendor whose picture the score compares with, or None.
     second_opinion: dict[str, Any] | None = None
+    # How the delivered picture follows from the draws: ``first``, ``mean``, ``medoid``, ``aligned``, or
+    # ``consistent:steps=N``, the first draw after N steps of back-projection to its input.
     delivery: str = Field(default="first", pattern=_DELIVERY)
+    # How inputs are made from photographs: steps with every parameter, as `Mixture.specification` gives them.
     degradation: str = "bicubic"
+    # How photographs first meet a vendor's limits: ``crop`` takes the middle, ``shrink`` makes them smaller, None
+    # refuses them.
     fit: Fit | None = None
+    # Name and parameters of score and metric.
     score: dict[str, Any]
     metric: dict[str, Any]
+    # The file of weights that the score names by digest, which the fingerprint covers; None if it names none.
     score_weights: bytes | None = Field(default=None, exclude=True, repr=False)
     image_rules: int = IMAGE_RULES
 
@@ -106,7 +86,6 @@ class Procedure(BaseModel):
         return _differences("", self.model_dump(mode="json"), other.model_dump(mode="json"))
 
     def require(self, actual: Self) -> None:
-        """Refuse `actual` unless it is this procedure."""
         differences = self.differences(actual)
         if differences:
             moved = _MOVED if any(difference.startswith("vendor.address") for difference in differences) else ""
@@ -117,7 +96,6 @@ class Procedure(BaseModel):
             )
 
     def build_score(self) -> Score:
-        """Build the score with its weights."""
         weights = {} if self.score_weights is None else {"weights": self.score_weights}
         score: Score = catalog.of_specification("scores", self.score, **weights)
         return score
@@ -204,6 +182,12 @@ class Procedure(BaseModel):
     @property
     def delivery_assumption(self) -> str | None:
         """Say what the guarantee is about if the vendor's picture is changed before delivery; else None."""
+        if self.delivery == "aligned":
+            return (
+                "The guarantee is about the delivered picture, not about the vendor's own: it is the draw, moved back "
+                "by whole pixels where it lies moved against its input; the edge that is then missing is repeated and "
+                "has the highest score."
+            )
         if not (count := self.back_projections):
             return None
         return (
@@ -257,8 +241,8 @@ def delivery_rule(text: str) -> str:
     rule = "consistent:steps=2" if text == "consistent" else text
     if not re.fullmatch(_DELIVERY, rule):
         raise UsageError(
-            "expected --delivery (delivery in Python) to be first, mean, medoid, or consistent:steps=N with N from 1 "
-            f"to 10, such as consistent:steps=2; got {text!r}"
+            "expected --delivery (delivery in Python) to be first, mean, medoid, aligned, or consistent:steps=N with "
+            f"N from 1 to 10, such as consistent:steps=2; got {text!r}"
         )
     return rule
 

@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 Document = TypeVar("Document")
 Paper = TypeVar("Paper", bound=_Paper)
 
-PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM")
-"""First bytes of picture files."""
-
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM")  # First bytes of picture files.
 _LONGEST_PATH = 1000
 
 _EXACT = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
@@ -50,8 +48,7 @@ class Stored(Generic[Document]):
     do about an unreadable file. A file above `limit` bytes is not read. `style`: arguments of `json.dumps`.
     """
 
-    earlier: ClassVar[Mapping[int, str]] = {}
-    """Earlier versions → their fault, as it follows in a sentence."""
+    earlier: ClassVar[Mapping[int, str]] = {}  # Earlier versions → their fault, as it follows in a sentence.
 
     def __init__(
         self, kind: type[Document], name: str, version: int, *, anew: str, limit: int = 64 * 2**20, **style: Any
@@ -85,7 +82,6 @@ class Stored(Generic[Document]):
         return self.text(content).encode()
 
     def text(self, content: dict[str, Any]) -> str:
-        """Write content as the text of a file."""
         return json.dumps(content, ensure_ascii=False, **self._style) + "\n"
 
     def read(self, path: Path) -> Document:
@@ -199,7 +195,6 @@ class StoredPaper(Stored[Paper]):
         return paper
 
     def signature(self, paper: Paper, key: "SigningKey") -> Signature:
-        """Sign the paper by `key`."""
         return key.sign(self.format, self.version, paper.digest)
 
     def vouching(self, paper: Paper, trusted: Collection[str]) -> Vouching:

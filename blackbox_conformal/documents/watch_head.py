@@ -80,18 +80,9 @@ class WatchStanding:
 
 @dataclass(frozen=True, slots=True)
 class WatchState:
-    """A certificate's words about the watch of its calibration.
+    """A certificate's words about the watch of its calibration."""
 
-    Attributes
-    ----------
-    note
-        A sentence; None where there is nothing to say.
-    head
-        Head of the watch file as read; None where an earlier version wrote it.
-    drift
-        Why the guarantee does not hold for inputs like the masked ones; None where they did not drift.
-    """
-
-    note: str | None
-    head: WatchHead | None
+    note: str | None  # A sentence; None where there is nothing to say.
+    head: WatchHead | None  # Head of the watch file as read; None where an earlier version wrote it.
+    # Why the guarantee does not hold for inputs like the masked ones; None where they did not drift.
     drift: str | None = None

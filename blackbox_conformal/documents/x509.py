@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+# Organisation in the name of every root made here; its common name is the public key in hexadecimal.
 ROOT = "blackbox-conformal signing key"
-"""Organisation in the name of every root made here; its common name is the public key in hexadecimal."""
-
+# A key has no date; the second is how a certificate says that it never ends (RFC 5280, 4.1.2.5).
 _FROM, _UNTIL = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-"""A key has no date; the second is how a certificate says that it never ends (RFC 5280, 4.1.2.5)."""
 
 _PRIVATE = re.compile(r"^-----BEGIN (?P<kind>[A-Z ]*PRIVATE KEY)-----$.*?^-----END (?P=kind)-----$", re.M | re.S)
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}

@@ -26,11 +26,8 @@ from blackbox_conformal.vendor.refusals import UnclearError, of_account, same_wo
 
 Check = Callable[[bytes, Task], None]
 
-SAME_REFUSALS = 3
-"""Pictures refused in the same words that end a run: a setting or the account may be at fault."""
-
-STRANGERS = 3
-"""Answers of another model in a row that end a run; a service may have rerouted a few requests."""
+SAME_REFUSALS = 3  # Pictures refused in the same words that end a run: a setting or the account may be at fault.
+STRANGERS = 3  # Answers of another model in a row that end a run; a service may have rerouted a few requests.
 
 
 # A refusal whose words may be about money: since when it is known (monotonic), and its pictures.
@@ -57,21 +54,11 @@ class FirstModel:
 class Acceptance:
     """Rules by which the draws of one set of tasks count; shared by all workers.
 
-    Parameters
-    ----------
-    check, counted
-        See `Sampler`.
-    accept_refusals
-        See `Limits`.
-    calibrated
-        Models of a calibration; empty: draws may come from the model that answers first. None: from any.
-    first_model
-        Shared by all sets of tasks whose draws come from one model.
-
-    Attributes
-    ----------
-    nothing_else
-        Whether only pictures are left that were put off after an unclear refusal.
+    `check`, `counted`: See `Sampler`.
+    `accept_refusals`: See `Limits`.
+    `calibrated`: Models of a calibration; empty: draws may come from the model that answers first. None: from any.
+    `first_model`: Shared by all sets of tasks whose draws come from one model.
+    `nothing_else`: Whether only pictures are left that were put off after an unclear refusal.
     """
 
     def __init__(

@@ -106,18 +106,11 @@ class Carrier(Protocol):
 
 @dataclass(eq=False)
 class AttemptRunner:
-    """A runner of an adapter's steps for one attempt, which records paid steps before and after.
-
-    Attributes
-    ----------
-    restore
-        The attempt was stored but its file is gone: its job is fetched again, and nothing is recorded.
-    job_deadline_s
-        Seconds to wait for an accepted job.
-    """
+    """A runner of an adapter's steps for one attempt, which records paid steps before and after."""
 
     task: Task
     record: AttemptRecord
+    # The attempt was stored but its file is gone: its job is fetched again, and nothing is recorded.
     restore: bool = False
     _: KW_ONLY
     adapter: Adapter
@@ -128,7 +121,7 @@ class AttemptRunner:
     control: RunControl
     clock: Clock
     board: EventBoard
-    job_deadline_s: float
+    job_deadline_s: float  # Seconds to wait for an accepted job.
     _deadline: float | None = field(default=None, init=False)
     _submitted: bool = field(default=False, init=False)
     _sent_at: float | None = field(default=None, init=False)

@@ -57,20 +57,12 @@ ROW_STATES: Final[dict[State, AttemptState | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What is recorded about an attempt's end, and the result for its draw.
+    """What is recorded about an attempt's end, and the result for its draw."""
 
-    Attributes
-    ----------
-    row
-        New state of the row; ``as it is`` keeps it and notes the error; None writes nothing.
-    error_class
-        Class of the error in the row, as drawn in `errors`.
-    result
-        State of the outcome. ``deferred``: the same submission is made again. None: the run ends without an outcome.
-    """
-
+    # New state of the row; ``as it is`` keeps it and notes the error; None writes nothing.
     row: AttemptState | Literal["as it is"] | None
-    error_class: str | None
+    error_class: str | None  # Class of the error in the row, as drawn in `errors`.
+    # State of the outcome. ``deferred``: the same submission is made again. None: the run ends without an outcome.
     result: OutcomeState | Literal["deferred"] | None
 
 
@@ -143,39 +135,23 @@ def is_unbilled(rule: Ending, failure: BlackboxConformalError, failures_billed: 
 
 @dataclass(eq=False)
 class AttemptRecord:
-    """The ledger's row and the files of one attempt; each method that writes is one step of its state.
-
-    Attributes
-    ----------
-    earlier
-        The attempt to go on with: its job is fetched, or its submission repeated. None: a new submission.
-    job
-        The vendor's name for the accepted job.
-    same_job
-        Another attempt with the same job.
-    report
-        What the vendor said besides the picture.
-    told_nothing
-        The vendor's last cost is 0, which is booked only without a picture.
-    answer
-        Body of the last answer that should have held the picture.
-    digest
-        Digest of the picture, or of the bytes kept as evidence.
-    """
+    """The ledger's row and the files of one attempt; each method that writes is one step of its state."""
 
     spec: AttemptSpec
+    # The attempt to go on with: its job is fetched, or its submission repeated. None: a new submission.
     earlier: Attempt | None
     _: KW_ONLY
     ledger: AnyLedger
     store: Store
     reservations: Reservations
     state: State = field(default="unrecorded", init=False)
-    job: str | None = field(default=None, init=False)
-    same_job: Attempt | None = field(default=None, init=False)
-    report: VendorReport = field(default=VendorReport(), init=False)
+    job: str | None = field(default=None, init=False)  # The vendor's name for the accepted job.
+    same_job: Attempt | None = field(default=None, init=False)  # Another attempt with the same job.
+    report: VendorReport = field(default=VendorReport(), init=False)  # What the vendor said besides the picture.
+    # The vendor's last cost is 0, which is booked only without a picture.
     told_nothing: bool = field(default=False, init=False)
-    answer: bytes | None = field(default=None, init=False)
-    digest: str | None = field(default=None, init=False)
+    answer: bytes | None = field(default=None, init=False)  # Body of the last answer that should have held the picture.
+    digest: str | None = field(default=None, init=False)  # Digest of the picture, or of the bytes kept as evidence.
     _size: int | None = field(default=None, init=False)
     _row: int | None = field(default=None, init=False)
     _price_nanousd: int = field(default=0, init=False)

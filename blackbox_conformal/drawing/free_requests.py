@@ -24,9 +24,7 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.support.text import clean, cleaned
 from blackbox_conformal.vendor.adapter import EMPTY_ANSWER, Adapter, Answer, Purpose, Send, Step, Upload, Wait
 
-PATIENCE_S = 60.0
-"""Seconds that a person waits for an answer; after that it is better to go on without one."""
-
+PATIENCE_S = 60.0  # Seconds that a person waits for an answer; after that it is better to go on without one.
 Told = TypeVar("Told")
 
 
@@ -57,10 +55,7 @@ class FreeRequests:
     def ask(self, steps: Generator[Step, Answer, Told], purpose: Purpose, late: tuple[str, str]) -> Told:
         """Carry out `steps`, whose requests must all have this purpose; return their result.
 
-        Parameters
-        ----------
-        late
-            What the vendor did not tell in time, and what to do then.
+        `late`: What the vendor did not tell in time, and what to do then.
         """
         self._until, self._last, self._late = self._clock.monotonic() + self._patience, None, late
         try:
@@ -160,12 +155,8 @@ def ask_quotes(
 ) -> dict[tuple[int, int], Decimal]:
     """Return (width, height) → US dollars a draw as the vendor quotes it now, for every size of upload.
 
-    Parameters
-    ----------
-    limits
-        As for a run; one exchange takes `patience_s` at most.
-    patience_s
-        Seconds after which no request for one size begins and no pause is waited for.
+    `limits`: As for a run; one exchange takes `patience_s` at most.
+    `patience_s`: Seconds after which no request for one size begins and no pause is waited for.
     """
     # One picture of each size, since prices depend on size.
     sizes = {(upload.width, upload.height): upload for upload in uploads}

@@ -17,7 +17,6 @@ AUTO_MOST = 32
 ANSWER_TIMEOUT_S = 120.0
 JOB_TIMEOUT_S = 1800.0
 
-
 _KINDS = {
     **dict.fromkeys(("max_cost_usd", "max_cost_per_day_usd"), USD),
     **dict.fromkeys(("attempt_timeout_s", "job_deadline_s", "connect_timeout_s"), SECONDS),

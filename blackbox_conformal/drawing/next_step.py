@@ -56,16 +56,10 @@ def next_step(
 ) -> NextStep:
     """Return the next step for a draw.
 
-    Parameters
-    ----------
-    attempts
-        All attempts at this draw, oldest first.
-    on_disk
-        Digests of the samples on disk.
-    replayable
-        Whether the vendor takes idempotency keys.
-    now
-        Seconds since 1970.
+    `attempts`: All attempts at this draw, oldest first.
+    `on_disk`: Digests of the samples on disk.
+    `replayable`: Whether the vendor takes idempotency keys.
+    `now`: Seconds since 1970.
     """
     # First of all: an attempt of another process must be neither fetched nor bought twice.
     if any(attempt.busy for attempt in attempts):

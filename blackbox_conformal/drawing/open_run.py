@@ -85,17 +85,9 @@ class InProcess:
 class OpenRun:
     """Connections, pace, prices and budget of one vendor, for any number of sets of tasks at the same time.
 
-    Parameters
-    ----------
-    member
-        Place of the vendor in a cascade, from 0; None: there is one vendor.
-
-    Attributes
-    ----------
-    first_model
-        The model that answered first; all draws of every set must come from it.
-    outage
-        For a service, which goes on with other pictures after the draws of one ended.
+    `member`: Place of the vendor in a cascade, from 0; None: there is one vendor.
+    `first_model`: The model that answered first; all draws of every set must come from it.
+    `outage`: For a service, which goes on with other pictures after the draws of one ended.
     """
 
     def __init__(

@@ -4,16 +4,15 @@ import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from blackbox_conformal.drawing.ledger.addresses import LEDGERS, STORES
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.ledger.backends import open_ledger, store_of
 from blackbox_conformal.drawing.ledger.ledger_file import mark_path, marked_commits
 from blackbox_conformal.drawing.ledger.money import to_usd
 from blackbox_conformal.drawing.ledger.run_lock import RunLock
-from blackbox_conformal.drawing.ledger.shared_store import SharedStore
 from blackbox_conformal.drawing.pacing.rate_limiter import SharedRateLimiter, pace_file
 from blackbox_conformal.drawing.run_control import Clock
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.support.files import make_private, refusal
+from blackbox_conformal.support.files import make_private
 from blackbox_conformal.support.text import dollars
 from blackbox_conformal.vendor.adapter import Adapter
 from blackbox_conformal.vendor.rates import Rate
@@ -22,10 +21,7 @@ from blackbox_conformal.vendor.rates import Rate
 class OwnedFolder:
     """A run folder that no other process may use until `close`; several vendors may draw into it at once.
 
-    Attributes
-    ----------
-    remembered
-        Paid calls that the ledger had forgotten, in words; "" if it knows all that lies beside it.
+    `remembered`: Paid calls that the ledger had forgotten, in words; "" if it knows all that lies beside it.
     """
 
     def __init__(self, run: Path) -> None:
@@ -44,7 +40,6 @@ class OwnedFolder:
             self.ledger = open_ledger(run)
             stack.callback(self.ledger.close)
             self.store.prepare()
-            self._keep_note(run)
             # Jobs and answers in the inbox are taken over first, then everything half done.
             self._adopt()
             self.ledger.recover()
@@ -65,18 +60,6 @@ class OwnedFolder:
         from blackbox_conformal.drawing.pacing.postgres_rate_limiter import PostgresRateLimiter
 
         return PostgresRateLimiter(adapter, rates, clock, self._address)
-
-    def _keep_note(self, run: Path) -> None:
-        # The note comes last: it says that the store holds all answers of the folder.
-        place = STORES.of(run)
-        if place is None or STORES.noted(run) is not None:
-            return
-        assert isinstance(self.store, SharedStore)
-        self.store.share()
-        try:
-            STORES.keep(run, place)
-        except OSError as error:
-            raise refusal(run, error) from None
 
     def _adopt(self) -> None:
         ledger, store = self.ledger, self.store

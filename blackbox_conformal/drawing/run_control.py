@@ -35,15 +35,10 @@ class PutOffError(StoppedError):
 class RunControl:
     """The stop signals for the workers of one set of tasks.
 
-    Attributes
-    ----------
-    stopping, leaving
-        `stopping`: nothing new is submitted. `leaving`: nothing is waited for either, so that the next session gets
-        accepted jobs.
-    error
-        The first error that concerns the whole run.
-    reserved
-        Attempts whose price these workers reserved.
+    `stopping`: Nothing new is submitted.
+    `leaving`: Nothing is waited for either, so that the next session gets accepted jobs.
+    `error`: The first error that concerns the whole run.
+    `reserved`: Attempts whose price these workers reserved.
     """
 
     def __init__(self) -> None:

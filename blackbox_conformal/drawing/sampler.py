@@ -46,33 +46,27 @@ class _Asked:
     arrived: dict[str, Outcome] = field(default_factory=dict)
 
 
+InTurn = Callable[["Sampler", Sequence[Task]], Iterator[Outcome]]
+"""Draws tasks by a sampler, as `Sampler.draw` does."""
+
+
 class Sampler:
     """A buyer of draws from a vendor; use it as a context manager.
 
-    Parameters
-    ----------
-    adapter
-        The vendor; opened on entry, closed on exit.
-    run
-        The run folder, which gets ``ledger.sqlite`` and ``samples/``.
-    limits
-        Limits on money, pace and patience.
-    models
-        Models of a calibration; an answer of another model ends the run. Empty: the model that answers first. None:
-        any.
-    check
-        Called with an answer's bytes and its task before the answer counts; raises an error of this package for bytes
-        that are not the picture.
-    counted
-        Called with the task of every draw that counts, stored ones first, and the digest of its file; an error of this
-        package ends the run.
-    listener
-        Called with every event, from any thread, one at a time.
-    falls_back
-        If the last member of a cascade fails, deliver the earlier answer.
-    shared
-        The vendor, already open, with these limits and a listener; other samplers draw from it at the same time. None:
-        the sampler opens and owns the vendor and `run`.
+    `adapter`: The vendor; opened on entry, closed on exit.
+    `run`: The run folder, which gets ``ledger.sqlite`` and ``samples/``.
+    `limits`: Limits on money, pace and patience.
+    `models`: Models of a calibration; an answer of another model ends the run. Empty: the model that answers first.
+      None: any.
+    `check`: Called with an answer's bytes and its task before the answer counts; raises an error of this package for
+      bytes that are not the picture.
+    `counted`: Called with the task of every draw that counts, stored ones first, and the digest of its file; an error
+      of this package ends the run.
+    `listener`: Called with every event, from any thread, one at a time.
+    `falls_back`: If the last member of a cascade fails, deliver the earlier answer.
+    `in_turn`: Draws the tasks of each member of a cascade, in an order of its own.
+    `shared`: The vendor, already open, with these limits and a listener; other samplers draw from it at the same time.
+      None: the sampler opens and owns the vendor and `run`.
     """
 
     def __init__(
@@ -86,6 +80,7 @@ class Sampler:
         counted: Callable[[Task, str], None] | None = None,
         listener: Callable[[Event], None] | None = None,
         falls_back: bool = False,
+        in_turn: InTurn | None = None,
         shared: AnyRun | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -99,7 +94,7 @@ class Sampler:
         self._clock = clock or Clock()
         self._board = EventBoard(self._clock, listener, limits.max_cost_usd) if shared is None else shared.board
         self._control = RunControl()
-        self._shared, self._falls_back = shared, falls_back
+        self._shared, self._falls_back, self._in_turn = shared, falls_back, in_turn or Sampler.draw
         self._given: BaseException | None = None
         self._folder: OwnedFolder | None = None
         self._opened: AnyRun | LocalDraws | None = None
@@ -175,13 +170,17 @@ class Sampler:
             self._folder = None
 
     @property
+    def adapter(self) -> Adapter:
+        """Return the vendor."""
+        return self._adapter
+
+    @property
     def local(self) -> bool:
         """Tell whether draws come from this machine's disk."""
         return self._local
 
     @property
     def reserved(self) -> frozenset[int]:
-        """Return the attempts that this sampler pays for."""
         return frozenset(self._control.reserved).union(*(member.reserved for member in self._members))
 
     @property
@@ -190,7 +189,6 @@ class Sampler:
 
     @property
     def asked_to_stop(self) -> bool:
-        """Tell whether `stop` was called."""
         return self._asked_to_stop
 
     def stop(self) -> None:
@@ -212,11 +210,17 @@ class Sampler:
         for member in self._members:
             member.fail(error)
 
-    def draw(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """Draw every task; yield outcomes as they arrive, roughly in the order of the tasks."""
+    def draw(self, tasks: Sequence[Task], first: int = 0) -> Generator[Outcome, None, None]:
+        """Draw every task; yield outcomes as they arrive, roughly in the order of the tasks.
+
+        The `first` so many end before another begins; whoever stops asking for outcomes then buys no more.
+        """
         opened = self.open()
         if self._members:
-            yield from self._draw_of_members(opened, tasks)
+            if self._shared is None and isinstance(opened, OpenCascade):
+                self._board.start(0, *opened.spent_usd())
+            for part in filter(None, (tasks[:first], tasks[first:])):
+                yield from self._draw_of_members(opened, part)
             return
         assert not isinstance(opened, OpenCascade)
         if isinstance(opened, LocalDraws):
@@ -231,7 +235,7 @@ class Sampler:
             # Draws that an interruption left under way may be paid for: they must end and be recorded first.
             self._join()
             self._abandoned = False
-            yield from self._draw(opened, list(tasks))
+            yield from self._draw(opened, list(tasks), first)
         finally:
             self._drawing = False
 
@@ -239,8 +243,6 @@ class Sampler:
         # Each member is asked in turn; the first answer that suffices is delivered, or the last picture. A member that
         # refuses a picture passes it on; if the last one refuses, the earlier answer is delivered. Answers to tiles are
         # delivered on the earlier answer.
-        if self._shared is None and isinstance(opened, OpenCascade):
-            self._board.start(0, *opened.spent_usd())
         waiting = [_Asked(task, self._adapter.sent(0, task.upload)) for task in tasks]
         for place in range(len(self._members)):
             # Pictures that have not ended, whatever ends the drawing.
@@ -280,7 +282,7 @@ class Sampler:
         if not own:
             return
         with self._outage_of(opened, place, list(own.values())) as answered:
-            for outcome in self._members[place].draw(list(own.values())):
+            for outcome in self._in_turn(self._members[place], list(own.values())):
                 name = self._answered_by(place)
                 name = name if outcome.model is None else f"{name}: {outcome.model}"
                 told = replace(outcome, member=place, asked=place, model=name)
@@ -363,9 +365,9 @@ class Sampler:
             self._tell(outcome)
             yield outcome
 
-    def _draw(self, opened: OpenRun, tasks: list[Task]) -> Iterator[Outcome]:
+    def _draw(self, opened: OpenRun, tasks: list[Task], first: int) -> Iterator[Outcome]:
         processor = self._begin(opened)
-        control, items = processor.control, deque(processor.work_items(tasks))
+        control, items = processor.control, processor.work_items(tasks)
         # Only before a purchase: reading a vendor's published facts costs a request.
         if any(isinstance(item.step, Submit) for item in items):
             opened.inspect()
@@ -376,9 +378,11 @@ class Sampler:
             self._board.count(wanted=len(tasks))
         self._board.tell("started", f"{len(tasks)} draws wanted")
         done = 0
-        while items:
-            done += yield from self._carried_out(processor, items)
-            items = deque(processor.last_items())
+        for part in (items[:first], items[first:]):
+            waiting = deque(part)
+            while waiting:
+                done += yield from self._carried_out(processor, waiting)
+                waiting = deque(processor.last_items())
         # A failed ledger matters more than the remaining draws.
         if isinstance(control.error, LedgerError):
             raise control.error

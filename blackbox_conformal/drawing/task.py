@@ -67,27 +67,17 @@ class FellBack:
 class Outcome:
     """The end of one task.
 
-    Attributes
-    ----------
-    state
-        ``stored``: the picture is on disk. ``refused``: the vendor said no to the picture. ``failed``: the vendor
-        failed on its own; it may be asked again. ``ambiguous``: sent, no answer, perhaps billed. ``invalid``: paid for,
-        but not the wanted picture. ``expired``: the job's result cannot be fetched, or not in time. ``missing``: a draw
-        that should be on this machine is not there.
-    cached
-        Whether the ledger already held the answer.
-    digest
-        ``sha256:…`` of the stored bytes, or of the evidence if `state` is ``invalid``; None without bytes.
-    cost_usd
-        US dollars booked, with this process's attempts that gave no picture.
-    reopened
-        Number of earlier refusals that the user had reopened.
-    member, asked
-        Members of a cascade, from 0: the one that answered, and the last one that got the picture.
-    parts
-        If parts of the picture went on: the answers that make up the picture.
-    fell_back
-        Why an earlier member's answer is delivered; None if the last member answered.
+    `state`: ``stored``: the picture is on disk. ``refused``: the vendor said no to the picture. ``failed``: the vendor
+      failed on its own; it may be asked again. ``ambiguous``: sent, no answer, perhaps billed. ``invalid``: paid for,
+      but not the wanted picture. ``expired``: the job's result cannot be fetched, or not in time. ``missing``: a draw
+      that should be on this machine is not there.
+    `cached`: Whether the ledger already held the answer.
+    `digest`: ``sha256:…`` of the stored bytes, or of the evidence if `state` is ``invalid``; None without bytes.
+    `cost_usd`: US dollars booked, with this process's attempts that gave no picture.
+    `reopened`: Number of earlier refusals that the user had reopened.
+    `member`, `asked`: Members of a cascade, from 0: the one that answered, and the last one that got the picture.
+    `parts`: If parts of the picture went on: the answers that make up the picture.
+    `fell_back`: Why an earlier member's answer is delivered; None if the last member answered.
     """
 
     task: Task

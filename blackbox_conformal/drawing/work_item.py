@@ -69,7 +69,6 @@ def failed_earlier(task: Task, attempt: Attempt) -> Outcome:
 
 
 def earlier_outcome(task: Task, state: OutcomeState, attempt: Attempt, error: VendorError | None) -> Outcome:
-    """Return the outcome `state` of an attempt that ended in an earlier process."""
     return Outcome(task, state, True, attempt.digest, attempt.cost_usd, attempt.model, error)
 
 
@@ -96,43 +95,23 @@ class ToBuy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """A task, the key of its draw, and the first step to take for it.
-
-    Attributes
-    ----------
-    name
-        The picture's name, fit to be shown.
-    resampled
-        How often the draw was bought again after an unusable answer.
-    looked_at
-        When a shared ledger was last asked about it (monotonic).
-    reopened
-        See `Outcome`.
-    """
+    """A task, the key of its draw, and the first step to take for it."""
 
     task: Task
     key: str
-    name: str
+    name: str  # The picture's name, fit to be shown.
     step: NextStep
-    resampled: int
-    looked_at: float = -math.inf
-    reopened: int = 0
+    resampled: int  # How often the draw was bought again after an unusable answer.
+    looked_at: float = -math.inf  # When a shared ledger was last asked about it (monotonic).
+    reopened: int = 0  # See `Outcome`.
 
 
 @dataclass(kw_only=True, eq=False)
 class Processor:
-    """A maker of work items from tasks, and of outcomes from work items; all workers share one.
-
-    Attributes
-    ----------
-    identity
-        The vendor procedure (see `Adapter.identity`).
-    member
-        Place of the vendor in a cascade, from 0; None: there is one vendor.
-    """
+    """A maker of work items from tasks, and of outcomes from work items; all workers share one."""
 
     adapter: Adapter
-    identity: dict[str, Any]
+    identity: dict[str, Any]  # The vendor procedure (see `Adapter.identity`).
     limits: Limits
     ledger: AnyLedger
     store: Store
@@ -145,7 +124,7 @@ class Processor:
     control: RunControl
     clock: Clock
     board: EventBoard
-    member: int | None = None
+    member: int | None = None  # Place of the vendor in a cascade, from 0; None: there is one vendor.
     _looking: threading.Lock = field(default_factory=threading.Lock, init=False)
     _put_off: list[Task] = field(default_factory=list, init=False)
 

@@ -3,7 +3,6 @@
 Every step is what `calibrate`, `mask`, `audit` and `report` do; only the photographs and the level are chosen here.
 """
 
-import math
 import threading
 import time
 from dataclasses import dataclass
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.mask.products import Products, Result
     from blackbox_conformal.study.stages.settings import Setup
 
-SIDE = 512
-"""Most pixels of a photograph's side, so that the demonstration takes about two minutes."""
+SIDE = 512  # Most pixels of a photograph's side, so that the demonstration takes about two minutes.
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,7 @@ class _Demonstration:
     help="The level: the risk that is accepted.  [default: follows from the number of photographs]",
 )
 @shared.option("--force", is_flag=True, help="Overwrite existing files.")
+@click.option("--full", is_flag=True, help="Say the guarantee with its conditions, and what the audit found.")
 @click.option("--open", "opened", is_flag=True, help="Open the report. Does nothing without a terminal.")
 @shared.output
 def command(
@@ -83,6 +82,7 @@ def command(
     draws: int | None,
     alpha: float | None,
     force: bool,
+    full: bool,
     opened: bool,
 ) -> None:
     """Calibrate the embedded vendor, mask a photograph it has not seen, audit on others. No key, no network."""
@@ -103,7 +103,7 @@ def command(
         made = _demonstrate(
             setup, photographs, Path(folder).resolve(), alpha, listeners, slack=choice.slack, force=force
         )
-    _show(screen, task, setup, made, time.monotonic() - started, opened=opened)
+    _show(screen, task, setup, made, time.monotonic() - started, opened=opened, full=full)
 
 
 def _demonstrate(
@@ -166,7 +166,9 @@ def _what_a_mask_takes(setup: "Setup") -> str:
     return f"A mask takes {draws} calls, since {setup.score.plugin_name()} looks at where draws differ."
 
 
-def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, seconds: float, *, opened: bool) -> None:
+def _show(
+    screen: Screen, task: str, setup: "Setup", made: _Demonstration, seconds: float, *, opened: bool, full: bool
+) -> None:
     from blackbox_conformal.method.audits.verdict import EXPLAINED
     from blackbox_conformal.method.risk.trust import threshold_json
     from blackbox_conformal.support.text import vendor_title
@@ -180,24 +182,25 @@ def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, secon
         "calibration": str(made.calibration),
     }
     screen.say("")
+    screen.say(certificate.short)
+    if full:
+        screen.say(certificate.stated)
     screen.summary(
         {
             "calibrated": f"{vendor_title(setup.procedure.vendor)}, told to {task}; inputs by "
             f"{setup.procedure.mixture.text}; {draws} of each of {calibration.n} photographs "
             f"({made.run.calls} calls made, {made.run.cached} stored)",
-            "guarantee": certificate.stated,
-            "threshold": "nothing can be trusted" if threshold == -math.inf else f"{threshold:.6g}",
             "trusted": f"{share(certificate.trusted_share)} of {made.masked.name}; "
             f"{share(level.trusted_share)} of {made.audited.n} photographs that calibration has not seen",
-            "realised risk": f"{level.judgement.risk:.3f} on them, against alpha = {level.alpha:g} "
-            f"(loss bound {calibration.bound_for(calibration.rule()):g}; {made.audited.found})",
+            "realised risk": f"{level.judgement.risk:.3f} on them, against alpha = {level.alpha:g}",
             **files,
             "report": str(made.report),
             "seconds": f"{seconds:.0f}",
         }
     )
     screen.say(EXPLAINED[level.judgement.verdict])
-    screen.say(level.sentence)
+    if full:
+        screen.say(level.sentence)
     screen.say(_what_a_mask_takes(setup))
     offer(screen, made.report, opened=opened)
     screen.next("plan", "photographs/", "--adapter", "NAME")

@@ -58,12 +58,7 @@ class Reduced:
 
 
 def reduced_photographs(
-    photographs: Sequence[Photograph],
-    folder: Path,
-    side: int,
-    progress: Progress,
-    *,
-    force: bool = False,
+    photographs: Sequence[Photograph], folder: Path, side: int, progress: Progress, *, force: bool = False
 ) -> list[Reduced]:
     """Reduce every photograph by a whole factor to about `side` pixels, and cut it to at most that, as PNG files."""
     reduced = []

@@ -14,8 +14,7 @@ from blackbox_conformal.support.local_servers import is_loopback_name
 
 MAX_KEY = 255
 
-MAX_CONNECTIONS = 128
-"""Most connections at a time, each with a thread; one more is told to come back."""
+MAX_CONNECTIONS = 128  # Most connections at a time, each with a thread; one more is told to come back.
 
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Type: application/json\r\n"

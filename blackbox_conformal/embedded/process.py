@@ -22,17 +22,9 @@ class VendorProcess:
     The child serves until its standard input closes, which the system does even if this process is killed, so the child
     never outlives its parent. In the child each matrix product runs on one thread; several requests use several cores.
 
-    Parameters
-    ----------
-    start_seconds
-        How long to wait for the child to serve.
-
-    Attributes
-    ----------
-    url
-        ``http://127.0.0.1:PORT``.
-    model
-        The vendor's own name for its upscaler, as in the header ``X-Model``.
+    `start_seconds`: How long to wait for the child to serve.
+    `url`: ``http://127.0.0.1:PORT``.
+    `model`: The vendor's own name for its upscaler, as in the header ``X-Model``.
     """
 
     def __init__(self, start_seconds: float = START_SECONDS) -> None:

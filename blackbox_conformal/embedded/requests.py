@@ -22,19 +22,10 @@ class NoiseRows:
 
     So strips of a picture see the same noise as the whole.
 
-    Parameters
-    ----------
-    seed
-        Names the stream (Philox, Salmon et al. 2011).
-    first, width
-        Index of the first row and number of pixels in a row.
-    channels, shared
-        Values for each pixel and for the whole picture.
-
-    Attributes
-    ----------
-    shared
-        (shared,) float32.
+    `seed`: Names the stream (Philox, Salmon et al. 2011).
+    `first`, `width`: Index of the first row and number of pixels in a row.
+    `channels`, `shared`: Values for each pixel and for the whole picture.
+    `shared`: (shared,) float32.
     """
 
     def __init__(self, seed: int, first: int, width: int, channels: int, shared: int) -> None:
@@ -60,12 +51,8 @@ MODES = ("RGB", "L", "P", "RGBA", "LA", "1")
 class RefusalError(Exception):
     """A request that is answered with an error.
 
-    Attributes
-    ----------
-    status
-        HTTP status, 400 to 499.
-    code
-        Word for programs.
+    `status`: HTTP status, 400 to 499.
+    `code`: Word for programs.
     """
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -87,18 +74,18 @@ class StudioOrder:
 def parse_order(task: str, scale: int, query: str, headers: dict[str, str], body: bytes) -> StudioOrder:
     """Check a request for a picture.
 
-    Parameters
-    ----------
-    task, scale
-        The requested task, and the only magnification that it has.
-    query
-        The target after ``?``: ``scale`` and ``seed``, both optional.
-    headers
-        By lower-case name; ``x-scale`` and ``x-seed`` replace absent query parameters.
-    body
-        A PNG or JPEG file.
+    `task`, `scale`: The requested task, and the only magnification that it has.
+    `query`: The target after ``?``: ``scale`` and ``seed``, both optional.
+    `headers`: By lower-case name; ``x-scale`` and ``x-seed`` replace absent query parameters.
+    `body`: A PNG or JPEG file.
     """
-    parameters = _parameters(query, headers)
+    parameters = {name[2:]: headers[name] for name in ("x-scale", "x-seed") if name in headers}
+    named: set[str] = set()
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in ("scale", "seed") or name in named:
+            raise RefusalError(422, "bad_parameter", f"Expected scale and seed, once each, got {name[:40]!r}.")
+        named.add(name)
+        parameters[name] = value
     kind = headers.get("content-type", "").split(";")[0].strip().lower()
     if not kind.startswith("image/"):
         raise RefusalError(
@@ -115,17 +102,6 @@ def parse_order(task: str, scale: int, query: str, headers: dict[str, str], body
         number = int(seed)
     digest = hashlib.sha256(body + b"\0" + repr((task, seed)).encode()).hexdigest()
     return StudioOrder(task, _decode(body), number, digest)
-
-
-def _parameters(query: str, headers: dict[str, str]) -> dict[str, str]:
-    parameters = {name[2:]: headers[name] for name in ("x-scale", "x-seed") if name in headers}
-    named: set[str] = set()
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name not in ("scale", "seed") or name in named:
-            raise RefusalError(422, "bad_parameter", f"Expected scale and seed, once each, got {name[:40]!r}.")
-        named.add(name)
-        parameters[name] = value
-    return parameters
 
 
 def _decode(body: bytes) -> npt.NDArray[np.uint8]:

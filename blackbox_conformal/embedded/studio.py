@@ -7,8 +7,9 @@ import os
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import resources
 
 import numpy as np
@@ -31,9 +32,7 @@ Features = npt.NDArray[np.float32]
 def read_weights(file: str) -> tuple[str, dict[str, Features]]:
     """Read a file of weights that lies beside this module.
 
-    Returns
-    -------
-    The first 12 hexadecimal digits of the file's SHA-256, and the arrays by name.
+    Returns: The first 12 hexadecimal digits of the file's SHA-256, and the arrays by name.
     """
     raw = resources.files(__package__).joinpath(file).read_bytes()
     with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
@@ -44,12 +43,8 @@ def read_weights(file: str) -> tuple[str, dict[str, Features]]:
 def check_input(picture: Picture, seed: int) -> None:
     """Refuse pictures and seeds that no model takes.
 
-    Parameters
-    ----------
-    picture
-        Expected as (H, W, 3) uint8 sRGB, any size from 1 x 1.
-    seed
-        Expected from 0 to 2**32 - 1.
+    `picture`: Expected as (H, W, 3) uint8 sRGB, any size from 1 x 1.
+    `seed`: Expected from 0 to 2**32 - 1.
     """
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
         raise ImageError(
@@ -86,11 +81,6 @@ class Denoiser:
     Colours are decorrelated. Each block of each plane becomes a sum of cosine waves; waves weaker than 2.7 noise levels
     are left out, except the block's mean. The results for 16 places of the grid of blocks are averaged. Nothing is
     random: the same picture gives the same bytes on every machine, whatever the seed.
-
-    Attributes
-    ----------
-    model
-        ``embedded-denoise@1``.
     """
 
     model = "embedded-denoise@1"
@@ -149,16 +139,9 @@ class Generator:
     Features of the picture gate textures made of Gaussian noise, so each seed is one draw from the net's distribution
     of plausible pictures. The same picture and seed give the same bytes on every machine.
 
-    Parameters
-    ----------
-    strip_pixels
-        Input pixels worked on at once; bounds the memory (about 1 kB each) and changes no output by more than one grey
-        level.
-
-    Attributes
-    ----------
-    model
-        ``embedded-x4@`` and the first 12 hexadecimal digits of the SHA-256 of the weights file.
+    `strip_pixels`: Input pixels worked on at once; bounds the memory (about 1 kB each) and changes no output by more
+      than one grey level.
+    `model`: ``embedded-x4@`` and the first 12 hexadecimal digits of the SHA-256 of the weights file.
     """
 
     def __init__(self, strip_pixels: int = INPUT_STRIP) -> None:
@@ -184,16 +167,9 @@ class Generator:
     def upscale(self, picture: Picture, seed: int) -> Picture:
         """Draw one enlargement.
 
-        Parameters
-        ----------
-        picture
-            (H, W, 3) uint8 sRGB, any size from 1 x 1.
-        seed
-            0 to 2**32 - 1.
-
-        Returns
-        -------
-        (4H, 4W, 3) uint8 sRGB, C-contiguous.
+        `picture`: (H, W, 3) uint8 sRGB, any size from 1 x 1.
+        `seed`: 0 to 2**32 - 1.
+        Returns: (4H, 4W, 3) uint8 sRGB, C-contiguous.
         """
         check_input(picture, seed)
         height, width = picture.shape[:2]
@@ -246,10 +222,7 @@ CONVOLUTIONS = 34  # each reaches one input pixel, and all but the last have a s
 class RealEsrganNetwork:
     """The GAN `realesr-general-x4v3`: sharp, and inventive like paid services. Nothing is random.
 
-    Attributes
-    ----------
-    model
-        ``realesr-general-x4v3@`` and the first 12 hexadecimal digits of the SHA-256 of the weights file.
+    `model`: ``realesr-general-x4v3@`` and the first 12 hexadecimal digits of the SHA-256 of the weights file.
     """
 
     strip_pixels = INPUT_STRIP
@@ -288,10 +261,7 @@ class RealEsrganNetwork:
 # Chroma of pixels from chroma of cells, and colours from luma and chroma (ITU-R BT.601, full range, as in JPEG).
 
 # Red, green and blue minus luma, for Cb and for Cr; either row leaves luma as it is.
-COLOURS = np.array(
-    [[0, -0.114 * 1.772 / 0.587, 1.772], [1.402, -0.299 * 1.402 / 0.587, 0]],
-    np.float32,
-)
+COLOURS = np.array([[0, -0.114 * 1.772 / 0.587, 1.772], [1.402, -0.299 * 1.402 / 0.587, 0]], np.float32)
 NEAR = 0.7  # standard deviation in cells of the weight of distance
 ALIKE = 0.08  # standard deviation of the weight of a difference in luma
 LEAST = (
@@ -304,20 +274,11 @@ def spread(chroma: Features, brightness: Features, luma: Features, top: int, cel
 
     Joint bilateral upsampling (Kopf, Cohen, Lischinski & Uyttendaele 2007): colours end where the picture has edges.
 
-    Parameters
-    ----------
-    chroma
-        (rows, columns, 2) of all cells.
-    brightness
-        (rows, columns) mean luma of all cells.
-    luma
-        (height, width) of the pixels from row ``top``, a multiple of ``cell``.
-    cell
-        Side of a cell in pixels.
-
-    Returns
-    -------
-    (height, width, 2)
+    `chroma`: (rows, columns, 2) of all cells.
+    `brightness`: (rows, columns) mean luma of all cells.
+    `luma`: (height, width) of the pixels from row ``top``, a multiple of ``cell``.
+    `cell`: Side of a cell in pixels.
+    Returns: (height, width, 2)
     """
     height, width = luma.shape
     rows, columns = -(-height // cell), -(-width // cell)
@@ -344,16 +305,9 @@ def spread(chroma: Features, brightness: Features, luma: Features, top: int, cel
 def coloured(luma: Features, chroma: Features) -> Picture:
     """Give 8-bit colours of this luma; chroma that no colour of this luma has moves nearer to grey.
 
-    Parameters
-    ----------
-    luma
-        (height, width) in [0, 1].
-    chroma
-        (height, width, 2): Cb and Cr in [-0.5, 0.5].
-
-    Returns
-    -------
-    (height, width, 3) uint8.
+    `luma`: (height, width) in [0, 1].
+    `chroma`: (height, width, 2): Cb and Cr in [-0.5, 0.5].
+    Returns: (height, width, 3) uint8.
     """
     offsets = _mixed(chroma, COLOURS.T)
     room = np.where(offsets > 0, 1 - luma[..., None], luma[..., None])
@@ -381,16 +335,9 @@ class Colouriser:
     one draw from the net's distribution of plausible colourings; the same picture and seed give the same bytes on every
     machine.
 
-    Parameters
-    ----------
-    strip_pixels
-        Pixels whose chroma is worked out at once; bounds the memory and changes no output. The net takes the whole
-        picture, at about 100 bytes a pixel.
-
-    Attributes
-    ----------
-    model
-        ``embedded-colour@`` and the first 12 hexadecimal digits of the SHA-256 of the weights file.
+    `strip_pixels`: Pixels whose chroma is worked out at once; bounds the memory and changes no output. The net takes
+      the whole picture, at about 100 bytes a pixel.
+    `model`: ``embedded-colour@`` and the first 12 hexadecimal digits of the SHA-256 of the weights file.
     """
 
     def __init__(self, strip_pixels: int = STRIP_PIXELS) -> None:
@@ -404,16 +351,10 @@ class Colouriser:
     def colourise(self, picture: Picture, seed: int) -> Picture:
         """Draw one colouring.
 
-        Parameters
-        ----------
-        picture
-            (H, W, 3) uint8 sRGB, any size from 1 x 1; of colours only the luma (ITU-R BT.601) is used.
-        seed
-            0 to 2**32 - 1.
-
-        Returns
-        -------
-        (H, W, 3) uint8 sRGB, C-contiguous; its luma is the picture's up to the rounding of three colours to 8 bits.
+        `picture`: (H, W, 3) uint8 sRGB, any size from 1 x 1; of colours only the luma (ITU-R BT.601) is used.
+        `seed`: 0 to 2**32 - 1.
+        Returns: (H, W, 3) uint8 sRGB, C-contiguous; its luma is the picture's up to the rounding of three colours to 8
+          bits.
         """
         check_input(picture, seed)
         height, width = picture.shape[:2]
@@ -521,14 +462,9 @@ class _Slot:
 class Studio:
     """A server of orders, for any thread.
 
-    Attributes
-    ----------
-    generator
-        The network of ``upscale``.
-    tasks
-        By the end of a request's address, after ``/v1/``.
-    drawn
-        Number of drawn pictures, which a vendor would bill; replays do not count.
+    `generator`: The network of ``upscale``.
+    `tasks`: By the end of a request's address, after ``/v1/``.
+    `drawn`: Number of drawn pictures, which a vendor would bill; replays do not count.
     """
 
     def __init__(self) -> None:
@@ -556,7 +492,15 @@ class Studio:
         with slot.lock:
             if slot.answer is None:
                 slot.answer = self._draw(order)
-                self._keep(slot.answer)
+                with self._lock:
+                    self._kept_bytes += len(slot.answer.png)
+                    finished = [other for other, one in self._slots.items() if one.answer is not None]
+                    # Beyond the bounds the oldest answers go, but never one that is being drawn.
+                    for other in finished[:-1]:
+                        if len(self._slots) <= KEPT_ANSWERS and self._kept_bytes <= KEPT_BYTES:
+                            break
+                        forgotten = self._slots.pop(other).answer
+                        self._kept_bytes -= len(forgotten.png) if forgotten else 0
                 return slot.answer
             if slot.answer.digest != order.digest:
                 raise RefusalError(
@@ -573,17 +517,6 @@ class Studio:
         with self._lock:
             self.drawn += 1
         return StudioAnswer(file.getvalue(), order.seed, task.model, f"req_{uuid.uuid4().hex}", order.digest)
-
-    def _keep(self, answer: StudioAnswer) -> None:
-        # Beyond the bounds the oldest answers go, but never one that is being drawn.
-        with self._lock:
-            self._kept_bytes += len(answer.png)
-            finished = [key for key, slot in self._slots.items() if slot.answer is not None]
-            for key in finished[:-1]:
-                if len(self._slots) <= KEPT_ANSWERS and self._kept_bytes <= KEPT_BYTES:
-                    break
-                forgotten = self._slots.pop(key).answer
-                self._kept_bytes -= len(forgotten.png) if forgotten else 0
 
 
 # Convolution of channels-last features, products of colours, and bicubic enlargement, the same on every processor.
@@ -628,3 +561,14 @@ def bicubic(strip: Features, scale: int) -> Features:
     beside = np.stack([down[:, :, k : k + width] for k in range(5)]).reshape(5, -1)
     enlarged = product(taps, beside).reshape(scale, scale, rows, width, 3)
     return np.ascontiguousarray(enlarged.transpose(2, 3, 4, 1, 0)).reshape(rows, width, -1)
+
+
+@cache
+def _enlargers() -> tuple[Generator, RealEsrganNetwork]:
+    return Generator(), RealEsrganNetwork()
+
+
+def free_enlargements(picture: Picture, scale: int) -> Iterator[tuple[str, Picture]]:
+    """Give the names and enlargements of (H, W, 3) uint8 by the networks that enlarge by `scale`; no call is made."""
+    for network in _enlargers() if scale == SCALE else ():
+        yield network.model, network.upscale(picture, 0)

@@ -20,13 +20,10 @@ if TYPE_CHECKING:
     from blackbox_conformal.watching.visit.visiting import VisitResult
 
 FOLDER = "blackbox-conformal-watch-demo"
-SIDE = 128
-"""Pixels of a side of the photographs, so that the demonstration takes seconds."""
-
+SIDE = 128  # Pixels of a side of the photographs, so that the demonstration takes seconds.
 CANARIES = 4
 QUIET_VISITS = 3
-CHANGE = 0.01
-"""The share by which every weight of the network is changed."""
+CHANGE = 0.01  # The share by which every weight of the network is changed.
 
 
 def show(screen: Screen, folder: Path, *, opened: bool) -> None:

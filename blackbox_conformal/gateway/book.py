@@ -41,6 +41,9 @@ def counts(asked: Connection, trusted_share: str, condition: str = "1 = 1") -> d
         f" WHERE {trusted_share} IS NOT NULL AND {condition}"
     ).fetchone()
     found |= {"masks_total": masked["n"], "trusted_shares_total": masked["share"]}
+    # Quotes within JSON's texts are escaped, so no client's words look like the key.
+    differing = f'SELECT COUNT(*) AS n FROM request WHERE facts LIKE \'%"differs": "%\' AND {condition}'
+    found["differing_total"] = asked.execute(differing).fetchone()["n"]
     bounds = ", ".join(f"COUNT(*) FILTER (WHERE ended - created <= {bound})" for bound in BUCKETS_S)
     row = asked.execute(
         # Prometheus counts cumulatively: each bucket also holds all shorter times.
@@ -107,18 +110,13 @@ class Notice:
 class Book(ABC):
     """An open book, for any thread. Methods return once the change is on disk, or raise `LedgerError`.
 
-    Attributes
-    ----------
-    shared
-        Whether other gateways write it, too.
-    trusted_share
-        SQL: the trusted share of a request, or NULL.
+    `shared`: Whether other gateways write it, too.
+    `trusted_share`: SQL: the trusted share of a request, or NULL.
     """
 
     shared = False
     trusted_share: str
-    _mine = ""
-    """SQL: further conditions under which this gateway may begin or end a request."""
+    _mine = ""  # SQL: further conditions under which this gateway may begin or end a request.
 
     @abstractmethod
     def close(self) -> None:
@@ -149,16 +147,9 @@ class Book(ABC):
     ) -> Request | None:
         """Enter a request and its upgrade; return an earlier request with the same idempotency key, if any.
 
-        Parameters
-        ----------
-        digest
-            Covers everything that was asked.
-        key
-            Idempotency key; free again after a request that ended without picture and cost.
-
-        Returns
-        -------
-        None if an earlier request has the key and asked for something else.
+        `digest`: Covers everything that was asked.
+        `key`: Idempotency key; free again after a request that ended without picture and cost.
+        Returns: None if an earlier request has the key and asked for something else.
         """
         rows = [{**self._row_of(request), "digest": digest, "idempotency_key": key}]
         # Both rows in one transaction: a promised upgrade without a row would never come.
@@ -453,8 +444,34 @@ class SqliteBook(Book):
             self._connection.execute("PRAGMA journal_mode = WAL")
             # A client is told only what survives a power cut.
             self._connection.execute("PRAGMA synchronous = FULL")
-            self._begin()
-            self._seal()
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                self._connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+            elif version != VERSION:
+                raise LedgerError(
+                    f"expected a book of requests of version {VERSION} at {self._path}; got {version}. {_WITHOUT_IT}"
+                )
+            # Damaged rows are refused, and from now on every write renews its row's checksum.
+            report = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            problems = [] if report == "ok" else [f"SQLite: {report}"]
+            for table in _TABLE_NAMES:
+                columns = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
+                names = [column["name"] for column in columns if column["name"] != "seal"]
+                seal = checksum(names, [column["name"] for column in columns if column["type"] == "REAL"])
+                problems += [
+                    f"row {row[0]} of {table} is not as it was written"
+                    for row in self._connection.execute(f"SELECT rowid FROM {table} WHERE seal IS NOT {seal} LIMIT 1")
+                ]
+                for event in ("INSERT", "UPDATE"):
+                    # A trigger, so that no statement can forget the checksum.
+                    self._connection.execute(
+                        f"CREATE TEMPORARY TRIGGER {table}_{event} AFTER {event} ON main.{table}"
+                        f" BEGIN UPDATE {table} SET seal = {seal} WHERE rowid = NEW.rowid; END"
+                    )
+            if problems:
+                raise LedgerError(
+                    f"{self._path} is damaged ({problems[0]}); it is left as it is: restore a copy. {_WITHOUT_IT}"
+                )
             key = (secrets.token_hex(32),)
             # Clients have noted the key, so a restarted gateway must sign with the same one.
             query = "INSERT INTO secret (value) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM secret)"
@@ -467,38 +484,6 @@ class SqliteBook(Book):
         connection.row_factory = sqlite3.Row
         know_seals(connection)
         return connection
-
-    def _begin(self) -> None:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif version != VERSION:
-            raise LedgerError(
-                f"expected a book of requests of version {VERSION} at {self._path}; got {version}. {_WITHOUT_IT}"
-            )
-
-    def _seal(self) -> None:
-        # Damaged rows are refused, and from now on every write renews its row's checksum.
-        report = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        problems = [] if report == "ok" else [f"SQLite: {report}"]
-        for table in _TABLE_NAMES:
-            columns = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
-            names = [column["name"] for column in columns if column["name"] != "seal"]
-            seal = checksum(names, [column["name"] for column in columns if column["type"] == "REAL"])
-            problems += [
-                f"row {row[0]} of {table} is not as it was written"
-                for row in self._connection.execute(f"SELECT rowid FROM {table} WHERE seal IS NOT {seal} LIMIT 1")
-            ]
-            for event in ("INSERT", "UPDATE"):
-                # A trigger, so that no statement can forget the checksum.
-                self._connection.execute(
-                    f"CREATE TEMPORARY TRIGGER {table}_{event} AFTER {event} ON main.{table}"
-                    f" BEGIN UPDATE {table} SET seal = {seal} WHERE rowid = NEW.rowid; END"
-                )
-        if problems:
-            raise LedgerError(
-                f"{self._path} is damaged ({problems[0]}); it is left as it is: restore a copy. {_WITHOUT_IT}"
-            )
 
     def close(self) -> None:
         with self._reading_lock:

@@ -9,24 +9,23 @@ import threading
 import time
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blackbox_conformal.drawing.ledger.sample_store import Store, sync
-from blackbox_conformal.drawing.ledger.shared_store import AnswerStore
 from blackbox_conformal.errors import IncompleteError
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.files import refusal, write_once
 
-_UNNAMED_S = 3600.0
-"""A younger file without a row may belong to a request that is just being accepted."""
+if TYPE_CHECKING:
+    from blackbox_conformal.drawing.ledger.postgres.shared_store import PostgresAnswers
+
+_UNNAMED_S = 3600.0  # A younger file without a row may belong to a request that is just being accepted.
 
 
 class FileStore:
     """Files in a folder, for any thread. `keep` returns once a file is on disk.
 
-    Parameters
-    ----------
-    samples
-        The stored answers.
+    `samples`: The stored answers.
     """
 
     def __init__(self, folder: Path, samples: Store) -> None:
@@ -94,7 +93,7 @@ class FileStore:
 class SharedFileStore(FileStore):
     """A store with every file in the folder and in `answers`, whose errors are a `LedgerError`."""
 
-    def __init__(self, folder: Path, samples: Store, answers: AnswerStore) -> None:
+    def __init__(self, folder: Path, samples: Store, answers: "PostgresAnswers") -> None:
         super().__init__(folder, samples)
         self._answers = answers
 

@@ -52,28 +52,17 @@ _LATER = {"Retry-After": str(RETRY_AFTER_S)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayTerms:
-    """The terms on which a gateway serves.
+    """The terms on which a gateway serves."""
 
-    Attributes
-    ----------
-    strict
-        Refuse pictures and parameters that the calibration does not cover, instead of answering without a mask.
-    webhook_hosts
-        Hosts that webhooks may name: ``name``, ``name:port`` or ``name:*``. Otherwise a client could have the gateway
-        send requests anywhere.
-    most_uploaded
-        Bytes that one token may upload in 24 hours.
-    most_waiting
-        Accepted requests that may wait; further clients are told to come again, and nothing of theirs is kept.
-    kept_days
-        Days after which ended requests, uploads and their files are deleted; None: never.
-    """
-
+    # Refuse pictures and parameters that the calibration does not cover, instead of answering without a mask.
     strict: bool = False
+    # Hosts that webhooks may name: ``name``, ``name:port`` or ``name:*``. Otherwise a client could have the gateway
+    # send requests anywhere.
     webhook_hosts: Collection[str] = ()
+    # Accepted requests that may wait; further clients are told to come again, and nothing of theirs is kept.
     most_waiting: int = 1000
-    most_uploaded: int = 10 * 2**30
-    kept_days: float | None = None
+    most_uploaded: int = 10 * 2**30  # Bytes that one token may upload in 24 hours.
+    kept_days: float | None = None  # Days after which ended requests, uploads and their files are deleted; None: never.
 
 
 class Gateway:
@@ -110,11 +99,24 @@ class Gateway:
         self._check(order)
         content = await self._content(http, order.picture)
         other, reason = self.offer.vendor_for(order.options, order.model)
+        reason = reason or self.runner.unmasked
         if other is None:
-            await self._refuse_misfit(order.name, content)
+            # Its header alone tells whether the vendor takes a picture.
+            try:
+                await asyncio.to_thread(self.session.refuse_misfit, (order.name, content))
+            except UsageError as error:
+                raise NotServedError(422, words(error)) from None
         self._refuse_full(len(content))
         if strict:
-            await self._refuse_uncovered(reason, (order.name, content))
+            if reason is None:
+                try:
+                    reason = await asyncio.to_thread(self.session.unlike, (order.name, content))
+                except BlackboxConformalError as error:
+                    raise NotServedError(status_of(error), words(error)) from None
+            if reason is not None:
+                raise NotServedError(
+                    409, f"{reason}. Strict: nothing was asked of the vendor", {f"{PREFIX}-Reason": _line(reason)}
+                )
         digest = await asyncio.to_thread(self._store.keep, content)
         request = Request(
             id=new_id(),
@@ -134,7 +136,17 @@ class Gateway:
             upgrade=new_id() if "upgrade" in http.preferences else None,
             pay_again=again,
         )
-        return await self._enter(request, order)
+        asked = {"options": dict(order.options), "model": order.model, "input": digest}
+        wish = {"digest": digest_json(asked), "key": order.idempotency_key, "webhook": order.webhook}
+        try:
+            entered = await asyncio.to_thread(self.book.accept, request, **wish, events=order.events)  # type: ignore[arg-type]
+        except LedgerError as error:
+            raise NotServedError(503, words(error)) from None
+        if entered is None:
+            raise NotServedError(409, "the idempotency key was used for another request; give each a key of its own")
+        if not entered.has_ended:
+            self.runner.add(entered.id)
+        return entered
 
     async def _refuse_while_down(self, http: HttpRequest, dialect: str, order: Order) -> None:
         # An earlier request is still found; nothing of a new one is kept.
@@ -170,37 +182,6 @@ class Gateway:
                     f"Have it started with --webhook-host {printable(host) or 'HOST'}, or ask for the result by its id",
                 )
 
-    async def _refuse_misfit(self, name: str, content: bytes) -> None:
-        # Its header alone tells whether the vendor takes a picture.
-        try:
-            await asyncio.to_thread(self.session.refuse_misfit, (name, content))
-        except UsageError as error:
-            raise NotServedError(422, words(error)) from None
-
-    async def _refuse_uncovered(self, reason: str | None, picture: tuple[str, bytes]) -> None:
-        if reason is None:
-            try:
-                reason = await asyncio.to_thread(self.session.unlike, picture)
-            except BlackboxConformalError as error:
-                raise NotServedError(status_of(error), words(error)) from None
-        if reason is not None:
-            raise NotServedError(
-                409, f"{reason}. Strict: nothing was asked of the vendor", {f"{PREFIX}-Reason": _line(reason)}
-            )
-
-    async def _enter(self, request: Request, order: Order) -> Request:
-        content = {"options": dict(order.options), "model": order.model, "input": request.input}
-        wish = {"digest": digest_json(content), "key": order.idempotency_key, "webhook": order.webhook}
-        try:
-            entered = await asyncio.to_thread(self.book.accept, request, **wish, events=order.events)  # type: ignore[arg-type]
-        except LedgerError as error:
-            raise NotServedError(503, words(error)) from None
-        if entered is None:
-            raise NotServedError(409, "the idempotency key was used for another request; give each a key of its own")
-        if not entered.has_ended:
-            self.runner.add(entered.id)
-        return entered
-
     async def _content(self, http: HttpRequest, picture: bytes | str) -> bytes:
         # Only links to this gateway's own files are followed.
         if isinstance(picture, bytes):
@@ -227,10 +208,7 @@ class Gateway:
     async def find(self, http: HttpRequest, dialect: str | None, number: str) -> Request:
         """Return a request of the caller, made in this dialect; None: in any.
 
-        Parameters
-        ----------
-        number
-            Its id or, in a dialect, its idempotency key.
+        `number`: Its id or, in a dialect, its idempotency key.
         """
         found = await asyncio.to_thread(self.book.find, number, http.owner)
         if found is None and dialect is not None:
@@ -344,6 +322,8 @@ class Gateway:
             headers["Retry-After"] = str(math.ceil(self.vendor_back_in_s) or RETRY_AFTER_S)
         if "status" in facts:
             headers[f"{PREFIX}-Status"] = str(facts["status"])
+        if "promise" in facts:
+            headers[f"{PREFIX}-Promise"] = _line(facts["promise"])
         if "trusted_share" in facts:
             headers[f"{PREFIX}-Trusted-Share"] = f"{facts['trusted_share']:.6f}"
             headers[f"{PREFIX}-Threshold"] = str(facts["threshold"])
@@ -353,6 +333,8 @@ class Gateway:
             if (least := (facts.get("quality") or {}).get(name)) is not None:
                 headers[f"{PREFIX}-{name.upper()}-At-Least"] = str(least)
                 headers[f"{PREFIX}-Quality-Condition"] = "the input is like those of the calibration"
+        if facts.get("differs"):
+            headers[f"{PREFIX}-Facts"] = _line(facts["differs"])
         if facts.get("reason"):
             headers[f"{PREFIX}-Reason"] = _line(facts["reason"])
         return headers

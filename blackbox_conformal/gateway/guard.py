@@ -25,8 +25,7 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 OPEN = ("/healthz", "/readyz", "/.well-known/jwks.json")
 """Addresses that need no token, for supervisors and receivers of webhooks; they tell no secret."""
 
-_BY_LINK = ("GET", "HEAD", "PUT")
-"""A link to a file allows getting it, or sending an announced one."""
+_BY_LINK = ("GET", "HEAD", "PUT")  # A link to a file allows getting it, or sending an announced one.
 
 _READ_OFF_BYTES, _READ_OFF_SECONDS = 1024 * 1024, 2.0
 """How much is read of a refused request's body."""
@@ -35,13 +34,9 @@ _READ_OFF_BYTES, _READ_OFF_SECONDS = 1024 * 1024, 2.0
 class Guard:
     """An ASGI application around another.
 
-    Parameters
-    ----------
-    hosts
-        Names of the gateway, beside loopback's if it listens there: another site may lead its name to this machine, but
-        its pages are kept out.
-    loopback
-        Whether the server listens on loopback.
+    `hosts`: Names of the gateway, beside loopback's if it listens there: another site may lead its name to this
+      machine, but its pages are kept out.
+    `loopback`: Whether the server listens on loopback.
     """
 
     def __init__(self, inner: Application, tokens: Tokens, hosts: Collection[str], *, loopback: bool) -> None:

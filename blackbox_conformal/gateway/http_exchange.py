@@ -9,8 +9,7 @@ from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.gateway.request import NotServedError
 from blackbox_conformal.support.canonical import strict_json
 
-LARGEST_JSON = 32 * 1024 * 1024
-"""Bytes, enough for a picture of 24 MB as a ``data:`` link."""
+LARGEST_JSON = 32 * 1024 * 1024  # Bytes, enough for a picture of 24 MB as a ``data:`` link.
 
 MOST_MEMBERS = 10_000
 """Most commas and opening brackets in JSON: real bodies have dozens; each of millions would take a hundred bytes."""
@@ -30,32 +29,17 @@ Field = str | FormFile
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A client's request, read whole.
-
-    Attributes
-    ----------
-    path
-        Percent-decoded, without the query.
-    parameters
-        The open parts of the route's path.
-    headers
-        By names in small letters.
-    owner
-        Holder of the token; "" if none is needed.
-    base
-        Scheme and host by which the client reached the gateway, without a trailing slash.
-    form
-        Names and values of a form, in order; None: the body is no form.
-    """
+    """A client's request, read whole."""
 
     method: str
-    path: str
-    parameters: Mapping[str, str]
+    path: str  # Percent-decoded, without the query.
+    parameters: Mapping[str, str]  # The open parts of the route's path.
     query: Mapping[str, str]
-    headers: Mapping[str, str]
-    owner: str
-    base: str
+    headers: Mapping[str, str]  # By names in small letters.
+    owner: str  # Holder of the token; "" if none is needed.
+    base: str  # Scheme and host by which the client reached the gateway, without a trailing slash.
     body: bytes = field(default=b"", repr=False)
+    # Names and values of a form, in order; None: the body is no form.
     form: tuple[tuple[str, Field], ...] | None = None
 
     def json(self) -> dict[str, Any]:

@@ -11,33 +11,29 @@ from typing import TYPE_CHECKING, Literal
 from blackbox_conformal.support.secrets import redact
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Tracer
+    pass
 
 # Spans of OpenTelemetry: one for each request, and one for the work on it as its child.
 
-Tell = Callable[..., None]
-"""Renames a span and sets its attributes, except None."""
+Tell = Callable[..., None]  # Renames a span and sets its attributes, except None.
 
 
 @contextmanager
 def span(name: str, kind: Literal["server", "internal"], headers: Mapping[str, str] | None = None) -> Iterator[Tell]:
     """Open a span for the ``with`` block.
 
-    Parameters
-    ----------
-    headers
-        Of a request: the span is a child of the span in ``traceparent`` (W3C Trace Context).
+    `headers`: Of a request: the span is a child of the span in ``traceparent`` (W3C Trace Context).
     """
-    tracer = _tracer()
-    if tracer is None:
+    try:
+        from opentelemetry import propagate, trace
+    except ImportError:
         yield lambda *_, **__: None
         return
-    from opentelemetry import propagate, trace
 
     kinds = {"server": trace.SpanKind.SERVER, "internal": trace.SpanKind.INTERNAL}
     parent = None if headers is None else propagate.extract(dict(headers))
     # The text of an exception may hold a link.
-    with tracer.start_as_current_span(
+    with trace.get_tracer("blackbox_conformal").start_as_current_span(
         name, parent, kinds[kind], record_exception=False, set_status_on_exception=False
     ) as current:
 
@@ -49,14 +45,6 @@ def span(name: str, kind: Literal["server", "internal"], headers: Mapping[str, s
                     current.set_attribute(key.replace("__", "."), value)
 
         yield tell
-
-
-def _tracer() -> "Tracer | None":
-    try:
-        from opentelemetry import trace
-    except ImportError:
-        return None
-    return trace.get_tracer("blackbox_conformal")
 
 
 LOG = logging.getLogger("blackbox_conformal.gateway")

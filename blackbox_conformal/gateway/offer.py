@@ -14,17 +14,13 @@ from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.vendor.adapter import Adapter
 
-OWN_NAME = "blackbox-conformal"
-"""Model name that always means the calibrated vendor."""
+OWN_NAME = "blackbox-conformal"  # Model name that always means the calibrated vendor.
 
 
 class Offer:
     """The calibrated vendor as requests may ask for it.
 
-    Parameters
-    ----------
-    allowed
-        Parameters that a request may change, without getting a mask.
+    `allowed`: Parameters that a request may change, without getting a mask.
     """
 
     def __init__(self, vendor: Adapter, calibration: Calibration, allowed: Collection[str] = ()) -> None:
@@ -46,10 +42,25 @@ class Offer:
     def vendor_for(self, options: Mapping[str, Any], model: str | None) -> tuple[Adapter | None, str | None]:
         """Return the requested vendor, and why the calibration does not cover it; (None, None): it does."""
         other: dict[str, Any] = {}
+        sent = {"scale": self._scale, **self._sent}
         for name, value in options.items():
-            if value is not None and not (name in self._sent and _same(value, self._sent[name])):
-                self._add(other, name, value)
-        if model is not None and not self._is_own(model):
+            parameter = name.replace("-", "_")
+            if value is None or (name in self._sent and _same(value, self._sent[name])):
+                continue
+            if parameter in self._fixed:
+                other[parameter] = value
+            elif name not in sent:
+                known = ", ".join(sorted({*self._fixed, *sent}))
+                raise NotServedError(
+                    422, f"there is no field {printable(name)} that the vendor takes; it takes {known}"
+                )
+            elif not _same(value, sent[name]):
+                raise NotServedError(
+                    409,
+                    f"expected {name} {printable(str(sent[name]))}, as it is calibrated; got {printable(str(value))}. "
+                    "Leave it out",
+                )
+        if model is not None and not {model, model.rpartition("/")[2]} & {*self.models, OWN_NAME}:
             if "model" not in self._fixed:
                 raise NotServedError(
                     404, f"there is no model {printable(model)} here; this gateway serves {self.models[0]}"
@@ -57,44 +68,15 @@ class Offer:
             other["model"] = model
         if not other:
             return None, None
-        changed = self._changed(other)
-        if changed is None:
-            return None, None
-        different = {name: value for name, value in other.items() if getattr(changed, name) != self._fixed[name]}
-        self._refuse_fixed(different)
-        told = ", ".join(f"{name}={printable(str(value))}" for name, value in different.items())
-        fixed = ", ".join(f"{name}={printable(str(self._fixed[name]))}" for name in different)
-        return changed, f"the calibration is for {fixed}, and the request asks for {told}"
-
-    def _add(self, other: dict[str, Any], name: str, value: Any) -> None:
-        parameter = name.replace("-", "_")
-        if parameter in self._fixed:
-            other[parameter] = value
-            return
-        sent = {"scale": self._scale, **self._sent}
-        if name not in sent:
-            known = ", ".join(sorted({*self._fixed, *sent}))
-            raise NotServedError(422, f"there is no field {printable(name)} that the vendor takes; it takes {known}")
-        if not _same(value, sent[name]):
-            raise NotServedError(
-                409,
-                f"expected {name} {printable(str(sent[name]))}, as it is calibrated; got {printable(str(value))}. "
-                "Leave it out",
-            )
-
-    def _is_own(self, model: str) -> bool:
-        return model in self.models or model.rpartition("/")[2] in (*self.models, OWN_NAME)
-
-    def _changed(self, other: Mapping[str, Any]) -> Adapter | None:
         kind: type[Any] = type(self._vendor)
         given = {name: getattr(self._vendor, name) for name in kind.model_fields}
         try:
             changed: Adapter = catalog.build(kind, "the vendor", {**given, **other})
         except UsageError as error:
             raise NotServedError(422, str(error)) from None
-        return None if changed.identity() == self._vendor.identity() else changed
-
-    def _refuse_fixed(self, different: Mapping[str, Any]) -> None:
+        if changed.identity() == self._vendor.identity():
+            return None, None
+        different = {name: value for name, value in other.items() if getattr(changed, name) != self._fixed[name]}
         for name, value in different.items():
             if name not in self._allowed:
                 raise NotServedError(
@@ -103,6 +85,9 @@ class Offer:
                     f"{printable(str(value))}. Leave it out, or have the gateway started with --allow {name}: the "
                     "vendor's picture then comes without a mask",
                 )
+        told = ", ".join(f"{name}={printable(str(value))}" for name, value in different.items())
+        fixed = ", ".join(f"{name}={printable(str(self._fixed[name]))}" for name in different)
+        return changed, f"the calibration is for {fixed}, and the request asks for {told}"
 
 
 def _same(value: Any, other: Any) -> bool:

@@ -15,7 +15,7 @@ from blackbox_conformal.drawing.ledger.money import Totals, to_usd
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, spent_by_procedure
 from blackbox_conformal.drawing.task import UNAVAILABLE
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.gateway.book import Book, counts
+from blackbox_conformal.gateway.book import counts
 from blackbox_conformal.gateway.dialects.dialect import Dialect, Route
 from blackbox_conformal.gateway.gateway import RETRY_AFTER_S, Gateway
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest, json_answer, refusal_answer
@@ -39,9 +39,21 @@ def openapi(routes: Mapping[str, Iterable[Route]]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for dialect, its_routes in routes.items():
         for route in its_routes:
-            paths.setdefault(route.path.replace(":path}", "}"), {})[route.method.lower()] = _operation(
-                route, dialect or "gateway"
-            )
+            answers = {**_ALWAYS, **{str(status): meaning for status, meaning in route.gives.items()}}
+            operation: dict[str, Any] = {
+                "summary": route.summary,
+                "tags": [dialect or "gateway"],
+                "responses": {status: {"description": meaning} for status, meaning in sorted(answers.items())},
+            }
+            names = re.findall(r"{(\w+)", route.path)
+            if names:
+                operation["parameters"] = [
+                    {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+                ]
+            if route.takes:
+                content = {kind: {"schema": schema} for kind, schema in route.takes.items()}
+                operation["requestBody"] = {"required": True, "content": content}
+            paths.setdefault(route.path.replace(":path}", "}"), {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "blackbox-conformal serve", "version": version("blackbox-conformal")},
@@ -49,24 +61,6 @@ def openapi(routes: Mapping[str, Iterable[Route]]) -> dict[str, Any]:
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
         "security": [{}, {"token": []}],
     }
-
-
-def _operation(route: Route, tag: str) -> dict[str, Any]:
-    answers = {**_ALWAYS, **{str(status): meaning for status, meaning in route.gives.items()}}
-    operation: dict[str, Any] = {
-        "summary": route.summary,
-        "tags": [tag],
-        "responses": {status: {"description": meaning} for status, meaning in sorted(answers.items())},
-    }
-    names = re.findall(r"{(\w+)", route.path)
-    if names:
-        operation["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
-        ]
-    if route.takes:
-        content = {kind: {"schema": schema} for kind, schema in route.takes.items()}
-        operation["requestBody"] = {"required": True, "content": content}
-    return operation
 
 
 # Metrics for a Prometheus server (text format 0.0.4), all from the ledger and the book.
@@ -77,6 +71,7 @@ _COUNTED = {
     "requests_ended_total": ("counter", "Requests that ended, by state."),
     "masks_total": ("counter", "Pictures answered with a mask."),
     "trusted_shares_total": ("counter", "Sum of the trusted shares of those masks."),
+    "differing_total": ("counter", "Answers that differ from their inputs by more than is usual, masked or not."),
     "request_seconds": ("histogram", "From accepting a request to its end."),
 }
 Sample = tuple[str, float]
@@ -96,7 +91,9 @@ def _metrics(
     asked: Connection, gateway: Gateway, run: Path, limits: dict[str, float]
 ) -> Iterator[tuple[str, str, str, list[Sample]]]:
     book, runner = gateway.book, gateway.runner
-    counted = _with_deleted(asked, book)
+    counted = counts(asked, book.trusted_share)
+    for row in asked.execute("SELECT sample, value FROM deleted"):
+        counted[row["sample"]] = counted.get(row["sample"], 0) + row["value"]
     for name, (kind, about) in _COUNTED.items():
         yield name, kind, about, [(sample, value) for sample, value in counted.items() if sample.startswith(name)]
     undelivered = asked.execute("SELECT COUNT(*) AS n FROM notice WHERE delivered IS NULL AND tries > 0").fetchone()
@@ -138,13 +135,6 @@ def _of_cascade(gateway: Gateway, run: Path) -> Iterator[tuple[str, str, str, li
 def _sample(name: str, label: str, value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'{name}{{{label}="{escaped}"}}' if value else name
-
-
-def _with_deleted(asked: Connection, book: Book) -> dict[str, float]:
-    counted = counts(asked, book.trusted_share)
-    for row in asked.execute("SELECT sample, value FROM deleted"):
-        counted[row["sample"]] = counted.get(row["sample"], 0) + row["value"]
-    return counted
 
 
 def _number(value: float) -> str:
@@ -203,7 +193,8 @@ class Operations:
         if gateway.disk_is_full:
             return json_answer({"ready": False, "why": "the disk is full"}, 503)
         # Pictures that end before a later vendor of a cascade are answered; others only if there is a fallback.
-        return json_answer({"ready": True, **({"vendors_down": down} if down else {})})
+        unmasked = {} if gateway.runner.unmasked is None else {"unmasked": gateway.runner.unmasked}
+        return json_answer({"ready": True, **({"vendors_down": down} if down else {}), **unmasked})
 
     async def _metrics(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         run = gateway.session.run

@@ -26,10 +26,7 @@ _LET_GO = f"NOT EXISTS (SELECT 1 FROM owner WHERE owner.id = worker AND {LIVES})
 class PostgresBook(Book):
     """The book at an address, whose tables were made with the ledger's.
 
-    Parameters
-    ----------
-    me
-        This process, as the ledger knows it.
+    `me`: This process, as the ledger knows it.
     """
 
     shared = True

@@ -12,14 +12,9 @@ from blackbox_conformal.support.text import name_of
 class NotServedError(Exception):
     """A refusal of a request, which each dialect says in its own form.
 
-    Attributes
-    ----------
-    status
-        HTTP status.
-    message
-        What was expected, what arrived, what to do.
-    headers
-        Further headers, beside every answer's.
+    `status`: HTTP status.
+    `message`: What was expected, what arrived, what to do.
+    `headers`: Further headers, beside every answer's.
     """
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -36,33 +31,19 @@ _LINKS = ("data:", "http://", "https://")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An order for a picture to be super-resolved or restored.
+    """An order for a picture to be super-resolved or restored."""
 
-    Attributes
-    ----------
-    picture
-        Its content, or a link: ``data:``, or a file that was uploaded to this gateway.
-    name
-        For people; stands in the certificate.
-    options
-        Every other field for the vendor. None is dropped: the gateway passes it on or refuses it by name.
-    model
-        The vendor's model as the client names it; None: it names none.
-    idempotency_key
-        A second request of the same client with this key is the first one.
-    webhook, events
-        The address to tell, and which events: ``start``, ``completed``.
-    echo
-        Fields that the dialect repeats when it tells of the request.
-    """
-
+    # Its content, or a link: ``data:``, or a file that was uploaded to this gateway.
     picture: bytes | str = field(repr=False)
-    name: str = "picture"
+    name: str = "picture"  # For people; stands in the certificate.
+    # Every other field for the vendor. None is dropped: the gateway passes it on or refuses it by name.
     options: Mapping[str, Any] = field(default_factory=dict)
-    model: str | None = None
-    idempotency_key: str | None = None
+    model: str | None = None  # The vendor's model as the client names it; None: it names none.
+    idempotency_key: str | None = None  # A second request of the same client with this key is the first one.
+    # The address to tell, and which events: ``start``, ``completed``.
     webhook: str | None = None
     events: tuple[str, ...] = ("completed",)
+    # Fields that the dialect repeats when it tells of the request.
     echo: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -95,69 +76,43 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestOutcome:
-    """How a request ended.
-
-    Attributes
-    ----------
-    status
-        HTTP status, for dialects that answer a failure by one.
-    error
-        What went wrong; None: nothing.
-    facts
-        ``trusted_share``, ``threshold``, ``alpha``, ``certificate`` (its digest), ``reason`` (why there is no mask, or
-        why nothing is trusted), ``model``, ``quality`` and ``reaches_floor`` (of the certificate).
-    files
-        ``picture``, the answer; with a mask ``mask`` and ``certificate``; ``delivered`` if the mask is about another
-        picture than the vendor's file.
-    """
+    """How a request ended."""
 
     state: State
-    status: int = 200
-    error: str | None = None
+    status: int = 200  # HTTP status, for dialects that answer a failure by one.
+    error: str | None = None  # What went wrong; None: nothing.
+    # ``trusted_share``, ``threshold``, ``alpha``, ``certificate`` (its digest), ``reason`` (why there is no mask, or
+    # why nothing is trusted), ``model``, ``quality`` and ``reaches_floor`` (of the certificate).
     facts: Mapping[str, Any] = field(default_factory=dict)
+    # ``picture``, the answer; with a mask ``mask`` and ``certificate``; ``delivered`` if the mask is about another
+    # picture than the vendor's file.
     files: Mapping[str, Kept] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One row of the book.
+    """One row of the book."""
 
-    Attributes
-    ----------
-    id
-        Unguessable; whoever knows it may fetch the files.
-    owner
-        Who asked; see `HttpRequest.owner`.
-    input
-        Digest of the picture's file.
-    base
-        Scheme and host of links.
-    upgrades, upgrade
-        Ids of the request that this one masks by a calibration of more draws, and of the request that does so for this
-        one.
-    created, started, ended
-        Seconds since 1970; None: not yet.
-    pay_again
-        Whether a paid but unusable draw is bought once more.
-    """
-
-    id: str
-    owner: str
+    id: str  # Unguessable; whoever knows it may fetch the files.
+    owner: str  # Who asked; see `HttpRequest.owner`.
     dialect: str
     name: str
     model: str | None
     options: Mapping[str, Any]
     echo: Mapping[str, Any]
     strict: bool
-    input: str
-    base: str
+    input: str  # Digest of the picture's file.
+    base: str  # Scheme and host of links.
     outcome: RequestOutcome
+    # Seconds since 1970; None: not yet.
     created: float
     started: float | None
     ended: float | None
+    # Ids of the request that this one masks by a calibration of more draws, and of the request that does so for this
+    # one.
     upgrades: str | None = None
     upgrade: str | None = None
-    pay_again: bool = False
+    pay_again: bool = False  # Whether a paid but unusable draw is bought once more.
 
     @property
     def has_ended(self) -> bool:

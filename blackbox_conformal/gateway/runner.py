@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.drawing.ledger.money import Payer, to_usd
 from blackbox_conformal.errors import (
     BlackboxConformalError,
@@ -32,6 +33,7 @@ from blackbox_conformal.gateway.served_pictures import keep_masked, keep_unmaske
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.study.session.session import PictureMasker, Session
+from blackbox_conformal.study.stages.first_answers import LOOKED_AT, SHARING
 from blackbox_conformal.study.stages.prepare import MisfitError
 from blackbox_conformal.support.secrets import redact
 from blackbox_conformal.support.text import printable
@@ -105,26 +107,17 @@ def status_of(error: BaseException) -> int:
     return 502 if isinstance(error, BlackboxConformalError) else 500
 
 
-LOOK_S = 5.0
-"""Seconds between looks for requests that other gateways left."""
-
-LOOK_AGAIN_S = 0.25
-"""Seconds between looks at a request that another gateway works on."""
+LOOK_S = 5.0  # Seconds between looks for requests that other gateways left.
+LOOK_AGAIN_S = 0.25  # Seconds between looks at a request that another gateway works on.
 
 
 class Runner:
     """A worker that feeds a session with the requests of a book, the oldest first.
 
-    Parameters
-    ----------
-    sign_with
-        Signs every certificate; None: not signed.
-    credentials
-        Signs Content Credentials in the pictures made here; None: they have none.
-    upgrade
-        The calibration of more draws, for pictures that ask to be masked again.
-    on_masked
-        Gets each picture that the guarantee covers, in a thread; its errors are logged.
+    `sign_with`: Signs every certificate; None: not signed.
+    `credentials`: Signs Content Credentials in the pictures made here; None: they have none.
+    `upgrade`: The calibration of more draws, for pictures that ask to be masked again.
+    `on_masked`: Gets each picture that the guarantee covers, in a thread; its errors are logged.
     """
 
     def __init__(
@@ -138,6 +131,9 @@ class Runner:
         on_masked: Callable[[Result], None] | None = None,
         credentials: "CertifiedKey | None" = None,
     ) -> None:
+        self._looked_at: dict[str, str | None] = {}
+        self.unmasked: str | None = None
+        """Why no answer is masked any more, by the first ones; None: they are."""
         self._session, self._book, self._store, self._offer = session, book, store, offer
         self._were_down = set[str]()
         self._sign_with, self._credentials = sign_with, credentials
@@ -280,6 +276,7 @@ class Runner:
         if request.upgrades is not None:
             return await self._upgraded(request, picture, payer)
         vendor, reason = self._offer.vendor_for(request.options, request.model)
+        reason = reason or self.unmasked
         if reason is None:
             try:
                 result = await self._session.amask(picture, payer=payer)
@@ -288,21 +285,37 @@ class Runner:
                     raise
                 reason = words(error)
             else:
-                if result.certificate.status != "outside-calibration":
+                self._look(result.certificate)
+                if result.certificate.status != "outside-calibration" and self.unmasked is None:
                     keeping = asyncio.to_thread(keep_masked, result, self._store, self._sign_with, self._credentials)
                     outcome, _ = await asyncio.gather(keeping, asyncio.to_thread(self._hand_over, result))
                     return outcome
-                reason = result.certificate.reason or "the input is outside the calibration"
+                reason = self.unmasked or result.certificate.reason or "the input is outside the calibration"
                 if request.strict:
                     raise NotServedError(409, reason)
                 content = result.vendor
                 if result.opacity is not None:
                     content = image_png(result.image, opacity=result.opacity)
                 if content is not None:
-                    found = (content, result.certificate.vendor_model, reason, self._store)
+                    told = result.certificate
+                    found = (content, told.vendor_model, reason, self._store, told.answer_check)
                     return await asyncio.to_thread(keep_unmasked, *found)
         drawn = await self._session.adraw(picture, vendor, payer)
         return await asyncio.to_thread(keep_unmasked, drawn.vendor, drawn.model, reason, self._store)
+
+    def _look(self, certificate: Certificate) -> None:
+        """Mask nothing more where several of the first answers, to inputs like the calibration's, are unlike its."""
+        if certificate.answer_check is None or len(self._looked_at) >= LOOKED_AT:
+            return
+        why = certificate.reason if certificate.changed else None
+        self._looked_at.setdefault(str(certificate.input.get("pixels")), why)
+        changed = [why for why in self._looked_at.values() if why is not None]
+        if len(changed) >= SHARING and self.unmasked is None:
+            self.unmasked = (
+                f"{len(changed)} of the first {len(self._looked_at)} answers since the start are unlike the "
+                f"calibration's, so none is masked any more: {changed[-1]}"
+            )
+            LOG.error("answers have no mask until the next start: %s", operators_words(CheckFailedError(self.unmasked)))
 
     def _hand_over(self, result: Result) -> None:
         try:
@@ -318,6 +331,8 @@ class Runner:
             raise NotServedError(409, "the picture was answered without a mask, so that nothing more was drawn of it")
         if self._upgrade is None:
             raise NotServedError(409, "the gateway was started without --upgrade")
+        if self.unmasked is not None:
+            raise NotServedError(409, self.unmasked)
         result = await self._session.amask(picture, self._upgrade, payer)
         if result.certificate.status == "outside-calibration":
             raise NotServedError(409, result.certificate.reason or "the input is outside the calibration")

@@ -37,11 +37,8 @@ if TYPE_CHECKING:
 PORT = 8080
 
 DEMO_FOLDER = Path("blackbox-conformal-serve-demo")
-DEMO_SIDE = 256
-"""Pixels of a side of the photographs, so that it takes seconds."""
-
-DEMO_SLACK = 1.25
-"""How far the level is above the smallest that this many photographs could ever reach."""
+DEMO_SIDE = 256  # Pixels of a side of the photographs, so that it takes seconds.
+DEMO_SLACK = 1.25  # How far the level is above the smallest that this many photographs could ever reach.
 
 
 SERVES = "Python's `Session` serves no HTTP"
@@ -185,6 +182,7 @@ def serve(screen: Screen, options: ServeOptions) -> None:
     screen.quiet = screen.quiet or options.log == "json"
     from blackbox_conformal.gateway.logs import LOG, log_to_stderr
     from blackbox_conformal.gateway.server import Tls, listen, run
+    from blackbox_conformal.support.local_servers import is_loopback_name
 
     log_to_stderr("json" if options.log == "json" else "text")
     if options.demo:
@@ -201,7 +199,13 @@ def serve(screen: Screen, options: ServeOptions) -> None:
         calibration = Calibration.load(service.calibration)
         view = catalog.hook("pages").viewer_beside_gateway(service.run, calibration, service.alpha, service.addressed)
         service = replace(service, on_masked=view.on_masked, around=view.around)
-    _warn_of_plain_http(screen, options)
+    proxied = (options.public_url or "").startswith("https:")
+    # Nothing known encrypts, so others can read along.
+    if not is_loopback_name(options.host) and options.tls_cert is None and not proxied:
+        screen.note(
+            "warning: tokens and pictures are sent unencrypted; add --tls-cert FILE, or --public-url https://… where a "
+            "proxy encrypts"
+        )
     tls = None
     if options.tls_cert is not None:
         tls = Tls(Path(options.tls_cert), None if options.tls_key is None else Path(options.tls_key))
@@ -277,18 +281,6 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
         sign_with=key,
         credentials=load_certified_key(screen, options.credentials, options.credentials_with, key, calibration),
     )
-
-
-def _warn_of_plain_http(screen: Screen, options: ServeOptions) -> None:
-    # Nothing known encrypts, so others can read along.
-    from blackbox_conformal.support.local_servers import is_loopback_name
-
-    proxied = (options.public_url or "").startswith("https:")
-    if not is_loopback_name(options.host) and options.tls_cert is None and not proxied:
-        screen.note(
-            "warning: tokens and pictures are sent unencrypted; add --tls-cert FILE, or --public-url https://… where a "
-            "proxy encrypts"
-        )
 
 
 def refuse_missing() -> None:

@@ -1,12 +1,12 @@
 """The files of a request: some are kept when it ends, some are made when a client asks."""
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image as PillowImage
 
-from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.documents.certificate import AnswerCheck, Certificate
 from blackbox_conformal.documents.credentials import Ingredient, Provenance
 from blackbox_conformal.gateway.file_store import FileStore
 from blackbox_conformal.gateway.request import Kept, Request, RequestOutcome
@@ -39,14 +39,9 @@ MEDIA_TYPES = {ending: f"image/{name.lower()}" for name, ending in VENDOR_ENDING
 }
 """Ending of a name → media type."""
 
-ENDINGS = {media_type: ending for ending, media_type in MEDIA_TYPES.items()}
-"""Media type → ending of a name."""
-
-NAMES = ("picture", "mask", "overlay", "safe", "certificate")
-"""Files that a request may have, as named in links."""
-
-XMP = xmp_of("mask.png", "certificate.json")
-"""Marks pictures that are made here."""
+ENDINGS = {media_type: ending for ending, media_type in MEDIA_TYPES.items()}  # Media type → ending of a name.
+NAMES = ("picture", "mask", "overlay", "safe", "certificate")  # Files that a request may have, as named in links.
+XMP = xmp_of("mask.png", "certificate.json")  # Marks pictures that are made here.
 
 FILES = {
     "image": "picture.png",
@@ -56,8 +51,7 @@ FILES = {
 }
 """Kind of file → its name in Content Credentials."""
 
-MADE = ("overlay", "safe")
-"""Files made on demand, by decoding two pictures."""
+MADE = ("overlay", "safe")  # Files made on demand, by decoding two pictures.
 
 
 def media_type(content: bytes) -> str:
@@ -74,18 +68,17 @@ def keep_masked(
     or with the input's alpha.
     """
     certificate = result.certificate
-    changed = result.vendor is None or str(certificate.procedure["delivery"]).startswith("consistent")
+    changed = result.vendor is None or str(certificate.procedure["delivery"]).startswith(("aligned", "consistent"))
     changed = changed or result.opacity is not None
     kinds = {"picture": "image" if changed else "vendor", "mask": "mask"}
     encoded = {kind: encode_product(result, kind, xmp=XMP) for kind in kinds.values()}
     products = {kind: product for kind, product in encoded.items() if product is not None}
     if credentials is not None:
         products = with_credentials(result, products, credentials, FILES)
-    made = {name: products.get(kind) for name, kind in kinds.items()}
     files: dict[str, Kept] = {}
     outputs = {}
-    for name, product in made.items():
-        if product is None:
+    for name, kind in kinds.items():
+        if (product := products.get(kind)) is None:
             continue
         kept = files[name] = Kept(store.keep(product.content), MEDIA_TYPES[product.ending])
         outputs[name] = {"file": f"{name}.{product.ending}", "digest": kept.digest, **product.remarks}
@@ -94,29 +87,38 @@ def keep_masked(
         certificate = certificate.signed(sign_with)
     content = certificate.to_json().encode()
     files["certificate"] = Kept(store.keep(content), "application/json")
-    return RequestOutcome(state="done", facts=_facts(certificate, digest_bytes(content)), files=files)
-
-
-def _facts(certificate: Certificate, digest: str) -> dict[str, object]:
-    return {
+    facts = {
         "trusted_share": certificate.trusted_share,
         "threshold": threshold_json(float.fromhex(certificate.threshold_hex)),
         "alpha": certificate.alpha,
         "status": certificate.status,
+        "promise": certificate.short,
         "guarantee": certificate.stated,
         "reason": certificate.reason,
         "quality": None if certificate.quality is None else certificate.quality.model_dump(),
         "reaches_floor": certificate.reaches_floor,
         "notes": list(certificate.notes),
-        "certificate": digest,
+        "certificate": digest_bytes(content),
         "model": certificate.vendor_model,
+        **_told(certificate.answer_check),
     }
+    return RequestOutcome(state="done", facts=facts, files=files)
 
 
-def keep_unmasked(content: bytes, model: str | None, reason: str, store: FileStore) -> RequestOutcome:
-    """Keep the vendor's file without a mask, and return how its request ended."""
+def keep_unmasked(
+    content: bytes, model: str | None, reason: str, store: FileStore, check: AnswerCheck | None = None
+) -> RequestOutcome:
+    """Keep the vendor's file without a mask, and return how its request ended; `check` tells how the answer differs."""
     files = {"picture": Kept(store.keep(content), media_type(content))}
-    return RequestOutcome(state="done", facts={"status": "unmasked", "reason": reason, "model": model}, files=files)
+    facts = {"status": "unmasked", "reason": reason, "model": model, **_told(check)}
+    return RequestOutcome(state="done", facts=facts, files=files)
+
+
+def _told(check: AnswerCheck | None) -> dict[str, Any]:
+    """Return how an answer differs from its input: nothing where it was not compared, or does not."""
+    if check is None or not check.facts:
+        return {}
+    return {"differs": check.line, "facts": [fact.model_dump(mode="json") for fact in check.facts]}
 
 
 def product_of(
@@ -132,14 +134,16 @@ def product_of(
     if name not in MADE or "mask" not in files:
         return None
     mask_file, picture_file = (store.read(files[kind].digest) for kind in ("mask", "picture"))
-    mask, opened, given = _mask(mask_file), read_image(picture_file, transparent=True), store.read(request.input)
+    with PillowImage.open(io.BytesIO(mask_file)) as grey:
+        mask: Mask = np.asarray(grey.convert("L")) == 255
+    opened, given = read_image(picture_file, transparent=True), store.read(request.input)
     picture, opacity = opened.pixels, opened.opacity
     certificate = Certificate.from_json(store.read(files["certificate"].digest).decode())
     low = read_image(given, transparent=True).pixels
     if name == "overlay":
         dotted = about_detail(certificate.guarantee, certificate.procedure["metric"])
         unchanged = nothing_added(picture, low, mixture_of(certificate)) if dotted else None
-        return overlay_of(picture, mask, unchanged, XMP, opacity)
+        return overlay_of(picture, mask, certificate, unchanged, XMP, opacity)
     pixels, outside = safe_of(picture, mask, low, certificate)
     safe = Product(image_png(pixels, XMP, opacity=opacity))
     if credentials is None:
@@ -154,9 +158,3 @@ def product_of(
         outside=outside,
     )
     return signed_product(safe, provenance, credentials)
-
-
-def _mask(content: bytes) -> Mask:
-    with PillowImage.open(io.BytesIO(content)) as opened:
-        mask: Mask = np.asarray(opened.convert("L")) == 255
-        return mask

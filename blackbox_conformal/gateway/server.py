@@ -27,11 +27,8 @@ HEAD_S, BODY_S = 20.0, 300.0
 STALL_S, LEAST_READ = 30.0, 4096
 """In this many seconds a client must read this many bytes of an answer."""
 
-ACCEPTED_AT_ONCE = 32
-"""Connections accepted before others are closed to make room."""
-
-MOST = 4096
-"""Most open connections, however many descriptors there are."""
+ACCEPTED_AT_ONCE = 32  # Connections accepted before others are closed to make room.
+MOST = 4096  # Most open connections, however many descriptors there are.
 
 _KEPT, _KEPT_A_DRAW = 128, 4
 """Descriptors kept for the book, the ledger and libraries; and for each draw's connection and files."""
@@ -118,9 +115,7 @@ class Protocol(H11Protocol):
     Takes little of a body at a time, so it reads hardly more of a large body than is allowed.
     """
 
-    listening: ClassVar[Listening]
-    """The socket that accepted the connection; each server sets it in its own subclass."""
-
+    listening: ClassVar[Listening]  # The socket that accepted the connection; each server sets it in its own subclass.
     _number = -1
     _stage: type | None = None
     _clock: asyncio.TimerHandle | None = None
@@ -220,12 +215,8 @@ class Tls:
 class Server(uvicorn.Server):
     """A server that runs until told to end; then it finishes running requests and refuses new ones.
 
-    Parameters
-    ----------
-    begun
-        Gets the gateway when the application starts.
-    on_start
-        Called once requests are accepted.
+    `begun`: Gets the gateway when the application starts.
+    `on_start`: Called once requests are accepted.
     """
 
     def __init__(self, config: uvicorn.Config, begun: Sequence[Gateway], on_start: "Callable[[Server], None]") -> None:

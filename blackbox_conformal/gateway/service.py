@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.drawing.ledger.addresses import LEDGERS
-from blackbox_conformal.drawing.ledger.backends import answers_of
 from blackbox_conformal.drawing.ledger.money import Totals
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.gateway.application import application
@@ -48,17 +47,11 @@ from blackbox_conformal.support.text import printable
 
 # Delivers messages to webhooks until they are taken. The book keeps due messages, so a restart loses none.
 
-AT_ONCE = 8
-"""Messages sent at the same time."""
-
-AT_ONCE_A_HOST = 2
-"""Messages sent to one host at the same time, so that a slow one leaves room."""
-
+AT_ONCE = 8  # Messages sent at the same time.
+AT_ONCE_A_HOST = 2  # Messages sent to one host at the same time, so that a slow one leaves room.
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 3600.0
-MOST_TRIES = 40
-"""More than a day, with pauses that double up to an hour."""
-
+MOST_TRIES = 40  # More than a day, with pauses that double up to an hour.
 _LOOK_S = 0.5
 
 
@@ -125,62 +118,36 @@ class Webhooks:
 
 LARGEST_BODY = 64 * 1024 * 1024
 _THREADS = 32
-FOLDER = "served"
-"""Folder below the run folder with the book, the files of requests and the tokens."""
+FOLDER = "served"  # Folder below the run folder with the book, the files of requests and the tokens.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """The settings of a gateway: what it serves, where and to whom.
+    """The settings of a gateway: what it serves, where and to whom."""
 
-    Attributes
-    ----------
-    calibration
-        Path of the calibration; its watch lies beside it.
-    dialects
-        Names of dialects to speak.
-    tokens, no_tokens
-        File of the tokens; whether other machines are served without any.
-    settings
-        Further keywords of `Session`: ``max_cost``, ``max_cost_per_day``, ….
-    allowed
-        Vendor parameters that a request may change, without getting a mask.
-    host, host_names
-        Address to listen on, and its further names.
-    public_url
-        Beginning of links behind a proxy; None: as the client addressed the gateway.
-    largest_body
-        Bytes of a request's body.
-    sign_with
-        Signs every certificate.
-    credentials
-        Signs Content Credentials in the pictures made here.
-    upgrade
-        A calibration of more draws of the same vendor, for pictures that ask to be masked again.
-    on_masked
-        Gets each picture that the guarantee covers, in a thread.
-    around
-        Stands before the gateway and its guard, such as pages for people.
-    """
-
-    calibration: Path
+    calibration: Path  # Path of the calibration; its watch lies beside it.
     vendor: Adapter
     alpha: float
-    dialects: tuple[str, ...]
+    dialects: tuple[str, ...]  # Names of dialects to speak.
     run: Path
+    # File of the tokens; whether other machines are served without any.
     tokens: Path
     no_tokens: bool = False
+    # Further keywords of `Session`: ``max_cost``, ``max_cost_per_day``, ….
     settings: Mapping[str, Any] = field(default_factory=dict)
     terms: GatewayTerms = field(default_factory=GatewayTerms)
-    allowed: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()  # Vendor parameters that a request may change, without getting a mask.
+    # Address to listen on, and its further names.
     host: str = "127.0.0.1"
     host_names: tuple[str, ...] = ()
-    public_url: str | None = None
-    largest_body: int = LARGEST_BODY
-    sign_with: "SigningKey | None" = None
-    credentials: "CertifiedKey | None" = None
+    public_url: str | None = None  # Beginning of links behind a proxy; None: as the client addressed the gateway.
+    largest_body: int = LARGEST_BODY  # Bytes of a request's body.
+    sign_with: "SigningKey | None" = None  # Signs every certificate.
+    credentials: "CertifiedKey | None" = None  # Signs Content Credentials in the pictures made here.
+    # A calibration of more draws of the same vendor, for pictures that ask to be masked again.
     upgrade: Path | None = None
-    on_masked: Callable[[Result], None] | None = None
+    on_masked: Callable[[Result], None] | None = None  # Gets each picture that the guarantee covers, in a thread.
+    # Stands before the gateway and its guard, such as pages for people.
     around: Callable[[Application], Application] = lambda inner: inner
 
     @property
@@ -227,7 +194,11 @@ class Service:
             before |= book.spent_before()
             kept.callback(book.close)
             kept.callback(store.close)
-            upgrade = None if self.upgrade is None else session.also(self.upgrade, self.alpha, **self._mask_settings())
+            upgrade = None
+            if self.upgrade is not None:
+                names = ("guarantee", "group", "outside", "trust")
+                again = {name: value for name in names if (value := self.settings.get(name)) is not None}
+                upgrade = session.also(self.upgrade, self.alpha, **cast(MaskSettings, again))
 
             @contextlib.asynccontextmanager
             async def open_gateway() -> AsyncIterator[Gateway]:
@@ -238,18 +209,13 @@ class Service:
                     on_start(gateway)
                     yield gateway
 
-            operations = Operations(dialects, self._limits())
+            named = {"limit_usd": "max_cost", "limit_per_day_usd": "max_cost_per_day"}
+            limits = {name: self.settings.get(keyword) for name, keyword in named.items()}
+            operations = Operations(
+                dialects, {name: Decimal(str(value)) for name, value in limits.items() if value is not None}
+            )
             inner = application(open_gateway, dialects, operations, self.largest_body, self.public_url)
             yield self.around(Guard(inner, tokens, self.addressed, loopback=loopback)), session.at_once
-
-    def _mask_settings(self) -> MaskSettings:
-        given = {name: self.settings.get(name) for name in ("guarantee", "group", "outside", "trust")}
-        return cast(MaskSettings, {name: value for name, value in given.items() if value is not None})
-
-    def _limits(self) -> dict[str, Decimal]:
-        named = {"limit_usd": "max_cost", "limit_per_day_usd": "max_cost_per_day"}
-        given = {name: self.settings.get(keyword) for name, keyword in named.items()}
-        return {name: Decimal(str(value)) for name, value in given.items() if value is not None}
 
 
 def _kept(session: Session) -> tuple[Book, FileStore]:
@@ -259,12 +225,13 @@ def _kept(session: Session) -> tuple[Book, FileStore]:
     if address is None:
         return SqliteBook(folder), FileStore(folder / "files", session.samples)
     from blackbox_conformal.drawing.ledger.postgres.postgres_ledger import PostgresLedger
+    from blackbox_conformal.drawing.ledger.postgres.shared_store import PostgresAnswers
     from blackbox_conformal.gateway.postgres_book import PostgresBook
 
-    answers = answers_of(session.run)
     assert isinstance(ledger, PostgresLedger)
-    assert answers is not None
-    return PostgresBook(address, ledger.me), SharedFileStore(folder / "files", session.samples, answers)
+    return PostgresBook(address, ledger.me), SharedFileStore(
+        folder / "files", session.samples, PostgresAnswers(address)
+    )
 
 
 @contextlib.asynccontextmanager

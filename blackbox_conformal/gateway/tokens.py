@@ -21,25 +21,16 @@ from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.support.text import dollars
 
 TOKENS_FILE = "tokens.json"
-_SCHEMES = ("bearer", "token", "key")
-"""Words that clients of different services write before a token."""
+_SCHEMES = ("bearer", "token", "key")  # Words that clients of different services write before a token.
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The holder of a token, with rights.
-
-    Attributes
-    ----------
-    max_cost_usd
-        Most that the holder's requests may cost in all; None: no limit of their own.
-    pay_again
-        Whether the holder may have an unusable draw bought once more, which may be billed twice.
-    """
+    """The holder of a token, with rights."""
 
     name: str
-    max_cost_usd: Decimal | None = None
-    pay_again: bool = False
+    max_cost_usd: Decimal | None = None  # Most that the holder's requests may cost in all; None: no limit of their own.
+    pay_again: bool = False  # Whether the holder may have an unusable draw bought once more, which may be billed twice.
 
 
 class Tokens:
@@ -114,7 +105,13 @@ class Tokens:
         with filelock.FileLock(self._path.with_name(f".{self._path.name}.lock")):
             holders = _read(self._path) if self._path.exists() else {}
             yield holders
-            content = {"tokens": {digest: _entry(holder) for digest, holder in holders.items()}}
+            entries: dict[str, str | dict[str, object]] = {}
+            for digest, holder in holders.items():
+                limit = None if holder.max_cost_usd is None else str(holder.max_cost_usd)
+                rights: dict[str, object] = {"name": holder.name, "max_cost_usd": limit, "pay_again": holder.pay_again}
+                # The name alone, if the holder has no rights or limits.
+                entries[digest] = holder.name if holder == Holder(holder.name) else rights
+            content = {"tokens": entries}
             write_new(self._path, json.dumps(content, indent=1).encode(), force=True)
             self._path.chmod(0o600)
 
@@ -131,31 +128,23 @@ class Tokens:
             return self._holders
 
 
-def _entry(holder: Holder) -> str | dict[str, object]:
-    # The name alone, if the holder has no rights or limits.
-    if holder == Holder(holder.name):
-        return holder.name
-    limit = None if holder.max_cost_usd is None else str(holder.max_cost_usd)
-    return {"name": holder.name, "max_cost_usd": limit, "pay_again": holder.pay_again}
-
-
 def _read(path: Path) -> dict[str, Holder]:
     try:
         content: Any = json.loads(path.read_bytes())["tokens"]
-        return {str(digest): _holder(entry) for digest, entry in content.items()}
+        holders = {}
+        for digest, entry in content.items():
+            if isinstance(entry, str):
+                entry = {"name": entry, "max_cost_usd": None, "pay_again": False}
+            limit, pay_again = entry["max_cost_usd"], entry["pay_again"]
+            if not isinstance(pay_again, bool):
+                raise ValueError
+            most = None if limit is None else to_usd(to_nano(Decimal(limit)))
+            holders[str(digest)] = Holder(str(entry["name"]), most, pay_again)
+        return holders
     except (ValueError, ArithmeticError, KeyError, TypeError, AttributeError, OSError):
         raise FileFormatError(
             f"expected tokens at {path}, as `blackbox-conformal serve token new` writes them"
         ) from None
-
-
-def _holder(entry: Any) -> Holder:
-    if isinstance(entry, str):
-        return Holder(entry)
-    limit, pay_again = entry["max_cost_usd"], entry["pay_again"]
-    if not isinstance(pay_again, bool):
-        raise ValueError
-    return Holder(str(entry["name"]), None if limit is None else to_usd(to_nano(Decimal(limit))), pay_again)
 
 
 def _hash(token: str) -> str:

@@ -17,11 +17,8 @@ def _odd(size: int) -> int:
 
 
 Window = Literal["gaussian", "box"]
-Sigma = Annotated[float, Field(gt=0, le=MAX_SIGMA)]
-"""Standard deviation in pixels."""
-
-Size = Annotated[int, Field(ge=1, le=MAX_SIZE), AfterValidator(_odd)]
-"""Side in pixels, odd."""
+Sigma = Annotated[float, Field(gt=0, le=MAX_SIGMA)]  # Standard deviation in pixels.
+Size = Annotated[int, Field(ge=1, le=MAX_SIZE), AfterValidator(_odd)]  # Side in pixels, odd.
 
 
 def complete(parameters: Any) -> Any:

@@ -29,8 +29,7 @@ def back_projected(pixels: Image, low_resolution: Image, chain: Chain, steps: in
     return pixels
 
 
-_STEPS = 2
-"""Of back-projection, as of ``--delivery consistent``."""
+_STEPS = 2  # Of back-projection, as of ``--delivery consistent``.
 
 
 def may_be_shown(mixture: Mixture, scale: int, delivery: str, *, deep: bool = False) -> tuple[str, ...]:
@@ -65,14 +64,8 @@ def picture_to_show(name: str, delivered: Image, low_resolution: Image, mixture:
 def safe_picture(delivered: Image, mask: Mask, outside: Image, feather: int = 0) -> Image:
     """Return `delivered` inside the mask and `outside` elsewhere: (H, W, 3) uint8.
 
-    Parameters
-    ----------
-    delivered, outside
-        (H, W, 3) uint8.
-    mask
-        (H, W) bool, True = trusted. These pixels are exactly the delivered ones, whatever `feather` is.
-    feather
-        Over how many pixels outside the mask the delivered picture fades into the other; 0: a hard edge.
+    `mask`: (H, W) bool, True = trusted. These pixels are exactly the delivered ones, whatever `feather` is.
+    `feather`: Over how many pixels outside the mask the delivered picture fades into the other; 0: a hard edge.
     """
     delivered = check_any_pixels(delivered)
     if mask.shape != delivered.shape[:2] or mask.dtype != np.bool_:

@@ -37,11 +37,8 @@ CONDITION = "If these are scores of the calibrated procedure, for a scene that i
 
 # GeoTIFFs are written tile by tile, then once more in the order that lets readers fetch parts.
 
-TILE = 512
-"""Pixels a side."""
-
-ROOM = 192 * 2**20
-"""Bytes of pixel values that are held at once."""
+TILE = 512  # Pixels a side.
+ROOM = 192 * 2**20  # Bytes of pixel values that are held at once.
 
 
 @contextmanager
@@ -58,12 +55,8 @@ def new_geotiff(
 ) -> Iterator[Any]:
     """Open a cloud-optimised GeoTIFF for writing by rasterio; it gets its name when all is written.
 
-    Parameters
-    ----------
-    kind
-        Type of the values, such as ``uint16``.
-    said, xmp
-        The file's tags, and the packet by which a picture says that a machine made it.
+    `kind`: Type of the values, such as ``uint16``.
+    `said`, `xmp`: The file's tags, and the packet by which a picture says that a machine made it.
     """
     rasterio = library()
     from rasterio.shutil import copy
@@ -115,14 +108,6 @@ def _written(path: Path) -> Iterator[None]:
 # `write`: the files of a certificate.
 
 
-@dataclass(frozen=True, slots=True)
-class _Raster:
-    """Values of one GeoTIFF: (bands, H, W), and the number that stands for no value, if there is one."""
-
-    numbers: NDArray[Any]
-    nodata: float | None = None
-
-
 @click.group("geotiff", cls=Group)
 def command() -> None:
     """Masks, pictures and score maps as GeoTIFFs that lie where their scene lies; needs the extra geo."""
@@ -158,8 +143,7 @@ def write(screen: Screen, certificates: tuple[str, ...], inputs: tuple[str, ...]
     screen.data(written)
 
 
-Scenes = Callable[[Bands | None], Mapping[str, Path]]
-"""Declared bands → inputs' paths, by the digest of their pixels."""
+Scenes = Callable[[Bands | None], Mapping[str, Path]]  # Declared bands → inputs' paths, by the digest of their pixels.
 
 
 def scenes_among(paths: Iterable[Path]) -> Scenes:
@@ -198,39 +182,37 @@ def write_geotiffs(certificate: Path, scenes: Scenes, folder: Path | None = None
     stem = certificate.name.removesuffix("-certificate.json")
     mark = xmp_of(f"{stem}-mask.tif", certificate.name)
     written = []
-    for kind, raster in _rasters(paper.outputs, certificate.parent, (grid.height, grid.width), bands):
+    for kind, numbers, nodata in _rasters(paper.outputs, certificate.parent, (grid.height, grid.width), bands):
         path = (folder or certificate.parent) / f"{stem}-{kind.replace('_', '-')}.tif"
-        count, dtype = len(raster.numbers), raster.numbers.dtype.name
+        count, dtype = len(numbers), numbers.dtype.name
         xmp = mark if kind in ("image", "safe") else ""
-        with new_geotiff(path, grid, dtype, count, nodata=raster.nodata, said=said, xmp=xmp, force=force) as dataset:
-            dataset.write(raster.numbers)
+        with new_geotiff(path, grid, dtype, count, nodata=nodata, said=said, xmp=xmp, force=force) as dataset:
+            dataset.write(numbers)
         written.append(path)
     return written
 
 
 def _rasters(
     outputs: Mapping[str, Mapping[str, Any]], folder: Path, size: tuple[int, int], bands: Bands | None
-) -> Iterator[tuple[str, _Raster]]:
+) -> Iterator[tuple[str, NDArray[Any], float | None]]:
+    # Values of one GeoTIFF each, (bands, H, W), and the number that stands for no value, if there is one.
     # The mask comes last: a mask that is there means that all files are.
     for kind in ("image", "safe", "score_map", "mask"):
         if kind not in outputs:
             continue
         content = (folder / Path(outputs[kind]["file"]).name).read_bytes()
         if kind == "mask":
-            yield kind, _Raster(grey_levels(content, size, 1)[np.newaxis].astype(np.uint8))
+            yield kind, grey_levels(content, size, 1)[np.newaxis].astype(np.uint8), None
         elif kind == "score_map":
             levels = grey_levels(content, size, 16)
             scores = (outputs[kind]["offset"] + outputs[kind]["step"] * levels).astype(np.float32)
-            yield kind, _Raster(np.where(levels == NO_SCORE, np.float32(np.nan), scores)[np.newaxis], np.nan)
+            yield kind, np.where(levels == NO_SCORE, np.float32(np.nan), scores)[np.newaxis], np.nan
         else:
             picture = _read(content, bands)
             pixels = picture.pixels if bands is None else bands.values(picture.pixels)
             alpha = () if picture.opacity is None else (picture.opacity,)
             # GDAL takes a fourth band of eight bits for alpha.
-            yield (
-                kind,
-                _Raster(np.concatenate([np.moveaxis(pixels, 2, 0), *(one[np.newaxis] for one in alpha)])),
-            )
+            yield kind, np.concatenate([np.moveaxis(pixels, 2, 0), *(one[np.newaxis] for one in alpha)]), None
 
 
 # `mask`: a scene of any size, window by window.
@@ -313,9 +295,7 @@ def mask_scene(
 
     `trusted` decides each pixel by itself, so windows give the mask of the whole to the bit.
 
-    Returns
-    -------
-    The trusted share of the pixels.
+    Returns: The trusted share of the pixels.
     """
     picture, grid, count = scene.picture, scene.scores.grid, 0
     with ExitStack() as stack:

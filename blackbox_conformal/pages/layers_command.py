@@ -26,14 +26,9 @@ from blackbox_conformal.support.types import Image, Mask
 VEIL, STRIPE = (14, 150), (250, 170)
 """Grey level and opacity, 0 to 255, of the veil over untrusted pixels and of its stripes: translucent."""
 
-WITH_OPACITY = 4
-"""Colour type of a PNG of grey levels with opacity."""
-
-ROWS = 64
-"""Rows that are blended at once."""
-
-THUMBNAIL = 256
-"""Most pixels of the thumbnail's longest side."""
+WITH_OPACITY = 4  # Colour type of a PNG of grey levels with opacity.
+ROWS = 64  # Rows that are blended at once.
+THUMBNAIL = 256  # Most pixels of the thumbnail's longest side.
 
 
 @click.command("layers")

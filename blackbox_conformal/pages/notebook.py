@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from blackbox_conformal.support.blocks import NUMBER, Block, Facts, Figure, Note, Table
-from blackbox_conformal.support.plots import Chart, Plot
+from blackbox_conformal.support.plots import Chart
 from blackbox_conformal.support.text import visible
 
 if TYPE_CHECKING:
     import jinja2
 
-MOST_ROWS = 30
-"""Most rows of a table in a notebook; the table says how many are left out."""
+MOST_ROWS = 30  # Most rows of a table in a notebook; the table says how many are left out.
 
 MARGIN, GAP, HEADING, KEY = 12, 36, 26, 16
 """Space around plots that stand alone, between two, for the title of each, and for a line of its key."""
@@ -91,25 +90,19 @@ def _escaped(text: str) -> str:
     return html.escape(visible(text))
 
 
-@dataclass(frozen=True, slots=True)
-class _Panel:
-    plot: Plot
-    x: float
-    y: float
-
-
 def svg(figure: Figure, *, alone: bool) -> str:
     """Draw the plots of a figure as one SVG, two beside each other; `alone`: to stand by itself, dark on white."""
     margin, plots = MARGIN if alone else 0, figure.plots
-    panels: list[_Panel] = []
+    panels = []
     top, width = float(margin), 0.0
     for start in range(0, len(plots), _IN_A_ROW):
         row, x = plots[start : start + _IN_A_ROW], float(margin)
         for plot in row:
-            panels.append(_Panel(plot, x, top))
+            panels.append({"plot": plot, "x": x, "y": top})
             x += plot.width + GAP
         width = max(width, x - GAP + margin)
-        top += max(HEADING + plot.height + _key_height(plot) for plot in row) + GAP
+        heights = [plot.height + (KEY * len(plot.series) if isinstance(plot, Chart) else 0) for plot in row]
+        top += HEADING + max(heights) + GAP
     return _template().render(
         panels=panels,
         width=round(width),
@@ -121,31 +114,29 @@ def svg(figure: Figure, *, alone: bool) -> str:
     )
 
 
-_IN_A_ROW = 3
-"""Plots beside each other: room for input, delivered picture and score."""
+_IN_A_ROW = 3  # Plots beside each other: room for input, delivered picture and score.
 
 
-def _key_height(plot: Plot) -> int:
-    return KEY * len(plot.series) if isinstance(plot, Chart) else 0
+def template_text(name: str, package: str = "blackbox_conformal.pages") -> str:
+    """Read a template of a package; pages draw their plots with those of this one."""
+    return (resources.files(package) / "templates" / name).read_text("utf-8")
 
 
-def template_text(name: str) -> str:
-    """Read a template of this folder; pages draw their plots with the same ones."""
-    return (resources.files("blackbox_conformal.pages") / "templates" / name).read_text("utf-8")
-
-
-@cache
-def _template() -> jinja2.Template:
+def environment(texts: Mapping[str, str]) -> jinja2.Environment:
+    """Return an environment of these templates in which everything that fills them is escaped."""
     # A program that draws nothing need not wait for jinja2.
     import jinja2
 
-    environment = jinja2.Environment(
-        loader=jinja2.DictLoader({PLOTS: template_text(PLOTS)}),
-        # Everything that fills the template is escaped.
+    return jinja2.Environment(
+        loader=jinja2.DictLoader(texts),
         autoescape=True,
         # A misspelt name in a template is an error and not an empty place.
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.from_string(template_text("figure.svg.jinja"))
+
+
+@cache
+def _template() -> jinja2.Template:
+    return environment({PLOTS: template_text(PLOTS)}).from_string(template_text("figure.svg.jinja"))

@@ -10,7 +10,7 @@ _HOMES = {
     "refuse_foreign_comparison": "report.comparison_page:refuse_foreign",
     "write_report": "report.html:write_report",
     "write_blocks": "report.html:write_blocks",
-    "calibration_of": "report.html:calibration_of",
+    "about_of": "report.html:about_of",
     "opening_level": "report.slider_levels:opening_level",
     "write_watch_page": "report.watch_page:write_watch_page",
     "refuse_foreign_watch": "report.watch_page:refuse_foreign",

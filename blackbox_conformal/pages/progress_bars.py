@@ -21,8 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from blackbox_conformal.support.text import dollars, visible
 
-REFRESH_S = 0.1
-"""Seconds between two looks of a notebook's bars."""
+REFRESH_S = 0.1  # Seconds between two looks of a notebook's bars.
 
 
 class ProgressDisplay:

@@ -14,13 +14,20 @@ from typing import Any, TypeVar, cast, get_args
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.drawing.events import Event
-from blackbox_conformal.drawing.ledger.addresses import LEDGERS, STORES
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.job import Terms
 from blackbox_conformal.study.listeners import Display, Listeners, shown_progress
 from blackbox_conformal.study.run_folder import usual_folder
-from blackbox_conformal.study.settings_table import ProcedureSettings, SessionSettings, Setting, Settings, described
+from blackbox_conformal.study.settings_table import (
+    REMOVED,
+    JobSettings,
+    ProcedureSettings,
+    SessionSettings,
+    Setting,
+    described,
+)
 from blackbox_conformal.study.stages.cluster import Cluster
 from blackbox_conformal.study.stages.defaults import preset_settings
 from blackbox_conformal.study.stages.settings import Setup, set_up
@@ -34,7 +41,7 @@ def named_keywords(command: Command) -> Command:
 
     Signature and documentation name them, so editors and `help` show them. The command refuses unknown keywords, with
     the nearest known one, and values that none may have; it takes None for "not given". It gets every default but
-    three: keywords of `Settings`, whose absence says that the user did not choose; `progress` as a function; and
+    three: those of procedure and job, whose absence says that the user did not choose; `progress` as a function; and
     `cluster` open.
     """
     signature = inspect.signature(command)
@@ -42,7 +49,8 @@ def named_keywords(command: Command) -> Command:
     del parameters["settings"]
     unpacked = get_args(inspect.signature(command, eval_str=True).parameters["settings"].annotation)[0]
     known = described(unpacked)
-    own = {key: each.default for key, each in known.items() if key not in Settings.__annotations__}
+    undecided = ProcedureSettings.__annotations__ | JobSettings.__annotations__
+    own = {key: each.default for key, each in known.items() if key not in undecided}
     for key, setting in known.items():
         kind = get_args(unpacked.__annotations__[key])[0]
         written = str(getattr(kind, "__forward_arg__", getattr(kind, "__name__", kind)))
@@ -104,7 +112,7 @@ def refuse_unknown(name: str, keywords: Iterable[str], taken: Collection[str]) -
         if key not in taken:
             near = difflib.get_close_matches(key, taken, n=2)
             hint = f"did you mean {' or '.join(near)}?" if near else f"it takes {', '.join(sorted(taken))}"
-            raise UsageError(f"{name} takes no parameter {key!r}; {hint}")
+            raise UsageError(f"{name} takes no parameter {key!r}; {REMOVED.get(key, hint)}")
 
 
 def setup_of(vendor: Adapter, settings: Mapping[str, Any]) -> Setup:
@@ -125,15 +133,14 @@ def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
         progress.keep_in(folder)
     cluster: Cluster | None = settings.get("cluster")
     memory = settings.get("memory") if cluster is None else cluster.memory_for_one
-    return Terms(folder, limits_of(settings), memory, settings.get("ask"), Listeners(**listeners), cluster=cluster)
+    told, check = Listeners(**listeners), settings.get("check", False)
+    return Terms(folder, limits_of(settings), memory, settings.get("ask"), told, cluster=cluster, check=check)
 
 
 def place(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Place a run folder's ledger and store as settings say."""
+    """Place a run folder's ledger as settings say."""
     if settings.get("ledger") is not None:
         LEDGERS.place(folder, settings["ledger"])
-    if settings.get("store") is not None:
-        STORES.place(folder, str(settings["store"]))
 
 
 def calibrated(calibration: Calibration | str | Path, settings: Mapping[str, Any]) -> tuple[Calibration, Terms]:

@@ -1,11 +1,16 @@
 """Prepare pictures once, in a run folder under one budget, draw them, and hand each to the caller's work."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
 
 from blackbox_conformal.drawing.free_requests import refuse_retired
 from blackbox_conformal.drawing.ledger.addresses import LEDGERS
@@ -16,8 +21,11 @@ from blackbox_conformal.drawing.spending.estimate import AnyEstimate, Estimate, 
 from blackbox_conformal.drawing.spending.prices import refuse_unlimited
 from blackbox_conformal.drawing.spending.spent import NOTHING, DrawsSpending, spending_on
 from blackbox_conformal.drawing.task import Task, draw_keys
-from blackbox_conformal.errors import IncompleteError
-from blackbox_conformal.method.scores.score import Score
+from blackbox_conformal.errors import BlackboxConformalError, IncompleteError
+from blackbox_conformal.method.kernels import enlarge, moments, upscale
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.scores.score import Context, Score
 from blackbox_conformal.study.listeners import SILENT, Listeners
 from blackbox_conformal.study.stages.cluster import Cluster
 from blackbox_conformal.study.stages.draws import (
@@ -30,12 +38,86 @@ from blackbox_conformal.study.stages.draws import (
     second_opinions,
     second_tasks,
 )
+from blackbox_conformal.study.stages.first_answers import FirstAnswers
 from blackbox_conformal.study.stages.memory import BAND_PIXEL_BYTES, PIXEL_BYTES, narrowed, refuse_large
 from blackbox_conformal.study.stages.prepare import KeptPixels, Prepared, prepare_photographs
 from blackbox_conformal.study.stages.ready import Ready, each_on_cluster, refuse_elsewhere
 from blackbox_conformal.study.stages.settings import Setup
-from blackbox_conformal.study.stages.warming import warming
 from blackbox_conformal.vendor.adapter import Adapter
+
+# Compile the kernels that a set-up needs in the background, while the first draws are under way.
+
+_LARGE = 1 << 20  # Bytes of pixels below which a picture is no reason to load a compiler.
+_PAYS_FROM = 1 << 26  # Bytes of pixels from which on a kernel pays: it takes about a second to compile, once.
+
+
+@contextlib.contextmanager
+def warming(setup: Setup, *, truths: bool = True, sizes: Iterable[tuple[int, int]] | None = None) -> Iterator[None]:
+    """Score and measure a tiny picture in a thread, so that the kernels are there when draws are.
+
+    `truths`: Whether delivered pictures will be compared with true ones.
+    `sizes`: (height, width) of delivered pictures; None: any. A few small ones need no kernels for large ones.
+    """
+    over = threading.Event()
+    large = True
+    if sizes is not None:
+        pixel_bytes = [3 * height * width for height, width in sizes]
+        large = setup.procedure.draws * sum(size for size in pixel_bytes if size >= _LARGE) >= _PAYS_FROM
+    thread = threading.Thread(target=rehearse, args=(setup, truths, large, over.is_set), name="warm-up", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        # A thread inside the compiler must not outlive the interpreter.
+        thread.join()
+
+
+def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callable[[], bool] = lambda: False) -> None:
+    """Run score, metric, curve and, if `large`, large pictures' kernels once on noise, until all is `over`."""
+    side = 16 * setup.procedure.scale
+    draws = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+    low = np.ascontiguousarray(draws[2, :: setup.procedure.scale, :: setup.procedure.scale])
+
+    def score() -> None:
+        accumulator = setup.score.start((side, side))
+        for pixels in draws:
+            accumulator.update(pixels)
+        accumulator.finish(Context(draws[0], low, setup.procedure.scale, draws[1] if setup.second else None))
+
+    def measure() -> None:
+        setup.errors(draws[1], draws[0], low)
+
+    def curve() -> None:
+        # Large enough for the sort into buckets, with ties, which take kernels of their own.
+        noise = np.random.default_rng(1).random((256, 256)).astype(np.float32)
+        noise[:64] = 0
+        RiskCurve.from_maps(noise, noise, bound=1.0)
+
+    steps: list[tuple[bool, Callable[[], None]]] = [
+        (_is_own(setup.score), score),
+        (setup.procedure.delivery in ("mean", "medoid"), moments.warm_up),
+        (setup.procedure.back_projections > 0, enlarge.warm_up),
+        (truths and _is_own(setup.metric), measure),
+        (truths, curve),
+        (large, upscale.warm_up),
+    ]
+    for wanted, step in steps:
+        if over():
+            return
+        # The real pictures tell whatever is wrong with the set-up.
+        with contextlib.suppress(BlackboxConformalError, MemoryError):
+            if wanted:
+                step()
+
+
+def _is_own(part: Score | Metric) -> bool:
+    """Tell whether this package wrote `part`: a user's code must see real pictures only."""
+    if isinstance(part, Score) and not all(map(_is_own, part.parts())):
+        return False
+    module = type(part).__module__
+    return module.startswith("blackbox_conformal.") and not module.endswith((".custom_score", ".custom_metric"))
+
 
 Value = TypeVar("Value")
 
@@ -50,18 +132,12 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Vendors and memory shared by jobs that run at the same time in one run folder.
+    """Vendors and memory shared by jobs that run at the same time in one run folder."""
 
-    Attributes
-    ----------
-    first, second
-        Open vendors; None: the job opens them, or draws come from this machine's disk.
-    room
-        From (height, width) to the context in which a picture is evaluated.
-    """
-
+    # Open vendors; None: the job opens them, or draws come from this machine's disk.
     first: AnyRun | None = None
     second: AnyRun | None = None
+    # From (height, width) to the context in which a picture is evaluated.
     room: Callable[[tuple[int, int]], AbstractContextManager[None]] = lambda _: nullcontext()
 
 
@@ -70,29 +146,18 @@ ALONE = Shared()
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Where a job keeps draws, what it may spend, whom it asks and whom it tells.
-
-    Attributes
-    ----------
-    limits
-        The user's limits, from which `Job.confirm` makes the budget.
-    memory_bytes
-        Memory limit of the calculation: fewer pictures at a time. None: no limit.
-    ask
-        Asks a person before anything is spent; None: `limits` have to be given.
-    shared
-        Vendors and memory shared with other jobs; then the kernels are compiled, and a limit is given.
-    cluster
-        Evaluates the pictures, and `memory_bytes` limits each worker. None: threads of this process.
-    """
+    """Where a job keeps draws, what it may spend, whom it asks and whom it tells."""
 
     folder: Path
-    limits: Limits = NO_LIMITS
-    memory_bytes: int | None = None
-    ask: Ask | None = None
+    limits: Limits = NO_LIMITS  # The user's limits, from which `Job.confirm` makes the budget.
+    memory_bytes: int | None = None  # Memory limit of the calculation: fewer pictures at a time. None: no limit.
+    ask: Ask | None = None  # Asks a person before anything is spent; None: `limits` have to be given.
     listeners: Listeners = SILENT
+    # Vendors and memory shared with other jobs; then the kernels are compiled, and a limit is given.
     shared: Shared = ALONE
+    # Evaluates the pictures, and `memory_bytes` limits each worker. None: threads of this process.
     cluster: Cluster | None = None
+    check: bool = False  # Whether the first answers are looked at before the others are bought.
 
     def refuse_unlimited(self, adapter: Adapter) -> None:
         """Refuse to spend money with no person to ask and no limit; errors as for `prices.refuse_unlimited`."""
@@ -102,42 +167,30 @@ class Terms:
 
 @dataclass
 class Job:
-    """Prepared pictures, and what it takes to draw and evaluate them.
-
-    Attributes
-    ----------
-    models
-        The vendor's models at calibration; another one ends the run.
-    kept
-        Photographs and inputs; None: all are read again.
-    whole
-        The job that this one is a part of; it counts this one's draws, too.
-    falls_back
-        Take the answer before where the last member of a cascade cannot be had.
-    limits
-        Limits of the terms; after `confirm` the one budget for these pictures' draws.
-    calls, cached, cost_usd
-        Submissions, repetitions included; draws stored before; US dollars added to the bill. Both vendors, once
-        `drawing` or `run` is over.
-    vendor_models
-        Names of the models that answered.
-    """
+    """Prepared pictures, and what it takes to draw and evaluate them."""
 
     setup: Setup
     pictures: Sequence[Prepared]
     terms: Terms
-    models: Collection[str] = ()
+    models: Collection[str] = ()  # The vendor's models at calibration; another one ends the run.
     pixel_bytes: int = PIXEL_BYTES
-    kept: KeptPixels | None = None
-    whole: "Job | None" = None
-    falls_back: bool = False
-    limits: Limits = field(init=False)
+    kept: KeptPixels | None = None  # Photographs and inputs; None: all are read again.
+    whole: "Job | None" = None  # The job that this one is a part of; it counts this one's draws, too.
+    falls_back: bool = False  # Take the answer before where the last member of a cascade cannot be had.
+    limits: Limits = field(init=False)  # Limits of the terms; after `confirm` the one budget for these pictures' draws.
+    # Submissions, repetitions included; draws stored before; US dollars added to the bill. Both vendors, once `drawing`
+    # or `run` is over.
     calls: int = field(default=0, init=False)
     cached: int = field(default=0, init=False)
     cost_usd: Decimal = field(default=Decimal(0), init=False)
-    vendor_models: set[str] = field(default_factory=set, init=False)
+    vendor_models: set[str] = field(default_factory=set, init=False)  # Names of the models that answered.
+    first_answers: FirstAnswers | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        if self.whole is not None:
+            self.first_answers = self.whole.first_answers
+        elif self.terms.check and self.setup.bands is None:
+            self.first_answers = FirstAnswers(self.setup, self.pictures)
         self.limits = self.terms.limits if self.whole is None else self.whole.limits
 
     @classmethod
@@ -154,12 +207,8 @@ class Job:
     ) -> "Job":
         """Read and prepare photographs for a job; no other function does.
 
-        Parameters
-        ----------
-        to_draw
-            Whether all will be drawn: they stay decoded until then, and limits have to allow it.
-        tiles
-            See `prepare_photographs`.
+        `to_draw`: Whether all will be drawn: they stay decoded until then, and limits have to allow it.
+        `tiles`: See `prepare_photographs`.
         """
         if to_draw:
             terms.refuse_unlimited(setup.adapter)
@@ -243,10 +292,7 @@ class Job:
         A repeated job continues, another one in the same folder starts at 0, and a part of a confirmed job keeps its
         budget.
 
-        Parameters
-        ----------
-        planned
-            Makes the estimate to show instead of the plain one, the second vendor included.
+        `planned`: Makes the estimate to show instead of the plain one, the second vendor included.
         """
         if self.limits.scope is None:
             agree([self], self.estimate() if planned is None else planned())
@@ -265,14 +311,10 @@ class Job:
         `work` runs in threads or on workers, so it holds neither this job nor the screen. An error in the ``with``
         block ends drawing at once, so that nothing more is bought.
 
-        Parameters
-        ----------
-        on_unusable
-            Gets each picture that lacks a usable draw, instead of an error at the end.
-        scores
-            Scores that `work` computes instead of the set-up's. Draws may then be equal, since some need only one.
-        about
-            From a picture to its `Ready.about` for `work`.
+        `on_unusable`: Gets each picture that lacks a usable draw, instead of an error at the end.
+        `scores`: Scores that `work` computes instead of the set-up's. Draws may then be equal, since some need only
+          one.
+        `about`: From a picture to its `Ready.about` for `work`.
         """
         with self.drawing(scores) as drawing:
             yield drawing.each(work, self.pictures, on_unusable, about)
@@ -305,11 +347,9 @@ class Job:
                 truths = all(picture.truth_digest is not None for picture in self.pictures)
                 for score in {score.plugin_name(): score for score in scores or [setup.score]}.values():
                     stack.enter_context(warming(replace(setup, score=score), truths=truths, sizes=sizes))
-            opened = second_opinions(
-                setup, self.pictures, self.folder, self.limits, listeners.listener, begun, shared.second
-            )
-            opinions = stack.enter_context(opened)
-            sampler = Sampler(
+            in_turn = Sampler.draw if self.first_answers is None else self.first_answers.drawn
+            new_sampler = partial(
+                Sampler,
                 setup.adapter,
                 self.folder,
                 self.limits,
@@ -318,9 +358,19 @@ class Job:
                 counted=None if scores else EqualDraws(setup),
                 listener=listeners.listener,
                 falls_back=self.falls_back,
+                in_turn=in_turn,
                 shared=shared.first,
             )
-            stack.enter_context(sampler)
+            if setup.second is not None and self.first_answers is not None:
+                # Before the second vendor is paid, too.
+                with new_sampler() as first:
+                    begun(first)
+                    self.first_answers.look_at(first, self.tasks)
+            opened = second_opinions(
+                setup, self.pictures, self.folder, self.limits, listeners.listener, begun, shared.second, in_turn
+            )
+            opinions = stack.enter_context(opened)
+            sampler = stack.enter_context(new_sampler())
             begun(sampler)
             if self.terms.cluster is not None:
                 refuse_elsewhere(self.terms.cluster, setup, scores, self.folder, self.pictures)
@@ -354,14 +404,9 @@ def agree(
 ) -> None:
     """Ask the person who decides, and make one budget for the draws of jobs with the same limits.
 
-    Parameters
-    ----------
-    expected
-        What all jobs together would cost.
-    folders
-        Further run folders in which such draws may be.
-    paid
-        Keys of draws that the budget does not cover.
+    `expected`: What all jobs together would cost.
+    `folders`: Further run folders in which such draws may be.
+    `paid`: Keys of draws that the budget does not cover.
     """
     for job in jobs:
         if job.setup.adapter.capabilities.retired and job.estimate().calls:
@@ -406,7 +451,8 @@ class Drawing:
             return drawn.refusal is not None or speaks_of(upload, self.sampler.read(drawn.outcomes[0]))
 
         job, terms, fail = self.job, self.job.terms, self.sampler.fail
-        arriving = drawn_pictures(self.sampler, pictures, on_unusable)
+        draw = Sampler.draw if job.first_answers is None else job.first_answers.drawn
+        arriving = drawn_pictures(self.sampler, pictures, on_unusable, draw)
         if job.setup.adapter.members:
             arriving = filter(counts, arriving)
         bands = job.setup.bands

@@ -11,8 +11,7 @@ from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support import catalog
 
-Progress = Callable[[str, int, int], None]
-"""Called with the work under way, how many are done, and how many there are."""
+Progress = Callable[[str, int, int], None]  # Called with the work under way, how many are done, and how many there are.
 
 
 @runtime_checkable
@@ -52,20 +51,11 @@ def shown_progress(progress: bool | Progress | None) -> Iterator[Progress]:
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Receivers of a job's news.
+    """Receivers of a job's news."""
 
-    Attributes
-    ----------
-    listener
-        Gets every event of drawing, from any thread, one at a time.
-    progress
-        Gets the work under way, how many are done, and how many there are.
-    on_sampler
-        Gets each sampler once it is open, so that it can be stopped.
-    """
-
-    listener: Callable[[Event], None] | None = None
-    progress: Progress = lambda *_: None
+    listener: Callable[[Event], None] | None = None  # Gets every event of drawing, from any thread, one at a time.
+    progress: Progress = lambda *_: None  # Gets the work under way, how many are done, and how many there are.
+    # Gets each sampler once it is open, so that it can be stopped.
     on_sampler: Callable[[Sampler], None] = lambda _: None
 
 

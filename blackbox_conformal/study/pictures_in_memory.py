@@ -146,9 +146,7 @@ Photographs = str | Path | Mapping[str, Given] | Iterable[Given | tuple[str, Giv
 that has no name.
 """
 
-LONGEST_NAME = 200
-"""Bytes of a picture's name, from which a file's name is made."""
-
+LONGEST_NAME = 200  # Bytes of a picture's name, from which a file's name is made.
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

@@ -42,10 +42,7 @@ def adapter_class(name: str) -> type[Adapter]:
 def installed_adapter_class(name: Any, where: str) -> type[Adapter]:
     """Return the adapter that a file names: one that an installed package announces, and never a module to import.
 
-    Parameters
-    ----------
-    where
-        The file and the place in it, for the message, such as ``adapter in calibration.json``.
+    `where`: The file and the place in it, for the message, such as ``adapter in calibration.json``.
     """
     refuse_import(name, where)
     return adapter_class(name)
@@ -210,6 +207,9 @@ def assumed_parameters(adapter: type[Adapter], given: Mapping[str, Any]) -> dict
     return {key: shown[key] for key in required if key in shown and key not in given}
 
 
+_NAMES = r"`\w+`(?:, `\w+`)*"  # Parameters in a docstring, before a colon and what they are.
+
+
 def describe_member(family: str, listing: Listing) -> dict[str, Any]:
     """Return what ``list scores NAME`` and its like say, as JSON-ready values, from docstrings and fields.
 
@@ -225,13 +225,15 @@ def describe_member(family: str, listing: Listing) -> dict[str, Any]:
         return {**described, "error": str(error)}
     attributes: dict[str, str] = {}
     for kind in reversed(member.__mro__):
-        _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes\n----------\n")
-        for entry in re.findall(r"^(\S.*)\n((?:[ ]{4}.*\n?|\n)+)", section, re.M):
-            attributes.update(dict.fromkeys(re.split(r",\s*", entry[0].strip()), " ".join(entry[1].split())))
+        text = inspect.cleandoc(kind.__doc__ or "")
+        _, _, section = text.partition("Attributes\n----------\n")
+        told = re.findall(r"^(\S.*)\n((?:[ ]{4}.*\n?|\n)+)", section, re.M)
+        for names, said in told + re.findall(rf"^({_NAMES}): (.*(?:\n[ ]{{2}}.*)*)", text, re.M):
+            attributes.update(dict.fromkeys(re.findall(r"\w+", names), " ".join(said.split())))
     return {
         **described,
         "class": f"{member.__module__}:{member.__qualname__}",
-        "summary": re.split(r"\n+\S+\n-{3,}\n", inspect.cleandoc(member.__doc__ or ""))[0].strip(),
+        "summary": re.split(rf"\n+(?:\S+\n-{{3,}}\n|{_NAMES}: )", inspect.cleandoc(member.__doc__ or ""))[0].strip(),
         "facts": _facts(member),
         "parameters": [
             {**parameter, "help": parameter["help"] or attributes.get(parameter["name"].replace("-", "_"), "")}

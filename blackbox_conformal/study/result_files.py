@@ -1,17 +1,13 @@
-"""Decide which earlier results may be overwritten, whose signature stays, and which files go into a run's store."""
+"""Decide which earlier results may be overwritten, and whose signature stays."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import Certificate
-from blackbox_conformal.documents.credentials import without_credentials
-from blackbox_conformal.drawing.ledger.addresses import STORES
-from blackbox_conformal.drawing.object_store import BlobStore, refuse_unconditional, store_at
 from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
-from blackbox_conformal.method.images.headers import PNG_SIGNATURE
 from blackbox_conformal.study.stages.certify import without_bound
 from blackbox_conformal.support.canonical import canonical_json
 from blackbox_conformal.support.text import file_stem, printable
@@ -38,10 +34,7 @@ def refuse_existing(
 
     An unsigned answer that stood in for a cascade's last vendor may be replaced.
 
-    Parameters
-    ----------
-    outside
-        At this p-value and below a mask carries no guarantee.
+    `outside`: At this p-value and below a mask carries no guarantee.
     """
     there = [path for path in possible_paths(name, folder) if path.exists()]
     if not there:
@@ -141,65 +134,7 @@ def files_named_by(certificate: Certificate) -> set[str]:
 def comparable(certificate: Certificate) -> Certificate:
     """Strip notes, files, signatures and other inputs' findings: equal results compare equal."""
     vouching = {"assumptions": (), "calibration_signature": None, "watch": None, "signature": None}
-    others = dict.fromkeys(("reason", "stream_check", "batch_check", "drift", "doubt", "quality")) | {
+    others = dict.fromkeys(("reason", "stream_check", "batch_check", "answer_check", "drift", "doubt", "quality")) | {
         "status": "abstains"
     }
     return certificate.model_copy(update={"notes": (), "outputs": {}, **vouching, **others})
-
-
-_FOLDER = "results"
-
-
-def _are_of_same_mask(*contents: bytes) -> bool:
-    if contents[0].startswith(PNG_SIGNATURE):
-        return len(set(map(without_credentials, contents))) == 1
-    try:
-        first, second = (comparable(Certificate.from_json(content.decode())) for content in contents)
-    except (CheckFailedError, FileFormatError, ValueError):
-        return False
-    return first == second
-
-
-class KeptResults:
-    """Finished files in the store of a run, as ``results/<folder>/<file>``; it overwrites nothing else."""
-
-    def __init__(self, store: BlobStore) -> None:
-        refuse_unconditional(store)
-        self._store = store
-
-    @classmethod
-    def of(cls, run: Path) -> "KeptResults | None":
-        """Return the results of a run; None where it has no store."""
-        place = STORES.of(run)
-        return None if place is None else cls(store_at(place))
-
-    def keep(
-        self,
-        files: Iterable[Path],
-        folder: str = "",
-        *,
-        force: bool = False,
-        replaceable: Callable[[bytes, bytes], bool] = _are_of_same_mask,
-    ) -> None:
-        """Put files into the store, the last one last.
-
-        Parameters
-        ----------
-        replaceable
-            Whether the content there may be replaced by another without `force`; by default a certificate by one of the
-            same mask, and a picture by the same one with other Content Credentials.
-        """
-        for path in files:
-            content = path.read_bytes()
-            name = "/".join(filter(None, (_FOLDER, folder, path.name)))
-            if self._store.put_if_absent(name, content):
-                continue
-            there = self._store.get(name) or b""
-            if there == content:
-                continue
-            if not force and not replaceable(there, content):
-                raise UsageError(
-                    f"{self._store.shown}/{name} exists with other content and is not overwritten; give --force, "
-                    "another --out or another --store"
-                )
-            self._store.replace(name, content)

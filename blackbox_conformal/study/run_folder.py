@@ -15,7 +15,6 @@ from blackbox_conformal.drawing.ledger.backends import has_ledger
 from blackbox_conformal.drawing.ledger.queries import unanswered_procedures
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.method.images.calibration_images import History
-from blackbox_conformal.study.result_files import KeptResults
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.canonical import digest_json
@@ -59,9 +58,6 @@ def keep_calibration(run: Path, calibration: Calibration, path: Path, *, force: 
     if written.resolve() != (run / CALIBRATION_FILE).resolve():
         note = {"path": str(written.resolve()), "digest": calibration.digest}
         write_new(run / CALIBRATION_NOTE, json.dumps(note).encode(), force=True)
-    kept = KeptResults.of(run)
-    if kept is not None:
-        kept.keep([written], force=force)
     return written
 
 
@@ -148,10 +144,7 @@ def write_manifest(
     Another plan (other photographs, another guarantee) gets a file of its own, named by its digest. The history stays
     as it was when the plan began, so that a resumed run makes the same calibration.
 
-    Parameters
-    ----------
-    known
-        Digests of photographs that were looked at and do not calibrate.
+    `known`: Digests of photographs that were looked at and do not calibrate.
     """
     plan: dict[str, Any] = {
         "procedure": setup.procedure.model_dump(mode="json"),

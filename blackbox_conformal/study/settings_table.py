@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.drawing.events import Event
     from blackbox_conformal.drawing.limits import Limits
     from blackbox_conformal.drawing.sampler import Sampler
+    from blackbox_conformal.method.facts.levels import Levels
     from blackbox_conformal.method.guarantees.guarantee import Guarantee
     from blackbox_conformal.method.images.calibration_images import KnownPhotograph
     from blackbox_conformal.method.images.encode import Answer, Pictures
@@ -61,6 +62,9 @@ MONEY, PLACES, OUTPUT = "Money and faults", "Where things lie", "Output"
 SERVER, ACCESS, NOTICES = "The server", "Who may use it", "Notices"
 GROUPS = (NEEDED, PROMISE, INPUTS, DRAWING, MONEY, PLACES, OUTPUT, SERVER, ACCESS, NOTICES)
 """Headings under which help and the reference show settings, in this order."""
+
+REMOVED = {"store": "answers are kept in the run folder, or for many machines in PostgreSQL (ledger); leave it out"}
+"""Former settings, each with what to do instead."""
 
 MEMBER = "NAME[:k=v,…]"
 RATE = Kind("a rate such as 50/hour", lambda value: value if isinstance(value, Rate) else Rate.of_text(value), "N/UNIT")
@@ -139,8 +143,9 @@ class ProcedureSettings(TypedDict, total=False):
     metric: Annotated["str | Metric", Setting(PROMISE, main=True, metavar=MEMBER)]
     """The error at each pixel; see `list metrics`. By default lab-l1, Gaussian sigma 4."""
     delivery: Annotated[str, Setting(DRAWING, default="first", metavar="RULE")]
-    """Which picture is delivered: the first draw, the mean of all, medoid, the draw nearest to it, or
-    consistent[:steps=N], the first draw made consistent with its input by back-projection.
+    """Which picture is delivered: the first draw, the mean of all, medoid, the draw nearest to it,
+    consistent[:steps=N], the first draw made consistent with its input by back-projection, which mends colours and all
+    else that the input shows, or aligned, the only draw moved back by whole pixels where it lies moved.
     """
     perturbation: Annotated[str | None, Setting(DRAWING, metavar="NAME")]
     """Vary the input of a vendor whose answers never vary; see `list perturbations`."""
@@ -170,10 +175,6 @@ class DrawingSettings(TypedDict, total=False):
     ledger: Annotated[str | None, Setting(PLACES, metavar="ADDRESS")]
     """PostgreSQL database that keeps the ledger and the answers for many machines, such as postgresql://user@host/name.
     By default a file in the run folder.
-    """
-    store: Annotated["str | Path | None", Setting(PLACES, metavar="ADDRESS")]
-    """Where answers and finished files are kept, too: a bucket such as s3://bucket/runs, or a folder that machines
-    share. By default the run folder alone.
     """
     max_cost: Annotated["float | str | Decimal | None", Setting(NEEDED, USD, main=True, limit="max_cost_usd")]
     """The most that this job may cost in all, US dollars."""
@@ -223,8 +224,17 @@ class JobSettings(ProgressSettings, DrawingSettings, total=False):
     """Called with the job and what it would cost before anything is sent; raises to refuse."""
 
 
-class Settings(ProcedureSettings, JobSettings, total=False):
-    """Both."""
+class FirstAnswersSettings(TypedDict, total=False):
+    """What is looked at before all is paid."""
+
+    check: Annotated[bool, Setting(MONEY, SWITCH, default=True)]
+    """Buy the first draws of three photographs first, and stop where two of these answers cannot be used as they are:
+    in linear light, in grey or with swapped channels, or moved, scaled or turned as a whole.
+    """
+
+
+class Settings(ProcedureSettings, JobSettings, FirstAnswersSettings, total=False):
+    """How, and on what terms, photographs are drawn."""
 
 
 class ClusterSettings(TypedDict, total=False):
@@ -385,7 +395,7 @@ class CompareSettings(GuaranteeSettings, Settings, total=False):
     """Measure interval images and soft masks, too."""
 
 
-class AuditSettings(TableSettings, CalibratedSettings, JobSettings, ClusterSettings, total=False):
+class AuditSettings(TableSettings, CalibratedSettings, JobSettings, ClusterSettings, FirstAnswersSettings, total=False):
     """The keywords of `audit`. With groups the risk of each is shown; the guarantee stays as it is."""
 
     on_picture: Annotated["OnPicture | None", Setting(OUTPUT, no_option=CALLED)]
@@ -394,6 +404,9 @@ class AuditSettings(TableSettings, CalibratedSettings, JobSettings, ClusterSetti
     """Keeps the surroundings of the worst pixels."""
     stop: Annotated[bool, Setting(MONEY, SWITCH, default=True)]
     """Draw no more photographs once those drawn confirm or contradict the guarantee."""
+    paid: Annotated[int | None, Setting(MONEY, whole(8), main=True)]
+    """Buy the vendor's answers to so many of the photographs, drawn at random; free pictures of all of them narrow the
+    interval."""
 
 
 class WatchSettings(LevelSettings, TrustSettings, JobSettings, total=False):
@@ -459,6 +472,21 @@ class DegradeSettings(ProgressSettings, total=False):
     """How they are made, such as area:4+noise:3+jpeg:60-95; see `list degradations`. By default bicubic."""
     seed: Annotated[int, Setting(INPUTS, INTEGER)]
     """Root of random degradations. By default 0."""
+    force: Annotated[bool, Setting(OUTPUT, SWITCH)]
+    """Overwrite files with other content."""
+
+
+class CheckSettings(ProgressSettings, total=False):
+    """The keywords of `check`."""
+
+    usual: Annotated["Levels | str | Path | None", Setting(PROMISE, metavar="FILE", main=True)]
+    """Compare with these pairs: what `check --json` wrote of other pairs of the vendor, at least 20."""
+    calibration: Annotated["Calibration | str | Path | None", Setting(PROMISE, metavar="FILE", main=True)]
+    """Compare with the answers of this calibration, as masks do."""
+    level: Annotated[float, Setting(PROMISE, SHARE, default=0.01)]
+    """Probability of any fact of a pair that is like those it is compared with."""
+    out: Annotated["str | Path | None", Setting(OUTPUT, metavar="FOLDER", main=True)]
+    """Folder for the answers with their facts framed, one colour for each kind."""
     force: Annotated[bool, Setting(OUTPUT, SWITCH)]
     """Overwrite files with other content."""
 

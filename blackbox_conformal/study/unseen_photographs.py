@@ -45,23 +45,15 @@ TUNING_FILE = "tuning.json"
 
 
 class TuningRecord(BaseModel):
-    """A choice and the photographs that it was made on.
-
-    Attributes
-    ----------
-    score, draws
-        The chosen score as typed, or the first of several compared, and its number of draws.
-    alpha
-        The level at which candidates were compared; None for several levels.
-    photographs
-        Every photograph looked at, for this choice and earlier ones in the same file.
-    """
+    """A choice and the photographs that it was made on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    # The chosen score as typed, or the first of several compared, and its number of draws.
     score: str
     draws: int = Field(ge=1)
-    alpha: float | None
+    alpha: float | None  # The level at which candidates were compared; None for several levels.
+    # Every photograph looked at, for this choice and earlier ones in the same file.
     photographs: tuple[KnownPhotograph, ...]
 
     def keep(self, path: Path) -> "TuningRecord":
@@ -101,19 +93,11 @@ def note_looked_at(
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """Photographs that calibrate, and what is known of others.
-
-    Attributes
-    ----------
-    known
-        Photographs that were looked at and do not calibrate.
-    overruled
-        How many of `pictures` were looked at although the user says that nothing was chosen by them.
-    """
+    """Photographs that calibrate, and what is known of others."""
 
     pictures: list[Prepared]
-    known: tuple[KnownPhotograph, ...]
-    overruled: int = 0
+    known: tuple[KnownPhotograph, ...]  # Photographs that were looked at and do not calibrate.
+    overruled: int = 0  # How many of `pictures` were looked at although the user says that nothing was chosen by them.
 
     @classmethod
     def of(

@@ -27,29 +27,18 @@ from blackbox_conformal.support.wording import at_least, at_most, between, share
 if TYPE_CHECKING:
     import pandas
 
+# How a column writes a row: a template such as ``{risk:.4f}`` or ``{trusted_share:share}``, or a function.
 How = str | Callable[[Any], str]
-"""How a column writes a row: a template such as ``{risk:.4f}`` or ``{trusted_share:share}``, or a function."""
-
-NUMBER = re.compile(r"[-+$<>–−∞]|\d|nan\b|inf\b|unknown$")
-"""Start of a cell that stands at the right of its column."""
+NUMBER = re.compile(r"[-+$<>–−∞]|\d|nan\b|inf\b|unknown$")  # Start of a cell that stands at the right of its column.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """One part of a result's content.
+    """One part of a result's content."""
 
-    Attributes
-    ----------
-    title
-        Begins a section of a page; a block without one belongs to the section before it.
-    detail
-        Only pages show it, and a terminal with ``-v``.
-    only
-        ``page``: no terminal and no notebook shows it. ``call``: it is about this one call, so no page shows it.
-    """
-
-    title: str = ""
-    detail: bool = False
+    title: str = ""  # Begins a section of a page; a block without one belongs to the section before it.
+    detail: bool = False  # Only pages show it, and a terminal with ``-v``.
+    # ``page``: no terminal and no notebook shows it. ``call``: it is about this one call, so no page shows it.
     only: Literal["", "page", "call"] = ""
 
     @property
@@ -93,26 +82,13 @@ class Note(Block):
 
 @dataclass(frozen=True, slots=True)
 class Table(Block):
-    """Rows for people, pandas and scripts.
+    """Rows for people, pandas and scripts."""
 
-    Attributes
-    ----------
-    name
-        Key in the JSON and name in `to_frame`. Tables of one name are one table there.
-    rows
-        Mappings of JSON keys to values, with unrounded numbers.
-    columns
-        Heading → how a row is written. Without columns, only pandas and scripts get the rows.
-    data
-        Its part of the JSON, if that is more or less than its rows.
-    not_in_terminal, not_on_page
-        Columns that are left out there.
-    """
-
-    name: str
-    columns: Mapping[str, How]
-    rows: Sequence[Mapping[str, Any]]
-    data: Mapping[str, Any] | None = None
+    name: str  # Key in the JSON and name in `to_frame`. Tables of one name are one table there.
+    columns: Mapping[str, How]  # Heading → how a row is written. Without columns, only pandas and scripts get the rows.
+    rows: Sequence[Mapping[str, Any]]  # Mappings of JSON keys to values, with unrounded numbers.
+    data: Mapping[str, Any] | None = None  # Its part of the JSON, if that is more or less than its rows.
+    # Columns that are left out there.
     not_in_terminal: Collection[str] = ()
     not_on_page: Collection[str] = ()
 
@@ -187,7 +163,6 @@ class Faces:
         return frame(tables[name])
 
     def plot(self) -> Figure:
-        """Return the first figure."""
         figure = next((block for block in self.blocks() if isinstance(block, Figure)), None)
         if figure is None:
             raise UsageError(f"expected a result that has a plot; got {self!r}")

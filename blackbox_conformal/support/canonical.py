@@ -12,12 +12,10 @@ from blackbox_conformal.errors import FileFormatError
 
 
 def canonical_json(value: Any) -> bytes:
-    """Write `value` as canonical JSON bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def digest_bytes(data: bytes) -> str:
-    """Return ``sha256:…`` of `data`."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 

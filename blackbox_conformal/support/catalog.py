@@ -54,9 +54,7 @@ FAMILIES = {
     "adapters": Family("blackbox_conformal.adapters", attribute="ADAPTER", error=AdapterError),
 }
 
-
-_RENAMED = {("scores", "price"): "learned"}
-"""Members under their names in earlier calibrations."""
+_RENAMED = {("scores", "price"): "learned"}  # Members under their names in earlier calibrations.
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +122,7 @@ def hook(name: str) -> Any:
 
 PluginType = TypeVar("PluginType", bound=Plugin)
 
-
-_announcements: dict[type[Plugin], Listing] = {}
-"""Other packages' classes, once imported, and their announcements."""
+_announcements: dict[type[Plugin], Listing] = {}  # Other packages' classes, once imported, and their announcements.
 
 
 def handed_on(path: str) -> Any:
@@ -212,7 +208,10 @@ def imported(family: str, target: str, what: str) -> type[Any]:
     # A foreign module may fail in any way.
     except Exception as cause:
         raise error(f"{what} ({target}) cannot be loaded: {type(cause).__name__}: {cause}") from cause
-    base = _base(family)
+    # Such as ``Score`` of ``scores/score.py``, or ``Adapter`` of ``adapter.py``.
+    of = kind_of(family)
+    home = importlib.import_module(f"{FAMILIES[family].package or 'blackbox_conformal.vendor'}.{of}")
+    base: type[Any] = getattr(home, of.capitalize())
     if not (isinstance(kind, type) and issubclass(kind, base)):
         raise error(f"{what}: expected a subclass of {base.__name__} at {target}; got {kind!r}")
     if inspect.isabstract(kind):
@@ -271,14 +270,6 @@ def build(plugin: type[PluginType], name: str, parameters: dict[str, Any]) -> Pl
         if any(problem["type"] in ("missing", "extra_forbidden") for problem in problems):
             message += f". Its parameters are: {', '.join(map(as_typed, plugin.model_fields)) or 'none'}"
         raise UsageError(message) from None
-
-
-def _base(family: str) -> type[Any]:
-    # Such as ``Score`` of ``scores/score.py``, or ``Adapter`` of ``adapter.py``.
-    kind = kind_of(family)
-    module = importlib.import_module(f"{FAMILIES[family].package or 'blackbox_conformal.vendor'}.{kind}")
-    base: type[Any] = getattr(module, kind.capitalize())
-    return base
 
 
 @cache

@@ -5,16 +5,11 @@ import sys
 
 from blackbox_conformal.errors import UsageError
 
-_OF_A_DRAW = 4
-"""A connection, another for the result, the file of the answer, and one that is open for a moment."""
-
+_OF_A_DRAW = 4  # A connection, another for the result, the file of the answer, and one that is open for a moment.
 _OF_THE_PROCESS = 64
 
-_OF_MACOS = 10_240
-"""macOS claims to have no hard limit, and takes no soft one above its own."""
-
-MOST = 65_536
-"""The highest limit to ask for: some systems name none, and others make tables of its size."""
+_OF_MACOS = 10_240  # macOS claims to have no hard limit, and takes no soft one above its own.
+MOST = 65_536  # The highest limit to ask for: some systems name none, and others make tables of its size.
 
 
 def raise_descriptor_limit() -> int:

@@ -12,11 +12,10 @@ from pathlib import Path
 from blackbox_conformal.errors import IncompleteError, UsageError
 
 _OWN_FOLDER = "blackbox-conformal"
+# The system's errors for a disk, or a user's part of the disk, without room.
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""The system's errors for a disk, or a user's part of the disk, without room."""
-
+# A file's content, or its pieces in order, which need not be joined in memory.
 Content = bytes | Sequence[bytes | memoryview]
-"""A file's content, or its pieces in order, which need not be joined in memory."""
 
 
 class SharedSync:

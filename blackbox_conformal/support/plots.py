@@ -12,9 +12,7 @@ from typing import ClassVar
 
 Point = tuple[float, float]
 
-WIDTH = 420
-"""Width of every plot, in units of its own SVG."""
-
+WIDTH = 420  # Width of every plot, in units of its own SVG.
 _CHART_HEIGHT = 284
 _CHART_LEFT, _CHART_RIGHT, _CHART_TOP, _CHART_BOTTOM = 52, 12, 26, 42
 _BAR_ROW, _BAR_THICK = 40, 14
@@ -79,12 +77,10 @@ class Chart:
         self.top, self.bottom = _CHART_TOP, _CHART_HEIGHT - _CHART_BOTTOM
 
     def x(self, value: float) -> float:
-        """Return the page coordinate of an x value."""
         share = (value - self.x0) / (self.x1 - self.x0)
         return round(self.left + min(max(share, 0.0), 1.0) * (self.right - self.left), 2)
 
     def y(self, value: float) -> float:
-        """Return the page coordinate of a y value."""
         share = (value - self.y0) / (self.y1 - self.y0)
         return round(self.bottom - min(max(share, 0.0), 1.0) * (self.bottom - self.top), 2)
 
@@ -121,7 +117,6 @@ class Chart:
         return "".join(parts)
 
     def marks(self, series: Series) -> list[Point]:
-        """Return the page coordinates of a series' points."""
         return [(self.x(x), self.y(y)) for x, y in series.points if self._inside(x, y)]
 
     def _inside(self, x: float, y: float) -> bool:
@@ -216,7 +211,6 @@ class Dots:
         self.height = self.bottom + _DOT_FOOT
 
     def x(self, value: float) -> float:
-        """Return the place of a value on the page."""
         share = (value - self.least) / (self.most - self.least)
         return round(self.left + min(max(share, 0.0), 1.0) * (self.right - self.left), 2)
 

@@ -18,18 +18,11 @@ from blackbox_conformal.errors import CredentialMissingError
 
 _lock = threading.Lock()
 _secrets: set[str] = set()
-_passing: OrderedDict[str, None] = OrderedDict()
-"""Secrets that are made anew for each request, the last used last."""
-
-_shapes: OrderedDict[str, re.Pattern[str]] = OrderedDict()
-"""Keys, the last used last → all ways of writing one."""
-
+_passing: OrderedDict[str, None] = OrderedDict()  # Secrets that are made anew for each request, the last used last.
+_shapes: OrderedDict[str, re.Pattern[str]] = OrderedDict()  # Keys, the last used last → all ways of writing one.
 _MOST_SHAPED = 64
-_MOST_PASSING = 1024
-"""More than the requests ever under way; each redaction searches for all."""
-
-_LONG_ENOUGH = 8
-"""Characters that a secret's shape needs, so that no part of a common word is taken for a secret."""
+_MOST_PASSING = 1024  # More than the requests ever under way; each redaction searches for all.
+_LONG_ENOUGH = 8  # Characters that a secret's shape needs, so that no part of a common word is taken for a secret.
 
 # A stranger's text may be long, so no pattern looks at a letter more often than a fixed number of times: a lookahead
 # and a possessive quantifier do not go back, and a search ends where the next one may begin.

@@ -17,9 +17,7 @@ LONGEST_MESSAGE = 500
 LONGEST_STEM = 80
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.I)
 
-_LONGEST_STEM_BYTES = 200
-"""In bytes of UTF-8: file systems take 255, and written files add to the name."""
-
+_LONGEST_STEM_BYTES = 200  # In bytes of UTF-8: file systems take 255, and written files add to the name.
 _LETTERS = frozenset({"Ll", "Lu", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd"})
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -72,7 +70,9 @@ def file_stem(name: str) -> str:
     or ends with a dot, dash or space. Other names get dashes and a digest that keeps them different.
     """
     # Composed, because some file systems write two spellings of a name as one file.
-    kept = [letter if _may_stay(letter) else "\0" for letter in unicodedata.normalize("NFC", name)]
+    composed = unicodedata.normalize("NFC", name)
+    # Letters, marks on letters, digits and four signs stay.
+    kept = [one if one in "._ -" or unicodedata.category(one) in _LETTERS else "\0" for one in composed]
     safe = re.sub("\0+", "-", "".join(kept)).strip(".- ")
     reserved = bool(_RESERVED.fullmatch(safe))
     if (
@@ -86,11 +86,6 @@ def file_stem(name: str) -> str:
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     start = safe[: LONGEST_STEM - 13].encode()[: _LONGEST_STEM_BYTES - 13].decode(errors="ignore").rstrip(".- ")
     return f"{'picture' if reserved or not start else start}-{digest}"
-
-
-def _may_stay(character: str) -> bool:
-    # Letters, marks on letters, digits and four signs.
-    return character in "._ -" or unicodedata.category(character) in _LETTERS
 
 
 def _ends(text: str, longest: int) -> str:

@@ -94,9 +94,7 @@ def _bytes(value: Any) -> int:
 ANYTHING = Kind("anything", lambda value: value)
 SWITCH = Kind("True or False", bool, "")
 USD = Kind(
-    "an amount of US dollars such as 12.50, at least 0",
-    lambda value: within(Decimal(str(_no_switch(value))), 0),
-    "USD",
+    "an amount of US dollars such as 12.50, at least 0", lambda value: within(Decimal(str(_no_switch(value))), 0), "USD"
 )
 LEVEL = Kind("a level of at least 0, such as 0.1", lambda value: within(float(_no_switch(value)), 0), "LEVEL")
 """Levels from 0, because the guarantee decides whether 0 is a level."""

@@ -58,22 +58,6 @@ def script_from(text: str, seed: int) -> Script | None:
     return planned(plan) if plan else None
 
 
-def options_for(url: str, *, price_usd: str, keyed: bool, idempotent: bool) -> str:
-    """Return the options with which a command asks the server at `url`, ready to paste."""
-    parameters = {"url": f"{url}/v1/upscale", "label": "test-vendor", "price_usd": price_usd}
-    parameters |= {"key_header": "authorization", "key_prefix": "Bearer "} if keyed else {}
-    parameters |= {"idempotent": "true"} if idempotent else {}
-    return shlex.join(["--adapter", "http", *option_words(parameters)])
-
-
-def key_in(file: Path) -> str:
-    """Read the key in a file, without white space around it."""
-    key = file.read_text(encoding="utf-8").strip()
-    if not key:
-        raise ValueError("it is empty")
-    return key
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Serve; return the exit code."""
     parser = argparse.ArgumentParser(
@@ -93,7 +77,10 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     file: Path | None = chosen.api_key_file
     try:
-        key = None if file is None else key_in(file)
+        # Without the white space around it.
+        key = None if file is None else file.read_text(encoding="utf-8").strip()
+        if key == "":
+            raise ValueError("it is empty")
     except (OSError, ValueError) as error:
         parser.error(f"expected --api-key-file to name a file with a key; {file}: {error}")
     try:
@@ -116,7 +103,11 @@ def main(arguments: list[str] | None = None) -> int:
     ended = local_servers.end_requested(while_stdin=chosen.while_stdin)
     try:
         print(server.url, flush=True)
-        said = options_for(server.url, price_usd=chosen.price_usd, keyed=key is not None, idempotent=chosen.idempotent)
+        # The options with which a command asks this server, ready to paste.
+        parameters = {"url": f"{server.url}/v1/upscale", "label": "test-vendor", "price_usd": chosen.price_usd}
+        parameters |= {"key_header": "authorization", "key_prefix": "Bearer "} if key is not None else {}
+        parameters |= {"idempotent": "true"} if chosen.idempotent else {}
+        said = shlex.join(["--adapter", "http", *option_words(parameters)])
         print(f"Ask it with: {said}", file=sys.stderr)
         if file is not None:
             print(f"Its key: export HTTP_VENDOR_KEY_FILE={shlex.quote(str(file.resolve()))}", file=sys.stderr)

@@ -16,7 +16,6 @@ from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.support.text import file_stem
 
 if TYPE_CHECKING:
-    from blackbox_conformal.testing.live_check import LiveFinding
     from blackbox_conformal.testing.static_contract import CheckResult
     from blackbox_conformal.vendor.example import Example
 
@@ -65,7 +64,7 @@ def check(screen: Screen, options: CheckOptions) -> None:
         raise UsageError(
             f"adapter {name} reads this machine's disk and makes no request, so there is no contract to check"
         )
-    results: Sequence[CheckResult | LiveFinding]
+    results: Sequence[CheckResult]
     if options.live:
         results = _check_live(screen, options)
     elif options.image or options.scale:
@@ -86,7 +85,7 @@ def check(screen: Screen, options: CheckOptions) -> None:
         raise CheckFailedError(f"adapter {name} {broken}: {', '.join(failed)}")
 
 
-def _check_live(screen: Screen, options: CheckOptions) -> "list[LiveFinding]":
+def _check_live(screen: Screen, options: CheckOptions) -> "list[CheckResult]":
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.testing.live_check import check_live, prepare_check
 

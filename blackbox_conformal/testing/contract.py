@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -160,7 +160,15 @@ class Scene:
                 asked = rehearse_failure(adapter, inspection, published).sends
                 vendor.load(asked[: len(published)], published)
             for answers in self.exchanges or (self.example.answers,):
-                self._load(vendor, adapter, self.example.filled(picture, server.url, answers))
+                # The vendor must also cancel the draw's job if the answers leave it unfinished.
+                filled, draw = self.example.filled(picture, server.url, answers), a_draw(adapter)
+                sends = rehearse_failure(adapter, adapter.draw(upload, draw), filled).sends
+                vendor.load(sends[: len(filled)], filled[: len(sends)])
+                # The last answer may belong to a stream that stays open instead.
+                for count in (len(filled), len(filled) - 1):
+                    cancel = cancellation(adapter.draw(upload, draw), filled[:count])
+                    if cancel is not None:
+                        vendor.load([cancel], [self.example.cancelled])
             vendor.honour(adapter.capabilities.idempotency_header)
             self.keyed = adapter.capabilities.idempotency_header is not None
             drawn = [a_draw(adapter, index) for index in range(self.draws)]
@@ -212,17 +220,6 @@ class Scene:
         vendor = ReplayVendor(self.account)
         with FaultServer(vendor=vendor, account=self.account) as server:
             yield vendor, server
-
-    def _load(self, vendor: ReplayVendor, adapter: Adapter, answers: tuple[Answer, ...]) -> None:
-        # The vendor must also cancel the draw's job if the answers leave it unfinished.
-        upload, draw = an_upload(adapter), a_draw(adapter)
-        sends = rehearse_failure(adapter, adapter.draw(upload, draw), answers).sends
-        vendor.load(sends[: len(answers)], answers[: len(sends)])
-        # The last answer may belong to a stream that stays open instead.
-        for count in (len(answers), len(answers) - 1):
-            cancel = cancellation(adapter.draw(upload, draw), answers[:count])
-            if cancel is not None:
-                vendor.load([cancel], [self.example.cancelled])
 
     @property
     def submissions(self) -> int:
@@ -374,7 +371,6 @@ SCENES = (
     ),
 )
 
-
 Check = Callable[[], CheckResult]
 
 
@@ -433,7 +429,12 @@ def _failure_problem(subject: Subject) -> str:
                 f"expected failure {number} to cost nothing, as failures_billed=False says; {told} USD are told for it:"
                 " yield Observed(cost_usd=Decimal(0)) before it is raised"
             )
-        booked = _booked_for_failure(subject, number)
+        # The booked cost is the told one; else nothing or the price, by `failures_billed`; None if unknown.
+        adapter, price = subject.adapter, subject.adapter.price_for(subject.upload.width, subject.upload.height)
+        cost = told if told is not None or price is None else price.high_usd
+        if told is None and not adapter.capabilities.failures_billed:
+            cost = Decimal(0)
+        booked = None if cost is None else to_usd(to_nano(cost))
         asked_at_once = booked == 0
         scene = Scene(
             subject.kind,
@@ -449,17 +450,6 @@ def _failure_problem(subject: Subject) -> str:
         if scene.attempts[0].known_cost_usd != booked:
             return f"expected failure {number} to be booked at {booked} USD; got {scene.attempts[0].known_cost_usd}"
     return ""
-
-
-def _booked_for_failure(subject: Subject, number: int) -> Decimal | None:
-    # The booked cost is the told one; else nothing or the price, by `failures_billed`; None if unknown.
-    adapter, upload = subject.adapter, subject.upload
-    told = subject.rehearse_failure(number).told_usd
-    price = adapter.price_for(upload.width, upload.height)
-    if told is None and not adapter.capabilities.failures_billed:
-        return Decimal(0)
-    cost = told if told is not None or price is None else price.high_usd
-    return None if cost is None else to_usd(to_nano(cost))
 
 
 def _pause_problem(subject: Subject) -> str:
@@ -613,11 +603,16 @@ def check_adapter(
     """
     kind = adapter_class(adapter) if isinstance(adapter, str) else adapter
     shown = example or example_of(kind)
-    if shown is None and _sends_nothing(kind):
-        raise UsageError(
-            f"{kind.name} has no wire contract to check: its draws come from this machine, and nothing is sent"
-        )
     if shown is None:
+        # Only the class itself is asked: an adapter whose parameters decide shows an example.
+        made = kind.model_construct()
+        silent = False
+        with suppress(AttributeError, ValueError, TypeError):
+            silent = made.capabilities.local or not made.base_url
+        if silent:
+            raise UsageError(
+                f"{kind.name} has no wire contract to check: its draws come from this machine, and nothing is sent"
+            )
         raise AdapterError(
             f"expected the module of adapter {kind.name} to define EXAMPLE, one exchange with its vendor; it does not. "
             "See blackbox_conformal.vendor.example.Example"
@@ -635,12 +630,3 @@ def check_adapter(
         if faults and all(result.passed for result in results):
             results += at_once(fault_checks(kind, shown) + declared_checks(subject))
     return results
-
-
-def _sends_nothing(kind: type[Adapter]) -> bool:
-    # Only the class itself is asked: an adapter whose parameters decide shows an example.
-    made = kind.model_construct()
-    try:
-        return made.capabilities.local or not made.base_url
-    except (AttributeError, ValueError, TypeError):
-        return False

@@ -85,7 +85,6 @@ class Account:
             self._recorded.append(request)
 
     def bill(self, draw: str, key: str, reference: str) -> None:
-        """Book one billed submission."""
         with self._lock:
             self._paid.append(Paid(draw, key, reference))
 
@@ -109,17 +108,14 @@ class Account:
 
     @property
     def recorded(self) -> list[RecordedRequest]:
-        """Return the newest requests, in order."""
         with self._lock:
             return list(self._recorded)
 
     def requests(self, purpose: str) -> int:
-        """Count requests of one purpose."""
         with self._lock:
             return self._requests[purpose]
 
     def summary(self) -> dict[str, Any]:
-        """Return the answer to ``GET /account``."""
         with self._lock:
             return {
                 "paid": len(self._paid),
@@ -156,7 +152,6 @@ class AcceptedJob:
 
     @property
     def id(self) -> str:
-        """Return the id that the vendor tells."""
         return f"job-{self.number}"
 
 

@@ -117,7 +117,6 @@ def yes(value: Any) -> bool:
 
 
 def function_of(chosen: Fault) -> FaultFunction:
-    """Return the function that plays `chosen`."""
     function = FAULTS.get(chosen.name)
     if function is None:
         raise UsageError(f"expected a fault among {', '.join(sorted(FAULTS))}; got {chosen.name!r}")

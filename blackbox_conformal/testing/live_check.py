@@ -1,41 +1,33 @@
 """Two draws of one small picture from the vendor itself, compared with the adapter's claims."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 
 from blackbox_conformal.drawing.sampler import Sampler
-from blackbox_conformal.drawing.task import ENDED, Outcome
+from blackbox_conformal.drawing.task import ENDED
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.picture import pixels_digest
+from blackbox_conformal.method.pair_facts import pair_facts
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.stages.draws import drawn_picture, output_check
+from blackbox_conformal.study.stages.first_answers import whole_faults
 from blackbox_conformal.study.stages.prepare import Prepared, prepare_input
 from blackbox_conformal.study.stages.settings import Setup, set_up
 from blackbox_conformal.study.stages.uploads import sent_pixels
 from blackbox_conformal.support.text import dollars, name_of
 from blackbox_conformal.support.types import Image
+from blackbox_conformal.testing.static_contract import CheckResult
 from blackbox_conformal.vendor.adapter import Adapter
 
-PATIENCE_S = 300.0
-"""Seconds to wait for one draw: the user looks on, and a paid draw can be fetched later."""
-
+PATIENCE_S = 300.0  # Seconds to wait for one draw: the user looks on, and a paid draw can be fetched later.
 SHOWN = "the picture that was sent comes back, at the promised size"
 
 _SIDE = 128
-
-
-@dataclass(frozen=True, slots=True)
-class LiveFinding:
-    """A claim of the adapter, whether it holds, and the finding."""
-
-    name: str
-    passed: bool
-    detail: str
 
 
 def prepare_check(
@@ -46,11 +38,7 @@ def prepare_check(
     A vendor that says it never varies is asked for one draw, every other for two.
     """
     setup = set_up(
-        adapter,
-        scale=scale,
-        draws=1 if adapter.capabilities.deterministic else 2,
-        score="bicubic-gap",
-        seed=seed,
+        adapter, scale=scale, draws=1 if adapter.capabilities.deterministic else 2, score="bicubic-gap", seed=seed
     )
     limits = adapter.capabilities
     side = min(max(_SIDE, limits.min_side or 0), limits.max_side or _SIDE * 64)
@@ -72,7 +60,7 @@ def check_picture(side: int) -> Image:
     return sky.clip(0, 255).astype(np.uint8)
 
 
-def check_live(job: Job) -> list[LiveFinding]:
+def check_live(job: Job) -> list[CheckResult]:
     """Draw the one picture of a job, and compare the results with the adapter's claims.
 
     Draws that the run folder already holds are not paid again.
@@ -88,7 +76,7 @@ def check_live(job: Job) -> list[LiveFinding]:
         failed = [outcome for outcome in outcomes if outcome.state != "stored"]
         if failed:
             return [
-                LiveFinding(SHOWN, False, f"draw {failed[0].task.index} {ENDED[failed[0].state]}: {failed[0].error}")
+                CheckResult(SHOWN, False, f"draw {failed[0].task.index} {ENDED[failed[0].state]}: {failed[0].error}")
             ]
         files = [sampler.read(outcome) for outcome in outcomes]
         answers = [
@@ -101,62 +89,52 @@ def check_live(job: Job) -> list[LiveFinding]:
     cached = sum(outcome.cached for outcome in outcomes)
     shown = f"edges correlate with the input's at {min(fits):.3f}" if fits else "too flat to be compared"
     detail = f"{len(pixels)} of {width}×{height}; {shown}" + (f"; {cached} of them drawn before" if cached else "")
+    adapter, container, upload = setup.adapter, inspect(files[0]), outcomes[0].task.upload
+    lossless, form = not (container.lossy and adapter.capabilities.lossless_output), container.format
+    if not lossless:
+        form = (
+            f"a lossy {form} came, whose noise counts as difference between draws: ask the vendor for PNG,"
+            " or declare lossless_output=False (lossless = false in a recipe)"
+        )
+    booked, price = [outcome.cost_usd for outcome in outcomes], adapter.price_for(upload.width, upload.height)
+    cost, within = f"booked at {' and '.join(dollars(each) for each in dict.fromkeys(booked))} a draw", True
+    if price is None:
+        cost = f"no price is declared; {cost}. Give -p price-usd=… to set a budget"
+    else:
+        declared = " to ".join(dollars(usd) for usd in dict.fromkeys((price.low_usd, price.high_usd)))
+        within = max(booked, default=Decimal(0)) <= price.high_usd
+        cost += f"; declared {declared}" if within else f"; the adapter declares {declared}. Give -p price-usd=…"
+    # The named model alone: the sampler itself stops when a second model answers.
+    model = outcomes[0].model or "it names none, so that a silent change of it cannot be seen"
     return [
-        LiveFinding(SHOWN, True, detail),
-        _without_loss(setup.adapter, files[0]),
-        _draws_differ(pixels, deterministic=setup.adapter.capabilities.deterministic),
-        _price(setup.adapter, outcomes),
-        _model(outcomes[0]),
+        CheckResult(SHOWN, True, detail),
+        _as_a_whole(sent_pixels(outcomes[0].task.upload), pixels[0]),
+        CheckResult("the format is as declared", lossless, form),
+        _draws_differ(pixels, deterministic=adapter.capabilities.deterministic),
+        CheckResult("it costs what is declared", within, cost),
+        CheckResult("the model is named", True, model),
     ]
 
 
-def _without_loss(adapter: Adapter, file: bytes) -> LiveFinding:
-    name, container = "the format is as declared", inspect(file)
-    if container.lossy and adapter.capabilities.lossless_output:
-        return LiveFinding(
-            name,
-            False,
-            f"a lossy {container.format} came, whose noise counts as difference between draws: ask the vendor for PNG,"
-            " or declare lossless_output=False (lossless = false in a recipe)",
-        )
-    return LiveFinding(name, True, container.format)
+def _as_a_whole(sent: Image, answer: Image) -> CheckResult:
+    facts = pair_facts(sent, answer)
+    faults = whole_faults(facts)
+    told = "; ".join(fact.sentence for fact in faults or facts.facts) or "no difference beyond what is usual"
+    return CheckResult("colours and place are those of what was sent", not faults, told)
 
 
-def _draws_differ(pixels: Sequence[Image], *, deterministic: bool) -> LiveFinding:
+def _draws_differ(pixels: Sequence[Image], *, deterministic: bool) -> CheckResult:
     name = "draws of one picture differ"
     if deterministic:
-        return LiveFinding(
+        return CheckResult(
             name, True, "one draw, as this vendor never varies as it is configured; several need --perturbation"
         )
     if len({pixels_digest(draw) for draw in pixels}) == 1:
-        return LiveFinding(
+        return CheckResult(
             name,
             False,
             "both draws are the same picture: the vendor takes no seed, or answers equal requests from a cache. "
             "Several draws need --perturbation dihedral",
         )
     gap = np.abs(pixels[0].astype(np.int16) - pixels[1])
-    return LiveFinding(name, True, f"by {gap.mean():.2f} of 255 on average, {gap.max()} at most")
-
-
-def _price(adapter: Adapter, outcomes: Sequence[Outcome]) -> LiveFinding:
-    upload = outcomes[0].task.upload
-    name, price = "it costs what is declared", adapter.price_for(upload.width, upload.height)
-    booked = [outcome.cost_usd for outcome in outcomes]
-    said = " and ".join(dollars(cost) for cost in dict.fromkeys(booked))
-    if price is None:
-        return LiveFinding(
-            name, True, f"no price is declared; booked at {said} a draw. Give -p price-usd=… to set a budget"
-        )
-    declared = " to ".join(dollars(usd) for usd in dict.fromkeys((price.low_usd, price.high_usd)))
-    if max(booked, default=Decimal(0)) > price.high_usd:
-        return LiveFinding(
-            name, False, f"booked at {said} a draw; the adapter declares {declared}. Give -p price-usd=…"
-        )
-    return LiveFinding(name, True, f"booked at {said} a draw; declared {declared}")
-
-
-def _model(outcome: Outcome) -> LiveFinding:
-    # The named model alone: the sampler itself stops when a second model answers.
-    silent = "it names none, so that a silent change of it cannot be seen"
-    return LiveFinding("the model is named", True, outcome.model or silent)
+    return CheckResult(name, True, f"by {gap.mean():.2f} of 255 on average, {gap.max()} at most")

@@ -110,7 +110,6 @@ class AcceptedSocket:
         return self._exactly(length if at_most is None else min(length, at_most))
 
     def send(self, data: bytes) -> None:
-        """Write everything."""
         try:
             self.socket.sendall(data)
         except OSError as error:

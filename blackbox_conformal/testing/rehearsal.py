@@ -49,12 +49,10 @@ class Rehearsal:
 
     @property
     def submits(self) -> list[Send]:
-        """Return the billed requests."""
         return [send for send in self.sends if send.purpose == "submit"]
 
     @property
     def submit(self) -> Send:
-        """Return the one billed request."""
         (submit,) = self.submits
         return submit
 
@@ -153,16 +151,15 @@ def _run(
                 if answer is None:
                     flow.close()
                     return None
-                reply = _accepted(adapter, step, answer)
+                good = 200 <= answer.status < 300 if step.accept is None else answer.status in step.accept
+                if not good:
+                    raise adapter.explain(answer, step.purpose) or UnexplainedError(
+                        f"HTTP {answer.status} for {step.purpose}"
+                    )
+                reply = answer
             step = flow.send(reply)
     except StopIteration as end:
         return end
-
-
-def _accepted(adapter: Adapter, send: Send, answer: Answer) -> Answer:
-    if (200 <= answer.status < 300) if send.accept is None else (answer.status in send.accept):
-        return answer
-    raise adapter.explain(answer, send.purpose) or UnexplainedError(f"HTTP {answer.status} for {send.purpose}")
 
 
 def built(kind: type[Adapter], example: Example, address: str) -> Adapter:
@@ -207,7 +204,6 @@ def a_draw(adapter: Adapter, index: int = 0) -> Draw:
 
 
 def scale_of(adapter: Adapter) -> int:
-    """Return the magnification that the adapter asks for."""
     scale = getattr(adapter, "scale", None)
     return scale if isinstance(scale, int) else adapter.capabilities.scale_factors[0]
 

@@ -25,7 +25,7 @@ from blackbox_conformal.testing.rehearsal import (
     rehearse_quote,
     scale_of,
 )
-from blackbox_conformal.vendor.adapter import Adapter, Answer, Capabilities, Evidence, Price, Send, Upload, Wait
+from blackbox_conformal.vendor.adapter import Adapter, Answer, Capabilities, Evidence, Send, Upload, Wait
 from blackbox_conformal.vendor.example import Example
 
 # An adapter with its example, and the finding of a check.
@@ -95,9 +95,7 @@ def _blank(width: int, height: int, size: int = 0) -> Upload:
 
 
 A_PRICE = Decimal("0.37")
-LOOKED_FOR = 8
-"""A made-up key needs so many letters, so that a check can search for it in an adapter's requests."""
-
+LOOKED_FOR = 8  # A made-up key needs so many letters, so that a check can search for it in an adapter's requests.
 LOSSY = frozenset({"jpg", "jpeg", "image/jpg", "image/jpeg"})
 NONSENSE = (b"", b"{}", b"[]", b"null", b"<html>sign in</html>", b'{"id":null,"status":{}}', b"[" * 100_000)
 
@@ -155,13 +153,12 @@ def prices(subject: Subject) -> str:
         return f"expected a price of at least the {told} USD that the example's vendor bills; got {over_all}"
     for width, height in five_sizes(subject.adapter.capabilities):
         price = subject.adapter.price_for(width, height)
-        if not _contains(over_all, price):
+        covered = over_all is price
+        if over_all is not None and price is not None:
+            covered = over_all.low_usd <= price.low_usd <= price.high_usd <= over_all.high_usd
+        if not covered:
             return f"expected price_for({width}, {height}) within capabilities.price, {over_all}; got {price}"
-        if (
-            before is not None
-            and price is not None
-            and (price.low_usd < before.low_usd or price.high_usd < before.high_usd)
-        ):
+        if before and price and (price.low_usd < before.low_usd or price.high_usd < before.high_usd):
             return (
                 f"expected price_for({width}, {height}) of at least what a smaller picture costs, {before}; got {price}"
             )
@@ -198,12 +195,6 @@ def takes_text(subject: Subject) -> str:
         if typed != adapter:
             return f"expected -p {name}={text} to mean {value!r}; it means {getattr(typed, name)!r}"
     return ""
-
-
-def _contains(over_all: Price | None, of_one: Price | None) -> bool:
-    if over_all is None or of_one is None:
-        return over_all is of_one
-    return over_all.low_usd <= of_one.low_usd <= of_one.high_usd <= over_all.high_usd
 
 
 def identifies(subject: Subject) -> str:

@@ -48,14 +48,10 @@ if TYPE_CHECKING:
 class Price:
     """Price of one draw: a range, with where and when it was read.
 
-    Attributes
-    ----------
-    low, high, currency, usd_per_unit
-        The range, its currency (ISO 4217), and how many US dollars one unit of the currency is.
-    source, read_on
-        Where and when the price and the rate of the currency were read.
-    rule
-        How the price varies, such as ``by output megapixels: 0.03 USD each``; empty = it is fixed.
+    `low`, `high`, `currency`, `usd_per_unit`: The range, its currency (ISO 4217), and how many US dollars one unit of
+      the currency is.
+    `source`, `read_on`: Where and when the price and the rate of the currency were read.
+    `rule`: How the price varies, such as ``by output megapixels: 0.03 USD each``; empty = it is fixed.
     """
 
     low: Decimal
@@ -84,16 +80,10 @@ FREE = Price(Decimal(0), Decimal(0), "nothing is billed")
 class Upload:
     """The input that every draw of one photograph sends.
 
-    Attributes
-    ----------
-    name
-        The file's stem, for people; never used as a path or a key.
-    digest
-        ``sha256:…`` of the pixels and size: the picture's identity.
-    png
-        The picture as an 8-bit RGB PNG without metadata.
-    width, height
-        Sides in pixels.
+    `name`: The file's stem, for people; never used as a path or a key.
+    `digest`: ``sha256:…`` of the pixels and size: the picture's identity.
+    `png`: The picture as an 8-bit RGB PNG without metadata.
+    `width`, `height`: Sides in pixels.
     """
 
     name: str
@@ -126,20 +116,14 @@ class Part:
 class Send:
     """A request to send; the flow receives the vendor's answer.
 
-    Attributes
-    ----------
-    purpose
-        ``submit`` is billed and never repeated blindly; ``poll``, ``download``, ``lookup`` and ``quote`` are free and
-        may be repeated; ``cancel`` is best effort.
-    headers, query, json, form, files, body
-        At most one kind of body: `json`; `form` and `files`; or `body`. Secret values are `Secret`, never text.
-    accept
-        Statuses handed to the adapter; any other becomes an error. None = every 2xx.
-    public
-        The link needs no credentials (a result on a content network), so a client without credentials fetches it.
-    once
-        A free request that the vendor answers once: if the connection breaks, the request is not repeated, and the job
-        counts as failed by the vendor.
+    `purpose`: ``submit`` is billed and never repeated blindly; ``poll``, ``download``, ``lookup`` and ``quote`` are
+      free and may be repeated; ``cancel`` is best effort.
+    `headers`, `query`, `json`, `form`, `files`, `body`: At most one kind of body: `json`; `form` and `files`; or
+      `body`. Secret values are `Secret`, never text.
+    `accept`: Statuses handed to the adapter; any other becomes an error. None = every 2xx.
+    `public`: The link needs no credentials (a result on a content network), so a client without credentials fetches it.
+    `once`: A free request that the vendor answers once: if the connection breaks, the request is not repeated, and the
+      job counts as failed by the vendor.
     """
 
     method: str
@@ -218,56 +202,37 @@ Inspection = Generator[Step, Answer, str | None]
 class Capabilities:
     """What an adapter declares about its vendor; every limit is checked before anything is sent.
 
-    Attributes
-    ----------
-    scale_factors
-        Magnifications that the vendor offers; 1 is restoration at the same size.
-    seed_range
-        The inclusive range of seeds that the vendor takes; None = it takes none.
-    default_seed_hazard
-        The vendor answers from a fixed seed unless one is sent, so that M draws would be equal.
-    min_side, max_side, max_input_pixels, max_upload_bytes
-        Limits on the input; None = none known. `max_upload_bytes` counts the PNG before base64.
-    min_output_side, max_output_side, max_output_pixels
-        Limits on the output, which is scale times the input.
-    max_aspect
-        Largest ratio of the longer side to the shorter.
-    price
-        Price of a draw over all sizes of pictures (see `Adapter.price_for`); None = unknown, which forbids
-        ``--max-cost``.
-    failures_billed
-        The vendor bills its own failures; True if unknown.
-    free_answers
-        The vendor answers some calls for nothing, so a reported cost of 0 is booked. Otherwise a priced call is booked
-        at its price, whatever a vendor that bills later reports.
-    transient_known
-        The vendor's documents name its own failures, and the adapter reads them; its example then shows one.
-    job_timeout_s
-        Seconds that a job may take by the vendor's documents, if longer than usual; ``--job-timeout`` overrides.
-    rates, max_concurrency, answer_timeout_s
-        Requests that the vendor takes in a time, draws at once (None = no known limit), and seconds for one answer, if
-        longer than usual; ``--rate``, ``--concurrency``, ``--timeout`` override.
-    cancels
-        A job that takes too long is cancelled.
-    lossless_output
-        The vendor can return its picture without lossy compression.
-    output_size
-        ``exact``: anything but scale × input is an error. ``resample``: another size is resampled to the grid, as part
-        of the procedure, unless a side is off by more than a quarter. ``any``: the vendor chooses the size, so any
-        scale is resampled; only the proportions must be the input's.
-    idempotency_header
-        Header in which the vendor takes an idempotency key; None = it takes none.
-    local
-        Draws come from this machine's disk: no call, no price, no ledger.
-    deterministic
-        The vendor is known to answer equal bytes for equal requests.
-    degradation
-        What the vendor undoes, as typed for ``--degradation``, unless the user says how inputs are made.
-    retired
-        Day on which the vendor ended the service, and where it says so, such as ``2026-08-19, acme.example/news``;
-        nothing is drawn any more. Empty = it is offered.
-    result_hosts
-        Further hosts from which results may be fetched; a leading dot admits subdomains.
+    `scale_factors`: Magnifications that the vendor offers; 1 is restoration at the same size.
+    `seed_range`: The inclusive range of seeds that the vendor takes; None = it takes none.
+    `default_seed_hazard`: The vendor answers from a fixed seed unless one is sent, so that M draws would be equal.
+    `min_side`, `max_side`, `max_input_pixels`, `max_upload_bytes`: Limits on the input; None = none known.
+      `max_upload_bytes` counts the PNG before base64.
+    `min_output_side`, `max_output_side`, `max_output_pixels`: Limits on the output, which is scale times the input.
+    `max_aspect`: Largest ratio of the longer side to the shorter.
+    `price`: Price of a draw over all sizes of pictures (see `Adapter.price_for`); None = unknown, which forbids
+      ``--max-cost``.
+    `failures_billed`: The vendor bills its own failures; True if unknown.
+    `free_answers`: The vendor answers some calls for nothing, so a reported cost of 0 is booked. Otherwise a priced
+      call is booked at its price, whatever a vendor that bills later reports.
+    `transient_known`: The vendor's documents name its own failures, and the adapter reads them; its example then shows
+      one.
+    `job_timeout_s`: Seconds that a job may take by the vendor's documents, if longer than usual; ``--job-timeout``
+      overrides.
+    `rates`, `max_concurrency`, `answer_timeout_s`: Requests that the vendor takes in a time, draws at once (None = no
+      known limit), and seconds for one answer, if longer than usual; ``--rate``, ``--concurrency``, ``--timeout``
+      override.
+    `cancels`: A job that takes too long is cancelled.
+    `lossless_output`: The vendor can return its picture without lossy compression.
+    `output_size`: ``exact``: anything but scale × input is an error. ``resample``: another size is resampled to the
+      grid, as part of the procedure, unless a side is off by more than a quarter. ``any``: the vendor chooses the size,
+      so any scale is resampled; only the proportions must be the input's.
+    `idempotency_header`: Header in which the vendor takes an idempotency key; None = it takes none.
+    `local`: Draws come from this machine's disk: no call, no price, no ledger.
+    `deterministic`: The vendor is known to answer equal bytes for equal requests.
+    `degradation`: What the vendor undoes, as typed for ``--degradation``, unless the user says how inputs are made.
+    `retired`: Day on which the vendor ended the service, and where it says so, such as ``2026-08-19,
+      acme.example/news``; nothing is drawn any more. Empty = it is offered.
+    `result_hosts`: Further hosts from which results may be fetched; a leading dot admits subdomains.
     """
 
     scale_factors: tuple[int, ...]
@@ -339,10 +304,7 @@ class Judge(Protocol):
     def scores(self, score: Mapping[str, Any], upload: Upload, answer: bytes, size: str) -> Map:
         """Return the score of each pixel of an answer; `size` is `output_size`.
 
-        Raises
-        ------
-        PayloadError
-            The answer is no picture.
+        Raises `PayloadError`: The answer is no picture.
         """
 
     def figure(self, score: Mapping[str, Any], below: float | None, scores: Map) -> float:
@@ -354,10 +316,7 @@ class Judge(Protocol):
     def pasted(self, upload: Upload, below: bytes | None, above: Sequence[Pasted], size: str) -> bytes:
         """Paste parts of other answers on the answer `below` and return a PNG; equal answers give equal bytes.
 
-        Raises
-        ------
-        PayloadError
-            An answer is no picture.
+        Raises `PayloadError`: An answer is no picture.
         """
 
 

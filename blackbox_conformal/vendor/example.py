@@ -23,30 +23,20 @@ ADDRESS = b"{address}"
 class Example:
     """One draw, as the vendor's documentation tells it.
 
-    Attributes
-    ----------
-    parameters, address
-        What the adapter is built with, and the parameter (left out there) for the vendor's address.
-    answers
-        The vendor's answers to the requests of one draw, in order.
-    environment
-        Environment variables that the draw reads, such as the key; the values are made up.
-    polls
-        Index in `answers` of the first answer that `resume` of the accepted job asks for; None = no jobs.
-    again
-        How many of the first `answers`, such as a token's, `resume` asks for once more before polling.
-    quotes, published
-        Answers to the requests of `quote` (empty = it cannot be asked) and of `inspect` (missing ones: HTTP 404).
-    cost_usd
-        US dollars that `answers` say the draw cost; None = they do not say.
-    failures
-        Answers of further draws. Each draw ends by a failure of the vendor that its documents tell. Their jobs have
-        names of their own.
-    pauses
-        Answers to the submission that ask in words to wait, with the seconds (at most 2) of each; Retry-After needs
-        none.
-    cancelled
-        The answer to the request that cancels a job, which says that it did.
+    `parameters`, `address`: What the adapter is built with, and the parameter (left out there) for the vendor's
+      address.
+    `answers`: The vendor's answers to the requests of one draw, in order.
+    `environment`: Environment variables that the draw reads, such as the key; the values are made up.
+    `polls`: Index in `answers` of the first answer that `resume` of the accepted job asks for; None = no jobs.
+    `again`: How many of the first `answers`, such as a token's, `resume` asks for once more before polling.
+    `quotes`, `published`: Answers to the requests of `quote` (empty = it cannot be asked) and of `inspect` (missing
+      ones: HTTP 404).
+    `cost_usd`: US dollars that `answers` say the draw cost; None = they do not say.
+    `failures`: Answers of further draws. Each draw ends by a failure of the vendor that its documents tell. Their jobs
+      have names of their own.
+    `pauses`: Answers to the submission that ask in words to wait, with the seconds (at most 2) of each; Retry-After
+      needs none.
+    `cancelled`: The answer to the request that cancels a job, which says that it did.
     """
 
     parameters: Mapping[str, Any]

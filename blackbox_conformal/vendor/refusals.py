@@ -14,8 +14,7 @@ from blackbox_conformal.errors import AccountRefusedError, RefusedError, RunRefu
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?")
 _RESET = re.compile(r"\b(x-)?([a-z]+-)?rate-?limit-(\w+-)?reset\b")
 _SPAN = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s)?(?:(\d{1,9})ms)?")
-_SINCE_1970 = 1e9
-"""Larger numbers of seconds are a moment, smaller ones a span."""
+_SINCE_1970 = 1e9  # Larger numbers of seconds are a moment, smaller ones a span.
 _MILLISECONDS = 1e11
 FAR = 10.0 * 365 * 86400
 
@@ -24,7 +23,7 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds to wait from `now` (seconds since 1970), in 0..ten years; None if the vendor did not say.
 
     ``retry-after-ms`` goes before ``retry-after`` (seconds, fractions, or an HTTP date), which goes before the end of a
-    rate window (see `_window_end`). A past date or negative number is 0; unreadable text counts as not said.
+    rate window. A past date or negative number is 0; unreadable text counts as not said.
     """
     milliseconds = _number(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
@@ -34,29 +33,25 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     if seconds is None and text:
         seconds = _date(text, now)
     if seconds is None:
-        seconds = _window_end(headers, now)
+        # The last used-up window counts; one with requests left needs no wait.
+        # Read are ``RateLimit-Reset``, ``RateLimit: …;r=0;t=30`` (IETF drafts of "RateLimit header fields for HTTP")
+        # and ``X-RateLimit-Reset`` and its kin: seconds, a date (HTTP, ISO 8601), (milli)seconds since 1970, or a span
+        # such as ``6m0s``.
+        ends: list[float | None] = []
+        for name, value in headers.items():
+            if _RESET.search(name) and not _remain(headers.get(name.replace("reset", "remaining"), "")):
+                ends.append(_moment(value.strip(), now))
+        for item in headers.get("ratelimit", "").split(","):
+            fields: dict[str, str] = dict(re.findall(r"\b(r|remaining|t|reset)=([0-9]{1,10})\b", item))
+            if not _remain(fields.get("r") or fields.get("remaining", "")):
+                ends.append(_number(fields.get("t") or fields.get("reset", "")))
+        seconds = max((end for end in ends if end is not None), default=None)
     return None if seconds is None else min(max(seconds, 0.0), FAR)
 
 
 def clock_difference(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds by which the vendor's clock (its Date header) is ahead of `now`; None if unknown."""
     return _date(headers.get("date", ""), now)
-
-
-def _window_end(headers: Mapping[str, str], now: float) -> float | None:
-    # The last used-up window counts; one with requests left needs no wait.
-    # Read are ``RateLimit-Reset``, ``RateLimit: …;r=0;t=30`` (IETF drafts of "RateLimit header fields for HTTP") and
-    # ``X-RateLimit-Reset`` and its kin: seconds, a date (HTTP, ISO 8601), (milli)seconds since 1970, or a span such as
-    # ``6m0s``.
-    ends: list[float | None] = []
-    for name, text in headers.items():
-        if _RESET.search(name) and not _remain(headers.get(name.replace("reset", "remaining"), "")):
-            ends.append(_moment(text.strip(), now))
-    for item in headers.get("ratelimit", "").split(","):
-        fields: dict[str, str] = dict(re.findall(r"\b(r|remaining|t|reset)=([0-9]{1,10})\b", item))
-        if not _remain(fields.get("r") or fields.get("remaining", "")):
-            ends.append(_number(fields.get("t") or fields.get("reset", "")))
-    return max((end for end in ends if end is not None), default=None)
 
 
 def _remain(text: str) -> bool:
@@ -99,11 +94,8 @@ def _date(text: str, now: float) -> float | None:
         return None
 
 
-ACCOUNT = (401, 402, 403)
-"""Statuses about the key or account."""
-
-NOT_FOUND = (404, 405, 410)
-"""Statuses about the address, so that every submission would get the same answer."""
+ACCOUNT = (401, 402, 403)  # Statuses about the key or account.
+NOT_FOUND = (404, 405, 410)  # Statuses about the address, so that every submission would get the same answer.
 
 PUT_OFF = (408, 409, 421, 423, 424, 425, 429)
 """Statuses about the moment: nothing was done, and the same request may be made again.
@@ -111,9 +103,7 @@ PUT_OFF = (408, 409, 421, 423, 424, 425, 429)
 RFC 9110 (408, 409, 421), 4918 (423, 424), 8470 (425) and 6585 (429).
 """
 
-PICTURE = (400, 413, 415, 422)
-"""Statuses about the picture, unless the words say otherwise."""
-
+PICTURE = (400, 413, 415, 422)  # Statuses about the picture, unless the words say otherwise.
 _MONEY = r"(?:credits?|coins?|funds?|api calls)"
 _OTHER_UNITS = r"(?:(?<!white )(?<!color )(?<!colour )balance|(?<!image )(?<!of range )tokens|(?<!key )points|money)"
 _WANT = (

@@ -21,24 +21,16 @@ from blackbox_conformal.watching.records import (
 )
 from blackbox_conformal.watching.watch_file import WatchFile
 
-_CAME = ("state", "file", "model", "format", "width", "height", "cost_usd")
-"""Columns of a draw that its answer fills."""
+_CAME = ("state", "file", "model", "format", "width", "height", "cost_usd")  # Columns of a draw that its answer fills.
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The knowledge after a visit.
+    """The knowledge after a visit."""
 
-    Attributes
-    ----------
-    draws
-        Every draw of the visit, with its answer and features.
-    wealth
-        Feature → logarithms of its martingale now and at its highest.
-    """
-
-    draws: Sequence[WatchDraw]
+    draws: Sequence[WatchDraw]  # Every draw of the visit, with its answer and features.
     findings: Sequence[Finding]
+    # Feature → logarithms of its martingale now and at its highest.
     wealth: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     photographs: Sequence[FreshMeasurement] = ()
     repeats_itself: bool | None = None

@@ -17,12 +17,8 @@ from blackbox_conformal.support.wording import at_most
 def rank_p_value(bag: Sequence[float], new: float, tie: float) -> float:
     """Return the p-value of `new` among the earlier values `bag`, in [0, 1]; small where `new` is among the largest.
 
-    Parameters
-    ----------
-    bag
-        All earlier values of the feature; may be empty.
-    tie
-        Breaks ties: uniform on [0, 1), independent of everything else.
+    `bag`: All earlier values of the feature; may be empty.
+    `tie`: Breaks ties: uniform on [0, 1), independent of everything else.
     """
     above = sum(value > new for value in bag)
     equal = sum(value == new for value in bag) + 1
@@ -37,12 +33,8 @@ def visit_p_values(values: NDArray[np.float64], ties: NDArray[np.float64]) -> ND
     count half); the ranks of a visit are added up, and the sums are ranked. Every visit ranks all anew in the same way,
     so the p-values are valid for exchangeable visits.
 
-    Parameters
-    ----------
-    values
-        (n, canaries, k), in the order of the visits.
-    ties
-        (n, k), uniform on [0, 1), independent of everything else.
+    `values`: (n, canaries, k), in the order of the visits.
+    `ties`: (n, k), uniform on [0, 1), independent of everything else.
     """
     below, found = np.zeros(values.shape), np.empty(ties.shape)
     for visit, new in enumerate(values):
@@ -64,8 +56,7 @@ def tie_of(seed: str, number: int, feature: str) -> float:
     return int.from_bytes(content[:6], "little") / 2**48
 
 
-LEVEL = 0.01
-"""Probability of ever raising a false alarm."""
+LEVEL = 0.01  # Probability of ever raising a false alarm.
 
 
 @dataclass(frozen=True, slots=True)

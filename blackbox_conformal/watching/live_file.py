@@ -3,7 +3,7 @@
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.signature import SigningKey
-from blackbox_conformal.method.audits.stream_evidence import ANSWERS, answer_features, standardised, unexplained
+from blackbox_conformal.method.audits.stream_evidence import (
+    ANSWERS,
+    STRANGENESS,
+    answer_features,
+    standardised,
+    unexplained,
+)
 from blackbox_conformal.method.images.input_statistics import SIZE, STATISTICS, InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.study.stages.prepare import Prepared
@@ -31,12 +37,8 @@ from blackbox_conformal.watching.watch_file import WatchFile, reading, watch_pat
 INPUTS = tuple(statistic.name for statistic in STATISTICS if statistic.name != SIZE)
 """All statistics but the size, on which certificates have their own note."""
 
-POWERS = (0.25, 0.5)
-"""Exponents e of the bets ``e p^(e-1)``, on small p-values and, with 1 - p, on large ones."""
-
-JUMP = 0.01
-"""Share of the capital that is spread over all bets again before each p-value."""
-
+POWERS = (0.25, 0.5)  # Exponents e of the bets ``e p^(e-1)``, on small p-values and, with 1 - p, on large ones.
+JUMP = 0.01  # Share of the capital that is spread over all bets again before each p-value.
 _LEAST = 1e-12
 
 Values = NDArray[np.float64]
@@ -44,17 +46,11 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Wealth:
-    """A martingale of one feature.
+    """A martingale of one feature."""
 
-    Attributes
-    ----------
-    shares
-        Shares of the capital: not bet, then by bet; they add up to 1.
-    log_wealth, log_highest
-        Logarithms of the capital now, and of its highest value ever.
-    """
-
+    # Shares of the capital: not bet, then by bet; they add up to 1.
     shares: tuple[float, ...] = (1 / (1 + 2 * len(POWERS)),) * (1 + 2 * len(POWERS))
+    # Logarithms of the capital now, and of its highest value ever.
     log_wealth: float = 0.0
     log_highest: float = 0.0
 
@@ -74,10 +70,7 @@ class Wealth:
 def log_wealth(p_values: Values) -> Values:
     """Return (n, k): the logarithm of each of k martingales after each of n pictures, as `Wealth.after` computes it.
 
-    Parameters
-    ----------
-    p_values
-        (n, k); NaN where a feature does not bet on a picture.
+    `p_values`: (n, k); NaN where a feature does not bet on a picture.
     """
     shares = np.full((p_values.shape[1], 1 + 2 * len(POWERS)), 1 / (1 + 2 * len(POWERS)))
     steps = np.zeros(p_values.shape)
@@ -98,20 +91,11 @@ def p_values(
 ) -> dict[str, float]:
     """Return the p-value of each feature of the last of n pictures among all n; small where it is among the largest.
 
-    Parameters
-    ----------
-    inputs, answers
-        (n,) each, the new picture last.
-    threshold
-        Scores below it are trusted, in every picture.
-    tie
-        Feature → its place among equals, uniform on [0, 1).
-    first
-        The first answer to rank the new one among; inputs are ranked among all.
-
-    Returns
-    -------
-    Features of `INPUTS` and `ANSWERS`, without features of answers that the picture lacks.
+    `inputs`, `answers`: (n,) each, the new picture last.
+    `threshold`: Scores below it are trusted, in every picture.
+    `tie`: Feature → its place among equals, uniform on [0, 1).
+    `first`: The first answer to rank the new one among; inputs are ranked among all.
+    Returns: Features of `INPUTS` and `ANSWERS`, without features of answers that the picture lacks.
     """
     found = {name: _place(inputs.column(name), tie(name)) for name in INPUTS}
     explaining = standardised(inputs.values[first:].astype(np.float64))
@@ -161,8 +145,9 @@ def answers_finding(wealth: Mapping[str, Wealth], level: Level) -> Finding:
     """Say whether answers, given their inputs, are still like the calibration's."""
     if not wealth:
         return _nothing("answers", level)
-    name, logarithm = highest(wealth, ANSWERS)
-    needed = len(ANSWERS) / level.answers
+    names = _compared(wealth)
+    name, logarithm = highest(wealth, names)
+    needed = len(names) / level.answers
     told = _told(logarithm, needed)
     if logarithm < log(needed):
         return Finding("answers", "same", told, _figure(logarithm))
@@ -173,6 +158,11 @@ def answers_finding(wealth: Mapping[str, Wealth], level: Level) -> Finding:
         unclear = "the inputs are other ones, too, so that it cannot be told whether the vendor changed; visit it"
         return Finding("answers", "note", f"{moved}; {unclear}; {told}", _figure(logarithm))
     return Finding("answers", "changed", f"{moved}; {told}", _figure(logarithm))
+
+
+def _compared(begun: Collection[str]) -> tuple[str, ...]:
+    """Return the features of answers in a watch with these, which may be an earlier version's."""
+    return tuple(name for name in ANSWERS if name != STRANGENESS or name in begun)
 
 
 def _nothing(layer: Layer, level: Level) -> Finding:
@@ -216,14 +206,8 @@ class Known:
 def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, threshold: float) -> bool:
     """Let a picture bet, in one transaction, and suspend the calibration if its answers show a changed vendor.
 
-    Parameters
-    ----------
-    threshold
-        Scores below it are trusted in the picture's mask.
-
-    Returns
-    -------
-    Whether the picture is new to the watch; a known one changes nothing.
+    `threshold`: Scores below it are trusted in the picture's mask.
+    Returns: Whether the picture is new to the watch; a known one changes nothing.
     """
     with file.transaction() as connection:
         entered = connection.execute(
@@ -247,8 +231,14 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
             (watch.id, known.group),
         ).fetchall()
         state = current_state(file, watch.calibration)
+        with reading(file.path):
+            statistics = InputStatistics.from_bytes(b"".join(row["statistics"] for row in bag))
+            # Rows of an earlier version are shorter, so they are read by themselves.
+            rows = (b"".join(same) for _, same in groupby((row["answers"] for row in bag), key=len))
+            answers = Answers.together(map(Answers.from_bytes, rows))
         ranks = p_values(
-            *_together(file.path, known, bag),
+            InputStatistics.together([known.statistics, statistics]),
+            Answers.together([known.answers, answers]),
             threshold,
             # Ties come from the recorded seed, so that anybody can make the ranks again.
             lambda feature: tie_of(watch.seed, number, f"live {feature}"),
@@ -256,10 +246,17 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
             len(known.answers) if state == "accepted" else 0,
         )
         wealth = wealth_of(file.path, connection, watch.id)
+        if wealth and STRANGENESS not in wealth:
+            # An earlier version began the watch, and the level is split among the features that it began with.
+            ranks.pop(STRANGENESS, None)
         for name, p_value in ranks.items():
-            wealth[name] = wealth.get(name, Wealth()).after(p_value)
+            bet = wealth[name] = wealth.get(name, Wealth()).after(p_value)
             insert(connection, "live_rank", live=number, feature=name, p_value=p_value)
-            _keep(connection, watch.id, name, wealth[name])
+            connection.execute(
+                "INSERT OR REPLACE INTO live_wealth (watch, feature, shares, log_wealth, log_highest)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (watch.id, name, json.dumps(bet.shares), bet.log_wealth, bet.log_highest),
+            )
         file.record(connection, watch.calibration, "live", number)
         # In the same transaction: a change of the vendor suspends the calibration at once.
         found = answers_finding(wealth, Level(watch.level, watch.live))
@@ -278,18 +275,12 @@ def live_findings(file: WatchFile, watch: Watched) -> tuple[Finding, Finding]:
 
 @dataclass(frozen=True, slots=True)
 class LiveEvidence:
-    """The evidence after each live picture of a watch.
+    """The evidence after each live picture of a watch."""
 
-    Attributes
-    ----------
-    inputs, answers
-        Logarithm of the largest wealth of a feature's martingale.
-    inputs_alarm, answers_alarm
-        Logarithm of the wealth at which inputs have drifted, or answers are an alarm.
-    """
-
+    # Logarithm of the largest wealth of a feature's martingale.
     inputs: tuple[float, ...] = ()
     answers: tuple[float, ...] = ()
+    # Logarithm of the wealth at which inputs have drifted, or answers are an alarm.
     inputs_alarm: float = math.inf
     answers_alarm: float = math.inf
 
@@ -316,7 +307,7 @@ def live_evidence(file: WatchFile, watch: Watched) -> LiveEvidence:
         tuple(logs[:, : len(INPUTS)].max(axis=1).tolist()),
         tuple(logs[:, len(INPUTS) :].max(axis=1).tolist()),
         math.log(len(INPUTS) / level.inputs),
-        math.log(len(ANSWERS) / level.answers),
+        math.log(len(_compared({row[1] for row in rows})) / level.answers),
     )
 
 
@@ -329,22 +320,6 @@ def wealth_of(path: Path, connection: sqlite3.Connection, watch: int) -> dict[st
         return {row[0]: Wealth(tuple(map(float, json.loads(row[1]))), float(row[2]), float(row[3])) for row in rows}
 
 
-def _together(path: Path, known: Known, bag: list[sqlite3.Row]) -> tuple[InputStatistics, Answers]:
-    with reading(path):
-        statistics = InputStatistics.from_bytes(b"".join(row["statistics"] for row in bag))
-        # Rows of an earlier version are shorter, so they are read by themselves.
-        rows = (b"".join(same) for _, same in groupby((row["answers"] for row in bag), key=len))
-        answers = Answers.together(map(Answers.from_bytes, rows))
-    return InputStatistics.together([known.statistics, statistics]), Answers.together([known.answers, answers])
-
-
-def _keep(connection: sqlite3.Connection, watch: int, name: str, wealth: Wealth) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO live_wealth (watch, feature, shares, log_wealth, log_highest) VALUES (?, ?, ?, ?, ?)",
-        (watch, name, json.dumps(wealth.shares), wealth.log_wealth, wealth.log_highest),
-    )
-
-
 # Enters masked pictures into the calibration's watch, which may suspend the calibration. Costs nothing.
 
 
@@ -355,7 +330,14 @@ class LiveWatch:
         self._file, self._watch = file, watch
         # A picture of a cascade is ranked among pictures that ended at the same vendor.
         groups = calibration.groups if calibration.procedure.vendors_that_end else (group,)
-        self._known = {one: _known(calibration, one) for one in groups}
+        self._known = {}
+        for one in groups:
+            rows = [
+                row
+                for row, image in enumerate(calibration.images)
+                if one in (None, image.group) and not np.isnan(calibration.inputs.values[row, 0])
+            ]
+            self._known[one] = Known(one, calibration.inputs[rows], calibration.watched_answers(rows))
         self._seen = {image.input for image in calibration.images}
 
     def enter(
@@ -374,15 +356,6 @@ class LiveWatch:
             enter(self._file, self._watch, known, live, threshold)
 
 
-def _known(calibration: Calibration, group: str | None) -> Known:
-    rows = [
-        row
-        for row, image in enumerate(calibration.images)
-        if group in (None, image.group) and not np.isnan(calibration.inputs.values[row, 0])
-    ]
-    return Known(group, calibration.inputs[rows], calibration.answers[rows])
-
-
 @contextmanager
 def live_watch(
     path: Path | None, calibration: Calibration, group: str | None, key: SigningKey | None = None
@@ -391,15 +364,11 @@ def live_watch(
 
     Entries are signed with the `key`.
     """
-    if path is None or not watch_path(path).exists() or not _ranks(calibration, group):
+    # Tiles are more alike than photographs, so pictures cannot be ranked among them.
+    tiled = any(image.cluster is not None for image in calibration.images)
+    if path is None or not watch_path(path).exists() or tiled or not len(calibration.comparable_inputs(group)):
         yield None
         return
     with WatchFile(watch_path(path), key=key) as file:
         watch = file.current(calibration.digest)
         yield None if watch is None or not watch.live else LiveWatch(file, watch, calibration, group)
-
-
-def _ranks(calibration: Calibration, group: str | None) -> bool:
-    # Tiles are more alike than photographs, so pictures cannot be ranked among them.
-    tiled = any(image.cluster is not None for image in calibration.images)
-    return not tiled and len(calibration.comparable_inputs(group)) > 0

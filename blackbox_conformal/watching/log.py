@@ -75,10 +75,7 @@ def record(
 ) -> WatchHead:
     """Write the entry of a conclusion into its transaction, and sign the entry if there is a key.
 
-    Parameters
-    ----------
-    kind, row
-        Kind of conclusion, and the id of its row.
+    `kind`, `row`: Kind of conclusion, and the id of its row.
     """
     newest = _newest(connection, calibration)
     number, before = (0, None) if newest is None else (newest["number"], newest["chain"])
@@ -141,18 +138,10 @@ def check(
 ) -> WatchStanding | None:
     """Check the log of a calibration; for a signed calibration also that a trusted key signed the log.
 
-    Parameters
-    ----------
-    path
-        Of the watch file.
-    trusted
-        Public keys that count beside the calibration's own.
-    whole
-        Check every entry and row; otherwise only the newest entry and the rows that change.
-
-    Returns
-    -------
-    None if the file has no watch of this calibration.
+    `path`: Of the watch file.
+    `trusted`: Public keys that count beside the calibration's own.
+    `whole`: Check every entry and row; otherwise only the newest entry and the rows that change.
+    Returns: None if the file has no watch of this calibration.
     """
     newest = _newest(connection, calibration.digest)
     if whole:
@@ -234,26 +223,21 @@ def _vouched(
             continue
         vouching = head.vouching(trusted)
         # Only entries that make the state worse may follow the newest signature unsigned.
-        if signer is not None and (later := _improved_after(connection, calibration.digest, entry, newest)):
-            raise unvouched(path, calibration, later)
+        if signer is not None:
+            later = connection.execute(
+                # Entries that can only raise an alarm need no signature.
+                f"SELECT kind, number FROM log WHERE calibration = ? AND number > ? AND NOT ({_WORSENING}) LIMIT 1",
+                (calibration.digest, entry["number"]),
+            ).fetchone()
+            if later is not None:
+                raise unvouched(path, calibration, f"entry {later[1]}, a {later[0]}, is not, and none after it")
+            # A watch may end without an entry, so the whole table is compared.
+            if newest["watches"] != entry["watches"]:
+                raise unvouched(path, calibration, f"what follows entry {entry['number']} is not")
         return WatchStanding(_head(newest), vouching, head.entries, own)
     if signer is not None:
         raise unvouched(path, calibration, f"it is {others.words('another key')}")
     return WatchStanding(_head(newest), Vouching(None))
-
-
-def _improved_after(
-    connection: sqlite3.Connection, calibration: str, entry: dict[str, Any], newest: dict[str, Any]
-) -> str | None:
-    later = connection.execute(
-        # Entries that can only raise an alarm need no signature.
-        f"SELECT kind, number FROM log WHERE calibration = ? AND number > ? AND NOT ({_WORSENING}) LIMIT 1",
-        (calibration, entry["number"]),
-    ).fetchone()
-    if later is not None:
-        return f"entry {later[1]}, a {later[0]}, is not, and none after it"
-    # A watch may end without an entry, so the whole table is compared.
-    return None if newest["watches"] == entry["watches"] else f"what follows entry {entry['number']} is not"
 
 
 def unvouched(path: Path, calibration: "Calibration", found: str) -> CheckFailedError:

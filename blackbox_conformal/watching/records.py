@@ -29,19 +29,12 @@ what the guarantee allows. ``accepted``: used all the same, for a recorded reaso
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A finding of one layer.
-
-    Attributes
-    ----------
-    statement
-        One sentence for people.
-    value
-        The figure behind the statement: wealth, or the largest difference of pixels, 0 to 255; None: no figure.
-    """
+    """A finding of one layer."""
 
     layer: Layer
     verdict: Verdict
-    statement: str
+    statement: str  # One sentence for people.
+    # The figure behind the statement: wealth, or the largest difference of pixels, 0 to 255; None: no figure.
     value: float | None = None
 
 
@@ -109,26 +102,16 @@ def _plain(values: Mapping[str, Any]) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A watch.
-
-    Attributes
-    ----------
-    first_draws_calibrated
-        Whether the watch's first draws are the calibration's own.
-    repeats_itself
-        Whether the vendor gives equal answers to equal requests; None: not measured yet.
-    live
-        Whether live pictures have a part of the level.
-    """
+    """A watch."""
 
     id: int
     calibration: str
     begun_at: str
     seed: str
     level: float
-    first_draws_calibrated: bool
-    repeats_itself: bool | None
-    live: bool = True
+    first_draws_calibrated: bool  # Whether the watch's first draws are the calibration's own.
+    repeats_itself: bool | None  # Whether the vendor gives equal answers to equal requests; None: not measured yet.
+    live: bool = True  # Whether live pictures have a part of the level.
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,19 +167,13 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class FreshMeasurement:
-    """A fresh photograph of a `visit`, and its loss at the threshold of `alpha`; None: not measured yet.
-
-    Attributes
-    ----------
-    beside
-        Its loss under the guarantee beside; None: no such guarantee.
-    """
+    """A fresh photograph of a `visit`, and its loss at the threshold of `alpha`; None: not measured yet."""
 
     truth: str
     name: str
     alpha: float
     loss: float | None = None
-    beside: float | None = None
+    beside: float | None = None  # Its loss under the guarantee beside; None: no such guarantee.
     visit: int = 0
 
 

@@ -27,16 +27,11 @@ from blackbox_conformal.watching.watch_file import WatchFile
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
-    from blackbox_conformal.vendor.adapter import Adapter
-    from blackbox_conformal.watching.visit.fresh_photographs import Reserve
-    from blackbox_conformal.watching.visit.outlook import VisitOutlook
-    from blackbox_conformal.watching.visit.visiting import VisitRequest, VisitResult
+    from blackbox_conformal.watching.visit.visiting import VisitResult
 
 # Tells people of a calibration's new state: by a command, a web address, or whatever apprise knows.
 
-Channel = Callable[[dict[str, Any]], None]
-"""Delivers one notice; raises whatever goes wrong."""
-
+Channel = Callable[[dict[str, Any]], None]  # Delivers one notice; raises whatever goes wrong.
 TRIES = 3
 _PAUSES_S = (1.0, 3.0)
 _TIMEOUT_S = 20.0
@@ -106,17 +101,25 @@ def deliver(
 ) -> list[str]:
     """Send each channel the notices that it lacks, and return the failures in words.
 
-    Parameters
-    ----------
-    named
-        The calibration's file, as notices name it.
-    channels
-        ``command``, ``webhook`` or ``apprise`` → channel.
+    `named`: The calibration's file, as notices name it.
+    `channels`: ``command``, ``webhook`` or ``apprise`` → channel.
     """
     troubles = []
     for name, channel in channels.items():
         for entry in file.untold(calibration, name):
-            error = _tried(channel, notice_of(entry, calibration, named), sleep)
+            error = None
+            # No pause after the last try.
+            for pause in (*_PAUSES_S, 0.0)[:TRIES]:
+                try:
+                    channel(notice_of(entry, calibration, named))
+                except Exception as failed:  # noqa: BLE001 - whatever fails, the visit is made and the notice is kept
+                    # Only our own words: a library's error may quote the address, which may be secret.
+                    said = str(failed) if isinstance(failed, UndeliveredError) else type(failed).__name__
+                    error = printable(redact(said), _LONGEST)
+                    sleep(pause)
+                else:
+                    error = None
+                    break
             # The next visit sends a failed notice again, with the words that it was not delivered.
             file.note_notice(entry.id, name, error)
             if error is not None:
@@ -124,23 +127,6 @@ def deliver(
                 # In order: a later notice must not arrive before one that waits.
                 break
     return troubles
-
-
-def _tried(channel: Channel, notice: dict[str, Any], sleep: Callable[[float], None]) -> str | None:
-    error = None
-    # No pause after the last try.
-    for pause in (*_PAUSES_S, 0.0)[:TRIES]:
-        try:
-            channel(notice)
-        except Exception as failed:  # noqa: BLE001 - whatever fails, the visit is made and the notice is kept
-            # Only our own words: a library's error may quote the address, which may be secret.
-            error = printable(
-                redact(str(failed) if isinstance(failed, UndeliveredError) else type(failed).__name__), _LONGEST
-            )
-            sleep(pause)
-        else:
-            return None
-    return error
 
 
 SEES = "a program sees the state itself"
@@ -243,7 +229,8 @@ def command(screen: Screen, options: WatchOptions) -> None:
     chooses canaries from IMAGES, the photographs that were calibrated. --max-cost is for one visit. After an alarm
     the calibration is suspended or void, and `mask` refuses it.
     """
-    from blackbox_conformal.watching.visit.visiting import outlook, visit
+    from blackbox_conformal.watching.visit.fresh_photographs import Reserve
+    from blackbox_conformal.watching.visit.visiting import VisitRequest, outlook, visit
 
     if options.demo:
         watch_demo = catalog.hook("watch_demo")
@@ -268,12 +255,33 @@ def command(screen: Screen, options: WatchOptions) -> None:
         catalog.hook("pages").refuse_foreign_watch(Path(options.page), calibration)
     setup = from_options.calibrated_setup(calibration, options)
     run = from_options.calibrated_folder(screen, options, calibration.procedure, options.file)
-    request = _request(screen, options, calibration)
+    reserve = None
+    if options.fresh and options.alpha is not None:
+        reserve = Reserve(calibration, photograph_paths(options.fresh), options.alpha, options.fresh_each)
+    elif options.alpha is not None:
+        raise UsageError("expected --fresh PHOTOGRAPHS beside --alpha: they are measured at that level")
+    elif options.fresh:
+        raise UsageError("expected --alpha LEVEL beside --fresh: the level that masks are made at")
+    request = VisitRequest(
+        calibration,
+        Path(options.file),
+        photograph_paths(options.images) if options.images else (),
+        options.canaries,
+        options.level,
+        reserve,
+        options.max_cost_in_all,
+        # A plan writes nothing, so it needs no passphrase.
+        None if options.plan else load_signing_key(screen, options.sign_with),
+        trusted(options.trust),
+    )
     with from_options.job_terms(screen, options, run) as terms:
         if options.plan:
             planned = outlook(request, setup, terms)
             screen.show(planned.blocks())
-            screen.next(*_visit(options, setup.adapter, planned))
+            words = next_steps.with_calibration("watch", "", options.file, setup.adapter, options)
+            costs = [one.cost_usd[1] for one in (planned.next_visit, planned.later_visit) if one.cost_usd]
+            limit = ["--max-cost", limit_above(max(costs))] if max(costs, default=0) else []
+            screen.next(words[0], *options.images, *words[2:], *next_steps.typed("run"), *limit)
             screen.data(planned.document())
             return
         result = visit(request, setup, terms)
@@ -290,14 +298,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
 
 
 def _watch(options: WatchOptions) -> list[str]:
-    return ["watch", "--calibration", options.file, *next_steps.typed("run", "ledger", "store")]
-
-
-def _visit(options: WatchOptions, adapter: "Adapter", planned: "VisitOutlook") -> list[str]:
-    words = next_steps.with_calibration("watch", "", options.file, adapter, options)
-    most = max((one.cost_usd[1] for one in (planned.next_visit, planned.later_visit) if one.cost_usd), default=None)
-    limit = ["--max-cost", limit_above(most)] if most else []
-    return [words[0], *options.images, *words[2:], *next_steps.typed("run"), *limit]
+    return ["watch", "--calibration", options.file, *next_steps.typed("run", "ledger")]
 
 
 def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration", page: str) -> str:
@@ -311,35 +312,6 @@ def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration
     screen.say(str(written))
     next_steps.offer(screen, written, opened=options.opened)
     return str(written.resolve())
-
-
-def _request(screen: Screen, options: WatchOptions, calibration: "Calibration") -> "VisitRequest":
-    from blackbox_conformal.watching.visit.visiting import VisitRequest
-
-    return VisitRequest(
-        calibration,
-        Path(options.file),
-        photograph_paths(options.images) if options.images else (),
-        options.canaries,
-        options.level,
-        _reserve(options, calibration),
-        options.max_cost_in_all,
-        # A plan writes nothing, so it needs no passphrase.
-        None if options.plan else load_signing_key(screen, options.sign_with),
-        trusted(options.trust),
-    )
-
-
-def _reserve(options: WatchOptions, calibration: "Calibration") -> "Reserve | None":
-    from blackbox_conformal.watching.visit.fresh_photographs import Reserve
-
-    if not options.fresh:
-        if options.alpha is not None:
-            raise UsageError("expected --fresh PHOTOGRAPHS beside --alpha: they are measured at that level")
-        return None
-    if options.alpha is None:
-        raise UsageError("expected --alpha LEVEL beside --fresh: the level that masks are made at")
-    return Reserve(calibration, photograph_paths(options.fresh), options.alpha, options.fresh_each)
 
 
 def _channels(options: WatchOptions) -> "dict[str, Channel]":

@@ -44,8 +44,7 @@ if TYPE_CHECKING:
 
 APPLICATION_ID = 0x42425761
 VERSION = 5
-LOGGED = 3
-"""The first version with a log."""
+LOGGED = 3  # The first version with a log.
 
 LIVE_TABLES = """
 CREATE TABLE live (
@@ -254,12 +253,8 @@ def reading(path: Path) -> Iterator[None]:
 class WatchFile:
     """An open watch file; a context manager.
 
-    Parameters
-    ----------
-    make
-        Make the file if there is none.
-    key
-        Signs new entries; None: not signed.
+    `make`: Make the file if there is none.
+    `key`: Signs new entries; None: not signed.
     """
 
     def __init__(self, path: Path, *, make: bool = True, key: "SigningKey | None" = None) -> None:

@@ -95,12 +95,8 @@ def refuse_suspended(
 ) -> WatchState | None:
     """Return the watch's state for a certificate; None: not watched. Refuse a suspended or void calibration.
 
-    Parameters
-    ----------
-    trusted
-        Public keys that count beside the calibration's own.
-    whole
-        Check the whole file, not only its new entries.
+    `trusted`: Public keys that count beside the calibration's own.
+    `whole`: Check the whole file, not only its new entries.
     """
     path = watch_path(file)
     if not path.exists():

@@ -22,7 +22,7 @@ from blackbox_conformal.method.audits.detail_shares import (
     DetailSums,
     detail_blocks,
 )
-from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, VendorClaim
+from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, ClaimedPhotograph, VendorClaim
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.reference import reference
@@ -190,7 +190,8 @@ def inventing(figure):
 
 def audit(claim, figures):
     measured = tuple({} if figure is None else inventing(figure) for figure in figures)
-    return ClaimAudit(VendorClaim.of(claim), tuple(map(str, range(len(figures)))), measured, len(figures))
+    seen = [ClaimedPhotograph(str(place), "", "", None, one) for place, one in enumerate(measured)]
+    return ClaimAudit(VendorClaim.of(claim), tuple(seen), len(figures))
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,32 @@
-"""`audit` on the command line: on a folder of outputs, by splits, with crops; what is printed, kept and refused."""
+"""`audit` and `report`: on a folder of outputs, by splits, of claims and annotations; what is printed and kept."""
 
 import json
 import re
 import shlex
+import shutil
+from types import SimpleNamespace
 
+import click
 import numpy as np
 import pytest
 from PIL import Image
+from support.annotation_files import marked, pictures, png
 from support.command_line import ended
+from support.report_material import make_run
+from support.restoring_vendor import RESTORING
 from support.synthetic import draw, photograph, write_draws, write_photographs
 
+import blackbox_conformal as bc
+from blackbox_conformal.annotations.annotation_file import PEOPLE, Origin, read_annotation, write_annotation
+from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.random_splits import CAUTION
 from blackbox_conformal.method.audits.verdict import FIXED
+from blackbox_conformal.pages.report.report_command import _suggest
 from blackbox_conformal.support.wording import at_least
+from blackbox_conformal.testing.fault_server import FaultServer
 
 VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "--draws", "3"]
 SETTINGS = ["--score", "smoothed-variance:sigma=2", "--metric", "rgb-linf:kernel=gaussian,sigma=2"]
@@ -50,7 +62,7 @@ def audit(folder, *more, images="unseen", where="run"):
     )
 
 
-def test_a_folder_of_outputs_is_audited_without_a_call(scene, capsys):
+def test_a_folder_of_outputs_is_audited_without_a_call_and_shown_in_the_report(scene, capsys):
     assert audit(scene, "--json", "-v") == 0
     out = capsys.readouterr()
     document = json.loads(out.out)
@@ -63,9 +75,13 @@ def test_a_folder_of_outputs_is_audited_without_a_call(scene, capsys):
     assert "splits" not in document
     for level in document["levels"]:
         assert f"At {level['alpha']:g}: {level['meaning']}" in out.err, "people's text stands on stderr beside JSON"
+    assert audit(scene, "-q", "--alpha", "0.2") == 0
+    assert run(["report", "--run", str(scene / "run"), "--out", str(scene / "r.html"), "--json", "--force"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["audited"], document["audit"]) == (8, "inconclusive")
 
 
-def test_people_are_told_what_each_figure_is(scene, capsys):
+def test_people_are_told_what_each_figure_is_and_a_verdict_comes_first(scene, capsys):
     assert audit(scene, "--alpha", "0.03", "--alpha", "0.2", "-v") == 0
     told = capsys.readouterr().out
     verdict = r"Audit on 8 unseen photographs: not yet confirmed: 8 of at least \d+ photographs, no sign against it\n"
@@ -83,19 +99,20 @@ def test_people_are_told_what_each_figure_is(scene, capsys):
     assert f"blackbox-conformal report --run {scene / 'run'}" in told
     table = told.partition("alpha ")[2].partition("Trusted is")[0]
     assert len(max(table.splitlines(), key=len)) <= 80, "the verdicts fit a narrow terminal"
-
-
-def test_the_screen_is_a_verdict_a_paragraph_and_a_table(scene, capsys):
     assert audit(scene, "--alpha", "0.2") == 0
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("Audit on 8 unseen photographs: not yet confirmed: 8 of at least ")
-    assert told[1].startswith("At 0.2: the risk is ")
-    assert told[2].startswith("Risk: the mean over photographs of the largest ")
-    assert len(told) == 11
-    assert told[6].startswith("Of the detail missing in plain enlargement the vendor restored ")
-    assert told[7].startswith("Calls made: ")
-    assert told[8] == "The report shows more, and so does -v: quality, worst and kinds of photographs."
-    assert [line.split()[:3] for line in told[9:]] == [
+    assert told[1].startswith("At 0.2 use the plain enlargement: in the clear part it is nearer to the originals on 8 ")
+    assert told[2].startswith("At 0.2: the risk is ")
+    assert told[3].startswith("Risk: the mean over photographs of the largest ")
+    assert len(told) == 17
+    assert told[7].startswith("How near to the originals in the clear part: vendor and plain enlargement and free ")
+    assert max(map(len, told[8:12])) <= 80
+    assert [line.split()[0] for line in told[10:12]] == ["0.2", "all"]
+    assert told[12].startswith("Of the detail missing in plain enlargement the vendor restored ")
+    assert told[13].startswith("Calls made: ")
+    assert told[14] == "The report shows more, and so does -v: quality, worst and kinds of photographs."
+    assert [line.split()[:3] for line in told[15:]] == [
         ["Next:", "blackbox-conformal", "view"],
         ["Next:", "blackbox-conformal", "report"],
     ]
@@ -145,13 +162,6 @@ def test_kinds_of_photographs_are_shown_and_the_one_that_fails_is_named(tmp_path
     assert "Whom it fails: risk by kind of photograph" in told
     assert "rather textured" in told
     assert "night" not in told.partition("risk by kind")[2].partition("PSNR")[0], "nobody named groups"
-
-
-def test_the_report_shows_the_audit(scene, capsys):
-    assert audit(scene, "-q", "--alpha", "0.2") == 0
-    assert run(["report", "--run", str(scene / "run"), "--out", str(scene / "r.html"), "--json", "--force"]) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert (document["audited"], document["audit"]) == (8, "inconclusive")
 
 
 def test_an_audit_of_another_guarantee_leaves_the_report_alone(scene, capsys):
@@ -213,15 +223,12 @@ def test_splits_beside_an_audit_take_its_photographs_in(scene, capsys):
     assert "20 random splits of 32 photographs" in (scene / "s.html").read_text()
 
 
-def test_a_pool_is_drawn_once_and_split(scene, tmp_path, capsys):
+def test_a_pool_is_drawn_once_and_split_and_can_be_calibrated_and_reported_afterwards(scene, tmp_path, capsys):
     command = ["audit", str(scene / "known"), "--splits", "30", "--alpha", "0.3", *outputs(scene)]
     first = json.loads(ended(capsys, [*command, "--run", str(tmp_path / "pool"), "--json"]).out)
     assert (first["n_calibration"], first["n_measured"]) == (17, 7)
     assert audit(scene, "--splits", "30", "--alpha", "0.3", "--json", "-q", images=None) == 0
     assert json.loads(capsys.readouterr().out) == first, "the same photographs, the same splits"
-
-
-def test_a_pool_can_be_calibrated_and_reported_afterwards(scene, tmp_path, capsys):
     where = ["--run", str(tmp_path / "pool")]
     assert run(["audit", str(scene / "known"), "--splits", "30", "--alpha", "0.3", *outputs(scene), *where]) == 0
     assert f"`calibrate` on the same photographs with --run {tmp_path / 'pool'}" in capsys.readouterr().out
@@ -340,3 +347,191 @@ def test_a_tiny_level_is_answered_by_every_command(scene, tmp_path, capsys, guar
     level = json.loads(capsys.readouterr().out)["levels"][0]
     assert (level["alpha"], level["tested"]) == (1e-300, False)
     assert len(level["meaning"]) < 250
+
+
+@pytest.fixture(scope="module")
+def claimed(tmp_path_factory):
+    """A folder of 40 photographs and a vendor that enlarges plainly, so that it invents next to nothing."""
+    folder = tmp_path_factory.mktemp("claim")
+    write_photographs(folder / "photographs", range(40))
+    with FaultServer() as server:
+        yield folder, server
+
+
+def claim(claimed, text, *more):
+    folder, server = claimed
+    vendor = ["--adapter", RESTORING, "-p", f"url={server.url}", "-p", "scale=4", "--run", str(folder / "run")]
+    return run(["audit", str(folder / "photographs"), *vendor, "--yes", "--claim", text, *more])
+
+
+def test_a_false_claim_is_contradicted_and_a_true_one_supported_with_the_fewest_calls(claimed, capsys):
+    server = claimed[1]
+    assert claim(claimed, "restored:at_least=0.9", "--json") == 3
+    out = capsys.readouterr()
+    found = json.loads(out.out)
+    assert (found["verdict"], found["claim"]["figure"]) == ("contradicted", "restored")
+    assert found["n"] == found["calls"] == server.account.paid < found["given"] == 40
+    assert "It takes at least" in out.err
+    assert "claim is contradicted by" in out.err
+    paid = server.account.paid
+    assert claim(claimed, "restored:at_least=0.9", "--json") == 3
+    assert json.loads(capsys.readouterr().out)["cached"] == paid
+    assert server.account.paid == paid, "the same photographs first, and nothing is paid twice"
+    assert claim(claimed, "erased:at_most=0.5", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "supported"
+
+
+def test_a_claim_is_about_no_mask_and_python_makes_it_too(claimed, capsys):
+    before = claimed[1].account.paid
+    for more in (["--score", "texture"], ["--metric", "rgb-l1"], ["--alpha", "0.1"], ["--guarantee", "expected"]):
+        assert claim(claimed, "invented:at_most=0.2", *more) == 2
+        assert "not about masks" in capsys.readouterr().err
+    assert claimed[1].account.paid == before
+    folder, server = claimed
+    vendor = bc.load_adapter(RESTORING, url=server.url, scale=4)
+    found = bc.audit_claim(vendor, folder / "photographs", "restored:at_least=0.9", max_cost=1, run=folder / "python")
+    assert repr(found) == f"<ClaimAudit of {found.looked} photographs: contradicted>"
+    with pytest.raises(UsageError, match="leave metric out"):
+        bc.audit_claim(vendor, folder / "photographs", "restored:at_least=0.9", metric="rgb-l1", max_cost=1)
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("cli") / "run", hostile=False, sizes=((90, 70),)).folder
+
+
+def test_a_run_folder_becomes_one_file_and_errors_are_one_line(reported, capsys, tmp_path):
+    out = ended(capsys, ["report", "--run", str(reported), "--json"])
+    document = json.loads(out.out)
+    assert document["report"] == str((reported / "report.html").resolve())
+    assert (document["audited"], document["masked"]) == (1, 0)
+    assert document["audit"] in ("confirmed", "inconclusive", "contradicted")
+    assert (reported / "report.html").read_text().startswith("<!doctype html>")
+    assert "report.html" in out.err
+    assert run(["report", "--run", str(tmp_path / "nowhere")]) == 2
+    assert run(["report", "--run", str(tmp_path)]) == 2
+    assert run(["report", "--run", str(reported), "--alpha", "-1"]) == 2
+    text = ended(capsys, ["report"], 2).err
+    assert "Traceback" not in text
+    assert "expected a run folder" in text
+    assert "calibration.json" in text
+
+
+def test_after_an_audit_of_answers_on_a_disk_no_watch_is_advised(tmp_path, capsys):
+    def advised(adapter):
+        about = SimpleNamespace(procedure=SimpleNamespace(vendor={"adapter": adapter, "parameters": {}}))
+        screen = Screen(as_json=False, quiet=False, verbose=0)
+        with click.Context(click.Command("report")):
+            _suggest(screen, about, object(), tmp_path / "calibration.json", tmp_path)
+        return capsys.readouterr().out.split()[2]
+
+    assert (advised("folder"), advised("embedded")) == ("view", "watch")
+
+
+def test_a_report_is_made_anew_and_any_other_file_is_not_overwritten(reported, tmp_path, capsys):
+    page = reported / "report.html"
+    assert run(["report", "--run", str(reported), "-q"]) == 0
+    assert run(["report", "--run", str(reported), "-q", "--alpha", "0.2"]) == 0
+    written = page.read_bytes()
+    assert b"alpha = 0.2" in written
+    elsewhere = make_run(tmp_path / "other", sizes=((64, 48),)).folder
+    assert run(["report", "--run", str(elsewhere), "-q"]) == 0
+    others = (
+        b"<!doctype html>mine",
+        written.replace(b"alpha = 0.2", b"alpha = 0.3"),
+        written + b"<!-- a remark -->",
+        (elsewhere / "report.html").read_bytes(),
+        b"",
+    )
+    for other in others:
+        page.write_bytes(other)
+        assert "--force" in ended(capsys, ["report", "--run", str(reported), "-q", "--alpha", "0.2"], 2).err
+        assert page.read_bytes() == other
+    assert run(["report", "--run", str(reported), "-q", "--alpha", "0.2", "--force"]) == 0
+    assert page.read_bytes() == written
+
+
+def test_out_and_calibration_may_lie_elsewhere(reported, tmp_path):
+    calibration = tmp_path / "elsewhere.json"
+    calibration.write_bytes((reported / "calibration.json").read_bytes())
+    out = tmp_path / "deep" / "page.html"
+    assert run(["report", "--run", str(reported), "--calibration", str(calibration), "--out", str(out), "-q"]) == 0
+    assert out.is_file()
+
+
+def test_damaged_material_is_an_error_that_names_the_file(reported, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(reported, copy)
+    next((copy / "report").glob("*/audit-*.preview")).write_text("{}")
+    assert "damaged preview file" in ended(capsys, ["report", "--run", str(copy), "--force"], 2).err
+
+
+def test_a_calibration_that_was_written_elsewhere_is_found_by_its_run_folder(photographs, tmp_path, capsys):
+    elsewhere, reported = tmp_path / "results" / "mine.json", tmp_path / "run"
+    for path in photographs.iterdir():
+        (tmp_path / "outputs" / path.stem).mkdir(parents=True)
+        for index in range(2):
+            darker = Image.open(path).point(lambda value: max(value - 1, 0))
+            darker.save(tmp_path / "outputs" / path.stem / f"{index}.png")
+    vendor = ["--adapter", "folder", "-p", f"path={tmp_path / 'outputs'}", "-p", "label=darker", "--draws", "2"]
+    vendor += ["--score", "bicubic-gap"]
+    assert run(["calibrate", str(photographs), *vendor, "--run", str(reported), "--out", str(elsewhere), "-q"]) == 0
+    assert not (reported / "calibration.json").exists()
+    assert run(["report", "--run", str(reported), "--json"]) == 0
+    digest = json.loads(elsewhere.read_text())["digest"]
+    assert json.loads(capsys.readouterr().out)["calibration"] == digest
+    low, again = tmp_path / "low.png", ["--calibration", str(elsewhere), "--run", str(reported)]
+    new = Image.effect_mandelbrot((64, 64), (-2, -1, 1, 1), 40).convert("RGB")
+    new.resize((16, 16)).save(low)
+    (tmp_path / "outputs" / "low").mkdir()
+    for index in range(2):
+        new.save(tmp_path / "outputs" / "low" / f"{index}.png")
+    given = ["-p", f"path={tmp_path / 'outputs'}", "--alpha", "0.9", "--out", str(tmp_path / "masked")]
+    assert f"report --run {reported} --calibration {elsewhere}" in ended(capsys, ["mask", str(low), *again, *given]).out
+    moved = elsewhere.rename(tmp_path / "moved.json")
+    said = ended(capsys, ["report", "--run", str(reported)], 2).err
+    assert f"at {elsewhere}, where it was written; it is not there" in said
+    assert "--calibration FILE" in said
+    assert run(["report", "--run", str(reported), "--calibration", str(moved), "-q", "--force"]) == 0
+    fewer = sorted(str(path) for path in photographs.iterdir())[:5]
+    assert run(["calibrate", *fewer, *vendor, "--run", str(tmp_path / "other"), "--out", str(elsewhere), "-q"]) == 0
+    assert "another one has been written there since" in ended(capsys, ["report", "--run", str(reported)], 2).err
+    (reported / "calibration-elsewhere.json").write_text("[]")
+    assert "calibration-elsewhere.json" in ended(capsys, ["report", "--run", str(reported)], 2).err
+
+
+@pytest.fixture
+def annotated(tmp_path):
+    truth, delivered = pictures()
+    (tmp_path / "photo.png").write_bytes(png(truth))
+    (tmp_path / "answer.png").write_bytes(png(delivered))
+    for name, levels in (("ana", marked((0, 0, 4, 4))), ("ben", marked((0, 0, 2, 4)))):
+        own = tmp_path / "annotations" / PEOPLE / name
+        write_annotation(own, truth, delivered, levels, Origin(name, "2026-03-01", "png"))
+    return tmp_path / "annotations"
+
+
+def test_agreement_and_combine(annotated, capsys):
+    found = json.loads(ended(capsys, ["annotate", "agreement", str(annotated), "--json"]).out)
+    assert found["people"] == ["ana", "ben"]
+    assert found["pictures"][0]["overlap"] == 0.5
+    assert found["pictures"][0]["name"] is None
+    assert 0 < found["krippendorff_alpha"] < 1
+    shown = ended(capsys, ["annotate", "combine", str(annotated), "--rule", "max"])
+    assert "1 picture in" in shown.out + shown.err
+    assert "semantic:annotations=" in shown.out + shown.err
+    np.testing.assert_array_equal(read_annotation(annotated, *pictures()), marked((0, 0, 4, 4)))
+    assert run(["annotate", "combine", str(annotated), "--annotator", "eva"]) == 2
+    assert "expected names of people who marked, ana, ben" in capsys.readouterr().err
+
+
+def test_export_and_import(annotated, capsys):
+    run(["annotate", "combine", str(annotated), "-q"])
+    pair = ["--truth", str(annotated.parent / "photo.png"), "--delivered", str(annotated.parent / "answer.png")]
+    capsys.readouterr()
+    out = annotated.parent / "out"
+    assert run(["annotate", "export", str(annotated), "--format", "coco", *pair, "--out", str(out), "--json"]) == 0
+    [file] = json.loads(capsys.readouterr().out)["files"]
+    again = annotated.parent / "again"
+    assert run(["annotate", "import", file, "--format", "coco", *pair, "--folder", str(again)]) == 0
+    np.testing.assert_array_equal(read_annotation(again, *pictures()), read_annotation(annotated, *pictures()))

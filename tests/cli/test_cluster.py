@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,13 +44,13 @@ class Place:
         vendor = ["--adapter", VENDOR, "-p", f"url={self.server.url}"]
         return [*arguments, *vendor, "--run", run, "--yes"]
 
-    def run(self, *arguments: str, run: str = "run", **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, run: str = "run", **how: Any) -> subprocess.CompletedProcess[str]:
         # The threads and the logging of a cluster's client last as long as its process.
         call = called_in_new_process if "--cluster" in arguments else called
-        return call(*self.words(*arguments, run=run), folder=self.folder, **environment)
+        return call(*self.words(*arguments, run=run), folder=self.folder, **how)
 
-    def calibrate(self, *more: str, run: str = "run", **environment: str) -> subprocess.CompletedProcess[str]:
-        return self.run("calibrate", "photographs", *CHOICES, *more, run=run, **environment)
+    def calibrate(self, *more: str, run: str = "run", **how: Any) -> subprocess.CompletedProcess[str]:
+        return self.run("calibrate", "photographs", *CHOICES, *more, run=run, **how)
 
     def begin(self, *more: str) -> "subprocess.Popen[bytes]":
         """The command as a process group of its own, as a terminal starts it."""
@@ -62,8 +63,7 @@ class Place:
 
     def one_process(self) -> bytes:
         """The calibration file that one process makes of the draws that were bought."""
-        done = self.calibrate("--out", "one.json")
-        assert done.returncode == 0, done.stderr
+        self.calibrate("--out", "one.json", code=0)
         return (self.folder / "one.json").read_bytes()
 
     @property
@@ -96,8 +96,7 @@ def test_every_command_gives_the_bytes_of_one_process_and_buys_each_draw_once(pl
     ways: tuple[tuple[str, tuple[str, ...]], ...] = (("one", ()), ("many", ("--cluster", "local:2")))
     paid = 0
     for run, more in ways:
-        done = place.calibrate(*more, run=run)
-        assert done.returncode == 0, done.stderr
+        place.calibrate(*more, run=run, code=0)
         made[run].append(place.file(run))
         calibration = ("--calibration", f"{run}/calibration.json")
         levels = ("--alpha", "0.9", "--out", f"{run}-crops", "--no-stop", "--json")
@@ -106,8 +105,7 @@ def test_every_command_gives_the_bytes_of_one_process_and_buys_each_draw_once(pl
         made[run].append(audit.stdout.replace(run, "run"))
         made[run].append(files_of(place.folder / f"{run}-crops"))
         masks = ("--alpha", "0.9", "--out", f"{run}-masked", "--json", "--outside", "0")
-        mask = place.run("mask", "small", *calibration, *masks, *more, run=run)
-        assert mask.returncode == 0, mask.stderr
+        mask = place.run("mask", "small", *calibration, *masks, *more, run=run, code=0)
         assert len(json.loads(mask.stdout)["pictures"]) == 3
         made[run].append(files_of(place.folder / f"{run}-masked"))
         # The report's pages are written by whoever measures.
@@ -116,8 +114,7 @@ def test_every_command_gives_the_bytes_of_one_process_and_buys_each_draw_once(pl
         paid = place.paid[0]
     # Afterwards, since calibrations refuse the photographs that a tuning beside them looked at.
     for run, more in ways:
-        tune = place.run("tune", "photographs", "--draws", "2", "--alpha", "0.9", *more, run=f"{run}-tuned")
-        assert tune.returncode == 0, tune.stderr
+        place.run("tune", "photographs", "--draws", "2", "--alpha", "0.9", *more, run=f"{run}-tuned", code=0)
         made[run].append(place.file(f"{run}-tuned"))
         made[run].append(place.paid[0] - paid)
         paid = place.paid[0]
@@ -148,8 +145,7 @@ def test_a_command_that_is_killed_leaves_no_worker_and_resumes_without_paying_tw
         command.kill()
         command.wait(timeout=30)
     until(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in started))
-    done = slow_place.calibrate("--cluster", "local:2", "--retry-ambiguous")
-    assert done.returncode == 0, done.stderr
+    slow_place.calibrate("--cluster", "local:2", "--retry-ambiguous", code=0)
     paid, distinct = slow_place.paid
     # A call that was under way at the kill may have been paid for; the ledger then says so, and is asked to pay again.
     assert distinct == 24
@@ -199,8 +195,7 @@ def test_a_picture_that_kills_workers_ends_the_command_with_its_name(place, tmp_
     site = announced(tmp_path / "site", "killer:Killer", {"killer.py": KILLER})
     Image.fromarray(photograph(50, (64, 96))).save(place.folder / "photographs" / "dangerous.png")
     choices = ("--score", "killer", "--metric", "rgb-linf", "--cluster", "local:2")
-    done = place.run("calibrate", "photographs", *choices, PYTHONPATH=added(site))
-    assert done.returncode == 6, done.stderr
+    done = place.run("calibrate", "photographs", *choices, PYTHONPATH=added(site), code=6)
     assert "4 workers died while they worked on" in done.stderr
     assert "the same command resumes" in " ".join(done.stderr.split())
     assert place.paid[0] == place.paid[1]
@@ -226,8 +221,7 @@ def added(site: Path) -> str:
 
 def test_workers_of_a_scheduler_do_the_work(place, tmp_path):
     with scheduler(tmp_path / "scheduler") as (address, _), workers(tmp_path / "workers", address):
-        done = place.calibrate("--cluster", address, "--json")
-    assert done.returncode == 0, done.stderr
+        place.calibrate("--cluster", address, "--json", code=0)
     assert place.paid == (16, 16)
     assert place.file() == place.one_process()
 
@@ -243,12 +237,9 @@ def test_an_encrypted_scheduler_takes_who_has_a_certificate_of_its_authority(pla
             (address, {**own, "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY": "nowhere"}, "TLS__CLIENT__KEY to name a PEM"),
             (plain, own, "or name it by tls:// where it is encrypted"),
         ):
-            done = place.calibrate("--cluster", named, **given)
-            assert done.returncode == 2, done.stderr
-            assert said in " ".join(done.stderr.split())
+            assert said in " ".join(place.calibrate("--cluster", named, **given, code=2).stderr.split())
         assert place.paid == (0, 0)
-        done = place.calibrate("--cluster", address, **own)
-    assert done.returncode == 0, done.stderr
+        place.calibrate("--cluster", address, **own, code=0)
     assert place.paid == (16, 16)
     assert place.file() == place.one_process()
 
@@ -259,8 +250,7 @@ def test_workers_with_other_packages_are_refused_before_anything_is_paid(place, 
         scheduler(tmp_path / "scheduler") as (address, _),
         workers(tmp_path / "workers", address, 1, PYTHONPATH=added(site)),
     ):
-        done = place.calibrate("--cluster", address)
-    assert done.returncode == 2
+        done = place.calibrate("--cluster", address, code=2)
     said = " ".join(done.stderr.split())
     assert "expected workers with the versions of this process" in said
     assert "other 1.0" in said
@@ -278,9 +268,7 @@ def test_workers_with_other_packages_are_refused_before_anything_is_paid(place, 
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_paid(place, more, said):
-    done = place.calibrate(*more)
-    assert done.returncode == 2, done.stderr
-    assert said in " ".join(done.stderr.split())
+    assert said in " ".join(place.calibrate(*more, code=2).stderr.split())
     assert place.paid == (0, 0)
 
 
@@ -289,8 +277,7 @@ def test_workers_read_answers_from_the_database_where_the_run_folder_lacks_them(
     ledger = ("--ledger", postgres.new_database())
     assert place.calibrate(*ledger, run="first").returncode == 0
     with scheduler(tmp_path / "scheduler") as (address, _), workers(tmp_path / "workers", address):
-        done = place.calibrate(*ledger, "--cluster", address, run="second")
-    assert done.returncode == 0, done.stderr
+        place.calibrate(*ledger, "--cluster", address, run="second", code=0)
     assert place.paid == (16, 16)
     assert place.file("second") == place.file("first")
 

@@ -1,6 +1,7 @@
-"""`compare` on the command line: vendors as typed, one JSON document, refusals in one line."""
+"""`compare` on the command line: vendors as typed, two of one adapter stay two, refusals in one line."""
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 from support.command_line import ended
 
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.testing.fault_server import FaultServer
 
 
 def test_settings_of_one_vendor_in_one_table(photographs, tmp_path, capsys):
@@ -66,21 +68,11 @@ def test_draws_of_another_run_folder_are_told_and_used_when_it_is_named(photogra
 
 
 def test_a_score_with_several_parameters_stands_in_brackets(photographs, tmp_path, capsys):
-    arguments = [
-        "compare",
-        str(photographs),
-        "--draws",
-        "2",
-        "--alpha",
-        "0.7",
-        "--run",
-        str(tmp_path),
-        "--no-baselines",
-    ]
+    arguments = ["compare", str(photographs), "--draws", "2"]
+    arguments += ["--alpha", "0.7", "--run", str(tmp_path), "--no-baselines"]
     score = "weighted:weight=0.25,sigma=2"
     arguments += ["--vendor", f"embedded:score=[{score}],draws=3,label=bracketed", "--vendor", "embedded"]
-    assert run([*arguments, "--json"]) == 0
-    bracketed, plain = json.loads(capsys.readouterr().out)["vendors"]
+    bracketed, plain = json.loads(ended(capsys, [*arguments, "--json"]).out)["vendors"]
     assert (bracketed["vendor"], bracketed["draws"], plain["draws"]) == ("bracketed", 3, 2)
     assert run([*arguments[:-4], "--vendor", f"embedded:score={score}", "--vendor", "embedded:draws=3"]) == 2
     assert "[weighted:weight=…,sigma=…]" in capsys.readouterr().err
@@ -131,3 +123,130 @@ def test_a_parameter_of_one_vendor_alone_is_refused_with_the_line_to_type(photog
     said = ended(capsys, ["compare", str(photographs), *vendors, *given], 2).err
     assert "embedded takes no recipe. Instead of -p give each vendor its own: " in said
     assert "--vendor embedded:draws=2 --vendor recipe:recipe=own.toml,url=http://127.0.0.1:9\n" in said
+
+
+CHOICES = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf", "-p", "price-usd=0.01"]
+COMPARED = [*CHOICES, "--alpha", "0.9", "--no-baselines", "--yes", "--json"]
+
+RECIPE = """
+name = "NAME"
+title = "Workshop"
+about = "A server of one's own."
+documentation = "https://workshop.example/docs"
+url = "URL"
+
+[scale]
+factors = [4]
+default = 4
+
+[submit]
+path = "/v1/jobs"
+file = "image"
+form = { scale = "{scale}" }
+keep = { job = "id" }
+
+[poll]
+path = "/v1/jobs/{job}"
+seconds = 0.1
+status = "status"
+done = ["succeeded"]
+failed = ["failed"]
+
+[picture]
+link = "output"
+
+[errors]
+message = ["error.message"]
+
+[example]
+polls = 1
+[[example.answers]]
+json = '{"id": "1"}'
+[[example.answers]]
+json = '{"status": "succeeded", "output": "{address}/1"}'
+[[example.answers]]
+picture = true
+"""
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[FaultServer, FaultServer]]:
+    with FaultServer() as first, FaultServer() as second:
+        yield first, second
+
+
+def paid(servers: tuple[FaultServer, FaultServer]) -> list[int]:
+    return [server.account.paid for server in servers]
+
+
+@pytest.mark.parametrize("labels", [("", ""), (",label=server-one", ",label=server-two")])
+def test_two_addresses_are_two_vendors_in_a_comparison(photographs, tmp_path, capsys, servers, labels):
+    arguments = ["compare", str(photographs), *COMPARED, "--run", str(tmp_path / "runs")]
+    for server, label in zip(servers, labels, strict=True):
+        arguments += ["--vendor", f"http:url={server.url}/v1/upscale{label}"]
+    vendors = json.loads(ended(capsys, arguments).out)["vendors"]
+    assert [(one["wanted"], one["calls"], one["cached"]) for one in vendors] == [(12, 12, 0), (12, 12, 0)]
+    assert paid(servers) == [12, 12]
+
+
+def test_two_recipes_that_differ_in_name_or_address_are_two_vendors(photographs, tmp_path, capsys, servers):
+    arguments = ["compare", str(photographs), *COMPARED, "--run", str(tmp_path / "runs")]
+    for index, server in enumerate(servers):
+        file = tmp_path / f"recipe-{index}.toml"
+        file.write_text(RECIPE.replace("NAME", "workshop").replace("URL", server.url))
+        arguments += ["--vendor", f"recipe:recipe={file}"]
+    assert run(arguments) == 0
+    assert [one["calls"] for one in json.loads(capsys.readouterr().out)["vendors"]] == [12, 12]
+    assert paid(servers) == [12, 12]
+
+
+def test_the_second_address_in_one_run_folder_is_drawn_from_and_a_labelled_server_may_move(
+    photographs, tmp_path, servers
+):
+    def calibrate(server: FaultServer, name: str, label: str = "") -> int:
+        vendor = ["--adapter", "http", "-p", f"url={server.url}/v1/upscale"]
+        vendor += ["-p", f"label={label}"] if label else []
+        given = ["--run", str(tmp_path / "run"), "--out", str(tmp_path / name), "--max-calls", "100", "--yes"]
+        return run(["calibrate", str(photographs), *vendor, *CHOICES, *given])
+
+    assert calibrate(servers[0], "first.json") == 0
+    assert calibrate(servers[1], "second.json") == 0
+    assert paid(servers) == [12, 12]
+    assert calibrate(servers[0], "third.json", "workshop-2") == 0
+    assert calibrate(servers[1], "fourth.json", "workshop-2") == 0
+    assert paid(servers) == [24, 12]
+
+
+def test_a_calibration_of_one_address_is_refused_at_another(photographs, tmp_path, capsys, servers):
+    vendor = ["--adapter", "http", "-p", f"url={servers[0].url}/v1/upscale"]
+    given = ["--run", str(tmp_path / "run"), "--out", str(tmp_path / "first.json"), "--max-calls", "100", "--yes"]
+    assert run(["calibrate", str(photographs), *vendor, *CHOICES, *given]) == 0
+    low = tmp_path / "low.png"
+    Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(low)
+    capsys.readouterr()
+    again = ["--calibration", str(tmp_path / "first.json"), "--alpha", "0.9", "--max-calls", "9", "--yes"]
+    said = ended(capsys, ["mask", str(low), *again, "-p", f"url={servers[1].url}/v1/upscale"], 2).err
+    assert "vendor.address" in said
+    assert "another address is another vendor" in said
+    assert paid(servers) == [12, 0]
+
+
+@pytest.mark.parametrize(
+    ("vendors", "said"),
+    [
+        (["http:url={0}/a,label=a", "http:url={0}/a,label=b", "label=one"], "same settings"),
+        (["http:url={0}/a,label=a,draws=2", "http:url={1}/a,label=b,draws=3", "label=one"], "two addresses"),
+        (["replicate:model=a/b,url={0},label=x", "replicate:model=a/b,url={1},label=y"], "two addresses"),
+        (["embedded:label=one", "embedded:label=two"], "same settings"),
+    ],
+)
+def test_contestants_that_nothing_tells_apart_are_refused_before_anything_is_paid(
+    photographs, tmp_path, capsys, servers, vendors, said
+):
+    arguments = ["compare", str(photographs), "--run", str(tmp_path / "runs"), "--yes", "--alpha", "0.9"]
+    for vendor in vendors:
+        given = vendor.format(*(server.url for server in servers))
+        arguments += ["-p" if vendor.startswith("label") else "--vendor", given]
+    assert said in ended(capsys, arguments, 2).err
+    assert paid(servers) == [0, 0]
+    assert not (tmp_path / "runs").exists()

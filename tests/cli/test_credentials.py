@@ -21,7 +21,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from PIL import Image as PillowImage
 from support import signers
-from support.command_line import called_with_input
+from support.command_line import called_with_input, ended
 from support.signers import manifests_in, own_chain, signed_elsewhere
 from support.synthetic import photograph, reduced, write_draws, write_photographs
 
@@ -340,9 +340,17 @@ def test_a_certificate_that_names_credentials_is_refused_without_them(desk, tmp_
     assert "the image has not the Content Credentials" in verified(capsys, str(paper))[1]["reason"]
 
 
-def test_a_certificate_that_ended_is_not_called_a_change():
+def test_a_private_key_goes_nowhere_and_names_what_ended(desk, capsys):
     assert "certificate is not valid, or has ended" in str(credentials._ChangedError("signingCredential.expired"))
     assert "were changed after" in str(credentials._ChangedError("claimSignature.mismatch, signingCredential.expired"))
+    code = desk.signed("none", "--cluster", "tcp://127.0.0.1:1")
+    assert "expected no --cluster beside --credentials" in refused(capsys, code)
+    key = CertifiedKey.of(desk.key)
+    assert "PRIVATE" not in repr(key)
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(key)
+    with pytest.raises(UsageError):
+        CertifiedKey.load(desk.folder / "nothing.pem")
 
 
 def test_who_signs_with_whose_certificates(desk, tmp_path, capsys):
@@ -355,8 +363,7 @@ def test_who_signs_with_whose_certificates(desk, tmp_path, capsys):
         state, failures, _ = read_elsewhere(Path(picture).read_bytes(), anchors.read_text())
         assert (state, failures) == ("Trusted", set())
         assert verified(capsys, picture, "--trust-anchors", str(anchors))[1]["credentials"]["trusted"]
-    assert run(["key", "certificate", desk.path("lab.pem")]) == 0
-    root = capsys.readouterr().out
+    root = ended(capsys, ["key", "certificate", desk.path("lab.pem")]).out
     assert read_elsewhere((desk.folder / "out" / "p20-safe.png").read_bytes(), root)[0] == "Trusted"
 
 
@@ -445,11 +452,6 @@ def test_pictures_of_declared_bands_hold_none(desk):
         credentials.refuse_bands(procedure.model_copy(update={"vendor": vendor}))
 
 
-def test_no_key_goes_to_a_worker(desk, capsys):
-    code = desk.signed("none", "--cluster", "tcp://127.0.0.1:1")
-    assert "expected no --cluster beside --credentials" in refused(capsys, code)
-
-
 def test_stdout_and_python_sign_too(desk, tmp_path):
     content = (desk.folder / "p20.png").read_bytes()
     shutil.copytree(desk.folder / "draws" / "p20", desk.folder / "draws" / "stdin")
@@ -516,12 +518,3 @@ def test_a_certificate_that_names_a_key_it_was_not_issued_by_is_refused(desk, tm
     forged, _ = signers.signed_elsewhere(content, "image/png", tmp_path, "Laboratory X")
     with pytest.raises(CheckFailedError, match="and that key did not sign them"):
         read_credentials(forged)
-
-
-def test_a_private_key_is_neither_shown_nor_pickled(desk):
-    key = CertifiedKey.of(desk.key)
-    assert "PRIVATE" not in repr(key)
-    with pytest.raises(TypeError, match="not pickled"):
-        pickle.dumps(key)
-    with pytest.raises(UsageError):
-        CertifiedKey.load(desk.folder / "nothing.pem")

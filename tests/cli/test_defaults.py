@@ -41,8 +41,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FaultServer) -
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
     capsys.readouterr()
-    assert run([*words, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
+    return json.loads(ended(capsys, [*words, "--json"]).out)
 
 
 def holds(specification: dict[str, Any], expected: dict[str, Any]) -> bool:
@@ -75,16 +74,14 @@ def test_a_mask_makes_the_one_call_of_its_picture(desk, server):
         assert promised in certificate.stated
 
 
-def test_several_draws_bring_the_score_that_compares_them(vendor):
+def test_several_draws_or_another_scale_bring_the_score_for_them(vendor, server):
     for draws in (2, 8):
         assert set_up(vendor, draws=draws).procedure == set_up(vendor, draws=draws, score=WEIGHTED).procedure
-
-
-def test_a_fitted_score_is_the_default_at_the_scale_that_it_was_fitted_on():
     assert default_score(1, 4) == "learned"
     assert {default_score(1, scale) for scale in (2, 3, 8)} == {"tie-broken:first=bicubic-gap,second=texture,sigma=8"}
     assert default_score(1, 4, of_detail=True) == "predicted-invention"
     assert {default_score(1, scale, of_detail=True) for scale in (2, 3, 8)} == {"unsupported"}
+    assert set_up(RestoringVendor(url=server.url), degradation="blur:2").procedure.score["name"] == "texture"
 
 
 @pytest.mark.parametrize(
@@ -107,11 +104,15 @@ def test_what_is_not_about_detail_keeps_the_promise_about_errors(vendor, choices
     assert default_score(1, 4, of_detail=False) == "learned"
 
 
-def test_the_default_promises_detail_and_colours(vendor):
+def test_the_default_promises_detail_and_colours_and_errors_where_that_is_asked(vendor, desk):
     for choices in ({}, {"score": "unsupported"}, {"degradation": "bicubic:4+noise:5"}, {"delivery": "consistent"}):
         rule = setup_of(vendor, choices).promised(None)
         assert rule == member("guarantees", DETAIL_GUARANTEE)
         assert rule.beside == (member("guarantees", "expected"), 0.3)
+    before = set_up(vendor, guarantee="expected")
+    assert before.procedure == set_up(vendor, guarantee="expected", score="learned").procedure
+    calibration = bc.calibrate(vendor, "photographs", guarantee="expected", run="run", max_calls=9)
+    assert (calibration.procedure, calibration.guarantee["name"]) == (before.procedure, "expected")
 
 
 def test_too_few_photographs_for_the_default_are_refused_before_anything_is_paid(desk, server, capsys):
@@ -133,17 +134,6 @@ def test_a_group_too_small_for_the_promise_beside_trusts_nothing_and_says_so(des
     assert "nothing: 4 photographs missing" in ended(capsys, grouped).out
 
 
-def test_a_guarantee_of_errors_is_the_default_that_was(vendor, desk):
-    before = set_up(vendor, guarantee="expected")
-    assert before.procedure == set_up(vendor, guarantee="expected", score="learned").procedure
-    calibration = bc.calibrate(vendor, "photographs", guarantee="expected", run="run", max_calls=9)
-    assert (calibration.procedure, calibration.guarantee["name"]) == (before.procedure, "expected")
-
-
-def test_at_scale_one_texture_decides(server):
-    assert set_up(RestoringVendor(url=server.url), degradation="blur:2").procedure.score["name"] == "texture"
-
-
 def test_plain_enlargement_is_not_one_tie():
     low = reduced(photograph(0), 4)
     enlarged = bicubic_up(low, 4)
@@ -160,7 +150,7 @@ def test_a_score_that_compares_draws_asks_for_them(desk, vendor, capsys):
     assert "Add --draws 8" in ended(capsys, wanted, 2).err
 
 
-def test_tuning_on_one_draw_compares_scores_of_one_draw_and_the_default_is_among_them(desk, capsys):
+def test_tuning_compares_scores_of_its_draws_and_for_a_share_promises_errors(desk, capsys):
     write_photographs(Path("photographs"), range(9))
     tuned = printed(capsys, "tune", "photographs", *desk, "--alpha", "0.9", "--run", "tuned", "--yes")
     labels = {candidate["score"] for candidate in tuned["candidates"]}
@@ -169,16 +159,13 @@ def test_tuning_on_one_draw_compares_scores_of_one_draw_and_the_default_is_among
     assert tuned["calls"] == 9
     assert all(0 <= candidate["kept"] <= candidate["trusted_share"] for candidate in tuned["candidates"])
     assert bc.Calibration.load(tuned["calibration"]).guarantee["name"] == "marked"
-
-
-def test_tuning_for_a_share_and_among_scores_of_errors_promises_errors(desk, capsys):
     for choices in (["--want-share", "0.01"], ["--alpha", "0.9", "--candidate", "texture"]):
         tune = ["tune", "photographs", *desk, *choices, "--run", choices[0].strip("-"), "--yes"]
         tuned = printed(capsys, *tune)
         assert bc.Calibration.load(tuned["calibration"]).guarantee["name"] == "expected"
 
 
-def test_the_preset_paper_is_the_recipe_of_the_paper(desk, vendor, server, capsys):
+def test_the_preset_paper_is_the_recipe_of_the_paper(desk, vendor, server, capsys, tmp_path):
     calibration = bc.calibrate(vendor, "photographs", preset="paper", run="run", max_calls=60)
     procedure = calibration.procedure
     assert holds(procedure.score, PAPER_SCORE)
@@ -187,9 +174,6 @@ def test_the_preset_paper_is_the_recipe_of_the_paper(desk, vendor, server, capsy
     assert server.account.paid == 60
     made = printed(capsys, "calibrate", "photographs", *desk, "--preset", "paper", "--run", "run", "--yes")
     assert (made["fingerprint"], made["calls"]) == (procedure.fingerprint, 0)
-
-
-def test_what_is_given_beside_a_preset_goes_before_it(desk, vendor, tmp_path, capsys):
     assert bc.plan(vendor, 7, preset="paper", draws=2).calls == 14
     assert printed(capsys, "plan", "photographs", *desk, "--preset", "paper", "--draws", "2")["calls"] == 12
     (tmp_path / "blackbox-conformal.toml").write_text("draws = 3\n[plan]\npreset = 'paper'\n")
@@ -215,8 +199,7 @@ def test_an_unknown_preset_is_told(desk, vendor, monkeypatch, capsys):
         bc.compare({"one": vendor, "other": (vendor, {"preset": "papre"})}, "photographs", max_calls=0)
     monkeypatch.setenv("BLACKBOX_CONFORMAL_PRESET", "papre")
     assert run(["plan", "photographs", *desk]) == 2
-    assert run(["config", "show"]) == 2
-    assert capsys.readouterr().err.count("papre") == 2
+    assert ended(capsys, ["config", "show"], 2).err.count("papre") == 2
 
 
 def test_a_calibration_made_with_eight_draws_says_so_itself(desk, server, capsys):

@@ -6,15 +6,19 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from PIL import Image as PillowImage
 from support.command_line import VENDOR, ended
-from support.synthetic import photograph, write_photographs
+from support.synthetic import photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import BlackboxConformalError, ProcedureMismatchError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images.picture import pixels_digest
+from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.stages.certify import format_reason
 from blackbox_conformal.testing.fault_server import FaultServer
 
@@ -53,8 +57,7 @@ def test_the_bound_of_an_input_by_area_is_certified_and_audited(scene, server, t
     given = calibrated(scene, server, "area", tmp_path / "run")
     more = ["--guarantee", FROM_INPUT, "--degradation", "area:4"]
     mask = ["mask", str(scene / "small.png"), "--alpha", "0.9", "--out", str(tmp_path / "out"), "--json"]
-    assert run([*mask, *given, *more]) == 0
-    (entry,) = json.loads(capsys.readouterr().out)["pictures"]
+    (entry,) = json.loads(ended(capsys, [*mask, *given, *more]).out)["pictures"]
     certificate = json.loads(Path(entry["certificate"]).read_text())
     assert "provided the input was made from it by area:4, in 8 bits" in certificate["input_bound"]
     assert "Inputs are made like those of the calibration: area:4." in certificate["assumptions"]
@@ -85,8 +88,7 @@ def test_an_input_that_came_as_a_jpeg_file_is_named_where_calibration_made_none(
         ("plain", ".jpg"): True,
         ("plain", ".png"): False,
     }
-    assert run(["verify", said["plain", ".jpg"][1]]) == 0
-    assert naming in " ".join(capsys.readouterr().out.split())
+    assert naming in " ".join(ended(capsys, ["verify", said["plain", ".jpg"][1]]).out.split())
 
 
 def test_every_lossy_file_is_named_as_a_jpeg_file_is_and_a_whole_one_is_not(scene, server, tmp_path, capsys):
@@ -152,8 +154,7 @@ def test_photographs_from_lossy_files_say_before_anything_is_paid_what_follows_f
 def test_a_certificate_of_a_mixture_does_not_bound_the_truth(scene, server, tmp_path, capsys):
     given = calibrated(scene, server, "mixed", tmp_path / "run")
     mask = ["mask", str(scene / "small.png"), "--alpha", "0.9", "--out", str(tmp_path / "out"), "--json"]
-    assert run([*mask, *given, "--degradation", MIXED]) == 0
-    (entry,) = json.loads(capsys.readouterr().out)["pictures"]
+    (entry,) = json.loads(ended(capsys, [*mask, *given, "--degradation", MIXED]).out)["pictures"]
     certificate = json.loads(Path(entry["certificate"]).read_text())
     assert certificate["input_bound"] is None
     made = "Inputs are made like those of the calibration: 50% bicubic:4 | 50% area:4."
@@ -225,7 +226,7 @@ def test_inputs_that_are_declared_to_be_made_otherwise_are_refused(command, scen
     assert server.account.paid == before
 
 
-def test_from_python_they_are_refused_as_well(scene, vendor):
+def test_inputs_that_are_declared_to_be_made_otherwise_are_refused_in_python(scene, vendor):
     calibration = scene / "area" / "calibration.json"
     for degradation, error in (("bicubic", ProcedureMismatchError), ("area:2", UsageError), ("no-step", UsageError)):
         where: dict = {"degradation": degradation, "max_cost": 1, "run": scene / "none"}
@@ -235,6 +236,10 @@ def test_from_python_they_are_refused_as_well(scene, vendor):
             bc.audit(vendor, scene / "unseen", calibration, 0.9, **where)
     assert not (scene / "none").exists()
     assert bc.mask(vendor, scene / "small.png", calibration, 0.9, degradation="area", max_cost=1, run=scene / "area")
+    with pytest.raises(BlackboxConformalError, match="degradation"):
+        bc.compare(
+            {"one": vendor, "other": (vendor, {"degradation": "area"})}, scene / "photographs", 0.9, max_cost=1, **ALL
+        )
 
 
 def test_compare_tune_and_plan_make_their_inputs_by_it(scene, server, vendor, tmp_path, capsys):
@@ -261,13 +266,6 @@ def test_compare_tune_and_plan_make_their_inputs_by_it(scene, server, vendor, tm
     assert [one.calls for one in compared.standings] == [0, 0]
 
 
-def test_vendors_whose_inputs_differ_are_not_compared(scene, vendor):
-    with pytest.raises(BlackboxConformalError, match="degradation"):
-        bc.compare(
-            {"one": vendor, "other": (vendor, {"degradation": "area"})}, scene / "photographs", 0.9, max_cost=1, **ALL
-        )
-
-
 def test_a_plan_tells_how_inputs_are_made_where_nobody_said(tmp_path, capsys):
     write_photographs(tmp_path / "photographs", range(3))
     words = ["plan", str(tmp_path / "photographs"), "--adapter", "topaz", "-p", "task=denoise", "-p", "model=Normal"]
@@ -277,3 +275,72 @@ def test_a_plan_tells_how_inputs_are_made_where_nobody_said(tmp_path, capsys):
     assert code == 0, captured.err
     assert "3, 1 draw each" in said
     assert "made of the photographs by noise:15" in said
+
+
+CHAIN = "50% area+noise:2-6,shot=0.5+jpeg:60-95 | 50% blur:0.5-2+bicubic"
+
+
+@pytest.fixture
+def originals(tmp_path):
+    write_photographs(tmp_path / "photographs", range(6))
+    return tmp_path / "photographs"
+
+
+def degraded(originals, out, *arguments):
+    return run(["degrade", str(originals), "--out", str(out), "--json", "-q", *arguments])
+
+
+def test_the_files_are_what_a_calibration_sends(originals, tmp_path, capsys):
+    assert degraded(originals, tmp_path / "inputs", "--scale", "4", "--degradation", CHAIN, "--seed", "5") == 0
+    made = json.loads(capsys.readouterr().out)
+    write_draws(tmp_path / "outputs", range(6), 3)
+    given = ["--adapter", "folder", "-p", f"path={tmp_path / 'outputs'}", "-p", "label=made", "--draws", "3"]
+    given += ["--degradation", CHAIN, "--seed", "5", "--run", str(tmp_path / "run"), "--yes", "-q"]
+    assert run(["calibrate", str(originals), *given]) == 0
+    calibration = bc.Calibration.load(tmp_path / "run" / "calibration.json")
+    assert {pixels_digest(read_image(tmp_path / "inputs" / f"p{seed}.png").pixels) for seed in range(6)} == {
+        image.input for image in calibration.images
+    }
+    assert [(one["input"], one["size"]) for one in made] == [
+        (str((tmp_path / "inputs" / f"p{seed}.png").resolve()), [16, 20]) for seed in range(6)
+    ]
+
+
+def test_what_was_drawn_is_said_and_makes_the_same_again(originals, tmp_path, capsys):
+    chain = "blur:0.5-2+bicubic+jpeg:60-95,grid=random"
+    assert run(["degrade", str(originals), "--out", str(tmp_path / "inputs"), "--degradation", chain]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for seed in range(6):
+        (said,) = [line.partition(": 20×16, ")[2] for line in lines if line.startswith(f"p{seed}.png: ")]
+        assert not Mixture.of_text(said).random
+        low = Mixture.of_text(said).apply(photograph(seed), 4, "any")
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "inputs" / f"p{seed}.png")), low)
+    assert lines[-2].startswith("Next: blackbox-conformal calibrate ")
+    assert f"--degradation '{chain}'" in lines[-2] or f"--degradation {chain}" in lines[-2]
+    assert lines[-1].startswith("Next: blackbox-conformal audit ")
+
+
+def test_another_seed_draws_others_and_overwrites_nothing_unless_it_may(originals, tmp_path, capsys):
+    out = tmp_path / "inputs"
+    noise = ["--degradation", "area:2+noise:5"]
+    assert degraded(originals, out, *noise) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert degraded(originals, out, *noise) == 0
+    assert degraded(originals, out, *noise, "--seed", "1") == 2
+    assert "exists with other content and is not overwritten; give --force or another --out" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert degraded(originals, out, *noise, "--seed", "1", "--force") == 0
+    assert all(path.read_bytes() != before[path.name] for path in out.iterdir())
+    with Image.open(out / "p0.png") as picture:
+        assert picture.size == (40, 32)
+
+
+def test_photographs_of_one_name_or_one_content_are_refused_before_anything_is_written(originals, tmp_path, capsys):
+    (tmp_path / "more").mkdir()
+    Image.fromarray(photograph(9)).save(tmp_path / "more" / "p3.png")
+    assert degraded(originals, tmp_path / "inputs", str(tmp_path / "more")) == 2
+    assert "expected photographs with different names; 2 are called p3. Rename one" in capsys.readouterr().err
+    assert not (tmp_path / "inputs").exists()
+    Image.fromarray(photograph(3)[:, ::-1]).save(originals / "mirrored.png")
+    assert degraded(originals, tmp_path / "inputs") == 2
+    assert "mirrored" in capsys.readouterr().err

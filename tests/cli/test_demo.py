@@ -1,16 +1,21 @@
-"""The demonstration, on made-up photographs so that it is quick: real server, real files, real guarantee."""
+"""The demonstrations, on made-up photographs so that they are quick: real server, real files, real guarantee."""
 
 import json
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import called
+from support.command_line import called, ended
 from support.synthetic import photograph, write_photographs
 
+from blackbox_conformal.cli.main import run
 from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.embedded.embedded_server import VendorServer
+from blackbox_conformal.embedded.studio import Generator, OfferedTask
 
 pytestmark = pytest.mark.usual_promise
 
@@ -37,7 +42,7 @@ def test_demo_on_a_folder_of_photographs(tmp_path):
     assert certificate.trusted_share == mask.mean()
     assert certificate.vendor_model is not None
     assert certificate.vendor_model.startswith("realesr-general-x4v3@")
-    for said in ("guarantee", "threshold", "realised risk", "certificate", "report"):
+    for said in ("of detail invented or removed is hatched", "realised risk", "certificate", "report"):
         assert said in found.stderr
 
     again = demo(tmp_path, *images, "--json")
@@ -64,7 +69,7 @@ def test_demo_of_colourisation(tmp_path):
     document = json.loads(found.stdout)
     assert (document["task"], document["n_calibration"], document["alpha"]) == ("colourise", 6, 0.45)
     assert "told to colourise; inputs by grey; 2 draws of each of 6 photographs" in found.stderr
-    assert "the largest locally averaged chroma error" in " ".join(found.stderr.split())
+    assert "the largest averaged chroma error where clear is at most" in " ".join(found.stderr.split())
     assert "A mask takes 2 calls, since smoothed-variance looks at where draws differ" in found.stderr
     certificate = Certificate.from_json(Path(document["certificate"]).read_text())
     assert certificate.vendor_model is not None
@@ -97,3 +102,44 @@ def test_too_few_photographs_are_a_clear_error(tmp_path):
     assert found.returncode == 2
     assert "at least 6 photographs" in found.stderr
     assert "got 3" in found.stderr
+
+
+@pytest.fixture
+def vendor() -> Iterator[VendorServer]:
+    server = VendorServer()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_weights_that_change_by_a_hundredth_are_told_at_the_next_visit(vendor, tmp_path, capsys):
+    write_photographs(tmp_path / "photographs", range(4))
+    common = ["-p", f"url={vendor.url}", "--run", str(tmp_path / "run")]
+    choices = ["--adapter", "embedded", "--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
+    assert run(["calibrate", str(tmp_path / "photographs"), *common, *choices, "-q"]) == 0
+    watch = ["watch", "--calibration", str(tmp_path / "run" / "calibration.json"), *common, "--json"]
+    assert run([*watch, str(tmp_path / "photographs"), "--canaries", "2"]) == 0
+    for _ in range(2):
+        assert run(watch) == 0
+    capsys.readouterr()
+    task = vendor.studio.tasks["upscale"]
+    vendor.studio.tasks["upscale"] = OfferedTask(task.model, task.scale, Generator().perturbed(0.01).upscale)
+    assert run(watch) == 3
+    verdicts = {one["layer"]: one["verdict"] for one in json.loads(capsys.readouterr().out)["findings"]}
+    assert (verdicts["identity"], verdicts["pixels"]) == ("same", "changed")
+
+
+def test_the_demo_shows_a_planted_change_being_found(tmp_path, capsys):
+    folder = tmp_path / "demo"
+    out = ended(capsys, ["watch", "--demo", "--run", str(folder), "--json"])
+    document = json.loads(out.out)
+    verdicts = {one["layer"]: one["verdict"] for one in document["findings"]}
+    assert (document["state"], verdicts["identity"], verdicts["pixels"]) == ("suspended", "same", "changed")
+    assert out.err.count("SAME: nothing says that the vendor changed") == 3
+    assert "this calibration is suspended since" in out.err
+    assert Path(document["page"]).read_text(encoding="utf-8").count("data:image/webp;base64,") == 8
+    assert run(["watch", "--demo", "--run", str(folder)]) == 2
+    assert "or --demo to see how it works" in ended(capsys, ["watch"], 2).err

@@ -31,11 +31,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_is_to_be_wanted_less_is_what_was_wanted():
+def test_what_is_to_be_wanted_less_is_named_where_no_row_can_be_reached(folder, server):
     assert Wish(alpha=0.01).less == "raise --alpha"
     assert Wish(share=0.5, usd=Decimal(1)).less == "want a smaller share or raise --max-cost"
     (note,) = Frontier(rows=(), source="one vendor", less="raise --alpha").blocks(20)
     assert note.text.endswith("by one vendor. To go on, raise --alpha")
+    said = plan(folder, server, "--alpha", "0.02", "--guarantee", "all-but:share=0.01").stdout
+    calibrate = shlex.split(said.partition("Next: blackbox-conformal ")[2].splitlines()[0])
+    assert calibrate[:3] == ["calibrate", "photographs", "more-photographs"]
 
 
 def plan(folder: Path, server: FaultServer, *more: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -90,7 +93,7 @@ def test_every_row_keeps_the_wish_and_no_row_beats_another(folder, server, wish)
     assert paid(server) == 0
 
 
-def test_the_photographs_at_hand_have_a_row_of_the_default_promise(folder, server):
+def test_the_table_has_eighty_columns_and_a_row_of_the_default_promise(folder, server):
     told = plan(folder, server, "--max-cost", "0.5")
     at_hand = [row for row in rows(folder, server, "--max-cost", "0.5") if row["n"] == 16]
     assert {row["promise"] for row in at_hand} >= {"expected"}
@@ -99,9 +102,6 @@ def test_the_photographs_at_hand_have_a_row_of_the_default_promise(folder, serve
     assert line.endswith("--delivery consistent --alpha 0.2")
     assert "--delivery consistent (the delivered picture is made consistent with its input)" in change
     assert "The next command is" not in plan(folder, server, "--max-cost", "0.5", "--delivery", "first").stdout
-
-
-def test_the_table_is_for_people_with_eighty_columns(folder, server):
     said = plan(folder, server, "--want-share", "0.4").stdout
     table = said.partition("Expected trusted shares")[2].partition("From ")[0]
     lines = table.splitlines()
@@ -134,22 +134,13 @@ def test_what_is_out_of_reach_is_marked_and_the_next_command_follows_what_is_not
     assert Calibration.load(folder / "run" / "calibration.json").threshold(0.1) > float("-inf")
 
 
-def test_where_no_row_can_be_reached_the_next_command_asks_for_photographs(folder, server):
-    said = plan(folder, server, "--alpha", "0.02", "--guarantee", "all-but:share=0.01").stdout
-    calibrate = shlex.split(said.partition("Next: blackbox-conformal ")[2].splitlines()[0])
-    assert calibrate[:3] == ["calibrate", "photographs", "more-photographs"]
-
-
-def test_settings_that_were_typed_are_not_varied(folder, server):
+def test_what_was_typed_is_not_varied_and_what_was_not_measured_is_said(folder, server):
     found = rows(folder, server, "--alpha", "0.1", "--draws", "8", "--delivery", "first", "--guarantee", "per-image")
     assert {(row["draws"], row["delivery"], row["promise"]) for row in found} == {(8, "first", "per-image 90 %")}
     capped = "lab-l1:kernel=gaussian,sigma=4,cap=0.5"
     assert {row["promise"] for row in rows(folder, server, "--alpha", "0.1", "--metric", capped)} == {
         "expected, cap 0.5"
     }
-
-
-def test_what_was_not_measured_is_said_and_how_to_measure_it(folder, server):
     told = plan(folder, server, "--alpha", "0.1", "--metric", "rgb-linf")
     assert "Expected trusted shares: nothing was measured" in told.stdout
     assert "--pilot 20" in told.stdout
@@ -192,6 +183,7 @@ def test_a_pilot_is_paid_once_and_does_not_calibrate(folder, server):
     assert not kept & {image.truth for image in calibration.images}
 
 
+@pytest.mark.slow
 def test_a_stand_in_draws_the_pilot_for_nothing(folder, server):
     alone = plan(folder, server, "--stand-in", code=2)
     assert "Add --pilot 20" in alone.stderr

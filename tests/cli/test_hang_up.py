@@ -95,6 +95,7 @@ def test_a_run_whose_terminal_is_closed_finishes_what_is_in_flight(photographs):
         nothing_is_lost(server, photographs, server.account.paid)
 
 
+@pytest.mark.slow
 def test_under_nohup_a_hang_up_changes_nothing(photographs):
     with FaultServer(SLOW) as server:
         with subprocess.Popen(

@@ -1,5 +1,6 @@
-"""`tune --learn`: weights of the score learned for a kind of photographs, from outputs that cost nothing."""
+"""`tune --learn`, and calibrations with weights of the user's own, which are carried in their files."""
 
+import base64
 import json
 import shlex
 import shutil
@@ -9,16 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import ended
-from support.synthetic import write_draws, write_photographs
+from support.command_line import VENDOR, ended
+from support.mutations import redigested
+from support.synthetic import photograph, reduced, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.errors import CalibrationError, FileFormatError
 from blackbox_conformal.method.scores import _learned_training
+from blackbox_conformal.method.scores._learned_network import own_network
+from blackbox_conformal.testing.fault_server import FaultServer
 
-VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "-p", "path=outputs"]
+DRAWN = ["--adapter", "folder", "-p", "label=synthetic", "-p", "path=outputs"]
 SIZE = (64, 80)
 
 
@@ -51,8 +55,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def learned(capsys: pytest.CaptureFixture[str], *more: str) -> dict:
     """What `tune --learn` says as JSON."""
-    assert run(["tune", "--learn", "mine", *VENDOR, "--run", "run", "--json", *more]) == 0
-    return json.loads(capsys.readouterr().out)
+    return json.loads(ended(capsys, ["tune", "--learn", "mine", *DRAWN, "--run", "run", "--json", *more]).out)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -70,7 +73,7 @@ def test_the_first_signal_ends_learning(number, monkeypatch, capsys):
 
     monkeypatch.setattr(_learned_training, "_batch_gradient", interrupted)
     monkeypatch.setattr(_learned_training, "STEPS", 20)
-    assert run(["tune", "--learn", "mine", *VENDOR, "--run", "run", "--outputs", "outputs"]) == 6
+    assert run(["tune", "--learn", "mine", *DRAWN, "--run", "run", "--outputs", "outputs"]) == 6
     assert len(steps) == 3
     assert "stopped while learning" in capsys.readouterr().err
     assert not list(Path("run").glob("learned-*"))
@@ -82,7 +85,7 @@ def test_photographs_of_the_embedded_vendor_teach_and_never_calibrate(capsys, mo
     write_photographs(Path("mine"), range(20))
     write_photographs(Path("other-photographs"), range(15, 32))
     write_draws(Path("outputs"), range(15, 32), 1)
-    said = ended(capsys, ["tune", "--learn", "mine", *VENDOR, "--run", "run"])
+    said = ended(capsys, ["tune", "--learn", "mine", *DRAWN, "--run", "run"])
     assert "outputs of embedded, at no cost" in said.out
     (weights,) = Path("run").glob("learned-*.npz")
     kept = json.loads(Path("run/tuning.json").read_text())
@@ -101,14 +104,15 @@ def test_photographs_of_the_embedded_vendor_teach_and_never_calibrate(capsys, mo
     shutil.copy(weights, "elsewhere/w.npz")
     Path("run/tuning.json").unlink()
     chosen = ["--score", "learned:weights=elsewhere/w.npz", "--run", "elsewhere/run", "--nothing-chosen"]
-    assert "all of these were" in ended(capsys, ["calibrate", "mine", *VENDOR, *chosen], 2).err
-    assert run(["calibrate", "other-photographs", *VENDOR, *chosen]) == 0
+    assert "all of these were" in ended(capsys, ["calibrate", "mine", *DRAWN, *chosen], 2).err
+    assert run(["calibrate", "other-photographs", *DRAWN, *chosen]) == 0
     assert "5 of 17 photographs were looked at before and do not calibrate" in capsys.readouterr().err
     adapter = bc.load_adapter("folder", label="synthetic", path="outputs")
     with pytest.raises(CalibrationError, match="5 of these photographs were used for tuning"):
         bc.calibrate(adapter, "other-photographs", score="learned:weights=elsewhere/w.npz", run="elsewhere/python")
 
 
+@pytest.mark.slow
 def test_on_photographs_that_it_never_saw_more_is_trusted(capsys):
     """The package's weights know of no vendor that fails where it is red; learning finds that out."""
     write_red(Path("mine"), range(24))
@@ -122,11 +126,10 @@ def test_on_photographs_that_it_never_saw_more_is_trusted(capsys):
     shares = []
     for score in ("learned", told["score"]):
         out = f"{len(shares)}.json"
-        assert run(["calibrate", "calibrating", *VENDOR, "--score", score, "--run", "run", "--out", out, "-q"]) == 0
+        assert run(["calibrate", "calibrating", *DRAWN, "--score", score, "--run", "run", "--out", out, "-q"]) == 0
         words = ["audit", "unseen", "-p", "path=outputs", "--calibration", out, "--alpha", "0.12", "--json"]
         capsys.readouterr()
-        assert run([*words, "--run", f"audit{len(shares)}"]) == 0
-        (level,) = json.loads(capsys.readouterr().out)["levels"]
+        (level,) = json.loads(ended(capsys, [*words, "--run", f"audit{len(shares)}"]).out)["levels"]
         shares.append(level["trusted_share"])
     assert shares[1] > shares[0] + 0.1
 
@@ -143,18 +146,15 @@ def test_the_same_again_writes_the_same_bytes_and_another_seed_others(capsys, mo
     assert Path(first["weights"]).read_bytes() == content
 
 
-def test_too_few_photographs_are_refused_before_anything_is_drawn(capsys):
+def test_what_teaches_nothing_is_refused_before_anything_is_drawn(capsys):
     write_photographs(Path("mine"), range(19))
-    assert run(["tune", "--learn", "mine", *VENDOR[:4], "-p", "path=mine", "--run", "run"]) == 2
+    assert run(["tune", "--learn", "mine", *DRAWN[:4], "-p", "path=mine", "--run", "run"]) == 2
     assert "expected 20 photographs or more to learn from, since fewer say nothing" in capsys.readouterr().err
     assert not Path("run").exists()
-
-
-def test_outputs_that_are_the_photographs_teach_nothing(capsys):
     for path in write_photographs(Path("mine"), range(20)):
         (Path("outputs") / path.stem).mkdir(parents=True)
         (Path("outputs") / path.stem / "0.png").write_bytes(path.read_bytes())
-    assert run(["tune", "--learn", "mine", *VENDOR, "--outputs", "outputs", "--run", "run"]) != 0
+    assert run(["tune", "--learn", "mine", *DRAWN, "--outputs", "outputs", "--run", "run"]) != 0
     assert "there is no error to learn from" in capsys.readouterr().err
     assert not Path("run/tuning.json").exists()
 
@@ -173,5 +173,83 @@ def test_what_does_not_go_together_is_refused(more, message, capsys):
     write_photographs(Path("mine"), range(1))
     write_draws(Path("outputs"), range(1), 1)
     scale = ["--scale", "1"] if "grey" in more else []
-    assert run(["tune", "mine", *VENDOR, *more, *scale]) == 2
-    assert message in " ".join(capsys.readouterr().err.split())
+    assert message in " ".join(ended(capsys, ["tune", "mine", *DRAWN, *more, *scale], 2).err.split())
+
+
+@pytest.fixture
+def _weights(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "photographs", range(5))
+    np.savez_compressed("mine.npz", **{**own_network().arrays, "tail_bias": np.ones(1, np.float32)})
+
+
+@pytest.mark.usefixtures("_weights")
+def test_a_calibration_carries_its_weights_wherever_it_goes(server, capsys):
+    PillowImage.fromarray(reduced(photograph(20), 4)).save("small.png")
+    weights = Path("mine.npz").read_bytes()
+    vendor = ["--adapter", VENDOR, "-p", f"url={server.url}", "--yes", "-q"]
+    calibrate = ["calibrate", "photographs", *vendor, "--score", "learned:weights=mine.npz", "--run", "run"]
+    assert run(calibrate) == 0
+    written = Path("run/calibration.json").read_bytes()
+    assert b"mine.npz" not in written
+    # The same again is the same calibration, and takes its place.
+    paid = server.account.paid
+    assert run(calibrate) == 0
+    assert Path("run/calibration.json").read_bytes() == written
+    assert server.account.paid == paid
+    Path("mine.npz").unlink()
+    Path("run/calibration.json").rename("elsewhere.json")
+    mask = ["mask", "small.png", *vendor, "--calibration", "elsewhere.json", "--alpha", "0.9"]
+    assert run(mask) == 0
+    calibration = Calibration.load("elsewhere.json")
+    assert calibration.procedure.score_weights == weights
+    assert calibration.save("again.json").read_bytes() == written
+
+
+@pytest.mark.usefixtures("_weights")
+def test_weights_are_compared_and_the_text_of_the_best_can_be_typed(server, capsys):
+    write_photographs(Path("more"), range(10, 24))
+    vendor = ["--adapter", VENDOR, "-p", f"url={server.url}", "--yes"]
+    words = ["tune", "more", *vendor, "--candidate", "learned:weights=mine.npz", "--alpha", "0.9", "--only-choose"]
+    assert run([*words, "--run", "run"]) == 0
+    assert "--score learned:weights=mine.npz --draws 1" in capsys.readouterr().out
+
+
+WRONG = {
+    "others": (own_network().content, "expected the weights sha256"),
+    "none": (None, "expected the weights sha256:.* Name the file of those weights with --score learned:weights=FILE"),
+    "no archive": (b"weights", "expected the weights of a score learned to be an npz file"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.usefixtures("_weights")
+def test_a_calibration_without_its_weights_is_refused(kind):
+    weights, message = WRONG[kind]
+    content = _calibrated()
+    del content["score_weights"]
+    if weights is not None:
+        content["score_weights"] = base64.b64encode(weights).decode()
+    Path("c.json").write_text(redigested(content))
+    with pytest.raises(FileFormatError, match=message):
+        Calibration.load("c.json")
+
+
+@pytest.mark.usefixtures("_weights")
+def test_a_calibration_without_its_own_kind_of_weights_is_refused():
+    content = _calibrated()
+    content["procedure"]["score"]["weights"] = "missing.npz"
+    Path("c.json").write_text(redigested(content))
+    with pytest.raises(FileFormatError, match="names no file or folder, as calibrations do not"):
+        Calibration.load("c.json")
+    content["procedure"]["score"] = {"name": "texture"}
+    Path("c.json").write_text(redigested(content))
+    with pytest.raises(FileFormatError, match="weights"):
+        Calibration.load("c.json")
+
+
+def _calibrated() -> dict:
+    with FaultServer() as server:
+        vendor = ["--adapter", VENDOR, "-p", f"url={server.url}", "--yes", "-q"]
+        assert run(["calibrate", "photographs", *vendor, "--score", "learned:weights=mine.npz", "--run", "run"]) == 0
+    content: dict = json.loads(Path("run/calibration.json").read_bytes())
+    return content

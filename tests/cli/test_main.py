@@ -12,7 +12,6 @@ from support.command_line import called
 from support.synthetic import write_photographs
 
 from blackbox_conformal.cli import config, main
-from blackbox_conformal.testing.fault_server import FaultServer
 
 
 def run(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -36,17 +35,18 @@ def test_help_imports_neither_numba_nor_numpy():
         (["nonsense"], 2, "No such command"),
         (["calibrat"], 2, "did you mean calibrate?"),
         (["serve-token", "new", "x"], 2, "serve-token is called serve token now: blackbox-conformal serve token"),
-        (
-            ["scores", "show", "texture"],
-            2,
-            "called list scores now: blackbox-conformal list scores texture",
-        ),
+        (["scores", "show", "texture"], 2, "called list scores now: blackbox-conformal list scores texture"),
         (["adapters", "list"], 2, "blackbox-conformal list adapters"),
         (["annotations", "combine", "x"], 2, "blackbox-conformal annotate combine x"),
         (["list", "score"], 2, "'scores'"),
         (["list", "scores", "-p", "a=b"], 2, "list adapters NAME -p KEY=VALUE"),
         (["calibrate", ".", "--adaptr", "x"], 2, "--adapter"),
         (["calibrate", ".", "--clusters", "x"], 2, "--clusters is called --tiles"),
+        (
+            ["calibrate", ".", "--store", "s3://b/x"],
+            2,
+            "there is no option --store; answers are kept in the run folder",
+        ),
         (["calibrate"], 2, "Missing argument"),
         (["calibrate", "/nowhere"], 2, "does not exist"),
         (["calibrate", ".", "--alpha", "-1"], 2, "level of at least 0"),
@@ -90,35 +90,6 @@ def test_config_shows_where_each_setting_came_from(tmp_path):
     assert settings["delivery"] == {"value": "first", "origin": "default"}
 
 
-def test_a_broken_configuration_file_is_named_with_its_line(tmp_path):
-    (tmp_path / "blackbox-conformal.toml").write_text("draws = \n")
-    found = run("config", "show", cwd=tmp_path)
-    assert found.returncode == 2
-    assert "blackbox-conformal.toml" in found.stderr
-    assert "line 1" in found.stderr
-
-
-def test_doctor_and_adapters_answer_in_json(tmp_path):
-    doctor = run("doctor", "--json", cwd=tmp_path)
-    assert doctor.returncode == 0, doctor.stderr
-    subjects = {one["subject"] for one in json.loads(doctor.stdout)}
-    assert {"clock", "proxy", "TLS", "disk", "file system", "kernel cache", "adapter http"} <= subjects
-    listed = run("list", "adapters", "--json", cwd=tmp_path)
-    names = {one["name"] for one in json.loads(listed.stdout)}
-    assert {"embedded", "folder", "http", "replicate"} <= names
-    shown = run("list", "adapters", "http", "--json", cwd=tmp_path)
-    assert {one["name"] for one in json.loads(shown.stdout)["parameters"]} >= {"url", "scale"}
-
-
-def test_doctor_names_keys_and_never_their_value(tmp_path):
-    found = run("doctor", cwd=tmp_path, REPLICATE_API_TOKEN="canary-5be2d1")
-    assert "replicate: REPLICATE_API_TOKEN is set" in found.stdout
-    assert "embedded: no key needed" in found.stdout
-    assert "STABILITY_API_KEY" not in found.stdout
-    assert "more lack their key" in found.stdout
-    assert "canary-5be2d1" not in found.stderr + found.stdout
-
-
 def test_settings_for_people_say_what_is_used_and_where_files_are_looked_for(tmp_path):
     found = run("config", "show", "--origin", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
@@ -128,11 +99,34 @@ def test_settings_for_people_say_what_is_used_and_where_files_are_looked_for(tmp
     assert found.stderr == ""
 
 
-def test_memory_may_stand_in_a_configuration_file(tmp_path):
+def test_a_broken_configuration_file_is_named_with_its_line(tmp_path):
+    (tmp_path / "blackbox-conformal.toml").write_text("draws = \n")
+    found = run("config", "show", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "blackbox-conformal.toml" in found.stderr
+    assert "line 1" in found.stderr
     (tmp_path / "blackbox-conformal.toml").write_text('memory = "512MiB"\n')
     settings = json.loads(run("config", "show", "--origin", "--json", cwd=tmp_path).stdout)
     assert settings["memory"]["value"] == "512MiB"
     assert "blackbox-conformal.toml" in settings["memory"]["origin"]
+
+
+def test_doctor_answers_in_json_and_names_keys_and_never_their_value(tmp_path):
+    doctor = run("doctor", "--json", cwd=tmp_path)
+    assert doctor.returncode == 0, doctor.stderr
+    subjects = {one["subject"] for one in json.loads(doctor.stdout)}
+    assert {"clock", "proxy", "TLS", "disk", "file system", "kernel cache", "adapter http"} <= subjects
+    listed = run("list", "adapters", "--json", cwd=tmp_path)
+    names = {one["name"] for one in json.loads(listed.stdout)}
+    assert {"embedded", "folder", "http", "replicate"} <= names
+    shown = run("list", "adapters", "http", "--json", cwd=tmp_path)
+    assert {one["name"] for one in json.loads(shown.stdout)["parameters"]} >= {"url", "scale"}
+    found = run("doctor", cwd=tmp_path, REPLICATE_API_TOKEN="canary-5be2d1")
+    assert "replicate: REPLICATE_API_TOKEN is set" in found.stdout
+    assert "embedded: no key needed" in found.stdout
+    assert "STABILITY_API_KEY" not in found.stdout
+    assert "more lack their key" in found.stdout
+    assert "canary-5be2d1" not in found.stderr + found.stdout
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -155,7 +149,7 @@ def test_a_full_disk_is_no_bug(tmp_path, arguments):
     assert "make room and run the same command again" in found.stderr
 
 
-def test_a_file_that_may_not_be_read_is_named(monkeypatch, capsys):
+def test_a_file_that_may_not_be_read_is_named_and_other_trouble_is_a_bug(monkeypatch, capsys):
     def refuse() -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "some/file")
 
@@ -165,10 +159,16 @@ def test_a_file_that_may_not_be_read_is_named(monkeypatch, capsys):
         "error: some/file: the operating system refused: Permission denied. Correct that, or name another place\n"
     )
 
+    def fail() -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(config, "files", fail)
+    assert main.run(["config", "show"]) == 1
+    assert capsys.readouterr().err.startswith("bug: OSError: ")
+
 
 @pytest.mark.parametrize(
-    "trouble",
-    [MemoryError(), RuntimeError("can't start new thread"), OSError(errno.ENOMEM, "Cannot allocate memory")],
+    "trouble", [MemoryError(), RuntimeError("can't start new thread"), OSError(errno.ENOMEM, "Cannot allocate memory")]
 )
 def test_too_little_memory_is_no_bug(trouble, monkeypatch, capsys):
     def fail() -> None:
@@ -183,37 +183,20 @@ def test_too_little_memory_is_no_bug(trouble, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("megabytes", [300, 400])
-def test_a_limit_on_memory_ends_in_one_sentence(tmp_path, megabytes):
+def test_a_limit_on_memory_ends_in_one_sentence(server, tmp_path, megabytes):
     write_photographs(tmp_path / "photographs", range(4))
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2)\n"
         "from blackbox_conformal.cli.main import main; main(sys.argv[2:])"
     )
-    with FaultServer() as server:
-        vendor = [
-            "--adapter",
-            "blackbox_conformal.testing.reference_adapters:SynchronousVendor",
-            "-p",
-            f"url={server.url}",
-        ]
-        calibrate = ["calibrate", "photographs", *vendor, "--draws", "2", "--yes", "-q"]
-        command = [sys.executable, "-c", script, str(megabytes * 10**6), *calibrate]
-        # NumPy's OpenBLAS ends the process by itself when there is no room for the buffers of its threads.
-        alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-        found = subprocess.run(
-            command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False, env=alone
-        )
+    vendor = ["--adapter", "blackbox_conformal.testing.reference_adapters:SynchronousVendor", "-p", f"url={server.url}"]
+    calibrate = ["calibrate", "photographs", *vendor, "--draws", "2", "--yes", "-q"]
+    command = [sys.executable, "-c", script, str(megabytes * 10**6), *calibrate]
+    # NumPy's OpenBLAS ends the process by itself when there is no room for the buffers of its threads.
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False, env=alone)
     assert found.returncode in (0, 6), found.stderr
     assert found.stderr.count("\n") == (found.returncode == 6), found.stderr
-
-
-def test_any_other_trouble_is_a_bug(monkeypatch, capsys):
-    def fail() -> None:
-        raise OSError(errno.EBADF, "Bad file descriptor")
-
-    monkeypatch.setattr(config, "files", fail)
-    assert main.run(["config", "show"]) == 1
-    assert capsys.readouterr().err.startswith("bug: OSError: ")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`--memory`: fewer photographs at a time, and a picture that cannot fit is refused by its header."""
+"""`--memory`, and photographs decoded once: fewer at a time, and a picture that cannot fit refused by its header."""
 
 import gc
 import io
@@ -6,6 +6,7 @@ import struct
 import threading
 import weakref
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 from PIL import Image as PillowImage
 from support.command_line import ended
-from support.synthetic import photograph, write_draws, write_photographs
+from support.synthetic import photograph, reduced, write_draws, write_photographs
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.method.images import read
 from blackbox_conformal.study.audit import measure
 from blackbox_conformal.study.calibrate import calibrating
 from blackbox_conformal.study.choose.contestants import bytes_a_pixel as bytes_a_pixel_of_draws
@@ -24,7 +26,7 @@ from blackbox_conformal.study.choose.tuning import bytes_a_pixel, default_candid
 from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.python.functions import mask_all
-from blackbox_conformal.study.stages import memory
+from blackbox_conformal.study.stages import memory, prepare
 from blackbox_conformal.study.stages.evaluate import calibration_curves
 from blackbox_conformal.study.stages.memory import BASE_BYTES, PIXEL_BYTES, audit_bytes_a_pixel, picture_bytes
 
@@ -88,12 +90,19 @@ def test_fewer_photographs_at_a_time(tmp_path, arguments, watch, pictures, most,
     assert max(watch.seen) == most
 
 
-def test_the_cap_changes_no_result(tmp_path, arguments):
+def test_the_cap_changes_no_result_and_an_input_counts_as_large_as_its_answer(tmp_path, arguments, capsys):
     photographs = str(tmp_path / "photographs")
     assert run(["calibrate", photographs, *arguments, "--out", str(tmp_path / "free.json"), "-q"]) == 0
     capped = ["--memory", amount(1.5), "--out", str(tmp_path / "capped.json")]
     assert run(["calibrate", photographs, *arguments, *capped, "-q"]) == 0
     assert (tmp_path / "free.json").read_bytes() == (tmp_path / "capped.json").read_bytes()
+    assert run(["calibrate", str(tmp_path / "photographs"), *arguments, "-q"]) == 0
+    (tmp_path / "wide.png").write_bytes(header_only(3000, 2000))
+    calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
+    given = [*arguments[2:6], "--out", str(tmp_path / "masked"), "--memory", "1GiB"]
+    assert run(["mask", str(tmp_path / "wide.png"), *calibration, *given]) == 2
+    assert "12000×8000 pixels need about" in capsys.readouterr().err
+    assert not (tmp_path / "masked").exists()
 
 
 def header_only(width: int, height: int) -> bytes:
@@ -115,16 +124,6 @@ def test_a_photograph_that_cannot_fit_is_refused_by_its_header(tmp_path, argumen
     assert not (tmp_path / "run").exists()
 
 
-def test_an_input_counts_as_large_as_its_answer(tmp_path, arguments, capsys):
-    assert run(["calibrate", str(tmp_path / "photographs"), *arguments, "-q"]) == 0
-    (tmp_path / "wide.png").write_bytes(header_only(3000, 2000))
-    calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
-    given = [*arguments[2:6], "--out", str(tmp_path / "masked"), "--memory", "1GiB"]
-    assert run(["mask", str(tmp_path / "wide.png"), *calibration, *given]) == 2
-    assert "12000×8000 pixels need about" in capsys.readouterr().err
-    assert not (tmp_path / "masked").exists()
-
-
 def test_an_audit_takes_more_for_a_pixel_and_is_refused_earlier(tmp_path, arguments, capsys):
     assert run(["calibrate", str(tmp_path / "photographs"), *arguments, "-q"]) == 0
     (tmp_path / "unseen").mkdir()
@@ -135,7 +134,8 @@ def test_an_audit_takes_more_for_a_pixel_and_is_refused_earlier(tmp_path, argume
     calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
     given = ["audit", str(tmp_path / "unseen"), *calibration, *arguments[2:4], "--run", str(tmp_path / "run")]
     for allowed, said in ((fits, "4000×4000 pixels need about"), (more, "huge.png: expected a whole PNG file")):
-        assert said in ended(capsys, [*given, "--memory", f"{allowed / 2**20:.6f}MiB"], 2).err
+        # Rounded up by less than a picture's bytes.
+        assert said in ended(capsys, [*given, "--memory", f"{allowed / 2**20 + 1e-6:.6f}MiB"], 2).err
 
 
 def test_fewer_audited_photographs_at_a_time(tmp_path, arguments, monkeypatch):
@@ -205,3 +205,100 @@ def test_a_comparison_is_refused_before_its_first_vendor_draws(tmp_path, argumen
     assert run([*given, "--run", str(tmp_path / "runs"), "--memory", allowed]) == 2
     assert "3000×2000 pixels need about" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each file was read as a picture."""
+    found: Counter[str] = Counter()
+    original = read._read_file
+
+    def counting(path: Path, limits: read.ImageLimits) -> bytes:
+        found[path.parent.name + "/" + path.name] += 1
+        return original(path, limits)
+
+    monkeypatch.setattr(read, "_read_file", counting)
+    return found
+
+
+@pytest.fixture
+def decoded_vendor(tmp_path: Path) -> list[str]:
+    draws = write_draws(tmp_path / "outputs", range(12), 3)
+    write_photographs(tmp_path / "photographs", range(8))
+    write_photographs(tmp_path / "unseen", range(8, 12))
+    return ["--adapter", "folder", "-p", "label=synthetic", "-p", f"path={draws}", "--run", str(tmp_path / "run")]
+
+
+PROCEDURE = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
+
+
+def each(folder: str, numbers: range, times: int) -> dict[str, int]:
+    return {f"{folder}/p{number}.png": times for number in numbers}
+
+
+def test_calibrate_reads_a_photograph_once(decoded_vendor, tmp_path, reads):
+    assert run(["calibrate", str(tmp_path / "photographs"), *decoded_vendor, *PROCEDURE]) == 0
+    assert reads == each("photographs", range(8), 1)
+
+
+def test_photographs_that_there_is_no_room_for_are_read_again_with_the_same_result(
+    decoded_vendor, tmp_path, reads, monkeypatch
+):
+    given = ["calibrate", str(tmp_path / "photographs"), *decoded_vendor, *PROCEDURE, "--out"]
+    assert run([*given, str(tmp_path / "kept.json")]) == 0
+    height, width = photograph(0).shape[:2]
+    one = 3 * (height * width + (height // 4) * (width // 4))
+    for room in (0, one, 5 * one - 1):
+        reads.clear()
+        monkeypatch.setattr(prepare, "MOST_BYTES", room)
+        assert run([*given, str(tmp_path / "again.json")]) == 0
+        assert reads.total() == 2 * 8 - room // one
+        assert (tmp_path / "again.json").read_bytes() == (tmp_path / "kept.json").read_bytes()
+
+
+def test_plan_reads_a_photograph_once_and_keeps_nothing(decoded_vendor, tmp_path, reads, monkeypatch):
+    def keep(*_: object) -> None:
+        raise AssertionError("nothing is drawn after a plan")
+
+    monkeypatch.setattr(prepare.KeptPixels, "keep", keep)
+    assert run(["plan", str(tmp_path / "photographs"), *decoded_vendor, *PROCEDURE]) == 0
+    assert reads == each("photographs", range(8), 1)
+
+
+def test_audit_reads_a_photograph_once(decoded_vendor, tmp_path, reads):
+    assert run(["calibrate", str(tmp_path / "photographs"), *decoded_vendor, *PROCEDURE]) == 0
+    reads.clear()
+    calibration = str(tmp_path / "run" / "calibration.json")
+    assert run(["audit", str(tmp_path / "unseen"), "--calibration", calibration, *decoded_vendor]) == 0
+    assert reads == each("unseen", range(8, 12), 1)
+
+
+def test_a_pool_that_is_split_is_read_once(decoded_vendor, tmp_path, reads):
+    assert run(["audit", str(tmp_path / "photographs"), "--splits", "5", *decoded_vendor, *PROCEDURE]) == 0
+    assert reads == each("photographs", range(8), 1)
+
+
+def test_mask_reads_an_input_to_prepare_and_to_evaluate_it(decoded_vendor, tmp_path, reads):
+    assert run(["calibrate", str(tmp_path / "photographs"), *decoded_vendor, *PROCEDURE]) == 0
+    small = tmp_path / "small" / "p9.png"
+    small.parent.mkdir()
+    PillowImage.fromarray(reduced(photograph(9), 4)).save(small)
+    reads.clear()
+    calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
+    assert run(["mask", str(small), *calibration, *decoded_vendor, "--out", str(tmp_path / "masked")]) == 0
+    assert reads == {"small/p9.png": 2}
+
+
+def test_tune_reads_a_photograph_once_whether_it_tunes_or_calibrates(decoded_vendor, tmp_path, reads):
+    given = ["--draws", "3", "--metric", "rgb-linf", "--alpha", "0.5", "--candidate", "pixel-variance@2"]
+    assert run(["tune", str(tmp_path / "photographs"), *decoded_vendor, *given]) == 0
+    assert reads == each("photographs", range(8), 1)
+    assert Calibration.load(tmp_path / "run" / "calibration.json").procedure.draws == 2
+
+
+def test_compare_reads_a_photograph_once_for_each_contestant(decoded_vendor, tmp_path, reads):
+    draws = tmp_path / "outputs"
+    both = [f"--vendor=folder:path={draws},label={score},score={score}" for score in ("pixel-variance", "texture")]
+    given = ["--draws", "3", "--metric", "rgb-linf", "--alpha", "0.9", "--run", str(tmp_path / "runs")]
+    assert run(["compare", str(tmp_path / "photographs"), *both, *given]) == 0
+    assert reads == each("photographs", range(8), 2)

@@ -66,16 +66,6 @@ def test_a_paid_draw_that_is_no_answer_says_how_to_pay_again(photographs, capsys
         assert server.account.paid == 11
 
 
-def test_calls_are_those_to_the_vendor_and_not_draws(photographs, capsys):
-    with FaultServer({"submit": ["picture:kind=wrong-size"]}) as server:
-        once = calibrate(photographs, server.url, "--yes", "--max-resample", "1", "--json")
-        took = json.loads(ended(capsys, once).out)
-        assert (took["n"] * took["draws"], took["calls"], took["cached"]) == (9, 10, 0)
-        assert took["calls"] == server.account.paid
-        again = json.loads(ended(capsys, once).out)
-        assert (again["calls"], again["cached"], again["cost_usd"]) == (0, 9, 0)
-
-
 def test_a_draw_that_was_never_answered_says_how_to_pay_again(photographs, capsys):
     with FaultServer({"submit": ["close-without-answer"]}) as server:
         said = ended(capsys, calibrate(photographs, server.url, "--yes", "--concurrency", "1"), 6).err
@@ -86,19 +76,28 @@ def test_a_draw_that_was_never_answered_says_how_to_pay_again(photographs, capsy
         assert run(calibrate(photographs, server.url, "--yes", "--retry-ambiguous", "-q")) == 0
 
 
-def test_a_missing_key_is_told_before_anyone_is_asked_to_pay(photographs, capsys, monkeypatch):
+def test_calls_are_those_to_the_vendor_and_not_draws(photographs, capsys):
+    with FaultServer({"submit": ["picture:kind=wrong-size"]}) as server:
+        once = calibrate(photographs, server.url, "--yes", "--max-resample", "1", "--json")
+        took = json.loads(ended(capsys, once).out)
+        assert (took["n"] * took["draws"], took["calls"], took["cached"]) == (9, 10, 0)
+        assert took["calls"] == server.account.paid
+        again = json.loads(ended(capsys, once).out)
+        assert (again["calls"], again["cached"], again["cost_usd"]) == (0, 9, 0)
+
+
+def test_a_missing_key_is_told_before_anyone_is_asked_to_pay(server, photographs, capsys, monkeypatch):
     monkeypatch.delenv("FAULT_VENDOR_KEY", raising=False)
     monkeypatch.delenv("FAULT_VENDOR_KEY_FILE", raising=False)
-    with FaultServer() as server:
-        keyed = ["-p", "keyed=true"]
-        settings = ["--vendor", f"{VENDOR}:draws=2", "--vendor", VENDOR, "-p", f"url={server.url}"]
-        said = ended(capsys, calibrate(photographs, server.url, *keyed), 2).err
-        assert said.count("\n") == 1
-        assert "FAULT_VENDOR_KEY" in said
-        assert "FAULT_VENDOR_KEY" in ended(capsys, ["compare", str(photographs), *settings, *keyed], 2).err
-        assert run(["tune", *calibrate(photographs, server.url, *keyed)[1:], "--alpha", "0.9"]) == 2
-        assert "FAULT_VENDOR_KEY" in capsys.readouterr().err
-        assert server.account.paid == 0
+    keyed = ["-p", "keyed=true"]
+    settings = ["--vendor", f"{VENDOR}:draws=2", "--vendor", VENDOR, "-p", f"url={server.url}"]
+    said = ended(capsys, calibrate(photographs, server.url, *keyed), 2).err
+    assert said.count("\n") == 1
+    assert "FAULT_VENDOR_KEY" in said
+    assert "FAULT_VENDOR_KEY" in ended(capsys, ["compare", str(photographs), *settings, *keyed], 2).err
+    assert run(["tune", *calibrate(photographs, server.url, *keyed)[1:], "--alpha", "0.9"]) == 2
+    assert "FAULT_VENDOR_KEY" in capsys.readouterr().err
+    assert server.account.paid == 0
     assert not (photographs.parent / "run").exists()
 
 
@@ -170,37 +169,30 @@ def test_three_photographs_refused_in_the_same_words_stop_the_run_until_that_is_
     assert "6 refusals reopened" in ended(capsys, shlex.split(reopen[1])).out
 
 
-def test_no_limit_for_a_price_that_nobody_knows(photographs, capsys):
-    with FaultServer() as server:
-        vendor = ["--adapter", "http", "-p", f"url={server.url}/v1/upscale", *CHOICES]
-        said = ended(capsys, ["calibrate", str(photographs), *vendor, "--max-cost", "1"], 4).err
-        assert "--max-calls" in said
-        assert "-p price-usd=" in said
-        assert server.account.paid == 0
-
-
-def test_the_second_vendor_is_planned_for_and_its_key_is_missed(photographs, capsys, monkeypatch):
-    monkeypatch.delenv("FAULT_VENDOR_KEY", raising=False)
-    with FaultServer() as server:
-        first = ["--adapter", VENDOR, "-p", f"url={server.url}", "--draws", "2", "--metric", "rgb-linf"]
-        second = ["--second-adapter", VENDOR, "--second", f"url={server.url}", "--second", "price_usd=0.5"]
-        given = [str(photographs), *first, *second, "--score", "second-opinion"]
-        given += ["--run", str(photographs.parent / "run")]
-        plan = json.loads(ended(capsys, ["plan", *given, "--json"]).out)
-        assert (plan["calls"], plan["cost_usd"]) == (6 + 3, [1.56, 1.56])
-        assert "FAULT_VENDOR_KEY" in ended(capsys, ["calibrate", *given, "--second", "keyed=true"], 2).err
-        assert server.account.paid == 0
-        assert run(["calibrate", *given, "--yes", "-q"]) == 0
-        assert server.account.paid == 9
-
-
-def test_a_state_that_no_attempt_can_have_is_told(photographs, capsys):
-    with FaultServer() as server:
-        assert run(calibrate(photographs, server.url, "--yes", "-q")) == 0
+def test_no_limit_for_a_price_that_nobody_knows_and_no_listing_of_an_unknown_state(server, photographs, capsys):
+    vendor = ["--adapter", "http", "-p", f"url={server.url}/v1/upscale", *CHOICES]
+    said = ended(capsys, ["calibrate", str(photographs), *vendor, "--max-cost", "1"], 4).err
+    assert "--max-calls" in said
+    assert "-p price-usd=" in said
+    assert server.account.paid == 0
+    assert run(calibrate(photographs, server.url, "--yes", "-q")) == 0
     listing = ["ledger", "ls", "--run", str(photographs.parent / "run"), "--json"]
     assert "expected --state to be one of planned, claimed" in ended(capsys, [*listing, "--state", "payed"], 2).err
-    assert run([*listing, "--state", "validated"]) == 0
-    assert len(json.loads(capsys.readouterr().out)) == 9
+    assert len(json.loads(ended(capsys, [*listing, "--state", "validated"]).out)) == 9
+
+
+def test_the_second_vendor_is_planned_for_and_its_key_is_missed(server, photographs, capsys, monkeypatch):
+    monkeypatch.delenv("FAULT_VENDOR_KEY", raising=False)
+    first = ["--adapter", VENDOR, "-p", f"url={server.url}", "--draws", "2", "--metric", "rgb-linf"]
+    second = ["--second-adapter", VENDOR, "--second", f"url={server.url}", "--second", "price_usd=0.5"]
+    given = [str(photographs), *first, *second, "--score", "second-opinion"]
+    given += ["--run", str(photographs.parent / "run")]
+    plan = json.loads(ended(capsys, ["plan", *given, "--json"]).out)
+    assert (plan["calls"], plan["cost_usd"]) == (6 + 3, [1.56, 1.56])
+    assert "FAULT_VENDOR_KEY" in ended(capsys, ["calibrate", *given, "--second", "keyed=true"], 2).err
+    assert server.account.paid == 0
+    assert run(["calibrate", *given, "--yes", "-q"]) == 0
+    assert server.account.paid == 9
 
 
 def test_of_a_long_ledger_the_last_attempts_are_listed(tmp_path, capsys):
@@ -235,16 +227,15 @@ def test_where_a_vendor_is_must_be_said_again(photographs, tmp_path, capsys):
         assert "Folder that holds one picture, or one folder of draws, for each photograph" in said
 
 
-def test_nobody_is_asked_to_pay_for_a_photograph_that_calibration_has_seen(photographs, tmp_path, capsys):
-    with FaultServer() as server:
-        assert run(calibrate(photographs, server.url, "--yes", "-q")) == 0
-        given = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9", "--adapter", VENDOR]
-        given += ["-p", f"url={server.url}", "--run", str(tmp_path / "elsewhere")]
-        for command in ("mask", "audit"):
-            said = ended(capsys, [command, str(photographs / "p1.png"), *given], 2).err
-            assert "has not seen" in said
-            assert "to make" not in said
-        assert server.account.paid == 9
+def test_nobody_is_asked_to_pay_for_a_photograph_that_calibration_has_seen(server, photographs, tmp_path, capsys):
+    assert run(calibrate(photographs, server.url, "--yes", "-q")) == 0
+    given = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9", "--adapter", VENDOR]
+    given += ["-p", f"url={server.url}", "--run", str(tmp_path / "elsewhere")]
+    for command in ("mask", "audit"):
+        said = ended(capsys, [command, str(photographs / "p1.png"), *given], 2).err
+        assert "has not seen" in said
+        assert "to make" not in said
+    assert server.account.paid == 9
 
 
 def test_equal_inputs_with_different_stored_answers_never_get_each_others(tmp_path):

@@ -105,7 +105,7 @@ def test_the_level_that_is_proposed_is_the_one_asked_for_or_the_usual_one_or_the
     assert level_to_mask_at(calibration, [0.001], [0.001]) is None
 
 
-def test_a_plan_says_how_to_carry_it_out(desk):
+def test_a_plan_says_how_to_carry_it_out_and_counts_what_was_paid_before(desk):
     given = ["--adapter", "http", *desk.vendor, *CHOICES, "-p", "label=planned", "--run", "runs/planned"]
     for command in (["plan"], ["calibrate", "--dry-run"]):
         calibrate = the_next(desk.run(*command, "photographs", *given).stdout, "calibrate")
@@ -114,6 +114,12 @@ def test_a_plan_says_how_to_carry_it_out(desk):
         assert "--dry-run" not in calibrate
     desk.run(*calibrate)
     assert (desk.folder / "runs" / "planned" / "calibration.json").is_file()
+    given = ["--adapter", "http", *desk.vendor, *CHOICES, "-p", "label=part", "--run", "runs/part"]
+    desk.run("calibrate", *(f"photographs/p{index}.png" for index in range(3)), *given, "--max-cost", "1")
+    calibrate = the_next(desk.run("plan", "photographs", *given).stdout, "calibrate")
+    assert "--max-cost" not in calibrate, "it would have to cover earlier draws too, and the command asks all the same"
+    said = desk.run(*calibrate, "--out", "part.json", code=4).stderr
+    assert "The estimate is $0.10 more: add --yes, or --max-cost for all these draws, earlier ones included" in said
 
 
 def test_a_comparison_says_how_to_calibrate_what_trusts_most_and_it_runs(desk):
@@ -130,30 +136,9 @@ def test_a_comparison_says_how_to_calibrate_what_trusts_most_and_it_runs(desk):
     assert f"photographs  3, {draws} draws each" in said
 
 
-def test_a_limit_that_is_proposed_counts_what_was_paid_before(desk):
-    given = ["--adapter", "http", *desk.vendor, *CHOICES, "-p", "label=part", "--run", "runs/part"]
-    desk.run("calibrate", *(f"photographs/p{index}.png" for index in range(3)), *given, "--max-cost", "1")
-    calibrate = the_next(desk.run("plan", "photographs", *given).stdout, "calibrate")
-    assert "--max-cost" not in calibrate, "it would have to cover earlier draws too, and the command asks all the same"
-    said = desk.run(*calibrate, "--out", "part.json", code=4).stderr
-    assert "The estimate is $0.10 more: add --yes, or --max-cost for all these draws, earlier ones included" in said
-
-
 def test_a_calibration_that_lies_elsewhere_finds_its_run_folder(desk):
-    given = [
-        "--adapter",
-        "http",
-        *desk.vendor,
-        *CHOICES,
-        "--max-cost",
-        "1",
-        "-p",
-        "label=origin",
-        "--run",
-        "runs/origin",
-        "--out",
-        "far.json",
-    ]
+    given = ["--adapter", "http", *desk.vendor, *CHOICES, "--max-cost", "1"]
+    given += ["-p", "label=origin", "--run", "runs/origin", "--out", "far.json"]
     desk.run("calibrate", "photographs", *given)
     PillowImage.fromarray(photograph(25)[:16, :20]).save(desk.folder / "other.png")
     mask = ["mask", "other.png", "--alpha", "0.9", *desk.vendor, "--max-cost", "1", "--calibration", "far.json"]
@@ -164,19 +149,8 @@ def test_a_second_calibration_pays_for_no_stored_draw_without_a_yes(desk):
     PillowImage.fromarray(photograph(26)[:16, :20]).save(desk.folder / "again.png")
     limits = ["--max-cost", "0.20", "--run"]
     for metric in ("rgb-linf", "rgb-l1"):
-        given = [
-            "--adapter",
-            "http",
-            *desk.vendor,
-            *CHOICES,
-            "-p",
-            "label=twice",
-            "--metric",
-            metric,
-            *limits,
-            f"runs/of-{metric}",
-            "--yes",
-        ]
+        given = ["--adapter", "http", *desk.vendor, *CHOICES, "-p", "label=twice"]
+        given += ["--metric", metric, *limits, f"runs/of-{metric}", "--yes"]
         desk.run("calibrate", "others", *given)
     first, second = ("runs/of-rgb-linf/calibration.json", "runs/of-rgb-l1/calibration.json")
     mask = ["mask", "again.png", "--alpha", "0.9", *desk.vendor, "--max-cost", "1"]
@@ -201,6 +175,7 @@ def test_what_a_calibration_does_not_keep_is_asked_for_at_once(desk, calibrated)
         assert "-p url=… -p price-usd=…" in said
         assert said.count("\n") == 1
     assert "price-usd" not in desk.run("mask", *given[:-2], code=2).stderr, "without a limit no price is needed"
+    assert blanks(desk.run("verify", "runs/my acme/calibration.json").stdout) == ["url=…", "price-usd=…"]
 
 
 def test_what_a_settings_file_has_is_no_blank_of_the_next_command(desk, calibrated, tmp_path):
@@ -210,10 +185,6 @@ def test_what_a_settings_file_has_is_no_blank_of_the_next_command(desk, calibrat
     file = tmp_path / "blackbox-conformal.toml"
     file.write_text(f'adapter = "http"\n[p]\nurl = "{desk.server.url}/v1/upscale"\nprice-usd = "0.01"\n')
     assert blanks(called(*report, folder=tmp_path).stdout) == []
-
-
-def test_verify_leaves_what_a_calibration_does_not_keep_to_be_filled_in(desk, calibrated):
-    assert blanks(desk.run("verify", "runs/my acme/calibration.json").stdout) == ["url=…", "price-usd=…"]
 
 
 def blanks(said: str) -> list[str]:
@@ -235,13 +206,16 @@ def test_the_run_folder_that_is_used_is_named(desk, calibrated, tmp_path):
     assert "run folder:" not in named.stderr
 
 
-def test_config_show_takes_a_command(desk):
+def test_config_show_takes_a_command_and_a_public_key_is_alone_on_standard_output(desk):
     assert "Settings of mask" in desk.run("config", "show", "mask").stdout
     assert "Settings of ledger ls" in desk.run("config", "show", "ledger", "ls").stdout
     assert "Settings of calibrate" in desk.run("config", "show").stdout
     assert "did you mean calibrate?" in desk.run("config", "show", "calibrat", code=2).stderr
     assert "ls, sum, limit, remember, export, verify" in desk.run("config", "show", "ledger", code=2).stderr
     assert json.loads(desk.run("config", "show", "mask", "--json").stdout)["out"] == "masked"
+    made = desk.run("key", "new", "mine.pem", "--name", "Laboratory X")
+    assert made.stdout == desk.run("key", "show", "mine.pem").stdout
+    assert "Next: blackbox-conformal sign calibration.json --sign-with mine.pem" in made.stderr
 
 
 ALL = dict(every_command(cli, "blackbox-conformal"))
@@ -269,12 +243,7 @@ def test_no_summary_is_cut(name):
 
 @pytest.mark.parametrize(
     ("terminal", "environment", "wanted", "opens"),
-    [
-        (True, {}, True, True),
-        (True, {}, False, False),
-        (False, {}, True, False),
-        (True, {"CI": "true"}, True, False),
-    ],
+    [(True, {}, True, True), (True, {}, False, False), (False, {}, True, False), (True, {"CI": "true"}, True, False)],
     ids=["asked for at a terminal", "not asked for", "no terminal", "continuous integration"],
 )
 def test_what_was_made_is_opened_only_where_somebody_asks_and_looks(
@@ -332,9 +301,3 @@ def test_commands_that_only_look_name_the_next_one_too(desk, calibrated, command
         else:
             known = {option for parameter in group.params for option in parameter.opts}
             assert {word for word in following if word.startswith("-")} <= known
-
-
-def test_a_public_key_is_alone_on_standard_output(desk):
-    made = desk.run("key", "new", "mine.pem", "--name", "Laboratory X")
-    assert made.stdout == desk.run("key", "show", "mine.pem").stdout
-    assert "Next: blackbox-conformal sign calibration.json --sign-with mine.pem" in made.stderr

@@ -233,6 +233,13 @@ def test_a_calibration_that_was_changed_and_digested_anew_is_no_longer_signed(de
     assert not (tmp_path / "out").exists()
 
 
+def test_a_calibration_that_was_changed_after_it_was_signed_is_not_written(desk, tmp_path):
+    calibration = Calibration.load(desk.path("c.json"))
+    with pytest.raises(CheckFailedError, match="broken"):
+        replace(calibration, vendor_models=("another",)).save(tmp_path / "c.json")
+    assert not (tmp_path / "c.json").exists()
+
+
 def wrapped(text: str) -> dict[str, str]:
     """Texts that say more than was signed."""
     begin = text.index("{") + 1
@@ -273,13 +280,6 @@ def test_a_made_up_certificate_of_a_signed_calibration_is_nobodys(desk, tmp_path
     code, (row,), said = verified(capsys, str(path), "--trust", lab)
     assert (code, row["verified"]) == (3, False)
     assert "a key that you trust" not in said.replace("expected a signature by a key that you trust", "")
-
-
-def test_a_calibration_that_was_changed_after_it_was_signed_is_not_written(desk, tmp_path):
-    calibration = Calibration.load(desk.path("c.json"))
-    with pytest.raises(CheckFailedError, match="broken"):
-        replace(calibration, vendor_models=("another",)).save(tmp_path / "c.json")
-    assert not (tmp_path / "c.json").exists()
 
 
 def test_pictures_of_another_certificate_are_found(desk, tmp_path, capsys):
@@ -546,21 +546,17 @@ def test_a_passphrase_is_no_option_and_comes_from_a_file_too(tmp_path, monkeypat
     file.write_text("secret words\n")
     monkeypatch.setenv("BLACKBOX_CONFORMAL_SIGNING_PASSPHRASE_FILE", str(file))
     public = ended(capsys, ["key", "new", key, "--name", "X", "--passphrase"]).out
-    assert run(["key", "show", key]) == 0
-    assert capsys.readouterr().out == public
+    assert ended(capsys, ["key", "show", key]).out == public
     assert SigningKey.load(key, "secret words").key in public
 
 
-def test_a_certificate_on_stdout_is_signed(desk, tmp_path):
+def test_a_certificate_on_stdout_is_signed_and_a_mistyped_variable_noticed(desk, tmp_path):
     common = ["--calibration", desk.path("c.json"), "-p", f"path={desk.path('draws')}", "--run", desk.path("run")]
     sign = ["--product", "certificate", "--sign-with", desk.path("issuer.pem")]
     small = (desk.folder / "p20.png").read_bytes()
     made = called_with_input(small, "mask", "-", *common, "--alpha", "0.9", *sign, folder=tmp_path)
     assert made.returncode == 0, made.stderr
     assert Certificate.from_json(made.stdout.decode()).vouching([desk.keys["issuer"].key]).trusted
-
-
-def test_a_mistyped_passphrase_variable_is_noticed(desk):
     typo = {"BLACKBOX_CONFORMAL_SIGNING_PASFRASE": "x"}
     refused = called("verify", desk.path("plain.json"), code=2, **typo)
     assert "did you mean BLACKBOX_CONFORMAL_SIGNING_PASSPHRASE" in refused.stderr

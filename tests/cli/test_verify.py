@@ -1,28 +1,34 @@
-"""Certificates are checked from the command line: digests, files beside them, and what their calibration gives."""
+"""Certificates are checked from the command line: what their calibration gives, and what strangers put before it."""
 
 import json
 import random
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import ended
+from support.command_line import VENDOR, ended
 from support.mutations import mutate, redigested
-from support.synthetic import photograph, write_draws, write_photographs
+from support.synthetic import photograph, reduced, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.cli.sign import read_paper
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.method.aligned import moved_back
 from blackbox_conformal.method.images.encode import mask_png
+from blackbox_conformal.method.images.photographs import demo_photographs
+from blackbox_conformal.method.images.picture import pixels_digest
+from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.pages.report.html import write_page
 from blackbox_conformal.study.stages.certify import contradictions
 from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.testing.fault_server import FaultServer
 
 METRIC = "lab-l1:order=difference-of-blurs,sigma=4"
 CLAIMED = ("statement", "alpha", "threshold", "threshold_hex", "status", "n_calibration", "bound", "assumptions")
@@ -63,6 +69,7 @@ def test_an_honest_certificate_is_verified(masked, capsys):
     assert "undamaged, not signed, so no key vouches for it" in found.err
     document = json.loads(found.out[found.out.index("[") :])[0]
     assert document["unchecked"][-1] == "more than the digest of overlay, vendor"
+    assert 0 < mask_of(masked).mean() < 1
 
 
 def test_a_report_is_as_it_was_written_and_nobody_vouches_for_it(masked, tmp_path, capsys):
@@ -83,7 +90,7 @@ def test_a_report_is_as_it_was_written_and_nobody_vouches_for_it(masked, tmp_pat
     assert "this page was changed" in ended(capsys, ["verify", str(report)], 3).out
 
 
-def test_what_is_no_paper_is_told_what_verify_takes(masked, tmp_path, capsys):
+def test_an_edited_or_wrong_paper_is_told_what_it_is(masked, tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("no paper")
     (tmp_path / "notes.bin").write_bytes(b"\xff\xfe")
     others = [str(tmp_path / "notes.bin"), str(masked / "out" / "p20-mask.png")]
@@ -92,6 +99,9 @@ def test_what_is_no_paper_is_told_what_verify_takes(masked, tmp_path, capsys):
     assert "expected Content Credentials in the picture; it has none" in said
     assert "it is no text" in said
     assert "Error" not in said
+    path = edited(masked, tmp_path)
+    path.write_text(path.read_text().replace('"alpha": 0.6', '"alpha": 0.1'))
+    assert "its digest does not match" in ended(capsys, ["verify", str(path)], 3).out
 
 
 @pytest.mark.parametrize(
@@ -131,12 +141,6 @@ def test_changed_missing_and_unnamed_files_are_found(masked, tmp_path, capsys):
     assert "the paper is not verified: " in found.err
     assert "1 of 2 papers is not verified: " in ended(capsys, ["verify", str(path), str(masked / "c.json")], 3).err
     assert "2 of 2 papers are not verified, first " in ended(capsys, ["verify", str(path), str(path)], 3).err
-
-
-def test_a_certificate_that_was_edited_by_hand_is_found(masked, tmp_path, capsys):
-    path = edited(masked, tmp_path)
-    path.write_text(path.read_text().replace('"alpha": 0.6', '"alpha": 0.1'))
-    assert "its digest does not match" in ended(capsys, ["verify", str(path)], 3).out
 
 
 def try_edits(masked: Path, folder: Path, count: int, seed: int) -> dict[str, int]:
@@ -195,10 +199,6 @@ def forged(masked: Path, tmp_path: Path, kind: str, content: bytes, **changes: o
 
 def mask_of(masked: Path) -> np.ndarray:
     return np.array(PillowImage.open(masked / "out" / "p20-mask.png"))
-
-
-def test_the_mask_of_the_scene_trusts_some_pixels_and_not_all(masked):
-    assert 0 < mask_of(masked).mean() < 1
 
 
 @pytest.mark.parametrize("with_calibration", [False, True])
@@ -323,3 +323,205 @@ def test_good_certificates_are_one_line_and_a_bad_one_is_named_after_them(masked
     assert lines[0].startswith("5 papers: undamaged, not signed")
     assert found.err == f"error: 1 of 6 papers is not verified: {papers[2]}\n"
     assert all(f"{paper}: " in ended(capsys, ["verify", "-v", *papers], 3).out for paper in papers[:1])
+
+
+PAPER = "p20-certificate.json"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """``c.json``, a calibration of a score of one draw; ``p20.png``; and what it was masked into, in ``out``."""
+
+    folder: Path
+
+    @property
+    def against(self) -> tuple[str, ...]:
+        return ("--calibration", str(self.folder / "c.json"))
+
+    @property
+    def both(self) -> tuple[str, ...]:
+        return (*self.against, "--input", str(self.folder / "p20.png"))
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    folder = tmp_path_factory.mktemp("desk")
+    draws = write_draws(folder / "draws", [*range(8), 20])
+    vendor = bc.load_adapter("folder", path=str(draws), label="made up")
+    paths = write_photographs(folder / "photographs", range(8))
+    bc.calibrate(vendor, paths, score="texture", metric="rgb-linf", run=folder / "run").save(folder / "c.json")
+    small = PillowImage.fromarray(photograph(20)).resize((20, 16), PillowImage.Resampling.BICUBIC)
+    small.save(folder / "p20.png")
+    common = ["-p", f"path={draws}", "--run", str(folder / "run"), "--alpha", "0.6", "--out", str(folder / "out")]
+    assert run(["mask", str(folder / "p20.png"), "--calibration", str(folder / "c.json"), *common]) == 0
+    return Desk(folder)
+
+
+def edited_paper(desk: Desk, folder: Path, **changes: Any) -> Path:
+    """The certificate with other values, beside copies of its files."""
+    shutil.copytree(desk.folder / "out", folder, dirs_exist_ok=True)
+    path = folder / PAPER
+    path.write_text(redigested(json.loads(path.read_text()) | changes))
+    return path
+
+
+def masked_by(desk: Desk) -> np.ndarray:
+    with PillowImage.open(desk.folder / "out" / "p20-mask.png") as opened:
+        return np.array(opened)
+
+
+def whitened(desk: Desk, folder: Path, *without: str) -> Path:
+    """The certificate with a white mask, and `without` some of its files."""
+    outputs = json.loads((desk.folder / "out" / PAPER).read_text())["outputs"]
+    white = mask_png(np.ones_like(masked_by(desk)))
+    outputs["mask"]["digest"] = digest_bytes(white)
+    kept = {kind: output for kind, output in outputs.items() if kind not in without}
+    path = edited_paper(desk, folder, outputs=kept, trusted_share=1.0)
+    (folder / outputs["mask"]["file"]).write_bytes(white)
+    return path
+
+
+def verified(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[dict[str, Any]], str]:
+    capsys.readouterr()
+    code = run(["verify", *words, "--json"])
+    found = capsys.readouterr()
+    return code, json.loads(found.out), found.err
+
+
+def test_the_mask_is_computed_again_from_picture_and_input(desk, tmp_path, capsys):
+    assert 0 < masked_by(desk).mean() < 1
+    honest = str(desk.folder / "out" / PAPER)
+    code, (row,), _ = verified(capsys, honest, *desk.both)
+    assert (code, [one for one in row["unchecked"] if "mask" in one]) == (0, [])
+    forged = str(whitened(desk, tmp_path, "score_map"))
+    for more, needs in (
+        ((), "(add --calibration FILE and --input FILE)"),
+        (desk.against, "(add --input FILE)"),
+        (desk.both[2:], "(add --calibration FILE)"),
+    ):
+        code, (row,), said = verified(capsys, forged, *more)
+        assert code == 0
+        assert f"that its mask follows from the pictures {needs}" in row["unchecked"]
+        assert "that its mask follows from the pictures" in said
+    code, (row,), said = verified(capsys, forged, *desk.both)
+    assert code == 3
+    assert "the mask is not where the scores of picture and input are below the threshold" in row["reason"]
+
+
+def test_the_mask_of_an_answer_that_was_moved_back_is_computed_again(tmp_path, capsys):
+    """With the vendor's file; it tells how far the answer was moved, and so where its edge was repeated."""
+    (tmp_path / "draws").mkdir()
+    for index, shown in enumerate(demo_photographs()[:9]):
+        truth = np.ascontiguousarray(read_image(shown.path).pixels[100:292, 100:340])
+        low = reduced(truth, 4)
+        large = np.asarray(PillowImage.fromarray(low).resize((240, 192), PillowImage.Resampling.BICUBIC))
+        (tmp_path / "draws" / f"p{index}").mkdir()
+        PillowImage.fromarray(moved_back(large, -2, -3)[0]).save(tmp_path / "draws" / f"p{index}" / "0.png")
+        folder = tmp_path / ("photographs" if index else "inputs")
+        folder.mkdir(exist_ok=True)
+        PillowImage.fromarray(truth if index else low).save(folder / f"p{index}.png")
+    vendor = bc.load_adapter("folder", path=str(tmp_path / "draws"), label="made up")
+    choices = {"delivery": "aligned", "metric": "rgb-linf", "guarantee": "expected", "score": "predicted-invention"}
+    made = bc.calibrate(vendor, tmp_path / "photographs", run=tmp_path / "run", **choices)
+    file, out = made.save(tmp_path / "c.json"), tmp_path / "out"
+    common = ["-p", f"path={tmp_path / 'draws'}", "--run", str(tmp_path / "run"), "--alpha", "0.8", "--out", str(out)]
+    assert run(["mask", str(tmp_path / "inputs"), "--calibration", str(file), *common]) == 0
+    paper, both = out / "p0-certificate.json", ["--calibration", str(file), "--input", str(tmp_path / "inputs/p0.png")]
+    code, (row,), _ = verified(capsys, str(paper), *both)
+    assert (code, [one for one in row["unchecked"] if "mask" in one]) == (0, [])
+    content = json.loads(paper.read_text())
+    scores = out / content["outputs"]["score_map"]["file"]
+    assert scores.exists(), "it is among what is computed again"
+    # Another file of the vendor does not lie so, though its digest is right.
+    answer = out / content["outputs"]["vendor"]["file"]
+    with PillowImage.open(answer) as opened:
+        PillowImage.fromarray(np.roll(np.asarray(opened), (1, 1), (0, 1))).save(answer)
+    content["outputs"]["vendor"]["digest"] = digest_bytes(answer.read_bytes())
+    paper.write_text(redigested(content))
+    code, (row,), _ = verified(capsys, str(paper), *both)
+    assert code == 3
+    assert "the picture is not the vendor's file moved back to where the input lies" in row["reason"]
+    # Without it nothing is claimed.
+    del content["outputs"]["vendor"]
+    paper.write_text(redigested(content))
+    code, (row,), _ = verified(capsys, str(paper), *both)
+    assert code == 0
+    assert [one for one in row["unchecked"] if "mask" in one] != []
+
+
+def test_a_score_map_made_up_for_a_mask_is_found(desk, tmp_path, capsys):
+    path = whitened(desk, tmp_path)
+    content = json.loads(path.read_text())
+    # Every level is worth less than the threshold.
+    content["outputs"]["score_map"] |= {"offset": 0.0, "step": content["threshold"] / 1e6}
+    path.write_text(redigested(content))
+    assert verified(capsys, str(path), *desk.against)[0] == 0
+    code, (row,), _ = verified(capsys, str(path), *desk.both)
+    assert code == 3
+    assert "the mask is not where" in row["reason"]
+    assert "the score map is not the score of picture and input" in row["reason"]
+
+
+def test_a_picture_or_model_that_the_calibration_does_not_know(desk, tmp_path, capsys):
+    PillowImage.new("RGB", (19, 16)).save(tmp_path / "other.png")
+    given = json.loads((desk.folder / "out" / PAPER).read_text())["input"]
+    digest = pixels_digest(np.zeros((16, 19, 3), np.uint8))
+    path = edited_paper(desk, tmp_path, input=given | {"pixels": digest})
+    code, (row,), _ = verified(capsys, str(path), *desk.against, "--input", str(tmp_path / "other.png"))
+    assert (code, "not 4 times as many pixels a side as the input" in row["reason"]) == (3, True)
+    silent = replace(bc.Calibration.load(desk.folder / "c.json"), vendor_models=())
+    silent.save(tmp_path / "c.json")
+    path = edited_paper(desk, tmp_path, vendor_model="a model that is never wrong", calibration_digest=silent.digest)
+    code, (row,), _ = verified(capsys, str(path), "--calibration", str(tmp_path / "c.json"))
+    assert (code, "the vendor's model that it names" in row["unchecked"]) == (0, True)
+
+
+def test_masks_of_several_draws_are_said_not_to_be_checked(desk, tmp_path, capsys):
+    vendor = bc.load_adapter("folder", path=str(desk.folder / "draws"), label="made up")
+    choices = {"draws": 4, "score": "pixel-variance", "metric": "rgb-linf", "run": tmp_path / "run"}
+    calibration = bc.calibrate(vendor, desk.folder / "photographs", **choices)
+    calibration.save(tmp_path / "c.json")
+    masked = bc.mask(vendor, desk.folder / "p20.png", calibration, 0.9, run=tmp_path / "run")
+    paper = masked.save(tmp_path / "out").certificate
+    more = ("--calibration", str(tmp_path / "c.json"), "--input", str(desk.folder / "p20.png"))
+    code, (row,), _ = verified(capsys, str(paper), *more)
+    assert code == 0
+    assert "that its mask follows from the pictures, which needs all draws of the vendor" in row["unchecked"]
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """The same with a vendor that takes seeds and names its model."""
+    folder = tmp_path_factory.mktemp("seeded")
+    write_photographs(folder / "photographs", range(8))
+    small = PillowImage.fromarray(photograph(20)).resize((20, 16), PillowImage.Resampling.BICUBIC)
+    small.save(folder / "p20.png")
+    with FaultServer() as server:
+        vendor = ["-p", f"url={server.url}", "--run", str(folder / "run"), "--yes"]
+        choices = ["--adapter", VENDOR, "--score", "texture", "--metric", "rgb-linf", "--out", str(folder / "c.json")]
+        assert run(["calibrate", str(folder / "photographs"), *vendor, *choices]) == 0
+        given = ["--adapter", VENDOR, "--calibration", str(folder / "c.json"), "--alpha", "0.9"]
+        assert run(["mask", str(folder / "p20.png"), *vendor, *given, "--out", str(folder / "out")]) == 0
+    return Desk(folder)
+
+
+def test_model_and_seeds_follow_from_the_calibration(seeded, tmp_path, capsys):
+    honest = json.loads((seeded.folder / "out" / PAPER).read_text())
+    assert (honest["vendor_model"], len(honest["draw_seeds"])) == ("fault-vendor-1", 1)
+    assert verified(capsys, str(seeded.folder / "out" / PAPER), *seeded.against)[0] == 0
+    other_range = honest["seed_rule"].replace("mod 2147483648", "mod 7")
+    assert other_range != honest["seed_rule"]
+    for changes in (
+        {"vendor_model": "a model that is never wrong"},
+        {"seed_rule": "the best of 1000 seeds"},
+        {"seed_rule": None},
+        {"seed_rule": other_range},
+        {"seed_rule": honest["seed_rule"].replace("root", "any") + "; the best of 1000"},
+        {"draw_seeds": [honest["draw_seeds"][0] + 1]},
+        {"draw_seeds": None, "seed_rule": honest["seed_rule"]},
+        {"draw_seeds": [*honest["draw_seeds"], 5]},
+    ):
+        code, (row,), _ = verified(capsys, str(edited_paper(seeded, tmp_path, **changes)), *seeded.against)
+        assert (code, next(iter(changes)) in row["reason"]) == (3, True), changes
+    silent = edited_paper(seeded, tmp_path, vendor_model=None)
+    assert verified(capsys, str(silent), *seeded.against)[0] == 0, "some answers name no model"

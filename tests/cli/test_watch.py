@@ -100,6 +100,7 @@ def test_one_answer_of_another_machine_is_asked_for_again_and_is_no_change(post)
     assert verdicts(post.watch()[1])["pixels"] == "same"
 
 
+@pytest.mark.slow
 def test_a_vendor_without_seeds_is_told_by_its_canaries_within_eight_visits(tmp_path, server, capsys):
     post = Post(tmp_path, server, capsys, seedable=False)
     post.calibrate(8)
@@ -209,15 +210,12 @@ def test_canaries_that_are_chosen_at_calibration_need_no_photographs_at_the_firs
     assert values == sorted(values, reverse=True)
 
 
-def test_there_is_nothing_to_accept_before_an_alarm(post):
+def test_there_is_nothing_to_accept_before_an_alarm_and_audits_say_that_there_was_one(post):
     assert run(post.words("--accept", "why not")) == 2
     assert "there is none" in post.capsys.readouterr().err
     post.first("--canaries", "1")
     assert run(post.words("--accept", "why not")) == 2
     assert "nothing to accept" in post.capsys.readouterr().err.replace("\n", " ")
-
-
-def test_an_audit_says_that_the_calibration_is_suspended_and_measures_it(post):
     post.first("--canaries", "1")
     post.server.script = {"submit": CHANGED}
     assert post.watch()[0] == 3
@@ -272,6 +270,7 @@ def test_a_risk_above_alpha_makes_the_calibration_void(tmp_path, server, capsys,
     assert "this calibration is void since" in said
 
 
+@pytest.mark.slow
 def test_a_vendor_that_breaks_the_promise_beside_alone_makes_the_calibration_void(
     tmp_path, server, capsys, monkeypatch
 ):
@@ -327,6 +326,7 @@ def test_a_plan_says_what_a_month_costs_and_sends_and_writes_nothing(post):
     assert post.watch()[1]["calls"] == document["next_visit"]["calls"] == document["later_visit"]["calls"]
 
 
+@pytest.mark.slow
 def test_a_plan_says_when_small_changes_would_be_found_and_a_change_is_found_by_then(
     tmp_path, server, capsys, monkeypatch
 ):

@@ -132,8 +132,8 @@ def test_each_picture_enters_once_and_a_calibrations_own_not_at_all(post):
         assert post.mask(100)[0] == 0
     assert post.mask(101)[0] == 0
     assert rows(post, "SELECT count(*), count(DISTINCT input) FROM live") == [(2, 2)]
-    assert rows(post, "SELECT count(*) FROM live_rank WHERE p_value BETWEEN 0 AND 1") == [(2 * 14,)]
-    assert rows(post, "SELECT count(*) FROM live_wealth") == [(14,)]
+    assert rows(post, "SELECT count(*) FROM live_rank WHERE p_value BETWEEN 0 AND 1") == [(2 * 15,)]
+    assert rows(post, "SELECT count(*) FROM live_wealth") == [(15,)]
 
 
 def test_a_watch_that_was_begun_before_keeps_its_level_and_looks_at_no_live_picture(post):
@@ -164,10 +164,9 @@ def test_live_pictures_that_are_damaged_are_told_of(post, damage):
     assert "expected the watch of a calibration" in said.replace("\n", " ")
 
 
-def test_a_calibration_that_nobody_watches_gets_no_watch_by_masking(tmp_path, capsys):
-    with FaultServer() as server:
-        assert isinstance(server.vendor, FaultVendor)
-        post = Post(tmp_path, server, capsys)
-        post.calibrate(1)
-        assert post.mask()[0] == 0
-        assert not post.file.exists()
+def test_a_calibration_that_nobody_watches_gets_no_watch_by_masking(server, tmp_path, capsys):
+    assert isinstance(server.vendor, FaultVendor)
+    post = Post(tmp_path, server, capsys)
+    post.calibrate(1)
+    assert post.mask()[0] == 0
+    assert not post.file.exists()

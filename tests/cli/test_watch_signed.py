@@ -90,6 +90,19 @@ def test_an_alarm_is_accepted_with_the_key_alone(post):
     assert any("looked at" in note for note in pictures[0]["notes"])
 
 
+def test_an_audit_marks_what_the_watch_found(post):
+    assert post.watch(*sign_with(post))[0] == 0
+    post.server.script = {"submit": CHANGED}
+    assert post.watch(*sign_with(post))[0] == 3
+    write_photographs(post.folder / "unseen", range(30, 32))
+    command = ["audit", str(post.folder / "unseen"), "--calibration", post.calibration, *post.common, "--alpha", "0.9"]
+    run([*command, "--json"])
+    assert json.loads(post.capsys.readouterr().out)["watch"]["state"] == "suspended"
+    vendor, unseen = SynchronousVendor(url=post.server.url), post.folder / "unseen"
+    found = audit(vendor, unseen, Calibration.load(post.calibration), alpha=0.9, run=post.folder / "run", max_cost=1)
+    assert any("is suspended since" in note for note in found.notes)
+
+
 def test_from_python_a_visit_is_signed_too(post):
     vendor = SynchronousVendor(url=post.server.url)
     settings: dict[str, Any] = {"run": post.folder / "run", "max_cost": 1}
@@ -147,30 +160,16 @@ def test_two_certificates_that_name_different_entries_contradict_each_other(post
     assert "one of the two watch files was put back or written anew" in rows[1]["reason"]
 
 
-def test_signing_a_calibration_signs_the_watch_that_it_has(tmp_path, capsys):
+def test_signing_a_calibration_signs_the_watch_that_it_has(server, tmp_path, capsys):
     SigningKey.new("lab").save(tmp_path / "lab.pem")
-    with FaultServer() as server:
-        post = Post(tmp_path, server, capsys)
-        post.calibrate(2, "--canaries", "1")
-        code, _, said = post.watch()
-        assert code == 0
-        assert "not signed, so no key vouches for it" in said.replace("\n", " ")
-        calibration = Calibration.load(post.calibration)
-        calibration.signed(key_of(post, "lab")).save(post.calibration)
-        assert post.mask()[0] == 3, "the calibration is signed, and its watch is not"
-        assert run(["sign", post.calibration, "--sign-with", str(tmp_path / "lab.pem")]) == 0
-        post.capsys.readouterr()
-        assert post.mask()[0] == 0
-
-
-def test_an_audit_marks_what_the_watch_found(post):
-    assert post.watch(*sign_with(post))[0] == 0
-    post.server.script = {"submit": CHANGED}
-    assert post.watch(*sign_with(post))[0] == 3
-    write_photographs(post.folder / "unseen", range(30, 32))
-    command = ["audit", str(post.folder / "unseen"), "--calibration", post.calibration, *post.common, "--alpha", "0.9"]
-    run([*command, "--json"])
-    assert json.loads(post.capsys.readouterr().out)["watch"]["state"] == "suspended"
-    vendor, unseen = SynchronousVendor(url=post.server.url), post.folder / "unseen"
-    found = audit(vendor, unseen, Calibration.load(post.calibration), alpha=0.9, run=post.folder / "run", max_cost=1)
-    assert any("is suspended since" in note for note in found.notes)
+    post = Post(tmp_path, server, capsys)
+    post.calibrate(2, "--canaries", "1")
+    code, _, said = post.watch()
+    assert code == 0
+    assert "not signed, so no key vouches for it" in said.replace("\n", " ")
+    calibration = Calibration.load(post.calibration)
+    calibration.signed(key_of(post, "lab")).save(post.calibration)
+    assert post.mask()[0] == 3, "the calibration is signed, and its watch is not"
+    assert run(["sign", post.calibration, "--sign-with", str(tmp_path / "lab.pem")]) == 0
+    post.capsys.readouterr()
+    assert post.mask()[0] == 0

@@ -16,23 +16,18 @@ from support.draws import limits, tasks
 from blackbox_conformal.drawing.http.transport import Transport
 from blackbox_conformal.drawing.ledger.backends import Ledger
 from blackbox_conformal.drawing.ledger.sample_store import Store
-from blackbox_conformal.drawing.ledger.shared_store import ObjectAnswers
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.vendor.rates import Rate
 
-LEDGER = Ledger
+LEDGER, KEPT = Ledger, (Store, "receive")
 if address := os.environ.get("LEDGER_OF_THE_CRASH"):
     from blackbox_conformal.drawing.ledger.addresses import LEDGERS
-    from blackbox_conformal.drawing.ledger.postgres import postgres_ledger
+    from blackbox_conformal.drawing.ledger.postgres import postgres_ledger, shared_store
 
     LEDGER = postgres_ledger.PostgresLedger  # type: ignore[assignment, misc]
+    KEPT = shared_store.PostgresAnswers, "put"  # type: ignore[assignment]
     LEDGERS.place(Path(sys.argv[2]), address)
-
-if store := os.environ.get("STORE_OF_THE_CRASH"):
-    from blackbox_conformal.drawing.ledger.addresses import STORES
-
-    STORES.place(Path(sys.argv[2]), store)
 
 POINTS: dict[str, tuple[Any, str]] = {
     "planned": (LEDGER, "plan"),
@@ -43,7 +38,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "accepted": (LEDGER, "accepted"),
     "ready": (LEDGER, "ready"),
     "received": (Store, "receive"),
-    "kept": (ObjectAnswers, "put"),
+    "kept": KEPT,
     "settled": (Store, "settle"),
     "stored": (LEDGER, "stored"),
     "receipt": (Store, "keep_receipt"),

@@ -386,6 +386,24 @@ def test_a_connection_that_is_cut_while_a_process_starts_is_opened_again(address
     assert left[0] < -1
 
 
+def test_a_process_that_stands_still_between_the_statements_of_one_exchange_holds_up_nobody(address):
+    """No limit of the database's ends a transaction whose next statement is announced but does not come."""
+    PostgresLedger(address).close()
+    lock = "SELECT spent_nanousd FROM total FOR UPDATE"
+    still, other = connect(address), connect(address)
+    with still.together():
+        still.execute("BEGIN")
+        sums = still.execute(lock)
+        time.sleep(0.3)
+        assert tuple(other.execute(f"{lock} NOWAIT").fetchone()) == (0,)
+    assert tuple(sums.fetchone()) == (0,)
+    # From here on the limit of the idle transaction holds.
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        other.execute(f"{lock} NOWAIT")
+    for connection in (still, other):
+        connection.close()
+
+
 def test_a_limit_is_one_for_all_who_give_the_same_job(address):
     ledgers = [PostgresLedger(address) for _ in range(3)]
     scope = frozenset(f"t{number}" for number in range(40))

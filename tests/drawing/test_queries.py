@@ -10,8 +10,17 @@ import pytest
 from support.draws import limits, tasks
 
 from blackbox_conformal.drawing.ledger.backends import Ledger
-from blackbox_conformal.drawing.ledger.queries import csv_cell, ledger_export, ledger_ls, ledger_sum, ledger_verify
-from blackbox_conformal.drawing.ledger.stored_samples import cache_export, cache_ls, cache_prune, cache_verify
+from blackbox_conformal.drawing.ledger.queries import (
+    cache_export,
+    cache_ls,
+    cache_prune,
+    cache_verify,
+    csv_cell,
+    ledger_export,
+    ledger_ls,
+    ledger_sum,
+    ledger_verify,
+)
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import LedgerError, PayloadError, UsageError
 from blackbox_conformal.method.images.headers import PNG_SIGNATURE

@@ -1,16 +1,17 @@
 """Bytes on disk, and what a vendor told with them: durable before they are recorded, checked when read."""
 
 import os
+import shutil
 from decimal import Decimal
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from support.descriptors import no_descriptors
-from support.draws import killed, limits, tasks
+from support.draws import draw, killed, limits, tasks
 
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
-from blackbox_conformal.drawing.ledger.queries import ledger_ls
+from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_verify
 from blackbox_conformal.drawing.ledger.sample_store import (
     Store,
     from_job_file,
@@ -19,7 +20,7 @@ from blackbox_conformal.drawing.ledger.sample_store import (
     sniff_extension,
 )
 from blackbox_conformal.drawing.sampler import Sampler
-from blackbox_conformal.errors import PayloadError
+from blackbox_conformal.errors import LedgerError, PayloadError
 from blackbox_conformal.method.images.headers import PNG_SIGNATURE
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -243,3 +244,24 @@ def test_price_and_model_of_an_answer_that_a_kill_kept_from_the_ledger_are_booke
         with Sampler(SynchronousVendor(url=server.url), run, limits(), check=lambda data, task: None) as sampler:
             assert [one.state for one in sampler.draw(tasks(1, 4))] == ["stored"] * 4
     assert [(one.model, one.cost_usd) for one in ledger_ls(run)] == [("fault-vendor-1", Decimal("0.05"))] * 4
+
+
+def test_a_folder_whose_answers_may_lie_in_a_bucket_alone_is_refused_until_they_are_copied_back(tmp_path):
+    run, bucket, note = tmp_path / "run", tmp_path / "bucket", tmp_path / "run" / "store.address"
+    with FaultServer(polls=0) as server:
+        vendor = SynchronousVendor(url=server.url)
+        draw(vendor, run, tasks(1, 3))
+        shutil.move(run / "samples", bucket)
+        for path in bucket.rglob("*.*"):
+            path.rename(path.with_suffix(""))
+        note.write_text("s3://bucket/runs\n")
+        said = (
+            rf"only in the place that {note} names.*copy samples/ from there into {run / 'samples'}.*then delete {note}"
+        )
+        for use in (lambda: draw(vendor, run, tasks(1, 3)), lambda: ledger_verify(run)):
+            with pytest.raises(LedgerError, match=said):
+                use()
+        shutil.copytree(bucket, run / "samples")
+        note.unlink()
+        assert (draw(vendor, run, tasks(1, 3)).states, server.account.paid) == (["stored"] * 3, 3)
+    assert not ledger_verify(run).problems

@@ -32,8 +32,8 @@ ELSEWHERE = {
     "S11": ["cli/test_keys.py"],
     "S12": ["drawing/test_transport.py::test_a_key_does_not_travel_unencrypted_to_another_machine"],
     "S13": ["drawing/test_transport.py::test_a_proxy_is_not_asked_for_addresses_that_no_link_may_have"],
-    "S14": ["cli/test_believed.py"],
-    "S15": ["cli/test_hostile_names.py"],
+    "S14": ["cli/test_settings.py::test_a_file_of_another_user_is_not_believed"],
+    "S15": ["cli/test_console.py::test_no_name_reaches_a_terminal_as_it_is"],
     "S16": ["cli/test_keys.py::test_a_key_that_comes_back_in_another_form_is_kept_and_shown_nowhere"],
     "S17": [HOST, "embedded/test_server.py::test_connections_are_bounded_and_come_free_again"],
     "S18": [

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from naive import risk_curves as naive
-from naive.largest_in_squares import mean_largest
-from naive.left_out_share import largest_but
+from naive.sorted_staircases import largest_but, mean_largest
 from support.audit_material import audited_picture, calibration_of, curve_of, curves, detail_curves
 from support.synthetic import photograph, reduced, write_photographs
 

@@ -14,6 +14,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.contamination import leakage_curve
 from blackbox_conformal.method.audits.verdict import claim, quantity
 from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.guarantees.corollaries import error_in_words, in_short
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, guarantee
 from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing, rule_for_picture
 from blackbox_conformal.method.metrics.rgb_linf import RgbLinf
@@ -21,6 +22,7 @@ from blackbox_conformal.method.risk.curve import DETAIL, SHARES, RiskCurve
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound
 from blackbox_conformal.method.risk.trust import threshold_json
 from blackbox_conformal.support import catalog
+from blackbox_conformal.support.wording import complement, exactly, percent
 
 N = 24
 PLAIN = built_without_parameters("guarantees")
@@ -69,6 +71,22 @@ def material(rule):
 def test_the_name_of_a_loss_is_of_errors_where_the_loss_is_and_else_of_a_share():
     for rule in RULES:
         assert ("trusted error" in rule.loss_name) == (rule.needs.curve_kind not in SHARES)
+
+
+def test_every_guarantee_is_said_in_25_words_with_its_level_and_never_says_more_than_in_full(rule, material):
+    metrics = {"name": "rgb-linf"}, {"name": "lab-l1", "sigma": 4.0, "kernel": "gaussian"}
+    for alpha, metric in product((0.05, 0.125, 0.2), metrics):
+        said, words = in_short(rule, alpha, len(material), metric), error_in_words(metric)
+        assert len(said.split()) <= 25, said
+        # An error that is averaged says nothing of a single pixel.
+        assert ("averaged" in said) == (" error" in said and "averaged" in words)
+        size = (f"{percent(alpha)} %", f"{percent(complement(alpha))} %", exactly(alpha))
+        assert any(number in said for number in size), said
+        # What holds on average is not said of each picture.
+        full = rule.statement(alpha, len(material), "error")
+        assert ("n average" in said) <= ("n average" in full or "tile" in full)
+        assert ("With confidence" in said or "(confidence" in said) == ("With confidence" in full)
+        assert ("In at least" in said) == ("n at least" in full)
 
 
 def test_every_guarantee_has_a_row_in_the_documentation():

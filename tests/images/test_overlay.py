@@ -11,7 +11,7 @@ from support.synthetic import draw, photograph, reduced
 from blackbox_conformal.errors import ImageError, MapError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up
-from blackbox_conformal.method.images.overlay import OUTLINE, overlay, veil
+from blackbox_conformal.method.images.overlay import DIFFERING, OUTLINE, overlay, veil
 from blackbox_conformal.method.images.photographs import demo_photographs
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.images.reference import reference
@@ -227,6 +227,29 @@ def test_a_cast_of_colour_adds_no_detail_but_colours_do_where_inputs_have_lost_t
     assert nothing_added(cast, tinted, ANY_BICUBIC).all()
     assert not nothing_added(cast, tinted, Mixture.of_text("grey")).any()
     assert not nothing_added(truth, truth, Mixture.of_text("holes:share=0.1,side=4")).any()
+
+
+def test_places_that_differ_are_framed_and_hatched_across_the_stripes_and_nothing_else_is_touched():
+    mask = np.ones(PHOTOGRAPH.shape[:2], bool)
+    mask[:, 256:] = False
+    box, line = (100, 40, 90, 120), (0, 300, 512, 8)
+    marked, plain = overlay(PHOTOGRAPH, mask, None, [box, line]), overlay(PHOTOGRAPH, mask)
+    inside = np.zeros_like(mask)
+    for top, left, height, width in (box, line):
+        inside[top : top + height, left : left + width] = True
+        part = marked[top : top + height, left : left + width]
+        cyan = (part == DIFFERING).all(2)
+        assert cyan[0].all()
+        assert cyan[:, -1].all()
+        assert 0.1 < cyan.mean() < 0.6
+        assert (part == 0).all(2).any()
+        shown = part[~cyan & (part != 0).any(2)]
+        below = plain[top : top + height, left : left + width][~cyan & (part != 0).any(2)]
+        assert np.array_equal(shown, below)
+    assert np.array_equal(marked[~inside], plain[~inside])
+    # A stripe of the mask keeps x + y, a line of the hatch x - y.
+    rows = (marked[110:170, 60:140] == DIFFERING).all(2)
+    assert np.array_equal(rows[1:, 1:], rows[:-1, :-1])
 
 
 @pytest.mark.parametrize("metric", ["invention", "lab-l1"])

@@ -6,7 +6,7 @@ from naive import cells as naive
 from support.synthetic import draw, photograph
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.method.kernels.cells import MAX_SCALE, PLANES, cell_products, cell_statistics
+from blackbox_conformal.method.kernels.cells import MAX_SCALE, PLANES, cell_extremes, cell_products, cell_statistics
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
@@ -66,3 +66,20 @@ def test_cells_that_do_not_fit_are_refused(shape, scale):
         cell_statistics(picture, picture, scale)
     with pytest.raises(ImageError, match="expected sides that are multiples of a scale from 1 to 16"):
         cell_products(picture, picture, picture, scale)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+def test_extremes_equal_the_loops(scale):
+    pixels = photograph(3, (24, 36))
+    pixels[:4, :4], pixels[-4:, -4:] = 255, 0
+    np.testing.assert_array_equal(cell_extremes(pixels, scale), naive.cell_extremes(pixels, scale))
+
+
+def test_sums_of_the_largest_cells_of_white_fit():
+    low, high, total, squares = cell_extremes(np.full((16, 16, 3), 255, np.uint8), 16)[:, 0, 0].tolist()
+    assert (low, high, total, squares) == (2040, 2040, 2040 * 256, 2040**2 // 16 * 256)
+
+
+def test_extremes_of_a_picture_that_is_no_multiple_are_refused():
+    with pytest.raises(ImageError, match="multiples of 3; got 4×6"):
+        cell_extremes(np.zeros((6, 4, 3), np.uint8), 3)

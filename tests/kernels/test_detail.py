@@ -7,7 +7,7 @@ from scipy.ndimage import shift
 from support.synthetic import draw, photograph
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.method.kernels.detail import added, displacement, unexplained
+from blackbox_conformal.method.kernels.detail import Energies, Leasts, added, detail_losses, displacement, unexplained
 
 
 def three(shape, seed=0):
@@ -34,6 +34,25 @@ def test_energy_that_is_added_alone_equals_the_loops(shape, sigma, high_pass):
     changed, _, plain = (picture[: shape[0], : shape[1]] for picture in three((24, 24)))
     _, whole = naive.unexplained(changed, plain, plain, sigma, high_pass)
     np.testing.assert_allclose(added(changed, plain, sigma, high_pass=high_pass), whole, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", range(3))
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize(("shape", "side"), [((17, 22), 8), ((1, 1), 4), ((9, 3), 16)])
+def test_losses_equal_the_loops_rounded_up_by_less_than_a_step(shape, side, empty, kind):
+    rng = np.random.default_rng(side)
+    scores = (rng.integers(0, 9, shape) / 8).astype(np.float32)
+    part = np.zeros(shape, np.float32) if empty else (500 * rng.random(shape) ** 4).astype(np.float32)
+    energies = Energies(part, part + (0 if empty else rng.random(shape).astype(np.float32)))
+    order = np.argsort(scores, axis=None, kind="stable")
+    at, levels = detail_losses(order, scores, energies, np.float32(0.9), side, 64, Leasts(30.0, 2.0, 0.05))[kind]
+    assert levels[-1] == 1
+    assert (np.diff(at) > 0).all()
+    assert (np.diff(levels) > 0).all()
+    for threshold in np.arange(0.0625, 0.9, 0.125):
+        found = levels[at < threshold][-1:].sum()
+        exact = naive.losses(scores, part.astype(float), energies.whole.astype(float), threshold, side, 30, 2, 0.05)
+        assert exact[kind] - 1e-9 <= found < exact[kind] + 1 / 64 + 1e-9
 
 
 def test_nothing_is_unexplained_in_plain_truth_and_blends():

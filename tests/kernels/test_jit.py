@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support import forked
 
-from blackbox_conformal.method.kernels import _cache, _jit
+from blackbox_conformal.method.kernels import _jit
 
 KERNELS = Path(_jit.__file__).parent
 
@@ -71,8 +71,7 @@ def place(tmp_path):
     for folder in (kernels.parent, kernels, package / "support"):
         folder.mkdir(exist_ok=True)
         (folder / "__init__.py").write_text("")
-    for name in ("_jit.py", "_cache.py"):
-        shutil.copy(KERNELS / name, kernels / name)
+    shutil.copy(KERNELS / "_jit.py", kernels / "_jit.py")
     for name in ("support/files.py", "errors.py"):
         shutil.copy(KERNELS.parents[1] / name, package / name)
     (kernels / "helper.py").write_text(HELPER)
@@ -236,6 +235,6 @@ def test_a_kernel_keeps_the_name_and_text_of_its_function():
 
 
 def test_sources_that_are_not_files_are_not_cached(monkeypatch, tmp_path):
-    monkeypatch.setattr(_cache, "__file__", str(tmp_path / "archive.zip" / "_cache.py"))
-    assert _cache.sources_digest() is None
-    assert _cache.cache_directory("1") is None
+    monkeypatch.setattr(_jit, "__file__", str(tmp_path / "archive.zip" / "_jit.py"))
+    assert _jit.sources_digest() is None
+    assert _jit.cache_directory("1") is None

@@ -65,3 +65,18 @@ def _steps(measure, picture, at):
     y, x = at
     neighbours = (y, min(x + 1, width - 1)), (min(y + 1, height - 1), x), (y, max(x - 1, 0)), (max(y - 1, 0), x)
     return [measure(picture[other]) - measure(picture[at]) for other in neighbours]
+
+
+def cell_extremes(pixels, scale):
+    """(4, h, w): see the kernel's page."""
+    height, width = pixels.shape[0] // scale, pixels.shape[1] // scale
+    out = np.empty((4, height, width), int)
+    for row, column in np.ndindex(height, width):
+        values = [
+            2 * int(red) + 5 * int(green) + int(blue)
+            for red, green, blue in pixels[
+                row * scale : (row + 1) * scale, column * scale : (column + 1) * scale
+            ].reshape(-1, 3)
+        ]
+        out[:, row, column] = min(values), max(values), sum(values), sum(value * value // 16 for value in values)
+    return out

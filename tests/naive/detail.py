@@ -24,3 +24,23 @@ def share(changed, explained, plain, sigma, high_pass=True):
     """The unexplained share of the added detail, where three grey levels count as none."""
     part, whole = unexplained(changed, explained, plain, sigma, high_pass)
     return part / (whole + 9)
+
+
+def losses(scores, part, whole, threshold, side, invented, pixel, added_share):
+    """The three losses below a threshold, by sums over all pixels."""
+    below = scores < threshold
+    height, width = scores.shape
+    of_squares, areas = [], []
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            square = (slice(top, top + side), slice(left, left + side))
+            energy = part[square].sum() + pixel * part[square].size
+            of_squares.append(part[square][below[square]].sum() / energy)
+            areas.append(part[square].size)
+
+    def of_added(t):
+        counted = max(whole[scores < t].sum(), added_share * whole.sum())
+        return part[scores < t].sum() / counted if counted > 0 else 0.0
+
+    smaller = [of_added(t) for t in (threshold, *np.unique(scores[below]))]
+    return part[below].sum() / (part.sum() + invented), max(smaller), np.average(of_squares, weights=areas)

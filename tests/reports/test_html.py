@@ -19,7 +19,7 @@ from blackbox_conformal.documents.signature import SigningKey
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.random_splits import CAUTION
 from blackbox_conformal.method.audits.verdict import EXPLAINED, FIXED
-from blackbox_conformal.method.guarantees.corollaries import statement
+from blackbox_conformal.method.guarantees.corollaries import in_short
 from blackbox_conformal.method.images.calibration_images import History
 from blackbox_conformal.pages.report.comparison_page import write_comparison
 from blackbox_conformal.pages.report.html import number, write_report
@@ -436,7 +436,7 @@ def test_the_first_paragraph_says_what_was_begun_before(plain_run):
 def test_the_first_paragraph_says_who_what_is_promised_and_what_it_means(plain_run):
     said = summary_of(plain_run.calibration, 0.1)
     assert said.startswith("acme-x4 makes pictures 4 times larger, and some of the detail that it adds may be wrong.")
-    assert statement(plain_run.calibration.rule(), 0.1, 60, plain_run.calibration.procedure.metric) in said
+    assert in_short(plain_run.calibration.rule(), 0.1, 60, plain_run.calibration.procedure.metric) in said
     assert "No audit has checked this promise" in said
     (lead,) = meaning(stop_at(plain_run.calibration, 0.1), 0.617, "a calibration photograph")
     assert lead.startswith("On average 62 % of a calibration photograph is trusted. Use the clear pixels as they are")

@@ -279,7 +279,7 @@ def test_a_picture_smaller_than_a_square_has_none(size):
 
 
 def test_the_report_takes_the_nearest_of_different_photographs():
-    stops = [Stop(0.1, 0.5, "said", 0.1)]
+    stops = [Stop(0.1, 0.5, "said", 0.1, "said")]
 
     def preview(name, height):
         errors, delivered, truth = material(len(name))

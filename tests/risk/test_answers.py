@@ -49,6 +49,22 @@ def test_what_an_earlier_version_wrote_keeps_its_bytes_and_says_nothing_of_agree
     np.testing.assert_array_equal(found.trusted_share(0.5), together.trusted_share(0.5)[:-1])
 
 
+def test_a_watched_picture_keeps_its_strangeness_and_others_keep_their_bytes() -> None:
+    plain = Answers.together([made(np.eye(5)), Answers.unknown(1)])
+    found = plain.watched(np.array([1.25, 3.0]))
+    again = Answers.from_bytes(found.to_bytes())
+    assert again.strangeness[0] == 1.25
+    assert np.isnan(again.strangeness[1]), "nothing is known of a picture that was refused"
+    assert again.agreement[0] == 0.25
+    assert np.isnan(plain.strangeness).all()
+    assert len(plain.to_bytes()) == 2 * 13 * 4
+    earlier = Answers(plain.values[:, :-1])
+    together = Answers.together([earlier, plain, again])
+    np.testing.assert_array_equal(np.isnan(together.strangeness), [True] * 4 + [False, True])
+    with pytest.raises(ValueError, match="out of its range"):
+        Answers.from_bytes(plain.watched(np.array([-1.0, 0.0])).to_bytes())
+
+
 @pytest.mark.parametrize(
     ("place", "value"), [(0, 1.5), (1, -1.0), (1, 300.0), (1, np.nan), (2, 9.0), (4, np.nan), (-1, 1.5)]
 )

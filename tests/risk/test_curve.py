@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from naive import risk_curves as naive
 
 from blackbox_conformal.errors import CalibrationError, MapError, UsageError
-from blackbox_conformal.method.risk.curve import RiskCurve, _area
+from blackbox_conformal.method.risk.curve import RiskCurve, _area, by_score
 from blackbox_conformal.method.risk.trust import trusted
 
 MAPS = st.tuples(st.integers(1, 6), st.integers(1, 6)).flatmap(
@@ -164,3 +164,11 @@ def test_up_to_a_limit_a_share_is_itself_and_above_it_1(limit):
     limited = curve.up_to(limit)
     for t in THRESHOLDS:
         assert limited.loss(t) == (curve.loss(t) if t <= limit else 1.0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5000])
+def test_scores_are_sorted_and_equal_ones_stay_in_their_order(count):
+    rng = np.random.default_rng(count)
+    scores = rng.choice(np.float32([-np.inf, -3e38, -1.5, -1e-45, -0.0, 0.0, 1e-45, 0.1, 2047.5, 3e38, np.inf]), count)
+    scores[::3] = rng.standard_normal(scores[::3].size)
+    np.testing.assert_array_equal(by_score(scores), sorted(range(count), key=lambda index: scores[index]))

@@ -65,6 +65,7 @@ def test_stakes_that_sum_to_more_than_1_miss_more_often_than_they_say(tools):
     assert tools.verdict(both).breaks(0.1)
 
 
+@pytest.mark.slow
 def test_a_bound_that_is_chosen_on_other_photographs_is_wrong_as_seldom_as_it_says(tools):
     rng = np.random.default_rng(49)
     n, alpha, delta, steps = 60, 0.3, 0.1, np.arange(1, 26, dtype=np.float32) / 25

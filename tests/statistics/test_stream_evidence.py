@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from watch_live_rates import pictures
 
 from blackbox_conformal.method.audits.input_shift import joint_test
 from blackbox_conformal.method.audits.stream_evidence import (
@@ -13,9 +14,12 @@ from blackbox_conformal.method.audits.stream_evidence import (
     LEAST,
     LOOKS,
     MOST,
+    answers_test,
     enough,
     evidence,
 )
+from blackbox_conformal.method.images.input_statistics import InputStatistics
+from blackbox_conformal.method.risk.answers import Answers
 
 CALIBRATED, STREAMS, PERMUTATIONS = 12, 200, 1999
 
@@ -98,6 +102,40 @@ def test_blocks_grow_where_pictures_come_one_by_one_and_a_batch_is_one():
     assert enough(LEAST, LEAST, 500)
     assert enough(MOST, 1, 500)
     assert not enough(MOST - 1, 1, 500)
+
+
+def stream(rng, sizes, shift=0.0, first_known=0):
+    """The highest evidence of answers in blocks of these sizes, whose strangeness is `shift` larger.
+
+    `first_known`: the first picture of which it is known, as an earlier version entered those before.
+    """
+    known, new = pictures(rng, CALIBRATED), pictures(rng, sum(sizes))
+    strangeness = np.maximum(new[1].strangeness + shift, 0)
+    strangeness[:first_known] = np.nan
+    inputs = InputStatistics.together([known[0], new[0]])
+    answers = Answers.together([known[1], new[1].watched(strangeness)])
+    p_values, reached, end = [], 0.0, CALIBRATED
+    for number, size in enumerate(sizes):
+        before, waiting = list(range(end)), list(range(end, end + size))
+        known, new = ((inputs[rows], answers[rows]) for rows in (before, waiting))
+        p_values.append(answers_test(known, new, 20.0, int(rng.integers(2**31)) + number)[0])
+        reached, end = max(reached, evidence([], p_values)), end + size
+    return reached
+
+
+@pytest.mark.parametrize("first_known", [0, 20])
+def test_streams_of_right_answers_with_strangeness_raise_an_alarm_in_at_most_a_twentieth(
+    tools, monkeypatch, first_known
+):
+    monkeypatch.setattr(joint_test, "__defaults__", (PERMUTATIONS, 0))
+    rng = np.random.default_rng(20 + first_known)
+    alarms = [stream(rng, (20, 4, 4, 8), first_known=first_known) >= ALARM for _ in range(100)]
+    assert tools.verdict(np.array(alarms, float)).keeps(1 / ALARM)
+
+
+def test_strangeness_alone_raises_the_alarm_and_not_where_earlier_pictures_lack_it():
+    assert stream(np.random.default_rng(3), (20, 20), 6.0) >= ALARM
+    assert stream(np.random.default_rng(3), (20, 20), 6.0, first_known=1) < ALARM
 
 
 def test_a_feature_that_is_not_known_tells_nothing():

@@ -16,8 +16,8 @@ from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.images.duplicates import sketch
 from blackbox_conformal.method.images.input_statistics import InputStatistics
 from blackbox_conformal.method.images.metadata import time_shot
-from blackbox_conformal.study.calibrate import dependent_photographs
-from blackbox_conformal.study.calibrate.dependent_photographs import question_of
+from blackbox_conformal.study.calibrate import calibrating
+from blackbox_conformal.study.calibrate.calibrating import question_of
 from blackbox_conformal.study.stages.prepare import Prepared
 
 NAMES = range(6)
@@ -161,7 +161,7 @@ def test_the_p_value_is_that_of_the_definition(monkeypatch):
     """The sum over columns and names of squared rank sums over their sizes, against every deal that was tried."""
     found = pictures([f"{one // 2}_{one % 2}" for one in range(8)], [one // 2 for one in range(8)], 3)
     named = [one.name.split("_")[0] for one in found]
-    monkeypatch.setattr(dependent_photographs, "PERMUTATIONS", 50)
+    monkeypatch.setattr(calibrating, "PERMUTATIONS", 50)
     values = np.stack([np.r_[one.statistics.values[0], one.sketch.thumbnail[0, 0]] for one in found])
 
     def statistic(order):
@@ -173,9 +173,9 @@ def test_the_p_value_is_that_of_the_definition(monkeypatch):
                 total += sum(own) ** 2 / len(own)
         return total
 
-    (orders,) = dependent_photographs.random_orders(8, 50, 0)
+    (orders,) = calibrating.random_orders(8, 50, 0)
     more = sum(statistic(order) >= statistic(np.arange(8)) - 1e-9 for order in orders)
-    assert dependent_photographs._p_value(found, named) == (1 + more) / 51
+    assert calibrating._p_value(found, named) == (1 + more) / 51
 
 
 def shot(path: Path, when: str, seed: int) -> Path:

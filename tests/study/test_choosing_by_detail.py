@@ -194,6 +194,7 @@ def test_a_promise_about_detail_is_refused_with_the_cure(tmp_path, guarantee, de
     assert not (tmp_path / "run").exists(), "nothing was begun"
 
 
+@pytest.mark.slow
 def test_inputs_of_another_making_are_outside_whatever_the_degradation(tmp_path):
     vendor = bc.load_adapter("embedded")
     photographs = write_photographs(tmp_path / "photographs", range(24))

@@ -51,6 +51,7 @@ def test_commands_give_on_a_client_what_they_give_in_one_process(server, client,
     assert (one, client.status, client.submit(sum, [1, 2]).result()) == (many, "running", 3)
 
 
+@pytest.mark.slow
 def test_workers_that_are_started_for_a_call_end_with_it(server, tmp_path, vendor):
     photographs = {f"p{seed}": photograph(seed) for seed in range(3)}
     terms = {"max_calls": 6, **CHOICES}

@@ -82,6 +82,7 @@ found.save(root / "interpreted.json")
 """
 
 
+@pytest.mark.slow
 def test_interpreted_kernels_say_the_same_up_to_rounding(material, tmp_path):
     setup, paths = material
     for path in [*paths[:2], *(tmp_path / "draws").rglob("*.png")]:
@@ -254,7 +255,7 @@ from blackbox_conformal.study.stages import memory as evaluating, prepare
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.stages.settings import set_up
-from blackbox_conformal.study.stages.warming import rehearse
+from blackbox_conformal.study.job import rehearse
 root, draws, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 setup = set_up(bc.load_adapter("folder", path=str(root / "draws"), label="made up"), draws=draws)
 rehearse(setup)

@@ -57,6 +57,7 @@ def folders(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_planted_chain_is_found_and_proven(folders):
     suggestion = bc.suggest_degradation(folders / "inputs", folders / "photographs", scale=SCALE)
     steps = {type(step).__name__: step for step in Mixture.of_text(suggestion.degradation).chains[0].steps}
@@ -319,6 +320,7 @@ def test_pictures_of_one_kind_are_seldom_told_apart_and_others_always():
     assert np.mean(found) == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.slow
 def test_weak_noise_that_was_sharpened_is_mostly_told_from_strong_noise():
     chain, pieces = Mixture.of_text("area:2+noise:2.5+unsharp:120,radius=1,threshold=0+jpeg:92"), list(squares())
     noise, sharpening = [], []

@@ -12,8 +12,8 @@ from blackbox_conformal.method.kernels import _buckets, distance, moments, upsca
 from blackbox_conformal.method.metrics.custom_metric import from_function
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.study import job
+from blackbox_conformal.study.job import rehearse, warming
 from blackbox_conformal.study.stages.settings import set_up
-from blackbox_conformal.study.stages.warming import rehearse, warming
 from blackbox_conformal.support.catalog import load
 
 
@@ -45,7 +45,7 @@ def test_what_large_pictures_need_comes_last_and_not_at_all_once_all_is_over(ada
 
 def test_kernels_for_large_pictures_are_left_out_where_all_are_small_or_few(adapter, monkeypatch):
     found = []
-    name = "blackbox_conformal.study.stages.warming.rehearse"
+    name = "blackbox_conformal.study.job.rehearse"
     monkeypatch.setattr(name, lambda setup, truths, large, over: found.append((truths, large)))
     setup = set_up(adapter, draws=3)
     for sizes in ([(512, 512)] * 100, [(8, 8), (600, 600)], [(600, 600)] * 21, None):

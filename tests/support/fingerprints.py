@@ -21,6 +21,7 @@ from blackbox_conformal.method.images.jpeg_traces import block_energies
 from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.method.images.resemblance import Sent
 from blackbox_conformal.method.kernels.detail import displacement
+from blackbox_conformal.method.pair_facts import pair_sizes
 from blackbox_conformal.method.risk.whole_errors import SquaredErrors
 from blackbox_conformal.method.scores._learned_network import features as learned_features
 from blackbox_conformal.method.scores._learned_network import own_network
@@ -56,6 +57,7 @@ def computed() -> Iterator[tuple[str, object]]:
     yield "displacement", displacement(np.roll(TRUTH, 2, 0), TRUTH, 4.0)
     yield "resemblance", [Sent(LOW).resemblance(each) for each in (*DRAWS, TRUTH[::-1], photograph(2, (96, 120)))]
     yield "statistics", InputStatistics.of(LOW).values
+    yield "pair sizes", pair_sizes(LOW, DRAWS[0]).values
     yield "sketch", sketch(TRUTH).thumbnail
     yield "sketch detail", sketch(TRUTH).detail
     yield "block energies", block_energies(TRUTH)

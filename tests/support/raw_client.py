@@ -1,6 +1,5 @@
 """A client that reads whatever comes, for looking at the fault server from outside."""
 
-import contextlib
 import io
 import socket
 from dataclasses import dataclass
@@ -64,9 +63,15 @@ def talk(
     except ConnectionResetError:
         # The reset may overtake the end of the handshake.
         return Raw(data, "rst")
+    end = "fin"
     with opened as sock:
-        with contextlib.suppress(ConnectionError):
+        try:
             sock.sendall(head.encode() + body)
+        except ConnectionResetError:
+            # The system tells of a reset once: reading then ends as after a FIN.
+            end = "rst"
+        except ConnectionError:
+            pass
         while len(data) < at_most:
             try:
                 more = sock.recv(65536)
@@ -75,6 +80,6 @@ def talk(
             except ConnectionResetError:
                 return Raw(data, "rst")
             if not more:
-                return Raw(data, "fin")
+                return Raw(data, end)
             data += more
     return Raw(data, "more")

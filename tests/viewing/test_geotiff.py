@@ -150,9 +150,9 @@ def test_another_scene_and_a_calibration_are_refused(masked, tmp_path, capsys):
 def test_alpha_becomes_the_fourth_band(tmp_path):
     pixels, opacity = photograph(1), np.full((64, 80), 7, np.uint8)
     (tmp_path / "a.png").write_bytes(image_png(pixels, opacity=opacity))
-    ((kind, found),) = geotiff_command._rasters({"image": {"file": "a.png"}}, tmp_path, (64, 80), None)
+    ((kind, found, _),) = geotiff_command._rasters({"image": {"file": "a.png"}}, tmp_path, (64, 80), None)
     assert kind == "image"
-    assert (found.numbers == np.moveaxis(np.dstack([pixels, opacity]), 2, 0)).all()
+    assert (found == np.moveaxis(np.dstack([pixels, opacity]), 2, 0)).all()
 
 
 @pytest.mark.parametrize("place", PLACES)

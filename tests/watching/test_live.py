@@ -22,6 +22,7 @@ from blackbox_conformal.watching.live_file import (
 RUNS = 40
 
 
+@pytest.mark.slow
 def test_pictures_like_the_calibrations_rarely_raise_an_alarm_and_a_bag_that_stays_as_it_was_often_does():
     allowed = LEVEL + 3 * (LEVEL * (1 - LEVEL) / RUNS) ** 0.5
     assert max(false_alarms(RUNS, 60, 12)) <= allowed
@@ -88,6 +89,16 @@ def test_answers_are_ranked_from_where_they_begin_and_left_out_where_there_are_n
     assert "resemblance" not in found
     assert found["difference"] == 0.5, "it is the only one"
     assert set(found) == {*INPUTS, *ANSWERS} - {"resemblance"}
+
+
+def test_a_watch_that_an_earlier_version_began_keeps_the_features_that_share_its_level():
+    level = Level(0.01)
+    needed = {len(ANSWERS) - 1: {"difference"}, len(ANSWERS): {"difference", "strangeness"}}
+    for count, names in needed.items():
+        limit = np.log(count / level.answers)
+        for above, verdict in ((-0.01, "same"), (0.01, "changed")):
+            wealth = {name: Wealth() for name in names} | {"difference": Wealth(log_highest=limit + above)}
+            assert answers_finding(wealth, level).verdict == verdict
 
 
 def test_a_drift_of_inputs_is_a_note_and_keeps_answers_from_being_the_vendors_fault():

@@ -18,11 +18,9 @@ from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.support.text import printable
 
 Points = Sequence[tuple[float, float]]
+# Pixels that may be touched in all, so that a small file cannot keep the machine busy for minutes.
 LARGEST_WORK = 2 * 10**10
-"""Pixels that may be touched in all, so that a small file cannot keep the machine busy for minutes."""
-
-CORNER_WORK = 100_000
-"""What one corner takes, in pixels touched."""
+CORNER_WORK = 100_000  # What one corner takes, in pixels touched.
 
 
 class DrawnLevels:
@@ -50,11 +48,21 @@ class DrawnLevels:
             # Each edge toggles one pixel of each row that it crosses. From left to right, a pixel is then inside where
             # the number of toggles so far is odd; the extra column takes those right of the box.
             for (x, y), (u, v) in zip(moved.tolist(), ends.tolist(), strict=True):
-                _cross(inside, x, y, u, v)
+                first, last = math.ceil(min(y, v) - 0.5), math.ceil(max(y, v) - 0.5)
+                rows = np.arange(max(first, 0), min(last, height))
+                if rows.size:
+                    columns = np.ceil(x + (rows + 0.5 - y) * ((u - x) / (v - y)) - 0.5)
+                    inside[rows, np.clip(columns, 0, width).astype(int)] ^= True
             inside = np.bitwise_xor.accumulate(inside, axis=1)[:, :-1]
             self._spend(20 * int(np.abs(ends - moved).sum()))
             for (x, y), (u, v) in zip(moved.tolist(), ends.tolist(), strict=True):
-                _outline(inside, x, y, u, v)
+                # The pixels that the edge enters; an edge between two pixels enters neither.
+                steps = np.linspace(0.0, 1.0, int(4 * max(abs(u - x), abs(v - y))) + 2)
+                across, along = x + (u - x) * steps, y + (v - y) * steps
+                place, line = np.floor(across), np.floor(along)
+                kept = (place != across) & (line != along)
+                kept &= (line >= 0) & (line < height) & (place >= 0) & (place < width)
+                inside[line[kept].astype(int), place[kept].astype(int)] = True
             if not inside.any():
                 # All corners on the lines between pixels: the pixels right and below them.
                 rows, columns = np.floor(moved[:, 1]).astype(int), np.floor(moved[:, 0]).astype(int)
@@ -118,31 +126,6 @@ def run_lengths(marked: NDArray[np.bool_]) -> list[int]:
     return [0, *lengths] if marked.size and marked[0] else lengths
 
 
-def box_of(marked: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Return (top, left, bottom, right) of the smallest box around the True pixels, at least one."""
-    rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
-
-
-def _cross(inside: NDArray[np.bool_], x: float, y: float, u: float, v: float) -> None:
-    """Toggle, in each row that the edge crosses, the first pixel whose centre lies to the right."""
-    first, last = math.ceil(min(y, v) - 0.5), math.ceil(max(y, v) - 0.5)
-    rows = np.arange(max(first, 0), min(last, inside.shape[0]))
-    if rows.size:
-        columns = np.ceil(x + (rows + 0.5 - y) * ((u - x) / (v - y)) - 0.5)
-        inside[rows, np.clip(columns, 0, inside.shape[1] - 1).astype(int)] ^= True
-
-
-def _outline(inside: NDArray[np.bool_], x: float, y: float, u: float, v: float) -> None:
-    """Mark the pixels that the edge enters; an edge between two pixels enters neither."""
-    steps = np.linspace(0.0, 1.0, int(4 * max(abs(u - x), abs(v - y))) + 2)
-    across, down = x + (u - x) * steps, y + (v - y) * steps
-    columns, rows = np.floor(across), np.floor(down)
-    kept = (columns != across) & (rows != down)
-    kept &= (rows >= 0) & (rows < inside.shape[0]) & (columns >= 0) & (columns < inside.shape[1])
-    inside[rows[kept].astype(int), columns[kept].astype(int)] = True
-
-
 def _turned(points: Points, centre: tuple[float, float], degrees: float) -> Points:
     if degrees == 0:
         return points
@@ -187,7 +170,9 @@ class Coco(Format):
             for label, marked in picture.by_label():
                 category = level_named(label) or 0
                 categories[category] = label
-                top, left, bottom, right = box_of(marked)
+                rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
+                top, left = int(rows[0]), int(columns[0])
+                bottom, right = int(rows[-1]) + 1, int(columns[-1]) + 1
                 annotations.append(
                     {
                         "id": len(annotations) + 1,

@@ -100,22 +100,15 @@ class Format(Plugin):
     def read(self, request: ImportRequest) -> Levels:
         """The levels of the picture that `request` asks for: (H, W) uint8.
 
-        Raises
-        ------
-        FileFormatError
-            The file is damaged, hostile, of another size, or holds a shape without an area.
-        UsageError
-            The source does not hold the picture.
+        Raises `FileFormatError`: The file is damaged, hostile, of another size, or holds a shape without an area.
+        Raises `UsageError`: The source does not hold the picture.
         """
         raise NotImplementedError(f"{type(self).__name__} must define read(request)")
 
     def write(self, pictures: Sequence[Marked]) -> Mapping[str, bytes]:
         """The tool's files with the annotations of `pictures`, by name; `read` gives back every pixel.
 
-        Raises
-        ------
-        UsageError
-            The format cannot hold them, or is read only.
+        Raises `UsageError`: The format cannot hold them, or is read only.
         """
         raise UsageError(f"expected a format that is written; {self.plugin_name()} is only read. Export another one")
 

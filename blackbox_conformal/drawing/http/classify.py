@@ -22,8 +22,7 @@ from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
 from blackbox_conformal.vendor.refusals import ACCOUNT, NOT_FOUND, PUT_OFF, clock_difference, parse_retry_after, refusal
 
 _CLOCK_TOLERANCE_S = 120.0
-_LONGEST_WORDS = 4096
-"""Bytes above which an answer is no message."""
+_LONGEST_WORDS = 4096  # Bytes above which an answer is no message.
 
 
 class GoneError(JobError):

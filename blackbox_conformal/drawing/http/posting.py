@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _TIMEOUT_S = 20.0
-DEADLINE_S = 30.0
-"""Seconds for one delivery in all."""
+DEADLINE_S = 30.0  # Seconds for one delivery in all.
 
 
 class UndeliveredError(Exception):

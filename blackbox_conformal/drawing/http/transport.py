@@ -240,16 +240,10 @@ def read_body(
 ) -> bytes:
     """Return the whole body, decoded.
 
-    Parameters
-    ----------
-    encoding
-        Content-Encoding; one layer of gzip or deflate is decoded.
-    length
-        Content-Length; None if absent.
-    most
-        Largest number of bytes before and after decoding.
-    pieces
-        Filled with the bytes as they come, in case the body is cut.
+    `encoding`: Content-Encoding; one layer of gzip or deflate is decoded.
+    `length`: Content-Length; None if absent.
+    `most`: Largest number of bytes before and after decoding.
+    `pieces`: Filled with the bytes as they come, in case the body is cut.
     """
     if length is not None and length > most:
         raise PayloadError(f"expected an answer of at most {most} bytes; {length} are announced")
@@ -390,12 +384,8 @@ def _carries_key(step: Send) -> bool:
 class Transport:
     """Connections to one vendor, and connections without credentials to the hosts of its results.
 
-    Parameters
-    ----------
-    base_url
-        The vendor's own address: only this origin and the origins of `further_urls` are ever sent a key.
-    result_hosts
-        Other hosts that results may come from.
+    `base_url`: The vendor's own address: only this origin and the origins of `further_urls` are ever sent a key.
+    `result_hosts`: Other hosts that results may come from.
     """
 
     def __init__(
@@ -425,12 +415,8 @@ class Transport:
     def send(self, step: Send, resumption: Resumption | None = None, seconds: float | None = None) -> Answer:
         """Make one exchange within `attempt_timeout_s`; return an answer of any status.
 
-        Parameters
-        ----------
-        resumption
-            What an earlier try of this download left; the rest is fetched, and the whole returned (200).
-        seconds
-            A tighter time limit for this exchange.
+        `resumption`: What an earlier try of this download left; the rest is fetched, and the whole returned (200).
+        `seconds`: A tighter time limit for this exchange.
         """
         # The bytes are in the link itself: nothing is sent.
         if step.url[:5].lower() == "data:":

@@ -1,143 +1,32 @@
-"""Addresses of ledgers and stores: noted by run folders, used only if this process's user named them.
+"""Addresses of ledgers: noted by run folders, used only if this process's user named them.
 
-A note in a run folder alone makes no connection: a folder from a stranger could send a key or a password to the
-stranger's server.
+A note in a run folder alone makes no connection: a folder from a stranger could send a password to the stranger's
+server.
 """
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-from blackbox_conformal.drawing.object_store import BucketAddress, is_bucket
 from blackbox_conformal.errors import LedgerError, UsageError
 from blackbox_conformal.support.files import make_private, write_once
-from blackbox_conformal.support.secrets import Secret, redact
-
-Place = TypeVar("Place")
-_LONGEST_NOTE = 4096
-
-
-class NotedAddresses(Generic[Place]):
-    """Addresses of one kind, as run folders note them and as the user named them.
-
-    Parameters
-    ----------
-    kind
-        The option without its dashes; the note is ``<kind>.address``.
-    variable
-        The environment variable.
-    parse
-        Reads an address, whose `str` is shown and noted; raises `UsageError`.
-    unreadable, refused
-        Error texts for an unreadable note, and for a `place` that only the folder `run` names.
-    """
-
-    def __init__(
-        self, kind: str, variable: str, parse: Callable[[str], Place], *, unreadable: str, refused: str
-    ) -> None:
-        self._kind, self._variable, self._parse = kind, variable, parse
-        self._unreadable, self._refused = unreadable, refused
-        self._named: dict[str, Place] = {}
-        self._placed: dict[Path, Place] = {}
-
-    def name(self, text: str) -> Place:
-        """Let this process use an address that its user named."""
-        place = self._parse(text)
-        self._named[str(place)] = place
-        return place
-
-    def of_environment(self) -> Place | None:
-        """Return the address that the environment names, or None."""
-        text = os.environ.get(self._variable, "").strip()
-        return self.name(text) if text else None
-
-    def place(self, run: Path, text: str) -> Place:
-        """Check the user's address for a run folder; nothing is written until `keep`."""
-        place, noted = self._parse(text), self.noted(run)
-        if noted not in (None, str(place)):
-            raise UsageError(
-                f"the {self._kind} of {run} is {noted}; got --{self._kind} {place}. Give that, or another --run"
-            )
-        self._placed[run.resolve()] = place = self.name(text)
-        return place
-
-    def keep(self, run: Path, place: Place) -> None:
-        """Note a run folder's address; raises `OSError`."""
-        write_once(self._note(run), f"{place}\n".encode())
-
-    def is_placed(self, run: Path) -> bool:
-        """Tell whether a run folder has such an address."""
-        return run.resolve() in self._placed or self._note(run).is_file()
-
-    def noted(self, run: Path) -> str | None:
-        """Return the address that a run folder notes, or None."""
-        try:
-            with self._note(run).open("rb") as file:
-                # Limited, since the folder may come from a stranger.
-                return str(self._parse(file.read(_LONGEST_NOTE).decode().strip("\n")))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, UnicodeDecodeError, UsageError):
-            raise LedgerError(f"{self._note(run)} does not say {self._unreadable}") from None
-
-    def of(self, run: Path) -> Place | None:
-        """Return a run folder's address, or None."""
-        noted = self.noted(run)
-        if noted is None:
-            return self._placed.get(run.resolve())
-        self.of_environment()
-        # The folder alone is not believed: its note could lead a password to a stranger's server.
-        if noted not in self._named:
-            refused = self._refused.format(run=run, place=noted)
-            raise LedgerError(f'{refused}, set {self._variable}="$(cat {self._note(run)})"')
-        return self._named[noted]
-
-    def _note(self, run: Path) -> Path:
-        return run / f"{self._kind}.address"
-
-
-def normal(text: str) -> str:
-    """Return a bucket's address, or a folder's absolute path, in the form of a note."""
-    if is_bucket(text):
-        return str(BucketAddress.of_text(text))
-    if "://" in text or not text.strip() or not text.isprintable():
-        raise UsageError(f"expected a folder, or an address such as s3://bucket/runs; got {redact(text)[:100]!r}")
-    return os.path.abspath(text)
-
-
-STORES = NotedAddresses(
-    "store",
-    "BLACKBOX_CONFORMAL_STORE",
-    normal,
-    unreadable="where the answers of this folder are kept; write that there, such as s3://bucket/runs",
-    refused="the answers of {run} are kept in {place}, and a folder alone makes no connection; if that place is yours",
-)
-
+from blackbox_conformal.support.secrets import Secret
 
 VARIABLE = "BLACKBOX_CONFORMAL_LEDGER"
 _SCHEMES = ("postgresql", "postgres")
 _HIDDEN = re.compile("password|passwd|secret", re.IGNORECASE)
 _LONGEST = 2000
+_LONGEST_NOTE = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The address of a PostgreSQL database.
+    """The address of a PostgreSQL database."""
 
-    Attributes
-    ----------
-    shown
-        The address without its password.
-    password
-        The password in it; None: libpq looks in ``PGPASSWORD`` and ``PGPASSFILE``.
-    """
-
-    shown: str
-    password: Secret | None = None
+    shown: str  # The address without its password.
+    password: Secret | None = None  # The password in it; None: libpq looks in ``PGPASSWORD`` and ``PGPASSFILE``.
 
     @classmethod
     def of_text(cls, text: str) -> "Address":
@@ -166,36 +55,85 @@ class Address:
         return self.shown
 
 
-class _Ledgers(NotedAddresses[Address]):
+class _Ledgers:
+    """Addresses of ledgers, as run folders note them and as the user named them."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, Address] = {}
+        self._placed: dict[Path, Address] = {}
+
     def name(self, text: str) -> Address:
-        """Let this process use an address; without a password it keeps an earlier one."""
+        """Let this process use an address that its user named; without a password it keeps an earlier one."""
         address = Address.of_text(text)
-        known = self._named.get(address.shown)
-        return super().name(text) if known is None or address.password is not None else known
+        if address.password is not None or address.shown not in self._named:
+            self._named[address.shown] = address
+        return self._named[address.shown]
+
+    def of_environment(self) -> Address | None:
+        text = os.environ.get(VARIABLE, "").strip()
+        return self.name(text) if text else None
 
     def place(self, run: Path, text: str) -> Address:
-        """Refuse a folder that has a ledger of its own."""
+        """Check the user's address for a run folder; nothing is written until `keep`."""
+        address = Address.of_text(text)
         if (run / "ledger.sqlite").exists():
             raise UsageError(
                 f"{run} holds a ledger of its own (ledger.sqlite), which counts what was paid for in it; give another "
-                f"--run to draw with the ledger {Address.of_text(text)}, or leave --ledger out"
+                f"--run to draw with the ledger {address}, or leave --ledger out"
             )
-        return super().place(run, text)
+        noted = self.noted(run)
+        if noted not in (None, address.shown):
+            raise UsageError(f"the ledger of {run} is {noted}; got --ledger {address}. Give that, or another --run")
+        self._placed[run.resolve()] = address = self.name(text)
+        return address
 
-    def keep(self, run: Path, place: Address) -> None:
+    def keep(self, run: Path, address: Address) -> None:
         """Note the ledger's address in a run folder, so that nothing is drawn into it with another ledger."""
         try:
             make_private(run)
-            super().keep(run, place)
+            write_once(_note(run), f"{address}\n".encode())
         except OSError as error:
             raise UsageError(f"expected a run folder that can be written; {run}: {error.strerror}") from None
 
+    def is_placed(self, run: Path) -> bool:
+        return run.resolve() in self._placed or _note(run).is_file()
 
-LEDGERS = _Ledgers(
-    "ledger",
-    VARIABLE,
-    Address.of_text,
-    unreadable="where the ledger of this folder is; write its address there, such as postgresql://user@host:5432/name",
-    refused="the ledger of {run} is {place}, and a folder that names a database makes no connection to it; if it is "
-    "yours",
-)
+    def noted(self, run: Path) -> str | None:
+        """Return the address that a run folder notes, or None."""
+        try:
+            with _note(run).open("rb") as file:
+                # Limited, since the folder may come from a stranger.
+                return Address.of_text(file.read(_LONGEST_NOTE).decode().strip("\n")).shown
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, UnicodeDecodeError, UsageError):
+            raise LedgerError(
+                f"{_note(run)} does not say where the ledger of this folder is; write its address there, such as "
+                "postgresql://user@host:5432/name"
+            ) from None
+
+    def of(self, run: Path) -> Address | None:
+        """Return a run folder's address, or None."""
+        if (store := run / "store.address").is_file():
+            raise LedgerError(
+                f"answers of {run} may lie only in the place that {store} names, which is not read any more; copy "
+                f"samples/ from there into {run / 'samples'}, so that nothing is bought again, then delete {store}"
+            )
+        noted = self.noted(run)
+        if noted is None:
+            return self._placed.get(run.resolve())
+        self.of_environment()
+        # The folder alone is not believed: its note could lead a password to a stranger's server.
+        if noted not in self._named:
+            raise LedgerError(
+                f"the ledger of {run} is {noted}, and a folder that names a database makes no connection to it; if it "
+                f'is yours, set {VARIABLE}="$(cat {_note(run)})"'
+            )
+        return self._named[noted]
+
+
+def _note(run: Path) -> Path:
+    return run / "ledger.address"
+
+
+LEDGERS = _Ledgers()

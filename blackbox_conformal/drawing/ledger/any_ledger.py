@@ -35,12 +35,8 @@ Result = TypeVar("Result")
 class AnyLedger(ABC):
     """A ledger that is open for writing; any thread may call any method.
 
-    Attributes
-    ----------
-    shared
-        Whether other processes may draw with it at the same time.
-    check_payer
-        Called in the transaction that reserves a price, to check what its payer may spend; None: anything.
+    `shared`: Whether other processes may draw with it at the same time.
+    `check_payer`: Called in the transaction that reserves a price, to check what its payer may spend; None: anything.
     """
 
     _writer: Writer
@@ -310,7 +306,6 @@ class AnyLedger(ABC):
             ) from None
 
     def receipt(self, attempt: int) -> Receipt:
-        """Return the receipt of an ended attempt."""
         names = [field.name for field in fields(AttemptSpec)]
         with self._lookup() as reader:
             row = dict(reader.execute("SELECT * FROM attempt WHERE id = ?", (attempt,)).fetchone())

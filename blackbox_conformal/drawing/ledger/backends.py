@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from blackbox_conformal.drawing.ledger import ledger_file, sqlite_schema
-from blackbox_conformal.drawing.ledger.addresses import LEDGERS, STORES, Address
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS, Address
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.drawing.ledger.ledger_file import (
@@ -24,11 +24,9 @@ from blackbox_conformal.drawing.ledger.ledger_file import (
 from blackbox_conformal.drawing.ledger.money import Budget, Totals
 from blackbox_conformal.drawing.ledger.run_lock import RunLock
 from blackbox_conformal.drawing.ledger.sample_store import Store
-from blackbox_conformal.drawing.ledger.shared_store import AnswerStore, ObjectAnswers, SharedStore
 from blackbox_conformal.drawing.ledger.states import COUNTED
 from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
 from blackbox_conformal.drawing.ledger.writer import SqliteWriter
-from blackbox_conformal.drawing.object_store import store_at
 from blackbox_conformal.errors import LedgerError, MissingPackageError
 
 _DAY_S = 24 * 3600
@@ -146,8 +144,7 @@ class Ledger(AnyLedger):
         return self._in_scope(Totals(*row))
 
 
-Where = Path | Address
-"""A run folder, or the address of a ledger itself."""
+Where = Path | Address  # A run folder, or the address of a ledger itself.
 
 # A database's store without a folder needs a path; this one cannot exist on any system.
 _NOWHERE = Path("/dev/null/no-run-folder")
@@ -177,21 +174,13 @@ def open_ledger(run: Path) -> AnyLedger:
 
 def store_of(where: Where) -> Store:
     """Return the samples of a run folder, or of a ledger itself."""
-    run, answers = where if isinstance(where, Path) else _NOWHERE, answers_of(where)
-    return Store(run) if answers is None else SharedStore(run, answers)
+    run, address = where if isinstance(where, Path) else _NOWHERE, address_at(where)
+    if address is None:
+        return Store(run)
+    _require_driver(address)
+    from blackbox_conformal.drawing.ledger.postgres.shared_store import SharedStore
 
-
-def answers_of(where: Where) -> AnswerStore | None:
-    """Return the store that keeps answers beside the run folder, or None."""
-    address = address_at(where)
-    kept = STORES.of(where) if isinstance(where, Path) else STORES.of_environment()
-    in_database: AnswerStore | None = None
-    if address is not None:
-        _require_driver(address)
-        from blackbox_conformal.drawing.ledger.postgres.postgres_ledger import PostgresAnswers
-
-        in_database = PostgresAnswers(address)
-    return in_database if kept is None else ObjectAnswers(store_at(kept), in_database)
+    return SharedStore(run, address)
 
 
 def set_limit(address: Address, limit_usd: Decimal | None) -> None:

@@ -35,12 +35,8 @@ _HEADINGS: dict[str, tuple[str, ...]] = {
     "count": ("quantity", "count", "calls", "requests"),
     "currency": ("currency", "currency_code"),
 }
-ROLES = tuple(_HEADINGS)
-"""Roles of an invoice's columns."""
-
-_SEVERAL = ("id", "time")
-"""Roles that several columns may have: all ids count, and the first time in the list."""
-
+ROLES = tuple(_HEADINGS)  # Roles of an invoice's columns.
+_SEVERAL = ("id", "time")  # Roles that several columns may have: all ids count, and the first time in the list.
 _SYMBOLS = {"€": "EUR", "£": "GBP", "¥": "JPY or CNY", "₹": "INR", "₩": "KRW"}
 _CODES = (
     *("AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "ILS", "INR", "JPY", "KRW", "MXN"),
@@ -53,24 +49,12 @@ _MILLISECONDS_FROM = 1e11
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One call on an invoice.
+    """One call on an invoice."""
 
-    Attributes
-    ----------
-    number
-        Line in the file, from 1.
-    ids
-        Ids and keys by which a vendor may name a call.
-    cost_nanousd
-        Cost in nano-dollars.
-    span
-        First and last second since 1970 of its possible time; None: not said.
-    """
-
-    number: int
-    ids: tuple[str, ...]
-    cost_nanousd: int
-    span: tuple[float, float] | None
+    number: int  # Line in the file, from 1.
+    ids: tuple[str, ...]  # Ids and keys by which a vendor may name a call.
+    cost_nanousd: int  # Cost in nano-dollars.
+    span: tuple[float, float] | None  # First and last second since 1970 of its possible time; None: not said.
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,9 +252,7 @@ def day(text: str) -> float:
     return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC).timestamp()
 
 
-WINDOW_S = 1800.0
-"""Seconds at most between an invoice's time and the submission: a vendor may date a job by its end."""
-
+WINDOW_S = 1800.0  # Seconds at most between an invoice's time and the submission: a vendor may date a job by its end.
 
 Period = tuple[float, float] | None
 
@@ -296,21 +278,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceComparison:
-    """An invoice beside a ledger.
+    """An invoice beside a ledger."""
 
-    Attributes
-    ----------
-    calls
-        Each call that was or may have been billed, or that the invoice names.
-    unknown
-        Lines of the invoice without a call in the ledger.
-    elsewhere
-        Calls outside the invoice's period, which are not compared.
-    """
-
-    calls: tuple[Match, ...]
-    unknown: tuple[Line, ...]
-    elsewhere: tuple[Attempt, ...]
+    calls: tuple[Match, ...]  # Each call that was or may have been billed, or that the invoice names.
+    unknown: tuple[Line, ...]  # Lines of the invoice without a call in the ledger.
+    elsewhere: tuple[Attempt, ...]  # Calls outside the invoice's period, which are not compared.
 
     @property
     def to_settle(self) -> list[Match]:
@@ -325,12 +297,8 @@ def compare(attempts: Sequence[Attempt], invoice: Invoice, period: Period) -> In
     go by count. Equal costs come first. Answered calls, which were certainly billed, come before calls that may have
     been billed: such a call counts as not billed only if no line can be its own.
 
-    Parameters
-    ----------
-    attempts
-        All submissions to this vendor.
-    period
-        First and last second that the invoice covers; None: all times.
+    `attempts`: All submissions to this vendor.
+    `period`: First and last second that the invoice covers; None: all times.
     """
     named = _named(attempts)
     matched: dict[int, tuple[Line, str]] = {}

@@ -46,22 +46,14 @@ class AwaitedBillError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """Bills for the draws of one procedure.
+    """Bills for the draws of one procedure."""
 
-    Attributes
-    ----------
-    highest, lowest
-        The largest and, among answered draws, the smallest bill relative to its listed price.
-    booked_nanousd
-        The lowest booking of an answered draw, and the highest of all; 0 = none.
-    pixels
-        The largest answered upload; 0 = none.
-    """
-
+    # The largest and, among answered draws, the smallest bill relative to its listed price.
     highest: Bill = AS_LISTED
     lowest: Bill = AS_LISTED
+    # The lowest booking of an answered draw, and the highest of all; 0 = none.
     booked_nanousd: tuple[int, int] = (0, 0)
-    pixels: int = 0
+    pixels: int = 0  # The largest answered upload; 0 = none.
 
 
 def billed(connection: Connection, identity: str) -> Billed:
@@ -135,20 +127,11 @@ class Totals(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """The account that pays for draws, as in their rows of the ledger.
+    """The account that pays for draws, as in their rows of the ledger."""
 
-    Attributes
-    ----------
-    name
-        Such as the owner of a token; None: the run folder alone.
-    request
-        Id of the request that the draws belong to.
-    again
-        Whether to buy a draw once more that was, or may have been, paid for without a usable picture.
-    """
-
-    name: str | None = None
-    request: str | None = None
+    name: str | None = None  # Such as the owner of a token; None: the run folder alone.
+    request: str | None = None  # Id of the request that the draws belong to.
+    # Whether to buy a draw once more that was, or may have been, paid for without a usable picture.
     again: bool = False
 
 
@@ -160,21 +143,13 @@ PayerCheck = Callable[[str, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits on the money and the submissions of one job; None = no limit.
+    """Limits on the money and the submissions of one job; None = no limit."""
 
-    Attributes
-    ----------
-    max_cost_usd, max_calls
-        The most US dollars and submissions for its draws.
-    scope
-        Keys of its draws (see `task.task_key`); None = all draws of the run folder.
-    max_cost_per_day_usd
-        The most US dollars for all draws of the run folder submitted in any 24 hours.
-    """
-
+    # The most US dollars and submissions for its draws.
     max_cost_usd: Decimal | None = None
     max_calls: int | None = None
-    scope: frozenset[str] | None = None
+    scope: frozenset[str] | None = None  # Keys of its draws (see `task.task_key`); None = all draws of the run folder.
+    # The most US dollars for all draws of the run folder submitted in any 24 hours.
     max_cost_per_day_usd: Decimal | None = None
 
     @property

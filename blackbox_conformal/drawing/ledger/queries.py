@@ -3,6 +3,11 @@
 Only reads; a run may go on meanwhile.
 """
 
+import contextlib
+import os
+import shlex
+import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -13,30 +18,36 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from blackbox_conformal.drawing.ledger.addresses import Address
+from blackbox_conformal.drawing.ledger.addresses import LEDGERS, Address
 from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, attempt_from
-from blackbox_conformal.drawing.ledger.backends import Where, address_at, damage, reading, store_of
+from blackbox_conformal.drawing.ledger.backends import (
+    Where,
+    address_at,
+    damage,
+    has_ledger,
+    open_ledger,
+    reading,
+    store_of,
+)
 from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.drawing.ledger.ledger_file import ledger_path
 from blackbox_conformal.drawing.ledger.money import to_usd
+from blackbox_conformal.drawing.ledger.run_lock import RunLock
 from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.drawing.ledger.states import COUNTED, ENDED, PAID, RESERVING, WHOLE, WITH_JOB, AttemptState
-from blackbox_conformal.errors import LedgerError, PayloadError
+from blackbox_conformal.errors import LedgerError, PayloadError, UsageError
+from blackbox_conformal.support.text import file_stem
 
 
 def _literals(states: tuple[AttemptState, ...]) -> str:
     return ", ".join(f"'{state}'" for state in states)
 
 
-_ALL = 2**62
-"""More rows than any ledger has."""
-
+_ALL = 2**62  # More rows than any ledger has.
 _AT_ONCE = 8
-_SUBMITTED = 1000
-"""Samples that wait for their turn to be read; a limit keeps memory small for large ledgers."""
-
+_SUBMITTED = 1000  # Samples that wait for their turn to be read; a limit keeps memory small for large ledgers.
+# SQL: the attempt may have cost an unknown amount, and is booked at nothing.
 UNPRICED = f"priced = 0 AND cost_nanousd = 0 AND state IN ({_literals((*PAID, 'ambiguous'))})"
-"""SQL: the attempt may have cost an unknown amount, and is booked at nothing."""
 
 
 def ledger_ls(run: Where, states: tuple[str, ...] = (), limit: int | None = None) -> list[Attempt]:
@@ -50,12 +61,9 @@ def ledger_ls(run: Where, states: tuple[str, ...] = (), limit: int | None = None
 def ledger_sum(run: Where) -> dict[str, int | Decimal]:
     """Count and add up a run folder; all zero without a ledger.
 
-    Returns
-    -------
-    dict
-        ``attempts``: submissions. ``paid``: taken by the vendor. ``ambiguous``: perhaps taken, booked at full price.
-        ``stored``: pictures. ``unpriced``: paid and ambiguous ones of unknown price, booked at nothing. ``cost_usd``:
-        booked. ``reserved_usd``: held for submissions under way.
+    ``attempts``: submissions. ``paid``: taken by the vendor. ``ambiguous``: perhaps taken, booked at full price.
+    ``stored``: pictures. ``unpriced``: paid and ambiguous ones of unknown price, booked at nothing. ``cost_usd``:
+    booked. ``reserved_usd``: held for submissions under way.
     """
     conditions = {
         "attempts": "sent_at IS NOT NULL",
@@ -174,10 +182,9 @@ def _open(run: Where, *, whole: bool = True) -> Iterator[Connection]:
 
 
 def _damaged(run: Where, digests: Sequence[str]) -> dict[str, str]:
-    # Several at a time: samples may be far away.
+    # Answers may lie in a database far away; one at a time would take hours.
     problems: dict[str, str] = {}
     with closing(store_of(run)) as store, ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="verify") as pool:
-        # Answers may lie in an object store; one at a time would take hours.
         for start in range(0, len(digests), _SUBMITTED):
             part = digests[start : start + _SUBMITTED]
             found = zip(part, pool.map(partial(_damage, store), part), strict=True)
@@ -218,3 +225,86 @@ def _bought_twice(attempts: list[Attempt]) -> list[str]:
                 problems.append(f"attempts {bought[attempt.task]} and {attempt.id} bought the same draw")
             bought[attempt.task] = attempt.id
     return problems
+
+
+# Lists, verifies, prunes and exports the samples of a run folder; never removes one that the ledger names.
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSample:
+    """A sample file: digest, path, size, and the attempts that own it (none: an orphan)."""
+
+    digest: str
+    path: Path
+    size: int
+    attempts: tuple[int, ...]
+
+
+def cache_ls(run: Path) -> list[StoredSample]:
+    owners: dict[str, list[int]] = defaultdict(list)
+    if has_ledger(run):
+        for attempt in ledger_ls(run):
+            if attempt.digest is not None:
+                owners[attempt.digest].append(attempt.id)
+    return [
+        StoredSample(digest, path, path.stat().st_size, tuple(owners.get(digest, ())))
+        for digest, path in Store(run).files()
+    ]
+
+
+def cache_verify(run: Path) -> list[str]:
+    """Hash every sample again; return what is wrong with them. Nothing is moved."""
+    store = Store(run)
+    problems = []
+    for digest, _ in store.files():
+        try:
+            store.examine(digest)
+        except PayloadError as error:
+            problems.append(str(error))
+    return problems
+
+
+def cache_prune(run: Path, *, dry_run: bool = False) -> list[Path]:
+    """Remove unpaid files: samples that no attempt names, and quarantined files; return the files."""
+    store = Store(run)
+    with contextlib.ExitStack() as owned:
+        if LEDGERS.of(run) is not None:
+            # A shared ledger does not belong to one process, but the folder does.
+            owned.callback(RunLock(run).release)
+        ledger = open_ledger(run)
+        owned.callback(ledger.close)
+        if next(iter(store.unknown_to(ledger.unknown)), None) is not None:
+            raise LedgerError(
+                f"the ledger of {run} is older than what lies beside it, and has forgotten what was paid for; first run"
+                f" blackbox-conformal ledger remember --run {shlex.quote(str(run))}"
+            )
+        unpaid = [sample.path for sample in cache_ls(run) if not sample.attempts and sample.path.parent.name != "inbox"]
+        unpaid += store.quarantined()
+        if not dry_run:
+            for path in unpaid:
+                path.unlink(missing_ok=True)
+    return unpaid
+
+
+def cache_export(run: Path, folder: Path) -> list[Path]:
+    """Copy every stored sample into `folder` as picture, draw, digest; return the copies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise UsageError(f"expected an empty folder to export into; {folder} holds files. Name another")
+    copies = []
+    with contextlib.closing(store_of(run)) as store:
+        for attempt in ledger_ls(run, WHOLE):
+            if attempt.digest is None:
+                continue
+            source = store.examine(attempt.digest)
+            short = attempt.digest.removeprefix("sha256:")[:12]
+            target = folder / f"{file_stem(attempt.upload_name)}-{attempt.draw:03d}-{short}{source.suffix}"
+            try:
+                with source.open("rb") as data, target.open("xb") as copy:
+                    shutil.copyfileobj(data, copy)
+                    copy.flush()
+                    os.fsync(copy.fileno())
+            except FileExistsError:
+                raise UsageError(f"{target} is there already; export into an empty folder") from None
+            copies.append(target)
+    return copies

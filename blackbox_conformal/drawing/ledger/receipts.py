@@ -1,7 +1,7 @@
 """Keeps how each attempt ended beside the answers, for a ledger that is restored from an older copy.
 
-A receipt is a line of JSON after its checksum, in one file of the run folder; in a store it is an object. An answer's
-receipt is durable before the ledger says that the answer is stored.
+A receipt is a line of JSON after its checksum, in one file of the run folder. An answer's receipt is durable before the
+ledger says that the answer is stored.
 """
 
 import hashlib
@@ -21,9 +21,7 @@ from blackbox_conformal.drawing.ledger.states import AttemptState
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.support.files import SharedSync
 
-TOGETHER = 1000
-"""Receipts that are compared with the ledger at once."""
-
+TOGETHER = 1000  # Receipts that are compared with the ledger at once.
 _CHECKSUM_LETTERS = 16
 _TAIL_BYTES = 2**20
 
@@ -36,29 +34,19 @@ class Key(NamedTuple):
     state: AttemptState
 
 
-TOLD = ("job", "digest", "size", "error_class", "error", "code")
-"""Names that a receipt and a row of the ledger share."""
-
+TOLD = ("job", "digest", "size", "error_class", "error", "code")  # Names that a receipt and a row of the ledger share.
+# Returns the keys that a ledger does not know (see `AnyLedger.unknown`).
 Unknown = Callable[[Sequence[Key]], Collection[Key]]
-"""Returns the keys that a ledger does not know (see `AnyLedger.unknown`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """How an attempt ended, with everything that the ledger records.
-
-    Attributes
-    ----------
-    at
-        Seconds since 1970 at its end, by this machine's clock.
-    price_nanousd
-        The reserved price, booked if `report` tells no cost.
-    """
+    """How an attempt ended, with everything that the ledger records."""
 
     spec: AttemptSpec
     state: AttemptState
-    at: float
-    price_nanousd: int
+    at: float  # Seconds since 1970 at its end, by this machine's clock.
+    price_nanousd: int  # The reserved price, booked if `report` tells no cost.
     report: VendorReport
     job: str | None = None
     digest: str | None = None

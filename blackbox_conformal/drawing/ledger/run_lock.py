@@ -68,8 +68,7 @@ def is_network(kind: str | None) -> bool:
     return kind in _NETWORK or (family == "fuse" and helper in _NETWORK_HELPERS)
 
 
-_THIS_PROCESS = uuid4().hex
-"""Tells this process from one in another container, which may have the same number."""
+_THIS_PROCESS = uuid4().hex  # Tells this process from one in another container, which may have the same number.
 
 
 class RunLock:

@@ -77,8 +77,8 @@ def _is_number(value: Any) -> bool:
 _INBOX_NAME = re.compile(r"(\d{1,18})-([0-9a-f]{64})(?:-([\w-]*))?(\.\w+)", re.ASCII)
 _JOB_NAME = re.compile(r"(\d{1,18})\.job", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_SAMPLE_NAME = re.compile(r"([0-9a-f]{64})(\.\w+)")
-_EXTENSIONS = (".png", ".jpg", ".webp", ".bin")
+_SAMPLE_NAME = re.compile(r"([0-9a-f]{64})(\.\w+)?")
+_EXTENSIONS = (".png", ".jpg", ".webp", ".bin", "")
 _FIRST_ANSWER_BYTES = 2**20
 
 
@@ -346,8 +346,8 @@ class Store:
         """Yield receipts that a ledger does not know, in parts."""
         return self._receipts.unknown_to(unknown)
 
-    def share(self, digests: Collection[str] | None = None) -> None:
-        """Put these contents, or all, into the store beside the folder, if they are missing there."""
+    def share(self, digests: Collection[str]) -> None:
+        """Put these contents into the database beside the folder, if they are missing there."""
 
     def close(self) -> None:
         self._receipts.close()

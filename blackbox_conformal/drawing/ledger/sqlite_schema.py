@@ -14,12 +14,8 @@ from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.drawing.ledger.states import COUNTED, STATES
 
 APPLICATION_ID = 0x42424366
-VERSION = 12
-"""The file's ``user_version``; it changes whenever the tables do."""
-
-WITHOUT_PAYERS = 11
-"""The earlier version that is still read; opening it for writing brings it up to date."""
-
+VERSION = 12  # The file's ``user_version``; it changes whenever the tables do.
+WITHOUT_PAYERS = 11  # The earlier version that is still read; opening it for writing brings it up to date.
 _STATE_LIST = ", ".join(f"'{state}'" for state in STATES)
 
 _TABLES = (

@@ -31,38 +31,22 @@ AttemptState = Literal[
 ]
 STATES: tuple[AttemptState, ...] = get_args(AttemptState)
 
-UNSENT: tuple[AttemptState, ...] = ("planned", "claimed", "intent")
-"""Nothing has left this machine."""
-
+UNSENT: tuple[AttemptState, ...] = ("planned", "claimed", "intent")  # Nothing has left this machine.
+# The vendor has named a job, by which the picture can be fetched.
 WITH_JOB: tuple[AttemptState, ...] = ("accepted", "ready")
-"""The vendor has named a job, by which the picture can be fetched."""
-
-WHOLE: tuple[AttemptState, ...] = ("stored", "validated")
-"""The picture's bytes are in the store."""
-
+WHOLE: tuple[AttemptState, ...] = ("stored", "validated")  # The picture's bytes are in the store.
+# The vendor took the submission; ``ambiguous`` is counted apart.
 PAID: tuple[AttemptState, ...] = (*WITH_JOB, *WHOLE, "failed", "expired", "invalid")
-"""The vendor took the submission; ``ambiguous`` is counted apart."""
-
-RESERVING: tuple[AttemptState, ...] = ("intent", "sent")
-"""States that hold a reserved price instead of a booked one."""
-
+RESERVING: tuple[AttemptState, ...] = ("intent", "sent")  # States that hold a reserved price instead of a booked one.
+# Booked at nothing, unless the vendor tells a cost.
 UNBILLED: tuple[AttemptState, ...] = ("planned", "claimed", "refused", "cancelled")
-"""Booked at nothing, unless the vendor tells a cost."""
-
+# Counted against ``max_calls``.
 COUNTED = tuple(state for state in STATES if state not in ("planned", "claimed", "cancelled"))
-"""Counted against ``max_calls``."""
-
+# How an invoice settles ``ambiguous``: not billed, billed. An answer may still turn up.
 SETTLED: tuple[AttemptState, ...] = ("failed", "expired")
-"""How an invoice settles ``ambiguous``: not billed, billed. An answer may still turn up."""
-
-ENDED: tuple[AttemptState, ...] = (*WHOLE, "refused", "invalid")
-"""Nothing more comes from the vendor."""
-
-REOPENED = "reopened"
-"""Error class of a refusal that no longer counts: the draw is asked for again."""
-
-OTHER_MODEL = "other-model"
-"""Code of an attempt whose picture was thrown away because another model made it."""
+ENDED: tuple[AttemptState, ...] = (*WHOLE, "refused", "invalid")  # Nothing more comes from the vendor.
+REOPENED = "reopened"  # Error class of a refusal that no longer counts: the draw is asked for again.
+OTHER_MODEL = "other-model"  # Code of an attempt whose picture was thrown away because another model made it.
 
 STEPS: dict[AttemptState, frozenset[AttemptState]] = {
     "planned": frozenset(("claimed", "intent", "cancelled")),

@@ -123,12 +123,8 @@ class LedgerTransaction:
     ) -> None:
         """Take `attempt` to `state`, write `values` beside it, and book its price as the state says.
 
-        Parameters
-        ----------
-        cost
-            Nano-dollars that the vendor bills; None keeps the reserved price.
-        reserve
-            Price to reserve, for an intent.
+        `cost`: Nano-dollars that the vendor bills; None keeps the reserved price.
+        `reserve`: Price to reserve, for an intent.
         """
         row = self._row(attempt)
         if row is None or state not in STEPS[row[0]]:
@@ -224,7 +220,6 @@ def on_account(spec: AttemptSpec) -> dict[str, Any]:
 
 
 def columns(report: VendorReport) -> dict[str, Any]:
-    """Return a report as columns of the attempt."""
     values = {
         "model": report.model,
         "request_id": report.request_id,

@@ -12,8 +12,7 @@ from blackbox_conformal.errors import VendorUnavailableError
 
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 3600.0
-LONGEST_ASKED_S = 86400.0
-"""Seconds after which a vendor is asked again, even if it asked for a longer pause: a day."""
+LONGEST_ASKED_S = 86400.0  # Seconds after which a vendor is asked again, even if it asked for a longer pause: a day.
 
 
 class Outage:
@@ -95,16 +94,10 @@ class CircuitBreaker:
     Closed: everyone sends. Open: everyone waits as long as the vendor asked. Half-open: after that time one request is
     the probe; its success closes the breaker, and the waiting workers follow one by one.
 
-    Parameters
-    ----------
-    now
-        Monotonic clock in seconds.
-    spacing_s
-        Seconds between two waiting workers after the breaker has closed.
-    probe_timeout_s
-        Seconds after which a silent probe is replaced by another.
-    announce
-        Called with the seconds of every pause that the vendor asks for.
+    `now`: Monotonic clock in seconds.
+    `spacing_s`: Seconds between two waiting workers after the breaker has closed.
+    `probe_timeout_s`: Seconds after which a silent probe is replaced by another.
+    `announce`: Called with the seconds of every pause that the vendor asks for.
     """
 
     _LOOK_AGAIN_S = 0.05
@@ -209,16 +202,9 @@ class CircuitBreaker:
 class AdaptiveConcurrency:
     """An adaptive limit on concurrent draws: additive increase, multiplicative decrease (Chiu and Jain, 1989).
 
-    Parameters
-    ----------
-    first, most
-        First and largest limit.
-    now
-        Monotonic clock in seconds.
-    decrease
-        Factor for the limit when the vendor says "too many".
-    cooldown_s
-        Seconds without an increase after a decrease or a failure.
+    `now`: Monotonic clock in seconds.
+    `decrease`: Factor for the limit when the vendor says "too many".
+    `cooldown_s`: Seconds without an increase after a decrease or a failure.
     """
 
     def __init__(

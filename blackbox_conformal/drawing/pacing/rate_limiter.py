@@ -30,9 +30,7 @@ from blackbox_conformal.vendor.rates import Purpose, Rate
 
 Result = TypeVar("Result")
 
-LOOK_S = 0.2
-"""Seconds between two looks for a pause of another process."""
-
+LOOK_S = 0.2  # Seconds between two looks for a pause of another process.
 FORGET_S = 2 * 86400.0
 _BUSY_S = 5.0
 
@@ -61,16 +59,10 @@ def pace_file() -> Path | None:
 class SharedRateLimiter:
     """Turns and pauses of one account.
 
-    Parameters
-    ----------
-    adapter
-        Its address and key name the account; the file holds only a salted digest.
-    rates
-        Allowed requests in a time, over all processes with this account; empty: requests wait only for pauses.
-    file
-        See `pace_file`; None: this process counts for itself.
-    tell
-        Called with the reason if the rate cannot be shared.
+    `adapter`: Its address and key name the account; the file holds only a salted digest.
+    `rates`: Allowed requests in a time, over all processes with this account; empty: requests wait only for pauses.
+    `file`: See `pace_file`; None: this process counts for itself.
+    `tell`: Called with the reason if the rate cannot be shared.
     """
 
     def __init__(

@@ -28,32 +28,18 @@ _BYTES_PER_PIXEL = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A run before it starts.
+    """A run before it starts."""
 
-    Attributes
-    ----------
-    calls
-        Submissions that would be made and billed.
-    cached
-        Draws that need no submission: stored, or with a job that is already paid.
-    cost_usd
-        Lowest and highest price of the calls, as quoted or by `KnownPrices`; None if neither is known.
-    seconds
-        Least time of the calls at the strictest request rate, with one poll a job; None without a rate.
-    again
-        Further submissions at most, for unusable answers, if limits allow them.
-    passed_on
-        Further submissions at most, if answers of earlier members of a cascade do not suffice; in the highest price.
-    disk_bytes
-        Room for the answers, by earlier answers or else by the pictures' size; None if the pictures are not known.
-    """
-
-    calls: int
-    cached: int
+    calls: int  # Submissions that would be made and billed.
+    cached: int  # Draws that need no submission: stored, or with a job that is already paid.
+    # Lowest and highest price of the calls, as quoted or by `KnownPrices`; None if neither is known.
     cost_usd: tuple[Decimal, Decimal] | None
+    # Least time of the calls at the strictest request rate, with one poll a job; None without a rate.
     seconds: float | None
+    # Room for the answers, by earlier answers or else by the pictures' size; None if the pictures are not known.
     disk_bytes: int | None
-    again: int = 0
+    again: int = 0  # Further submissions at most, for unusable answers, if limits allow them.
+    # Further submissions at most, if answers of earlier members of a cascade do not suffice; in the highest price.
     passed_on: int = 0
 
 
@@ -275,10 +261,7 @@ def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], sc
     The limit includes calls for unusable answers, which `--max-resample` and `--retry-ambiguous` allow. A limit that is
     known to be too small is refused.
 
-    Parameters
-    ----------
-    runs, scope
-        The run folders of the job's draws, and the draws' keys.
+    `runs`, `scope`: The run folders of the job's draws, and the draws' keys.
     """
     earlier = [spending_on(run, scope) for run in runs]
     spent = sum((spending.spent_usd for spending in earlier), Decimal(0))

@@ -114,14 +114,8 @@ def require_price(adapter: Adapter, price: Known | None) -> Known:
 class Prices:
     """Prices of one vendor procedure in one run.
 
-    Parameters
-    ----------
-    billed
-        The vendor's bills so far, by the ledger.
-    source
-        The origin of the price list.
-    limited
-        Whether money is limited.
+    `billed`: The vendor's bills so far, by the ledger.
+    `source`: The origin of the price list.
     """
 
     def __init__(self, billed: Billed, source: str, *, limited: bool, board: EventBoard) -> None:

@@ -88,22 +88,12 @@ _LOOK_AGAIN_S = 0.2
 
 @dataclass
 class Reservation:
-    """The price of one submission, held until `Reservations.settle`.
+    """The price of one submission, held until `Reservations.settle`."""
 
-    Attributes
-    ----------
-    attempt
-        The ledger's row that holds it.
-    sent
-        Whether the row already says that the submission is sent.
-    alone
-        Whether others wait to learn the price of a picture of so many `pixels` (see `Prices.enter`).
-    """
-
-    attempt: int
+    attempt: int  # The ledger's row that holds it.
     price_nanousd: int
-    sent: bool = False
-    alone: bool = False
+    sent: bool = False  # Whether the row already says that the submission is sent.
+    alone: bool = False  # Whether others wait to learn the price of a picture of so many `pixels` (see `Prices.enter`).
     pixels: int = 0
 
 
@@ -113,10 +103,7 @@ class Reservations:
 
     One condition guards three counters: workers that ask the ledger for a price now, held prices, and settled prices.
 
-    Attributes
-    ----------
-    planned
-        The ledger's rows for submissions that were not begun, by task and generation.
+    `planned`: The ledger's rows for submissions that were not begun, by task and generation.
     """
 
     ledger: AnyLedger

@@ -45,13 +45,10 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """Calls, money, states, failures and latency of one run folder.
-
-    `unpriced`: calls at an unknown price, which `spent_usd` leaves out.
-    """
+    """Calls, money, states, failures and latency of one run folder."""
 
     calls: int
-    unpriced: int
+    unpriced: int  # Calls at an unknown price, which `spent_usd` leaves out.
     spent_usd: Decimal
     reserved_usd: Decimal
     states: tuple[tuple[str, int], ...]
@@ -104,16 +101,10 @@ def read_spending(run: Path) -> Spending | None:
 class DrawsSpending:
     """Calls and money for some of a run folder's draws, whenever they were made.
 
-    Attributes
-    ----------
-    calls, failed
-        Submissions of these draws, and submissions that ended without a picture.
-    unpriced
-        Calls at an unknown price, which `spent_usd` leaves out.
-    stored
-        Draws with a picture in the store.
-    spent_usd, reserved_usd
-        US dollars booked for these draws, and held for draws under way.
+    `calls`, `failed`: Submissions of these draws, and submissions that ended without a picture.
+    `unpriced`: Calls at an unknown price, which `spent_usd` leaves out.
+    `stored`: Draws with a picture in the store.
+    `spent_usd`, `reserved_usd`: US dollars booked for these draws, and held for draws under way.
     """
 
     calls: int

@@ -28,35 +28,22 @@ from blackbox_conformal.support.catalog import Plugin
 Handle = Callable[[Gateway, HttpRequest], Awaitable[HttpAnswer]]
 Schema = Mapping[str, Any]
 
-_LARGEST_UNUSED = 64 * 1024
-"""Bytes of a body that nobody uses."""
+_LARGEST_UNUSED = 64 * 1024  # Bytes of a body that nobody uses.
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One address that a dialect serves.
-
-    Attributes
-    ----------
-    path
-        Open parts in braces: ``/v1/predictions/{id}``; one that may hold slashes: ``{model:path}``.
-    summary
-        One sentence on what the address does, for the description of the gateway.
-    takes
-        JSON schema of the body by media type; ``*/*``: any type; empty: no body. A form or a body of any type may be as
-        large as the operator allows, another body less.
-    before
-        Called with the request's head before its body is read; if it raises, the body is not read.
-    gives
-        Status → its meaning.
-    """
+    """One address that a dialect serves."""
 
     method: str
-    path: str
+    path: str  # Open parts in braces: ``/v1/predictions/{id}``; one that may hold slashes: ``{model:path}``.
     handle: Handle
-    summary: str
+    summary: str  # One sentence on what the address does, for the description of the gateway.
+    # JSON schema of the body by media type; ``*/*``: any type; empty: no body. A form or a body of any type may be as
+    # large as the operator allows, another body less.
     takes: Mapping[str, Schema] = field(default_factory=dict)
-    gives: Mapping[int, str] = field(default_factory=lambda: {200: "Done."})
+    gives: Mapping[int, str] = field(default_factory=lambda: {200: "Done."})  # Status → its meaning.
+    # Called with the request's head before its body is read; if it raises, the body is not read.
     before: Callable[[Gateway, HttpRequest], Awaitable[None]] | None = None
 
     def largest_body(self, most: int) -> int:
@@ -77,8 +64,7 @@ class Route:
 class Dialect(Plugin, ABC):
     """Base of every dialect; the file's name is the dialect's name."""
 
-    documentation: ClassVar[str] = ""
-    """Where the service describes its interface."""
+    documentation: ClassVar[str] = ""  # Where the service describes its interface.
 
     @abstractmethod
     def routes(self) -> tuple[Route, ...]:

@@ -26,8 +26,7 @@ from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.support.text import printable
 
 NAME = "fal"
-LOOK_S = 0.25
-"""Seconds between looks of a stream of statuses."""
+LOOK_S = 0.25  # Seconds between looks of a stream of statuses.
 
 _HOSTS = {"queue.fal.run": "/fal/queue", "fal.run": "/fal/run", "rest.fal.ai": "/fal/rest"}
 """fal's hosts → where this gateway serves their addresses."""

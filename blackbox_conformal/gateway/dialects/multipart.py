@@ -43,7 +43,9 @@ class Multipart(Dialect):
     async def _create(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         request = await gateway.accept(http, NAME, _order(http))
         wait = http.preferences.get("wait")
-        seconds = 0.0 if "respond-async" in http.preferences else seconds_of(wait)
+        if "respond-async" not in http.preferences and wait and not wait.isdecimal():
+            raise NotServedError(400, "expected Prefer: wait=SECONDS with a whole number of seconds")
+        seconds = 0.0 if "respond-async" in http.preferences else float(wait) if wait else None
         return await self._answer(gateway, http, await gateway.ended(request, seconds))
 
     async def _find(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
@@ -80,15 +82,6 @@ def _order(http: HttpRequest) -> Order:
     key = http.headers.get("idempotency-key")
     order = Order(picture=pictures[0].content, options=options, idempotency_key=key, webhook=webhook)
     return renamed(order, pictures[0].name)
-
-
-def seconds_of(text: str | None) -> float | None:
-    """Read seconds from the header ``Prefer: wait=``; None: it names none."""
-    if not text:
-        return None
-    if not text.isdecimal():
-        raise NotServedError(400, "expected Prefer: wait=SECONDS with a whole number of seconds")
-    return float(text)
 
 
 PLUGIN = Multipart

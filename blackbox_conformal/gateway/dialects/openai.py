@@ -69,7 +69,38 @@ class OpenAIDialect(Dialect):
         return edit, Route("GET", "/v1/models", self._models, "The models that are served.", {}, {200: "Models."})
 
     async def _edit(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        request = await gateway.ended(await gateway.accept(http, NAME, _order(http)))
+        if http.form is None:
+            raise NotServedError(415, "expected a form with the picture in the field image")
+        files = [(name, value) for name, value in http.form if isinstance(value, FormFile)]
+        fields = {name: value for name, value in http.form if isinstance(value, str)}
+        for name, _ in files:
+            if name not in _PICTURES:
+                raise NotServedError(422, f"there is no file {printable(name)} that the vendor takes; leave it out")
+        if len(files) != 1:
+            raise NotServedError(
+                422, f"expected one picture, in the field image; got {len(files)}. Send each by itself"
+            )
+        if len(files) + len(fields) != len(http.form):
+            raise NotServedError(422, "expected each field once; a field stands twice in the form")
+        for name, values in _FIXED.items():
+            value = fields.pop(name, values[0])
+            if value not in values:
+                raise NotServedError(422, f"expected {name} to be {values[0]}; got {printable(value)}. Leave it out")
+        form = fields.pop("response_format", _FORMATS[0])
+        if form not in _FORMATS:
+            raise NotServedError(422, f"expected response_format to be {' or '.join(_FORMATS)}; got {printable(form)}")
+        if not fields.get("prompt", "x"):
+            # The client insists on a prompt; an empty one asks for nothing.
+            del fields["prompt"]
+        ((_, file),) = files
+        order = Order(
+            picture=file.content,
+            model=fields.pop("model", None),
+            options=fields,
+            idempotency_key=http.headers.get("idempotency-key"),
+            echo={"response_format": form},
+        )
+        request = await gateway.ended(await gateway.accept(http, NAME, renamed(order, file.name)))
         if not request.has_ended:
             later = {"Retry-After": str(RETRY_AFTER_S)}
             raise NotServedError(504, "the vendor takes longer than a connection is kept; ask again", later)
@@ -110,39 +141,6 @@ def _error(refusal: NotServedError) -> dict[str, Any]:
 
 def _failure(request: Request, headers: Mapping[str, str] | None = None) -> NotServedError:
     return NotServedError(request.outcome.status, request.outcome.error or request.outcome.state, headers)
-
-
-def _order(http: HttpRequest) -> Order:
-    if http.form is None:
-        raise NotServedError(415, "expected a form with the picture in the field image")
-    files = [(name, value) for name, value in http.form if isinstance(value, FormFile)]
-    fields = {name: value for name, value in http.form if isinstance(value, str)}
-    for name, _ in files:
-        if name not in _PICTURES:
-            raise NotServedError(422, f"there is no file {printable(name)} that the vendor takes; leave it out")
-    if len(files) != 1:
-        raise NotServedError(422, f"expected one picture, in the field image; got {len(files)}. Send each by itself")
-    if len(files) + len(fields) != len(http.form):
-        raise NotServedError(422, "expected each field once; a field stands twice in the form")
-    for name, values in _FIXED.items():
-        value = fields.pop(name, values[0])
-        if value not in values:
-            raise NotServedError(422, f"expected {name} to be {values[0]}; got {printable(value)}. Leave it out")
-    form = fields.pop("response_format", _FORMATS[0])
-    if form not in _FORMATS:
-        raise NotServedError(422, f"expected response_format to be {' or '.join(_FORMATS)}; got {printable(form)}")
-    if not fields.get("prompt", "x"):
-        # The client insists on a prompt; an empty one asks for nothing.
-        del fields["prompt"]
-    ((_, file),) = files
-    order = Order(
-        picture=file.content,
-        model=fields.pop("model", None),
-        options=fields,
-        idempotency_key=http.headers.get("idempotency-key"),
-        echo={"response_format": form},
-    )
-    return renamed(order, file.name)
 
 
 PLUGIN = OpenAIDialect

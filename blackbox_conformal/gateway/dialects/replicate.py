@@ -24,8 +24,7 @@ from blackbox_conformal.gateway.http_exchange import FormFile, HttpAnswer, HttpR
 from blackbox_conformal.gateway.request import NotServedError, Order, Request, State, picture_field
 
 NAME = "replicate"
-USUAL_WAIT_S = 60.0
-"""Meaning of ``Prefer: wait`` without a number."""
+USUAL_WAIT_S = 60.0  # Meaning of ``Prefer: wait`` without a number.
 
 _STATUS: Mapping[State, str] = {
     "accepted": "starting",
@@ -88,7 +87,9 @@ class ReplicateDialect(Dialect):
 
     async def _create(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         wait = http.preferences.get("wait")
-        seconds = 0.0 if wait is None else USUAL_WAIT_S if wait == "" else _seconds(wait)
+        if wait and (not re.fullmatch("[0-9]{1,4}", wait) or not 1 <= int(wait) <= USUAL_WAIT_S):
+            raise NotServedError(422, f"expected Prefer: wait=SECONDS with 1 to {USUAL_WAIT_S:.0f} seconds")
+        seconds = 0.0 if wait is None else float(wait or USUAL_WAIT_S)
         return await self._begun(gateway, http, _order(http), seconds)
 
     async def _put(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
@@ -135,7 +136,14 @@ class ReplicateDialect(Dialect):
         file, metadata = form.pop("content", None), form.pop("metadata", "{}")
         if not isinstance(file, FormFile) or form:
             raise NotServedError(422, "expected a form with one file in the field content, and perhaps metadata")
-        upload = await gateway.keep_upload(http, file.content, file.name, file.type, _metadata(metadata))
+        try:
+            # The JavaScript client sends it as a file.
+            value = json.loads(metadata if isinstance(metadata, str) else metadata.content)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise NotServedError(422, "expected metadata to be a JSON object")
+        upload = await gateway.keep_upload(http, file.content, file.name, file.type, json.dumps(value))
         return json_answer(_file_told(http, upload), 201)
 
     async def _file(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
@@ -206,6 +214,10 @@ def _order(http: HttpRequest) -> Order:
         raise NotServedError(422, "expected stream to be false: the answer is one picture. Leave it out")
     if not isinstance(given, dict):
         raise NotServedError(422, "expected the field input, an object with the picture's link")
+    events = body.get("webhook_events_filter", None)
+    events = ["start", "completed"] if events is None else events
+    if not isinstance(events, list) or not all(event in _EVENTS for event in events):
+        raise NotServedError(422, f"expected webhook_events_filter to be a list of {', '.join(_EVENTS)}")
     picture = picture_field(given)
     link = given[picture]
     # A picture inside a link would be stored a second time, and be sent back with each answer.
@@ -220,20 +232,10 @@ def _order(http: HttpRequest) -> Order:
         model=model if version is None else version.rpartition(":")[2],
         idempotency_key=http.headers.get("idempotency-key"),
         webhook=_text(body, "webhook"),
-        events=_events(body.get("webhook_events_filter")),
+        # Clients ask for all events; some of them this gateway cannot send.
+        events=tuple(event for event in ("start", "completed") if event in events),
         echo=echo,
     )
-
-
-def _metadata(field: str | FormFile) -> str:
-    try:
-        # The JavaScript client sends it as a file.
-        value = json.loads(field if isinstance(field, str) else field.content)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise NotServedError(422, "expected metadata to be a JSON object")
-    return json.dumps(value)
 
 
 def _text(body: Mapping[str, Any], name: str) -> str | None:
@@ -241,21 +243,6 @@ def _text(body: Mapping[str, Any], name: str) -> str | None:
     if not isinstance(value, str | None):
         raise NotServedError(422, f"expected {name} to be a text")
     return value
-
-
-def _events(wanted: Any) -> tuple[str, ...]:
-    if wanted is None:
-        return ("start", "completed")
-    if not isinstance(wanted, list) or not all(event in _EVENTS for event in wanted):
-        raise NotServedError(422, f"expected webhook_events_filter to be a list of {', '.join(_EVENTS)}")
-    # Clients ask for all events; some of them this gateway cannot send.
-    return tuple(event for event in ("start", "completed") if event in wanted)
-
-
-def _seconds(text: str) -> float:
-    if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= USUAL_WAIT_S:
-        raise NotServedError(422, f"expected Prefer: wait=SECONDS with 1 to {USUAL_WAIT_S:.0f} seconds")
-    return float(text)
 
 
 def _output(gateway: Gateway, request: Request) -> str | None:

@@ -10,14 +10,9 @@ from numpy.typing import NDArray
 from blackbox_conformal.method.guarantees._bounds import MARGIN, binomial_tail, binomial_upper
 from blackbox_conformal.method.risk.betting import ROUNDING, growth, mixed, mixture_log_wealth, mixture_upper, reaches
 
-LEVEL = 0.05
-"""Error level of each bound, and of each test in an audit."""
-
-BETS = 20
-"""How many bets a confidence bound mixes."""
-
-_LEAST = 2.0**-52
-"""Smaller levels cannot be told from 0 once both are taken from 1."""
+LEVEL = 0.05  # Error level of each bound, and of each test in an audit.
+BETS = 20  # How many bets a confidence bound mixes.
+_LEAST = 2.0**-52  # Smaller levels cannot be told from 0 once both are taken from 1.
 
 
 def upper_bound(losses: NDArray[np.float64], level: float = LEVEL, stake: NDArray[np.float64] | None = None) -> float:

@@ -18,13 +18,10 @@ from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support.blocks import Block, Note, Table
 
-SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-"""Shares of leaked calibration photographs that an audit plants."""
-
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)  # Shares of leaked calibration photographs that an audit plants.
 TYPICAL = 0.1
 
-CHANCE = 2.0
-"""Chance alone hardly takes a mean more than so many standard errors above its bound."""
+CHANCE = 2.0  # Chance alone hardly takes a mean more than so many standard errors above its bound.
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,29 +56,34 @@ class DetailMeter:
         self._degradation = degradation
         self._free: dict[str, dict[str, DetailSums]] = {}
 
-    def __call__(self, identity: str, truth: Image, low: Image, delivered: Image) -> dict[str, DetailSums]:
+    def __call__(
+        self, identity: str, truth: Image, low: Image, delivered: Image, made: Image | None = None
+    ) -> dict[str, DetailSums]:
         """Return the sums of each picture by `VENDOR`, `PLAIN` and `REFERENCE`.
 
         Inputs with holes have no sums, since every filling counts as added. A shifted delivered picture has none, since
         all its detail would count as invented. The reference has none where nothing is enlarged. `identity` names the
         photograph, so that its free pictures are made once. `truth` and `delivered` are (H, W, 3) uint8, `low` is (h,
-        w, 3) uint8.
+        w, 3) uint8, `made` the free reference if it was made already.
         """
         if hides(self._degradation):
             return {}
         plain, sigma = enlarged(low, truth.shape[0] // low.shape[0])
         free = self._free.get(identity)
         if free is None:
-            free = self._free.setdefault(identity, self._free_sums(truth, low, plain, sigma))
+            free = self._free.setdefault(identity, self._free_sums(truth, low, plain, sigma, made))
         if shift(delivered, plain, sigma) is not None:
             return dict(free)
         return {VENDOR: self._sums(truth, delivered, plain, sigma, free[PLAIN].missing), **free}
 
-    def _free_sums(self, truth: Image, low: Image, plain: Image, sigma: float) -> dict[str, DetailSums]:
+    def _free_sums(
+        self, truth: Image, low: Image, plain: Image, sigma: float, made: Image | None
+    ) -> dict[str, DetailSums]:
         missing = _total(added(truth, plain, sigma, high_pass=not self._degradation.loses_colours))
         found = {PLAIN: self._sums(truth, plain, plain, sigma, missing)}
         if plain is not low:
-            made = reference(low, truth.shape[0] // low.shape[0], degraded=not self._degradation.linear)
+            if made is None:
+                made = reference(low, truth.shape[0] // low.shape[0], degraded=not self._degradation.linear)
             found[REFERENCE] = self._sums(truth, made, plain, sigma, missing)
         return found
 
@@ -100,11 +105,8 @@ def _total(values: NDArray[np.float32]) -> float:
     return float(values.sum(dtype=np.float64))
 
 
-Measured = Mapping[str, DetailSums]
-"""The sums that a `DetailMeter` returns for one photograph."""
-
-Figure = tuple[float, float, float]
-"""A figure and the ends of its `CONFIDENCE` interval over photographs."""
+Measured = Mapping[str, DetailSums]  # The sums that a `DetailMeter` returns for one photograph.
+Figure = tuple[float, float, float]  # A figure and the ends of its `CONFIDENCE` interval over photographs.
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,8 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.method.risk.answers import Answers
 
-FALSE_ALARMS = 0.01
-"""Probability that a batch of pictures like the calibration's is called another."""
-
-MEASUREMENTS = 5
-"""How many measurements are tested, at most."""
-
+FALSE_ALARMS = 0.01  # Probability that a batch of pictures like the calibration's is called another.
+MEASUREMENTS = 5  # How many measurements are tested, at most.
 _Values = NDArray[np.float64]
 
 

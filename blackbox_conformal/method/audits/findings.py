@@ -8,9 +8,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from blackbox_conformal.method.audits.clear_part import ClearPart, Squares, advice, clear_blocks, clear_parts
 from blackbox_conformal.method.audits.contamination import Leakage
+from blackbox_conformal.method.audits.control_variates import FIXED_NUMBER, FreeEstimate, RandomPart, estimate_blocks
 from blackbox_conformal.method.audits.detail_shares import DetailSums, detail_blocks
 from blackbox_conformal.method.audits.kinds import KindRisk, kind_blocks, kinds_in_words
+from blackbox_conformal.method.audits.known_facts import FactCounts, KnownFacts
 from blackbox_conformal.method.audits.quality import Quality, QualityBounds, QualityMisses, quality_blocks
 from blackbox_conformal.method.audits.random_splits import claimed_column
 from blackbox_conformal.method.audits.sequential import AuditStop
@@ -22,46 +27,34 @@ from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, T
 from blackbox_conformal.support.plots import Chart, Series
 from blackbox_conformal.support.text import counted
 
-WORST = 3
-"""How many of the worst photographs are named at each level by default."""
-
-_TOLD = 2
-"""Up to so many levels get a sentence each."""
+WORST = 3  # How many of the worst photographs are named at each level by default.
+_TOLD = 2  # Up to so many levels get a sentence each.
 
 
 @dataclass(frozen=True, slots=True)
 class AuditedPicture:
-    """One audit photograph, or one tile.
-
-    Attributes
-    ----------
-    truth
-        Digest of the photograph's pixels.
-    losses, shares, inside, outside, worst
-        At each level: loss, trusted share, quality of trusted and of untrusted pixels, the trusted pixel with the
-        largest error (None when nothing is trusted).
-    whole
-        Quality of the whole picture.
-    broken_bound
-        Whether its loss exceeded its own bound, where the guarantee uses one.
-    kind, detail, ratios
-        Its kind, the detail that vendor and free pictures restore and invent (`DetailMeter`), and the ratios of
-        `WholeErrors`; None or empty in audits of versions that did not look.
-    """
+    """One audit photograph, or one tile."""
 
     name: str
-    truth: str
+    truth: str  # Digest of the photograph's pixels.
     curve: StoredCurve
+    # At each level: loss, trusted share, quality of trusted and of untrusted pixels, the trusted pixel with the largest
+    # error (None when nothing is trusted).
     losses: tuple[float, ...]
     shares: tuple[float, ...]
     inside: tuple[Quality, ...]
     outside: tuple[Quality, ...]
     worst: tuple[PixelPlace | None, ...]
-    whole: Quality
-    broken_bound: bool = False
+    whole: Quality  # Quality of the whole picture.
+    broken_bound: bool = False  # Whether its loss exceeded its own bound, where the guarantee uses one.
+    # Its kind, the detail that vendor and free pictures restore and invent (`DetailMeter`), the ratios of
+    # `WholeErrors`, these pictures' squared errors in the clear part, and how the picture differs from its input; None
+    # or empty in audits of versions that did not look.
     kind: InputKind | None = None
     detail: Mapping[str, DetailSums] = field(default_factory=dict)
     ratios: tuple[float, ...] = ()
+    squares: Squares = field(default_factory=dict)
+    facts: KnownFacts | None = None
 
     @property
     def refused(self) -> bool:
@@ -71,32 +64,23 @@ class AuditedPicture:
 
 @dataclass(frozen=True, slots=True)
 class AuditedLevel:
-    """The audit's findings at one level; qualities are means over the photographs that have such pixels.
-
-    Attributes
-    ----------
-    threshold
-        The calibration's; pictures with a bound of their own have others.
-    claimed
-        The claimed upper limit of the risk: alpha, or delta for ``per-image``.
-    meaning
-        The finding, in words.
-    pooled
-        The clear share of everything invented in all photographs together, for ``marked``; else None.
-    """
+    """The audit's findings at one level; qualities are means over the photographs that have such pixels."""
 
     alpha: float
-    threshold: float
-    claimed: float
+    threshold: float  # The calibration's; pictures with a bound of their own have others.
+    claimed: float  # The claimed upper limit of the risk: alpha, or delta for ``per-image``.
     judgement: Judgement
-    meaning: str
+    meaning: str  # The finding, in words.
     trusted_share: float
     empty_share: float
     inside: Quality
     outside: Quality
     whole: Quality
     promise: QualityBounds
+    # The clear share of everything invented in all photographs together, for ``marked``; else None.
     pooled: float | None = None
+    # The risk estimated with free pictures of all photographs; None: all photographs were bought.
+    estimate: FreeEstimate | None = None
 
     @property
     def tested(self) -> bool:
@@ -170,6 +154,8 @@ class Audit(Faces):
         Risk and trusted share of each kind of photograph at each level at which anything is trusted.
     quality
         How many photographs are worse than certified, by each measure of the whole picture.
+    part
+        The random part of photographs that was bought, and free pictures of all; None: all were bought.
     notes
         Remarks that a reader must know beside the figures.
     """
@@ -189,6 +175,7 @@ class Audit(Faces):
     stop: AuditStop | None = None
     kinds: tuple[KindRisk, ...] = ()
     quality: tuple[QualityMisses, ...] = ()
+    part: RandomPart | None = None
 
     @property
     def found(self) -> str:
@@ -204,10 +191,16 @@ class Audit(Faces):
         more = f"; and {len(self.levels) - 3} levels more" if len(self.levels) > 3 else ""
         return f"<Audit of {self.n} photographs: {self.verdict}; {levels}{more}>"
 
+    @property
+    def clear_parts(self) -> list[ClearPart]:
+        """Return how near pictures are to the truth in the clear part at each level, then over all pixels."""
+        shares = np.array([picture.shares for picture in self.pictures], np.float64)
+        return clear_parts([picture.squares for picture in self.pictures], shares, self.clusters)
+
     def blocks(
         self, worst: int = WORST, files: Mapping[tuple[float, str], Mapping[str, Path]] | None = None
     ) -> Iterator[Block]:
-        """Yield verdict, sentences and levels; as details explanations, kinds of photographs, quality and worst places.
+        """Yield verdict, sentences, levels, clear parts; as details explanations, kinds, quality and worst places.
 
         `worst` photographs are named at each level; `files` are crops that were written, by level and photograph's
         digest.
@@ -225,22 +218,30 @@ class Audit(Faces):
                 "drift": self.drift,
             },
         )
+        alphas, parts = [level.alpha for level in self.levels], self.clear_parts
+        said = advice(alphas, parts)
+        yield Note(said, {"advice": said or None})
         few = len(self.levels) <= _TOLD
         # Many levels are told in the table alone, but a level that speaks against the guarantee always gets a sentence.
-        said = [few or level.judgement.verdict in ("shifted", "contradicted") for level in self.levels]
+        shown = [few or level.judgement.verdict in ("shifted", "contradicted") for level in self.levels]
         stop = [] if self.stop is None else [self.stop.sentence]
-        told = [level.sentence for level, now in zip(self.levels, said, strict=True) if now]
+        told = [level.sentence for level, now in zip(self.levels, shown, strict=True) if now]
         yield Note(" ".join([*told, *kinds_in_words(self.kinds), *stop, *self.notes]))
-        rest = [level.sentence for level, now in zip(self.levels, said, strict=True) if not now]
+        rest = [level.sentence for level, now in zip(self.levels, shown, strict=True) if not now]
         yield Note(" ".join(rest), detail=True)
         yield Note("" if self.drift is None else self.drift, remark="warning")
         yield self._level_table()
+        if self.part is not None:
+            estimates = {level.alpha: level.estimate for level in self.levels if level.tested and level.estimate}
+            yield from estimate_blocks(self.part, self.n, estimates)
         yield self._figure()
         yield from self._explanations()
+        yield from FactCounts.of([picture.facts for picture in self.pictures]).blocks()
+        yield from clear_blocks(alphas, parts)
         yield from quality_blocks(self.quality)
         yield from detail_blocks([picture.detail for picture in self.pictures], self.clusters)
         if self.stop is not None:
-            yield from self.stop.blocks([level.alpha for level in self.levels])
+            yield from self.stop.blocks(alphas)
         yield from kind_blocks(self.kinds)
         yield from self._quality_blocks()
         yield from [Note("", {"leakage": None})] if self.leakage is None else self.leakage.blocks()
@@ -307,7 +308,8 @@ class Audit(Faces):
             "1 where the risk is not above the claimed one.",
             only="page",
         )
-        for sentence in (*(EXPLAINED[verdict] for verdict in verdicts), beforehand(judgements) or ""):
+        fixed = FIXED_NUMBER if self.part is not None and self.part.beside else beforehand(judgements)
+        for sentence in (*(EXPLAINED[verdict] for verdict in verdicts), fixed or ""):
             yield Note(sentence, detail=True)
 
     def _quality_blocks(self) -> Iterator[Block]:

@@ -30,14 +30,12 @@ from blackbox_conformal.method.images.input_statistics import SIZE, STATISTICS, 
 from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, Table
 from blackbox_conformal.support.plots import Chart, Point, Series
 
-OUTLYING = 0.01
-"""At this p-value and below the calibration does not cover an input."""
+OUTLYING = 0.01  # At this p-value and below the calibration does not cover an input.
 
 _BUT_SIZE = np.array([statistic.name != SIZE for statistic in STATISTICS])
 """Certificates have a note of their own on sizes."""
 
-_ROUNDING = 1e-9
-"""Relative; distances that differ by less are equal, whatever the order of their sums."""
+_ROUNDING = 1e-9  # Relative; distances that differ by less are equal, whatever the order of their sums.
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +107,7 @@ LEVEL = 0.05
 PERMUTATIONS = 9999
 SEED = 0
 
-_MOST_KEPT = 2**21
-"""How many numbers of the random orders are kept for the next comparison: 16 MB."""
+_MOST_KEPT = 2**21  # How many numbers of the random orders are kept for the next comparison: 16 MB.
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,12 +297,8 @@ def compare(
 ) -> InputShift:
     """Compare `new` inputs with `known` ones.
 
-    Parameters
-    ----------
-    level
-        Probability of calling inputs of one kind different, between 0 and 1.
-    permutations
-        How many random permutations; the least p-value is 1 / (permutations + 1).
+    `level`: Probability of calling inputs of one kind different, between 0 and 1.
+    `permutations`: How many random permutations; the least p-value is 1 / (permutations + 1).
     """
     if not 0 < level < 1:
         raise UsageError(f"expected a level between 0 and 1 such as {LEVEL:g}; got {level!r}")

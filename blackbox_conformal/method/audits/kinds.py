@@ -44,8 +44,7 @@ BY_GROUP = (
 )
 """Advice about a kind of photograph whose risk is above the level."""
 
-Statistics = dict[str, NDArray[np.float64]]
-"""Statistic of `InputKind` → its value for each photograph."""
+Statistics = dict[str, NDArray[np.float64]]  # Statistic of `InputKind` → its value for each photograph.
 
 
 @dataclass(frozen=True, slots=True)

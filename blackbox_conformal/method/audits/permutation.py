@@ -15,14 +15,9 @@ from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound
 
-SPLITS = 999
-"""Number of random splits where all are computed at once."""
-
-SPLITS_ONE_BY_ONE = 199
-"""Number of random splits where each recalibrates by itself."""
-
-A_LEVEL = 40
-"""At least so many splits a level, so that a p-value can be half of the level's share of 0.05."""
+SPLITS = 999  # Number of random splits where all are computed at once.
+SPLITS_ONE_BY_ONE = 199  # Number of random splits where each recalibrates by itself.
+A_LEVEL = 40  # At least so many splits a level, so that a p-value can be half of the level's share of 0.05.
 
 
 def resplit_risks(

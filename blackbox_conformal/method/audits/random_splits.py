@@ -117,17 +117,11 @@ def split_audit(
 ) -> Splits:
     """Split the pool `splits` times at random, calibrate on one part, measure the other.
 
-    Parameters
-    ----------
-    rule
-        The guarantee, for all of `curves`: the group's photographs are the pool of ``by-group``; ``by-cluster`` moves
-        whole photographs with their tiles.
-    n_calibration
-        How many units calibrate; None: `share` of them, rounded.
-    seed
-        Equal seeds give equal splits.
-    error
-        The measurement at a pixel, in words.
+    `rule`: The guarantee, for all of `curves`: the group's photographs are the pool of ``by-group``; ``by-cluster``
+      moves whole photographs with their tiles.
+    `n_calibration`: How many units calibrate; None: `share` of them, rounded.
+    `seed`: Equal seeds give equal splits.
+    `error`: The measurement at a pixel, in words.
     """
     units = rule.unit_curves(curves)
     if not units.rule.treats_photographs_alike:

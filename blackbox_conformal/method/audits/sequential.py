@@ -20,9 +20,7 @@ from blackbox_conformal.method.guarantees.guarantee import Claim
 from blackbox_conformal.method.risk.betting import growth
 from blackbox_conformal.support.blocks import Block, How, Note, Table
 
-EARLY = 0.01
-"""Probability of contradicting a valid guarantee before the last photograph, over all levels together."""
-
+EARLY = 0.01  # Probability of contradicting a valid guarantee before the last photograph, over all levels together.
 Reason = Literal["confirmed", "contradicted"]
 
 

@@ -31,10 +31,11 @@ JUMP = 0.1
 each block, so that an old loss ends none of them."""
 
 _SCORES = {"low scores": 0.1, "median score": 0.5, "high scores": 0.9}
-ANSWERS = ("resemblance", "difference", *_SCORES, "trusted share", "agreement with the free reference")
+STRANGENESS = "strangeness"
+ANSWERS = ("resemblance", "difference", *_SCORES, "trusted share", "agreement with the free reference", STRANGENESS)
 """How much the answer shows of the input; how far it is from the input when made small again; scores of the most
 certain tenth, half and nine tenths of its pixels; share trusted at the mask's level; agreement of its detail with the
-reference that the score compares with."""
+reference that the score compares with; how far all its differences from the input reach, see `PairSizes`."""
 
 _RIDGE, _DIGITS = 1.0, 9
 
@@ -68,6 +69,9 @@ def answers_test(
     """
     inputs = InputStatistics.together([known[0], new[0]]).values.astype(np.float64)
     features = answer_features(Answers.together([known[1], new[1]]), threshold)
+    if np.any(np.isnan(features[STRANGENESS]) & np.isfinite(features["difference"])):
+        # Earlier versions measured none: what is known would tell when a picture came.
+        features[STRANGENESS][:] = np.nan
     values = np.full((len(inputs), len(features)), np.nan)
     for column, feature in zip(values.T, features.values(), strict=True):
         rows = np.isfinite(feature)
@@ -85,7 +89,8 @@ def answer_features(answers: Answers, threshold: float) -> dict[str, NDArray[np.
     trusted."""
     scores = {name: answers.values[:, 2 + LEVELS.index(share)].astype(np.float64) for name, share in _SCORES.items()}
     found = {"resemblance": answers.resemblance, "difference": answers.difference, **scores}
-    return {**found, "trusted share": answers.trusted_share(threshold), ANSWERS[-1]: answers.agreement}
+    found |= {"trusted share": answers.trusted_share(threshold), "agreement with the free reference": answers.agreement}
+    return {**found, STRANGENESS: answers.strangeness}
 
 
 def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:

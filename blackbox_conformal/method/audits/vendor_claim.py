@@ -44,21 +44,11 @@ SHOWN: dict[Verdict, str] = {
 
 @dataclass(frozen=True, slots=True)
 class VendorClaim:
-    """A vendor's claimed performance, on average over photographs or in a share of them.
+    """A vendor's claimed performance, on average over photographs or in a share of them."""
 
-    Attributes
-    ----------
-    figure
-        One of `FIGURES`.
-    level
-        The figure is at most this, or for ``restored`` at least; above 0 and below 1.
-    within
-        In which share of photographs, above 0 and below 1; None: on average over them.
-    """
-
-    figure: str
-    level: float
-    within: float | None = None
+    figure: str  # One of `FIGURES`.
+    level: float  # The figure is at most this, or for ``restored`` at least; above 0 and below 1.
+    within: float | None = None  # In which share of photographs, above 0 and below 1; None: on average over them.
 
     @classmethod
     def of(cls, text: str) -> Self:
@@ -78,6 +68,12 @@ class VendorClaim:
         if self.within is not None:
             return 1 - self.within
         return 1 - self.level if self.figure == "restored" else self.level
+
+    @property
+    def text(self) -> str:
+        """Write the claim as it is typed."""
+        side = "at_least" if self.figure == "restored" else "at_most"
+        return f"{self.figure}:{side}={self.level!r}" + (f",in={self.within!r}" if self.within is not None else "")
 
     @property
     def sentence(self) -> str:
@@ -147,20 +143,37 @@ def _about(number: int | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimedPhotograph:
+    """A photograph that a claim was put to.
+
+    `truth` and `input`: digests of its pixels and of the pixels sent. `answer`: digest of the answer's bytes, or None.
+    `measured`: sums of detail, empty without an answer.
+    """
+
+    name: str
+    truth: str
+    input: str
+    answer: str | None
+    measured: Measured
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimAudit(Faces):
-    """The evidence about a vendor's claim: `names` of the `given` photographs were looked at; `cached` draws were
-    stored."""
+    """The evidence about a vendor's claim: `photographs`, of `given`, were looked at; `cached` draws were stored."""
 
     claim: VendorClaim
-    names: tuple[str, ...]
-    measured: tuple[Measured, ...]
+    photographs: tuple[ClaimedPhotograph, ...]
     given: int
     calls: int = 0
     cached: int = 0
 
     @property
     def looked(self) -> int:
-        return len(self.measured)
+        return len(self.photographs)
+
+    @property
+    def measured(self) -> tuple[Measured, ...]:
+        return tuple(one.measured for one in self.photographs)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -175,18 +188,37 @@ class ClaimAudit(Faces):
             return "contradicted"
         return "supported" if high <= self.claim.allowed else "undecided"
 
+    @property
+    def found(self) -> tuple[float, float]:
+        """Return the interval in the terms of the claim: of the figure, or of the share of photographs that keep it."""
+        low, high = self.interval
+        upwards = self.claim.figure == "restored" or self.claim.within is not None
+        return (1 - high, 1 - low) if upwards else (low, high)
+
+    @property
+    def statement(self) -> str:
+        """Say in one line what was claimed, what was found, and the verdict."""
+        claim = self.claim
+        level = 100 * (claim.level if claim.within is None else claim.within)
+        low, high = (100 * end for end in self.found)
+        found = f"{at_least(low, level=level)} to {at_most(high, level=level)} %"
+        side = "at least" if claim.figure == "restored" else "at most"
+        claimed = f"{claim.figure.capitalize()} detail: claimed {side} {percent(claim.level)} %"
+        if claim.within is None:
+            return f"{claimed}, found {found} on average, {self.verdict}"
+        return f"{claimed} in {percent(claim.within)} % of photographs, found in {found} of them, {self.verdict}"
+
     def __repr__(self) -> str:
         return f"<ClaimAudit of {counted(self.looked, 'photograph')}: {self.verdict}>"
 
     def blocks(self) -> Iterator[Block]:
         claim, verdict = self.claim, self.verdict
-        low, high = self.interval
-        if claim.figure == "restored" or claim.within is not None:
-            low, high = 1 - high, 1 - low
+        low, high = self.found
         shares = [claim.share(one) for one in self.measured]
         known = [share for share in shares if share is not None]
         of = "of photographs keep it" if claim.within is not None else "on average"
         ends = f"{at_least(100 * low)} to {at_most(100 * high)} % {of}, each end with 95 % confidence"
+        yield Note(self.statement, {"statement": self.statement})
         yield Facts(
             {
                 "claim": claim.sentence,
@@ -215,7 +247,7 @@ class ClaimAudit(Faces):
         if verdict == "undecided":
             yield Note(self._more())
         columns: dict[str, How] = {"photograph": "{name}", "figure": "{figure:share}"}
-        rows = [{"name": name, "figure": share} for name, share in zip(self.names, shares, strict=True)]
+        rows = [{"name": one.name, "figure": share} for one, share in zip(self.photographs, shares, strict=True)]
         yield Table("photographs", columns, rows, title="Every photograph", detail=True)
         yield from detail_blocks(self.measured)
 

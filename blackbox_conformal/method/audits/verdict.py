@@ -24,7 +24,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.method.audits.confidence import LEVEL, interval_for
+from blackbox_conformal.method.audits.confidence import LEVEL, Betting, Exact, interval_for
+from blackbox_conformal.method.audits.control_variates import BettingBeside, FreeLosses
 from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee
 from blackbox_conformal.method.risk.curve_set import mean_of_clusters
 from blackbox_conformal.support.text import counted
@@ -91,34 +92,19 @@ SHORT: dict[Verdict, str] = {verdict: verdict for verdict in EXPLAINED} | {"inco
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The audit's judgement at one level of `n` units.
+    """The audit's judgement at one level of `n` units."""
 
-    Attributes
-    ----------
-    risk
-        Mean loss of the audit pictures at the calibrated threshold.
-    interval
-        Two-sided confidence interval for the mean loss; each end holds at 1 - `LEVEL`.
-    p_value
-        Of the permutation test; 1 where the risk is not above the level or splits say nothing.
-    p_promise
-        Of "the promise is kept": the largest p-value of the tests that ``contradicted`` needs.
-    further
-        About how many more units like these would settle an inconclusive audit; None where it is settled or no number
-        would.
-    exact
-        Whether the interval is the exact one of losses of 0 or 1, for a number of units that was fixed.
-    fewest
-        Units that would confirm the level without any loss, where fewer are at hand; else None.
-    """
-
-    risk: float
-    interval: tuple[float, float]
-    p_value: float
-    p_promise: float
+    risk: float  # Mean loss of the audit pictures at the calibrated threshold.
+    interval: tuple[float, float]  # Two-sided confidence interval for the mean loss; each end holds at 1 - `LEVEL`.
+    p_value: float  # Of the permutation test; 1 where the risk is not above the level or splits say nothing.
+    p_promise: float  # Of "the promise is kept": the largest p-value of the tests that ``contradicted`` needs.
     verdict: Verdict
+    # About how many more units like these would settle an inconclusive audit; None where it is settled or no number
+    # would.
     further: int | None = None
+    # Whether the interval is the exact one of losses of 0 or 1, for a number of units that was fixed.
     exact: bool = False
+    # Units that would confirm the level without any loss, where fewer are at hand; else None.
     fewest: int | None = None
     n: int = 0
 
@@ -133,28 +119,24 @@ def judge(
     *,
     averages: bool = True,
     exact: bool = False,
+    free: FreeLosses | None = None,
 ) -> Judgement:
     """Judge the losses of m audit pictures.
 
-    Parameters
-    ----------
-    losses
-        (m,) losses in [0, bound] at the calibrated threshold, independent given the threshold.
-    level
-        The claimed upper limit of the mean loss.
-    resplit
-        (splits,) the mean audited loss after recalibrating on random splits, from `permutation`; None: no such test.
-    observed
-        The mean audited loss to compare with `resplit`, where that is not the mean of `losses`.
-    known
-        (n,) losses of the calibration pictures at the same threshold, in [0, bound], for the `stakes`.
-    averages
-        Whether the claim averages over calibration sets, see `Claim`.
-    exact
-        Whether losses are 0 or `bound`, and m was fixed before looking: then both ends are exact.
+    `losses`: (m,) losses in [0, bound] at the calibrated threshold, independent given the threshold.
+    `level`: The claimed upper limit of the mean loss.
+    `resplit`: (splits,) the mean audited loss after recalibrating on random splits, from `permutation`; None: no such
+      test.
+    `observed`: The mean audited loss to compare with `resplit`, where that is not the mean of `losses`.
+    `known`: (n,) losses of the calibration pictures at the same threshold, in [0, bound], for the `stakes`.
+    `averages`: Whether the claim averages over calibration sets, see `Claim`.
+    `exact`: Whether losses are 0 or `bound`, and m was fixed before looking: then both ends are exact.
+    `free`: Losses of free pictures of these photographs and of others, divided by `bound`; exact ends do without.
     """
     risk, shares = float(np.mean(losses)), losses / bound
-    bounds = interval_for(known, level, bound, exact=exact)
+    bounds: Betting | Exact | BettingBeside = interval_for(known, level, bound, exact=exact)
+    if free is not None and isinstance(bounds, Betting):
+        bounds = BettingBeside(bounds, free, level / bound)
     interval = (bounds.lower(shares) * bound, bounds.upper(shares) * bound)
     p_value = p_promise = 1.0
     if risk > level and resplit is not None:
@@ -265,8 +247,7 @@ def _doubt(judgement: Judgement, level: float, units: str) -> str:
     return f"{known} About {about(judgement.further)} further {units} would {settle} if they err as these do."
 
 
-_HARDLY = 20
-"""More photographs hardly settle a level that needs more than so many times the number at hand."""
+_HARDLY = 20  # More photographs hardly settle a level that needs more than so many times the number at hand.
 
 
 def in_short(verdict: Verdict, levels: Sequence[tuple[Judgement, float]]) -> str:

@@ -15,10 +15,7 @@ from blackbox_conformal.support.types import Image
 class Blur(Degradation):
     """Averages each pixel with its neighbours by a Gaussian; beyond the border the picture is reflected.
 
-    Attributes
-    ----------
-    sigma
-        Standard deviation in pixels, or its range. The Gaussian ends at four of them.
+    `sigma`: Standard deviation in pixels, or its range. The Gaussian ends at four of them.
     """
 
     main = "sigma"

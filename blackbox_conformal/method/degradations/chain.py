@@ -115,7 +115,6 @@ class Mixture:
 
     @classmethod
     def of_text(cls, text: str) -> "Mixture":
-        """Return the mixture that `text` describes."""
         return _parsed(text)
 
     @property

@@ -18,20 +18,12 @@ class Degradation(Plugin):
     Parameters that may be a range have the type that `between` gives; each photograph draws a value of its own.
     What else a photograph draws is left to `drawn`, where it can be told in words, or to `apply`.
 
-    Attributes
-    ----------
-    chance
-        How likely a photograph undergoes the step, 0 to 1.
-    main
-        The parameter whose name may be left out, as in ``jpeg:75``; "" where there is none.
-    linear
-        True where the step is a linear map of the pixels up to rounding, which is the same for every photograph.
-    loses_colours
-        True where the picture comes out grey, so that its colours are left to the vendor.
-    file_format
-        The lossy format, as Pillow calls it, in which the step saves the picture; "" where it saves nothing.
-    given
-        True where inputs come with their photographs, so that none are made.
+    `chance`: How likely a photograph undergoes the step, 0 to 1.
+    `main`: The parameter whose name may be left out, as in ``jpeg:75``; "" where there is none.
+    `linear`: True where the step is a linear map of the pixels up to rounding, which is the same for every photograph.
+    `loses_colours`: True where the picture comes out grey, so that its colours are left to the vendor.
+    `file_format`: The lossy format, as Pillow calls it, in which the step saves the picture; "" where it saves nothing.
+    `given`: True where inputs come with their photographs, so that none are made.
     """
 
     model_config = ConfigDict(validate_default=True)
@@ -102,12 +94,8 @@ class Degradation(Plugin):
 class Preset(Degradation):
     """A name that stands for a chain or a mixture; a calibration keeps the steps, not the name.
 
-    Attributes
-    ----------
-    chain
-        What it stands for.
-    chance
-        Always 1: the steps have chances of their own.
+    `chain`: What it stands for.
+    `chance`: Always 1: the steps have chances of their own.
     """
 
     chain: ClassVar[str]

@@ -18,14 +18,9 @@ class Holes(Degradation):
 
     Let it be the last step where the holes are to be read back from the input: a later one changes the colour.
 
-    Attributes
-    ----------
-    share
-        Share of the pixels that is covered at least, or a range.
-    side
-        Sides of the rectangles in pixels, or a range of whole numbers. Every rectangle draws both of its own.
-    colour
-        What they are painted in, as RRGGBB in hexadecimal.
+    `share`: Share of the pixels that is covered at least, or a range.
+    `side`: Sides of the rectangles in pixels, or a range of whole numbers. Every rectangle draws both of its own.
+    `colour`: What they are painted in, as RRGGBB in hexadecimal.
     """
 
     main = "share"

@@ -29,26 +29,18 @@ def saved_and_read(pixels: Image, kind: str, longest: int, **settings: int | str
         return np.array(picture.convert("RGB"), np.uint8, order="C")
 
 
-UNIT = 16
-"""Pixels from one place of the grid to the next that is the same: halved chroma has blocks of 8 × 8, too."""
-
-LONGEST = 65_500
-"""The longest side that libjpeg writes."""
+UNIT = 16  # Pixels from one place of the grid to the next that is the same: halved chroma has blocks of 8 × 8, too.
+LONGEST = 65_500  # The longest side that libjpeg writes.
 
 
 class Jpeg(Degradation):
     """Saves the picture as a JPEG file (baseline, the usual tables of quantisation) and reads it again.
 
-    Attributes
-    ----------
-    quality
-        1 to 100 as libjpeg counts it, or a range of whole numbers.
-    subsampling
-        How coarse the chroma is: ``4:2:0`` halves both its sides, ``4:2:2`` its width, ``4:4:4`` keeps it.
-    grid
-        Where a corner of the grid of 8 × 8 blocks lies, as ``XxY`` in pixels from the top left, each 0 to 15; other
-        than ``0x0`` in pictures that were cropped after they were saved. ``random`` draws a place for each photograph.
-        With subsampling, places 8 pixels apart differ in the blocks of the chroma.
+    `quality`: 1 to 100 as libjpeg counts it, or a range of whole numbers.
+    `subsampling`: How coarse the chroma is: ``4:2:0`` halves both its sides, ``4:2:2`` its width, ``4:4:4`` keeps it.
+    `grid`: Where a corner of the grid of 8 × 8 blocks lies, as ``XxY`` in pixels from the top left, each 0 to 15; other
+      than ``0x0`` in pictures that were cropped after they were saved. ``random`` draws a place for each photograph.
+      With subsampling, places 8 pixels apart differ in the blocks of the chroma.
     """
 
     main = "quality"

@@ -21,15 +21,10 @@ class Noise(Degradation):
     as a normal distribution of its variance. At grey level x the variance is
     ``sigma² · (1 - shot + shot · x / 128)``. Results are rounded and held to 0-255.
 
-    Attributes
-    ----------
-    sigma
-        Standard deviation in 8-bit levels at mid grey, 128, or a range.
-    shot
-        Share of the variance at mid grey that grows with the signal, 0 to 1, or a range. 0 is the same noise
-        everywhere, 1 none in the dark.
-    grey
-        Whether the channels of a pixel get the same noise, rather than each its own.
+    `sigma`: Standard deviation in 8-bit levels at mid grey, 128, or a range.
+    `shot`: Share of the variance at mid grey that grows with the signal, 0 to 1, or a range. 0 is the same noise
+      everywhere, 1 none in the dark.
+    `grey`: Whether the channels of a pixel get the same noise, rather than each its own.
     """
 
     main = "sigma"

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
 _NUMBER = r"[0-9]*\.?[0-9]+"
 
-DECIMALS = 4
-"""Decimals of a drawn value, so that people can read it, and type it to make the same again."""
+DECIMALS = 4  # Decimals of a drawn value, so that people can read it, and type it to make the same again.
 
 
 class Range(NamedTuple):
@@ -35,7 +34,6 @@ class Range(NamedTuple):
 
     @property
     def fixed(self) -> bool:
-        """Whether it is a single number."""
         return self.low == self.high
 
 

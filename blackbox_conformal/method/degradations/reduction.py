@@ -18,14 +18,10 @@ from blackbox_conformal.support.types import Image
 class Reduction(Degradation):
     """A step that makes a picture smaller by one of Pillow's filters, in two passes, each rounded to 8 bits.
 
-    Attributes
-    ----------
-    filter
-        The filter; it is widened by the factor, so that it does not alias.
-    factor
-        How many times smaller each side becomes. Left out, the step gives the size that the whole chain ends with.
-    chance
-        Always 1, since the step makes the size.
+    `filter`: The filter; it is widened by the factor, so that it does not alias.
+    `factor`: How many times smaller each side becomes. Left out, the step gives the size that the whole chain ends
+      with.
+    `chance`: Always 1, since the step makes the size.
     """
 
     main = "factor"

@@ -23,15 +23,10 @@ RANDOM = ("area", "bilinear", "bicubic")
 class Rescale(Degradation):
     """Brings the picture to another size, which a later step without a factor, such as ``bicubic``, corrects.
 
-    Attributes
-    ----------
-    ratio
-        How long each side becomes, as a multiple of what it was, or a range; rounded to whole pixels.
-    filter
-        Which of Pillow's filters; ``random`` draws area, bilinear or bicubic.
-    relative
-        What `ratio` is a multiple of: the ``picture`` as it arrives, or the size that the whole chain ends with
-        (``input``).
+    `ratio`: How long each side becomes, as a multiple of what it was, or a range; rounded to whole pixels.
+    `filter`: Which of Pillow's filters; ``random`` draws area, bilinear or bicubic.
+    `relative`: What `ratio` is a multiple of: the ``picture`` as it arrives, or the size that the whole chain ends with
+      (``input``).
     """
 
     main = "ratio"

@@ -15,14 +15,9 @@ class Unsharp(Degradation):
 
     The parameters mean what they mean in Pillow's ``UnsharpMask``; the blur is a true Gaussian, in whole numbers.
 
-    Attributes
-    ----------
-    percent
-        How much is added, in percent of the difference from the blurred picture, or a range of whole numbers.
-    radius
-        Standard deviation of the blur in pixels, or a range.
-    threshold
-        Differences of at most so many levels are left as they are.
+    `percent`: How much is added, in percent of the difference from the blurred picture, or a range of whole numbers.
+    `radius`: Standard deviation of the blur in pixels, or a range.
+    `threshold`: Differences of at most so many levels are left as they are.
     """
 
     main = "percent"

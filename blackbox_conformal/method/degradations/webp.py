@@ -8,8 +8,7 @@ from blackbox_conformal.method.degradations.parameter_range import Range, betwee
 from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.support.types import Image
 
-LONGEST = 16_383
-"""The longest side that the format takes."""
+LONGEST = 16_383  # The longest side that the format takes.
 
 
 class Webp(Degradation):
@@ -17,10 +16,7 @@ class Webp(Degradation):
 
     Another version of libwebp may choose other modes, so the bytes are the same with equal versions only.
 
-    Attributes
-    ----------
-    quality
-        1 to 100 as libwebp counts it, or a range of whole numbers.
+    `quality`: 1 to 100 as libwebp counts it, or a range of whole numbers.
     """
 
     main = "quality"

@@ -29,14 +29,11 @@ OWNERS = {
 class OfLoss(WithOutsiders):
     """A rule for the loss of the guarantee `of`.
 
-    Attributes
-    ----------
-    of
-        The guarantee that bounds the mean of this loss: ``expected`` (the largest trusted error), ``false-trust``,
-        ``all-but``, ``local``, ``marked``, ``clear-share``.
-    tolerance, share, side, ceiling, largest_error
-        As in the guarantee `of`; None: its default. With `largest_error` the same mask also keeps this rule for the
-        largest error at that level; each of the two holds by itself.
+    `of`: The guarantee that bounds the mean of this loss: ``expected`` (the largest trusted error), ``false-trust``,
+      ``all-but``, ``local``, ``marked``, ``clear-share``.
+    `tolerance`, `share`, `side`, `ceiling`, `largest_error`: As in the guarantee `of`; None: its default. With
+      `largest_error` the same mask also keeps this rule for the largest error at that level; each of the two holds by
+      itself.
     """
 
     of: str = Field(default="expected", examples=["false-trust", "all-but", "local", "marked", "clear-share"])

@@ -9,16 +9,16 @@ from pydantic import Field
 
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.risk.curve import Kind
-from blackbox_conformal.support.wording import percent
+from blackbox_conformal.support.wording import exactly, percent
 
 
 class AllBut(Expected):
-    """``E[ (k + 1)-th largest trusted error ] <= alpha``, k = floor(share * pixels of the picture); else as `Expected`.
+    """The largest trusted error, the worst pixels of each picture left out, is at most alpha on average.
 
-    Attributes
-    ----------
-    share
-        The share of the picture, trusted or not, that the worst trusted pixels may make up; must be the curves' share.
+    ``E[ (k + 1)-th largest trusted error ] <= alpha``, k = floor(share * pixels of the picture); else as `Expected`.
+
+    `share`: The share of the picture, trusted or not, that the worst trusted pixels may make up; must be the curves'
+      share.
     """
 
     curve_kind: ClassVar[Kind] = "all-but"
@@ -29,6 +29,9 @@ class AllBut(Expected):
     def within(self, alpha: float, error: str = "error") -> str:
         left_out = f"when the worst of them, {percent(self.share)} % of the whole picture, are left out"
         return f"{super().within(alpha, error)} {left_out}"
+
+    def briefly(self, alpha: float, error: str = "error") -> str:
+        return f"the largest clear {error} (worst {percent(self.share)} % aside) is at most {exactly(alpha)}"
 
     @property
     def left_open(self) -> str:

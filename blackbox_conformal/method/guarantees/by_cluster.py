@@ -18,14 +18,10 @@ _WEIGHTS = "weights belong to photographs, of which there are fewer than curves"
 
 
 class ByCluster(Around):
-    """The guarantee `of` for a random tile of a new photograph; n counts photographs, not tiles.
+    """Another guarantee, `of`, for a random tile of a new photograph; n counts photographs, not tiles.
 
-    Attributes
-    ----------
-    of, parameters
-        Name and parameters of the guarantee, which must bound a mean, such as ``expected``.
-    clusters
-        The photograph that each curve was made from.
+    `of`, `parameters`: Name and parameters of the guarantee, which must bound a mean, such as ``expected``.
+    `clusters`: The photograph that each curve was made from.
     """
 
     theorem: ClassVar[str] = "Dunn, Wasserman and Ramdas (2023), Section 3, with the theorem of the guarantee within"
@@ -66,6 +62,9 @@ class ByCluster(Around):
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         statement = self.inner.statement(alpha, len(set(self.clusters)), error)
         return f"For a tile drawn at random from a new photograph: {statement}"
+
+    def in_short(self, alpha: float, like: str, error: str = "error") -> str:
+        return self.inner.in_short(alpha, f"tiles of {like}", error)
 
     @property
     def assumptions(self) -> tuple[str, ...]:

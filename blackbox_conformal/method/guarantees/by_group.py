@@ -18,10 +18,7 @@ from blackbox_conformal.support.catalog import handed_on
 class Around(Guarantee):
     """A guarantee that makes another one hold for other units.
 
-    Attributes
-    ----------
-    of, parameters
-        Name and parameters of the guarantee within.
+    `of`, `parameters`: Name and parameters of the guarantee within.
     """
 
     of: str = "expected"
@@ -70,16 +67,11 @@ class Around(Guarantee):
 
 
 class ByGroup(Around):
-    """The guarantee `of`, computed from the photographs of the new photograph's group alone.
+    """Another guarantee, `of`, computed from the photographs of the new photograph's group alone.
 
-    Attributes
-    ----------
-    of, parameters
-        Name and parameters of the guarantee; parameters given a photograph are for all photographs.
-    groups
-        The group of each calibration photograph.
-    group_new
-        The group of the new photograph.
+    `of`, `parameters`: Name and parameters of the guarantee; parameters given a photograph are for all photographs.
+    `groups`: The group of each calibration photograph.
+    `group_new`: The group of the new photograph.
     """
 
     theorem: ClassVar[str] = "Vovk, Gammerman and Shafer (2005), Section 4.5, with the theorem of the guarantee within"
@@ -157,6 +149,9 @@ class ByGroup(Around):
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         statement = self.inner.restrict(self._indices).statement(alpha, self._indices.size, error)
         return f"Among {self.kind} {self.group_new!r}: {statement}"
+
+    def in_short(self, alpha: float, like: str, error: str = "error") -> str:
+        return self.inner.in_short(alpha, f"{self.kind} {self.group_new!r}", error)
 
     @property
     def assumptions(self) -> tuple[str, ...]:

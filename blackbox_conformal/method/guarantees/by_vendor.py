@@ -6,7 +6,9 @@ from blackbox_conformal.method.guarantees.by_group import ByGroup
 
 
 class ByVendor(ByGroup):
-    """`ByGroup` by the last vendor of a cascade that a picture goes on to, whoever's answer is then delivered.
+    """Another guarantee, `of`, within the pictures that end at one vendor of a cascade, so that it holds in any outage.
+
+    `ByGroup` by the last vendor that a picture goes on to, whoever's answer is then delivered.
 
     The picture and the answers before decide that vendor. So pictures that end at one vendor are exchangeable with each
     other, and stay so where pictures that end at another vendor have no mask.

@@ -8,7 +8,9 @@ from blackbox_conformal.support.wording import percent
 
 
 class ClearShare(OfDetail):
-    """``L(t) = sup { R(s) : s <= t }``, R the energy invented over that added where score < s, or 5 % of all added.
+    """Of the detail that the vendor added in the clear part, at most a share alpha is invented, on average.
+
+    ``L(t) = sup { R(s) : s <= t }``, R the energy invented over that added where score < s, or 5 % of all added.
 
     R itself may fall. Its running maximum never falls, is left-continuous like R, and lies in [0, 1], since nowhere is
     more invented than added; `E R(t) <= E L(t) <= alpha`.
@@ -20,6 +22,9 @@ class ClearShare(OfDetail):
     def within(self, alpha: float, error: str = "error") -> str:
         added = "the detail that the vendor added in the clear part of the picture"
         return f"at most {percent(alpha)} % of {added} is invented"
+
+    def briefly(self, alpha: float, error: str = "error") -> str:
+        return f"at most {percent(alpha)} % of detail added in clear parts is invented"
 
     @property
     def left_open(self) -> str:

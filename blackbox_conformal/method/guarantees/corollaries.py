@@ -16,14 +16,11 @@ from blackbox_conformal.support.catalog import of_specification
 from blackbox_conformal.support.wording import exactly
 
 MID_GREY = 128
-LARGEST_BLOCK = 64
-"""A side in pixels: a larger wrong square is as bad as one of this side."""
-
+LARGEST_BLOCK = 64  # A side in pixels: a larger wrong square is as bad as one of this side.
+# The blind spot of every bound on invention.
 BLIND = "Detail that the input does not show and the vendor leaves out is no invention: the clear part may lack it."
-"""The blind spot of every bound on invention."""
-
+# 4.77 dB: a sum of absolute values over three channels is at least sqrt(3) times their root mean square.
 THREE_CHANNELS_DB = 10 * math.log10(3)
-"""4.77 dB: a sum of absolute values over three channels is at least sqrt(3) times their root mean square."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +54,12 @@ def statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, A
             ],
         )
     )
+
+
+def in_short(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, Any]) -> str:
+    """Say the guarantee at `alpha` in at most 25 words; arguments as of `statement`."""
+    measured: Metric = of_specification("metrics", dict(metric))
+    return guarantee.in_short(alpha, f"pictures like the {guarantee.counted(n)} calibrated", measured.error_in_short)
 
 
 def error_in_words(metric: Mapping[str, Any]) -> str:

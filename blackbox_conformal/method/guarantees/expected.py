@@ -32,10 +32,7 @@ class WithOutsiders(Guarantee):
     outsiders) a + outsiders B`` (Huber's contamination, 1964). ``a = (alpha - outsiders B) / (1 - outsiders)`` makes
     this alpha.
 
-    Attributes
-    ----------
-    outsiders
-        The largest share of new pictures that are not like the calibration photographs, in [0, 1).
+    `outsiders`: The largest share of new pictures that are not like the calibration photographs, in [0, 1).
     """
 
     unsaid: ClassVar[tuple[str, ...]] = ("outsiders",)
@@ -104,22 +101,18 @@ _FROM = {"delivered": "delivered colours", "input": "input"}
 
 
 class Expected(WithOutsiders):
-    """``E[L_new(t)] <= alpha``, t = sup { t : sum w_i L_i(t) + w_new B_new(t) <= alpha (sum w_i + w_new) }.
+    """The largest error among trusted pixels is at most alpha, on average over pictures.
 
-    Attributes
-    ----------
-    weights, weight_new
-        Likelihood ratios dQ/dP of each calibration photograph and of the new one, up to a common factor; both or
-        neither (Tibshirani, Barber, Candès and Ramdas 2019).
-    leaked
-        At most so many calibration photographs were in the vendor's training set (Adame et al. 2025, Prop. 3.2).
-    bound_new
-        An upper bound on the new photograph's own loss from its input and draws alone: a number, a staircase, or a
-        nondecreasing function of the threshold. It replaces the metric's bound where it is smaller. A function is asked
-        only at the calibration's scores, so if it jumps between them it trusts less than an equal staircase would.
-    bound_from
-        Where the new photograph's bound comes from when its mask is made: ``metric`` (the same for all),
-        ``delivered`` (its delivered colours), ``input`` (its input and its delivered colours; a window is needed).
+    ``E[L_new(t)] <= alpha``, t = sup { t : sum w_i L_i(t) + w_new B_new(t) <= alpha (sum w_i + w_new) }.
+
+    `weights`, `weight_new`: Likelihood ratios dQ/dP of each calibration photograph and of the new one, up to a common
+      factor; both or neither (Tibshirani, Barber, Candès and Ramdas 2019).
+    `leaked`: At most so many calibration photographs were in the vendor's training set (Adame et al. 2025, Prop. 3.2).
+    `bound_new`: An upper bound on the new photograph's own loss from its input and draws alone: a number, a staircase,
+      or a nondecreasing function of the threshold. It replaces the metric's bound where it is smaller. A function is
+      asked only at the calibration's scores, so if it jumps between them it trusts less than an equal staircase would.
+    `bound_from`: Where the new photograph's bound comes from when its mask is made: ``metric`` (the same for all),
+      ``delivered`` (its delivered colours), ``input`` (its input and its delivered colours; a window is needed).
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -321,6 +314,14 @@ class Expected(WithOutsiders):
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         return f"On average over new photographs, {self._promised(alpha, error)}{self._by(n)}."
 
+    def in_short(self, alpha: float, like: str, error: str = "error") -> str:
+        if self.weights is None:
+            return super().in_short(alpha, like, error)
+        return f"On average over pictures as the weights expect them, {self.briefly(alpha, error)}."
+
+    def briefly(self, alpha: float, error: str = "error") -> str:
+        return f"the largest {error} where clear is at most {exactly(alpha)}"
+
     def _promised(self, alpha: float, error: str) -> str:
         return self.within(alpha, error)
 
@@ -368,7 +369,6 @@ class Expected(WithOutsiders):
         return f"the mean over {unit} of {self.loss_in_words(error)}"
 
     def loss_in_words(self, error: str = "error") -> str:
-        """Say the loss of one picture in words."""
         return f"the largest {error} of a trusted pixel"
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:

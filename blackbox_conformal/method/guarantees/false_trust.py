@@ -9,16 +9,16 @@ from pydantic import Field
 
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.risk.curve import Kind
-from blackbox_conformal.support.wording import exactly
+from blackbox_conformal.support.wording import exactly, percent
 
 
 class FalseTrust(Expected):
-    """``E[ share of all pixels that are trusted and wrong ] <= alpha``; parameters of `Expected` but bound_from.
+    """At most a share alpha of a picture is trusted and wrong by more than a tolerance, on average.
 
-    Attributes
-    ----------
-    tolerance
-        The error above which a trusted pixel is wrong; must equal the curves' tolerance. None: the curves decide.
+    ``E[ share of all pixels that are trusted and wrong ] <= alpha``; parameters of `Expected` but bound_from.
+
+    `tolerance`: The error above which a trusted pixel is wrong; must equal the curves' tolerance. None: the curves
+      decide.
     """
 
     curve_kind: ClassVar[Kind] = "share"
@@ -32,6 +32,9 @@ class FalseTrust(Expected):
     def within(self, alpha: float, error: str = "error") -> str:
         wrong = f"the share of the picture that is trusted although its {error} exceeds {self._tolerance_in_words}"
         return f"{wrong} is at most {exactly(alpha)}"
+
+    def briefly(self, alpha: float, error: str = "error") -> str:
+        return f"at most {percent(alpha)} % is clear although the {error} exceeds {self._tolerance_in_words}"
 
     def loss_in_words(self, error: str = "error") -> str:
         return f"the share of the picture that is trusted with a {error} above {self._tolerance_in_words}"

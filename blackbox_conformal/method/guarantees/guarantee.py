@@ -21,50 +21,30 @@ from blackbox_conformal.method.risk.exact import as_typed, exact_bound
 from blackbox_conformal.method.risk.samples import ROUNDING, Samples
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.catalog import Plugin
+from blackbox_conformal.support.wording import exactly
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The claim that the mean of `losses`, each in [0, `bound`], is at most `level`.
+    """The claim that the mean of `losses`, each in [0, `bound`], is at most `level`."""
 
-    Attributes
-    ----------
-    losses
-        (units,) one value a photograph, or a photograph's mean over its tiles.
-    averages
-        Whether the mean is also over calibration sets, so that a single calibration may lie above `level`. False: the
-        claim is about the one calibration, at a stated confidence.
-    binary
-        Whether each loss is 0 or `bound`.
-    """
-
-    losses: NDArray[np.float64]
+    losses: NDArray[np.float64]  # (units,) one value a photograph, or a photograph's mean over its tiles.
     level: float
     bound: float
+    # Whether the mean is also over calibration sets, so that a single calibration may lie above `level`. False: the
+    # claim is about the one calibration, at a stated confidence.
     averages: bool = True
-    binary: bool = False
+    binary: bool = False  # Whether each loss is 0 or `bound`.
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """One curve per unit, with the guarantee for them.
+    """One curve per unit, with the guarantee for them."""
 
-    Attributes
-    ----------
-    rule
-        The guarantee without groups and clusters, for `curves`.
-    curves
-        One curve a photograph: its own, or the mean over its tiles.
-    parts
-        The curves of tiles or photographs from which the units are made.
-    clusters
-        The photograph that each of `parts` belongs to; None: each is one.
-    """
-
-    rule: Guarantee
-    curves: CurveSet
-    parts: CurveSet
-    clusters: tuple[str, ...] | None
+    rule: Guarantee  # The guarantee without groups and clusters, for `curves`.
+    curves: CurveSet  # One curve a photograph: its own, or the mean over its tiles.
+    parts: CurveSet  # The curves of tiles or photographs from which the units are made.
+    clusters: tuple[str, ...] | None  # The photograph that each of `parts` belongs to; None: each is one.
 
     def trusted_shares_at(self, threshold: float) -> NDArray[np.float64]:
         """Return the trusted share of each photograph, a mean over its tiles: (units,) float64."""
@@ -99,61 +79,35 @@ NOT_SIGNED = (
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A threshold and, when it trusts nothing, why.
+    """A threshold and, when it trusts nothing, why."""
 
-    Attributes
-    ----------
-    threshold
-        Trust where score < threshold; -inf nothing, +inf everything.
-    missing_images
-        How many more photographs the level needs at least; 0 when something can be trusted.
-    reason
-        One sentence when nothing can be trusted, else None.
-    """
-
-    threshold: float
-    missing_images: int = 0
-    reason: str | None = None
+    threshold: float  # Trust where score < threshold; -inf nothing, +inf everything.
+    missing_images: int = 0  # How many more photographs the level needs at least; 0 when something can be trusted.
+    reason: str | None = None  # One sentence when nothing can be trusted, else None.
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The needs of a guarantee besides an unchanged procedure.
+    """The needs of a guarantee besides an unchanged procedure."""
 
-    Attributes
-    ----------
-    sampling
-        Calibration and new photographs must be ``exchangeable``, or ``iid``, which is more.
-    curve_kind
-        The kind of its curves.
-    parameter
-        The required parameter of these curves, see `PARAMETERS`; None: anything.
-    """
-
+    # Calibration and new photographs must be ``exchangeable``, or ``iid``, which is more.
     sampling: Literal["exchangeable", "iid"]
-    curve_kind: Kind
-    parameter: float | None = None
+    curve_kind: Kind  # The kind of its curves.
+    parameter: float | None = None  # The required parameter of these curves, see `PARAMETERS`; None: anything.
 
 
 class Guarantee(Plugin):
     """A guarantee with its parameters; a file `guarantees/NAME.py` defines one subclass and calls it PLUGIN.
 
-    Attributes
-    ----------
-    sampling, curve_kind
-        See `Needs`; ask `needs`, which also knows about a guarantee within.
-    curve_parameter
-        The field that holds the parameter of its curves; empty where they have none.
-    theorem
-        The source of its proof.
-    zero_allowed
-        Whether a level of 0 means something.
-    bounds_tile_means
-        Whether it still holds where each loss is a mean over a photograph's tiles, so that `by-cluster` can use it.
-    holds_at_every_size
-        Whether a picture loses as much as its parts do on average, so that larger pictures need not lose more.
-    refused
-        Parameters of other guarantees that this one must not have, with the reason.
+    `sampling`, `curve_kind`: See `Needs`; ask `needs`, which also knows about a guarantee within.
+    `curve_parameter`: The field that holds the parameter of its curves; empty where they have none.
+    `theorem`: The source of its proof.
+    `zero_allowed`: Whether a level of 0 means something.
+    `bounds_tile_means`: Whether it still holds where each loss is a mean over a photograph's tiles, so that
+      `by-cluster` can use it.
+    `holds_at_every_size`: Whether a picture loses as much as its parts do on average, so that larger pictures need not
+      lose more.
+    `refused`: Parameters of other guarantees that this one must not have, with the reason.
     """
 
     sampling: ClassVar[Literal["exchangeable", "iid"]] = "exchangeable"
@@ -292,6 +246,17 @@ class Guarantee(Plugin):
         """Say the guarantee in one plain sentence with its numbers; `error` names the metric's error."""
         raise NotImplementedError(f"{type(self).__name__} must define statement(alpha, n)")
 
+    def in_short(self, alpha: float, like: str, error: str = "error") -> str:
+        """Say the guarantee in at most 25 words, without its conditions and definitions.
+
+        `like` names what it speaks of, such as "pictures like the 40 calibrated".
+        """
+        return f"On average over {like}, {self.briefly(alpha, error)}."
+
+    def briefly(self, alpha: float, error: str = "error") -> str:
+        """Say what is at most `alpha` in at most 15 words, as a clause."""
+        return f"what {self.plugin_name()} bounds is at most {exactly(alpha)}"
+
     @property
     def left_open(self) -> str:
         """Say what the promise does not cover; empty where its statement makes it plain."""
@@ -356,10 +321,7 @@ class Guarantee(Plugin):
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
         """Return the claim about the mean of the (units,) `losses` of unseen photographs, each in [0, `bound`].
 
-        Raises
-        ------
-        UsageError
-            The guarantee does not say, so that no audit can test it.
+        Raises `UsageError`: The guarantee does not say, so that no audit can test it.
         """
         raise self._unclaimed()
 
@@ -373,20 +335,14 @@ class Guarantee(Plugin):
 
         `error` names the measurement at a pixel, see `Metric.error_in_words`.
 
-        Raises
-        ------
-        UsageError
-            The guarantee does not say which mean it bounds.
+        Raises `UsageError`: The guarantee does not say which mean it bounds.
         """
         raise self._unclaimed()
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:
         """Refuse an audit where unseen losses cannot contradict the claim; `in_tiles`: pictures are tiles.
 
-        Raises
-        ------
-        UsageError
-            Says what to audit instead.
+        Raises `UsageError`: Says what to audit instead.
         """
         self.quantity("photographs")
 
@@ -399,10 +355,7 @@ class Guarantee(Plugin):
     def unit_curves(self, curves: CurveSet) -> Units:
         """Return the plain guarantee within, with one curve a photograph, its tiles put together.
 
-        Raises
-        ------
-        CalibrationError
-            No photograph belongs to the guarantee's group.
+        Raises `CalibrationError`: No photograph belongs to the guarantee's group.
         """
         return Units(self, curves, curves, None)
 
@@ -412,10 +365,7 @@ class Guarantee(Plugin):
         Beside it, return how many units calibrate if these are not all calibration pictures, else None. `tiles` names
         the photograph that each audit picture is a tile of; None: each is a photograph.
 
-        Raises
-        ------
-        UsageError
-            The two kinds of pictures cannot change sides.
+        Raises `UsageError`: The two kinds of pictures cannot change sides.
         """
         if tiles is not None:
             raise UsageError(
@@ -636,14 +586,9 @@ def _built(rule: str | Guarantee, parameters: dict[str, Any]) -> Guarantee:
 
 # Choose levels for when the user names none.
 
-USUAL = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
-"""For losses up to about 1."""
-
-OF_CLEAR_SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-"""For the invented share of clear detail, which few vendors keep low."""
-
-NEAR_ONE = (0.5, 5.0)
-"""Range of the largest loss within which `USUAL` is not scaled."""
+USUAL = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)  # For losses up to about 1.
+OF_CLEAR_SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)  # For the invented share of clear detail, which few vendors keep low.
+NEAR_ONE = (0.5, 5.0)  # Range of the largest loss within which `USUAL` is not scaled.
 
 
 def usual_levels(bound: float, rule: Guarantee | None = None) -> tuple[float, ...]:

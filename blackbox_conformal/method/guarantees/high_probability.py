@@ -149,26 +149,21 @@ _IID_ONLY = "its confidence bounds need independent draws of one population, whi
 
 
 class HighProbability(OfLoss):
-    """``P( E[L(t)] <= alpha ) >= 1 - delta``, t = the largest whose upper confidence bound is <= alpha.
+    """The mean of the loss of `of` is at most alpha, for all but a share `delta` of calibrations.
+
+    ``P( E[L(t)] <= alpha ) >= 1 - delta``, t = the largest whose upper confidence bound is <= alpha.
 
     `of` names the guarantee with the loss L.
 
-    Attributes
-    ----------
-    delta
-        Probability, over calibration sets, that the claim fails.
-    method
-        ``hoeffding-bentkus``, best when losses are near 0; ``mixture``, a betting bound, best when they vary;
-        ``binomial``, exact and best when every loss is 0 or the bound: any other loss above 0 counts as the bound.
-    bets
-        Number of constant bets that the mixture averages.
-    full
-        Share of the mixture's stake on one more bet, the full one; see `risk.betting`. Default: `USUAL_STAKE` where no
-        method is named either, else 0.
-    together
-        Levels at which it holds at once with confidence 1 - delta, so that one may be picked after looking; typed as
-        ``[0.05,0.1]``. Any other level gets the threshold of the largest of them below it. Empty: one level that was
-        chosen beforehand.
+    `delta`: Probability, over calibration sets, that the claim fails.
+    `method`: ``hoeffding-bentkus``, best when losses are near 0; ``mixture``, a betting bound, best when they vary;
+      ``binomial``, exact and best when every loss is 0 or the bound: any other loss above 0 counts as the bound.
+    `bets`: Number of constant bets that the mixture averages.
+    `full`: Share of the mixture's stake on one more bet, the full one; see `risk.betting`. Default: `USUAL_STAKE` where
+      no method is named either, else 0.
+    `together`: Levels at which it holds at once with confidence 1 - delta, so that one may be picked after looking;
+      typed as ``[0.05,0.1]``. Any other level gets the threshold of the largest of them below it. Empty: one level that
+      was chosen beforehand.
     """
 
     sampling: ClassVar[Literal["exchangeable", "iid"]] = "iid"
@@ -344,6 +339,10 @@ class HighProbability(OfLoss):
             said += f" That holds for the levels {levels} together, whichever is picked."
         return said + self._also(n, error)
 
+    def in_short(self, alpha: float, like: str, error: str = "error") -> str:
+        said = self.loss.briefly(alpha, error)
+        return f"With confidence {complement(self.delta)}, on average over {like}, {said}."
+
     @property
     def assumptions(self) -> tuple[str, ...]:
         sentences = list(super().assumptions)
@@ -371,7 +370,6 @@ class HighProbability(OfLoss):
 
 
 def holding_together(rule: Guarantee, levels: Sequence[float]) -> HighProbability:
-    """Return `rule` for all of these levels together."""
     if not isinstance(rule, HighProbability):
         raise UsageError(
             f"expected one --alpha, since {rule.plugin_name()} holds at one level that is chosen beforehand; got "

@@ -13,15 +13,15 @@ from blackbox_conformal.support.wording import exactly
 
 
 class Local(Expected):
-    """``E[ sum_k a_k max { D_p : p in square k, score_p < t } ] <= alpha``, a_k = its share of the picture.
+    """The largest trusted error in a square of a picture is at most alpha, averaged over squares and pictures.
+
+    ``E[ sum_k a_k max { D_p : p in square k, score_p < t } ] <= alpha``, a_k = its share of the picture.
 
     Else as `Expected`. Each maximum never falls as t grows, is left-continuous and at most B, and so is their mean. A
     larger picture has more squares, so its loss need not grow with its size, unlike the largest error of all.
 
-    Attributes
-    ----------
-    side
-        Of the squares, in pixels of the delivered picture, from its upper left corner on; must equal the curves' side.
+    `side`: Of the squares, in pixels of the delivered picture, from its upper left corner on; must equal the curves'
+      side.
     """
 
     curve_kind: ClassVar[Kind] = "local"
@@ -32,6 +32,9 @@ class Local(Expected):
 
     def within(self, alpha: float, error: str = "error") -> str:
         return f"{self.loss_in_words(error)}, is at most {exactly(alpha)}"
+
+    def briefly(self, alpha: float, error: str = "error") -> str:
+        return f"the largest clear {error} in a {self.side}×{self.side} square is at most {exactly(alpha)}"
 
     @property
     def left_open(self) -> str:

@@ -16,14 +16,10 @@ CEILING = 0.9
 class OfDetail(Expected):
     """``E[ L_new(t) ] <= alpha`` for a share L of detail, in [0, 1]; parameters of `Expected` but bound_from.
 
-    Attributes
-    ----------
-    ceiling
-        No pixel with at least this score is clear, whatever the level; must be the curves' ceiling. Above it the loss
-        counts as 1, so that it never falls and no level below 1 allows it.
-    largest_error
-        A level at which the same mask also keeps `Expected` for the calibration's metric; None: none. The threshold is
-        the smaller of the two, and neither loss ever falls, so both hold.
+    `ceiling`: No pixel with at least this score is clear, whatever the level; must be the curves' ceiling. Above it the
+      loss counts as 1, so that it never falls and no level below 1 allows it.
+    `largest_error`: A level at which the same mask also keeps `Expected` for the calibration's metric; None: none. The
+      threshold is the smaller of the two, and neither loss ever falls, so both hold.
     """
 
     curve_parameter: ClassVar[str] = "ceiling"
@@ -71,7 +67,9 @@ COUNTED_BEFORE = "One grey level of detail at each pixel is counted as invented 
 
 
 class MarkedInvention(OfDetail):
-    """``L(t)``: energy invented where score < t, over all invented energy plus a square grey level a pixel.
+    """At most a share alpha of what the vendor invented or removed is clear, on average; the rest is hatched.
+
+    ``L(t)``: energy invented where score < t, over all invented energy plus a square grey level a pixel.
 
     At most `MOST_PIXELS` of these grey levels count. The energies are >= 0 and their pixels only grow with t, so L
     never falls, is left-continuous and lies in [0, 1].
@@ -82,6 +80,9 @@ class MarkedInvention(OfDetail):
 
     def within(self, alpha: float, error: str = "error") -> str:
         return f"at least {percent(complement(alpha))} % of the detail that the vendor invented or removed is hatched"
+
+    def briefly(self, alpha: float, error: str = "error") -> str:
+        return f"at least {percent(complement(alpha))} % of detail invented or removed is hatched"
 
     @property
     def left_open(self) -> str:

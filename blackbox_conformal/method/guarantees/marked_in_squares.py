@@ -10,7 +10,9 @@ _SQUARES = f"of a square of {SQUARE}×{SQUARE} pixels"
 
 
 class MarkedInSquares(MarkedInvention):
-    """``L(t) = sum_k a_k L_k(t)``: the loss of `MarkedInvention` in each square k, a_k = its share of the picture.
+    """As `marked`, in each square of a picture, averaged over its squares.
+
+    ``L(t) = sum_k a_k L_k(t)``: the loss of `MarkedInvention` in each square k, a_k = its share of the picture.
 
     Such a mean never falls, is left-continuous and lies in [0, 1]. A square counts alike in small and large pictures,
     so a larger picture only has more squares.
@@ -24,6 +26,9 @@ class MarkedInSquares(MarkedInvention):
             f"at least {percent(complement(alpha))} % of the detail that the vendor invented or removed is hatched"
         )
         return f"{hatched} in a square of {SQUARE}×{SQUARE} pixels, averaged over the squares of a picture"
+
+    def briefly(self, alpha: float, error: str = "error") -> str:
+        return f"{super().briefly(alpha, error)}, square by square"
 
     @property
     def left_open(self) -> str:

@@ -23,20 +23,18 @@ from blackbox_conformal.support.wording import complement, exactly, percent
 
 
 class PerImage(OfLoss):
-    """``P( L_new(t) <= tau ) >= 1 - delta``, t = the k-th smallest of ``s_i = sup { t : L_i(t) <= tau }``.
+    """A new picture keeps the loss of `of` within alpha, in all but a share `delta` of pictures.
+
+    ``P( L_new(t) <= tau ) >= 1 - delta``, t = the k-th smallest of ``s_i = sup { t : L_i(t) <= tau }``.
 
     `of` names the guarantee with the loss L. No curve falls and all are left-continuous, so ``L_new(t) > tau`` only
     where ``s_new < t``. Of n + 1 exchangeable limits, a given one is among the k smallest with probability at most k /
     (n + 1).
 
-    Attributes
-    ----------
-    delta
-        Miss rate: the share of new photographs whose loss may exceed tau.
-    confidence
-        None: k = floor(delta (n + 1)), the miss rate holds on average over calibration sets. A number: the miss rate
-        holds with that confidence over the calibration set, the largest k with ``P(Beta(k, n + 1 - k) > delta) <=
-        1 - confidence`` (Vovk 2012); needs independent draws.
+    `delta`: Miss rate: the share of new photographs whose loss may exceed tau.
+    `confidence`: None: k = floor(delta (n + 1)), the miss rate holds on average over calibration sets. A number: the
+      miss rate holds with that confidence over the calibration set, the largest k with ``P(Beta(k, n + 1 - k) > delta)
+      <= 1 - confidence`` (Vovk 2012); needs independent draws.
     """
 
     theorem: ClassVar[str] = "Vovk, Gammerman and Shafer (2005), Proposition 4.1; Vovk (2012), Proposition 2a"
@@ -161,6 +159,14 @@ class PerImage(OfLoss):
         # Strict: an error equal to the tolerance is within it.
         misses = (losses > alpha).astype(np.float64)
         return Claim(misses, self._claimed(self.delta, 1.0), 1.0, averages=self.confidence is None, binary=True)
+
+    def in_short(self, alpha: float, like: str, error: str = "error") -> str:
+        said, sure = self.loss.briefly(alpha, error), ""
+        if self._of_every_pixel:
+            said = f"every clear pixel's {error} is at most {exactly(alpha)}"
+        if self.confidence is not None:
+            sure = f" (confidence {exactly(self.confidence)})"
+        return f"In at least {percent(complement(self.delta))} % of {like}{sure}, {said}."
 
     def quantity(self, unit: str, error: str = "error") -> str:
         claimed = self._claimed(self.delta, 1.0)

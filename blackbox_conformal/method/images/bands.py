@@ -19,33 +19,22 @@ from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.images.picture import rows_then_columns
 from blackbox_conformal.support.types import Image
 
-LEVELS = 65535
-"""The level of the upper end of the range; the lower end is 0."""
-
+LEVELS = 65535  # The level of the upper end of the range; the lower end is 0.
 _NUMBER = r"-?\d{1,15}(?:\.\d{1,15})?(?:e-?\d{1,2})?"
 _TEXT = re.compile(rf"(\d{{1,4}}):({_NUMBER}):({_NUMBER})(:float)?")
-_ROWS = 64
-"""Rows that are converted at once, in float64: what is between stays small."""
+_ROWS = 64  # Rows that are converted at once, in float64: what is between stays small.
 
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """What the numbers of a picture are, as declared.
+    """What the numbers of a picture are, as declared."""
 
-    Attributes
-    ----------
-    count
-        How many bands each pixel has.
-    low, high
-        The range of their values.
-    floating
-        Whether they are floating-point numbers, which are rounded to the nearest level; else whole numbers, which are
-        kept exactly.
-    """
-
-    count: int
+    count: int  # How many bands each pixel has.
+    # The range of their values.
     low: float
     high: float
+    # Whether they are floating-point numbers, which are rounded to the nearest level; else whole numbers, which are
+    # kept exactly.
     floating: bool
 
     @classmethod
@@ -68,7 +57,6 @@ class Bands:
 
     @property
     def range(self) -> str:
-        """In words."""
         return f"from {self.low:g} to {self.high:g}"
 
     @property

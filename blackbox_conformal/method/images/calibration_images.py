@@ -26,7 +26,6 @@ class KnownPhotograph(BaseModel):
 
     @property
     def as_sketch(self) -> Sketch:
-        """The sketch, ready to be compared."""
         return Sketch.from_text(self.truth, self.sketch)
 
 
@@ -61,15 +60,10 @@ class History(BaseModel):
 
     Other run folders and other machines are not looked at.
 
-    Attributes
-    ----------
-    earlier
-        Other calibrations, of any of the same photographs, that were begun there before and got an answer.
-    further
-        Photographs of these, drawn from the same vendor in the same way, that do not calibrate. Photographs that the
-        calibration names as looked at are not among them.
-    overruled
-        Calibration photographs that were looked at, of which the user said that nothing was chosen by them.
+    `earlier`: Other calibrations, of any of the same photographs, that were begun there before and got an answer.
+    `further`: Photographs of these, drawn from the same vendor in the same way, that do not calibrate. Photographs that
+      the calibration names as looked at are not among them.
+    `overruled`: Calibration photographs that were looked at, of which the user said that nothing was chosen by them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

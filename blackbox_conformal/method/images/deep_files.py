@@ -24,15 +24,11 @@ from blackbox_conformal.method.images.headers import NPY_SIGNATURE, PNG_SIGNATUR
 from blackbox_conformal.method.images.picture import Picture, decoding, truncated, warnings_of
 from blackbox_conformal.support.types import Image
 
+# Told width, height and bands before memory is taken for pixels; raises where they are refused.
 Check = Callable[[int, int, int], None]
-"""Told width, height and bands before memory is taken for pixels; raises where they are refused."""
-
+# From a file's content to (H, W) or (H, W, bands) numbers of the file's own type.
 Reader = Callable[[bytes, Check], NDArray[Any]]
-"""From a file's content to (H, W) or (H, W, bands) numbers of the file's own type."""
-
-DEEP_ENDINGS = {"NPY": "npy", "PNG": "png", "TIFF": "tif"}
-"""How names of files of each kind end."""
-
+DEEP_ENDINGS = {"NPY": "npy", "PNG": "png", "TIFF": "tif"}  # How names of files of each kind end.
 _OTHERS = "Save it as .npy, with np.save"
 _BY_GDAL = "For any other, run: pip install rasterio"
 
@@ -140,11 +136,7 @@ def deep_size(content: bytes) -> tuple[int, int]:
 
 
 def picture_file(
-    pixels: Image,
-    bands: Bands | None,
-    xmp: str = "",
-    exif: bytes = b"",
-    opacity: NDArray[np.uint8] | None = None,
+    pixels: Image, bands: Bands | None, xmp: str = "", exif: bytes = b"", opacity: NDArray[np.uint8] | None = None
 ) -> tuple[bytes, str]:
     """A picture as a file, and its name's ending: a PNG, or ``.npy`` of what no PNG holds, without XMP."""
     if bands is None:

@@ -20,42 +20,23 @@ from blackbox_conformal.method.images.picture import check_pixels, pixels_digest
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image
 
-SIDE = 12
-"""Cells a side of a thumbnail."""
-
-SKETCH_LETTERS = SIDE * SIDE * 3 * 4 // 3
-"""Letters of base64 that a thumbnail takes in a file."""
-
-LEAST_SIDE = 64
-"""A picture with fewer pixels on a side than this shows less of itself than a thumbnail needs."""
-
+SIDE = 12  # Cells a side of a thumbnail.
+SKETCH_LETTERS = SIDE * SIDE * 3 * 4 // 3  # Letters of base64 that a thumbnail takes in a file.
+LEAST_SIDE = 64  # A picture with fewer pixels on a side than this shows less of itself than a thumbnail needs.
+# Two thumbnails show different pictures when their difference is more than this part of what either has of detail.
 LIKENESS = 0.2
-"""Two thumbnails show different pictures when their difference is more than this part of what either has of detail."""
-
+# They show different pictures, too, when their small structures correlate less: two arcs of one circle, say.
 AGREEMENT = 0.85
-"""They show different pictures, too, when their small structures correlate less: two arcs of one circle, say."""
-
-FLAT = 1.0
-"""Thumbnails with less detail, in 8-bit steps, show nothing to compare: blank pictures and plain skies."""
-
-CONTRAST = (0.8, 1.25)
-"""The least and the largest contrast of a copy, relative to its original."""
+FLAT = 1.0  # Thumbnails with less detail, in 8-bit steps, show nothing to compare: blank pictures and plain skies.
+CONTRAST = (0.8, 1.25)  # The least and the largest contrast of a copy, relative to its original.
 
 
 @dataclass(frozen=True)
 class Sketch:
-    """What is kept of a picture to recognise it.
+    """What is kept of a picture to recognise it."""
 
-    Attributes
-    ----------
-    digest
-        Identity of its pixels.
-    thumbnail
-        (12, 12, 3) uint8.
-    """
-
-    digest: str
-    thumbnail: NDArray[np.uint8] = field(repr=False)
+    digest: str  # Identity of its pixels.
+    thumbnail: NDArray[np.uint8] = field(repr=False)  # (12, 12, 3) uint8.
 
     @cached_property
     def text(self) -> str:
@@ -64,7 +45,6 @@ class Sketch:
 
     @classmethod
     def from_text(cls, digest: str, text: str) -> Self:
-        """Read `text` again."""
         try:
             thumbnail = np.frombuffer(base64.b64decode(text, validate=True), np.uint8).reshape(SIDE, SIDE, 3)
         except (binascii.Error, ValueError):

@@ -21,33 +21,20 @@ from blackbox_conformal.support.types import Image, Map, Mask
 
 # A PNG written quickly: every row less the one above it, compressed by isal.
 
+# Colour types.
 GREY, RGB, RGBA = 0, 2, 6
-"""Colour types."""
-
-_UP = 2
-"""The filter that takes from each byte the one above it."""
+_UP = 2  # The filter that takes from each byte the one above it.
 
 
 def write_png(rows: NDArray[np.uint8], width: int, depth: int, colour: int, xmp: str = "", exif: bytes = b"") -> bytes:
     """A PNG with nothing in it but its pixels, `xmp` and `exif`.
 
-    Parameters
-    ----------
-    rows
-        (H, bytes of a row) uint8, as PNG packs them: the most significant bit or byte first.
-    width
-        In pixels.
-    depth
-        Bits a channel.
-    colour
-        `GREY`, `RGB` or `RGBA`.
-    xmp
-        An XMP packet, which says something about the picture; empty: none.
-    exif
-        An EXIF block, without its marker of JPEG; empty: none.
+    `rows`: (H, bytes of a row) uint8, as PNG packs them: the most significant bit or byte first.
+    `depth`: Bits a channel.
+    `colour`: `GREY`, `RGB` or `RGBA`.
+    `xmp`: An XMP packet, which says something about the picture; empty: none.
+    `exif`: An EXIF block, without its marker of JPEG; empty: none.
 
-    Notes
-    -----
     W3C, Portable Network Graphics (third edition), clauses 5, 9 and 11.3; ISO 16684-1 for XMP.
     """
     height, line = rows.shape
@@ -68,20 +55,15 @@ def write_png(rows: NDArray[np.uint8], width: int, depth: int, colour: int, xmp:
     return b"".join(pieces)
 
 
+# A file by its name, its content, an open file, (H, W, 3) uint8 sRGB pixels, or an open picture of Pillow's.
 Given = str | Path | bytes | BinaryIO | Image | PillowImage.Image
-"""A file by its name, its content, an open file, (H, W, 3) uint8 sRGB pixels, or an open picture of Pillow's."""
-
+# One picture for each photograph: paths, bytes, or arrays, (H, W, 3) uint8 or numbers from 0 to 1.
 Pictures = Sequence[Given] | NDArray[Any]
-"""One picture for each photograph: paths, bytes, or arrays, (H, W, 3) uint8 or numbers from 0 to 1."""
-
-Answer = Given | Sequence[Given]
-"""What a vendor made of one input: a picture, or its draws in order."""
-
+Answer = Given | Sequence[Given]  # What a vendor made of one input: a picture, or its draws in order.
 LARGEST_LEVEL = 65534
 NO_SCORE = 65535
 
-_ROWS = 32
-"""Rows of a score map that are converted at once: what is between stays in the cache."""
+_ROWS = 32  # Rows of a score map that are converted at once: what is between stays in the cache.
 
 
 def image_png(pixels: Image, xmp: str = "", exif: bytes = b"", opacity: NDArray[np.uint8] | None = None) -> bytes:
@@ -117,17 +99,9 @@ def mask_png(mask: Mask) -> bytes:
 def score_map_png(score_map: Map) -> tuple[bytes, dict[str, Any]]:
     """A score map as a 16-bit grey PNG, and how to read its levels.
 
-    Parameters
-    ----------
-    score_map
-        (H, W) float; NaN and infinity mean that a pixel has no score.
-
-    Returns
-    -------
-    bytes
-        Levels 0 to 65534, monotone in the score; 65535 = no score.
-    dict
-        ``offset``, ``step``: score = offset + step × level, to within half a step; ``no_score``: 65535.
+    `score_map`: (H, W) float; NaN and infinity mean that a pixel has no score.
+    Returns levels 0 to 65534, monotone in the score (65535 = no score), and ``offset``, ``step`` and ``no_score``:
+    score = offset + step × level, to within half a step.
     """
     if score_map.ndim != 2 or score_map.size == 0 or score_map.dtype.kind != "f":
         raise MapError(f"expected a (H, W) float score map; got {score_map.dtype} {score_map.shape}")

@@ -29,11 +29,8 @@ SETTINGS: dict[str, Any] = {
     "GDAL_NUM_THREADS": "ALL_CPUS",
 }
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-LARGEST_BLOCK = 256 * 2**20
-"""Bytes that are decoded at once, at most: a strip or a tile of all bands."""
-
-LARGEST = 10**10
-"""Pixels, at most, of what is read window by window."""
+LARGEST_BLOCK = 256 * 2**20  # Bytes that are decoded at once, at most: a strip or a tile of all bands.
+LARGEST = 10**10  # Pixels, at most, of what is read window by window.
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +127,6 @@ def opened(source: Path | bytes) -> Iterator[GeoTiff]:
 
 
 def library() -> Any:
-    """rasterio."""
     try:
         import rasterio
     except ImportError:
@@ -174,10 +170,7 @@ def _refuse(name: str, dataset: Any) -> None:
 def read_geotiff(content: bytes, check: Callable[[int, int, int], None]) -> NDArray[Any]:
     """The numbers of a TIFF: (H, W, count), in the file's own type.
 
-    Parameters
-    ----------
-    check
-        Gets width, height and count before memory is taken for pixels; what it raises is raised.
+    `check`: Gets width, height and count before memory is taken for pixels; what it raises is raised.
     """
     with opened(content) as tiff:
         found = tiff.dataset

@@ -28,30 +28,19 @@ _TAIL = np.random.default_rng(0).integers(0, 255, 64, dtype=np.uint8).tobytes()
 
 @dataclass
 class JpegSegments:
-    """What the segments say.
-
-    Attributes
-    ----------
-    end
-        Where the file ends: after its end marker.
-    scans
-        (start, end) of the coded data of each scan.
-    sampling
-        How many samples each component has across and down, relative to the others.
-    missing
-        Of each component's coefficients, how many low bits are still to come; -1: all.
-    interval, units
-        Units between restart markers, 0 where there are none; units of the last scan.
-    """
+    """What the segments say."""
 
     width: int = 0
     height: int = 0
-    end: int = 0
+    end: int = 0  # Where the file ends: after its end marker.
     profile: bool = False
-    scans: list[tuple[int, int]] = field(default_factory=list)
+    scans: list[tuple[int, int]] = field(default_factory=list)  # (start, end) of the coded data of each scan.
     progressive: bool = False
+    # How many samples each component has across and down, relative to the others.
     sampling: dict[int, tuple[int, int]] = field(default_factory=dict)
+    # Of each component's coefficients, how many low bits are still to come; -1: all.
     missing: dict[tuple[int, int], int] = field(default_factory=dict)
+    # Units between restart markers, 0 where there are none; units of the last scan.
     interval: int = 0
     units: int = 0
 
@@ -189,11 +178,9 @@ _OTHER_KINDS = (
 )
 """First bytes of files that are refused by name."""
 
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""PNG colour type → values a pixel."""
-
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type → values a pixel.
+# Adam7: first column and row of each pass, and its steps to the right and down (PNG specification, section 8.2).
 _PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""Adam7: first column and row of each pass, and its steps to the right and down (PNG specification, section 8.2)."""
 
 _HEIF_KINDS = {b"avif": "AVIF", b"heic": "HEIF", b"heix": "HEIF"}
 _FILMS = (b"avis", b"hevc", b"hevx", b"msf1")
@@ -205,47 +192,27 @@ _PRIMARIES, _TRANSFERS = {1, 2}, {1, 2, 6, 13}
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What a file says before it is decoded.
+    """What a file says before it is decoded."""
 
-    Attributes
-    ----------
-    format
-        Pillow's name of the format.
-    width, height
-        In pixels; 0 where only the decoder's own header reading tells (AVIF, HEIC, TIFF, BMP).
-    trailing
-        Number of bytes after the end of the picture.
-    lossy
-        Whether the pixels went through lossy compression; None where it cannot be told.
-    profile
-        Whether the file carries an ICC profile, so that one that cannot be read does not go unnoticed.
-    compressed, filtered_bytes
-        PNG: the compressed pixel data, and how many bytes they must decompress to: filtered rows of pixels.
-    scans
-        JPEG: (start, end) of the coded data of each scan.
-    multiplied
-        AVIF, HEIC: whether colours were multiplied by alpha.
-    """
-
-    format: str
+    format: str  # Pillow's name of the format.
+    # In pixels; 0 where only the decoder's own header reading tells (AVIF, HEIC, TIFF, BMP).
     width: int = 0
     height: int = 0
-    trailing: int = 0
-    lossy: bool | None = None
+    trailing: int = 0  # Number of bytes after the end of the picture.
+    lossy: bool | None = None  # Whether the pixels went through lossy compression; None where it cannot be told.
+    # Whether the file carries an ICC profile, so that one that cannot be read does not go unnoticed.
     profile: bool = False
+    # PNG: the compressed pixel data, and how many bytes they must decompress to: filtered rows of pixels.
     compressed: tuple[memoryview, ...] = field(default=(), repr=False)
     filtered_bytes: int = 0
-    scans: tuple[tuple[int, int], ...] = ()
-    multiplied: bool = False
+    scans: tuple[tuple[int, int], ...] = ()  # JPEG: (start, end) of the coded data of each scan.
+    multiplied: bool = False  # AVIF, HEIC: whether colours were multiplied by alpha.
 
 
 def inspect(content: bytes, *, deepest: int = 8) -> Container:
     """The container of a file's `content`, by its first bytes, never by a name or a content type.
 
-    Parameters
-    ----------
-    deepest
-        Most bits a channel of a PNG.
+    `deepest`: Most bits a channel of a PNG.
     """
     if content.startswith(PNG_SIGNATURE):
         return _png(content, deepest)

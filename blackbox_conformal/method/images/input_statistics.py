@@ -15,12 +15,8 @@ from blackbox_conformal.support.types import Image
 
 # The pixels that statistics are measured on, as whole numbers: brightness and two colour differences.
 
-Plane = NDArray[np.int32]
-"""(parts, h, w): 256ths of a grey level."""
-
-FRACTION = 256
-"""Parts of a grey level that planes count."""
-
+Plane = NDArray[np.int32]  # (parts, h, w): 256ths of a grey level.
+FRACTION = 256  # Parts of a grey level that planes count.
 _WHOLE_SIDE = 1024
 _PARTS, _PART_SIDE, _GRID = 4, 256, 8
 
@@ -30,19 +26,11 @@ class Planes:
     """A picture, or parts of a large one, evenly spread.
 
     Each part begins at a multiple of 8 pixels, so that the blocks of a JPEG stay in place.
-
-    Attributes
-    ----------
-    brightness
-        Weighted 77 R + 150 G + 29 B (ITU-R BT.601, rounded to 256ths): 0 to 65280.
-    colours
-        R - G and B - G, each -65280 to 65280.
-    least, largest
-        (parts, h, w) uint8, the least and the largest of R, G and B.
     """
 
-    brightness: Plane
-    colours: tuple[Plane, Plane]
+    brightness: Plane  # Weighted 77 R + 150 G + 29 B (ITU-R BT.601, rounded to 256ths): 0 to 65280.
+    colours: tuple[Plane, Plane]  # R - G and B - G, each -65280 to 65280.
+    # (parts, h, w) uint8, the least and the largest of R, G and B.
     least: NDArray[np.uint8]
     largest: NDArray[np.uint8]
 
@@ -111,17 +99,13 @@ def _blocks(plane: np.ndarray, side: int) -> np.ndarray:
 # The borders of a JPEG's 8 × 8 blocks, and where they lie.
 
 BLOCK = 8
-CORNER = 0
-"""The grid of a JPEG that was not cut since: a border lies before the pixels 0, 8, 16, …"""
+CORNER = 0  # The grid of a JPEG that was not cut since: a border lies before the pixels 0, 8, 16, …
 
 
 def border_shares(brightness: Plane, axis: int) -> NDArray[np.float64]:
     """(8,): how often a step is larger than both beside it, before the pixels k, k + 8, … along an axis, k = 0 to 7.
 
-    Parameters
-    ----------
-    axis
-        1: steps between rows; 2: between columns.
+    `axis`: 1: steps between rows; 2: between columns.
     """
     steps = np.abs(np.diff(np.moveaxis(brightness, axis, -1), axis=-1))
     inner = steps[..., 1:-1]
@@ -153,27 +137,18 @@ def blockiness(brightness: Plane) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """One number about an input.
-
-    Attributes
-    ----------
-    more, less
-        What a picture with a larger or smaller value is, to follow "your inputs are".
-    least
-        The smallest difference that is worth a word, in the statistic's own unit.
-    lowest, highest
-        The values that it can have.
-    """
+    """One number about an input."""
 
     name: str
+    # What a picture with a larger or smaller value is, to follow "your inputs are".
     more: str
     less: str
-    least: float
+    least: float  # The smallest difference that is worth a word, in the statistic's own unit.
+    # The values that it can have.
     lowest: float
     highest: float
 
     def shown(self, value: float) -> str:
-        """A value as people read it."""
         return f"{2**value:,.0f} pixels" if self.name == SIZE else f"{value:.3g}"
 
 
@@ -203,10 +178,7 @@ STATISTICS = (
 class InputStatistics(Rows):
     """The statistics of n inputs.
 
-    Attributes
-    ----------
-    values
-        (n, len(`STATISTICS`)) float32, a row an input. A row of NaN is an input that was not looked at.
+    `values`: (n, len(`STATISTICS`)) float32, a row an input. A row of NaN is an input that was not looked at.
     """
 
     row: ClassVar[tuple[int, ...]] = (len(STATISTICS),)
@@ -231,7 +203,6 @@ class InputStatistics(Rows):
 
     @classmethod
     def of_named(cls, values: Mapping[str, float]) -> Self:
-        """Make one input from what `named` says."""
         names = [statistic.name for statistic in STATISTICS]
         if set(values) != set(names):
             raise ValueError(f"expected {', '.join(names)}; got {', '.join(sorted(values))}")
@@ -239,7 +210,6 @@ class InputStatistics(Rows):
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """What `to_bytes` wrote."""
         return cls(_possible(np.frombuffer(content, "<f4").reshape(-1, len(STATISTICS)).astype(np.float64)))
 
     def column(self, name: str) -> NDArray[np.float64]:
@@ -249,7 +219,6 @@ class InputStatistics(Rows):
 
     @property
     def named(self) -> list[dict[str, float]]:
-        """Each row as name → value."""
         names = [statistic.name for statistic in STATISTICS]
         return [dict(zip(names, row, strict=True)) for row in self.values.astype(float).tolist()]
 
@@ -265,8 +234,7 @@ def _possible(rows: NDArray[np.float64]) -> NDArray[np.float32]:
 # Energy of detail in each octave of sizes: how sharp a picture is, and how its spectrum falls.
 
 OCTAVES = 5
-_LEAST_ENERGY = 0.25
-"""Squared grey levels, about what rounding to 8 bits adds; energies below it say nothing."""
+_LEAST_ENERGY = 0.25  # Squared grey levels, about what rounding to 8 bits adds; energies below it say nothing.
 
 
 def log_energies(planes: Sequence[Plane]) -> list[float]:
@@ -317,20 +285,12 @@ class InputKind:
 
     These are not among the statistics by which inputs are told to be of another kind: they tell scenes apart, and not
     how inputs came about.
-
-    Attributes
-    ----------
-    texture
-        Base-2 logarithm of the mean squared difference between neighbouring pixels, in squared grey levels.
-    brightness
-        Mean brightness, 0 to 255.
-    pixels
-        Number of pixels.
     """
 
+    # Base-2 logarithm of the mean squared difference between neighbouring pixels, in squared grey levels.
     texture: Annotated[float, Field(ge=-2, le=16)]
-    brightness: Annotated[float, Field(ge=0, le=255)]
-    pixels: Annotated[int, Field(ge=1)]
+    brightness: Annotated[float, Field(ge=0, le=255)]  # Mean brightness, 0 to 255.
+    pixels: Annotated[int, Field(ge=1)]  # Number of pixels.
 
     @classmethod
     def of(cls, pixels: Image) -> Self:

@@ -37,26 +37,17 @@ _LUMINANCE = np.array(
 
 QUALITIES = range(1, 101)
 
+# Standard deviation of a coefficient after decompression around its multiple: what rounding to 8 bits leaves.
 _ROUNDING = 0.36
-"""Standard deviation of a coefficient after decompression around its multiple: what rounding to 8 bits leaves."""
-
+# Smaller coefficients are left out: in any smooth picture they are near 0, which is a multiple of every step.
 _SMALLEST = 1.3
-"""Smaller coefficients are left out: in any smooth picture they are near 0, which is a multiple of every step."""
-
-_STRAY = 0.02
-"""Share of coefficients that may lie anywhere: of blocks with clipped or changed pixels."""
-
+_STRAY = 0.02  # Share of coefficients that may lie anywhere: of blocks with clipped or changed pixels.
+# Log-likelihood by which steps must explain the coefficients better than no steps; so much for 1 in 10^13.
 _LEAST_EVIDENCE = 30.0
-"""Log-likelihood by which steps must explain the coefficients better than no steps; so much for 1 in 10^13."""
-
-_LEAST_MEAN = 0.1
-"""The same for each coefficient."""
-
-_LEAST_DETAIL = 200
-"""Coefficients among which a compression would show."""
-
+_LEAST_MEAN = 0.1  # The same for each coefficient.
+_LEAST_DETAIL = 200  # Coefficients among which a compression would show.
+# All frequencies but the mean: means of drawings and ramps are multiples of something, too.
 _DETAIL = list(np.ndindex(8, 8))[1:]
-"""All frequencies but the mean: means of drawings and ramps are multiples of something, too."""
 
 MOST_BLOCKS = 2048
 
@@ -64,24 +55,13 @@ _MOST_OF_A_GRID = 512
 
 
 class JpegTrace(NamedTuple):
-    """How a picture was compressed.
+    """How a picture was compressed."""
 
-    Attributes
-    ----------
-    quality
-        1 to 100, as the Independent JPEG Group's library counts it; for other tables the nearest.
-    subsampling
-        Of the colours, such as ``4:2:0``; None where only the pixels are known.
-    grid
-        (row, column) of the first whole block, each 0 to 7; other than (0, 0) after the picture was cut.
-    exact
-        Whether a file has this quality's table.
-    """
-
-    quality: int
-    subsampling: str | None = None
+    quality: int  # 1 to 100, as the Independent JPEG Group's library counts it; for other tables the nearest.
+    subsampling: str | None = None  # Of the colours, such as ``4:2:0``; None where only the pixels are known.
+    # (row, column) of the first whole block, each 0 to 7; other than (0, 0) after the picture was cut.
     grid: tuple[int, int] = (0, 0)
-    exact: bool = False
+    exact: bool = False  # Whether a file has this quality's table.
 
 
 def jpeg_trace(picture: Picture) -> JpegTrace | None:
@@ -138,23 +118,14 @@ def quality_table(quality: int) -> Table:
 
 
 def coefficients(
-    plane: NDArray[np.float32],
-    usable: NDArray[np.bool_],
-    grid: tuple[int, int] = (0, 0),
-    most: int = MOST_BLOCKS,
+    plane: NDArray[np.float32], usable: NDArray[np.bool_], grid: tuple[int, int] = (0, 0), most: int = MOST_BLOCKS
 ) -> NDArray[np.float32]:
     """(blocks, 8, 8) float32: the orthonormal discrete cosine transform of whole, usable blocks of 8 × 8 pixels.
 
-    Parameters
-    ----------
-    plane
-        (H, W) float32.
-    usable
-        (H, W) bool: blocks with another pixel are left out.
-    grid
-        (row, column) of the first block.
-    most
-        Of more blocks so many are taken, evenly spread.
+    `plane`: (H, W) float32.
+    `usable`: (H, W) bool: blocks with another pixel are left out.
+    `grid`: (row, column) of the first block.
+    `most`: Of more blocks so many are taken, evenly spread.
     """
     blocks = _blocks(plane, grid)
     kept = np.flatnonzero(_blocks(usable, grid).all(axis=(1, 2)))
@@ -251,16 +222,13 @@ BANDS = ((1, 1), (2, 2), (3, 4), (5, 7), (8, 14))
 
 QUANTILES = (0.1, 0.5, 0.9)
 
-_LEAST = 0.1
-"""Squared grey levels a coefficient, about what rounding to 8 bits adds."""
-
+_LEAST = 0.1  # Squared grey levels a coefficient, about what rounding to 8 bits adds.
 _FEWEST_BLOCKS = 4
 
+# Which blocks spectra are of: those with the least detail in so many bands from the coarsest on, one in so many.
 FLATTEST = ((5, 24), (5, 6), (5, 2), (2, 12))
-"""Which blocks spectra are of: those with the least detail in so many bands from the coarsest on, one in so many."""
-
+# Larger sums of frequencies count as this one: JPEG leaves so few of their coefficients that one alone jumps.
 _FINEST = 11
-"""Larger sums of frequencies count as this one: JPEG leaves so few of their coefficients that one alone jumps."""
 
 _FREQUENCY = np.add.outer(np.arange(8), np.arange(8))
 

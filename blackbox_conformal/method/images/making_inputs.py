@@ -20,17 +20,12 @@ from blackbox_conformal.method.risk.resampling import FILTERS
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import Upload
 
+# What `FILTERS` calls Pillow's.
 FILTER_NAMES = {Resampling.BOX: "area", Resampling.BICUBIC: "bicubic", Resampling.LANCZOS: "lanczos"}
-"""What `FILTERS` calls Pillow's."""
-
-UPSCALED = (2, 4, 8)
-"""Factors that a kernel enlarges by: Pillow's places of samples are exact for them."""
-
+UPSCALED = (2, 4, 8)  # Factors that a kernel enlarges by: Pillow's places of samples are exact for them.
+# Bytes of pixels to be enlarged in one process from which on the kernel pays, which takes seconds to compile.
 PAYS_FROM = 1 << 26
-"""Bytes of pixels to be enlarged in one process from which on the kernel pays, which takes seconds to compile."""
-
-_bytes_resized = 0
-"""How many so far."""
+_bytes_resized = 0  # How many so far.
 
 
 def crop_to_multiple(pixels: Image, scale: int) -> Image:

@@ -27,11 +27,10 @@ def time_shot(path: Path) -> datetime | None:
         return None
 
 
+# Tags of EXIF's first part about how the pixels of the other file are stored and turned.
 _OF_PIXELS = {256, 257, 258, 259, 262, 273, 274, 277, 278, 279, 282, 283, 284, 296}
-"""Tags of EXIF's first part about how the pixels of the other file are stored and turned."""
-
+# The tag that leads to EXIF's second part, and there colour space, width and height.
 _DETAILS, _SIZES = 0x8769, {0xA001, 0xA002, 0xA003}
-"""The tag that leads to EXIF's second part, and there colour space, width and height."""
 
 _THUMBNAIL, _THUMBNAIL_BYTES = 0x201, 0x202
 
@@ -48,27 +47,16 @@ _REPLACED = (
 
 _CAPTION = "{http://purl.org/dc/elements/1.1/}description"
 
-LARGEST = 1 << 20
-"""Bytes of XMP that are read."""
+LARGEST = 1 << 20  # Bytes of XMP that are read.
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What the file of an input says beside its pixels.
+    """What the file of an input says beside its pixels."""
 
-    Attributes
-    ----------
-    exif
-        Its EXIF block; empty where there is none.
-    xmp
-        Its XMP packet; empty where there is none.
-    profile
-        Whether it has a colour profile.
-    """
-
-    exif: bytes = b""
-    xmp: bytes = b""
-    profile: bool = False
+    exif: bytes = b""  # Its EXIF block; empty where there is none.
+    xmp: bytes = b""  # Its XMP packet; empty where there is none.
+    profile: bool = False  # Whether it has a colour profile.
 
     def carried(self) -> tuple[bytes, str, str]:
         """EXIF and XMP descriptions for another picture, and in words what is kept and what is dropped.

@@ -1,8 +1,10 @@
 """A copy of a picture that shows which of its parts not to trust.
 
-Trusted pixels are never touched, but for dots where no detail was added. Every mark differs in lightness, not only in
-colour, so that it can be seen with any kind of colour vision and in print.
+Trusted pixels are never touched, but for dots where no detail was added, and where the answer differs from its input.
+Every mark differs in lightness, not only in colour, so that it can be seen with any kind of colour vision and in print.
 """
+
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -25,20 +27,16 @@ def grown(mask: Mask, steps: int) -> Mask:
     return wider
 
 
-_BITS = 16
-"""Shares are multiples of 2^-16."""
-
+_BITS = 16  # Shares are multiples of 2^-16.
+# The parts of the lightness (BT.601) in 2^-8.
 _LIGHTNESS = np.array([round(share * 2**8) for share in (0.299, 0.587, 0.114)], np.int32)
-"""The parts of the lightness (BT.601) in 2^-8."""
 
 DIMMED = 0.42
 _COLOUR = round(0.15 * DIMMED * 2**_BITS)
 _GREY = round(0.85 * DIMMED * 2**_BITS)
+# The rest of the colour, so that the eye still finds its way; the lightness added to it, and in stripes of white.
 _STRIPE = round(0.85 * 255 * 0.34 * (1 - DIMMED) * 2**_BITS)
-"""The rest of the colour, so that the eye still finds its way; the lightness added to it, and in stripes of white."""
-
-_ROWS = 64
-"""Rows that are veiled at once: what is between stays small."""
+_ROWS = 64  # Rows that are veiled at once: what is between stays small.
 
 
 def veil(pixels: Image, mask: Mask, pitch: int, thickness: int) -> None:
@@ -59,20 +57,21 @@ OUTLINE = np.array([255, 196, 0], dtype=np.uint8)
 """Amber: bright against the dimmed side, and a hue that all common kinds of colour vision tell from grey."""
 
 
-def overlay(pixels: Image, mask: Mask, unchanged: Mask | None = None) -> Image:
+DIFFERING = np.array([0, 229, 255], dtype=np.uint8)
+"""Cyan, beside a black line: far from amber for all common kinds of colour vision."""
+
+
+def overlay(
+    pixels: Image, mask: Mask, unchanged: Mask | None = None, differing: Iterable[tuple[int, int, int, int]] = ()
+) -> Image:
     """`pixels` with its untrusted part grey and darker, with diagonal stripes and a bright outline: (H, W, 3) uint8.
 
     Stripes, outline and dots grow with the picture. A dot is a white square with a black one at its corner, so that it
     is seen on every ground.
 
-    Parameters
-    ----------
-    pixels
-        (H, W, 3) uint8.
-    mask
-        (H, W) bool, True = trusted.
-    unchanged
-        (H, W) bool, True where no detail was added: dotted where it is trusted.
+    `unchanged`: (H, W) bool, True where no detail was added: dotted where it is trusted.
+    `differing`: top, left, height and width of places where the answer differs from its input; framed and hatched in
+    `DIFFERING`, across the stripes.
     """
     pixels = check_pixels(pixels)
     if mask.shape != pixels.shape[:2] or mask.dtype != np.bool_:
@@ -87,6 +86,14 @@ def overlay(pixels: Image, mask: Mask, unchanged: Mask | None = None) -> Image:
         for dots, colour in zip(squares, (255, 0), strict=True):
             marked[dots & unchanged & mask] = colour
     marked[~mask & grown(mask, thickness)] = OUTLINE
+    for top, left, tall, wide in differing:
+        part = marked[top : top + tall, left : left + wide]
+        y, x = np.indices(part.shape[:2])
+        across = (x - y) % (2 * pitch)
+        nearest = np.minimum.reduce([y, x, part.shape[0] - 1 - y, part.shape[1] - 1 - x])
+        lines, framed = across < 2 * thickness, nearest < thickness
+        part[~lines & (across < 3 * thickness)] = 0
+        part[lines | framed] = DIFFERING
     return marked
 
 

@@ -11,14 +11,11 @@ from pathlib import Path
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.text import name_of, printable
 
+# What is looked at inside a folder; a file that is named itself is taken whatever it is called.
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".npy"})
-"""What is looked at inside a folder; a file that is named itself is taken whatever it is called."""
-
-_MOST_KINDS = 5
-"""Kinds of files that a note names."""
-
+_MOST_KINDS = 5  # Kinds of files that a note names.
+# The package's own photographs; their authors and licences stand in the README beside them.
 _PACKAGED = Path(__file__).parents[2] / "photographs"
-"""The package's own photographs; their authors and licences stand in the README beside them."""
 
 
 @dataclass(frozen=True, slots=True)

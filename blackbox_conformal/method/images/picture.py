@@ -50,32 +50,16 @@ BLANK_RANGE = 3
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that passed the decode gate.
+    """A picture that passed the decode gate."""
 
-    Attributes
-    ----------
-    pixels
-        (H, W, 3) uint8 sRGB, or (H, W, bands) uint16 of declared bands, C-contiguous.
-    content
-        The file's bytes.
-    conversions
-        Every rule that was applied between the file and `pixels`, in words, in order.
-    format
-        ``PNG``, ``JPEG``, ``WEBP``, ``AVIF``, ``HEIF``, ``TIFF``, ``BMP`` or ``NPY``.
-    metadata
-        EXIF and XMP, which are never uploaded.
-    opacity
-        (H, W) uint8, the alpha channel: 0 is hidden. None where every pixel shows wholly.
-    lossy
-        Whether the format of the file loses something, as JPEG does, or nearly always does (AVIF, HEIC).
-    """
-
-    pixels: Image = field(repr=False)
-    content: bytes = field(repr=False)
-    conversions: tuple[str, ...]
-    format: str
-    metadata: Metadata = field(default=Metadata(), repr=False)
+    pixels: Image = field(repr=False)  # (H, W, 3) uint8 sRGB, or (H, W, bands) uint16 of declared bands, C-contiguous.
+    content: bytes = field(repr=False)  # The file's bytes.
+    conversions: tuple[str, ...]  # Every rule that was applied between the file and `pixels`, in words, in order.
+    format: str  # ``PNG``, ``JPEG``, ``WEBP``, ``AVIF``, ``HEIF``, ``TIFF``, ``BMP`` or ``NPY``.
+    metadata: Metadata = field(default=Metadata(), repr=False)  # EXIF and XMP, which are never uploaded.
+    # (H, W) uint8, the alpha channel: 0 is hidden. None where every pixel shows wholly.
     opacity: NDArray[np.uint8] | None = field(default=None, repr=False)
+    # Whether the format of the file loses something, as JPEG does, or nearly always does (AVIF, HEIC).
     lossy: bool = False
 
     @property

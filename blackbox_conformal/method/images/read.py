@@ -1,30 +1,6 @@
 """The decode gate: from a file or a vendor's bytes to an 8-bit sRGB picture, or an error that says why not.
 
-====================================  ===================================================================
-what arrives                          what happens
-====================================  ===================================================================
-PNG, JPEG, WebP, AVIF, TIFF, BMP      decoded; the kind is told by the first bytes, never by a name
-HEIC                                  decoded where the extra ``heif`` is installed, else refused
-any other kind                        refused
-more bytes, pixels or side than       refused before decoding
-`ImageLimits` allows
-several frames or pages               refused
-no end (PNG IEND, JPEG EOI, …),       refused as truncated; PNG checksums are checked
-pixel data that are not whole
-bytes after the end                   file: ignored and noted; vendor's bytes: refused
-TIFF bands beyond colours and alpha   refused
-more than 8 bits a channel, float     refused: silent rounding would change the loss
-EXIF orientation                      file: applied and noted; vendor's bytes: refused
-ICC profile                           converted to sRGB (relative colorimetric, black point compensation)
-                                      and noted; left alone when it is sRGB; refused when damaged
-no ICC profile                        taken as sRGB; PNG gAMA or cICP saying otherwise: refused
-CMYK                                  converted with its own ICC profile, else refused
-alpha or transparent colour           opaque everywhere: dropped and noted; of a picture to be masked: kept apart
-                                      and noted; else refused, as are colours that were multiplied by alpha
-palette, grey, 1-bit, YCbCr           expanded to RGB and noted
-EXIF with GPS, XMP                    kept for delivered pictures, where asked; never uploaded
-text                                  never kept, never uploaded
-====================================  ===================================================================
+`docs/images.md` lists what is read, converted and refused.
 """
 
 import io
@@ -73,9 +49,7 @@ from blackbox_conformal.support.types import Image as Pixels
 
 # From whatever a decoder hands over to 8-bit sRGB: transparency, palettes, grey, CMYK, ICC profiles.
 
-_MULTIPLIED = "multiplied by alpha"
-"""Says so of colours, in what Pillow tells of a picture."""
-
+_MULTIPLIED = "multiplied by alpha"  # Says so of colours, in what Pillow tells of a picture.
 _ALPHA_BASE = {"LA": "L", "La": "L", "PA": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 LARGEST_PROFILE = 16 * 2**20
@@ -242,8 +216,7 @@ _SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _BANDS, _FURTHER, _NUMBERS = 254, 2
 """Tags of TIFF; `_ORIENTATION` is one of EXIF, too."""
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3, 9: 3, 10: 3}
 """Photometric interpretation → bands that are colours."""
-_ALPHA = (1, 2)
-"""Kinds of further bands that are alpha: associated and unassociated."""
+_ALPHA = (1, 2)  # Kinds of further bands that are alpha: associated and unassociated.
 _STRIP = 256
 
 
@@ -258,16 +231,10 @@ def decoded(
 ) -> tuple[Pixels, Metadata, NDArray[np.uint8] | None]:
     """Pixels of a file's `content` in sRGB, upright: (H, W, 3) uint8; what the file says beside them; its alpha.
 
-    Parameters
-    ----------
-    check_size
-        Told the (width, height) before anything is decoded; raises if they are refused.
-    conversions
-        Every rule that is applied is appended.
-    may_be_turned
-        Whether an EXIF orientation is applied; else it is refused.
-    transparent
-        Whether pixels may be transparent; else they are refused.
+    `check_size`: Told the (width, height) before anything is decoded; raises if they are refused.
+    `conversions`: Every rule that is applied is appended.
+    `may_be_turned`: Whether an EXIF orientation is applied; else it is refused.
+    `transparent`: Whether pixels may be transparent; else they are refused.
     """
     image, orientation = _load(content, container, check_size)
     if orientation != 1 and not may_be_turned:
@@ -420,14 +387,9 @@ def read_image(
 ) -> Picture:
     """A photograph or an input from a file, or from bytes that are called `name` in messages.
 
-    Parameters
-    ----------
-    bands
-        What its numbers are declared to be; None: it is made an 8-bit sRGB picture.
-    check_size
-        Gets the width and height before anything is decoded; what it raises is raised.
-    transparent
-        Keep alpha apart as the picture's `opacity`; else transparent pixels are refused.
+    `bands`: What its numbers are declared to be; None: it is made an 8-bit sRGB picture.
+    `check_size`: Gets the width and height before anything is decoded; what it raises is raised.
+    `transparent`: Keep alpha apart as the picture's `opacity`; else transparent pixels are refused.
     """
     shown = printable(name if name is not None else source if isinstance(source, Path) else "the picture")
     try:
@@ -455,17 +417,12 @@ def read_output(
 ) -> Picture:
     """A picture from a vendor's bytes; stricter than `read_image`.
 
-    Parameters
-    ----------
-    expected_size
-        (height, width) = scale × input.
-    resample
-        Bring a picture of another size to the expected one (bicubic), as part of the procedure and noted. A side that
-        is off by more than `LARGEST_RESAMPLE` is refused all the same: that is another scale, a crop or a turn.
-    any_scale
-        Bring a picture of any scale to the expected size; its proportions may be off by `LARGEST_RESAMPLE` at most.
-    bands
-        As for `read_image`.
+    `expected_size`: (height, width) = scale × input.
+    `resample`: Bring a picture of another size to the expected one (bicubic), as part of the procedure and noted. A
+      side that is off by more than `LARGEST_RESAMPLE` is refused all the same: that is another scale, a crop or a turn.
+    `any_scale`: Bring a picture of any scale to the expected size; its proportions may be off by `LARGEST_RESAMPLE` at
+      most.
+    `bands`: As for `read_image`.
     """
     height, width = expected_size
 

@@ -21,11 +21,9 @@ from blackbox_conformal.method.kernels.layers import ROWS, convolved, with_detai
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Image
 
-SCALE = 4
-"""What the network enlarges by."""
-
+SCALE = 4  # What the network enlarges by.
+# Pixels of the input on a side of what is worked on at once, about 40 MB; they change no bit of the result.
 TILE = 64 * ROWS
-"""Pixels of the input on a side of what is worked on at once, about 40 MB; they change no bit of the result."""
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -36,21 +34,12 @@ def reference(pixels: Image, scale: int, *, degraded: bool = False, tile: int = 
     The network adds detail to the bicubic enlargement. It enlarges by 4; what it makes is brought to another scale by
     Pillow's bicubic filter. At scale 1 there is nothing to enlarge, and the result is `pixels`.
 
-    Parameters
-    ----------
-    pixels
-        (h, w, 3) uint8 sRGB, any size from 1 × 1.
-    scale
-        A whole number from 1.
-    degraded
-        The input may be noisy, sharpened or compressed, not only reduced: other weights, which do not take that for
-        detail.
-    tile
-        Pixels of the input on a side of what is worked on at once, a multiple of 4.
-
-    Returns
-    -------
-    (h · scale, w · scale, 3) uint8.
+    `pixels`: (h, w, 3) uint8 sRGB, any size from 1 × 1.
+    `scale`: A whole number from 1.
+    `degraded`: The input may be noisy, sharpened or compressed, not only reduced: other weights, which do not take that
+      for detail.
+    `tile`: Pixels of the input on a side of what is worked on at once, a multiple of 4.
+    Returns: (h · scale, w · scale, 3) uint8.
     """
     pixels = check_pixels(pixels)
     if scale < 1 or tile < ROWS or tile % ROWS:
@@ -74,17 +63,10 @@ def reference(pixels: Image, scale: int, *, degraded: bool = False, tile: int = 
 def agreement(delivered: Image, free: Image, low: Image) -> float:
     """How well the detail that `delivered` adds to plain enlargement agrees with that which the free reference adds.
 
-    Parameters
-    ----------
-    delivered, free
-        (H, W, 3) uint8: the vendor's picture and the free reference.
-    low
-        The input, (h, w, 3) uint8.
-
-    Returns
-    -------
-    The correlation of what the brightness of both additions changes from pixel to pixel, -1 to 1, in four digits; NaN
-    where one of them adds nothing, or a pixel of the input becomes too many.
+    `delivered`, `free`: (H, W, 3) uint8: the vendor's picture and the free reference.
+    `low`: The input, (h, w, 3) uint8.
+    Returns: The correlation of what the brightness of both additions changes from pixel to pixel, -1 to 1, in four
+      digits; NaN where one of them adds nothing, or a pixel of the input becomes too many.
     """
     scale = delivered.shape[0] // low.shape[0]
     if scale > MAX_SCALE:

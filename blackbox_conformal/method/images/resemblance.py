@@ -20,35 +20,23 @@ from blackbox_conformal.method.images.picture import luma_of
 from blackbox_conformal.support.types import Image
 
 LEAST_MEAN = 0.25
+# A picture is another one when its edges correlate by less: on average over the sizes, and at every size.
 LEAST_LARGEST = 0.5
-"""A picture is another one when its edges correlate by less: on average over the sizes, and at every size."""
-
-MARGIN = 0.1
-"""How much better the edges must fit the upload mirrored or turned, to count as mirrored or turned."""
-
+MARGIN = 0.1  # How much better the edges must fit the upload mirrored or turned, to count as mirrored or turned.
+# Grey levels: root mean square of edges at a quarter of the size, below which a picture is too flat to be judged.
 LEAST_EDGE = 3.0
-"""Grey levels: root mean square of edges at a quarter of the size, below which a picture is too flat to be judged."""
-
+# Edges of scenes do not weaken at smaller sizes; edges of noise, which a vendor may remove, halve each time.
 LEAST_GROWTH = 0.75
-"""Edges of scenes do not weaken at smaller sizes; edges of noise, which a vendor may remove, halve each time."""
-
-LEAST_SIDE = 16
-"""Pixels; smaller pictures have too few edges to be judged."""
-
+LEAST_SIDE = 16  # Pixels; smaller pictures have too few edges to be judged.
+# Edges at a quarter of the size that a picture of `LEAST_SIDE` has; one that shows fewer cannot be judged either.
 LEAST_SHOWN = 18
-"""Edges at a quarter of the size that a picture of `LEAST_SIDE` has; one that shows fewer cannot be judged either."""
-
+# Edges of a size that counts: of the 24 at a quarter of 20 x 16 pixels, a stranger correlates by 0.5 in 1 of 30.
 LEAST_TOLD = 90
-"""Edges of a size that counts: of the 24 at a quarter of 20 x 16 pixels, a stranger correlates by 0.5 in 1 of 30."""
-
+# Grey levels: standard deviation of colours at a quarter of the size, below which they tell nothing.
 LEAST_SPREAD = 2.0
-"""Grey levels: standard deviation of colours at a quarter of the size, below which they tell nothing."""
-
-LEAST_SIGNAL = 2.5
-"""How many times more than the noise they have to spread."""
-
+LEAST_SIGNAL = 2.5  # How many times more than the noise they have to spread.
+# Of the spread, the share that the answer may leave unexplained, root mean square, to show what was sent.
 SAME_REST = 0.6
-"""Of the spread, the share that the answer may leave unexplained, root mean square, to show what was sent."""
 
 OTHER_REST = 0.95
 OTHER_SPREAD = 6.0
@@ -69,37 +57,22 @@ Plane = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Resemblance:
-    """How an answer compares with what was sent.
+    """How an answer compares with what was sent."""
 
-    Attributes
-    ----------
-    edges
-        Correlation of edges, mean over the sizes: -1 to 1, 1 for the same scene. None: the picture that was sent is too
-        flat, too small or too noisy to tell by them.
-    difference
-        Mean absolute difference of the answer made small again from what was sent: 0 to 255.
-    fault
-        What the answer shows instead, in words; None where it may show what was sent.
-    judged
-        Whether the answer is known to show what was sent. Where there is no fault either, the two pictures do not
-        tell.
-    """
-
+    # Correlation of edges, mean over the sizes: -1 to 1, 1 for the same scene. None: the picture that was sent is too
+    # flat, too small or too noisy to tell by them.
     edges: float | None
-    difference: float
-    fault: str | None
+    difference: float  # Mean absolute difference of the answer made small again from what was sent: 0 to 255.
+    fault: str | None  # What the answer shows instead, in words; None where it may show what was sent.
+    # Whether the answer is known to show what was sent. Where there is no fault either, the two pictures do not tell.
     judged: bool
 
 
 class Sent:
     """A picture that was sent, whose edges are worked out once for all answers to it.
 
-    Parameters
-    ----------
-    pixels
-        (h, w, 3) uint8.
-    hidden
-        (h, w) bool, where it shows nothing, such as holes that the vendor is to fill; those parts are left out.
+    `pixels`: (h, w, 3) uint8.
+    `hidden`: (h, w) bool, where it shows nothing, such as holes that the vendor is to fill; those parts are left out.
     """
 
     def __init__(self, pixels: Image, hidden: NDArray[np.bool_] | None = None) -> None:

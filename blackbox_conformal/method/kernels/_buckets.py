@@ -15,14 +15,11 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.method.kernels._jit import kernel
 
+# The number of buckets, as a power of two, beside the bucket without a score. Fewer buckets would be more crowded.
 BITS = 15
-"""The number of buckets, as a power of two, beside the bucket without a score. Fewer buckets would be more crowded."""
-
-CHUNK = 1024
-"""Pixels handled in one vectorised loop: so few that their buckets stay in the first-level cache."""
-
+CHUNK = 1024  # Pixels handled in one vectorised loop: so few that their buckets stay in the first-level cache.
+# Pixels sampled of each so many; a prime, so that the samples share columns at hardly any picture width.
 SAMPLE, EVERY = 64, 2003
-"""Pixels sampled of each so many; a prime, so that the samples share columns at hardly any picture width."""
 
 INFINITY = np.int32(0x7F800000)
 ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
@@ -30,8 +27,7 @@ NEGATIVE_ZERO = np.int32(-0x80000000)
 NOT_FINITE = np.uint32(0x7F800000)
 SIGN = np.uint32(0x80000000)
 
-NO_KEY = np.uint32(0x7FFFFFFF)
-"""The only number between two keys that is no key itself, as -0 and 0 share a key."""
+NO_KEY = np.uint32(0x7FFFFFFF)  # The only number between two keys that is no key itself, as -0 and 0 share a key.
 
 
 @kernel
@@ -121,18 +117,11 @@ def count_and_pick(
 ) -> NDArray[np.uint64]:
     """Count the pixels of each bucket, and return the possible records among them.
 
-    Parameters
-    ----------
-    below
-        The losses that `sample` found.
-    counts
-        Zeros; becomes the number of pixels in each bucket.
-    leaders
-        Keys larger than any, with a loss of 0; becomes the lowest record picked in each bucket, see `_pick_records`.
-
-    Returns
-    -------
-    Each possible record as one number: key, then loss.
+    `below`: The losses that `sample` found.
+    `counts`: Zeros; becomes the number of pixels in each bucket.
+    `leaders`: Keys larger than any, with a loss of 0; becomes the lowest record picked in each bucket, see
+      `_pick_records`.
+    Returns: Each possible record as one number: key, then loss.
     """
     buckets = np.empty(CHUNK, np.uint32)
     # Grown by doubling, since how many records a picture has is not known before.
@@ -240,9 +229,7 @@ def join_small_groups(sizes: NDArray[np.int64], most: int, kept: NDArray[np.int6
     it, and the last. `kept` takes their indices: at most 2 `sum(sizes) / (most + 1)` + 2, since any two neighbours hold
     more than `most` pixels.
 
-    Returns
-    -------
-    The number of groups kept.
+    Returns: The number of groups kept.
     """
     count = since = 0
     for group in range(sizes.size):
@@ -276,3 +263,34 @@ def _find_buckets(
         # For a NaN this number means nothing: computing it anyway keeps the loop free of branches.
         bucket = np.uint32(np.uint32(key_of(chunk[i]) - low) >> shift)
         buckets[i] = np.uint32(none) if is_nan(chunk[i]) else bucket
+
+
+@kernel
+def sort_places(keys: NDArray[np.uint32], places: NDArray[np.int64], spare: NDArray[np.int64]) -> None:
+    """Fill `places` with the permutation that sorts the keys; equal keys stay in their order.
+
+    The keys are put into buckets of their last 11 bits, these into buckets of the next 11, and so on.
+    """
+    starts, low, high = np.zeros((3, 2048), np.int64), np.uint32(11), np.uint32(22)
+    for i in range(keys.size):
+        starts[0, keys[i] & np.uint32(2047)] += 1
+        starts[1, (keys[i] >> low) & np.uint32(2047)] += 1
+        starts[2, keys[i] >> high] += 1
+    for digit in range(3):
+        before = 0
+        for bucket in range(2048):
+            count = starts[digit, bucket]
+            starts[digit, bucket] = before
+            before += count
+    for i in range(keys.size):
+        bucket = keys[i] & np.uint32(2047)
+        places[starts[0, bucket]] = i
+        starts[0, bucket] += 1
+    for i in range(keys.size):
+        bucket = (keys[places[i]] >> low) & np.uint32(2047)
+        spare[starts[1, bucket]] = places[i]
+        starts[1, bucket] += 1
+    for i in range(keys.size):
+        bucket = keys[spare[i]] >> high
+        places[starts[2, bucket]] = spare[i]
+        starts[2, bucket] += 1

@@ -2,10 +2,12 @@
 
 import contextlib
 import functools
+import hashlib
 import importlib
 import math
 import os
 import pkgutil
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 import numpy as np
 
 from blackbox_conformal.errors import IncompleteError
-from blackbox_conformal.method.kernels import _cache
+from blackbox_conformal.support.files import private_folder
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -174,8 +176,42 @@ def _room() -> float:
     return math.inf if limit == resource.RLIM_INFINITY else limit - pages * resource.getpagesize()
 
 
-_failures = 0
-"""How often the cache has failed in this process: after one failure it begins empty, after two it is off."""
+# The private folder in which machine code is kept between processes.
+
+SWITCH = "BLACKBOX_CONFORMAL_KERNEL_CACHE"  # Environment variable; `0` compiles in every process and writes nothing.
+
+
+def sources_digest() -> str | None:
+    """Return a digest of every kernel source, or None where they are not plain files.
+
+    A compiler's own check reads one file only, and would serve code compiled with an older helper.
+    """
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    if not sources:
+        return None
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_directory(compiler_version: str) -> Path | None:
+    """Return the folder for code by this compiler from these sources; None where no folder is private and writable.
+
+    Loading cached code executes it, so a folder that someone else owns or can write to is refused.
+    """
+    if os.environ.get(SWITCH) == "0":
+        return None
+    try:
+        stamp = sources_digest()
+    except OSError:
+        return None
+    if stamp is None:
+        return None
+    return private_folder("XDG_CACHE_HOME", ".cache", f"kernels-{compiler_version}-{stamp}")
+
+
+_failures = 0  # How often the cache has failed in this process: after one failure it begins empty, after two it is off.
 
 
 def _folder() -> Path | None:
@@ -184,7 +220,7 @@ def _folder() -> Path | None:
 
 @functools.cache
 def _private_folder() -> Path | None:
-    return _cache.cache_directory(_compiler().__version__)
+    return cache_directory(_compiler().__version__)
 
 
 def _give_up_cache(folder: Path) -> None:
@@ -192,4 +228,5 @@ def _give_up_cache(folder: Path) -> None:
     global _failures
     _failures += 1
     with contextlib.suppress(OSError):
-        _cache.discard(folder)
+        for entry in folder.iterdir():
+            shutil.rmtree(entry, ignore_errors=True)

@@ -8,28 +8,18 @@ from blackbox_conformal.method.kernels import _checks
 from blackbox_conformal.method.kernels._jit import kernel
 from blackbox_conformal.support.types import Map
 
+# Equal parts of the range of the thresholds; each tells where the search among the thresholds begins.
 BUCKETS = 1 << 14
-"""Equal parts of the range of the thresholds; each tells where the search among the thresholds begins."""
-
-NONE = 255
-"""The index of a score that is below no threshold."""
-
+NONE = 255  # The index of a score that is below no threshold.
 LARGEST = np.finfo(np.float64).max
 
 
 def count_below(scores: Map, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the exact number of scores below each threshold.
 
-    Parameters
-    ----------
-    scores
-        (H, W) float32; NaN is below nothing, and infinity below infinity alone.
-    thresholds
-        (K,) float64, ascending.
-
-    Returns
-    -------
-    (K,) int64.
+    `scores`: (H, W) float32; NaN is below nothing, and infinity below infinity alone.
+    `thresholds`: (K,) float64, ascending.
+    Returns: (K,) int64.
     """
     # Place k counts the scores with exactly k thresholds at or below them: they are below threshold k and all later
     # ones.
@@ -42,16 +32,9 @@ def count_below(scores: Map, thresholds: NDArray[np.float64]) -> NDArray[np.int6
 def first_above(scores: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return for each score the index of the first threshold above it; all later thresholds are above it, too.
 
-    Parameters
-    ----------
-    scores
-        (H, W) float32; NaN is below nothing, and infinity below infinity alone.
-    thresholds
-        (K,) float64, ascending, at most `NONE` of them.
-
-    Returns
-    -------
-    (H, W) uint8; `NONE` where there is none.
+    `scores`: (H, W) float32; NaN is below nothing, and infinity below infinity alone.
+    `thresholds`: (K,) float64, ascending, at most `NONE` of them.
+    Returns: (H, W) uint8; `NONE` where there is none.
     """
     if thresholds.size > NONE:
         raise MapError(f"expected at most {NONE} thresholds; got {thresholds.size}")

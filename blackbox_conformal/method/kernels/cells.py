@@ -4,40 +4,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.method.kernels._checks import image_pair
+from blackbox_conformal.method.kernels._checks import image, image_pair
 from blackbox_conformal.method.kernels._jit import kernel
 from blackbox_conformal.support.types import Image
 
-PLANES, PRODUCTS = 11, 21
-"""Number of planes of `cell_statistics` and of `cell_products`."""
+PLANES, PRODUCTS, EXTREMES = 11, 21, 4  # Number of planes of `cell_statistics`, `cell_products`, `cell_extremes`.
 
-MAX_SCALE = 16
-"""In larger cells sums of squares might leave 32 bits."""
-
-WHITE = 2040.0
-"""Brightness is 2 R + 5 G + B, a whole number."""
-
+MAX_SCALE = 16  # In larger cells sums of squares might leave 32 bits.
+WHITE = 2040.0  # Brightness is 2 R + 5 G + B, a whole number.
 _SUMS, _ROWS = 15, 12
 
 
 def cell_statistics(delivered: Image, plain: Image, scale: int) -> NDArray[np.float32]:
     """Return means over cells of `scale` × `scale` pixels.
 
-    Parameters
-    ----------
-    delivered, plain
-        (H, W, 3) uint8: the vendor's picture, and the plain enlargement of its input.
-    scale
-        Side of a cell, from 1 to 16; H and W are multiples.
-
-    Returns
-    -------
-    (11, H / scale, W / scale) float32, white = 1, in this order: the mean and the largest L1 gap between the two
-    pictures; the mean by which the delivered one is brighter; the mean absolute differences to the next pixel, and
-    absolute Laplacian, of its brightness; the differences to the next pixel of its two colour differences (R - G and
-    B - G), and of the plain picture's brightness; the standard deviations of both brightnesses; the coherence of the
-    structure tensor (Bigün and Granlund 1987) in [0, 1]; the share of channel values that are 0 or 255. Pixels beyond
-    the border equal the nearest one.
+    `delivered`, `plain`: (H, W, 3) uint8: the vendor's picture, and the plain enlargement of its input.
+    `scale`: Side of a cell, from 1 to 16; H and W are multiples.
+    Returns: (11, H / scale, W / scale) float32, white = 1, in this order: the mean and the largest L1 gap between the
+      two pictures; the mean by which the delivered one is brighter; the mean absolute differences to the next pixel,
+      and absolute Laplacian, of its brightness; the differences to the next pixel of its two colour differences (R - G
+      and B - G), and of the plain picture's brightness; the standard deviations of both brightnesses; the coherence of
+      the structure tensor (Bigün and Granlund 1987) in [0, 1]; the share of channel values that are 0 or 255. Pixels
+      beyond the border equal the nearest one.
     """
     delivered, plain = image_pair(delivered, plain)
     height, width = delivered.shape[:2]
@@ -163,19 +151,11 @@ def _finish(sums: NDArray[np.int32], scale: int, out: NDArray[np.float32]) -> No
 def cell_products(delivered: Image, free: Image, plain: Image, scale: int) -> NDArray[np.float32]:
     """Return mean products over cells of `a = delivered - plain`, `r = free - plain` and `u = plain`.
 
-    Parameters
-    ----------
-    delivered, free, plain
-        (H, W, 3) uint8.
-    scale
-        As for `cell_statistics`.
-
-    Returns
-    -------
-    (21, H / scale, W / scale) float32 in grey levels, or their squares, in this order: aa, ar, au, rr, ru and uu, over
-    pixels and channels; the mean of a in red, green and blue, of r and of u; the six products again of what the
-    brightness of a, r and u changes to the next pixel, to the right and down together. Pixels beyond the border equal
-    the nearest one.
+    `scale`: As for `cell_statistics`.
+    Returns: (21, H / scale, W / scale) float32 in grey levels, or their squares, in this order: aa, ar, au, rr, ru and
+      uu, over pixels and channels; the mean of a in red, green and blue, of r and of u; the six products again of what
+      the brightness of a, r and u changes to the next pixel, to the right and down together. Pixels beyond the border
+      equal the nearest one.
     """
     delivered, plain = image_pair(delivered, plain)
     free, plain = image_pair(free, plain)
@@ -277,7 +257,50 @@ def _check_scale(height: int, width: int, scale: int) -> None:
         )
 
 
+def cell_extremes(pixels: Image, scale: int) -> NDArray[np.int32]:
+    """What the brightness 2 R + 5 G + B does in each cell of `scale` × `scale` pixels.
+
+    `scale`: Side of a cell; H and W are multiples of it.
+    Returns: (4, H / scale, W / scale) int32, white = 2040: its smallest and its largest value, its sum, and the sum of
+      its squares in units of 16.
+    """
+    pixels = image(pixels)
+    height, width = pixels.shape[:2]
+    if height % scale or width % scale:
+        raise ImageError(f"expected sides that are multiples of {scale}; got {width}×{height}. Cut the picture first")
+    out = np.zeros((EXTREMES, height // scale, width // scale), np.int32)
+    _extremes(pixels.reshape(height, -1), scale, np.empty((EXTREMES, width), np.int32), out)
+    return out
+
+
+@kernel
+def _extremes(pixels: NDArray[np.uint8], scale: int, columns: NDArray[np.int32], out: NDArray[np.int32]) -> None:
+    width = columns.shape[1]
+    for row in range(out.shape[1]):
+        columns[0] = np.int32(2040)
+        columns[1:] = np.int32(0)
+        low, high, total, squares = columns[0], columns[1], columns[2], columns[3]
+        for y in range(row * scale, (row + 1) * scale):
+            line = pixels[y]
+            for x in range(width):
+                value = np.int32(
+                    np.int32(2) * np.int32(line[3 * x])
+                    + np.int32(5) * np.int32(line[3 * x + 1])
+                    + np.int32(line[3 * x + 2])
+                )
+                low[x] = min(low[x], value)
+                high[x] = max(high[x], value)
+                total[x] += value
+                squares[x] += np.int32(value * value) >> np.int32(4)
+        for cell in range(out.shape[2]):
+            out[0, row, cell] = low[cell * scale : (cell + 1) * scale].min()
+            out[1, row, cell] = high[cell * scale : (cell + 1) * scale].max()
+            out[2, row, cell] = total[cell * scale : (cell + 1) * scale].sum()
+            out[3, row, cell] = squares[cell * scale : (cell + 1) * scale].sum()
+
+
 def warm_up() -> None:
     black = np.zeros((2, 2, 3), np.uint8)
     cell_statistics(black, black, 2)
     cell_products(black, black, black, 2)
+    cell_extremes(black, 2)

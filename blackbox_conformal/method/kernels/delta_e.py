@@ -23,8 +23,6 @@ def delta_e_2000(truth: Image, delivered: Image) -> Map:
 
     Unclipped: a search between sRGB colours finds at most 119.47. Within 1e-4 of exact arithmetic.
 
-    Notes
-    -----
     Sharma, Wu and Dalal (2005), with kL = kC = kH = 1.
     """
     truth, delivered = image_pair(truth, delivered)

@@ -16,29 +16,17 @@ from blackbox_conformal.method.kernels._jit import kernel
 from blackbox_conformal.method.kernels.windows import gaussian
 from blackbox_conformal.support.types import Image, Map
 
+# A smaller share of the energy is a rounding error of single precision, and counts as none.
 LEAST_SHARE = np.float32(1e-5)
-"""A smaller share of the energy is a rounding error of single precision, and counts as none."""
-
-LEAST_DETAIL = np.float32(9)
-"""Three grey levels, squared: a smaller root mean square is hardly detail."""
-
-LEAST_PLACES = 256
-"""A picture of so many squared sigmas holds about twenty independent averages."""
+LEAST_DETAIL = np.float32(9)  # Three grey levels, squared: a smaller root mean square is hardly detail.
+LEAST_PLACES = 256  # A picture of so many squared sigmas holds about twenty independent averages.
 
 
 class Energies(NamedTuple):
-    """Energies around each pixel: means over three channels and a Gaussian window, in squares of grey levels.
+    """Energies around each pixel: means over three channels and a Gaussian window, in squares of grey levels."""
 
-    Attributes
-    ----------
-    part
-        (H, W) float32: energy of the detail that `explained` does not account for; from 0 to `whole`.
-    whole
-        (H, W) float32: energy of all detail that `changed` adds.
-    """
-
-    part: Map
-    whole: Map
+    part: Map  # (H, W) float32: energy of the detail that `explained` does not account for; from 0 to `whole`.
+    whole: Map  # (H, W) float32: energy of all detail that `changed` adds.
 
     @property
     def share(self) -> Map:
@@ -47,23 +35,26 @@ class Energies(NamedTuple):
         return share
 
 
+class Leasts(NamedTuple):
+    """What keeps the losses of a picture with hardly any detail defined.
+
+    `invented`, `pixel`: Squared grey levels added to the invented energy of a picture, and of each pixel of a square.
+    `added_share`: Of all added energy, the least that is divided by.
+    """
+
+    invented: float
+    pixel: float
+    added_share: float
+
+
 def unexplained(changed: Image, explained: Image, plain: Image, sigma: float, *, high_pass: bool = True) -> Energies:
     """Measure how much of the detail that `changed` adds to `plain` is not in `explained`.
 
-    Parameters
-    ----------
-    changed, explained, plain
-        (H, W, 3) uint8.
-    sigma
-        Standard deviation in pixels of the Gaussian window, with reflected borders, and of the high-pass.
-    high_pass
-        Whether differences that are wider than that, such as a cast of colour, are taken away first.
-
-    Returns
-    -------
-    ``part = min over b in [0, 1] of <|a - b t|^2>`` and ``whole = <a . a>``, where ``a = changed - plain``,
-    ``t = explained - plain``, each less its own Gaussian mean with the high-pass. `part` is 0 where `changed` is, in
-    the window, a blend of `plain` and `explained`.
+    `sigma`: Standard deviation in pixels of the Gaussian window, with reflected borders, and of the high-pass.
+    `high_pass`: Whether differences that are wider than that, such as a cast of colour, are taken away first.
+    Returns: ``part = min over b in [0, 1] of <|a - b t|^2>`` and ``whole = <a . a>``, where ``a = changed - plain``,
+      ``t = explained - plain``, each less its own Gaussian mean with the high-pass. `part` is 0 where `changed` is, in
+      the window, a blend of `plain` and `explained`.
     """
     changed, plain = image_pair(changed, plain)
     explained, plain = image_pair(explained, plain)
@@ -93,6 +84,26 @@ def added(changed: Image, plain: Image, sigma: float, *, high_pass: bool = True)
     whole /= 3
     gaussian(whole, sigma, overwrite=True)
     return whole
+
+
+def detail_losses(
+    order: NDArray[np.int64], scores: Map, energies: Energies, top: np.float32, side: int, steps: int, leasts: Leasts
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Return three losses of the pixels that score below a threshold, as staircases: scores and losses, both rising.
+
+    `order`: (H W,) int64: the pixels by their scores, rising.
+    `scores`: (H, W) float32, finite.
+    `top`: From it on every loss is 1.
+    `side`: Of squares, in pixels, from the upper left corner on.
+    `steps`: Losses are rounded up to multiples of 1 / `steps`, a power of two.
+    Returns: The invented energy divided by that of the whole picture; the invented energy divided by the added energy,
+      and at thresholds above no smaller; the mean over squares, by their areas, of the first loss.
+    """
+    at, levels, sizes = np.empty((3, steps), np.float32), np.empty((3, steps), np.float32), np.zeros(3, np.int64)
+    weighted, flat = np.empty(scores.shape, np.float64), (scores.ravel(), energies.part.ravel(), energies.whole.ravel())
+    _weigh_by_squares(energies.part, side, leasts.pixel, weighted)
+    _walk(order, *flat, weighted.ravel(), top, leasts.invented, leasts.added_share, at, levels, sizes)
+    return [(at[kind, :size].copy(), levels[kind, :size].copy()) for kind, size in enumerate(sizes.tolist())]
 
 
 def displacement(changed: Image, plain: Image, sigma: float) -> tuple[float, float]:
@@ -172,6 +183,72 @@ def _unexplained(
             common[y, x] = min(rest, energy) if rest > least * energy else zero
 
 
+@kernel
+def _weigh_by_squares(part: NDArray[np.float32], side: int, least: float, out: NDArray[np.float64]) -> None:
+    """Write each pixel's part of the mean over squares of their losses."""
+    height, width = part.shape
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            bottom, right, energy = min(top + side, height), min(left + side, width), 0.0
+            for y in range(top, bottom):
+                for x in range(left, right):
+                    energy += part[y, x]
+            area = (bottom - top) * (right - left)
+            weight = area / (energy + least * area) / part.size
+            for y in range(top, bottom):
+                for x in range(left, right):
+                    out[y, x] = part[y, x] * weight
+
+
+@kernel
+def _walk(
+    order: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    part: NDArray[np.float32],
+    whole: NDArray[np.float32],
+    weighted: NDArray[np.float64],
+    top: np.float32,
+    least: float,
+    least_share: float,
+    at: NDArray[np.float32],
+    levels: NDArray[np.float32],
+    sizes: NDArray[np.int64],
+) -> None:
+    steps, count, all_invented, all_added = at.shape[1], order.size, 0.0, 0.0
+    for i in range(count):
+        all_invented += part[order[i]]
+        all_added += whole[order[i]]
+    losses, reached = np.zeros(3), np.zeros(3)
+    invented, added, score = 0.0, 0.0, top
+    for i in range(count + 1):
+        # Pixels of one score are trusted together.
+        if i and (i == count or scores[order[i]] > score):
+            losses[0] = invented / (all_invented + least)
+            counted = max(added, least_share * all_added)
+            if counted > 0:
+                losses[1] = max(losses[1], invented / counted)
+            ended = score >= top
+            for kind in range(3):
+                step = steps if ended else min(np.ceil(losses[kind] * steps), steps)
+                if step > reached[kind]:
+                    reached[kind] = step
+                    at[kind, sizes[kind]] = top if ended else score
+                    levels[kind, sizes[kind]] = np.float32(step) / np.float32(steps)
+                    sizes[kind] += 1
+            if ended:
+                return
+        if i < count:
+            score = scores[order[i]]
+            invented += part[order[i]]
+            added += whole[order[i]]
+            losses[2] += weighted[order[i]]
+    for kind in range(3):
+        if reached[kind] < steps:
+            at[kind, sizes[kind]], levels[kind, sizes[kind]] = top, np.float32(1)
+            sizes[kind] += 1
+
+
 def warm_up() -> None:
     black = np.zeros((2, 2, 3), np.uint8)
-    unexplained(black + np.uint8(1), black, black, 1.0)
+    found = unexplained(black + np.uint8(1), black, black, 1.0)
+    detail_losses(np.arange(4), found.whole, found, np.float32(1), 1, 2, Leasts(1.0, 1.0, 0.5))

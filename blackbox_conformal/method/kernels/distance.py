@@ -15,18 +15,10 @@ from blackbox_conformal.support.types import Image, Map
 def summed_squares(picture: Image, truth: Image, kinds: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
     """Sum the squared differences over the pixels and channels of each kind of pixel.
 
-    Parameters
-    ----------
-    picture, truth
-        (H, W, 3) uint8, or both (H, W, bands) uint16, whose sums are rounded.
-    kinds
-        (H, W) uint8; a kind from `count` on is the last one.
-    count
-        How many kinds there are, at most 256.
-
-    Returns
-    -------
-    (count,) int64.
+    `picture`, `truth`: (H, W, 3) uint8, or both (H, W, bands) uint16, whose sums are rounded.
+    `kinds`: (H, W) uint8; a kind from `count` on is the last one.
+    `count`: How many kinds there are, at most 256.
+    Returns: (count,) int64.
     """
     if picture.dtype == np.uint16:
         squares = np.zeros(kinds.shape)
@@ -57,14 +49,11 @@ def _add_squares(
 Planes = NDArray[np.float32]
 
 XYZ_OF_RGB = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+# Linear sRGB to CIE XYZ (ITU-R BT.709 primaries), and the white point for the 2-degree observer.
 WHITE_D65 = np.array([0.95047, 1.0, 1.08883])
-"""Linear sRGB to CIE XYZ (ITU-R BT.709 primaries), and the white point for the 2-degree observer."""
-
+# From f(X), f(Y), f(Z) to normalised Lab: L/100 = 1.16 fY - 0.16, and so on.
 F_TO_LIGHTNESS, F_TO_A, F_TO_B = np.float32(1.16), np.float32(500 / 254), np.float32(200 / 254)
-"""From f(X), f(Y), f(Z) to normalised Lab: L/100 = 1.16 fY - 0.16, and so on."""
-
-CHUNK = 512
-"""Pixels handled at once, so that their planes stay in the first-level cache and each loop is vectorised."""
+CHUNK = 512  # Pixels handled at once, so that their planes stay in the first-level cache and each loop is vectorised.
 
 
 def lab_planes(pixels: Image) -> Planes:

@@ -17,25 +17,19 @@ from blackbox_conformal.method.kernels._jit import kernel
 Numbers = NDArray[np.float64]
 Matrix = TypeVar("Matrix", NDArray[np.float32], NDArray[np.float64])
 
-LARGEST = 700.0
-"""Exponents beyond it, either way, count as it: further ones leave double precision."""
-
+LARGEST = 700.0  # Exponents beyond it, either way, count as it: further ones leave double precision.
 _LN2 = Context(40).ln(Decimal(2))
 # The higher part ends in 21 zero bits, so that its multiples up to 2^11 times are exact.
 HIGHER = math.ldexp(math.floor(math.ldexp(float(_LN2), 32)), -32)
 LOWER = float(_LN2 - Decimal(HIGHER))
 
-ROUNDING = 1.5 * 2.0**52
-"""Adding and then subtracting this number rounds to a whole number."""
-
+ROUNDING = 1.5 * 2.0**52  # Adding and then subtracting this number rounds to a whole number.
+# The bits of the root of one half: mantissas are split off from there to the root of two.
 ROOT = np.int64(0x3FE6A09E667F3BCD)
-"""The bits of the root of one half: mantissas are split off from there to the root of two."""
-
+# Terms of `atanh(s) / s` in s squared; from s = 0.1716 on the next one is below 2^-65.
 ATANH = 1 / np.arange(1.0, 24.0, 2.0)
-"""Terms of `atanh(s) / s` in s squared; from s = 0.1716 on the next one is below 2^-65."""
-
+# Terms of e^r; the next one is below 2^-57 up to half the logarithm of two.
 POWERS = np.array([1 / math.factorial(term) for term in range(14)])
-"""Terms of e^r; the next one is below 2^-57 up to half the logarithm of two."""
 
 
 def logarithm(values: NDArray[Any]) -> Numbers:

@@ -14,26 +14,17 @@ from blackbox_conformal.method.kernels import _checks
 from blackbox_conformal.method.kernels._jit import kernel
 from blackbox_conformal.support.types import Image
 
-BITS = 10
-"""Taps are multiples of 2^-10, exact for factors 1, 2 and 4; two passes over 8-bit values fill 30 bits."""
-
-ROWS = 4
-"""Enlarged rows of the difference that are kept: enough to make one row of the picture."""
-
-TILE = 1024
-"""Values of these rows that are used before the next ones, so few that they stay in the first-level cache."""
+BITS = 10  # Taps are multiples of 2^-10, exact for factors 1, 2 and 4; two passes over 8-bit values fill 30 bits.
+ROWS = 4  # Enlarged rows of the difference that are kept: enough to make one row of the picture.
+TILE = 1024  # Values of these rows that are used before the next ones, so few that they stay in the first-level cache.
 
 
 def add_enlarged(pixels: Image, difference: NDArray[np.int16]) -> None:
     """Add to `pixels` the `difference`, enlarged to their size by the bicubic filter of Keys (1981) with a = -1/2.
 
-    Parameters
-    ----------
-    pixels
-        (H, W, 3) uint8, C-contiguous; becomes the sum, rounded, halves up, and held to 0-255.
-    difference
-        (H / factor, W / factor, 3) int16, in [-255, 255]. The factor is a whole number; at 1 nothing is enlarged.
-        Beyond the border the nearest sample counts.
+    `pixels`: (H, W, 3) uint8, C-contiguous; becomes the sum, rounded, halves up, and held to 0-255.
+    `difference`: (H / factor, W / factor, 3) int16, in [-255, 255]. The factor is a whole number; at 1 nothing is
+      enlarged. Beyond the border the nearest sample counts.
     """
     _checks.image(pixels)
     if not (pixels.flags.c_contiguous and pixels.flags.writeable):

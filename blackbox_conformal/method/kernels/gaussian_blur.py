@@ -16,8 +16,7 @@ from blackbox_conformal.support.types import Image
 
 MAX_SIGMA = 50.0
 
-BITS = 16
-"""The taps are multiples of 2^-16, and sum to 1."""
+BITS = 16  # The taps are multiples of 2^-16, and sum to 1.
 
 KEPT = 6
 """Bits after the point between the two passes. Two values of the second pass fit into 16 bits, and its sums into 30.
@@ -32,16 +31,9 @@ TILE = 2048
 def blurred(pixels: Image, sigma: float) -> Image:
     """Average `pixels` by a Gaussian that ends at four standard deviations, with reflected borders.
 
-    Parameters
-    ----------
-    pixels
-        (H, W, 3) uint8, of any size: smaller than the kernel means reflected repeatedly.
-    sigma
-        Standard deviation in pixels, in (0, 50].
-
-    Returns
-    -------
-    (H, W, 3) uint8, rounded to nearest. Constants are kept.
+    `pixels`: (H, W, 3) uint8, of any size: smaller than the kernel means reflected repeatedly.
+    `sigma`: Standard deviation in pixels, in (0, 50].
+    Returns: (H, W, 3) uint8, rounded to nearest. Constants are kept.
     """
     centre, *sides = fixed_taps(sigma)
     height, width = pixels.shape[:2]

@@ -25,22 +25,12 @@ def convolved(
 ) -> Planes:
     """Convolve with 3 × 3 weights, whose taps lie `dilation` apart; beyond the border everything is 0.
 
-    Parameters
-    ----------
-    planes
-        (inputs, h, w) float32.
-    weights, biases
-        (outputs, inputs, 3, 3) and (outputs,) float32; 1 × 1 weights are (outputs, inputs, 1, 1).
-    dilation
-        In pixels, >= 1.
-    rectified
-        Take what is below 0 in `planes` for 0. Of 3 × 3 weights only.
-    residual
-        Add `planes`, as they are, to the result; there must be as many outputs. Of 3 × 3 weights only.
-
-    Returns
-    -------
-    (outputs, h, w) float32.
+    `planes`: (inputs, h, w) float32.
+    `weights`, `biases`: (outputs, inputs, 3, 3) and (outputs,) float32; 1 × 1 weights are (outputs, inputs, 1, 1).
+    `dilation`: In pixels, >= 1.
+    `rectified`: Take what is below 0 in `planes` for 0. Of 3 × 3 weights only.
+    `residual`: Add `planes`, as they are, to the result; there must be as many outputs. Of 3 × 3 weights only.
+    Returns: (outputs, h, w) float32.
     """
     inputs, height, width = planes.shape
     if weights.shape[2] == 1:
@@ -194,13 +184,9 @@ def _mix(values: Planes, weights: Planes, biases: Planes, out: Planes) -> None:
 def with_detail(plain: Image, detail: Planes) -> Image:
     """Add to an enlarged picture the detail that a network found, rounded to 8 bits and held to 0-255.
 
-    Parameters
-    ----------
-    plain
-        (h · factor, w · factor, 3) uint8; may be changed.
-    detail
-        (3 · factor², h, w) float32, white = 1: first all of red, and of a colour first the uppermost row of the block
-        that stands for a pixel.
+    `plain`: (h · factor, w · factor, 3) uint8; may be changed.
+    `detail`: (3 · factor², h, w) float32, white = 1: first all of red, and of a colour first the uppermost row of the
+      block that stands for a pixel.
     """
     factor = plain.shape[0] // detail.shape[1]
     added = np.ascontiguousarray(plain)

@@ -12,20 +12,14 @@ from blackbox_conformal.method.kernels._jit import kernel
 from blackbox_conformal.method.kernels.windows import reflected
 from blackbox_conformal.support.types import Image, Map
 
+# Most draws that fit: 22017, after which the sum of squares would leave 32 bits.
 MAX_DRAWS = np.iinfo(np.uint32).max // (3 * 255 * 255)
-"""Most draws that fit: 22017, after which the sum of squares would leave 32 bits."""
-
+# Most draws whose channel sums fit 16 bits: 257. After them the sums move to 32 bits.
 SHORT_DRAWS = np.iinfo(np.uint16).max // 255
-"""Most draws whose channel sums fit 16 bits: 257. After them the sums move to 32 bits."""
-
-STRIP = 1 << 17
-"""Pixels added up at a time, so few that their sums stay in the cache from draw to draw."""
-
-CHUNK = 256
-"""Pixels whose squares wait in the first-level cache until each pixel adds its own."""
-
+STRIP = 1 << 17  # Pixels added up at a time, so few that their sums stay in the cache from draw to draw.
+CHUNK = 256  # Pixels whose squares wait in the first-level cache until each pixel adds its own.
+# Most draws of averaged pictures: with more, M times the sum of squares would leave 63 bits.
 MAX_FIXED_POINT_DRAWS = 1024
-"""Most draws of averaged pictures: with more, M times the sum of squares would leave 63 bits."""
 
 
 class Moments:
@@ -34,10 +28,7 @@ class Moments:
     Integer sums do not depend on their order, so no result does, to the last bit. Memory for H x W pixels: 10 H W bytes
     up to 257 draws, 16 H W beyond.
 
-    Parameters
-    ----------
-    shape
-        (H, W) of every draw.
+    `shape`: (H, W) of every draw.
     """
 
     def __init__(self, shape: tuple[int, int]) -> None:
@@ -126,10 +117,7 @@ class FixedPointMoments:
     A draw's rounded values depend on this draw alone, and integer sums do not depend on their order. Memory for H x W
     pixels: 20 H W bytes.
 
-    Parameters
-    ----------
-    shape
-        (H, W) of every draw.
+    `shape`: (H, W) of every draw.
     """
 
     def __init__(self, shape: tuple[int, int]) -> None:
@@ -295,17 +283,10 @@ def fits(draws: int, size: int) -> bool:
 def pooled_variance(moments: Moments, size: int) -> Map:
     """Return the variance of all values in a square around each pixel, over all draws, summed over channels.
 
-    Parameters
-    ----------
-    moments
-        Sums over at least one draw.
-    size
-        Side of the square in pixels, odd; borders are reflected.
-
-    Returns
-    -------
-    (H, W) float32 in [0, 3/4], white = 1: `(N S2 - sum_c S1_c^2) / (255 N)^2` for N values a channel. The numerator is
-    an exact integer, so nothing cancels, and the variance is 0 where all values agree and nowhere else.
+    `moments`: Sums over at least one draw.
+    `size`: Side of the square in pixels, odd; borders are reflected.
+    Returns: (H, W) float32 in [0, 3/4], white = 1: `(N S2 - sum_c S1_c^2) / (255 N)^2` for N values a channel. The
+      numerator is an exact integer, so nothing cancels, and the variance is 0 where all values agree and nowhere else.
     """
     if moments.draws == 0 or not fits(moments.draws, size):
         raise UsageError(

@@ -18,11 +18,9 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601) on gamma-encoded values, as in `rgb2gray` but unrounded."""
 
 SSIM_RADIUS, SSIM_SIGMA = 5, 1.5
+# Window of 11 x 11 taps and the constants K1 = 0.01, K2 = 0.03 on the scale [0, 1] (Wang et al. 2004).
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
-"""Window of 11 x 11 taps and the constants K1 = 0.01, K2 = 0.03 on the scale [0, 1] (Wang et al. 2004)."""
-
-GMS_C = 170 / 255**2
-"""The constant of Xue et al. (2014), 170 for grey levels up to 255, on the scale [0, 1]: 0.0026."""
+GMS_C = 170 / 255**2  # The constant of Xue et al. (2014), 170 for grey levels up to 255, on the scale [0, 1]: 0.0026.
 
 
 def structural_dissimilarity(truth: Image, delivered: Image) -> Map:
@@ -31,8 +29,6 @@ def structural_dissimilarity(truth: Image, delivered: Image) -> Map:
     Gaussian window of 11 x 11 taps, sigma 1.5, weights that sum to 1, population variances, reflected borders,
     luminance on [0, 1]. The sums are in float64.
 
-    Notes
-    -----
     Wang, Bovik, Sheikh and Simoncelli (2004).
     """
     truth, delivered = image_pair(truth, delivered)
@@ -47,14 +43,9 @@ def gradient_dissimilarity(truth: Image, delivered: Image, downsample: bool = Fa
     Prewitt gradients divided by 3 of the luminance on [0, 1], reflected borders; exactly 0 where both gradients have
     equal magnitude.
 
-    Parameters
-    ----------
-    downsample
-        Average blocks of 2 x 2 pixels first, as the source does; every pixel of a block gets the block's value. An
-        odd last row or column is averaged with its own reflection.
+    `downsample`: Average blocks of 2 x 2 pixels first, as the source does; every pixel of a block gets the block's
+      value. An odd last row or column is averaged with its own reflection.
 
-    Notes
-    -----
     Xue, Zhang, Mou and Bovik (2014).
     """
     truth, delivered = image_pair(truth, delivered)

@@ -15,8 +15,7 @@ from blackbox_conformal.method.kernels.distance import Planes
 from blackbox_conformal.method.kernels.moments import Moments
 from blackbox_conformal.support.types import Image, Map
 
-_ROWS = 32
-"""Rows worked on at once, in 64 bits, so that temporaries stay small."""
+_ROWS = 32  # Rows worked on at once, in 64 bits, so that temporaries stay small.
 
 
 def band_planes(pixels: Image) -> Planes:
@@ -61,8 +60,6 @@ def spectral_angle(truth: Image, delivered: Image) -> Map:
 
     Spectra of 0 in all bands have no direction: two of them are 0 apart, and one lies at a right angle to any other.
 
-    Notes
-    -----
     By W. Kahan, How futile are mindless assessments of roundoff (2006), section 12: small angles lose no digits.
     """
     truth, delivered = _pair(truth, delivered)

@@ -25,6 +25,7 @@ from blackbox_conformal.method.kernels._buckets import (
     keys_in,
     sample,
     scan,
+    sort_places,
 )
 from blackbox_conformal.method.kernels._checks import map_pair, pixel
 from blackbox_conformal.support.rounding import all_up, float32_down
@@ -34,34 +35,21 @@ Steps = tuple[NDArray[np.float32], NDArray[np.float32]]
 Counts = tuple[NDArray[np.float32], NDArray[np.int64]]
 Fill = Callable[[NDArray[np.int64], NDArray[np.uint32]], None]
 
-AREA_STEPS = 256
-"""Least number of steps for the trusted share; the most is twice as many and two."""
+AREA_STEPS = 256  # Least number of steps for the trusted share; the most is twice as many and two.
 
 
-LEVELS = 4096
-"""Steps of the grid between 0 and the bound."""
+LEVELS = 4096  # Steps of the grid between 0 and the bound.
 
 
 class Survey(NamedTuple):
-    """Facts about two maps that one pass finds.
+    """Facts about two maps that one pass finds."""
 
-    Attributes
-    ----------
-    low, high
-        Least and largest score as keys; NaNs aside.
-    scored
-        How many scores are not NaN.
-    infinite
-        Whether one of them is infinite.
-    largest_loss_bits
-        The bits of the largest loss; at least `NOT_FINITE` when a loss is negative or not finite.
-    """
-
+    # Least and largest score as keys; NaNs aside.
     low: int
     high: int
-    scored: int
-    infinite: bool
-    largest_loss_bits: int
+    scored: int  # How many scores are not NaN.
+    infinite: bool  # Whether one of them is infinite.
+    largest_loss_bits: int  # The bits of the largest loss; at least `NOT_FINITE` when a loss is negative or not finite.
 
     @property
     def largest_loss(self) -> np.float32:
@@ -105,20 +93,11 @@ def levels_up_to(highest: np.float32, levels: int) -> NDArray[np.float32]:
 def staircase(scores: Map, losses: Map) -> Steps:
     """Return the records of `L(t) = sup { loss : score < t }`: where the running maximum, in order of score, grows.
 
-    Parameters
-    ----------
-    scores
-        Score, (H, W) float32, finite or NaN, of either sign. A NaN is never trusted and takes no part.
-    losses
-        Metric, (H, W) float32, finite and >= 0.
+    `scores`: Score, (H, W) float32, finite or NaN, of either sign. A NaN is never trusted and takes no part.
+    `losses`: Metric, (H, W) float32, finite and >= 0.
+    Returns: `scores`, `losses`: float32, both strictly increasing, losses > 0: `L(t)` is the loss of the last record
+      with score < t, 0 if none.
 
-    Returns
-    -------
-    scores, losses
-        float32, both strictly increasing, losses > 0: `L(t)` is the loss of the last record with score < t, 0 if none.
-
-    Notes
-    -----
     Equal scores (-0 equals 0) make one record, with their largest loss: they are trusted together. See
     `staircase_and_area` for how it is found.
     """
@@ -130,25 +109,15 @@ def staircase_and_area(
 ) -> tuple[Steps, Counts]:
     """Return the records of `staircase` and the numbers of trusted pixels, in two passes over the maps.
 
-    Parameters
-    ----------
-    scores, losses
-        As for `staircase`.
-    steps
-        How fine the counts are: so many steps of about equal height, or a few more; never more than twice as many and
-        two. None when it is 0.
-    survey
-        The survey of the same two maps, where there is one already.
+    `scores`, `losses`: As for `staircase`.
+    `steps`: How fine the counts are: so many steps of about equal height, or a few more; never more than twice as many
+      and two. None when it is 0.
+    `survey`: The survey of the same two maps, where there is one already.
+    Returns: records as of `staircase`; and scores and counts, float32 and int64, both strictly
+      increasing: exactly `counts` pixels score no more than `scores`, so this staircase is never too high, and at most
+      1 / `steps` of the pixels too low. The last count includes all pixels not scored NaN. The scores need not occur in
+      the map.
 
-    Returns
-    -------
-    records, area
-        Records as of `staircase`; and scores and counts, float32 and int64, both strictly increasing: exactly `counts`
-        pixels score no more than `scores`, so this staircase is never too high, and at most 1 / `steps` of the pixels
-        too low. The last count includes all pixels not scored NaN. The scores need not occur in the map.
-
-    Notes
-    -----
     Linear time. The first pass finds the range of the scores, which is divided into buckets. A few sampled pixels tell
     which loss is reached below each bucket; the second pass counts the pixels of each bucket, and picks out all pixels
     that lose more: no other can be a record. Only these are sorted. Buckets that hold many pixels are divided again for
@@ -200,18 +169,10 @@ def _groups(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pixels in order of their keys in groups of at most `most`, unless more have the same key.
 
-    Parameters
-    ----------
-    counts
-        The number of pixels in each bucket of `1 << shift` keys.
-    fill
-        Fills an array with the keys in some buckets, as `keys_in` does.
-
-    Returns
-    -------
-    ends, sizes
-        int64, the last key that would fall into each group, and the number of pixels in it. A bucket is a group;
-        crowded ones are divided further.
+    `counts`: The number of pixels in each bucket of `1 << shift` keys.
+    `fill`: Fills an array with the keys in some buckets, as `keys_in` does.
+    Returns: `ends`, `sizes`: int64, the last key that would fall into each group, and the number of pixels in it. A
+      bucket is a group; crowded ones are divided further.
     """
     # A bucket of a single key holds one score only, and pixels of one score stay together.
     crowded = counts > most if shift else np.zeros(counts.size, np.bool_)
@@ -240,20 +201,12 @@ def _groups(
 def share_staircase(scores: Map, losses: Map, tolerance: float, steps: int = 1024) -> Steps:
     """Return the share of all pixels that are trusted and wrong by more than `tolerance`, in bounded size.
 
-    Parameters
-    ----------
-    scores, losses
-        As for `staircase`.
-    tolerance
-        Losses above it are wrong.
-    steps
-        Most steps returned. Where there are more distinct scores, neighbours are joined and the share at the last
-        of them is taken for all: rounded up, never down, by less than 1 / `steps` unless ties force more.
-
-    Returns
-    -------
-    scores, shares
-        float32, both strictly increasing, shares in (0, 1] of all pixels of the picture, those scored NaN included.
+    `scores`, `losses`: As for `staircase`.
+    `tolerance`: Losses above it are wrong.
+    `steps`: Most steps returned. Where there are more distinct scores, neighbours are joined and the share at the last
+      of them is taken for all: rounded up, never down, by less than 1 / `steps` unless ties force more.
+    Returns: `scores`, `shares`: float32, both strictly increasing, shares in (0, 1] of all pixels of the picture, those
+      scored NaN included.
     """
     if not 0 <= tolerance < np.inf:
         raise UsageError(f"expected a finite tolerance >= 0; got {tolerance!r}. Choose a loss that is still right")
@@ -335,3 +288,4 @@ def warm_up() -> None:
     staircase_and_area(values, values)
     share_staircase(values, values, 1.0)
     first_bad(*_bits(values, values))
+    sort_places(np.zeros(2, np.uint32), *np.empty((2, 2), np.int64))

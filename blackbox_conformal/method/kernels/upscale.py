@@ -11,30 +11,18 @@ from blackbox_conformal.method.kernels import _checks
 from blackbox_conformal.method.kernels._jit import kernel
 from blackbox_conformal.support.types import Image
 
-BITS = 22
-"""Taps are multiples of 2^-22; with 8 bits of a sample and taps below 0 a sum fills 31 bits."""
-
-ROWS = 5
-"""Rows kept after the first pass: enough to make the results of one row of the picture."""
+BITS = 22  # Taps are multiples of 2^-22; with 8 bits of a sample and taps below 0 a sum fills 31 bits.
+ROWS = 5  # Rows kept after the first pass: enough to make the results of one row of the picture.
 
 
 def upscaled(pixels: Image, across: NDArray[np.int32], down: NDArray[np.int32]) -> Image:
     """Make `pixels` larger: rows first, then columns, both rounded to 8 bits and held to 0-255.
 
-    Parameters
-    ----------
-    pixels
-        (h, w, 3) uint8.
-    across, down
-        (kinds, factor, 4) int32 in 2^-22: the taps of the `factor` results of each sample along an axis. There are as
-        many kinds as samples, or fewer and an odd number: then the one in the middle serves all samples between the
-        others. The four taps begin two samples before in the first half of these results, else one before. A tap beyond
-        the border is 0. No sum of the magnitudes of four may reach 2 · 2^22.
-
-    Returns
-    -------
-    Image
-        (h · factor, w · factor, 3) uint8.
+    `across`, `down`: (kinds, factor, 4) int32 in 2^-22: the taps of the `factor` results of each sample along an axis.
+      There are as many kinds as samples, or fewer and an odd number: then the one in the middle serves all samples
+      between the others. The four taps begin two samples before in the first half of these results, else one before. A
+      tap beyond the border is 0. No sum of the magnitudes of four may reach 2 · 2^22.
+    Returns: (h · factor, w · factor, 3) uint8.
     """
     pixels = _checks.image(pixels)
     (height, width), factor = pixels.shape[:2], across.shape[1]

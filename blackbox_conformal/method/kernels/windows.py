@@ -28,8 +28,7 @@ def reflected(index: int, length: int) -> int:
 
 # Wide Gaussian means at a cost that does not grow with their width: shrink, average the small map, enlarge.
 
-SIGMA_IN_BLOCKS = 4.0
-"""Blocks a standard deviation; fewer would be faster and less exact."""
+SIGMA_IN_BLOCKS = 4.0  # Blocks a standard deviation; fewer would be faster and less exact.
 
 
 def wide_gaussian(
@@ -156,12 +155,8 @@ def _enlarge_rows(values: NDArray[Any], weights: NDArray[Any], low: Any, high: A
 
 Values = TypeVar("Values", NDArray[np.float32], NDArray[np.float64])
 
-TRUNCATE = 4.0
-"""Standard deviations at which the Gaussian ends."""
-
-WIDE_SIGMA = 12.0
-"""From here on a Gaussian is computed on a coarser grid; narrower ones tap by tap."""
-
+TRUNCATE = 4.0  # Standard deviations at which the Gaussian ends.
+WIDE_SIGMA = 12.0  # From here on a Gaussian is computed on a coarser grid; narrower ones tap by tap.
 MAX_SIGMA = 4096.0
 MAX_SIZE = 4095
 
@@ -169,21 +164,11 @@ MAX_SIZE = 4095
 def gaussian(values: Values, sigma: float, *, overwrite: bool = False) -> Values:
     """Average `values` by a Gaussian that ends at four standard deviations.
 
-    Parameters
-    ----------
-    values
-        (H, W) float32 or float64, finite, of any size: smaller than the kernel means reflected repeatedly.
-    sigma
-        Standard deviation in pixels, in (0, 4096].
-    overwrite
-        Put the result where `values` are, if they are C-contiguous.
+    `values`: (H, W) float32 or float64, finite, of any size: smaller than the kernel means reflected repeatedly.
+    `sigma`: Standard deviation in pixels, in (0, 4096].
+    `overwrite`: Put the result where `values` are, if they are C-contiguous.
+    Returns: (H, W) array of the dtype of `values`, between their smallest and largest value; constants are kept.
 
-    Returns
-    -------
-    (H, W) array of the dtype of `values`, between their smallest and largest value; constants are kept.
-
-    Notes
-    -----
     Below `WIDE_SIGMA` the taps sample a Gaussian and are normalised; float32 sums leave a relative error of about 1e-6.
     From there on the kernel differs from the sampled one by at most 5.6e-4 in L1 norm along each axis. So no result
     differs by more than 5.6e-4 of the range of `values` (2e-5 is typical), and the cost does not grow with sigma.
@@ -218,21 +203,11 @@ def gaussian_taps(sigma: float) -> NDArray[np.float64]:
 def box(values: Values, size: int, *, overwrite: bool = False) -> Values:
     """Average `values` over squares of `size` x `size` pixels.
 
-    Parameters
-    ----------
-    values
-        (H, W) float32 or float64, finite, of any size.
-    size
-        Side in pixels, odd, in [1, 4095].
-    overwrite
-        Put the result where `values` are, if they are C-contiguous.
+    `values`: (H, W) float32 or float64, finite, of any size.
+    `size`: Side in pixels, odd, in [1, 4095].
+    `overwrite`: Put the result where `values` are, if they are C-contiguous.
+    Returns: (H, W) array of the dtype of `values`, between their smallest and largest value; constants are kept.
 
-    Returns
-    -------
-    (H, W) array of the dtype of `values`, between their smallest and largest value; constants are kept.
-
-    Notes
-    -----
     Running sums keep the cost independent of `size`, and have no drift: values are first rounded to a grid so coarse
     that every sum is exact in float64 (a step of at most ``max |value| * size^2 / 2^49``, far below float32 for common
     sizes; whole numbers are not changed). So windows with equal content have equal means, to the bit, and means of

@@ -19,11 +19,9 @@ from blackbox_conformal.method.risk.exact import largest_loss
 from blackbox_conformal.method.risk.truth_bounds import BlurredTruth, blurred_truth, farthest, rgb_planes
 from blackbox_conformal.support.types import Image, Map
 
-FULL_WIDTH = 2 * math.sqrt(2 * math.log(2))
-"""How wide a Gaussian is at half its height, in standard deviations."""
-
+FULL_WIDTH = 2 * math.sqrt(2 * math.log(2))  # How wide a Gaussian is at half its height, in standard deviations.
+# Share of the bound by which single precision may exceed it in sums over a window; no bound is meant so closely.
 _ROUNDING = 1e-4
-"""Share of the bound by which single precision may exceed it in sums over a window; no bound is meant so closely."""
 
 Order = Literal["pointwise", "blur-of-difference", "difference-of-blurs"]
 
@@ -34,20 +32,13 @@ class AveragedMetric(Metric):
     Averaging cannot exceed the bound: window weights are >= 0 and sum to 1, a norm is convex, and both windows of a
     difference of blurs hold colours of the same convex set.
 
-    Attributes
-    ----------
-    order
-        `pointwise`: `|Y - Ŷ|`. `blur-of-difference`: `K * |Y - Ŷ|`, which counts every error. `difference-of-blurs`:
-        `|K * Y - K * Ŷ|`, never larger, which forgives errors that cancel within the window, such as misplaced
-        texture. Pointwise unless a window is given, then blur-of-difference.
-    kernel
-        `gaussian` or `box`; None when pointwise.
-    sigma
-        Standard deviation of the Gaussian in pixels, 4 unless given.
-    size
-        Side of the box in pixels, odd, 31 unless given.
-    opposite_error
-        The pointwise error of `opposites`; None where the map is no norm of a difference of colours.
+    `order`: `pointwise`: `|Y - Ŷ|`. `blur-of-difference`: `K * |Y - Ŷ|`, which counts every error.
+      `difference-of-blurs`: `|K * Y - K * Ŷ|`, never larger, which forgives errors that cancel within the window, such
+      as misplaced texture. Pointwise unless a window is given, then blur-of-difference.
+    `kernel`: `gaussian` or `box`; None when pointwise.
+    `sigma`: Standard deviation of the Gaussian in pixels, 4 unless given.
+    `size`: Side of the box in pixels, odd, 31 unless given.
+    `opposite_error`: The pointwise error of `opposites`; None where the map is no norm of a difference of colours.
     """
 
     largest: ClassVar[float]
@@ -108,8 +99,8 @@ class AveragedMetric(Metric):
         return values if found <= largest else np.minimum(values, largest, out=values)
 
     def distance(self, truth: Image, delivered: Image) -> Map:
-        """Return the pointwise map."""
-        raise NotImplementedError(f"{type(self).__name__} must define distance(truth, delivered)")
+        """Return the pointwise map, which a metric may know a faster way to."""
+        return self.norm(self.difference(truth, delivered))
 
     def difference(self, truth: Image, delivered: Image) -> Planes:
         """Return signed differences, (3, H, W) float32, of which the pointwise map is the norm."""
@@ -136,6 +127,10 @@ class AveragedMetric(Metric):
         if self.order == "difference-of-blurs":
             return f"{self.plugin_name()} difference of local averages ({window}; opposite errors cancel)"
         return f"locally averaged {self.plugin_name()} error ({window})"
+
+    @property
+    def error_in_short(self) -> str:
+        return super().error_in_short if self.order == "pointwise" else f"averaged {super().error_in_short}"
 
     def block_error(self, side: int) -> float | None:
         """Return the error of one opposite colour for the other, times the weight of the block in the window.
@@ -192,12 +187,8 @@ class LocalMetric(AveragedMetric):
 
     The difference of two averaged pictures means nothing here, so that order is not offered.
 
-    Attributes
-    ----------
-    order
-        `pointwise`: the map. `blur-of-difference`: the map averaged, `K * D`. Pointwise unless a window is given.
-    compares
-        What one value compares where that is more than a pixel; empty: pixels.
+    `order`: `pointwise`: the map. `blur-of-difference`: the map averaged, `K * D`. Pointwise unless a window is given.
+    `compares`: What one value compares where that is more than a pixel; empty: pixels.
     """
 
     largest: ClassVar[float] = 1.0

@@ -15,11 +15,8 @@ from blackbox_conformal.method.risk.curve import DETAIL
 from blackbox_conformal.support.catalog import member
 from blackbox_conformal.support.types import Image, Map, Mask
 
-SIGMA = 4.0
-"""Of window and high-pass where nothing is enlarged; else they grow with the scale."""
-
-FARTHEST = 0.25
-"""Pixels: a delivered picture that lies farther from its input is refused."""
+SIGMA = 4.0  # Of window and high-pass where nothing is enlarged; else they grow with the scale.
+FARTHEST = 0.25  # Pixels: a delivered picture that lies farther from its input is refused.
 
 
 class DetailMetric(Metric):
@@ -32,10 +29,7 @@ class DetailMetric(Metric):
     Gaussian: its sigma is the scale, or 4 pixels at scale 1. Where inputs have lost their colours nothing is
     high-passed, since colours are what is added.
 
-    Attributes
-    ----------
-    words
-        What a value of the map is.
+    `words`: What a value of the map is.
     """
 
     words: ClassVar[str]
@@ -71,8 +65,9 @@ class DetailMetric(Metric):
         if (moved := shift(delivered, plain, sigma)) is not None:
             raise ImageError(
                 f"expected delivered pictures that lie where their inputs do; one lies {moved[1]:+.2f} pixels to the "
-                f"right and {moved[0]:+.2f} down, so nearly all of its detail would count as invented. Have the "
-                "vendor's answers moved back, or give --guarantee expected --metric lab-l1:sigma=4"
+                f"right and {moved[0]:+.2f} down, so nearly all of its detail would count as invented. Give "
+                "--delivery aligned, which moves answers back by whole pixels, or --guarantee expected --metric "
+                "lab-l1:sigma=4"
             )
         changed, explained = self.compared(truth, delivered)
         return unexplained(changed, explained, plain, sigma, high_pass=not degradation.loses_colours)
@@ -103,8 +98,8 @@ def shift(delivered: Image, plain: Image, sigma: float) -> tuple[float, float] |
 
 STRIPED = "darkened and striped: not trusted"
 DOTTED = "dotted: trusted, and no detail was added"
-CLEAR = "clear: detail was added and is trusted"
-"""Three classes in words, as legends say them."""
+CLEAR = "clear: detail was added and is trusted"  # Three classes in words, as legends say them.
+DIFFERS = "framed and hatched in cyan: differs from the input by more than is usual"
 
 
 def about_detail(guarantee: Mapping[str, Any], metric: Mapping[str, Any]) -> bool:

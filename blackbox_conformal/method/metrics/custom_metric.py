@@ -15,12 +15,9 @@ from blackbox_conformal.method.user_functions import UserFunctions
 from blackbox_conformal.support.catalog import build
 from blackbox_conformal.support.types import Image, Map
 
+# From two (H, W, 3) uint8 pictures, truth first, to (H, W) values in [0, bound].
 Function = Callable[[Image, Image], ArrayLike]
-"""From two (H, W, 3) uint8 pictures, truth first, to (H, W) values in [0, bound]."""
-
-_bounds: dict[tuple[str, str], float] = {}
-"""What this program has declared, by name and version."""
-
+_bounds: dict[tuple[str, str], float] = {}  # What this program has declared, by name and version.
 _functions = UserFunctions("metric", "blackbox_conformal.method.metrics.custom_metric.from_function")
 
 
@@ -31,14 +28,9 @@ class CustomMetric(Metric):
     calibration the program defines the function again under the same name and version. Raise the version whenever the
     function changes.
 
-    Attributes
-    ----------
-    metric
-        The user's name for it.
-    version
-        The user's version of the function.
-    largest
-        The declared bound.
+    `metric`: The user's name for it.
+    `version`: The user's version of the function.
+    `largest`: The declared bound.
     """
 
     space: ClassVar[str] = "the user's own"

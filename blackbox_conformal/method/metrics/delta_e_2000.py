@@ -16,10 +16,7 @@ class DeltaE2000(LocalMetric):
     1 is about the smallest difference that people see. The formula was fitted to differences up to about 5 and its
     order beyond about 20 means little, while a bound of 120 would ask for six times as many photographs.
 
-    Attributes
-    ----------
-    cap
-        Where differences are clipped, in CIEDE2000 units, and the bound; alpha is in the same units.
+    `cap`: Where differences are clipped, in CIEDE2000 units, and the bound; alpha is in the same units.
     """
 
     space: ClassVar[str] = "CIEDE2000"

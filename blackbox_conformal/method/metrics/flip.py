@@ -17,10 +17,8 @@ from blackbox_conformal.support.types import Image, Map
 class Flip(LocalMetric):
     """LDR-FLIP error (Andersson, Nilsson, Akenine-Möller, Oskarsson, Åström and Fairchild 2020), in [0, 1].
 
-    Attributes
-    ----------
-    pixels_per_degree
-        Pixels for each degree of the viewer's field; 67 is 0.7 m from a 0.7 m wide screen of 3840 pixels.
+    `pixels_per_degree`: Pixels for each degree of the viewer's field; 67 is 0.7 m from a 0.7 m wide screen of 3840
+      pixels.
     """
 
     space: ClassVar[str] = "FLIP"

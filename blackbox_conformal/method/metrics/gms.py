@@ -15,10 +15,7 @@ class Gms(LocalMetric):
     Prewitt gradients, c = 170 / 255^2 on the scale [0, 1]. Blind to hue, to a constant added to all pixels, and to
     the direction of an edge.
 
-    Attributes
-    ----------
-    downsample
-        Average 2 x 2 pixels first, as the source does; each value is then shown at its four pixels.
+    `downsample`: Average 2 x 2 pixels first, as the source does; each value is then shown at its four pixels.
     """
 
     space: ClassVar[str] = "sRGB luminance"

@@ -18,12 +18,9 @@ class InHoles(Metric):
 
     Nothing is said of the picture outside its holes, which the input shows; a vendor may change it there unnoticed.
 
-    Attributes
-    ----------
-    of
-        The metric, one of this package.
-    order, kernel, sigma, size, cap
-        Its parameters, where it takes them. A window reaches over the edge of a hole.
+    `of`: The metric, one of this package.
+    `order`, `kernel`, `sigma`, `size`, `cap`: Its parameters, where it takes them. A window reaches over the edge of a
+      hole.
     """
 
     of: str = "lab-l1"
@@ -47,7 +44,6 @@ class InHoles(Metric):
 
     @property
     def inner(self) -> Metric:
-        """Return the metric inside holes."""
         given: dict[str, Any] = self.model_dump(exclude={"of"}, exclude_none=True)
         inner: Metric = catalog.load("metrics", self.of, **given)
         return inner
@@ -55,6 +51,10 @@ class InHoles(Metric):
     @property
     def error_in_words(self) -> str:
         return f"{self.inner.error_in_words} inside the holes of the input"
+
+    @property
+    def error_in_short(self) -> str:
+        return f"{self.inner.error_in_short} in holes"
 
     def block_error(self, side: int) -> float | None:
         return self.inner.block_error(side)

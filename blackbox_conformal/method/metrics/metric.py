@@ -22,24 +22,17 @@ class Metric(Plugin):
     A subclass defines `bound` and `map`; whatever is calibrated, audited or shown uses `capped_bound`, and errors that
     went through `capped`.
 
-    Attributes
-    ----------
-    cap
-        Errors above it count as the cap, after any averaging; None counts them as they are. The bound is then the cap,
-        so that fewer photographs suffice, and a guarantee of a mean does not tell such errors from larger ones.
-    pointwise_root_mean_square
-        True when the map bounds each pixel's root mean square error over channels, in the space that
-        `space` names, from above: the premise of the PSNR corollary.
-    sums_channels
-        True when the map is a sum of absolute differences over three channels.
-    space
-        The colour space in which the map measures, as a certificate prints it.
-    counts_detail
-        Whether it also gives the energies of invented and of added detail, which `marked` and `clear-share` add up.
-    fewest_bands
-        With how many it measures pictures of declared bands, (H, W, bands) uint16, too; 0: not at all.
-    reads_pictures
-        Whether the map of any two pictures can be computed here and now, without a person's marks or a user's function.
+    `cap`: Errors above it count as the cap, after any averaging; None counts them as they are. The bound is then the
+      cap, so that fewer photographs suffice, and a guarantee of a mean does not tell such errors from larger ones.
+    `pointwise_root_mean_square`: True when the map bounds each pixel's root mean square error over channels, in the
+      space that `space` names, from above: the premise of the PSNR corollary.
+    `sums_channels`: True when the map is a sum of absolute differences over three channels.
+    `space`: The colour space in which the map measures, as a certificate prints it.
+    `counts_detail`: Whether it also gives the energies of invented and of added detail, which `marked` and
+      `clear-share` add up.
+    `fewest_bands`: With how many it measures pictures of declared bands, (H, W, bands) uint16, too; 0: not at all.
+    `reads_pictures`: Whether the map of any two pictures can be computed here and now, without a person's marks or a
+      user's function.
     """
 
     pointwise_root_mean_square: ClassVar[bool] = False
@@ -126,6 +119,11 @@ class Metric(Plugin):
         return f"{self.plugin_name()} error"
 
     @property
+    def error_in_short(self) -> str:
+        """Say the same in few words: whether it is averaged, and not over what."""
+        return f"{self.plugin_name()} error"
+
+    @property
     def grey_scale(self) -> NDArray[np.float64] | None:
         """Return a value a grey, (256,) float64, ascending, whose differences are errors; None: no scale."""
         return None
@@ -157,10 +155,7 @@ class Metric(Plugin):
 
         `delivered` is (H, W, 3) uint8.
 
-        Raises
-        ------
-        UsageError
-            No such bound is known for the metric; its general bound holds.
+        Raises `UsageError`: No such bound is known for the metric; its general bound holds.
         """
         raise UsageError(
             f"expected a metric that delivered colours bound, such as rgb-l1; got {self.plugin_name()}. "
@@ -172,21 +167,11 @@ class Metric(Plugin):
     ) -> Map:
         """Return an upper bound on the map for every truth with this input: (H, W) float32 in [0, bound].
 
-        Parameters
-        ----------
-        low_resolution
-            The input: (h, w, 3) uint8, made from the truth by the steps.
-        delivered
-            (h * scale, w * scale, 3) uint8.
-        steps
-            Each has a linear map (see `Degradation.along_axis`).
-        scale
-            How many times smaller the input is, at least 2.
-
-        Raises
-        ------
-        UsageError
-            The input says nothing of the metric, or sizes do not fit.
+        `low_resolution`: The input: (h, w, 3) uint8, made from the truth by the steps.
+        `delivered`: (h * scale, w * scale, 3) uint8.
+        `steps`: Each has a linear map (see `Degradation.along_axis`).
+        `scale`: How many times smaller the input is, at least 2.
+        Raises `UsageError`: The input says nothing of the metric, or sizes do not fit.
         """
         raise UsageError(
             "expected a metric that the input bounds, such as lab-l1 with a window, or rgb-l1 in the order "

@@ -16,22 +16,20 @@ LEVELS = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 _SAMPLED_PIXELS = 1 << 16
 _EARLIER = 2 + len(LEVELS)
 _WIDTH = _EARLIER + 1
-_MARK = np.float32(2)
-"""Begins each written row; rows of earlier versions, without agreement, begin with a resemblance, at most 1."""
+_MARKS: dict[int, tuple[float, ...]] = {_EARLIER: (), _WIDTH: (2,), _WIDTH + 1: (3,)}
+"""What begins each written row of so many values; the shortest begin with a resemblance, at most 1."""
 
 
 class Answers(Rows):
     """The answers to n pictures, in a few numbers per picture.
 
-    Attributes
-    ----------
-    values
-        (n, 3 + len(`LEVELS`)) float32, a row per picture. First the resemblance to the input, -1 to 1, of the answer
-        that shows the input least; NaN where the picture has too little structure. Then the mean absolute difference
-        between an answer made small again and the input, 0 to 255, mean over answers. Then, for each share in `LEVELS`,
-        the largest score among so many most certain pixels. Last, the agreement of the delivered picture with the free
-        reference, see `agreement`; NaN where the score makes none, left out by earlier versions. A refused picture, or
-        one that was not looked at, is all NaN.
+    `values`: (n, 12 or 13) float32, a row per picture. First the resemblance to the input, -1 to 1, of the answer that
+      shows the input least; NaN where the picture has too little structure. Then the mean absolute
+      difference between an answer made small again and the input, 0 to 255, mean over answers. Then, for each share in
+      `LEVELS`, the largest score among so many most certain pixels. Then the agreement of the delivered picture with
+      the free reference, see `agreement`; NaN where the score makes none, left out by earlier versions. Last, for
+      pictures that are watched, the strangeness of the first answer, see `PairSizes`. A refused picture, or one that
+      was not looked at, is all NaN.
     """
 
     row: ClassVar[tuple[int, ...]] = (_WIDTH,)
@@ -57,26 +55,30 @@ class Answers(Rows):
     @classmethod
     def together(cls, parts: Iterable[Self]) -> Self:
         """Join all pictures of `parts`, in order."""
-        return super().together(
-            # Earlier versions wrote no agreement.
-            cls(np.pad(part.values, ((0, 0), (0, _WIDTH - part.values.shape[1])), constant_values=np.nan))
-            for part in parts
-        )
+        rows = [part.values for part in (cls.unknown(0), *parts)]
+        width = max(each.shape[1] for each in rows)
+        # Earlier versions wrote less.
+        return cls(np.concatenate([_padded(each, width) for each in rows]))
+
+    def watched(self, strangeness: NDArray[np.float64]) -> Self:
+        """Return the pictures with the strangeness of each, (n,), NaN where unknown."""
+        values = _padded(self.values, _WIDTH + 1)
+        values[:, -1] = np.where(np.isnan(values[:, 1]), np.nan, strangeness)
+        return type(self)(values)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """Read the bytes of `to_bytes`."""
         values = np.frombuffer(content, "<f4").astype(np.float32)
-        if values.size and values[0] == _MARK:
-            marks, values = np.split(values.reshape(-1, 1 + _WIDTH), [1], axis=1)
-        else:
-            marks, values = np.full(1, _MARK), values.reshape(-1, _EARLIER)
-        correlations = values[:, [0, *range(_EARLIER, values.shape[1])]]
+        width = next((width for width, mark in _MARKS.items() if values[:1].tolist() == [*mark]), _EARLIER)
+        mark = _MARKS[width]
+        marks, values = np.split(values.reshape(-1, len(mark) + width), [len(mark)], axis=1)
+        correlations = values[:, [0, *range(_EARLIER, min(width, _WIDTH))]]
         difference, scores = values[:, 1], values[:, 2:_EARLIER]
         recorded = ~np.isnan(difference)
         right = (
-            (marks == _MARK).all()
+            np.all(marks == mark)
             and not np.any(np.abs(correlations) > 1)
+            and not np.any((values[:, _WIDTH:] < 0) | np.isinf(values[:, _WIDTH:]))
             and np.all((difference[recorded] >= 0) & (difference[recorded] <= 255))
             and np.all(scores[recorded, :-1] <= scores[recorded, 1:])
             and np.isnan(values[~recorded]).all()
@@ -86,9 +88,8 @@ class Answers(Rows):
         return cls(values)
 
     def to_bytes(self) -> bytes:
-        """Write the values as little-endian float32, row by row, each after `_MARK` unless an earlier version wrote
-        it."""
-        marks = np.full((len(self), self.values.shape[1] - _EARLIER), _MARK)
+        """Write the values as little-endian float32, row by row, each after its mark of `_MARKS`."""
+        marks = np.tile(_MARKS[self.values.shape[1]], (len(self), 1))
         return np.concatenate([marks, self.values], axis=1).astype("<f4").tobytes()
 
     @property
@@ -104,8 +105,12 @@ class Answers(Rows):
     @property
     def agreement(self) -> NDArray[np.float64]:
         """Return the agreement of the delivered picture with the free reference, (n,), NaN where unknown."""
-        known = self.values.shape[1] == _WIDTH
-        return self.values[:, _EARLIER].astype(np.float64) if known else np.full(len(self), np.nan)
+        return _padded(self.values, _WIDTH)[:, _EARLIER].astype(np.float64)
+
+    @property
+    def strangeness(self) -> NDArray[np.float64]:
+        """Return how far the first answer's differences from its input reach, (n,), NaN where unknown."""
+        return _padded(self.values, _WIDTH + 1)[:, _WIDTH].astype(np.float64)
 
     def trusted_share(self, threshold: float) -> NDArray[np.float64]:
         """Return roughly the share of each picture whose score is below `threshold`, (n,), 0 to 1; NaN where
@@ -115,3 +120,8 @@ class Answers(Rows):
         shares = np.full(len(self), np.nan)
         shares[recorded] = [np.interp(threshold, row, LEVELS, left=0.0, right=1.0) for row in scores[recorded]]
         return shares
+
+
+def _padded(values: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """Return (n, `width` or more): a copy of the values, with NaN where there are none."""
+    return np.pad(values, ((0, 0), (0, max(0, width - values.shape[1]))), constant_values=np.nan)

@@ -12,8 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-ROUNDING = 1e-12
-"""Added to the required log-wealth: covers the rounding of a sum of logarithms."""
+ROUNDING = 1e-12  # Added to the required log-wealth: covers the rounding of a sum of logarithms.
 
 
 def growth(losses: NDArray[np.float64], mean: float, bets: int) -> NDArray[np.float64]:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blackbox_conformal.errors import CalibrationError, MapError, UsageError
-from blackbox_conformal.method.kernels.detail import Energies
-from blackbox_conformal.method.kernels.largest_in_squares import squares_staircase
-from blackbox_conformal.method.kernels.left_out_share import all_but_staircase
+from blackbox_conformal.method.kernels._buckets import sort_places
+from blackbox_conformal.method.kernels.detail import Energies, Leasts, detail_losses
+from blackbox_conformal.method.kernels.sorted_staircases import all_but_staircase, squares_staircase
 from blackbox_conformal.method.kernels.staircase import Counts, share_staircase, staircase_and_area, survey_maps
 from blackbox_conformal.method.risk.exact import as_typed, largest_loss
 from blackbox_conformal.support.rounding import all_down
@@ -49,14 +49,11 @@ def _refuse(name: str, values: NDArray[np.float32], wrong: NDArray[np.bool_], ex
         )
 
 
+# Loss kinds in the order of their numbers in files; an earlier version made ``marked-by-area``.
 Kind = Literal["supremum", "share", "all-but", "marked-by-area", "clear-share", "local", "marked", "marked-in-squares"]
-"""Loss kinds in the order of their numbers in files; an earlier version made ``marked-by-area``."""
-
+# Kinds whose every loss is a share, whatever the metric's bound.
 SHARES: tuple[Kind, ...] = ("share", "marked-by-area", "marked", "clear-share", "marked-in-squares")
-"""Kinds whose every loss is a share, whatever the metric's bound."""
-
-DETAIL: tuple[Kind, ...] = ("marked", "clear-share", "marked-in-squares")
-"""Kinds that add up energies of detail."""
+DETAIL: tuple[Kind, ...] = ("marked", "clear-share", "marked-in-squares")  # Kinds that add up energies of detail.
 
 PARAMETERS: dict[Kind, str] = {
     "share": "tolerance",
@@ -69,22 +66,18 @@ PARAMETERS: dict[Kind, str] = {
 }
 """The parameters that all curves of a kind share beside their bound."""
 
-LEAST_INVENTED = 1.0
-"""Squared grey levels a pixel that ``marked`` adds to a picture's invented energy."""
+LEAST_INVENTED = 1.0  # Squared grey levels a pixel that ``marked`` adds to a picture's invented energy.
 
 MOST_PIXELS = 256 * 256
 """Pixels that count for `LEAST_INVENTED`, at most. With all pixels the sum would outgrow any one object: 32 x 32 pixels
 wrong by 40 levels have a loss of 0.98 in an else quiet picture of 192 x 192, and would have one of 0.09 in 4096 x
 4096."""
 
+# Side of the squares of ``marked-in-squares``, in pixels of the delivered picture, from its upper left corner on.
 SQUARE = 128
-"""Side of the squares of ``marked-in-squares``, in pixels of the delivered picture, from its upper left corner on."""
-
+# ``clear-share`` divides by at least this share of all added detail, also where the clear part holds less.
 LEAST_CLEAR = 0.05
-"""``clear-share`` divides by at least this share of all added detail, also where the clear part holds less."""
-
-STEPS = 4096
-"""Losses of these kinds are rounded up to multiples of 1 / 4096, which are exact in single precision."""
+STEPS = 4096  # Losses of these kinds are rounded up to multiples of 1 / 4096, which are exact in single precision.
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,30 +248,17 @@ class RiskCurve:
         `score_map` is (H, W) float32, finite. `energies` are the invented and all the added detail, (H, W) float32
         each, in squares of grey levels. `ceiling` is the largest threshold that is ever allowed, in the score's unit.
         """
-        scores, top, (part, whole) = np.asarray(score_map, np.float32), np.float32(ceiling), energies
-        check_shapes(scores, part)
+        scores, top = np.ascontiguousarray(score_map, np.float32), np.float32(ceiling)
+        check_shapes(scores, energies.part)
         order = by_score(scores.ravel())
-        ascending = scores.ravel()[order]
-        ends = np.append(np.flatnonzero(ascending[1:] > ascending[:-1]), order.size - 1)
-        invented, added = (np.cumsum(map_.ravel()[order], dtype=np.float64)[ends] for map_ in (part, whole))
-        marked = invented / (invented[-1] + least_invented(order.size))
-        counted = np.maximum(added, LEAST_CLEAR * added[-1])
-        share = np.divide(invented, counted, out=np.zeros_like(counted), where=counted > 0)
-        # Each pixel's part of the mean over squares of the loss ``marked``.
-        rows, columns = (np.arange(side) // SQUARE for side in part.shape)
-        squares = (rows[:, None] * (columns[-1] + 1) + columns).ravel()
-        areas = np.bincount(squares)
-        of_squares = np.bincount(squares, weights=part.ravel()) + LEAST_INVENTED * areas
-        in_squares = np.cumsum((part.ravel() * (areas / of_squares / part.size)[squares])[order])[ends]
-        found = []
-        for kind, losses in zip(DETAIL, (marked, np.maximum.accumulate(share), in_squares), strict=True):
-            below = ascending[ends] < top
-            steps = np.minimum(np.ceil(np.append(losses[below], 1.0) * STEPS), STEPS).astype(np.float32) / STEPS
-            grows = np.diff(steps, prepend=np.float32(0)) > 0
-            at = np.append(ascending[ends][below], top)[grows]
-            area = self.area_scores, self.area_shares
-            found.append(type(self)(at, steps[grows], 1.0, kind, None, *area, ceiling=ceiling))
-        return found
+        leasts = Leasts(least_invented(order.size), LEAST_INVENTED, LEAST_CLEAR)
+        area = self.area_scores, self.area_shares
+        return [
+            type(self)(at, losses, 1.0, kind, None, *area, ceiling=ceiling)
+            for kind, (at, losses) in zip(
+                DETAIL, detail_losses(order, scores, energies, top, SQUARE, STEPS, leasts), strict=True
+            )
+        ]
 
     @classmethod
     def worst(cls, bound: float, kind: Kind = "supremum", **parameter: Any) -> Self:
@@ -364,12 +344,11 @@ def in_order(values: NDArray[np.float32]) -> NDArray[np.uint32]:
 
 def by_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return the permutation that sorts (n,) scores; equal ones stay in their order."""
-    # Whole numbers of score and position together sort several times faster than floats with an index. Adding 0 turns
-    # -0 into 0, which is the same score.
-    keys = in_order(scores + np.float32(0)).astype(np.uint64)
-    keys = (keys << np.uint64(32)) | np.arange(keys.size, dtype=np.uint64)
-    keys.sort()
-    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    # Adding 0 turns -0 into 0, which is the same score.
+    keys = in_order(scores + np.float32(0))
+    places, spare = np.empty((2, keys.size), np.int64)
+    sort_places(keys, places, spare)
+    return places
 
 
 def _area(area: Counts, pixels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

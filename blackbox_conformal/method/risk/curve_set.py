@@ -27,23 +27,14 @@ WEIGHT_BITS = 24
 
 @dataclass(frozen=True, eq=False)
 class Merged:
-    """``sum_i w_i L_i(t)`` as a staircase over the distinct scores of all curves.
+    """``sum_i w_i L_i(t)`` as a staircase over the distinct scores of all curves."""
 
-    Attributes
-    ----------
-    scores
-        Distinct scores, float64 (each the value of a float32), ascending.
-    high, low
-        The sum once pixels of that score are trusted too, in units of ``2^-bits``: ``high * 2^22 + low``, int64,
-        ``low < 2^22``. `high` never falls.
-    bits
-        Bits after the point.
-    """
-
-    scores: NDArray[np.float64]
+    scores: NDArray[np.float64]  # Distinct scores, float64 (each the value of a float32), ascending.
+    # The sum once pixels of that score are trusted too, in units of ``2^-bits``: ``high * 2^22 + low``, int64, ``low <
+    # 2^22``. `high` never falls.
     high: NDArray[np.int64]
     low: NDArray[np.int64]
-    bits: int
+    bits: int  # Bits after the point.
 
     def threshold(self, budget: Fraction) -> float:
         """Return the largest t at which the sum is <= `budget`: -inf, a score, or +inf. O(log records)."""
@@ -119,8 +110,7 @@ def merge(
 MAGIC = b"BXCURVES"
 VERSION = 1
 _HEADER = struct.Struct("<8sHHIQQddQ")
-_DEFLATE_CEILING = 1032
-"""No deflate stream expands by more than this factor."""
+_DEFLATE_CEILING = 1032  # No deflate stream expands by more than this factor.
 _KINDS = get_args(Kind)
 # A damaged or hostile file must not fill the memory: at most 2 GiB are unpacked.
 MAXIMUM_VALUES = 2**29
@@ -129,26 +119,17 @@ _DAMAGED = "Fetch the calibration file again or calibrate again"
 
 @dataclass(frozen=True, eq=False)
 class CurveSet:
-    """n risk curves of one kind, bound and parameter.
+    """n risk curves of one kind, bound and parameter."""
 
-    Attributes
-    ----------
-    offsets
-        (n + 1,) int64: curve i owns records ``offsets[i]`` to ``offsets[i + 1]``.
-    scores, losses
-        Records of all curves, float32.
-    area_offsets, area_scores, area_shares
-        The same for the trusted share; a curve without it owns none.
-    bound, kind, tolerance, left_out, ceiling, side
-        As in `RiskCurve`.
-    """
-
-    offsets: NDArray[np.int64]
+    offsets: NDArray[np.int64]  # (n + 1,) int64: curve i owns records ``offsets[i]`` to ``offsets[i + 1]``.
+    # Records of all curves, float32.
     scores: NDArray[np.float32]
     losses: NDArray[np.float32]
+    # The same for the trusted share; a curve without it owns none.
     area_offsets: NDArray[np.int64]
     area_scores: NDArray[np.float32]
     area_shares: NDArray[np.float32]
+    # As in `RiskCurve`.
     bound: float
     kind: Kind = "supremum"
     tolerance: float | None = None
@@ -158,7 +139,6 @@ class CurveSet:
 
     @classmethod
     def from_curves(cls, curves: Sequence[RiskCurve]) -> Self:
-        """Return the set of `curves`, in their order."""
         if not curves:
             raise CalibrationError("expected at least one risk curve; got none. Calibrate on at least one photograph")
         first = curves[0]
@@ -272,7 +252,6 @@ class CurveSet:
         return (self[index] for index in range(len(self)))
 
     def subset(self, indices: NDArray[np.int64]) -> "CurveSet":
-        """Return the curves at `indices`, in that order."""
         # Random splits and groups ask for the same subsets again, whose own merged sums can be reused.
         if indices.size == len(self) and (indices == np.arange(len(self))).all():
             return self

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.rounding import float32_down
 
-GRAIN_BITS = 44
-"""Losses count in units of 2^-44: exact for every float32 >= 2^-20, rounded up (conservative) below."""
+GRAIN_BITS = 44  # Losses count in units of 2^-44: exact for every float32 >= 2^-20, rounded up (conservative) below.
 
 
 @lru_cache(1024)

@@ -16,12 +16,9 @@ from blackbox_conformal.method.kernels.windows import WIDE_SIGMA, gaussian_taps
 
 Matrix = NDArray[np.float64]
 
+# From `WIDE_SIGMA` on the averaging differs from the sampled Gaussian by less than this in L1 norm an axis.
 WIDE_ERROR = 1e-3
-"""From `WIDE_SIGMA` on the averaging differs from the sampled Gaussian by less than this in L1 norm an axis."""
-
-
-RIDGE = 1e-3
-"""Keeps `Axis.recover` small where a blur left little to bring back, so that rounding does not count."""
+RIDGE = 1e-3  # Keeps `Axis.recover` small where a blur left little to bring back, so that rounding does not count.
 
 
 class Step(Protocol):

@@ -11,14 +11,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of n photographs: `values`, (n, *`row`), NaN for photographs about which nothing is known.
+    """The rows of n photographs: `values`, (n, *`row`), NaN for photographs about which nothing is known."""
 
-    Attributes
-    ----------
-    row, stored
-        The shape of a row, and the type of its numbers in files.
-    """
-
+    # The shape of a row, and the type of its numbers in files.
     row: ClassVar[tuple[int, ...]]
     stored: ClassVar[str] = "<f4"
 

@@ -3,8 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-ROUNDING = 1e-9
-"""Sums in another order may differ by this much."""
+ROUNDING = 1e-9  # Sums in another order may differ by this much.
 
 
 class Samples:

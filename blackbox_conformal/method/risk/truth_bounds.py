@@ -15,23 +15,16 @@ from blackbox_conformal.method.kernels.elementary import product
 from blackbox_conformal.method.risk.resampling import Axis, Step, axis
 from blackbox_conformal.support.types import Image, Map
 
+# The eight sign patterns: ``|v|_1 = max_s s·v``.
 SIGNS = np.array([[a, b, c] for a in (1, -1) for b in (1, -1) for c in (1, -1)], dtype=np.float64)
-"""The eight sign patterns: ``|v|_1 = max_s s·v``."""
-
-DISTANCE_ROUNDING = np.float32(2e-5)
-"""Covers single precision in distances and in their averages."""
-
+DISTANCE_ROUNDING = np.float32(2e-5)  # Covers single precision in distances and in their averages.
+# ``max over 8-bit sRGB of s·lab``, in normalised Lab, for the rows of `SIGNS`: exhaustive search, rounded up.
 LAB_SUPPORTS = np.array([2.258498, 1.229435, 1.544136, 0.156084, 1.084435, 0.413435, 0.038505, -0.961026])
-"""``max over 8-bit sRGB of s·lab``, in normalised Lab, for the rows of `SIGNS`: exhaustive search, rounded up."""
-
+# The four sign patterns of the last two planes of Lab.
 CHROMA_SIGNS = np.array([[0, 1, 1], [0, 1, -1], [0, -1, 1], [0, -1, -1]], dtype=np.float64)
-"""The four sign patterns of the last two planes of Lab."""
-
+# ``max over 8-bit sRGB of s·lab``, in normalised Lab, for the rows of `CHROMA_SIGNS`: as `LAB_SUPPORTS`.
 CHROMA_SUPPORTS = np.array([1.579905, 0.736393, 0.666786, -0.755023])
-"""``max over 8-bit sRGB of s·lab``, in normalised Lab, for the rows of `CHROMA_SIGNS`: as `LAB_SUPPORTS`."""
-
-AVERAGE_ROUNDING = 1e-5
-"""Single precision of the averages that a metric computes."""
+AVERAGE_ROUNDING = 1e-5  # Single precision of the averages that a metric computes.
 
 
 def farthest_lab_l1(lab: Planes) -> Map:
@@ -171,14 +164,11 @@ SLOPES = np.array([slope for slope, _ in _TABLE])
 """(20, 3) float64, one slope a row: they lower the bounds of 32 photographs most, taken one after the
 other."""
 
+# (20, 8) float64: ``h_s^a`` for each slope and each row of `SIGNS`, by exhaustive search, rounded up.
 SUPPORTS = np.array([supports for _, supports in _TABLE])
-"""(20, 8) float64: ``h_s^a`` for each slope and each row of `SIGNS`, by exhaustive search, rounded up."""
-
+# How many slopes the average of a distance tries: each costs an average, and the other 12 gain 1 % together.
 AVERAGED = 8
-"""How many slopes the average of a distance tries: each costs an average, and the other 12 gain 1 % together."""
-
-BAND = 64
-"""Rows handled at once."""
+BAND = 64  # Rows handled at once.
 
 
 def average_of_distances(lab: Planes, truth: BlurredTruth, average: Callable[[Map], None]) -> Map:

@@ -23,22 +23,17 @@ SHOWN = ("delivered", "consistent", "reference", "enlargement")
 """The pictures that may be shown, most detail first: the delivered picture, the same made consistent with the input,
 the free reference, and plain enlargement (at scale 1 the input itself)."""
 
-_SHARES = np.linspace(0, 1, 21)
-"""Shares of a picture's pixels below whose scores errors are summed."""
-
+_SHARES = np.linspace(0, 1, 21)  # Shares of a picture's pixels below whose scores errors are summed.
 _ROW = (1 + len(SHOWN), _SHARES.size)
 
 
 class SquaredErrors(Rows):
     """Squared errors of pictures that may be shown, for n photographs.
 
-    Attributes
-    ----------
-    values
-        (n, 1 + len(`SHOWN`), 21) float32. First every twentieth score, ascending. Then, for each picture of `SHOWN` and
-        each of these scores, the sum of squared differences from the truth over pixels with a lower score, mean over
-        channels, in squared grey levels, by the number of all pixels; at the last score over all pixels. NaN where
-        there is no such picture, or nothing is known about the photograph.
+    `values`: (n, 1 + len(`SHOWN`), 21) float32. First every twentieth score, ascending. Then, for each picture of
+      `SHOWN` and each of these scores, the sum of squared differences from the truth over pixels with a lower score,
+      mean over channels, in squared grey levels, by the number of all pixels; at the last score over all pixels. NaN
+      where there is no such picture, or nothing is known about the photograph.
     """
 
     row: ClassVar[tuple[int, ...]] = _ROW
@@ -59,7 +54,6 @@ class SquaredErrors(Rows):
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """Read the bytes of `to_bytes`."""
         values = np.frombuffer(content, "<f4").reshape(-1, *_ROW).astype(np.float32)
         known = ~np.asarray(np.isnan(values[:, 1:]).any(axis=2))
         looked_at = np.asarray(known.any(axis=1))
@@ -82,20 +76,33 @@ class SquaredErrors(Rows):
         It is a sum by the number of all pixels, a mean over the known photographs, and right to a twentieth of the
         pixels. At least the pixels with the highest scores count.
         """
-        known = self.known.values
+        known, below = self.known.values, self._below(threshold, _SHARES.size - 2)[0]
+        errors = (known[:, 1:, -1] - below).astype(np.float64)
         if not len(known):
             return {}
-        steps = np.minimum((known[:, 0] < threshold).sum(axis=1), _SHARES.size - 2)
-        below = np.take_along_axis(known[:, 1:], steps[:, None, None], axis=2)[..., 0]
-        errors = (known[:, 1:, -1] - below).astype(np.float64)
         return {name: float(row.mean()) for name, row in zip(SHOWN, errors.T, strict=True) if not np.isnan(row).any()}
 
+    def below(self, threshold: float) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
+        """Return the squared error where the score is below `threshold`, (n,) by the name of the picture, and shares.
 
+        It is a sum by the number of all pixels, for the n known photographs, and so are their shares, (n,) of all
+        pixels; both are right to a twentieth of the pixels.
+        """
+        below, steps = self._below(threshold, _SHARES.size - 1)
+        errors = below.astype(np.float64).T
+        found = {name: row for name, row in zip(SHOWN, errors, strict=True) if not np.isnan(row).any()}
+        return found, _SHARES[steps]
+
+    def _below(self, threshold: float, most: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        known = self.known.values
+        steps = np.minimum((known[:, 0] < threshold).sum(axis=1), most)
+        return np.take_along_axis(known[:, 1:], steps[:, None, None], axis=2)[..., 0], steps
+
+
+# (3,): mean squared error with white = 1, mean of ``(1 - SSIM) / 2``, mean of the metric by its bound: in [0, 1].
 Errors = NDArray[np.float64]
-"""(3,): mean squared error with white = 1, mean of ``(1 - SSIM) / 2``, mean of the metric by its bound: in [0, 1]."""
-
+# Added to the errors from the known picture, since the vendor may deliver that picture itself.
 LEAST: Errors = np.array([255.0**-2, 1e-3, 1e-3])
-"""Added to the errors from the known picture, since the vendor may deliver that picture itself."""
 
 
 def whole_errors(truth: Image, delivered: Image, metric: float) -> Errors:
@@ -134,11 +141,8 @@ def foretold_psnr(squared: float) -> float:
 class WholeErrors(Rows):
     """Errors of the delivered pictures of n photographs.
 
-    Attributes
-    ----------
-    values
-        (n, 2, 3) float64: for each photograph the `Errors` from the truth, and the errors from the known picture with
-        `LEAST` added. A refused photograph has inf and 1; NaN where nothing is known.
+    `values`: (n, 2, 3) float64: for each photograph the `Errors` from the truth, and the errors from the known picture
+      with `LEAST` added. A refused photograph has inf and 1; NaN where nothing is known.
     """
 
     row: ClassVar[tuple[int, ...]] = (2, 3)
@@ -156,7 +160,6 @@ class WholeErrors(Rows):
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        """Read the bytes of `to_bytes`."""
         values = np.frombuffer(content, "<f8").reshape(-1, 2, 3).astype(np.float64)
         unknown = np.isnan(values).all(axis=(1, 2))
         truth, known = values[~unknown, 0], values[~unknown, 1]

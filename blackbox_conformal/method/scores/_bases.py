@@ -22,13 +22,9 @@ from blackbox_conformal.support.types import Image, Map
 class ClippedAndSmoothed(Score):
     """A score whose finished map can be clipped at a quantile of that same map, then averaged.
 
-    Attributes
-    ----------
-    clip_quantile
-        Values above this quantile of the map, in (0, 1], are lowered to it; they become ties that are trusted
-        together or not at all. None: not clipped.
-    smooth
-        Standard deviation in pixels of the Gaussian that averages the map at the end. None: not averaged.
+    `clip_quantile`: Values above this quantile of the map, in (0, 1], are lowered to it; they become ties that are
+      trusted together or not at all. None: not clipped.
+    `smooth`: Standard deviation in pixels of the Gaussian that averages the map at the end. None: not averaged.
     """
 
     clip_quantile: Annotated[float, Field(gt=0, le=1, examples=[0.8])] | None = None
@@ -48,14 +44,9 @@ class ClippedAndSmoothed(Score):
 class Windowed(ClippedAndSmoothed):
     """A score that averages over a window.
 
-    Attributes
-    ----------
-    kernel
-        `gaussian` or `box`.
-    sigma
-        Standard deviation of the Gaussian in pixels, 4 unless given.
-    size
-        Side of the box in pixels, odd, 31 unless given.
+    `kernel`: `gaussian` or `box`.
+    `sigma`: Standard deviation of the Gaussian in pixels, 4 unless given.
+    `size`: Side of the box in pixels, odd, 31 unless given.
     """
 
     kernel: Window = "gaussian"
@@ -79,10 +70,7 @@ def quantile(values: Map, level: float) -> np.float32:
 class OneDrawScore(Windowed):
     """A score that measures the picture, not how much draws differ; a file defines `raw`.
 
-    Attributes
-    ----------
-    kernel
-        `gaussian` or `box`, over which the raw map is averaged.
+    `kernel`: `gaussian` or `box`, over which the raw map is averaged.
     """
 
     @property
@@ -91,7 +79,6 @@ class OneDrawScore(Windowed):
         return 1
 
     def start(self, shape: tuple[int, int]) -> "DeliveredAccumulator":
-        """An accumulator that keeps nothing."""
         return DeliveredAccumulator(self._averaged)
 
     def _averaged(self, context: Context) -> Map:

@@ -142,25 +142,15 @@ LARGEST_LOG_PRICE = np.float32(20)
 
 @dataclass(frozen=True)
 class Network:
-    """Layers of a network on feature maps.
+    """Layers of a network on feature maps."""
 
-    Attributes
-    ----------
-    content
-        The file that it was read from.
-    digest
-        ``sha256:`` and the digest of that.
-    arrays
-        By name: ``head`` (C, F), ``head_bias`` (C,), ``picture`` (C, F), for each of three layers k ``body_k``
-        (C, C, 3, 3) and ``body_k_bias`` (C,), ``tail`` (1, C), ``tail_bias`` (1,) and ``skip`` (1, F), for F features
-        and C channels.
-    taught_by
-        The photographs that the weights were learned from; none where the file does not say.
-    """
-
-    content: bytes
-    digest: str
+    content: bytes  # The file that it was read from.
+    digest: str  # ``sha256:`` and the digest of that.
+    # By name: ``head`` (C, F), ``head_bias`` (C,), ``picture`` (C, F), for each of three layers k ``body_k`` (C, C, 3,
+    # 3) and ``body_k_bias`` (C,), ``tail`` (1, C), ``tail_bias`` (1,) and ``skip`` (1, F), for F features and C
+    # channels.
     arrays: dict[str, Features]
+    # The photographs that the weights were learned from; none where the file does not say.
     taught_by: tuple[KnownPhotograph, ...] = ()
 
     def log_multipliers(self, features: Features) -> Map:

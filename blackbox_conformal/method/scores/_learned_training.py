@@ -20,54 +20,30 @@ Vector = npt.NDArray[np.float64]
 Weights = dict[str, npt.NDArray[np.float32]]
 
 STEPS, BATCH = 100, 8
-SIDE = 64
-"""Cells on a side of the crops that a step looks at."""
-
-KEPT = 128
-"""Cells on a side of the middle that is kept of each photograph."""
-
+SIDE = 64  # Cells on a side of the crops that a step looks at.
+KEPT = 128  # Cells on a side of the middle that is kept of each photograph.
+# Prices, in units of the usual largest error of a whole picture.
 LOWEST, HIGHEST = 0.1, 3.0
-"""Prices, in units of the usual largest error of a whole picture."""
-
-SHARPNESS = 10.0
-"""Of the soft maximum over a picture's errors, in the same unit."""
-
-TEMPERATURES = 0.5, 0.12
-"""Of the soft mask, at the first and at the last step."""
-
+SHARPNESS = 10.0  # Of the soft maximum over a picture's errors, in the same unit.
+TEMPERATURES = 0.5, 0.12  # Of the soft mask, at the first and at the last step.
+# Of Adam, and the largest norm of a gradient, in units of the root of the usual error.
 RATE, DECAYS, LONGEST = 0.001, (0.9, 0.999), 1.0
-"""Of Adam, and the largest norm of a gradient, in units of the root of the usual error."""
-
-LEAST_DEVIATION = 0.05
-"""A feature that hardly changes says nothing of these photographs, and is not enlarged."""
-
+LEAST_DEVIATION = 0.05  # A feature that hardly changes says nothing of these photographs, and is not enlarged.
+# Steps after which the photographs that do not teach are looked at, and thresholds that are tried on them.
 LOOKED, THRESHOLDS = 20, 500
-"""Steps after which the photographs that do not teach are looked at, and thresholds that are tried on them."""
-
+# Of the photographs that do not teach, and how often weights that gain nothing may seem to, over all looks.
 RESAMPLES, DOUBT = 2000, 0.05
-"""Of the photographs that do not teach, and how often weights that gain nothing may seem to, over all looks."""
-
+# Averages of the largest trusted error that are of use, in the same unit as multipliers.
 LEVELS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
-"""Averages of the largest trusted error that are of use, in the same unit as multipliers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """One picture whose errors are known.
+    """One picture whose errors are known."""
 
-    Attributes
-    ----------
-    maps
-        Its features, (F, h, w) float16.
-    mean
-        Their mean over the whole picture, (F,) float32.
-    errors
-        The largest error in each cell, (h, w) float32, >= 0.
-    """
-
-    maps: npt.NDArray[np.float16]
-    mean: npt.NDArray[np.float32]
-    errors: Map
+    maps: npt.NDArray[np.float16]  # Its features, (F, h, w) float16.
+    mean: npt.NDArray[np.float32]  # Their mean over the whole picture, (F,) float32.
+    errors: Map  # The largest error in each cell, (h, w) float32, >= 0.
 
     @classmethod
     def of(cls, features: Features, errors: Map) -> "Lesson":
@@ -82,26 +58,18 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What was learned.
+    """What was learned."""
 
-    Attributes
-    ----------
-    content
-        The file of weights; None where none surely made better masks than the network that it began with.
-    before, after
-        The share of the photographs that did not teach that can be trusted; see `trusted_share`.
-    taught_before, taught_after
-        The same for the photographs that taught.
-    least_gain
-        What the best weights gain at least on photographs that did not teach, with confidence 1 - `DOUBT`;
-        not above 0 where none were kept.
-    """
-
+    # The file of weights; None where none surely made better masks than the network that it began with.
     content: bytes | None
+    # The share of the photographs that did not teach that can be trusted; see `trusted_share`.
     before: float
     after: float
+    # The same for the photographs that taught.
     taught_before: float
     taught_after: float
+    # What the best weights gain at least on photographs that did not teach, with confidence 1 - `DOUBT`; not above 0
+    # where none were kept.
     least_gain: float = 0.0
 
 
@@ -148,10 +116,7 @@ class _Scale:
 class Pass:
     """One picture through the network, kept so that a gradient can come back through it.
 
-    Parameters
-    ----------
-    maps, mean
-        Scaled features, (F, h, w) float32, and their mean over the whole picture, (F,) float32.
+    `maps`, `mean`: Scaled features, (F, h, w) float32, and their mean over the whole picture, (F,) float32.
     """
 
     def __init__(self, weights: Weights, maps: Features, mean: npt.NDArray[np.float32]) -> None:
@@ -263,14 +228,9 @@ def trusted_share(weights: Weights, scale: _Scale, lessons: Sequence[Lesson], us
 
 @dataclass(frozen=True, eq=False)
 class Trusted:
-    """What masks of n pictures trust at each of T thresholds.
+    """What masks of n pictures trust at each of T thresholds."""
 
-    Attributes
-    ----------
-    largest, shares
-        (n, T) float64: the largest trusted error, in units of the usual one, and the share of cells.
-    """
-
+    # (n, T) float64: the largest trusted error, in units of the usual one, and the share of cells.
     largest: npt.NDArray[np.float64]
     shares: npt.NDArray[np.float64]
 
@@ -352,14 +312,9 @@ def soft_worth(
 ) -> tuple[float, Vector]:
     """What a soft mask at `learned` is worth, over the root of the multiplier, and its gradient by each log multiplier.
 
-    Parameters
-    ----------
-    log_multipliers, errors
-        Of each cell, (n,) float64.
-    temperature
-        The mask is ``sigmoid((log multiplier - log_multipliers) / temperature)``.
-    sharpness
-        The largest error is the mean of the masked errors e, each counted as often as ``exp(sharpness * e)``.
+    `log_multipliers`, `errors`: Of each cell, (n,) float64.
+    `temperature`: The mask is ``sigmoid((log multiplier - log_multipliers) / temperature)``.
+    `sharpness`: The largest error is the mean of the masked errors e, each counted as often as ``exp(sharpness * e)``.
     """
     mask = 0.5 + 0.5 * np.tanh((math.log(multiplier) - log_multipliers) / (2 * temperature))
     trusted = mask * errors

@@ -15,14 +15,10 @@ from blackbox_conformal.support.types import Image, Map
 class PairedScore(Score):
     """Two scores whose maps a file puts together in `combine`.
 
-    Attributes
-    ----------
-    first, second
-        Their names.
-    first_package, second_package
-        The packages that brought them, with versions; None: this one. Filled in, and checked where given.
-    sigma
-        Standard deviation in pixels of the Gaussian window of the first, and of the second unless it has its own.
+    `first`, `second`: Their names.
+    `first_package`, `second_package`: The packages that brought them, with versions; None: this one. Filled in, and
+      checked where given.
+    `sigma`: Standard deviation in pixels of the Gaussian window of the first, and of the second unless it has its own.
     """
 
     candidates: ClassVar[tuple[str, ...]] = ()
@@ -72,7 +68,6 @@ class PairedScore(Score):
         return any(part.needs_second for part in self.parts())
 
     def parts(self) -> tuple[Score, Score]:
-        """The two scores."""
         return self.windowed(self.first, self.sigma), self.windowed(self.second, self.sigma)
 
     def windowed(self, name: str, sigma: float) -> Score:

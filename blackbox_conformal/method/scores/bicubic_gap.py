@@ -23,7 +23,6 @@ class BicubicGap(OneDrawScore):
     at_scale_one: ClassVar[str] = "the gap to the input: all that the vendor changed, also the noise that it removed"
 
     def raw(self, context: Context) -> Map:
-        """The gap at each pixel."""
         plain = bicubic_up(input_of(context, "bicubic-gap"), context.scale)
         return band_l1(context.delivered, plain) if is_deep(plain) else rgb_l1(context.delivered, plain)
 

@@ -24,14 +24,9 @@ class CustomScore(Score):
     calibration the program defines the function again under the same name and version. Raise the version whenever the
     function changes.
 
-    Attributes
-    ----------
-    score
-        The user's name for it.
-    version
-        The user's version of the function.
-    kind
-        What the function is given: see `from_function`.
+    `score`: The user's name for it.
+    `version`: The user's version of the function.
+    `kind`: What the function is given: see `from_function`.
     """
 
     candidates: ClassVar[tuple[str, ...]] = ()

@@ -26,13 +26,9 @@ class LearnedScore(Score):
 
     All pixels of a cell, the block made of one pixel of the input, have one value.
 
-    Attributes
-    ----------
-    weights
-        A file of weights that `tune --learn` or `examples/train_learned_score.py` wrote, or its content; this package's
-        own unless given. Not part of the procedure, which names weights by their digest.
-    digest
-        ``sha256:`` and the digest of the file of weights; filled in, and checked where given.
+    `weights`: A file of weights that `tune --learn` or `examples/train_learned_score.py` wrote, or its content; this
+      package's own unless given. Not part of the procedure, which names weights by their digest.
+    `digest`: ``sha256:`` and the digest of the file of weights; filled in, and checked where given.
     """
 
     at_scale_one: ClassVar[str] = "nothing: it is made for pictures larger than their inputs, and is refused"
@@ -82,7 +78,6 @@ class LearnedScore(Score):
         )
 
     def start(self, shape: tuple[int, int]) -> DeliveredAccumulator:
-        """An accumulator that keeps nothing."""
         return DeliveredAccumulator(self._map)
 
     def _map(self, context: Context) -> Map:

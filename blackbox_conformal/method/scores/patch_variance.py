@@ -13,10 +13,7 @@ class PatchVariance(Windowed, MomentsScore):
 
     It contains the texture inside a single draw, so it is not 0 where all draws agree.
 
-    Attributes
-    ----------
-    size
-        Side of the box in pixels, odd, 31 unless given. A box of 1 pixel gives the pixel variance.
+    `size`: Side of the box in pixels, odd, 31 unless given. A box of 1 pixel gives the pixel variance.
     """
 
     def of_moments(self, moments: Moments) -> Map:

@@ -17,7 +17,6 @@ class PixelVariance(MomentsScore):
     candidates: ClassVar[tuple[str, ...]] = ()
 
     def of_moments(self, moments: Moments) -> Map:
-        """The variance at each pixel."""
         return moments.variance()
 
 

@@ -24,17 +24,13 @@ from blackbox_conformal.support.types import Image, Map
 
 Features = npt.NDArray[np.float32]
 
-WINDOWS = 1.0, 2.0
-"""Cells: standard deviations of the Gaussians over which products are averaged."""
-
+WINDOWS = 1.0, 2.0  # Cells: standard deviations of the Gaussians over which products are averaged.
+# A grey level, squared: the energy of less detail counts as none, which keeps ratios and logarithms finite.
 LEAST = np.float32(1)
-"""A grey level, squared: the energy of less detail counts as none, which keeps ratios and logarithms finite."""
-
+# Energy below which the reference says little, and how many times its detail a vendor may add: it is too soft.
 FAINT, MOST = np.float32(10), np.float32(1.5)
-"""Energy below which the reference says little, and how many times its detail a vendor may add: it is too soft."""
 
 PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
-
 
 LITTLE = np.float32(3)
 """Squared grey levels that count as added and right. With 1, as fitted, smooth parts are hatched to which next to
@@ -79,14 +75,9 @@ def _weights() -> dict[str, Features]:
 def features(delivered: Image, low: Image, free: Image, *, degraded: bool) -> tuple[Features, Map]:
     """What the network sees of each cell, (34, h, w) float32, and the energy of added detail plus `LEAST`, (h, w).
 
-    Parameters
-    ----------
-    delivered, free
-        (H, W, 3) uint8: the vendor's picture and the free reference.
-    low
-        The input, (h, w, 3) uint8.
-    degraded
-        Whether the reference has the weights for noisy, sharpened or compressed inputs.
+    `delivered`, `free`: (H, W, 3) uint8: the vendor's picture and the free reference.
+    `low`: The input, (h, w, 3) uint8.
+    `degraded`: Whether the reference has the weights for noisy, sharpened or compressed inputs.
     """
     scale, found, logs = len(delivered) // len(low), list[Map](), list[Map]()
     products = cell_products(delivered, free, bicubic_up(low, scale), scale)

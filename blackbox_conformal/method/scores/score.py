@@ -18,18 +18,11 @@ from blackbox_conformal.support.types import Image, Map
 class Context:
     """One picture besides its draws.
 
-    Attributes
-    ----------
-    delivered
-        The picture handed to the user: (H, W, 3) uint8.
-    low_resolution
-        What the vendor was sent: (H / scale, W / scale, 3) uint8. None when scored from draws alone.
-    scale
-        Whole-number magnification from `low_resolution` to `delivered`; 1 is restoration at the same size.
-    second
-        What another vendor delivers for the same input: (H, W, 3) uint8. None when no other was asked.
-    degradation
-        How calibration inputs are made from photographs, without noise and codecs; None: bicubic.
+    `delivered`: The picture handed to the user: (H, W, 3) uint8.
+    `low_resolution`: What the vendor was sent: (H / scale, W / scale, 3) uint8. None when scored from draws alone.
+    `scale`: Whole-number magnification from `low_resolution` to `delivered`; 1 is restoration at the same size.
+    `second`: What another vendor delivers for the same input: (H, W, 3) uint8. None when no other was asked.
+    `degradation`: How calibration inputs are made from photographs, without noise and codecs; None: bicubic.
     """
 
     delivered: Image
@@ -87,17 +80,12 @@ class Accumulator(Protocol):
 class Score(Plugin):
     """A score with its parameters; a file `scores/NAME.py` defines one subclass and calls it PLUGIN.
 
-    Attributes
-    ----------
-    candidates
-        The settings that `tune` compares unless told otherwise, as typed after the colon, the usual one first; empty:
-        none. One that takes several draws is also tried with half of them, in its first setting.
-    is_share
-        Whether a value is a share of the added detail, in [0, 1], so that a ceiling of guarantees has a meaning.
-    takes_bands
-        Whether it looks at pictures of declared bands, (H, W, bands) uint16, too.
-    at_scale_one
-        What it says of a vendor that returns pictures of the same size, in a few words.
+    `candidates`: The settings that `tune` compares unless told otherwise, as typed after the colon, the usual one
+      first; empty: none. One that takes several draws is also tried with half of them, in its first setting.
+    `is_share`: Whether a value is a share of the added detail, in [0, 1], so that a ceiling of guarantees has a
+      meaning.
+    `takes_bands`: Whether it looks at pictures of declared bands, (H, W, bands) uint16, too.
+    `at_scale_one`: What it says of a vendor that returns pictures of the same size, in a few words.
     """
 
     candidates: ClassVar[tuple[str, ...]] = ("",)
@@ -144,10 +132,7 @@ class Score(Plugin):
     def suited(self, degradation: Mixture) -> Self:
         """This score for inputs made in this way, with what follows from that filled in.
 
-        Raises
-        ------
-        UsageError
-            It was given what does not suit them.
+        Raises `UsageError`: It was given what does not suit them.
         """
         return self
 

@@ -23,7 +23,6 @@ class SecondOpinion(OneDrawScore):
         return True
 
     def raw(self, context: Context) -> Map:
-        """The difference at each pixel."""
         if context.second is None:
             raise UsageError("second-opinion compares with another vendor's picture; give a second vendor")
         return rgb_l1(context.delivered, context.second)

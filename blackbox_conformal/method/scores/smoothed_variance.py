@@ -15,7 +15,6 @@ class SmoothedVariance(Windowed, MomentsScore):
     candidates: ClassVar[tuple[str, ...]] = ("", "sigma=2", "sigma=8")
 
     def of_moments(self, moments: Moments) -> Map:
-        """The averaged variance."""
         variance = moments.variance()
         moments.clear()
         return average(variance, self.kernel, self.sigma, self.size, overwrite=True)

@@ -23,12 +23,8 @@ class TieBroken(PairedScore):
     bits of the second its lower half. Every picture is packed alike, so scores stay
     comparable between pictures. Scores of the first that differ by less than 0.8 % count as tied.
 
-    Attributes
-    ----------
-    first, sigma
-        The score that decides, and its Gaussian window where it has one.
-    second, second_sigma
-        The score that breaks ties, and its window.
+    `first`, `sigma`: The score that decides, and its Gaussian window where it has one.
+    `second`, `second_sigma`: The score that breaks ties, and its window.
     """
 
     candidates: ClassVar[tuple[str, ...]] = ("first=bicubic-gap,second=texture,sigma=8",)
@@ -38,7 +34,6 @@ class TieBroken(PairedScore):
     second_sigma: Annotated[float, Field(gt=0, le=4096)] = 8.0
 
     def parts(self) -> tuple[Score, Score]:
-        """The two scores."""
         return self.windowed(self.first, self.sigma), self.windowed(self.second, self.second_sigma)
 
     def combine(self, first: Map, second: Map) -> Map:

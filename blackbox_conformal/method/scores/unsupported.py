@@ -22,14 +22,10 @@ class Unsupported(OneDrawScore):
 
     The window K smooths the shares, so that no single cell is hatched or clear among others.
 
-    Attributes
-    ----------
-    degraded
-        Whether inputs are noisy, sharpened or compressed: the free reference then has the weights that do not take that
-        for detail. A calibration fills it in from how its inputs are made; elsewhere None is False.
-    digest
-        ``sha256:`` and the digest of the weights, with others of which it is another score; filled in, and checked
-        where given.
+    `degraded`: Whether inputs are noisy, sharpened or compressed: the free reference then has the weights that do not
+      take that for detail. A calibration fills it in from how its inputs are made; elsewhere None is False.
+    `digest`: ``sha256:`` and the digest of the weights, with others of which it is another score; filled in, and
+      checked where given.
     """
 
     is_share: ClassVar[bool] = True
@@ -76,7 +72,6 @@ class Unsupported(OneDrawScore):
         return f"{self.plugin_name()} needs a vendor that enlarges, since it compares with an enlargement"
 
     def raw(self, context: Context) -> Map:
-        """The share at each pixel."""
         low = input_of(context, self.plugin_name())
         if (reason := self.refused_at(context.scale)) is not None:
             raise UsageError(f"{reason}; got scale {context.scale}. Give --score bicubic-gap:sigma=8")

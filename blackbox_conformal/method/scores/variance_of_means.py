@@ -17,10 +17,7 @@ class VarianceOfMeans(Windowed):
 
     Unlike the smoothed variance it forgives draws that differ in grain only, and counts draws that differ in tone.
 
-    Attributes
-    ----------
-    size
-        Side of the box in pixels, odd, 31 unless given. A box of 1 pixel gives the pixel variance.
+    `size`: Side of the box in pixels, odd, 31 unless given. A box of 1 pixel gives the pixel variance.
     """
 
     @property

@@ -19,12 +19,8 @@ _LEAST = np.finfo(np.float32).smallest_subnormal
 class Weighted(PairedScore):
     """`first^weight * second^(1 - weight)`: rescaling either score changes no ranking.
 
-    Attributes
-    ----------
-    first, second, sigma
-        Two scores of this family and their common Gaussian window.
-    weight
-        Of the first, in [0, 1].
+    `first`, `second`, `sigma`: Two scores of this family and their common Gaussian window.
+    `weight`: Of the first, in [0, 1].
     """
 
     candidates: ClassVar[tuple[str, ...]] = ("", "weight=0.25", "weight=0.75")
@@ -34,7 +30,6 @@ class Weighted(PairedScore):
     weight: Annotated[float, Field(ge=0, le=1, examples=[0.25])] = 0.5
 
     def combine(self, first: Map, second: Map) -> Map:
-        """0 where a score that has a weight is 0."""
         # A strip at a time: in float64 whole maps would take four times the memory of the score.
         for top in range(0, first.shape[0], _STRIP_ROWS):
             rows = slice(top, top + _STRIP_ROWS)

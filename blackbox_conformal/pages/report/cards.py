@@ -28,8 +28,7 @@ from blackbox_conformal.pages.report.slider_levels import Stop, thresholds_of
 from blackbox_conformal.support.text import printable
 
 WORST_SHOWN = 12
-EXAMPLES_SHOWN = 2
-"""Examples of each error."""
+EXAMPLES_SHOWN = 2  # Examples of each error.
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,7 @@ class Card:
     loss: float | None
     delivered: bytes
     still: str
+    differing: tuple[tuple[float, ...], ...]
     script: dict[str, Any]
 
 
@@ -79,8 +79,7 @@ class ReportPictures:
     cards: tuple[Card, ...]
     crops: tuple[WorstCrop, ...]
     examples: tuple[ErrorExample, ...]
-    names: Mapping[str, str]
-    """The page's name of each picture, by stem."""
+    names: Mapping[str, str]  # The page's name of each picture, by stem.
 
 
 def make_cards(
@@ -123,6 +122,15 @@ def _nearest(examples: Sequence[ErrorExample]) -> list[ErrorExample]:
 def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chosen: int, bound: float) -> Card:
     first, added = first_stops(preview.ceiling, thresholds_of(stops)), preview.added_blocks
     height, width = first.shape
+    part = {2: "half", 3: "a third", 4: "a quarter"}.get(preview.block, f"1/{preview.block}")
+    scale = f"in this page reduced to {part}. A pixel of the mask stands for {preview.block}×{preview.block} of them."
+    if preview.block == 1:
+        scale = "all of them in this page. A pixel of the mask is a pixel of the picture."
+    warnings: list[str] = []
+    if preview.kind == "result":
+        # The first note of a masked picture repeats its certificate.
+        warnings += [preview.no_guarantee] if preview.no_guarantee else []
+        warnings += [note.partition(": ")[0] for note in preview.notes[1:]]
     exact = [preview.share(stop.threshold) for stop in stops]
     # Zero says that nothing is trusted.
     shares = [round(share, 5) or share for share in exact]
@@ -135,13 +143,14 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
         name=preview.stem,
         size=preview.size,
         shown=(height, width),
-        scale=_scale_words(preview.block),
+        scale=scale,
         notes=tuple(sentence(note) for note in preview.notes),
-        warnings=tuple(map(sentence, _warnings(preview))),
+        warnings=tuple(map(sentence, warnings)),
         share=shares[chosen],
         loss=losses[chosen] if known else None,
         delivered=preview.delivered,
         still=veil_png(first, chosen, added),
+        differing=tuple(tuple(side / preview.block for side in box) for box in preview.differing),
         script={
             "width": width,
             "height": height,
@@ -150,26 +159,12 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
             "errors": None if preview.errors is None else pack(error_codes(preview.errors, bound)),
             "added": None if added is None else pack(added.astype(np.uint8)),
             "pattern": stripes(height, width),
+            "differing": preview.differing,
             "shares": shares,
             "losses": [round(loss, 5) for loss in losses] if known else None,
             **{key: base64_text(data) for key, data in pictures.items() if data is not None},
         },
     )
-
-
-def _warnings(preview: Preview) -> list[str]:
-    if preview.kind != "result":
-        return []
-    # The first note of a masked picture repeats its certificate.
-    begun = [note.partition(": ")[0] for note in preview.notes[1:]]
-    return [preview.no_guarantee, *begun] if preview.no_guarantee else begun
-
-
-def _scale_words(block: int) -> str:
-    if block == 1:
-        return "all of them in this page. A pixel of the mask is a pixel of the picture."
-    part = {2: "half", 3: "a third", 4: "a quarter"}.get(block, f"1/{block}")
-    return f"in this page reduced to {part}. A pixel of the mask stands for {block}×{block} of them."
 
 
 def worst_crops(crops: Sequence[WorstCrop], alpha: float) -> tuple[WorstCrop, ...]:

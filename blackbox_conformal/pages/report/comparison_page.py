@@ -17,14 +17,9 @@ from blackbox_conformal.support.types import Image
 
 # The same square of every contestant's picture with its mask, for the most and the least trusted photographs.
 
-SIDE = 256
-"""Pixels of the square's side, at full resolution."""
-
-MOST = 200
-"""Photographs kept to choose from: a bound on memory."""
-
-SHOWN = 3
-"""Photographs shown at either end: the most trusted and the least trusted."""
+SIDE = 256  # Pixels of the square's side, at full resolution.
+MOST = 200  # Photographs kept to choose from: a bound on memory.
+SHOWN = 3  # Photographs shown at either end: the most trusted and the least trusted.
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +112,8 @@ def _most_detailed(truth: Image, size: tuple[int, int]) -> tuple[int, int]:
     detail = np.abs(np.diff(grey, axis=0, append=grey[-1:])) + np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
     # A table of sums (Crow 1984): each square's sum takes four look-ups.
     total = np.pad(detail.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    rows, columns = (_places(length, side) for length, side in zip(grey.shape, size, strict=True))
+    # Steps of 32 pixels, a multiple of usual scales.
+    rows, columns = (np.arange(0, length - side + 1, 32) for length, side in zip(grey.shape, size, strict=True))
     sums = (
         total[np.ix_(rows + size[0], columns + size[1])]
         - total[np.ix_(rows, columns + size[1])]
@@ -126,11 +122,6 @@ def _most_detailed(truth: Image, size: tuple[int, int]) -> tuple[int, int]:
     )
     row, column = np.unravel_index(np.argmax(sums), sums.shape)
     return int(rows[row]), int(columns[column])
-
-
-def _places(length: int, side: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    # Steps of 32 pixels, a multiple of usual scales.
-    return np.arange(0, length - side + 1, 32, dtype=np.intp)
 
 
 def _encoded(pixels: Image) -> bytes:
@@ -142,10 +133,7 @@ def write_comparison(
 ) -> Path:
     """Write the page.
 
-    Parameters
-    ----------
-    pictures
-        Handed over by `compare_contestants`; without it the page has no pictures.
+    `pictures`: Handed over by `compare_contestants`; without it the page has no pictures.
     """
     shown = comparison.telling_alpha
     text = render_blocks(

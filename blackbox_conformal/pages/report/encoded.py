@@ -21,8 +21,7 @@ def base64_text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-Bytes = Annotated[bytes, Strict()]
-"""Bytes as a field of a stored document; text is refused."""
+Bytes = Annotated[bytes, Strict()]  # Bytes as a field of a stored document; text is refused.
 
 
 def _bytes_of(value: Any) -> bytes:

@@ -14,8 +14,7 @@ from blackbox_conformal.support.types import Image, Map
 
 # Maps and pictures made smaller by whole blocks of pixels; a block keeps a map's largest value.
 
-SIDE = 1024
-"""Most pixels of a stored picture's longer side."""
+SIDE = 1024  # Most pixels of a stored picture's longer side.
 
 
 def block_side(size: tuple[int, int], side: int = SIDE) -> int:
@@ -34,55 +33,32 @@ def block_maximum(scores: Map, block: int) -> Map:
     return reduce(np.maximum, (highest[:, place::block] for place in range(block)))
 
 
-CROP = 96
-"""Sides of a cut-out square, at full resolution."""
-
-ERRORS = (0.05, 0.1, 0.2)
-"""Errors that the report shows, beside errors as large as its level."""
-
-STEP = 16
-"""Squares begin at multiples of this; a square that would reach beyond the picture is left out."""
-
-NEAR = 0.1
-"""How far, as a share of an error, the largest error of a square may be from it."""
+CROP = 96  # Sides of a cut-out square, at full resolution.
+ERRORS = (0.05, 0.1, 0.2)  # Errors that the report shows, beside errors as large as its level.
+STEP = 16  # Squares begin at multiples of this; a square that would reach beyond the picture is left out.
+NEAR = 0.1  # How far, as a share of an error, the largest error of a square may be from it.
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorPair:
-    """A square of a photograph, delivered and true, whose largest error is near `near`.
+    """A square of a photograph, delivered and true, whose largest error is near `near`."""
 
-    Attributes
-    ----------
-    near
-        The error that the square is an example of.
-    row, column
-        The pixel with the square's largest error, at full resolution.
-    error
-        The metric's value there.
-    delivered, truth
-        WebP bytes of the square.
-    at
-        (row, column) of the pixel inside the square.
-    """
-
-    near: float
+    near: float  # The error that the square is an example of.
+    # The pixel with the square's largest error, at full resolution.
     row: int
     column: int
-    error: float
+    error: float  # The metric's value there.
+    # WebP bytes of the square.
     delivered: Bytes
     truth: Bytes
-    at: tuple[int, int]
+    at: tuple[int, int]  # (row, column) of the pixel inside the square.
 
 
 def error_pairs(errors: Map, delivered: Image, truth: Image, near: Sequence[float] = ERRORS) -> tuple[ErrorPair, ...]:
     """Find for each error of `near` the square with the nearest largest error, if one is near enough.
 
-    Parameters
-    ----------
-    errors
-        (H, W) float32, the metric's value at each pixel.
-    delivered, truth
-        (H, W, 3) uint8.
+    `errors`: (H, W) float32, the metric's value at each pixel.
+    `delivered`, `truth`: (H, W, 3) uint8.
     """
     height, width = errors.shape
     blocks = block_maximum(errors, STEP)[: height // STEP, : width // STEP]
@@ -96,20 +72,17 @@ def error_pairs(errors: Map, delivered: Image, truth: Image, near: Sequence[floa
     for error in near:
         apart = np.abs(largest - error)
         top, left = (int(index) * STEP for index in np.unravel_index(np.argmin(apart), apart.shape))
-        if apart.min() <= NEAR * error:
-            pairs.append(_pair(error, errors, delivered, truth, top, left))
+        if apart.min() > NEAR * error:
+            continue
+        square = (slice(top, top + CROP), slice(left, left + CROP))
+        place = worst_place(errors[square], np.ones((CROP, CROP), bool))
+        assert place is not None, "a square is never empty"
+        crops = [webp(PillowImage.fromarray(np.ascontiguousarray(pixels[square])), 90) for pixels in (delivered, truth)]
+        at = (place.row, place.column)
+        pairs.append(ErrorPair(error, top + place.row, left + place.column, place.error, crops[0], crops[1], at))
     return tuple(pairs)
 
 
 def _largest(blocks: Map, side: int) -> Map:
     squares: Map = sliding_window_view(blocks, (side, side)).max(axis=(2, 3))
     return squares
-
-
-def _pair(near: float, errors: Map, delivered: Image, truth: Image, top: int, left: int) -> ErrorPair:
-    square = (slice(top, top + CROP), slice(left, left + CROP))
-    place = worst_place(errors[square], np.ones((CROP, CROP), bool))
-    assert place is not None, "a square is never empty"
-    crops = [webp(PillowImage.fromarray(np.ascontiguousarray(pixels[square])), 90) for pixels in (delivered, truth)]
-    at = (place.row, place.column)
-    return ErrorPair(near, top + place.row, left + place.column, place.error, crops[0], crops[1], at)

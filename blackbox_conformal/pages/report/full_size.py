@@ -25,18 +25,14 @@ from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.kernels.below import NONE, count_below, first_above
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.pages.report.encoded import Doubles
-from blackbox_conformal.pages.report.preview import PictureKind, end_of, error_codes, picture_stem
+from blackbox_conformal.pages.report.preview import Box, PictureKind, end_of, error_codes, picture_stem
 from blackbox_conformal.pages.report.slider_levels import choose_levels, thresholds_at
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.files import refusal, write_new
 from blackbox_conformal.support.types import Image, Map
 
-USUAL_LEVELS = 240
-"""Most levels that every picture of a calibration shares; levels that the user asks for are added."""
-
-MOST_CERTIFIED = 8
-"""Masks of one picture, at several levels, whose certificates are kept."""
-
+USUAL_LEVELS = 240  # Most levels that every picture of a calibration shares; levels that the user asks for are added.
+MOST_CERTIFIED = 8  # Masks of one picture, at several levels, whose certificates are kept.
 Part = Literal["delivered", "low", "truth", "levels", "errors"]
 PARTS: tuple[Part, ...] = ("delivered", "low", "truth", "levels", "errors")
 """Pictures are PNG files; `levels` and `errors` are deflated, see `packed`."""
@@ -65,7 +61,7 @@ class Certified:
     @classmethod
     def of(cls, certificate: Certificate) -> "Certified":
         """Make the short form of a mask's certificate."""
-        said = (str(certificate.guarantee.get("name", "")), certificate.status, certificate.stated)
+        said = (str(certificate.guarantee.get("name", "")), certificate.status, certificate.short)
         return cls(certificate.alpha, certificate.threshold_hex, *said)
 
     @property
@@ -76,44 +72,23 @@ class Certified:
 
 @dataclass(frozen=True, slots=True)
 class FullSize:
-    """One picture of a run folder at full size.
+    """One picture of a run folder at full size."""
 
-    Attributes
-    ----------
-    kind
-        ``result``: a masked picture. ``audit``: a photograph that calibration has not seen, whose truth is known.
-    size
-        (H, W).
-    alphas
-        Levels, beside the usual ones, that `thresholds` were chosen for.
-    thresholds
-        (K,) float64, ascending: a pixel with level byte k is trusted from the k-th threshold on.
-    shares
-        (K,) float64: the trusted share of all pixels, exact.
-    losses
-        (K,) float64; None if the truth is unknown.
-    certified
-        For each delivered mask, the last one first; none for an audited photograph.
-    digests
-        Part → digest of its file.
-    notes
-        Sentences for the reader.
-    source
-        The end of a path that tells pictures of one name apart; empty: no path.
-    """
-
+    # ``result``: a masked picture. ``audit``: a photograph that calibration has not seen, whose truth is known.
     kind: PictureKind
     name: str
     identity: str
-    size: tuple[int, int]
-    alphas: tuple[float, ...]
-    thresholds: Doubles
-    shares: Doubles
-    losses: Doubles | None
+    size: tuple[int, int]  # (H, W).
+    alphas: tuple[float, ...]  # Levels, beside the usual ones, that `thresholds` were chosen for.
+    thresholds: Doubles  # (K,) float64, ascending: a pixel with level byte k is trusted from the k-th threshold on.
+    shares: Doubles  # (K,) float64: the trusted share of all pixels, exact.
+    losses: Doubles | None  # (K,) float64; None if the truth is unknown.
+    # For each delivered mask, the last one first; none for an audited photograph.
     certified: tuple[Certified, ...] = ()
-    digests: Mapping[Part, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    source: str = ""
+    digests: Mapping[Part, str] = field(default_factory=dict)  # Part → digest of its file.
+    notes: tuple[str, ...] = ()  # Sentences for the reader.
+    source: str = ""  # The end of a path that tells pictures of one name apart; empty: no path.
+    differing: tuple[Box, ...] = ()  # Places where the answer differs from its input by more than is usual.
 
     @property
     def stem(self) -> str:
@@ -132,12 +107,8 @@ _ENTRIES = Stored(
 class FullSizeStore:
     """Full-size pictures of one run folder and one calibration.
 
-    Parameters
-    ----------
-    folder
-        Holds the report's material of the calibration.
-    alphas
-        Levels, beside the usual ones, at which masks are exact.
+    `folder`: Holds the report's material of the calibration.
+    `alphas`: Levels, beside the usual ones, at which masks are exact.
     """
 
     def __init__(self, folder: Path, calibration: Calibration, alphas: Sequence[float] = ()) -> None:
@@ -161,25 +132,21 @@ class FullSizeStore:
         notes: Sequence[str] = (),
         source: Path | None = None,
         showing: int | None = None,
+        differing: Sequence[Box] = (),
     ) -> Path:
         """Write a picture; replace an earlier one of the same identity, but keep the certificates of its masks.
 
-        Parameters
-        ----------
-        pictures
-            (H, W, 3) uint8, or a PNG file of such a picture, which is linked where possible, else copied.
-        curve
-            Tells losses.
-        source, showing
-            File of an audited photograph, or folder of a masked picture; the number of pixels that shares count, if not
-            all.
-
-        Returns
-        -------
-        The entry's file, by which `add_doubt` finds it.
+        `pictures`: (H, W, 3) uint8, or a PNG file of such a picture, which is linked where possible, else copied.
+        `curve`: Tells losses.
+        `source`, `showing`: File of an audited photograph, or folder of a masked picture; the number of pixels that
+          shares count, if not all.
+        Returns: The entry's file, by which `add_doubt` finds it.
         """
         own = [] if certified is None else [certified]
-        before = self._before(kind, identity) if own else None
+        before = None
+        if own:
+            with contextlib.suppress(FileFormatError):
+                before = read_entry(self.folder / f"{picture_stem(kind, identity)}.json")
         earlier = () if before is None else before.certified
         said = [*own, *(one for one in earlier if one.mask not in [mine.mask for mine in own])][:MOST_CERTIFIED]
         alphas = tuple(sorted({*self._alphas, *(float(f"{one.alpha:.12g}") for one in said)}))
@@ -197,36 +164,28 @@ class FullSizeStore:
             None if curve is None else np.asarray(curve.loss(thresholds), np.float64),
             notes=tuple(notes),
             source=end_of(source),
+            differing=tuple(differing),
         )
         written: dict[Part, bytes | Path] = {"levels": packed(first_above(score_map, thresholds))}
         for part, picture in pictures.items():
             written[part] = picture if isinstance(picture, Path) else image_png(picture)
         if errors is not None:
             written["errors"] = packed(error_codes(errors, self._bound))
-        digests = self._put_parts(entry.stem, written)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for part in PARTS:
+            # Parts that only an earlier picture had.
+            if part not in written:
+                part_path(self.folder, entry.stem, part).unlink(missing_ok=True)
+        digests = {part: _put(part_path(self.folder, entry.stem, part), content) for part, content in written.items()}
         if before is not None and before.digests.get("delivered") != digests.get("delivered"):
             # A picture drawn anew with another seed: earlier masks were about another picture.
             said = own
         return self._write(replace(entry, digests=digests, certified=tuple(said)))
 
-    def _put_parts(self, stem: str, parts: Mapping[Part, bytes | Path]) -> dict[Part, str]:
-        # Removes parts that only an earlier picture had.
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for part in PARTS:
-            if part not in parts:
-                part_path(self.folder, stem, part).unlink(missing_ok=True)
-        return {part: _put(part_path(self.folder, stem, part), content) for part, content in parts.items()}
-
     def _thresholds_for(self, alphas: tuple[float, ...]) -> NDArray[np.float64]:
         if alphas not in self._known:
             self._known[alphas] = thresholds_at(self._calibration, viewer_levels(self._calibration, alphas))
         return self._known[alphas]
-
-    def _before(self, kind: PictureKind, identity: str) -> FullSize | None:
-        try:
-            return read_entry(self.folder / f"{picture_stem(kind, identity)}.json")
-        except FileFormatError:
-            return None
 
     def add_doubt(self, kept: Path, certificate: Certificate) -> None:
         """Put a doubtful certificate's statement into the newest mask of `kept`."""

@@ -7,9 +7,7 @@ style and address but the report's own.
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields
 from functools import cache
-from importlib import resources
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -25,7 +23,7 @@ from blackbox_conformal.drawing.ledger.addresses import LEDGERS
 from blackbox_conformal.drawing.spending.spent import read_spending
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.findings import Audit
-from blackbox_conformal.pages.notebook import LOOKS, PLOTS, template_text
+from blackbox_conformal.pages.notebook import LOOKS, PLOTS, environment, template_text
 from blackbox_conformal.pages.report.encoded import base64_text
 from blackbox_conformal.pages.report.error_pairs import SIDE
 from blackbox_conformal.pages.report.page import build_page, read_manifest, sections
@@ -33,7 +31,6 @@ from blackbox_conformal.pages.report.preview import Preview
 from blackbox_conformal.pages.report.report_store import ReportStore, preview_of_result
 from blackbox_conformal.pages.report.slider_levels import choose_stops, opening_level, thresholds_of
 from blackbox_conformal.study.mask.products import Result
-from blackbox_conformal.study.result_files import KeptResults
 from blackbox_conformal.study.run_folder import find_calibration
 from blackbox_conformal.support.blocks import NUMBER, Block
 from blackbox_conformal.support.canonical import digest_bytes
@@ -95,16 +92,10 @@ def write_report(
 ) -> Path:
     """Write the report of a run.
 
-    Parameters
-    ----------
-    run
-        The run folder, whose ledger, manifest and stored pictures are used if they exist.
-    audited
-        An audit of `calibration`; None: the one stored in the run folder, if there is one.
-    results
-        Masked pictures; the pictures that `run` keeps for the report are added.
-    alpha
-        The level that the report opens at.
+    `run`: The run folder, whose ledger, manifest and stored pictures are used if they exist.
+    `audited`: An audit of `calibration`; None: the one stored in the run folder, if there is one.
+    `results`: Masked pictures; the pictures that `run` keeps for the report are added.
+    `alpha`: The level that the report opens at.
     """
     if not (math.isfinite(alpha) and alpha > 0):
         raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
@@ -116,32 +107,27 @@ def write_report(
     count = min(len(results) + len(stored), MOST_PICTURES)
     side = next((side for side in SIDES if count * side**2 <= PAGE_PIXELS), SIDES[-1])
     stops = choose_stops(calibration, wanted)
-    page = build_page(
-        calibration,
-        audited,
-        islice(_previews(results, stored, thresholds_of(stops)), MOST_PICTURES),
-        read_spending(run),
-        read_manifest(run),
-        stops,
-        alpha,
-        side,
-        store.splits(),
-        max(len(results) + len(stored) - MOST_PICTURES, 0),
+    text = render(
+        "report",
+        **build_page(
+            calibration,
+            audited,
+            islice(_previews(results, stored, thresholds_of(stops)), MOST_PICTURES),
+            read_spending(run),
+            read_manifest(run),
+            stops,
+            alpha,
+            side,
+            store.splits(),
+            max(len(results) + len(stored) - MOST_PICTURES, 0),
+        ),
     )
-    variables = {field.name: getattr(page, field.name) for field in fields(page)}
-    text = render("report", **variables)
     return write_page(text, f"{_ABOUT}{calibration.digest}", path, force=force)
 
 
 def is_own_report(content: bytes, calibration: Calibration) -> bool:
     """Whether `content` is an unchanged report of this calibration, which can be made again and so may be replaced."""
-    return calibration_of(content) == calibration.digest
-
-
-def calibration_of(content: bytes) -> str | None:
-    """Return the digest of the calibration in a report's last line; None: no report, or it was changed."""
-    about = about_of(content) or ""
-    return about.removeprefix(_ABOUT) if about.startswith(_ABOUT) else None
+    return about_of(content) == f"{_ABOUT}{calibration.digest}"
 
 
 def _previews(
@@ -201,24 +187,17 @@ def render(name: str, **variables: Any) -> str:
 @cache
 def _page(name: str) -> tuple[jinja2.Template, str, str]:
     # Reading takes longer than filling in.
-    folder = resources.files("blackbox_conformal.pages.report") / "templates"
-    texts = {part: (folder / part).read_text("utf-8") for part in _PARTS[name]}
-    environment = jinja2.Environment(
-        loader=jinja2.DictLoader({**texts, PLOTS: template_text(PLOTS)}),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, percent=share, printable=printable, dollars=dollars, base64=base64_text)
-    environment.filters["kind"] = lambda block: type(block).__name__
-    environment.tests["numeric"] = NUMBER.match
-    environment.globals.update(version=version("blackbox-conformal"), looks=LOOKS)
+    texts = {part: template_text(part, "blackbox_conformal.pages.report") for part in _PARTS[name]}
+    templates = environment({**texts, PLOTS: template_text(PLOTS)})
+    templates.filters.update(number=number, percent=share, printable=printable, dollars=dollars, base64=base64_text)
+    templates.filters["kind"] = lambda block: type(block).__name__
+    templates.tests["numeric"] = NUMBER.match
+    templates.globals.update(version=version("blackbox-conformal"), looks=LOOKS)
     style = "".join(text for part, text in texts.items() if part.endswith(".css"))
     scripts = "".join(text for part, text in texts.items() if part.endswith(".js"))
     # A block of their own: the scripts share names with each other, and none with the window.
     script = f'"use strict";\n{{\n{scripts}}}\n' if scripts else ""
-    return environment.get_template(f"{name}.html.jinja"), style, script
+    return templates.get_template(f"{name}.html.jinja"), style, script
 
 
 def policy(style: str, script: str) -> str:
@@ -295,11 +274,7 @@ def report(
     audit = ReportStore(run, calibration).audit() if audit is None else audit
     alpha = level_to_open_at(calibration, audit, alpha)
     path = Path(out or run / "report.html")
-    written = write_report(run, calibration, audit, list(results), path, alpha=alpha, force=force)
-    kept = KeptResults.of(run)
-    if kept is not None:
-        kept.keep([written], force=force, replaceable=lambda there, _: is_own_report(there, calibration))
-    return written
+    return write_report(run, calibration, audit, list(results), path, alpha=alpha, force=force)
 
 
 def calibration_of_run(run: Path, calibration: Calibration | str | Path | None) -> Calibration:

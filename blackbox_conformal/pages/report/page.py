@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,18 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.drawing.spending.spent import Spending
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.audits.clear_part import advice
 from blackbox_conformal.method.audits.contamination import Leakage
-from blackbox_conformal.method.audits.findings import Audit, AuditedLevel, AuditedPicture
+from blackbox_conformal.method.audits.findings import Audit, AuditedLevel
 from blackbox_conformal.method.audits.kinds import DESCRIPTIVE, kind_blocks
 from blackbox_conformal.method.audits.quality import Quality
 from blackbox_conformal.method.audits.random_splits import Splits
 from blackbox_conformal.method.audits.verdict import claim, quantity, too_few
 from blackbox_conformal.method.guarantees.corollaries import error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.images.overlay import DIFFERING
 from blackbox_conformal.method.metrics._detail import about_detail
-from blackbox_conformal.pages.report.cards import WORST_SHOWN, Card, ErrorExample, WorstCrop, make_cards, worst_crops
+from blackbox_conformal.pages.report.cards import WORST_SHOWN, Card, make_cards, worst_crops
 from blackbox_conformal.pages.report.error_pairs import ERRORS
 from blackbox_conformal.pages.report.preview import CODES, STRIPE, VEIL, Preview, picture_stem
 from blackbox_conformal.pages.report.slider_levels import Stop
@@ -66,8 +69,7 @@ class Histogram:
 
 Plot = Chart | Bars
 
-FEWEST_POINTS = 3
-"""Fewer points make no meaningful line over alpha, so bars are drawn."""
+FEWEST_POINTS = 3  # Fewer points make no meaningful line over alpha, so bars are drawn.
 
 
 def figures(
@@ -116,18 +118,14 @@ def realised(rule: Guarantee, audited: Audit, stop: Stop) -> float:
 def leakage_chart(leakage: Leakage) -> Chart:
     """Draw risk against the share of leaked calibration photographs, beside its bound."""
     shares = [point.leaked / leakage.n for point in leakage.points]
+    kinds = (
+        ("bound", "bound", "bound"),
+        ("realised, leak not allowed for", "realised", "risk"),
+        ("realised, leak allowed for", "allowed", "risk_allowed"),
+    )
     series = [
-        Series("bound", "bound", tuple((x, point.bound) for x, point in zip(shares, leakage.points, strict=True))),
-        Series(
-            "realised, leak not allowed for",
-            "realised",
-            tuple((x, point.risk) for x, point in zip(shares, leakage.points, strict=True)),
-        ),
-        Series(
-            "realised, leak allowed for",
-            "allowed",
-            tuple((x, point.risk_allowed) for x, point in zip(shares, leakage.points, strict=True)),
-        ),
+        Series(name, role, tuple((x, getattr(point, of)) for x, point in zip(shares, leakage.points, strict=True)))
+        for name, role, of in kinds
     ]
     return Chart(
         f"If the vendor trained on them, at alpha = {leakage.alpha:g}",
@@ -249,7 +247,7 @@ def summary(vendor: str, calibration: Calibration, stop: Stop, audit: Audit | No
     return (
         f"{vendor[:1].upper() if vendor.startswith('the ') else vendor[:1]}{vendor[1:]} {does} may be wrong.",
         "A trust mask marks the pixels that can be relied on.",
-        stop.statement,
+        stop.promise,
         _checked(audit, stop),
         *(f"{note[0].upper()}{note[1:]}." for note in calibration.history.notes),
         *([] if audit is None else [one.sentence for one in audit.kinds if one.fails and one.alpha == stop.alpha]),
@@ -269,12 +267,21 @@ def _checked(audit: Audit | None, stop: Stop) -> str:
     return _FOUND[audit.verdict].format(others=others)
 
 
-def meaning(stop: Stop, share: float | None, of: str) -> tuple[str, ...]:
-    """Say the one number of a report, and how to use it."""
+def meaning(stop: Stop, share: float | None, of: str, instead: str | None = None) -> tuple[str, ...]:
+    """Say the one number of a report, and how to use it; `instead` says which other picture is to be used."""
     if stop.threshold == -math.inf:
         return ("At this level nothing is trusted.",)
     trusted = "" if share is None else f"On average {100 * share:.0f} % of {of} is trusted. "
-    return (f"{trusted}Use the clear pixels as they are; check or leave out the darkened and striped ones.",)
+    use = instead or "Use the clear pixels as they are; check or leave out the darkened and striped ones."
+    return (f"{trusted}{use}",)
+
+
+def _instead(calibration: Calibration, audit: Audit | None, alpha: float) -> str | None:
+    # The audit speaks of levels that it measured, also where it finds no other picture nearer.
+    alphas = [] if audit is None else [level.alpha for level in audit.levels]
+    if audit is None or alpha not in alphas or not (parts := audit.clear_parts):
+        return calibration.advice(calibration.rule(), alpha)
+    return advice(alphas, parts, alpha) or None
 
 
 def few_cost(calibration: Calibration, stop: Stop) -> tuple[str, ...]:
@@ -298,73 +305,8 @@ def few_cost(calibration: Calibration, stop: Stop) -> tuple[str, ...]:
 
 MAXIMUM_MANIFEST_BYTES = 4 * 2**20
 
-Section = tuple[str, list[Block]]
-"""Blocks under their heading."""
-
-_LEADING = 3
-"""Sections of an audit that are open: sentences, levels, and the vendor's additions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """The run's manifest, or a reason why it cannot be shown, and the digest of its file."""
-
-    content: Any
-    digest: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReportPage:
-    """The variables of the report's template.
-
-    Attributes
-    ----------
-    assumptions
-        Conditions of the guarantee `rule`.
-    stop, chosen
-        The slider's first position, and its index; `slider` holds all positions for the script.
-    share
-        The mean trusted share at `stop` of the photographs that `share_of` names; None: unknown.
-    quantity
-        Name of the value whose mean is the risk; None for an unknown guarantee.
-    left_out
-        How many pictures the page has no room for.
-    twice
-        Names of pictures that were both masked and audited.
-    """
-
-    calibration: Calibration
-    vendor: str
-    adapter: str
-    lead: tuple[str, ...]
-    summary: tuple[str, ...]
-    metric: str
-    score: str
-    rule: Guarantee
-    assumptions: tuple[str, ...]
-    vouching: str
-    alpha: float
-    stop: Stop
-    chosen: int
-    slider: dict[str, Any]
-    share: float | None
-    share_of: str
-    audit: Audit | None
-    audited: tuple[Section, ...]
-    quantity: str | None
-    figures: Figure
-    details: tuple[Section, ...]
-    attempts: tuple[Section, ...]
-    cards: tuple[Card, ...]
-    left_out: int
-    histogram: Histogram
-    examples: tuple[ErrorExample, ...]
-    twice: tuple[str, ...]
-    worst: tuple[WorstCrop, ...]
-    spending: Spending | None
-    manifest: str | None
-    manifest_digest: str | None
-    procedure: str
+Section = tuple[str, list[Block]]  # Blocks under their heading.
+_LEADING = 4  # Sections of an audit that are open: sentences, levels, clear parts, and the vendor's additions.
 
 
 def build_page(
@@ -372,20 +314,35 @@ def build_page(
     audit: Audit | None,
     previews: Iterable[Preview],
     spending: Spending | None,
-    manifest: Manifest | None,
+    manifest: tuple[Any, str | None] | None,
     stops: Sequence[Stop],
     alpha: float,
     side: int,
     splits: Splits | None = None,
     left_out: int = 0,
-) -> ReportPage:
-    """Build the report's content from `previews`, one at a time, reduced to `side` pixels a side."""
+) -> dict[str, Any]:
+    """Return the variables of the report's template, from `previews`, one at a time, reduced to `side` pixels a
+    side."""
     rule = calibration.rule()
     chosen = min(range(len(stops)), key=lambda index: abs(stops[index].alpha - alpha))
     shown = make_cards(previews, audit, stops, chosen, side, calibration.bound)
     shares = _mean_shares(calibration, audit, shown.cards, stops)
-    names = {} if audit is None else {one.truth: _name_of(one, shown.names) for one in audit.pictures}
-    found = () if audit is None else _found(audit, names)
+    found: tuple[Section, ...] = ()
+    told, share_of = None, counted(calibration.n, "calibration photograph")
+    if audit is not None:
+        told, share_of = audit.quantity, counted(audit.n, "audited photograph")
+        # A photograph that the page has no room for, or that the vendor refused, has no other name.
+        pictures = tuple(
+            replace(one, name=shown.names.get(picture_stem("audit", one.truth), printable(one.name)))
+            for one in audit.pictures
+        )
+        blocks = replace(audit, pictures=pictures).blocks(WORST_SHOWN)
+        # Without the audit's figure.
+        found = sections(block for block in blocks if block.only != "call" and not isinstance(block, Figure))
+    else:
+        with suppress(UsageError):
+            told = quantity(rule, error=error_in_words(calibration.procedure.metric))
+    names = [{card.name for card in shown.cards if card.kind == kind} for kind in ("audit", "result")]
     details = [
         *(() if audit is not None else sections(kind_blocks(calibrated_kinds(calibration, alpha), DESCRIPTIVE))),
         *found[_LEADING:],
@@ -393,40 +350,47 @@ def build_page(
         *sections([_levels(stops, rule, audit, shares)]),
     ]
     vendor, share = vendor_title(calibration.procedure.vendor), None if shares is None else shares[chosen]
-    return ReportPage(
-        calibration=calibration,
-        vendor=vendor,
-        lead=meaning(stops[chosen], share, "a calibration photograph" if audit is None else "an audited photograph"),
-        summary=summary(vendor, calibration, stops[chosen], audit),
-        adapter=printable(str(calibration.procedure.vendor.get("adapter", "unnamed"))),
-        metric=metric_words(calibration),
-        score=score_words(calibration.procedure),
-        rule=rule,
-        assumptions=assumptions(rule, calibration.procedure, calibration.signature),
-        vouching=calibration.vouching().words("`blackbox-conformal verify FILE --trust KEY` tells whose key you trust"),
-        alpha=alpha,
-        stop=stops[chosen],
-        chosen=chosen,
-        slider=slider_of(stops, shares, calibration),
-        share=share,
-        share_of=_share_of(calibration, audit),
-        audit=audit,
-        audited=found[:_LEADING],
-        quantity=_quantity(rule, audit, error_in_words(calibration.procedure.metric)),
-        figures=Figure(list(figures(rule, audit, splits, stops, shares))),
-        details=tuple(details),
-        attempts=() if spending is None else sections(_attempts(spending)),
-        cards=shown.cards,
-        left_out=left_out,
-        histogram=Histogram([card.share for card in shown.cards]),
-        examples=tuple(example for example in shown.examples if example.pair.near in (*ERRORS, alpha)),
-        twice=_twice(shown.cards),
-        worst=worst_crops(shown.crops, alpha),
-        spending=spending,
-        manifest=None if manifest is None else _pretty(manifest.content),
-        manifest_digest=None if manifest is None else manifest.digest,
-        procedure=_pretty(calibration.procedure.model_dump(mode="json")),
-    )
+    of = "a calibration photograph" if audit is None else "an audited photograph"
+    return {
+        "calibration": calibration,
+        "vendor": vendor,
+        "lead": meaning(stops[chosen], share, of, _instead(calibration, audit, stops[chosen].alpha)),
+        "summary": summary(vendor, calibration, stops[chosen], audit),
+        "adapter": printable(str(calibration.procedure.vendor.get("adapter", "unnamed"))),
+        "metric": metric_words(calibration),
+        "score": score_words(calibration.procedure),
+        "rule": rule,
+        "assumptions": assumptions(rule, calibration.procedure, calibration.signature),
+        "vouching": calibration.vouching().words(
+            "`blackbox-conformal verify FILE --trust KEY` tells whose key you trust"
+        ),
+        "alpha": alpha,
+        # The slider's first position, and its index.
+        "stop": stops[chosen],
+        "chosen": chosen,
+        "slider": slider_of(stops, shares, calibration),
+        "share": share,
+        "share_of": share_of,
+        "audit": audit,
+        "audited": found[:_LEADING],
+        # The value whose mean is the risk; None for an unknown guarantee.
+        "quantity": told,
+        "figures": Figure(list(figures(rule, audit, splits, stops, shares))),
+        "details": tuple(details),
+        "attempts": () if spending is None else sections(_attempts(spending)),
+        "cards": shown.cards,
+        # How many pictures the page has no room for.
+        "left_out": left_out,
+        "histogram": Histogram([card.share for card in shown.cards]),
+        "examples": tuple(example for example in shown.examples if example.pair.near in (*ERRORS, alpha)),
+        # Pictures that were both masked and audited.
+        "twice": tuple(sorted(names[0] & names[1])),
+        "worst": worst_crops(shown.crops, alpha),
+        "spending": spending,
+        "manifest": None if manifest is None else _pretty(manifest[0]),
+        "manifest_digest": None if manifest is None else manifest[1],
+        "procedure": _pretty(calibration.procedure.model_dump(mode="json")),
+    }
 
 
 def metric_words(calibration: Calibration) -> str:
@@ -454,18 +418,18 @@ def threshold_words(threshold: float) -> str:
     return "nothing" if threshold == -math.inf else f"score < {threshold:.6g}"
 
 
-def read_manifest(run: Path) -> Manifest | None:
-    """Read the run's manifest; None: there is none."""
+def read_manifest(run: Path) -> tuple[Any, str | None] | None:
+    """Read the run's manifest, or why it cannot be shown, and the digest of its file; None: there is none."""
     path = run / "manifest.json"
     try:
         if path.stat().st_size > MAXIMUM_MANIFEST_BYTES:
-            return Manifest({"left out": f"manifest.json is larger than {MAXIMUM_MANIFEST_BYTES} bytes"})
+            return {"left out": f"manifest.json is larger than {MAXIMUM_MANIFEST_BYTES} bytes"}, None
         content = path.read_bytes()
-        return Manifest(json.loads(content), digest_bytes(content))
+        return json.loads(content), digest_bytes(content)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        return Manifest({"left out": f"manifest.json cannot be read: {type(error).__name__}"})
+        return {"left out": f"manifest.json cannot be read: {type(error).__name__}"}, None
 
 
 def slider_of(stops: Sequence[Stop], shares: list[float] | None, calibration: Calibration) -> dict[str, Any]:
@@ -474,9 +438,10 @@ def slider_of(stops: Sequence[Stop], shares: list[float] | None, calibration: Ca
         "alphas": [stop.alpha for stop in stops],
         "labels": [f"{stop.alpha:g}" for stop in stops],
         "thresholds": [threshold_words(stop.threshold) for stop in stops],
-        "statements": [stop.statement for stop in stops],
+        "statements": [stop.promise for stop in stops],
         "shares": None if shares is None else [round(share, 5) for share in shares],
         "veil": VEIL,
+        "differing": DIFFERING.tolist(),
         "stripe": STRIPE,
         "bound": calibration.bound,
         "codes": CODES,
@@ -499,10 +464,6 @@ def _mean_shares(
     if not calibration.curves.area_scores.size:
         return None
     return [float(np.mean(calibration.curves.trusted_shares_at(stop.threshold))) for stop in stops]
-
-
-def _share_of(calibration: Calibration, audit: Audit | None) -> str:
-    return counted(calibration.n, "calibration photograph") if audit is None else counted(audit.n, "audited photograph")
 
 
 def sections(blocks: Iterable[Block]) -> tuple[Section, ...]:
@@ -537,13 +498,6 @@ def _levels(stops: Sequence[Stop], rule: Guarantee, audit: Audit | None, shares:
     return Table("stops", columns, rows, title="All figures of the slider's levels")
 
 
-def _found(audit: Audit, names: Mapping[str, str]) -> tuple[Section, ...]:
-    # Without the audit's figure, and with the page's names of photographs.
-    pictures = tuple(replace(picture, name=names[picture.truth]) for picture in audit.pictures)
-    blocks = replace(audit, pictures=pictures).blocks(WORST_SHOWN)
-    return sections(block for block in blocks if block.only != "call" and not isinstance(block, Figure))
-
-
 def _attempts(spending: Spending) -> Iterator[Block]:
     ended = [{"state": state, "attempts": count} for state, count in spending.states]
     columns = {"state": "{state}", "attempts": "{attempts}"}
@@ -554,25 +508,6 @@ def _attempts(spending: Spending) -> Iterator[Block]:
     failures = {"ended as": "{state}", "class": "{error_class}", "code": "{code}"}
     failures |= {"attempts": "{count}", "message": "{message}"}
     yield Table("failures", failures, list(map(asdict, spending.failures)), title="Failures, with one message each")
-
-
-def _quantity(rule: Guarantee, audit: Audit | None, error: str) -> str | None:
-    if audit is not None:
-        return audit.quantity
-    try:
-        return quantity(rule, error=error)
-    except UsageError:
-        return None
-
-
-def _name_of(picture: AuditedPicture, names: Mapping[str, str]) -> str:
-    # A photograph that the page has no room for, or that the vendor refused, has no other name.
-    return names.get(picture_stem("audit", picture.truth), printable(picture.name))
-
-
-def _twice(cards: Sequence[Card]) -> tuple[str, ...]:
-    names = [{card.name for card in cards if card.kind == kind} for kind in ("audit", "result")]
-    return tuple(sorted(names[0] & names[1]))
 
 
 def _pretty(document: Any) -> str:

@@ -90,12 +90,9 @@ def names_apart(pictures: Sequence[Named]) -> list[str]:
 
 PictureKind = Literal["result", "audit"]
 
-NEVER = 255
-"""The index of a pixel that no stop trusts."""
-
-CODES = 99
-"""The code of the largest possible error."""
-
+Box = tuple[int, int, int, int]  # Top, left, height and width of a place in pixels of the full resolution.
+NEVER = 255  # The index of a pixel that no stop trusts.
+CODES = 99  # The code of the largest possible error.
 VEIL = (12, 12, 18, 150)
 STRIPE = (250, 250, 250, 170)
 """Red, green, blue and opacity, 0 to 255, of the veil over untrusted pixels and of its stripes: readers tell trusted
@@ -105,82 +102,49 @@ from untrusted by the pattern, not by the colour.
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """The trusted pixel with the largest error at one level, cut out of delivered picture and photograph.
-
-    Attributes
-    ----------
-    row, column
-        The pixel, at full resolution.
-    error
-        The metric's value there.
-    delivered, truth, mask
-        WebP bytes of the surroundings; in `mask` white is trusted.
-    at
-        (row, column) of the pixel inside the cut.
-    """
+    """The trusted pixel with the largest error at one level, cut out of delivered picture and photograph."""
 
     alpha: float
+    # The pixel, at full resolution.
     row: int
     column: int
-    error: float
+    error: float  # The metric's value there.
+    # WebP bytes of the surroundings; in `mask` white is trusted.
     delivered: Bytes
     truth: Bytes
     mask: Bytes
-    at: tuple[int, int]
+    at: tuple[int, int]  # (row, column) of the pixel inside the cut.
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """One picture as the report shows it.
+    """One picture as the report shows it."""
 
-    Attributes
-    ----------
-    kind
-        ``result``: a masked picture of unknown truth. ``audit``: a photograph that calibration has not seen.
-    size
-        (H, W) at full resolution.
-    block
-        Side of the square of pixels that one preview pixel stands for.
-    ceiling
-        (h, w) float32: the largest score of each block; NaN where a pixel has none.
-    thresholds, shares, losses
-        For each known threshold (ascending): the trusted share of all pixels, exact, and the loss (NaN: unknown).
-    delivered, low, truth
-        Bytes of a JPEG, or of the WebP that `within` makes of the last two, or None; `low` is the vendor's input,
-        reduced like the delivered picture.
-    errors
-        (h, w) float32: the largest error of each block; None if the truth is unknown.
-    pairs
-        Squares that show how an error looks.
-    notes
-        Sentences for the reader; a masked picture's first note is its certificate's.
-    no_guarantee
-        The certificate's words if its statement does not cover this mask; else empty.
-    source
-        The end of a path that tells pictures of one name apart; empty: no path.
-    added
-        A bit a block, set if the vendor added detail to any of its pixels; None: the guarantee is about something else.
-    """
-
+    # ``result``: a masked picture of unknown truth. ``audit``: a photograph that calibration has not seen.
     kind: PictureKind
     name: str
     identity: str
-    size: tuple[int, int]
-    block: int
-    ceiling: Singles
+    size: tuple[int, int]  # (H, W) at full resolution.
+    block: int  # Side of the square of pixels that one preview pixel stands for.
+    ceiling: Singles  # (h, w) float32: the largest score of each block; NaN where a pixel has none.
+    # For each known threshold (ascending): the trusted share of all pixels, exact, and the loss (NaN: unknown).
     thresholds: Doubles
     shares: Doubles
     losses: Doubles
+    # Bytes of a JPEG, or of the WebP that `within` makes of the last two, or None; `low` is the vendor's input, reduced
+    # like the delivered picture.
     delivered: Bytes
     low: Bytes | None = None
     truth: Bytes | None = None
     worst: tuple[Worst, ...] = ()
-    notes: tuple[str, ...] = ()
-    errors: Singles | None = None
-    pairs: tuple[ErrorPair, ...] = ()
-    no_guarantee: str = ""
-    source: str = ""
+    notes: tuple[str, ...] = ()  # Sentences for the reader; a masked picture's first note is its certificate's.
+    errors: Singles | None = None  # (h, w) float32: the largest error of each block; None if the truth is unknown.
+    pairs: tuple[ErrorPair, ...] = ()  # Squares that show how an error looks.
+    no_guarantee: str = ""  # The certificate's words if its statement does not cover this mask; else empty.
+    source: str = ""  # The end of a path that tells pictures of one name apart; empty: no path.
+    # A bit a block, set if the vendor added detail to any of its pixels; None: the guarantee is about something else.
     added: Bytes | None = None
+    differing: tuple[Box, ...] = ()  # Places where the answer differs from its input by more than is usual.
 
     @property
     def added_blocks(self) -> Mask | None:
@@ -231,7 +195,9 @@ def _of_bits(bits: bytes, shape: tuple[int, ...]) -> Mask:
 def first_stops(ceiling: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return (h, w) uint8: the index of the first of the ascending `thresholds` that trusts a pixel; 255: none."""
     # One search instead of a comparison for each stop: the first threshold above a score is the first that trusts it.
-    stops = np.searchsorted(thresholds, _finite(ceiling), side="right")
+    # A threshold of +inf trusts every pixel that has a score, so +inf becomes the largest number below it.
+    scores = np.minimum(ceiling.astype(np.float64), np.finfo(np.float64).max)
+    stops = np.searchsorted(thresholds, scores, side="right")
     return np.where(stops < len(thresholds), stops, NEVER).astype(np.uint8)
 
 
@@ -256,12 +222,8 @@ def stripes(height: int, width: int) -> tuple[int, int]:
 def veil_png(first: NDArray[np.uint8], stop: int, added: Mask | None = None) -> str:
     """Draw a veil over pixels that `stop` does not trust: base64 of a PNG as large as `first`.
 
-    Parameters
-    ----------
-    first
-        (h, w) uint8: for each pixel the first stop that trusts it, from `first_stops`.
-    added
-        (h, w) bool: trusted pixels outside it are dotted.
+    `first`: (h, w) uint8: for each pixel the first stop that trusts it, from `first_stops`.
+    `added`: (h, w) bool: trusted pixels outside it are dotted.
     """
     height, width = first.shape
     period, thick = stripes(height, width)
@@ -295,27 +257,23 @@ def make_preview(
     source: str = "",
     unchanged: Mask | None = None,
     showing: int | None = None,
+    differing: Sequence[Box] = (),
 ) -> Preview:
     """Make a preview of one picture.
 
-    Parameters
-    ----------
-    delivered, low, truth
-        (H, W, 3) uint8; `low`, the vendor's input, is smaller; `truth` may be unknown.
-    score_map, errors
-        (H, W) float32.
-    thresholds
-        Ascending, float64; shares are counted at each threshold.
-    worst_at
-        (alpha, threshold) pairs at which to cut out the worst trusted pixel; needs `truth` and `errors`.
-    unchanged, showing
-        (H, W) bool: where no detail was added, if the page is to show it; the number of pixels that shares count, if
-        not all.
+    `delivered`, `low`, `truth`: (H, W, 3) uint8; `low`, the vendor's input, is smaller; `truth` may be unknown.
+    `score_map`, `errors`: (H, W) float32.
+    `thresholds`: Ascending, float64; shares are counted at each threshold.
+    `worst_at`: (alpha, threshold) pairs at which to cut out the worst trusted pixel; needs `truth` and `errors`.
+    `unchanged`, `showing`: (H, W) bool: where no detail was added, if the page is to show it; the number of pixels that
+      shares count, if not all.
     """
     size = (score_map.shape[0], score_map.shape[1])
-    block, worst, pairs = block_side(size), tuple[Worst, ...](), tuple[ErrorPair, ...]()
+    block, worst, pairs = block_side(size), list[Worst](), tuple[ErrorPair, ...]()
     if truth is not None and errors is not None:
-        worst, pairs = _cut_out(delivered, truth, errors, score_map, worst_at)
+        for alpha, threshold in worst_at:
+            worst += _worst(alpha, trusted(score_map, threshold), errors, delivered, truth)
+        pairs = error_pairs(errors, delivered, truth, sorted({*ERRORS, *(alpha for alpha, _ in worst_at)}))
     return Preview(
         kind=kind,
         name=name,
@@ -329,28 +287,15 @@ def make_preview(
         delivered=kept_picture(delivered, block),
         low=None if low is None else kept_picture(low, block),
         truth=None if truth is None else kept_picture(truth, block),
-        worst=worst,
+        worst=tuple(worst),
         notes=tuple(notes),
         errors=None if errors is None else block_maximum(errors, block),
         pairs=pairs,
         no_guarantee=no_guarantee,
         source=source,
         added=None if unchanged is None else _bits(~unchanged, block),
+        differing=tuple(differing),
     )
-
-
-def _cut_out(
-    delivered: Image, truth: Image, errors: Map, score_map: Map, worst_at: Sequence[tuple[float, float]]
-) -> tuple[tuple[Worst, ...], tuple[ErrorPair, ...]]:
-    worst: list[Worst] = []
-    for alpha, threshold in worst_at:
-        worst.extend(_worst(alpha, trusted(score_map, threshold), errors, delivered, truth))
-    return tuple(worst), error_pairs(errors, delivered, truth, sorted({*ERRORS, *(alpha for alpha, _ in worst_at)}))
-
-
-def _finite(scores: Map) -> NDArray[np.float64]:
-    # A threshold of +inf trusts every pixel that has a score, so +inf becomes the largest number below it.
-    return np.minimum(scores.astype(np.float64), np.finfo(np.float64).max)
 
 
 def _worst(alpha: float, mask: Mask, errors: Map, delivered: Image, truth: Image) -> list[Worst]:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     "--force", is_flag=True, help="Overwrite a file that is no report of this calibration, or was changed since."
 )
 @ledger_option
-@shared.option("--store", type=values.store_address, metavar="ADDRESS", help="Put it there, too, as the run's files.")
 @click.option("--open", "opened", is_flag=True, help="Open it. Does nothing without a terminal.")
 @shared.output
 def command(
@@ -44,7 +43,6 @@ def command(
     out: str | None,
     force: bool,
     ledger: str | None,
-    store: str | None,
     opened: bool,
 ) -> None:
     """Write one HTML file about a run: a summary, its pictures in a viewer, audit and cost.
@@ -52,7 +50,7 @@ def command(
     The file opens anywhere and fetches nothing. A slider moves the level of all masks. Pictures and audit figures are
     what `audit` and `mask` left in the run folder for this calibration.
     """
-    from blackbox_conformal.drawing.ledger.addresses import LEDGERS, STORES
+    from blackbox_conformal.drawing.ledger.addresses import LEDGERS
     from blackbox_conformal.pages.report.html import calibration_of_run, level_to_open_at, report
     from blackbox_conformal.pages.report.report_store import ReportStore
     from blackbox_conformal.study.run_folder import calibration_file
@@ -62,8 +60,6 @@ def command(
     # A run that failed has no calibration, and so nothing to report.
     holds = "calibration.json" if calibration is None else ""
     folder = run_folder_of(None, screen.note, file=holds) if run is None else Path(run)
-    if store is not None:
-        STORES.place(folder, store)
     about = calibration_of_run(folder, calibration)
     kept = ReportStore(folder, about)
     audit = kept.audit()
@@ -94,12 +90,12 @@ def command(
 
 
 def _suggest(screen: Screen, about: "Calibration", audit: "Audit | None", file: Path, run: Path) -> None:
-    elsewhere = [] if file.parent.resolve() == run.resolve() else ["--run", str(run)]
-    command, pictures = ("audit", "other-photographs") if audit is None else ("watch", "photographs")
     vendor = about.procedure.vendor
     if audit is not None and vendor["adapter"] == "folder":
         screen.next(*view_of(run, str(file)))
         return
-    blanks = from_options.blanks(vendor, command)
-    about_it = ("--calibration", str(file), *elsewhere, *blanks, *typed("ledger", "store"))
-    screen.next(command, pictures, *about_it, *([] if audit is None else ["--plan"]))
+    elsewhere = [] if file.parent.resolve() == run.resolve() else ["--run", str(run)]
+    step, pictures = ("audit", "other-photographs") if audit is None else ("watch", "photographs")
+    about_it = ("--calibration", str(file), *elsewhere, *from_options.blanks(vendor, step))
+    plan = [] if audit is None else ["--plan"]
+    screen.next(step, pictures, *about_it, *typed("ledger"), *plan)

@@ -46,14 +46,9 @@ SPLITS = Stored(Splits, "random splits", 1, anew="Remove them and run `audit --s
 class ReportStore:
     """The report's material of one run folder and one calibration.
 
-    Parameters
-    ----------
-    run
-        The run folder.
-    alphas
-        Levels, beside the usual ones, at which exact shares are kept.
-    full_size
-        Also keep pictures and scores at full resolution, for the viewer of `view`.
+    `run`: The run folder.
+    `alphas`: Levels, beside the usual ones, at which exact shares are kept.
+    `full_size`: Also keep pictures and scores at full resolution, for the viewer of `view`.
     """
 
     def __init__(
@@ -117,8 +112,10 @@ class ReportStore:
                 pictures["low"] = rendered(low)
             kept = (preview.kind, preview.name, preview.identity, result.score_map, pictures)
             certified = Certified.of(result.certificate)
-            notes, showing = preview.notes[1:], result.showing
-            self._full_size.keep(*kept, certified=certified, notes=notes, source=folder, showing=showing)
+            notes, differing, showing = preview.notes[1:], preview.differing, result.showing
+            self._full_size.keep(
+                *kept, certified=certified, notes=notes, source=folder, showing=showing, differing=differing
+            )
         return self.keep(preview)
 
     def add_doubt(self, kept: Path, certificate: Certificate) -> None:
@@ -165,10 +162,12 @@ class ReportStore:
 
 
 def _stated(certificate: Certificate) -> str:
-    return f"Its certificate, for alpha = {certificate.alpha:g}, says: {certificate.stated}"
+    return f"Its certificate, for alpha = {certificate.alpha:g}, says: {certificate.short}"
 
 
 def _no_guarantee(certificate: Certificate) -> str:
+    if certificate.status == "if-like-calibration":
+        return f"It holds if this input is like those calibrated: {certificate.reason}"
     return "" if certificate.stated == certificate.statement else certificate.stated
 
 
@@ -176,6 +175,8 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
     """Make the preview of a masked picture."""
     certificate = result.certificate
     quality = () if certificate.quality is None else (certificate.quality.statement,)
+    # The reason says it where it takes the guarantee.
+    differs = () if certificate.differs is None or certificate.changed else (f"The answer {certificate.differs}",)
     conversions = map(str, certificate.input.get("conversions", ()))
     return make_preview(
         "result",
@@ -185,8 +186,9 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
         result.score_map,
         thresholds,
         low=None if low is None else rendered(low),
-        notes=(_stated(certificate), *quality, *conversions, *certificate.notes),
+        notes=(_stated(certificate), *quality, *differs, *conversions, *certificate.notes),
         no_guarantee=_no_guarantee(certificate),
         unchanged=result.dotted,
         showing=result.showing,
+        differing=certificate.places,
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.method.guarantees.corollaries import statement
+from blackbox_conformal.method.guarantees.corollaries import in_short, statement
 
 MAXIMUM_STOPS = 255
 """A preview keeps for each pixel, in one byte, the first stop that trusts it; 255 is left for "none"."""
@@ -22,13 +22,15 @@ class Stop:
     """One position of the slider.
 
     Pixels that score below `threshold` are trusted: none at -inf, all at +inf. `statement` says the guarantee at
-    `alpha`, or why nothing is trusted. `risk` is the level that the guarantee assigns to `threshold`, at most `alpha`.
+    `alpha`, and `promise` in short; both say why nothing is trusted, if so. `risk` is the level that the guarantee
+    assigns to `threshold`, at most `alpha`.
     """
 
     alpha: float
     threshold: float
     statement: str
     risk: float
+    promise: str
 
 
 def choose_levels(calibration: Calibration, wanted: Sequence[float] = (), most: int = MAXIMUM_STOPS) -> list[float]:
@@ -64,9 +66,12 @@ def stops_at(calibration: Calibration, levels: Sequence[float]) -> list[Stop]:
     for alpha in levels:
         choice = rule.choose(calibration.curves_for(rule), alpha)
         nothing = choice.threshold == -math.inf
-        said = _sentence(choice.reason) if nothing else statement(rule, alpha, calibration.n, metric)
+        if nothing:
+            said = short = _sentence(choice.reason)
+        else:
+            said, short = (words(rule, alpha, calibration.n, metric) for words in (statement, in_short))
         risk = 0.0 if nothing else rule.risk(calibration.curves_for(rule), choice.threshold)
-        stops.append(Stop(alpha, choice.threshold, said, risk))
+        stops.append(Stop(alpha, choice.threshold, said, risk, short))
     return stops
 
 

@@ -20,16 +20,13 @@ from blackbox_conformal.support.blocks import Block, How, Note, Table
 from blackbox_conformal.support.text import counted, printable
 from blackbox_conformal.watching.concluding import current_state
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.records import Canary, Entry, Visit, WatchDraw
+from blackbox_conformal.watching.records import Entry, Visit, WatchDraw
 from blackbox_conformal.watching.visit.canaries import FEATURES
 from blackbox_conformal.watching.visit.visit_documents import last_result
 from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
-MOST_SHOWN = 16
-"""Canaries whose pictures are shown."""
-
-SIDE = 360
-"""Most pixels of a shown picture's side."""
+MOST_SHOWN = 16  # Canaries whose pictures are shown.
+SIDE = 360  # Most pixels of a shown picture's side.
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +49,8 @@ def write_watch_page(
 ) -> Path:
     """Write the page of the latest watch of a calibration.
 
-    Parameters
-    ----------
-    file, run
-        The calibration's file, which the watch lies beside, and the run folder with the answers.
-    trusted
-        Public keys whose signatures of the watch count beside the calibration's own.
+    `file`, `run`: The calibration's file, which the watch lies beside, and the run folder with the answers.
+    `trusted`: Public keys whose signatures of the watch count beside the calibration's own.
     """
     with WatchFile(watch_path(file), make=False) as opened:
         standing, digest = opened.check(calibration, trusted), calibration.digest
@@ -70,7 +63,11 @@ def write_watch_page(
                 "expected a visit to show; none was made. Run `blackbox-conformal watch` without --page-only first"
             )
         with closing(store_of(run)) as store:
-            pairs = _pairs(opened.canaries(watch)[:MOST_SHOWN], visits, store) if visits else []
+            pairs = []
+            for canary in opened.canaries(watch)[:MOST_SHOWN] if visits else ():
+                before = [draw for draw in visits[0].draws if draw.known and draw.canary == canary.position]
+                after = [draw for draw in _of(visits[-1], "fresh") if draw.canary == canary.position]
+                pairs.append(CanaryPair(canary.name, _picture(before[:1], store), _picture(after, store)))
         begun = f"Watch for {printable(file)}, begun {_moment(watch.begun_at)}"
         number = f"{counted(len(visits), 'visit')}, {counted(len(result.live.inputs), 'picture')} masked"
         blocks = [
@@ -97,11 +94,12 @@ def _moved(visits: Sequence[Visit], highest: dict[str, float], level: Level) -> 
     latest = visits[-1]
     past = [draw for visit in visits[: len(visits) // 2] for draw in _of(visit, "fresh")]
     rows: list[dict[str, Any]] = []
-    for name in FEATURES:
+    # Watches of earlier versions have fewer.
+    for name in (name for name in FEATURES if name in highest) if highest else FEATURES:
         shifts, deviations = [0.0], [0.0]
         for draw in _of(latest, "fresh"):
-            values = [one.features[name] for one in past if one.canary == draw.canary and one.features]
-            if draw.features and values:
+            values = [one.features[name] for one in past if one.canary == draw.canary and name in one.features]
+            if name in draw.features and values:
                 shifts.append(draw.features[name] - float(np.mean(values)))
                 spread = float(np.std(values))
                 deviations.append(shifts[-1] / spread if spread else 0.0)
@@ -137,15 +135,6 @@ def _moment(at: str) -> str:
 
 def _of(visit: Visit, purpose: str) -> list[WatchDraw]:
     return [draw for draw in visit.draws if draw.purpose == purpose]
-
-
-def _pairs(canaries: Sequence[Canary], visits: Sequence[Visit], store: Store) -> list[CanaryPair]:
-    pairs = []
-    for canary in canaries:
-        before = [draw for draw in visits[0].draws if draw.known and draw.canary == canary.position]
-        after = [draw for draw in _of(visits[-1], "fresh") if draw.canary == canary.position]
-        pairs.append(CanaryPair(canary.name, _picture(before[:1], store), _picture(after, store)))
-    return pairs
 
 
 def _picture(draws: Sequence[WatchDraw], store: Store) -> bytes | None:

@@ -54,19 +54,11 @@ class PageGuard:
     The token is the first part of each path: a page's relative links carry it, and no cookie is needed. A browser would
     send a cookie to the servers of all ports.
 
-    Parameters
-    ----------
-    names
-        Hosts, beside loopback's, that a request may name: another site may lead its name to this machine, but its
-        pages are kept out.
-    by_address
-        Let a request also name any IP address, if the server listens at all addresses of the machine: a name that was
-        led here is no IP address.
-
-    Attributes
-    ----------
-    token
-        The first part of each path.
+    `names`: Hosts, beside loopback's, that a request may name: another site may lead its name to this machine, but its
+      pages are kept out.
+    `by_address`: Let a request also name any IP address, if the server listens at all addresses of the machine: a name
+      that was led here is no IP address.
+    `token`: The first part of each path.
     """
 
     def __init__(
@@ -128,19 +120,11 @@ LARGEST_BODY = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class PageRoute:
-    """One address of a page.
-
-    Attributes
-    ----------
-    path
-        Open parts in braces: ``/pictures/{id}``. The page's own address is ``/``; links in it are relative.
-    handle
-        Answers a request in a thread, or raises `NotServedError`.
-    """
+    """One address of a page."""
 
     method: str
-    path: str
-    handle: PageHandle
+    path: str  # Open parts in braces: ``/pictures/{id}``. The page's own address is ``/``; links in it are relative.
+    handle: PageHandle  # Answers a request in a thread, or raises `NotServedError`.
 
 
 def guarded(
@@ -154,21 +138,12 @@ def guarded(
 class LocalSite:
     """Routes on a port; listens as soon as it is made.
 
-    Parameters
-    ----------
-    host, port
-        Where to listen; port 0 is a free one.
-    beyond_loopback
-        Listen also where other machines reach it. Everybody who knows the address then sees all, unencrypted.
-    names
-        Hosts, beside loopback and `host`, by which it may be addressed.
-    largest_body
-        Bytes of a request's body.
-
-    Attributes
-    ----------
-    url
-        Address of the page at ``/``, with its token.
+    `host`, `port`: Where to listen; port 0 is a free one.
+    `beyond_loopback`: Listen also where other machines reach it. Everybody who knows the address then sees all,
+      unencrypted.
+    `names`: Hosts, beside loopback and `host`, by which it may be addressed.
+    `largest_body`: Bytes of a request's body.
+    `url`: Address of the page at ``/``, with its token.
     """
 
     def __init__(

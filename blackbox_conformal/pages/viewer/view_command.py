@@ -94,7 +94,13 @@ def command(
     Serves this machine alone, under a link with a random key, until Ctrl-C. RUN may be left out where there is one.
     """
     refuse_missing()
-    _refuse_unless_typed(beyond_loopback)
+    # A settings file must not let other machines in.
+    source = click.get_current_context().get_parameter_source("beyond_loopback")
+    if beyond_loopback and source is not click.core.ParameterSource.COMMANDLINE:
+        raise UsageError(
+            "expected --beyond-loopback to be typed, since it lets other machines in; a settings file or the "
+            "environment sets it. Remove it there, or type it"
+        )
     from blackbox_conformal.drawing.ledger.addresses import LEDGERS
     from blackbox_conformal.pages.report.html import calibration_of_run
     from blackbox_conformal.pages.viewer.local_site import LocalSite
@@ -126,13 +132,3 @@ def command(
         LocalSite(page.routes(), host=host, port=port or 0, beyond_loopback=beyond_loopback) as site,
     ):
         site.run(tell)
-
-
-def _refuse_unless_typed(beyond_loopback: bool) -> None:
-    # A settings file must not let other machines in.
-    source = click.get_current_context().get_parameter_source("beyond_loopback")
-    if beyond_loopback and source is not click.core.ParameterSource.COMMANDLINE:
-        raise UsageError(
-            "expected --beyond-loopback to be typed, since it lets other machines in; a settings file or the "
-            "environment sets it. Remove it there, or type it"
-        )

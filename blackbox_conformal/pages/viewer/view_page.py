@@ -6,13 +6,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
@@ -28,6 +26,7 @@ from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.metrics._detail import nothing_added
 from blackbox_conformal.method.risk.whole_errors import SHOWN
 from blackbox_conformal.method.safe_pictures import picture_to_show, safe_picture
+from blackbox_conformal.pages.notebook import environment, template_text
 from blackbox_conformal.pages.report.cards import sentence
 from blackbox_conformal.pages.report.encoded import webp
 from blackbox_conformal.pages.report.error_pairs import block_side
@@ -136,10 +135,11 @@ class RunPictures:
                 self._left_out[entry.stem] = printable(entry.name), why
                 continue
             self._left_out.pop(entry.stem, None)
-            shares, losses = (values.astype(np.float32) for values in _at_places(entry, places))
+            losses = np.full(len(places), math.nan) if entry.losses is None else entry.losses[places]
+            own = [entry.shares[places].astype(np.float32)], [losses.astype(np.float32)]
             there = self.pictures.get(entry.stem)
             number = len(self._shares) if there is None else there.number
-            self._shares[number : number + 1], self._losses[number : number + 1] = [shares], [losses]
+            self._shares[number : number + 1], self._losses[number : number + 1] = own
             name, source = printable(entry.name, 80), printable(entry.source, 80)
             self.pictures[entry.stem] = Listed(entry.stem, name, entry.kind, source, number, entry.size)
 
@@ -214,11 +214,6 @@ class RunPictures:
         return places if bool(there.all()) else None
 
 
-def _at_places(entry: FullSize, places: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    losses = np.full(len(places), math.nan) if entry.losses is None else entry.losses[places]
-    return entry.shares[places], losses
-
-
 def is_outside(entry: FullSize) -> bool:
     """Whether the guarantee does not cover the picture, or the content of its answer is unknown."""
     return any(one.status in NO_TRUST for one in entry.certified)
@@ -226,12 +221,9 @@ def is_outside(entry: FullSize) -> bool:
 
 # Small pictures for the gallery, made when first asked for and kept while there is room.
 
-SIDE = 240
-"""Most pixels of the longer side."""
-
+SIDE = 240  # Most pixels of the longer side.
 MOST_BYTES = 64 * 2**20
-AT_ONCE = 2
-"""Pictures made small at the same time: each takes the memory of a whole picture."""
+AT_ONCE = 2  # Pictures made small at the same time: each takes the memory of a whole picture.
 
 
 class Thumbnails:
@@ -378,6 +370,7 @@ class ViewPage:
                 "outside": is_outside(entry),
                 "shown": self.pictures.names_shown(entry),
                 "certificates": self._certificates(entry),
+                "differing": entry.differing,
                 "notes": [sentence(note) for note in entry.notes],
             },
             headers={"Cache-Control": "no-store"},
@@ -444,7 +437,8 @@ class ViewPage:
             raise NotServedError(404, "this picture was kept without its input")
 
     def _file(self, entry: FullSize, stop: int, kind: str, content: bytes) -> HttpAnswer:
-        return download(content, self._name(entry, stop, kind), "image/png")
+        named = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(self._name(entry, stop, kind))}"}
+        return HttpAnswer(200, content, "image/png", named)
 
     def _name(self, entry: FullSize, stop: int, kind: str) -> str:
         return f"{file_stem(entry.name)}-alpha-{self.pictures.stops[stop].alpha:g}-{kind}.png"
@@ -480,21 +474,14 @@ def _unnamed(content: bytes, kind: str = "application/octet-stream") -> HttpAnsw
 
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 
-Parts = Sequence[tuple[str, str]]
-"""(package, file below its folder ``templates``)."""
+Parts = Sequence[tuple[str, str]]  # (package, file below its folder ``templates``).
 
 
 def template_page(parts: Parts, **variables: Any) -> HttpAnswer:
     """Return the page of the first template in `parts`, which may import the others."""
-    environment = jinja2.Environment(
-        loader=jinja2.DictLoader({file: _text(package, file) for package, file in parts}),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["version"] = version("blackbox-conformal")
-    text = environment.get_template(parts[0][1]).render(**variables)
+    templates = environment({file: template_text(file, package) for package, file in parts})
+    templates.globals["version"] = version("blackbox-conformal")
+    text = templates.get_template(parts[0][1]).render(**variables)
     return HttpAnswer(200, text.encode(), "text/html; charset=utf-8", {"Cache-Control": "no-store"})
 
 
@@ -503,7 +490,7 @@ def asset_route(name: str, parts: Parts, before: str = "") -> PageRoute:
 
     Scripts share their names with each other, and none with the window.
     """
-    texts = before + "".join(_text(package, file) for package, file in parts)
+    texts = before + "".join(template_text(file, package) for package, file in parts)
     ending = name.rpartition(".")[2]
     content = (f'"use strict";\n{{\n{texts}}}\n' if ending == "js" else texts).encode()
     return PageRoute("GET", f"/assets/{name}", lambda http: unchanging(http, content, _TYPES[ending]))
@@ -516,15 +503,6 @@ def unchanging(http: HttpRequest, content: bytes, kind: str) -> HttpAnswer:
     if http.headers.get("if-none-match") == tag:
         return HttpAnswer(304, b"", kind, headers)
     return HttpAnswer(200, content, kind, headers)
-
-
-def download(content: bytes, name: str, kind: str) -> HttpAnswer:
-    """Return a file that the browser saves under this name."""
-    return HttpAnswer(200, content, kind, {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"})
-
-
-def _text(package: str, file: str) -> str:
-    return (resources.files(package) / "templates" / file).read_text("utf-8")
 
 
 # The viewer's page below ``/view/`` of a gateway, which keeps masked pictures for it.

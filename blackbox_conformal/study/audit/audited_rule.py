@@ -22,30 +22,18 @@ from blackbox_conformal.support.text import printable
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A second promise for the masks of one level: the largest error, tested at that level.
+    """A second promise for the masks of one level: the largest error, tested at that level."""
 
-    Attributes
-    ----------
-    rule, promised
-        The second guarantee and its level.
-    index, alpha, threshold
-        The masks' level: its place, itself, and its threshold.
-    known
-        The claim about the calibration photographs at that threshold.
-    bound
-        The largest error.
-    test
-        Of the claim, valid however often an audit looks.
-    """
-
+    # The second guarantee and its level.
     rule: Guarantee
     promised: float
+    # The masks' level: its place, itself, and its threshold.
     index: int
     alpha: float
     threshold: float
-    known: Claim
-    bound: float
-    test: LevelTest
+    known: Claim  # The claim about the calibration photographs at that threshold.
+    bound: float  # The largest error.
+    test: LevelTest  # Of the claim, valid however often an audit looks.
 
     @classmethod
     def at(cls, calibration: Calibration, rule: Guarantee, levels: Sequence[float]) -> list["Beside"]:
@@ -113,13 +101,9 @@ def audited_rule(
 ) -> Guarantee:
     """Return the guarantee to audit: the calibration's own unless another is named.
 
-    Parameters
-    ----------
-    guarantee
-        An instance, or ``name:key=value``.
-    tiles
-        Picture → photograph it is a tile of. If calibration pictures are among them, the guarantee becomes
-        ``by-cluster``: a photograph counts once.
+    `guarantee`: An instance, or ``name:key=value``.
+    `tiles`: Picture → photograph it is a tile of. If calibration pictures are among them, the guarantee becomes
+      ``by-cluster``: a photograph counts once.
     """
     if isinstance(guarantee, str):
         name = catalog.parse(guarantee)[0]
@@ -173,21 +157,12 @@ def photographs_of(rule: Guarantee, names: Sequence[str], tiles: Mapping[str, st
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The photographs that it takes to confirm one level.
-
-    Attributes
-    ----------
-    fewest
-        Photographs needed if none shows any loss; fewer confirm nothing.
-    likely
-        Photographs needed if they are like the calibration's; None: no practical number.
-    fixed
-        Photographs without loss needed if their number is fixed beforehand, where that is fewer.
-    """
+    """The photographs that it takes to confirm one level."""
 
     alpha: float
-    fewest: int | None
-    likely: int | None
+    fewest: int | None  # Photographs needed if none shows any loss; fewer confirm nothing.
+    likely: int | None  # Photographs needed if they are like the calibration's; None: no practical number.
+    # Photographs without loss needed if their number is fixed beforehand, where that is fewer.
     fixed: int | None = None
 
 
@@ -207,10 +182,7 @@ def outlook(
 ) -> list[Outlook]:
     """Foretell the photographs that confirm each level; empty where each picture has a bound of its own.
 
-    Parameters
-    ----------
-    fixed
-        Whether the number of photographs is fixed before looking, which allows exact bounds.
+    `fixed`: Whether the number of photographs is fixed before looking, which allows exact bounds.
     """
     if rule.bound_source != "metric" or rule.own_bound is not None:
         return []

@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import MISS_RATE
+from blackbox_conformal.documents.claim import CLAIM_MANIFESTS, ClaimManifest
 from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.method.audits.control_variates import LEAST, FreePictures, RandomPart
 from blackbox_conformal.method.audits.detail_shares import DetailMeter, Measured
 from blackbox_conformal.method.audits.findings import Audit, AuditedPicture
 from blackbox_conformal.method.audits.quality import QualityMisses, quality_misses
 from blackbox_conformal.method.audits.random_splits import Splits, split_audit
 from blackbox_conformal.method.audits.sequential import AuditLook, AuditStop, LevelTest, Reason, level_test
-from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, VendorClaim
+from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, ClaimedPhotograph, VendorClaim
 from blackbox_conformal.method.audits.verdict import claim
 from blackbox_conformal.method.guarantees.corollaries import error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, audited_levels
@@ -33,8 +36,9 @@ from blackbox_conformal.study.audit.measure import Measure, OnPicture, WorstCrop
 from blackbox_conformal.study.calibrate.calibrating import check_groups
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.run_folder import is_first_look
+from blackbox_conformal.study.stages.draws import Drawn, map_pictures
 from blackbox_conformal.study.stages.evaluate import drifted, evaluate
-from blackbox_conformal.study.stages.memory import audit_bytes_a_pixel
+from blackbox_conformal.study.stages.memory import audit_bytes_a_pixel, narrowed
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup
@@ -47,10 +51,7 @@ class PhotographTurns:
     Photographs with stored draws come first, since they are free: a resumed or extended audit goes on where it ended.
     The others follow in the order of their digests.
 
-    Parameters
-    ----------
-    tiles
-        Picture's name → photograph that it is a tile of; None: each is its own.
+    `tiles`: Picture's name → photograph that it is a tile of; None: each is its own.
     """
 
     def __init__(self, job: Job, tiles: Mapping[str, str] | None) -> None:
@@ -161,29 +162,17 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class AuditRequest:
-    """A calibration's guarantee and levels to audit.
-
-    Attributes
-    ----------
-    rule
-        A guarantee of `calibration` (see `audited_rule`).
-    levels
-        Ascending.
-    group
-        The group of all photographs; None: any. In a cascade, photographs that end at another vendor are left out once
-        drawn.
-    tiles
-        Picture's name → photograph that it is a tile of; a photograph then counts once.
-    groups
-        Picture's name → group whose risk is shown; the guarantee stays as it is.
-    """
+    """A calibration's guarantee and levels to audit."""
 
     calibration: Calibration
-    rule: Guarantee
-    levels: tuple[float, ...]
+    rule: Guarantee  # A guarantee of `calibration` (see `audited_rule`).
+    levels: tuple[float, ...]  # Ascending.
+    # The group of all photographs; None: any. In a cascade, photographs that end at another vendor are left out once
+    # drawn.
     group: str | None = None
+    # Picture's name → photograph that it is a tile of; a photograph then counts once.
     tiles: Mapping[str, str] | None = None
-    groups: Mapping[str, str] | None = None
+    groups: Mapping[str, str] | None = None  # Picture's name → group whose risk is shown; the guarantee stays as it is.
 
     @classmethod
     def of(
@@ -221,18 +210,16 @@ def audit_photographs(
     on_picture: OnPicture = lambda *_: None,
     crops: WorstCrops | None = None,
     stop: bool = True,
+    paid: int | None = None,
 ) -> Audit:
     """Measure a calibration on photographs that it has not seen.
 
-    Parameters
-    ----------
-    stop
-        Draw photographs in turn, and end once the guarantee is confirmed or contradicted. Otherwise, and where all
-        draws are on this machine, every photograph is measured.
-    on_picture
-        Gets each photograph's pixels and maps, in worker threads.
-    crops
-        Keeps the surroundings of the worst pixels.
+    `stop`: Draw photographs in turn, and end once the guarantee is confirmed or contradicted. Otherwise, and where all
+      draws are on this machine, every photograph is measured.
+    `paid`: Buy the vendor's answers to so many photographs, drawn at random by the calibration's seed, and not fewer;
+      free pictures answer all. None: buy all.
+    `on_picture`: Gets each photograph's pixels and maps, in worker threads.
+    `crops`: Keeps the surroundings of the worst pixels.
     """
     if not paths:
         raise CalibrationError("expected at least one audit photograph; got none")
@@ -252,18 +239,31 @@ def audit_photographs(
             f"expected photographs that calibration has not seen; {len(used)} of {len(job.pictures)} were used for it, "
             f"first {name}{which}. Leave them out"
         )
+    everything, seed = job, setup.procedure.root_seed
+    ordered = _in_random_order(job.pictures, seed)
+    if paid is not None:
+        _refuse_paid(setup, paid, len(ordered), parts=request.tiles is not None or request.group is not None)
+        job = everything.only(ordered[:paid])
     job.confirm()
     keep = crops or WorstCrops(0)
     detail = None if setup.bands else DetailMeter(setup.procedure.mixture)
     measure = Measure(rule, request.curves, levels, on_picture, keep.most > 0, detail, request.group)
-    found, ending = _measured(job, measure, request, keep, stop=stop and not setup.adapter.capabilities.local)
+    in_turn = stop and paid is None and not setup.adapter.capabilities.local
+    found, ending = _measured(job, measure, request, keep, stop=in_turn)
+    part = None if paid is None else _free_pictures(everything, measure, ordered, seed)
+    if part is not None:
+        place = {picture.truth: index for index, picture in enumerate(part.pictures)}
+        found.sort(key=lambda one: place[one[0].truth])
     audited = [picture for picture, _ in found]
     photographs = photographs_of(rule, [picture.name for picture in audited], request.tiles)
     drift = None
     if photographs is None:
         thresholds = [rule.threshold(request.curves, alpha) for alpha in levels]
         drift = drifted(calibration, [answers for _, answers in found], thresholds, request.group)
-    first_look = is_first_look(job.folder, [picture.truth for picture in audited])
+    looked_at = [picture.truth for picture in audited]
+    if part is not None:
+        looked_at += [f"free:{picture.truth}" for picture in part.pictures[len(audited) :]]
+    first_look = is_first_look(job.folder, looked_at)
     audit = conclude(
         calibration,
         rule,
@@ -273,6 +273,7 @@ def audit_photographs(
         stop=ending,
         first_look=first_look,
         groups=request.groups,
+        part=part,
     )
     quality: tuple[QualityMisses, ...] = ()
     # Tiles and whole photographs are not exchangeable.
@@ -282,6 +283,48 @@ def audit_photographs(
         calibrated, fixed = calibration.whole_errors_of(request.group), ending is None and first_look
         quality = quality_misses(calibrated, ratios, MISS_RATE, fixed=fixed)
     return replace(audit, calls=job.calls, cached=job.cached, drift=drift, quality=quality)
+
+
+def _refuse_paid(setup: Setup, paid: int, given: int, *, parts: bool) -> None:
+    """Refuse audits that free pictures cannot stand beside; `parts`: of a group, or of tiles."""
+    if not LEAST <= paid < given:
+        raise UsageError(
+            f"expected --paid (paid in Python) from {LEAST} to {given - 1}, fewer than the {given} photographs; got "
+            f"{paid}. Name more photographs, or leave it out"
+        )
+    procedure = setup.procedure
+    if parts or setup.second is not None or setup.adapter.members or setup.bands or setup.perturbation is not None:
+        raise UsageError(
+            "expected --paid (paid in Python) for whole photographs of 8 bits and one vendor that gets them as they "
+            "are; got tiles, a group, a cascade, a second vendor, bands or a perturbation. Leave --paid out"
+        )
+    if procedure.draws > 1:
+        raise UsageError(
+            f"expected --paid (paid in Python) with a calibration of one draw, as free pictures do not vary; got "
+            f"{procedure.draws} draws. Leave --paid out, or calibrate with --draws 1"
+        )
+
+
+def _in_random_order(pictures: Sequence[Prepared], seed: int) -> list[Prepared]:
+    """Return the pictures in an order fixed by `seed` and their pixels: an audit repeated buys the same, or adds to
+    them."""
+    return sorted(pictures, key=lambda picture: sha256(f"{seed}:{picture.truth_digest}".encode()).digest())
+
+
+def _free_pictures(job: Job, measure: Measure, ordered: Sequence[Prepared], seed: int) -> RandomPart:
+    """Measure the free pictures of all photographs, which stand in random order."""
+    listeners, found, names = job.listeners, dict[str, tuple[tuple[float, ...], ...]](), tuple[str, ...]()
+
+    def losses_of(drawn: Drawn) -> dict[str, tuple[float, ...]]:
+        return measure.free_losses(Ready(drawn, job.setup, lambda _: b"", None, kept=job.kept))
+
+    memory = narrowed(job.terms.memory_bytes, job.pixel_bytes)
+    arriving = (Drawn(picture, (), None) for picture in ordered)
+    for drawn, losses in map_pictures(arriving, losses_of, memory_bytes=memory):
+        found[drawn.prepared.name], names = tuple(losses.values()), tuple(losses)
+        listeners.progress("measuring free pictures", len(found), len(ordered))
+    pictures = tuple(FreePictures(one.name, one.truth_digest or "", found[one.name]) for one in ordered)
+    return RandomPart(seed, names, pictures)
 
 
 def _measured(
@@ -327,16 +370,10 @@ def audit_splits(
 ) -> Splits:
     """Split a pool at random, calibrate on a part and measure the rest, from curves alone.
 
-    Parameters
-    ----------
-    calibration
-        Its photographs are the pool.
-    audited
-        An audit of the calibration with the same guarantee: its photographs join the pool.
-    share
-        The share of the pool that calibrates; None: 0.7, or as many as `calibration` has when others join.
-    guarantee, group, tiles
-        As for `AuditRequest`; tiles are split whole.
+    `calibration`: Its photographs are the pool.
+    `audited`: An audit of the calibration with the same guarantee: its photographs join the pool.
+    `share`: The share of the pool that calibrates; None: 0.7, or as many as `calibration` has when others join.
+    `guarantee`, `group`, `tiles`: As for `AuditRequest`; tiles are split whole.
     """
     rule = audited_rule(calibration, guarantee, group, tiles)
     curves = calibration.curves_for(rule)
@@ -362,14 +399,18 @@ def audit_splits(
     )
 
 
-def settings_of_claim(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings for a claim: it is about pictures, not masks, so the lightest score does."""
+def settings_of_claim(settings: Mapping[str, Any], manifest: ClaimManifest | None) -> dict[str, Any]:
+    """Return the settings for a claim: it is about pictures, not masks, so the lightest score does.
+
+    Inputs are made as a manifest says, unless `settings` say otherwise.
+    """
     for name in ("score", "metric"):
         if settings.get(name) is not None:
             raise UsageError(
                 f"expected no {name} beside a claim, which is about pictures and not about masks; leave {name} out"
             )
-    return {**settings, "score": "texture"}
+    made = {} if manifest is None else manifest.made
+    return {**made, **{name: value for name, value in settings.items() if value is not None}, "score": "texture"}
 
 
 class ClaimLooks:
@@ -377,21 +418,20 @@ class ClaimLooks:
 
     def __init__(self, claim: VendorClaim, given: int) -> None:
         self._claim, self._given, self._test = claim, given, claim.test()
-        self.found: list[tuple[str, str, Measured]] = []
+        self.found: list[ClaimedPhotograph] = []
         self.reason: str | None = None
         """What was found; None: not enough."""
 
     def needed(self, most: int) -> int:
         """Return the least number of further photographs needed to decide, whatever they show; from 1 to `most`."""
-        least, greatest = self._claim.losses([measured for *_, measured in self.found])
+        least, greatest = self._claim.losses([one.measured for one in self.found])
         support, against = self._test.fewest_to_confirm(greatest, most), self._test.fewest_against(least, most)
         return max(1, min(support, against, most))
 
     def look(self) -> ClaimAudit:
         """Conclude from all photographs looked at so far."""
-        ordered = sorted(self.found, key=lambda one: one[0])
-        names, measured = tuple(name for _, name, _ in ordered), tuple(one for *_, one in ordered)
-        audit = ClaimAudit(self._claim, names, measured, self._given)
+        ordered = tuple(sorted(self.found, key=lambda one: one.truth))
+        audit = ClaimAudit(self._claim, ordered, self._given)
         self.reason = None if audit.verdict == "undecided" else audit.verdict
         return audit
 
@@ -404,8 +444,22 @@ def _shares(meter: DetailMeter, ready: Ready) -> Measured:
     return meter(ready.drawn.prepared.truth_digest or "", truth, low, delivered)
 
 
-def put_to_photographs(claim: VendorClaim, setup: Setup, paths: Sequence[Path], terms: Terms) -> ClaimAudit:
-    """Test a claim about a vendor's pictures on photographs, and stop buying once it is decided."""
+def read_claim(text: str) -> tuple[VendorClaim, ClaimManifest | None]:
+    """Read a claim as typed, or the file of a manifest, which names one."""
+    if not text.endswith(".json"):
+        return VendorClaim.of(text), None
+    manifest = CLAIM_MANIFESTS.read(Path(text))
+    manifest.vouching()
+    return VendorClaim.of(manifest.claim), manifest
+
+
+def put_to_photographs(
+    claim: VendorClaim, setup: Setup, paths: Sequence[Path], terms: Terms, manifest: ClaimManifest | None = None
+) -> ClaimAudit:
+    """Test a claim about a vendor's pictures on photographs, and stop buying once it is decided.
+
+    With a manifest the photographs must be those that it names, and all are measured, so that nobody chose among them.
+    """
     if not paths:
         raise CalibrationError("expected at least one photograph; got none")
     if hides(setup.procedure.mixture):
@@ -414,14 +468,17 @@ def put_to_photographs(claim: VendorClaim, setup: Setup, paths: Sequence[Path], 
             "that makes them out of --degradation"
         )
     job = Job.of_photographs(setup, paths, terms)
+    if manifest is not None:
+        manifest.refuse_others({picture.truth_digest or "": picture.input_digest for picture in job.pictures})
     job.confirm()
     turns = PhotographTurns(job, None)
     deciding, measure = ClaimLooks(claim, turns.given), partial(_shares, DetailMeter(setup.procedure.mixture))
-    for batch in turns.batches(deciding):
+    for batch in turns.batches(deciding) if manifest is None else [job.pictures]:
         with job.only(batch).run(measure) as measured:
             for drawn, one in measured:
-                picture = drawn.prepared
-                deciding.found.append((picture.truth_digest or "", picture.name, one))
+                picture, answer = drawn.prepared, drawn.outcomes[0].digest if one else None
+                truth = picture.truth_digest or ""
+                deciding.found.append(ClaimedPhotograph(picture.name, truth, picture.input_digest, answer, one))
                 job.listeners.progress("auditing", len(deciding.found), len(job.pictures))
         audit = deciding.look()
     return replace(audit, calls=job.calls, cached=job.cached)

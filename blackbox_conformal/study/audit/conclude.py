@@ -13,6 +13,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.confidence import LEVEL
 from blackbox_conformal.method.audits.contamination import audit_leakage
+from blackbox_conformal.method.audits.control_variates import FreeLosses, RandomPart
 from blackbox_conformal.method.audits.detail_shares import VENDOR
 from blackbox_conformal.method.audits.findings import Audit, AuditedLevel, AuditedPicture
 from blackbox_conformal.method.audits.kinds import AtLevel, KindRisk, group_of_each, kind_risks, statistics_of
@@ -45,23 +46,19 @@ def conclude(
     stop: AuditStop | None = None,
     first_look: bool = True,
     groups: Mapping[str, str] | None = None,
+    part: RandomPart | None = None,
 ) -> Audit:
     """Conclude the audit of pictures at `levels`.
 
-    Parameters
-    ----------
-    clusters
-        The photograph that each picture is a tile of; None: each is its own.
-    stop
-        How an audit that may stop went; None: the number of photographs was fixed beforehand.
-    first_look
-        Whether none of these photographs was in an earlier audit of others. Otherwise the number was not fixed before
-        looking, and the interval is one that holds at every look.
-    groups
-        Picture's name → group whose risk is shown.
+    `clusters`: The photograph that each picture is a tile of; None: each is its own.
+    `stop`: How an audit that may stop went; None: the number of photographs was fixed beforehand.
+    `first_look`: Whether none of these photographs was in an earlier audit of others. Otherwise the number was not
+      fixed before looking, and the interval is one that holds at every look.
+    `groups`: Picture's name → group whose risk is shown.
+    `part`: The random part that `audited` are, in its order; None: all photographs were bought.
     """
     tiles = None if clusters is None else tuple(clusters)
-    measured = _Measured(calibration, rule, tuple(levels), tuple(audited), tiles, stop, first_look)
+    measured = _Measured(calibration, rule, tuple(levels), tuple(audited), tiles, stop, first_look, part)
     audited_levels = tuple(measured.level(index) for index in range(len(levels)))
     tested = [level.judgement for level in audited_levels if level.tested]
     promised = [one for one in Beside.at(calibration, rule, levels) if audited_levels[one.index].tested]
@@ -104,6 +101,7 @@ def conclude(
         clusters=tiles,
         stop=stop,
         kinds=measured.kinds(groups or {}, [level.alpha for level in audited_levels if level.tested]),
+        part=None if part is None else replace(part, beside=first_look and not any(one.exact for one in tested)),
     )
 
 
@@ -139,11 +137,13 @@ class _Measured:
     clusters: tuple[str, ...] | None
     stop: AuditStop | None
     first_look: bool
+    part: RandomPart | None = None
 
     def level(self, index: int) -> AuditedLevel:
         """Conclude one level."""
         alpha, threshold, claimed = self.levels[index], self.thresholds[index], self.claims[index]
         resplit, observed = (None, None) if self.resplit is None else self.resplit[index]
+        free = self.free(index)
         judgement = judge(
             claimed.losses,
             claimed.level,
@@ -153,6 +153,8 @@ class _Measured:
             claim(self.units.rule, self.units.curves.losses_at(threshold), alpha, self.bound).losses,
             averages=claimed.averages,
             exact=claimed.binary and self.clusters is None and self.stop is None and self.first_look,
+            # What holds however often one looks is the plain interval.
+            free=free if self.first_look else None,
         )
         if self.stop is not None and self.stop.p_against[index] <= self.stop.share:
             p_promise = min(judgement.p_promise, self.stop.p_against[index])
@@ -188,7 +190,17 @@ class _Measured:
             whole=mean_quality([picture.whole for picture in self.audited], self.weights),
             promise=promise(self.rule, alpha, metric, self._mean(shares > 0)),
             pooled=pooled,
+            estimate=None if free is None else free.estimate(claimed.losses, claimed.bound),
         )
+
+    def free(self, index: int) -> FreeLosses | None:
+        """Return what a level claims of free pictures, as shares of the bound; None where all were bought."""
+        if self.part is None:
+            return None
+        table, bought = self.part.losses(index), len(self.audited)
+        claims = [claim(self.rule, losses, self.levels[index], self.bound) for losses in table.T]
+        shares = np.stack([claimed.losses / claimed.bound for claimed in claims], axis=1)
+        return FreeLosses(shares[:bought], shares[bought:])
 
     @cached_property
     def curves(self) -> CurveSet:

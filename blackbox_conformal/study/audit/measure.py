@@ -1,58 +1,60 @@
-"""Measure one audited photograph: losses at every level, quality inside and outside masks, and worst places."""
+"""Measure one audited photograph: losses at every level, quality inside and outside masks, and worst places.
+
+Its free pictures are plain enlargement, the free reference and, at their scale, the networks of the package.
+"""
 
 import heapq
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from blackbox_conformal.method.audits.detail_shares import DetailMeter
+from blackbox_conformal.errors import PayloadError
+from blackbox_conformal.method.audits.clear_part import INPUT, squares_of
+from blackbox_conformal.method.audits.detail_shares import PLAIN, REFERENCE, VENDOR, DetailMeter
 from blackbox_conformal.method.audits.findings import AuditedPicture
+from blackbox_conformal.method.audits.known_facts import known_facts
 from blackbox_conformal.method.audits.quality import NO_PIXELS, QualityMaps
+from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import rule_for_picture
 from blackbox_conformal.method.images.bands import rendered
 from blackbox_conformal.method.images.encode import image_png, mask_png
+from blackbox_conformal.method.images.making_inputs import resized
+from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import PixelPlace, trusted, window, worst_place
 from blackbox_conformal.method.risk.whole_errors import WholeErrors
+from blackbox_conformal.method.safe_pictures import picture_to_show
 from blackbox_conformal.study.stages.evaluate import Evaluation, curves_of, errors_of_whole, evaluate
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.files import write_together
 from blackbox_conformal.support.text import file_stem
 from blackbox_conformal.support.types import Image, Map, Mask
 
-CROP_SIDE = 128
-"""Sides of a crop in pixels."""
+CROP_SIDE = 128  # Sides of a crop in pixels.
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """The surroundings of one worst pixel.
+    """The surroundings of one worst pixel."""
 
-    Attributes
-    ----------
-    name, truth
-        The photograph, and the digest of its pixels.
-    row, column
-        Top left corner in the picture.
-    delivered, photograph
-        (h, w, 3) uint8.
-    mask
-        (h, w) bool, True = trusted.
-    """
-
+    # The photograph, and the digest of its pixels.
     name: str
     truth: str
+    # Top left corner in the picture.
     row: int
     column: int
+    # (h, w, 3) uint8.
     delivered: Image
     photograph: Image
-    mask: Mask
+    mask: Mask  # (h, w) bool, True = trusted.
 
     @classmethod
     def around(cls, place: PixelPlace, name: str, truth: str, pixels: tuple[Image, Image], mask: Mask) -> "Crop":
@@ -91,9 +93,7 @@ class WorstCrops:
     def write(self, folder: Path, *, force: bool = False) -> dict[tuple[float, str], dict[str, Path]]:
         """Write every crop as ``alpha-<level>-<rank>-<name>-delivered.png``, ``-truth.png``, ``-mask.png``.
 
-        Returns
-        -------
-        The files by level and digest of the photograph.
+        Returns: The files by level and digest of the photograph.
         """
         contents: dict[Path, bytes] = {}
         files: dict[tuple[float, str], dict[str, Path]] = {}
@@ -109,8 +109,7 @@ class WorstCrops:
         return files
 
 
-Levels = Sequence[tuple[float, float]]
-"""(alpha, threshold) pairs."""
+Levels = Sequence[tuple[float, float]]  # (alpha, threshold) pairs.
 
 OnPicture = Callable[[Prepared, Evaluation, Image, Image, Map, RiskCurve, Levels], None]
 """Called with an audited picture, evaluation, truth, vendor's input, error map, curve, and levels with thresholds."""
@@ -118,42 +117,25 @@ OnPicture = Callable[[Prepared, Evaluation, Image, Image, Map, RiskCurve, Levels
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Measurements of one photograph.
-
-    Attributes
-    ----------
-    crops
-        (level, loss, error, crop) of the worst trusted pixel at each level with a loss.
-    """
+    """Measurements of one photograph."""
 
     picture: AuditedPicture
     answers: Answers
+    # (level, loss, error, crop) of the worst trusted pixel at each level with a loss.
     crops: tuple[tuple[float, float, float, Crop], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A measure of photographs at the levels of an audit.
-
-    Attributes
-    ----------
-    on_picture
-        Gets each photograph's pixels and maps, in threads or on workers.
-    crops
-        Whether crops are wanted.
-    detail
-        Measures restored and invented detail; None: not asked.
-    group
-        See `AuditRequest`.
-    """
+    """A measure of photographs at the levels of an audit."""
 
     rule: Guarantee
     curves: CurveSet
     levels: Sequence[float]
-    on_picture: OnPicture
-    crops: bool
-    detail: DetailMeter | None = None
-    group: str | None = None
+    on_picture: OnPicture  # Gets each photograph's pixels and maps, in threads or on workers.
+    crops: bool  # Whether crops are wanted.
+    detail: DetailMeter | None = None  # Measures restored and invented detail; None: not asked.
+    group: str | None = None  # See `AuditRequest`.
 
     def __call__(self, ready: Ready) -> Measured | None:
         """Measure a photograph; None: it ends at another vendor of a cascade."""
@@ -163,12 +145,11 @@ class Measure:
         assert picture.truth_digest is not None
         if ready.drawn.refusal is not None:
             worst, n = self._bounded(self.rule.losses.worst(metric.capped_bound)), len(self.levels)
-            thresholds = [self.rule.threshold(self.curves, alpha) for alpha in self.levels]
             refused = AuditedPicture(
                 picture.name,
                 picture.truth_digest,
                 worst,
-                losses=tuple(worst.loss(threshold) for threshold in thresholds),
+                losses=self._worst_losses(setup),
                 shares=(0.0,) * n,
                 inside=(NO_PIXELS,) * n,
                 outside=(NO_PIXELS,) * n,
@@ -181,14 +162,12 @@ class Measure:
         truth, low = ready.truth_and_input("audited")
         evaluation = evaluate(ready.drawn, setup, ready.read, low, ready.second)
         # Before any map is made, while there is room.
-        sums = {} if self.detail is None else self.detail(picture.truth_digest, truth, low, evaluation.delivered)
-        errors, found = curves_of(evaluation, setup, truth, self.rule.losses)
-        curve = self._bounded(found)
+        facts = known_facts(low, evaluation.delivered, truth)
         mixture = setup.procedure.mixture
-        rule = rule_for_picture(
-            self.rule, metric, evaluation.delivered, evaluation.low_resolution, evaluation.score_map, mixture
-        )
-        thresholds = [rule.threshold(self.curves, alpha) for alpha in self.levels]
+        free = setup.procedure.scale > 1 and not setup.bands
+        made = evaluation.context.reference(degraded=not mixture.linear) if free else None
+        sums = {} if self.detail is None else self.detail(picture.truth_digest, truth, low, evaluation.delivered, made)
+        errors, curve, rule, thresholds = self._masked(evaluation, setup, truth)
         self.on_picture(picture, evaluation, truth, low, errors, curve, list(zip(self.levels, thresholds, strict=True)))
         quality = QualityMaps(truth, evaluation.delivered, metric)
         masks = [trusted(evaluation.score_map, threshold) for threshold in thresholds]
@@ -215,6 +194,8 @@ class Measure:
             kind=picture.kind,
             detail=sums,
             ratios=tuple(errors_of_whole(evaluation, setup, truth, errors).ratios[0]),
+            squares=squares_of(truth, _pictures(evaluation, mixture, made), masks),
+            facts=facts,
         )
         pixels = evaluation.delivered, truth
         crops = tuple(
@@ -224,5 +205,55 @@ class Measure:
         )
         return Measured(audited, evaluation.answers, crops)
 
+    def free_losses(self, ready: Ready) -> dict[str, tuple[float, ...]]:
+        """Return the losses of the photograph's free pictures at every level, scored and masked as answers are."""
+        _, low = ready.truth_and_input("audited")
+        found = {}
+        for name, picture in free_pictures(low, ready.drawn.prepared.size, ready.setup):
+            file = image_png(picture)
+            found[name] = self._losses(replace(ready, read=lambda _, file=file: file))  # type: ignore[misc]
+        return found
+
+    def _losses(self, ready: Ready) -> tuple[float, ...]:
+        """Return the loss of a photograph's mask at each level; the worst where the picture would be refused."""
+        truth, low = ready.truth_and_input("audited")
+        try:
+            evaluation = evaluate(ready.drawn, ready.setup, ready.read, low)
+        except PayloadError:
+            return self._worst_losses(ready.setup)
+        _, curve, _, thresholds = self._masked(evaluation, ready.setup, truth)
+        return tuple(float(curve.loss(threshold)) for threshold in thresholds)
+
+    def _masked(
+        self, evaluation: Evaluation, setup: Setup, truth: Image
+    ) -> tuple[Map, RiskCurve, Guarantee, list[float]]:
+        """Return error map, risk curve, the picture's own guarantee and its threshold at each level."""
+        errors, found = curves_of(evaluation, setup, truth, self.rule.losses)
+        pixels = evaluation.delivered, evaluation.low_resolution, evaluation.score_map
+        rule = rule_for_picture(self.rule, setup.metric, *pixels, setup.procedure.mixture)
+        return errors, self._bounded(found), rule, [rule.threshold(self.curves, alpha) for alpha in self.levels]
+
+    def _worst_losses(self, setup: Setup) -> tuple[float, ...]:
+        worst = self._bounded(self.rule.losses.worst(setup.metric.capped_bound))
+        return tuple(worst.loss(self.rule.threshold(self.curves, alpha)) for alpha in self.levels)
+
     def _bounded(self, curves: Sequence[RiskCurve]) -> RiskCurve:
         return next(curve for curve in curves if curve.kind == self.rule.needs.curve_kind)
+
+
+def _pictures(evaluation: Evaluation, mixture: Mixture, made: Image | None) -> Iterator[tuple[str, Image]]:
+    delivered, low = evaluation.delivered, evaluation.low_resolution
+    yield VENDOR, delivered
+    plain = INPUT if delivered.shape[:2] == low.shape[:2] else PLAIN
+    yield plain, picture_to_show("enlargement", delivered, low, mixture)
+    if made is not None:
+        yield REFERENCE, made
+
+
+def free_pictures(low: Image, size: tuple[int, int], setup: Setup) -> Iterator[tuple[str, Image]]:
+    """Give the names and pixels, (H, W, 3) uint8, of the pictures of an input that cost nothing."""
+    scale, degraded = setup.procedure.scale, not setup.procedure.mixture.linear
+    yield "plain enlargement", resized(low, size[1], size[0])
+    if scale > 1:
+        yield "free reference", reference(low, scale, degraded=degraded)
+    yield from catalog.hook("free_networks").free_enlargements(low, scale)

@@ -1,22 +1,30 @@
 """Draw photographs, measure them and calibrate on them, once they are enough for the guarantee."""
 
 import math
+import re
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.method.audits.input_shift import centred_ranks
+from blackbox_conformal.method.audits.permutation import random_orders
+from blackbox_conformal.method.facts.levels import PairSizes
 from blackbox_conformal.method.guarantees.by_cluster import in_tiles
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.method.guarantees.marked import CEILING
 from blackbox_conformal.method.images.calibration_images import CalibrationImage, KnownPhotograph
 from blackbox_conformal.method.images.duplicates import Distinct
+from blackbox_conformal.method.images.metadata import time_shot
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import DEFAULT_TOLERANCE, DETAIL, Losses, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
@@ -32,19 +40,83 @@ from blackbox_conformal.study.stages.settings import Setup, member
 from blackbox_conformal.study.unseen_photographs import together
 from blackbox_conformal.support.text import printable
 
+# Ask whether photographs are crops or a burst of the same ones, by their names, times and inputs.
+
+_LAST = re.compile(r"(?:\d+|(?<=[\d _.-])[A-Za-z])\)?$")
+"""A number at the end, or a letter after a number or a separator."""
+
+LEVEL, PERMUTATIONS = 0.001, 1999
+FEWEST_NAMES = 3  # With fewer, two cameras or two places would do.
+BURST = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Photographs that may be parts of the same ones, by name, and the sign that tells so."""
+
+    groups: tuple[tuple[str, ...], ...]
+    sign: str
+
+    @property
+    def words(self) -> str:
+        """Ask, naming the first few."""
+        shown = ["/".join(map(printable, names[:SHOWN])) + "/…" * (len(names) > SHOWN) for names in self.groups[:SHOWN]]
+        more = f" and {len(self.groups) - SHOWN} more" if len(self.groups) > SHOWN else ""
+        return (
+            f"are these parts of the same photographs, or bursts? {', '.join(shown)}{more}: {self.sign}. Each counts "
+            "as an independent photograph"
+        )
+
+
+def question_of(pictures: Sequence[Prepared]) -> Question | None:
+    """Return what to ask about these photographs; None where nothing suggests parts of the same ones."""
+    named = [_LAST.sub("", picture.name) for picture in pictures]
+    members = defaultdict(list)
+    for name, picture in zip(named, pictures, strict=True):
+        members[name].append(picture)
+    several = [group for group in members.values() if len(group) > 1]
+    at_once = []
+    for group in several:
+        timed = [(time_shot(one.path), one.name) for one in group if one.path is not None]
+        known = sorted((time, name) for time, name in timed if time is not None)
+        # Only neighbours in time need be compared.
+        pairs = [(one[1], next_one[1]) for one, next_one in pairwise(known) if next_one[0] - one[0] <= BURST]
+        at_once.append(tuple(dict.fromkeys(name for pair in pairs for name in pair)))
+    if any(at_once):
+        return Question(tuple(filter(None, at_once)), "they were shot within a second of each other")
+    largest = max(Counter(named).values(), default=0)
+    # With few names, or one that covers half of the photographs, a difference may have many reasons.
+    if len(several) < FEWEST_NAMES or 2 * largest > len(pictures) or _p_value(pictures, named) > LEVEL:
+        return None
+    groups = tuple(tuple(picture.name for picture in group) for group in several)
+    return Question(groups, "those of like names are more alike than chance explains")
+
+
+def _p_value(pictures: Sequence[Prepared], named: Sequence[str]) -> float:
+    names, group = np.unique(named, return_inverse=True)
+    members = (np.arange(len(names))[:, None] == group).astype(np.float64)
+    sizes = members.sum(axis=1, keepdims=True)
+    colours = [picture.sketch.thumbnail.reshape(-1, 3).mean(axis=0, dtype=np.float32) for picture in pictures]
+    seen = [np.concatenate([one.statistics.values[0], mean]) for one, mean in zip(pictures, colours, strict=True)]
+    ranks = centred_ranks(np.stack(seen)).astype(np.float64)
+
+    def between(orders: NDArray[np.int64]) -> NDArray[np.float64]:
+        # Squared rank sums by size, as in Kruskal and Wallis (1952), summed over all features.
+        found: NDArray[np.float64] = ((members @ ranks[orders]) ** 2 / sizes).sum(axis=(1, 2))
+        return found
+
+    # Sums of the same ranks in another order may differ by rounding.
+    least = between(np.arange(len(group))[None])[0] * (1 - 1e-12)
+    as_large = sum(int((between(orders) >= least).sum()) for orders in random_orders(len(group), PERMUTATIONS, 0))
+    return (1 + as_large) / (1 + PERMUTATIONS)
+
 
 @dataclass(frozen=True, slots=True)
 class ChosenBound:
-    """The guarantee with the best bound.
-
-    Attributes
-    ----------
-    trusted_share
-        Mean share of the tuning photographs it trusts, calibrated on as many like them.
-    """
+    """The guarantee with the best bound."""
 
     rule: Guarantee
-    trusted_share: float
+    trusted_share: float  # Mean share of the tuning photographs it trusts, calibrated on as many like them.
 
 
 def chosen_bound(rule: Guarantee, curves: CurveSet, alpha: float, n: int) -> ChosenBound | None:
@@ -52,15 +124,8 @@ def chosen_bound(rule: Guarantee, curves: CurveSet, alpha: float, n: int) -> Cho
 
     A bound that is fixed before calibration costs no validity; see docs/guarantees.md.
 
-    Parameters
-    ----------
-    n
-        How many photographs will calibrate, taken to be like the tuning photographs.
-
-    Returns
-    -------
-    ChosenBound | None
-        None where `rule` leaves no bound open, or none trusts anything. Ties: the first.
+    `n`: How many photographs will calibrate, taken to be like the tuning photographs.
+    Returns: `ChosenBound | None`: None where `rule` leaves no bound open, or none trusts anything. Ties: the first.
     """
     if not rule.alternatives():
         return None
@@ -76,8 +141,7 @@ def chosen_bound(rule: Guarantee, curves: CurveSet, alpha: float, n: int) -> Cho
     return best
 
 
-SHOWN = 3
-"""How many names a message shows."""
+SHOWN = 3  # How many names a message shows.
 
 
 def checked_rule(
@@ -229,16 +293,10 @@ def calibrate_job(
 ) -> CalibrationRun:
     """Draw a job's missing draws, compute the photographs' curves and put the calibration together.
 
-    Parameters
-    ----------
-    guarantee, alpha
-        None: the usual guarantee; no level that photographs must be enough for.
-    groups, tiles
-        Stem of a photograph's file → its group, or its photograph; every tile needs an entry.
-    tuning
-        Photographs that choices were made on.
-    overruled
-        How many photographs were looked at although the user says that nothing was chosen by them.
+    `guarantee`, `alpha`: None: the usual guarantee; no level that photographs must be enough for.
+    `groups`, `tiles`: Stem of a photograph's file → its group, or its photograph; every tile needs an entry.
+    `tuning`: Photographs that choices were made on.
+    `overruled`: How many photographs were looked at although the user says that nothing was chosen by them.
     """
     setup, promised = job.setup, job.setup.promised(guarantee)
     names, bound = [picture.name for picture in job.pictures], setup.metric.capped_bound
@@ -256,7 +314,7 @@ def calibrate_job(
     ends = [setup.procedure.ends_at(drawn.asked) or (groups or {}).get(drawn.prepared.name) for drawn, _ in found]
     images = [_image(drawn, group, tiles or {}) for (drawn, _), group in zip(found, ends, strict=True)]
     inputs = [drawn.prepared.statistics for drawn, _ in found]
-    families, answers, squares, whole = zip(*(seen for _, seen in found), strict=True)
+    families, answers, squares, whole, sizes = zip(*(seen for _, seen in found), strict=True)
     errors, *others = map(list, zip(*families, strict=True))
     refused = _refuse_useless(job, images, errors)
     kinds = {"shares": ("share",), "all_but": ("all-but",), "local": ("local",), "detail": DETAIL}
@@ -270,6 +328,7 @@ def calibrate_job(
         answers=answers,
         squared_errors=squares,
         whole_errors=whole,
+        pair_sizes=sizes,
         inputs=inputs,
         tuning=tuning,
         vendor_models=tuple(sorted(job.vendor_models)),
@@ -278,11 +337,11 @@ def calibrate_job(
     return CalibrationRun(calibration, job.calls, job.cached, job.cost_usd, refused)
 
 
-def _measure(losses: Losses, ready: Ready) -> tuple[list[RiskCurve], Answers, SquaredErrors, WholeErrors]:
+def _measure(losses: Losses, ready: Ready) -> tuple[list[RiskCurve], Answers, SquaredErrors, WholeErrors, PairSizes]:
     setup = ready.setup
     if ready.drawn.refusal is not None:
         worst = losses.worst(setup.metric.capped_bound)
-        return worst, Answers.unknown(1), SquaredErrors.unknown(1), WholeErrors.refused()
+        return worst, Answers.unknown(1), SquaredErrors.unknown(1), WholeErrors.refused(), PairSizes.unknown(1)
     truth, low = ready.truth_and_input("calibrated")
     return calibration_curves(ready.drawn, setup, ready.read, truth, low, losses, ready.second)
 

@@ -11,22 +11,14 @@ FILTERS = ("bicubic", "area", "lanczos")
 
 
 class Coordinate(NamedTuple):
-    """A fitted number of a chain.
-
-    Attributes
-    ----------
-    step
-        A change that inputs show.
-    least, largest
-        Its range.
-    usual, deviation
-        A weak prior for what inputs do not tell: mean and standard deviation.
-    """
+    """A fitted number of a chain."""
 
     name: str
-    step: float
+    step: float  # A change that inputs show.
+    # Its range.
     least: float
     largest: float
+    # A weak prior for what inputs do not tell: mean and standard deviation.
     usual: float
     deviation: float
 
@@ -48,43 +40,24 @@ PARTS = {"blur": 1, "noise": 2, "unsharp": 4}
 _LEAST_SHOWN = {"blur": 0.3, "noise": 0.3, "unsharp": 10.0}
 """Weaker steps are left out, since they change less than rounding to grey levels does."""
 
-_NOTHING = "noise:0.3"
-"""The step of an empty chain, which must have one; it changes hardly anything."""
+_NOTHING = "noise:0.3"  # The step of an empty chain, which must have one; it changes hardly anything.
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateChain:
-    """One chain.
+    """One chain."""
 
-    Attributes
-    ----------
-    blur
-        Standard deviation of a Gaussian after the reduction, in pixels; this and the next two are middles of ranges.
-    noise
-        Standard deviation at mid grey.
-    unsharp, radius
-        Strength of sharpening in percent, and the standard deviation of its blur in pixels of the input.
-    shot
-        Share of the noise's variance that grows with the light.
-    spread
-        Half of each range's width over its middle, 0 to 1.
-    threshold
-        Smaller differences, in grey levels, are not sharpened.
-    filter
-        Of the reduction; "" at scale 1.
-    subsampling
-        Of JPEG's colours; "" without JPEG.
-    """
-
+    # Standard deviation of a Gaussian after the reduction, in pixels; this and the next two are middles of ranges.
     blur: float = 0.0
-    noise: float = 0.0
+    noise: float = 0.0  # Standard deviation at mid grey.
+    # Strength of sharpening in percent, and the standard deviation of its blur in pixels of the input.
     unsharp: float = 0.0
     radius: float = 1.0
-    shot: float = 0.0
-    spread: float = 0.0
-    threshold: float = 0.0
-    filter: str = "bicubic"
-    subsampling: str = ""
+    shot: float = 0.0  # Share of the noise's variance that grows with the light.
+    spread: float = 0.0  # Half of each range's width over its middle, 0 to 1.
+    threshold: float = 0.0  # Smaller differences, in grey levels, are not sharpened.
+    filter: str = "bicubic"  # Of the reduction; "" at scale 1.
+    subsampling: str = ""  # Of JPEG's colours; "" without JPEG.
 
     @property
     def coordinates(self) -> NDArray[np.float64]:
@@ -174,10 +147,7 @@ class CandidateChain:
 def gain(percent: float, radius: float) -> float:
     """Return the factor by which unsharp masking multiplies the standard deviation of white noise.
 
-    Parameters
-    ----------
-    radius
-        Standard deviation of the blur in pixels, about 0.7 or more.
+    `radius`: Standard deviation of the blur in pixels, about 0.7 or more.
     """
     amount, variance = percent / 100, radius**2
     # A Gaussian's largest value and the sum of its squares, over the plane.

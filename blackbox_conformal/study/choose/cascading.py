@@ -34,37 +34,22 @@ from blackbox_conformal.support.text import money
 from blackbox_conformal.support.wording import share
 from blackbox_conformal.vendor.adapter import Adapter
 
-ALL = 1e30
-"""A mean score that no answer exceeds; no answer is below its negative."""
-
-STEPS = 10
-"""Shares to compare, besides none."""
+ALL = 1e30  # A mean score that no answer exceeds; no answer is below its negative.
+STEPS = 10  # Shares to compare, besides none.
 
 
 @dataclass(frozen=True, slots=True)
 class PassedOn:
-    """Cost and trust of passing on some of the photographs.
+    """Cost and trust of passing on some of the photographs."""
 
-    Attributes
-    ----------
-    passed
-        How many are passed on, by the largest mean score, or the smallest.
-    limit
-        ``at_most`` or ``at_least``, and the mean score up to which, or from which, an answer suffices.
-    interval
-        Share of new photographs that is passed on, with 90 % confidence.
-    usd
-        Price of a picture at this share and at both ends of the interval; None: not known.
-    trusted_share
-        At the threshold that calibrating on as many others would choose.
-    """
-
-    passed: int
+    passed: int  # How many are passed on, by the largest mean score, or the smallest.
     n: int
+    # ``at_most`` or ``at_least``, and the mean score up to which, or from which, an answer suffices.
     limit: tuple[str, float]
-    interval: tuple[float, float]
+    interval: tuple[float, float]  # Share of new photographs that is passed on, with 90 % confidence.
+    # Price of a picture at this share and at both ends of the interval; None: not known.
     usd: tuple[Decimal, Decimal, Decimal] | None
-    trusted_share: float
+    trusted_share: float  # At the threshold that calibrating on as many others would choose.
 
 
 @dataclass(frozen=True, slots=True, repr=False)

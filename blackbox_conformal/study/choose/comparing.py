@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.drawing.spending.spent import spending_on
 from blackbox_conformal.method.audits.detail_shares import DetailMeter, DetailShares, free_shares
+from blackbox_conformal.method.audits.known_facts import FactCounts, known_facts
 from blackbox_conformal.method.audits.quality import decibels, peak_signal_to_noise
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.kernels.detail import Energies
@@ -52,10 +53,7 @@ def compare_contestants(
 ) -> Comparison:
     """Calibrate each contestant on some photographs and measure all on the others.
 
-    Parameters
-    ----------
-    on_picture
-        Called with each measured photograph that the vendor did not refuse.
+    `on_picture`: Called with each measured photograph that the vendor did not refuse.
     """
     tuning_file, first = contest.root / TUNING_FILE, contest.jobs[0]
     if tuning_file.exists():
@@ -96,6 +94,7 @@ def compare_contestants(
             spent_usd=None if after.unpriced > before.unpriced else after.spent_usd - before.spent_usd,
             usd_per_photograph=None if after.unpriced else after.spent_usd / len(job.pictures),
             latency=after.latency,
+            facts=FactCounts.of([shown.facts for shown in measured[-1]]),
         )
         standings.append(standing)
     # All photographs, since the comparison shows them.
@@ -228,7 +227,8 @@ def _measure(
     )
     whole = peak_signal_to_noise(truth, evaluation.delivered)
     detail = meter(prepared.truth_digest or "", truth, seen.low, evaluation.delivered)
-    return EvaluatedPhotograph(figures, whole, height * width / 1e6, cost, detail, right)
+    facts = known_facts(seen.low, evaluation.delivered, truth)
+    return EvaluatedPhotograph(figures, whole, height * width / 1e6, cost, detail, right, facts)
 
 
 def _scales(

@@ -24,6 +24,7 @@ from blackbox_conformal.method.audits.detail_shares import (
     detail_rows,
     erased_warning,
 )
+from blackbox_conformal.method.audits.known_facts import NO_FACTS, FactCounts, KnownFacts
 from blackbox_conformal.method.guarantees.corollaries import statement
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
@@ -40,43 +41,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ComparedPicture:
-    """A picture that one contestant delivered, with its truth and score.
-
-    Attributes
-    ----------
-    identity
-        Digest of the photograph's pixels, the same for all contestants.
-    truth, delivered
-        (H, W, 3) uint8.
-    low
-        What the vendor was sent, (h, w, 3) uint8.
-    thresholds, shares, losses
-        By level: the trust mask's threshold, its share, and the largest error inside.
-    """
+    """A picture that one contestant delivered, with its truth and score."""
 
     contestant: str
     name: str
-    identity: str
+    identity: str  # Digest of the photograph's pixels, the same for all contestants.
+    # (H, W, 3) uint8.
     truth: Image
     delivered: Image
-    low: Image
+    low: Image  # What the vendor was sent, (h, w, 3) uint8.
     score_map: Map
+    # By level: the trust mask's threshold, its share, and the largest error inside.
     thresholds: Mapping[float, float]
     shares: Mapping[float, float]
     losses: Mapping[float, float]
 
 
-OnCompared = Callable[[ComparedPicture], None]
-"""Called from several threads."""
+OnCompared = Callable[[ComparedPicture], None]  # Called from several threads.
 
 
 # Two earlier ways to mark untrusted pixels, as rows to compare with: interval images and soft masks.
 
-MISCOVERAGE = 0.1
-"""Share of colour values that may lie outside their intervals."""
-
-FAILURE = 0.1
-"""How often a calibration of interval images, or one picture of soft masks, may miss its goal."""
+MISCOVERAGE = 0.1  # Share of colour values that may lie outside their intervals.
+FAILURE = 0.1  # How often a calibration of interval images, or one picture of soft masks, may miss its goal.
 
 INTERVAL_LABEL = (
     f"no guarantee on errors: intervals cover {1 - MISCOVERAGE:.0%} of colour values with confidence "
@@ -88,26 +75,17 @@ SOFT_LABEL = (
 )
 
 _RATIOS = 1024
-SCALES: NDArray[np.float64] = 2.0 ** np.arange(-40, 6.5, 0.5)
-"""Scales of soft masks to choose from, fixed beforehand."""
-
-_QUANTUM = 0.5 / 255
-"""Half an 8-bit step: equal draws still hide what rounding hides."""
+SCALES: NDArray[np.float64] = 2.0 ** np.arange(-40, 6.5, 0.5)  # Scales of soft masks to choose from, fixed beforehand.
+_QUANTUM = 0.5 / 255  # Half an 8-bit step: equal draws still hide what rounding hides.
 
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """Interval image of one photograph.
+    """Interval image of one photograph."""
 
-    Attributes
-    ----------
-    width
-        (H, W) float32: farthest reach of the interval from the delivered colour, summed over channels, unscaled.
-    ratios
-        (1025,) float32, ascending: quantiles, rounded up, of the scale at which the interval covers a colour value.
-    """
-
+    # (H, W) float32: farthest reach of the interval from the delivered colour, summed over channels, unscaled.
     width: Map
+    # (1025,) float32, ascending: quantiles, rounded up, of the scale at which the interval covers a colour value.
     ratios: NDArray[np.float32]
 
 
@@ -182,47 +160,29 @@ def soft_scale(errors: Sequence[NDArray[np.float64]], alpha: float) -> float:
 
 
 OURS, INTERVALS, SOFT = "trust mask", "interval image", "soft mask"
-_NAMED = 3
-"""Contestants that one line names."""
-
-_NONE = "no guarantee"
-"""Beginning of a baseline's guarantee."""
+_NAMED = 3  # Contestants that one line names.
+_NONE = "no guarantee"  # Beginning of a baseline's guarantee.
 
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRow:
-    """One method of one contestant at one level, on the evaluation photographs.
-
-    Attributes
-    ----------
-    guarantee
-        In words; begins with "no guarantee" where nothing is guaranteed.
-    trusted_share
-        Mean share of pixels trusted; of a soft mask, its mean.
-    risk
-        Mean loss that the guarantee bounds, or else mean largest error among fully trusted pixels.
-    psnr_trusted, psnr_all
-        Mean PSNR (dB) inside masks that are not empty, and of whole pictures.
-    usd_per_trusted_megapixel
-        None where nothing is trusted, or a price is unknown.
-    share_gain, psnr_gain
-        Difference from the first contestant's trust mask, with its `CONFIDENCE` interval: (mean, low, high).
-    restored_clear
-        For guarantees about detail: share of the detail missing in plain enlargement that the vendor restored and the
-        mask leaves clear, over all photographs.
-    """
+    """One method of one contestant at one level, on the evaluation photographs."""
 
     contestant: str
     method: str
     alpha: float
-    guarantee: str
-    trusted_share: float
-    risk: float
+    guarantee: str  # In words; begins with "no guarantee" where nothing is guaranteed.
+    trusted_share: float  # Mean share of pixels trusted; of a soft mask, its mean.
+    risk: float  # Mean loss that the guarantee bounds, or else mean largest error among fully trusted pixels.
+    # Mean PSNR (dB) inside masks that are not empty, and of whole pictures.
     psnr_trusted: float
     psnr_all: float
-    usd_per_trusted_megapixel: float | None
+    usd_per_trusted_megapixel: float | None  # None where nothing is trusted, or a price is unknown.
+    # Difference from the first contestant's trust mask, with its `CONFIDENCE` interval: (mean, low, high).
     share_gain: tuple[float, float, float]
     psnr_gain: tuple[float, float, float]
+    # For guarantees about detail: share of the detail missing in plain enlargement that the vendor restored and the
+    # mask leaves clear, over all photographs.
     restored_clear: float | None = None
 
     @property
@@ -235,22 +195,14 @@ class ComparisonRow:
 class Standing:
     """The cost of a contestant's drawing in calls, money and time.
 
-    Attributes
-    ----------
-    draws, wanted
-        Draws of each photograph, and of all.
-    calls, spent_usd
-        Calls that this comparison made, and their price; None: a price is unknown.
-    cached
-        Draws that were stored before.
-    refused
-        Photographs that the vendor refused.
-    failed
-        Calls for these draws that gave no picture, earlier ones included.
-    usd_per_photograph
-        Price of a photograph's draws, whenever paid; None: a price is unknown.
-    latency
-        Of these draws, whenever made; None: they came from this machine's disk.
+    `draws`, `wanted`: Draws of each photograph, and of all.
+    `calls`, `spent_usd`: Calls that this comparison made, and their price; None: a price is unknown.
+    `cached`: Draws that were stored before.
+    `refused`: Photographs that the vendor refused.
+    `failed`: Calls for these draws that gave no picture, earlier ones included.
+    `usd_per_photograph`: Price of a photograph's draws, whenever paid; None: a price is unknown.
+    `latency`: Of these draws, whenever made; None: they came from this machine's disk.
+    `facts`: How the measured photographs' pictures differ from their inputs.
     """
 
     contestant: str
@@ -263,6 +215,7 @@ class Standing:
     spent_usd: Decimal | None
     usd_per_photograph: Decimal | None
     latency: Latency | None
+    facts: FactCounts = NO_FACTS
 
     @property
     def row(self) -> dict[str, Any]:
@@ -279,6 +232,7 @@ class Standing:
             "cost_usd": self.spent_usd,
             "usd_per_photograph": self.usd_per_photograph,
             "latency_s": None if latency is None else {"median": latency.median, "p90": latency.ninety},
+            "facts": self.facts.data,
         }
 
 
@@ -373,7 +327,8 @@ class Comparison(Faces):
         yield Table("vendors", _VENDOR_COLUMNS, vendors, title="Vendors", not_on_page=["calls now", "stored before"])
         yield Note(
             "Prices and latencies are those of these draws, whenever they were made: the median, and what 9 in 10 stay "
-            "within. A dash means that the pictures came from this machine's disk."
+            "within. A dash there means that the pictures came from this machine's disk. A picture differs from its "
+            "input where `check` says so."
         )
         ours = next(row.guarantee for row in self.rows if row.method == OURS)
         yield Note(
@@ -453,6 +408,7 @@ _VENDOR_COLUMNS: dict[str, How] = {
         "unknown" if row["usd_per_photograph"] is None else dollars(row["usd_per_photograph"], 4)
     ),
     "latency": lambda row: words("{median:.2f}, {p90:.2f} s", row["latency_s"]) if row["latency_s"] else "–",
+    "differ from the input": lambda row: FactCounts.short(row["facts"]),
 }
 
 
@@ -514,22 +470,16 @@ def _dot(row: ComparisonRow, value: float, said: str, interval: tuple[float, flo
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedPhotograph:
-    """Measurements of one evaluation photograph.
+    """Measurements of one evaluation photograph."""
 
-    Attributes
-    ----------
-    figures
-        (method, level) → share, loss, PSNR.
-    right_clear
-        For guarantees about detail: level → right detail in the clear part, in squares of grey levels.
-    """
-
-    figures: dict[tuple[str, float], tuple[float, float, float]]
+    figures: dict[tuple[str, float], tuple[float, float, float]]  # (method, level) → share, loss, PSNR.
     psnr_all: float
     megapixels: float
     cost: Decimal
     detail: Measured = field(default_factory=dict)
+    # For guarantees about detail: level → right detail in the clear part, in squares of grey levels.
     right_clear: Mapping[float, float] = field(default_factory=dict)
+    facts: KnownFacts | None = None  # How the picture differs from its input; None: not looked at.
 
 
 def rows_of(

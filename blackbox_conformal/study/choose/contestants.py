@@ -23,8 +23,7 @@ from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.catalog import specification_text
 
-BASELINE_BYTES = 60
-"""Bytes per pixel that the baselines take beside the draws."""
+BASELINE_BYTES = 60  # Bytes per pixel that the baselines take beside the draws.
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +58,16 @@ def under_one_promise(
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """Contestants with their jobs on the same photographs.
-
-    Attributes
-    ----------
-    root
-        Holds a folder for each vendor, where its settings share paid draws. An existing run folder serves all vendors.
-    held_out
-        How many photographs do not calibrate; `seed` decides which.
-    baselines
-        Whether earlier methods are measured, too; they speak of errors alone.
-    rule
-        The guarantee to compare under.
-    """
+    """Contestants with their jobs on the same photographs."""
 
     contestants: tuple[Contestant, ...]
     jobs: tuple[Job, ...]
+    # Holds a folder for each vendor, where its settings share paid draws. An existing run folder serves all vendors.
     root: Path
-    held_out: int
+    held_out: int  # How many photographs do not calibrate; `seed` decides which.
     seed: int = 0
-    baselines: bool = True
-    rule: Guarantee = field(default_factory=Expected)
+    baselines: bool = True  # Whether earlier methods are measured, too; they speak of errors alone.
+    rule: Guarantee = field(default_factory=Expected)  # The guarantee to compare under.
 
     @classmethod
     def of_photographs(

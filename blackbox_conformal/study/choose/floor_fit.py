@@ -29,8 +29,7 @@ from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.text import counted
 from blackbox_conformal.vendor.adapter import FORETOLD_PSNR, Adapter
 
-ALL = 1e30
-"""A PSNR that no answer reaches; every answer exceeds its negative."""
+ALL = 1e30  # A PSNR that no answer reaches; every answer exceeds its negative.
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -100,17 +99,11 @@ class FloorFit(Faces):
 
 
 class DrawnErrors(NamedTuple):
-    """Foretold and true errors of n photographs by k vendors, (n, k) each.
+    """Foretold and true errors of n photographs by k vendors, (n, k) each."""
 
-    Attributes
-    ----------
-    figures
-        The foretold PSNR that the rule looks at; -inf for an answer that goes on in any case.
-    errors, known
-        Mean squared error of the delivered picture from the truth, and from the known picture.
-    """
-
+    # The foretold PSNR that the rule looks at; -inf for an answer that goes on in any case.
     figures: NDArray[np.float64]
+    # Mean squared error of the delivered picture from the truth, and from the known picture.
     errors: NDArray[np.float64]
     known: NDArray[np.float64]
 

@@ -80,12 +80,8 @@ def read_statistics(
 ) -> InputStatistics:
     """Measure every picture, in order.
 
-    Parameters
-    ----------
-    bands
-        The declared meaning of the pictures' numbers.
-    formats
-        Gets the format of each file.
+    `bands`: The declared meaning of the pictures' numbers.
+    `formats`: Gets the format of each file.
     """
 
     def statistics(path: Path) -> InputStatistics:

@@ -36,14 +36,9 @@ from blackbox_conformal.support.files import write_new
 from blackbox_conformal.support.wording import share
 from blackbox_conformal.vendor.adapter import Adapter
 
-FEWEST = 20
-"""Photographs that learning needs at least."""
-
-MOST = 10_000
-"""Photographs that a file of weights can name."""
-
-KEPT_APART = 4
-"""One photograph in this many chooses the best weights and does not teach."""
+FEWEST = 20  # Photographs that learning needs at least.
+MOST = 10_000  # Photographs that a file of weights can name.
+KEPT_APART = 4  # One photograph in this many chooses the best weights and does not teach.
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -159,12 +154,8 @@ def setup_to_learn(setup: Setup) -> Setup:
 def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms: Terms) -> Job:
     """Make the job of one free output of each photograph, delivered as in `setup`.
 
-    Parameters
-    ----------
-    outputs
-        The folder of outputs; None: the embedded vendor makes them.
-    terms
-        Of the job to calibrate; draws are kept in a folder below its folder.
+    `outputs`: The folder of outputs; None: the embedded vendor makes them.
+    `terms`: Of the job to calibrate; draws are kept in a folder below its folder.
     """
     if (terms.folder / TUNING_FILE).exists():
         TuningRecord.load(terms.folder / TUNING_FILE)
@@ -197,12 +188,8 @@ def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms
 def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *, force: bool = False) -> Learning:
     """Learn weights from a job's photographs; equal photographs, outputs and seed give equal weights.
 
-    Parameters
-    ----------
-    out
-        Where the weights go; None: into the run folder.
-    force
-        Whether they may replace another file.
+    `out`: Where the weights go; None: into the run folder.
+    `force`: Whether they may replace another file.
     """
     samplers, drawing = list[Sampler](), job.listeners
 

@@ -38,28 +38,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A candidate and its worth.
-
-    Attributes
-    ----------
-    trusted_share
-        Mean trusted share of the tuning pictures, at the threshold that a calibration on `n` like them would choose.
-    calls
-        Paid calls for calibrating on n photographs, a second vendor's included.
-    alpha
-        The level; where a share is wanted, the smallest at which it is expected.
-    error
-        Where a share is wanted: with probability 0.9 one calibration's share is within this of `trusted_share`.
-    kept
-        For guarantees about detail: mean share of the added right detail that stays clear.
-    """
+    """A candidate and its worth."""
 
     candidate: Candidate
+    # Mean trusted share of the tuning pictures, at the threshold that a calibration on `n` like them would choose.
     trusted_share: float
-    calls: int
-    alpha: float
+    calls: int  # Paid calls for calibrating on n photographs, a second vendor's included.
+    alpha: float  # The level; where a share is wanted, the smallest at which it is expected.
+    # Where a share is wanted: with probability 0.9 one calibration's share is within this of `trusted_share`.
     error: float | None = None
-    kept: float | None = None
+    kept: float | None = None  # For guarantees about detail: mean share of the added right detail that stays clear.
 
     @property
     def worth(self) -> float:
@@ -87,15 +75,10 @@ def losses_allowed(alpha: float, bound: float, n_calibration: int, n_tuning: int
 
 @dataclass(frozen=True, slots=True)
 class TuningCurves:
-    """Curves of the tuning photographs under one candidate.
-
-    Attributes
-    ----------
-    bounded, right
-        For guarantees about detail: curves of what is bounded, and of clear right detail.
-    """
+    """Curves of the tuning photographs under one candidate."""
 
     errors: CurveSet
+    # For guarantees about detail: curves of what is bounded, and of clear right detail.
     bounded: CurveSet | None = None
     right: CurveSet | None = None
 
@@ -122,10 +105,7 @@ def scored_reaching(
 ) -> Scored | None:
     """Score a candidate at the smallest level that is expected to trust `share`; None: no level is.
 
-    Parameters
-    ----------
-    usual
-        The metric's usual level, around which levels are tried.
+    `usual`: The metric's usual level, around which levels are tried.
     """
     errors = curves.errors
     levels = [level for level in levels_around(usual) if level < errors.bound]
@@ -141,8 +121,7 @@ def _calls(candidate: Candidate, n_calibration: int) -> int:
     return (candidate.draws + candidate.score.needs_second) * n_calibration
 
 
-NEARLY = 0.01
-"""Trusted shares this close are nearly as good."""
+NEARLY = 0.01  # Trusted shares this close are nearly as good.
 
 
 @dataclass(frozen=True, slots=True, repr=False)

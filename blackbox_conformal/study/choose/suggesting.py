@@ -36,34 +36,20 @@ from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image
 
-_RARE = 0.1
-"""Smaller shares of inputs, with or without traces, are taken for errors."""
+_RARE = 0.1  # Smaller shares of inputs, with or without traces, are taken for errors.
 
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """The common verdict of all inputs' JPEG traces.
+    """The common verdict of all inputs' JPEG traces."""
 
-    Attributes
-    ----------
-    share
-        Share of inputs that were compressed, 0 to 1.
-    low, high
-        Range of qualities.
-    subsamplings
-        Possible subsamplings, the likeliest first.
-    grid
-        As the step jpeg takes it: ``0x0``, another place, or ``random``.
-    exact
-        How many qualities were read from a file's table.
-    """
-
-    share: float
+    share: float  # Share of inputs that were compressed, 0 to 1.
+    # Range of qualities.
     low: int
     high: int
-    subsamplings: tuple[str, ...]
-    grid: str
-    exact: int
+    subsamplings: tuple[str, ...]  # Possible subsamplings, the likeliest first.
+    grid: str  # As the step jpeg takes it: ``0x0``, another place, or ``random``.
+    exact: int  # How many qualities were read from a file's table.
 
     @property
     def step(self) -> str:
@@ -97,14 +83,12 @@ def compression(traces: Sequence[JpegTrace | None]) -> Compression | None:
 
 Measured = NDArray[np.float64]
 
-_COMPARED = 6
-"""Statistics of a row, from the first, that say how an input was made; the rest say what it shows."""
+_COMPARED = 6  # Statistics of a row, from the first, that say how an input was made; the rest say what it shows.
 
 
 _NOISE = [statistic.name for statistic in STATISTICS].index("noise")
 
-_LEAST_NOISE = 0.3
-"""Grey levels, about what rounding to 8 bits adds."""
+_LEAST_NOISE = 0.3  # Grey levels, about what rounding to 8 bits adds.
 
 
 def measured(pixels: Image) -> Measured:
@@ -176,32 +160,16 @@ def _order(count: int, step: int, call: int) -> list[int]:
     return [int(part) for part in order]
 
 
-_WIDTHS = (2.5, 1.5, 1.0)
-"""Steps of each coordinate within which candidates are scattered, by round."""
-
-_SCATTERED = 16
-"""Candidates of a round."""
-
-_SHRUNK = 0.1
-"""Shrinks correlations, which few pictures overstate."""
-
-_FARTHEST = 2.0
-"""Standard deviations at which a measurement is cut, so that odd pictures do not decide."""
-
-_LEAST_VARIANCE = 1e-4
-"""Smaller variances of a measurement are chance."""
-
-_WORTH = 3.0
-"""Mismatch that each number of a step must save; fitting to chance seldom saves so much."""
-
-_REJECTED = 0.05
-"""A plain chain with a larger p-value is taken without a search."""
-
+_WIDTHS = (2.5, 1.5, 1.0)  # Steps of each coordinate within which candidates are scattered, by round.
+_SCATTERED = 16  # Candidates of a round.
+_SHRUNK = 0.1  # Shrinks correlations, which few pictures overstate.
+_FARTHEST = 2.0  # Standard deviations at which a measurement is cut, so that odd pictures do not decide.
+_LEAST_VARIANCE = 1e-4  # Smaller variances of a measurement are chance.
+_WORTH = 3.0  # Mismatch that each number of a step must save; fitting to chance seldom saves so much.
+_REJECTED = 0.05  # A plain chain with a larger p-value is taken without a search.
 _PERMUTATIONS = 999
 
-_SIMPLER = len(FILTERS) * 2 ** len(PARTS)
-"""Most chains of `CandidateChain.simpler`."""
-
+_SIMPLER = len(FILTERS) * 2 ** len(PARTS)  # Most chains of `CandidateChain.simpler`.
 _STEPS = np.array([each.step for each in COORDINATES])
 _USUAL = np.array([each.usual for each in COORDINATES]) / _STEPS
 _DEVIATION = np.array([each.deviation for each in COORDINATES]) / _STEPS
@@ -212,13 +180,9 @@ _LARGEST = np.array([each.largest for each in COORDINATES]) / _STEPS
 class Mismatch:
     """How much less like the inputs photographs are than others after the same chain would be.
 
-    Parameters
-    ----------
-    inputs
-        (n, k) float64, n at least 2.
-    near
-        (photographs, k) float64, after a chain that is near. Their variation scales differences: it makes measurements
-        uncorrelated and of variance 1.
+    `inputs`: (n, k) float64, n at least 2.
+    `near`: (photographs, k) float64, after a chain that is near. Their variation scales differences: it makes
+      measurements uncorrelated and of variance 1.
     """
 
     def __init__(self, inputs: Measured, near: Measured) -> None:
@@ -247,10 +211,7 @@ class Mismatch:
 class Search:
     """A search that moves candidates towards the inputs.
 
-    Parameters
-    ----------
-    inputs
-        (n, k) float64.
+    `inputs`: (n, k) float64.
     """
 
     def __init__(self, inputs: Measured, simulations: Simulations, progress: Callable[[int], None]) -> None:
@@ -345,10 +306,7 @@ def nearest(
 def one_kind(inputs: Measured, simulated: Measured) -> float:
     """Return the p-value that both are of one kind, by random permutations.
 
-    Parameters
-    ----------
-    inputs, simulated
-        (n, k) and (m, k) float64; compared by means of whitened measurements of both together.
+    `inputs`, `simulated`: (n, k) and (m, k) float64; compared by means of whitened measurements of both together.
     """
     together = np.concatenate([inputs, simulated])
     white = np.clip((together - together.mean(axis=0)) @ _whitening(np.cov(together.T)), -_FARTHEST, _FARTHEST)
@@ -387,11 +345,8 @@ def bounded(square: Measured, linear: Measured, least: Measured, largest: Measur
     return found
 
 
-FEWEST = 20
-"""Fewest inputs, and photographs: half of each is for the proof."""
-
-MOST_FITTED = 100
-"""Most photographs to try candidates on; more take longer and tell little."""
+FEWEST = 20  # Fewest inputs, and photographs: half of each is for the proof.
+MOST_FITTED = 100  # Most photographs to try candidates on; more take longer and tell little.
 
 LARGEST_INPUT, SMALLEST_INPUT = 128, 16
 """Most pixels a side that candidates are tried on, and the fewest that can be measured."""
@@ -399,17 +354,11 @@ LARGEST_INPUT, SMALLEST_INPUT = 128, 16
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An input, as far as the search keeps it.
-
-    Attributes
-    ----------
-    tells
-        Whether a compression would have left a trace.
-    """
+    """An input, as far as the search keeps it."""
 
     digest: str
     trace: JpegTrace | None
-    tells: bool
+    tells: bool  # Whether a compression would have left a trace.
     measured: Measured
     statistics: InputStatistics
 
@@ -423,21 +372,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class NearestChain:
-    """The chain that fits best.
+    """The chain that fits best."""
 
-    Attributes
-    ----------
-    degradation
-        As ``--degradation`` takes it.
-    compression
-        The traces of JPEG; None where there are hardly any.
-    tried
-        How many chains were compared.
-    """
-
-    degradation: str
-    compression: Compression | None
-    tried: int
+    degradation: str  # As ``--degradation`` takes it.
+    compression: Compression | None  # The traces of JPEG; None where there are hardly any.
+    tried: int  # How many chains were compared.
 
 
 @dataclass(frozen=True, slots=True)
@@ -567,12 +506,8 @@ def nearest_chain(
 ) -> NearestChain:
     """Find the chain after which `photographs` measure most like `inputs`.
 
-    Parameters
-    ----------
-    photographs
-        (H, W, 3) uint8 each, sides multiples of `scale`; see `middle`.
-    progress
-        Called with how many chains were tried, and how many may be.
+    `photographs`: (H, W, 3) uint8 each, sides multiples of `scale`; see `middle`.
+    `progress`: Called with how many chains were tried, and how many may be.
     """
     found = compression([one.trace for one in inputs if one.tells])
     simulations = Simulations(photographs, scale, found)
@@ -590,15 +525,8 @@ def proven(
 ) -> InputShift:
     """Compare inputs with photographs after a degradation; the fit may have seen neither.
 
-    Parameters
-    ----------
-    photographs
-        (H, W, 3) uint8 each, sides multiples of `scale`.
-
-    Returns
-    -------
-    InputShift
-        The permutation test on all statistics but the size, which no chain makes.
+    `photographs`: (H, W, 3) uint8 each, sides multiples of `scale`.
+    Returns: `InputShift`: The permutation test on all statistics but the size, which no chain makes.
     """
     mixture = Mixture.of_text(degradation).at(scale)
     made = (mixture.apply(pixels, scale, "proof", place) for place, pixels in enumerate(photographs))

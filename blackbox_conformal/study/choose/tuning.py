@@ -49,32 +49,19 @@ from blackbox_conformal.study.unseen_photographs import TUNING_FILE, Unseen, spl
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.catalog import specification_text
 
-CANDIDATE_BYTES = 18
-"""Bytes per pixel that each further score takes."""
+CANDIDATE_BYTES = 18  # Bytes per pixel that each further score takes.
 
 
 @dataclass(frozen=True, slots=True)
 class TuningJob:
-    """Photographs to compare candidates on, and others to calibrate the best one on.
+    """Photographs to compare candidates on, and others to calibrate the best one on."""
 
-    Attributes
-    ----------
-    whole
-        The job on all, under one budget.
-    known
-        Others that were looked at before, or that taught a candidate's weights.
-    overruled
-        How many of `calibrating` were looked at, but chose nothing, as the user says.
-    only_choose
-        Whether the best candidate is not calibrated; `whole` is then the job on `tuning`.
-    """
-
-    whole: Job
+    whole: Job  # The job on all, under one budget.
     tuning: tuple[Prepared, ...]
     calibrating: tuple[Prepared, ...]
-    known: tuple[KnownPhotograph, ...]
-    overruled: int
-    only_choose: bool
+    known: tuple[KnownPhotograph, ...]  # Others that were looked at before, or that taught a candidate's weights.
+    overruled: int  # How many of `calibrating` were looked at, but chose nothing, as the user says.
+    only_choose: bool  # Whether the best candidate is not calibrated; `whole` is then the job on `tuning`.
 
     @classmethod
     def of_photographs(
@@ -154,12 +141,8 @@ class ToTune:
     ) -> ToTune:
         """Fill in what the user did not name.
 
-        Parameters
-        ----------
-        build
-            Makes the set-up for a score (None: the usual one) and a guarantee.
-        typed
-            The named candidates; empty: all that fit.
+        `build`: Makes the set-up for a score (None: the usual one) and a guarantee.
+        `typed`: The named candidates; empty: all that fit.
         """
         if (alpha is None) == (want_share is None):
             raise UsageError(
@@ -200,12 +183,8 @@ def default_candidates(draws: int, *, second: bool = False, shares: bool = False
 
     The first setting of a score of several draws is also tried with half of them.
 
-    Parameters
-    ----------
-    second
-        Whether there is a second vendor to compare with.
-    shares
-        Whether to take only scores that are shares of detail.
+    `second`: Whether there is a second vendor to compare with.
+    `shares`: Whether to take only scores that are shares of detail.
     """
     labels = []
     for name in catalog.names("scores"):
@@ -264,12 +243,8 @@ def tune_job(
     A `rule` about detail compares by the right detail that stays clear, any other by ``expected``. Then the confidence
     bound of `rule` is chosen, where it is open.
 
-    Parameters
-    ----------
-    alpha
-        The level to compare at; None where a share is wanted.
-    want_share
-        The wanted trusted share, 0 to 1: the best candidate is expected to reach it at the smallest level.
+    `alpha`: The level to compare at; None where a share is wanted.
+    `want_share`: The wanted trusted share, 0 to 1: the best candidate is expected to reach it at the smallest level.
     """
     _check(job.setup, alpha, n_calibration, len(job.pictures), rule)
     measured = job.gathered("tuning", partial(measure, candidates, rule), [candidate.score for candidate in candidates])

@@ -31,35 +31,19 @@ from blackbox_conformal.vendor.adapter import Adapter
 
 @dataclass(frozen=True, slots=True)
 class MaskRequest:
-    """A request for masks: calibration, guarantee, level and conditions.
-
-    Attributes
-    ----------
-    rule
-        A guarantee of `calibration`, within `group` where one is named.
-    empty_masks
-        Pay for the pictures also where every mask is known to be empty.
-    outside
-        An input with this p-value or a lower one is outside the guarantee; 0: none is.
-    watched
-        What every certificate says of the calibration's watch; None where it has no watch.
-    file
-        The calibration's file, which has the watch beside it; None: it has no watch.
-    trusted
-        Public keys whose signatures of the watch count beside the calibration's own.
-    fallback
-        For pictures that a cascade passes on to a vendor that cannot be had; None: they have no mask.
-    """
+    """A request for masks: calibration, guarantee, level and conditions."""
 
     calibration: Calibration
-    rule: Guarantee
+    rule: Guarantee  # A guarantee of `calibration`, within `group` where one is named.
     alpha: float
     group: str | None = None
-    empty_masks: bool = False
-    outside: float = OUTLYING
+    empty_masks: bool = False  # Pay for the pictures also where every mask is known to be empty.
+    outside: float = OUTLYING  # An input with this p-value or a lower one is outside the guarantee; 0: none is.
+    # What every certificate says of the calibration's watch; None where it has no watch.
     watched: WatchState | None = None
-    file: Path | None = None
-    trusted: Collection[str] = ()
+    file: Path | None = None  # The calibration's file, which has the watch beside it; None: it has no watch.
+    trusted: Collection[str] = ()  # Public keys whose signatures of the watch count beside the calibration's own.
+    # For pictures that a cascade passes on to a vendor that cannot be had; None: they have no mask.
     fallback: "tuple[Setup, MaskRequest] | None" = None
 
     @classmethod

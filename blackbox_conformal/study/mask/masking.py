@@ -13,22 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from blackbox_conformal.documents.certificate import StreamCheck
+from blackbox_conformal.documents.certificate import AnswerCheck, StreamCheck
 from blackbox_conformal.documents.signature import SigningKey
 from blackbox_conformal.documents.watch_head import WatchState
 from blackbox_conformal.drawing.spending.estimate import wanted_of
 from blackbox_conformal.drawing.task import FellBack
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
+from blackbox_conformal.method.facts.levels import NOT_COMPARED, PairSizes
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound, rule_for_picture
 from blackbox_conformal.method.images.making_inputs import enlarged_opacity
 from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.method.pair_facts import PairFacts
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.trust import trusted
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.mask.mask_request import MaskRequest, refuse_paid_emptiness
 from blackbox_conformal.study.mask.products import Result
-from blackbox_conformal.study.stages.certify import Comparisons, certify
+from blackbox_conformal.study.stages.certify import Comparisons, answer_facts, certify, check_answer
 from blackbox_conformal.study.stages.draws import Drawn
 from blackbox_conformal.study.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.study.stages.grouped_errors import names
@@ -40,38 +42,27 @@ from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.types import Image
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A caller that hears of each input, by its place among the inputs.
+    """A caller that hears of each input, by its place among the inputs."""
 
-    Attributes
-    ----------
-    on_result
-        Gets each result at once, or the value of `in_thread`; neither is then kept.
-    on_fell_back
-        Gets why a picture was answered without the last vendor of a cascade.
-    on_watch
-        Gets a sentence, before anything is paid, when inputs are unlike the calibration's.
-    in_thread
-        Makes of each result what `on_result` gets, where it was calculated: in a thread or on a worker. For slow work
-        such as writing files.
-    on_failure
-        Gets what is wrong with an input that cannot be masked; the others are masked. None: it is an error.
-    on_drift
-        Gets a sentence for each place whose answers are unlike the calibration's.
-    sign_with
-        Signs what is entered into the calibration's watch; None: it is not signed.
-    """
-
+    # Gets each result at once, or the value of `in_thread`; neither is then kept.
     on_result: Callable[[int, Any], None] | None = None
+    # Gets what is wrong with an input that cannot be masked; the others are masked. None: it is an error.
     on_failure: Callable[[int, BlackboxConformalError], None] | None = None
+    # Gets a sentence for each place whose answers are unlike the calibration's.
     on_drift: Callable[[Mapping[int, str]], None] = lambda _: None
+    # Gets why a picture was answered without the last vendor of a cascade.
     on_fell_back: Callable[[FellBack], None] = lambda _: None
+    # Makes of each result what `on_result` gets, where it was calculated: in a thread or on a worker. For slow work
+    # such as writing files.
     in_thread: Callable[[int, Result], Any] | None = None
+    # Gets a sentence, before anything is paid, when inputs are unlike the calibration's.
     on_watch: Callable[[str], None] = lambda _: None
-    sign_with: SigningKey | None = None
+    sign_with: SigningKey | None = None  # Signs what is entered into the calibration's watch; None: it is not signed.
 
 
 def mask_pictures(
@@ -84,10 +75,7 @@ def mask_pictures(
 ) -> list[Result]:
     """Return a result for each of the `pictures`, in the order of their places; none where the receiver gets them.
 
-    Parameters
-    ----------
-    pictures
-        From `prepare_inputs`: all that can be masked, by place. Equal ones are drawn once.
+    `pictures`: From `prepare_inputs`: all that can be masked, by place. Equal ones are drawn once.
     """
     refuse_bound(request.rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     if not pictures:
@@ -125,14 +113,9 @@ def mask_pictures(
 class _Company:
     """All that is known of the pictures masked under one calibration.
 
-    Attributes
-    ----------
-    request
-        The request, in the watch's present state.
-    checks
-        How the run folder's pictures compare with the calibration's, by digest of input; None: not yet known.
-    drift
-        What the calibration's watch found so far.
+    `request`: The request, in the watch's present state.
+    `checks`: How the run folder's pictures compare with the calibration's, by digest of input; None: not yet known.
+    `drift`: What the calibration's watch found so far.
     """
 
     def __init__(self, request: MaskRequest, receiver: Receiver, open_files: ExitStack) -> None:
@@ -220,7 +203,13 @@ class _Mask:
             setup, request = ready.setup, replace(self.request, rule=self.request.rule_of(drawn))
         try:
             given = _input_picture(ready.about.places[0][2], drawn.prepared, setup)
-            evaluation = evaluate(drawn, setup, read, given.pixels, ready.second)
+            first: list[PairFacts | None] = []
+
+            def compare(draw: Image) -> None:
+                if not first:
+                    first.append(answer_facts(request.calibration, given.pixels, draw, request.rule.own_group))
+
+            evaluation = evaluate(drawn, setup, read, given.pixels, ready.second, on_draw=compare)
         except (IncompleteError, CalibrationError) as error:
             if not self.lenient:
                 raise
@@ -231,8 +220,9 @@ class _Mask:
         if draw is not None and (perturbation is None or np.array_equal(perturbation.apply(low, draw), low)):
             vendor = read(draw)
         made_of = self.made_of or (lambda _, result: result)
+        check = check_answer(request.calibration, first[0], request.rule.own_group)
         found = []
-        for place, result in _results_of(request, setup, ready.about, evaluation, vendor, given):
+        for place, result in _results_of(request, setup, ready.about, evaluation, check, vendor, given):
             certificate = result.certificate
             if (fell_back := drawn.fell_back) is not None:
                 asked = certificate.procedure["vendor"]["parameters"]["available"]
@@ -249,11 +239,18 @@ class _Mask:
                 else:
                     certificate = certificate.model_copy(update={"notes": (*certificate.notes, note)})
             found.append((place, made_of(place, replace(result, certificate=certificate))))
-        return _Masked(evaluation.answers, tuple(found))
+        strangeness = np.full(1, NOT_COMPARED) if first[0] is None else PairSizes.of(first[0].sizes).strangeness
+        return _Masked(evaluation.answers.watched(strangeness), tuple(found))
 
 
 def _results_of(
-    request: MaskRequest, setup: Setup, sought: _Sought, evaluation: Evaluation, vendor: bytes | None, given: Picture
+    request: MaskRequest,
+    setup: Setup,
+    sought: _Sought,
+    evaluation: Evaluation,
+    answer: AnswerCheck | None,
+    vendor: bytes | None,
+    given: Picture,
 ) -> Iterator[tuple[int, Result]]:
     delivered, low, scores = evaluation.delivered, evaluation.low_resolution, evaluation.score_map
     rule = rule_for_picture(request.rule, setup.metric, delivered, low, scores, setup.procedure.mixture)
@@ -265,7 +262,7 @@ def _results_of(
         opacity = None if given.opacity is None else enlarged_opacity(given.opacity, delivered.shape[:2])
         shown = scores if opacity is None else np.where(opacity > 0, scores, np.float32(np.nan))
         mask = trusted(shown, threshold)
-        known = Comparisons(request.check(named), sought.check, sought.drift, named.file_format)
+        known = Comparisons(request.check(named), sought.check, sought.drift, named.file_format, answer=answer)
         certificate = certify(
             request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, opacity, known
         )

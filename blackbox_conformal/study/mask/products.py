@@ -32,7 +32,7 @@ from blackbox_conformal.method.images.encode import image_png, mask_png, score_m
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.metadata import Metadata, has_caption
 from blackbox_conformal.method.images.overlay import overlay
-from blackbox_conformal.method.metrics._detail import CLEAR, DOTTED, STRIPED, about_detail, nothing_added
+from blackbox_conformal.method.metrics._detail import CLEAR, DIFFERS, DOTTED, STRIPED, about_detail, nothing_added
 from blackbox_conformal.method.safe_pictures import picture_to_show, safe_picture, safe_statement
 from blackbox_conformal.study.result_files import (
     VENDOR_ENDINGS,
@@ -215,7 +215,9 @@ class Result(Faces):
             "trusted_share": certificate.trusted_share,
             "n_calibration": certificate.n_calibration,
         }
-        yield Note(certificate.stated)
+        yield Note(certificate.short)
+        if (line := certificate.differs) is not None:
+            yield Note(f"{line[:1].upper()}{line[1:]}.", remark="note")
         for note in certificate.notes:
             yield Note(f"{note}.", remark="note")
         yield Table("results", {}, [row])
@@ -228,7 +230,9 @@ class Result(Faces):
         scaled = 255 * (np.nan_to_num(scores, nan=high, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
         shown = {
             "Sent": rendered(self.low_resolution),
-            "Delivered, untrusted part marked": overlay(rendered(self.image), self.mask, self.dotted),
+            "Delivered, untrusted part marked": overlay(
+                rendered(self.image), self.mask, self.dotted, self.certificate.places
+            ),
             "Score: brighter is less sure": np.clip(scaled, 0, 255).astype(np.uint8),
         }
         return [_raster(title, pixels, self.mask.shape) for title, pixels in shown.items()]
@@ -248,8 +252,7 @@ def _raster(title: str, pixels: NDArray[np.uint8], size: tuple[int, ...]) -> Ras
     return Raster(title, buffer.getvalue(), width, height)
 
 
-SIGNED = {"image", "safe"}
-"""Kinds of pictures that can carry Content Credentials: this package encodes them for use."""
+SIGNED = {"image", "safe"}  # Kinds of pictures that can carry Content Credentials: this package encodes them for use.
 
 OPTIONAL = ("overlay", "score_map", "vendor", "xmp")
 """Parts of a result that may be left out; ``xmp``: the mark in pictures, see `xmp_of`."""
@@ -274,30 +277,15 @@ and may have invented detail. {said}</rdf:li></rdf:Alt></dc:description>
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The choice of a result's files, beside the files that are always written.
+    """The choice of a result's files, beside the files that are always written."""
 
-    Attributes
-    ----------
-    safe
-        The picture to use.
-    feather
-        Over how many untrusted pixels its trusted part fades out; 0: a hard edge.
-    leave_out
-        Some of `OPTIONAL`, which are not written.
-    sharp
-        The picture to use is sharp where nothing is trusted.
-    dotted
-        The overlay shows where no detail was added, as it always does where the guarantee is about detail.
-    keep_metadata
-        EXIF and XMP of the input are kept in image and safe picture.
-    """
-
-    safe: bool = False
-    feather: int = 0
-    leave_out: tuple[str, ...] = ()
-    sharp: bool = False
+    safe: bool = False  # The picture to use.
+    feather: int = 0  # Over how many untrusted pixels its trusted part fades out; 0: a hard edge.
+    leave_out: tuple[str, ...] = ()  # Some of `OPTIONAL`, which are not written.
+    sharp: bool = False  # The picture to use is sharp where nothing is trusted.
+    # The overlay shows where no detail was added, as it always does where the guarantee is about detail.
     dotted: bool = False
-    keep_metadata: bool = False
+    keep_metadata: bool = False  # EXIF and XMP of the input are kept in image and safe picture.
 
     def __post_init__(self) -> None:
         if (self.feather or self.sharp) and not self.safe:
@@ -334,17 +322,11 @@ class Products:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One file of a result.
-
-    Attributes
-    ----------
-    remarks
-        What the certificate says about it beside name and digest.
-    """
+    """One file of a result."""
 
     content: bytes
     ending: str = "png"
-    remarks: dict[str, Any] = field(default_factory=dict)
+    remarks: dict[str, Any] = field(default_factory=dict)  # What the certificate says about it beside name and digest.
 
 
 def safe_of(
@@ -386,8 +368,6 @@ def xmp_of(mask: str, certificate: str = "", carried: str = "") -> str:
     `carried`: descriptions of the input, see `Metadata.carried`; a caption among them stays. Names of files are made of
     letters, digits, spaces and ``. _ -`` alone.
 
-    Notes
-    -----
     IPTC, Photo Metadata Standard, Digital Source Type, and its vocabulary: a picture that a trained model modified.
     """
     said = f"{mask} shows the trusted part in white."
@@ -399,11 +379,18 @@ def xmp_of(mask: str, certificate: str = "", carried: str = "") -> str:
 
 
 def overlay_of(
-    image: Image, mask: Mask, unchanged: Mask | None = None, xmp: str = "", opacity: NDArray[np.uint8] | None = None
+    image: Image,
+    mask: Mask,
+    certificate: Certificate,
+    unchanged: Mask | None = None,
+    xmp: str = "",
+    opacity: NDArray[np.uint8] | None = None,
 ) -> Product:
-    """Return the overlay's file; see `overlay`."""
-    remarks = {} if unchanged is None else {"statement": f"{STRIPED}; {DOTTED}; {CLEAR}"}
-    return Product(image_png(overlay(rendered(image), mask, unchanged), xmp, opacity=opacity), remarks=remarks)
+    """Return the overlay's file, with the places where the certificate says that the answer differs; see `overlay`."""
+    places = certificate.places
+    legend = [*([] if unchanged is None else [STRIPED, DOTTED, CLEAR]), *([DIFFERS] if places else [])]
+    marked = overlay(rendered(image), mask, unchanged, places)
+    return Product(image_png(marked, xmp, opacity=opacity), remarks={"statement": "; ".join(legend)} if legend else {})
 
 
 def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp: str | None = None) -> Product | None:
@@ -422,7 +409,7 @@ def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp:
             return Product(mask_png(result.mask))
         case "overlay":
             dotted = result.unchanged if wanted.dotted else result.dotted
-            return overlay_of(result.image, result.mask, dotted, xmp, result.opacity)
+            return overlay_of(result.image, result.mask, result.certificate, dotted, xmp, result.opacity)
         case "score_map":
             content, scaling = score_map_png(result.score_map)
             return Product(content, remarks=scaling)
@@ -435,7 +422,7 @@ def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp:
             if result.vendor is None:
                 return None
             ending = DEEP_ENDINGS[deep_kind(result.vendor)] if bands else VENDOR_ENDINGS[inspect(result.vendor).format]
-            changed = str(result.certificate.procedure["delivery"]).startswith("consistent")
+            changed = str(result.certificate.procedure["delivery"]).startswith(("aligned", "consistent"))
             of = "from which the delivered picture was made" if changed else "of the delivered picture"
             return Product(result.vendor, ending, {"statement": f"the vendor's file {of}, as received"})
     return Product(result.certificate.to_json().encode(), "json")

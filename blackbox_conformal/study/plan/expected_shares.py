@@ -19,62 +19,37 @@ from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support import catalog
 
 RESAMPLES = 400
-STEPS = 512
-"""Thresholds at most that an outlook distinguishes."""
-
-COVERED = 0.9
-"""Probability that one calibration's share lies within the printed error."""
+STEPS = 512  # Thresholds at most that an outlook distinguishes.
+COVERED = 0.9  # Probability that one calibration's share lies within the printed error.
 
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
-    """An expected trusted share.
+    """An expected trusted share."""
 
-    Attributes
-    ----------
-    share
-        Mean over new pictures, 0 to 1.
-    error
-        With probability `COVERED` one calibration's share is within this of `share`.
-    """
-
-    share: float
-    error: float
+    share: float  # Mean over new pictures, 0 to 1.
+    error: float  # With probability `COVERED` one calibration's share is within this of `share`.
 
 
 @dataclass(frozen=True, eq=False)
 class CurveOutlook:
-    """Losses and trusted shares of N photographs at up to `STEPS` thresholds.
+    """Losses and trusted shares of N photographs at up to `STEPS` thresholds."""
 
-    Attributes
-    ----------
-    losses, shares
-        (N, steps) float64, nondecreasing along the steps; between two steps the lower one counts.
-    bound
-        The largest loss.
-    own
-        Bounds of each picture's own loss at the steps; None: all are `bound`.
-    errors, most
-        Like `losses` and `bound`, for the guarantee beside.
-    """
-
+    # (N, steps) float64, nondecreasing along the steps; between two steps the lower one counts.
     losses: NDArray[np.float64]
     shares: NDArray[np.float64]
-    bound: float
+    bound: float  # The largest loss.
+    # Like `losses` and `bound`, for the guarantee beside.
     errors: NDArray[np.float64]
     most: float
-    own: NDArray[np.float64] | None = None
+    own: NDArray[np.float64] | None = None  # Bounds of each picture's own loss at the steps; None: all are `bound`.
 
     @classmethod
     def of(cls, curves: CurveSet, errors: CurveSet | None = None, own: CurveSet | None = None) -> Self:
         """Tabulate curves of at least one photograph.
 
-        Parameters
-        ----------
-        errors
-            Curves of the largest error; None: `curves` are these.
-        own
-            Bounds of each picture's own loss.
+        `errors`: Curves of the largest error; None: `curves` are these.
+        `own`: Bounds of each picture's own loss.
         """
         errors = curves if errors is None else errors
         scores = np.unique(np.concatenate([curves.scores, curves.area_scores]).astype(np.float64))
@@ -103,10 +78,7 @@ class CurveOutlook:
         calibrate. The outcome is the share of the world that they trust, so its spread holds the luck of the n and the
         little that N photographs tell.
 
-        Parameters
-        ----------
-        rule
-            A guarantee that `is_foretold`.
+        `rule`: A guarantee that `is_foretold`.
         """
         generator = np.random.default_rng([seed, n])
         photographs = len(self.losses)
@@ -146,8 +118,7 @@ FILE = "measured_shares.json"
 DETAIL_FILE = "measured_shares_of_detail.json"
 """Like `FILE`, for promises about detail, which have their own score and levels."""
 
-WHOLE = 1000
-"""The file stores shares in thousandths."""
+WHOLE = 1000  # The file stores shares in thousandths.
 
 
 def series_name(promise: Promise, draws: int, delivery: str) -> str:
@@ -161,24 +132,15 @@ def _series(promise: Promise, setup: Setup) -> str:
 
 @dataclass(frozen=True, eq=False)
 class MeasuredShares:
-    """Mean trusted shares over vendors and collections of photographs, and how far single ones lie from the mean.
+    """Mean trusted shares over vendors and collections of photographs, and how far single ones lie from the mean."""
 
-    Attributes
-    ----------
-    source
-        Vendors, collections and photographs, in words.
-    settings
-        The scale, degradation, metric, and score for each number of draws that were measured.
-    levels, numbers
-        Levels and numbers of calibration photographs, ascending.
-    series
-        Name → "shares", "errors" and "vendors" (distance of other vendors from the stand-in), each (levels, numbers).
-    """
-
-    source: str
+    source: str  # Vendors, collections and photographs, in words.
+    # The scale, degradation, metric, and score for each number of draws that were measured.
     settings: Mapping[str, Any]
+    # Levels and numbers of calibration photographs, ascending.
     levels: Sequence[float]
     numbers: Sequence[int]
+    # Name → "shares", "errors" and "vendors" (distance of other vendors from the stand-in), each (levels, numbers).
     series: Mapping[str, Mapping[str, NDArray[np.float64]]]
 
     @classmethod

@@ -20,20 +20,14 @@ from blackbox_conformal.support.wording import expected
 
 # A row: promise, level, number and price, with the share to expect.
 
-LEVELS = (0.5, 1, 2)
-"""Levels to compare where neither level nor share is wanted, as multiples of the usual level."""
+LEVELS = (0.5, 1, 2)  # Levels to compare where neither level nor share is wanted, as multiples of the usual level.
 
 FINE_LEVELS = (*(step / 10 for step in range(2, 31)), *(step / 2 for step in range(7, 21)))
 """Levels among which the smallest that gives a wanted share is searched, as multiples of the usual level."""
 
-NUMBERS = (5, 10, 20, 35, 50, 75, 100, 150, 200, 300)
-"""Numbers of photographs to compare."""
-
-GAIN = 0.05
-"""A dearer row must trust this much more than the one before."""
-
-LOWER = 0.7
-"""A dearer row that reaches the wanted share must have a level this many times lower than the one before."""
+NUMBERS = (5, 10, 20, 35, 50, 75, 100, 150, 200, 300)  # Numbers of photographs to compare.
+GAIN = 0.05  # A dearer row must trust this much more than the one before.
+LOWER = 0.7  # A dearer row that reaches the wanted share must have a level this many times lower than the one before.
 
 LITTLE = 0.01
 """Rows within this of the best share count as equal, so the cheapest is shown; a row that trusts less is hidden."""
@@ -44,21 +38,13 @@ Prospects = Callable[[Promise, Setup, Sequence[float], int], Sequence[Prospect |
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """Conditions on the rows: a level, a least trusted share, a highest price; None: any.
-
-    Attributes
-    ----------
-    usual
-        The metric's usual level; promises without their own usual level are compared around it.
-    guarantee
-        The guarantee that `calibrate` gives by default.
-    """
+    """Conditions on the rows: a level, a least trusted share, a highest price; None: any."""
 
     alpha: float | None = None
     share: float | None = None
     usd: Decimal | None = None
-    usual: float = 0.1
-    guarantee: str = ERROR_GUARANTEE
+    usual: float = 0.1  # The metric's usual level; promises without their own usual level are compared around it.
+    guarantee: str = ERROR_GUARANTEE  # The guarantee that `calibrate` gives by default.
 
     @property
     def less(self) -> str:
@@ -89,14 +75,9 @@ def levels_around(usual: float, parts: Sequence[float] = FINE_LEVELS) -> tuple[f
 class FrontierRow:
     """One way to calibrate, and the share that it is expected to trust.
 
-    Attributes
-    ----------
-    n, calls
-        Calibration photographs, and the calls to the vendor for all of them.
-    usual
-        The default guarantee, which need not be named.
-    usd
-        Lowest and highest price of these calls; None: not known.
+    `n`, `calls`: Calibration photographs, and the calls to the vendor for all of them.
+    `usual`: The default guarantee, which need not be named.
+    `usd`: Lowest and highest price of these calls; None: not known.
     """
 
     promise: Promise
@@ -239,9 +220,7 @@ def _spaced(rows: Sequence[FrontierRow], is_apart: Callable[[FrontierRow, Fronti
     return kept
 
 
-FEWEST = 5
-"""Photographs that a pilot needs at least."""
-
+FEWEST = 5  # Photographs that a pilot needs at least.
 UNMEASURED = "nothing was measured with this score, metric, scale, degradation or guarantee"
 
 NOT_FORETOLD = "what this guarantee trusts is not foretold"
@@ -249,43 +228,24 @@ NOT_FORETOLD = "what this guarantee trusts is not foretold"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pilot:
-    """The user's photographs that were drawn to plan with; they never calibrate.
-
-    Attributes
-    ----------
-    calls, cached, cost_usd
-        Calls made, draws that were stored before, and the price of the calls.
-    stand_in
-        The vendor that drew them in place of the planned one; None: the planned one did.
-    """
+    """The user's photographs that were drawn to plan with; they never calibrate."""
 
     photographs: int
+    # Calls made, draws that were stored before, and the price of the calls.
     calls: int
     cached: int
     cost_usd: Decimal
-    stand_in: str | None = None
+    stand_in: str | None = None  # The vendor that drew them in place of the planned one; None: the planned one did.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frontier:
-    """Rows of promise, level, number and price.
+    """Rows of promise, level, number and price."""
 
-    Attributes
-    ----------
-    rows
-        The best rows, few of each promise; empty where nothing fulfils the wish.
-    source
-        Where the expected shares come from, or why there are none, in words.
-    pilot
-        What they were measured on; None: on the vendors and photographs of `source`.
-    less
-        How to want less, in words.
-    """
-
-    rows: tuple[FrontierRow, ...]
-    source: str
-    pilot: Pilot | None = None
-    less: str = ""
+    rows: tuple[FrontierRow, ...]  # The best rows, few of each promise; empty where nothing fulfils the wish.
+    source: str  # Where the expected shares come from, or why there are none, in words.
+    pilot: Pilot | None = None  # What they were measured on; None: on the vendors and photographs of `source`.
+    less: str = ""  # How to want less, in words.
 
     def blocks(self, number: int) -> Iterator[Block]:
         """Show the rows and their source, for a user who has `number` photographs."""
@@ -343,8 +303,7 @@ class Frontier:
         return [*([pilot] if number >= 2 * FEWEST else []), *notes, f"From {self.source}. {covered}"]
 
 
-MARK = "*"
-"""Marks a number of draws whose delivery is consistent with its input."""
+MARK = "*"  # Marks a number of draws whose delivery is consistent with its input.
 
 
 def _short(usd: Decimal) -> Decimal:

@@ -27,28 +27,14 @@ from blackbox_conformal.vendor.adapter import Adapter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PilotRequest:
-    """A user's request for a pilot.
-
-    Attributes
-    ----------
-    wish
-        What the rows must fulfil.
-    guarantee
-        The named guarantee to plan for; None: compare all.
-    typed
-        The settings of the procedure that the user chose; these are not varied.
-    seed
-        Chooses the photographs, together with their content.
-    stand_in
-        A vendor that draws in place of the planned one.
-    """
+    """A user's request for a pilot."""
 
     photographs: int
-    wish: Wish
-    guarantee: str | Guarantee | None
-    typed: Collection[str]
-    seed: int = 0
-    stand_in: Adapter | None = None
+    wish: Wish  # What the rows must fulfil.
+    guarantee: str | Guarantee | None  # The named guarantee to plan for; None: compare all.
+    typed: Collection[str]  # The settings of the procedure that the user chose; these are not varied.
+    seed: int = 0  # Chooses the photographs, together with their content.
+    stand_in: Adapter | None = None  # A vendor that draws in place of the planned one.
 
     def ways(self, setup: Setup) -> list[Setup]:
         """Return the set-up and the set-ups to compare with it; none draws more often."""

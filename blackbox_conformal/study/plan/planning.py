@@ -25,8 +25,7 @@ from blackbox_conformal.support.text import counted, mebibytes, money
 from blackbox_conformal.vendor.adapter import FREE, Price
 from blackbox_conformal.vendor.rates import least_seconds
 
-COMPARED_DRAWS = (1, 8)
-"""Numbers of draws for which measured shares ship with the package."""
+COMPARED_DRAWS = (1, 8)  # Numbers of draws for which measured shares ship with the package.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -189,12 +188,8 @@ def plan_job(
 ) -> Plan:
     """Plan for the photographs of a job, without the draws that its run folder holds.
 
-    Parameters
-    ----------
-    alpha
-        A level to plan for beside the usual ones.
-    quoted
-        What the vendor asks for a draw, by size of the upload (see `quotes`); None: its price list counts.
+    `alpha`: A level to plan for beside the usual ones.
+    `quoted`: What the vendor asks for a draw, by size of the upload (see `quotes`); None: its price list counts.
     """
     setup, adapter, memory = job.setup, job.setup.adapter, memory_bytes(job)
     expected = job.with_second(estimate(adapter, job.folder, job.limits, job.tasks, quoted=quoted))

@@ -21,30 +21,17 @@ from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup, can_deliver_consistent, member
 from blackbox_conformal.support.catalog import specification_text
 
-CAP = 0.5
-"""Errors of `CAPPED` are compared with this cap and without a cap; in units of `lab-l1`."""
-
-CAPPED = "lab-l1"
-"""The metric that is compared with a cap, too."""
+CAP = 0.5  # Errors of `CAPPED` are compared with this cap and without a cap; in units of `lab-l1`.
+CAPPED = "lab-l1"  # The metric that is compared with a cap, too.
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A guarantee to compare.
+    """A guarantee to compare."""
 
-    Attributes
-    ----------
-    name
-        In tables.
-    guarantee
-        As typed.
-    cap
-        Larger errors count as this; None: the metric's own cap, if it has one.
-    """
-
-    name: str
-    guarantee: str
-    cap: float | None = None
+    name: str  # In tables.
+    guarantee: str  # As typed.
+    cap: float | None = None  # Larger errors count as this; None: the metric's own cap, if it has one.
 
     @property
     def rule(self) -> Guarantee:
@@ -145,12 +132,8 @@ def _named(name: str, cap: float | None) -> str:
 def ways(setup: Setup, draws: Collection[int] = (), *, deliver_consistent: bool = False) -> list[Setup]:
     """Return the set-up, and variants that send the vendor the same and that vendor and inputs allow.
 
-    Parameters
-    ----------
-    draws
-        Other numbers of draws to try, each with its usual score.
-    deliver_consistent
-        Also try each with a consistent delivery, where the set-up delivers the first draw.
+    `draws`: Other numbers of draws to try, each with its usual score.
+    `deliver_consistent`: Also try each with a consistent delivery, where the set-up delivers the first draw.
     """
     found, allowed = [setup], can_deliver_consistent(setup.procedure.mixture, setup.metric)
     for count in sorted(set(draws) - {setup.procedure.draws}):

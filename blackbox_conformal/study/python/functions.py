@@ -20,6 +20,7 @@ from blackbox_conformal.study.audit.auditing import (
     AuditRequest,
     audit_photographs,
     put_to_photographs,
+    read_claim,
     settings_of_claim,
 )
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job, checked_rule
@@ -266,6 +267,7 @@ def audit(
         on_picture=look or (lambda *_: None),
         crops=settings.get("crops"),
         stop=settings["stop"],
+        paid=settings.get("paid"),
     )
     if watched is None or watched.state == "watched":
         return found
@@ -286,7 +288,8 @@ def audit_claim(
         Files and folders, or pictures in memory, as for `calibrate`.
     claim
         ``invented:at_most=0.2``, ``erased:at_most=0.1`` or ``restored:at_least=0.3``: a share of each photograph's
-        detail, on average, or with ``,in=0.95`` in that share of photographs.
+        detail, on average, or with ``,in=0.95`` in that share of photographs. Or the path of the manifest that
+        `degrade` wrote with a claim; then all of its photographs are measured.
 
     Raises
     ------
@@ -298,7 +301,7 @@ def audit_claim(
     >>> bc.audit_claim(vendor, "photographs", "invented:at_most=0.05", max_cost=5)
     <ClaimAudit of … photographs: contradicted>
     """
-    claim = VendorClaim.of(claim) if isinstance(claim, str) else claim
-    setup = setup_of(vendor, settings_of_claim(settings))
+    claim, manifest = read_claim(claim) if isinstance(claim, str) else (claim, None)
+    setup = setup_of(vendor, settings_of_claim(settings, manifest))
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
-    return put_to_photographs(claim, setup, photograph_paths(photographs), terms)
+    return put_to_photographs(claim, setup, photograph_paths(photographs), terms, manifest)

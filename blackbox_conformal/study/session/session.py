@@ -35,7 +35,7 @@ from blackbox_conformal.drawing.work_item import ToBuy
 from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, UnusableDrawsError, UsageError
 from blackbox_conformal.method.images.encode import Given
 from blackbox_conformal.study.from_keywords import named_keywords
-from blackbox_conformal.study.job import Shared, Terms
+from blackbox_conformal.study.job import Shared, Terms, warming
 from blackbox_conformal.study.listeners import Progress, shown_progress
 from blackbox_conformal.study.mask.mask_request import MaskRequest, masking_of
 from blackbox_conformal.study.mask.masking import Receiver, mask_pictures
@@ -61,7 +61,6 @@ from blackbox_conformal.study.stages.prepare import (
     refuse_misfit,
 )
 from blackbox_conformal.study.stages.settings import Setup, set_up
-from blackbox_conformal.study.stages.warming import warming
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.occupancy import Occupancy
 from blackbox_conformal.support.text import name_of
@@ -69,9 +68,7 @@ from blackbox_conformal.vendor.adapter import Adapter
 
 # Give results of many pictures as they come, and list the pictures without one.
 
-Found = Result | BlackboxConformalError
-"""A picture's result, or the error that concerns it alone."""
-
+Found = Result | BlackboxConformalError  # A picture's result, or the error that concerns it alone.
 _NO_MORE = object()
 
 
@@ -85,14 +82,9 @@ class MaskedStream:
 
     After an error that concerns every picture, such as a spent budget, no further one begins. The error is raised
     after the results under way.
-
-    Attributes
-    ----------
-    failures
-        Name of each picture so far without a result, and its error.
     """
 
-    failures: list[tuple[str, BlackboxConformalError]]
+    failures: list[tuple[str, BlackboxConformalError]]  # Name of each picture so far without a result, and its error.
 
     def __init__(
         self,
@@ -212,12 +204,8 @@ class Turns:
 class PictureMasker:
     """A masker of a session's pictures by one calibration.
 
-    Parameters
-    ----------
-    terms
-        The session's terms, with what its pictures share.
-    on_drift
-        See `Session`.
+    `terms`: The session's terms, with what its pictures share.
+    `on_drift`: See `Session`.
     """
 
     def __init__(
@@ -290,13 +278,10 @@ class Unmasked:
     model: str | None
 
 
-MOST_OTHERS = 16
-"""Most sets of other parameters of the vendor that may be open, since each keeps connections."""
-
+MOST_OTHERS = 16  # Most sets of other parameters of the vendor that may be open, since each keeps connections.
 Value = TypeVar("Value")
 
-Picture = Given | tuple[str, Given]
-"""A picture in any form that `mask` takes, or its name and itself."""
+Picture = Given | tuple[str, Given]  # A picture in any form that `mask` takes, or its name and itself.
 
 
 class Session:

@@ -7,7 +7,7 @@ import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,22 @@ from pydantic import ValidationError
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import (
     MISS_RATE,
+    AnswerCheck,
     Certificate,
     CertifiedQuality,
     InputCheck,
     Outside,
     StreamCheck,
+    ToldFact,
 )
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
+from blackbox_conformal.method.aligned import aligned, lies_at
 from blackbox_conformal.method.audits.input_shift import place
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.guarantees.corollaries import leaked_level, psnr, statement
+from blackbox_conformal.method.facts.statistics import SHIFTS, is_whole_fault
+from blackbox_conformal.method.guarantees.corollaries import in_short, leaked_level, psnr, statement
 from blackbox_conformal.method.guarantees.guarantee import NOT_SIGNED, TREATED_ALIKE, Guarantee
 from blackbox_conformal.method.guarantees.guarantee import guarantee as choose_guarantee
 from blackbox_conformal.method.guarantees.instance_bound import input_statement, is_input_statement
@@ -38,8 +42,9 @@ from blackbox_conformal.method.images.deep_files import deep_size
 from blackbox_conformal.method.images.encode import NO_SCORE, grey_levels
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.input_statistics import SIZE, InputStatistics
-from blackbox_conformal.method.images.read import opacity_of
+from blackbox_conformal.method.images.read import opacity_of, read_output
 from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.pair_facts import PairFacts, is_compared, pair_facts
 from blackbox_conformal.method.risk.trust import threshold_json, trusted_share
 from blackbox_conformal.method.risk.whole_errors import Errors
 from blackbox_conformal.method.scores.score import Context, accumulated_map
@@ -57,10 +62,7 @@ def check_input(
 ) -> InputCheck | None:
     """Compare an input with the calibration's; None where the calibration keeps nothing of its inputs.
 
-    Parameters
-    ----------
-    level
-        At this p-value and below the guarantee does not hold.
+    `level`: At this p-value and below the guarantee does not hold.
     """
     placement = place(calibration.comparable_inputs(group), statistics)
     if placement is None:
@@ -85,30 +87,54 @@ def checked_again(calibration: Calibration, check: InputCheck) -> InputCheck | N
     return check_input(calibration, statistics, check.level, check.group)
 
 
+def answer_facts(calibration: Calibration, sent: Image, answer: Image, group: str | None = None) -> PairFacts | None:
+    """Return how an answer, (H, W, 3), differs from its input, (h, w, 3), beside the calibration's own answers.
+
+    None where it is not compared: declared bands, and small inputs.
+    """
+    if not is_compared(sent, answer):
+        return None
+    usual = calibration.usual_differences(group)
+    found = pair_facts(sent, answer, usual, whole=False)
+    told = {fact.kind for fact in found.facts if fact.name != "colour.transform"}
+    if usual.own is None and calibration.procedure.delivery == "aligned" and lies_at(answer, sent) != (0, 0):
+        # The delivered picture is moved back.
+        return replace(found, facts=tuple(fact for fact in found.facts if fact.name not in SHIFTS))
+    if usual.own is None or "colour" in told:
+        return found
+    # A transform with a name is no fact where the vendor's colours are as ever.
+    return replace(found, facts=tuple(fact for fact in found.facts if fact.name != "colour.transform"))
+
+
+def check_answer(calibration: Calibration, found: PairFacts | None, group: str | None = None) -> AnswerCheck | None:
+    """Return what a certificate says of `answer_facts`."""
+    usual = calibration.usual_differences(group)
+    if found is None:
+        return None
+    # A fault of the whole explains what else is strange: a picture that moved is also softer where it lies.
+    faults = [is_whole_fault(fact.name, fact.size, fact.values, found.scale) for fact in found.facts]
+    order = sorted(range(len(faults)), key=lambda index: not faults[index])
+    facts = tuple(ToldFact(**found.facts[index].document()) for index in order)
+    return AnswerCheck(n=usual.own_pairs, level=found.judged.level, group=group, facts=facts)
+
+
 NOT_JUDGED = (
     "the input is too flat, too small or too noisy to tell by it whether the vendor's answer shows it, and no pixel of "
     "an answer that may show something else is trusted"
 )
 
-SCORE_MAPS = ("score_map", "indecision")
-"""What a certificate may call its score map; earlier ones use the second word."""
-
-SIZE_FACTOR = 2
-"""A picture this many times smaller or larger, in pixels, than every photograph is worth a note."""
+SCORE_MAPS = ("score_map", "indecision")  # What a certificate may call its score map; earlier ones use the second word.
+SIZE_FACTOR = 2  # A picture this many times smaller or larger, in pixels, than every photograph is worth a note.
 
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
     """How an input compares with the calibration's inputs.
 
-    Attributes
-    ----------
-    own, stream
-        The input alone, and all inputs that were masked in the run folder.
-    drift, doubt
-        What the calibration's watch found, and what the way of answering leaves in doubt; None: nothing.
-    file_format
-        Format of the input's file; empty without a file.
+    `own`, `stream`: The input alone, and all inputs that were masked in the run folder.
+    `drift`, `doubt`: What the calibration's watch found, and what the way of answering leaves in doubt; None: nothing.
+    `file_format`: Format of the input's file; empty without a file.
+    `answer`: How the answer differs from the input.
     """
 
     own: InputCheck | None
@@ -116,6 +142,7 @@ class Comparisons:
     drift: str | None = None
     file_format: str = ""
     doubt: str | None = None
+    answer: AnswerCheck | None = None
 
     def larger(self, calibration: Calibration) -> str | None:
         """Say that the input has far more pixels than every calibrated one; None: it has not, or none is known."""
@@ -126,7 +153,8 @@ class Comparisons:
     def unlike(self, procedure: Procedure) -> str | None:
         """Say why the guarantee does not hold for the input; None where it may."""
         own = None if self.own is None else self.own.reason
-        return format_reason(procedure, self.file_format) or self.stream.found or self.drift or own
+        changed = None if self.answer is None else self.answer.changed(procedure.scale)
+        return format_reason(procedure, self.file_format) or self.stream.found or self.drift or own or changed
 
     def unsure(self, rule: Guarantee) -> str | None:
         """Say why the guarantee may not hold for the input; None where it holds.
@@ -327,11 +355,13 @@ def claims(
             status, reason = "not-judged", NOT_JUDGED
     return {
         "status": status,
+        "promise": in_short(rule, alpha, calibration.n, calibration.procedure.metric),
         "statement": statement(rule, alpha, calibration.n, calibration.procedure.metric),
         "assumptions": assumptions(rule, calibration.procedure, signature),
         "reason": reason,
         "input_check": comparisons.own,
         "stream_check": comparisons.stream,
+        "answer_check": comparisons.answer,
         "drift": comparisons.drift,
         "guarantee": rule.specification(),
         "theorem": rule.theorem,
@@ -397,7 +427,10 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     stream = certificate.stream_check or StreamCheck(n=known, pictures=0, evidence=0.0)
     file_format = str(certificate.input.get("format"))
     stream = stream.model_copy(update={"n": known})
-    comparisons = Comparisons(check, stream, certificate.drift, file_format, certificate.doubt)
+    answer = certificate.answer_check
+    if answer is not None and answer.n != calibration.usual_differences(rule.own_group).own_pairs:
+        wrong.append(f"answer_check compares with {answer.n} answers, and the calibration keeps other ones")
+    comparisons = Comparisons(check, stream, certificate.drift, file_format, certificate.doubt, answer)
     errors = None if certificate.quality is None else np.array(certificate.quality.known)
     implied = claims(
         calibration, metric, rule, certificate.alpha, threshold, comparisons, named, judged=judged, known=errors
@@ -407,9 +440,11 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
         earlier = {TREATED_ALIKE: "", COUNTED: COUNTED_BEFORE}
         implied["assumptions"] = tuple(filter(None, (earlier.get(said, said) for said in implied["assumptions"])))
     if of_the_picture:
-        named_by_it = ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images")
-        for name in (*named_by_it, "outside"):
+        named_by_it = ("status", "promise", "statement", "reason", "guarantee", "threshold", "threshold_hex")
+        for name in (*named_by_it, "missing_images", "outside"):
             del implied[name]
+    if certificate.promise is None:
+        implied.pop("promise", None)
     if certificate.stream_check is None:
         del implied["stream_check"]
         # A certificate without a stream check has its status from the pictures masked with it.
@@ -482,14 +517,21 @@ def mask_contradictions(
         return [f"the picture has not {procedure.scale} times as many pixels a side as the input"]
     # Another package's score may look at the draw, which differs from a picture that was made consistent.
     looks_at_draw = procedure.delivery == "consistent" and "package" in procedure.score
+    # How far an answer was moved, and so where its edge was repeated, shows in the vendor's file alone.
+    moved, kept = procedure.delivery == "aligned", "vendor" in certificate.outputs
+    looks_at_draw |= moved and not kept
     if procedure.bands is not None or procedure.draws > 1 or score.needs_second or looks_at_draw:
         return None
+    content = {kind: (folder / Path(entry["file"]).name).read_bytes() for kind, entry in certificate.outputs.items()}
+    draw = read_output(content["vendor"], (height, width), resample=True).pixels if moved else delivered
+    picture, repeated = aligned(draw, low) if moved else (draw, np.False_)
+    if not np.array_equal(picture, delivered):
+        return ["the picture is not the vendor's file moved back to where the input lies"]
     try:
         context = Context(delivered, low, procedure.scale, degradation=procedure.mixture.linear_part())
-        found = accumulated_map(score, [delivered], context)
+        found = np.where(repeated, np.float32(1), accumulated_map(score, [draw], context))
     except UsageError:
         return None
-    content = {kind: (folder / Path(entry["file"]).name).read_bytes() for kind, entry in certificate.outputs.items()}
     opacity = opacity_of(content[certificate.pictured])
     scores = np.where(np.isfinite(found) & (True if opacity is None else opacity > 0), found, math.inf)
     threshold = float.fromhex(certificate.threshold_hex)
@@ -572,6 +614,21 @@ def known_errors_agree(certificate: Certificate, calibration: Calibration, deliv
     metric = catalog.of_specification("metrics", procedure.metric)
     found = known_errors(Context(delivered, low, procedure.scale), procedure.build_score(), metric, procedure.mixture)
     return bool(np.allclose(found, certificate.quality.known, rtol=1e-6, atol=0))
+
+
+def answer_check_agrees(certificate: Certificate, calibration: Calibration, delivered: Image, low: Image) -> bool:
+    """Tell whether picture and input, (h, w, 3), give the differences that the certificate tells; True: unknown."""
+    stated, procedure = certificate.answer_check, calibration.procedure
+    # Of other deliveries the answer itself is not at hand; older calibrations, and their certificates, have no pairs.
+    if procedure.delivery != "first" or (stated is None and not len(calibration.pair_sizes.known)):
+        return True
+    group = None if stated is None else stated.group
+    found = check_answer(calibration, answer_facts(calibration, low, delivered, group), group)
+    if stated is None or found is None:
+        return stated is found
+    told, due = ([(fact.name, fact.places) for fact in check.facts] for check in (stated, found))
+    size, due_size = ([fact.size for fact in check.facts] for check in (stated, found))
+    return told == due and np.allclose(size, due_size, rtol=1e-3, atol=1e-3)
 
 
 def due_notes(certificate: Certificate, calibration: Calibration, image: bytes) -> list[str]:

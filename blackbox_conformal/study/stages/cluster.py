@@ -36,14 +36,9 @@ _TLS = "DASK_DISTRIBUTED__COMM__TLS__"
 _CONNECT_S = 10
 _WORKERS_S = 60
 
-_AHEAD = 2
-"""Tasks for each thread of a worker: one under way and the next."""
-
-_COUNTED_S = 1.0
-"""Seconds between counts of the workers: the scheduler takes milliseconds to list many."""
-
-_SMALL_BYTES = 4 * 2**20
-"""The most bytes that go with every task."""
+_AHEAD = 2  # Tasks for each thread of a worker: one under way and the next.
+_COUNTED_S = 1.0  # Seconds between counts of the workers: the scheduler takes milliseconds to list many.
+_SMALL_BYTES = 4 * 2**20  # The most bytes that go with every task.
 
 _IGNORING = """
 import signal
@@ -164,13 +159,9 @@ def _refuse_without_certificates() -> None:
 class Cluster:
     """Workers that calculate in place of this process; a context manager.
 
-    Parameters
-    ----------
-    place
-        ``local:N`` for N processes on this machine, a Dask scheduler's address, ``tcp://…`` or ``tls://…``, or a
-        `distributed.Client`, which stays open.
-    memory_bytes
-        Memory limit of each worker; None: the worker's own.
+    `place`: ``local:N`` for N processes on this machine, a Dask scheduler's address, ``tcp://…`` or ``tls://…``, or a
+      `distributed.Client`, which stays open.
+    `memory_bytes`: Memory limit of each worker; None: the worker's own.
     """
 
     def __init__(self, place: "str | Client", memory_bytes: int | None = None) -> None:
@@ -307,14 +298,9 @@ class Cluster:
         Few tasks are under way at a time. Errors are not retried. A task whose worker died runs again, since it paid
         nothing and its answer is the same, until `allowed-failures` workers died at it.
 
-        Parameters
-        ----------
-        function
-            Called with `shared` and a batch; importable on the workers.
-        name_of
-            Names an item in messages.
-        on_error
-            Told at once of an error of `function`, from any thread.
+        `function`: Called with `shared` and a batch; importable on the workers.
+        `name_of`: Names an item in messages.
+        `on_error`: Told at once of an error of `function`, from any thread.
         """
         assert self._client is not None
         from distributed import as_completed

@@ -7,12 +7,8 @@ from collections.abc import Mapping
 
 from blackbox_conformal.errors import UsageError
 
-DEFAULT_DRAWS = 1
-"""One: drawing another photograph helps more than drawing the same one again; see docs/scores.md."""
-
-SEVERAL_DRAWS = 8
-"""How many draws to take where a score compares them."""
-
+DEFAULT_DRAWS = 1  # One: drawing another photograph helps more than drawing the same one again; see docs/scores.md.
+SEVERAL_DRAWS = 8  # How many draws to take where a score compares them.
 DEFAULT_METRIC = "lab-l1:kernel=gaussian,sigma=4"
 
 DRAWING_SCORE = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
@@ -26,8 +22,7 @@ RESTORING_SCORE = "texture"
 """At scale 1 a gap would measure the distance to the input, which is large wherever noise was removed."""
 
 
-ERROR_GUARANTEE = "expected"
-"""The usual promise about the largest error, for any score and metric."""
+ERROR_GUARANTEE = "expected"  # The usual promise about the largest error, for any score and metric.
 
 DETAIL_GUARANTEE = "marked:largest_error=0.3"
 """The usual promise about the detail that the vendor invents, and beside it about colours.

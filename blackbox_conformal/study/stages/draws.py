@@ -15,7 +15,7 @@ from blackbox_conformal.drawing.ledger.backends import store_of
 from blackbox_conformal.drawing.ledger.money import may_be_billed
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.open_run import AnyRun
-from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.sampler import InTurn, Sampler
 from blackbox_conformal.drawing.task import ENDED, FellBack, Outcome, Task
 from blackbox_conformal.errors import (
     AdapterError,
@@ -43,19 +43,11 @@ from blackbox_conformal.support.types import Image
 
 @dataclass(frozen=True, slots=True)
 class SecondOpinions:
-    """The second vendor's pictures.
-
-    Attributes
-    ----------
-    outcomes
-        One draw of each picture, by its input's digest; empty without a second vendor.
-    read
-        Reads the file of a draw.
-    """
+    """The second vendor's pictures."""
 
     setup: Setup
-    outcomes: Mapping[str, Outcome]
-    read: Callable[[Outcome], bytes]
+    outcomes: Mapping[str, Outcome]  # One draw of each picture, by its input's digest; empty without a second vendor.
+    read: Callable[[Outcome], bytes]  # Reads the file of a draw.
 
     def of(self, picture: Prepared) -> Image | None:
         """Return (H, W, 3) uint8; None without a second vendor."""
@@ -95,8 +87,12 @@ def second_opinions(
     listener: Callable[[Event], None] | None = None,
     on_sampler: Callable[[Sampler], None] = lambda _: None,
     shared: AnyRun | None = None,
+    draw: InTurn = Sampler.draw,
 ) -> Iterator[SecondOpinions]:
-    """Draw each picture once by the second vendor, under the same ledger and limits; `shared`: see `Sampler`."""
+    """Draw each picture once by the second vendor, under the same ledger and limits; `shared`: see `Sampler`.
+
+    `draw` draws all tasks, in an order of its own.
+    """
     vendor = setup.second
     if vendor is None:
         yield SecondOpinions(setup, {}, lambda _: b"")
@@ -110,7 +106,7 @@ def second_opinions(
     outcomes: dict[str, Outcome] = {}
     with Sampler(vendor, run, limits, check=check, listener=listener, shared=shared) as sampler:
         on_sampler(sampler)
-        for outcome in sampler.draw(list(tasks.values())):
+        for outcome in draw(sampler, list(tasks.values())):
             if outcome.state != "stored":
                 raise IncompleteError(
                     f"the second vendor's picture of {printable(outcome.task.upload.name)} "
@@ -263,15 +259,18 @@ def drawn_pictures(
     sampler: Sampler,
     pictures: Sequence[Prepared],
     on_unusable: Callable[[Prepared, IncompleteError], None] | None = None,
+    draw: InTurn = Sampler.draw,
 ) -> Iterator[Drawn]:
     """Give each picture once its last draw has arrived.
 
-    `on_unusable` gets each picture that lacks a usable draw, instead of an error at the end.
+    `on_unusable` gets each picture that lacks a usable draw, instead of an error at the end; `draw` draws all tasks, in
+    an order of its own.
     """
     owner = {(task.upload.digest, task.index): picture for picture in pictures for task in picture.tasks}
     waiting: dict[str, list[Outcome]] = {picture.input_digest: [] for picture in pictures}
     unusable: list[Outcome] = []
-    arriving = sampler.draw([task for picture in pictures for task in picture.tasks])
+    tasks = [task for picture in pictures for task in picture.tasks]
+    arriving = draw(sampler, tasks)
     if sampler.local and on_unusable is None:
         # Nothing is paid and little is read, so all missing draws are told at once.
         outcomes = list(arriving)
@@ -313,12 +312,8 @@ def map_pictures(
 ) -> Iterator[tuple[Drawn, Result]]:
     """Run `work` on pictures in threads, at most `workers` in memory; give results in arrival order.
 
-    Parameters
-    ----------
-    on_error
-        Told at once of an error, in its thread, so that nothing more is bought; `drawn` must then end.
-    memory_bytes
-        Memory limit, bytes: fewer large pictures at a time. None: no limit.
+    `on_error`: Told at once of an error, in its thread, so that nothing more is bought; `drawn` must then end.
+    `memory_bytes`: Memory limit, bytes: fewer large pictures at a time. None: no limit.
     """
 
     def told(picture: Drawn) -> Result:

@@ -12,8 +12,10 @@ import numpy as np
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import PayloadError
+from blackbox_conformal.method.aligned import aligned
 from blackbox_conformal.method.audits.drift import drift
 from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.facts.levels import PairSizes
 from blackbox_conformal.method.images.bands import is_deep
 from blackbox_conformal.method.images.picture import is_blank
 from blackbox_conformal.method.images.reference import agreement
@@ -21,6 +23,7 @@ from blackbox_conformal.method.images.resemblance import Resemblance, Sent
 from blackbox_conformal.method.kernels.moments import Moments
 from blackbox_conformal.method.kernels.spectra import moments_of
 from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.pair_facts import pair_sizes
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import Losses, RiskCurve
 from blackbox_conformal.method.risk.whole_errors import LEAST, Errors, SquaredErrors, WholeErrors, whole_errors
@@ -45,39 +48,17 @@ MEASURED = 1024
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The delivered picture and its score map, from the draws of one picture.
+    """The delivered picture and its score map, from the draws of one picture."""
 
-    Attributes
-    ----------
-    delivered
-        (H, W, 3) uint8; with declared bands every picture is (H, W, bands) uint16.
-    draw
-        Index of the delivered draw, as it is or made consistent; None for the mean.
-    score_map
-        (H, W) float32.
-    model
-        The vendor's name of the model, or of several; None when it gives none.
-    low_resolution
-        What the vendor was sent: (h, w, 3) uint8.
-    answers
-        How the draws compare with what was sent.
-    notes
-        Notes for a reader: lossy answers, blank answers.
-    judged
-        Whether every draw is known to show what was sent; else no pixel is trusted.
-    context
-        The score's data besides the draws.
-    """
-
-    delivered: Image
-    draw: int | None
-    score_map: Map
-    model: str | None
-    notes: tuple[str, ...]
-    low_resolution: Image
-    answers: Answers
-    judged: bool
-    context: Context
+    delivered: Image  # (H, W, 3) uint8; with declared bands every picture is (H, W, bands) uint16.
+    draw: int | None  # Index of the delivered draw, as it is, aligned or made consistent; None for the mean.
+    score_map: Map  # (H, W) float32.
+    model: str | None  # The vendor's name of the model, or of several; None when it gives none.
+    notes: tuple[str, ...]  # Notes for a reader: lossy answers, blank answers.
+    low_resolution: Image  # What the vendor was sent: (h, w, 3) uint8.
+    answers: Answers  # How the draws compare with what was sent.
+    judged: bool  # Whether every draw is known to show what was sent; else no pixel is trusted.
+    context: Context  # The score's data besides the draws.
 
 
 def evaluate(
@@ -135,6 +116,9 @@ def evaluate(
                 draw, delivered, least = index, pixels, distance
     context = setup.context(delivered, low_resolution, second)
     score_map = accumulator.finish(context)
+    if procedure.delivery == "aligned":
+        # No score is above 1, see `settings`.
+        score_map[aligned(first, low_resolution)[1]] = 1
     model = ", ".join(sorted({model for outcome in drawn.outcomes for model in outcome.models})) or None
     agreed = math.nan
     if (degraded := setup.score.reference_degraded) is not None:
@@ -154,12 +138,18 @@ def calibration_curves(
     low_resolution: Image,
     losses: Losses,
     second: Image | None = None,
-) -> tuple[list[RiskCurve], Answers, SquaredErrors, WholeErrors]:
-    """Return one photograph's risk curves, answers, squared errors of what may be shown, and whole errors."""
-    evaluation = evaluate(drawn, setup, read, low_resolution, second)
+) -> tuple[list[RiskCurve], Answers, SquaredErrors, WholeErrors, PairSizes]:
+    """Return one photograph's risk curves, answers, errors of what may be shown and of the whole, and differences."""
+    sizes: list[PairSizes] = []
+
+    def compare(draw: Image) -> None:
+        if not sizes:
+            sizes.append(pair_sizes(low_resolution, draw))
+
+    evaluation = evaluate(drawn, setup, read, low_resolution, second, on_draw=compare)
     errors, curves = curves_of(evaluation, setup, truth, losses)
     whole = errors_of_whole(evaluation, setup, truth, errors)
-    return curves, evaluation.answers, _squared_errors(evaluation, setup, truth), whole
+    return curves, evaluation.answers, _squared_errors(evaluation, setup, truth), whole, sizes[0]
 
 
 def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> SquaredErrors:

@@ -7,8 +7,7 @@ from typing import TypeVar
 from blackbox_conformal.errors import BlackboxConformalError, PicturesError
 from blackbox_conformal.support.text import printable
 
-NAMED = 10
-"""Names in a message; the others are counted."""
+NAMED = 10  # Names in a message; the others are counted.
 
 
 def refuse_together(
@@ -16,14 +15,9 @@ def refuse_together(
 ) -> None:
     """Refuse all pictures that cannot be used, if any, before anything is sent.
 
-    Parameters
-    ----------
-    failures
-        Name of each such picture and its error.
-    of
-        How many pictures were looked at.
-    advice
-        What to do; a single failure without advice is raised as it is.
+    `failures`: Name of each such picture and its error.
+    `of`: How many pictures were looked at.
+    `advice`: What to do; a single failure without advice is raised as it is.
     """
     if not failures:
         return

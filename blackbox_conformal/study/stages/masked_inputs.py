@@ -65,12 +65,8 @@ class MaskedInputs:
     def answered(self, answers: Mapping[str, Answers], threshold: float, ended: str | None = None) -> dict[str, str]:
         """Enter answers by their inputs' digests, each once; return why the guarantee does not hold for some.
 
-        Parameters
-        ----------
-        threshold
-            Scores below it are trusted.
-        ended
-            The group of photographs that the answers belong to, if not the inputs' own: the same vendor's group.
+        `threshold`: Scores below it are trusted.
+        `ended`: The group of photographs that the answers belong to, if not the inputs' own: the same vendor's group.
         """
         if not self._ranked or not answers:
             return {}
@@ -126,7 +122,7 @@ class MaskedInputs:
         ]
         known = (
             InputStatistics.together([calibration.inputs[own], statistics]),
-            Answers.together([calibration.answers[own], answers]),
+            Answers.together([calibration.watched_answers(own), answers]),
         )
         new = _read(waiting)
         number = 1 + len(looks)

@@ -18,8 +18,7 @@ from blackbox_conformal.study.stages.grouped_errors import refuse_together
 from blackbox_conformal.support.occupancy import Occupancy
 from blackbox_conformal.support.text import printable
 
-BASE_BYTES = 300 * 2**20
-"""Bytes of Python, its libraries and the compiler, before any picture."""
+BASE_BYTES = 300 * 2**20  # Bytes of Python, its libraries and the compiler, before any picture.
 
 PIXEL_BYTES = 40
 """Bytes a pixel at the peak of one picture's evaluation, with an averaged variance and an averaged colour metric."""
@@ -31,15 +30,14 @@ BAND_PIXEL_BYTES = 20
 MASK_PIXEL_BYTES = 50
 """Bytes a pixel of the answer at the peak of one picture's masking, with the files that are written."""
 
-AUDIT_PIXEL_BYTES = 62
-"""Bytes a pixel at the peak of one photograph's audit, beside its masks: errors, PSNR and SSIM inside and outside."""
+AUDIT_PIXEL_BYTES = 66
+"""Bytes a pixel at the peak of one photograph's audit, beside its masks: errors, PSNR, SSIM and free pictures."""
 
 
 READING_BYTES = BASE_BYTES + 2**30
 """Memory in which pictures are read at the same time, where no less is allowed; a larger one is read alone."""
 
-LARGE_BYTES = 2**27
-"""Peak memory of a picture before which freed memory is returned."""
+LARGE_BYTES = 2**27  # Peak memory of a picture before which freed memory is returned.
 
 
 def audit_bytes_a_pixel(levels: int) -> int:
@@ -109,8 +107,7 @@ def give_back(size: tuple[int, int]) -> None:
             ctypes.CDLL(None).malloc_trim(0)
 
 
-_PNG_HEAD = 24
-"""Bytes of a PNG up to and with its size."""
+_PNG_HEAD = 24  # Bytes of a PNG up to and with its size.
 
 
 def refuse_large(
@@ -118,10 +115,7 @@ def refuse_large(
 ) -> None:
     """Refuse pictures that cannot be evaluated within `memory_bytes`, before memory is taken.
 
-    Parameters
-    ----------
-    scale
-        Magnification from file to evaluated picture: 1 for photographs.
+    `scale`: Magnification from file to evaluated picture: 1 for photographs.
     """
     if memory_bytes is None:
         return

@@ -43,15 +43,11 @@ from blackbox_conformal.support.text import name_of, printable
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import Adapter, Capabilities, Upload
 
-MOST_BYTES = 2 * 2**30
-"""Bytes that one job's kept photographs take at most: some 80 of 3840 x 2160."""
-
-SHARE_OF_FREE = 0.25
-"""The most that is taken of the disk's free space."""
+MOST_BYTES = 2 * 2**30  # Bytes that one job's kept photographs take at most: some 80 of 3840 x 2160.
+SHARE_OF_FREE = 0.25  # The most that is taken of the disk's free space.
 
 
-LARGE_PAGE = 1 << 20
-"""Bytes from which on a picture lies in memory pages of its own."""
+LARGE_PAGE = 1 << 20  # Bytes from which on a picture lies in memory pages of its own.
 
 
 def picture_room(height: int, width: int) -> Image:
@@ -75,10 +71,8 @@ class KeptPixels:
 
     Any thread may use it. It keeps what fits; other files are decoded again.
 
-    Parameters
-    ----------
-    folder
-        Where the file lies, made if missing. The run folder serves, since the system's temporary folder may be memory.
+    `folder`: Where the file lies, made if missing. The run folder serves, since the system's temporary folder may be
+      memory.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -175,14 +169,9 @@ def fitted(
 ) -> tuple[Image, str | None]:
     """Make a photograph keep `limits` as far as `fit` can; return it and what was done, in words.
 
-    Parameters
-    ----------
-    truth
-        (H, W, 3) uint8, sides multiples of `scale`; so are the result's.
-    fit
-        ``crop``: take the middle. ``shrink``: resize. None: do nothing.
-    degraded
-        Makes the input from a photograph, since the input's file may be too large.
+    `truth`: (H, W, 3) uint8, sides multiples of `scale`; so are the result's.
+    `fit`: ``crop``: take the middle. ``shrink``: resize. None: do nothing.
+    `degraded`: Makes the input from a photograph, since the input's file may be too large.
     """
     height, width = truth.shape[0] // scale, truth.shape[1] // scale
     if fit is None:
@@ -240,51 +229,22 @@ def _times(size: tuple[int, int], factor: float) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One picture ready to be drawn.
+    """One picture ready to be drawn."""
 
-    Attributes
-    ----------
-    name
-        The file's stem.
-    path
-        The file; None for a picture that came as bytes.
-    truth_digest
-        Identity of the photograph's pixels; None when the truth is unknown.
-    input_digest
-        Identity of the pixels that are sent.
-    sketch
-        Recognises the picture in another size, turn or file.
-    size
-        (height, width) of the delivered picture.
-    tasks
-        One a draw, in draw order.
-    conversions
-        How the file became 8-bit sRGB, in words.
-    file_digest
-        Identity of the file's bytes, to notice a later change.
-    fitted
-        How a photograph was made to fit the vendor's limits, in words; None: it was not.
-    statistics
-        Statistics of the low-resolution pixels, one row.
-    kind
-        Kind of a photograph; None for a picture to be masked.
-    file_format
-        Pillow's name, after ``lossy`` for a format that may be lossless and is not here: ``lossy WEBP``; "" if not
-        read.
-    """
-
-    name: str
-    path: Path | None
-    truth_digest: str | None
-    input_digest: str
-    sketch: Sketch
-    size: tuple[int, int]
-    tasks: tuple[Task, ...]
-    conversions: tuple[str, ...]
-    file_digest: str | None = None
-    fitted: str | None = None
+    name: str  # The file's stem.
+    path: Path | None  # The file; None for a picture that came as bytes.
+    truth_digest: str | None  # Identity of the photograph's pixels; None when the truth is unknown.
+    input_digest: str  # Identity of the pixels that are sent.
+    sketch: Sketch  # Recognises the picture in another size, turn or file.
+    size: tuple[int, int]  # (height, width) of the delivered picture.
+    tasks: tuple[Task, ...]  # One a draw, in draw order.
+    conversions: tuple[str, ...]  # How the file became 8-bit sRGB, in words.
+    file_digest: str | None = None  # Identity of the file's bytes, to notice a later change.
+    fitted: str | None = None  # How a photograph was made to fit the vendor's limits, in words; None: it was not.
+    # Statistics of the low-resolution pixels, one row.
     statistics: InputStatistics = field(default_factory=lambda: InputStatistics.unknown(1))
-    kind: InputKind | None = None
+    kind: InputKind | None = None  # Kind of a photograph; None for a picture to be masked.
+    # Pillow's name, after ``lossy`` for a format that may be lossless and is not here: ``lossy WEBP``; "" if not read.
     file_format: str = ""
 
     def input_of(self, truth: Image, setup: Setup) -> Image:
@@ -295,19 +255,11 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A photograph as it calibrates.
+    """A photograph as it calibrates."""
 
-    Attributes
-    ----------
-    pixels
-        (H, W, 3) uint8: cut to a multiple of the scale, and made to fit the vendor if asked for.
-    fitted
-        How it was made to fit, in words; None: it was not.
-    """
-
-    pixels: Image
+    pixels: Image  # (H, W, 3) uint8: cut to a multiple of the scale, and made to fit the vendor if asked for.
     picture: Picture
-    fitted: str | None
+    fitted: str | None  # How it was made to fit, in words; None: it was not.
 
 
 def read_truth(path: Path, setup: Setup, limits: ImageLimits = DEFAULT_LIMITS) -> Truth:
@@ -333,14 +285,9 @@ def prepare_photographs(
 ) -> list[Prepared]:
     """Prepare photographs, each an independent picture.
 
-    Parameters
-    ----------
-    kept
-        Keeps each photograph and its input; None: they are thrown away.
-    memory_bytes
-        Memory limit, bytes; None: no limit. Larger photographs are refused unread.
-    tiles
-        Name → photograph, for tiles or frames: parts of one photograph may look alike.
+    `kept`: Keeps each photograph and its input; None: they are thrown away.
+    `memory_bytes`: Memory limit, bytes; None: no limit. Larger photographs are refused unread.
+    `tiles`: Name → photograph, for tiles or frames: parts of one photograph may look alike.
     """
     pictures = []
     failures: list[tuple[str, BlackboxConformalError]] = []
@@ -516,8 +463,7 @@ def _check_bytes(name: str, sent: Upload, called: str, vendor: Adapter) -> None:
 _FIRST, _SECOND = "the vendor", "the second vendor"
 
 
-Input = tuple[str, Path | bytes]
-"""A picture to be masked: its name, and its file or content."""
+Input = tuple[str, Path | bytes]  # A picture to be masked: its name, and its file or content.
 
 
 def named_input(picture: Given | tuple[str, Given], *, numbers: bool = False) -> Input:
@@ -547,10 +493,7 @@ def prepare_inputs(
 ) -> dict[int, Prepared]:
     """Prepare each input that can be masked, by its place.
 
-    Parameters
-    ----------
-    failed
-        Gets each other input's error, by place; places that it already holds are skipped.
+    `failed`: Gets each other input's error, by place; places that it already holds are skipped.
     """
     prepared: dict[int, Prepared] = {}
     equal: dict[str, Prepared] = {}

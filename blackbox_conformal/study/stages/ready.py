@@ -32,30 +32,14 @@ BATCH_PIXELS = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A picture whose draws are there.
+    """A picture whose draws are there."""
 
-    Attributes
-    ----------
-    drawn
-        The picture and its draws, or the vendor's refusal.
-    setup
-        The procedure and the objects that carry it out.
-    read
-        Reads the file of a draw by index.
-    second
-        The second vendor's picture, (H, W, 3) uint8; None without one, and for a refused picture.
-    about
-        What the caller said about this picture.
-    kept
-        Kept photographs and inputs; None: all are read again.
-    """
-
-    drawn: Drawn
-    setup: Setup
-    read: Callable[[int], bytes]
-    second: Image | None
-    about: Any = None
-    kept: KeptPixels | None = None
+    drawn: Drawn  # The picture and its draws, or the vendor's refusal.
+    setup: Setup  # The procedure and the objects that carry it out.
+    read: Callable[[int], bytes]  # Reads the file of a draw by index.
+    second: Image | None  # The second vendor's picture, (H, W, 3) uint8; None without one, and for a refused picture.
+    about: Any = None  # What the caller said about this picture.
+    kept: KeptPixels | None = None  # Kept photographs and inputs; None: all are read again.
 
     def truth_and_input(self, doing: str) -> tuple[Image, Image]:
         """Return the photograph, (H, W, 3) uint8, cut to a multiple of the scale, and its input, (h, w, 3) uint8.
@@ -160,16 +144,10 @@ def each_on_cluster(
 ) -> Iterator[tuple[Drawn, Value]]:
     """Run `work` on each picture by a cluster's workers, which read draws from the run folder's answers.
 
-    Parameters
-    ----------
-    second
-        The second vendor's draw, by the input's digest.
-    about
-        From a picture to its `Ready.about` for `work`.
-    memory
-        Bytes that one worker may take, and bytes that `work` takes for a pixel.
-    on_error
-        As for `map_pictures`.
+    `second`: The second vendor's draw, by the input's digest.
+    `about`: From a picture to its `Ready.about` for `work`.
+    `memory`: Bytes that one worker may take, and bytes that `work` takes for a pixel.
+    `on_error`: As for `map_pictures`.
     """
     address = LEDGERS.of(run)
     shared = _Shared(work, described(setup), run.absolute(), None if address is None else address.shown)

@@ -9,6 +9,7 @@ import numpy as np
 
 from blackbox_conformal.documents.procedure import Fit, Procedure, SeedPolicy, delivery_rule
 from blackbox_conformal.errors import ImageError, UsageError
+from blackbox_conformal.method.aligned import aligned
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.degradations.reduction import Reduction
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
@@ -35,6 +36,7 @@ from blackbox_conformal.study.stages.defaults import (
 )
 from blackbox_conformal.study.stages.uploads import SourcedUpload, sent_pixels
 from blackbox_conformal.support import catalog
+from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.types import Image, Map
 from blackbox_conformal.vendor.adapter import FORETOLD_PSNR, Adapter, Box, Capabilities, Pasted, Upload
 
@@ -49,8 +51,7 @@ class Setup:
     metric: Metric
     perturbation: Perturbation | None
     second: Adapter | None = None
-    beside: tuple[Capabilities, ...] = ()
-    """Limits of further vendors that are to get the same pictures."""
+    beside: tuple[Capabilities, ...] = ()  # Limits of further vendors that are to get the same pictures.
 
     @property
     def bands(self) -> Bands | None:
@@ -124,7 +125,9 @@ class Setup:
         return self.metric if self.metric.counts_detail else member("metrics", "invention")
 
     def delivered(self, draw: Image, low_resolution: Image) -> Image:
-        """Return a draw as delivered: made consistent with its input, or as it is."""
+        """Return a draw as delivered: moved to where its input lies, made consistent with it, or as it is."""
+        if self.procedure.delivery == "aligned":
+            return aligned(draw, low_resolution)[0]
         steps = self.procedure.back_projections
         return back_projected(draw, low_resolution, self.procedure.mixture.linear_part(), steps) if steps else draw
 
@@ -176,10 +179,7 @@ def set_up(
 ) -> Setup:
     """Make one procedure from its parts, each checked against the vendor's capabilities.
 
-    Parameters
-    ----------
-    score, guarantee
-        None: the usual ones; a guarantee brings its score.
+    `score`, `guarantee`: None: the usual ones; a guarantee brings its score.
     """
     for vendor in filter(None, (adapter, second)):
         _refuse_no_vendor(vendor)
@@ -214,7 +214,7 @@ def set_up(
         perturbation=perturbation,
         perturbation_package=None if perturb is None else perturb.specification().get("package"),
         second_opinion=None if second is None else second.identity(),
-        delivery=_delivery(delivery, mixture, chosen_metric),
+        delivery=_delivery(delivery, mixture, chosen_metric, chosen_score, draws),
         degradation=mixture.specification,
         fit=fit,
         score=chosen_score.specification(),
@@ -268,7 +268,11 @@ def _refuse_bands(procedure: Procedure, score: Score, metric: Metric) -> None:
             f"a degradation that takes them; got {procedure.mixture.text}",
             "--degradation bicubic, area, lanczos or given",
         ),
-        (procedure.back_projections > 0, f"another delivery; got {procedure.delivery}", "--delivery first"),
+        (
+            procedure.delivery.startswith(("aligned", "consistent")),
+            f"another delivery; got {procedure.delivery}",
+            "--delivery first",
+        ),
         (procedure.perturbation is not None, "draws of the vendor's own; got a perturbation", "no --perturbation"),
     )
     for refused, what, cure in refusals:
@@ -390,8 +394,13 @@ def can_deliver_consistent(mixture: Mixture, metric: Metric) -> bool:
     return mixture.linear and not metric.averages_colours
 
 
-def _delivery(text: str, mixture: Mixture, metric: Metric) -> str:
+def _delivery(text: str, mixture: Mixture, metric: Metric, score: Score, draws: int) -> str:
     rule = delivery_rule(text)
+    if rule == "aligned" and (draws > 1 or not score.is_share):
+        raise UsageError(
+            "expected one draw and a score that is a share beside --delivery aligned, so that repeated edges get the "
+            f"highest score, 1; got {counted(draws, 'draw')} and {score.plugin_name()}. Leave --draws and --score out"
+        )
     if rule.startswith("consistent") and metric.averages_colours:
         raise UsageError(
             "expected a metric that sees detail finer than the input beside --delivery consistent; got "

@@ -17,8 +17,7 @@ from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import Upload
 
-KEPT = 8
-"""Encoded inputs kept: all draws of a picture are sent at about one time."""
+KEPT = 8  # Encoded inputs kept: all draws of a picture are sent at about one time.
 
 
 class SourcedUpload(Upload):

@@ -3,7 +3,7 @@
 import io
 import itertools
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,9 @@ from PIL import Image as PillowImage
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import PayloadError, UsageError
+from blackbox_conformal.method.facts.levels import NOT_COMPARED
 from blackbox_conformal.method.images.making_inputs import block_means
+from blackbox_conformal.method.pair_facts import pair_sizes
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.stages.draws import drawn_picture, output_check
 from blackbox_conformal.study.stages.prepare import Prepared
@@ -36,35 +38,39 @@ FEATURES = (
     "colour detail",
     "blocks",
     "faithfulness",
+    "strangeness",
 )
 """Mean luminance; mean of red less blue; mean of green less the others; standard deviation of luminance; mean distance
 from grey; mean step between neighbours; mean square of the finest detail; mean step of colour; how much larger steps
-are on the grid of JPEG; mean difference of the picture, made small again, from the upload. All in grey levels.
+are on the grid of JPEG; mean difference of the picture, made small again, from the upload, all in grey levels; how far
+all differences from the upload reach, see `PairSizes`.
 """
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 _GRID = 8
-_DIGITS = 9
-"""Significant digits kept, so that equal pictures have equal features on every machine."""
-
+_DIGITS = 9  # Significant digits kept, so that equal pictures have equal features on every machine.
 Plane = NDArray[np.float64]
 
 
 def features(pixels: Image, sent: Image) -> dict[str, float]:
     """Measure `FEATURES`.
 
-    Parameters
-    ----------
-    pixels
-        (k h, k w, 3) uint8, the answer.
-    sent
-        (h, w, 3) uint8, the upload.
+    `pixels`: (k h, k w, 3) uint8, the answer.
+    `sent`: (h, w, 3) uint8, the upload.
     """
+    strangeness = np.nan_to_num(pair_sizes(sent, pixels).strangeness[0], nan=NOT_COMPARED)
+    return {**_moved(pixels, sent), FEATURES[-1]: float(strangeness)}
+
+
+def _moved(pixels: Image, sent: Image) -> dict[str, float]:
+    """Measure what planted changes move: all but the last, which takes long."""
     colours = pixels.astype(np.float64)
     luminance = colours @ _LUMINANCE
     warmth = colours[..., 0] - colours[..., 2]
     tint = colours[..., 1] - (colours[..., 0] + colours[..., 2]) / 2
     across, down = _steps(luminance)
+    wide = np.pad(luminance, 1, mode="edge")
+    around = (wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]) / 4
     values = (
         luminance.mean(),
         warmth.mean(),
@@ -72,24 +78,18 @@ def features(pixels: Image, sent: Image) -> dict[str, float]:
         luminance.std(),
         (np.abs(warmth) + np.abs(tint)).mean(),
         across.mean() + down.mean(),
-        _detail(luminance),
+        float(np.square(luminance - around).mean()),
         sum(step.mean() for plane in (warmth, tint) for step in _steps(plane)),
         _blocks(across.mean(axis=0)) + _blocks(down.mean(axis=1)),
         np.abs(block_means(pixels, sent.shape[1], sent.shape[0]).astype(np.float64) - sent).mean(),
     )
     # Two machines may differ in the last digits.
-    return {name: float(f"{value:.{_DIGITS}g}") for name, value in zip(FEATURES, values, strict=True)}
+    return {name: float(f"{value:.{_DIGITS}g}") for name, value in zip(FEATURES[:-1], values, strict=True)}
 
 
 def _steps(plane: Plane) -> tuple[Plane, Plane]:
     across, down = np.abs(np.diff(plane, axis=1)), np.abs(np.diff(plane, axis=0))
     return (across if across.size else np.zeros((1, 1))), (down if down.size else np.zeros((1, 1)))
-
-
-def _detail(plane: Plane) -> float:
-    wide = np.pad(plane, 1, mode="edge")
-    around = (wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]) / 4
-    return float(np.square(plane - around).mean())
 
 
 def _blocks(steps: Plane) -> float:
@@ -100,8 +100,7 @@ def _blocks(steps: Plane) -> float:
 
 # How far small changes of a vendor move its answers: good canaries move far, and a watch finds changes that move them.
 
-_LEAST_SPREAD = 1e-6
-"""Grey levels: the spread of equal draws, so that nothing is divided by 0."""
+_LEAST_SPREAD = 1e-6  # Grey levels: the spread of equal draws, so that nothing is divided by 0.
 
 
 def _curved(pixels: Image, change: Callable[[np.ndarray], np.ndarray]) -> Image:
@@ -137,12 +136,8 @@ def sensitivity(draws: Sequence[Image], sent: Image) -> float:
 
     The least change counts. A single draw has no spread: its result is in grey levels.
 
-    Parameters
-    ----------
-    draws
-        (k h, k w, 3) uint8 each, at least one.
-    sent
-        (h, w, 3) uint8.
+    `draws`: (k h, k w, 3) uint8 each, at least one.
+    `sent`: (h, w, 3) uint8.
     """
     return float(min(np.abs(shift).max() for shift in _shifts(draws, sent).values()))
 
@@ -159,11 +154,8 @@ class Planted:
 def planted(canaries: Sequence[tuple[Sequence[Image], Image]]) -> list[Planted]:
     """Plant each of `CHANGES` in canaries.
 
-    Parameters
-    ----------
-    canaries
-        At least one, each with at least two draws, (k h, k w, 3) uint8, and its upload, (h, w, 3) uint8. Draws that
-        chose the canary lie too close together, so give others.
+    `canaries`: At least one, each with at least two draws, (k h, k w, 3) uint8, and its upload, (h, w, 3) uint8. Draws
+      that chose the canary lie too close together, so give others.
     """
     shifts, found = [_shifts(draws, sent) for draws, sent in canaries], []
     for change in CHANGES:
@@ -174,25 +166,21 @@ def planted(canaries: Sequence[tuple[Sequence[Image], Image]]) -> list[Planted]:
 
 
 def _shifts(draws: Sequence[Image], sent: Image) -> dict[str, NDArray[np.float64]]:
-    measured = np.array([[features(draw, sent)[name] for name in FEATURES] for draw in draws])
+    measured = np.array([list(_moved(draw, sent).values()) for draw in draws])
     # One draw has no spread, so its shifts are in grey levels.
-    spread = np.ones(len(FEATURES)) if len(draws) < 2 else np.maximum(measured.std(axis=0, ddof=1), _LEAST_SPREAD)
+    spread = np.ones(measured.shape[1]) if len(draws) < 2 else np.maximum(measured.std(axis=0, ddof=1), _LEAST_SPREAD)
     return {
-        name: (np.array(list(features(change(draws[0]), sent).values())) - measured[0]) / spread
+        name: (np.array(list(_moved(change(draws[0]), sent).values())) - measured[0]) / spread
         for name, change in CHANGES.items()
     }
 
 
 # The draws of one visit, and their tasks for the sampler.
 
-REPEATS = 6
-"""How often a request is repeated to see whether the vendor repeats itself."""
-
+REPEATS = 6  # How often a request is repeated to see whether the vendor repeats itself.
 _MOST_CALIBRATED = 32
 
-FIRST_INDEX = 4096
-"""Number of the first draw of a visit, beyond any procedure's own draws."""
-
+FIRST_INDEX = 4096  # Number of the first draw of a visit, beyond any procedure's own draws.
 _NUMBERS = 2**31
 
 
@@ -215,10 +203,14 @@ def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visi
         return WatchDraw(of.canary, "repeat", next(numbers), of.seed)
 
     draws: list[WatchDraw] = []
-    if not visits:
-        for canary in canaries:
-            calibrated = list(_calibrated(setup, canary)) if watch.first_draws_calibrated else []
-            draws += calibrated or [new(canary, "reference")]
+    chosen, most = draws_to_choose_by(setup), min(setup.procedure.draws, _MOST_CALIBRATED)
+    for canary in canaries if not visits else ():
+        calibrated = []
+        for index in range(1 if setup.perturbation is not None else most) if watch.first_draws_calibrated else ():
+            seed = setup.procedure.seed(canary.upload, index, seeds)
+            purpose: Purpose = "chosen" if index < chosen else "reference"
+            calibrated.append(WatchDraw(canary.position, purpose, index, seed))
+        draws += calibrated or [new(canary, "reference")]
     if watch.repeats_itself is None:
         references = [draw for draw in [*(visits[0].draws if visits else ()), *draws] if draw.known]
         # The calibration's draws already tell whether a vendor without seeds repeats itself.
@@ -247,21 +239,13 @@ def draws_to_choose_by(setup: Setup) -> int:
     return 1 if setup.perturbation is not None else max(1, min(setup.procedure.draws, _MOST_CALIBRATED) // 2)
 
 
-def _calibrated(setup: Setup, canary: Canary) -> Iterator[WatchDraw]:
-    chosen = draws_to_choose_by(setup)
-    for index in range(1 if setup.perturbation is not None else min(setup.procedure.draws, _MOST_CALIBRATED)):
-        seed = setup.procedure.seed(canary.upload, index, setup.adapter.capabilities.seed_range)
-        yield WatchDraw(canary.position, "chosen" if index < chosen else "reference", index, seed)
-
-
 def task_of(canary: Canary, draw: WatchDraw) -> Task:
     """Return the sampler's task for a draw."""
     upload = Upload(canary.name, canary.upload, canary.png, canary.width, canary.height)
     return Task(upload, draw.index, draw.seed)
 
 
-CANDIDATES = 64
-"""Photographs whose stored draws are measured."""
+CANDIDATES = 64  # Photographs whose stored draws are measured.
 
 
 def choose_canaries(job: Job, count: int) -> tuple[list[Canary], bool]:
@@ -279,23 +263,19 @@ def choose_canaries(job: Job, count: int) -> tuple[list[Canary], bool]:
     stored = job.answered_pictures()
     # Reading stored draws takes time.
     drawn = [picture for picture in ordered if picture.input_digest in stored][:CANDIDATES]
-    measured = _measured(job, drawn) if len(drawn) >= count else []
+    setup, measured = job.setup, list[tuple[Prepared, float]]()
+    if len(drawn) >= count:
+        with Sampler(setup.adapter, job.folder, job.limits, check=output_check(setup)) as sampler:
+            for done, picture in enumerate(drawn):
+                job.listeners.progress("choosing canaries", done, len(drawn))
+                pictures = stored_draws(setup, sampler, picture.tasks[: draws_to_choose_by(setup)])
+                if pictures is not None:
+                    measured.append((picture, sensitivity(*pictures)))
+        job.listeners.progress("choosing canaries", len(drawn), len(drawn))
     if len(measured) < count:
         return [_canary(picture, None) for picture in ordered[:count]], False
     measured.sort(key=lambda each: -each[1])
     return [_canary(picture, value) for picture, value in measured[:count]], True
-
-
-def _measured(job: Job, candidates: Sequence[Prepared]) -> list[tuple[Prepared, float]]:
-    setup, found = job.setup, []
-    with Sampler(setup.adapter, job.folder, job.limits, check=output_check(setup)) as sampler:
-        for done, picture in enumerate(candidates):
-            job.listeners.progress("choosing canaries", done, len(candidates))
-            pictures = stored_draws(setup, sampler, picture.tasks[: draws_to_choose_by(setup)])
-            if pictures is not None:
-                found.append((picture, sensitivity(*pictures)))
-    job.listeners.progress("choosing canaries", len(candidates), len(candidates))
-    return found
 
 
 def stored_draws(setup: Setup, sampler: Sampler, tasks: Sequence[Task]) -> tuple[list[Image], Image] | None:

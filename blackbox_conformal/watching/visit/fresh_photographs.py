@@ -31,26 +31,15 @@ from blackbox_conformal.watching.records import Finding, FreshMeasurement
 
 @dataclass(frozen=True, slots=True)
 class HarmTest:
-    """The test of one level, fixed before any loss is seen.
+    """The test of one level, fixed before any loss is seen."""
 
-    Attributes
-    ----------
-    alpha
-        The level of the masks.
-    allowed
-        Mean loss in [0, 1] that a valid guarantee exceeds with probability `luck` at most.
-    share
-        Probability of a false alarm over all visits, `luck` included.
-    rule, largest
-        The guarantee that turns losses into claimed ones, such as misses, and the largest loss; None: no need.
-    """
-
-    alpha: float
-    allowed: float
+    alpha: float  # The level of the masks.
+    allowed: float  # Mean loss in [0, 1] that a valid guarantee exceeds with probability `luck` at most.
     luck: float
-    share: float
+    share: float  # Probability of a false alarm over all visits, `luck` included.
     bound: float
     stake: NDArray[np.float64]
+    # The guarantee that turns losses into claimed ones, such as misses, and the largest loss; None: no need.
     rule: Guarantee | None = None
     largest: float = 1.0
 
@@ -78,7 +67,10 @@ class HarmTest:
         """Judge the losses of each visit so far, (m,) each with m > 0."""
         if not visits:
             return Finding("harm", "cannot tell", "no fresh photograph was measured")
-        means = np.array([self._claimed(losses).mean() for losses in visits])
+        claimed = visits
+        if self.rule is not None:
+            claimed = [self.rule.claim(losses, self.alpha, self.largest).losses for losses in visits]
+        means = np.array([losses.mean() for losses in claimed])
         needed, evidence = 1.0 / (self.share - self.luck), self.evidence(means)
         taken = f"{counted(sum(map(len, visits)), 'fresh photograph')} of {counted(len(visits), 'visit')}"
         known = f"mean loss {means.mean():.3g} over {taken}, {at_most(self.allowed * self.bound)} is allowed"
@@ -87,24 +79,15 @@ class HarmTest:
         told = f"{known}; evidence of harm {at_least(evidence)}, {at_most(needed)} is an alarm"
         return Finding("harm", "same", told, evidence)
 
-    def _claimed(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
-        return losses if self.rule is None else self.rule.claim(losses, self.alpha, self.largest).losses
-
 
 @dataclass(frozen=True)
 class Reserve:
-    """Photographs that calibration never saw, and the level of the masks.
-
-    Attributes
-    ----------
-    each
-        Photographs taken at a visit.
-    """
+    """Photographs that calibration never saw, and the level of the masks."""
 
     calibration: Calibration
     paths: Sequence[Path]
     alpha: float
-    each: int
+    each: int  # Photographs taken at a visit.
 
     @cached_property
     def rule(self) -> Guarantee:

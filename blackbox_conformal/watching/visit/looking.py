@@ -1,7 +1,7 @@
 """Draws the canaries of one visit, and measures each answer as it comes."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import exp, floor, log
 
@@ -12,12 +12,15 @@ from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.spending.estimate import are_stored
 from blackbox_conformal.drawing.task import Outcome, Task
 from blackbox_conformal.errors import BlackboxConformalError, ModelChangedError, PayloadError
+from blackbox_conformal.method.facts.levels import PairSizes
+from blackbox_conformal.method.facts.statistics import STATISTICS
 from blackbox_conformal.method.guarantees._bounds import binomial_upper
 from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.method.pair_facts import difference, is_compared, pair_facts
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.stages.draws import drawn_picture, output_check
 from blackbox_conformal.study.stages.uploads import sent_pixels
-from blackbox_conformal.support.text import counted
+from blackbox_conformal.support.text import counted, printable
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.watching.level import Level, tie_of, visit_p_values
 from blackbox_conformal.watching.records import Canary, Finding, Visit, WatchDraw, Watched
@@ -28,17 +31,13 @@ from blackbox_conformal.watching.visit.canaries import FEATURES, calibrated_draw
 HAZARD = 0.01
 """Share of the waiting capital that begins to bet at each visit, as if one visit in a hundred brought a change."""
 
-DOUBT = 0.1
-"""Share of a bet that is kept back, so that a visit that looks unchanged costs nine tenths at most."""
+DOUBT = 0.1  # Share of a bet that is kept back, so that a visit that looks unchanged costs nine tenths at most.
 
 
 def log_wealth(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (n, k): the logarithm of the capital of each of k martingales after each of n visits.
 
-    Parameters
-    ----------
-    p_values
-        (n, k) in [0, 1]; each column is independent and uniform while the vendor is unchanged.
+    `p_values`: (n, k) in [0, 1]; each column is independent and uniform while the vendor is unchanged.
     """
     visits, many = p_values.shape
     begun, waiting = np.empty((visits, 2, many)), 0.0
@@ -59,24 +58,15 @@ def log_wealth(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 # Answers to equal requests: whether their pictures differ by more than rounding.
 
-LEAST_BIT = 1
-"""Grey levels: another graphics card or library version rounds some pixels to the next level."""
+LEAST_BIT = 1  # Grey levels: another graphics card or library version rounds some pixels to the next level.
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The distance of two pictures.
+    """The distance of two pictures."""
 
-    Attributes
-    ----------
-    largest
-        Largest difference of a channel, 0 to 255.
-    share
-        Share of pixels that differ, 0 to 1.
-    """
-
-    largest: int
-    share: float
+    largest: int  # Largest difference of a channel, 0 to 255.
+    share: float  # Share of pixels that differ, 0 to 1.
 
     @classmethod
     def between(cls, before: Image, now: Image) -> "Difference":
@@ -104,20 +94,14 @@ IN_A_ROW = 5
 machine, that happens once in ten billion times.
 """
 
-MOST_ODD = 0.05
-"""With a larger share of other answers a vendor no longer repeats itself, and its canaries bet."""
-
-ODD = "difference"
-"""Feature that keeps the largest difference of a repeated answer, 0 to 255."""
+MOST_ODD = 0.05  # With a larger share of other answers a vendor no longer repeats itself, and its canaries bet.
+ODD = "difference"  # Feature that keeps the largest difference of a repeated answer, 0 to 255.
 
 
 def to_ask_again(found: Mapping[int, Sequence[Difference]]) -> int | None:
     """Return the canary to ask again before its vendor is called changed; None: no need.
 
-    Parameters
-    ----------
-    found
-        Canary → differences of its answers from its reference at this visit.
+    `found`: Canary → differences of its answers from its reference at this visit.
     """
     others = {canary: own for canary, own in found.items() if all(each.is_change for each in own)}
     if not others or is_changed(found):
@@ -136,18 +120,10 @@ def is_changed(found: Mapping[int, Sequence[Difference]]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Evidence of the draws of canaries after a visit.
+    """Evidence of the draws of canaries after a visit."""
 
-    Attributes
-    ----------
-    visits
-        Visits that bet: every canary was answered.
-    wealth
-        Feature → logarithms of its martingale now and at its highest.
-    """
-
-    visits: int
-    wealth: dict[str, tuple[float, float]]
+    visits: int  # Visits that bet: every canary was answered.
+    wealth: dict[str, tuple[float, float]]  # Feature → logarithms of its martingale now and at its highest.
 
 
 def gather(watch: Watched, visits: Sequence[Visit], canaries: int) -> Evidence:
@@ -156,12 +132,14 @@ def gather(watch: Watched, visits: Sequence[Visit], canaries: int) -> Evidence:
     whole = [(visit, answers) for visit in visits if len(answers := _answers(visit)) == canaries]
     if not whole:
         return Evidence(0, dict.fromkeys(FEATURES, (0.0, 0.0)))
+    # Earlier versions measured fewer, and the level is split among the features that a watch began with.
+    names = [name for name in FEATURES if all(name in each for _, answers in whole for each in answers.values())]
     # In the order of canaries: each is compared with itself.
-    values = [[[answers[place][name] for name in FEATURES] for place in sorted(answers)] for _, answers in whole]
-    ties = [[tie_of(watch.seed, visit.id, f"visit {name}") for name in FEATURES] for visit, _ in whole]
+    values = [[[answers[place][name] for name in names] for place in sorted(answers)] for _, answers in whole]
+    ties = [[tie_of(watch.seed, visit.id, f"visit {name}") for name in names] for visit, _ in whole]
     logs = log_wealth(visit_p_values(np.array(values), np.array(ties)))
     # A martingale that ever reached the level is an alarm for good.
-    ends = zip(FEATURES, logs[-1].tolist(), np.maximum(logs.max(axis=0), 0.0).tolist(), strict=True)
+    ends = zip(names, logs[-1].tolist(), np.maximum(logs.max(axis=0), 0.0).tolist(), strict=True)
     return Evidence(len(whole), {name: (now, highest) for name, now, highest in ends})
 
 
@@ -176,7 +154,7 @@ def canaries_finding(
     if instead:
         return Finding("canaries", "not watched", "not needed: the vendor repeats itself, so pixels are compared")
     came = len(_answers(visits[-1]))
-    needed = level.needed(len(FEATURES))
+    needed = level.needed(len(evidence.wealth))
     name, (_, highest) = max(evidence.wealth.items(), key=lambda item: item[1][1])
     told = (
         f"evidence {_figure(highest)} of the {needed:.0f} that are an alarm, from {counted(evidence.visits, 'visit')}"
@@ -198,7 +176,7 @@ def _moved(name: str, visits: Sequence[Visit]) -> str:
     before = [_answers(visit) for visit in visits[: len(visits) // 2]]
     shifts, steps = [], []
     for canary, answer in _answers(visits[-1]).items():
-        values = [answers[canary][name] for answers in before if canary in answers]
+        values = [answers[canary][name] for answers in before if name in answers.get(canary, {})]
         if values:
             steps.append(answer[name] - float(np.mean(values)))
             spread = float(np.std(values))
@@ -211,53 +189,32 @@ def _moved(name: str, visits: Sequence[Visit]) -> str:
     )
 
 
-CONFIDENCE = 0.05
-"""Probability that fewer requests than claimed get the same answer."""
-
-AGAIN = IN_A_ROW - 1
-"""Most further draws of a visit where an answer changed."""
+CONFIDENCE = 0.05  # Probability that fewer requests than claimed get the same answer.
+AGAIN = IN_A_ROW - 1  # Most further draws of a visit where an answer changed.
 
 
 @dataclass
 class VisitLook:
-    """The answers of a visit, compared with earlier ones.
+    """The answers of a visit, compared with earlier ones."""
 
-    Attributes
-    ----------
-    draws
-        In their order, with their answers.
-    repeats_itself
-        Whether the vendor gives equal answers to equal requests; None: could not be measured.
-    differences
-        Canary → differences of its repeated answers from its reference.
-    compared, odd
-        Repeated answers of all visits so far, and how many of them were others.
-    unread
-        Whether a reference is lost.
-    replaced
-        The sampler's error when two models answered in one visit.
-    """
-
-    draws: list[WatchDraw]
+    draws: list[WatchDraw]  # In their order, with their answers.
+    # Whether the vendor gives equal answers to equal requests; None: could not be measured.
     repeats_itself: bool | None
+    # Canary → differences of its repeated answers from its reference.
     differences: dict[int, list[Difference]] = field(default_factory=dict)
+    # Repeated answers of all visits so far, and how many of them were others.
     compared: int = 0
     odd: int = 0
-    unread: bool = False
-    replaced: str | None = None
+    unread: bool = False  # Whether a reference is lost.
+    replaced: str | None = None  # The sampler's error when two models answered in one visit.
 
 
 class Looking:
     """A look at the canaries of a watch: draws and compares them.
 
-    Parameters
-    ----------
-    job
-        With a budget that is agreed on.
-    earlier
-        The visits before this one.
-    plan_again
-        Plans one more repetition of a draw.
+    `job`: With a budget that is agreed on.
+    `earlier`: The visits before this one.
+    `plan_again`: Plans one more repetition of a draw.
     """
 
     def __init__(
@@ -292,46 +249,60 @@ class Looking:
             found.draws = [done[draw.id] for draw in planned]
             if found.repeats_itself:
                 self._compare(found)
-                self._ask_again(found)
+                for _ in range(AGAIN):
+                    canary = to_ask_again(found.differences)
+                    if canary is None:
+                        break
+                    asked = next(draw for draw in found.draws if draw.canary == canary and ODD in draw.features)
+                    again: dict[int, WatchDraw] = {}
+                    self._take([self._plan_again(asked)], again)
+                    found.draws.extend(again.values())
+                    self._compare(found)
         except ModelChangedError as error:
             found.replaced = str(error)
             found.draws = found.draws or [done.get(draw.id, draw) for draw in planned]
         if found.repeats_itself:
-            self._count(found)
+            every = [draw for visit in self._earlier for draw in visit.draws] + found.draws
+            apart = [draw.features[ODD] for draw in every if ODD in draw.features]
+            found.compared, found.odd = len(apart), sum(each > LEAST_BIT for each in apart)
+            settled = to_ask_again(found.differences) is None and not is_changed(found.differences)
+            if settled and found.odd > MOST_ODD * found.compared:
+                # Only once no request is in doubt: a changed vendor must not be taken for one that varies.
+                found.repeats_itself = False
         return found
 
-    def _ask_again(self, found: VisitLook) -> None:
-        for _ in range(AGAIN):
-            canary = to_ask_again(found.differences)
-            if canary is None:
-                return
-            asked = next(draw for draw in found.draws if draw.canary == canary and ODD in draw.features)
-            done: dict[int, WatchDraw] = {}
-            self._take([self._plan_again(asked)], done)
-            found.draws.extend(done.values())
-            self._compare(found)
+    def grown(self, latest: Sequence[WatchDraw]) -> str:
+        """Say which difference of answers from their inputs grew most since the first visit, as the end of a sentence.
 
-    def _count(self, found: VisitLook) -> None:
-        every = [draw for visit in self._earlier for draw in visit.draws] + found.draws
-        apart = [draw.features[ODD] for draw in every if ODD in draw.features]
-        found.compared, found.odd = len(apart), sum(each > LEAST_BIT for each in apart)
-        settled = to_ask_again(found.differences) is None and not is_changed(found.differences)
-        if settled and found.odd > MOST_ODD * found.compared:
-            # Only once no request is in doubt: a changed vendor must not be taken for one that varies.
-            found.repeats_itself = False
+        Empty where none did in the median canary, or where answers are not compared.
+        """
+        first = self._earlier[0].draws if self._earlier else ()
+        before, now = ({each.canary: each for each in draws if each.purpose == "fresh"} for draws in (first, latest))
+        compared = []
+        for place in sorted(before.keys() & now.keys()):
+            canary, pictures = self._canaries[place], [self._pixels(each[place]) for each in (before, now)]
+            sent = sent_pixels(task_of(canary, now[place]).upload)
+            told = [one for one in pictures if one is not None and is_compared(sent, one)]
+            found = [pair_facts(sent, one, whole=False) for one in told]
+            if len(found) == 2:
+                old, new = (PairSizes.of(each.sizes).shares[0] for each in found)
+                compared.append((new - old, canary.name, found[1]))
+        growth = np.array([each[0] for each in compared])
+        if not compared or np.median(growth, axis=0).max() <= 0:
+            return ""
+        most = int(np.median(growth, axis=0).argmax())
+        _, name, facts = compared[int(growth[:, most].argmax())]
+        measure = facts.measures[tuple(STATISTICS)[most]]
+        return f"; what grew most: the answer to {printable(name)} {difference(measure, facts.scale)}"
 
     def _take(self, draws: Sequence[WatchDraw], done: dict[int, WatchDraw]) -> None:
         # Outcomes name their draws by upload and number.
         by_task = {(canary.upload, draw.index): draw for draw in draws for canary in [self._canaries[draw.canary]]}
-        arriving = self._outcomes(draws)
-        for outcome in arriving:
+        tasks = [task_of(self._canaries[draw.canary], draw) for draw in draws]
+        for outcome in self._sampler.draw(tasks) if tasks else ():
             draw = by_task[outcome.task.upload.digest, outcome.task.index]
             done[draw.id] = self._looked_at(draw, outcome)
             self._job.listeners.progress("looking at canaries", len(done), len(self._job.tasks))
-
-    def _outcomes(self, draws: Iterable[WatchDraw]) -> Iterator[Outcome]:
-        tasks = [task_of(self._canaries[draw.canary], draw) for draw in draws]
-        return self._sampler.draw(tasks) if tasks else iter(())
 
     def _looked_at(self, draw: WatchDraw, outcome: Outcome) -> WatchDraw:
         noted = replace(draw, state=outcome.state, file=outcome.digest, model=outcome.model, cost_usd=outcome.cost_usd)

@@ -29,30 +29,20 @@ MOST_POINTS, FEW = 400, 60
 """Most points of a curve, and most points that are drawn as dots."""
 
 _BARS = "▁▂▃▄▅▆▇█"
-_LATEST = 60
-"""Visits or pictures in a line of bars."""
+_LATEST = 60  # Visits or pictures in a line of bars.
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceHistory:
-    """The evidence of one layer after each visit or picture.
-
-    Attributes
-    ----------
-    each
-        "visit" or "picture".
-    logs, needed
-        Natural logarithms of the evidence, and of the evidence that raises an alarm.
-    limit
-        Name of the alarm.
-    """
+    """The evidence of one layer after each visit or picture."""
 
     layer: str
     title: str
-    each: str
+    each: str  # "visit" or "picture".
+    # Natural logarithms of the evidence, and of the evidence that raises an alarm.
     logs: Sequence[float]
     needed: float
-    limit: str
+    limit: str  # Name of the alarm.
 
     @property
     def bars(self) -> str:
@@ -90,35 +80,18 @@ class EvidenceHistory:
 
 @dataclass(frozen=True, slots=True)
 class VisitRequest:
-    """A wish for a visit.
-
-    Attributes
-    ----------
-    file
-        Path of the calibration; its watch lies beside it.
-    images
-        Calibration photographs to choose canaries from; only the first visit needs them.
-    canaries, level
-        Number of canaries, and probability of ever raising a false alarm; None: as the watch began, or the usual ones.
-    reserve
-        Fresh photographs that measure the risk itself; None: it is not measured.
-    max_cost_in_all
-        Most that all visits together may cost, US dollars.
-    key
-        Signs new entries; a signed calibration needs it.
-    trusted
-        Further public keys whose signatures of earlier visits count.
-    """
+    """A wish for a visit."""
 
     calibration: Calibration
-    file: Path
-    images: Sequence[Path] = ()
+    file: Path  # Path of the calibration; its watch lies beside it.
+    images: Sequence[Path] = ()  # Calibration photographs to choose canaries from; only the first visit needs them.
+    # Number of canaries, and probability of ever raising a false alarm; None: as the watch began, or the usual ones.
     canaries: int | None = None
     level: float | None = None
-    reserve: Reserve | None = None
-    max_cost_in_all: Decimal | None = None
-    key: SigningKey | None = None
-    trusted: Collection[str] = ()
+    reserve: Reserve | None = None  # Fresh photographs that measure the risk itself; None: it is not measured.
+    max_cost_in_all: Decimal | None = None  # Most that all visits together may cost, US dollars.
+    key: SigningKey | None = None  # Signs new entries; a signed calibration needs it.
+    trusted: Collection[str] = ()  # Further public keys whose signatures of earlier visits count.
 
     def check(self, file: WatchFile) -> WatchStanding | None:
         """Check the watch file; errors as for `WatchFile.check`."""
@@ -128,35 +101,24 @@ class VisitRequest:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class VisitResult(Faces):
-    """The findings and cost of a visit.
+    """The findings and cost of a visit."""
 
-    Attributes
-    ----------
-    number
-        Number of the visit, from 1. If the state allows no visit, number of the last visit; 0: there was none.
-    state, changed
-        The calibration's state, and its new state if this visit changed it.
-    evidence
-        After each visit, the logarithm of the largest wealth of a feature's martingale.
-    standing
-        How far the watch file reaches now, and who vouches for it.
-    live
-        The evidence after each masked picture.
-    """
-
+    # Number of the visit, from 1. If the state allows no visit, number of the last visit; 0: there was none.
     number: int
     findings: tuple[Finding, ...]
+    # The calibration's state, and its new state if this visit changed it.
     state: State
     changed: Entry | None
     made: bool
     level: Level
     canaries: tuple[Canary, ...]
-    evidence: tuple[float, ...]
-    standing: WatchStanding
-    live: LiveEvidence
+    evidence: tuple[float, ...]  # After each visit, the logarithm of the largest wealth of a feature's martingale.
+    standing: WatchStanding  # How far the watch file reaches now, and who vouches for it.
+    live: LiveEvidence  # The evidence after each masked picture.
     calls: int = 0
     cached: int = 0
     cost_usd: Decimal = Decimal(0)
+    features: int = len(FEATURES)  # Among how many features the level is split; watches of earlier versions have fewer.
 
     def __repr__(self) -> str:
         verdicts = ", ".join(f"{each.layer} {each.verdict}" for each in self.findings)
@@ -213,7 +175,7 @@ class VisitResult(Faces):
 
     @property
     def _histories(self) -> list[EvidenceHistory]:
-        live, needed = self.live, log(self.level.needed(len(FEATURES)))
+        live, needed = self.live, log(self.level.needed(self.features))
         unchanged = "evidence against an unchanged vendor"
         found = [
             EvidenceHistory("canaries", f"Canaries: {unchanged}", "visit", self.evidence, needed, "an alarm"),
@@ -252,6 +214,7 @@ def last_result(file: WatchFile, watch: Watched, state: State, standing: WatchSt
         evidence=tuple(file.evidence(watch)) if ended else (),
         standing=standing,
         live=live_evidence(file, watch),
+        features=len(file.highest(ended[-1].id) if ended else ()) or len(FEATURES),
     )
 
 

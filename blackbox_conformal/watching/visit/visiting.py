@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.signature import SigningKey, trusted_keys
-from blackbox_conformal.drawing.spending.estimate import Estimate, are_stored, total
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.spending.estimate import Estimate, are_stored, estimate, total
 from blackbox_conformal.drawing.spending.prices import require_price
 from blackbox_conformal.drawing.spending.spent import spending_on
 from blackbox_conformal.drawing.task import Task, draw_keys
@@ -20,10 +22,12 @@ from blackbox_conformal.study.from_keywords import calibrated, named_keywords
 from blackbox_conformal.study.job import Job, Terms, agree
 from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.settings_table import WatchSettings
+from blackbox_conformal.study.stages.draws import output_check
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, set_up_as
 from blackbox_conformal.study.stages.uploads import sent_pixels
-from blackbox_conformal.support.text import dollars, printable
+from blackbox_conformal.support.blocks import Block, Faces, Facts, How, Note, Table
+from blackbox_conformal.support.text import dollars, money, printable
 from blackbox_conformal.vendor.adapter import Adapter
 from blackbox_conformal.watching.concluding import Conclusion, conclude, current_state
 from blackbox_conformal.watching.level import LEVEL, Level
@@ -31,9 +35,12 @@ from blackbox_conformal.watching.live_file import live_evidence, live_findings
 from blackbox_conformal.watching.records import Canary, Finding, FreshMeasurement, Visit, WatchDraw, Watched
 from blackbox_conformal.watching.visit.canaries import (
     FIRST_INDEX,
+    Planted,
     calibrated_draws,
     choose_canaries,
     planned_draws,
+    planted,
+    stored_draws,
     task_of,
 )
 from blackbox_conformal.watching.visit.fresh_photographs import Reserve, harm_finding, next_photographs
@@ -45,46 +52,201 @@ from blackbox_conformal.watching.visit.looking import (
     pixels_finding,
     sampler_of,
 )
-from blackbox_conformal.watching.visit.outlook import VisitOutlook, look_ahead
 from blackbox_conformal.watching.visit.visit_documents import VisitRequest as VisitRequest
 from blackbox_conformal.watching.visit.visit_documents import VisitResult as VisitResult
 from blackbox_conformal.watching.visit.visit_documents import last_result, refuse_unsigned_visit
 from blackbox_conformal.watching.watch_file import WatchFile, watch_path
+
+# Foretells the cost of a watch: the next visit, each later one, and a month of visits.
+
+# Visits until a change is found, as measured by `examples/watch_rates.py`.
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Visits from a change to its alarm; None: more than 100."""
+
+    canaries: int  # Pictures at a visit; the change comes after 30 visits.
+    shift: float  # How far the change moves a feature, in standard deviations of the vendor's draws.
+    median: int | None
+    ninety: int | None
+
+
+SPEEDS = (
+    Speed(4, 0.5, None, None),
+    Speed(4, 1.0, 25, None),
+    Speed(4, 2.0, 6, 9),
+    Speed(4, 5.0, 6, 6),
+    Speed(8, 0.5, None, None),
+    Speed(8, 1.0, 9, 18),
+    Speed(8, 2.0, 6, 6),
+    Speed(8, 5.0, 6, 6),
+    Speed(16, 0.5, 23, None),
+    Speed(16, 1.0, 6, 9),
+    Speed(16, 2.0, 6, 6),
+    Speed(16, 5.0, 6, 6),
+)
+
+
+def speeds(canaries: int) -> tuple[Speed, ...]:
+    """Return the speeds for the largest measured number of canaries up to `canaries`; empty: none is that small."""
+    measured = [speed.canaries for speed in SPEEDS if speed.canaries <= canaries]
+    # Speeds between measured numbers would be invented.
+    return tuple(speed for speed in SPEEDS if measured and speed.canaries == max(measured))
+
+
+def speed_of(canaries: int, shift: float) -> Speed | None:
+    """Return the speed for the largest measured shift up to the size of `shift`; None: none is that small."""
+    return max(
+        (speed for speed in speeds(canaries) if speed.shift <= abs(shift)), key=lambda it: it.shift, default=None
+    )
+
+
+DAYS = 30
+WEEKS = 52 / 12
+
+
+@dataclass(frozen=True, slots=True)
+class VisitOutlook(Faces):
+    """Calls and prices of a watch, without fresh photographs."""
+
+    canaries: int
+    # The next visit, and each one after it; the first visit of a watch also repeats a request.
+    next_visit: Estimate
+    later_visit: Estimate
+    # How far small changes move the canaries; empty without two reference draws of one canary.
+    planted: Sequence[Planted]
+
+    @property
+    def promises(self) -> list[tuple[Planted, Speed | None]]:
+        """Return each planted change and its speed; None: not known."""
+        return [(one, speed_of(self.canaries, one.shift)) for one in self.planted]
+
+    def blocks(self) -> Iterator[Block]:
+        """Show the cost of a visit and of a month, and how fast changes are found."""
+        prices = {"daily": self.month_usd(DAYS), "weekly": self.month_usd(WEEKS)}
+        months = {
+            f"a month, {often}": "unknown: give -p price-usd=…" if usd is None else money(*usd)
+            for often, usd in prices.items()
+        }
+        visits = {"next_visit": self.next_visit, "later_visit": self.later_visit}
+        data = {
+            "canaries": self.canaries,
+            **{name: {"calls": one.calls, "cost_usd": one.cost_usd} for name, one in visits.items()},
+            "month_usd": prices,
+        }
+        yield Facts(
+            {
+                "canaries": str(self.canaries),
+                "the next visit": _priced(self.next_visit),
+                "each later one": _priced(self.later_visit),
+                **months,
+            },
+            data,
+        )
+        found = speeds(self.canaries)
+        last: dict[str, How] = {
+            "half of changes": lambda row: _visits(row, "median"),
+            "90 % of changes": lambda row: _visits(row, "ninety"),
+        }
+        rows = [{"standard_deviations": one.shift, "median": one.median, "ninety": one.ninety} for one in found]
+        of = found[0].canaries if found else 0
+        title = f"Visits from a change to the alarm, with {of} canaries, after 30 visits"
+        yield Table("visits_to_alarm", {"standard deviations": "{standard_deviations:g}", **last}, rows, title=title)
+        changes = [
+            {
+                "change": one.change,
+                "feature": one.feature,
+                "standard_deviations": one.shift,
+                "median": None if speed is None else speed.median,
+                "ninety": None if speed is None else speed.ninety,
+                "known": speed is not None,
+            }
+            for one, speed in self.promises
+        ]
+        columns: dict[str, How] = {
+            "change": "{change}",
+            "moves most": "{feature}",
+            "standard deviations": "{standard_deviations:+.1f}",
+            **last,
+        }
+        title = "The same for small changes, planted in the canaries' stored draws"
+        yield Table("planted_changes", columns, changes, title=title)
+        yield Note(
+            "A vendor that answers equal requests equally is told at the first visit after a change of more than 1 of "
+            "255; that visit may take four calls more."
+        )
+
+    def month_usd(self, visits: float) -> tuple[Decimal, Decimal] | None:
+        """Return the lowest and highest price of this many later visits; None: no price is known."""
+        if self.later_visit.cost_usd is None:
+            return None
+        low, high = self.later_visit.cost_usd
+        # A twelfth of a year is no whole number of weeks, so visits come in fractions.
+        times = Decimal(visits).quantize(Decimal("0.01"))
+        return ((low * times).quantize(Decimal("0.01")), (high * times).quantize(Decimal("0.01")))
+
+
+def _priced(expected: Estimate) -> str:
+    price = "price unknown" if expected.cost_usd is None else money(*expected.cost_usd)
+    return f"{expected.calls} calls at most, {price}"
+
+
+def _visits(row: Mapping[str, Any], name: str) -> str:
+    if not row.get("known", True):
+        return "unknown"
+    return "over 100" if row[name] is None else str(row[name])
+
+
+def look_ahead(
+    setup: Setup, terms: Terms, watch: Watched, canaries: Sequence[Canary], visits: Sequence[Visit]
+) -> VisitOutlook:
+    """Foretell a watch after these visits; a vendor that takes seeds is expected to repeat itself."""
+    ordered = {canary.position: canary for canary in canaries}
+
+    def price(draws: Sequence[WatchDraw]) -> Estimate:
+        tasks = [task_of(ordered[draw.canary], draw) for draw in draws]
+        return estimate(setup.adapter, terms.folder, terms.limits, tasks)
+
+    opened = [each for each in visits if not each.ended_at]
+    ended = [each for each in visits if each.ended_at]
+    following = opened[0].draws if opened else planned_draws(setup, watch, canaries, ended)
+    first = planned_draws(setup, replace(watch, repeats_itself=None), canaries, ())
+    # The first visit is the largest; later ones draw fresh canaries alone.
+    later = [draw for draw in first if draw.purpose == "fresh"]
+    if setup.adapter.capabilities.seedable and watch.repeats_itself is not False:
+        later.append(later[0])
+    tasks: dict[int, list[Task]] = defaultdict(list)
+    for draw in calibrated_draws(first):
+        if draw.purpose == "reference":
+            tasks[draw.canary].append(task_of(ordered[draw.canary], draw))
+    usable = [own for own in tasks.values() if len(own) > 1 and are_stored(setup.adapter, own, terms.folder)]
+    stored = []
+    if usable:
+        with Sampler(setup.adapter, terms.folder, terms.limits, check=output_check(setup)) as sampler:
+            found = (stored_draws(setup, sampler, own) for own in usable)
+            stored = [each for each in found if each is not None]
+    return VisitOutlook(len(canaries), price(following), price(later), planted(stored) if stored else ())
+
 
 # The vendor's declarations with an answer (model, format, size, price) beside those with earlier answers.
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """The declarations that came with one answer.
+    """The declarations that came with one answer."""
 
-    Attributes
-    ----------
-    model
-        The vendor's name of the model; None: not named.
-    format
-        Of the file, such as ``PNG``.
-    magnification
-        Width and height of the answer over width and height of the input.
-    cost_usd
-        The booked price of the draw.
-    """
-
-    model: str | None
-    format: str
-    magnification: tuple[float, float]
-    cost_usd: Decimal
+    model: str | None  # The vendor's name of the model; None: not named.
+    format: str  # Of the file, such as ``PNG``.
+    magnification: tuple[float, float]  # Width and height of the answer over width and height of the input.
+    cost_usd: Decimal  # The booked price of the draw.
 
 
 def compare(before: Sequence[Declared], now: Sequence[Declared], models: Collection[str]) -> Finding:
     """Compare the declarations of answers `now` and `before`.
 
-    Parameters
-    ----------
-    before
-        Draws of the calibration, or of the first visit.
-    models
-        Names of the calibrated models; empty: not named.
+    `before`: Draws of the calibration, or of the first visit.
+    `models`: Names of the calibrated models; empty: not named.
     """
     if not now:
         return Finding("identity", "cannot tell", "no answer came that could be looked at")
@@ -123,8 +285,7 @@ def _words(names: Collection[str | None]) -> str:
     return " or ".join(printable(name) for name in sorted(filter(None, names)))
 
 
-CANARIES = 8
-"""Usual number of canaries."""
+CANARIES = 8  # Usual number of canaries.
 
 
 def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
@@ -141,7 +302,12 @@ def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
             assert standing is not None
             # A calibration that is not in use buys nothing.
             return last_result(file, watch, state, standing)
-        return _Visiting(request, setup, terms, file, watch or _begun(request, setup, terms, file)).run()
+        if watch is None:
+            level, canaries = Level(LEVEL if request.level is None else request.level), file.last_canaries(digest)
+            # A vendor that was accepted is watched as it is now: the calibration's draws are no reference any more.
+            canaries, calibrated = (canaries, False) if canaries else _chosen(request, setup, terms)
+            watch = file.begin(digest, level.whole, canaries, calibrated=calibrated)
+        return _Visiting(request, setup, terms, file, watch).run()
 
 
 def outlook(request: VisitRequest, setup: Setup, terms: Terms) -> VisitOutlook:
@@ -201,39 +367,37 @@ def begin_watch(job: Job, calibration: Calibration, path: Path, count: int, key:
         return file.begin(calibration.digest, LEVEL, chosen, calibrated=calibrated)
 
 
-def _begun(request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile) -> Watched:
-    level, digest = Level(LEVEL if request.level is None else request.level), request.calibration.digest
-    canaries = file.last_canaries(digest)
-    if canaries:
-        # The vendor was accepted as it is now, so the calibration's draws are no reference any more.
-        return file.begin(digest, level.whole, canaries, calibrated=False)
-    chosen, calibrated = _chosen(request, setup, terms)
-    return file.begin(digest, level.whole, chosen, calibrated=calibrated)
-
-
 class _Visiting:
     def __init__(self, request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile, watch: Watched) -> None:
         self._request, self._setup, self._terms, self._file, self._watch = request, setup, terms, file, watch
         self._canaries = file.last_canaries(watch.calibration)
         self._level = Level(watch.level, watch.live)
-        _refuse_other(request, watch, self._canaries)
+        if request.level is not None and request.level != watch.level:
+            raise UsageError(
+                f"expected --level {watch.level:g}, which the watch was begun with; got {request.level:g}. Leave it out"
+            )
+        if request.canaries is not None and request.canaries != len(self._canaries):
+            raise UsageError(
+                f"expected --canaries {len(self._canaries)}, which the watch was begun with; got {request.canaries}. "
+                "Leave it out"
+            )
         self._reserve = None if request.reserve is None else request.reserve.job(setup, terms)
-        visits = file.visits(watch)
+        visits, measured, reserve = file.visits(watch), file.photographs(watch), request.reserve
         self._earlier = [each for each in visits if each.ended_at]
-        _refuse_other_alpha(request.reserve, [each.alpha for each in file.photographs(watch)])
+        if reserve is not None and measured and reserve.alpha != measured[0].alpha:
+            raise UsageError(
+                f"expected --alpha {measured[0].alpha:g}, at which the fresh photographs of this watch were measured; "
+                f"got {reserve.alpha:g}. Give that"
+            )
         opened = [each for each in visits if not each.ended_at]
-        self._visit = opened[0] if opened else self._planned()
+        if opened:
+            self._visit = opened[0]
+        else:
+            draws, taken = planned_draws(setup, watch, self._canaries, self._earlier), list[FreshMeasurement]()
+            if self._reserve is not None and reserve is not None:
+                taken = next_photographs(self._reserve.pictures, file.used_photographs(), reserve.each, reserve.alpha)
+            self._visit = file.plan(watch, draws, taken)
         self._photographs = file.photographs(watch, self._visit.id)
-
-    def _planned(self) -> Visit:
-        draws = planned_draws(self._setup, self._watch, self._canaries, self._earlier)
-        reserve = self._request.reserve
-        photographs = (
-            next_photographs(self._reserve.pictures, self._file.used_photographs(), reserve.each, reserve.alpha)
-            if self._reserve is not None and reserve is not None
-            else []
-        )
-        return self._file.plan(self._watch, draws, photographs)
 
     def run(self) -> VisitResult:
         """Agree on the price, draw, compare, and record."""
@@ -245,26 +409,35 @@ class _Visiting:
             self._terms.listeners.on_sampler(sampler)
             looking = Looking(canaries, sampler, self._watch, self._canaries, self._earlier, self._plan_again)
             look = looking.look(self._visit.draws)
+            visits = [*self._earlier, replace(self._visit, draws=tuple(look.draws))]
+            evidence = gather(self._watch, visits, len(self._canaries))
+            seeded = self._setup.adapter.capabilities.seedable
+            instead = bool(look.repeats_itself) and not seeded
+            seen = canaries_finding(self._level, evidence, visits, len(self._canaries), instead=instead)
+            if seen.verdict == "changed":
+                seen = replace(seen, statement=seen.statement + looking.grown(look.draws))
         keys |= draw_keys(self._setup.adapter, [self._task(draw) for draw in look.draws])
         measured = self._photographs
         if fresh is not None and self._request.reserve is not None:
             measured = self._request.reserve.measure(fresh, measured)
         after = spending_on(canaries.folder, keys, whole=False)
-        visits = [*self._earlier, replace(self._visit, draws=tuple(look.draws))]
-        evidence = gather(self._watch, visits, len(self._canaries))
-        seeded = self._setup.adapter.capabilities.seedable
         reserve = self._request.reserve
+        if look.replaced is not None:
+            identity = Finding("identity", "changed", look.replaced)
+        else:
+            first = self._earlier[0].draws if self._earlier else look.draws
+            identity = compare(
+                list(filter(None, (self._declared(draw) for draw in first if draw.known))),
+                list(filter(None, (self._declared(draw) for draw in look.draws if not draw.known))),
+                self._request.calibration.vendor_models if self._watch.first_draws_calibrated else (),
+            )
+        known = {each.truth: each for each in measured}
+        losses = [known.get(each.truth, each) for each in self._file.photographs(self._watch)]
         findings = (
-            self._identity(look.draws, look.replaced),
+            identity,
             pixels_finding(look),
-            canaries_finding(
-                self._level,
-                evidence,
-                visits,
-                len(self._canaries),
-                instead=bool(look.repeats_itself) and not seeded,
-            ),
-            harm_finding([] if reserve is None else reserve.tests(self._level), self._losses(measured), len(measured)),
+            seen,
+            harm_finding([] if reserve is None else reserve.tests(self._level), losses, len(measured)),
             *live_findings(self._file, self._watch),
         )
         entry = conclude(
@@ -289,6 +462,7 @@ class _Visiting:
             after.calls - before.calls,
             before.stored,
             after.spent_usd - before.spent_usd,
+            len(evidence.wealth),
         )
 
     def _plan_again(self, draw: WatchDraw) -> WatchDraw:
@@ -297,11 +471,6 @@ class _Visiting:
 
     def _task(self, draw: WatchDraw) -> Task:
         return task_of(self._canaries[draw.canary], draw)
-
-    def _losses(self, measured: Sequence[FreshMeasurement]) -> list[FreshMeasurement]:
-        earlier = self._file.photographs(self._watch)
-        known = {each.truth: each for each in measured}
-        return [known.get(each.truth, each) for each in earlier]
 
     def _jobs(self) -> tuple[Job, Job | None]:
         pictures = []
@@ -323,50 +492,34 @@ class _Visiting:
             fresh = self._reserve.only(chosen) if chosen else None
         return Job(self._setup, pictures, self._terms), fresh
 
-    def _paid_before(self, canaries: Job) -> frozenset[str]:
-        # The calibration's own stored draws are no cost of the watch.
-        adapter = self._setup.adapter
-        tasks = [self._task(draw) for draw in calibrated_draws(self._visit.draws)]
-        stored = [task for task in tasks if are_stored(adapter, [task], canaries.folder)]
-        return draw_keys(adapter, stored)
-
     def _agree(self, canaries: Job, fresh: Job | None, keys: frozenset[str]) -> None:
-        paid = self._paid_before(canaries)
+        adapter, most = self._setup.adapter, self._request.max_cost_in_all
+        # The calibration's own stored draws are no cost of the watch.
+        tasks = [self._task(draw) for draw in calibrated_draws(self._visit.draws)]
+        paid = draw_keys(adapter, [task for task in tasks if are_stored(adapter, [task], canaries.folder)])
         expected = canaries.estimate()
         if self._watch.repeats_itself is not False:
-            expected = _with_repeats(expected)
+            # A request whose answer changed is repeated.
+            cost = expected.cost_usd
+            if cost is not None and expected.calls:
+                cost = (cost[0], cost[1] * (expected.calls + AGAIN) / expected.calls)
+            expected = replace(expected, again=expected.again + AGAIN, cost_usd=cost)
         if fresh is not None:
             expected = total(expected, fresh.estimate())
-        self._refuse_beyond(expected, canaries, keys - paid)
+        if most is not None:
+            _, highest = require_price(adapter, expected.cost_usd)
+            tasks = [task_of(canary, draw) for canary, draw in self._file.draws_of(self._watch.calibration)]
+            bought = [task for task in tasks if task.index >= FIRST_INDEX]
+            every = (keys - paid) | draw_keys(adapter, bought)
+            every |= frozenset() if self._reserve is None else self._reserve.keys
+            spent = spending_on(canaries.folder, every, whole=False).spent_usd
+            if spent + highest > most:
+                raise BudgetError(
+                    f"this visit may cost {dollars(highest)}, and {dollars(spent)} of the "
+                    f"{dollars(most)} that --max-cost-in-all allows are spent on visits "
+                    "before, so nothing was sent. Raise it, or end the watch"
+                )
         agree([canaries] if fresh is None else [canaries, fresh], expected, paid=paid)
-
-    def _refuse_beyond(self, expected: Estimate, job: Job, keys: frozenset[str]) -> None:
-        most = self._request.max_cost_in_all
-        if most is None:
-            return
-        _, highest = require_price(self._setup.adapter, expected.cost_usd)
-        tasks = [task_of(canary, draw) for canary, draw in self._file.draws_of(self._watch.calibration)]
-        bought = [task for task in tasks if task.index >= FIRST_INDEX]
-        every = keys | draw_keys(self._setup.adapter, bought)
-        every |= frozenset() if self._reserve is None else self._reserve.keys
-        spent = spending_on(job.folder, every, whole=False).spent_usd
-        if spent + highest > most:
-            raise BudgetError(
-                f"this visit may cost {dollars(highest)}, and {dollars(spent)} of the "
-                f"{dollars(most)} that --max-cost-in-all allows are spent on visits "
-                "before, so nothing was sent. Raise it, or end the watch"
-            )
-
-    def _identity(self, draws: Sequence[WatchDraw], replaced: str | None) -> Finding:
-        if replaced is not None:
-            return Finding("identity", "changed", replaced)
-        first = self._earlier[0].draws if self._earlier else draws
-        references = [draw for draw in first if draw.known]
-        return compare(
-            list(filter(None, map(self._declared, references))),
-            list(filter(None, (self._declared(draw) for draw in draws if not draw.known))),
-            self._request.calibration.vendor_models if self._watch.first_draws_calibrated else (),
-        )
 
     def _declared(self, draw: WatchDraw) -> Declared | None:
         if draw.format is None or draw.cost_usd is None:
@@ -374,33 +527,6 @@ class _Visiting:
         canary = self._canaries[draw.canary]
         size = ((draw.width or 0) / canary.width, (draw.height or 0) / canary.height)
         return Declared(draw.model, draw.format, size, draw.cost_usd)
-
-
-def _with_repeats(expected: Estimate) -> Estimate:
-    # A request whose answer changed is repeated.
-    cost = expected.cost_usd
-    if cost is not None and expected.calls:
-        cost = (cost[0], cost[1] * (expected.calls + AGAIN) / expected.calls)
-    return replace(expected, again=expected.again + AGAIN, cost_usd=cost)
-
-
-def _refuse_other(request: VisitRequest, watch: Watched, canaries: Sequence[Canary]) -> None:
-    if request.level is not None and request.level != watch.level:
-        raise UsageError(
-            f"expected --level {watch.level:g}, which the watch was begun with; got {request.level:g}. Leave it out"
-        )
-    if request.canaries is not None and request.canaries != len(canaries):
-        raise UsageError(
-            f"expected --canaries {len(canaries)}, which the watch was begun with; got {request.canaries}. Leave it out"
-        )
-
-
-def _refuse_other_alpha(reserve: Reserve | None, before: Sequence[float]) -> None:
-    if reserve is not None and before and reserve.alpha != before[0]:
-        raise UsageError(
-            f"expected --alpha {before[0]:g}, at which the fresh photographs of this watch were measured; got "
-            f"{reserve.alpha:g}. Give that"
-        )
 
 
 @named_keywords

@@ -5,7 +5,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -76,24 +76,54 @@ class _Number(Loader):
         return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
+class _Later:
+    """The rows of a statement that was not sent yet."""
+
+    def __init__(self) -> None:
+        self.rows: Iterator[Any] = iter(())
+
+    def fetchone(self) -> Any:
+        return next(self.rows, None)
+
+    def fetchall(self) -> list[Any]:
+        return list(self.rows)
+
+
 class PostgresConnection:
     """A connection on which every statement outside BEGIN and COMMIT is durable at once."""
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
+        self._later: list[tuple[str, Sequence[Any], _Later]] | None = None
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Any:
         """Run one statement with ``?`` for each value."""
-        if not parameters:
-            return self.raw.execute(sql)
         # PostgreSQL's text holds no NUL, but a vendor may put one into a name.
         values = [value.replace("\0", "") if isinstance(value, str) else value for value in parameters]
         # The statements hold no other ? or %.
-        return self.raw.execute(sql.replace("?", "%s"), values)
+        sql = sql.replace("?", "%s") if values else sql
+        if self._later is not None:
+            self._later.append((sql, values, later := _Later()))
+            return later
+        return self.raw.execute(sql, values or None)
 
-    def together(self) -> AbstractContextManager[Any]:
-        """Send the statements of the ``with`` block together; their rows can be read after it."""
-        return self.raw.pipeline()  # type: ignore[no-any-return]
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send the statements of the ``with`` block as one message at its end; their rows can be read after it.
+
+        Had the database locked for the first while others were still to come, a process that stands still there would
+        hold up all others: the limit for idle transactions does not count that as idle.
+        """
+        self._later = waiting = list[tuple[str, Sequence[Any], _Later]]()
+        try:
+            yield
+        finally:
+            self._later = None
+        with psycopg.ClientCursor(self.raw) as cursor:
+            cursor.execute(";".join(cursor.mogrify(sql, values or None) for sql, values, _ in waiting))
+            for _, _, later in waiting:
+                later.rows = iter(cursor.fetchall() if cursor.description else ())
+                cursor.nextset()
 
     def close(self) -> None:
         """Close the connection; the database undoes an open transaction."""
@@ -171,9 +201,7 @@ def as_ledger_error(address: Address) -> Iterator[None]:
 
 Result = TypeVar("Result")
 
-PATIENCE_S = 120.0
-"""Seconds to wait for a database that is away; nothing is sent meanwhile."""
-
+PATIENCE_S = 120.0  # Seconds to wait for a database that is away; nothing is sent meanwhile.
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
 

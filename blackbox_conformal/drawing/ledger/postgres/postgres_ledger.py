@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -17,7 +17,6 @@ from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, Attempt
 from blackbox_conformal.drawing.ledger.connection import Connection, Cursor
 from blackbox_conformal.drawing.ledger.money import AwaitedBillError, Bill, Budget, DearerError, Totals, to_nano, to_usd
 from blackbox_conformal.drawing.ledger.postgres.database import (
-    Pool,
     PostgresConnection,
     Reconnecting,
     as_ledger_error,
@@ -25,56 +24,11 @@ from blackbox_conformal.drawing.ledger.postgres.database import (
 )
 from blackbox_conformal.drawing.ledger.postgres.postgres_schema import migrate
 from blackbox_conformal.drawing.ledger.postgres.postgres_transaction import EXPIRED, NOW, UNSETTLED, PostgresTransaction
-from blackbox_conformal.drawing.ledger.receipts import Receipt, Unknown
 from blackbox_conformal.drawing.ledger.states import RESERVING, WHOLE, WITH_JOB
 from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction, settle_left_behind
 from blackbox_conformal.drawing.ledger.writer import Change, FailedOperationError, Writer
 from blackbox_conformal.errors import BudgetError, LedgerError
 from blackbox_conformal.support.canonical import digest_json
-
-_LOOKED_FOR_AT_ONCE = 5000
-
-
-class PostgresAnswers:
-    """Contents in one database, each once (see `shared_store.AnswerStore`); errors are a `LedgerError`.
-
-    `put` returns once the content is on disk, since the server may crash before the ledger names it.
-    """
-
-    def __init__(self, address: Address) -> None:
-        self._pool = Pool(address)
-
-    def prepare(self) -> None:
-        """Do nothing: opening the ledger has already checked the database."""
-
-    def put(self, digest: str, content: bytes) -> None:
-        query = "INSERT INTO sample VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
-        self._pool.run(lambda connection: connection.execute(query, (digest, len(content), content)))
-
-    def get(self, digest: str) -> bytes | None:
-        # In binary: as text a picture would be twice as long on the way.
-        query = "SELECT content FROM sample WHERE digest = %s"
-        row = self._pool.run(lambda connection: connection.raw.execute(query, (digest,), binary=True).fetchone())
-        return None if row is None else bytes(row[0])
-
-    def among(self, digests: Collection[str]) -> set[str]:
-        wanted, found = list(digests), set[str]()
-        for start in range(0, len(wanted), _LOOKED_FOR_AT_ONCE):
-            found |= self._among(wanted[start : start + _LOOKED_FOR_AT_ONCE])
-        return found
-
-    def _among(self, digests: list[str]) -> set[str]:
-        query = "SELECT digest FROM sample WHERE digest = ANY(?)"
-        return self._pool.run(lambda connection: {row[0] for row in connection.execute(query, (digests,)).fetchall()})
-
-    def keep_receipt(self, receipt: Receipt) -> None:
-        """Keep nothing: a receipt that is restored together with the ledger could tell it nothing."""
-
-    def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
-        return iter(())
-
-    def close(self) -> None:
-        self._pool.close()
 
 
 def require_room(limit_nanousd: int, totals: Totals, spec: AttemptSpec, price_nanousd: int, address: Address) -> None:
@@ -186,9 +140,7 @@ class PostgresWriter(Writer):
 
 Result = TypeVar("Result")
 
-LEASE_S = 20.0
-"""Seconds without a sign of life after which a process is taken for dead."""
-
+LEASE_S = 20.0  # Seconds without a sign of life after which a process is taken for dead.
 _PLANNED_AT_ONCE = 1000
 
 

@@ -7,9 +7,7 @@ from blackbox_conformal.drawing.ledger.postgres.database import SCHEMA, Postgres
 from blackbox_conformal.drawing.ledger.states import STATES, WHOLE
 from blackbox_conformal.errors import LedgerError
 
-_LOCK = 0x42424366
-"""Number of the advisory lock under which one process at a time makes tables."""
-
+_LOCK = 0x42424366  # Number of the advisory lock under which one process at a time makes tables.
 _STATE_LIST = ", ".join(f"'{state}'" for state in STATES)
 
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (

@@ -47,12 +47,8 @@ _FENCED = (
 class PostgresTransaction(LedgerTransaction):
     """The ledger within one transaction of the process `me`.
 
-    Attributes
-    ----------
-    fenced
-        Whether another process found this one's lease over, and settled its attempts under way.
-    limit_nanousd
-        The most that may be booked and held in all; None: no limit.
+    `fenced`: Whether another process found this one's lease over, and settled its attempts under way.
+    `limit_nanousd`: The most that may be booked and held in all; None: no limit.
     """
 
     _COLUMNS = (*LedgerTransaction._COLUMNS, "task", "owner", "intent_at")

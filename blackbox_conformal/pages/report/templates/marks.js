@@ -75,6 +75,32 @@ function paintVeil(canvas, codes, level, stripes, added = null) {
   canvas.getContext("2d").putImageData(veil(codes, canvas.width, canvas.height, level, stripes, added), 0, 0);
 }
 
+// Frames and hatches places where the answer differs from its input, across the stripes: each is top, left, height and
+// width in pixels of the answer, `block` of which one picture pixel stands for.
+function hatch(context, places, view, block, [period, thick]) {
+  const [across, down] = [view.across / view.width / block, view.down / view.height / block];
+  for (const [top, left, tall, wide] of places) {
+    const [x, y, width, height] = [left * across - view.left, top * down - view.top, wide * across, tall * down];
+    context.save();
+    context.beginPath();
+    context.rect(x, y, width, height);
+    context.clip();
+    context.lineWidth = thick;
+    for (const [colour, shift] of [["#000", 1.5 * thick], [`rgb(${stops.differing.join(" ")})`, 0]]) {
+      context.strokeStyle = colour;
+      context.beginPath();
+      for (let at = x - height + shift; at < x + width; at += 2 * period) {
+        context.moveTo(at, y);
+        context.lineTo(at + height, y + height);
+      }
+      context.stroke();
+    }
+    context.lineWidth = 2 * thick;
+    context.strokeRect(x, y, width, height);
+    context.restore();
+  }
+}
+
 function heatMap(codes, width, height, colours) {
   const image = new ImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);

@@ -20,6 +20,7 @@ function makeCard(element) {
   card.noted = [...element.querySelectorAll(".noted")].map((line) => line.textContent).join(" ");
   [card.width, card.height, card.block, card.hasErrors] = [data.width, data.height, data.block, Boolean(data.errors)];
   card.kinds = ["delivered", ...["low", "truth"].filter((kind) => data[kind]), ...(data.low && stops.enlarged ? ["plain"] : [])];
+  card.differing = data.differing;
   card.hasClasses = card.dotted = Boolean(data.added);
   card.share = () => data.shares[level];
   card.loss = () => (data.losses ? data.losses[level] : null);

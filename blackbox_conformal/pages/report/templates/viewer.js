@@ -41,6 +41,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     opened(card);
   }
 
+  const isMask = (kind) => kind === "mask" || kind === "classes";
   const usualMarks = () => (card.dotted ? "classes" : "mask");
 
   // Leaves those of `wanted` that this picture has, and keeps the choice where it can be kept.
@@ -148,6 +149,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     for (const [index, canvas] of [left, right].entries()) drawPicture(canvas, sources[index], now);
     fill(marks, now.room);
     if (image) marks.getContext("2d").putImageData(image, 0, 0);
+    if (isMask(now.kind)) hatch(marks.getContext("2d"), card.differing, now.view, card.block, stripesOf());
     stage.dataset.view = [now.view.left, now.view.top, now.view.across, now.view.down].join(" ");
     stage.dataset.stop = String(now.level);
     divide();
@@ -218,7 +220,8 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     const kind = kinds.marks.value;
     if (kind === "error") scale = errorScale(card.marks.most);
     if (kind === "score") scale = scaleOfScores;
-    byId("veil-key").hidden = kind !== "mask" && kind !== "classes";
+    byId("veil-key").hidden = !isMask(kind);
+    byId("differ-key").hidden = !isMask(kind) || !card.differing.length;
     byId("dot-key").hidden = kind !== "classes";
     byId("clear-key").textContent = kind === "classes" ? "clear: detail was added and is trusted" : "clear: trusted";
     byId("heat-key").hidden = kind !== "score" && kind !== "error";

@@ -21,6 +21,7 @@ function makePicture(number, [stem, name, kind, height, width]) {
     if (stops.enlarged && card.hasClasses) card.kinds.push("plain");
     card.dotted = stops.dotted && card.hasClasses;
     [card.hasErrors, card.notes, card.outside, card.certificates] = [errors, found.notes, found.outside, found.certificates];
+    card.differing = found.differing;
     card.noted = kind === "result" ? found.notes.join(" ") : "";
     card.marks = {
       most, image: (request) => worker("image", request), at: (...place) => worker("at", place),

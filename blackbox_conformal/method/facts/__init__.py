@@ -1,0 +1,1 @@
+"""What an answer changed, told from it and its input alone: arrays in, facts out."""

@@ -1,0 +1,46 @@
+"""Distances from the truth in the clear part of masks, by loops over pixels."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+
+def squares(truth: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> Fraction:
+    """Mean over channels of squared differences, summed over the mask and divided by the number of all pixels."""
+    height, width, channels = truth.shape
+    total = 0
+    for row in range(height):
+        for column in range(width):
+            if mask[row, column]:
+                for channel in range(channels):
+                    total += (int(truth[row, column, channel]) - int(picture[row, column, channel])) ** 2
+    return Fraction(total, channels * height * width)
+
+
+def clear_part(
+    photographs: list[list[tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]]],
+) -> tuple[int, dict[str, float], dict[str, int]]:
+    """How many have a clear part, PSNR by picture, and on how many each is nearer than "vendor".
+
+    A photograph is a list of tiles: truth, pictures by name, and mask.
+    """
+    names = list(photographs[0][0][1])
+    sums, shares = {name: Fraction(0) for name in names}, Fraction(0)
+    nearer, count = {name: 0 for name in names if name != "vendor"}, 0
+    for tiles in photographs:
+        share = sum((Fraction(int(mask.sum()), mask.size) for *_, mask in tiles), Fraction(0)) / len(tiles)
+        if share == 0:
+            continue
+        count, shares = count + 1, shares + share
+        own = {
+            name: sum((squares(truth, pictures[name], mask) for truth, pictures, mask in tiles), Fraction(0))
+            / len(tiles)
+            for name in names
+        }
+        for name in names:
+            sums[name] += own[name]
+        for name in nearer:
+            nearer[name] += own[name] < own["vendor"]
+    psnr = {name: -10 * math.log10(sums[name] / shares / 255**2) for name in names}
+    return count, psnr, nearer
