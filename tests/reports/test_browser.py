@@ -13,7 +13,7 @@ from support.report_browser import label, move_to, opened, rule_mask, shows, unt
 from support.report_material import make_calibration, make_run
 from support.watched_file import CHANGED, live, visit
 
-from blackbox_conformal.method.guarantees.corollaries import statement
+from blackbox_conformal.method.guarantees.corollaries import in_short, statement
 from blackbox_conformal.method.images.encode import mask_png
 from blackbox_conformal.pages.report.comparison_page import write_comparison
 from blackbox_conformal.pages.report.encoded import webp
@@ -74,7 +74,7 @@ def test_the_slider_moves_guarantee_threshold_share_and_charts(plain_run, page):
     for alpha in (0.1, 0.05):
         stop = alphas.index(alpha)
         move_to(page, stop)
-        said = statement(
+        said = in_short(
             plain_run.calibration.rule(), alpha, plain_run.calibration.n, plain_run.calibration.procedure.metric
         )
         assert page.inner_text("#now-statement") == said
