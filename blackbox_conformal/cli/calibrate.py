@@ -188,9 +188,8 @@ def _show(
     reopened = sum(image.reopened for image in calibration.images)
     _remark(screen, job, calibration, refusals, reopened)
     level = level_to_mask_at(calibration, options.alpha, levels)
-    advice = None if level is None else calibration.advice(rule, level)
-    if advice is not None:
-        screen.say(advice)
+    worth = None if level is None else calibration.worth(rule, level)
+    from_options.show_worth(screen, worth, shares=bool(listed))
     _show_next(screen, options, job, path, level)
     screen.data(
         {
@@ -213,7 +212,8 @@ def _show(
                 group: _thresholds(calibration, calibration.rule_of_group(group), levels)
                 for group in calibration.groups
             },
-            "advice": advice,
+            "advice": worth and worth.advice,
+            "worth": worth and worth.document,
             "run": str(run.resolve()),
         }
     )

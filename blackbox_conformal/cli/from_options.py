@@ -24,6 +24,7 @@ from blackbox_conformal.support.wording import as_typed, option_words
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.procedure import Procedure
+    from blackbox_conformal.method.audits.mask_worth import MaskWorth
     from blackbox_conformal.method.guarantees.guarantee import Guarantee
     from blackbox_conformal.study.calibrate.calibrating import Question
     from blackbox_conformal.study.job import Ask, Job, Terms
@@ -168,6 +169,16 @@ def photograph_job(
     job = Job.of_photographs(setup, paths, terms, to_draw=to_draw, tiles=tiles)
     say_fitted(screen, job)
     return job
+
+
+def show_worth(screen: Screen, worth: "MaskWorth | None", *, shares: bool = True) -> None:
+    """Say what masks are worth; `shares`: a level was asked for, since nobody is to choose one by shares of detail."""
+    if worth is None:
+        return
+    for sentence in filter(None, [worth.shares_in_words if shares else "", worth.gains_in_words, worth.advice]):
+        screen.say(sentence)
+    if worth.warning is not None:
+        screen.note(f"warning: {worth.warning}")
 
 
 def say_lossy(screen: Screen, job: "Job") -> None:

@@ -408,7 +408,7 @@ class _Delivery:
             screen.say(f"The certificates are signed with {self.key.key} as {self.key.name}")
         if self.entries and self.credentials is not None:
             screen.say(f"The pictures carry Content Credentials, signed by {self.credentials.signer}")
-        advice = self.request.calibration.advice(self.request.rule, self.request.alpha)
+        advice = self.request.calibration.worth(self.request.rule, self.request.alpha).advice
         if self.entries:
             if advice is not None:
                 screen.say(advice)

@@ -148,8 +148,10 @@ def _show(
             else f"{out.resolve()}, on the {n_calibration} other photographs",
         }
     )
+    worth = None if result is None else result.calibration.worth(result.calibration.rule(), tuning.alpha)
     for remark in () if result is None else result.calibration.history.notes:
         screen.note(f"note: {remark}; certificates say so")
+    from_options.show_worth(screen, worth)
     if result is None:
         promise = None if tuning.bound is None else specification_text(tuning.bound.rule)
         if options.guarantee is None and setup.with_score(best.score, best.draws).promised(None) != rule:
@@ -172,6 +174,7 @@ def _show(
             "cached": cached,
             "cost_usd": None if cost is None else float(cost),
             "calibration": None if result is None else str(out.resolve()),
+            "worth": worth and worth.document,
             "tuning": str(out.resolve()) if result is None else None,
         }
     )

@@ -21,10 +21,10 @@ from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
-from blackbox_conformal.method.audits.clear_part import ClearPart
+from blackbox_conformal.method.audits.mask_worth import DetailByScore, MaskWorth
 from blackbox_conformal.method.facts.levels import LEAST_PAIRS, NOT_COMPARED, Levels, PairSizes, shipped
 from blackbox_conformal.method.guarantees.by_cluster import in_tiles
-from blackbox_conformal.method.guarantees.guarantee import Guarantee, Needs
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, Needs, usual_level
 from blackbox_conformal.method.guarantees.guarantee import guarantee as choose_guarantee
 from blackbox_conformal.method.images.calibration_images import CalibrationImage, History, KnownPhotograph
 from blackbox_conformal.method.images.duplicates import Distinct, Sketch
@@ -36,7 +36,7 @@ from blackbox_conformal.method.risk.curve_set import CurveSet, StoredCurves
 from blackbox_conformal.method.risk.exact import largest_loss
 from blackbox_conformal.method.risk.whole_errors import SquaredErrors, WholeErrors
 from blackbox_conformal.support import catalog
-from blackbox_conformal.support.blocks import Block, Faces, Figure, Table
+from blackbox_conformal.support.blocks import Block, Faces, Figure, Note, Table
 from blackbox_conformal.support.files import write_new
 from blackbox_conformal.support.plots import Chart, Series
 from blackbox_conformal.support.text import counted, printable, vendor_title
@@ -60,8 +60,10 @@ _Answers = Annotated[Answers, *_packed(Answers)]
 _InputStatistics = Annotated[InputStatistics, *_packed(InputStatistics)]
 _SquaredErrors = Annotated[SquaredErrors, *_packed(SquaredErrors)]
 _WholeErrors = Annotated[WholeErrors, *_packed(WholeErrors)]
+_DetailByScore = Annotated[DetailByScore, *_packed(DetailByScore)]
 _PairSizes = Annotated[PairSizes, PlainValidator(PairSizes.from_columns), PlainSerializer(lambda rows: rows.columns)]
-_ROWS = ("inputs", "answers", "squared_errors", "whole_errors", "pair_sizes")
+_ADDED = ("squared_errors", "whole_errors", "pair_sizes", "detail_by_score")  # Older files lack these.
+_ROWS = ("inputs", "answers", *_ADDED)
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,6 +93,9 @@ class Calibration(Faces):
         Errors of whole delivered pictures, which certify the quality of new ones.
     pair_sizes
         How the first draw of each photograph differs from its input, which tells what is usual of this vendor.
+    detail_by_score
+        Right and invented detail of the vendor's pictures and of the free reference, by which masks are worth more or
+        less.
     guarantee
         Name and parameters of the guarantee that `threshold` uses by default.
     tuning
@@ -118,6 +123,7 @@ class Calibration(Faces):
     squared_errors: _SquaredErrors = field(default_factory=partial(SquaredErrors.unknown, 0))
     whole_errors: _WholeErrors = field(default_factory=partial(WholeErrors.unknown, 0))
     pair_sizes: _PairSizes = field(default_factory=partial(PairSizes.unknown, 0))
+    detail_by_score: _DetailByScore = field(default_factory=partial(DetailByScore.unknown, 0))
     all_but: tuple[StoredCurves, ...] = ()
     detail: tuple[StoredCurves, ...] = ()
     local: tuple[StoredCurves, ...] = ()
@@ -162,6 +168,7 @@ class Calibration(Faces):
         squared_errors: Sequence[SquaredErrors] = (),
         whole_errors: Sequence[WholeErrors] = (),
         pair_sizes: Sequence[PairSizes] = (),
+        detail_by_score: Sequence[DetailByScore] = (),
         detail: Sequence[Sequence[RiskCurve]] = (),
         local: Sequence[Sequence[RiskCurve]] = (),
         **rest: Any,
@@ -186,6 +193,7 @@ class Calibration(Faces):
             squared_errors=SquaredErrors.together(squared_errors)[order if squared_errors else []],
             whole_errors=WholeErrors.together(whole_errors)[order if whole_errors else []],
             pair_sizes=PairSizes.together(pair_sizes)[order if pair_sizes else []],
+            detail_by_score=DetailByScore.together(detail_by_score)[order if detail_by_score else []],
             **rest,
         )
 
@@ -279,20 +287,17 @@ class Calibration(Faces):
         """Return the errors of pictures that may be shown, for all photographs or a group."""
         return self.squared_errors[[row for row, image in enumerate(self.images) if group in (None, image.group)]]
 
-    def advice(self, rule: Guarantee, alpha: float) -> str | None:
-        """Say which picture to use instead of the vendor's in masks of `rule` at `alpha`; None: none is shown nearer.
-
-        Plain enlargement and the free reference are compared with the vendor's pictures in the clear part alone.
-        """
-        images = [image for image in self.images if rule.own_group in (None, image.group)]
-        errors, threshold = self.errors_shown(rule.own_group), rule.threshold(self.curves_for(rule), alpha)
-        known = ~np.isnan(errors.values[:, 0, 0])
-        tiles = [image.cluster or image.truth for image, kept in zip(images, known, strict=True) if kept]
-        enlarged = self.procedure.scale > 1
-        part = ClearPart.of_errors(errors, threshold, enlarged=enlarged, clusters=tiles) if tiles else None
-        if part is None or (name := part.to_use()) is None:
-            return None
-        return f"At {alpha:g} {part.sentence(name, 'calibration photographs', exact=False)}."
+    def worth(self, rule: Guarantee, alpha: float) -> MaskWorth:
+        """Measure on these photographs what masks of `rule` at `alpha` are worth beside pictures that cost nothing."""
+        rows = [row for row, image in enumerate(self.images) if rule.own_group in (None, image.group)]
+        tiles = [self.images[row].cluster or self.images[row].truth for row in rows]
+        procedure, metric = self.procedure, catalog.of_specification("metrics", self.procedure.metric)
+        consistent = procedure.mixture.linear and not metric.averages_colours and procedure.delivery == "first"
+        instead = ("--delivery consistent",) * consistent
+        instead += ("--score unsupported",) * (procedure.score["name"] == "predicted-invention")
+        threshold, errors = rule.threshold(self.curves_for(rule), alpha), self.squared_errors[rows]
+        detail, enlarged = self.detail_by_score[rows], procedure.scale > 1
+        return MaskWorth.of(alpha, threshold, errors, detail, tiles, instead, enlarged=enlarged)
 
     def rule(self, guarantee: str | Guarantee | None = None, **parameters: Any) -> Guarantee:
         """Return the requested guarantee, or the calibration's own; by cluster if tiles were calibrated.
@@ -415,9 +420,12 @@ class Calibration(Faces):
         return rule.levels(self.curves_for(rule))
 
     def blocks(self) -> Iterator[Block]:
-        """Yield a table of the usual levels with thresholds and trusted shares; for pandas the photographs, too."""
+        """Yield thresholds and trusted shares of usual levels, and what masks are worth; for pandas the photographs."""
         columns = {"alpha": "{alpha:g}", "threshold": "{threshold:.4g}", "trusted share": "{trusted_share:share}"}
         yield Table("levels", columns, self._level_rows())
+        rule = self.rule()
+        worth = self.worth(rule, usual_level(self.bound_for(rule), rule))
+        yield Note(worth.words, {"worth": worth.document})
         yield Figure(lambda: [self._trusted_chart()])
         said = ("name", "width", "height", "group", "cluster", "fitted", "refused", "reopened")
         errors = self.curves.losses_at(math.inf)
@@ -526,7 +534,7 @@ class _StoredCalibrations(StoredPaper[Calibration]):
         fields |= {"fingerprint": procedure.fingerprint, "score_weights": weights}
         # Older files lack these fields and must keep their digest.
         fields |= {"history": document.history.content or None}
-        for name in ("squared_errors", "whole_errors", "pair_sizes"):
+        for name in _ADDED:
             fields |= {} if len(getattr(document, name).known) else {name: None}
         fields |= {name: fields[name] or None for name in ("all_but", "detail", "local")}
         # In one order, whatever the order of choosing and answering.

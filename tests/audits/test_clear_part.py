@@ -1,6 +1,7 @@
 """Distances from the truth in the clear part: against loops, by chance alone, and for a bad and a good vendor."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from PIL import Image, ImageFilter
 from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.method.audits.clear_part import ClearPart, advice, clear_parts, squares_of
+from blackbox_conformal.method.audits.clear_part import Beyond, ClearPart, advice, clear_parts, details_of, squares_of
 from blackbox_conformal.method.audits.detail_shares import PLAIN, REFERENCE, VENDOR
-from blackbox_conformal.method.risk.whole_errors import SquaredErrors
+from blackbox_conformal.method.audits.mask_worth import DetailByScore
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.risk.whole_errors import SquaredErrors, Twentieths
 from blackbox_conformal.pages.report.report_store import AUDITS
 
 ALPHA = 0.3
@@ -47,6 +50,30 @@ def test_figures_equal_the_loops(tiles):
     assert (clear.photographs, whole.photographs) == (8, 9)
 
 
+def test_what_lies_beyond_the_free_reference_equals_the_loops():
+    rng, mixture, scene = np.random.default_rng(2), Mixture.of_text("bicubic"), []
+    for seed in range(4):
+        truth = photograph(seed)
+        spread = {VENDOR: 25, REFERENCE: 8}
+        pictures = {
+            name: np.clip(truth + rng.normal(0, size, truth.shape), 0, 255).astype(np.uint8)
+            for name, size in spread.items()
+        }
+        scene.append((truth, reduced(truth, 4), pictures, rng.random(truth.shape[:2]) < 0.2 * seed))
+    squares = [squares_of(truth, pictures.items(), [mask]) for truth, _, pictures, mask in scene]
+    # Nothing is known of the detail of one photograph.
+    details = [{}, *(details_of(truth, low, *shown.values(), [mask], mixture) for truth, low, shown, mask in scene[1:])]
+    shares = np.array([[mask.mean()] for *_, mask in scene])
+    clear, whole = clear_parts(squares, shares, None, details)
+    for found, everywhere in ((clear, False), (whole, True)):
+        right, invented = naive.beyond(
+            [(truth, low, shown, mask | everywhere) for truth, low, shown, mask in scene[1:]], 4
+        )
+        assert (found.beyond.right, found.beyond.invented) == pytest.approx((right, invented), rel=2e-3, abs=2e-3)
+        assert found.beyond.decibels == found.psnr[VENDOR] - found.psnr[REFERENCE]
+    assert clear_parts(squares, shares)[0].beyond is None
+
+
 def test_photographs_of_a_calibration_are_compared_to_a_twentieth_of_their_pixels():
     rng = np.random.default_rng(5)
     rows, scene = [], []
@@ -54,7 +81,7 @@ def test_photographs_of_a_calibration_are_compared_to_a_twentieth_of_their_pixel
         truth, pictures, _ = tile(rng, 0.5, (40, 50))
         scores = rng.integers(0, 30, (40, 50)).astype(np.float32) / 30
         named = {"delivered": pictures[VENDOR], "enlargement": pictures[PLAIN], "reference": pictures[REFERENCE]}
-        rows.append(SquaredErrors.of(scores, truth, named.items()))
+        rows.append(SquaredErrors.of(Twentieths.of(scores), truth, named.items()))
         scene.append([(truth, pictures, scores < 0.5)])
     known = SquaredErrors.together([*rows, SquaredErrors.unknown(1)])
     found = ClearPart.of_errors(known, 0.5, enlarged=True)
@@ -116,10 +143,15 @@ def test_an_over_sharpening_vendor_is_not_to_be_used_and_an_honest_one_is(vendor
     assert rows[0]["psnr"] == dict(clear.psnr)
     assert whole.psnr[VENDOR] == pytest.approx(found.document()["detail"][0]["psnr"][0]), "as all pixels pooled"
     page = bc.report(tmp_path / "run", calibration=calibration, audit=found, alpha=ALPHA).read_text()
-    said = found.document()["advice"]
+    said, worth = found.document()["advice"], calibration.worth(calibration.rule(), ALPHA)
+    assert clear.beyond == Beyond(**rows[0]["beyond"])
+    assert clear.beyond.decibels == pytest.approx(clear.psnr[VENDOR] - clear.psnr[REFERENCE])
+    assert clear.beyond.words in page
+    assert worth.gains_in_words in page
     if not named:
         assert clear.nearer[PLAIN] == 0
-        assert said is calibration.advice(calibration.rule(), ALPHA) is None
+        assert said is worth.advice is worth.warning is None
+        assert min(worth.gains.values()) > 0
         assert KEPT in page
         return
     assert clear.nearer[PLAIN] >= 19
@@ -131,13 +163,20 @@ def test_an_over_sharpening_vendor_is_not_to_be_used_and_an_honest_one_is(vendor
     assert said == sentence
     assert sentence in page
     assert KEPT not in page
-    assert calibration.advice(calibration.rule(), ALPHA).startswith(
-        "At 0.3 use the plain enlargement: in the clear part"
-    )
+    assert worth.advice.startswith("At 0.3 use the plain enlargement: in the clear part")
+    assert "the vendor loses to the free reference and the plain enlargement: `compare` tells whether" in worth.warning
+    # A calibration of an earlier version knows no detail.
+    before = replace(calibration, detail_by_score=DetailByScore.unknown(calibration.n))
+    before.save(tmp_path / "before.json")
+    assert "detail_by_score" not in (tmp_path / "before.json").read_text()
+    read = bc.Calibration.load(tmp_path / "before.json")
+    assert read.digest == before.digest != calibration.digest
+    assert read.worth(read.rule(), ALPHA).gains == worth.gains
+    assert read.worth(read.rule(), ALPHA).shares_in_words == ""
     # An audit of an earlier version did not look; its report has what the calibration knows.
     stored = AUDITS.content(found)
     for picture in stored["pictures"]:
-        del picture["squares"]
+        del picture["squares"], picture["clear_detail"]
     earlier = AUDITS.parse(AUDITS.text(stored).encode())
     assert (earlier.clear_parts, earlier.document()["clear_part"], earlier.document()["advice"]) == ([], [], None)
     page = bc.report(tmp_path / "run", calibration=calibration, audit=earlier, alpha=ALPHA, force=True).read_text()

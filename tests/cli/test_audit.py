@@ -105,14 +105,15 @@ def test_people_are_told_what_each_figure_is_and_a_verdict_comes_first(scene, ca
     assert told[1].startswith("At 0.2 use the plain enlargement: in the clear part it is nearer to the originals on 8 ")
     assert told[2].startswith("At 0.2: the risk is ")
     assert told[3].startswith("Risk: the mean over photographs of the largest ")
-    assert len(told) == 17
+    assert len(told) == 18
     assert told[7].startswith("How near to the originals in the clear part: vendor and plain enlargement and free ")
     assert max(map(len, told[8:12])) <= 80
     assert [line.split()[0] for line in told[10:12]] == ["0.2", "all"]
-    assert told[12].startswith("Of the detail missing in plain enlargement the vendor restored ")
-    assert told[13].startswith("Calls made: ")
-    assert told[14] == "The report shows more, and so does -v: quality, worst and kinds of photographs."
-    assert [line.split()[:3] for line in told[15:]] == [
+    assert told[12].startswith("The clear part beyond the free reference: at 0.2 right ")
+    assert told[13].startswith("Of the detail missing in plain enlargement the vendor restored ")
+    assert told[14].startswith("Calls made: ")
+    assert told[15] == "The report shows more, and so does -v: quality, worst and kinds of photographs."
+    assert [line.split()[:3] for line in told[16:]] == [
         ["Next:", "blackbox-conformal", "view"],
         ["Next:", "blackbox-conformal", "report"],
     ]

@@ -243,7 +243,7 @@ def test_without_a_level_the_screen_shows_sizes_of_errors_or_what_is_possible(fo
     assert re.search(r"^  0\.1:\s+grey 128 that came back as \d+$", told, re.MULTILINE)
     assert "0.02:" not in told, "so few photographs do not reach it"
     shown = told.partition("loss bound")[2].partition("Next:")[0]
-    assert "%" not in shown
+    assert not re.search(r"(?<![-+\d.])[\d.]+ %", shown), "no share of pixels or of detail"
     assert "Thresholds" not in shown
     assert calibrate_drawn(folder, "-v") == 0
     assert "trusted share of the calibration pictures" in capsys.readouterr().err

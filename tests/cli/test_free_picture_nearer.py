@@ -43,8 +43,15 @@ def test_every_screen_names_the_picture_to_use_and_none_does_for_a_good_vendor(a
     )
     for command in commands:
         assert run(command) == 0
-        assert (SENTENCE in " ".join(capsys.readouterr().out.split())) is named, command[0]
+        told = capsys.readouterr()
+        assert (SENTENCE in " ".join(told.out.split())) is named, command[0]
+        calibrates = command[0] == "calibrate"
+        assert ("In the clear part at 0.3 of" in told.out) is calibrates
+        assert ("warning: on these calibration photographs" in told.err) is (named and calibrates)
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
         assert run([*command, "--json"]) == 0
-        advice = json.loads(capsys.readouterr().out)["advice"]
-        assert advice.startswith(SENTENCE) if named else advice is None
+        said = json.loads(capsys.readouterr().out)
+        assert said["advice"].startswith(SENTENCE) if named else said["advice"] is None
+        if calibrates:
+            worth = said["worth"]
+            assert (worth["warning"] is not None) is (min(worth["decibels"].values()) < 0) is named

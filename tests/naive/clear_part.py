@@ -4,6 +4,8 @@ import math
 from fractions import Fraction
 
 import numpy as np
+from naive import detail
+from PIL import Image
 
 
 def squares(truth: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> Fraction:
@@ -44,3 +46,30 @@ def clear_part(
             nearer[name] += own[name] < own["vendor"]
     psnr = {name: -10 * math.log10(sums[name] / shares / 255**2) for name in names}
     return count, psnr, nearer
+
+
+def area_under_curve(scores: np.ndarray, right: np.ndarray, invented: np.ndarray) -> float:
+    """How often the score is larger at a unit of invented than at a unit of right detail; ties count half."""
+    below, total = 0.0, 0.0
+    for score in np.unique(scores):
+        here = scores == score
+        total += invented[here].sum(dtype=float) * (below + right[here].sum(dtype=float) / 2)
+        below += right[here].sum(dtype=float)
+    return total / right.sum(dtype=float) / invented.sum(dtype=float)
+
+
+def beyond(
+    photographs: list[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], np.ndarray]], scale: int
+) -> tuple[float, float]:
+    """How much more right and invented detail "vendor" holds in masks than "free reference", as a share of the latter.
+
+    A photograph is truth, input, pictures by name, and mask.
+    """
+    sums = dict.fromkeys(("vendor", "free reference"), np.zeros(2))
+    for truth, low, pictures, mask in photographs:
+        plain = np.asarray(Image.fromarray(low).resize(truth.shape[1::-1], Image.Resampling.BICUBIC))
+        for name in sums:
+            part, whole = detail.unexplained(pictures[name], truth, plain, scale)
+            sums[name] = sums[name] + np.array([(whole - part)[mask].sum(), part[mask].sum()]) / mask.size
+    right, invented = sums["vendor"] / sums["free reference"] - 1
+    return right, invented

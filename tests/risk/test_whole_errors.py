@@ -5,7 +5,14 @@ import pytest
 
 from blackbox_conformal.documents.certificate import Outside
 from blackbox_conformal.method.audits.quality import QualityMaps
-from blackbox_conformal.method.risk.whole_errors import LEAST, SHOWN, SquaredErrors, WholeErrors, whole_errors
+from blackbox_conformal.method.risk.whole_errors import (
+    LEAST,
+    SHOWN,
+    SquaredErrors,
+    Twentieths,
+    WholeErrors,
+    whole_errors,
+)
 
 rng = np.random.default_rng(34)
 
@@ -65,7 +72,7 @@ def photograph(levels: int, size: tuple[int, int] = (130, 70)) -> tuple[np.ndarr
 @pytest.mark.parametrize("levels", [1, 2, 7, 40, 10**6])
 def test_errors_above_a_threshold_are_those_of_its_pixels(levels: int) -> None:
     scores, truth, shown = photograph(levels)
-    found = SquaredErrors.of(scores, truth, shown.items())
+    found = SquaredErrors.of(Twentieths.of(scores), truth, shown.items())
     for threshold in (-np.inf, 0.0, 0.3, 0.5, 0.95):
         # Up to a twentieth of the pixels, and those of one score are together.
         reached = np.sort(scores, axis=None)[np.ceil(np.linspace(0, 1, 21) * (scores.size - 1)).astype(int)]
@@ -81,15 +88,15 @@ def test_errors_above_a_threshold_are_those_of_its_pixels(levels: int) -> None:
 
 def test_above_every_score_the_last_twentieth_counts() -> None:
     scores, truth, shown = photograph(10**6)
-    found = SquaredErrors.of(scores, truth, shown.items())
+    found = SquaredErrors.of(Twentieths.of(scores), truth, shown.items())
     assert found.above(np.inf) == found.above(2.0)
     assert 0 < found.above(np.inf)["reference"] < 0.1 * found.above(-np.inf)["reference"]
 
 
 def test_a_mean_is_over_photographs_that_are_known_and_pictures_that_all_have() -> None:
     scores, truth, shown = photograph(50)
-    first = SquaredErrors.of(scores, truth, shown.items())
-    second = SquaredErrors.of(scores, truth, [(name, truth) for name in SHOWN if name != "consistent"])
+    first = SquaredErrors.of(Twentieths.of(scores), truth, shown.items())
+    second = SquaredErrors.of(Twentieths.of(scores), truth, [(name, truth) for name in SHOWN if name != "consistent"])
     together = SquaredErrors.together([first, SquaredErrors.unknown(1), second])
     assert (len(together), len(together.known)) == (3, 2)
     means, alone = together.above(0.4), first.above(0.4)
@@ -99,7 +106,9 @@ def test_a_mean_is_over_photographs_that_are_known_and_pictures_that_all_have() 
 
 def test_bytes_of_squared_errors_come_back_and_impossible_ones_are_refused() -> None:
     scores, truth, shown = photograph(9)
-    kept = SquaredErrors.together([SquaredErrors.of(scores, truth, shown.items()), SquaredErrors.unknown(1)])
+    kept = SquaredErrors.together(
+        [SquaredErrors.of(Twentieths.of(scores), truth, shown.items()), SquaredErrors.unknown(1)]
+    )
     assert SquaredErrors.from_bytes(kept.to_bytes()).to_bytes() == kept.to_bytes()
     for row, column, value in ((0, 3, -1.0), (1, 0, 5.0), (1, 5, np.nan), (2, 20, 7e4), (4, 19, 0.0), (0, 0, np.nan)):
         values = kept.values.copy()

@@ -17,7 +17,6 @@ from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.spending.spent import read_spending
 from blackbox_conformal.errors import BudgetError, CalibrationError, IncompleteError, PicturesError, UsageError
-from blackbox_conformal.method.audits import detail_shares
 from blackbox_conformal.method.audits.detail_shares import DetailMeter, DetailShares
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.images.photographs import demo_photographs
@@ -25,6 +24,7 @@ from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.method.scores import score as scoring
 from blackbox_conformal.pages.report.comparison_page import write_comparison
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job
 from blackbox_conformal.study.choose import comparison
@@ -159,11 +159,11 @@ def test_trust_mask_rows_are_those_of_calibrate_and_audit(drawn, photographs, co
 def test_free_pictures_stand_beside_contestants_and_lead_to_no_best_one(drawn, photographs, contestants, monkeypatch):
     _, _, root = drawn
     made = []
-    take = detail_shares.reference
-    monkeypatch.setattr(detail_shares, "reference", lambda low, *a, **k: made.append(1) or take(low, *a, **k))
+    take = scoring.reference
+    monkeypatch.setattr(scoring, "reference", lambda low, *a, **k: made.append(1) or take(low, *a, **k))
     pictures = []
     found = compare_contestants(contest(contestants, photographs, root, held_out=8), ALPHAS, pictures.append)
-    assert len(made) == 8, "once a photograph, for all contestants"
+    assert len(made) == 24, "once for each picture that is measured"
     assert list(found.detail) == ["four", "two", "one", "plain enlargement", "free reference"]
     rows = {row["picture"]: row for row in found.document()["detail"]}
     for name in ("four", "two", "one"):

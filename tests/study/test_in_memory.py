@@ -17,7 +17,7 @@ from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.metrics._detail import nothing_added
-from blackbox_conformal.method.risk.whole_errors import SHOWN, SquaredErrors
+from blackbox_conformal.method.risk.whole_errors import SHOWN, SquaredErrors, Twentieths
 from blackbox_conformal.method.safe_pictures import picture_to_show
 from blackbox_conformal.study.mask.products import Wanted, encode_product
 from blackbox_conformal.study.pictures_in_memory import as_files, photograph_paths
@@ -170,7 +170,7 @@ def errors_that_favour(name: str, n: int) -> SquaredErrors:
     """Of n photographs, for which one picture is nearest to the truth, and the others are as far as each other."""
     scores, truth = np.arange(40, dtype=np.float32).reshape(5, 8), np.full((5, 8, 3), 100, np.uint8)
     shown = [(one, truth + (4 if one == name else 40)) for one in SHOWN]
-    return SquaredErrors.together([SquaredErrors.of(scores, truth, shown)] * n)
+    return SquaredErrors.together([SquaredErrors.of(Twentieths.of(scores), truth, shown)] * n)
 
 
 @pytest.mark.parametrize("name", SHOWN)

@@ -11,12 +11,14 @@ from support.synthetic import photograph, reduced, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.documents.certificate import StreamCheck
 from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.method.audits.detail_shares import REFERENCE, VENDOR, energies_of
+from blackbox_conformal.method.audits.mask_worth import DetailByScore
 from blackbox_conformal.method.audits.stream_evidence import ALARM
 from blackbox_conformal.method.images.input_statistics import InputStatistics
 from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.method.images.resemblance import Resemblance
 from blackbox_conformal.method.risk.answers import Answers
-from blackbox_conformal.method.risk.whole_errors import SquaredErrors
+from blackbox_conformal.method.risk.whole_errors import SquaredErrors, Twentieths
 from blackbox_conformal.method.safe_pictures import may_be_shown, picture_to_show
 from blackbox_conformal.study.stages import evaluate, masked_inputs
 from blackbox_conformal.study.stages.draws import KEPT_BYTES, DrawnPicture, LatestPictures
@@ -195,7 +197,9 @@ def test_errors_are_those_of_the_middle(size, made_before, monkeypatch):
         context.reference(degraded=False)
     evaluation = Evaluation(delivered, 0, scores, None, (), low, Answers.unknown(1), True, context)
     monkeypatch.setattr(evaluate, "MEASURED", 66)
-    found = evaluate._squared_errors(evaluation, setup, truth)
+    found, detail = evaluate._by_score(evaluation, setup, truth, None)
+    whole = setup.detail_metric.energies(truth, delivered, low, setup.procedure.mixture)
+    _, same = evaluate._by_score(evaluation, setup, truth, whole)
     rows, columns = (slice((n - min(n, 64)) // 8 * 4, (n - min(n, 64)) // 8 * 4 + min(n, 64)) for n in size)
     below = low[rows.start // 4 : rows.stop // 4, columns.start // 4 : columns.stop // 4]
     mixture = setup.procedure.mixture
@@ -205,5 +209,10 @@ def test_errors_are_those_of_the_middle(size, made_before, monkeypatch):
     }
     if made_before:
         pictures["reference"] = reference(low, 4)[rows, columns]
-    expected = SquaredErrors.of(scores[rows, columns], truth[rows, columns], pictures.items())
+    part, by = (rows, columns), Twentieths.of(scores[rows, columns])
+    expected = SquaredErrors.of(by, truth[part], pictures.items())
     assert found.to_bytes() == expected.to_bytes()
+    compared = {VENDOR: pictures["delivered"], REFERENCE: pictures["reference"]}
+    assert detail.to_bytes() == DetailByScore.of(by, energies_of(truth[part], below, compared, mixture)).to_bytes()
+    # Near the borders of the middle the whole has other surroundings.
+    np.testing.assert_allclose(same.values, detail.values, rtol=0.1, atol=30)

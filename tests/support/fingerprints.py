@@ -22,7 +22,7 @@ from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.method.images.resemblance import Sent
 from blackbox_conformal.method.kernels.detail import displacement
 from blackbox_conformal.method.pair_facts import pair_sizes
-from blackbox_conformal.method.risk.whole_errors import SquaredErrors
+from blackbox_conformal.method.risk.whole_errors import SquaredErrors, Twentieths
 from blackbox_conformal.method.scores._learned_network import features as learned_features
 from blackbox_conformal.method.scores._learned_network import own_network
 from blackbox_conformal.method.scores.predicted_invention import features
@@ -62,7 +62,7 @@ def computed() -> Iterator[tuple[str, object]]:
     yield "sketch detail", sketch(TRUTH).detail
     yield "block energies", block_energies(TRUTH)
     scores = accumulated_map(catalog.load("scores", "bicubic-gap"), DRAWS, context)
-    yield "squared errors", SquaredErrors.of(scores, TRUTH, [("delivered", DRAWS[0])]).values
+    yield "squared errors", SquaredErrors.of(Twentieths.of(scores), TRUTH, [("delivered", DRAWS[0])]).values
     for task, offered in Studio().tasks.items():
         yield f"embedded {task}", [offered.draw(LOW, seed) for seed in range(2)]
 

@@ -8,14 +8,16 @@ out photographs on which both are equally near, and shares its error level among
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.method.audits.confidence import LEVEL, p_above
-from blackbox_conformal.method.audits.detail_shares import PLAIN, REFERENCE, VENDOR
+from blackbox_conformal.method.audits.detail_shares import PLAIN, REFERENCE, VENDOR, energies_of
 from blackbox_conformal.method.audits.quality import decibels
+from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.kernels.distance import summed_squares
 from blackbox_conformal.method.risk.curve_set import mean_of_clusters
 from blackbox_conformal.method.risk.whole_errors import SquaredErrors
@@ -28,8 +30,11 @@ Squares = Mapping[str, tuple[float, ...]]
 """One photograph: by a picture's name its squared errors in grey levels, mean over channels, summed over all pixels and
 over the clear pixels at each level, and divided by the number of all pixels."""
 
+Details = Mapping[str, tuple[tuple[float, float], ...]]
+"""One photograph: by the name of vendor or free reference, energies of right and invented detail, as `Squares`."""
+
 _LEAST_SHARE = 0.2  # Where less of a calibration photograph is clear, a twentieth of its pixels would count too much.
-_SAID = {PLAIN: "the plain enlargement", REFERENCE: "the free reference", INPUT: "the input itself"}
+SAID = {PLAIN: "the plain enlargement", REFERENCE: "the free reference", INPUT: "the input itself"}
 
 
 def squares_of(truth: Image, pictures: Iterable[tuple[str, Image]], masks: Sequence[Mask]) -> Squares:
@@ -47,18 +52,66 @@ def squares_of(truth: Image, pictures: Iterable[tuple[str, Image]], masks: Seque
     return {name: tuple(of(picture)) for name, picture in pictures}
 
 
+def details_of(
+    truth: Image, low: Image, delivered: Image, free: Image, masks: Sequence[Mask], degradation: Mixture
+) -> Details:
+    """Return the detail of the vendor's picture and of the free reference; parameters as `squares_of`.
+
+    `low` is the input, (h, w, 3) uint8, which `degradation` makes.
+    """
+    shown = [np.ones(truth.shape[:2], np.bool_), *masks]
+    found = {}
+    for name, energies in energies_of(truth, low, {VENDOR: delivered, REFERENCE: free}, degradation):
+        kinds = energies.whole - energies.part, energies.part
+        right, invented = ([float(kind[mask].sum(dtype=np.float64)) / mask.size for mask in shown] for kind in kinds)
+        found[name] = tuple(zip(right, invented, strict=True))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """What the vendor's pictures hold in the clear part beyond what the free reference holds there.
+
+    `right` and `invented`: detail, as a share of the free reference's; -0.1: a tenth less. `decibels`: how much nearer
+    to the truth. NaN: not known.
+    """
+
+    right: float
+    invented: float
+    decibels: float
+
+    @property
+    def words(self) -> str:
+        """Say it in few words: ``right +12 %, invented -3 %, +1.2 dB``."""
+        said = f"right {100 * self.right:+.0f} %, invented {100 * self.invented:+.0f} %, {self.decibels:+.1f} dB"
+        return said.replace("+nan %", "–").replace("+nan dB", "– dB")
+
+
+BEYOND = (
+    "Beyond free: how much more right and how much more invented detail the clear part holds than the free reference "
+    "holds there, in percent of that, and how much nearer it is to the originals; all photographs together."
+)
+
+
+def beyond_words(row: Mapping[str, Any]) -> str:
+    """Write what a row of a table says of `Beyond`."""
+    return "–" if row["beyond"] is None else Beyond(**row["beyond"]).words
+
+
 @dataclass(frozen=True, slots=True)
 class ClearPart:
     """Distances from the truth in the clear part of `photographs` masks, those that are clear anywhere.
 
     By the names of pictures: `psnr` in dB, `nearer` on how many photographs the picture is nearer than the vendor's,
-    and `p_values` of "on at most half of them".
+    and `p_values` of "on at most half of them". `beyond`: what the vendor shows there that the free reference does not;
+    None: nothing is known of it.
     """
 
     photographs: int
     psnr: Mapping[str, float]
     nearer: Mapping[str, int]
     p_values: Mapping[str, float]
+    beyond: Beyond | None = None
 
     @classmethod
     def of(
@@ -66,14 +119,20 @@ class ClearPart:
         squares: Mapping[str, NDArray[np.float64]],
         shares: NDArray[np.float64],
         clusters: Sequence[str] | None = None,
+        details: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> "ClearPart":
         """Compare `squares` of n pictures, (n,) by name and divided by all pixels, `shares` (n,) of which are clear.
 
-        `clusters` names the photograph that each picture is a tile of.
+        `clusters` names the photograph that each picture is a tile of. `details`: right and invented detail, (n, 2) by
+        the names of vendor and free reference; NaN where it is not known.
         """
         if clusters is not None:
             squares = {name: mean_of_clusters(values, clusters) for name, values in squares.items()}
             shares = mean_of_clusters(shares, clusters)
+            details = {
+                name: np.column_stack([mean_of_clusters(values, clusters) for values in row.T])
+                for name, row in (details or {}).items()
+            }
         shown = shares > 0
         count, whole = int(shown.sum()), float(shares[shown].sum())
         psnr = {
@@ -86,17 +145,23 @@ class ClearPart:
             nearer[name] = int((values < vendor).sum())
             compared = (values < vendor)[values != vendor].astype(np.float64)
             p_values[name] = p_above(compared, 0.5) if compared.size else 1.0
-        return cls(count, psnr, nearer, p_values)
+        return cls(count, psnr, nearer, p_values, _beyond(details or {}, shown, psnr))
 
     @classmethod
     def of_errors(
-        cls, known: SquaredErrors, threshold: float, *, enlarged: bool, clusters: Sequence[str] | None = None
+        cls,
+        known: SquaredErrors,
+        threshold: float,
+        *,
+        enlarged: bool,
+        clusters: Sequence[str] | None = None,
+        details: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> "ClearPart":
         """Compare calibration photographs, of which at least a fifth is clear; right to a twentieth of their pixels."""
         names = {"delivered": VENDOR, "enlargement": PLAIN if enlarged else INPUT, "reference": REFERENCE}
         below, shares = known.below(threshold)
         squares = {names[name]: row for name, row in below.items() if name in names}
-        return cls.of(squares, np.where(shares < _LEAST_SHARE, 0, shares), clusters)
+        return cls.of(squares, np.where(shares < _LEAST_SHARE, 0, shares), clusters, details)
 
     def to_use(self, compared: int = 1) -> str | None:
         """Name the picture to use instead of the vendor's, of `compared` clear parts; None: none is shown nearer."""
@@ -109,13 +174,27 @@ class ClearPart:
         best, vendor = self.psnr[name], self.psnr[VENDOR]
         figures = f"{best:.1f} dB, the vendor {vendor:.1f} dB" if exact else f"by {best - vendor:.1f} dB in all"
         return (
-            f"use {_SAID[name]}: in the clear part{at} it is nearer to the originals on {self.nearer[name]} of "
+            f"use {SAID[name]}: in the clear part{at} it is nearer to the originals on {self.nearer[name]} of "
             f"{self.photographs} {photographs} ({figures})"
         )
 
 
+def _beyond(
+    details: Mapping[str, NDArray[np.float64]], shown: NDArray[np.bool_], psnr: Mapping[str, float]
+) -> Beyond | None:
+    if len(details) < 2 or REFERENCE not in psnr:
+        return None
+    both = np.stack([details[VENDOR], details[REFERENCE]])[:, shown]
+    vendor, free = both[:, ~np.isnan(both).any(axis=(0, 2))].sum(axis=1)
+    ratio = np.divide(vendor, free, out=np.full(2, math.nan), where=free > 0)
+    return Beyond(float(ratio[0]) - 1, float(ratio[1]) - 1, psnr[VENDOR] - psnr[REFERENCE])
+
+
 def clear_parts(
-    measured: Sequence[Squares], shares: NDArray[np.float64], clusters: Sequence[str] | None = None
+    measured: Sequence[Squares],
+    shares: NDArray[np.float64],
+    clusters: Sequence[str] | None = None,
+    details: Sequence[Details] = (),
 ) -> list[ClearPart]:
     """Return the clear part at each level, then all pixels, from `shares`, (pictures, levels); empty: nothing is known.
 
@@ -128,10 +207,20 @@ def clear_parts(
     owners = None if clusters is None else [clusters[place] for place in known]
     table = {name: np.array([measured[place][name] for place in known], np.float64) for name in names}
     weights = np.column_stack([np.ones(len(known)), shares[known]])
-    columns = [*range(1, weights.shape[1]), 0]
+    unknown = ((math.nan, math.nan),) * weights.shape[1]
+    detail = {
+        name: np.array([details[place].get(name, unknown) for place in known], np.float64)
+        for name in (VENDOR, REFERENCE)
+        if details and name in names
+    }
     return [
-        ClearPart.of({name: row[:, column] for name, row in table.items()}, weights[:, column], owners)
-        for column in columns
+        ClearPart.of(
+            {name: row[:, column] for name, row in table.items()},
+            weights[:, column],
+            owners,
+            {name: row[:, column] for name, row in detail.items()},
+        )
+        for column in [*range(1, weights.shape[1]), 0]
     ]
 
 
@@ -164,6 +253,7 @@ def clear_blocks(alphas: Sequence[float], parts: Sequence[ClearPart]) -> Iterato
             "psnr": dict(part.psnr),
             "nearer": dict(part.nearer),
             "p_values": dict(part.p_values),
+            "beyond": part.beyond and asdict(part.beyond),
         }
         for alpha, part in zip([*alphas, None], parts, strict=bool(parts))
     ]
@@ -171,8 +261,12 @@ def clear_blocks(alphas: Sequence[float], parts: Sequence[ClearPart]) -> Iterato
     columns |= {f"{name.split()[0]}, dB": f"{{psnr[{name}]:.1f}}" for name in names}
     free = [name for name in names if name != VENDOR]
     columns |= {f"{name.split()[0]} nearer": f"{{nearer[{name}]}} of {{photographs}}" for name in free}
+    beyond = {alpha: part.beyond.words for alpha, part in zip(alphas, parts, strict=False) if part.beyond}
+    if beyond:
+        columns["beyond free"] = beyond_words
     title = f"How near to the originals in the clear part: {' and '.join([VENDOR, *free])}"
-    yield Table("clear_part", columns, rows, title=title)
+    # Told in words, since the columns fill a terminal.
+    yield Table("clear_part", columns, rows, title=title, not_in_terminal=["beyond free"])
     if rows:
         yield Note(
             "PSNR of the mean squared error of all clear pixels of the photographs together; each photograph counts "
@@ -181,3 +275,7 @@ def clear_blocks(alphas: Sequence[float], parts: Sequence[ClearPart]) -> Iterato
             "its PSNR is higher.",
             detail=True,
         )
+    if beyond:
+        told = "; ".join(f"at {alpha:g} {words}" for alpha, words in beyond.items())
+        yield Note(f"The clear part beyond the free reference: {told}.")
+        yield Note(BEYOND, detail=True)

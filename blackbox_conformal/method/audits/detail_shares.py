@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.method.audits.quality import decibels
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.reference import reference
-from blackbox_conformal.method.kernels.detail import added, unexplained
+from blackbox_conformal.method.kernels.detail import Energies, added, unexplained
 from blackbox_conformal.method.metrics._detail import enlarged, hides, shift
 from blackbox_conformal.support.blocks import Block, How, Note, Table
 from blackbox_conformal.support.text import counted
@@ -99,6 +99,22 @@ class DetailMeter:
         # A difference of bytes wraps in 8 bits and fits 16.
         squares = np.square((truth.astype(np.int16) - picture).astype(np.int32)).sum(dtype=np.int64)
         return DetailSums(float(squares), truth.size, missing, whole_added, invented, detail, lacked)
+
+
+def energies_of(
+    truth: Image, low: Image, pictures: Mapping[str, Image], degradation: Mixture
+) -> Iterator[tuple[str, Energies]]:
+    """Yield the energies of detail that pictures add, and of its part that is not in the truth; one picture at a time.
+
+    There are none where a `DetailMeter` has no sums, and none of pictures of declared bands.
+    """
+    if hides(degradation) or truth.dtype != np.uint8:
+        return
+    plain, sigma = enlarged(low, truth.shape[0] // low.shape[0])
+    for name, picture in pictures.items():
+        # The free reference lies where its input does.
+        if name == REFERENCE or shift(picture, plain, sigma) is None:
+            yield name, unexplained(picture, truth, plain, sigma, high_pass=not degradation.loses_colours)
 
 
 def _total(values: NDArray[np.float32]) -> float:

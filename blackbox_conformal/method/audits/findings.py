@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from blackbox_conformal.method.audits.clear_part import ClearPart, Squares, advice, clear_blocks, clear_parts
+from blackbox_conformal.method.audits.clear_part import ClearPart, Details, Squares, advice, clear_blocks, clear_parts
 from blackbox_conformal.method.audits.contamination import Leakage
 from blackbox_conformal.method.audits.control_variates import FIXED_NUMBER, FreeEstimate, RandomPart, estimate_blocks
 from blackbox_conformal.method.audits.detail_shares import DetailSums, detail_blocks
@@ -48,12 +48,13 @@ class AuditedPicture:
     whole: Quality  # Quality of the whole picture.
     broken_bound: bool = False  # Whether its loss exceeded its own bound, where the guarantee uses one.
     # Its kind, the detail that vendor and free pictures restore and invent (`DetailMeter`), the ratios of
-    # `WholeErrors`, these pictures' squared errors in the clear part, and how the picture differs from its input; None
-    # or empty in audits of versions that did not look.
+    # `WholeErrors`, these pictures' squared errors and detail in the clear part, and how the picture differs from its
+    # input; None or empty in audits of versions that did not look.
     kind: InputKind | None = None
     detail: Mapping[str, DetailSums] = field(default_factory=dict)
     ratios: tuple[float, ...] = ()
     squares: Squares = field(default_factory=dict)
+    clear_detail: Details = field(default_factory=dict)
     facts: KnownFacts | None = None
 
     @property
@@ -195,7 +196,8 @@ class Audit(Faces):
     def clear_parts(self) -> list[ClearPart]:
         """Return how near pictures are to the truth in the clear part at each level, then over all pixels."""
         shares = np.array([picture.shares for picture in self.pictures], np.float64)
-        return clear_parts([picture.squares for picture in self.pictures], shares, self.clusters)
+        details = [picture.clear_detail for picture in self.pictures]
+        return clear_parts([picture.squares for picture in self.pictures], shares, self.clusters, details)
 
     def blocks(
         self, worst: int = WORST, files: Mapping[tuple[float, str], Mapping[str, Path]] | None = None

@@ -7,7 +7,7 @@ table best: on average 1.1 dB better than one bound for all pictures, and never 
 
 import math
 from collections.abc import Iterable
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,37 +24,47 @@ SHOWN = ("delivered", "consistent", "reference", "enlargement")
 the free reference, and plain enlargement (at scale 1 the input itself)."""
 
 _SHARES = np.linspace(0, 1, 21)  # Shares of a picture's pixels below whose scores errors are summed.
-_ROW = (1 + len(SHOWN), _SHARES.size)
+PLACES = _SHARES.size - 1
 
 
-class SquaredErrors(Rows):
-    """Squared errors of pictures that may be shown, for n photographs.
+class Twentieths(NamedTuple):
+    """Every twentieth score of a photograph, ascending, (21,), and where among them each pixel's score lies, (H, W)."""
 
-    `values`: (n, 1 + len(`SHOWN`), 21) float32. First every twentieth score, ascending. Then, for each picture of
-      `SHOWN` and each of these scores, the sum of squared differences from the truth over pixels with a lower score,
-      mean over channels, in squared grey levels, by the number of all pixels; at the last score over all pixels. NaN
-      where there is no such picture, or nothing is known about the photograph.
-    """
-
-    row: ClassVar[tuple[int, ...]] = _ROW
+    steps: NDArray[np.float32]
+    places: NDArray[np.uint8]  # k: not below the k-th score and below the next.
 
     @classmethod
-    def of(cls, scores: Map, truth: Image, pictures: Iterable[tuple[str, Image]]) -> Self:
-        """Return one photograph, from its score map, (H, W) float32, and pictures named as in `SHOWN`."""
+    def of(cls, scores: Map) -> Self:
+        """Find them in a score map, (H, W) float32."""
         ordered = np.sort(scores, axis=None)
         steps = ordered[np.ceil(_SHARES * (ordered.size - 1)).astype(np.int64)]
-        # Place k: not below the k-th score and below the next.
-        place = first_above(scores, np.append(steps[1:-1], np.inf))
-        values = np.full(_ROW, np.nan, np.float32)
-        values[0] = steps
-        for name, picture in pictures:
-            sums = summed_squares(picture, truth, place, _SHARES.size - 1)
-            values[1 + SHOWN.index(name)] = np.r_[0, sums.cumsum()] / (3 * scores.size)
+        return cls(steps, first_above(scores, np.append(steps[1:-1], np.inf)))
+
+
+class ByScore(Rows):
+    """Sums over the pixels whose score is below each twentieth score, for n photographs.
+
+    `values`: (n, 1 + len(`names`), 21) float32. First every twentieth score, ascending. Then, for each of `names` and
+      each of these scores, a sum over pixels with a lower score by the number of all pixels; at the last score over all
+      pixels. NaN where there is no such sum, or nothing is known about the photograph.
+    """
+
+    names: ClassVar[tuple[str, ...]]
+    channels: ClassVar[int] = 1  # Summed up in each sum.
+    largest: ClassVar[int]  # No sum is larger.
+
+    @classmethod
+    def of_sums(cls, by: Twentieths, sums: Iterable[tuple[str, NDArray[np.float64 | np.int64]]]) -> Self:
+        """Return one photograph from its sums over the pixels of each place, (`PLACES`,), and their names."""
+        values = np.full(cls.row, np.nan, np.float32)
+        values[0] = by.steps
+        for name, each in sums:
+            values[1 + cls.names.index(name)] = np.r_[0, each.cumsum()] / (cls.channels * by.places.size)
         return cls(values[None])
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
-        values = np.frombuffer(content, "<f4").reshape(-1, *_ROW).astype(np.float32)
+        values = np.frombuffer(content, "<f4").reshape(-1, *cls.row).astype(np.float32)
         known = ~np.asarray(np.isnan(values[:, 1:]).any(axis=2))
         looked_at = np.asarray(known.any(axis=1))
         errors = values[:, 1:][known]
@@ -62,13 +72,28 @@ class SquaredErrors(Rows):
             np.isnan(values[:, 1:][~known]).all()
             and (errors[:, :1] == 0).all()
             and (errors[:, 1:] >= errors[:, :-1]).all()
-            and (errors <= 255**2).all()
+            and (errors <= cls.largest).all()
             and (np.isnan(values[:, 0]).all(axis=1) == ~looked_at).all()
             and (values[:, 0, 1:] >= values[:, 0, :-1])[looked_at].all()
         )
         if not right:
-            raise ValueError("expected squared errors of pictures by score; a value is out of its range")
+            raise ValueError("expected sums over the pixels of a photograph by score; a value is out of its range")
         return cls(values)
+
+
+class SquaredErrors(ByScore):
+    """Squared errors of pictures that may be shown: differences from the truth in grey levels, mean over channels."""
+
+    names: ClassVar[tuple[str, ...]] = SHOWN
+    row: ClassVar[tuple[int, ...]] = (1 + len(SHOWN), PLACES + 1)
+    channels: ClassVar[int] = 3
+    largest: ClassVar[int] = 255**2
+
+    @classmethod
+    def of(cls, by: Twentieths, truth: Image, pictures: Iterable[tuple[str, Image]]) -> Self:
+        """Return one photograph from its scores and pictures, named as in `SHOWN`."""
+        sums = ((name, summed_squares(picture, truth, by.places, PLACES)) for name, picture in pictures)
+        return cls.of_sums(by, sums)
 
     def above(self, threshold: float) -> dict[str, float]:
         """Return the mean squared error where the score is at least `threshold`, by the name of the picture.
@@ -76,7 +101,7 @@ class SquaredErrors(Rows):
         It is a sum by the number of all pixels, a mean over the known photographs, and right to a twentieth of the
         pixels. At least the pixels with the highest scores count.
         """
-        known, below = self.known.values, self._below(threshold, _SHARES.size - 2)[0]
+        known, below = self.known.values, self._below(threshold, PLACES - 1)[0]
         errors = (known[:, 1:, -1] - below).astype(np.float64)
         if not len(known):
             return {}
@@ -88,7 +113,7 @@ class SquaredErrors(Rows):
         It is a sum by the number of all pixels, for the n known photographs, and so are their shares, (n,) of all
         pixels; both are right to a twentieth of the pixels.
         """
-        below, steps = self._below(threshold, _SHARES.size - 1)
+        below, steps = self._below(threshold, PLACES)
         errors = below.astype(np.float64).T
         found = {name: row for name, row in zip(SHOWN, errors, strict=True) if not np.isnan(row).any()}
         return found, _SHARES[steps]

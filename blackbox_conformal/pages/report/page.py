@@ -249,6 +249,7 @@ def summary(vendor: str, calibration: Calibration, stop: Stop, audit: Audit | No
         "A trust mask marks the pixels that can be relied on.",
         stop.promise,
         _checked(audit, stop),
+        *filter(None, [calibration.worth(calibration.rule(), stop.alpha).words]),
         *(f"{note[0].upper()}{note[1:]}." for note in calibration.history.notes),
         *([] if audit is None else [one.sentence for one in audit.kinds if one.fails and one.alpha == stop.alpha]),
         *(() if audit is None or audit.drift is None else (f"Warning: {audit.drift}.",)),
@@ -280,7 +281,7 @@ def _instead(calibration: Calibration, audit: Audit | None, alpha: float) -> str
     # The audit speaks of levels that it measured, also where it finds no other picture nearer.
     alphas = [] if audit is None else [level.alpha for level in audit.levels]
     if audit is None or alpha not in alphas or not (parts := audit.clear_parts):
-        return calibration.advice(calibration.rule(), alpha)
+        return calibration.worth(calibration.rule(), alpha).advice
     return advice(alphas, parts, alpha) or None
 
 

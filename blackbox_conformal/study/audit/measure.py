@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from blackbox_conformal.errors import PayloadError
-from blackbox_conformal.method.audits.clear_part import INPUT, squares_of
+from blackbox_conformal.method.audits.clear_part import INPUT, details_of, squares_of
 from blackbox_conformal.method.audits.detail_shares import PLAIN, REFERENCE, VENDOR, DetailMeter
 from blackbox_conformal.method.audits.findings import AuditedPicture
 from blackbox_conformal.method.audits.known_facts import known_facts
@@ -195,6 +195,7 @@ class Measure:
             detail=sums,
             ratios=tuple(errors_of_whole(evaluation, setup, truth, errors).ratios[0]),
             squares=squares_of(truth, _pictures(evaluation, mixture, made), masks),
+            clear_detail={} if made is None else details_of(truth, low, evaluation.delivered, made, masks, mixture),
             facts=facts,
         )
         pixels = evaluation.delivered, truth
@@ -228,7 +229,7 @@ class Measure:
         self, evaluation: Evaluation, setup: Setup, truth: Image
     ) -> tuple[Map, RiskCurve, Guarantee, list[float]]:
         """Return error map, risk curve, the picture's own guarantee and its threshold at each level."""
-        errors, found = curves_of(evaluation, setup, truth, self.rule.losses)
+        errors, _, found = curves_of(evaluation, setup, truth, self.rule.losses)
         pixels = evaluation.delivered, evaluation.low_resolution, evaluation.score_map
         rule = rule_for_picture(self.rule, setup.metric, *pixels, setup.procedure.mixture)
         return errors, self._bounded(found), rule, [rule.threshold(self.curves, alpha) for alpha in self.levels]

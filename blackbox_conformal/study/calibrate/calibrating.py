@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.audits.input_shift import centred_ranks
+from blackbox_conformal.method.audits.mask_worth import DetailByScore
 from blackbox_conformal.method.audits.permutation import random_orders
 from blackbox_conformal.method.facts.levels import PairSizes
 from blackbox_conformal.method.guarantees.by_cluster import in_tiles
@@ -314,7 +315,7 @@ def calibrate_job(
     ends = [setup.procedure.ends_at(drawn.asked) or (groups or {}).get(drawn.prepared.name) for drawn, _ in found]
     images = [_image(drawn, group, tiles or {}) for (drawn, _), group in zip(found, ends, strict=True)]
     inputs = [drawn.prepared.statistics for drawn, _ in found]
-    families, answers, squares, whole, sizes = zip(*(seen for _, seen in found), strict=True)
+    families, answers, whole, sizes, squares, detail = zip(*(seen for _, seen in found), strict=True)
     errors, *others = map(list, zip(*families, strict=True))
     refused = _refuse_useless(job, images, errors)
     kinds = {"shares": ("share",), "all_but": ("all-but",), "local": ("local",), "detail": DETAIL}
@@ -329,6 +330,7 @@ def calibrate_job(
         squared_errors=squares,
         whole_errors=whole,
         pair_sizes=sizes,
+        detail_by_score=detail,
         inputs=inputs,
         tuning=tuning,
         vendor_models=tuple(sorted(job.vendor_models)),
@@ -337,11 +339,13 @@ def calibrate_job(
     return CalibrationRun(calibration, job.calls, job.cached, job.cost_usd, refused)
 
 
-def _measure(losses: Losses, ready: Ready) -> tuple[list[RiskCurve], Answers, SquaredErrors, WholeErrors, PairSizes]:
+def _measure(
+    losses: Losses, ready: Ready
+) -> tuple[list[RiskCurve], Answers, WholeErrors, PairSizes, SquaredErrors, DetailByScore]:
     setup = ready.setup
     if ready.drawn.refusal is not None:
-        worst = losses.worst(setup.metric.capped_bound)
-        return worst, Answers.unknown(1), SquaredErrors.unknown(1), WholeErrors.refused(), PairSizes.unknown(1)
+        worst, unknown = losses.worst(setup.metric.capped_bound), (SquaredErrors.unknown(1), DetailByScore.unknown(1))
+        return worst, Answers.unknown(1), WholeErrors.refused(), PairSizes.unknown(1), *unknown
     truth, low = ready.truth_and_input("calibrated")
     return calibration_curves(ready.drawn, setup, ready.read, truth, low, losses, ready.second)
 

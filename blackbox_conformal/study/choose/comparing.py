@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.drawing.spending.spent import spending_on
-from blackbox_conformal.method.audits.detail_shares import DetailMeter, DetailShares, free_shares
+from blackbox_conformal.method.audits.clear_part import Details, Squares, details_of, squares_of
+from blackbox_conformal.method.audits.detail_shares import REFERENCE, VENDOR, DetailMeter, DetailShares, free_shares
 from blackbox_conformal.method.audits.known_facts import FactCounts, known_facts
 from blackbox_conformal.method.audits.quality import decibels, peak_signal_to_noise
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
@@ -225,10 +226,16 @@ def _measure(
             losses={alpha: figures[OURS, alpha][1] for alpha in levels},
         )
     )
-    whole = peak_signal_to_noise(truth, evaluation.delivered)
-    detail = meter(prepared.truth_digest or "", truth, seen.low, evaluation.delivered)
-    facts = known_facts(seen.low, evaluation.delivered, truth)
-    return EvaluatedPhotograph(figures, whole, height * width / 1e6, cost, detail, right, facts)
+    whole, low, mixture = peak_signal_to_noise(truth, evaluation.delivered), seen.low, job.setup.procedure.mixture
+    made = evaluation.context.reference(degraded=not mixture.linear) if job.setup.procedure.scale > 1 else None
+    detail = meter(prepared.truth_digest or "", truth, low, evaluation.delivered, made)
+    beside: tuple[Squares, Details] = {}, {}
+    if made is not None:
+        masks = [trusted(evaluation.score_map, scales[OURS, alpha]) for alpha in levels]
+        squares = squares_of(truth, [(VENDOR, evaluation.delivered), (REFERENCE, made)], masks)
+        beside = squares, details_of(truth, low, evaluation.delivered, made, masks, mixture)
+    facts = known_facts(low, evaluation.delivered, truth)
+    return EvaluatedPhotograph(figures, whole, height * width / 1e6, cost, detail, right, facts, *beside)
 
 
 def _scales(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.drawing.spending.spent import Latency
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.audits.clear_part import BEYOND, Beyond, Details, Squares, beyond_words, clear_parts
 from blackbox_conformal.method.audits.confidence import upper_bound
 from blackbox_conformal.method.audits.detail_shares import (
     CONFIDENCE,
@@ -184,6 +185,7 @@ class ComparisonRow:
     # For guarantees about detail: share of the detail missing in plain enlargement that the vendor restored and the
     # mask leaves clear, over all photographs.
     restored_clear: float | None = None
+    beyond: Beyond | None = None  # What the clear part holds beyond the free reference; of trust masks.
 
     @property
     def promised(self) -> bool:
@@ -312,6 +314,7 @@ class Comparison(Faces):
                     invented = 0.0 if math.isnan(shares.invented[0]) else shares.invented[0]
                     kept = row.restored_clear
                     clear = "" if kept is None else f", {100 * kept:.0f} % in the clear part"
+                    clear += "" if row.beyond is None else f" (beyond the free reference: {row.beyond.words})"
                     restored = f"{100 * shares.restored[0]:.0f} % of the missing detail restored{clear}"
                     detail = f"{restored}, {100 * invented:.0f} % of the added invented, "
                 glance[printable(row.contestant)] = f"{share(row.trusted_share)} trusted, {detail}{costs}"
@@ -323,6 +326,8 @@ class Comparison(Faces):
             columns = _columns(rows[0], self.loss)
             yield Table("rows", columns, [asdict(row) for row in rows], title=title, not_in_terminal=narrow)
             yield replace(_figure(rows, self.loss), detail=alpha != self.alphas[0])
+        if any(row.beyond for row in self.rows):
+            yield Note(BEYOND)
         vendors = [standing.row for standing in self.standings]
         yield Table("vendors", _VENDOR_COLUMNS, vendors, title="Vendors", not_on_page=["calls now", "stored before"])
         yield Note(
@@ -427,6 +432,7 @@ def _columns(first: ComparisonRow, loss: str) -> dict[str, How]:
         "difference, points": difference("{share_gain[1]:points} to {share_gain[2]:points}"),
         loss: "{risk:.3f}",
         **({} if first.restored_clear is None else {"restored and clear": "{restored_clear:share}"}),
+        **({} if first.beyond is None else {"beyond free": beyond_words}),
         "PSNR trusted, dB": "{psnr_trusted:.2f}",
         "difference, dB": difference("{psnr_gain[1]:+.2f} to {psnr_gain[2]:+.2f}"),
         "PSNR all, dB": "{psnr_all:.2f}",
@@ -480,6 +486,9 @@ class EvaluatedPhotograph:
     # For guarantees about detail: level → right detail in the clear part, in squares of grey levels.
     right_clear: Mapping[float, float] = field(default_factory=dict)
     facts: KnownFacts | None = None  # How the picture differs from its input; None: not looked at.
+    # Squared errors and detail of the vendor's picture and the free reference in trust masks; empty: nothing enlarged.
+    squares: Squares = field(default_factory=dict)
+    clear_detail: Details = field(default_factory=dict)
 
 
 def rows_of(
@@ -498,6 +507,9 @@ def rows_of(
     `priced`: the price of every draw is known.
     """
     rows, (rule, metric) = [], promise
+    trusted = np.array([[photograph.figures[OURS, alpha][0] for alpha in alphas] for photograph in measured])
+    details = [photograph.clear_detail for photograph in measured]
+    parts = dict(zip(alphas, clear_parts([one.squares for one in measured], trusted, None, details), strict=False))
     for method in (OURS, INTERVALS, SOFT):
         for alpha in alphas:
             key = (method, alpha)
@@ -528,6 +540,7 @@ def rows_of(
                     share_gain=paired_bootstrap(shares - reference[0], seed),
                     psnr_gain=paired_bootstrap(psnrs - reference[2], seed),
                     restored_clear=restored_clear,
+                    beyond=parts[alpha].beyond if method == OURS and parts else None,
                 )
             )
     return rows

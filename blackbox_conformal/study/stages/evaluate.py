@@ -13,20 +13,30 @@ import numpy as np
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.method.aligned import aligned
+from blackbox_conformal.method.audits.detail_shares import REFERENCE, VENDOR, energies_of
 from blackbox_conformal.method.audits.drift import drift
+from blackbox_conformal.method.audits.mask_worth import DetailByScore
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.facts.levels import PairSizes
 from blackbox_conformal.method.images.bands import is_deep
 from blackbox_conformal.method.images.picture import is_blank
 from blackbox_conformal.method.images.reference import agreement
 from blackbox_conformal.method.images.resemblance import Resemblance, Sent
+from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.kernels.moments import Moments
 from blackbox_conformal.method.kernels.spectra import moments_of
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.pair_facts import pair_sizes
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import Losses, RiskCurve
-from blackbox_conformal.method.risk.whole_errors import LEAST, Errors, SquaredErrors, WholeErrors, whole_errors
+from blackbox_conformal.method.risk.whole_errors import (
+    LEAST,
+    Errors,
+    SquaredErrors,
+    Twentieths,
+    WholeErrors,
+    whole_errors,
+)
 from blackbox_conformal.method.safe_pictures import may_be_shown, picture_to_show
 from blackbox_conformal.method.scores.score import Context, Score
 from blackbox_conformal.study.stages.draws import (
@@ -44,6 +54,9 @@ from blackbox_conformal.support.types import Image, Map
 
 MEASURED = 1024
 """Pixels a side of a picture's middle, the part that measures agreement and what may be shown outside masks."""
+
+
+_COMPARED = {VENDOR: "delivered", REFERENCE: "reference"}  # Pictures whose detail is measured.
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +151,8 @@ def calibration_curves(
     low_resolution: Image,
     losses: Losses,
     second: Image | None = None,
-) -> tuple[list[RiskCurve], Answers, SquaredErrors, WholeErrors, PairSizes]:
-    """Return one photograph's risk curves, answers, errors of what may be shown and of the whole, and differences."""
+) -> tuple[list[RiskCurve], Answers, WholeErrors, PairSizes, SquaredErrors, DetailByScore]:
+    """Return one photograph's risk curves, answers, errors of the whole, differences, and sums by score."""
     sizes: list[PairSizes] = []
 
     def compare(draw: Image) -> None:
@@ -147,12 +160,14 @@ def calibration_curves(
             sizes.append(pair_sizes(low_resolution, draw))
 
     evaluation = evaluate(drawn, setup, read, low_resolution, second, on_draw=compare)
-    errors, curves = curves_of(evaluation, setup, truth, losses)
+    errors, energies, curves = curves_of(evaluation, setup, truth, losses)
     whole = errors_of_whole(evaluation, setup, truth, errors)
-    return curves, evaluation.answers, _squared_errors(evaluation, setup, truth), whole, sizes[0]
+    return curves, evaluation.answers, whole, sizes[0], *_by_score(evaluation, setup, truth, energies)
 
 
-def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> SquaredErrors:
+def _by_score(
+    evaluation: Evaluation, setup: Setup, truth: Image, energies: Energies | None
+) -> tuple[SquaredErrors, DetailByScore]:
     """Measure the middle of a large photograph alone, since only a mean over photographs is used.
 
     The free reference of the whole would take longer than all the rest.
@@ -166,7 +181,14 @@ def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> Squar
         else picture_to_show(name, middle.delivered, middle.low_resolution, procedure.mixture)
         for name in may_be_shown(procedure.mixture, procedure.scale, procedure.delivery, deep=is_deep(truth))
     }
-    return SquaredErrors.of(evaluation.score_map[rows, columns], truth[rows, columns], pictures.items())
+    by, original = Twentieths.of(evaluation.score_map[rows, columns]), truth[rows, columns]
+    compared = {said: pictures[name] for said, name in _COMPARED.items() if name in pictures}
+    known = []
+    if energies is not None:
+        del compared[VENDOR]
+        known.append((VENDOR, Energies(*(energy[rows, columns] for energy in energies))))
+    known += energies_of(original, middle.low_resolution, compared, procedure.mixture)
+    return SquaredErrors.of(by, original, pictures.items()), DetailByScore.of(by, known)
 
 
 def errors_of_whole(evaluation: Evaluation, setup: Setup, truth: Image, errors: Map) -> WholeErrors:
@@ -196,11 +218,13 @@ def _mean(errors: Map, metric: Metric) -> float:
     return min(1.0, float(errors.mean(dtype=np.float64)) / metric.capped_bound)
 
 
-def curves_of(evaluation: Evaluation, setup: Setup, truth: Image, losses: Losses) -> tuple[Map, list[RiskCurve]]:
-    """Return the error map of one photograph, and its curves: largest error first, then `losses`."""
+def curves_of(
+    evaluation: Evaluation, setup: Setup, truth: Image, losses: Losses
+) -> tuple[Map, Energies | None, list[RiskCurve]]:
+    """Return error map and energies, if curves need them, of a photograph, and its curves: largest error, `losses`."""
     pixels = truth, evaluation.delivered, evaluation.low_resolution
     errors, energies = (setup.errors(*pixels), None) if losses.ceiling is None else setup.judged(*pixels)
-    return errors, losses.curves(evaluation.score_map, errors, energies, setup.metric.capped_bound)
+    return errors, energies, losses.curves(evaluation.score_map, errors, energies, setup.metric.capped_bound)
 
 
 def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image) -> Iterator[Image]:
