@@ -425,7 +425,7 @@ class Calibration(Faces):
         yield Table("levels", columns, self._level_rows())
         rule = self.rule()
         worth = self.worth(rule, usual_level(self.bound_for(rule), rule))
-        yield Note(worth.words, {"worth": worth.document})
+        yield Note(worth.words(), {"worth": worth.document})
         yield Figure(lambda: [self._trusted_chart()])
         said = ("name", "width", "height", "group", "cluster", "fitted", "refused", "reopened")
         errors = self.curves.losses_at(math.inf)

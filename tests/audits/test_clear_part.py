@@ -147,7 +147,7 @@ def test_an_over_sharpening_vendor_is_not_to_be_used_and_an_honest_one_is(vendor
     assert clear.beyond == Beyond(**rows[0]["beyond"])
     assert clear.beyond.decibels == pytest.approx(clear.psnr[VENDOR] - clear.psnr[REFERENCE])
     assert clear.beyond.words in page
-    assert worth.gains_in_words in page
+    assert worth.shares_in_words in page
     if not named:
         assert clear.nearer[PLAIN] == 0
         assert said is worth.advice is worth.warning is None
@@ -164,7 +164,10 @@ def test_an_over_sharpening_vendor_is_not_to_be_used_and_an_honest_one_is(vendor
     assert sentence in page
     assert KEPT not in page
     assert worth.advice.startswith("At 0.3 use the plain enlargement: in the clear part")
-    assert "the vendor loses to the free reference and the plain enlargement: `compare` tells whether" in worth.warning
+    assert (
+        "is farther from the originals than the free reference and the plain enlargement: `compare` tells"
+        in worth.warning
+    )
     # A calibration of an earlier version knows no detail.
     before = replace(calibration, detail_by_score=DetailByScore.unknown(calibration.n))
     before.save(tmp_path / "before.json")

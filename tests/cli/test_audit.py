@@ -109,7 +109,9 @@ def test_people_are_told_what_each_figure_is_and_a_verdict_comes_first(scene, ca
     assert told[7].startswith("How near to the originals in the clear part: vendor and plain enlargement and free ")
     assert max(map(len, told[8:12])) <= 80
     assert [line.split()[0] for line in told[10:12]] == ["0.2", "all"]
-    assert told[12].startswith("The clear part beyond the free reference: at 0.2 right ")
+    assert told[12].startswith(
+        "The clear part of the audited photographs beyond the free reference: at 0.2 right detail "
+    )
     assert told[13].startswith("Of the detail missing in plain enlargement the vendor restored ")
     assert told[14].startswith("Calls made: ")
     assert told[15] == "The report shows more, and so does -v: quality, worst and kinds of photographs."

@@ -82,8 +82,8 @@ class Beyond:
 
     @property
     def words(self) -> str:
-        """Say it in few words: ``right +12 %, invented -3 %, +1.2 dB``."""
-        said = f"right {100 * self.right:+.0f} %, invented {100 * self.invented:+.0f} %, {self.decibels:+.1f} dB"
+        """Say it in few words: ``right detail +12 %, invented -3 %, +1.2 dB``."""
+        said = f"right detail {100 * self.right:+.0f} %, invented {100 * self.invented:+.0f} %, {self.decibels:+.1f} dB"
         return said.replace("+nan %", "–").replace("+nan dB", "– dB")
 
 
@@ -243,6 +243,16 @@ def advice(alphas: Sequence[float], parts: Sequence[ClearPart], only: float | No
     return " ".join(said)
 
 
+def beyond_in_words(alphas: Sequence[float], parts: Sequence[ClearPart], only: float | None = None) -> str:
+    """Say what the clear part of audited photographs holds beyond the free reference at each level, or at `only`."""
+    told = [
+        f"at {alpha:g} {part.beyond.words}"
+        for alpha, part in zip(alphas, parts, strict=False)
+        if part.beyond is not None and only in (None, alpha)
+    ]
+    return f"The clear part of the audited photographs beyond the free reference: {'; '.join(told)}." if told else ""
+
+
 def clear_blocks(alphas: Sequence[float], parts: Sequence[ClearPart]) -> Iterator[Block]:
     """Yield distances from the truth in the clear part at each level, and over all pixels."""
     names = list(parts[0].psnr) if parts else []
@@ -261,8 +271,7 @@ def clear_blocks(alphas: Sequence[float], parts: Sequence[ClearPart]) -> Iterato
     columns |= {f"{name.split()[0]}, dB": f"{{psnr[{name}]:.1f}}" for name in names}
     free = [name for name in names if name != VENDOR]
     columns |= {f"{name.split()[0]} nearer": f"{{nearer[{name}]}} of {{photographs}}" for name in free}
-    beyond = {alpha: part.beyond.words for alpha, part in zip(alphas, parts, strict=False) if part.beyond}
-    if beyond:
+    if beyond := beyond_in_words(alphas, parts):
         columns["beyond free"] = beyond_words
     title = f"How near to the originals in the clear part: {' and '.join([VENDOR, *free])}"
     # Told in words, since the columns fill a terminal.
@@ -276,6 +285,5 @@ def clear_blocks(alphas: Sequence[float], parts: Sequence[ClearPart]) -> Iterato
             detail=True,
         )
     if beyond:
-        told = "; ".join(f"at {alpha:g} {words}" for alpha, words in beyond.items())
-        yield Note(f"The clear part beyond the free reference: {told}.")
+        yield Note(beyond)
         yield Note(BEYOND, detail=True)

@@ -157,7 +157,8 @@ class MaskWorth:
         if self.auc < LEAST_AUC:
             told.append("the score hardly tells invented from right detail")
         if farther := {name: gain for name, gain in self.gains.items() if gain < 0}:
-            told.append(f"where it is clear the vendor loses to {' and '.join(SAID[name] for name in farther)}")
+            names = " and ".join(SAID[name] for name in farther)
+            told.append(f"the vendor's clear part is farther from the originals than {names}")
             free = "" if self.advice else f", or use {SAID[min(farther, key=lambda name: farther[name])]}"
         if not told:
             return None
@@ -165,11 +166,10 @@ class MaskWorth:
         what = f"on these calibration photographs {' and '.join(told)}"
         return f"{what}: `compare` tells whether {others} does better{free}"
 
-    @property
-    def words(self) -> str:
-        """Say all of it in one paragraph; empty where nothing is known."""
+    def words(self, audited: str = "") -> str:
+        """Say all of it in one paragraph; empty where nothing is known. `audited` takes the place of the gains."""
         warning = "" if self.warning is None else f"Warning: {self.warning}."
-        return " ".join(filter(None, [self.shares_in_words, self.gains_in_words, warning]))
+        return " ".join(filter(None, [self.shares_in_words, audited or self.gains_in_words, warning]))
 
     @property
     def document(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.drawing.spending.spent import Spending
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.audits.clear_part import advice
+from blackbox_conformal.method.audits.clear_part import advice, beyond_in_words
 from blackbox_conformal.method.audits.contamination import Leakage
 from blackbox_conformal.method.audits.findings import Audit, AuditedLevel
 from blackbox_conformal.method.audits.kinds import DESCRIPTIVE, kind_blocks
@@ -249,12 +249,17 @@ def summary(vendor: str, calibration: Calibration, stop: Stop, audit: Audit | No
         "A trust mask marks the pixels that can be relied on.",
         stop.promise,
         _checked(audit, stop),
-        *filter(None, [calibration.worth(calibration.rule(), stop.alpha).words]),
+        *filter(None, [calibration.worth(calibration.rule(), stop.alpha).words(_beyond(audit, stop))]),
         *(f"{note[0].upper()}{note[1:]}." for note in calibration.history.notes),
         *([] if audit is None else [one.sentence for one in audit.kinds if one.fails and one.alpha == stop.alpha]),
         *(() if audit is None or audit.drift is None else (f"Warning: {audit.drift}.",)),
         *few_cost(calibration, stop),
     )
+
+
+def _beyond(audit: Audit | None, stop: Stop) -> str:
+    alphas = [] if audit is None else [level.alpha for level in audit.levels]
+    return "" if audit is None else beyond_in_words(alphas, audit.clear_parts, stop.alpha)
 
 
 def _checked(audit: Audit | None, stop: Stop) -> str:
