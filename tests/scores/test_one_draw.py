@@ -150,3 +150,20 @@ def test_the_prediction_has_weights_for_each_kind_of_inputs() -> None:
         for word in ("false", "true")
     )
     assert np.abs(clean - degraded).mean() > 0.01
+
+
+@pytest.mark.parametrize("name", ["unsupported", "predicted-invention"])
+def test_with_regions_no_patch_is_small_and_a_calibration_from_before_them_has_none(name: str) -> None:
+    _, low, delivered = demo()[1]
+    scores = {each: bc.score_map([delivered], f"{name}:region={each}", low_resolution=low) for each in (0, 16)}
+    smallest = {
+        each: min(np.bincount(label(mask)[0].ravel())[1:].min() for mask in (found < level, found >= level))
+        for each, found in scores.items()
+        for level in [np.quantile(found, 0.5)]
+    }
+    assert smallest[0] < 16**2 <= smallest[16]
+    assert np.abs(scores[0] - scores[16]).mean() < 0.05
+    with_regions, without = (catalog.load("scores", name, region=each).specification() for each in (16, 0))
+    assert with_regions.pop("region") == 16
+    assert with_regions == without
+    assert catalog.load("scores", without.pop("name"), **without).region == 0

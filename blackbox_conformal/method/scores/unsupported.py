@@ -3,15 +3,16 @@
 It is the metric `invention` with the free reference in the place of the truth, so it takes neither truth nor a call.
 """
 
-from typing import ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.reference import reference_digest
 from blackbox_conformal.method.kernels.detail import unexplained
+from blackbox_conformal.method.kernels.regions import CELL, in_regions
 from blackbox_conformal.method.scores._bases import OneDrawScore, input_of
 from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.support.types import Image, Map
@@ -24,6 +25,8 @@ class Unsupported(OneDrawScore):
 
     `degraded`: Whether inputs are noisy, sharpened or compressed: the free reference then has the weights that do not
       take that for detail. A calibration fills it in from how its inputs are made; elsewhere None is False.
+    `region`: A multiple of 4. At any threshold no hatched patch, and no clear one, has fewer pixels than a square of
+      so many a side, so that no part of a letter or a face stands out as a speck. 0: patches of any size.
     `digest`: ``sha256:`` and the digest of the weights, with others of which it is another score; filled in, and
       checked where given.
     """
@@ -32,7 +35,16 @@ class Unsupported(OneDrawScore):
     at_scale_one: ClassVar[str] = "nothing: there is no free enlargement to compare with, and it is refused"
 
     degraded: bool | None = None
+    region: Annotated[int, Field(ge=0, le=256, multiple_of=CELL, examples=[16])] = 0
     digest: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_before_regions(cls, parameters: Any) -> Any:
+        """A specification always has a digest; one without a region is of a score without regions."""
+        if isinstance(parameters, dict) and parameters.get("digest"):
+            return {"region": 0, **parameters}
+        return parameters
 
     @model_validator(mode="after")
     def _name_weights(self) -> Self:
@@ -44,6 +56,10 @@ class Unsupported(OneDrawScore):
             )
         object.__setattr__(self, "digest", own)
         return self
+
+    def specification(self) -> dict[str, Any]:
+        """Without a region of 0, as calibrations were written before there were regions."""
+        return {key: value for key, value in super().specification().items() if key != "region" or value}
 
     @classmethod
     def weights_digest(cls, *, degraded: bool) -> str:
@@ -70,6 +86,10 @@ class Unsupported(OneDrawScore):
         if scale > 1:
             return None
         return f"{self.plugin_name()} needs a vendor that enlarges, since it compares with an enlargement"
+
+    def _averaged(self, context: Context) -> Map:
+        values = super()._averaged(context)
+        return in_regions(values, self.region) if self.region else values
 
     def raw(self, context: Context) -> Map:
         low = input_of(context, self.plugin_name())
