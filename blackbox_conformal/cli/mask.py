@@ -121,7 +121,8 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
         "--dotted",
         is_flag=True,
         no_keyword=SAVES,
-        help="Dot in NAME-overlay.png what is trusted though no detail was added, as guarantees about detail do.",
+        help="Show in NAME-overlay.png what was added: dots for nothing, crosses for detail that a free enlargement "
+        "contradicts. Guarantees about detail always do.",
     )
     feather: int = shared.declared(
         "--feather",

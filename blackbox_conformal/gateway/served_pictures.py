@@ -13,7 +13,7 @@ from blackbox_conformal.gateway.request import Kept, Request, RequestOutcome
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.method.metrics._detail import about_detail, nothing_added
+from blackbox_conformal.method.metrics._detail import about_detail, kinds_of_detail
 from blackbox_conformal.method.risk.trust import threshold_json
 from blackbox_conformal.study.mask.products import (
     Product,
@@ -141,9 +141,9 @@ def product_of(
     certificate = Certificate.from_json(store.read(files["certificate"].digest).decode())
     low = read_image(given, transparent=True).pixels
     if name == "overlay":
-        dotted = about_detail(certificate.guarantee, certificate.procedure["metric"])
-        unchanged = nothing_added(picture, low, mixture_of(certificate)) if dotted else None
-        return overlay_of(picture, mask, certificate, unchanged, XMP, opacity)
+        shown = about_detail(certificate.guarantee, certificate.procedure["metric"])
+        detail = kinds_of_detail(picture, low, mixture_of(certificate)) if shown else None
+        return overlay_of(picture, mask, certificate, detail, XMP, opacity)
     pixels, outside = safe_of(picture, mask, low, certificate)
     safe = Product(image_png(pixels, XMP, opacity=opacity))
     if credentials is None:

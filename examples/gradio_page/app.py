@@ -48,7 +48,7 @@ def masked(calibration: bc.Calibration, photograph: np.ndarray | None, alpha: fl
     except bc.BlackboxConformalError as error:
         raise gr.Error(str(error)) from None
     share = f"**{result.certificate.trusted_share:.0%} of the picture is trusted.** {result.certificate.stated}"
-    return (result.image, overlay(result.image, result.mask, result.dotted)), truth, share
+    return (result.image, overlay(result.image, result.mask, result.shown_detail)), truth, share
 
 
 def page() -> gr.Blocks:

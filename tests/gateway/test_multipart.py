@@ -56,7 +56,7 @@ def test_the_vendors_bytes_come_back_and_the_mask_is_that_of_apply(calibration, 
     np.testing.assert_array_equal(pixels(files["mask"]), alone.mask)
     np.testing.assert_array_equal(pixels(files["safe"]), alone.safe)
     np.testing.assert_array_equal(pixels(files["overlay"])[alone.mask], alone.image[alone.mask])
-    np.testing.assert_array_equal(pixels(dotted), overlay(alone.image, alone.mask, alone.unchanged))
+    np.testing.assert_array_equal(pixels(dotted), overlay(alone.image, alone.mask, alone.detail))
     said = Certificate.from_json(certificate.text)
     assert said.outputs["picture"]["digest"] == digest_bytes(answer.content)
     assert said.outputs["mask"]["digest"] == digest_bytes(files["mask"].content)

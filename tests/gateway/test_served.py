@@ -83,7 +83,7 @@ def test_the_gateway_says_and_keeps_what_was_promised(promise, drawn, vendor, tm
     np.testing.assert_array_equal(shown["mask"], alone.mask)
     np.testing.assert_array_equal(shown["safe"], alone.safe)
     assert b"compositeWithTrainedAlgorithmicMedia" in files["safe"].content
-    dotted = alone.unchanged if PROMISES[promise] == OF_DETAIL else None
+    dotted = alone.detail if PROMISES[promise] == OF_DETAIL else None
     np.testing.assert_array_equal(shown["overlay"], overlay(alone.image, alone.mask, dotted))
 
 

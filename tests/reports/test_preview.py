@@ -21,7 +21,10 @@ from blackbox_conformal.pages.report.error_pairs import CROP, ERRORS, NEAR, SIDE
 from blackbox_conformal.pages.report.html import write_report
 from blackbox_conformal.pages.report.preview import (
     CODES,
+    HEAVY,
     NEVER,
+    STRIPE,
+    VEIL,
     content_of,
     error_codes,
     first_stops,
@@ -138,28 +141,37 @@ def test_errors_keep_the_largest_of_each_block():
 
 
 def test_a_block_has_no_detail_added_only_where_none_of_its_pixels_has(tmp_path):
-    unchanged = np.random.default_rng(4).random((1030, 602)) < 0.8
+    detail = np.random.default_rng(4).choice(np.arange(3, dtype=np.uint8), (1030, 602), p=[0.8, 0.15, 0.05])
     picture, scores = np.zeros((1030, 602, 3), np.uint8), score_map(4, 1030, 602, 7)
-    found = make_preview("result", "a", "id", picture, scores, THRESHOLDS, unchanged=unchanged)
-    assert (found.added_blocks == block_maximum((~unchanged).astype(np.float32), 2)).all()
-    assert (found.within(300).added_blocks == block_maximum((~unchanged).astype(np.float32), 4)).all()
+    found = make_preview("result", "a", "id", picture, scores, THRESHOLDS, detail=detail)
+    assert (found.detail == block_maximum(detail.astype(np.float32), 2)).all()
+    assert (found.within(300).detail == block_maximum(detail.astype(np.float32), 4)).all()
     path = write_preview(found, tmp_path / f"{found.stem}.preview")
-    assert (read_preview(path).added_blocks == found.added_blocks).all()
+    assert (read_preview(path).detail == found.detail).all()
+    # Earlier files have the first half.
+    write_preview(replace(found, added=found.added[: len(found.added) // 2]), path)
+    assert (read_preview(path).detail == np.minimum(found.detail, 1)).all()
     write_preview(replace(found, added=found.added[:-1]), path)
-    with pytest.raises(FileFormatError, match="a bit for each block is expected"):
+    with pytest.raises(FileFormatError, match="two bits for each block are expected"):
         read_preview(path)
 
 
 def test_a_still_dots_what_is_trusted_and_has_no_detail_added():
-    first, added = np.zeros((96, 144), np.uint8), np.zeros((96, 144), bool)
-    first[:48], added[:, :72] = 9, True
+    first, detail = np.zeros((96, 144), np.uint8), np.zeros((96, 144), np.uint8)
+    first[:48], detail[:, :72] = 9, 1
     decoded = lambda text: np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGBA"))  # noqa: E731
-    plain, dotted = decoded(veil_png(first, 3)), decoded(veil_png(first, 3, added))
+    plain, dotted = decoded(veil_png(first, 3)), decoded(veil_png(first, 3, detail))
     changed = (plain != dotted).any(axis=2)
     assert not changed[:48].any()
     assert not changed[:, :72].any()
     assert {tuple(colour) for colour in dotted[changed]} == {(0, 0, 0, 255), (255, 255, 255, 255)}
     assert 0.01 < changed[48:, 72:].mean() < 0.1
+    crossed = decoded(veil_png(first, 3, 2 * detail))
+    assert np.array_equal(crossed[48:], dotted[48:])
+    assert np.array_equal(crossed[:48, 72:], plain[:48, 72:])
+    dark, striped = (plain[:48, :72, 3] == opacity for opacity in (VEIL[3], STRIPE[3]))
+    assert (crossed[:48, :72][striped] == STRIPE).all()
+    assert {tuple(colour) for colour in crossed[:48, :72][dark]} == {HEAVY, STRIPE}
 
 
 def test_shares_are_counted_at_full_resolution():

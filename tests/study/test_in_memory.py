@@ -16,7 +16,7 @@ from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up
-from blackbox_conformal.method.metrics._detail import nothing_added
+from blackbox_conformal.method.metrics._detail import kinds_of_detail
 from blackbox_conformal.method.risk.whole_errors import SHOWN, SquaredErrors, Twentieths
 from blackbox_conformal.method.safe_pictures import picture_to_show
 from blackbox_conformal.study.mask.products import Wanted, encode_product
@@ -152,9 +152,9 @@ def test_an_overlay_has_dots_where_asked_and_where_the_guarantee_is_about_detail
     plain, dotted = (encode_product(result, "overlay", Wanted(dotted=dotted)) for dotted in (False, True))
     assert not plain.remarks
     assert "dotted: trusted, and no detail was added" in dotted.remarks["statement"]
-    np.testing.assert_array_equal(
-        result.unchanged, nothing_added(result.image, result.low_resolution, Mixture.of_text("bicubic"))
-    )
+    detail = kinds_of_detail(result.image, result.low_resolution, Mixture.of_text("bicubic"))
+    np.testing.assert_array_equal(result.detail, detail)
+    np.testing.assert_array_equal(result.unchanged, detail == 0)
     procedure = {**result.certificate.procedure, "metric": {"name": "invention"}}
     about_detail = replace(result, certificate=result.certificate.model_copy(update={"procedure": procedure}))
     assert encode_product(about_detail, "overlay") == dotted

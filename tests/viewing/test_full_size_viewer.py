@@ -23,10 +23,11 @@ from support.report_browser import (
 )
 
 from blackbox_conformal.documents.certificate import Outside
-from blackbox_conformal.method.metrics._detail import nothing_added
+from blackbox_conformal.method.metrics._detail import CONTRADICTED, NOT_ADDED, kinds_of_detail
 from blackbox_conformal.method.risk.trust import trusted
 from blackbox_conformal.method.safe_pictures import picture_to_show, safe_picture
 from blackbox_conformal.pages.report.full_size import FullSizeStore
+from blackbox_conformal.pages.report.preview import HEAVY
 from blackbox_conformal.pages.viewer.local_site import LocalSite
 from blackbox_conformal.pages.viewer.view_page import open_run
 
@@ -131,12 +132,13 @@ def test_pictures_are_shown_pixel_by_pixel(viewed_run, page):
             assert (part == picture[rows][:, columns]).all()
 
 
-def test_three_classes_are_exact_and_plain_enlargement_stands_beside_the_delivered_picture(
+def test_four_classes_are_exact_and_plain_enlargement_stands_beside_the_delivered_picture(
     chromium, viewed_run, viewer_url
 ):
     parts, scores = viewed_run.pictures["whole 0"], viewed_run.scores["whole 0"]
     mixture = viewed_run.calibration.procedure.mixture
-    unchanged = nothing_added(parts["delivered"], parts["low"], mixture)
+    detail = kinds_of_detail(parts["delivered"], parts["low"], mixture)
+    unchanged = detail == NOT_ADDED
     with opened(chromium, viewer_url) as page:
         alphas = alphas_of(page)
         show(page, "whole 0")
@@ -153,6 +155,9 @@ def test_three_classes_are_exact_and_plain_enlargement_stands_beside_the_deliver
             black_or_white = (marks[..., 3] == 255) & np.isin(marks[..., 0], (0, 255))
             assert ((marks[..., 3] > 0) & ~black_or_white == ~mask).all()
             assert not (black_or_white & ~(mask & unchanged)).any()
+            against, heavy = ~mask & (detail == CONTRADICTED), marks[..., 3] == HEAVY[3]
+            assert not (heavy & ~against).any()
+            assert heavy.sum() > 0.5 * against.sum() > 0
             counts = [int((black_or_white & (marks[..., 0] == colour)).sum()) for colour in (0, 255)]
             assert min(counts) > 0.002 * (mask & unchanged).sum() > 0
             seen.add(tuple(counts))

@@ -5,8 +5,10 @@ Every mark differs in lightness, not only in colour, so that it can be seen with
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blackbox_conformal.errors import MapError
 from blackbox_conformal.method.images.picture import check_pixels
@@ -31,15 +33,29 @@ _BITS = 16  # Shares are multiples of 2^-16.
 # The parts of the lightness (BT.601) in 2^-8.
 _LIGHTNESS = np.array([round(share * 2**8) for share in (0.299, 0.587, 0.114)], np.int32)
 
-DIMMED = 0.42
-_COLOUR = round(0.15 * DIMMED * 2**_BITS)
-_GREY = round(0.85 * DIMMED * 2**_BITS)
-# The rest of the colour, so that the eye still finds its way; the lightness added to it, and in stripes of white.
-_STRIPE = round(0.85 * 255 * 0.34 * (1 - DIMMED) * 2**_BITS)
+
+class Veil(NamedTuple):
+    """How much of a pixel's own colour, and of its lightness as grey, is left, and what a stripe adds, all in 2^-16."""
+
+    colour: int
+    lightness: int
+    stripe: int  # With what is left of white it must not exceed 255.
+    crossed: bool  # Whether stripes run along both diagonals.
+
+
+def _veil(dimmed: float, grey: float, stripe: float, *, crossed: bool = False) -> Veil:
+    # Leaves `dimmed` of the lightness, and takes the share `grey` of the colour out of it.
+    colour, lightness, stripes = (round(each * 2**_BITS) for each in ((1 - grey) * dimmed, grey * dimmed, stripe))
+    return Veil(colour, lightness, stripes, crossed)
+
+
+# What lies below must be seen: unproven detail may be right. The rest of the colour helps the eye find its way.
+UNPROVEN = _veil(0.66, 0.5, 60)
+AGAINST = _veil(0.42, 0.85, 75, crossed=True)
 _ROWS = 64  # Rows that are veiled at once: what is between stays small.
 
 
-def veil(pixels: Image, mask: Mask, pitch: int, thickness: int) -> None:
+def veil(pixels: Image, mask: Mask, pitch: int, thickness: int, kind: Veil = UNPROVEN) -> None:
     """Darken `pixels`, (H, W, 3) uint8, in place where `mask`, (H, W) bool, is False.
 
     From a diagonal stripe to the next lie `pitch` pixels along a row; a stripe is `thickness` wide, 0 for none.
@@ -47,10 +63,12 @@ def veil(pixels: Image, mask: Mask, pitch: int, thickness: int) -> None:
     for top in range(0, len(mask), _ROWS):
         y, x = np.nonzero(~mask[top : top + _ROWS])
         y += top
-        colours = pixels[y, x].astype(np.int32)
+        colours, striped = pixels[y, x].astype(np.int32), (x + y) % pitch < thickness
+        if kind.crossed:
+            striped |= (x - y) % pitch < thickness
         # Lightness comes in 2^-8 and its share in 2^-16, so 8 bits go; what is added rounds the last shift to nearest.
-        light = (_GREY * (colours @ _LIGHTNESS) >> 8) + (1 << (_BITS - 1)) + _STRIPE * ((x + y) % pitch < thickness)
-        pixels[y, x] = (_COLOUR * colours + light[:, None]) >> _BITS
+        light = (kind.lightness * (colours @ _LIGHTNESS) >> 8) + (1 << (_BITS - 1)) + kind.stripe * striped
+        pixels[y, x] = (kind.colour * colours + light[:, None]) >> _BITS
 
 
 OUTLINE = np.array([255, 196, 0], dtype=np.uint8)
@@ -62,14 +80,18 @@ DIFFERING = np.array([0, 229, 255], dtype=np.uint8)
 
 
 def overlay(
-    pixels: Image, mask: Mask, unchanged: Mask | None = None, differing: Iterable[tuple[int, int, int, int]] = ()
+    pixels: Image,
+    mask: Mask,
+    detail: NDArray[np.uint8] | None = None,
+    differing: Iterable[tuple[int, int, int, int]] = (),
 ) -> Image:
-    """`pixels` with its untrusted part grey and darker, with diagonal stripes and a bright outline: (H, W, 3) uint8.
+    """`pixels` with its untrusted part darker and paler, with diagonal stripes and a bright outline: (H, W, 3) uint8.
 
     Stripes, outline and dots grow with the picture. A dot is a white square with a black one at its corner, so that it
     is seen on every ground.
 
-    `unchanged`: (H, W) bool, True where no detail was added: dotted where it is trusted.
+    `detail`: (H, W) uint8: 0 where no detail was added: dotted where trusted; 2 where it is contradicted: where not
+      trusted, darker and with stripes along both diagonals.
     `differing`: top, left, height and width of places where the answer differs from its input; framed and hatched in
     `DIFFERING`, across the stripes.
     """
@@ -80,11 +102,13 @@ def overlay(
     thickness = max(1, round(min(height, width) / 350))
     pitch = stripe_pitch(height, width)
     marked = pixels.copy()
-    veil(marked, mask, pitch, max(1, pitch // 4))
-    if unchanged is not None:
+    against = np.zeros_like(mask) if detail is None else ~mask & (detail == 2)
+    veil(marked, mask | against, pitch, max(1, pitch // 5))
+    veil(marked, ~against, pitch, max(1, pitch // 5), AGAINST)
+    if detail is not None:
         squares = dot_squares(height, width, pitch, max(1, pitch // 6))
         for dots, colour in zip(squares, (255, 0), strict=True):
-            marked[dots & unchanged & mask] = colour
+            marked[dots & (detail == 0) & mask] = colour
     marked[~mask & grown(mask, thickness)] = OUTLINE
     for top, left, tall, wide in differing:
         part = marked[top : top + tall, left : left + wide]

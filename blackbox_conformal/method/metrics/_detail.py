@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up
+from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.method.kernels.detail import LEAST_DETAIL, Energies, added, displacement, unexplained
+from blackbox_conformal.method.kernels.regions import in_regions
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve import DETAIL
 from blackbox_conformal.support.catalog import member
-from blackbox_conformal.support.types import Image, Map, Mask
+from blackbox_conformal.support.types import Image, Map
 
 SIGMA = 4.0  # Of window and high-pass where nothing is enlarged; else they grow with the scale.
 FARTHEST = 0.25  # Pixels: a delivered picture that lies farther from its input is refused.
@@ -96,9 +99,10 @@ def shift(delivered: Image, plain: Image, sigma: float) -> tuple[float, float] |
     return moved if math.hypot(*moved) > FARTHEST else None
 
 
-STRIPED = "darkened and striped: not trusted"
+STRIPED = "striped: not trusted, as nothing supports it enough; it may be right"
+CROSSED = "darker and crossed: not trusted, and a free enlargement of the input shows other detail there"
 DOTTED = "dotted: trusted, and no detail was added"
-CLEAR = "clear: detail was added and is trusted"  # Three classes in words, as legends say them.
+CLEAR = "clear: detail was added and is trusted; the promise is about what is clear or dotted alone"
 DIFFERS = "framed and hatched in cyan: differs from the input by more than is usual"
 
 
@@ -112,14 +116,38 @@ def about_detail(guarantee: Mapping[str, Any], metric: Mapping[str, Any]) -> boo
     return counts or member("guarantees", innermost["name"]).curve_kind in DETAIL
 
 
-def nothing_added(delivered: Image, low_resolution: Image, mixture: Mixture) -> Mask:
-    """Return where added detail is below 3 grey levels (root mean square in the window of `DetailMetric`): (H, W) bool.
+NOT_ADDED, ADDED, CONTRADICTED = range(3)
+"""What the answer added to a pixel, as marks tell it apart."""
+
+_REGION = 16  # Pixels on a side of the square that has as many as the smallest contradicted patch.
+_AGAINST = np.float32(0.9)  # Of the added detail, the share that the free reference must lack to speak against it.
+
+
+def kinds_of_detail(delivered: Image, low_resolution: Image, mixture: Mixture) -> NDArray[np.uint8]:
+    """Return what was added to each pixel: (H, W) uint8, `NOT_ADDED`, `ADDED` or `CONTRADICTED`.
+
+    Detail below 3 grey levels (root mean square in the window of `DetailMetric`) counts as none. It is contradicted
+    where the free reference adds detail, too, and lacks at least nine tenths of what was added; patches smaller than
+    a square of `_REGION` pixels are evened out.
 
     `delivered` is (H, W, 3) uint8, `low_resolution` its input, (h, w, 3) uint8, which at scale 1 stands for its plain
-    enlargement. `mixture` says how inputs are made: where they lose their colours, colours count as detail; where they
-    have holes, whatever fills them is added, so that nowhere is nothing added.
+    enlargement, and for the reference. `mixture` says how inputs are made: where they lose their colours, colours count
+    as detail; where they have holes, whatever fills them is added, so that nowhere is nothing added.
     """
+    found = np.full(delivered.shape[:2], ADDED, np.uint8)
     if hides(mixture):
-        return np.zeros(delivered.shape[:2], np.bool_)
-    plain, sigma = enlarged(low_resolution, delivered.shape[0] // low_resolution.shape[0])
-    return np.asarray(added(delivered, plain, sigma, high_pass=not mixture.loses_colours) < LEAST_DETAIL)
+        return found
+    scale, high_pass = delivered.shape[0] // low_resolution.shape[0], not mixture.loses_colours
+    plain, sigma = enlarged(low_resolution, scale)
+    if scale == 1:
+        found[added(delivered, plain, sigma, high_pass=high_pass) < LEAST_DETAIL] = NOT_ADDED
+        return found
+    free = reference(low_resolution, scale, degraded=not mixture.adds_nothing)
+    part, whole = unexplained(delivered, free, plain, sigma, high_pass=high_pass)
+    against = part >= _AGAINST * whole
+    for energy in (whole, added(free, plain, sigma, high_pass=high_pass)):
+        against &= energy >= LEAST_DETAIL
+    # No specks, which nobody could read.
+    found[in_regions(against.astype(np.float32), _REGION) > 0.5] = CONTRADICTED
+    found[whole < LEAST_DETAIL] = NOT_ADDED
+    return found

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import Any
 
-import numpy as np
-
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.pages.report.encoded import base64_text
@@ -120,7 +118,7 @@ def _nearest(examples: Sequence[ErrorExample]) -> list[ErrorExample]:
 
 
 def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chosen: int, bound: float) -> Card:
-    first, added = first_stops(preview.ceiling, thresholds_of(stops)), preview.added_blocks
+    first, detail = first_stops(preview.ceiling, thresholds_of(stops)), preview.detail
     height, width = first.shape
     part = {2: "half", 3: "a third", 4: "a quarter"}.get(preview.block, f"1/{preview.block}")
     scale = f"in this page reduced to {part}. A pixel of the mask stands for {preview.block}×{preview.block} of them."
@@ -149,7 +147,7 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
         share=shares[chosen],
         loss=losses[chosen] if known else None,
         delivered=preview.delivered,
-        still=veil_png(first, chosen, added),
+        still=veil_png(first, chosen, detail),
         differing=tuple(tuple(side / preview.block for side in box) for box in preview.differing),
         script={
             "width": width,
@@ -157,7 +155,7 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
             "block": preview.block,
             "first": pack(first),
             "errors": None if preview.errors is None else pack(error_codes(preview.errors, bound)),
-            "added": None if added is None else pack(added.astype(np.uint8)),
+            "added": None if detail is None else pack(detail),
             "pattern": stripes(height, width),
             "differing": preview.differing,
             "shares": shares,

@@ -27,7 +27,7 @@ from blackbox_conformal.method.images.overlay import DIFFERING
 from blackbox_conformal.method.metrics._detail import about_detail
 from blackbox_conformal.pages.report.cards import WORST_SHOWN, Card, make_cards, worst_crops
 from blackbox_conformal.pages.report.error_pairs import ERRORS
-from blackbox_conformal.pages.report.preview import CODES, STRIPE, VEIL, Preview, picture_stem
+from blackbox_conformal.pages.report.preview import CODES, HEAVY, STRIPE, VEIL, Preview, picture_stem
 from blackbox_conformal.pages.report.slider_levels import Stop
 from blackbox_conformal.study.audit.conclude import calibrated_kinds
 from blackbox_conformal.study.stages.certify import assumptions
@@ -447,6 +447,7 @@ def slider_of(stops: Sequence[Stop], shares: list[float] | None, calibration: Ca
         "statements": [stop.promise for stop in stops],
         "shares": None if shares is None else [round(share, 5) for share in shares],
         "veil": VEIL,
+        "heavy": HEAVY,
         "differing": DIFFERING.tolist(),
         "stripe": STRIPE,
         "bound": calibration.bound,

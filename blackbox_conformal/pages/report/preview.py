@@ -22,6 +22,7 @@ from PIL import Image as PillowImage
 from blackbox_conformal.documents.stored import Stored
 from blackbox_conformal.method.images.overlay import dot_squares
 from blackbox_conformal.method.kernels.below import count_below
+from blackbox_conformal.method.metrics._detail import ADDED, CONTRADICTED, NOT_ADDED
 from blackbox_conformal.method.risk.trust import trusted, window, worst_place
 from blackbox_conformal.pages.report.encoded import (
     Bytes,
@@ -93,10 +94,11 @@ PictureKind = Literal["result", "audit"]
 Box = tuple[int, int, int, int]  # Top, left, height and width of a place in pixels of the full resolution.
 NEVER = 255  # The index of a pixel that no stop trusts.
 CODES = 99  # The code of the largest possible error.
-VEIL = (12, 12, 18, 150)
+VEIL = (12, 12, 18, 90)
+HEAVY = (12, 12, 18, 165)
 STRIPE = (250, 250, 250, 170)
-"""Red, green, blue and opacity, 0 to 255, of the veil over untrusted pixels and of its stripes: readers tell trusted
-from untrusted by the pattern, not by the colour.
+"""Red, green, blue and opacity, 0 to 255, of the veil over untrusted pixels, of that over contradicted ones, and of
+stripes: readers tell them apart by the pattern, not by the colour.
 """
 
 
@@ -142,13 +144,14 @@ class Preview:
     pairs: tuple[ErrorPair, ...] = ()  # Squares that show how an error looks.
     no_guarantee: str = ""  # The certificate's words if its statement does not cover this mask; else empty.
     source: str = ""  # The end of a path that tells pictures of one name apart; empty: no path.
-    # A bit a block, set if the vendor added detail to any of its pixels; None: the guarantee is about something else.
+    # Bits of all blocks, set if the vendor added detail to any of its pixels, then bits set if any is contradicted.
+    # None: the guarantee is about something else.
     added: Bytes | None = None
     differing: tuple[Box, ...] = ()  # Places where the answer differs from its input by more than is usual.
 
     @property
-    def added_blocks(self) -> Mask | None:
-        """Return (h, w) bool of `added`."""
+    def detail(self) -> NDArray[np.uint8] | None:
+        """Return the largest of `kinds_of_detail` in each block, (h, w) uint8."""
         return None if self.added is None else _of_bits(self.added, self.ceiling.shape)
 
     @property
@@ -175,21 +178,23 @@ class Preview:
             block=self.block * factor,
             ceiling=block_maximum(self.ceiling, factor),
             errors=None if self.errors is None else block_maximum(self.errors, factor),
-            added=None if (added := self.added_blocks) is None else _bits(added, factor),
+            added=None if (detail := self.detail) is None else _bits(detail, factor),
             delivered=page_picture(self.delivered, factor, max(size), "JPEG"),
             low=None if self.low is None else page_picture(self.low, factor, max(size)),
             truth=None if self.truth is None else page_picture(self.truth, factor, max(size)),
         )
 
 
-def _bits(added: Mask, block: int) -> bytes:
-    # A bit for each block, set if any of its pixels is.
-    return np.packbits(block_maximum(added.astype(np.float32), block) > 0).tobytes()
+def _bits(detail: NDArray[np.uint8], block: int) -> bytes:
+    largest = block_maximum(detail.astype(np.float32), block)
+    return b"".join(np.packbits(largest >= kind).tobytes() for kind in (ADDED, CONTRADICTED))
 
 
-def _of_bits(bits: bytes, shape: tuple[int, ...]) -> Mask:
-    height, width = shape
-    return np.unpackbits(np.frombuffer(bits, np.uint8), count=height * width).reshape(height, width).astype(np.bool_)
+def _of_bits(bits: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    # Earlier files end after the first bits: nothing is contradicted there.
+    size, each = math.prod(shape), -(-math.prod(shape) // 8)
+    planes = [np.frombuffer(bits[each * k :].ljust(each, b"\0"), np.uint8) for k in range(2)]
+    return np.sum([np.unpackbits(plane, count=size) for plane in planes], axis=0, dtype=np.uint8).reshape(shape)
 
 
 def first_stops(ceiling: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -219,23 +224,28 @@ def stripes(height: int, width: int) -> tuple[int, int]:
     return period, max(1, round(period / 5))
 
 
-def veil_png(first: NDArray[np.uint8], stop: int, added: Mask | None = None) -> str:
+def veil_png(first: NDArray[np.uint8], stop: int, detail: NDArray[np.uint8] | None = None) -> str:
     """Draw a veil over pixels that `stop` does not trust: base64 of a PNG as large as `first`.
 
     `first`: (h, w) uint8: for each pixel the first stop that trusts it, from `first_stops`.
-    `added`: (h, w) bool: trusted pixels outside it are dotted.
+    `detail`: (h, w) uint8, `kinds_of_detail`: where it is 0, trusted pixels are dotted; where 2, others crossed.
     """
     height, width = first.shape
     period, thick = stripes(height, width)
-    striped = np.add.outer(np.arange(height), np.arange(width)) % period < thick
+    places = np.arange(height), np.arange(width)
+    striped, crossing = (join.outer(*places) % period < thick for join in (np.add, np.subtract))
     codes = np.where(first <= stop, 0, np.where(striped, 2, 1)).astype(np.uint8)
-    if added is not None:
+    if detail is not None:
         for code, dots in enumerate(dot_squares(height, width, period, thick), 3):
-            codes[dots & ~added & (first <= stop)] = code
+            codes[dots & (detail == NOT_ADDED) & (first <= stop)] = code
+        against = (detail == CONTRADICTED) & (first > stop)
+        codes[against] = np.where(striped | crossing, 2, 5)[against]
     picture = PillowImage.fromarray(codes, "P")
-    picture.putpalette([0, 0, 0, *VEIL[:3], *STRIPE[:3], 255, 255, 255, 0, 0, 0])
+    picture.putpalette([0, 0, 0, *VEIL[:3], *STRIPE[:3], 255, 255, 255, 0, 0, 0, *HEAVY[:3]])
     out = io.BytesIO()
-    picture.save(out, "PNG", bits=2 if added is None else 4, transparency=bytes([0, VEIL[3], STRIPE[3], 255, 255]))
+    picture.save(
+        out, "PNG", bits=2 if detail is None else 4, transparency=bytes([0, VEIL[3], STRIPE[3], 255, 255, HEAVY[3]])
+    )
     return base64_text(out.getvalue())
 
 
@@ -255,7 +265,7 @@ def make_preview(
     notes: Sequence[str] = (),
     no_guarantee: str = "",
     source: str = "",
-    unchanged: Mask | None = None,
+    detail: NDArray[np.uint8] | None = None,
     showing: int | None = None,
     differing: Sequence[Box] = (),
 ) -> Preview:
@@ -265,8 +275,8 @@ def make_preview(
     `score_map`, `errors`: (H, W) float32.
     `thresholds`: Ascending, float64; shares are counted at each threshold.
     `worst_at`: (alpha, threshold) pairs at which to cut out the worst trusted pixel; needs `truth` and `errors`.
-    `unchanged`, `showing`: (H, W) bool: where no detail was added, if the page is to show it; the number of pixels that
-      shares count, if not all.
+    `detail`, `showing`: (H, W) uint8: `kinds_of_detail`, if the page is to show them; the number of pixels that shares
+      count, if not all.
     """
     size = (score_map.shape[0], score_map.shape[1])
     block, worst, pairs = block_side(size), list[Worst](), tuple[ErrorPair, ...]()
@@ -293,7 +303,7 @@ def make_preview(
         pairs=pairs,
         no_guarantee=no_guarantee,
         source=source,
-        added=None if unchanged is None else _bits(~unchanged, block),
+        added=None if detail is None else _bits(detail, block),
         differing=tuple(differing),
     )
 
@@ -356,8 +366,9 @@ def read_preview(path: Path) -> Preview:
             raise ValueError("sizes out of range")
         if not len(preview.thresholds) == len(preview.shares) == len(preview.losses) <= NEVER:
             raise ValueError("as many shares and losses as thresholds are expected")
-        if preview.added is not None and len(preview.added) != -(-rows * columns // 8):
-            raise ValueError("a bit for each block is expected")
+        bits = -(-rows * columns // 8)
+        if preview.added is not None and len(preview.added) not in (bits, 2 * bits):
+            raise ValueError("two bits for each block are expected")
         errors: Map | None = None if preview.errors is None else preview.errors.reshape(rows, columns)
         return replace(preview, ceiling=preview.ceiling.reshape(rows, columns), errors=errors)
 

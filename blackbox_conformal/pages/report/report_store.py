@@ -18,7 +18,7 @@ from blackbox_conformal.documents.stored import Stored
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.audits.random_splits import Splits
 from blackbox_conformal.method.images.bands import is_deep, rendered
-from blackbox_conformal.method.metrics._detail import about_detail, nothing_added
+from blackbox_conformal.method.metrics._detail import about_detail, kinds_of_detail
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.pages.report.full_size import Certified, FullSizeStore, Part
 from blackbox_conformal.pages.report.preview import (
@@ -95,7 +95,7 @@ class ReportStore:
                 worst_at=levels,
                 notes=notes,
                 source=end_of(picture.path),
-                unchanged=nothing_added(delivered, low, self._mixture) if self._dotted else None,
+                detail=kinds_of_detail(delivered, low, self._mixture) if self._dotted else None,
             )
         )
 
@@ -188,7 +188,7 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
         low=None if low is None else rendered(low),
         notes=(_stated(certificate), *quality, *differs, *conversions, *certificate.notes),
         no_guarantee=_no_guarantee(certificate),
-        unchanged=result.dotted,
+        detail=result.shown_detail,
         showing=result.showing,
         differing=certificate.places,
     )

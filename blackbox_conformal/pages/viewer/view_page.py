@@ -23,7 +23,7 @@ from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest, js
 from blackbox_conformal.gateway.request import NotServedError
 from blackbox_conformal.method.images.encode import image_png, mask_png
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.method.metrics._detail import nothing_added
+from blackbox_conformal.method.metrics._detail import kinds_of_detail
 from blackbox_conformal.method.risk.whole_errors import SHOWN
 from blackbox_conformal.method.safe_pictures import picture_to_show, safe_picture
 from blackbox_conformal.pages.notebook import environment, template_text
@@ -199,9 +199,9 @@ class RunPictures:
         """Return a picture of `SHOWN`, (H, W, 3) uint8."""
         return picture_to_show(name, self.pixels(entry, "delivered"), self.pixels(entry, "low"), self._mixture)
 
-    def unchanged(self, entry: FullSize) -> Mask:
-        """Return (H, W) bool: where the vendor added no detail."""
-        return nothing_added(self.pixels(entry, "delivered"), self.pixels(entry, "low"), self._mixture)
+    def detail(self, entry: FullSize) -> NDArray[np.uint8]:
+        """Return (H, W) uint8: what was added to each pixel; see `kinds_of_detail`."""
+        return kinds_of_detail(self.pixels(entry, "delivered"), self.pixels(entry, "low"), self._mixture)
 
     def mean_shares(self) -> list[float]:
         """Return the mean trusted share over all pictures, at each stop."""
@@ -400,11 +400,11 @@ class ViewPage:
         return _deflated(http, content) if part in ("levels", "errors") else unchanging(http, content, "image/png")
 
     def _added(self, http: HttpRequest) -> HttpAnswer:
-        # A byte a pixel, packed as levels are: 1 where the vendor added detail, else 0.
+        # A byte a pixel, packed as levels are.
         entry = self._entry(http)
         self._need_input(entry)
         with _MAKING:
-            return _deflated(http, packed((~self.pictures.unchanged(entry)).view(np.uint8)))
+            return _deflated(http, packed(self.pictures.detail(entry)))
 
     def _thumbnail(self, http: HttpRequest) -> HttpAnswer:
         return unchanging(http, self._thumbnails.picture(self._entry(http)), "image/webp")

@@ -32,7 +32,16 @@ from blackbox_conformal.method.images.encode import image_png, mask_png, score_m
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.metadata import Metadata, has_caption
 from blackbox_conformal.method.images.overlay import overlay
-from blackbox_conformal.method.metrics._detail import CLEAR, DIFFERS, DOTTED, STRIPED, about_detail, nothing_added
+from blackbox_conformal.method.metrics._detail import (
+    CLEAR,
+    CROSSED,
+    DIFFERS,
+    DOTTED,
+    NOT_ADDED,
+    STRIPED,
+    about_detail,
+    kinds_of_detail,
+)
 from blackbox_conformal.method.safe_pictures import picture_to_show, safe_picture, safe_statement
 from blackbox_conformal.study.result_files import (
     VENDOR_ENDINGS,
@@ -124,8 +133,10 @@ class Result(Faces):
         return self.mask.size if self.opacity is None else int(np.count_nonzero(self.opacity))
 
     @cached_property
-    def unchanged(self) -> Mask:
-        """Return where the vendor added no detail, (H, W) bool; see `nothing_added`.
+    def detail(self) -> NDArray[np.uint8]:
+        """Return what was added to each pixel, (H, W) uint8: 0 no detail, 1 detail, 2 detail that is contradicted.
+
+        Detail is contradicted where a free enlargement of the input shows other detail.
 
         Raises
         ------
@@ -134,13 +145,19 @@ class Result(Faces):
         """
         if is_deep(self.image):
             raise UsageError("expected an 8-bit sRGB picture for dots; got declared bands. Leave --dotted out")
-        return nothing_added(self.image, self.low_resolution, mixture_of(self.certificate))
+        return kinds_of_detail(self.image, self.low_resolution, mixture_of(self.certificate))
 
     @property
-    def dotted(self) -> Mask | None:
-        """Return `unchanged` where the guarantee is about detail, so that overlays show it; else None."""
+    def unchanged(self) -> Mask:
+        """Return where the vendor added no detail, (H, W) bool; see `detail`."""
+        unchanged: Mask = self.detail == NOT_ADDED
+        return unchanged
+
+    @property
+    def shown_detail(self) -> NDArray[np.uint8] | None:
+        """Return `detail` where the guarantee is about detail, so that overlays show it; else None."""
         certificate = self.certificate
-        return self.unchanged if about_detail(certificate.guarantee, certificate.procedure["metric"]) else None
+        return self.detail if about_detail(certificate.guarantee, certificate.procedure["metric"]) else None
 
     def save(
         self,
@@ -165,8 +182,8 @@ class Result(Faces):
         sharp
             Where nothing is trusted, the safe picture shows the most detail that is no worse than plain enlargement.
         dotted
-            Dot in the overlay what is trusted though no detail was added; always so where the guarantee is about
-            detail.
+            Show in the overlay what was added: dots for no detail, crosses for detail that is contradicted; always so
+            where the guarantee is about detail.
         feather
             Over how many untrusted pixels the delivered picture fades into the other one in the safe picture; 0: a hard
             edge.
@@ -231,7 +248,7 @@ class Result(Faces):
         shown = {
             "Sent": rendered(self.low_resolution),
             "Delivered, untrusted part marked": overlay(
-                rendered(self.image), self.mask, self.dotted, self.certificate.places
+                rendered(self.image), self.mask, self.shown_detail, self.certificate.places
             ),
             "Score: brighter is less sure": np.clip(scaled, 0, 255).astype(np.uint8),
         }
@@ -382,14 +399,14 @@ def overlay_of(
     image: Image,
     mask: Mask,
     certificate: Certificate,
-    unchanged: Mask | None = None,
+    detail: NDArray[np.uint8] | None = None,
     xmp: str = "",
     opacity: NDArray[np.uint8] | None = None,
 ) -> Product:
     """Return the overlay's file, with the places where the certificate says that the answer differs; see `overlay`."""
     places = certificate.places
-    legend = [*([] if unchanged is None else [STRIPED, DOTTED, CLEAR]), *([DIFFERS] if places else [])]
-    marked = overlay(rendered(image), mask, unchanged, places)
+    legend = [*([] if detail is None else [CLEAR, DOTTED, STRIPED, CROSSED]), *([DIFFERS] if places else [])]
+    marked = overlay(rendered(image), mask, detail, places)
     return Product(image_png(marked, xmp, opacity=opacity), remarks={"statement": "; ".join(legend)} if legend else {})
 
 
@@ -408,8 +425,8 @@ def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp:
         case "mask":
             return Product(mask_png(result.mask))
         case "overlay":
-            dotted = result.unchanged if wanted.dotted else result.dotted
-            return overlay_of(result.image, result.mask, result.certificate, dotted, xmp, result.opacity)
+            detail = result.detail if wanted.dotted else result.shown_detail
+            return overlay_of(result.image, result.mask, result.certificate, detail, xmp, result.opacity)
         case "score_map":
             content, scaling = score_map_png(result.score_map)
             return Product(content, remarks=scaling)

@@ -57,14 +57,19 @@ function dotAt(x, y, period, thick) {
   return down >= thick && down < 2 * thick && along >= thick && along < 2 * thick ? -1 : 0;
 }
 
-// Darkened and striped where the code is above `level`; elsewhere dotted where the code in `added` is 0.
+// Darkened and striped where the code is above `level`, darker and along both diagonals where that in `added` is 2;
+// elsewhere dotted where it is 0.
 function veil(codes, width, height, level, [period, thick], added = null) {
   const image = new ImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);
-  const [dark, stripe, white, black] = asPixels([stops.veil, stops.stripe, [255, 255, 255, 255], [0, 0, 0, 255]]);
+  const plain = [[255, 255, 255, 255], [0, 0, 0, 255]];
+  const [dark, heavy, stripe, white, black] = asPixels([stops.veil, stops.heavy, stops.stripe, ...plain]);
   for (let y = 0, i = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1, i += 1) {
-      if (codes[i] > level) pixels[i] = (x + y) % period < thick ? stripe : dark;
+      if (codes[i] > level) {
+        const against = added && added[i] === 2, crossing = against && (x + period * height - y) % period < thick;
+        pixels[i] = crossing || (x + y) % period < thick ? stripe : against ? heavy : dark;
+      }
       else if (added && added[i] === 0) pixels[i] = [black, 0, white][dotAt(x, y, period, thick) + 1];
     }
   }

@@ -222,7 +222,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     if (kind === "score") scale = scaleOfScores;
     byId("veil-key").hidden = !isMask(kind);
     byId("differ-key").hidden = !isMask(kind) || !card.differing.length;
-    byId("dot-key").hidden = kind !== "classes";
+    byId("dot-key").hidden = byId("against-key").hidden = kind !== "classes";
     byId("clear-key").textContent = kind === "classes" ? "clear: detail was added and is trusted" : "clear: trusted";
     byId("heat-key").hidden = kind !== "score" && kind !== "error";
     if (!byId("heat-key").hidden) drawLegend();

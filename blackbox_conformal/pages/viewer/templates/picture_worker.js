@@ -14,7 +14,7 @@ function makePicture(number, [stem, name, kind, height, width]) {
     const found = await (await fetched(at)).json();
     worker = makeWorker();
     const errors = found.parts.includes("errors");
-    const shared = { veil: stops.veil, stripe: stops.stripe, bound: stops.bound, codes: stops.codes };
+    const shared = { veil: stops.veil, heavy: stops.heavy, stripe: stops.stripe, bound: stops.bound, codes: stops.codes };
     const most = await worker("open", { shared, at, width, height, firstStops: found.firstStops, errors });
     card.kinds = ["delivered", "low", "truth"].filter((one) => found.parts.includes(one));
     card.hasClasses = card.kinds.includes("low");
