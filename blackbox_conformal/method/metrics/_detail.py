@@ -99,10 +99,10 @@ def shift(delivered: Image, plain: Image, sigma: float) -> tuple[float, float] |
     return moved if math.hypot(*moved) > FARTHEST else None
 
 
-STRIPED = "striped: not trusted, as nothing supports it enough; it may be right"
+STRIPED = "striped: not trusted, as nothing supports it enough, though it may be right"
 CROSSED = "darker and crossed: not trusted, and a free enlargement of the input shows other detail there"
 DOTTED = "dotted: trusted, and no detail was added"
-CLEAR = "clear: detail was added and is trusted; the promise is about what is clear or dotted alone"
+CLEAR = "clear: detail was added and is trusted (the promise is about clear and dotted parts alone)"
 DIFFERS = "framed and hatched in cyan: differs from the input by more than is usual"
 
 
