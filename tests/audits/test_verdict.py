@@ -14,7 +14,7 @@ from verdict_rates import binary, dire, heavy, ties, varied
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.confidence import LEVEL
 from blackbox_conformal.method.audits.findings import Audit
-from blackbox_conformal.method.audits.kinds import AtLevel, KindRisk, kind_risks, kind_rows, kinds_in_words
+from blackbox_conformal.method.audits.kinds import WORST_RANGE, AtLevel, KindRisk, kind_risks, kind_rows, kinds_in_words
 from blackbox_conformal.method.audits.permutation import resplit_risks
 from blackbox_conformal.method.audits.verdict import (
     EXPLAINED,
@@ -556,5 +556,8 @@ def test_the_words_of_a_kind():
     assert one.sentence == (
         "Textured photographs: risk 0.217 at alpha=0.2, above 0.2 (at least 0.20004 with 95 % confidence, 30 audited)."
     )
+    worst = replace(one, name=WORST_RANGE, others=0.1234).sentence
+    assert worst.startswith("Photographs with texture from 7.1: risk 0.217 at alpha=0.2, above 0.2 (at least 0.20004 ")
+    assert worst.endswith("30 audited); all others 0.123.")
     assert (one.range, replace(one, low=-math.inf, high=2.0).range) == ("texture from 7.1", "texture below 2")
     assert replace(one, by="group", name="sky", low=None, high=None).sentence.startswith("Photographs of group sky: ")

@@ -1,8 +1,9 @@
-"""Find whom a calibration fails: risk and trusted share by quarter of texture, brightness and size, and by group.
+"""Find whom a calibration fails: risk and trusted share by quarter of texture, brightness and size, by group and range.
 
 A guarantee on average holds over all photographs together, so photographs of one kind may lie above its level. The
-calibration photographs set the quarters, before anybody sees an audited loss. The intervals are by betting
-(Waudby-Smith & Ramdas 2024), each end at the error level divided by kinds times levels, so all upper ends hold
+calibration photographs set the quarters, and the range of one statistic in which their own losses are largest, before
+anybody sees an audited loss. The intervals are by betting (Waudby-Smith & Ramdas 2024). Half of the error level
+belongs to the worst range, the rest is divided by the other kinds, all of it by the levels. So all upper ends hold
 together, and all lower ones (Bonferroni).
 """
 
@@ -18,7 +19,7 @@ from blackbox_conformal.method.guarantees.guarantee import Claim
 from blackbox_conformal.method.images.input_statistics import InputKind
 from blackbox_conformal.method.risk.curve_set import mean_of_clusters
 from blackbox_conformal.support.blocks import Block, How, Note, Table
-from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.text import counted, printable
 from blackbox_conformal.support.wording import at_least, between, exactly
 
 QUARTERS = {
@@ -29,8 +30,8 @@ QUARTERS = {
 """Statistic of `InputKind` → names of its four quarters, the lowest first."""
 
 TOGETHER = (
-    "Quarters are those of the calibration photographs. With a probability of at least 90 % all of these intervals "
-    "hold at once (Bonferroni)."
+    "Quarters are those of the calibration photographs; the worst range is the one in which their own losses are "
+    "largest. With a probability of at least 90 % all of these intervals hold at once (Bonferroni)."
 )
 
 DESCRIPTIVE = (
@@ -44,6 +45,9 @@ BY_GROUP = (
 )
 """Advice about a kind of photograph whose risk is above the level."""
 
+WORST_RANGE = "worst range"
+_STEPS, _LEAST = 20, 0.2  # Ends of a range are these quantiles; it has at least this share of the photographs.
+
 Statistics = dict[str, NDArray[np.float64]]  # Statistic of `InputKind` → its value for each photograph.
 
 
@@ -51,9 +55,10 @@ Statistics = dict[str, NDArray[np.float64]]  # Statistic of `InputKind` → its 
 class KindRisk:
     """The `n` photographs of one kind at one level.
 
-    `by` is a statistic of `InputKind`, or ``group``. `low` and `high` bound the quarter, infinite at the ends; None for
-    a group. `claimed` is the claimed upper limit of the mean loss of all photographs. `interval` is for the mean loss
-    of photographs of this kind; None where they calibrated.
+    `by` is a statistic of `InputKind`, or ``group``. `low` and `high` bound the quarter or range, infinite at the ends;
+    None for a group. `claimed` is the claimed upper limit of the mean loss of all photographs. `interval` is for the
+    mean loss of photographs of this kind; None where they calibrated. `others` is the mean loss of all others beside
+    the worst range; None for other kinds, and where there are no others.
     """
 
     by: str
@@ -66,6 +71,7 @@ class KindRisk:
     risk: float
     interval: tuple[float, float] | None
     trusted_share: float
+    others: float | None = None
 
     @property
     def range(self) -> str:
@@ -80,6 +86,8 @@ class KindRisk:
     def words(self) -> str:
         if self.low is None:
             return f"photographs of group {printable(self.name)}"
+        if self.name == WORST_RANGE:
+            return f"photographs with {self.range}"
         return f"{self.name} photographs"
 
     @property
@@ -92,19 +100,24 @@ class KindRisk:
         """Say that the risk is above the claim."""
         assert self.interval is not None
         first, rest = self.words[:1].upper(), self.words[1:]
+        others = "" if self.others is None else f"; all others {self.others:.3g}"
         return (
             f"{first}{rest}: risk {self.risk:.3g} at alpha={self.alpha:g}, above {exactly(self.claimed)} (at least "
-            f"{at_least(self.interval[0], level=self.claimed)} with 95 % confidence, {self.n} audited)."
+            f"{at_least(self.interval[0], level=self.claimed)} with 95 % confidence, {self.n} audited){others}."
         )
 
 
 @dataclass(frozen=True, slots=True)
 class AtLevel:
-    """One level: the claim with a loss for each photograph, and (n,) trusted shares, 0 to 1."""
+    """One level: the claim with a loss for each photograph, and (n,) trusted shares, 0 to 1.
+
+    `known`: The calibration photographs' own losses, which choose the worst range; None: no range is looked for.
+    """
 
     alpha: float
     claim: Claim
     shares: NDArray[np.float64]
+    known: NDArray[np.float64] | None = None
 
 
 def statistics_of(kinds: Sequence[InputKind | None], clusters: Sequence[str] | None) -> Statistics:
@@ -136,23 +149,30 @@ def kind_risks(
     photographs at hand. There are intervals if these are `unseen`, that is, did not calibrate.
     """
     cells = [*_quarters(known, new), *_groups(groups)]
-    shared = LEVEL / max(len(cells) * len(levels), 1)
-    return tuple(
-        KindRisk(
-            by,
-            name,
-            *ends,
-            alpha=level.alpha,
-            claimed=level.claim.level,
-            n=int(members.sum()),
-            risk=float(level.claim.losses[members].mean()),
-            interval=_interval(level.claim, members, shared) if unseen else None,
-            trusted_share=float(level.shares[members].mean()),
-        )
-        for level in levels
-        for by, name, ends, members in cells
-        if members.any()
-    )
+    found = []
+    for level in levels:
+        worst = None if level.known is None else _worst_range(known, new, level.known)
+        half = 1.0 if worst is None else 0.5
+        shared = half * LEVEL / max(len(cells) * len(levels), 1)
+        for by, name, ends, members in [*cells, *([] if worst is None else [worst])]:
+            if not members.any():
+                continue
+            losses, own = level.claim.losses, half * LEVEL / len(levels) if name == WORST_RANGE else shared
+            found.append(
+                KindRisk(
+                    by,
+                    name,
+                    *ends,
+                    alpha=level.alpha,
+                    claimed=level.claim.level,
+                    n=int(members.sum()),
+                    risk=float(losses[members].mean()),
+                    interval=_interval(level.claim, members, own) if unseen else None,
+                    trusted_share=float(level.shares[members].mean()),
+                    others=float(losses[~members].mean()) if name == WORST_RANGE and not members.all() else None,
+                )
+            )
+    return tuple(found)
 
 
 _Cell = tuple[str, str, tuple[float | None, float | None], NDArray[np.bool_]]
@@ -177,6 +197,29 @@ def _quarters(known: Statistics, new: Statistics) -> list[_Cell]:
 def _groups(groups: Sequence[str | None]) -> list[_Cell]:
     named = np.array(groups, dtype=object)
     return [("group", name, (None, None), named == name) for name in sorted(set(filter(None, groups)))]
+
+
+def _worst_range(known: Statistics, new: Statistics, losses: NDArray[np.float64]) -> _Cell | None:
+    """Return the range in which the (n,) calibration `losses` are farthest above the others', for `new` photographs.
+
+    Farthest is measured in standard errors, so that few photographs must differ more. None where no range is above.
+    """
+    best, found = 1e-9, None
+    for by in [name for name in QUARTERS if name in known.keys() & new.keys() and len(known[name]) == len(losses)]:
+        bounds = np.unique(np.quantile(known[by], np.arange(1, _STEPS) / _STEPS))
+        step = np.searchsorted(bounds, known[by], side="right")
+        counts, sums = (np.r_[0, np.bincount(step, of, len(bounds) + 1).cumsum()] for of in (None, losses))
+        n, ends = len(losses), np.r_[-np.inf, bounds, np.inf]
+        for first in range(len(bounds) + 1):
+            inside = counts[first + 1 :] - counts[first]
+            excess = (sums[first + 1 :] - sums[first]) - inside * losses.mean()
+            allowed = (inside >= _LEAST * n) & (inside <= (1 - _LEAST) * n)
+            errors = np.where(allowed, excess / np.sqrt(np.maximum(inside * (n - inside), 1)), 0.0)
+            last = int(errors.argmax())
+            if errors[last] > best:
+                best, low, high = float(errors[last]), float(ends[first]), float(ends[first + last + 1])
+                found = (by, WORST_RANGE, (low, high), (new[by] >= low) & (new[by] < high))
+    return found
 
 
 def _interval(claim: Claim, members: NDArray[np.bool_], level: float) -> tuple[float, float]:
@@ -209,6 +252,10 @@ def kind_blocks(risks: Sequence[KindRisk], note: str = TOGETHER) -> Iterator[Blo
             "brightness is 0 to 255, and pixels are those of the input.",
             detail=True,
         )
+    looked = [one for one in risks if one.name == WORST_RANGE and one.interval is not None]
+    if looked and not any(one.fails for one in looked):
+        of = "; ".join(f"at alpha={one.alpha:g} {counted(one.n, 'photograph')} with {one.range}" for one in looked)
+        yield Note(f"No range was found whose risk is shown to be above the claim. Audited were {of}.", detail=True)
 
 
 def kind_rows(risks: Sequence[KindRisk]) -> list[dict[str, Any]]:
@@ -226,6 +273,7 @@ def kind_rows(risks: Sequence[KindRisk]) -> list[dict[str, Any]]:
             "risk": one.risk,
             "risk_low": None if one.interval is None else one.interval[0],
             "risk_high": None if one.interval is None else one.interval[1],
+            "others": one.others,
             "trusted_share": one.trusted_share,
             "fails": one.fails,
         }

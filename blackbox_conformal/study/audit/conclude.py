@@ -279,6 +279,7 @@ class _Measured:
                 alpha,
                 self.claims[index],
                 shares[:, index] if self.clusters is None else mean_of_clusters(shares[:, index], self.clusters),
+                self.units.curves.losses_at(self.thresholds[index]),
             )
             for index, alpha in enumerate(self.levels)
         ]
