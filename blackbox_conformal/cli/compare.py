@@ -43,6 +43,7 @@ class CompareOptions(shared.JobOptions):
     alphas: tuple[float, ...] = shared.alpha(flag="--alpha", multiple=True)
     held_out: float = shared.setting()
     baselines: bool = shared.setting()
+    paid: int | None = shared.setting()
     out: str | None = shared.declared(
         "--out",
         type=shared.NEW_FILE,
@@ -145,7 +146,14 @@ def _compared(
 
     with from_options.job_terms(screen, options, Path(options.run or "runs"), ask) as terms:
         contest = Contest.of_photographs(
-            contestants, paths, terms, held_out=held_out, seed=options.seed or 0, baselines=options.baselines, rule=rule
+            contestants,
+            paths,
+            terms,
+            held_out=held_out,
+            seed=options.seed or 0,
+            baselines=options.baselines,
+            rule=rule,
+            paid=options.paid,
         )
         from_options.say_fitted(screen, contest.jobs[0])
         return compare_contestants(contest, levels, on_picture)

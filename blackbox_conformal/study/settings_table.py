@@ -386,7 +386,15 @@ class PlanSettings(GuaranteeSettings, LevelSettings, WantedSettings, Settings, t
     """Ask the vendor for its price, free of charge, instead of its price list. Needs photographs, not their number."""
 
 
-class CompareSettings(GuaranteeSettings, Settings, total=False):
+class PaidSettings(TypedDict, total=False):
+    """How many answers are bought."""
+
+    paid: Annotated[int | None, Setting(MONEY, whole(8), main=True)]
+    """Buy the answers to so many of the measured photographs, drawn at random; free pictures of all of them narrow the
+    intervals."""
+
+
+class CompareSettings(GuaranteeSettings, Settings, PaidSettings, total=False):
     """The keywords of `compare`."""
 
     held_out: Annotated[float, Setting(DRAWING, SHARE, default=0.5)]
@@ -395,7 +403,9 @@ class CompareSettings(GuaranteeSettings, Settings, total=False):
     """Measure interval images and soft masks, too."""
 
 
-class AuditSettings(TableSettings, CalibratedSettings, JobSettings, ClusterSettings, FirstAnswersSettings, total=False):
+class AuditSettings(
+    TableSettings, CalibratedSettings, JobSettings, ClusterSettings, FirstAnswersSettings, PaidSettings, total=False
+):
     """The keywords of `audit`. With groups the risk of each is shown; the guarantee stays as it is."""
 
     on_picture: Annotated["OnPicture | None", Setting(OUTPUT, no_option=CALLED)]
@@ -404,9 +414,6 @@ class AuditSettings(TableSettings, CalibratedSettings, JobSettings, ClusterSetti
     """Keeps the surroundings of the worst pixels."""
     stop: Annotated[bool, Setting(MONEY, SWITCH, default=True)]
     """Draw no more photographs once those drawn confirm or contradict the guarantee."""
-    paid: Annotated[int | None, Setting(MONEY, whole(8), main=True)]
-    """Buy the vendor's answers to so many of the photographs, drawn at random; free pictures of all of them narrow the
-    interval."""
 
 
 class WatchSettings(LevelSettings, TrustSettings, JobSettings, total=False):

@@ -1,4 +1,4 @@
-"""`audit --paid`: a random part is bought, free pictures answer all, and nothing is paid twice."""
+"""`audit --paid` and `compare --paid`: a random part is bought, free pictures answer all, and nothing is paid twice."""
 
 import json
 
@@ -55,7 +55,7 @@ def test_it_pays_for_the_random_part_alone_and_a_repeated_command_for_nothing(sc
     assert audit(scene, *part, "--max-calls", str(PAID - 1)) != 0, "a limit below the part is refused"
     assert server.account.paid == before
     with monkeypatch.context() as patch:
-        patch.setattr(Measure, "free_losses", lambda *_: 1 / 0)
+        patch.setattr(Measure, "losses_of", lambda *_: 1 / 0)
         assert audit(scene, *part, "--max-calls", str(PAID)) != 0
     assert server.account.paid - before == PAID
     capsys.readouterr()
@@ -84,6 +84,40 @@ def test_it_pays_for_the_random_part_alone_and_a_repeated_command_for_nothing(sc
     assert "interval above is of the bought ones alone" in out.err
 
 
+def test_a_comparison_buys_the_calibration_and_the_same_random_part_for_all(scene, tmp_path, capsys):
+    folder, server = scene
+    vendor = f"{RESTORING}:url={server.url},scale=4"
+    given = ["--metric", "rgb-linf", "--alpha", "0.5", "--run", str(tmp_path / "run"), "--yes", "--json"]
+    given += ["--vendor", f"{vendor},score=texture,label=one", "--vendor", f"{vendor},score=bicubic-gap,label=other"]
+    command, before = ["compare", str(folder / "unseen"), *given], server.account.paid
+    for paid, said in (("12", "from 8 to 11, fewer than the 12 photographs"), ("7", "8")):
+        assert run([*command, "--paid", paid]) == 2
+        assert said in capsys.readouterr().err
+    assert server.account.paid == before
+    assert run([*command, "--paid", "8"]) == 0
+    out = capsys.readouterr()
+    found = json.loads(out.out)
+    assert server.account.paid - before == 12 + 8, "two scores share the vendor's answers"
+    assert [one["wanted"] for one in found["vendors"]] == [20, 20]
+    assert (found["n_calibration"], found["n_evaluation"]) == (12, 8)
+    assert [found["part"][name] for name in ("paid", "given", "seed")] == [8, 12, 0]
+    assert "8 of 12 photographs, drawn at random (seed 0), were bought" in out.err
+    rows = {(row["contestant"], row["figure"] == "trusted share"): row for row in found["estimates"]}
+    ours = {row["contestant"]: row for row in found["rows"] if row["method"] == "trust mask"}
+    for name, row in ours.items():
+        estimate = rows[name, True]
+        assert estimate["estimate"]["alone"] == pytest.approx(row["trusted_share"])
+        assert rows[name, False]["estimate"]["alone"] == pytest.approx(row["risk"])
+    difference = rows["other", True]["difference"]
+    assert rows["one", True]["difference"] is None
+    assert difference["alone"] == pytest.approx(ours["other"]["share_gain"][0])
+    assert difference["interval"][0] <= difference["risk"] <= difference["interval"][1]
+    assert run(command) == 0
+    assert server.account.paid - before == 24, "the whole comparison buys the rest alone"
+    whole = {row["contestant"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert difference["interval"][0] <= whole["other"]["share_gain"][0] <= difference["interval"][1]
+
+
 def test_free_pictures_are_masked_and_measured_as_answers_are(scene, tmp_path):
     """A vendor whose answers are plain enlargements has the losses of that free picture, and so a certain estimate."""
     folder = scene[0]
@@ -107,7 +141,7 @@ def test_what_free_pictures_cannot_stand_beside_is_refused_before_a_call(scene, 
     server = scene[1]
     before = server.account.paid
     for more, said in (
-        (["--paid", "24"], "from 8 to 23, fewer than the 24 photographs; got 24"),
+        (["--paid", "24"], "from 8 to 23, fewer than the 24 photographs that are measured; got 24"),
         (["--paid", "7"], "8"),
     ):
         assert audit(scene, *more) == 2

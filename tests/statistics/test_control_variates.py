@@ -118,3 +118,22 @@ def test_coefficients_are_those_of_ridge_regression_written_out():
         [(d * c - b * e) / (a * c - b * b), (a * e - b * d) / (a * c - b * b)]
     )
     assert coefficients(free[:1], losses[:1]) == pytest.approx([0, 0])
+
+
+def test_a_difference_of_two_vendors_is_estimated_without_bias_and_misses_as_seldom_as_said(tools):
+    """The same photographs for both; the second vendor errs by half, and on its own."""
+    losses, free = population("useful")
+    rng, found = np.random.default_rng(3), []
+    other = np.clip(losses / 2 + np.round(rng.random(POPULATION)) / 8, 0, 1)
+    mean = (losses - other).mean()
+    for _ in range(RUNS):
+        drawn = rng.integers(0, POPULATION, 120)
+        beside = FreeLosses(free[drawn[:30]], free[drawn[30:]])
+        one = beside.difference(losses[drawn[:30]], other[drawn[:30]])
+        assert one.alone == pytest.approx((losses - other)[drawn[:30]].mean())
+        found.append([one.risk - mean, one.interval[0] <= mean <= one.interval[1], one.worth / 30])
+    bias, held, worth = np.mean(found, axis=0)
+    print(bias, held, worth)
+    assert abs(bias) < 4 * np.std([one[0] for one in found]) / math.sqrt(RUNS)
+    assert tools.verdict(np.array([not one[1] for one in found])).keeps(2 * LEVEL)
+    assert worth > 1.1

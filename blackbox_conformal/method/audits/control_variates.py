@@ -13,9 +13,10 @@ pictures are. Half the stake lies on these bets, half on the plain ones: useless
 estimate has no bias. Its interval is narrower, and holds as nearly as the t interval of a mean.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,14 +47,25 @@ class FreePictures:
 
 @dataclass(frozen=True, slots=True)
 class RandomPart:
-    """A random part of an audit's photographs, whose answers were bought, and free pictures of all."""
+    """A random part of photographs, whose answers were bought, and free pictures of all."""
 
     seed: int  # What fixed the order, with the photographs' pixels.
     names: tuple[str, ...]  # The free pictures.
-    # The photographs in random order: the first were bought, as many as the audit has pictures.
+    # The photographs in random order: the first were bought, as many as were measured.
     pictures: tuple[FreePictures, ...]
     # Whether free pictures narrow the interval of the verdicts; False for exact intervals and repeated looks.
     beside: bool = True
+
+    @classmethod
+    def of(
+        cls, photographs: Sequence[tuple[str, str]], free: Mapping[str, Mapping[str, Sequence[float]]], seed: int
+    ) -> Self:
+        """Hold photographs, name and digest each, in random order; `free`: digest → free picture → losses."""
+        pictures = tuple(
+            FreePictures(name, truth, tuple(tuple(losses) for losses in free[truth].values()))
+            for name, truth in photographs
+        )
+        return cls(seed, tuple(next(iter(free.values()))), pictures)
 
     def losses(self, level: int) -> Losses:
         """Return the losses of all photographs at a level, (N, pictures)."""
@@ -72,6 +84,19 @@ class FreeEstimate:
     alone: float
     alone_interval: tuple[float, float]
     worth: int  # About how many bought photographs would give as small an error without free losses.
+
+    def times(self, factor: float, less: float = 0.0) -> "FreeEstimate":
+        """Return the estimate of `factor` times the mean, `less` a constant."""
+
+        def moved(value: float) -> float:
+            return factor * value - less
+
+        low, high = map(moved, self.interval)
+        alone_low, alone_high = map(moved, self.alone_interval)
+        error = factor * self.error
+        return FreeEstimate(
+            moved(self.risk), error, (low, high), moved(self.alone), (alone_low, alone_high), self.worth
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +140,11 @@ class FreeLosses:
             alone_interval=around(alone, alone_variance),
             worth=m if variance == 0 else round(m * alone_variance / variance),
         )
+
+    def difference(self, values: Losses, others: Losses) -> FreeEstimate:
+        """Estimate the mean of the (m,) differences `values` - `others`, both in [0, 1]: -1 to 1."""
+        # Moved into [0, 1], as an estimate expects them.
+        return self.estimate((values - others + 1) / 2).times(2, less=1)
 
     def corrections(self, losses: Losses, room: float) -> Losses:
         """Return each bought photograph's correction, (m,), at least -`room` and 0 in the mean over drawing at random.
@@ -218,6 +248,29 @@ FIXED_NUMBER = (
 )
 
 
+def part_block(part: RandomPart, bought: int, interval: str, **document: Any) -> Note:
+    """Say what was bought and what the 90 % `interval` is; `document` goes beside the record of the part."""
+    return Note(
+        f"{bought} of {len(part.pictures)} photographs, drawn at random (seed {part.seed}), were bought; all have free "
+        f"pictures ({', '.join(part.names)}). The 90 % interval {interval}.",
+        {"part": {"paid": bought, "given": len(part.pictures), **asdict(part), **document}},
+    )
+
+
+APPROXIMATE = (
+    "These intervals are approximate, as t intervals are: with few photographs they miss somewhat more often than they "
+    "say, and no verdict follows from them. Worth: about how many bought photographs would estimate as well without "
+    "free pictures."
+)
+
+_COLUMNS: dict[str, How] = {
+    "about 90 %": "{interval:between}",
+    "bought alone": "{alone:.4f}",
+    "about 90 %, alone": "{alone_interval:between}",
+    "worth": "{worth}",
+}
+
+
 def estimate_blocks(part: RandomPart, bought: int, estimates: Mapping[float, FreeEstimate]) -> Iterator[Block]:
     """Say what was bought and what free pictures add, with the estimate at each level."""
     interval = (
@@ -225,24 +278,8 @@ def estimate_blocks(part: RandomPart, bought: int, estimates: Mapping[float, Fre
         if part.beside
         else "above is of the bought ones alone"
     )
-    yield Note(
-        f"{bought} of {len(part.pictures)} photographs, drawn at random (seed {part.seed}), were bought; all have free "
-        f"pictures ({', '.join(part.names)}). The 90 % interval {interval}.",
-        {"part": {"paid": bought, "given": len(part.pictures), **asdict(part)}},
-    )
-    columns: dict[str, How] = {
-        "alpha": "{alpha:g}",
-        "risk": "{risk:.4f}",
-        "about 90 %": "{interval:between}",
-        "bought alone": "{alone:.4f}",
-        "about 90 %, alone": "{alone_interval:between}",
-        "worth": "{worth}",
-    }
+    yield part_block(part, bought, interval)
+    columns: dict[str, How] = {"alpha": "{alpha:g}", "risk": "{risk:.4f}", **_COLUMNS}
     rows = [{"alpha": alpha, **asdict(estimate)} for alpha, estimate in estimates.items()]
     yield Table("estimates", columns, rows, title="The risk estimated with free pictures")
-    yield Note(
-        "These intervals are approximate, as t intervals are: with few photographs they miss somewhat more often than "
-        "they say, and no verdict follows from them. Worth: about how many bought photographs would estimate as well "
-        "without free pictures.",
-        detail=True,
-    )
+    yield Note(APPROXIMATE, detail=True)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import MISS_RATE
 from blackbox_conformal.documents.claim import CLAIM_MANIFESTS, ClaimManifest
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.method.audits.control_variates import LEAST, FreePictures, RandomPart
+from blackbox_conformal.method.audits.control_variates import RandomPart
 from blackbox_conformal.method.audits.detail_shares import DetailMeter, Measured
 from blackbox_conformal.method.audits.findings import Audit, AuditedPicture
 from blackbox_conformal.method.audits.quality import QualityMisses, quality_misses
@@ -35,10 +34,10 @@ from blackbox_conformal.study.audit.conclude import conclude
 from blackbox_conformal.study.audit.measure import Measure, OnPicture, WorstCrops
 from blackbox_conformal.study.calibrate.calibrating import check_groups
 from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.random_part import in_random_order, of_free_pictures, refuse_paid
 from blackbox_conformal.study.run_folder import is_first_look
-from blackbox_conformal.study.stages.draws import Drawn, map_pictures
 from blackbox_conformal.study.stages.evaluate import drifted, evaluate
-from blackbox_conformal.study.stages.memory import audit_bytes_a_pixel, narrowed
+from blackbox_conformal.study.stages.memory import audit_bytes_a_pixel
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup
@@ -240,9 +239,9 @@ def audit_photographs(
             f"first {name}{which}. Leave them out"
         )
     everything, seed = job, setup.procedure.root_seed
-    ordered = _in_random_order(job.pictures, seed)
+    ordered = in_random_order(job.pictures, seed)
     if paid is not None:
-        _refuse_paid(setup, paid, len(ordered), parts=request.tiles is not None or request.group is not None)
+        refuse_paid(setup, paid, len(ordered), parts=request.tiles is not None or request.group is not None)
         job = everything.only(ordered[:paid])
     job.confirm()
     keep = crops or WorstCrops(0)
@@ -250,8 +249,10 @@ def audit_photographs(
     measure = Measure(rule, request.curves, levels, on_picture, keep.most > 0, detail, request.group)
     in_turn = stop and paid is None and not setup.adapter.capabilities.local
     found, ending = _measured(job, measure, request, keep, stop=in_turn)
-    part = None if paid is None else _free_pictures(everything, measure, ordered, seed)
-    if part is not None:
+    part = None
+    if paid is not None:
+        free = of_free_pictures(everything, ordered, measure.losses_of, "measuring free pictures")
+        part = RandomPart.of([(one.name, one.truth_digest or "") for one in ordered], free, seed)
         place = {picture.truth: index for index, picture in enumerate(part.pictures)}
         found.sort(key=lambda one: place[one[0].truth])
     audited = [picture for picture, _ in found]
@@ -283,48 +284,6 @@ def audit_photographs(
         calibrated, fixed = calibration.whole_errors_of(request.group), ending is None and first_look
         quality = quality_misses(calibrated, ratios, MISS_RATE, fixed=fixed)
     return replace(audit, calls=job.calls, cached=job.cached, drift=drift, quality=quality)
-
-
-def _refuse_paid(setup: Setup, paid: int, given: int, *, parts: bool) -> None:
-    """Refuse audits that free pictures cannot stand beside; `parts`: of a group, or of tiles."""
-    if not LEAST <= paid < given:
-        raise UsageError(
-            f"expected --paid (paid in Python) from {LEAST} to {given - 1}, fewer than the {given} photographs; got "
-            f"{paid}. Name more photographs, or leave it out"
-        )
-    procedure = setup.procedure
-    if parts or setup.second is not None or setup.adapter.members or setup.bands or setup.perturbation is not None:
-        raise UsageError(
-            "expected --paid (paid in Python) for whole photographs of 8 bits and one vendor that gets them as they "
-            "are; got tiles, a group, a cascade, a second vendor, bands or a perturbation. Leave --paid out"
-        )
-    if procedure.draws > 1:
-        raise UsageError(
-            f"expected --paid (paid in Python) with a calibration of one draw, as free pictures do not vary; got "
-            f"{procedure.draws} draws. Leave --paid out, or calibrate with --draws 1"
-        )
-
-
-def _in_random_order(pictures: Sequence[Prepared], seed: int) -> list[Prepared]:
-    """Return the pictures in an order fixed by `seed` and their pixels: an audit repeated buys the same, or adds to
-    them."""
-    return sorted(pictures, key=lambda picture: sha256(f"{seed}:{picture.truth_digest}".encode()).digest())
-
-
-def _free_pictures(job: Job, measure: Measure, ordered: Sequence[Prepared], seed: int) -> RandomPart:
-    """Measure the free pictures of all photographs, which stand in random order."""
-    listeners, found, names = job.listeners, dict[str, tuple[tuple[float, ...], ...]](), tuple[str, ...]()
-
-    def losses_of(drawn: Drawn) -> dict[str, tuple[float, ...]]:
-        return measure.free_losses(Ready(drawn, job.setup, lambda _: b"", None, kept=job.kept))
-
-    memory = narrowed(job.terms.memory_bytes, job.pixel_bytes)
-    arriving = (Drawn(picture, (), None) for picture in ordered)
-    for drawn, losses in map_pictures(arriving, losses_of, memory_bytes=memory):
-        found[drawn.prepared.name], names = tuple(losses.values()), tuple(losses)
-        listeners.progress("measuring free pictures", len(found), len(ordered))
-    pictures = tuple(FreePictures(one.name, one.truth_digest or "", found[one.name]) for one in ordered)
-    return RandomPart(seed, names, pictures)
 
 
 def _measured(

@@ -1,11 +1,8 @@
-"""Measure one audited photograph: losses at every level, quality inside and outside masks, and worst places.
-
-Its free pictures are plain enlargement, the free reference and, at their scale, the networks of the package.
-"""
+"""Measure one audited photograph: losses at every level, quality inside and outside masks, and worst places."""
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +18,6 @@ from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import rule_for_picture
 from blackbox_conformal.method.images.bands import rendered
 from blackbox_conformal.method.images.encode import image_png, mask_png
-from blackbox_conformal.method.images.making_inputs import resized
-from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
@@ -33,7 +28,6 @@ from blackbox_conformal.study.stages.evaluate import Evaluation, curves_of, erro
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup
-from blackbox_conformal.support import catalog
 from blackbox_conformal.support.files import write_together
 from blackbox_conformal.support.text import file_stem
 from blackbox_conformal.support.types import Image, Map, Mask
@@ -206,17 +200,8 @@ class Measure:
         )
         return Measured(audited, evaluation.answers, crops)
 
-    def free_losses(self, ready: Ready) -> dict[str, tuple[float, ...]]:
-        """Return the losses of the photograph's free pictures at every level, scored and masked as answers are."""
-        _, low = ready.truth_and_input("audited")
-        found = {}
-        for name, picture in free_pictures(low, ready.drawn.prepared.size, ready.setup):
-            file = image_png(picture)
-            found[name] = self._losses(replace(ready, read=lambda _, file=file: file))  # type: ignore[misc]
-        return found
-
-    def _losses(self, ready: Ready) -> tuple[float, ...]:
-        """Return the loss of a photograph's mask at each level; the worst where the picture would be refused."""
+    def losses_of(self, ready: Ready) -> tuple[float, ...]:
+        """Return the loss of a picture's mask at each level; the worst where the picture would be refused."""
         truth, low = ready.truth_and_input("audited")
         try:
             evaluation = evaluate(ready.drawn, ready.setup, ready.read, low)
@@ -249,12 +234,3 @@ def _pictures(evaluation: Evaluation, mixture: Mixture, made: Image | None) -> I
     yield plain, picture_to_show("enlargement", delivered, low, mixture)
     if made is not None:
         yield REFERENCE, made
-
-
-def free_pictures(low: Image, size: tuple[int, int], setup: Setup) -> Iterator[tuple[str, Image]]:
-    """Give the names and pixels, (H, W, 3) uint8, of the pictures of an input that cost nothing."""
-    scale, degraded = setup.procedure.scale, not setup.procedure.mixture.linear
-    yield "plain enlargement", resized(low, size[1], size[0])
-    if scale > 1:
-        yield "free reference", reference(low, scale, degraded=degraded)
-    yield from catalog.hook("free_networks").free_enlargements(low, scale)

@@ -1,7 +1,7 @@
 """Calibrate several vendors or settings on some photographs, and measure all on the others."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.drawing.spending.spent import spending_on
+from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.method.audits.clear_part import Details, Squares, details_of, squares_of
+from blackbox_conformal.method.audits.control_variates import RandomPart
 from blackbox_conformal.method.audits.detail_shares import REFERENCE, VENDOR, DetailMeter, DetailShares, free_shares
 from blackbox_conformal.method.audits.known_facts import FactCounts, known_facts
 from blackbox_conformal.method.audits.quality import decibels, peak_signal_to_noise
@@ -24,18 +26,21 @@ from blackbox_conformal.study.choose.comparison import (
     INTERVALS,
     OURS,
     SOFT,
+    ComparedEstimate,
     ComparedPicture,
     Comparison,
     EvaluatedPhotograph,
     OnCompared,
     Standing,
+    estimates_of,
     rows_of,
 )
 from blackbox_conformal.study.choose.contestants import Contest, remaining
 from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.random_part import of_free_pictures
 from blackbox_conformal.study.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.study.stages.ready import Ready
-from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord, note_looked_at, split_prepared
+from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord, note_looked_at
 from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.types import Image, Map
 
@@ -56,18 +61,19 @@ def compare_contestants(
 
     `on_picture`: Called with each measured photograph that the vendor did not refuse.
     """
-    tuning_file, first = contest.root / TUNING_FILE, contest.jobs[0]
+    tuning_file, whole = contest.root / TUNING_FILE, contest.jobs[0].whole or contest.jobs[0]
     if tuning_file.exists():
         TuningRecord.load(tuning_file)
     contest.confirm()
     measured: list[list[EvaluatedPhotograph]] = []
-    standings = []
+    standings: list[Standing] = []
+    free_values: list[_FreeValues] = []
     # Contestants have one degradation and scale, so whatever costs nothing is measured once for all.
     meter = DetailMeter(contest.jobs[0].setup.procedure.mixture)
     for contestant, job in zip(contest.contestants, contest.jobs, strict=True):
         job.limits = remaining(job.limits, contest.folders - {job.folder})
         before, label, refused = spending_on(job.folder, job.keys), contestant.label, 0
-        calibrating, unseen = split_prepared(job.pictures, contest.held_out, contest.seed)
+        calibrating, unseen, everything = contest.parts(job)
         baselines_too = contest.baselines and job.setup.procedure.draws > 1
         with job.drawing() as drawing:
             calibrated: list[_Calibrated] = []
@@ -82,7 +88,12 @@ def compare_contestants(
                 found.append((drawn.prepared.truth_digest or "", shown))
                 refused += drawn.refusal is not None
                 job.listeners.progress(f"measuring {label}", len(found), len(unseen))
-        measured.append([shown for _, shown in sorted(found, key=lambda pair: pair[0])])
+        if contest.paid is not None:
+            values = partial(_share_and_loss, job, contest.rule, [scales[OURS, alpha] for alpha in alphas])
+            free_values.append(of_free_pictures(job.whole or job, everything, values, f"free pictures beside {label}"))
+        shown_of = dict(found)
+        order = sorted(shown_of) if contest.paid is None else [one.truth_digest or "" for one in unseen]
+        measured.append([shown_of[truth] for truth in order])
         after, wanted = spending_on(job.folder, job.keys), len(job.keys)
         standing = Standing(
             contestant=label,
@@ -99,9 +110,9 @@ def compare_contestants(
         )
         standings.append(standing)
     # All photographs, since the comparison shows them.
-    setup = first.setup
-    note_looked_at(contest.root, first.pictures, specification_text(setup.score), setup.procedure.draws)
-    n_calibration = contest.photographs - contest.held_out
+    setup = whole.setup
+    note_looked_at(contest.root, whole.pictures, specification_text(setup.score), setup.procedure.draws)
+    n_calibration = len(whole.pictures) - contest.held_out
     rows = [
         row
         for standing, photographs, job in zip(standings, measured, contest.jobs, strict=True)
@@ -121,7 +132,51 @@ def compare_contestants(
         for standing, photographs in zip(standings, measured, strict=True)
     }
     free = free_shares(max(([one.detail for one in each] for each in measured), key=lambda each: sum(map(bool, each))))
-    return Comparison(n_calibration, contest.held_out, tuple(rows), tuple(standings), detail | free, contest.rule)
+    labels = [standing.contestant for standing in standings]
+    part, estimates = _estimated(contest, labels, measured, free_values, alphas)
+    return Comparison(
+        n_calibration,
+        len(measured[0]),
+        tuple(rows),
+        tuple(standings),
+        detail | free,
+        contest.rule,
+        part,
+        tuple(estimates),
+    )
+
+
+_FreeValues = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
+"""Digest of a photograph → free picture → trusted share and loss at each level."""
+
+
+def _estimated(
+    contest: Contest,
+    labels: Sequence[str],
+    measured: Sequence[Sequence[EvaluatedPhotograph]],
+    free: Sequence[_FreeValues],
+    alphas: Sequence[float],
+) -> tuple[RandomPart | None, Sequence[ComparedEstimate]]:
+    """Return what was bought, and what free pictures add to each contestant's figures; nothing where all is bought."""
+    if contest.paid is None:
+        return None, ()
+    named = [(one.name, one.truth_digest or "") for one in contest.parts(contest.jobs[0])[-1]]
+    # What free pictures show depends on a contestant's masks, so the record names photographs alone.
+    part = RandomPart.of(named, {truth: dict.fromkeys(free[0][truth], ()) for _, truth in named}, contest.seed)
+    bound = contest.rule.loss_bound(contest.jobs[0].setup.metric.capped_bound)
+    arrays = [np.array([list(each[truth].values()) for _, truth in named], np.float64) / (1, bound) for each in free]
+    return part, list(estimates_of(labels, measured, arrays, alphas, contest.rule, bound))
+
+
+def _share_and_loss(job: Job, rule: Guarantee, scales: Sequence[float], ready: Ready) -> list[tuple[float, float]]:
+    """Return what a picture's masks trust and lose; the worst where the picture would be refused."""
+    bound = job.setup.metric.capped_bound
+    try:
+        seen = _seen(job, rule, False, ready)
+    except PayloadError:
+        return [(0.0, _worst(rule, bound)[-1].loss(scale)) for scale in scales]
+    curve = seen.curves(rule, bound)[-1]
+    return [(float(trusted(seen.evaluation.score_map, scale).mean()), curve.loss(scale)) for scale in scales]
 
 
 @dataclass(frozen=True, slots=True)

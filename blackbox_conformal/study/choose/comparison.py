@@ -15,6 +15,13 @@ from blackbox_conformal.drawing.spending.spent import Latency
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.clear_part import BEYOND, Beyond, Details, Squares, beyond_words, clear_parts
 from blackbox_conformal.method.audits.confidence import upper_bound
+from blackbox_conformal.method.audits.control_variates import (
+    APPROXIMATE,
+    FreeEstimate,
+    FreeLosses,
+    RandomPart,
+    part_block,
+)
 from blackbox_conformal.method.audits.detail_shares import (
     CONFIDENCE,
     DETAIL_COLUMNS,
@@ -34,7 +41,7 @@ from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, How, 
 from blackbox_conformal.support.plots import Dot, Dots
 from blackbox_conformal.support.text import dollars, printable
 from blackbox_conformal.support.types import Image, Map
-from blackbox_conformal.support.wording import share
+from blackbox_conformal.support.wording import between, share
 
 if TYPE_CHECKING:
     import pandas
@@ -238,6 +245,20 @@ class Standing:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class ComparedEstimate:
+    """A contestant's mean trusted share, or loss, over all such photographs, estimated with free pictures.
+
+    `difference` is from the first contestant; None for that one.
+    """
+
+    contestant: str
+    alpha: float
+    figure: str
+    estimate: FreeEstimate
+    difference: FreeEstimate | None
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison(Faces):
     """The whole comparison.
@@ -249,6 +270,9 @@ class Comparison(Faces):
         pictures do not lie where their inputs do.
     rule
         The guarantee of every trust mask.
+    part, estimates
+        The random part of the held-out photographs that was bought, and what free pictures of all of them add to each
+        contestant's figures; None and empty: all were bought.
     """
 
     n_calibration: int
@@ -257,6 +281,8 @@ class Comparison(Faces):
     standings: tuple[Standing, ...]
     detail: Mapping[str, DetailShares | None] = field(default_factory=dict)
     rule: Guarantee = field(default_factory=Expected)
+    part: RandomPart | None = None
+    estimates: tuple[ComparedEstimate, ...] = ()
 
     def __repr__(self) -> str:
         lowest = min(row.alpha for row in self.rows)
@@ -328,6 +354,12 @@ class Comparison(Faces):
             yield replace(_figure(rows, self.loss), detail=alpha != self.alphas[0])
         if any(row.beyond for row in self.rows):
             yield Note(BEYOND)
+        if self.part is not None:
+            yield part_block(self.part, self.n_evaluation, "of each figure and difference below uses both")
+            estimates = [asdict(one) for one in self.estimates]
+            title = "Estimated with free pictures, and the difference from the first"
+            yield Table("estimates", _ESTIMATE_COLUMNS, estimates, title=title, not_in_terminal=["worth"])
+            yield Note(APPROXIMATE, detail=True)
         vendors = [standing.row for standing in self.standings]
         yield Table("vendors", _VENDOR_COLUMNS, vendors, title="Vendors", not_on_page=["calls now", "stored before"])
         yield Note(
@@ -401,6 +433,23 @@ class Comparison(Faces):
     def _at(self, alpha: float) -> list[ComparisonRow]:
         return [row for row in self.rows if row.alpha == alpha]
 
+
+def _interval(key: str, interval: str) -> How:
+    return lambda row: "–" if row[key] is None else between(row[key][interval])
+
+
+_ESTIMATE_COLUMNS: dict[str, How] = {
+    "vendor": "{contestant}",
+    "alpha": "{alpha:g}",
+    "figure": "{figure}",
+    "estimate": lambda row: f"{row['estimate']['risk']:.3f}",
+    "about 90 %": _interval("estimate", "interval"),
+    "bought alone": _interval("estimate", "alone_interval"),
+    "difference": lambda row: "–" if row["difference"] is None else f"{row['difference']['risk']:+.3f}",
+    "difference, about 90 %": _interval("difference", "interval"),
+    "bought alone, difference": _interval("difference", "alone_interval"),
+    "worth": lambda row: str(row["estimate"]["worth"]),
+}
 
 _VENDOR_COLUMNS: dict[str, How] = {
     "vendor": "{vendor}",
@@ -544,6 +593,34 @@ def rows_of(
                 )
             )
     return rows
+
+
+def estimates_of(
+    contestants: Sequence[str],
+    measured: Sequence[Sequence[EvaluatedPhotograph]],
+    free: Sequence[NDArray[np.float64]],
+    alphas: Sequence[float],
+    rule: Guarantee,
+    bound: float,
+) -> Iterator[ComparedEstimate]:
+    """Estimate each contestant's trusted share and loss, and their differences from the first contestant's.
+
+    `measured`: The m bought photographs of each contestant, in the order that was drawn at random.
+    `free`: For each contestant, of all photographs, of which the first m were bought: what its masks of k free
+      pictures trust, and lose as shares of `bound`, (photographs, k, levels, 2).
+    """
+    m = len(measured[0])
+    for level, alpha in enumerate(alphas):
+        for place, figure in enumerate(("trusted share", rule.loss_name)):
+            top = (1.0, bound)[place]
+            own = [np.array([one.figures[OURS, alpha][place] for one in photographs]) / top for photographs in measured]
+            beside = [values[:, :, level, place] for values in free]
+            for index, contestant in enumerate(contestants):
+                both, difference = np.hstack([beside[index], beside[0]]), None
+                if index:
+                    difference = FreeLosses(both[:m], both[m:]).difference(own[index], own[0]).times(top)
+                estimate = FreeLosses(beside[index][:m], beside[index][m:]).estimate(own[index]).times(top)
+                yield ComparedEstimate(contestant, alpha, figure, estimate, difference)
 
 
 def mean_of_known(values: NDArray[np.float64]) -> float:

@@ -17,9 +17,12 @@ from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.study.calibrate.calibrating import refuse_detail
 from blackbox_conformal.study.job import Job, Terms, agree
 from blackbox_conformal.study.plan.planning import Plan, memory_bytes, plan_job
+from blackbox_conformal.study.random_part import in_random_order, refuse_paid
 from blackbox_conformal.study.stages.defaults import ERROR_GUARANTEE
 from blackbox_conformal.study.stages.memory import AUDIT_PIXEL_BYTES, PIXEL_BYTES, refuse_large
+from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.study.unseen_photographs import split_prepared
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.catalog import specification_text
 
@@ -68,6 +71,8 @@ class Contest:
     seed: int = 0
     baselines: bool = True  # Whether earlier methods are measured, too; they speak of errors alone.
     rule: Guarantee = field(default_factory=Expected)  # The guarantee to compare under.
+    # How many of the held-out photographs are bought, drawn at random; free pictures answer all. None: all.
+    paid: int | None = None
 
     @classmethod
     def of_photographs(
@@ -80,9 +85,13 @@ class Contest:
         seed: int = 0,
         baselines: bool = True,
         rule: Guarantee | None = None,
+        paid: int | None = None,
     ) -> "Contest":
         """Prepare these photographs; the folder of the terms is the root."""
         refuse_incomparable(contestants, len(paths), held_out)
+        if paid is not None:
+            for contestant in contestants:
+                refuse_paid(contestant.setup, paid, held_out)
         rule = Expected() if rule is None else rule
         baselines = baselines and rule.threshold_ceiling is None
         sizes = [bytes_a_pixel(contestant.setup.procedure.draws, baselines) for contestant in contestants]
@@ -98,12 +107,22 @@ class Contest:
             )
             for contestant, pixel_bytes in zip(contestants, sizes, strict=True)
         ]
-        return cls(tuple(contestants), tuple(jobs), terms.folder, held_out, seed, baselines, rule)
+        whole = cls(tuple(contestants), tuple(jobs), terms.folder, held_out, seed, baselines, rule, paid)
+        if paid is None:
+            return whole
+        parts = [whole.parts(job) for job in jobs]
+        bought = (job.only([*calibrating, *some]) for job, (calibrating, some, _) in zip(jobs, parts, strict=True))
+        return replace(whole, jobs=tuple(bought))
 
-    @property
-    def photographs(self) -> int:
-        """Count the photographs."""
-        return len(self.jobs[0].pictures)
+    def parts(self, job: Job) -> tuple[list[Prepared], list[Prepared], list[Prepared]]:
+        """Return the photographs that calibrate, those that are bought to be measured, and all that do not calibrate.
+
+        With a number that is bought, the last two are in an order drawn at random.
+        """
+        calibrating, unseen = split_prepared((job.whole or job).pictures, self.held_out, self.seed)
+        if self.paid is not None:
+            unseen = in_random_order(unseen, self.seed)
+        return calibrating, unseen[: self.paid], unseen
 
     @property
     def folders(self) -> set[Path]:

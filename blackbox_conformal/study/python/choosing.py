@@ -160,6 +160,7 @@ def compare(
         seed=settings.get("seed", 0),
         baselines=settings["baselines"],
         rule=rule,
+        paid=settings.get("paid"),
     )
     bound = rule.loss_bound(contestants[0].setup.metric.capped_bound)
     levels = levels_of(alpha) or audited_levels(bound, rule)
