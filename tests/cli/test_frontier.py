@@ -246,6 +246,18 @@ def test_a_pilot_measures_any_promise_of_a_mean_or_of_single_pictures_that_is_na
     assert "--pilot 20" not in said
 
 
+def test_a_pilot_of_one_draw_foretells_the_paid_calls_of_an_audit(folder, server):
+    usual = ["--score", "texture", "--metric", "rgb-linf", "--guarantee", "expected", "--alpha", "0.4", "-p", "scale=4"]
+    told = plan(folder, server, *usual, "--pilot", "12", "--max-cost", "1", "--json")
+    found = json.loads(told.stdout)["paid"]
+    assert paid(server) == 12, "free pictures are beside the pilot for nothing"
+    assert 8 <= found["paid"] <= found["alone"]
+    said = f"about {found['paid']} paid calls instead of {found['alone']}, "
+    assert (said if found["paid"] < found["alone"] else "Free pictures save no call") in told.stderr
+    several = plan(folder, server, *CHOICES, "-p", "scale=4", "--pilot", "12", "--max-cost", "1", "--json")
+    assert json.loads(several.stdout)["paid"] is None, "free pictures do not vary"
+
+
 def test_a_larger_pilot_contains_the_smaller_one(folder, server):
     for count in (5, 8):
         plan(folder, server, *CHOICES, "--pilot", str(count), "--yes", "-q")

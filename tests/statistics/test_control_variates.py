@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.method.audits.confidence import LEVEL, Betting, stakes, upper_bound
-from blackbox_conformal.method.audits.control_variates import BettingBeside, FreeLosses, coefficients
+from blackbox_conformal.method.audits.control_variates import (
+    GIVEN,
+    REACH,
+    BettingBeside,
+    FreeLosses,
+    PaidForetold,
+    coefficients,
+)
 from blackbox_conformal.method.risk.betting import reaches
 
 CLAIMED, POPULATION, RUNS = 0.2, 4000, 400
@@ -137,3 +144,16 @@ def test_a_difference_of_two_vendors_is_estimated_without_bias_and_misses_as_sel
     assert abs(bias) < 4 * np.std([one[0] for one in found]) / math.sqrt(RUNS)
     assert tools.verdict(np.array([not one[1] for one in found])).keeps(2 * LEVEL)
     assert worth > 1.1
+
+
+def test_audits_reach_with_the_foretold_number_what_a_pilot_foretells():
+    foretold = [PaidForetold.of(losses, free.bought) for losses, free in audits("useful", 40, 41, 60)]
+    paid, alone = (round(np.median([getattr(one, name) for one in foretold])) for name in ("paid", "alone"))
+    print(paid, alone)
+    assert paid < 0.7 * alone
+    for m, name in ((paid, "interval"), (alone, "alone_interval")):
+        found = [getattr(free.estimate(losses), name) for losses, free in audits("useful", m, GIVEN * m, 100)]
+        assert np.mean([high - low for low, high in found]) / 2 == pytest.approx(REACH, rel=0.12)
+    useless = [PaidForetold.of(losses, free.bought) for losses, free in audits("useless", 40, 41, 60)]
+    assert all(one.paid <= one.alone for one in useless)
+    assert np.mean([one.paid / one.alone for one in useless]) > 0.9

@@ -113,17 +113,11 @@ class FreeLosses:
     def estimate(self, losses: Losses, bound: float = 1.0) -> FreeEstimate:
         """Estimate the mean loss from the (m,) losses of the bought photographs, each in [0, `bound`]."""
         m, n = len(self.bought), len(self.bought) + len(self.others)
+        fits, unexplained = _left_out(self.bought, losses)
         excess = self.bought - self.others.mean(axis=0)
-        corrected, left, fits = np.empty(m), np.empty(m), []
-        for one in range(m):
-            rest = np.arange(m) != one
-            fits.append(coefficients(self.bought[rest], losses[rest]))
-            # Of the whole excess only the share (N - m) / N is news, as the bought ones are among all.
-            corrected[one] = losses[one] - (n - m) / n * excess[one] @ fits[-1]
-            apart = (self.bought[one] - self.bought[rest].mean(axis=0)) @ fits[-1]
-            left[one] = losses[one] - losses[rest].mean() - apart
-        # A photograph that was left out is as far from the others' mean as m / (m - 1) of the variance.
-        unexplained, whole = float(np.mean(left**2)) * (m - 1) / m, float(losses.var(ddof=1))
+        # Of the whole excess only the share (N - m) / N is news, as the bought ones are among all.
+        corrected = losses - (n - m) / n * np.einsum("ij,ij->i", excess, fits)
+        whole = float(losses.var(ddof=1))
         variance, alone_variance = (m / n * whole + (n - m) / n * unexplained) / m, whole / m
         wide = _t_quantile(1 - LEVEL, m - 1)
 
@@ -169,6 +163,45 @@ def coefficients(free: Losses, losses: Losses) -> Losses:
     penalty = 2 * np.trace(gram) / (len(free) * k) + 1e-12
     fitted: Losses = np.linalg.solve(gram + penalty * np.eye(k), centred.T @ (losses - losses.mean()))
     return fitted
+
+
+def _left_out(free: Losses, losses: Losses) -> tuple[Losses, float]:
+    """Return coefficients fitted without each photograph, (m, k), and the variance that they leave unexplained."""
+    m, fits, left = len(losses), np.empty(free.shape), np.empty(len(losses))
+    for one in range(m):
+        rest = np.arange(m) != one
+        fits[one] = coefficients(free[rest], losses[rest])
+        left[one] = losses[one] - losses[rest].mean() - (free[one] - free[rest].mean(axis=0)) @ fits[one]
+    # A photograph that was left out is as far from the others' mean as m / (m - 1) of the variance.
+    return fits, float(np.mean(left**2)) * (m - 1) / m
+
+
+REACH, GIVEN = 0.05, 5  # How far a foretold interval reaches to each side, and photographs for each bought one.
+
+
+@dataclass(frozen=True, slots=True)
+class PaidForetold:
+    """About how many photographs must be bought for a 90 % t interval of ± `REACH`, from losses of a few.
+
+    `paid` with free pictures of `GIVEN` times as many, `alone` without.
+    """
+
+    paid: int
+    alone: int
+
+    @classmethod
+    def of(cls, losses: Losses, free: Losses) -> Self:
+        """Foretell from the (m,) losses and (m, k) free losses, in [0, 1], of photographs that were bought."""
+        whole, (_, unexplained) = float(losses.var(ddof=1)), _left_out(free, losses)
+
+        def fewest(variance: float) -> int:
+            m = LEAST
+            while _t_quantile(1 - LEVEL, m - 1) * (variance / m) ** 0.5 > REACH:
+                m += 1
+            return m
+
+        # Free pictures that explain nothing are left out.
+        return cls(fewest(min(whole, (whole + (GIVEN - 1) * unexplained) / GIVEN)), fewest(whole))
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,16 @@ Photographs by which anything was chosen, even only how many more to draw, give 
 go into the run folder's tuning file, which keeps them from calibrating.
 """
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
+import numpy as np
+
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.audits.control_variates import LEAST, PaidForetold
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, usual_level
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.risk.curve_set import CurveSet
@@ -18,7 +22,9 @@ from blackbox_conformal.study.plan.expected_shares import measured_shares
 from blackbox_conformal.study.plan.frontier import FEWEST, Pilot, Wish, pilot_frontier, piloted_promises
 from blackbox_conformal.study.plan.planning import Plan, plan_job
 from blackbox_conformal.study.plan.promises import Curves, measured_curves, promises_detail, ways
+from blackbox_conformal.study.random_part import of_free_pictures, refuse_paid
 from blackbox_conformal.study.stages.defaults import default_score
+from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, member
 from blackbox_conformal.study.unseen_photographs import Unseen, note_looked_at, split_prepared, together
 from blackbox_conformal.support.catalog import specification_text
@@ -114,4 +120,39 @@ def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
     frontier = pilot_frontier(
         curves, request.ways(job.setup), left, planned.usd_a_draw, planned.n, request.guarantee, spent
     )
-    return replace(planned, frontier=frontier)
+    return replace(planned, frontier=frontier, paid=_foretold(pilot, looked_at, curves[0], request))
+
+
+def _foretold(pilot: Job, photographs: Sequence[Prepared], known: Curves, request: PilotRequest) -> PaidForetold | None:
+    """Foretell how many answers an audit must buy, from the pilot's losses at its own threshold.
+
+    None where an audit would not take free pictures, another vendor drew, or the pilot is too small for any threshold.
+    """
+    setup = pilot.setup
+    rule, count = setup.promised(request.guarantee), len(photographs)
+    if request.stand_in is not None:
+        return None
+    try:
+        refuse_paid(setup, LEAST, count)
+    except UsageError:
+        return None
+    kinds = [curves.kind for curves in known]
+    if rule.needs.curve_kind not in kinds or rule.miss_rate is not None or rule.bound_source != "metric":
+        return None
+    place, alpha = kinds.index(rule.needs.curve_kind), request.wish.alpha
+    alpha = usual_level(rule.loss_bound(setup.metric.capped_bound), rule) if alpha is None else alpha
+    threshold = rule.threshold(known[place], alpha)
+    if rule.beside is not None:
+        threshold = min(threshold, rule.beside[0].threshold(known[0], rule.beside[1]))
+    if threshold == -math.inf:
+        return None
+    work = partial(measured_curves, pilot, [setup])
+    free = of_free_pictures(pilot, photographs, work, "free pictures of the pilot")
+    bound = rule.loss_bound(setup.metric.capped_bound)
+    table = np.array(
+        [
+            [of_ways[0][place].loss(threshold) for of_ways in free[one.truth_digest or ""].values()]
+            for one in sorted(photographs, key=lambda one: one.input_digest)
+        ]
+    )
+    return PaidForetold.of(known[place].losses_at(threshold) / bound, table / bound)

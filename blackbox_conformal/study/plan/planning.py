@@ -12,6 +12,7 @@ from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.spending.estimate import Estimate, calls_again, estimate, has_jobs
 from blackbox_conformal.drawing.spending.prices import KnownPrices
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.audits.control_variates import GIVEN, REACH, PaidForetold
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words, usual_levels
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.plan.expected_shares import measured_shares
@@ -19,7 +20,7 @@ from blackbox_conformal.study.plan.frontier import Frontier, Wish, measured_fron
 from blackbox_conformal.study.plan.promises import promises_detail, ways
 from blackbox_conformal.study.stages.memory import BASE_BYTES
 from blackbox_conformal.study.stages.settings import Setup
-from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, Table
+from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, Note, Table
 from blackbox_conformal.support.plots import Bar, Bars
 from blackbox_conformal.support.text import counted, mebibytes, money
 from blackbox_conformal.vendor.adapter import FREE, Price
@@ -53,6 +54,8 @@ class Plan(Estimate, Faces):
         What promises are expected to trust; None: not asked.
     foretold
         What a cascade is expected to pass on; None: nothing, or not known.
+    paid
+        How many answers an audit or a comparison must buy, with free pictures and without; None: not known.
     """
 
     n: int
@@ -65,6 +68,7 @@ class Plan(Estimate, Faces):
     price_rule: str = ""
     frontier: Frontier | None = None
     foretold: Foretold | None = None
+    paid: PaidForetold | None = None
 
     @property
     def usd_a_draw(self) -> tuple[Decimal, Decimal] | None:
@@ -90,6 +94,7 @@ class Plan(Estimate, Faces):
     def blocks(self) -> Iterator[Block]:
         """Show calls, price and levels, and each promise's expected share or each level's needed photographs."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "frontier"}
+        numbers["paid"] = None if self.paid is None else asdict(self.paid)
         numbers["foretold"] = None if self.foretold is None else asdict(self.foretold)
         calls = f"{self.calls} to make, {self.cached} draws stored"
         if self.passed_on:
@@ -112,6 +117,8 @@ class Plan(Estimate, Faces):
             },
             numbers,
         )
+        if self.paid is not None:
+            yield Note(self._paid_in_words(self.paid))
         if self.frontier is not None:
             yield from self.frontier.blocks(self.n)
         yield Table(
@@ -128,6 +135,18 @@ class Plan(Estimate, Faces):
         )
         bars = [Bar(f"alpha = {level}", n, "realised") for level, n in self.needed_n.items()]
         yield Figure([Bars("Photographs that a level needs at least", "", bars, digits=0)])
+
+    def _paid_in_words(self, told: PaidForetold) -> str:
+        if told.paid >= told.alone:
+            return f"Free pictures save no call of an audit here: the risk to ± {REACH:g} takes about {told.alone}."
+        price = ""
+        if self.usd_a_photograph is not None and self.usd_a_photograph[1] > 0:
+            price = f", {self._more(told.paid)} instead of {self._more(told.alone)}"
+        return (
+            f"By these losses an audit estimates the risk to ± {REACH:g} with about {told.paid} paid calls instead of "
+            f"{told.alone}{price}: give it {GIVEN * told.paid} photographs and --paid {told.paid}. `compare --paid` "
+            "takes as many of each vendor. That narrows the estimates, and hardly the interval of an audit's verdict."
+        )
 
     def _more(self, photographs: int) -> str:
         if self.usd_a_photograph is None:
