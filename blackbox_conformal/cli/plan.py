@@ -15,6 +15,7 @@ from blackbox_conformal.cli.from_options import photograph_paths
 from blackbox_conformal.errors import IncompleteError, RunRefusedError, UsageError, VendorError
 from blackbox_conformal.study.settings_table import INPUTS, PlanSettings
 from blackbox_conformal.study.stages.defaults import SEVERAL_DRAWS
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import counted
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ def present(
 
     adapter = job.setup.adapter
     planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
+    audited = catalog.hook("pages").last_audit(job.folder)
+    if audited is not None:
+        planned = replace(planned, paid=audited.foretold)
     if wish is not None:
         planned = planned.with_frontier(job.setup, wish, guarantee, next_steps.chosen_settings())
     show_plan(screen, planned, job, shift)

@@ -5,6 +5,7 @@ from typing import Any
 
 _HOMES = {
     "report_material": "report.report_store:ReportStore",
+    "last_audit": "report.report_store:last_audit",
     "compared_pictures": "report.comparison_page:ComparisonPictures",
     "write_comparison": "report.comparison_page:write_comparison",
     "refuse_foreign_comparison": "report.comparison_page:refuse_foreign",

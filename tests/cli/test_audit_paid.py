@@ -82,6 +82,15 @@ def test_it_pays_for_the_random_part_alone_and_a_repeated_command_for_nothing(sc
     assert (more["n"], more["part"]["beside"]) == (PAID + 2, False)
     assert [one["name"] for one in more["part"]["pictures"]] == [one["name"] for one in found["part"]["pictures"]]
     assert "interval above is of the bought ones alone" in out.err
+    # What the audit recorded tells a plan how many calls another audit takes.
+    vendor = ["--adapter", RESTORING, "-p", f"url={server.url}", "-p", "scale=4", "--score", "texture"]
+    planning = ["plan", str(folder / "unseen"), *vendor, "--metric", "rgb-linf", "--run", str(folder / "run"), "--json"]
+    assert run(planning) == 0
+    out = capsys.readouterr()
+    told = json.loads(out.out)["paid"]
+    assert 8 <= told["paid"] <= told["alone"]
+    assert server.account.paid - before == PAID + 2, "a plan buys nothing"
+    assert "By the losses of the last audit with --paid in this run folder " in out.err
 
 
 def test_a_comparison_buys_the_calibration_and_the_same_random_part_for_all(scene, tmp_path, capsys):

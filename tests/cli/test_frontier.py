@@ -253,7 +253,9 @@ def test_a_pilot_of_one_draw_foretells_the_paid_calls_of_an_audit(folder, server
     assert paid(server) == 12, "free pictures are beside the pilot for nothing"
     assert 8 <= found["paid"] <= found["alone"]
     said = f"about {found['paid']} paid calls instead of {found['alone']}, "
-    assert (said if found["paid"] < found["alone"] else "Free pictures save no call") in told.stderr
+    assert (
+        said if found["paid"] < found["alone"] else "By the pilot's losses free pictures save an audit no call"
+    ) in told.stderr
     several = plan(folder, server, *CHOICES, "-p", "scale=4", "--pilot", "12", "--max-cost", "1", "--json")
     assert json.loads(several.stdout)["paid"] is None, "free pictures do not vary"
 

@@ -183,15 +183,16 @@ REACH, GIVEN = 0.05, 5  # How far a foretold interval reaches to each side, and 
 class PaidForetold:
     """About how many photographs must be bought for a 90 % t interval of ± `REACH`, from losses of a few.
 
-    `paid` with free pictures of `GIVEN` times as many, `alone` without.
+    `paid` with free pictures of `GIVEN` times as many, `alone` without; `source`: whose losses.
     """
 
     paid: int
     alone: int
+    source: str
 
     @classmethod
-    def of(cls, losses: Losses, free: Losses) -> Self:
-        """Foretell from the (m,) losses and (m, k) free losses, in [0, 1], of photographs that were bought."""
+    def of(cls, losses: Losses, free: Losses, source: str = "the pilot's losses") -> Self:
+        """Foretell from the (m,) losses and (m, k) free losses of photographs that were bought."""
         whole, (_, unexplained) = float(losses.var(ddof=1)), _left_out(free, losses)
 
         def fewest(variance: float) -> int:
@@ -201,7 +202,7 @@ class PaidForetold:
             return m
 
         # Free pictures that explain nothing are left out.
-        return cls(fewest(min(whole, (whole + (GIVEN - 1) * unexplained) / GIVEN)), fewest(whole))
+        return cls(fewest(min(whole, (whole + (GIVEN - 1) * unexplained) / GIVEN)), fewest(whole), source)
 
 
 @dataclass(frozen=True, eq=False)

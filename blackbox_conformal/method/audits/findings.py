@@ -12,7 +12,13 @@ import numpy as np
 
 from blackbox_conformal.method.audits.clear_part import ClearPart, Details, Squares, advice, clear_blocks, clear_parts
 from blackbox_conformal.method.audits.contamination import Leakage
-from blackbox_conformal.method.audits.control_variates import FIXED_NUMBER, FreeEstimate, RandomPart, estimate_blocks
+from blackbox_conformal.method.audits.control_variates import (
+    FIXED_NUMBER,
+    FreeEstimate,
+    PaidForetold,
+    RandomPart,
+    estimate_blocks,
+)
 from blackbox_conformal.method.audits.detail_shares import DetailSums, detail_blocks
 from blackbox_conformal.method.audits.kinds import KindRisk, kind_blocks, kinds_in_words
 from blackbox_conformal.method.audits.known_facts import FactCounts, KnownFacts
@@ -183,6 +189,17 @@ class Audit(Faces):
         """Say the verdict for people."""
         tested = [level for level in self.levels if level.tested]
         return in_short(self.verdict, [(level.judgement, level.claimed) for level in tested])
+
+    @property
+    def foretold(self) -> PaidForetold | None:
+        """Foretell from a bought part how many photographs another audit must buy; None where nothing follows."""
+        for index, level in enumerate(self.levels):
+            # Where the claim is not alpha, it is not about these losses themselves.
+            if self.part is not None and level.estimate is not None and level.claimed == level.alpha:
+                losses = np.array([picture.losses[index] for picture in self.pictures])
+                free = self.part.losses(index)[: self.n]
+                return PaidForetold.of(losses, free, "the losses of the last audit with --paid in this run folder")
+        return None
 
     def __repr__(self) -> str:
         levels = "; ".join(

@@ -43,6 +43,12 @@ AUDITS = Stored(Audit, "audit", 1, anew="Remove it and audit again in the same r
 SPLITS = Stored(Splits, "random splits", 1, anew="Remove them and run `audit --splits` again: the draws are stored")
 
 
+def last_audit(run: Path) -> Audit | None:
+    """Return the run folder's last audit of any calibration that bought a part of its photographs; None without one."""
+    found = sorted(run.glob("report/*/audit.json"), key=lambda path: path.stat().st_mtime)
+    return next((one for one in map(AUDITS.read, reversed(found)) if one.part is not None), None)
+
+
 class ReportStore:
     """The report's material of one run folder and one calibration.
 

@@ -148,11 +148,10 @@ def _foretold(pilot: Job, photographs: Sequence[Prepared], known: Curves, reques
         return None
     work = partial(measured_curves, pilot, [setup])
     free = of_free_pictures(pilot, photographs, work, "free pictures of the pilot")
-    bound = rule.loss_bound(setup.metric.capped_bound)
     table = np.array(
         [
             [of_ways[0][place].loss(threshold) for of_ways in free[one.truth_digest or ""].values()]
             for one in sorted(photographs, key=lambda one: one.input_digest)
         ]
     )
-    return PaidForetold.of(known[place].losses_at(threshold) / bound, table / bound)
+    return PaidForetold.of(known[place].losses_at(threshold), table)

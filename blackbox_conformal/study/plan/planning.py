@@ -138,12 +138,12 @@ class Plan(Estimate, Faces):
 
     def _paid_in_words(self, told: PaidForetold) -> str:
         if told.paid >= told.alone:
-            return f"Free pictures save no call of an audit here: the risk to ± {REACH:g} takes about {told.alone}."
+            return f"By {told.source} free pictures save an audit no call: the risk to ± {REACH:g} takes {told.alone}."
         price = ""
         if self.usd_a_photograph is not None and self.usd_a_photograph[1] > 0:
             price = f", {self._more(told.paid)} instead of {self._more(told.alone)}"
         return (
-            f"By these losses an audit estimates the risk to ± {REACH:g} with about {told.paid} paid calls instead of "
+            f"By {told.source} an audit estimates the risk to ± {REACH:g} with about {told.paid} paid calls instead of "
             f"{told.alone}{price}: give it {GIVEN * told.paid} photographs and --paid {told.paid}. `compare --paid` "
             "takes as many of each vendor. That narrows the estimates, and hardly the interval of an audit's verdict."
         )
