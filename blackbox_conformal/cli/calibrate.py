@@ -93,7 +93,6 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     here = replace(options, cluster=None) if options.dry_run else options
     with from_options.job_terms(screen, here, run) as terms:
         job = from_options.photograph_job(screen, setup, paths, terms, tiles=tiles)
-        from_options.say_lossy(screen, job)
         files, taught = list(map(Path, options.tuning)), job.setup.score.taught_by
         unseen = Unseen.of(job.pictures, job.folder, taught, files, nothing_chosen=options.nothing_chosen)
         from_options.show_left_out(screen, len(job.pictures), len(job.pictures) - len(unseen.pictures))

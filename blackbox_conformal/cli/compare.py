@@ -155,7 +155,7 @@ def _compared(
             rule=rule,
             paid=options.paid,
         )
-        from_options.say_fitted(screen, contest.jobs[0])
+        from_options.note_photographs(screen, contest.jobs[0])
         return compare_contestants(contest, levels, on_picture)
 
 

@@ -163,11 +163,14 @@ def photograph_job(
     to_draw: bool = True,
     tiles: Mapping[str, str] | None = None,
 ) -> "Job":
-    """Return the job on photographs; say which were made to fit. `to_draw`, `tiles`: see `Job.of_photographs`."""
+    """Return the job on photographs; note what follows from them, as `note_photographs`.
+
+    `to_draw`, `tiles`: see `Job.of_photographs`.
+    """
     from blackbox_conformal.study.job import Job
 
     job = Job.of_photographs(setup, paths, terms, to_draw=to_draw, tiles=tiles)
-    say_fitted(screen, job)
+    note_photographs(screen, job)
     return job
 
 
@@ -181,17 +184,14 @@ def show_worth(screen: Screen, worth: "MaskWorth | None", *, shares: bool = True
         screen.note(f"warning: {worth.warning}")
 
 
-def say_lossy(screen: Screen, job: "Job") -> None:
-    """Note how lossy files of photographs affect inputs."""
+def note_photographs(screen: Screen, job: "Job") -> None:
+    """Note which photographs were made to fit the vendor, and what follows for inputs where they are lossy files."""
     from blackbox_conformal.study.stages.certify import lossy_note
-
-    if (note := lossy_note(job.pictures, job.setup.procedure)) is not None:
-        screen.note(f"note: {note}")
-
-
-def say_fitted(screen: Screen, job: "Job") -> None:
-    """Note which photographs were made to fit the vendor, and how."""
     from blackbox_conformal.study.stages.grouped_errors import NAMED
+
+    formats = [picture.file_format for picture in job.pictures]
+    if (note := lossy_note(formats, job.setup.procedure.mixture)) is not None:
+        screen.note(f"note: {note}")
 
     done = [f"{printable(picture.name)} {picture.fitted}" for picture in job.pictures if picture.fitted]
     if done:

@@ -253,7 +253,6 @@ def command(screen: Screen, options: PlanOptions) -> None:
     with from_options.job_terms(screen, options, run) as terms:
         paths = photograph_paths(options.images)
         job = from_options.photograph_job(screen, setup, paths, terms, to_draw=False)
-        from_options.say_lossy(screen, job)
         if options.quote:
             confirm_keys(screen, [setup.adapter], options)
             quoted = ask_quotes(setup.adapter, [task.upload for task in job.tasks], job.limits, screen.step)

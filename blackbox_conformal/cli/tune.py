@@ -107,8 +107,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
         if not options.only_choose and not options.force:
             truths, tuned = ({picture.truth_digest or "" for picture in part} for part in (job.calibrating, job.tuning))
             refuse_other_calibration(out, None, truths, tuned | {photograph.truth for photograph in job.known})
-        from_options.say_fitted(screen, job.whole)
-        from_options.say_lossy(screen, job.whole)
+        from_options.note_photographs(screen, job.whole)
         from_options.show_left_out(
             screen, len(paths), 0 if options.only_choose else len(paths) - len(job.whole.pictures)
         )
@@ -206,7 +205,7 @@ def _learn(screen: Screen, options: TuneOptions) -> None:
         )
     with from_options.job_terms(screen, replace(options, cluster=None), run, lambda *_: None) as terms:
         job = job_to_learn(setup, options.outputs, photograph_paths(options.images), terms)
-        from_options.say_fitted(screen, job)
+        from_options.note_photographs(screen, job)
         learning = learn_job(job, run, options.seed or 0, out, force=options.force)
     score = specification_text(learning.score)
     screen.show(learning.blocks())

@@ -140,15 +140,35 @@ def test_photographs_from_lossy_files_say_before_anything_is_paid_what_follows_f
         (["plan", *mixed], "--degradation '50% bicubic:4+jpeg:60-95 | 50% area:4+jpeg:60-95'\n"),
     ):
         told = ended(capsys, [*command, *given]).err
-        assert "2 of 6 photographs are lossy files (JPEG, WEBP)" in told
+        assert "2 of 6 photographs are lossy files (JPEG, WEBP), and the inputs that" in told
         assert "will get no guarantee. If you will mask such files, add " + option in told
         again = [word for word in command if word not in mixed]
         assert "lossy" not in ended(capsys, [*again, *given, *shlex.split(option)]).err
+    assert "lossy" not in ended(capsys, ["plan", *given, "--degradation", "bicubic+webp:80"]).err
+    assert server.account.paid == paid
     vendor = bc.load_adapter(VENDOR, url=server.url)
-    for function in (bc.plan, bc.calibrate):
-        with pytest.warns(UserWarning, match=r"will get no guarantee.*add --degradation bicubic:4\+jpeg:60-95$"):
-            function(vendor, folder, run=tmp_path / "python", max_cost=1, **ALL)
-    assert server.account.paid == paid + 12, "of calibrating alone"
+    two = {"it": vendor, "other": (vendor, {"score": "texture"})}
+    calls = [(bc.plan, vendor, {}), (bc.calibrate, vendor, {}), (bc.compare, two, {"held_out": 0.5})]
+    for function, asked, more in [*calls, (bc.tune, vendor, {"alpha": 0.9, "nothing_chosen": True})]:
+        with pytest.warns(UserWarning, match=r"will get no guarantee.*add degradation='bicubic:4\+jpeg:60-95'$"):
+            function(asked, folder, run=tmp_path / function.__name__, max_cost=1, **ALL, **more)
+
+
+@pytest.mark.parametrize(
+    ("name", "saved", "lossy"),
+    [
+        ("p.webp", {"quality": 80}, "WEBP"),
+        ("p.avif", {"quality": 80}, "AVIF"),
+        ("p.jpg", {}, "JPEG"),
+        ("p.tif", {"compression": "tiff_lzw"}, None),
+        ("p.webp", {"lossless": True}, None),
+        ("p.png", {}, None),
+    ],
+)
+def test_every_lossy_format_alone_is_told_and_no_lossless_one(name, saved, lossy, tmp_path, capsys):
+    PillowImage.fromarray(photograph(4)).save(tmp_path / name, **saved)
+    told = ended(capsys, ["plan", str(tmp_path / name), "--adapter", "embedded", "--run", str(tmp_path / "run")]).err
+    assert (f"1 of 1 photograph is a lossy file ({lossy})" in told) if lossy else ("lossy" not in told)
 
 
 def test_a_certificate_of_a_mixture_does_not_bound_the_truth(scene, server, tmp_path, capsys):

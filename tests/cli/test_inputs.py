@@ -212,15 +212,16 @@ def test_one_jpeg_file_is_told_what_its_mask_would_say(calibrated, capsys):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20 photographs; 20 others made smaller and saved as JPEG files; and 20 inputs of quite another kind."""
+    """20 photographs; 20 others made smaller and saved as JPEG and as AVIF files; 20 inputs of quite another kind."""
     folder = tmp_path_factory.mktemp("suggest")
-    for kind in ("photographs", "inputs", "others"):
+    for kind in ("photographs", "inputs", "others", "avif"):
         (folder / kind).mkdir()
     chain, stripes = Mixture.of_text("area:2"), np.indices((32, 40))[1] % 2 * 255
     for seed in range(20):
         truth, other = (photograph(place) for place in (seed, seed + 20))
         Image.fromarray(truth).save(folder / "photographs" / f"{seed}.png")
         Image.fromarray(chain.apply(other, 2, seed)).save(folder / "inputs" / f"{seed}.jpg", quality=60)
+        Image.fromarray(chain.apply(other, 2, seed)).save(folder / "avif" / f"{seed}.avif", quality=95)
         striped = np.repeat(np.abs(stripes - seed)[:, :, None], 3, axis=2).astype(np.uint8)
         Image.fromarray(striped).save(folder / "others" / f"{seed}.png")
     return folder
@@ -233,7 +234,8 @@ def suggested(folder: Path, kind: str, *more: str) -> int:
 
 def test_options_can_be_pasted_and_what_is_missing_is_named(folders, capsys):
     assert suggested(folders, "inputs") == 0
-    text = capsys.readouterr().out
+    text, told = capsys.readouterr()
+    assert "lossy" not in told
     assert "traces of JPEG in 100% of the inputs, quality 60;" in text
     assert "None of these pictures was used to find the chain." in text
     words = shlex.split(text.splitlines()[-1])
@@ -245,6 +247,15 @@ def test_options_can_be_pasted_and_what_is_missing_is_named(folders, capsys):
     assert "give --photographs FOLDER" in ended(capsys, ["inputs", inputs, "--suggest"], 2).err
     assert suggested(folders, "inputs", "--group", "night") == 2
     assert "expected --suggest without --group" in capsys.readouterr().err
+
+
+def test_a_chain_without_losses_is_told_beside_lossy_inputs(folders, capsys):
+    suggested(folders, "avif")
+    found = capsys.readouterr()
+    chain = shlex.split(found.out.splitlines()[-1])[3]
+    assert "jpeg" not in chain
+    assert f"warning: 20 of 20 inputs are lossy files (AVIF), and the inputs that {chain} makes are not" in found.err
+    assert f"add --degradation {chain}+jpeg:60-95\n" in found.err
 
 
 @pytest.mark.slow

@@ -31,7 +31,9 @@ from blackbox_conformal.study.from_keywords import named_keywords
 from blackbox_conformal.study.listeners import shown_progress
 from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.settings_table import ShiftSettings
+from blackbox_conformal.study.stages.certify import lossy_note
 from blackbox_conformal.study.stages.grouped_errors import read_each
+from blackbox_conformal.study.stages.prepare import format_of
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image
@@ -359,6 +361,7 @@ class Seen:
     digest: str
     trace: JpegTrace | None
     tells: bool  # Whether a compression would have left a trace.
+    file_format: str  # As in `Prepared`.
     measured: Measured
     statistics: InputStatistics
 
@@ -367,7 +370,7 @@ class Seen:
         pixels = picture.pixels
         trace = jpeg_trace(picture)
         tells = trace is not None or would_tell(pixels)
-        return cls(picture.digest, trace, tells, measured(pixels), InputStatistics.of(pixels))
+        return cls(picture.digest, trace, tells, format_of(picture), measured(pixels), InputStatistics.of(pixels))
 
 
 @dataclass(frozen=True, slots=True)
@@ -481,7 +484,9 @@ def suggest_degradation(
         settings["level"],
         settings.get("seed", SEED),
     )
-    return Suggestion(scale, chain, proof)
+    # The search knows JPEG alone, and a picture seldom shows how its file was compressed.
+    lossy = lossy_note([one.file_format for one in seen], Mixture.of_text(chain.degradation).at(scale), "input")
+    return Suggestion(scale, chain, replace(proof, files=lossy))
 
 
 def halves(digests: Sequence[str]) -> tuple[list[int], list[int]]:

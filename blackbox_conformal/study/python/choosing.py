@@ -162,6 +162,7 @@ def compare(
         rule=rule,
         paid=settings.get("paid"),
     )
+    warn_of_lossy(contest.jobs[0].pictures, contestants[0].setup.procedure)
     bound = rule.loss_bound(contestants[0].setup.metric.capped_bound)
     levels = levels_of(alpha) or audited_levels(bound, rule)
     for level in levels:
@@ -221,6 +222,7 @@ def tune(
         only_choose=only_choose,
         nothing_chosen=settings.get("nothing_chosen", False),
     )
+    warn_of_lossy(job.whole.pictures, found.setup.procedure)
     tuning = job.choose(found.candidates, alpha, found.rule, want_share)
     if only_choose:
         return tuning

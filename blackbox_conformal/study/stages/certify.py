@@ -210,22 +210,23 @@ def format_reason(procedure: Procedure, file_format: str) -> str | None:
     )
 
 
-def lossy_note(pictures: Sequence[Prepared], procedure: Procedure) -> str | None:
-    """Warn where photographs came from lossy files and the inputs made from them are lossless."""
-    lossy = [picture.file_format.removeprefix("lossy ") for picture in pictures if _is_lossy(picture.file_format)]
-    if not lossy or format_reason(procedure, lossy[0]) is None:
+def lossy_note(formats: Sequence[str], made: Mixture, what: str = "photograph", *, typed: bool = True) -> str | None:
+    """Warn where files are lossy and the inputs `made` are not; `typed`: propose an option, otherwise a keyword."""
+    lossy = [each.removeprefix("lossy ") for each in formats if _is_lossy(each)]
+    if not lossy or any(step.given or step.file_format for chain in made.chains for step in chain.steps):
         return None
-    which, made = f"{len(lossy)} of {counted(len(pictures), 'photograph')}", procedure.mixture
+    which = f"{len(lossy)} of {counted(len(formats), what)} {'is a' if len(lossy) == 1 else 'are'} lossy"
     return (
-        f"{which} are lossy files ({', '.join(sorted(set(lossy)))}), and the inputs made of them are not "
-        f"({made.text}): an input that is a JPEG, AVIF, HEIC or lossy WebP file will get no guarantee. "
-        f"If you will mask such files, add {_with_jpeg(made)}"
+        f"{which} {'file' if len(lossy) == 1 else 'files'} ({', '.join(sorted(set(lossy)))}), and the inputs that "
+        f"{made.text} makes are not: an input that is a JPEG, AVIF, HEIC or lossy WebP file will get no guarantee. "
+        f"If you will mask such files, add {_with_jpeg(made, typed=typed)}"
     )
 
 
 def warn_of_lossy(pictures: Sequence[Prepared], procedure: Procedure) -> None:
     """Give a program the warning of `lossy_note` before anything is paid."""
-    if (note := lossy_note(pictures, procedure)) is not None:
+    formats = [picture.file_format for picture in pictures]
+    if (note := lossy_note(formats, procedure.mixture, typed=False)) is not None:
         warnings.warn(note, stacklevel=3)
 
 
@@ -233,8 +234,9 @@ def _is_lossy(file_format: str) -> bool:
     return file_format == "JPEG" or file_format.startswith("lossy ")
 
 
-def _with_jpeg(mixture: Mixture) -> str:
-    return shlex.join(["--degradation", mixture.followed_by("jpeg:60-95")])
+def _with_jpeg(mixture: Mixture, *, typed: bool = True) -> str:
+    text = mixture.followed_by("jpeg:60-95")
+    return shlex.join(["--degradation", text]) if typed else f"degradation={text!r}"
 
 
 def rules_of_masks(calibration: Calibration, rule: Guarantee) -> list[Guarantee]:
