@@ -360,8 +360,8 @@ class Comparison(Faces):
             title = "Estimated with free pictures, and the difference from the first"
             yield Table("estimates", _ESTIMATE_COLUMNS, estimates, title=title, not_in_terminal=["worth"])
             yield Note(
-                "A difference is estimated by itself, from both answers to each photograph, which is more precise: it "
-                "need not be the difference of the two estimates."
+                "A difference is estimated by itself, from both answers to each photograph, so it need not be "
+                "the difference of the two estimates."
             )
             yield Note(APPROXIMATE, detail=True)
         vendors = [standing.row for standing in self.standings]
