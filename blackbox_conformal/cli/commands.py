@@ -17,6 +17,7 @@ from blackbox_conformal.support.catalog import is_ours
 SECTIONS = {
     "Start": {
         "demo": "All of it on this machine: no key, no network, two minutes.",
+        "start": "Six questions: the price, and the settings for your job.",
         "doctor": "Is this machine ready? Clock, proxy, disk, keys, adapters.",
     },
     "The job": {
@@ -61,7 +62,7 @@ _LISTED = {name for section in SECTIONS.values() for name in section}
 _FURTHER = "From other packages"
 
 _BESIDE = (
-    *("doctor", "plan", "calibrate", "mask", "audit", "ledger", "cache", "config", "verify", "sign", "key"),
+    *("start", "doctor", "plan", "calibrate", "mask", "audit", "ledger", "cache", "config", "verify", "sign", "key"),
     *("compare", "tune", "inputs", "check", "degrade", "list"),
 )
 """Commands in files of this folder."""

@@ -167,24 +167,6 @@ def _cluster(place: str | None) -> list[DoctorFinding]:
 
 
 def _adapters() -> list[DoctorFinding]:
-    from blackbox_conformal.study.plugins import adapter_names, describe
+    from blackbox_conformal.study.plugins import adapter_names, readiness
 
-    findings = []
-    for name in adapter_names():
-        described = describe(name)
-        if described["error"]:
-            findings.append(DoctorFinding(f"{_ADAPTER}{name}", "note", f"does not load: {described['error']}"))
-            continue
-        variable = described["auth_variable"]
-        present = variable and (os.environ.get(variable) or os.environ.get(f"{variable}_FILE"))
-        # The key is off by default, so the vendor may answer without one.
-        optional = bool(described["key_options"])
-        if not variable:
-            key = "no key needed"
-        elif present:
-            key = f"{variable} is set"
-        else:
-            key = f"{variable} is not set" + (", and is needed only where the vendor asks for one" if optional else "")
-        state = "ok" if not variable or present or optional else "no key"
-        findings.append(DoctorFinding(f"{_ADAPTER}{name}", state, f"{key}; from {described['origin']}"))
-    return findings
+    return [DoctorFinding(f"{_ADAPTER}{name}", *readiness(name)) for name in adapter_names()]

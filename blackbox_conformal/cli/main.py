@@ -60,7 +60,8 @@ class Commands(click.Group):
 def cli() -> None:
     """Which parts of a super-resolved or restored picture can you believe?
 
-    Start with `blackbox-conformal demo`. `blackbox-conformal COMMAND --help` says what a command takes.
+    Start with `blackbox-conformal demo`; for a job of your own, with `blackbox-conformal start`. Add --help to a
+    command to see what it takes.
     """
 
 

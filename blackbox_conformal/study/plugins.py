@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -195,6 +196,27 @@ def describe(name: str, parameters: Mapping[str, Any] | None = None) -> dict[str
         "assumed": _plain({key: value for key, value in assumed.items() if example and key != example.address}),
         "capabilities": _plain(_figures(adapter, given, assumed)),
     }
+
+
+def readiness(name: str) -> tuple[str, str]:
+    """Return "note" for an adapter that does not load, "no key" without its key, else "ok"; and say why.
+
+    `name`: Of the adapter, or ``package.module:Class``.
+    """
+    described = describe(name)
+    if described["error"]:
+        return "note", f"does not load: {described['error']}"
+    variable = described["auth_variable"]
+    # The key is off by default, so the vendor may answer without one.
+    optional = bool(described["key_options"])
+    if not variable:
+        state, key = "ok", "no key needed"
+    elif os.environ.get(variable) or os.environ.get(f"{variable}_FILE"):
+        state, key = "ok", f"{variable} is set"
+    else:
+        state = "ok" if optional else "no key"
+        key = f"{variable} is not set" + (", and is needed only where the vendor asks for one" if optional else "")
+    return state, f"{key}; from {described['origin']}"
 
 
 def assumed_parameters(adapter: type[Adapter], given: Mapping[str, Any]) -> dict[str, Any]:
