@@ -73,6 +73,7 @@ class AuditOptions(shared.ClusterOptions, shared.JobOptions):
         no_keyword="`crops` keeps them",
         help="Folder for crops of the worst places.",
     )
+    full: bool = shared.full()
     stop: bool = shared.setting()
     paid: int | None = shared.setting()
     force: bool = shared.force()
@@ -139,6 +140,7 @@ def command(screen: Screen, options: AuditOptions) -> None:
 
 
 def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", file: str) -> None:
+    from blackbox_conformal.method.guarantees.guarantee import usual_level
     from blackbox_conformal.study.audit.audited_rule import is_own, outlook, refuse_hopeless
     from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
     from blackbox_conformal.study.audit.measure import WorstCrops
@@ -186,6 +188,9 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
         store.keep_audit(audit)
     files = crops.write(Path(options.out), force=options.force) if options.out else {}
     blocks = list(audit.blocks(options.worst, files))
+    usual = usual_level(request.calibration.bound_for(request.rule), request.rule)
+    said = sorted(set(options.alphas)) or [level for level in request.levels if level == usual]
+    from_options.say_promises(screen, request.calibration, request.rule, said, full=options.full, lead="Promised: ")
     screen.show(blocks)
     if not screen.verbose:
         screen.say("The report shows more, and so does -v: quality, worst and kinds of photographs.")

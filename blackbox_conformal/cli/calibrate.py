@@ -50,6 +50,7 @@ class CalibrateOptions(shared.ClusterOptions, shared.JobOptions):
     dry_run: bool = shared.declared(
         "--dry-run", is_flag=True, main=True, no_keyword="`plan` does it", help="Only say what it would cost."
     )
+    full: bool = shared.full()
     force: bool = shared.force()
 
 
@@ -146,6 +147,7 @@ def _show(
     tiles = f" in {calibration.n} tiles" if options.tiles else ""
     mixture = setup.procedure.mixture
     refused = f", {result.failed} refused by the vendor and counted as the worst loss" if result.failed else ""
+    level = _say_promises(screen, options, calibration, levels)
     of_all = {}
     if in_all is not None:
         shown = spent(None if in_all.unpriced else in_all.spent_usd)
@@ -186,7 +188,6 @@ def _show(
     ]
     reopened = sum(image.reopened for image in calibration.images)
     _remark(screen, job, calibration, refusals, reopened)
-    level = level_to_mask_at(calibration, options.alpha, levels)
     worth = None if level is None else calibration.worth(rule, level)
     from_options.show_worth(screen, worth, shares=bool(listed))
     _show_next(screen, options, job, path, level)
@@ -216,6 +217,18 @@ def _show(
             "run": str(run.resolve()),
         }
     )
+
+
+def _say_promises(
+    screen: Screen, options: CalibrateOptions, calibration: "Calibration", levels: Sequence[float]
+) -> float | None:
+    # Returned is the level to mask at.
+    level = level_to_mask_at(calibration, options.alpha, levels)
+    # In a cascade, the pictures of each vendor have a promise of their own.
+    if level is not None and not calibration.procedure.vendors_that_end:
+        said, lead = sorted(set(options.alpha)) or [level], "" if options.alpha else f"With --alpha {level:g}: "
+        from_options.say_promises(screen, calibration, calibration.rule(), said, full=options.full, lead=lead)
+    return level
 
 
 def _remark(
@@ -288,10 +301,10 @@ def _sizes(calibration: "Calibration", metric: "Metric", levels: Sequence[float]
     rule, possible, impossible = calibration.rule(), list[list[str]](), list[list[str]]()
     for level in levels:
         nothing = _nothing(_choice(calibration, rule, level))
-        size, greys = rule.innermost.share_in_words(level), greys_apart(metric, level)
+        size, greys = rule.innermost.briefly(level, metric.error_in_short), greys_apart(metric, level)
         if greys is not None and rule.needs.curve_kind not in SHARES:
             size = f"grey {greys[0]} that came back as {greys[1]}"
-        (impossible if nothing else possible).append([f"  {level:g}:", nothing or size or "possible"])
+        (impossible if nothing else possible).append([f"  {level:g}:", nothing or size])
     return possible or impossible
 
 

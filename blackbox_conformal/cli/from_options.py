@@ -6,6 +6,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,6 +221,22 @@ def ask_about_parts(screen: Screen, pictures: "Sequence[Prepared]", *, sure: boo
     if not different:
         raise UsageError(f"expected independent photographs; got parts of the same ones. So {way}")
     return question
+
+
+def say_promises(
+    screen: Screen,
+    calibration: "Calibration",
+    rule: "Guarantee",
+    levels: Sequence[float],
+    *,
+    full: bool,
+    lead: str = "",
+) -> None:
+    """Say what `rule` promises at each level in short, after `lead`, and with `full` in whole."""
+    from blackbox_conformal.method.guarantees.corollaries import in_short, statement
+
+    for level, words in product(levels, (in_short, statement) if full else (in_short,)):
+        screen.say(lead + words(rule, level, calibration.n, calibration.procedure.metric))
 
 
 def show_left_out(screen: Screen, photographs: int, left_out: int) -> None:

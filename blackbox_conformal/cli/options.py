@@ -289,6 +289,9 @@ ledger_address = option(
 force = functools.partial(
     declared, "--force", is_flag=True, group=OUTPUT, no_keyword=SCREEN, help="Overwrite existing files."
 )
+full = functools.partial(
+    declared, "--full", is_flag=True, no_keyword=SCREEN, help="Say the guarantee with its conditions, too."
+)
 opened = functools.partial(
     flag,
     "--open",

@@ -322,7 +322,7 @@ class Gateway:
             headers["Retry-After"] = str(math.ceil(self.vendor_back_in_s) or RETRY_AFTER_S)
         if "status" in facts:
             headers[f"{PREFIX}-Status"] = str(facts["status"])
-        if "promise" in facts:
+        if facts.get("promise"):
             headers[f"{PREFIX}-Promise"] = _line(facts["promise"])
         if "trusted_share" in facts:
             headers[f"{PREFIX}-Trusted-Share"] = f"{facts['trusted_share']:.6f}"

@@ -92,7 +92,7 @@ def keep_masked(
         "threshold": threshold_json(float.fromhex(certificate.threshold_hex)),
         "alpha": certificate.alpha,
         "status": certificate.status,
-        "promise": certificate.short,
+        "promise": None if certificate.short == certificate.stated else certificate.short,
         "guarantee": certificate.stated,
         "reason": certificate.reason,
         "quality": None if certificate.quality is None else certificate.quality.model_dump(),

@@ -85,7 +85,14 @@ def test_people_are_told_what_each_figure_is_and_a_verdict_comes_first(scene, ca
     assert audit(scene, "--alpha", "0.03", "--alpha", "0.2", "-v") == 0
     told = capsys.readouterr().out
     verdict = r"Audit on 8 unseen photographs: not yet confirmed: 8 of at least \d+ photographs, no sign against it\n"
-    assert re.match(verdict, told)
+    short, shorter = (f"error where clear is at most {level}.\n" for level in ("0.03", "0.2"))
+    before, _, after = told.partition(shorter)
+    assert before.startswith("Promised: On average over pictures like the 24 calibrated, the largest ")
+    assert short in before
+    assert re.match(verdict, after)
+    assert "On average over new photographs" not in told
+    assert audit(scene, "--alpha", "0.2", "--full") == 0
+    assert "Promised: On average over new photographs, the largest " in capsys.readouterr().out
     assert FIXED in told
     assert "nothing trusted" in told
     assert "Nothing can be trusted at 0.03: 24 calibration photographs, and at least 33 are needed." in told
@@ -100,7 +107,8 @@ def test_people_are_told_what_each_figure_is_and_a_verdict_comes_first(scene, ca
     table = told.partition("alpha ")[2].partition("Trusted is")[0]
     assert len(max(table.splitlines(), key=len)) <= 80, "the verdicts fit a narrow terminal"
     assert audit(scene, "--alpha", "0.2") == 0
-    told = capsys.readouterr().out.splitlines()
+    promised, *told = capsys.readouterr().out.splitlines()
+    assert promised.startswith("Promised: ")
     assert told[0].startswith("Audit on 8 unseen photographs: not yet confirmed: 8 of at least ")
     assert told[1].startswith("At 0.2 use the plain enlargement: in the clear part it is nearer to the originals on 8 ")
     assert told[2].startswith("At 0.2: the risk is ")

@@ -245,11 +245,13 @@ def test_without_a_level_the_screen_shows_sizes_of_errors_or_what_is_possible(fo
     shown = told.partition("loss bound")[2].partition("Next:")[0]
     assert not re.search(r"(?<![-+\d.])[\d.]+ %", shown), "no share of pixels or of detail"
     assert "Thresholds" not in shown
+    assert told.count("With --alpha 0.1: On average over pictures like the 24 calibrated") == 1
+    assert "On average over new photographs" not in told
     assert calibrate_drawn(folder, "-v") == 0
     assert "trusted share of the calibration pictures" in capsys.readouterr().err
     assert calibrate_drawn(folder, "--metric", "ssim", "--guarantee", "expected", "--nothing-chosen") == 0
     told = capsys.readouterr().err
-    assert re.search(r"^  0\.1: +possible$", told, re.MULTILINE)
+    assert re.search(r"^  0\.1: +the largest ssim error where clear is at most 0\.1$", told, re.MULTILINE)
     assert "0.02:" not in told
     assert "missing" not in told
 

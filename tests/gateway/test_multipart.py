@@ -245,7 +245,11 @@ def test_an_answer_that_nobody_can_judge_has_an_empty_mask_and_says_so(calibrati
     """A sky of five grey levels tells nothing of an answer: the vendor's picture comes, and none of it is trusted."""
     ramp = np.linspace(148, 153, 32)[:, None, None] * np.ones((32, 32, 3))
     with serving(calibration, vendor, tmp_path / "run", settings={"outside": 0.0}) as gateway:
-        found = gateway.json(image_png(ramp.round().astype(np.uint8)))["blackbox_conformal"]
+        flat = image_png(ramp.round().astype(np.uint8))
+        found = gateway.json(flat)["blackbox_conformal"]
+        answer = gateway.post(flat)
+        assert answer.headers["x-blackbox-conformal-status"] == "not-judged"
+        assert found["promise"] is answer.headers.get("x-blackbox-conformal-promise") is None
         assert (found["status"], found["trusted_share"]) == ("not-judged", 0)
         assert "too flat" in found["reason"]
         paper = Certificate.from_json(gateway.get(found["certificate"]).text)

@@ -71,6 +71,7 @@ def test_the_gateway_says_and_keeps_what_was_promised(promise, drawn, vendor, tm
     )
     assert PROMISES[promise] in certificate.statement
     assert certificate.statement in told["guarantee"]
+    assert answer.headers["x-blackbox-conformal-promise"] == told["promise"] == certificate.promise
     assert contradictions(certificate, calibration) == []
     assert answer.headers["x-blackbox-conformal-status"] == certificate.status == "if-like-calibration"
     threshold = calibration.rule().threshold(calibration.curves_for(calibration.rule()), alpha)

@@ -245,10 +245,10 @@ def test_they_say_what_counts_and_what_they_leave_open() -> None:
     sure = statement(guarantee("high-probability", of="clear-share", largest_error=0.3), 0.2, 50, {"name": "lab-l1"})
     assert "With confidence 0.9, 50 calibration photographs show that on average over new photographs at most " in sure
     assert "Also: With confidence 0.9, 50 calibration photographs show that on average over new photographs the" in sure
-    sizes = [guarantee(kind).share_in_words(0.2) for kind in ("expected", *KINDS)]
-    detail = "20 % of the detail added in the clear part invented"
-    hatched = "at least 80 % of the invented detail hatched"
-    assert sizes == ["", hatched, f"at most {detail}", f"{hatched}, by squares"]
+    hatched = "at least 80 % of detail invented or removed is hatched"
+    clear = "at most 20 % of detail added in clear parts is invented"
+    assert [guarantee(kind).briefly(0.2) for kind in KINDS] == [hatched, clear, f"{hatched}, square by square"]
+    assert guarantee("high-probability", of="clear-share").briefly(0.2) == clear
     for kind in KINDS:
         for rule in (guarantee(kind), guarantee("per-image", of=kind)):
             assert "No pixel is clear whose score is 0.9 or more." in rule.definitions

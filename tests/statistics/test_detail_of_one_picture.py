@@ -4,10 +4,12 @@ A population of pictures stands for all: calibrations draw from it with replacem
 """
 
 import math
+import re
 
 import numpy as np
 import pytest
 
+from blackbox_conformal.method.guarantees.corollaries import in_short
 from blackbox_conformal.method.guarantees.guarantee import guarantee
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.risk.curve import RiskCurve
@@ -17,6 +19,14 @@ from blackbox_conformal.method.risk.trust import trusted
 PICTURES, SCORES = 600, 6
 CEILING = 0.9
 LEVELS = {"marked": 0.35, "clear-share": 0.3}
+SAID = re.compile(
+    r"(?:With confidence (?P<sure>[\d.]+), )?(?:on average over|In at least (?P<pictures>[\d.]+) % of) pictures "
+    r"like the 39 calibrated(?: \(confidence (?P<sure_of_pictures>[\d.]+)\))?, "
+    r"(?:at least (?P<hatched>[\d.]+) % of detail invented or removed is hatched"
+    r"|at most (?P<invented>[\d.]+) % of detail added in clear parts is invented)\.",
+    re.IGNORECASE,
+)
+"""Short promises, as a reader takes them."""
 
 
 def picture(rng):
@@ -128,3 +138,44 @@ def test_with_outsiders_that_lose_everything_the_miss_rate_is_kept_and_without_t
             rates.append((1 - outsiders) * inside + outsiders * (place >= 0))
     assert tools.verdict(missed[outsiders]).keeps(delta)
     assert tools.verdict(missed[0.0]).mean > tools.verdict(missed[outsiders]).mean + 0.02
+
+
+def said_wrongly(said, population, places):
+    """What a short promise bounds, for each calibration, with its bound: by its words alone."""
+    found = SAID.fullmatch(said)
+    number = {name: float(value) for name, value in found.groupdict().items() if value is not None}
+    kind = "marked" if "hatched" in number else "clear-share"
+    level = 1 - number["hatched"] / 100 if "hatched" in number else number["invented"] / 100
+    values = []
+    for place in places:
+        losses = at_place(population[kind][1], place)
+        values.append((losses > level + 1e-9).mean() if "pictures" in number else losses.mean())
+    bound = 1 - number["pictures"] / 100 if "pictures" in number else level
+    sure = number.get("sure", number.get("sure_of_pictures"))
+    return (values, bound) if sure is None else (np.greater(values, bound), 1 - sure)
+
+
+@pytest.mark.parametrize("kind", LEVELS)
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("", {}),
+        ("per-image", {"delta": 0.3}),
+        ("per-image", {"delta": 0.3, "confidence": 0.8}),
+        ("high-probability", {"delta": 0.2}),
+    ],
+)
+def test_the_short_promise_is_kept_as_it_reads_and_one_that_says_more_is_not(tools, population, kind, name, parameters):
+    rule = guarantee(name, of=kind, **parameters) if name else guarantee(kind)
+    rng, alpha = np.random.default_rng(77), LEVELS[kind]
+    places = [column(rule.threshold(one, alpha)) for one in calibrations(population[kind][0], rng, 39, 300)]
+    assert max(places) > 0, "an empty mask keeps every promise"
+
+    def kept(level):
+        values, bound = said_wrongly(in_short(rule, level, 39, {"name": "invention"}), population, places)
+        return tools.verdict(values), bound
+
+    true, bound = kept(alpha)
+    assert true.keeps(bound)
+    more, bound = kept(alpha / 4)
+    assert more.breaks(bound)

@@ -93,8 +93,8 @@ class OfLoss(WithOutsiders):
         same = {name: getattr(self, name) for name in self.model_fields_set - {"of", "together", *OWNERS}}
         return type(self)(**same), self.largest_error
 
-    def share_in_words(self, alpha: float) -> str:
-        return self.loss.share_in_words(alpha)
+    def briefly(self, alpha: float, error: str = "error") -> str:
+        return self.loss.briefly(alpha, error)
 
     def _also(self, n: int, error: str) -> str:
         return "" if self.beside is None else f" Also: {self.beside[0].statement(self.beside[1], n, error)}"

@@ -34,9 +34,6 @@ class ClearShare(OfDetail):
             f"{floor} of all detail added to a picture, the share is counted against that {floor}."
         )
 
-    def share_in_words(self, alpha: float) -> str:
-        return f"at most {percent(alpha)} % of the detail added in the clear part invented"
-
     def loss_in_words(self, error: str = "error") -> str:
         return (
             "the share of detail added in the clear part of the picture that is invented (the largest that any smaller "

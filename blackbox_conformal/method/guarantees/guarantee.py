@@ -463,10 +463,6 @@ class Guarantee(Plugin):
         """
         return False
 
-    def share_in_words(self, alpha: float) -> str:
-        """Say which share a level means, to help choose one; empty where a level is a size of errors."""
-        return ""
-
     @property
     def is_foretold(self) -> bool:
         """Tell whether `thresholds_allowed` foretells the trusted share."""

@@ -340,7 +340,7 @@ class HighProbability(OfLoss):
         return said + self._also(n, error)
 
     def in_short(self, alpha: float, like: str, error: str = "error") -> str:
-        said = self.loss.briefly(alpha, error)
+        said = self.briefly(alpha, error)
         return f"With confidence {complement(self.delta)}, on average over {like}, {said}."
 
     @property

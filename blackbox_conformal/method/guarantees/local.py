@@ -34,7 +34,7 @@ class Local(Expected):
         return f"{self.loss_in_words(error)}, is at most {exactly(alpha)}"
 
     def briefly(self, alpha: float, error: str = "error") -> str:
-        return f"the largest clear {error} in a {self.side}×{self.side} square is at most {exactly(alpha)}"
+        return f"the largest clear {error} in a {self.side}x{self.side} square is at most {exactly(alpha)}"
 
     @property
     def left_open(self) -> str:

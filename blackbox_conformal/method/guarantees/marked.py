@@ -95,9 +95,6 @@ class MarkedInvention(OfDetail):
     def definitions(self) -> tuple[str, ...]:
         return (*super().definitions, COUNTED)
 
-    def share_in_words(self, alpha: float) -> str:
-        return f"at least {percent(complement(alpha))} % of the invented detail hatched"
-
     def loss_in_words(self, error: str = "error") -> str:
         return "the share of invented detail that lies in the clear part of the picture"
 

@@ -41,9 +41,6 @@ class MarkedInSquares(MarkedInvention):
             "One grey level of detail at each pixel of a square is counted as invented and hatched.",
         )
 
-    def share_in_words(self, alpha: float) -> str:
-        return f"{super().share_in_words(alpha)}, by squares"
-
     def loss_in_words(self, error: str = "error") -> str:
         return f"the share of invented detail {_SQUARES} that lies in its clear part, averaged over a picture's squares"
 

@@ -161,7 +161,7 @@ class PerImage(OfLoss):
         return Claim(misses, self._claimed(self.delta, 1.0), 1.0, averages=self.confidence is None, binary=True)
 
     def in_short(self, alpha: float, like: str, error: str = "error") -> str:
-        said, sure = self.loss.briefly(alpha, error), ""
+        said, sure = self.briefly(alpha, error), ""
         if self._of_every_pixel:
             said = f"every clear pixel's {error} is at most {exactly(alpha)}"
         if self.confidence is not None:

@@ -168,7 +168,9 @@ class ReportStore:
 
 
 def _stated(certificate: Certificate) -> str:
-    return f"Its certificate, for alpha = {certificate.alpha:g}, says: {certificate.short}"
+    said = f"Its certificate is for alpha = {certificate.alpha:g}"
+    # The report says the whole statement once, and an old certificate has no other.
+    return f"{said}." if certificate.short == certificate.statement else f"{said} and says: {certificate.short}"
 
 
 def _no_guarantee(certificate: Certificate) -> str:
