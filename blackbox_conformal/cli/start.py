@@ -254,7 +254,6 @@ def _plan(screen: Screen, setup: "Setup", rule: "Guarantee", alpha: float, paths
 
     terms = terms_of(usual_folder(setup.procedure), {})
     job = from_options.photograph_job(screen, setup, paths, terms, to_draw=False)
-    from_options.say_lossy(screen, job)
     planned = plan_job(job, rule, alpha=alpha)
     screen.show(planned.blocks())
     return planned
