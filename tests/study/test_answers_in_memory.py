@@ -1,5 +1,7 @@
 """Calibration on arrays of inputs, outputs and truths: the same as by files or by a function, and nothing is asked."""
 
+import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from support.command_line import called
+from support.documentation import blocks
 from support.synthetic import draw, photograph, reduced
 
 import blackbox_conformal as bc
+from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.study.stages.certify import format_reason
@@ -129,6 +133,26 @@ def test_an_answer_masks_only_by_a_calibration_on_given_answers():
         bc.mask(NEW_OUTPUT, small, other, alpha=0.5)
     with pytest.raises(BlackboxConformalError, match=r"expected the answer 4 times as large .*; got 80×60"):
         bc.mask(NEW_OUTPUT[4:], small, calibrated(), alpha=0.5)
+
+
+@pytest.mark.usual_promise
+def test_the_commands_for_camera_pairs_run_as_the_page_offline_md_has_them(capsys):
+    (commands,) = [block for block in blocks("sh") if block.page.name == "offline.md" and "inputs=inputs" in block.text]
+    files("truths", TRUTHS[:9])
+    for number, truth in enumerate(TRUTHS[9:]):
+        Path("other-truths").mkdir(exist_ok=True)
+        PillowImage.fromarray(truth).save(f"other-truths/p{number + 9}.png")
+    files("inputs", CAMERA)
+    files("outputs", OUTPUTS)
+    PillowImage.fromarray(np.roll(reduced(NEW, 4), 1, axis=2)).save("inputs/new.png")
+    PillowImage.fromarray(NEW_OUTPUT).save("outputs/new.png")
+    for line in commands.text.splitlines():
+        command, *words = shlex.split(line)[1:]
+        assert run([command, *words]) == 0, (line, capsys.readouterr().err)
+    assert "lossy" not in capsys.readouterr().err
+    certificate = json.loads(Path("masked/new-certificate.json").read_text())
+    said = "Inputs came about like those of the calibration, which were given with their photographs."
+    assert said in certificate["assumptions"]
 
 
 def test_the_command_line_reads_given_inputs_from_a_folder(tmp_path):
