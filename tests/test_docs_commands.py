@@ -121,6 +121,9 @@ def test_every_calibration_is_accepted_by_its_vendor(
         Image.open(path).resize((320, 256)).save(path)
         (tmp_path / "outputs" / path.stem).mkdir(parents=True)
         Image.open(path).reduce(2).resize((320, 256)).save(tmp_path / "outputs" / path.stem / "0.png")
+        if "inputs=inputs" in words:
+            (tmp_path / "inputs").mkdir(exist_ok=True)
+            Image.open(path).reduce(4).save(tmp_path / "inputs" / path.name)
     for table in ("groups.csv", "scenes.csv"):
         (tmp_path / table).write_text("".join(f"{path.name},{path.stem[-1]}\n" for path in names))
     cascade = re.search(r"```toml\n(.*?)```", (DOCS / "cascade.md").read_text(encoding="utf-8"), re.DOTALL)
