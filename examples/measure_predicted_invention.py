@@ -11,7 +11,10 @@ those, and after ± half of where 95 % of the means over as many photographs dra
 - *clear*: percent of the picture;
 - *right kept* and *invented left*: percent of the right and of the invented detail of all pictures that is clear;
 - *hatched*: percent of a picture's invented detail, as `marked` counts it, that is not clear;
-- *dB*: by how much the vendor is nearer to the truth in the clear part than plain enlargement.
+- *dB* and *dB free*: by how much the vendor is nearer to the truth in the clear part than plain enlargement and than
+  the free reference.
+
+A folder of inputs by cameras (--inputs given) has `inputs`, `outputs` and `photographs`, too.
 """
 
 import argparse
@@ -27,7 +30,7 @@ from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.guarantees import guarantee
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.method.metrics import invention, lab_l1
+from blackbox_conformal.method.metrics import invention
 from blackbox_conformal.method.risk.curve import LEAST_INVENTED, RiskCurve
 from blackbox_conformal.method.safe_pictures import back_projected
 from blackbox_conformal.method.scores.score import Context, Score, accumulated_map
@@ -39,16 +42,15 @@ SPLITS, RESAMPLES, FEWEST_MEASURED = 40, 1000, 10
 METRIC = "the metric"
 """The score that knows the truth: the share of invention itself."""
 
-COLUMNS = "vendor, inputs, score, sentence, chance, n, clear, right kept, invented left, hatched, dB"
+COLUMNS = "vendor, inputs, score, sentence, chance, n, clear, right kept, invented left, hatched, dB, dB free"
 SENTENCES = (
     ("predicted-invention", "marked", 0.2),
     ("unsupported", "marked", 0.2),
     (METRIC, "marked", 0.2),
     ("predicted-invention", "clear-share", 0.5),
     ("unsupported", "clear-share", 0.5),
-    ("learned", "expected", 0.1),
 )
-"""Score, guarantee and level; `expected` is of the metric `lab-l1:sigma=4`."""
+"""Score, guarantee and level."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Known:
     """Of one answer: what is summed over clear pixels, score maps (H, W) and the curve of each sentence."""
 
     energies: np.ndarray
-    """(4, H, W): right and invented energy, squared errors of the vendor and of plain enlargement."""
+    """(5, H, W): right and invented energy, squared errors of the vendor, plain enlargement and the free reference."""
     scores: dict[str, np.ndarray]
     curves: list[RiskCurve]
 
@@ -84,15 +86,13 @@ def known(one: Answer, scores: dict[str, Score], mixture: Mixture) -> Known:
     energies = invention.PLUGIN().energies(one.truth, one.delivered, one.low, mixture)
     plain, context = bicubic_up(one.low, SCALE), Context(one.delivered, one.low, SCALE)
     maps = {name: accumulated_map(score, [one.delivered], context) for name, score in scores.items()}
-    maps[METRIC], color = energies.share, lab_l1.PLUGIN(sigma=4)
+    maps[METRIC] = energies.share
     curves = []
     for name, kind, _ in SENTENCES:
-        if kind == "expected":
-            curves.append(RiskCurve.from_maps(maps[name], color.map(one.truth, one.delivered), bound=color.bound))
-        else:
-            curve = RiskCurve.from_maps(maps[name], energies.share, bound=1.0)
-            curves += [found for found in curve.of_detail(maps[name], energies, CEILING) if found.kind == kind]
-    errors = [((picture.astype(np.float32) - one.truth) ** 2).mean(axis=2) for picture in (one.delivered, plain)]
+        curve = RiskCurve.from_maps(maps[name], energies.share, bound=1.0)
+        curves += [found for found in curve.of_detail(maps[name], energies, CEILING) if found.kind == kind]
+    shown = one.delivered, plain, context.reference(degraded=not mixture.adds_nothing)
+    errors = [((picture.astype(np.float32) - one.truth) ** 2).mean(axis=2) for picture in shown]
     # Not the trusted area, which is measured below.
     curves = [replace(curve, area_scores=None, area_shares=None) for curve in curves]
     return Known(np.stack([energies.whole - energies.part, energies.part, *errors]), maps, curves)
@@ -109,20 +109,22 @@ def chance(rows: list[Known], name: str) -> float:
 
 
 def sums(row: Known, name: str, thresholds: np.ndarray) -> np.ndarray:
-    """Of the pixels that score below each threshold: (thresholds, 5), their number and the sums of `energies`."""
+    """Of the pixels that score below each threshold: (thresholds, 6), their number and the sums of `energies`."""
     order = np.argsort(thresholds)
     # A pixel is clear at every threshold from the first one above its score.
     first = np.searchsorted(thresholds[order], row.scores[name].ravel().astype(np.float64), side="right")
-    counted = [np.bincount(first, weights, len(order) + 1) for weights in (None, *row.energies.reshape(4, -1))]
+    counted = [
+        np.bincount(first, weights, len(order) + 1) for weights in (None, *row.energies.reshape(len(row.energies), -1))
+    ]
     found = np.empty((len(order), len(counted)))
     found[order] = np.cumsum(counted, axis=1)[:, :-1].T
     return found
 
 
 def clear_parts(rows: list[Known], index: int, numbers: list[int]) -> np.ndarray:
-    """(numbers + 1, photographs, 5): `sums`, means over the splits that mask a photograph, and of whole pictures."""
+    """(numbers + 1, photographs, 6): `sums`, means over the splits that mask a photograph, and of whole pictures."""
     name, kind, level = SENTENCES[index]
-    rule = guarantee.guarantee(kind, **({} if kind == "expected" else {"ceiling": CEILING}))
+    rule = guarantee.guarantee(kind, ceiling=CEILING)
     thresholds, masked = [], []
     for n, seed in itertools.product(numbers, range(SPLITS)):
         order = np.random.default_rng(seed).permutation(len(rows))
@@ -135,12 +137,12 @@ def clear_parts(rows: list[Known], index: int, numbers: list[int]) -> np.ndarray
 
 
 def shares(clear: np.ndarray, whole: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Clear, right kept, invented left, hatched in percent, and dB, of clear parts and whole pictures."""
-    _, right, invented, vendor, plain = clear.sum(axis=0)
+    """Clear, right kept, invented left, hatched in percent, and both dB, of clear parts and whole pictures."""
+    _, right, invented, vendor, *others = clear.sum(axis=0)
     left = clear[:, 2] / (whole[:, 2] + LEAST_INVENTED * pixels)
-    gain = 10 * np.log10(plain / vendor) if vendor else np.nan
+    gains = [10 * np.log10(other / vendor) if vendor else np.nan for other in others]
     of_whole = right / whole[:, 1].sum(), invented / whole[:, 2].sum()
-    return np.array([*(100 * np.array([(clear[:, 0] / pixels).mean(), *of_whole, 1 - left.mean()])), gain])
+    return np.array([*(100 * np.array([(clear[:, 0] / pixels).mean(), *of_whole, 1 - left.mean()])), *gains])
 
 
 def cells(clear: np.ndarray, whole: np.ndarray) -> list[str]:
@@ -148,7 +150,7 @@ def cells(clear: np.ndarray, whole: np.ndarray) -> list[str]:
     pixels = whole[:, 0]
     drawn = np.random.default_rng(0).integers(len(whole), size=(RESAMPLES, len(whole)))
     low, high = np.nanpercentile([shares(clear[k], whole[k], pixels[k]) for k in drawn], [2.5, 97.5], axis=0)
-    forms = ["{:.0f}±{:.0f}"] * 4 + ["{:+.1f}±{:.1f}"]
+    forms = ["{:.0f}±{:.0f}"] * 4 + ["{:+.1f}±{:.1f}"] * 2
     found = zip(forms, shares(clear, whole, pixels), (high - low) / 2, strict=True)
     # Where nothing is ever clear, nothing is nearer to the truth.
     return ["-" if np.isnan(middle) else form.format(middle, half) for form, middle, half in found]

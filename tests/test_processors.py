@@ -25,7 +25,7 @@ OTHERS = {
 PINNED = {
     "reference": "9cb777d68234b69c",
     "features": "fa35fc6146567bf1",
-    "score predicted-invention {}": "f79040724e800755",
+    "score predicted-invention {}": "cf4eb6cf39cb2964",
     "score learned {}": "7becd656d488d3d5",
     "score smoothed-variance {}": "64e824efc1f3d68f",
     "embedded upscale/realesr-general-x4v3": "2cc569a10332666b",

@@ -108,8 +108,8 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
         is_flag=True,
         main=True,
         no_keyword=SAVES,
-        help="Write a picture to use, too: NAME-safe.png is the delivered one where trusted, and elsewhere what was "
-        "nearest to the truth there on the calibration photographs.",
+        help="Write a picture to use, too: NAME-safe.png shows, where trusted and elsewhere, what was nearest to the "
+        "truth there on the calibration photographs.",
     )
     sharp: bool = shared.declared(
         "--sharp",
@@ -324,7 +324,7 @@ class _Delivery:
 
     def tell(self, place: int, written: Written) -> None:
         from blackbox_conformal.method.risk.trust import threshold_json
-        from blackbox_conformal.study.mask.products import outside_of
+        from blackbox_conformal.study.mask.products import inside_of, outside_of
 
         name, certificate, products, preview = written.name, written.certificate, written.products, written.preview
         if self.options.cluster is not None and self.key is not None:
@@ -359,11 +359,14 @@ class _Delivery:
         if certificate.quality is not None and self.options.full:
             self.screen.say(f"  {certificate.quality.short}")
         if products.safe is not None:
-            outside = outside_of(certificate, sharp=self.options.sharp)[1]
+            sharp = self.options.sharp
+            inside, outside = (of(certificate, sharp=sharp)[1] for of in (inside_of, outside_of))
+            told = f"  inside the mask the safe picture is {inside}\n" if inside else ""
+            told += f"  outside the mask the safe picture is {outside}"
             # Usually equal for all pictures.
-            if outside not in self.shown_outside:
-                self.shown_outside.append(outside)
-                self.screen.say(f"  outside the mask the safe picture is {outside}")
+            if told not in self.shown_outside:
+                self.shown_outside.append(told)
+                self.screen.say(told)
         if certificate.differs is not None and not certificate.changed:
             self.screen.say(f"  the answer {certificate.differs}")
         self.judge(certificate)

@@ -207,10 +207,10 @@ _SHOWN_AS = {
 _LEAST = 1e-4  # Squared grey levels; a smaller error counts as none.
 
 
-class Outside(BaseModel):
-    """How near pictures are to the truth where nothing is trusted, on `photographs` of the calibration.
+class ShownErrors(BaseModel):
+    """How near pictures are to the truth inside or outside the mask, on `photographs` of the calibration.
 
-    `squared_errors`, by names of `SHOWN`: the squared errors of untrusted pixels, summed and divided by the number of
+    `squared_errors`, by names of `SHOWN`: the squared errors of the pixels there, summed and divided by the number of
     all pixels, in squared grey levels.
     """
 
@@ -220,11 +220,26 @@ class Outside(BaseModel):
     squared_errors: dict[Literal["delivered", "consistent", "reference", "enlargement"], float]
 
     @classmethod
-    def of(cls, known: SquaredErrors, threshold: float) -> "Outside | None":
-        """Measure at a threshold; None if nothing is known of the photographs."""
+    def outside(cls, known: SquaredErrors, threshold: float) -> Self | None:
+        """Measure where nothing is trusted at a threshold; None if nothing is known of the photographs."""
+        return cls._of(len(known.known), known.above(threshold))
+
+    @classmethod
+    def inside(cls, known: SquaredErrors, threshold: float) -> Self | None:
+        """Measure where the mask trusts at a threshold; None if nothing is known of the photographs."""
+        errors, shares = known.below(threshold)
+        return cls._of(len(shares), {name: float(row.mean()) for name, row in errors.items() if len(row)})
+
+    @classmethod
+    def _of(cls, photographs: int, errors: Mapping[str, float]) -> Self | None:
         # Four digits are the same on every machine.
-        errors = {name: float(f"{error:.4g}") for name, error in known.above(threshold).items()}
-        return cls(photographs=len(known.known), squared_errors=errors) if len(known.known) else None
+        rounded = {name: float(f"{error:.4g}") for name, error in errors.items()}
+        return cls(photographs=photographs, squared_errors=rounded) if photographs else None
+
+    def trusted(self) -> str:
+        """Choose the picture with the least error; on a tie the delivered picture, of which the guarantee speaks."""
+        errors: Mapping[str, float] = dict(self.squared_errors.items())
+        return min(SHOWN, key=lambda name: errors.get(name, math.inf))
 
     def shown(self, *, sharp: bool = False) -> str:
         """Choose the picture with the least error; with `sharp`, the most detailed that enlargement does not beat."""
@@ -347,7 +362,7 @@ class Certificate(BaseModel):
         What the input alone says of this picture, without calibration, if the metric allows such a bound.
     psnr
         The PSNR over trusted pixels that follows, if the metric allows one.
-    outside, quality
+    outside, inside, quality
         How near to the truth a safe picture is where nothing is trusted; how good the whole delivered picture is.
     leakage
         What still holds if a tenth of the calibration photographs were in the vendor's training set.
@@ -407,7 +422,8 @@ class Certificate(BaseModel):
     input_bound: str | None = None
     psnr: str | None = None
     leakage: str | None = None
-    outside: Outside | None = None
+    outside: ShownErrors | None = None
+    inside: ShownErrors | None = None
     quality: CertifiedQuality | None = None
     notes: tuple[str, ...] = ()
     calibration_signature: Signature | None = None
@@ -564,7 +580,16 @@ class _StoredCertificates(StoredPaper[Certificate]):
 
     def _fields(self, document: Certificate) -> dict[str, Any]:
         # Older certificates lack these fields.
-        later = {"calibration_signature", "watch", "outside", "doubt", "quality", "stream_check", "answer_check"}
+        later = {
+            "calibration_signature",
+            "watch",
+            "outside",
+            "inside",
+            "doubt",
+            "quality",
+            "stream_check",
+            "answer_check",
+        }
         later |= {"batch_check", "promise"}
         fields = super()._fields(document)
         return {name: value for name, value in fields.items() if name not in later or value is not None}

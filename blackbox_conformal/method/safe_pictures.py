@@ -61,39 +61,46 @@ def picture_to_show(name: str, delivered: Image, low_resolution: Image, mixture:
     return resized(check_any_pixels(low_resolution), width, height)
 
 
-def safe_picture(delivered: Image, mask: Mask, outside: Image, feather: int = 0) -> Image:
-    """Return `delivered` inside the mask and `outside` elsewhere: (H, W, 3) uint8.
+def safe_picture(inside: Image, mask: Mask, outside: Image, feather: int = 0) -> Image:
+    """Return `inside` inside the mask and `outside` elsewhere: (H, W, 3) uint8.
 
-    `mask`: (H, W) bool, True = trusted. These pixels are exactly the delivered ones, whatever `feather` is.
-    `feather`: Over how many pixels outside the mask the delivered picture fades into the other; 0: a hard edge.
+    `mask`: (H, W) bool, True = trusted. These pixels are exactly those of `inside`, whatever `feather` is.
+    `feather`: Over how many pixels outside the mask the picture inside fades into the other; 0: a hard edge.
     """
-    delivered = check_any_pixels(delivered)
-    if mask.shape != delivered.shape[:2] or mask.dtype != np.bool_:
-        raise MapError(f"expected a bool mask of {delivered.shape[:2]}; got {mask.dtype} {mask.shape}")
-    if outside.shape != delivered.shape:
-        raise MapError(f"expected a picture of {delivered.shape[:2]} to show outside; got {outside.shape[:2]}")
+    inside = check_any_pixels(inside)
+    if mask.shape != inside.shape[:2] or mask.dtype != np.bool_:
+        raise MapError(f"expected a bool mask of {inside.shape[:2]}; got {mask.dtype} {mask.shape}")
+    if outside.shape != inside.shape:
+        raise MapError(f"expected a picture of {inside.shape[:2]} to show outside; got {outside.shape[:2]}")
     if feather < 0:
         raise UsageError(f"expected a feather of 0 pixels or more; got {feather}")
     safe = check_any_pixels(outside).copy()
-    safe[mask] = delivered[mask]
+    safe[mask] = inside[mask]
     near = mask
     for step in range(1, feather + 1):
         wider = grown(near, 1)
         ring = wider & ~near
         share = 1 - step / (feather + 1)
-        safe[ring] = np.rint(share * delivered[ring] + (1 - share) * safe[ring]).astype(safe.dtype)
+        safe[ring] = np.rint(share * inside[ring] + (1 - share) * safe[ring]).astype(safe.dtype)
         near = wider
     return safe
 
 
-def safe_statement(outside: str, *, feather: int, guaranteed: bool = True) -> str:
+def safe_statement(outside: str, inside: str = "", *, feather: int, guaranteed: bool = True) -> str:
     """Say what is promised of a `safe_picture`; `outside` names what is outside the mask.
+
+    `inside` names what is inside, where that is not the delivered picture.
 
     Where the guarantee does not speak of the mask, the safe picture has nothing of the delivered one.
     """
     if not guaranteed:
         return f"the guarantee does not speak of this picture, so all of it is {outside}, of which nothing is promised"
-    fading = f", into which the delivered picture fades over {feather} pixels" * bool(feather)
+    fading = f", into which what is inside fades over {feather} pixels" * bool(feather)
+    if inside:
+        return (
+            f"inside the mask it is {inside}, and outside it is {outside}{fading}; nothing is promised of this "
+            "picture, since the guarantee speaks of the delivered one"
+        )
     return (
         "inside the mask it is the delivered picture, of which the guarantee speaks; "
         f"outside it is {outside}{fading}; of what is outside nothing is promised"

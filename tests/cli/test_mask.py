@@ -93,13 +93,16 @@ def test_a_safe_picture_costs_nothing_more_and_is_verified(shop):
     low, calibration = read_image(shop.folder / "small.png").pixels, Calibration.load(shop.calibration)
     certificate = Certificate.from_json(Path(entry["certificate"]).read_text(encoding="utf-8"))
     sharp = json.loads(shop.mask("--alpha", "0.5", "--out", "sharp", "--safe", "--sharp", "--json").stdout)["pictures"]
-    for one, name in ((entry, certificate.outside.shown()), (*sharp, certificate.outside.shown(sharp=True))):
-        expected = picture_to_show(name, image, low, calibration.procedure.mixture)
+    nearest = certificate.inside.trusted(), certificate.outside.shown()
+    for one, names in ((entry, nearest), (*sharp, ("delivered", certificate.outside.shown(sharp=True)))):
+        inside, outside = (picture_to_show(name, image, low, calibration.procedure.mixture) for name in names)
         safe = np.asarray(PillowImage.open(one["safe"]))
-        np.testing.assert_array_equal(safe, np.where(mask[..., None], image, expected))
+        np.testing.assert_array_equal(safe, np.where(mask[..., None], inside, outside))
     words = certificate.outside.words(certificate.outside.shown(), enlarged=True)
     said = shop.mask("--alpha", "0.5", "--out", "safe", "--safe").stdout.decode()
     assert f"outside the mask the safe picture is {words}" in " ".join(said.split())
+    within = certificate.inside.words(nearest[0], enlarged=True)
+    assert (f"inside the mask the safe picture is {within}" in " ".join(said.split())) is (nearest[0] != "delivered")
     outputs = json.loads(Path(entry["certificate"]).read_bytes())["outputs"]
     assert outputs["safe"]["file"] == "small-safe.png"
     assert shop.paid == before

@@ -5,10 +5,13 @@ from importlib import resources
 
 import numpy as np
 import pytest
+from naive import reference as twin
 
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images import fine_reference as fine_module
 from blackbox_conformal.method.images import reference as module
+from blackbox_conformal.method.images.fine_reference import fine_reference
 from blackbox_conformal.method.images.making_inputs import bicubic_up, resized
 from blackbox_conformal.method.images.photographs import demo_photographs
 from blackbox_conformal.method.images.read import read_image
@@ -73,8 +76,32 @@ def test_what_is_no_picture_no_scale_or_a_tile_that_would_change_bits_is_refused
     ):
         with pytest.raises(ImageError, match=said):
             reference(pixels, scale, **tile)
-    for name in ("reference_weights.npz", "reference_degraded_weights.npz"):
+    for name in ("reference_weights.npz", "reference_degraded_weights.npz", "span_weights.npz"):
         assert len(resources.files(module.__package__).joinpath(name).read_bytes()) < MOST_BYTES
+
+
+def test_the_fine_one_is_what_its_layers_give_in_parts_at_every_scale_and_nearer_to_the_truth(truths, monkeypatch):
+    low = np.ascontiguousarray(resized(truths[0], 48, 48)[:37, :41])
+    found = fine_reference(low, 4)
+    # Halves round either way.
+    differs = np.abs(found.astype(int) - twin.fine(low))
+    assert differs.max() <= 1
+    assert (differs > 0).mean() < 1e-3
+    monkeypatch.setattr(fine_module, "TILE", 8)
+    in_parts = np.abs(found.astype(int) - fine_reference(low, 4))
+    assert in_parts.max() <= 1
+    assert (in_parts > 0).mean() < 1e-3
+    monkeypatch.undo()
+    for scale in (2, 3, 8):
+        for size in ((1, 1), (5, 9)):
+            assert fine_reference(np.zeros((*size, 3), np.uint8), scale).shape == (size[0] * scale, size[1] * scale, 3)
+    with pytest.raises(ImageError, match="a scale from 2"):
+        fine_reference(low, 1)
+    gains = [
+        psnr(fine_reference(resized(truth, 48, 48), 4), truth) - psnr(reference(resized(truth, 48, 48), 4), truth)
+        for truth in truths
+    ]
+    assert np.mean(gains) > 0.3
 
 
 @pytest.mark.parametrize("making", ["phone", "bicubic+jpeg:60", "area+noise:6"])

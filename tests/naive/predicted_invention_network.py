@@ -1,6 +1,7 @@
 """The score `predicted-invention` by its definition in float64: features of cells, then three layers."""
 
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,17 @@ def shares(delivered, low, free, plain, degraded):
     """(H, W): the expected share of added detail that is invented."""
     scale = len(delivered) // len(low)
     weights = np.load(FOLDER / "predicted_invention_weights.npz")
-    seen, added = features(cells.cell_products(delivered, free, plain, scale), degraded)
+    seen, added = features([cells.cell_products(delivered, one, plain, scale) for one in free], degraded)
     for layer in ("first", "second", "last"):
         seen = np.tensordot(weights[layer].astype(float), seen, 1) + weights[f"{layer}_bias"][:, None, None]
         seen = seen if layer == "last" else np.maximum(seen, 0)
     return np.kron((added + 1) / (added + 3) / (1 + np.exp(-seen[0])), np.ones((scale, scale)))
 
 
-def features(products, degraded):
-    """(34, h, w), and the energy of added detail in the narrower window."""
+def features(references, degraded):
+    """(2 + 32 · references, h, w), and the energy of added detail in the narrower window."""
     found, logs = [], []
-    for sigma in (1, 2):
+    for products, sigma in product(references, (1, 2)):
         smooth = np.stack([windows.gaussian(plane, sigma) for plane in products])
         means = smooth[6:15].reshape(3, 3, *smooth.shape[1:])
         covariances = [

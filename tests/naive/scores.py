@@ -101,5 +101,5 @@ def predicted_invention(draws, low, second, weights):
     """Weighted mean of the share of the added detail that the network expects to be invented."""
     height, width, _ = draws[0].shape
     plain = np.asarray(Image.fromarray(low).resize((width, height), Image.Resampling.BICUBIC))
-    free = reference.enlarged(low, plain)
+    free = reference.enlarged(low, plain), reference.fine(low)
     return windows.separable(predicted_invention_network.shares(draws[0], low, free, plain, False), weights)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.documents.certificate import Outside
+from blackbox_conformal.documents.certificate import ShownErrors
 from blackbox_conformal.method.audits.quality import QualityMaps
 from blackbox_conformal.method.risk.whole_errors import (
     LEAST,
@@ -117,8 +117,8 @@ def test_bytes_of_squared_errors_come_back_and_impossible_ones_are_refused() -> 
             SquaredErrors.from_bytes(SquaredErrors(values).to_bytes())
 
 
-def choice(**errors: float) -> Outside:
-    return Outside(photographs=24, squared_errors=errors)
+def choice(**errors: float) -> ShownErrors:
+    return ShownErrors(photographs=24, squared_errors=errors)
 
 
 def test_the_least_error_is_shown_and_the_sharpest_that_is_no_worse_than_plain_enlargement() -> None:
@@ -130,6 +130,9 @@ def test_the_least_error_is_shown_and_the_sharpest_that_is_no_worse_than_plain_e
     bad = choice(delivered=300.0, reference=220.0, enlargement=200.0)
     assert (bad.shown(), bad.shown(sharp=True)) == ("enlargement", "enlargement")
     assert choice(delivered=0.0, enlargement=0.0).shown() == "enlargement"
+    # Inside, where the guarantee speaks of the delivered picture, that stays on a tie.
+    assert (gan.trusted(), good.trusted(), bad.trusted()) == ("reference", "delivered", "enlargement")
+    assert choice(delivered=0.0, enlargement=0.0).trusted() == "delivered"
 
 
 def test_words_say_what_is_shown_and_why() -> None:

@@ -152,6 +152,16 @@ def test_the_prediction_has_weights_for_each_kind_of_inputs() -> None:
     assert np.abs(clean - degraded).mean() > 0.01
 
 
+def test_the_light_prediction_needs_one_reference_and_is_told_by_its_digest() -> None:
+    _, low, delivered = demo()[0]
+    light = catalog.load("scores", "predicted-invention", light=True)
+    kept = {name: value for name, value in light.specification().items() if name in ("degraded", "digest", "region")}
+    assert catalog.load("scores", "predicted-invention", **kept).specification() == light.specification()
+    names = "predicted-invention", "predicted-invention:light=true"
+    maps = [bc.score_map([delivered], name, low_resolution=low) for name in names]
+    assert np.abs(maps[0] - maps[1]).mean() > 0.01
+
+
 @pytest.mark.parametrize("name", ["unsupported", "predicted-invention"])
 def test_with_regions_no_patch_is_small_and_a_calibration_from_before_them_has_none(name: str) -> None:
     _, low, delivered = demo()[1]

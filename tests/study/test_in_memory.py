@@ -125,7 +125,10 @@ def test_a_certificate_is_short_on_the_screen(desk):
 
 def test_a_safe_picture_is_added_to_what_was_saved_and_stays_in_the_certificate(desk, tmp_path):
     whole = desk.mask(desk.folder / "small.png")
-    result = replace(whole, mask=whole.score_map < np.median(whole.score_map))
+    # A calibration on whose photographs the delivered picture was the nearest where it is clear.
+    nearest = whole.certificate.inside.model_copy(update={"squared_errors": {"delivered": 1.0, "enlargement": 2.0}})
+    certificate = whole.certificate.model_copy(update={"inside": nearest})
+    result = replace(whole, mask=whole.score_map < np.median(whole.score_map), certificate=certificate)
     np.testing.assert_array_equal(result.safe[result.mask], result.image[result.mask])
     assert (result.safe[~result.mask] != result.image[~result.mask]).any()
     assert result.save(tmp_path).safe is None
@@ -174,12 +177,15 @@ def errors_that_favour(name: str, n: int) -> SquaredErrors:
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_outside_the_mask_stands_what_was_nearest_to_the_truth(desk, name):
+def test_inside_and_outside_the_mask_stands_what_was_nearest_to_the_truth_there(desk, name):
     calibration = replace(desk.calibration, squared_errors=errors_that_favour(name, desk.calibration.n))
     result = bc.mask(desk.vendor, desk.small, calibration, 0.5, run=desk.folder / "run", max_cost=1)
     shown = picture_to_show(name, result.image, result.low_resolution, calibration.procedure.mixture)
     assert 0 < result.mask.mean() < 1
-    np.testing.assert_array_equal(result.safe, np.where(result.mask[..., None], result.image, shown))
+    np.testing.assert_array_equal(result.safe, shown)
+    within = result.certificate.model_copy(update={"inside": None})
+    earlier = replace(result, certificate=within)
+    np.testing.assert_array_equal(earlier.safe, np.where(result.mask[..., None], result.image, shown))
     if name != "enlargement":
         statement = encode_product(result, "safe").remarks["statement"]
         assert "20.0 dB nearer than plain enlargement to the truth there on 8 calibration photographs" in statement

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from blackbox_conformal.embedded.studio import Studio
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.duplicates import sketch
+from blackbox_conformal.method.images.fine_reference import fine_reference
 from blackbox_conformal.method.images.input_statistics import InputStatistics
 from blackbox_conformal.method.images.jpeg_traces import block_energies
 from blackbox_conformal.method.images.reference import reference
@@ -42,7 +43,8 @@ def computed() -> Iterator[tuple[str, object]]:
     context = Context(DRAWS[0], LOW, SCALE, draw(TRUTH, 99))
     free = [reference(LOW, SCALE, degraded=degraded) for degraded in (False, True)]
     yield "reference", free
-    yield "features", features(DRAWS[0], LOW, free[0], degraded=False)
+    yield "fine reference", fine_reference(LOW, SCALE)
+    yield "features", features(DRAWS[0], LOW, free[:1], degraded=False)
     learned = learned_features(context, LOW)
     yield "learned features", learned
     yield "learned network", own_network().log_multipliers(learned)

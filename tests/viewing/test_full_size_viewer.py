@@ -22,7 +22,7 @@ from support.report_browser import (
     zoom_to,
 )
 
-from blackbox_conformal.documents.certificate import Outside
+from blackbox_conformal.documents.certificate import ShownErrors
 from blackbox_conformal.method.metrics._detail import CONTRADICTED, NOT_ADDED, kinds_of_detail
 from blackbox_conformal.method.risk.trust import trusted
 from blackbox_conformal.method.safe_pictures import picture_to_show, safe_picture
@@ -190,9 +190,11 @@ def test_the_safe_picture_is_that_of_the_mask_command(viewed_run, page):
         shown = drawn(page, "right")[-top : down - top, -left : across - left, :3]
         calibration, delivered = viewed_run.calibration, parts["delivered"]
         mask = trusted(scores, calibration.threshold(alpha))
-        name = Outside.of(calibration.squared_errors, calibration.threshold(alpha)).shown()
-        outside = picture_to_show(name, delivered, parts["low"], calibration.procedure.mixture)
-        assert (shown == safe_picture(delivered, mask, outside)).all()
+        errors, threshold = calibration.squared_errors, calibration.threshold(alpha)
+        names = ShownErrors.inside(errors, threshold).trusted(), ShownErrors.outside(errors, threshold).shown()
+        mixture = calibration.procedure.mixture
+        inside, outside = (picture_to_show(name, delivered, parts["low"], mixture) for name in names)
+        assert (shown == safe_picture(inside, mask, outside)).all()
 
 
 def test_a_window_of_another_width_keeps_the_zoom_that_a_person_chose(viewed_run, page):

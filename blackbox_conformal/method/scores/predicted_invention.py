@@ -1,23 +1,28 @@
 """A fitted score: which share of the detail that the vendor added is invented, as a small network expects.
 
 The network was fitted to the energies of the metric `invention` in answers of other vendors to photographs whose truth
-is known (examples/train_predicted_invention.py). It sees how what the vendor added agrees with what the free reference
-adds, and only ratios and correlations of their energies, so that contrast plays no part.
+is known (examples/train_predicted_invention.py). It sees how what the vendor added agrees with what the free and the
+fine reference add, and only ratios and correlations of their energies, so that contrast plays no part.
 """
 
 import functools
 import io
+from collections.abc import Sequence
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, model_validator
 
+from blackbox_conformal.method.images.fine_reference import fine_reference_digest
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.reference import reference_digest
 from blackbox_conformal.method.kernels.cells import cell_products
 from blackbox_conformal.method.kernels.elementary import exponential, logarithm
 from blackbox_conformal.method.kernels.layers import convolved
 from blackbox_conformal.method.kernels.windows import gaussian
+from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.method.scores.unsupported import Unsupported
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Image, Map
@@ -41,53 +46,81 @@ class PredictedInvention(Unsupported):
     """The expected `I / (A + 3)` of the metric `invention`, in [0, 1], averaged over the window.
 
     All pixels of a cell, the block made of one pixel of the input, have one value before that.
+
+    `light`: Whether it compares with the free reference alone, in a tenth of the time, and not with the fine
+      reference, too. Specifications leave it to the digest, since earlier versions had the light one only.
     """
 
-    @classmethod
-    def weights_digest(cls, *, degraded: bool) -> str:
-        """Of the network, of the reference that it compares with and of what counts as little."""
-        return digest_bytes(_file() + f"{reference_digest(degraded=degraded)} {LITTLE:g}".encode())
+    light: bool = Field(default=False, exclude=True)
 
-    def share(self, delivered: Image, low: Image, free: Image) -> Map:
+    @model_validator(mode="before")
+    @classmethod
+    def _tell_by_digest(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("digest"):
+            for degraded in (False, True):
+                if given["digest"] == cls.weights_digest(degraded=degraded, light=True):
+                    return given | {"light": True}
+        return given
+
+    @classmethod
+    def weights_digest(cls, *, degraded: bool, light: bool = False) -> str:
+        """Of the network, of the references that it compares with and of what counts as little."""
+        references = reference_digest(degraded=degraded)
+        if not light:
+            references += f" {fine_reference_digest()}"
+        return digest_bytes(_file(light) + f"{references} {LITTLE:g}".encode())
+
+    def own_digest(self) -> str:
+        return self.weights_digest(degraded=bool(self.degraded), light=self.light)
+
+    def share(self, context: Context, low: Image) -> Map:
         """What the network expects at each pixel."""
-        hidden, added = features(delivered, low, free, degraded=bool(self.degraded))
-        weights = _weights()
+        degraded = bool(self.degraded)
+        free = [context.reference(degraded=degraded)] + [context.fine_reference()] * (not self.light)
+        hidden, added = features(context.delivered, low, free, degraded=degraded)
+        weights = _weights(self.light)
         for layer in ("first", "second", "last"):
             hidden = convolved(hidden, weights[layer][:, :, None, None], weights[f"{layer}_bias"], 1)
             if layer != "last":
                 np.maximum(hidden, 0, out=hidden)
-        cells, scale = (1 / (1 + exponential(-hidden[0]))).astype(np.float32), len(delivered) // len(low)
+        cells = (1 / (1 + exponential(-hidden[0]))).astype(np.float32)
         cells *= added / (added + LITTLE - LEAST)
-        return np.ascontiguousarray(cells.repeat(scale, axis=0).repeat(scale, axis=1))
+        return np.ascontiguousarray(cells.repeat(context.scale, axis=0).repeat(context.scale, axis=1))
 
 
 @functools.cache
-def _file() -> bytes:
-    return resources.files(__package__).joinpath("predicted_invention_weights.npz").read_bytes()
+def _file(light: bool) -> bytes:
+    name = f"predicted_invention{'_light' * light}_weights.npz"
+    return resources.files(__package__).joinpath(name).read_bytes()
 
 
 @functools.cache
-def _weights() -> dict[str, Features]:
-    with np.load(io.BytesIO(_file()), allow_pickle=False) as stored:
+def _weights(light: bool) -> dict[str, Features]:
+    with np.load(io.BytesIO(_file(light)), allow_pickle=False) as stored:
         return {name: values.astype(np.float32) for name, values in stored.items()}
 
 
-def features(delivered: Image, low: Image, free: Image, *, degraded: bool) -> tuple[Features, Map]:
-    """What the network sees of each cell, (34, h, w) float32, and the energy of added detail plus `LEAST`, (h, w).
+def features(delivered: Image, low: Image, free: Sequence[Image], *, degraded: bool) -> tuple[Features, Map]:
+    """What the network sees of each cell, (2 + 32 · references, h, w) float32, and what was added, (h, w).
 
-    `delivered`, `free`: (H, W, 3) uint8: the vendor's picture and the free reference.
+    The latter is the energy of added detail plus `LEAST`.
+
+    `delivered`: The vendor's picture, (H, W, 3) uint8.
     `low`: The input, (h, w, 3) uint8.
-    `degraded`: Whether the reference has the weights for noisy, sharpened or compressed inputs.
+    `free`: The references, (H, W, 3) uint8 each.
+    `degraded`: Whether the first reference has the weights for noisy, sharpened or compressed inputs.
     """
     scale, found, logs = len(delivered) // len(low), list[Map](), list[Map]()
-    products = cell_products(delivered, free, bicubic_up(low, scale), scale)
-    for sigma in WINDOWS:
-        smooth = [gaussian(plane, sigma) for plane in products]
-        means = np.stack(smooth[6:15]).reshape(3, 3, *low.shape[:2])
-        # Covariances, so that a cast of colour is no detail.
-        pixels = [smooth[k] - (means[i] * means[j]).mean(axis=0) for k, (i, j) in enumerate(PAIRS)]
-        seen, log = of_window(pixels, smooth[15:])
-        found, logs = [*found, *seen], [*logs, log]
+    plain = bicubic_up(low, scale)
+    for one in free:
+        products = cell_products(delivered, one, plain, scale)
+        for sigma in WINDOWS:
+            smooth = [gaussian(plane, sigma) for plane in products]
+            means = np.stack(smooth[6:15]).reshape(3, 3, *low.shape[:2])
+            # Covariances, so that a cast of colour is no detail.
+            pixels = [smooth[k] - (means[i] * means[j]).mean(axis=0) for k, (i, j) in enumerate(PAIRS)]
+            seen, log = of_window(pixels, smooth[15:])
+            found, logs = [*found, *seen], [*logs, log]
     # Whether added detail stands alone in the wider window, and which weights the reference has.
     return np.stack([*found, logs[0] - logs[1], np.full_like(logs[0], degraded)]), exponential(logs[0]).astype(
         np.float32

@@ -1,7 +1,8 @@
 """What a score is: it looks at the draws of one picture and says where the vendor is undecided."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from typing import ClassVar, Protocol, Self
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from blackbox_conformal.method.degradations.chain import Chain, Mixture
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
+from blackbox_conformal.method.images.fine_reference import fine_reference
 from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.support.catalog import Plugin
 from blackbox_conformal.support.types import Image, Map
@@ -30,14 +32,21 @@ class Context:
     scale: int
     second: Image | None = None
     degradation: Chain | None = None
-    _references: dict[bool, Image] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _references: dict[str, Image] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def reference(self, *, degraded: bool) -> Image:
         """The free reference of the input, which must be known: (H, W, 3) uint8, made at the first call."""
-        if degraded not in self._references:
+        return self._made("degraded" if degraded else "clean", partial(reference, degraded=degraded))
+
+    def fine_reference(self) -> Image:
+        """The fine reference, alike."""
+        return self._made("fine", fine_reference)
+
+    def _made(self, kind: str, make: Callable[[Image, int], Image]) -> Image:
+        if kind not in self._references:
             assert self.low_resolution is not None
-            self._references[degraded] = reference(self.low_resolution, self.scale, degraded=degraded)
-        return self._references[degraded]
+            self._references[kind] = make(self.low_resolution, self.scale)
+        return self._references[kind]
 
     def middle(self, side: int) -> tuple["Context", slice, slice]:
         """Its middle, at most `side` pixels a side, and the rows and columns of `delivered` where that lies.
@@ -55,7 +64,7 @@ class Context:
         part = replace(
             self, delivered=np.ascontiguousarray(self.delivered[rows, columns]), low_resolution=low, second=None
         )
-        part._references.update({degraded: made[rows, columns] for degraded, made in self._references.items()})
+        part._references.update({kind: made[rows, columns] for kind, made in self._references.items()})
         return part, rows, columns
 
     def reduced(self) -> Image:

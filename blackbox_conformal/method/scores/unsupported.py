@@ -35,7 +35,7 @@ class Unsupported(OneDrawScore):
     at_scale_one: ClassVar[str] = "nothing: there is no free enlargement to compare with, and it is refused"
 
     degraded: bool | None = None
-    region: Annotated[int, Field(ge=0, le=256, multiple_of=CELL, examples=[16])] = 0
+    region: Annotated[int, Field(ge=0, le=256, multiple_of=CELL, examples=[0])] = 16
     digest: str = ""
 
     @model_validator(mode="before")
@@ -48,7 +48,7 @@ class Unsupported(OneDrawScore):
 
     @model_validator(mode="after")
     def _name_weights(self) -> Self:
-        own = self.weights_digest(degraded=bool(self.degraded))
+        own = self.own_digest()
         if self.digest not in ("", own):
             raise ValueError(
                 f"expected the weights {own}, which this version has; got {self.digest}. Calibrate again with "
@@ -65,11 +65,14 @@ class Unsupported(OneDrawScore):
     def weights_digest(cls, *, degraded: bool) -> str:
         return reference_digest(degraded=degraded)
 
+    def own_digest(self) -> str:
+        return self.weights_digest(degraded=bool(self.degraded))
+
     def suited(self, degradation: Mixture) -> Self:
         """With the weights for inputs made in this way; those for clean inputs are refused for others."""
         if self.degraded is None:
-            degraded = not degradation.adds_nothing
-            return self.model_copy(update={"degraded": degraded, "digest": self.weights_digest(degraded=degraded)})
+            suited = self.model_copy(update={"degraded": not degradation.adds_nothing})
+            return suited.model_copy(update={"digest": suited.own_digest()})
         if not (self.degraded or degradation.adds_nothing):
             raise UsageError(
                 f"expected inputs that are only made smaller or softer for {self.plugin_name()}:degraded=false; "
@@ -95,12 +98,12 @@ class Unsupported(OneDrawScore):
         low = input_of(context, self.plugin_name())
         if (reason := self.refused_at(context.scale)) is not None:
             raise UsageError(f"{reason}; got scale {context.scale}. Give --score bicubic-gap:sigma=8")
-        return self.share(context.delivered, low, context.reference(degraded=bool(self.degraded)))
+        return self.share(context, low)
 
-    def share(self, delivered: Image, low: Image, free: Image) -> Map:
-        """Of what `delivered` adds to plain enlargement, the part that `free` does not explain: (H, W) float32."""
-        scale = delivered.shape[0] // low.shape[0]
-        return unexplained(delivered, free, bicubic_up(low, scale), float(scale)).share
+    def share(self, context: Context, low: Image) -> Map:
+        """Of what the vendor adds to plain enlargement, the part that the reference leaves: (H, W) float32."""
+        free, scale = context.reference(degraded=bool(self.degraded)), context.scale
+        return unexplained(context.delivered, free, bicubic_up(low, scale), float(scale)).share
 
 
 PLUGIN = Unsupported

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.documents.certificate import Outside
+from blackbox_conformal.documents.certificate import ShownErrors
 from blackbox_conformal.errors import FileFormatError, ImageError, IncompleteError
 from blackbox_conformal.gateway.guard import Application, Message, Receive, Send
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest, json_answer
@@ -86,8 +86,10 @@ class RunPictures:
         self.stops: list[Stop] = stops_at(calibration, viewer_levels(calibration, sorted(common)))
         self.thresholds = thresholds_of(self.stops)
         self._mixture = calibration.procedure.mixture
-        choices = [Outside.of(calibration.squared_errors, float(threshold)) for threshold in self.thresholds]
-        self.shown = ["enlargement" if choice is None else choice.shown() for choice in choices]
+        errors, levels = calibration.squared_errors, [float(threshold) for threshold in self.thresholds]
+        outside, inside = ([of(errors, level) for level in levels] for of in (ShownErrors.outside, ShownErrors.inside))
+        self.shown = ["enlargement" if choice is None else choice.shown() for choice in outside]
+        self.inside = ["delivered" if choice is None else choice.trusted() for choice in inside]
         self._add(entries)
 
     @property
@@ -189,7 +191,8 @@ class RunPictures:
         mask = self.mask(entry, stop)
         if is_outside(entry):
             mask = np.zeros_like(mask)
-        return safe_picture(self.pixels(entry, "delivered"), mask, self.to_show(entry, self.names_shown(entry)[stop]))
+        inside, outside = (self.to_show(entry, name) for name in (self.inside[stop], self.names_shown(entry)[stop]))
+        return safe_picture(inside, mask, outside)
 
     def names_shown(self, entry: FullSize) -> list[str]:
         """Return, for each stop, which picture of `SHOWN` a safe picture shows outside the mask."""
@@ -369,6 +372,7 @@ class ViewPage:
                 "parts": sorted(entry.digests),
                 "outside": is_outside(entry),
                 "shown": self.pictures.names_shown(entry),
+                "inside": self.pictures.inside,
                 "certificates": self._certificates(entry),
                 "differing": entry.differing,
                 "notes": [sentence(note) for note in entry.notes],

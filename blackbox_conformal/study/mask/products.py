@@ -351,15 +351,25 @@ def safe_of(
 ) -> tuple[Image, str]:
     """Return the picture to use, (H, W, 3) uint8, and what is promised about it.
 
-    It shows delivered pixels where the mask trusts, elsewhere the picture with the least squared error there on
-    calibration photographs. `sharp`: the picture with most detail that is no worse than plain enlargement. Where the
-    guarantee does not hold, or the calibration keeps no errors, every untrusted pixel is plain enlargement.
+    Inside and outside the mask it shows the picture with the least squared error there on calibration photographs: it
+    was not farther from their truth than any one picture. `sharp`: delivered pixels inside, and outside the picture
+    with most detail that is no worse than plain enlargement. Where the guarantee does not hold, or the calibration
+    keeps no errors, every untrusted pixel is plain enlargement.
     """
-    guaranteed = certificate.status != "outside-calibration"
-    name, words = outside_of(certificate, sharp=sharp)
-    outside = picture_to_show(name, image, low_resolution, mixture_of(certificate))
-    picture = safe_picture(image, mask if guaranteed else np.zeros_like(mask), outside, feather)
-    return picture, safe_statement(words, feather=feather, guaranteed=guaranteed)
+    guaranteed, mixture = certificate.status != "outside-calibration", mixture_of(certificate)
+    (within, said), (name, words) = inside_of(certificate, sharp=sharp), outside_of(certificate, sharp=sharp)
+    inside, outside = (picture_to_show(one, image, low_resolution, mixture) for one in (within, name))
+    picture = safe_picture(inside, mask if guaranteed else np.zeros_like(mask), outside, feather)
+    return picture, safe_statement(words, said, feather=feather, guaranteed=guaranteed)
+
+
+def inside_of(certificate: Certificate, *, sharp: bool = False) -> tuple[str, str]:
+    """Return which picture of `SHOWN` a safe picture shows inside the mask, and why; empty for the delivered one."""
+    choice = None if sharp else certificate.inside
+    name = "delivered" if choice is None else choice.trusted()
+    if choice is None or name == "delivered":
+        return name, ""
+    return name, choice.words(name, enlarged=certificate.procedure["scale"] > 1)
 
 
 def outside_of(certificate: Certificate, *, sharp: bool = False) -> tuple[str, str]:

@@ -22,7 +22,7 @@ from blackbox_conformal.documents.certificate import (
     Certificate,
     CertifiedQuality,
     InputCheck,
-    Outside,
+    ShownErrors,
     StreamCheck,
     ToldFact,
 )
@@ -345,6 +345,7 @@ def claims(
         space = "sRGB" if procedure.bands is None else "of the declared range"
         calibrated, words = calibration.whole_errors_of(rule.own_group), metric.error_in_words
         quality = CertifiedQuality.of(calibrated, known, metric.capped_bound, words, space, procedure.floor)
+    shown = calibration.errors_shown(rule.own_group)
     status, reason = "abstains", choice.reason
     if threshold > -math.inf or not judged:
         unlike, unsure = comparisons.unlike(procedure), comparisons.doubt
@@ -378,7 +379,8 @@ def claims(
         "procedure": calibration.procedure.model_dump(mode="json"),
         "psnr": promised,
         "leakage": leakage,
-        "outside": Outside.of(calibration.errors_shown(rule.own_group), threshold),
+        "outside": ShownErrors.outside(shown, threshold),
+        "inside": ShownErrors.inside(shown, threshold),
         "quality": quality,
     }
 
@@ -443,10 +445,12 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
         implied["assumptions"] = tuple(filter(None, (earlier.get(said, said) for said in implied["assumptions"])))
     if of_the_picture:
         named_by_it = ("status", "promise", "statement", "reason", "guarantee", "threshold", "threshold_hex")
-        for name in (*named_by_it, "missing_images", "outside"):
+        for name in (*named_by_it, "missing_images", "outside", "inside"):
             del implied[name]
-    if certificate.promise is None:
-        implied.pop("promise", None)
+    for name in ("promise", "inside"):
+        # An earlier version did not say them.
+        if getattr(certificate, name) is None:
+            implied.pop(name, None)
     if certificate.stream_check is None:
         del implied["stream_check"]
         # A certificate without a stream check has its status from the pictures masked with it.

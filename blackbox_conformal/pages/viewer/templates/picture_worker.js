@@ -33,7 +33,7 @@ function makePicture(number, [stem, name, kind, height, width]) {
   card.picture = (kind) => (pictures[kind] ??= bitmap(`${at}/${kind === "plain" ? "shown/enlargement" : kind}`));
 
   card.safe = ({ level: stop, view, room }) =>
-    worker("safe", { stop, outside: card.outside, shown: detail.shown[stop], view, across: room.width, down: room.height });
+    worker("safe", { stop, outside: card.outside, inside: detail.inside[stop], shown: detail.shown[stop], view, across: room.width, down: room.height });
 
   card.close = () => {
     worker?.end();

@@ -40,11 +40,11 @@ function mask(stop) {
   return trusted;
 }
 
-// What the screen shows of the safe picture: delivered pixels where they are trusted, elsewhere those of the picture
-// that is named; where the view is smaller than the picture, the mean of some of those that a screen pixel covers.
-async function safe({ stop, outside, shown, view, across, down }) {
-  const parts = ["delivered", `shown/${shown}`];
-  const [delivered, other] = await Promise.all(parts.map((part) => (pictures[part] ??= pixelsOf(part))));
+// What the screen shows of the safe picture: pixels of the picture named `inside` where they are trusted, elsewhere of
+// that named `shown`; where the view is smaller than the picture, the mean of some of those that a screen pixel covers.
+async function safe({ stop, outside, inside, shown, view, across, down }) {
+  const parts = [inside, shown].map((name) => (name === "delivered" ? name : `shown/${name}`));
+  const [own, other] = await Promise.all(parts.map((part) => (pictures[part] ??= pixelsOf(part))));
   const columns = spans(across, view.left, view.width, view.across), rows = spans(down, view.top, view.height, view.down);
   const step = Math.ceil(view.width / view.across / 2);
   const mixed = new ImageData(across, down), pixels = mixed.data;
@@ -55,7 +55,7 @@ async function safe({ stop, outside, shown, view, across, down }) {
       for (let row = rows.first[y]; row <= rows.last[y]; row += step) {
         const end = row * size.width + columns.last[x];
         for (let at = row * size.width + columns.first[x]; at <= end; at += step) {
-          const pixel = codes[at] <= last ? delivered[at] : other[at];
+          const pixel = codes[at] <= last ? own[at] : other[at];
           red += pixel & 255;
           green += (pixel >> 8) & 255;
           blue += (pixel >> 16) & 255;
