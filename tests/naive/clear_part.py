@@ -61,15 +61,16 @@ def area_under_curve(scores: np.ndarray, right: np.ndarray, invented: np.ndarray
 def beyond(
     photographs: list[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], np.ndarray]], scale: int
 ) -> tuple[float, float]:
-    """How much more right and invented detail "vendor" holds in masks than "free reference", as a share of the latter.
+    """How much more right and invented detail "vendor" holds in masks than "free reference", by what is missing there.
 
     A photograph is truth, input, pictures by name, and mask.
     """
-    sums = dict.fromkeys(("vendor", "free reference"), np.zeros(2))
+    sums, missing = dict.fromkeys(("vendor", "free reference"), np.zeros(2)), 0.0
     for truth, low, pictures, mask in photographs:
         plain = np.asarray(Image.fromarray(low).resize(truth.shape[1::-1], Image.Resampling.BICUBIC))
+        missing += detail.unexplained(truth, truth, plain, scale)[1][mask].sum() / mask.size
         for name in sums:
             part, whole = detail.unexplained(pictures[name], truth, plain, scale)
             sums[name] = sums[name] + np.array([(whole - part)[mask].sum(), part[mask].sum()]) / mask.size
-    right, invented = sums["vendor"] / sums["free reference"] - 1
+    right, invented = (sums["vendor"] - sums["free reference"]) / missing
     return right, invented

@@ -11,7 +11,7 @@ from support.synthetic import photograph, reduced, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.documents.certificate import StreamCheck
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.method.audits.detail_shares import REFERENCE, VENDOR, energies_of
+from blackbox_conformal.method.audits.detail_shares import REFERENCE, TRUTH, VENDOR, energies_of
 from blackbox_conformal.method.audits.mask_worth import DetailByScore
 from blackbox_conformal.method.audits.stream_evidence import ALARM
 from blackbox_conformal.method.images.input_statistics import InputStatistics
@@ -212,7 +212,7 @@ def test_errors_are_those_of_the_middle(size, made_before, monkeypatch):
     part, by = (rows, columns), Twentieths.of(scores[rows, columns])
     expected = SquaredErrors.of(by, truth[part], pictures.items())
     assert found.to_bytes() == expected.to_bytes()
-    compared = {VENDOR: pictures["delivered"], REFERENCE: pictures["reference"]}
+    compared = {VENDOR: pictures["delivered"], REFERENCE: pictures["reference"], TRUTH: truth[part]}
     assert detail.to_bytes() == DetailByScore.of(by, energies_of(truth[part], below, compared, mixture)).to_bytes()
     # Near the borders of the middle the whole has other surroundings.
     np.testing.assert_allclose(same.values, detail.values, rtol=0.1, atol=30)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.method.audits.confidence import LEVEL, p_above
-from blackbox_conformal.method.audits.detail_shares import PLAIN, REFERENCE, VENDOR, energies_of
+from blackbox_conformal.method.audits.detail_shares import PLAIN, REFERENCE, TRUTH, VENDOR, energies_of
 from blackbox_conformal.method.audits.quality import decibels
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.kernels.distance import summed_squares
@@ -31,7 +31,7 @@ Squares = Mapping[str, tuple[float, ...]]
 over the clear pixels at each level, and divided by the number of all pixels."""
 
 Details = Mapping[str, tuple[tuple[float, float], ...]]
-"""One photograph: by the name of vendor or free reference, energies of right and invented detail, as `Squares`."""
+"""One photograph: energies of right and invented detail of vendor, free reference and truth, as `Squares`."""
 
 _LEAST_SHARE = 0.2  # Where less of a calibration photograph is clear, a twentieth of its pixels would count too much.
 SAID = {PLAIN: "the plain enlargement", REFERENCE: "the free reference", INPUT: "the input itself"}
@@ -55,13 +55,13 @@ def squares_of(truth: Image, pictures: Iterable[tuple[str, Image]], masks: Seque
 def details_of(
     truth: Image, low: Image, delivered: Image, free: Image, masks: Sequence[Mask], degradation: Mixture
 ) -> Details:
-    """Return the detail of the vendor's picture and of the free reference; parameters as `squares_of`.
+    """Return the detail of the vendor's picture, of the free reference and of the truth; parameters as `squares_of`.
 
     `low` is the input, (h, w, 3) uint8, which `degradation` makes.
     """
     shown = [np.ones(truth.shape[:2], np.bool_), *masks]
     found = {}
-    for name, energies in energies_of(truth, low, {VENDOR: delivered, REFERENCE: free}, degradation):
+    for name, energies in energies_of(truth, low, {VENDOR: delivered, REFERENCE: free, TRUTH: truth}, degradation):
         kinds = energies.whole - energies.part, energies.part
         right, invented = ([float(kind[mask].sum(dtype=np.float64)) / mask.size for mask in shown] for kind in kinds)
         found[name] = tuple(zip(right, invented, strict=True))
@@ -72,8 +72,8 @@ def details_of(
 class Beyond:
     """What the vendor's pictures hold in the clear part beyond what the free reference holds there.
 
-    `right` and `invented`: detail, as a share of the free reference's; -0.1: a tenth less. `decibels`: how much nearer
-    to the truth. NaN: not known.
+    `right` and `invented`: how much more detail, as a share of the detail that plain enlargement lacks there; -0.1: a
+    tenth of that less. `decibels`: how much nearer to the truth.
     """
 
     right: float
@@ -83,13 +83,13 @@ class Beyond:
     @property
     def words(self) -> str:
         """Say it in few words: ``right detail +12 %, invented -3 %, +1.2 dB``."""
-        said = f"right detail {100 * self.right:+.0f} %, invented {100 * self.invented:+.0f} %, {self.decibels:+.1f} dB"
-        return said.replace("+nan %", "–").replace("+nan dB", "– dB")
+        return f"right detail {100 * self.right:+.0f} %, invented {100 * self.invented:+.0f} %, {self.decibels:+.1f} dB"
 
 
 BEYOND = (
     "Beyond free: how much more right and how much more invented detail the clear part holds than the free reference "
-    "holds there, in percent of that, and how much nearer it is to the originals; all photographs together."
+    "holds there, both in percent of the detail that plain enlargement lacks there, and how much nearer it is to the "
+    "originals; all photographs together."
 )
 
 
@@ -123,8 +123,8 @@ class ClearPart:
     ) -> "ClearPart":
         """Compare `squares` of n pictures, (n,) by name and divided by all pixels, `shares` (n,) of which are clear.
 
-        `clusters` names the photograph that each picture is a tile of. `details`: right and invented detail, (n, 2) by
-        the names of vendor and free reference; NaN where it is not known.
+        `clusters` names the photograph that each picture is a tile of. `details`: right and invented detail, (n, 2), of
+        vendor, free reference and truth; NaN where it is not known.
         """
         if clusters is not None:
             squares = {name: mean_of_clusters(values, clusters) for name, values in squares.items()}
@@ -182,12 +182,14 @@ class ClearPart:
 def _beyond(
     details: Mapping[str, NDArray[np.float64]], shown: NDArray[np.bool_], psnr: Mapping[str, float]
 ) -> Beyond | None:
-    if len(details) < 2 or REFERENCE not in psnr:
+    if not details or REFERENCE not in psnr:
         return None
-    both = np.stack([details[VENDOR], details[REFERENCE]])[:, shown]
-    vendor, free = both[:, ~np.isnan(both).any(axis=(0, 2))].sum(axis=1)
-    ratio = np.divide(vendor, free, out=np.full(2, math.nan), where=free > 0)
-    return Beyond(float(ratio[0]) - 1, float(ratio[1]) - 1, psnr[VENDOR] - psnr[REFERENCE])
+    every = np.stack([details[name] for name in (VENDOR, REFERENCE, TRUTH)])[:, shown]
+    vendor, free, truth = every[:, ~np.isnan(every).any(axis=(0, 2))].sum(axis=1)
+    if not truth[0] > 0:
+        return None
+    right, invented = ((vendor - free) / truth[0]).tolist()
+    return Beyond(right, invented, psnr[VENDOR] - psnr[REFERENCE])
 
 
 def clear_parts(
@@ -210,8 +212,8 @@ def clear_parts(
     unknown = ((math.nan, math.nan),) * weights.shape[1]
     detail = {
         name: np.array([details[place].get(name, unknown) for place in known], np.float64)
-        for name in (VENDOR, REFERENCE)
-        if details and name in names
+        for name in (VENDOR, REFERENCE, TRUTH)
+        if details
     }
     return [
         ClearPart.of(

@@ -24,6 +24,8 @@ from blackbox_conformal.support.types import Image
 VENDOR, PLAIN, REFERENCE = "vendor", "plain enlargement", "free reference"
 """Pictures of one photograph."""
 
+TRUTH = "truth"  # As a picture, whose right detail is all that plain enlargement lacks.
+
 RESAMPLES = 2000
 CONFIDENCE = 0.9
 
@@ -111,10 +113,14 @@ def energies_of(
     if hides(degradation) or truth.dtype != np.uint8:
         return
     plain, sigma = enlarged(low, truth.shape[0] // low.shape[0])
+    high_pass = not degradation.loses_colours
     for name, picture in pictures.items():
+        if name == TRUTH:
+            whole = added(truth, plain, sigma, high_pass=high_pass)
+            yield name, Energies(np.zeros_like(whole), whole)
         # The free reference lies where its input does.
-        if name == REFERENCE or shift(picture, plain, sigma) is None:
-            yield name, unexplained(picture, truth, plain, sigma, high_pass=not degradation.loses_colours)
+        elif name == REFERENCE or shift(picture, plain, sigma) is None:
+            yield name, unexplained(picture, truth, plain, sigma, high_pass=high_pass)
 
 
 def _total(values: NDArray[np.float32]) -> float:

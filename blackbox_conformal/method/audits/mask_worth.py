@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.method.audits.clear_part import SAID, ClearPart
-from blackbox_conformal.method.audits.detail_shares import REFERENCE, VENDOR
+from blackbox_conformal.method.audits.detail_shares import REFERENCE, TRUTH, VENDOR
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.risk.whole_errors import PLACES, ByScore, SquaredErrors, Twentieths
 
@@ -24,21 +24,25 @@ _LEAST_KIND = 0.01  # Of all added detail: the least share of right and of inven
 
 
 class DetailByScore(ByScore):
-    """Right and invented detail of the vendor's picture and of the free reference, in squares of grey levels."""
+    """Right and invented detail of the vendor's picture and of the free reference, in squares of grey levels.
 
-    names: ClassVar[tuple[str, ...]] = tuple(
-        f"{kind}, {of}" for of in (VENDOR, REFERENCE) for kind in ("right", "invented")
+    Last comes the truth's, all that plain enlargement lacks.
+    """
+
+    names: ClassVar[tuple[str, ...]] = (
+        *(f"{kind}, {of}" for of in (VENDOR, REFERENCE) for kind in ("right", "invented")),
+        f"right, {TRUTH}",
     )
-    row: ClassVar[tuple[int, ...]] = (5, PLACES + 1)
+    row: ClassVar[tuple[int, ...]] = (6, PLACES + 1)
     largest: ClassVar[int] = 510**2
 
     @classmethod
     def of(cls, by: Twentieths, energies: Iterable[tuple[str, Energies]]) -> Self:
-        """Return one photograph from its scores and the energies of `VENDOR` and `REFERENCE`, as far as known."""
+        """Return one photograph from its scores and the energies of `VENDOR`, `REFERENCE` and `TRUTH`, if known."""
 
         def sums() -> Iterator[tuple[str, NDArray[np.float64]]]:
             for name, (part, whole) in energies:
-                for kind, energy in (("right", whole - part), ("invented", part)):
+                for kind, energy in (("right", whole - part), ("invented", part))[: 1 if name == TRUTH else 2]:
                     summed = np.bincount(by.places.ravel(), energy.ravel(), PLACES)
                     yield f"{kind}, {name}", np.asarray(summed, np.float64)
 
@@ -46,7 +50,7 @@ class DetailByScore(ByScore):
         return cls.unknown(1) if np.isnan(found.values[:, 1:]).all() else found
 
     def below(self, thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sums below each threshold, (n, 4, thresholds), interpolated between every twentieth score."""
+        """Return the sums below each threshold, (n, 5, thresholds), interpolated between every twentieth score."""
         scores = self.values[:, 0].astype(np.float64)
         # The last sums are over all pixels, those with the last score too.
         scores[:, -1] = np.nextafter(scores[:, -1], np.inf)
@@ -108,7 +112,7 @@ class MaskWorth:
         known, part = np.flatnonzero(~np.isnan(errors.values[:, 0, 0])), None
         if known.size:
             owners, inside = [tiles[place] for place in known.tolist()], sums[known, :, 0]
-            details = {VENDOR: inside[:, :2], REFERENCE: inside[:, 2:]}
+            details = {VENDOR: inside[:, :2], REFERENCE: inside[:, 2:4], TRUTH: inside[:, [4, 4]]}
             part = ClearPart.of_errors(errors, threshold, enlarged=enlarged, clusters=owners, details=details)
         return cls(alpha, len(set(tiles)), detail.area_under_curve, right, invented, part, instead)
 

@@ -13,7 +13,7 @@ import numpy as np
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.method.aligned import aligned
-from blackbox_conformal.method.audits.detail_shares import REFERENCE, VENDOR, energies_of
+from blackbox_conformal.method.audits.detail_shares import REFERENCE, TRUTH, VENDOR, energies_of
 from blackbox_conformal.method.audits.drift import drift
 from blackbox_conformal.method.audits.mask_worth import DetailByScore
 from blackbox_conformal.method.degradations.chain import Mixture
@@ -182,7 +182,7 @@ def _by_score(
         for name in may_be_shown(procedure.mixture, procedure.scale, procedure.delivery, deep=is_deep(truth))
     }
     by, original = Twentieths.of(evaluation.score_map[rows, columns]), truth[rows, columns]
-    compared = {said: pictures[name] for said, name in _COMPARED.items() if name in pictures}
+    compared = {said: pictures[name] for said, name in _COMPARED.items() if name in pictures} | {TRUTH: original}
     known = []
     if energies is not None:
         del compared[VENDOR]
