@@ -95,7 +95,7 @@ def desk(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield Desk(folder, {"bc": bc, "vendor": load("embedded"), **pictures()}, monkeypatch, stack)
 
 
-@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive", "ignore:.*photographs are lossy files")
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive", "ignore:.*photographs (is a|are) lossy file")
 @pytest.mark.parametrize(
     "page",
     [
