@@ -21,8 +21,9 @@ from support.report_browser import (
 )
 from support.report_material import make_run, maps
 
+from blackbox_conformal.method.metrics._detail import ADDED, CONTRADICTED, NOT_ADDED
 from blackbox_conformal.pages.report.html import write_report
-from blackbox_conformal.pages.report.preview import block_side, make_preview
+from blackbox_conformal.pages.report.preview import HEAVY, block_side, make_preview
 from blackbox_conformal.pages.report.report_store import ReportStore
 
 pytestmark = pytest.mark.browser
@@ -61,10 +62,10 @@ def test_the_mask_is_exact_at_every_zoom(chromium, plain_run, plain_report, zoom
 def test_dots_show_where_no_detail_was_added_beside_plain_enlargement(chromium, tmp_path):
     run = make_run(tmp_path / "run", hostile=False)
     truth, delivered, low, scores, errors = maps(3, 120, 160)
-    unchanged = np.zeros(scores.shape, bool)
-    unchanged[:, :80] = True
+    detail = np.full(scores.shape, ADDED, np.uint8)
+    detail[:, :80], detail[:, 120:] = NOT_ADDED, CONTRADICTED
     at = run.calibration.threshold(0.05)
-    shown = {"low": low, "truth": truth, "errors": errors, "unchanged": unchanged}
+    shown = {"low": low, "truth": truth, "errors": errors, "detail": detail}
     kept = make_preview("audit", "dotted", "dotted", delivered, scores, np.array([at]), **shown)
     ReportStore(run.folder, run.calibration).keep(kept)
     page_file = write_report(run.folder, run.calibration, None, run.results, run.folder / "report.html", alpha=0.05)
@@ -77,7 +78,10 @@ def test_dots_show_where_no_detail_was_added_beside_plain_enlargement(chromium, 
         marks = drawn(page, "marks")[-top : down - top, -left : across - left]
         dots = (marks[..., 3] == 255) & np.isin(marks[..., 0], (0, 255))
         assert dots[:, :80].sum() > 10
-        assert not (dots & ~(unchanged & (scores < at))).any()
+        assert not (dots & ~((detail == NOT_ADDED) & (scores < at))).any()
+        against, heavy = (detail == CONTRADICTED) & ~(scores < at), marks[..., 3] == HEAVY[3]
+        assert heavy.sum() > 0.5 * against.sum() > 0
+        assert not (heavy & ~against).any()
         assert ((marks[..., 3] > 0) & ~dots == ~(scores < at)).all()
         plain = np.asarray(Image.fromarray(low).resize((160, 120), Image.Resampling.BICUBIC)).astype(int)
         apart = np.abs(drawn(page, "left")[-top : down - top, -left : across - left, :3] - plain)

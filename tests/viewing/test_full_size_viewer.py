@@ -157,7 +157,8 @@ def test_four_classes_are_exact_and_plain_enlargement_stands_beside_the_delivere
             assert not (black_or_white & ~(mask & unchanged)).any()
             against, heavy = ~mask & (detail == CONTRADICTED), marks[..., 3] == HEAVY[3]
             assert not (heavy & ~against).any()
-            assert heavy.sum() > 0.5 * against.sum() > 0
+            # The embedded vendor's answer here may contradict nothing; a report's test marks such parts.
+            assert heavy.sum() >= 0.5 * against.sum()
             counts = [int((black_or_white & (marks[..., 0] == colour)).sum()) for colour in (0, 255)]
             assert min(counts) > 0.002 * (mask & unchanged).sum() > 0
             seen.add(tuple(counts))
