@@ -22,6 +22,7 @@ from blackbox_conformal.method.images.jpeg_traces import transformed
 from blackbox_conformal.method.images.picture import luma_of
 from blackbox_conformal.method.kernels.elementary import exponential, product
 from blackbox_conformal.method.kernels.layers import convolved
+from blackbox_conformal.support.weights import arrays_in
 
 # Shared by the models: a file of weights, a name with the file's digest, and refusals.
 
@@ -35,9 +36,7 @@ def read_weights(file: str) -> tuple[str, dict[str, Features]]:
     Returns: The first 12 hexadecimal digits of the file's SHA-256, and the arrays by name.
     """
     raw = resources.files(__package__).joinpath(file).read_bytes()
-    with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
-        weights = {name: stored[name].astype(np.float32) for name in stored.files}
-    return hashlib.sha256(raw).hexdigest()[:12], weights
+    return hashlib.sha256(raw).hexdigest()[:12], arrays_in(raw)
 
 
 def check_input(picture: Picture, seed: int) -> None:

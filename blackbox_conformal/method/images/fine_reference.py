@@ -6,7 +6,6 @@ them. They were fitted to inputs that are clean, and are wrong in places as ever
 """
 
 import functools
-import io
 from importlib import resources
 
 import numpy as np
@@ -16,9 +15,10 @@ from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.images.making_inputs import resized
 from blackbox_conformal.method.images.picture import check_pixels
 from blackbox_conformal.method.kernels.elementary import exponential
-from blackbox_conformal.method.kernels.layers import ROWS, convolved, with_detail
+from blackbox_conformal.method.kernels.layers import ROWS, add_in_tiles, convolved
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Image
+from blackbox_conformal.support.weights import arrays_in
 
 Planes = npt.NDArray[np.float32]
 
@@ -43,14 +43,7 @@ def fine_reference(pixels: Image, scale: int) -> Image:
         raise ImageError(f"expected a scale from 2, since at 1 nothing is made larger; got {scale}")
     height, width = pixels.shape[:2]
     out = np.zeros((SCALE * height, SCALE * width, 3), np.uint8)
-    for top in range(0, height, TILE):
-        for left in range(0, width, TILE):
-            # Parts that end at the border end as the picture does: there every layer sees zeros beyond it.
-            above, before = max(top - HALO, 0), max(left - HALO, 0)
-            made = _made(pixels[above : top + TILE + HALO, before : left + TILE + HALO])
-            made = made[:, top - above : top - above + TILE, left - before : left - before + TILE]
-            place = np.s_[SCALE * top : SCALE * (top + TILE), SCALE * left : SCALE * (left + TILE)]
-            out[place] = with_detail(out[place], made)
+    add_in_tiles(out, pixels, _made, TILE, HALO)
     return out if scale == SCALE else resized(out, width * scale, height * scale)
 
 
@@ -97,5 +90,4 @@ def _file() -> bytes:
 
 @functools.cache
 def _weights() -> dict[str, Planes]:
-    with np.load(io.BytesIO(_file()), allow_pickle=False) as stored:
-        return {name: values.astype(np.float32) for name, values in stored.items()}
+    return arrays_in(_file())

@@ -5,10 +5,8 @@ be told from the input alone, without a call. It too is wrong in places.
 """
 
 import functools
-import io
 import math
 from importlib import resources
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +15,10 @@ from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.images.making_inputs import bicubic_up, resized
 from blackbox_conformal.method.images.picture import check_pixels
 from blackbox_conformal.method.kernels.cells import MAX_SCALE, cell_products
-from blackbox_conformal.method.kernels.layers import ROWS, convolved, with_detail
+from blackbox_conformal.method.kernels.layers import ROWS, add_in_tiles, convolved
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Image
+from blackbox_conformal.support.weights import arrays_in
 
 SCALE = 4  # What the network enlarges by.
 # Pixels of the input on a side of what is worked on at once, about 40 MB; they change no bit of the result.
@@ -49,14 +48,7 @@ def reference(pixels: Image, scale: int, *, degraded: bool = False, tile: int = 
     out, weights = bicubic_up(pixels, SCALE), _weights(degraded)
     # A pixel reaches one pixel farther in each layer of body, head and tail.
     halo = -(-(_layers(weights) + 2) // ROWS) * ROWS
-    for top in range(0, pixels.shape[0], tile):
-        for left in range(0, pixels.shape[1], tile):
-            # Parts that end at the border end as the picture does: there every layer sees zeros beyond it.
-            above, before = max(top - halo, 0), max(left - halo, 0)
-            detail = _detail(pixels[above : top + tile + halo, before : left + tile + halo], weights)
-            detail = detail[:, top - above : top - above + tile, left - before : left - before + tile]
-            place = out[SCALE * top : SCALE * (top + tile), SCALE * left : SCALE * (left + tile)]
-            place[:] = with_detail(place, detail)
+    add_in_tiles(out, pixels, lambda part: _detail(part, weights), tile, halo)
     return out if scale == SCALE else resized(out, pixels.shape[1] * scale, pixels.shape[0] * scale)
 
 
@@ -104,6 +96,4 @@ def _file(degraded: bool) -> bytes:
 
 @functools.cache
 def _weights(degraded: bool) -> Weights:
-    with np.load(io.BytesIO(_file(degraded)), allow_pickle=False) as stored:
-        arrays: dict[str, Any] = dict(stored)
-    return {name: values.astype(np.float32) for name, values in arrays.items()}
+    return arrays_in(_file(degraded))

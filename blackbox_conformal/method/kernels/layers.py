@@ -4,6 +4,7 @@
 results, F(4, 3) of Winograd (1980) as in Lavin and Gray (2016). Along the rows nothing is transformed.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -179,6 +180,23 @@ def _mix(values: Planes, weights: Planes, biases: Planes, out: Planes) -> None:
                 d, e = values[c + 2, first:last], values[c + 3, first:last]
                 for x in range(target.size):
                     target[x] = target[x] + p * a[x] + q * b[x] + r * d[x] + s * e[x]
+
+
+def add_in_tiles(out: Image, pixels: Image, layers: Callable[[Image], Planes], tile: int, halo: int) -> None:
+    """Add to `out`, an enlarged picture, what `layers` makes of `pixels`, a tile at a time, which bounds the memory.
+
+    `layers`: Makes of a part, (h, w, 3) uint8, the detail as `with_detail` takes it.
+    `tile`, `halo`: Pixels of the input on a side of a tile, and around it, as many as reach into it.
+    """
+    factor = out.shape[0] // pixels.shape[0]
+    for top in range(0, pixels.shape[0], tile):
+        for left in range(0, pixels.shape[1], tile):
+            # Parts that end at the border end as the picture does: there every layer sees zeros beyond it.
+            above, before = max(top - halo, 0), max(left - halo, 0)
+            made = layers(pixels[above : top + tile + halo, before : left + tile + halo])
+            made = made[:, top - above : top - above + tile, left - before : left - before + tile]
+            place = out[factor * top : factor * (top + tile), factor * left : factor * (left + tile)]
+            place[:] = with_detail(place, made)
 
 
 def with_detail(plain: Image, detail: Planes) -> Image:

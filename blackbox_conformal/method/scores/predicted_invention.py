@@ -6,7 +6,6 @@ fine reference add, and only ratios and correlations of their energies, so that 
 """
 
 import functools
-import io
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -26,6 +25,7 @@ from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.method.scores.unsupported import Unsupported
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Image, Map
+from blackbox_conformal.support.weights import arrays_in
 
 Features = npt.NDArray[np.float32]
 
@@ -96,8 +96,7 @@ def _file(light: bool) -> bytes:
 
 @functools.cache
 def _weights(light: bool) -> dict[str, Features]:
-    with np.load(io.BytesIO(_file(light)), allow_pickle=False) as stored:
-        return {name: values.astype(np.float32) for name, values in stored.items()}
+    return arrays_in(_file(light))
 
 
 def features(delivered: Image, low: Image, free: Sequence[Image], *, degraded: bool) -> tuple[Features, Map]:

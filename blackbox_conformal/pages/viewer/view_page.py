@@ -191,8 +191,9 @@ class RunPictures:
         mask = self.mask(entry, stop)
         if is_outside(entry):
             mask = np.zeros_like(mask)
-        inside, outside = (self.to_show(entry, name) for name in (self.inside[stop], self.names_shown(entry)[stop]))
-        return safe_picture(inside, mask, outside)
+        inside, outside = self.inside[stop], self.names_shown(entry)[stop]
+        shown = {name: self.to_show(entry, name) for name in {inside, outside}}
+        return safe_picture(shown[inside], mask, shown[outside])
 
     def names_shown(self, entry: FullSize) -> list[str]:
         """Return, for each stop, which picture of `SHOWN` a safe picture shows outside the mask."""

@@ -121,7 +121,7 @@ class Result(Faces):
 
     @property
     def safe(self) -> Image:
-        """Return a picture to use, (H, W, 3) uint8: delivered where trusted, elsewhere what came nearest to the truth.
+        """Return a picture to use, (H, W, 3) uint8: where trusted and elsewhere, what came nearest to the truth there.
 
         See `safe_of`.
         """
@@ -358,8 +358,8 @@ def safe_of(
     """
     guaranteed, mixture = certificate.status != "outside-calibration", mixture_of(certificate)
     (within, said), (name, words) = inside_of(certificate, sharp=sharp), outside_of(certificate, sharp=sharp)
-    inside, outside = (picture_to_show(one, image, low_resolution, mixture) for one in (within, name))
-    picture = safe_picture(inside, mask if guaranteed else np.zeros_like(mask), outside, feather)
+    shown = {one: picture_to_show(one, image, low_resolution, mixture) for one in {within, name}}
+    picture = safe_picture(shown[within], mask if guaranteed else np.zeros_like(mask), shown[name], feather)
     return picture, safe_statement(words, said, feather=feather, guaranteed=guaranteed)
 
 
