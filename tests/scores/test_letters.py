@@ -19,7 +19,7 @@ from blackbox_conformal.method.risk.curve import RiskCurve
 
 SIDE, ROWS = 256, (8, 10, 12, 14, 16, 20, 24, 28)
 LETTERS = list("ABCDEFGHJKLMNPRSTUVWXYZabcdefghkmnprstuvwxyz23456789")
-LARGE = 20  # Pixels: five of the input, with which letters can be told apart.
+LARGE = 16  # Pixels: four of the input; of smaller letters it shows too little to tell them apart.
 GARBLED, ALPHA, CEILING = 0.3, 0.2, 0.9
 
 
@@ -91,7 +91,7 @@ def hatched(score: str) -> np.ndarray:
 @pytest.mark.parametrize("name", ["predicted-invention", "unsupported"])
 def test_garbled_letters_are_hatched_and_right_ones_that_can_be_read_are_clear(name: str, region: int) -> None:
     right, garbled = np.moveaxis(hatched(f"{name}:region={region}"), -1, 0)
-    assert garbled.min() > 0.87
+    assert garbled.min() > 0.9
     assert right[:, 1].max() < 0.15
 
 
