@@ -226,10 +226,8 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
 
 
 def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
-    from blackbox_conformal.documents.claim import ClaimPaper
     from blackbox_conformal.study.audit.auditing import put_to_photographs, read_claim, settings_of_claim
     from blackbox_conformal.study.from_keywords import setup_of
-    from blackbox_conformal.support import catalog
 
     claim, manifest = read_claim(text)
     if options.calibration or options.alphas or options.splits or options.guarantee:
@@ -243,17 +241,12 @@ def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
     paths = photograph_paths(options.images)
     with from_options.job_terms(screen, options, run) as terms:
         audit = put_to_photographs(claim, setup, paths, terms, manifest)
-    paper = ClaimPaper.of(audit, setup.procedure, manifest)
-    file = paper.keep(run)
-    page = catalog.hook("pages").write_blocks(
-        paper.statement, paper.blocks(), file.with_suffix(".html"), f"claim of {paper.digest}", force=True
-    )
     screen.show(audit.blocks())
-    screen.summary({"document": str(file), "page to print": str(page)})
+    screen.summary({"document": str(audit.file), "page to print": str(audit.page)})
     if audit.verdict == "undecided" and manifest is None:
         screen.say(f"Go on with more photographs and --run {run}: stored answers are used again and not paid again.")
-    screen.next("sign", str(file), "--sign-with", "lab.pem")
-    screen.data({**audit.document(), "document": str(file.resolve()), "page": str(page.resolve())})
+    screen.next("sign", str(audit.file), "--sign-with", "lab.pem")
+    screen.data(audit.document())
     if audit.verdict == "contradicted":
         raise CheckFailedError(
             f"the vendor's claim is contradicted by {counted(audit.looked, 'photograph')}; do not rely on it"

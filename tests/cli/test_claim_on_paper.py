@@ -173,6 +173,8 @@ def test_nobody_chooses_among_the_photographs_of_a_manifest(agreed, tmp_path, ca
             found = bc.audit_claim(vendor, agreed / "photographs", claim, run=run_folder, max_cost=1)
             assert found.verdict == "contradicted"
             assert found.looked in looked
+            assert found.file.parent == run_folder
+            assert ended(capsys, ["verify", str(found.file), str(found.page), "--json"]).out.count('"undamaged"') == 2
 
 
 def test_inputs_are_made_again_as_the_manifest_says(agreed, tmp_path, capsys):

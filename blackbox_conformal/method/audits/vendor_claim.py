@@ -8,6 +8,7 @@ once (Waudby-Smith and Ramdas 2024), so looking after each photograph costs noth
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
@@ -159,13 +160,21 @@ class ClaimedPhotograph:
 
 @dataclass(frozen=True, slots=True)
 class ClaimAudit(Faces):
-    """The evidence about a vendor's claim: `photographs`, of `given`, were looked at; `cached` draws were stored."""
+    """The evidence about a vendor's claim: `photographs`, of `given`, were looked at; `cached` draws were stored.
+
+    `file`: the document in the run folder, which `sign` and `verify` read; `page`, beside it, is for print.
+    """
 
     claim: VendorClaim
     photographs: tuple[ClaimedPhotograph, ...]
     given: int
     calls: int = 0
     cached: int = 0
+    file: Path | None = None
+
+    @property
+    def page(self) -> Path | None:
+        return None if self.file is None else self.file.with_suffix(".html")
 
     @property
     def looked(self) -> int:
@@ -238,6 +247,10 @@ class ClaimAudit(Faces):
                 "cached": self.cached,
             },
         )
+        if self.file is not None:
+            yield Note(
+                "", {"document": str(self.file.resolve()), "page": str(self.file.resolve().with_suffix(".html"))}
+            )
         if len(known) < self.looked:
             left = counted(self.looked - len(known), "photograph")
             yield Note(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import MISS_RATE
-from blackbox_conformal.documents.claim import CLAIM_MANIFESTS, ClaimManifest
+from blackbox_conformal.documents.claim import CLAIM_MANIFESTS, ClaimManifest, ClaimPaper
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.audits.control_variates import RandomPart
 from blackbox_conformal.method.audits.detail_shares import DetailMeter, Measured
@@ -41,6 +41,7 @@ from blackbox_conformal.study.stages.memory import audit_bytes_a_pixel
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import name_of, printable
 
 
@@ -418,6 +419,7 @@ def put_to_photographs(
     """Test a claim about a vendor's pictures on photographs, and stop buying once it is decided.
 
     With a manifest the photographs must be those that it names, and all are measured, so that nobody chose among them.
+    The document and its page to print are written into the run folder.
     """
     if not paths:
         raise CalibrationError("expected at least one photograph; got none")
@@ -440,4 +442,9 @@ def put_to_photographs(
                 deciding.found.append(ClaimedPhotograph(picture.name, truth, picture.input_digest, answer, one))
                 job.listeners.progress("auditing", len(deciding.found), len(job.pictures))
         audit = deciding.look()
-    return replace(audit, calls=job.calls, cached=job.cached)
+    paper = ClaimPaper.of(audit, setup.procedure, manifest)
+    file = paper.keep(job.folder)
+    catalog.hook("pages").write_blocks(
+        paper.statement, paper.blocks(), file.with_suffix(".html"), f"claim of {paper.digest}", force=True
+    )
+    return replace(audit, calls=job.calls, cached=job.cached, file=file)

@@ -282,6 +282,9 @@ def audit_claim(
 ) -> ClaimAudit:
     """Test a vendor's claim about its pictures on photographs, in turn, until they support or contradict it.
 
+    The run folder gets what `audit --claim` writes: `ClaimAudit.file`, the document for `sign` and `verify`, and
+    `ClaimAudit.page` to print.
+
     Parameters
     ----------
     photographs
