@@ -191,6 +191,16 @@ def _one_line(error: click.ClickException) -> str:
         made = sorted(file for run in runs for file in run.glob("*/calibration.json"))[:_MOST_PROPOSED]
         words = " or ".join(shlex.join(["--calibration", printable(file)]) for file in made)
         text += f": add {words}" if made else ", and none lies in runs/; `blackbox-conformal calibrate` makes one"
+    if missing == "sign_with":
+        text += ", a file with your key; `blackbox-conformal key new FILE` makes one"
+    extra = re.search(r"unexpected extra argument \((.+)\)", text)
+    if (
+        extra
+        and Path(extra[1]).is_dir()
+        and context is not None
+        and any(one.name == "run" for one in context.command.params)
+    ):
+        text += f"; a run folder is named by --run: {shlex.join(['--run', printable(extra[1])])}"
     stop = "" if text.endswith("?") else "."
     return text if context is None else f"{text}{stop} See `{context.command_path} --help`"
 

@@ -69,6 +69,14 @@ class PaperPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class CalibrationPath(click.Path):
+    """A calibration file, also by the run folder that it lies in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        held = Path(value) / "calibration.json"
+        return super().convert(str(held) if held.is_file() else value, param, ctx)
+
+
 class NewPath(click.Path):
     """A path to write to, refused before the command does or pays anything if it cannot be written."""
 
@@ -82,6 +90,7 @@ class NewPath(click.Path):
 
 FILE = click.Path(exists=True, dir_okay=False)
 PAPER = PaperPath(exists=True)
+CALIBRATION = CalibrationPath(exists=True, dir_okay=False)
 NAMED_FILE = click.Path(dir_okay=False)
 NEW_FILE = NewPath(dir_okay=False)
 NEW_FOLDER = NewPath(file_okay=False)
@@ -322,7 +331,14 @@ credentials_with = functools.partial(
     no_keyword=_SIGNS,
     help="Sign them with your own certificates and key, a PEM file. Never taken from a project's settings file.",
 )
-calibration = functools.partial(declared, "--calibration", type=FILE, group=NEEDED, main=True, help="Calibration file.")
+calibration = functools.partial(
+    declared,
+    "--calibration",
+    type=CALIBRATION,
+    group=NEEDED,
+    main=True,
+    help="Calibration file, or the run folder that holds it.",
+)
 alpha = functools.partial(setting, described(LevelSettings)["alpha"])
 trust = functools.partial(setting, described(TrustSettings)["trust"])
 photographs = functools.partial(arguments, required=True, type=PicturesPath(exists=True))

@@ -291,3 +291,13 @@ def test_an_address_in_place_of_pictures_is_refused(command, tmp_path, monkeypat
     assert "got an address. Download the pictures, and name their folder" in " ".join(told.split())
     with pytest.raises(UsageError, match=r"got the address https://host/photographs\. Download"):
         photograph_paths("https://host/photographs?key=s3cret")
+
+
+def test_a_run_folder_stands_for_its_calibration_and_a_command_says_how_to_name_one(photographs, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/calibration.json").write_text("{}")
+    folder = str(tmp_path / "run")
+    said = ended(capsys, ["mask", str(photographs), "--calibration", folder, "--alpha", "0.2"], 2).err
+    assert f"{folder}/calibration.json" in said
+    assert f"--run {folder}" in ended(capsys, ["report", folder], 2).err
+    assert "key new FILE" in ended(capsys, ["sign", f"{folder}/calibration.json"], 2).err

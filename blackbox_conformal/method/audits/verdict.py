@@ -71,8 +71,8 @@ FIXED = (
 EXPLAINED: dict[Verdict, str] = {
     "confirmed": "Confirmed: the upper end of the interval for the mean risk is not above what is claimed.",
     "inconclusive": (
-        "Not yet confirmed: no sign against the guarantee that chance does not explain, and not enough photographs to "
-        "confirm it."
+        "Not yet confirmed: chance explains all that the audit found against the guarantee, and it takes more "
+        "photographs to confirm it."
     ),
     "shifted": (
         "Shifted: at most 5 % of random splits of calibration and audit photographs show as large a risk, so they are "
