@@ -32,6 +32,7 @@ _HOMES = {
     "RiskCurve": "blackbox_conformal.method.risk.curve",
     "Session": "blackbox_conformal.study.session.session",
     "SigningKey": "blackbox_conformal.documents.signature",
+    "TrustPolicy": "blackbox_conformal.documents.trust_policy",
     "Suggestion": "blackbox_conformal.study.choose.suggesting",
     "Tuning": "blackbox_conformal.study.choose.scored",
     "VisitResult": "blackbox_conformal.watching.visit.visiting",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration as Calibration
     from blackbox_conformal.documents.certificate import Certificate as Certificate
     from blackbox_conformal.documents.signature import SigningKey as SigningKey
+    from blackbox_conformal.documents.trust_policy import TrustPolicy as TrustPolicy
     from blackbox_conformal.documents.x509 import CertifiedKey as CertifiedKey
     from blackbox_conformal.drawing.limits import Limits as Limits
     from blackbox_conformal.errors import BlackboxConformalError as BlackboxConformalError

@@ -12,7 +12,8 @@ from naive import ed25519 as naive
 
 from blackbox_conformal.documents import ed25519
 from blackbox_conformal.documents.ed25519 import PrivateKey
-from blackbox_conformal.documents.signature import DOMAIN, Signature, SigningKey, Vouching, is_encrypted, trusted_keys
+from blackbox_conformal.documents.signature import DOMAIN, Signature, SigningKey, Vouching, is_encrypted
+from blackbox_conformal.documents.trust_policy import TrustPolicy
 from blackbox_conformal.errors import CheckFailedError, IncompleteError, UsageError
 from blackbox_conformal.support.canonical import digest_bytes
 
@@ -127,7 +128,7 @@ def test_odd_keys_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="no honest key"):
         ed25519.refuse_odd_key(public)
     with pytest.raises(UsageError):
-        trusted_keys([f"ed25519:{public.hex()}"])
+        TrustPolicy.read([f"ed25519:{public.hex()}"])
 
 
 def test_a_key_that_fits_every_message_vouches_for_nothing() -> None:
@@ -224,9 +225,10 @@ def test_trusted_keys_are_typed_or_stand_in_files(tmp_path: Path, key: SigningKe
     other = SigningKey.new("Y")
     file = tmp_path / "keys"
     file.write_text(f"# laboratories\n\n{key.key} Laboratory X\n  {other.key}\n")
-    assert trusted_keys([str(file)]) == {key.key, other.key}
-    assert trusted_keys([key.key, other.key]) == {key.key, other.key}
-    assert trusted_keys([]) == frozenset()
+    assert (
+        TrustPolicy.read([str(file)]) == TrustPolicy.read([key.key, other.key]) == TrustPolicy.of([key.key, other.key])
+    )
+    assert not TrustPolicy.read([])
 
 
 def test_what_is_no_trusted_key_is_refused(tmp_path: Path, key: SigningKey) -> None:
@@ -243,12 +245,12 @@ def test_what_is_no_trusted_key_is_refused(tmp_path: Path, key: SigningKey) -> N
     }
     for text, says in cases.items():
         with pytest.raises(UsageError, match=says):
-            trusted_keys([text])
+            TrustPolicy.read([text])
     for text, says in {"": "got none", "# nothing\n": "got none", "Laboratory X\n": "64 hexadecimal"}.items():
         with pytest.raises(UsageError, match=says):
-            trusted_keys([file(text)])
+            TrustPolicy.read([file(text)])
     with pytest.raises(UsageError, match="this is a private key"):
-        trusted_keys([str(key.save(tmp_path / "key.pem"))])
+        TrustPolicy.read([str(key.save(tmp_path / "key.pem"))])
 
 
 def test_a_private_key_neither_shows_itself_nor_is_pickled(tmp_path: Path, key: SigningKey) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.certificate import Certificate
     from blackbox_conformal.documents.claim import ClaimManifest, ClaimPaper
     from blackbox_conformal.documents.signature import SigningKey
+    from blackbox_conformal.documents.trust_policy import TrustPolicy
     from blackbox_conformal.documents.x509 import CertifiedKey
 
 
@@ -160,10 +161,10 @@ def read_passphrase(question: str, *, twice: bool = False) -> Secret:
     return Secret(text)
 
 
-def trusted(trust: tuple[str, ...]) -> frozenset[str]:
-    """Return the keys that the option `--trust` names."""
-    from blackbox_conformal.documents.signature import PREFIX as KEY
-    from blackbox_conformal.documents.signature import trusted_keys
+def trusted(trust: tuple[str, ...]) -> "TrustPolicy":
+    """Return the policy that the option `--trust` names."""
+    from blackbox_conformal.documents.ed25519 import PREFIX as KEY
+    from blackbox_conformal.documents.trust_policy import TrustPolicy
 
     origin = origin_of("trust")
     if origin is not None and not trust:
@@ -179,7 +180,7 @@ def trusted(trust: tuple[str, ...]) -> frozenset[str]:
                 f"expected keys ({KEY}…) or whole paths, from /, where trust is a setting; got {text!r}, which is "
                 "another file in each folder"
             )
-    return trusted_keys(trust)
+    return TrustPolicy.read(trust)
 
 
 def load_calibration(
@@ -198,7 +199,7 @@ def load_calibration(
         vouching.require(printable(path), trusted=True)
     if calibration.signature is not None:
         command = click.get_current_context().info_name
-        told = vouching if own is None else calibration.vouching(keys | {own.key})
+        told = calibration.vouching(keys.with_own(own))
         screen.note(f"calibration: {told.words(f'you have not told {command} that you trust this key')}")
     return calibration
 

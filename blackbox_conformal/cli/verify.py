@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.claim import ClaimManifest, ClaimPaper
     from blackbox_conformal.documents.credentials import Credentials
     from blackbox_conformal.documents.signature import Vouching
+    from blackbox_conformal.documents.trust_policy import TrustPolicy
     from blackbox_conformal.support.types import Image
 
 VERIFIED, STRANGER, UNDAMAGED, FAILED = "verified", "signed by a stranger", "undamaged", "not verified"
@@ -164,7 +165,7 @@ class _Check:
     """
 
     options: VerifyOptions
-    keys: frozenset[str]
+    keys: "TrustPolicy"
     against: "Calibration | None"
     sent: "Mapping[str, Image]"
     named: dict[tuple[str, int], tuple[str, str]] = field(default_factory=dict)

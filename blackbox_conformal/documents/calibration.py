@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -20,6 +20,7 @@ from pydantic import PlainSerializer, PlainValidator
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
+from blackbox_conformal.documents.trust_policy import Trusted
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
 from blackbox_conformal.method.audits.mask_worth import DetailByScore, MaskWorth
 from blackbox_conformal.method.facts.levels import LEAST_PAIRS, NOT_COMPARED, Levels, PairSizes, shipped
@@ -469,7 +470,7 @@ class Calibration(Faces):
         """Return the same calibration with a signature by `key`."""
         return replace(self, signature=CALIBRATIONS.signature(self, key))
 
-    def vouching(self, trusted: Collection[str] = ()) -> Vouching:
+    def vouching(self, trusted: Trusted = ()) -> Vouching:
         """Tell who vouches for the calibration; `trusted` holds the public keys that the reader trusts.
 
         Raises

@@ -1,7 +1,7 @@
 """The certificate of a mask: its guarantee, the assumptions, and the files that it covers."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
+from blackbox_conformal.documents.trust_policy import Trusted
 from blackbox_conformal.documents.watch_head import WatchHead
 from blackbox_conformal.errors import CheckFailedError
 from blackbox_conformal.method.facts.statistics import is_whole_change, is_whole_fault
@@ -511,7 +512,7 @@ class Certificate(BaseModel):
         """Return the same certificate with a signature by `key`."""
         return self.model_copy(update={"signature": CERTIFICATES.signature(self, key)})
 
-    def vouching(self, trusted: Collection[str] = ()) -> Vouching:
+    def vouching(self, trusted: Trusted = ()) -> Vouching:
         """Tell who issued the certificate; `trusted` holds the public keys that the reader trusts.
 
         Raises
@@ -521,7 +522,7 @@ class Certificate(BaseModel):
         """
         return CERTIFICATES.vouching(self, trusted)
 
-    def calibration_vouching(self, trusted: Collection[str] = ()) -> Vouching:
+    def calibration_vouching(self, trusted: Trusted = ()) -> Vouching:
         """Tell who signed the calibration behind the certificate; errors as for `vouching`."""
         signature, of = self.calibration_signature, "the calibration that the certificate names"
         # Any version: the certificate outlives the format of its calibration.

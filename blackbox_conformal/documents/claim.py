@@ -4,7 +4,7 @@ The manifest commits both sides before an answer is known: the claim, the inputs
 paper names the manifest's digest, so neither side can change what was agreed without the other noticing.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -14,6 +14,7 @@ from pydantic import Field
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
+from blackbox_conformal.documents.trust_policy import Trusted
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError
 from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, ClaimedPhotograph, VendorClaim, Verdict
 from blackbox_conformal.method.degradations.chain import Mixture
@@ -53,7 +54,7 @@ class _Signed:
         """Return the same paper with a signature by `key`."""
         return replace(self, signature=self._store.signature(self, key))  # type: ignore[type-var]
 
-    def vouching(self, trusted: Collection[str] = ()) -> Vouching:
+    def vouching(self, trusted: Trusted = ()) -> Vouching:
         """Tell who signed the paper; `trusted` holds the public keys that the reader trusts."""
         return self._store.vouching(self, trusted)
 

@@ -16,9 +16,10 @@ from typing import Any, cast
 import numpy as np
 
 from blackbox_conformal.documents.certificate import Certificate
-from blackbox_conformal.documents.ed25519 import refuse_odd_key
+from blackbox_conformal.documents.ed25519 import PREFIX, refuse_odd_key
 from blackbox_conformal.documents.procedure import Procedure
-from blackbox_conformal.documents.signature import PREFIX, signer_words
+from blackbox_conformal.documents.signature import signer_words
+from blackbox_conformal.documents.trust_policy import Trusted, TrustPolicy
 from blackbox_conformal.documents.x509 import ROOT, CertifiedKey, root_of
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, MissingPackageError, UsageError
 from blackbox_conformal.method.images.encode import grey_levels, mask_png
@@ -136,10 +137,12 @@ class Credentials:
     claim: Mapping[str, Any] | None
     mask: bytes | None = field(repr=False)
     carried: tuple[str, ...]
+    why: str = ""  # Why a key that the reader knows does not count.
 
     @property
     def words(self) -> str:
-        known = ", a signer that you trust" if self.trusted else "; you have not told verify that you trust this signer"
+        unknown = f"; {self.why or 'you have not told verify that you trust this signer'}"
+        known = ", a signer that you trust" if self.trusted else unknown
         return f"Content Credentials are whole, signed by {self.signer}{known}"
 
     def to_json(self) -> dict[str, Any]:
@@ -261,12 +264,12 @@ def _embedded(
     return signed.getvalue()
 
 
-def read_credentials(content: bytes, trusted: Collection[str] = (), anchors: str = "") -> Credentials | None:
+def read_credentials(content: bytes, trusted: Trusted = (), anchors: str = "") -> Credentials | None:
     """Read the credentials in a picture's file; None if it has none.
 
     `trusted`: public keys, and `anchors`: authorities' certificates (PEM), that the reader trusts.
     """
-    media_type = _media_type(content)
+    media_type, why = _media_type(content), None
     try:
         found = _checked_json(content, media_type)
     except _library().C2paError.ManifestNotFound:
@@ -280,8 +283,9 @@ def read_credentials(content: bytes, trusted: Collection[str] = (), anchors: str
         # The certificate names the key, and only that key can have signed it.
         if _checked_json(content, media_type, root_of(public))["state"] != "Trusted":
             raise CheckFailedError(f"its Content Credentials name {key}, and that key did not sign them")
-        sure = key in trusted
-    return Credentials(signer, key, sure, found["claim"], found["mask"], found["carried"])
+        why = TrustPolicy.of(trusted).refusal(key, "picture")
+        sure = why == ""
+    return Credentials(signer, key, sure, found["claim"], found["mask"], found["carried"], why or "")
 
 
 def contradictions(found: Credentials, content: bytes, certificate: Certificate | None) -> list[str]:

@@ -5,6 +5,8 @@ from typing import Any
 
 from blackbox_conformal.errors import MissingPackageError, UsageError
 
+PREFIX = "ed25519:"
+"""The beginning of a public key as text."""
 INSTALL = "pip install 'blackbox-conformal[sign]'"
 
 _PRIME = 2**255 - 19

@@ -1,9 +1,8 @@
-"""Signatures on papers (calibrations, certificates): who vouches, whom a reader trusts, and a signer's private key."""
+"""Signatures on papers (calibrations, certificates): who vouches, and a signer's private key."""
 
 import json
 import os
 import re
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,16 +10,15 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from blackbox_conformal.documents import ed25519
-from blackbox_conformal.documents.ed25519 import PrivateKey
+from blackbox_conformal.documents.ed25519 import PREFIX, PrivateKey
+from blackbox_conformal.documents.trust_policy import Trusted, TrustPolicy
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.support.canonical import canonical_json
 from blackbox_conformal.support.files import refusal
 from blackbox_conformal.support.text import LONGEST_NAME, printable
 
-PREFIX = "ed25519:"
 DOMAIN = b"blackbox-conformal signature 1\n"
 """The beginning of every signed message, so that this package's signatures fit nothing else."""
-_LARGEST_KEY_FILE = 2**20
 _KEY = "^ed25519:[0-9a-f]{64}$"
 
 
@@ -63,6 +61,11 @@ class Signature(BaseModel):
     def signer(self) -> str:
         return signer_words(self.key, self.name)
 
+    @property
+    def kind(self) -> str:
+        """Return what kind of paper it signs, as a `TrustPolicy` names it."""
+        return self.format.removeprefix("blackbox-conformal ")
+
     def is_of(self, paper_format: str, version: int | None, digest: str) -> bool:
         """Tell whether this signs the paper with the format, version (None: any) and digest."""
         if self.format != paper_format or version not in (None, self.version):
@@ -77,12 +80,14 @@ class Vouching:
     """A paper's signature, and how far the reader may rely on it.
 
     `signature`: None if the paper is not signed. `checked`: the signature was checked, which needs the extra ``sign``.
-    `trusted`: it was checked, and the reader trusts its key.
+    `trusted`: it was checked, and the reader trusts its key with such papers. `why`: why not, although the reader knows
+    the key.
     """
 
     signature: Signature | None
     checked: bool = False
     trusted: bool = False
+    why: str = ""
 
     @classmethod
     def of(
@@ -92,9 +97,9 @@ class Vouching:
         paper_format: str,
         version: int | None,
         digest: str,
-        trusted: Collection[str] = (),
+        trusted: Trusted = (),
     ) -> "Vouching":
-        """Check a signature; `paper` names the paper in messages."""
+        """Check a signature; `paper` names the paper in messages, `trusted` the keys that the reader trusts."""
         # Without the package nothing is claimed: the signature shows as not checked.
         if signature is None or not ed25519.is_installed():
             return cls(signature)
@@ -108,7 +113,8 @@ class Vouching:
                 "paper again from its signer"
             )
         # Trusted only after the check: a name alone proves nothing.
-        return cls(signature, True, signature.key in trusted)
+        why = TrustPolicy.of(trusted).refusal(signature.key, signature.kind)
+        return cls(signature, True, why == "", why or "")
 
     def words(self, unknown: str = "you have not told verify that you trust this key") -> str:
         """Say who vouches; `unknown` is said of a key that is not trusted."""
@@ -117,7 +123,7 @@ class Vouching:
         if not self.checked:
             return f"carries a signature by {self.signature.signer}, which is not checked: {ed25519.INSTALL}"
         signed = f"signed by {self.signature.signer}"
-        return f"{signed}, a key that you trust" if self.trusted else f"{signed}; {unknown}"
+        return f"{signed}, a key that you trust" if self.trusted else f"{signed}; {self.why or unknown}"
 
     def to_json(self) -> dict[str, Any]:
         signature = self.signature
@@ -135,52 +141,6 @@ class Vouching:
         if self.signature is None or (trusted and not self.trusted):
             wanted = "a signature by a key that you trust (--trust)" if trusted else "a signature"
             raise CheckFailedError(f"{paper}: expected {wanted}; it is {self.words()}. Get it from somebody you trust")
-
-
-def trusted_keys(texts: Sequence[str]) -> frozenset[str]:
-    """Read public keys from `texts`: keys, or paths of files with one key at the start of each line.
-
-    In a file, text after the key and lines that begin with ``#`` are ignored.
-    """
-    keys: set[str] = set()
-    for text in texts:
-        lines = [text] if text.startswith(PREFIX) else _lines(Path(text))
-        keys.update(_key(line.split(maxsplit=1)[0], text) for line in lines)
-    return frozenset(keys)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        if path.stat().st_size > _LARGEST_KEY_FILE:
-            raise UsageError(f"{path}: expected a file of public keys below {_LARGEST_KEY_FILE} bytes; it is larger")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(
-            f"expected a public key ({PREFIX}…) or a file of such keys; {printable(str(path))} cannot be read "
-            f"({type(error).__name__})"
-        ) from None
-    # The user is about to pass on a private key by mistake.
-    if "PRIVATE KEY" in text:
-        raise UsageError(
-            f"{path}: expected public keys; this is a private key, which its owner alone may have. Give what "
-            "`blackbox-conformal key show FILE` prints"
-        )
-    lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
-    if not lines:
-        raise UsageError(f"{path}: expected a public key ({PREFIX}…) in each line; got none")
-    return lines
-
-
-def _key(text: str, place: str) -> str:
-    digits = text.removeprefix(PREFIX)
-    if not text.startswith(PREFIX) or len(digits) != 64 or set(digits) - set("0123456789abcdef"):
-        raise UsageError(
-            f"{printable(place)}: expected a public key, {PREFIX} and 64 hexadecimal digits; got {printable(text)!r}"
-        )
-    ed25519.refuse_odd_key(bytes.fromhex(digits))
-    return text
 
 
 # A key to sign with: a private Ed25519 key and its owner's name, in a file of the owner.

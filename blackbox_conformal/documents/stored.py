@@ -5,7 +5,7 @@ disagree about its JSON, or if its format, version or fields are wrong.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cas
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from blackbox_conformal.documents.signature import Signature, Vouching
+from blackbox_conformal.documents.trust_policy import Trusted
 from blackbox_conformal.errors import BlackboxConformalError, FileFormatError
 from blackbox_conformal.support.canonical import digest_json, strict_json
 from blackbox_conformal.support.files import Content, write_new
@@ -197,5 +198,5 @@ class StoredPaper(Stored[Paper]):
     def signature(self, paper: Paper, key: "SigningKey") -> Signature:
         return key.sign(self.format, self.version, paper.digest)
 
-    def vouching(self, paper: Paper, trusted: Collection[str]) -> Vouching:
+    def vouching(self, paper: Paper, trusted: Trusted) -> Vouching:
         return Vouching.of(paper.signature, f"the {self._name}", self.format, self.version, paper.digest, trusted)

@@ -1,12 +1,12 @@
 """The head of a watch file: how far its log reached, and the calibration's state."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from blackbox_conformal.documents.signature import Signature, Vouching
+from blackbox_conformal.documents.trust_policy import Trusted
 from blackbox_conformal.support.canonical import digest_json
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class WatchHead(BaseModel):
         """Return the same head with a signature by `key`."""
         return self.model_copy(update={"signature": key.sign(FORMAT, VERSION, self.digest)})
 
-    def vouching(self, trusted: Collection[str] = ()) -> Vouching:
+    def vouching(self, trusted: Trusted = ()) -> Vouching:
         """Tell who vouches for the head; `trusted` holds the public keys that the reader trusts."""
         return Vouching.of(self.signature, f"entry {self.entries} of the watch", FORMAT, VERSION, self.digest, trusted)
 

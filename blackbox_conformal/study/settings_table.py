@@ -290,8 +290,8 @@ class TrustSettings(TypedDict, total=False):
     """Who vouches for a calibration."""
 
     trust: Annotated["Sequence[str]", Setting(PROMISE, many=True, metavar="KEY|FILE")]
-    """Public key, or file of such keys, whose signatures count. What has none of them is refused. Never taken from a
-    project's settings file.
+    """Public key, file of such keys, or policy (.toml) that says what each may sign and until when. What none of them
+    signed is refused. Never taken from a project's settings file.
     """
 
 

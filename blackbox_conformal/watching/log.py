@@ -6,7 +6,6 @@ of the log anew, which only the key's owner can sign.
 """
 
 import sqlite3
-from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from blackbox_conformal.documents.signature import Signature, Vouching
+from blackbox_conformal.documents.trust_policy import Trusted, TrustPolicy
 from blackbox_conformal.documents.watch_head import WatchHead, WatchStanding
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError
 from blackbox_conformal.support.canonical import digest_json, strict_json
@@ -132,7 +132,7 @@ def check(
     path: Path,
     connection: sqlite3.Connection,
     calibration: "Calibration",
-    trusted: Collection[str] = (),
+    trusted: Trusted = (),
     *,
     whole: bool = True,
 ) -> WatchStanding | None:
@@ -204,7 +204,7 @@ def _vouched(
     path: Path,
     connection: sqlite3.Connection,
     calibration: "Calibration",
-    trusted: Collection[str],
+    trusted: Trusted,
     newest: dict[str, Any],
 ) -> WatchStanding:
     signer = calibration.signature
@@ -218,7 +218,8 @@ def _vouched(
         head = _head(entry)
         assert head.signature is not None
         own = signer is not None and head.signature.key == signer.key
-        if signer is not None and not own and head.signature.key not in trusted:
+        known = TrustPolicy.of(trusted).refusal(head.signature.key, head.signature.kind) == ""
+        if signer is not None and not own and not known:
             others = others if others.signature else Vouching(head.signature, checked=True)
             continue
         vouching = head.vouching(trusted)

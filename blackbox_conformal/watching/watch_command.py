@@ -359,7 +359,7 @@ def _accept(screen: Screen, options: WatchOptions, calibration: "Calibration", c
     refuse_unsigned_visit(calibration, key)
     with WatchFile(watch_path(Path(options.file)), make=False, key=key) as file:
         # Checked before it is accepted, so that nothing is built on an edited file.
-        file.check(calibration, {*trusted(options.trust), *([] if key is None else [key.key])})
+        file.check(calibration, trusted(options.trust).with_own(key))
         entry = accept(file, calibration.digest, options.accept or "")
     screen.say(f"accepted at {entry.at}: {entry.reason}")
     screen.say("Certificates say so from now on. The next visit begins a new watch, against the vendor as it is then.")

@@ -7,7 +7,7 @@ the same numbers of draws, so the ledger knows which are paid.
 import contextlib
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from blackbox_conformal.documents.trust_policy import Trusted
 from blackbox_conformal.documents.watch_head import WatchStanding
 from blackbox_conformal.errors import BlackboxConformalError, FileFormatError, UsageError
 from blackbox_conformal.support.files import FULL_DISK, refusal
@@ -345,7 +346,7 @@ class WatchFile:
         said = {"calibration": calibration, "visit": visit, "at": now(), "state": state, "reason": reason}
         self.record(connection, calibration, "state", insert(connection, "state", **said))
 
-    def check(self, calibration: "Calibration", trusted: Collection[str] = ()) -> WatchStanding | None:
+    def check(self, calibration: "Calibration", trusted: Trusted = ()) -> WatchStanding | None:
         """Check the whole log of a calibration; see `log.check`."""
         with self.transaction() as connection:
             return log.check(self.path, connection, calibration, trusted)

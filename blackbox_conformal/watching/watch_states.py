@@ -1,11 +1,12 @@
 """Tells everything that issues certificates whether a watch lets its calibration be used."""
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blackbox_conformal.documents.trust_policy import Trusted
 from blackbox_conformal.documents.watch_head import WatchHead, WatchStanding, WatchState
 from blackbox_conformal.errors import FileFormatError, SuspendedError
 from blackbox_conformal.watching import log
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _ABOUT_INPUTS = "The guarantee is for inputs like the calibration's: calibrate again on photographs like those now"
 
 
-def state_of(file: Path, calibration: "Calibration", trusted: Collection[str] = ()) -> Entry | None:
+def state_of(file: Path, calibration: "Calibration", trusted: Trusted = ()) -> Entry | None:
     """Return the state in which its watch left this calibration; None: not watched."""
     if not watch_path(file).exists():
         return None
@@ -29,7 +30,7 @@ def state_of(file: Path, calibration: "Calibration", trusted: Collection[str] = 
         return _state(connection, calibration.digest)
 
 
-def standing_of(file: Path, calibration: "Calibration", trusted: Collection[str] = ()) -> WatchStanding | None:
+def standing_of(file: Path, calibration: "Calibration", trusted: Trusted = ()) -> WatchStanding | None:
     """Return how far the watch of this calibration reaches, and who vouches for it; errors as for `state_of`."""
     if not watch_path(file).exists():
         return None
@@ -44,7 +45,7 @@ def holds(file: Path, head: WatchHead) -> bool:
 
 
 def _checked(
-    path: Path, connection: sqlite3.Connection, calibration: "Calibration", trusted: Collection[str], *, whole: bool
+    path: Path, connection: sqlite3.Connection, calibration: "Calibration", trusted: Trusted, *, whole: bool
 ) -> WatchStanding | None:
     if _version(connection) >= LOGGED:
         return log.check(path, connection, calibration, trusted, whole=whole)
@@ -91,7 +92,7 @@ def _read(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def refuse_suspended(
-    file: Path, calibration: "Calibration", trusted: Collection[str] = (), *, whole: bool = True
+    file: Path, calibration: "Calibration", trusted: Trusted = (), *, whole: bool = True
 ) -> WatchState | None:
     """Return the watch's state for a certificate; None: not watched. Refuse a suspended or void calibration.
 

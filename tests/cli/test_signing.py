@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from blackbox_conformal.documents import ed25519
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.documents.signature import SigningKey
+from blackbox_conformal.documents.trust_policy import TrustPolicy
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError
 from blackbox_conformal.study.mask.products import add_doubt
 from blackbox_conformal.support.canonical import digest_json
@@ -511,6 +513,66 @@ def test_the_users_own_file_and_the_environment_say_who_is_trusted(desk, tmp_pat
     own.write_text(f'sign-with = "{desk.path("lab.pem")}"\n')
     assert run(["sign", str(plain)]) == 0
     assert plain.read_bytes() == Path(desk.path("c.json")).read_bytes()
+
+
+def written(path: Path, *signers: str) -> str:
+    path.write_text("".join(f"[[signer]]\n{signer}\n" for signer in signers))
+    return str(path)
+
+
+TODAY = datetime.now(UTC).date()
+
+
+def test_a_policy_says_who_may_sign_what_and_until_when(desk, tmp_path, capsys):
+    lab, issuer = (f'key = "{desk.keys[name].key}"' for name in ("lab", "issuer"))
+    papers = [desk.path("c.json"), desk.path(f"out/{CERTIFICATE}")]
+    certifies = f'{issuer}\npapers = ["certificate"]'
+    policy = written(tmp_path / "policy.toml", f'{lab}\npapers = ["calibration"]\nuntil = {TODAY}', certifies)
+    code, rows, _ = verified(capsys, *papers, "--calibration", papers[0], "--trust", policy)
+    assert (code, [row["verified"] for row in rows]) == (0, [True, True])
+    yesterday, tomorrow = TODAY - timedelta(days=1), TODAY + timedelta(days=1)
+    refused = {
+        f'{lab}\npapers = ["certificate", "claim"]': "lets this key sign: certificate, claim; this is a calibration",
+        f"{lab}\nuntil = {yesterday}": f"lets this key sign until {yesterday}, and nothing shows",
+        f"{lab}\nrevoked = {yesterday}": f"revoked this key on {yesterday}, and nothing shows",
+        f"{lab}\nrevoked = {tomorrow}": f"revoked this key on {tomorrow}, and nothing shows",
+        f'key = "{desk.keys["stranger"].key}"': "you have not told verify that you trust this key",
+    }
+    for signer, says in refused.items():
+        policy = written(tmp_path / "policy.toml", signer, certifies)
+        code, rows, said = verified(capsys, *papers, "--trust", policy)
+        assert (code, [row["verified"] for row in rows]) == (3, [False, True])
+        assert says in said
+        vouching = Calibration.load(papers[0]).vouching(TrustPolicy.load(policy))
+        assert (vouching.checked, vouching.trusted) == (True, False)
+        for command in (["audit", desk.path("photographs")], ["mask", desk.path("p20.png"), "--alpha", "0.9"]):
+            vendor = ["-p", f"path={desk.folder / 'draws'}", "--calibration", papers[0], "--trust", policy]
+            assert run([*command, *vendor, "--run", str(tmp_path / "run")]) == 3
+            assert not (tmp_path / "run").exists()
+
+
+def test_a_policy_that_might_mean_something_else_is_refused(desk, tmp_path, capsys):
+    lab = f'key = "{desk.keys["lab"].key}"'
+    cases = {
+        (): "signer: it is required",
+        (f"{lab}\nrevokd = {TODAY}",): "signer.0.revokd",
+        (f'{lab}\nuntil = "{TODAY}"',): "signer.0.until",
+        (f"{lab}\npapers = []",): "signer.0.papers",
+        (f'{lab}\npapers = ["everything"]',): "signer.0.papers.0",
+        (lab.replace("ed25519:", ""),): "expected a public key",
+        (lab, f"{lab}\nrevoked = {TODAY}"): "stands twice",
+        (lab.replace('"', ""),): "expected a policy in TOML",
+    }
+    for signers, says in cases.items():
+        policy = written(tmp_path / "policy.toml", *signers)
+        capsys.readouterr()
+        assert run(["verify", desk.path("c.json"), "--trust", policy]) == 2
+        said = capsys.readouterr().err
+        assert says in said
+        assert len(said.splitlines()) == 1
+    revoked = written(tmp_path / "policy.toml", f"{lab}\nrevoked = {TODAY}")
+    alone = desk.keys["lab"].key
+    assert run(["verify", desk.path("c.json"), "--trust", revoked, "--trust", alone]) == 2, "no key undoes a policy"
 
 
 def test_keys_and_passphrases_are_written_nowhere(desk, tmp_path, monkeypatch, capsys):

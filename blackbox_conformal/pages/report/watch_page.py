@@ -1,7 +1,7 @@
 """A watch as one self-contained HTML file: evidence visit by visit, canaries before and after, changes, alarms."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.trust_policy import Trusted
 from blackbox_conformal.drawing.ledger.backends import store_of
 from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
@@ -44,7 +45,7 @@ def write_watch_page(
     run: Path,
     path: Path,
     *,
-    trusted: Collection[str] = (),
+    trusted: Trusted = (),
     force: bool = False,
 ) -> Path:
     """Write the page of the latest watch of a calibration.

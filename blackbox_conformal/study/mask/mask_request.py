@@ -2,14 +2,14 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import InputCheck
-from blackbox_conformal.documents.signature import trusted_keys
+from blackbox_conformal.documents.trust_policy import Trusted, TrustPolicy
 from blackbox_conformal.documents.watch_head import WatchState
 from blackbox_conformal.drawing.spending.estimate import costs
 from blackbox_conformal.errors import ProcedureMismatchError, UsageError
@@ -42,7 +42,7 @@ class MaskRequest:
     # What every certificate says of the calibration's watch; None where it has no watch.
     watched: WatchState | None = None
     file: Path | None = None  # The calibration's file, which has the watch beside it; None: it has no watch.
-    trusted: Collection[str] = ()  # Public keys whose signatures of the watch count beside the calibration's own.
+    trusted: Trusted = ()  # Public keys whose signatures of the watch count beside the calibration's own.
     # For pictures that a cascade passes on to a vendor that cannot be had; None: they have no mask.
     fallback: "tuple[Setup, MaskRequest] | None" = None
 
@@ -57,7 +57,7 @@ class MaskRequest:
         empty_masks: bool = False,
         outside: float = OUTLYING,
         file: Path | None = None,
-        trusted: Collection[str] = (),
+        trusted: Trusted = (),
     ) -> "MaskRequest":
         """Return the request for masks with a guarantee, the calibration's own unless another is named."""
         watched = None if file is None else catalog.hook("watch").refuse_suspended(file, calibration, trusted)
@@ -141,7 +141,7 @@ def masking_of(
 ) -> tuple[Terms, Setup, MaskRequest]:
     """Return terms, set-up and request for masks of `vendor` at this level, by keywords of `ApplySettings`."""
     loaded, terms = calibrated(calibration, settings)
-    trust = trusted_keys(settings.get("trust", ()))
+    trust = TrustPolicy.read(settings.get("trust", ()))
     if trust:
         loaded.vouching(trust).require("the calibration", trusted=True)
     file = loaded.file if isinstance(calibration, Calibration) else Path(calibration)

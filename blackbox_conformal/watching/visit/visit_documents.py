@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from math import log
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.signature import SigningKey
+from blackbox_conformal.documents.trust_policy import Trusted, TrustPolicy
 from blackbox_conformal.documents.watch_head import WatchStanding
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, Table
@@ -91,12 +92,11 @@ class VisitRequest:
     reserve: Reserve | None = None  # Fresh photographs that measure the risk itself; None: it is not measured.
     max_cost_in_all: Decimal | None = None  # Most that all visits together may cost, US dollars.
     key: SigningKey | None = None  # Signs new entries; a signed calibration needs it.
-    trusted: Collection[str] = ()  # Further public keys whose signatures of earlier visits count.
+    trusted: Trusted = ()  # Further public keys whose signatures of earlier visits count.
 
     def check(self, file: WatchFile) -> WatchStanding | None:
         """Check the watch file; errors as for `WatchFile.check`."""
-        own = () if self.key is None else (self.key.key,)
-        return file.check(self.calibration, {*self.trusted, *own})
+        return file.check(self.calibration, TrustPolicy.of(self.trusted).with_own(self.key))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

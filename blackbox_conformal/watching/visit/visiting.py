@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.documents.signature import SigningKey, trusted_keys
+from blackbox_conformal.documents.signature import SigningKey
+from blackbox_conformal.documents.trust_policy import TrustPolicy
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.spending.estimate import Estimate, are_stored, estimate, total
 from blackbox_conformal.drawing.spending.prices import require_price
@@ -567,7 +568,7 @@ def watch(
     fresh, alpha, in_all = settings.get("fresh", ()), settings.get("alpha"), settings.get("max_cost_in_all")
     if bool(fresh) is not (alpha is not None):
         raise UsageError("expected fresh and alpha together: fresh photographs are measured at that level")
-    keys = trusted_keys(settings.get("trust", ()))
+    keys = TrustPolicy.read(settings.get("trust", ()))
     if keys:
         loaded.vouching(keys).require("the calibration", trusted=True)
     request = VisitRequest(

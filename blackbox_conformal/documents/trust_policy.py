@@ -1,0 +1,172 @@
+"""Whom a reader trusts: which keys may sign which papers, and until when. A key alone is the short form."""
+
+import tomllib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Literal, Protocol, Self, TypeAlias, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from blackbox_conformal.documents import ed25519
+from blackbox_conformal.documents.ed25519 import PREFIX
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.wording import complaint
+
+_LARGEST_FILE = 2**20
+Kind = Literal["calibration", "certificate", "claim", "claim manifest", "picture", "watch head"]
+"""What a key signs: papers by their format, and pictures with Content Credentials."""
+
+
+def _public_key(text: str) -> str:
+    digits = text.removeprefix(PREFIX)
+    if not text.startswith(PREFIX) or len(digits) != 64 or set(digits) - set("0123456789abcdef"):
+        raise UsageError(f"expected a public key, {PREFIX} and 64 hexadecimal digits; got {printable(text)!r}")
+    ed25519.refuse_odd_key(bytes.fromhex(digits))
+    return text
+
+
+class Signer(BaseModel):
+    """A key that a reader trusts.
+
+    `papers`: kinds that it may sign. `until`: the last day (UTC) on which it may. `revoked`: from this day on nobody
+    knows who signs with it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    key: Annotated[str, AfterValidator(_public_key)]
+    papers: Annotated[tuple[Kind, ...], Field(min_length=1, strict=False)] = get_args(Kind)
+    until: date | None = None
+    revoked: date | None = None
+
+    def refusal(self, kind: str) -> str:
+        """Say why its signature on a paper of this kind does not count; empty where it does."""
+        if kind not in self.papers:
+            return f"your policy lets this key sign: {', '.join(self.papers)}; this is a {kind}"
+        if self.revoked is not None:
+            return f"your policy revoked this key on {self.revoked}, and nothing shows that the signature is older"
+        if self.until is not None and datetime.now(UTC).date() > self.until:
+            return f"your policy lets this key sign until {self.until}, and nothing shows that the signature is as old"
+        return ""
+
+
+class _WithKey(Protocol):
+    @property
+    def key(self) -> str: ...
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    signer: Annotated[tuple[Signer, ...], Field(min_length=1, strict=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustPolicy:
+    """The keys that a reader trusts, and what each may sign; false if there are none."""
+
+    signers: tuple[Signer, ...] = ()
+
+    def __post_init__(self) -> None:
+        keys = [one.key for one in self.signers]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise UsageError(
+                f"expected each trusted key once; {twice[0]} stands twice, for different papers or days. Leave one out"
+            )
+
+    @classmethod
+    def of(cls, trusted: "Trusted") -> "TrustPolicy":
+        """Return a policy as it is, and public keys as one that lets them sign everything for ever."""
+        return trusted if isinstance(trusted, TrustPolicy) else cls(tuple(map(_of_everything, dict.fromkeys(trusted))))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a policy: a TOML file with a table ``[[signer]]`` for each key.
+
+        Raises
+        ------
+        UsageError
+            The file cannot be read, or says what a policy does not know.
+        """
+        try:
+            return cls(_File.model_validate(tomllib.loads(_text(Path(path)))).signer)
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{path}: expected a policy in TOML; {printable(str(error))}") from None
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            where = printable(".".join(map(str, problem["loc"])))
+            raise UsageError(f"{path}: {where}: {complaint(problem)}") from None
+
+    @classmethod
+    def read(cls, texts: Sequence[str]) -> "TrustPolicy":
+        """Read keys, files with one key at the start of each line, and policies (``.toml``), as `--trust` has them.
+
+        In a file of keys, text after the key and lines that begin with ``#`` are ignored.
+        """
+        read = (cls.load(text).signers if text.endswith(".toml") else _alone(text) for text in texts)
+        return cls(tuple(dict.fromkeys(one for some in read for one in some)))
+
+    def __bool__(self) -> bool:
+        return bool(self.signers)
+
+    def with_own(self, own: "_WithKey | None") -> "TrustPolicy":
+        """Return a policy in which the reader's own signing key may sign everything, unless the policy names it."""
+        if own is None or any(one.key == own.key for one in self.signers):
+            return self
+        return replace(self, signers=(*self.signers, _of_everything(own.key)))
+
+    def refusal(self, key: str, kind: str) -> str | None:
+        """Say why a signature by `key` on a paper of this kind does not count.
+
+        Returns
+        -------
+        str or None
+            Empty where it counts; None where the reader does not know the key.
+        """
+        return next((one.refusal(kind) for one in self.signers if one.key == key), None)
+
+
+Trusted: TypeAlias = TrustPolicy | Collection[str]
+"""What a reader trusts: a policy, or public keys that may sign everything."""
+
+
+def _of_everything(key: str) -> Signer:
+    # Checked first, so that the error is ours.
+    return Signer(key=_public_key(key))
+
+
+def _alone(text: str) -> list[Signer]:
+    lines = [text]
+    if not text.startswith(PREFIX):
+        content = _text(Path(text))
+        lines = [line for line in map(str.strip, content.splitlines()) if line and not line.startswith("#")]
+        if not lines:
+            raise UsageError(f"{printable(text)}: expected a public key ({PREFIX}…) in each line; got none")
+    try:
+        return [_of_everything(line.split(maxsplit=1)[0]) for line in lines]
+    except UsageError as error:
+        raise UsageError(f"{printable(text)}: {error}") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise UsageError(f"{path}: expected a file of public keys below {_LARGEST_FILE} bytes; it is larger")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(
+            f"expected a public key ({PREFIX}…), a file of such keys, or a policy (.toml); {printable(str(path))} "
+            f"cannot be read ({type(error).__name__})"
+        ) from None
+    # The user is about to pass on a private key by mistake.
+    if "PRIVATE KEY" in text:
+        raise UsageError(
+            f"{path}: expected public keys; this is a private key, which its owner alone may have. Give what "
+            "`blackbox-conformal key show FILE` prints"
+        )
+    return text
