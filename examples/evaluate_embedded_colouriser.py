@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import zlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from evaluate_embedded_vendor import DRAWS, SIGMAS, central_crop, rank_shares
+from evaluate_embedded_vendor import DRAWS, SIGMAS, crops_of, parser_of, rank_correlations, rank_shares
 from PIL import Image
-from scipy.ndimage import gaussian_filter
-from scipy.stats import spearmanr
 
 from blackbox_conformal.embedded.studio import Colouriser
 
@@ -42,10 +38,6 @@ def measure(truth: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8], draws: np
     mean = drawn.mean(axis=0)
     error = np.linalg.norm(mean - wanted, axis=-1)
     spread = np.sqrt(drawn.var(axis=0, ddof=1).sum(axis=-1))
-    ranks = [
-        float(spearmanr(*(gaussian_filter(m, s).ravel() if s else m.ravel() for m in (spread, error)))[0])
-        for s in SIGMAS
-    ]
     # Spread of a calibrated ensemble matches the error of its mean, up to the finite number of draws.
     expected = np.sqrt(np.mean(spread**2) * (1 + 1 / DRAWS))
     return [
@@ -54,7 +46,7 @@ def measure(truth: npt.NDArray[np.uint8], grey: npt.NDArray[np.uint8], draws: np
         float(error.mean()),
         colourfulness(truth),
         float(np.mean([colourfulness(draw) for draw in draws])),
-        *ranks,
+        *rank_correlations(spread, error),
         float(expected / max(np.sqrt(np.mean(error**2)), 1e-9)),
         float(np.abs(luma - grey[..., 0]).max()),
     ]
@@ -81,20 +73,13 @@ def panel(picture: npt.NDArray[np.uint8]) -> Image.Image:
 
 def main() -> None:
     """Print the figures for all photographs of the folders given."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photographs", type=Path, nargs="+", metavar="DIR")
-    parser.add_argument("--side", type=int, default=384, help="side of the central crop in pixels")
-    parser.add_argument("--limit", type=int, help="use only the first so many photographs")
+    parser = parser_of(__doc__)
     parser.add_argument("--sheet", type=Path, help="picture file: a row of input, truth and four draws per photograph")
     arguments = parser.parse_args()
     colouriser = Colouriser()
-    suffixes = {".png", ".jpg", ".jpeg", ".webp"}
-    paths = sorted(p for folder in arguments.photographs for p in folder.iterdir() if p.suffix.lower() in suffixes)
     rows, histograms, shown = [], [], []
-    for path in paths[: arguments.limit]:
-        picture = central_crop(path, arguments.side)
+    for _, picture, seed in crops_of(arguments):
         truth, grey = np.asarray(picture), np.asarray(picture.convert("L").convert("RGB"))
-        seed = zlib.crc32(path.name.encode())
         draws = np.stack([colouriser.colourise(grey, (seed + k) % 2**32) for k in range(DRAWS)])
         rows.append(measure(truth, grey, draws))
         histograms.append(rank_shares(split(draws)[1], split(truth)[1], seed))

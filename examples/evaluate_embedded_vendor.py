@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy.stats import spearmanr
 
 from blackbox_conformal.embedded.studio import Generator
 
+Map = npt.NDArray[np.floating]
 SCALE = 4
 DRAWS = 8
 SIGMAS = (0, 4, 16)
@@ -43,6 +45,31 @@ def rank_shares(draws: npt.NDArray[np.floating], truth: npt.NDArray[np.floating]
     return np.bincount(rank.ravel(), minlength=DRAWS + 1) / rank.size
 
 
+def rank_correlations(spread: Map, error: Map) -> list[float]:
+    """Spearman correlation of two maps (height, width), each smoothed by SIGMAS in turn."""
+    return [
+        float(spearmanr(*(gaussian_filter(m, s).ravel() if s else m.ravel() for m in (spread, error)))[0])
+        for s in SIGMAS
+    ]
+
+
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """A parser of what `crops_of` takes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("photographs", type=Path, nargs="+", metavar="DIR")
+    parser.add_argument("--side", type=int, default=384, help="side of the central crop in pixels")
+    parser.add_argument("--limit", type=int, help="use only the first so many photographs")
+    return parser
+
+
+def crops_of(options: argparse.Namespace) -> Iterator[tuple[Path, Image.Image, int]]:
+    """Yield each photograph's path and central crop, and the seed of its first draw."""
+    suffixes = {".png", ".jpg", ".jpeg", ".webp"}
+    paths = sorted(p for folder in options.photographs for p in folder.iterdir() if p.suffix.lower() in suffixes)
+    for path in paths[: options.limit]:
+        yield path, central_crop(path, options.side), zlib.crc32(path.name.encode())
+
+
 def show(path: Path, truth: Image.Image, small: Image.Image, draws: npt.NDArray[np.float32]) -> None:
     """Save truth, bicubic, one draw, mean of the draws and their spread (times 8) side by side."""
     spread = draws.std(axis=0).mean(axis=-1, keepdims=True).repeat(3, axis=-1) * 8
@@ -58,31 +85,21 @@ def show(path: Path, truth: Image.Image, small: Image.Image, draws: npt.NDArray[
 
 def main() -> None:
     """Print the figures for all photographs of the folders given."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photographs", type=Path, nargs="+", metavar="DIR")
-    parser.add_argument("--side", type=int, default=384, help="side of the central crop in pixels")
-    parser.add_argument("--limit", type=int, help="use only the first so many photographs")
+    parser = parser_of(__doc__)
     parser.add_argument("--looks", type=Path, help="folder for pictures to look at")
     parser.add_argument("--each", action="store_true", help="print a line for each photograph")
     arguments = parser.parse_args()
     generator = Generator()
-    suffixes = {".png", ".jpg", ".jpeg", ".webp"}
-    paths = sorted(p for folder in arguments.photographs for p in folder.iterdir() if p.suffix.lower() in suffixes)
     rows, histograms = [], []
-    for path in paths[: arguments.limit]:
-        picture = central_crop(path, arguments.side)
+    for path, picture, seed in crops_of(arguments):
         side = picture.width
         small = picture.resize((side // SCALE, side // SCALE), Image.Resampling.BICUBIC)
         truth = np.asarray(picture, np.float32)
-        seed = zlib.crc32(path.name.encode())
         lowres = np.asarray(small)
         draws = np.stack([generator.upscale(lowres, (seed + k) % 2**32) for k in range(DRAWS)]).astype(np.float32)
         mean, spread = draws.mean(axis=0), draws.std(axis=0, ddof=1).mean(axis=-1)
         error = np.abs(mean - truth).mean(axis=-1)
-        ranks = [
-            float(spearmanr(*(gaussian_filter(m, s).ravel() if s else m.ravel() for m in (spread, error)))[0])
-            for s in SIGMAS
-        ]
+        ranks = rank_correlations(spread, error)
         bicubic = np.asarray(small.resize(picture.size, Image.Resampling.BICUBIC), np.float32)
         # Spread of a calibrated ensemble matches the error of its mean, up to the finite number of draws.
         ratio = np.sqrt((draws.var(axis=0, ddof=1).mean() * (1 + 1 / DRAWS)) / max(np.mean((mean - truth) ** 2), 1e-9))

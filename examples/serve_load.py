@@ -16,8 +16,8 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -174,31 +174,23 @@ def resident(process: int) -> float:
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def answered(url: str, folder: Path, numbers: Iterable[int], clients: int) -> Iterator[None]:
+    """Send the bodies of these numbers by several clients; yield after each answer."""
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+
+    def send(number: int) -> None:
+        content = (folder / "bodies" / f"{number:05d}.body").read_bytes()
+        client.post(f"{url}/pictures", content=content, headers=headers).raise_for_status()
+
+    with httpx.Client(timeout=120) as client, ThreadPoolExecutor(clients) as pool:
+        yield from pool.map(send, numbers)
+
+
 def memory(url: str, process: int, folder: Path, count: int, clients: int) -> None:
     """Send every body once and print what the gateway's process holds on the way."""
-    bodies = iter(range(count))
-    lock, done = threading.Lock(), [0]
-
-    def work() -> None:
-        with httpx.Client(timeout=120) as client:
-            headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-            while True:
-                with lock:
-                    number = next(bodies, None)
-                if number is None:
-                    return
-                content = (folder / "bodies" / f"{number:05d}.body").read_bytes()
-                client.post(f"{url}/pictures", content=content, headers=headers).raise_for_status()
-                with lock:
-                    done[0] += 1
-                    if done[0] % (count // 10) == 0:
-                        print(f"{done[0]} requests: {resident(process):.0f} MB", flush=True)
-
-    threads = [threading.Thread(target=work) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    for done, _ in enumerate(answered(url, folder, range(count), clients), 1):
+        if done % (count // 10) == 0:
+            print(f"{done} requests: {resident(process):.0f} MB", flush=True)
 
 
 def main() -> None:

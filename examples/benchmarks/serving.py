@@ -3,11 +3,8 @@
 import os
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 from bench import Bench
 from material import SCALE, photograph
 from PIL import Image
@@ -60,31 +57,10 @@ def _seconds(folder: Path, vendor_url: str, score: str, count: int) -> float:
         max_calls=serve_load.CALIBRATED,
     ).save(own / "calibration.json")
     with serve_load.gateway(own / "calibration.json", vendor_url, own) as (url, process):
-        _send(url, own, iter(range(WARMING)))
+        list(serve_load.answered(url, own, range(WARMING), CLIENTS))
         before = _processor(process)
-        _send(url, own, iter(range(WARMING, WARMING + count)))
+        list(serve_load.answered(url, own, range(WARMING, WARMING + count), CLIENTS))
         return (_processor(process) - before) / count
-
-
-def _send(url: str, folder: Path, numbers: Iterator[int]) -> None:
-    lock = threading.Lock()
-
-    def work() -> None:
-        headers = {"Content-Type": f"multipart/form-data; boundary={serve_load.BOUNDARY}"}
-        with httpx.Client(timeout=120) as client:
-            while True:
-                with lock:
-                    number = next(numbers, None)
-                if number is None:
-                    return
-                content = (folder / "bodies" / f"{number:05d}.body").read_bytes()
-                client.post(f"{url}/pictures", content=content, headers=headers).raise_for_status()
-
-    threads = [threading.Thread(target=work) for _ in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def _processor(process: int) -> float:
