@@ -3,12 +3,12 @@
 Source: the vendor's documentation pages of November 2026. The recipe `ideogram` uses its first interface.
 """
 
-import struct
-import zlib
+import io
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
+from PIL import Image
 from pydantic import Field, model_validator
 
 from blackbox_adapters._failures import MODERATION, UNFIT, Failures, Reasons
@@ -154,12 +154,9 @@ class IdeogramV2(Hosted):
 
 
 def _blank(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    rows = zlib.compress(bytes(height * (1 + 3 * width)), 9)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    out = io.BytesIO()
+    Image.new("RGB", (width, height)).save(out, "PNG")
+    return out.getvalue()
 
 
 ADAPTER = IdeogramV2

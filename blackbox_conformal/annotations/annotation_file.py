@@ -15,7 +15,7 @@ from blackbox_conformal.errors import CalibrationError, FileFormatError, ImageEr
 from blackbox_conformal.method.images.encode import grey_png
 from blackbox_conformal.method.images.picture import pixels_digest
 from blackbox_conformal.method.images.read import ImageLimits, read_image
-from blackbox_conformal.support.canonical import digest_bytes, digest_json
+from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.files import write_together
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image
@@ -217,12 +217,6 @@ def read_levels(path: Path, pair: Pair | None = None, size: tuple[int, int] | No
 
 def read_sidecar(path: Path) -> Sidecar:
     return _SIDECARS.read(path)
-
-
-def folder_digest(folder: Path) -> str:
-    """Return ``sha256:…`` over every annotation in `folder`, equal wherever the folder lies."""
-    sidecars = [read_sidecar(path) for path in stored(folder)]
-    return digest_json(sorted([sidecar.reference, sidecar.output, sidecar.mask] for sidecar in sidecars))
 
 
 def stored(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from blackbox_conformal.annotations.annotation_file import folder_digest, read_annotation
+from blackbox_conformal.annotations.annotation_file import read_annotation
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.kernels._checks import image_pair
 from blackbox_conformal.method.metrics.metric import Metric
@@ -32,11 +32,6 @@ class Semantic(Metric):
     @property
     def bound(self) -> float:
         return 1.0
-
-    @property
-    def annotations_digest(self) -> str:
-        """Return ``sha256:…`` over all annotations in the folder, for the record."""
-        return folder_digest(self._folder())
 
     @property
     def error_in_words(self) -> str:

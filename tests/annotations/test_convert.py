@@ -14,7 +14,7 @@ from support.command_line import ended
 from support.other_package import install
 
 from blackbox_conformal.annotations import import_annotations
-from blackbox_conformal.annotations.annotation_file import folder_digest, read_annotation, read_sidecar
+from blackbox_conformal.annotations.annotation_file import read_annotation, read_sidecar
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import CalibrationError, FileFormatError, ImageError, UsageError
 from blackbox_conformal.method.images.picture import pixels_digest
@@ -109,17 +109,6 @@ def test_another_annotation_of_the_same_pair_needs_force(work):
     assert path.with_suffix(".png").read_bytes() == before
     _import(work, date="2026-03-02", force=True)
     assert not read_annotation(work / "annotations", *pictures()).any()
-
-
-def test_the_folder_digest_follows_the_annotations_and_not_the_place(work):
-    _import(work)
-    first = folder_digest(work / "annotations")
-    (work / "annotations").rename(work / "moved")
-    (work / "moved" / "notes.json").write_text("{}")
-    assert folder_digest(work / "moved") == first
-    truth, delivered = pictures(1)
-    _import(work, truth=truth, delivered=delivered, folder=work / "moved")
-    assert folder_digest(work / "moved") != first
 
 
 def test_one_of_many_pictures_by_its_name(work):

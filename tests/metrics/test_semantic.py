@@ -5,7 +5,6 @@ import pytest
 from support.annotation_files import marked, pictures, png
 
 from blackbox_conformal.annotations import import_annotations
-from blackbox_conformal.annotations.annotation_file import folder_digest
 from blackbox_conformal.annotations.semantic import VARIABLE
 from blackbox_conformal.errors import CalibrationError, ImageError, UsageError
 from blackbox_conformal.method.metrics.custom_metric import from_function
@@ -46,7 +45,6 @@ def test_the_folder_is_no_part_of_the_procedure(folder, monkeypatch):
     assert with_folder.specification() == without.specification() == {"name": "semantic"}
     assert with_folder.bound == 1
     assert not with_folder.pointwise_root_mean_square
-    assert with_folder.annotations_digest == folder_digest(folder)
     monkeypatch.delenv(VARIABLE, raising=False)
     with pytest.raises(UsageError, match=f"semantic:annotations=FOLDER or set {VARIABLE}"):
         without.map(*pictures())
