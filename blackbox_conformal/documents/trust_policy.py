@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, Self, TypeAlias, get_args
+from typing import Annotated, Literal, Protocol, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,20 +31,20 @@ def _public_key(text: str) -> str:
 class Signer(BaseModel):
     """A key that a reader trusts.
 
-    `papers`: kinds that it may sign. `until`: the last day (UTC) on which it may. `revoked`: from this day on nobody
-    knows who signs with it.
+    `papers`: kinds that it may sign; None for all. `until`: the last day (UTC) on which it may. `revoked`: from this
+    day on nobody knows who signs with it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     key: Annotated[str, AfterValidator(_public_key)]
-    papers: Annotated[tuple[Kind, ...], Field(min_length=1, strict=False)] = get_args(Kind)
+    papers: Annotated[tuple[Kind, ...], Field(min_length=1, strict=False)] | None = None
     until: date | None = None
     revoked: date | None = None
 
     def refusal(self, kind: str) -> str:
         """Say why its signature on a paper of this kind does not count; empty where it does."""
-        if kind not in self.papers:
+        if self.papers is not None and kind not in self.papers:
             return f"your policy lets this key sign: {', '.join(self.papers)}; this is a {kind}"
         if self.revoked is not None:
             return f"your policy revoked this key on {self.revoked}, and nothing shows that the signature is older"
