@@ -55,6 +55,13 @@ class AuditOptions(shared.ClusterOptions, shared.JobOptions):
         "restored:at_least=0.3, on average or with ,in=0.95 in that share of photographs. Or the manifest of "
         "`degrade --claim`.",
     )
+    answers: str | None = shared.declared(
+        "--answers",
+        type=shared.FILE,
+        no_keyword="`audit_claim` takes them",
+        help="With the manifest of a claim: the file of `sign --answers`, by which a vendor vouches for its answers. "
+        "No others count. Whose signature counts, --trust says.",
+    )
     guarantee: str | None = shared.setting()
     group: str | None = shared.setting()
     groups: str | None = shared.setting(type=shared.FILE)
@@ -226,7 +233,12 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
 
 
 def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
-    from blackbox_conformal.study.audit.auditing import put_to_photographs, read_claim, settings_of_claim
+    from blackbox_conformal.study.audit.auditing import (
+        put_to_photographs,
+        read_answers,
+        read_claim,
+        settings_of_claim,
+    )
     from blackbox_conformal.study.from_keywords import setup_of
 
     claim, manifest = read_claim(text)
@@ -235,12 +247,13 @@ def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
             "expected no calibration beside --claim, which is about pictures and not about masks; leave --calibration, "
             "--alpha, --splits and --guarantee out"
         )
+    answers = None if options.answers is None else read_answers(options.answers, manifest, trusted(options.trust))
     setup = setup_of(from_options.open_vendor(options), settings_of_claim(shared.settings_of(options), manifest))
     screen.note(f"note: {claim.outlook()}")
     run = from_options.folder_of(options, setup.procedure)
     paths = photograph_paths(options.images)
     with from_options.job_terms(screen, options, run) as terms:
-        audit = put_to_photographs(claim, setup, paths, terms, manifest)
+        audit = put_to_photographs(claim, setup, paths, terms, manifest, answers)
     screen.show(audit.blocks())
     screen.summary({"document": str(audit.file), "page to print": str(audit.page)})
     if audit.verdict == "undecided" and manifest is None:

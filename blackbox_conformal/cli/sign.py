@@ -19,17 +19,17 @@ from blackbox_conformal.support.text import printable
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.certificate import Certificate
-    from blackbox_conformal.documents.claim import ClaimManifest, ClaimPaper
+    from blackbox_conformal.documents.claim import ClaimAnswers, ClaimManifest, ClaimPaper
     from blackbox_conformal.documents.signature import SigningKey
     from blackbox_conformal.documents.trust_policy import TrustPolicy
     from blackbox_conformal.documents.x509 import CertifiedKey
 
 
-def read_paper(path: Path) -> "Calibration | Certificate | ClaimPaper | ClaimManifest":
+def read_paper(path: Path) -> "Calibration | Certificate | ClaimPaper | ClaimManifest | ClaimAnswers":
     """Read the paper at `path`, and check its digest, signature and the files beside it."""
     from blackbox_conformal.documents.calibration import CALIBRATIONS, Calibration
     from blackbox_conformal.documents.certificate import Certificate
-    from blackbox_conformal.documents.claim import CLAIM_MANIFESTS, CLAIM_PAPERS
+    from blackbox_conformal.documents.claim import CLAIM_ANSWERS, CLAIM_MANIFESTS, CLAIM_PAPERS
     from blackbox_conformal.study.stages.certify import file_contradictions
     from blackbox_conformal.support.canonical import strict_json
 
@@ -57,7 +57,12 @@ def read_paper(path: Path) -> "Calibration | Certificate | ClaimPaper | ClaimMan
     if kind == CLAIM_PAPERS.format:
         paper = CLAIM_PAPERS.parse(text.encode())
         paper.vouching()
+        paper.vouching_for_answers()
         return paper
+    if kind == CLAIM_ANSWERS.format:
+        answers = CLAIM_ANSWERS.parse(text.encode())
+        answers.vouching()
+        return answers
     if kind == CLAIM_MANIFESTS.format:
         manifest = CLAIM_MANIFESTS.parse(text.encode())
         manifest.vouching()
@@ -207,9 +212,15 @@ def load_calibration(
 @click.command("sign")
 @click.argument("papers", nargs=-1, required=True, type=shared.FILE)
 @shared.option("--sign-with", required=True, type=shared.FILE, help="Private key; `key new` makes one.")
+@shared.option(
+    "--answers",
+    type=shared.EXISTING_FOLDER,
+    help="For a vendor: sign the answers (NAME/0.png) in this folder to the manifest of a claim, in claim-answers.json "
+    "there.",
+)
 @shared.option("--force", is_flag=True, help="Replace signatures of others.")
 @shared.output
-def command(screen: Screen, papers: tuple[str, ...], sign_with: str, force: bool) -> None:
+def command(screen: Screen, papers: tuple[str, ...], sign_with: str, answers: str | None, force: bool) -> None:
     """Sign PAPERS in their files: calibrations, certificates, tested claims. You vouch for what stands in them.
 
     A paper is checked first, as `verify` does, with the files beside it. With a calibration the watch beside it is
@@ -217,6 +228,9 @@ def command(screen: Screen, papers: tuple[str, ...], sign_with: str, force: bool
     """
     key = load_signing_key(screen, sign_with)
     assert key is not None
+    if answers is not None:
+        _sign_answers(screen, papers, Path(answers), key, force=force)
+        return
     # All are read before the first is written, so that a wrong one leaves nothing half done.
     ready = [sign_paper(Path(name), key, force=force) for name in papers]
     for name, write in zip(papers, ready, strict=True):
@@ -224,3 +238,20 @@ def command(screen: Screen, papers: tuple[str, ...], sign_with: str, force: bool
         screen.say(f"{printable(name)}: signed with {key.key} as {key.name}")
     screen.next("verify", *papers, "--trust", key.key)
     screen.data([{"paper": name, "key": key.key, "name": key.name} for name in papers])
+
+
+def _sign_answers(screen: Screen, papers: tuple[str, ...], folder: Path, key: "SigningKey", *, force: bool) -> None:
+    from blackbox_conformal.documents.claim import ANSWERS_FILE, ClaimAnswers, ClaimManifest
+    from blackbox_conformal.support.files import write_new
+
+    manifest = read_paper(Path(papers[0]))
+    if papers[1:] or not isinstance(manifest, ClaimManifest):
+        raise UsageError("expected one manifest beside --answers; got another paper. Name inputs/claim-manifest.json")
+    signed = ClaimAnswers.of(manifest, folder).signed(key)
+    file = write_new(folder / ANSWERS_FILE, signed.to_json().encode(), force=force)
+    screen.say(
+        f"{printable(file)}: {len(signed.answers)} answers signed with {key.key} as {key.name}. Send it to the "
+        "auditor, with the folder, before you see a photograph. The auditor adds to audit --claim:"
+    )
+    screen.say(f"  --answers {printable(file)} --trust {key.key}")
+    screen.data([{"paper": str(file), "key": key.key, "name": key.name}])

@@ -24,13 +24,13 @@ from blackbox_conformal.errors import (
 )
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.blocks import Block, Faces, Note
-from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.text import counted, printable
 from blackbox_conformal.support.wording import share
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.certificate import Certificate
-    from blackbox_conformal.documents.claim import ClaimManifest, ClaimPaper
+    from blackbox_conformal.documents.claim import ClaimAnswers, ClaimManifest, ClaimPaper
     from blackbox_conformal.documents.credentials import Credentials
     from blackbox_conformal.documents.signature import Vouching
     from blackbox_conformal.documents.trust_policy import TrustPolicy
@@ -255,10 +255,15 @@ class _Check:
             claim=not isinstance(paper, Calibration | Certificate),
         )
 
-    def _of_claim(self, paper: "ClaimPaper | ClaimManifest") -> Iterator[Note]:
-        from blackbox_conformal.documents.claim import CLAIM_MANIFESTS, ClaimManifest
+    def _of_claim(self, paper: "ClaimPaper | ClaimManifest | ClaimAnswers") -> Iterator[Note]:
+        from blackbox_conformal.documents.claim import CLAIM_MANIFESTS, STRANGE, ClaimAnswers, ClaimManifest
         from blackbox_conformal.method.audits.vendor_claim import VendorClaim
 
+        if isinstance(paper, ClaimAnswers):
+            said = f"{counted(len(paper.answers), 'answer')} to the manifest {paper.manifest}"
+            yield Note(said, {"manifest": paper.manifest, "digest": paper.digest})
+            yield _not_checked(["that the answers are these (audit --claim with --answers)"])
+            return
         if isinstance(paper, ClaimManifest):
             sentence = VendorClaim.of(paper.claim).sentence
             yield Note(f"claimed: {sentence}", {"claim": paper.claim, "digest": paper.digest})
@@ -266,6 +271,9 @@ class _Check:
             return
         yield Note(paper.statement, {"statement": paper.statement, "verdict": paper.verdict, "claim": paper.claim})
         yield Note("this verdict follows from the figures of its photographs; it was computed again")
+        if paper.answered is not None:
+            vendor = paper.vouching_for_answers(self.keys)
+            yield Note(f"its answers: {vendor.words(STRANGE)}", {"answers_signature": vendor.to_json()})
         unchecked = ["that its figures follow from photographs and answers (audit --claim on both)"]
         if paper.manifest is not None:
             there = list[ClaimManifest]()

@@ -1,10 +1,10 @@
-"""Papers about a vendor's claim: the manifest of the inputs that it is put to, and what a test of it found.
+"""Papers about a vendor's claim: the manifest of the inputs, the vendor's signed answers, and what a test found.
 
 The manifest commits both sides before an answer is known: the claim, the inputs, and the originals by digest alone. The
 paper names the manifest's digest, so neither side can change what was agreed without the other noticing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -15,12 +15,13 @@ from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
 from blackbox_conformal.documents.trust_policy import Trusted
-from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError
+from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, UsageError
 from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, ClaimedPhotograph, VendorClaim, Verdict
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.picture import pixels_digest
-from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.method.images.read import DEFAULT_LIMITS, read_image
 from blackbox_conformal.support.blocks import Block, Table
+from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.files import write_new
 from blackbox_conformal.support.text import counted, file_stem, printable
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 Digest = Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
 MANIFEST_FILE = "claim-manifest.json"
+ANSWERS_FILE = "claim-answers.json"
 
 
 class _Signed:
@@ -125,11 +127,75 @@ class ClaimManifest(_Signed):
 
 
 @dataclass(frozen=True, slots=True)
+class NamedAnswer:
+    """Digests of an input's pixels and of the bytes of the vendor's answer to it."""
+
+    input: Digest
+    answer: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAnswers(_Signed):
+    """A vendor's answers to the inputs of the manifest with this digest, in the manifest's order.
+
+    The vendor signs them before it sees a photograph, so neither side can exchange an answer afterwards.
+    """
+
+    manifest: Digest
+    answers: Annotated[tuple[NamedAnswer, ...], Field(min_length=1)]
+    signature: Signature | None = field(default=None, kw_only=True)
+
+    @classmethod
+    def of(cls, manifest: ClaimManifest, folder: Path) -> Self:
+        """Read the answers ``NAME/0.png`` (or another ending) in a folder."""
+        answers = []
+        for one in manifest.inputs:
+            place = folder / file_stem(one.name)
+            files = sorted(path for path in place.glob("0.*") if path.is_file())
+            if len(files) != 1:
+                raise UsageError(
+                    f"expected one answer {printable(place / '0.png')}; got {len(files)}. Put the answer to each input "
+                    "there, and sign again"
+                )
+            if files[0].stat().st_size > DEFAULT_LIMITS.max_bytes:
+                raise UsageError(
+                    f"expected an answer of at most {DEFAULT_LIMITS.max_bytes} bytes; {printable(files[0])} is larger. "
+                    "Put a smaller file there, and sign again"
+                )
+            answers.append(NamedAnswer(one.input, digest_bytes(files[0].read_bytes())))
+        return cls(manifest.digest, tuple(answers))
+
+    @property
+    def _store(self) -> "StoredPaper[ClaimAnswers]":
+        return CLAIM_ANSWERS
+
+    def refuse_manifest(self, manifest: ClaimManifest) -> None:
+        """Refuse another manifest than the one that these answer."""
+        asked = [one.input for one in manifest.inputs]
+        if self.manifest != manifest.digest or [one.input for one in self.answers] != asked:
+            raise CheckFailedError(
+                f"expected answers to the manifest {manifest.digest}; these answer {self.manifest}. Ask the vendor to "
+                "sign its answers to yours"
+            )
+
+    def refuse_others(self, photographs: Iterable[ClaimedPhotograph]) -> None:
+        """Refuse answers that are not the signed ones."""
+        signed = {(one.input, one.answer) for one in self.answers}
+        others = [one.name for one in photographs if (one.input, one.answer) not in signed]
+        if others:
+            raise CheckFailedError(
+                f"expected the answers that the vendor signed; {counted(len(others), 'answer')} cannot be read or "
+                f"differ, first to {printable(others[0])}. Get the whole folder from the vendor again"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimPaper(_Signed):
     """What a test of a claim found; whoever reads it computes statement, verdict and interval again.
 
     `found`: ends of the interval, as `ClaimAudit.found`. `procedure`: vendor, scale and how inputs were made.
-    `manifest`: digest of the manifest whose photographs these are, or None.
+    `manifest`: digest of the manifest whose photographs these are, or None. `answered`: the vendor's signature on its
+    `ClaimAnswers`, which these photographs repeat.
     """
 
     statement: str
@@ -140,10 +206,17 @@ class ClaimPaper(_Signed):
     manifest: Digest | None
     procedure: dict[str, Any]
     photographs: tuple[ClaimedPhotograph, ...]
+    answered: Signature | None = field(default=None, kw_only=True)
     signature: Signature | None = field(default=None, kw_only=True)
 
     @classmethod
-    def of(cls, audit: ClaimAudit, procedure: Procedure, manifest: ClaimManifest | None) -> Self:
+    def of(
+        cls,
+        audit: ClaimAudit,
+        procedure: Procedure,
+        manifest: ClaimManifest | None,
+        answers: ClaimAnswers | None = None,
+    ) -> Self:
         """Write down an audit."""
         about = procedure.model_dump(mode="json", include={"vendor", "scale", "degradation", "root_seed"})
         return cls(
@@ -155,6 +228,7 @@ class ClaimPaper(_Signed):
             None if manifest is None else manifest.digest,
             {**about, "fingerprint": procedure.fingerprint},
             audit.photographs,
+            answered=None if answers is None else answers.signature,
         )
 
     def __post_init__(self) -> None:
@@ -168,6 +242,16 @@ class ClaimPaper(_Signed):
     @property
     def _store(self) -> "StoredPaper[ClaimPaper]":
         return CLAIM_PAPERS
+
+    def vouching_for_answers(self, trusted: Trusted = ()) -> Vouching:
+        """Tell who signed the answers: the vendor's signature must fit inputs, answers and manifest as they stand."""
+        if self.answered is None:
+            return Vouching(None)
+        given = [(one.input, one.answer) for one in self.photographs]
+        if self.manifest is None or any(answer is None for _, answer in given):
+            raise CheckFailedError("it repeats a signature on answers, and lacks the manifest or an answer")
+        pairs = tuple(NamedAnswer(sent, answer) for sent, answer in given if answer is not None)
+        return ClaimAnswers(self.manifest, pairs, signature=self.answered).vouching(trusted)
 
     @property
     def audit(self) -> ClaimAudit:
@@ -190,6 +274,7 @@ class ClaimPaper(_Signed):
             "vendor": f"adapter {vendor['adapter']}, {parameters}",
             "inputs": f"the photographs, {self.procedure['scale']} times smaller by {self.procedure['degradation']}",
             "agreed before the test": f"manifest {self.manifest}" if self.manifest else "nothing: no manifest was made",
+            "answers": self.vouching_for_answers().words(STRANGE) if self.answered else "not signed by the vendor",
             "document": f"{self.file_name}, {self.digest}",
             "to check it": f"blackbox-conformal verify {self.file_name}",
         }
@@ -213,6 +298,21 @@ class ClaimPaper(_Signed):
         return write_new(path, self.to_json().encode(), force=True)
 
 
+class _ClaimPapers(StoredPaper[ClaimPaper]):
+    def _fields(self, document: ClaimPaper) -> dict[str, Any]:
+        # Left out where there is none, as in documents from before vendors signed their answers.
+        fields = super()._fields(document)
+        return fields if document.answered is not None else {k: v for k, v in fields.items() if k != "answered"}
+
+
+STRANGE = "whoever relies on it must know that this key is the vendor's"
+"""What is said of a vendor's key that the reader has not named."""
 _ANEW = "Make it anew: blackbox-conformal {} PHOTOGRAPHS --claim CLAIM"
 CLAIM_MANIFESTS = StoredPaper(ClaimManifest, "claim manifest", 1, anew=_ANEW.format("degrade"))
-CLAIM_PAPERS = StoredPaper(ClaimPaper, "claim", 1, anew=_ANEW.format("audit"))
+CLAIM_ANSWERS = StoredPaper(
+    ClaimAnswers,
+    "claim answers",
+    1,
+    anew="Make it anew: blackbox-conformal sign claim-manifest.json --answers outputs --sign-with vendor.pem",
+)
+CLAIM_PAPERS = _ClaimPapers(ClaimPaper, "claim", 1, anew=_ANEW.format("audit"))

@@ -16,14 +16,15 @@ from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.wording import complaint
 
 _LARGEST_FILE = 2**20
-Kind = Literal["calibration", "certificate", "claim", "claim manifest", "picture", "watch head"]
+Kind = Literal["calibration", "certificate", "claim", "claim answers", "claim manifest", "picture", "watch head"]
 """What a key signs: papers by their format, and pictures with Content Credentials."""
 
 
 def _public_key(text: str) -> str:
     digits = text.removeprefix(PREFIX)
+    todo = "Give what `blackbox-conformal key show FILE` prints before the name"
     if not text.startswith(PREFIX) or len(digits) != 64 or set(digits) - set("0123456789abcdef"):
-        raise UsageError(f"expected a public key, {PREFIX} and 64 hexadecimal digits; got {printable(text)!r}")
+        raise UsageError(f"expected a public key, {PREFIX} and 64 hexadecimal digits; got {printable(text)!r}. {todo}")
     ed25519.refuse_odd_key(bytes.fromhex(digits))
     return text
 

@@ -205,10 +205,117 @@ def test_a_signature_stays_and_another_finding_has_another_file(agreed, paper, t
     assert run(["sign", str(signed), "--sign-with", str(tmp_path / "lab.pem")]) == 2
 
 
-def test_hostile_papers_are_refused_with_the_one_error(agreed, paper, tmp_path):
+@pytest.fixture(scope="module")
+def answered(agreed, tmp_path_factory):
+    """The same folder, where the vendor has signed its answers; `other.pem` is a stranger's key."""
+    folder = Path(shutil.copytree(agreed, tmp_path_factory.mktemp("answered") / "copy"))
+    shutil.rmtree(folder / "run", ignore_errors=True)
+    for name in ("vendor", "other"):
+        assert run(["key", "new", str(folder / f"{name}.pem"), "--name", name, "-q"]) == 0
+    assert run(signing(folder)) == 0
+    return folder
+
+
+def signing(folder, name="vendor", *more):
+    manifest, outputs = str(folder / "inputs" / "claim-manifest.json"), str(folder / "outputs")
+    return ["sign", manifest, "--answers", outputs, "--sign-with", str(folder / f"{name}.pem"), "-q", *more]
+
+
+def key_of(folder, name="vendor"):
+    return bc.SigningKey.load(folder / f"{name}.pem").key
+
+
+def judged(folder, *more):
+    return audited(folder, "", "--answers", str(folder / "outputs" / "claim-answers.json"), *more)
+
+
+def copy_of(folder, place):
+    return Path(shutil.copytree(folder, place / "copy", ignore=shutil.ignore_patterns("run")))
+
+
+def test_a_vendor_signs_its_answers_and_the_document_repeats_it(answered, tmp_path, capsys):
+    folder = copy_of(answered, tmp_path)
+    file = json.loads((folder / "outputs" / "claim-answers.json").read_text())
+    signed = {one["answer"] for one in file["answers"]}
+    assert signed == {digest_bytes((folder / "outputs" / f"p{n}" / "0.png").read_bytes()) for n in PHOTOGRAPHS}
+    assert (
+        "40 answers to the manifest sha256:"
+        in ended(capsys, ["verify", str(folder / "outputs" / "claim-answers.json"), "--trust", key_of(folder)]).out
+    )
+    found = json.loads(ended(capsys, judged(folder, "--trust", key_of(folder)), 3).out)
+    document = Path(found["document"])
+    assert json.loads(document.read_text())["answered"] == file["signature"]
+    assert key_of(folder) in document.with_suffix(".html").read_text()
+    said = ended(capsys, ["verify", str(document)]).out
+    assert f"its answers: signed by {key_of(folder)}" in said
+    assert "must know that this key is the vendor's" in said
+    assert ended(capsys, signing(folder, "other"), 2).err.count("claim-answers.json") == 1
+    python = bc.audit_claim(
+        bc.load_adapter("folder", path=str(folder / "outputs"), label="made up"),
+        folder / "photographs",
+        str(folder / "inputs" / "claim-manifest.json"),
+        answers=folder / "outputs" / "claim-answers.json",
+        trust=[key_of(folder)],
+        run=tmp_path / "again",
+    )
+    assert python.file.read_bytes() == document.read_bytes()
+
+
+def test_whoever_exchanges_an_answer_a_truth_or_the_list_is_found_out(answered, tmp_path, capsys):
+    folder = copy_of(answered, tmp_path)
+    better = Image.open(folder / "outputs" / "p3" / "0.png").copy()
+    better.putpixel((0, 0), (1, 2, 3))
+    better.save(folder / "outputs" / "p3" / "0.png")
+    said = ended(capsys, judged(folder), 3).err
+    assert "1 answer cannot be read or differ, first to p3" in said
+    assert not list(folder.glob("run/claim-*"))
+    shutil.copy(answered / "outputs" / "p3" / "0.png", folder / "outputs" / "p3" / "0.png")
+    found = json.loads(ended(capsys, judged(folder), 3).out)
+    document, bent = Path(found["document"]), tmp_path / "bent.json"
+    for change in ({"answer": "sha256:" + "0" * 64}, {"input": "sha256:" + "0" * 64}, {"answer": None}):
+        content = json.loads(document.read_text())
+        content["photographs"][0] |= change
+        bent.write_text(redigested(content))
+        told = ended(capsys, ["verify", str(bent)], 3).out
+        assert "its signature is broken" in told or "lacks the manifest or an answer" in told
+    content = json.loads(document.read_text())
+    content["photographs"][0]["truth"] = "sha256:" + "0" * 64
+    bent.write_text(redigested(content))
+    both = ["verify", str(bent), str(folder / "inputs" / "claim-manifest.json")]
+    assert "not verified" in ended(capsys, both, 3).out
+    write_photographs(folder / "photographs", [99])
+    assert "there are others, too" in ended(capsys, judged(folder), 3).err
+    for extra in (folder / "photographs").glob("p99.*"):
+        extra.unlink()
+    manifest = folder / "inputs" / "claim-manifest.json"
+    manifest.write_text(redigested(json.loads(manifest.read_text()) | {"claim": "invented:at_most=0.5"}))
+    assert "expected answers to the manifest" in ended(capsys, judged(folder), 3).err
+
+
+def test_only_a_signature_by_the_vendor_counts(answered, tmp_path, capsys):
+    folder = copy_of(answered, tmp_path)
+    file = folder / "outputs" / "claim-answers.json"
+    said = ended(capsys, judged(folder, "--trust", key_of(folder, "other")), 3).err
+    assert "expected a signature by a key that you trust" in said
+    content = json.loads(file.read_text())
+    late = dict(content)
+    del late["signature"]
+    file.write_text(json.dumps(late))
+    assert "expected a signature; it is not signed" in ended(capsys, judged(folder), 3).err
+    content["signature"]["key"] = key_of(folder, "other")
+    file.write_text(json.dumps(content))
+    assert "its signature is broken" in ended(capsys, judged(folder), 3).err
+    without = [*audited(folder, CLAIM), "--answers", str(file)]
+    assert "--claim inputs/claim-manifest.json" in ended(capsys, without, 2).err
+    shutil.rmtree(folder / "outputs" / "p3")
+    assert "expected one answer" in ended(capsys, signing(folder, "vendor", "--force"), 2).err
+
+
+def test_hostile_papers_are_refused_with_the_one_error(agreed, answered, paper, tmp_path):
     generator = random.Random(0)
     shutil.copytree(agreed / "inputs", tmp_path / "inputs")
     places = [(paper, tmp_path / "paper.json"), (agreed / "inputs/claim-manifest.json", tmp_path / "inputs/m.json")]
+    places.append((answered / "outputs/claim-answers.json", tmp_path / "answers.json"))
     for honest, place in places:
         content = json.loads(honest.read_text())
         for _ in range(150):

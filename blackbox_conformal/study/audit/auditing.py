@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import MISS_RATE
-from blackbox_conformal.documents.claim import CLAIM_MANIFESTS, ClaimManifest, ClaimPaper
+from blackbox_conformal.documents.claim import CLAIM_ANSWERS, CLAIM_MANIFESTS, ClaimAnswers, ClaimManifest, ClaimPaper
+from blackbox_conformal.documents.trust_policy import Trusted
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.audits.control_variates import RandomPart
 from blackbox_conformal.method.audits.detail_shares import DetailMeter, Measured
@@ -413,13 +414,32 @@ def read_claim(text: str) -> tuple[VendorClaim, ClaimManifest | None]:
     return VendorClaim.of(manifest.claim), manifest
 
 
+def read_answers(path: str | Path, manifest: ClaimManifest | None, trusted: Trusted = ()) -> ClaimAnswers:
+    """Read the answers that a vendor signed, to this manifest and, if keys are `trusted`, by one of them."""
+    if manifest is None:
+        raise UsageError(
+            "expected the manifest that these answers are to; got a claim alone. Give "
+            "--claim inputs/claim-manifest.json"
+        )
+    answers = CLAIM_ANSWERS.read(Path(path))
+    answers.refuse_manifest(manifest)
+    answers.vouching(trusted).require(printable(path), trusted=bool(trusted))
+    return answers
+
+
 def put_to_photographs(
-    claim: VendorClaim, setup: Setup, paths: Sequence[Path], terms: Terms, manifest: ClaimManifest | None = None
+    claim: VendorClaim,
+    setup: Setup,
+    paths: Sequence[Path],
+    terms: Terms,
+    manifest: ClaimManifest | None = None,
+    signed: ClaimAnswers | None = None,
 ) -> ClaimAudit:
     """Test a claim about a vendor's pictures on photographs, and stop buying once it is decided.
 
     With a manifest the photographs must be those that it names, and all are measured, so that nobody chose among them.
-    The document and its page to print are written into the run folder.
+    With answers that the vendor `signed` only those count. The document and its page to print are written into the run
+    folder.
     """
     if not paths:
         raise CalibrationError("expected at least one photograph; got none")
@@ -442,7 +462,9 @@ def put_to_photographs(
                 deciding.found.append(ClaimedPhotograph(picture.name, truth, picture.input_digest, answer, one))
                 job.listeners.progress("auditing", len(deciding.found), len(job.pictures))
         audit = deciding.look()
-    paper = ClaimPaper.of(audit, setup.procedure, manifest)
+    if signed is not None:
+        signed.refuse_others(audit.photographs)
+    paper = ClaimPaper.of(audit, setup.procedure, manifest, signed)
     file = paper.keep(job.folder)
     catalog.hook("pages").write_blocks(
         paper.statement, paper.blocks(), file.with_suffix(".html"), f"claim of {paper.digest}", force=True

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.trust_policy import Trusted
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, VendorClaim
@@ -20,6 +21,7 @@ from blackbox_conformal.study.audit.auditing import (
     AuditRequest,
     audit_photographs,
     put_to_photographs,
+    read_answers,
     read_claim,
     settings_of_claim,
 )
@@ -278,7 +280,13 @@ def audit(
 @named_keywords
 @photographs_as_files("photographs")
 def audit_claim(
-    vendor: Adapter, photographs: Photographs, claim: str | VendorClaim, **settings: Unpack[Settings]
+    vendor: Adapter,
+    photographs: Photographs,
+    claim: str | VendorClaim,
+    *,
+    answers: str | Path | None = None,
+    trust: Trusted = (),
+    **settings: Unpack[Settings],
 ) -> ClaimAudit:
     """Test a vendor's claim about its pictures on photographs, in turn, until they support or contradict it.
 
@@ -293,6 +301,10 @@ def audit_claim(
         ``invented:at_most=0.2``, ``erased:at_most=0.1`` or ``restored:at_least=0.3``: a share of each photograph's
         detail, on average, or with ``,in=0.95`` in that share of photographs. Or the path of the manifest that
         `degrade` wrote with a claim; then all of its photographs are measured.
+    answers
+        With a manifest, the file in which the vendor signed its answers (`sign --answers`); no others count.
+    trust
+        Public keys, or a `TrustPolicy`, of which one must have signed the answers; empty: any key.
 
     Raises
     ------
@@ -305,6 +317,7 @@ def audit_claim(
     <ClaimAudit of … photographs: contradicted>
     """
     claim, manifest = read_claim(claim) if isinstance(claim, str) else (claim, None)
+    signed = None if answers is None else read_answers(answers, manifest, trust)
     setup = setup_of(vendor, settings_of_claim(settings, manifest))
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
-    return put_to_photographs(claim, setup, photograph_paths(photographs), terms, manifest)
+    return put_to_photographs(claim, setup, photograph_paths(photographs), terms, manifest, signed)
