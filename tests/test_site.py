@@ -26,5 +26,8 @@ def test_dead_pages_files_and_anchors_are_found(tmp_path: Path) -> None:
         '<a href="inner/page.html#gone">a</a><a href="gone.html">b</a><img src="gone.png"><a href="#gone">c</a>'
         '<a href="inner">no index</a>'
     )
+    (tmp_path / "llms.txt").write_text("- [good](inner/page.html#there): x\n- [gone](d.html): x\n")
+    assert "llms.txt: d.html leads nowhere" in dead_links(tmp_path)
+    (tmp_path / "llms.txt").unlink()
     found = [line.removeprefix("index.html: ").removesuffix(" leads nowhere") for line in dead_links(tmp_path)]
     assert found == ["inner/page.html#gone", "gone.html", "gone.png", "#gone", "inner"]

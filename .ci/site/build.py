@@ -4,7 +4,8 @@
 
 The pages stay as they are read on GitHub. This script gathers them in a folder of their own, mends the links that leave
 `blackbox_conformal/docs`, makes the navigation of the lists on the pages of the four parts, and writes pages for the
-commands and the public names. Sphinx builds all of it with warnings as errors. Every link of the result is followed.
+commands and the public names. Sphinx builds all of it with warnings as errors; `llms.txt` is made of the same lists.
+Every link of the result is followed.
 """
 
 import functools
@@ -99,6 +100,24 @@ def navigation(text: str) -> str:
     return "\n```{toctree}\n:hidden:\n\n" + "\n".join(lines) + "\n```\n"
 
 
+def for_models(source: Path) -> str:
+    """`llms.txt`: what the package is, and the lists of the parts' pages, for language models (llmstxt.org)."""
+    title, summary = (source / "index.md").read_text(encoding="utf-8").split("\n\n")[:2]
+    lines = [title, "", "> " + summary.replace("\n", " "), "", "## Start", "", "- [Tutorial](tutorial.md): a whole job"]
+    for part in PARTS:
+        said = (source / f"{part}.md").read_text(encoding="utf-8").splitlines()
+        if not any(line.startswith("## ") for line in said):
+            said.insert(0, "#" + said[0])
+        for line in said:
+            if line.startswith("## "):
+                lines += ["", line, ""]
+            elif line.startswith("- ["):
+                lines.append(line)
+    # Sphinx moves files that are not pages, and gives each page its own name.
+    text = re.sub(r"\[([^\]]+)\]\(files/[^)]+\)", r"\1", "\n".join(lines) + "\n")
+    return re.sub(r"\.(?:md|rst)(?=[#)])", ".html", text)
+
+
 def write_commands(source: Path) -> None:
     """A page for each command: what `--help` says, with an anchor for each option."""
     (source / "commands").mkdir()
@@ -174,8 +193,9 @@ def main(out: Path) -> None:
         write_interface(source)
         command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-j", "auto"]
         built = subprocess.run([*command, "-c", str(Path(__file__).parent), str(source), str(out)], check=False)
-    if built.returncode:
-        sys.exit(built.returncode)
+        if built.returncode:
+            sys.exit(built.returncode)
+        (out / "llms.txt").write_text(for_models(source), encoding="utf-8")
     dead = dead_links(out)
     if dead:
         sys.exit("\n".join(dead))

@@ -1,5 +1,6 @@
-"""Every link within a site leads to a page, a file or an anchor that exists."""
+"""Every link within a site, also in its `llms.txt`, leads to a page, a file or an anchor that exists."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -28,6 +29,9 @@ class Page(HTMLParser):
 def dead_links(site: Path) -> list[str]:
     """The links that lead nowhere, one a line. Those to other servers are not followed."""
     pages = {path.resolve(): Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
+    for path in site.glob("*.txt"):
+        pages[path.resolve()] = page = Page("")
+        page.links = re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8"))
     dead = []
     for path, page in pages.items():
         for link in page.links:
