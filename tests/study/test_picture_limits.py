@@ -171,7 +171,11 @@ def test_photographs_are_made_to_fit_and_the_calibration_says_so(fit, done, phot
         mask += ["-p", f"url={server.url}", "--run", "run"]
         assert run([*mask, "small.png", "--out", "masks"]) == 0
         assert run([*mask, "large.png", "--out", "masks"]) == 2
-    assert "neither cropped nor made smaller, since the result would not be your picture" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "neither cropped nor made smaller, since the result would not be your picture" in said
+    # 16×20 where 14×12 fit: four parts of 8×10, or a smaller picture of the same proportions.
+    assert "`magick large.png -auto-orient -crop 2x2@ +repage large-part-%d.png` makes 4 parts" in said
+    assert "`magick large.png -resize 14x11 -auto-orient large-smaller.png` a smaller one" in said
     papers = [path.read_text() for path in Path("masks").rglob("*.json")]
     assert any("The guarantee is about pictures like the photographs after that" in paper for paper in papers)
 

@@ -6,6 +6,7 @@ Memory does not grow with the number of photographs: pixels wait on the disk (`K
 import contextlib
 import math
 import mmap
+import shlex
 import shutil
 import tempfile
 import threading
@@ -483,6 +484,22 @@ def _stored_answers(picture: Prepared, setup: Setup) -> list[bytes | None]:
     return [answer_of(one, task) for one in vendors if one.capabilities.local for task in picture.tasks]
 
 
+def _cure(source: Path | bytes, setup: Setup) -> str:
+    """Say how to make parts, or a smaller picture, of one that breaks a limit; without a file, in words alone."""
+    whole, most, scale = size_by_header(source), DEFAULT_LIMITS, setup.procedure.scale
+    read = Capabilities((scale,), max_output_side=most.max_side, max_output_pixels=most.max_pixels)
+    fit = whole
+    for able in (read, setup.adapter.capabilities, *([] if setup.second is None else [setup.second.capabilities])):
+        fit = _within(fit, scale, "shrink", able)
+    if fit == whole or not isinstance(source, Path):
+        return "Give one within the limit"
+    many = max(-(-side // within) for side, within in zip(whole, fit, strict=True))
+    start, stem = ["magick", str(source)], source.stem
+    parts = shlex.join([*start, "-auto-orient", "-crop", f"{many}x{many}@", "+repage", f"{stem}-part-%d.png"])
+    smaller = shlex.join([*start, "-resize", f"{fit[0]}x{fit[1]}", "-auto-orient", f"{stem}-smaller.png"])
+    return f"`{parts}` makes {many**2} parts, `{smaller}` a smaller one: mask those"
+
+
 def prepare_inputs(
     inputs: Sequence[Input],
     setup: Setup,
@@ -519,7 +536,7 @@ def prepare_inputs(
         except MisfitError as error:
             failed[place] = MisfitError(
                 f"{error}. A picture to be masked is neither cropped nor made smaller, since the result would not be "
-                "your picture: give a smaller one"
+                f"your picture. {_cure(source, setup)}"
             )
         except BlackboxConformalError as error:
             failed[place] = error
