@@ -5,7 +5,7 @@
 The pages stay as they are read on GitHub. This script gathers them in a folder of their own, mends the links that leave
 `blackbox_conformal/docs`, makes the navigation of the lists on the pages of the four parts, and writes pages for the
 commands and the public names. Sphinx builds all of it with warnings as errors; `llms.txt` is made of the same lists.
-Every link of the result is followed.
+Every link of the result is followed, and what newcomers search for must be found.
 """
 
 import functools
@@ -21,6 +21,7 @@ from pathlib import Path
 import click
 import names
 from check_links import dead_links
+from check_search import searches_without_page
 
 from blackbox_conformal.cli.commands import Group, every_command, find
 from blackbox_conformal.cli.commands import names as command_names
@@ -196,9 +197,8 @@ def main(out: Path) -> None:
         if built.returncode:
             sys.exit(built.returncode)
         (out / "llms.txt").write_text(for_models(source), encoding="utf-8")
-    dead = dead_links(out)
-    if dead:
-        sys.exit("\n".join(dead))
+    if wrong := dead_links(out) + searches_without_page(out):
+        sys.exit("\n".join(wrong))
     print(f"site: {len(list(out.rglob('*.html')))} pages in {out}")
 
 
