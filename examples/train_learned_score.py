@@ -46,7 +46,8 @@ from blackbox_conformal.method.images.making_inputs import crop_to_multiple
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.metrics.lab_l1 import LabL1
 from blackbox_conformal.method.safe_pictures import back_projected
-from blackbox_conformal.method.scores._learned_network import DILATIONS, NAMES, features, network_in
+from blackbox_conformal.method.scores._learned_network import DILATIONS, NAMES, features, shapes
+from blackbox_conformal.method.scores._weights_file import weights_file
 from blackbox_conformal.method.scores.score import Context
 
 SCALE = 4
@@ -250,7 +251,7 @@ def main() -> int:
     data = Data(found, options.seed)
     print(f"{len(data.training)} pictures train, {len(data.measuring)} measure")
     write(train(data, options.channels, options.steps), data, options.out)
-    print(f"{options.out}: {network_in(options.out).digest}")
+    print(f"{options.out}: {weights_file(options.out, shapes).digest}")
     return 0
 
 

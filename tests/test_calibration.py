@@ -19,7 +19,8 @@ from blackbox_conformal.method.images.calibration_images import CalibrationImage
 from blackbox_conformal.method.images.input_statistics import STATISTICS, InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import RiskCurve
-from blackbox_conformal.method.scores._learned_network import own_network, written
+from blackbox_conformal.method.scores._learned_network import own_network
+from blackbox_conformal.method.scores._weights_file import written
 from blackbox_conformal.method.scores.learned import LearnedScore
 from blackbox_conformal.support.canonical import digest_bytes, digest_json
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _CHOOSING = (
     *("alpha", "want_share", "guarantee", "candidates", "tuning_share", "only_choose", "nothing_chosen"),
-    *("score", "perturbation"),
+    "perturbation",
 )
 """Options of `tune` that choose among scores; learning makes one."""
 
@@ -39,7 +39,8 @@ class TuneOptions(shared.ClusterOptions, shared.JobOptions):
         is_flag=True,
         main=True,
         no_keyword="`learn_score` does it",
-        help="Instead: fit the score learned to IMAGES, at no cost. They never calibrate; the weights go to a file.",
+        help="Instead: fit a score to IMAGES, learned at no cost or the one of --score. They never calibrate; the "
+        "weights go to a file.",
     )
     outputs: str | None = shared.setting(described(LearnSettings)["outputs"], type=shared.EXISTING_FOLDER)
     out: str | None = shared.declared(
@@ -180,33 +181,40 @@ def _show(
 
 
 def _learn(screen: Screen, options: TuneOptions) -> None:
-    from blackbox_conformal.study.choose.learning import job_to_learn, learn_job, setup_to_learn
+    from blackbox_conformal.study.choose.learning import USUAL, job_to_learn, learn_job, setup_to_learn, subject_of
+    from blackbox_conformal.study.stages.settings import member
     from blackbox_conformal.study.unseen_photographs import TUNING_FILE
     from blackbox_conformal.support.catalog import parse, specification_text
 
     if typed := shared.typed_flags((*_CHOOSING, "second_adapter")):
         raise UsageError(
-            f"expected --learn without {' and '.join(typed)}, since it makes weights of the score learned and chooses "
-            "nothing. Leave out what is not for it; `calibrate` takes the level and the guarantee"
+            f"expected --learn without {' and '.join(typed)}, since it makes weights of a score and chooses nothing. "
+            "Leave out what is not for it; `calibrate` takes the level and the guarantee"
         )
+    score = member("scores", options.score or USUAL)
+    asks = subject_of(score).asks and options.outputs is None
     plain = replace(options, score=None, second_adapter=None, perturbation=None)
-    setup = setup_to_learn(from_options.build_setup(plain))
+    setup = setup_to_learn(from_options.build_setup(plain), score)
     run = from_options.folder_of(options, setup.procedure)
+    if asks:
+        from_options.refuse_without_key(options, setup, run)
     out = Path(options.out) if options.out else None
     path = out or run
     try:
-        named = parse(f"learned:weights={path}")[1].get("weights")
+        named = parse(f"{USUAL}:weights={path}")[1].get("weights")
     except UsageError:
         named = None
     if named != str(path):
         raise UsageError(
-            f"expected a path without commas and single brackets, which --score learned:weights=FILE can name; got "
+            f"expected a path without commas and single brackets, which --score {USUAL}:weights=FILE can name; got "
             f"{path}. Give --run run"
         )
-    with from_options.job_terms(screen, replace(options, cluster=None), run, lambda *_: None) as terms:
+    with from_options.job_terms(
+        screen, replace(options, cluster=None), run, None if asks else lambda *_: None
+    ) as terms:
         job = job_to_learn(setup, options.outputs, photograph_paths(options.images), terms)
         from_options.note_photographs(screen, job)
-        learning = learn_job(job, run, options.seed or 0, out, force=options.force)
+        learning = learn_job(job, score, run, options.seed or 0, out, force=options.force)
     score = specification_text(learning.score)
     screen.show(learning.blocks())
     screen.say(f"{run / TUNING_FILE} keeps these photographs from calibrating.")

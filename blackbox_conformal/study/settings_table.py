@@ -368,7 +368,7 @@ class LearnSettings(Settings, total=False):
 
     outputs: Annotated["str | Path | None", Setting(INPUTS, metavar="FOLDER")]
     """Folder of outputs of the photographs to learn from, of any network, stored as the adapter folder reads them. By
-    default the embedded vendor makes them.
+    default the embedded vendor makes them, and for the score predicted-invention your vendor does.
     """
 
 

@@ -86,7 +86,7 @@ def test_photographs_of_the_embedded_vendor_teach_and_never_calibrate(capsys, mo
     write_photographs(Path("other-photographs"), range(15, 32))
     write_draws(Path("outputs"), range(15, 32), 1)
     said = ended(capsys, ["tune", "--learn", "mine", *DRAWN, "--run", "run"])
-    assert "outputs of embedded, at no cost" in said.out
+    assert "outputs of embedded, no call of your vendor" in said.out
     (weights,) = Path("run").glob("learned-*.npz")
     kept = json.loads(Path("run/tuning.json").read_text())
     assert len(kept["photographs"]) == 20
@@ -159,11 +159,56 @@ def test_what_teaches_nothing_is_refused_before_anything_is_drawn(capsys):
     assert not Path("run/tuning.json").exists()
 
 
+def grain(seed: int, *, of_vendor: bool) -> np.ndarray:
+    """(96, 128, 3) uint8: a photograph, or the answer of a vendor that sharpens plain enlargement and adds grain."""
+    truth = photograph(seed, (96, 128))
+    if not of_vendor:
+        return truth
+    small = PillowImage.fromarray(reduced(truth, 4))
+    plain = np.asarray(small.resize((128, 96), PillowImage.Resampling.BICUBIC), float)
+    noise = np.random.default_rng(seed + 5000).normal(0, 12, plain.shape[:2])[..., None]
+    # Where it is bright the vendor is right, and elsewhere it makes grain up.
+    return np.clip(np.where(plain.mean(axis=2, keepdims=True) > 120, truth, plain + noise), 0, 255).astype(np.uint8)
+
+
+def test_predicted_invention_is_taught_by_the_vendors_own_answers(capsys):
+    """Its weights know no vendor that makes grain up where it is dark; the printed command calibrates with others."""
+    for folder, seeds in (("mine", range(24)), ("other-photographs", range(100, 124))):
+        Path(folder).mkdir()
+        for seed in seeds:
+            PillowImage.fromarray(grain(seed, of_vendor=False)).save(Path(folder) / f"g{seed}.png")
+            (Path("outputs") / f"g{seed}").mkdir(parents=True)
+            PillowImage.fromarray(grain(seed, of_vendor=True)).save(Path("outputs") / f"g{seed}" / "0.png")
+    command = ["tune", "--learn", "mine", *DRAWN, "--score", "predicted-invention", "--run", "run"]
+    said = ended(capsys, command)
+    assert "24 photographs, outputs of folder" in said.out
+    assert "where 70 to 90 % of the invention is hatched" in said.out
+    (weights,) = Path("run").glob("predicted-invention-*.npz")
+    told = json.loads(ended(capsys, [*command, "--json", "--force"]).out)
+    assert told["share_after"] > told["share_before"] + 0.05
+    assert told["least_gain"] > 0
+    assert (told["n_teaching"], told["n_measuring"]) == (24, 24)
+    line = next(line for line in said.out.splitlines() if "blackbox-conformal calibrate" in line)
+    assert f"--score predicted-invention:weights={weights}" in line
+    assert run(shlex.split(line.partition("blackbox-conformal ")[2])) == 0
+    calibration = Calibration.load(Path("run/calibration.json"))
+    assert calibration.procedure.score_weights == weights.read_bytes()
+    assert calibration.procedure.build_score().fitted_weights == weights.read_bytes()
+    with pytest.raises(CalibrationError, match="24 of these photographs were used for tuning"):
+        bc.calibrate(
+            bc.load_adapter("folder", label="synthetic", path="outputs"),
+            [*sorted(Path("mine").iterdir()), *sorted(Path("other-photographs").iterdir())],
+            score=f"predicted-invention:weights={weights}",
+            run="elsewhere",
+        )
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--learn", "--alpha", "0.1"], "expected --learn without --alpha"),
-        (["--learn", "--score", "learned", "--only-choose"], "expected --learn without --only-choose and --score"),
+        (["--learn", "--score", "learned", "--only-choose"], "expected --learn without --only-choose"),
+        (["--learn", "--score", "texture"], "expected a score with weights to learn, learned or predicted-invention"),
         (["--outputs", "outputs"], "expected --outputs beside --learn"),
         (["--learn", "--run", "a,b"], "expected a path without commas"),
         (["--learn", "--degradation", "grey"], "got scale 1. Leave --learn out"),
@@ -217,7 +262,7 @@ def test_weights_are_compared_and_the_text_of_the_best_can_be_typed(server, caps
 WRONG = {
     "others": (own_network().content, "expected the weights sha256"),
     "none": (None, "expected the weights sha256:.* Name the file of those weights with --score learned:weights=FILE"),
-    "no archive": (b"weights", "expected the weights of a score learned to be an npz file"),
+    "no archive": (b"weights", "expected the weights of a score to be an npz file"),
 }
 
 

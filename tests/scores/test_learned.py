@@ -11,8 +11,9 @@ from support.synthetic import draw, photograph, reduced, sketch_of
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
-from blackbox_conformal.method.scores import _learned_network
-from blackbox_conformal.method.scores._learned_network import MOST_BYTES, NAMES, own_network
+from blackbox_conformal.method.scores import _weights_file
+from blackbox_conformal.method.scores._learned_network import NAMES, own_network
+from blackbox_conformal.method.scores._weights_file import MOST_BYTES
 from blackbox_conformal.method.scores.score import Context, accumulated_map
 from blackbox_conformal.support import catalog
 
@@ -122,7 +123,7 @@ def test_a_file_that_was_tampered_with_is_another_score_or_none(others):
     digest = learned(weights=others).digest
     raw = others.read_bytes()
     others.write_bytes(raw[:-30])
-    with pytest.raises(UsageError, match="expected the weights of a score learned to be an npz file"):
+    with pytest.raises(UsageError, match="expected the weights of a score to be an npz file"):
         learned(weights=others)
     written(others, weights(tail_bias=np.zeros(1, np.float32)))
     with pytest.raises(UsageError, match=f"expected the weights {digest}; got sha256:"):
@@ -158,7 +159,7 @@ def test_weights_are_refused(kind, tmp_path):
 def test_weights_name_the_photographs_that_taught_them(tmp_path):
     taught = [KnownPhotograph.of(sketch_of(name)) for name in ("one", "two")]
     file = tmp_path / "taught.npz"
-    file.write_bytes(_learned_network.written(weights(), taught))
+    file.write_bytes(_weights_file.written(weights(), taught))
     score = learned(weights=file)
     assert score.taught_by == tuple(taught)
     assert score.digest != learned().digest, "with other photographs they are other weights"
@@ -168,13 +169,13 @@ def test_weights_name_the_photographs_that_taught_them(tmp_path):
 
 def test_a_file_that_is_no_archive_or_not_there_is_refused(tmp_path):
     file = tmp_path / "weights.npz"
-    with pytest.raises(UsageError, match=r"expected weights of the score learned in .*No such file"):
+    with pytest.raises(UsageError, match=r"expected weights of a score in .*No such file"):
         learned(weights=file)
     buffer = io.BytesIO()
     np.save(buffer, np.zeros(3))
     for raw in (b"", b"not weights", buffer.getvalue(), bytes(MOST_BYTES + 1)):
         file.write_bytes(raw)
-        with pytest.raises(UsageError, match="expected the weights of a score learned to be"):
+        with pytest.raises(UsageError, match="expected the weights of a score to be"):
             learned(weights=file)
 
 

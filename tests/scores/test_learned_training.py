@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from naive import learned_training as naive
 
 from blackbox_conformal.method.scores import _learned_training
-from blackbox_conformal.method.scores._learned_network import NAMES, network_of, own_network, spread
+from blackbox_conformal.method.scores._learned_network import NAMES, log_multipliers, own_network, spread
 from blackbox_conformal.method.scores._learned_training import (
     Lesson,
     Pass,
@@ -16,6 +16,7 @@ from blackbox_conformal.method.scores._learned_training import (
     soft_worth,
     usual_error,
 )
+from blackbox_conformal.method.scores._weights_file import written
 
 FEATURES = len(NAMES)
 
@@ -67,7 +68,7 @@ def test_the_gradient_by_every_weight_is_that_of_differences():
 def test_a_pass_gives_the_prices_of_the_network():
     maps = np.random.default_rng(0).normal(size=(FEATURES, 7, 9)).astype(np.float32)
     found = spread(Pass(own_network().arrays, maps, maps.mean(axis=(1, 2))).log_multipliers)
-    np.testing.assert_allclose(found, own_network().log_multipliers(maps), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found, log_multipliers(own_network().arrays, maps), rtol=1e-4, atol=1e-4)
 
 
 @pytest.fixture
@@ -79,23 +80,23 @@ def fewer_steps(monkeypatch):
 
 @pytest.mark.usefixtures("fewer_steps")
 def test_learning_lets_more_be_trusted_of_photographs_that_teach_and_of_those_that_do_not():
-    learned = learn(own_network(), lessons(15), lessons(5, seed=1), seed=0)
-    assert learned.content is not None
+    learned = learn(own_network().arrays, lessons(15), lessons(5, seed=1), seed=0)
+    assert learned.weights is not None
     assert learned.taught_after > learned.taught_before + 0.05
     assert learned.after > learned.before + 0.03
-    assert network_of(learned.content).digest != own_network().digest
+    assert (learned.weights["tail"] != own_network().arrays["tail"]).any()
 
 
 def test_the_same_lessons_and_seed_give_the_same_bytes(monkeypatch):
     monkeypatch.setattr(_learned_training, "STEPS", 12)
     monkeypatch.setattr(_learned_training, "LOOKED", 4)
     first, again, other = (
-        learn(own_network(), lessons(15), lessons(5, seed=1), seed=seed).content for seed in (3, 3, 4)
+        written(learn(own_network().arrays, lessons(15), lessons(5, seed=1), seed=seed).weights or {})
+        for seed in (3, 3, 4)
     )
-    assert first is not None
+    assert first != written({})
     assert first == again
     assert first != other
-    assert other is not None
 
 
 @pytest.mark.usefixtures("fewer_steps")
@@ -103,10 +104,10 @@ def test_weights_that_only_help_those_that_taught_are_not_kept():
     """On what is kept apart the package's own values are the errors themselves, and nothing orders cells better."""
     apart = []
     for one in lessons(5, seed=1):
-        multipliers = own_network().log_multipliers(one.maps.astype(np.float32))
+        multipliers = log_multipliers(own_network().arrays, one.maps.astype(np.float32))
         apart.append(Lesson(one.maps, one.mean, np.exp(np.clip(multipliers, -4, 0))))
-    learned = learn(own_network(), lessons(15), apart, seed=0)
-    assert learned.content is None
+    learned = learn(own_network().arrays, lessons(15), apart, seed=0)
+    assert learned.weights is None
     assert learned.after == learned.before
     assert learned.taught_after == learned.taught_before
 
@@ -125,9 +126,9 @@ def unrelated(count: int, seed: int) -> list[Lesson]:
 def test_weights_that_seem_to_help_by_chance_are_not_kept(monkeypatch, seed):
     monkeypatch.setattr(_learned_training, "STEPS", 20)
     monkeypatch.setattr(_learned_training, "LOOKED", 4)
-    learned = learn(own_network(), unrelated(10, 100 + seed), unrelated(6, 200 + seed), seed=seed)
+    learned = learn(own_network().arrays, unrelated(10, 100 + seed), unrelated(6, 200 + seed), seed=seed)
     assert learned.least_gain < 0, "some look seemed to gain"
-    assert (learned.content, learned.after) == (None, learned.before)
+    assert (learned.weights, learned.after) == (None, learned.before)
 
 
 def test_what_is_gained_at_least_is_below_what_is_gained_and_surer_with_more_pictures():

@@ -127,7 +127,7 @@ def test_a_calibration_takes_the_reference_for_its_kind_of_inputs(name: str, mad
     assert own.score["degraded"] is degraded
     told = set_up(adapter, metric="invention", score=f"{name}:degraded=true", degradation=made).procedure
     assert (own.fingerprint == told.fingerprint) is degraded
-    assert own.score["digest"] == catalog.member("scores", name).weights_digest(degraded=degraded)
+    assert own.score["digest"] == catalog.load("scores", name, degraded=degraded).own_digest()
     # What a calibration keeps is read back as it is.
     assert own.build_score().specification() == own.score
 

@@ -11,7 +11,7 @@ from support.synthetic import write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal.errors import BudgetError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,20 @@ def test_it_is_what_the_command_does(capsys, server):
 
 def test_another_score_is_refused():
     vendor = bc.load_adapter("folder", path="photographs", label="any", scale=4)
-    with pytest.raises(UsageError, match="expected learn_score without score"):
+    with pytest.raises(UsageError, match="expected a score with weights to learn"):
         bc.learn_score(vendor, "photographs", score="texture")
     with pytest.raises(UsageError, match="learn_score takes no parameter 'output'; did you mean outputs"):
         bc.learn_score(vendor, "photographs", output="outputs")
+
+
+def test_the_vendor_itself_is_paid_for_the_answers_that_teach_predicted_invention_and_only_once(server):
+    vendor = bc.load_adapter(VENDOR, url=server.url)
+    with pytest.raises(BudgetError, match="max_cost"):
+        bc.learn_score(vendor, "photographs", score="predicted-invention", run="run")
+    assert server.account.paid == 0
+    told = {"score": "predicted-invention:light=true", "run": "run", "max_cost": 1}
+    learning = bc.learn_score(vendor, "photographs", **told)
+    assert (learning.calls, server.account.paid) == (20, 20)
+    again = bc.learn_score(vendor, "photographs", **told)
+    assert (again.calls, server.account.paid) == (0, 20)
+    assert again.learned.after == learning.learned.after

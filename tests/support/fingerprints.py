@@ -25,7 +25,7 @@ from blackbox_conformal.method.kernels.detail import displacement
 from blackbox_conformal.method.pair_facts import pair_sizes
 from blackbox_conformal.method.risk.whole_errors import SquaredErrors, Twentieths
 from blackbox_conformal.method.scores._learned_network import features as learned_features
-from blackbox_conformal.method.scores._learned_network import own_network
+from blackbox_conformal.method.scores._learned_network import log_multipliers, own_network
 from blackbox_conformal.method.scores.predicted_invention import features
 from blackbox_conformal.method.scores.score import Context, accumulated_map
 from blackbox_conformal.support import catalog
@@ -47,7 +47,7 @@ def computed() -> Iterator[tuple[str, object]]:
     yield "features", features(DRAWS[0], LOW, free[:1], degraded=False)
     learned = learned_features(context, LOW)
     yield "learned features", learned
-    yield "learned network", own_network().log_multipliers(learned)
+    yield "learned network", log_multipliers(own_network().arrays, learned)
     for name, parameters in cases("scores", built_without_parameters("scores")):
         yield f"score {name} {parameters}", accumulated_map(catalog.load("scores", name, **parameters), DRAWS, context)
     for name, parameters in cases("metrics", metrics_of_pictures_alone()):

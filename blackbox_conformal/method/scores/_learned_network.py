@@ -1,30 +1,19 @@
-"""The small convolutional network of the score `learned`: its file of weights, and what it makes of feature maps."""
+"""The small convolutional network of the score `learned`, and the feature maps that it sees."""
 
-import base64
-import functools
-import hashlib
-import io
-import math
-import zipfile
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.method.images.calibration_images import KnownPhotograph
-from blackbox_conformal.method.images.duplicates import SIDE
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.kernels.cells import cell_statistics
 from blackbox_conformal.method.kernels.distance import lab_l1, lab_planes, rgb_l1
 from blackbox_conformal.method.kernels.elementary import logarithm
 from blackbox_conformal.method.kernels.layers import convolved
 from blackbox_conformal.method.kernels.windows import gaussian
+from blackbox_conformal.method.scores._weights_file import WeightsFile, channels_in, weights_file
 from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.support.types import Image, Map
 
@@ -126,76 +115,27 @@ def _blocks(values: Map, scale: int) -> npt.NDArray[np.float32]:
 OWN_FILE = "learned_weights.npz"
 # Three layers see 7 cells in each direction with few weights (dilated convolutions).
 DILATIONS = (1, 2, 4)
-MOST_CHANNELS, LARGEST_WEIGHT = 64, 1000.0
-"""Weights within these bounds cannot lead beyond single precision."""
-
-# Many times what a network of this shape needs, and too little to fill the memory.
-MOST_BYTES = 8_000_000
-
-TAUGHT = "taught"
-"""The array of the photographs that weights were learned from: a row is the digest of one and its thumbnail."""
-
-DIGEST_BYTES = 32
 # e^20 and its inverse stay far within single precision.
 LARGEST_LOG_PRICE = np.float32(20)
 
 
-@dataclass(frozen=True)
-class Network:
-    """Layers of a network on feature maps."""
+def log_multipliers(weights: Mapping[str, Features], features: Features) -> Map:
+    """The logarithm of the multiplier at which each cell joins the mask: (F, h, w) float32 to (h, w) float32.
 
-    content: bytes  # The file that it was read from.
-    digest: str  # ``sha256:`` and the digest of that.
-    # By name: ``head`` (C, F), ``head_bias`` (C,), ``picture`` (C, F), for each of three layers k ``body_k`` (C, C, 3,
-    # 3) and ``body_k_bias`` (C,), ``tail`` (1, C), ``tail_bias`` (1,) and ``skip`` (1, F), for F features and C
-    # channels.
-    arrays: dict[str, Features]
-    # The photographs that the weights were learned from; none where the file does not say.
-    taught_by: tuple[KnownPhotograph, ...] = ()
-
-    def log_multipliers(self, features: Features) -> Map:
-        """The logarithm of the multiplier at which each cell joins the mask: (F, h, w) float32 to (h, w) float32."""
-        weights = self.arrays
-        # What the picture is like as a whole shifts every channel.
-        mean = features.mean(axis=(1, 2), dtype=np.float64)
-        shift = (weights["head_bias"] + (weights["picture"] * mean).sum(axis=1)).astype(np.float32)
-        hidden = convolved(features, weights["head"][:, :, None, None], shift, 1)
-        # Residual layers: each adds to what was found before.
-        for k, dilation in enumerate(DILATIONS):
-            body, biases = weights[f"body_{k}"], weights[f"body_{k}_bias"]
-            hidden = convolved(hidden, body, biases, dilation, rectified=True, residual=True)
-        # The last layer sees the features themselves, too, so that a linear score is within its reach.
-        active = np.concatenate((np.maximum(hidden, 0, out=hidden), features))
-        last = np.concatenate((weights["tail"], weights["skip"]), axis=1)[:, :, None, None]
-        return spread(convolved(active, last, weights["tail_bias"], 1)[0])
-
-
-def written(arrays: dict[str, Features], taught_by: Sequence[KnownPhotograph] = ()) -> bytes:
-    """The file of these weights, and of the photographs that taught them; the same give the same bytes."""
-    content = io.BytesIO()
-    stored: dict[str, npt.NDArray[Any]] = {name: values.astype(np.float32) for name, values in arrays.items()}
-    if taught_by:
-        rows = [
-            bytes.fromhex(one.truth.removeprefix("sha256:")) + one.as_sketch.thumbnail.tobytes() for one in taught_by
-        ]
-        stored[TAUGHT] = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
-    np.savez_compressed(content, **stored)  # type: ignore[arg-type]
-    return content.getvalue()
-
-
-def _taught_by(rows: Any) -> tuple[KnownPhotograph, ...]:
-    """The photographs of an array as `written` makes it; none where there is no array."""
-    if rows is None:
-        return ()
-    if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != DIGEST_BYTES + SIDE * SIDE * 3:
-        raise _unfit("photographs of a digest and a thumbnail each", f"{rows.shape} {rows.dtype}")
-    return tuple(
-        KnownPhotograph(
-            truth=f"sha256:{row[:DIGEST_BYTES].tobytes().hex()}",
-            sketch=base64.b64encode(row[DIGEST_BYTES:].tobytes()).decode(),
-        )
-        for row in rows
-    )
+    `weights`: As `shapes` says.
+    """
+    # What the picture is like as a whole shifts every channel.
+    mean = features.mean(axis=(1, 2), dtype=np.float64)
+    shift = (weights["head_bias"] + (weights["picture"] * mean).sum(axis=1)).astype(np.float32)
+    hidden = convolved(features, weights["head"][:, :, None, None], shift, 1)
+    # Residual layers: each adds to what was found before.
+    for k, dilation in enumerate(DILATIONS):
+        body, biases = weights[f"body_{k}"], weights[f"body_{k}_bias"]
+        hidden = convolved(hidden, body, biases, dilation, rectified=True, residual=True)
+    # The last layer sees the features themselves, too, so that a linear score is within its reach.
+    active = np.concatenate((np.maximum(hidden, 0, out=hidden), features))
+    last = np.concatenate((weights["tail"], weights["skip"]), axis=1)[:, :, None, None]
+    return spread(convolved(active, last, weights["tail_bias"], 1)[0])
 
 
 def spread(values: Map) -> Map:
@@ -207,87 +147,19 @@ def spread(values: Map) -> Map:
     return _largest_of_neighbours(values)
 
 
-def own_network() -> Network:
-    return network_of(resources.files(__package__).joinpath(OWN_FILE).read_bytes())
-
-
-def network_in(file: Path) -> Network:
-    """The network in a file of the user's."""
-    try:
-        with file.open("rb") as opened:
-            # One byte more than allowed shows that a file is too large, without reading it whole.
-            raw = opened.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise FileFormatError(
-            f"expected weights of the score learned in {file}; got {error.strerror}. Give a file that "
-            "`tune --learn` wrote"
-        ) from None
-    return network_of(raw)
-
-
-@functools.lru_cache(maxsize=4)
-def network_of(raw: bytes) -> Network:
-    """The network of the content of a file; errors as for `network_in`."""
-    arrays = _read(raw)
-    taught_by = _taught_by(arrays.pop(TAUGHT, None))
-    return Network(raw, f"sha256:{hashlib.sha256(raw).hexdigest()}", _checked(arrays), taught_by)
-
-
-def _read(raw: bytes) -> dict[str, Any]:
-    """The arrays of an npz file, which says itself how large they are before they are unpacked."""
-    try:
-        # A small archive may unpack to any size, so its own figures are summed first.
-        unpacked = sum(part.file_size for part in zipfile.ZipFile(io.BytesIO(raw)).infolist())
-        if max(len(raw), unpacked) > MOST_BYTES:
-            raise _unfit(f"a file of at most {MOST_BYTES} bytes, unpacked as well", "more")
-        with zipfile.ZipFile(io.BytesIO(raw)) as stored:
-            return {part.removesuffix(".npy"): _array(stored.read(part)) for part in stored.namelist()}
-    # A damaged archive raises whatever its parts raise.
-    except (OSError, ValueError, TypeError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise _unfit("an npz file", f"{type(error).__name__}: {error}") from None
-
-
-def _array(content: bytes) -> Any:
-    """One array. numpy would ask for as much memory as its header says, so that is compared with the bytes first."""
-    header = io.BytesIO(content)
-    version = np.lib.format.read_magic(header)
-    if version != (1, 0):
-        raise ValueError("an array of another version of the format")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(header)
-    if dtype.hasobject:
-        raise ValueError("Python objects, which may hold code")
-    if math.prod(shape) * dtype.itemsize != len(content) - header.tell():
-        raise ValueError("an array whose shape is not that of its content")
-    return np.load(io.BytesIO(content), allow_pickle=False)
-
-
-def _checked(arrays: dict[str, Any]) -> dict[str, Features]:
-    head = arrays.get("head")
-    channels = len(head) if isinstance(head, np.ndarray) and head.ndim == 2 else 0
-    if not 1 <= channels <= MOST_CHANNELS:
-        raise _unfit(f"an array head of 1 to {MOST_CHANNELS} rows", "none" if head is None else f"shape {head.shape}")
-    shapes: dict[str, tuple[int, ...]] = {"head": (channels, len(NAMES)), "head_bias": (channels,)}
-    shapes |= {"picture": (channels, len(NAMES)), "tail": (1, channels), "tail_bias": (1,), "skip": (1, len(NAMES))}
+def shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shape of each layer, for as many channels as the first one has."""
+    channels, features = channels_in(arrays, "head"), len(NAMES)
+    found: dict[str, tuple[int, ...]] = {"head": (channels, features), "head_bias": (channels,)}
+    found |= {"picture": (channels, features), "tail": (1, channels), "tail_bias": (1,), "skip": (1, features)}
     for k in range(len(DILATIONS)):
-        shapes |= {f"body_{k}": (channels, channels, 3, 3), f"body_{k}_bias": (channels,)}
-    # Missing and further arrays are refused alike: the file is another network's.
-    if set(arrays) != set(shapes):
-        raise _unfit(f"the arrays {', '.join(sorted(shapes))}", ", ".join(sorted(arrays)) or "none")
-    for name, shape in shapes.items():
-        values = arrays[name]
-        if values.shape != shape or values.dtype != np.float32:
-            raise _unfit(f"{name} of shape {shape} and dtype float32", f"{values.shape} {values.dtype}")
-        # Also refuses NaN, which fails every comparison.
-        if not (np.abs(values) <= LARGEST_WEIGHT).all():
-            raise _unfit(f"{name} within ±{LARGEST_WEIGHT:g}", "other values")
-    return arrays
+        found |= {f"body_{k}": (channels, channels, 3, 3), f"body_{k}_bias": (channels,)}
+    return found
 
 
-def _unfit(expected: str, got: str) -> FileFormatError:
-    return FileFormatError(
-        f"expected the weights of a score learned to be {expected}; got {got}. Give a file that "
-        "`tune --learn` or examples/train_learned_score.py wrote, whole"
-    )
+def own_network() -> WeightsFile:
+    """This package's own weights."""
+    return weights_file(resources.files(__package__).joinpath(OWN_FILE).read_bytes(), shapes)
 
 
 def _largest_of_neighbours(values: Map) -> Map:

@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from blackbox_conformal.method.kernels.layers import convolved
-from blackbox_conformal.method.scores._learned_network import DILATIONS, Features, Network, spread, written
+from blackbox_conformal.method.scores._learned_network import DILATIONS, Features, spread
+from blackbox_conformal.method.scores._weights_file import Arrays
 from blackbox_conformal.support.types import Map
 
 Vector = npt.NDArray[np.float64]
-Weights = dict[str, npt.NDArray[np.float32]]
+Weights = Arrays
 
 STEPS, BATCH = 100, 8
 SIDE = 64  # Cells on a side of the crops that a step looks at.
@@ -60,9 +61,9 @@ class Lesson:
 class Learned:
     """What was learned."""
 
-    # The file of weights; None where none surely made better masks than the network that it began with.
-    content: bytes | None
-    # The share of the photographs that did not teach that can be trusted; see `trusted_share`.
+    # None where none surely made better masks than those that it began with.
+    weights: Weights | None
+    # The share of the photographs that did not teach that can be trusted; see `Trusted`.
     before: float
     after: float
     # The same for the photographs that taught.
@@ -172,19 +173,19 @@ def _by_taps(back: Features, planes: Features, dilation: int) -> npt.NDArray[np.
 
 
 def learn(
-    network: Network,
+    given: Weights,
     teaching: Sequence[Lesson],
     measuring: Sequence[Lesson],
     seed: int,
     on_step: Callable[[int], None] = lambda _: None,
 ) -> Learned:
-    """Begin with `network`, take `STEPS` steps on `teaching`, and keep the best weights by `measuring`.
+    """Begin with the weights `given`, take `STEPS` steps on `teaching`, and keep the best weights by `measuring`.
 
     The same lessons in the same order and the same seed give the same bytes on one machine. The largest errors of some
     teaching lesson must be above 0. `on_step` is called with the number of each step, and ends it by raising.
     """
     usual, scale, random = usual_error(teaching), _Scale.of(teaching), np.random.default_rng(seed)
-    weights = scale.into(network.arrays)
+    weights = scale.into(given)
     best = {name: values.copy() for name, values in weights.items()}
     first_look = best_look = Trusted.of(weights, scale, measuring, usual)
     taught_before = trusted_share(weights, scale, teaching, usual)
@@ -212,7 +213,7 @@ def learn(
     if gain <= 0:
         return Learned(None, before, before, taught_before, taught_before, gain)
     taught_after = trusted_share(best, scale, teaching, usual)
-    return Learned(written(scale.out_of(best)), before, best_look.share, taught_before, taught_after, gain)
+    return Learned(scale.out_of(best), before, best_look.share, taught_before, taught_after, gain)
 
 
 def usual_error(lessons: Sequence[Lesson]) -> float:
@@ -228,11 +229,14 @@ def trusted_share(weights: Weights, scale: _Scale, lessons: Sequence[Lesson], us
 
 @dataclass(frozen=True, eq=False)
 class Trusted:
-    """What masks of n pictures trust at each of T thresholds."""
+    """What masks of n pictures lose and trust at each of T thresholds."""
 
-    # (n, T) float64: the largest trusted error, in units of the usual one, and the share of cells.
-    largest: npt.NDArray[np.float64]
+    # (n, T) float64: what is lost, here the largest trusted error in units of the usual one, and the share of what can
+    # be trusted, here of cells.
+    losses: npt.NDArray[np.float64]
     shares: npt.NDArray[np.float64]
+    # Averages of what is lost that are of use.
+    levels: tuple[float, ...] = LEVELS
 
     @classmethod
     def of(cls, weights: Weights, scale: _Scale, lessons: Sequence[Lesson], usual: float) -> "Trusted":
@@ -251,26 +255,25 @@ class Trusted:
 
     @property
     def share(self) -> float:
-        """The share of cells that can be trusted while the largest trusted error averages at most a level, over
-        `LEVELS`.
+        """The share that can be trusted while the average loss is at most a level, over `levels`.
 
         The threshold of each level is the one that suits it best, so only how cells are ordered counts, within pictures
         and between them.
         """
-        return float(self._shares(np.ones((1, len(self.largest))))[0])
+        return float(self._shares(np.ones((1, len(self.losses))))[0])
 
     def _shares(self, counts: npt.NDArray[np.float64]) -> Vector:
         """The share where each picture counts so often: (k,) of (k, n)."""
         total = counts.sum(axis=1, keepdims=True)
-        largest, shares = counts @ self.largest / total, counts @ self.shares / total
+        losses, shares = counts @ self.losses / total, counts @ self.shares / total
         # At each level the best threshold that keeps to it; 0 where none does.
-        at_levels = [np.where(largest <= level, shares, 0.0).max(axis=1) for level in LEVELS]
+        at_levels = [np.where(losses <= level, shares, 0.0).max(axis=1) for level in self.levels]
         found: Vector = np.mean(at_levels, axis=0)
         return found
 
     def least_gain(self, before: "Trusted", doubt: float, random: np.random.Generator) -> float:
         """What is gained at least over `before`, of the same pictures: a quantile over resamples (Efron 1979)."""
-        n = len(self.largest)
+        n = len(self.losses)
         counts = random.multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(np.float64)
         return float(np.quantile(self._shares(counts) - before._shares(counts), doubt))
 

@@ -16,7 +16,8 @@ from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.kernels.cells import MAX_SCALE
 from blackbox_conformal.method.kernels.elementary import exponential
 from blackbox_conformal.method.scores._bases import DeliveredAccumulator, input_of
-from blackbox_conformal.method.scores._learned_network import Network, features, network_in, network_of, own_network
+from blackbox_conformal.method.scores._learned_network import features, log_multipliers, own_network, shapes
+from blackbox_conformal.method.scores._weights_file import WeightsFile, weights_file
 from blackbox_conformal.method.scores.score import Context, Score
 from blackbox_conformal.support.types import Map
 
@@ -36,13 +37,13 @@ class LearnedScore(Score):
     weights: Path | bytes | None = Field(default=None, exclude=True, repr=False)
     digest: str = ""
 
-    _network: Network = PrivateAttr()
+    _network: WeightsFile = PrivateAttr()
 
     @model_validator(mode="after")
     def _name_weights(self) -> Self:
         """Write down which weights they are: with others it is another score."""
         try:
-            self._network = _network(self.weights)
+            self._network = own_network() if self.weights is None else weights_file(self.weights, shapes)
         except BlackboxConformalError as error:
             raise ValueError(str(error)) from None
         if self.digest not in ("", self._network.digest):
@@ -87,14 +88,8 @@ class LearnedScore(Score):
             raise UsageError(f"{reason}; got scale {context.scale}. Give --score bicubic-gap:sigma=8")
         low = input_of(context, "learned")
         # The network speaks in logarithms; scores are above 0 and keep the order.
-        multipliers = exponential(self._network.log_multipliers(features(context, low))).astype(np.float32)
+        multipliers = exponential(log_multipliers(self._network.arrays, features(context, low))).astype(np.float32)
         return np.ascontiguousarray(multipliers.repeat(context.scale, axis=0).repeat(context.scale, axis=1))
-
-
-def _network(weights: Path | bytes | None) -> Network:
-    if weights is None:
-        return own_network()
-    return network_of(weights) if isinstance(weights, bytes) else network_in(weights)
 
 
 PLUGIN = LearnedScore

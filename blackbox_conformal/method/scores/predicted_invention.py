@@ -5,15 +5,17 @@ is known (examples/train_predicted_invention.py). It sees how what the vendor ad
 fine reference add, and only ratios and correlations of their energies, so that contrast plays no part.
 """
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
+from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.images.fine_reference import fine_reference_digest
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.reference import reference_digest
@@ -21,11 +23,11 @@ from blackbox_conformal.method.kernels.cells import cell_products
 from blackbox_conformal.method.kernels.elementary import exponential, logarithm
 from blackbox_conformal.method.kernels.layers import convolved
 from blackbox_conformal.method.kernels.windows import gaussian
+from blackbox_conformal.method.scores._weights_file import WeightsFile, channels_in, unfit, weights_file
 from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.method.scores.unsupported import Unsupported
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Image, Map
-from blackbox_conformal.support.weights import arrays_in
 
 Features = npt.NDArray[np.float32]
 
@@ -34,6 +36,9 @@ WINDOWS = 1.0, 2.0  # Cells: standard deviations of the Gaussians over which pro
 LEAST = np.float32(1)
 # Energy below which the reference says little, and how many times its detail a vendor may add: it is too soft.
 FAINT, MOST = np.float32(10), np.float32(1.5)
+
+INPUTS = 34, 66
+"""Features of each cell: of the light network, which compares with one reference, and of the other, with two."""
 
 PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
@@ -49,54 +54,110 @@ class PredictedInvention(Unsupported):
 
     `light`: Whether it compares with the free reference alone, in a tenth of the time, and not with the fine
       reference, too. Specifications leave it to the digest, since earlier versions had the light one only.
+    `weights`: A file of weights that `tune --learn` wrote, or its content; this package's own unless given. Not part of
+      the procedure, which names weights by their digest.
     """
 
     light: bool = Field(default=False, exclude=True)
+    weights: Path | bytes | None = Field(default=None, exclude=True, repr=False)
+
+    _network: WeightsFile = PrivateAttr()
 
     @model_validator(mode="before")
     @classmethod
     def _tell_by_digest(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("digest"):
+        if isinstance(given, dict) and given.get("digest") and given.get("weights") is None:
             for degraded in (False, True):
-                if given["digest"] == cls.weights_digest(degraded=degraded, light=True):
+                if given["digest"] == _digest(own_network(light=True), degraded=degraded):
                     return given | {"light": True}
         return given
 
-    @classmethod
-    def weights_digest(cls, *, degraded: bool, light: bool = False) -> str:
-        """Of the network, of the references that it compares with and of what counts as little."""
-        references = reference_digest(degraded=degraded)
-        if not light:
-            references += f" {fine_reference_digest()}"
-        return digest_bytes(_file(light) + f"{references} {LITTLE:g}".encode())
+    def model_post_init(self, _: Any) -> None:
+        """Read the weights, which say themselves whether they are light."""
+        if self.weights is None:
+            self._network = own_network(light=self.light)
+            return
+        try:
+            self._network = weights_file(self.weights, shapes)
+        except BlackboxConformalError as error:
+            raise ValueError(str(error)) from None
+        object.__setattr__(self, "light", is_light(self.network))
 
     def own_digest(self) -> str:
-        return self.weights_digest(degraded=bool(self.degraded), light=self.light)
+        """Of the network, of the references that it compares with and of what counts as little."""
+        return _digest(self._network, degraded=bool(self.degraded))
+
+    @property
+    def fitted_weights(self) -> bytes | None:
+        """The content of the file of weights; None for this package's own."""
+        return None if self._network == own_network(light=self.light) else self._network.content
+
+    @property
+    def taught_by(self) -> tuple[KnownPhotograph, ...]:
+        """The photographs that the weights were learned from; of this package's own none is anybody's."""
+        return self._network.taught_by
+
+    @property
+    def network(self) -> dict[str, Features]:
+        """The weights by layer; see `shapes`."""
+        return self._network.arrays
 
     def share(self, context: Context, low: Image) -> Map:
         """What the network expects at each pixel."""
-        degraded = bool(self.degraded)
-        free = [context.reference(degraded=degraded)] + [context.fine_reference()] * (not self.light)
-        hidden, added = features(context.delivered, low, free, degraded=degraded)
-        weights = _weights(self.light)
-        for layer in ("first", "second", "last"):
-            hidden = convolved(hidden, weights[layer][:, :, None, None], weights[f"{layer}_bias"], 1)
-            if layer != "last":
-                np.maximum(hidden, 0, out=hidden)
-        cells = (1 / (1 + exponential(-hidden[0]))).astype(np.float32)
-        cells *= added / (added + LITTLE - LEAST)
+        seen, added = self.seen(context, low)
+        cells = expected_share(self.network, seen) * (added / (added + LITTLE - LEAST))
         return np.ascontiguousarray(cells.repeat(context.scale, axis=0).repeat(context.scale, axis=1))
 
+    def seen(self, context: Context, low: Image) -> tuple[Features, Map]:
+        """What the network sees of each cell, and the energy of added detail there; see `features`."""
+        degraded = bool(self.degraded)
+        free = [context.reference(degraded=degraded)] + [context.fine_reference()] * (not self.light)
+        return features(context.delivered, low, free, degraded=degraded)
 
-@functools.cache
-def _file(light: bool) -> bytes:
+
+def own_network(*, light: bool) -> WeightsFile:
+    """This package's own weights."""
     name = f"predicted_invention{'_light' * light}_weights.npz"
-    return resources.files(__package__).joinpath(name).read_bytes()
+    return weights_file(resources.files(__package__).joinpath(name).read_bytes(), shapes)
 
 
-@functools.cache
-def _weights(light: bool) -> dict[str, Features]:
-    return arrays_in(_file(light))
+def shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shape of each layer, for as many channels as the first one has; learned weights have a `skip`, too."""
+    channels, inputs = channels_in(arrays, "first"), arrays["first"].shape[1]
+    if inputs not in INPUTS:
+        raise unfit(f"an array first of {' or '.join(map(str, INPUTS))} columns", f"shape {arrays['first'].shape}")
+    found: dict[str, tuple[int, ...]] = {"first": (channels, inputs), "first_bias": (channels,)}
+    found |= {"second": (channels, channels), "second_bias": (channels,), "last": (1, channels), "last_bias": (1,)}
+    return found | ({"skip": (1, inputs)} if "skip" in arrays else {})
+
+
+def is_light(weights: Mapping[str, Features]) -> bool:
+    """Whether these weights compare with one reference alone."""
+    return bool(weights["first"].shape[1] == INPUTS[0])
+
+
+def expected_share(weights: Mapping[str, Features], seen: Features) -> Map:
+    """The share of what was added that is invented, of (F, h, w) float32: (h, w) float32 in [0, 1]."""
+    last = convolved(last_hidden(weights, seen), weights["last"][:, :, None, None], weights["last_bias"], 1)[0]
+    if "skip" in weights:
+        last = last + np.tensordot(weights["skip"][0], seen, 1)
+    share: Map = (1 / (1 + exponential(-last))).astype(np.float32)
+    return share
+
+
+def last_hidden(weights: Mapping[str, Features], seen: Features) -> Features:
+    """What the last layer sees, (C, h, w) float32."""
+    for layer in ("first", "second"):
+        seen = convolved(seen, weights[layer][:, :, None, None], weights[f"{layer}_bias"], 1)
+        np.maximum(seen, 0, out=seen)
+    return seen
+
+
+def _digest(network: WeightsFile, *, degraded: bool) -> str:
+    references = reference_digest(degraded=degraded)
+    if not is_light(network.arrays):
+        references += f" {fine_reference_digest()}"
+    return digest_bytes(network.content + f"{references} {LITTLE:g}".encode())
 
 
 def features(delivered: Image, low: Image, free: Sequence[Image], *, degraded: bool) -> tuple[Features, Map]:

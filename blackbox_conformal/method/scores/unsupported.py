@@ -51,8 +51,8 @@ class Unsupported(OneDrawScore):
         own = self.own_digest()
         if self.digest not in ("", own):
             raise ValueError(
-                f"expected the weights {own}, which this version has; got {self.digest}. Calibrate again with "
-                f"--score {self.plugin_name()}: draws are stored, so that no call is made again"
+                f"expected the weights {own}, which this version or the file of weights has; got {self.digest}. "
+                f"Calibrate again with --score {self.plugin_name()}: draws are stored, so that no call is made again"
             )
         object.__setattr__(self, "digest", own)
         return self
@@ -61,12 +61,8 @@ class Unsupported(OneDrawScore):
         """Without a region of 0, as calibrations were written before there were regions."""
         return {key: value for key, value in super().specification().items() if key != "region" or value}
 
-    @classmethod
-    def weights_digest(cls, *, degraded: bool) -> str:
-        return reference_digest(degraded=degraded)
-
     def own_digest(self) -> str:
-        return self.weights_digest(degraded=bool(self.degraded))
+        return reference_digest(degraded=bool(self.degraded))
 
     def suited(self, degradation: Mixture) -> Self:
         """With the weights for inputs made in this way; those for clean inputs are refused for others."""

@@ -1,4 +1,4 @@
-"""Learn weights of the score `learned` on the user's own photographs, from outputs that cost nothing.
+"""Learn weights of a score on the user's own photographs: of `learned`, or of `predicted-invention`.
 
 A score gives no guarantee on photographs that made it. So the run folder's tuning file, which calibrations obey, and
 the weights record these photographs first.
@@ -6,19 +6,22 @@ the weights record these photographs first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import CalibrationError, IncompleteError, UsageError
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
-from blackbox_conformal.method.scores._learned_network import features, network_of, own_network, written
+from blackbox_conformal.method.scores._invention_training import InventionLesson, learn_invention, most_steps
+from blackbox_conformal.method.scores._learned_network import features, own_network
 from blackbox_conformal.method.scores._learned_training import STEPS, Learned, Lesson, learn, usual_error
-from blackbox_conformal.method.scores.learned import LearnedScore
+from blackbox_conformal.method.scores._weights_file import written
+from blackbox_conformal.method.scores.predicted_invention import PredictedInvention
+from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.study.from_keywords import named_keywords, setup_of, terms_of
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
@@ -27,18 +30,85 @@ from blackbox_conformal.study.run_folder import run_folder
 from blackbox_conformal.study.settings_table import LearnSettings
 from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.ready import Ready
-from blackbox_conformal.study.stages.settings import Setup
-from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord, split_prepared
+from blackbox_conformal.study.stages.settings import Setup, member
+from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord, split
 from blackbox_conformal.support.blocks import Block, Faces, Facts
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.files import write_new
+from blackbox_conformal.support.types import Image
 from blackbox_conformal.support.wording import share
 from blackbox_conformal.vendor.adapter import Adapter
 
+USUAL = "learned"  # Score that is learned where none is named.
 FEWEST = 20  # Photographs that learning needs at least.
 MOST = 10_000  # Photographs that a file of weights can name.
-KEPT_APART = 4  # One photograph in this many chooses the best weights and does not teach.
+KEPT_APART = 4  # One photograph in this many chooses the best weights of `learned` and does not teach.
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A score whose weights can be learned.
+
+    `measured`: What `Learned` measures, and in which words a screen says on what.
+    `steps`: How many steps learning takes.
+    `asks`: Whether the vendor's own answers teach; otherwise free ones of any network do.
+    `lesson`: Makes a lesson of a set-up, truth, delivered picture and input.
+    `learn`: Learns from lessons by the digest of their photograph, and says how many taught and how many judged.
+    """
+
+    measured: tuple[str, str]
+    steps: int
+    asks: bool
+    lesson: Callable[[Setup, Image, Image, Image], Any]
+    learn: Callable[[Score, Mapping[str, Any], int, Callable[[int], None]], tuple[Learned, int, int]]
+
+
+def _lesson_of_errors(setup: Setup, truth: Image, delivered: Image, low: Image) -> Lesson:
+    scale = setup.procedure.scale
+    errors = setup.errors(truth, delivered, low).reshape(low.shape[0], scale, low.shape[1], scale)
+    return Lesson.of(features(setup.context(delivered, low, None), low), np.max(errors, axis=(1, 3)))
+
+
+def _learn_from_errors(
+    _: Score, lessons: Mapping[str, Lesson], seed: int, on_step: Callable[[int], None]
+) -> tuple[Learned, int, int]:
+    parts = split(list(lessons), len(lessons) // KEPT_APART, seed, digest=str)
+    teaching, measuring = ([lessons[digest] for digest in part] for part in parts)
+    if usual_error(teaching) == 0:
+        raise CalibrationError(f"expected outputs that differ from the photographs; {_EQUAL}")
+    return learn(own_network().arrays, teaching, measuring, seed, on_step), len(teaching), len(measuring)
+
+
+def _lesson_of_invention(setup: Setup, truth: Image, delivered: Image, low: Image) -> InventionLesson:
+    assert isinstance(setup.score, PredictedInvention)
+    _, energies = setup.judged(truth, delivered, low)
+    return InventionLesson.of(*setup.score.seen(setup.context(delivered, low, None), low), energies)
+
+
+def _learn_from_invention(
+    score: Score, lessons: Mapping[str, InventionLesson], seed: int, on_step: Callable[[int], None]
+) -> tuple[Learned, int, int]:
+    assert isinstance(score, PredictedInvention)
+    if not any(one.invented.any() for one in lessons.values()):
+        raise CalibrationError(f"expected answers that add detail which the photographs lack; {_EQUAL}")
+    # Each photograph is judged by weights that the others taught.
+    return learn_invention(score.network, list(lessons.values()), seed, on_step), len(lessons), len(lessons)
+
+
+_EQUAL = "there is no error to learn from. Give the vendor's outputs with --outputs, or leave --learn out"
+
+SUBJECTS = {
+    "learned": Subject(("trusted", "on average over levels"), STEPS, False, _lesson_of_errors, _learn_from_errors),
+    "predicted-invention": Subject(
+        ("right detail clear", "where 70 to 90 % of the invention is hatched"),
+        most_steps(),
+        True,
+        _lesson_of_invention,
+        _learn_from_invention,
+    ),
+}
+"""What can be learned, by the name of the score."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -47,47 +117,53 @@ class Learning(Faces):
 
     Attributes
     ----------
+    score
+        The score to calibrate with.
     weights
         The written file; None: the weights are not surely better than the package's.
     learned
-        Its content, and the shares that can be trusted before and after.
+        Its content, and the shares that can be trusted, or of right detail that is clear, before and after.
     teaching, measuring
-        Photographs that taught, and photographs kept apart to choose by.
+        Photographs that taught, and photographs that judged weights which they did not teach.
     photographs
         All of them; none may calibrate.
     outputs_of
         The adapter whose outputs were learned from.
+    calls
+        Calls of your vendor that were made.
     """
 
+    score: Score
     weights: Path | None
     learned: Learned
     teaching: int
     measuring: int
     photographs: tuple[KnownPhotograph, ...]
     outputs_of: str
-
-    @property
-    def score(self) -> LearnedScore:
-        """Return the score to calibrate with."""
-        return LearnedScore(weights=self.weights)
+    calls: int
 
     def __repr__(self) -> str:
-        learned = self.learned
         return (
-            f"<Learning from {self.teaching} photographs, outputs of {self.outputs_of}: {learned.before:.1%} of "
-            f"{self.measuring} others could be trusted before, {learned.after:.1%} after>"
+            f"<Learning from {self.teaching} photographs, outputs of {self.outputs_of}: {self.measured[0]} "
+            f"{self.learned.before:.1%} of {self.measuring} before, {self.learned.after:.1%} after>"
         )
+
+    @property
+    def measured(self) -> tuple[str, str]:
+        """Return what was measured, and on what."""
+        return SUBJECTS[self.score.plugin_name()].measured
 
     def blocks(self) -> Iterator[Block]:
         """Show what was learned from, what was gained, and the weights."""
         learned, weights = self.learned, None if self.weights is None else str(self.weights.resolve())
-        gained = f"; at least {share(learned.least_gain)} more, with confidence 95 %" * (weights is not None)
+        (name, where), kept = self.measured, self.weights is not None
+        gained = f" (with confidence 95 % at least {share(learned.least_gain)} more)" * kept
+        apart = f"of {self.measuring} photographs that did not teach the weights they were judged by"
+        calls = f"{self.calls} calls made" if self.calls else "no call of your vendor"
         facts = {
-            "learned from": f"{self.teaching} photographs, outputs of {self.outputs_of}, at no cost",
-            "trusted": f"{share(learned.after)} of {self.measuring} photographs kept apart, before "
-            f"{share(learned.before)}, on average over levels" + gained,
-            "weights": weights
-            or "none: it is not sure that others are better for photographs like these than the package's own",
+            "learned from": f"{self.teaching} photographs, outputs of {self.outputs_of}, {calls}",
+            name: f"{share(learned.after)} instead of {share(learned.before)}{gained}, {where}, {apart}",
+            "weights": weights or "none: others are not surely better for photographs like these",
             "photographs": f"{len(self.photographs)}, which must not calibrate",
         }
         data = {
@@ -108,15 +184,16 @@ class Learning(Faces):
 @named_keywords
 @photographs_as_files("photographs")
 def learn_score(vendor: Adapter, photographs: Photographs, **settings: Unpack[LearnSettings]) -> Learning:
-    """Fit the score learned to your own kind of photographs, by outputs that cost nothing; no photograph is sent.
+    """Fit the score learned or predicted-invention to your own kind of photographs.
 
     The weights and the tuning file, which keeps the photographs from calibrating, go into the run folder.
-    `score` and `second_adapter` are refused, and `seed` also chooses which photographs teach.
+    `second_adapter` is refused, and `seed` also chooses which photographs judge.
 
     Parameters
     ----------
     vendor
-        The vendor to calibrate afterwards; it is not asked.
+        The vendor to calibrate afterwards. For `score="predicted-invention"` it is asked once for each photograph; else
+        free outputs teach, and it is not asked.
     photographs
         20 or more; the more, the better.
 
@@ -129,37 +206,58 @@ def learn_score(vendor: Adapter, photographs: Photographs, **settings: Unpack[Le
     --------
     >>> learning = bc.learn_score(vendor, "photographs", run="learned")
     >>> learning
-    <Learning from 15 photographs, outputs of embedded: …% of 5 others could be trusted before, …% after>
+    <Learning from 15 photographs, outputs of embedded: trusted …% of 5 before, …% after>
     >>> bc.calibrate(vendor, "unseen", score=learning.score, tuning=learning.photographs, max_cost=20)
     <Calibration of …>
     """
-    for name in ("score", "second_adapter"):
-        if name in settings:
-            raise UsageError(f"expected learn_score without {name}, since it makes weights of the score learned")
-    setup = setup_to_learn(setup_of(vendor, settings))
+    if "second_adapter" in settings:
+        raise UsageError("expected learn_score without second_adapter, since one vendor's answers teach")
+    score = member("scores", settings.get("score") or USUAL)
+    setup = setup_to_learn(setup_of(vendor, {**settings, "score": None}), score)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
     outputs = settings.get("outputs")
     job = job_to_learn(setup, None if outputs is None else str(outputs), photograph_paths(photographs), terms)
-    return learn_job(job, terms.folder, settings.get("seed", 0))
+    return learn_job(job, score, terms.folder, settings.get("seed", 0))
 
 
-def setup_to_learn(setup: Setup) -> Setup:
-    """Give the set-up the score learned."""
-    learned, scale = LearnedScore(), setup.procedure.scale
-    if (refused := learned.refused_at(scale)) is not None:
-        raise UsageError(f"{refused}; got scale {scale}. Leave --learn out (tune in Python), to choose among others")
-    return setup.with_score(learned, setup.procedure.draws)
+def subject_of(score: Score) -> Subject:
+    """Return how a score is learned; refuse one that has no weights."""
+    if score.plugin_name() not in SUBJECTS:
+        raise UsageError(
+            f"expected a score with weights to learn, {' or '.join(SUBJECTS)}; got {score.plugin_name()}. Give --score "
+            "predicted-invention"
+        )
+    return SUBJECTS[score.plugin_name()]
+
+
+def setup_to_learn(setup: Setup, score: Score) -> Setup:
+    """Give the set-up the score to learn, which looks at one answer."""
+    subject_of(score)
+    if (refused := score.refused_at(setup.procedure.scale)) is not None:
+        raise UsageError(
+            f"{refused}; got scale {setup.procedure.scale}. Leave --learn out (tune in Python), to choose among others"
+        )
+    return setup.with_score(score, 1)
 
 
 def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms: Terms) -> Job:
-    """Make the job of one free output of each photograph, delivered as in `setup`.
+    """Make the job of one output of each photograph, delivered as in `setup`, whose score is to be learned.
 
-    `outputs`: The folder of outputs; None: the embedded vendor makes them.
-    `terms`: Of the job to calibrate; draws are kept in a folder below its folder.
+    `outputs`: The folder of outputs; None: the vendor is asked where its own answers teach, else the embedded vendor.
+    `terms`: Of the job to calibrate; draws of other vendors are kept in a folder below its folder.
     """
+    score, scale = setup.score, setup.procedure.scale
     if (terms.folder / TUNING_FILE).exists():
         TuningRecord.load(terms.folder / TUNING_FILE)
-    scale = setup.procedure.scale
+    if len(paths) < FEWEST:
+        raise UsageError(
+            f"expected {FEWEST} photographs or more to learn from, since fewer say nothing of others; got "
+            f"{len(paths)}. Add photographs, or leave --learn out: {score.plugin_name()} needs no learning"
+        )
+    if len(paths) > MOST:
+        raise UsageError(f"expected at most {MOST} photographs to learn from; got {len(paths)}. Name some of them")
+    if outputs is None and subject_of(score).asks:
+        return Job.of_photographs(setup, paths, terms)
     if outputs is not None:
         label = Path(outputs).name or "outputs"
         stand_in = load_adapter("folder", path=outputs, label=label, scale=str(scale))
@@ -170,76 +268,64 @@ def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms
                 f"expected --outputs FOLDER with outputs of scale {scale} to learn from, since the embedded vendor "
                 "magnifies by 4 only. Add --outputs outputs"
             )
-    if len(paths) < FEWEST:
-        raise UsageError(
-            f"expected {FEWEST} photographs or more to learn from, since fewer say nothing of others; got "
-            f"{len(paths)}. Add photographs, or leave --learn out: the score learned needs no learning"
-        )
-    if len(paths) > MOST:
-        raise UsageError(f"expected at most {MOST} photographs to learn from; got {len(paths)}. Name some of them")
-    price = stand_in.capabilities.price
-    if price is None or price.high_usd > 0:
-        raise UsageError(f"expected outputs that cost nothing to learn from; got those of {stand_in.name}")
     limits = replace(terms.limits, max_cost_usd=None, max_calls=None)
     free = replace(terms, folder=terms.folder / f"{stand_in.name}-stand-in", limits=limits)
-    return Job.of_photographs(setup.with_score(setup.score, 1).with_stand_in(stand_in), paths, free)
+    return Job.of_photographs(setup.with_stand_in(stand_in), paths, free)
 
 
-def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *, force: bool = False) -> Learning:
+def learn_job(
+    job: Job, score: Score, folder: Path, seed: int = 0, out: Path | None = None, *, force: bool = False
+) -> Learning:
     """Learn weights from a job's photographs; equal photographs, outputs and seed give equal weights.
 
+    `score`: The score as it was named.
     `out`: Where the weights go; None: into the run folder.
     `force`: Whether they may replace another file.
     """
-    samplers, drawing = list[Sampler](), job.listeners
+    samplers, drawing, subject = list[Sampler](), job.listeners, subject_of(score)
 
     def begun(sampler: Sampler) -> None:
         samplers.append(sampler)
         drawing.on_sampler(sampler)
 
     def on_step(count: int) -> None:
-        drawing.progress("fitting", count, STEPS)
+        drawing.progress("fitting", count, subject.steps)
         if any(sampler.asked_to_stop for sampler in samplers):
             raise IncompleteError("stopped while learning, so nothing was learned; the same command begins anew")
 
     # Learning stops with the job, too.
     job = replace(job, terms=replace(job.terms, listeners=replace(drawing, on_sampler=begun)))
 
-    def lesson_of(ready: Ready) -> Lesson | None:
+    def lesson_of(ready: Ready) -> Any:
         if ready.drawn.refusal is not None:
             return None
-        setup, scale = job.setup, job.setup.procedure.scale
         truth, low = ready.truth_and_input("learned from")
-        first, *_ = decoded_draws(ready.drawn, setup, ready.read, low)
-        delivered = setup.delivered(first, low)
-        errors = setup.errors(truth, delivered, low).reshape(low.shape[0], scale, low.shape[1], scale)
-        return Lesson.of(features(setup.context(delivered, low, None), low), np.max(errors, axis=(1, 3)))
+        first, *_ = decoded_draws(ready.drawn, job.setup, ready.read, low)
+        return subject.lesson(job.setup, truth, job.setup.delivered(first, low), low)
 
     measured = job.gathered("learning", lesson_of, [job.setup.score])
-    lessons = {drawn.prepared.input_digest: lesson for drawn, lesson in measured if lesson is not None}
-    usable = sorted((one for one in job.pictures if one.input_digest in lessons), key=lambda one: one.input_digest)
-    if len(usable) < FEWEST:
+    found = {one.prepared.truth_digest or "": lesson for one, lesson in measured if lesson is not None}
+    if len(found) < FEWEST:
         raise CalibrationError(
-            f"expected outputs of {FEWEST} photographs or more to learn from; got {len(usable)}, the others were "
+            f"expected outputs of {FEWEST} photographs or more to learn from; got {len(found)}, the others were "
             "refused. Add photographs"
         )
-    parts = split_prepared(usable, len(usable) // KEPT_APART, seed)
-    teaching, measuring = ([lessons[picture.input_digest] for picture in part] for part in parts)
-    if usual_error(teaching) == 0:
-        raise CalibrationError(
-            "expected outputs that differ from the photographs; all are equal to them, so that there is no error to "
-            "learn from. Give the vendor's outputs with --outputs"
-        )
+    lessons = dict(sorted(found.items()))
+    # Others than the vendor itself cost nothing.
+    calls = job.calls if job.folder.resolve() == folder.resolve() else 0
+    learned, teaching, measuring = subject.learn(job.setup.score, lessons, seed, on_step)
     photographs = sorted((KnownPhotograph.of(one.sketch) for one in job.pictures), key=lambda one: one.truth)
-    learned = learn(own_network(), teaching, measuring, seed, on_step)
-    weights = None
-    if learned.content is not None:
-        content = written(network_of(learned.content).arrays, photographs)
-        learned, digest = replace(learned, content=content), digest_bytes(content).removeprefix("sha256:")
-        weights = folder / f"learned-{digest[:12]}.npz" if out is None else out
+    kept = {name: getattr(score, name) for name in score.model_fields_set - {"weights", "digest", "light"}}
+    name, text, weights = score.plugin_name(), specification_text(score), None
+    if learned.weights is not None:
+        content = written(learned.weights, photographs)
+        digest = digest_bytes(content).removeprefix("sha256:")
+        weights = folder / f"{name}-{digest[:12]}.npz" if out is None else out
+        text = specification_text(type(score)(**kept))
+        text += f"{',' if ':' in text else ':'}weights={weights}"
     # Kept before the weights are written, so that no weights exist without a note of their photographs.
-    score = "learned" if weights is None else f"learned:weights={weights}"
-    TuningRecord(score=score, draws=1, alpha=None, photographs=tuple(photographs)).keep(folder / TUNING_FILE)
-    if weights is not None and learned.content is not None:
-        write_new(weights, learned.content, force=force)
-    return Learning(weights, learned, len(teaching), len(measuring), tuple(photographs), job.setup.adapter.name)
+    TuningRecord(score=text, draws=1, alpha=None, photographs=tuple(photographs)).keep(folder / TUNING_FILE)
+    if weights is not None:
+        write_new(weights, content, force=force)
+        score = type(score)(**kept | {"weights": weights})
+    return Learning(score, weights, learned, teaching, measuring, tuple(photographs), job.setup.adapter.name, calls)
