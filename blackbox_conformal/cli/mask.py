@@ -1,5 +1,6 @@
 """`mask`: pictures with trust masks and certificates; `-` is stdin to stdout."""
 
+import math
 import shlex
 import sys
 from collections import Counter
@@ -45,6 +46,7 @@ class Written:
     certificate: "Certificate"
     products: "Products"
     preview: Path
+    metadata: str  # What became of the input's EXIF, in short.
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,16 @@ class MaskWriter:
             result, self.out, self.wanted, sign_with=self.key, credentials=self.credentials, force=force
         )
         preview = self.store.masked(result, result.low_resolution, products.image)
-        return Written(result.name, result.certificate, products, preview)
+        told = result.metadata.told(kept=self.wanted.keep_metadata)
+        return Written(result.name, result.certificate, products, preview, told)
 
 
 PRODUCTS = ("image", "mask", "overlay", "score-map", "certificate", "safe")
 """Products that can go to stdout."""
 
 OPTIONAL = ("overlay", "score-map", "vendor", "xmp")
+LARGE, LARGE_BYTES, LARGE_SECONDS = 50_000_000, 65, 1.7e-6
+"""Pixels from which on time and memory are told, and both of a pixel: of 192 million with --safe, on two processors."""
 SAVES = "`Result.save` writes files"
 FULL_SIZE = "full-size"
 """Files that the run folder keeps of each picture for `view`."""
@@ -243,6 +248,12 @@ def command(screen: Screen, options: MaskOptions) -> None:
         screen.note(
             f"warning: {which} not like the calibration's, so a mask would carry no guarantee: {outside[0].differs}"
         )
+    if (most := max((math.prod(one.size) for one in batch.pictures.values()), default=0)) >= LARGE:
+        room, minutes = most * LARGE_BYTES / 2**30, math.ceil(most * LARGE_SECONDS / 60)
+        screen.note(
+            f"note: an answer of {most / 1e6:.0f} million pixels takes about {room:.0f} GiB of memory and {minutes} "
+            "minutes, beside the vendor's time"
+        )
     # Workers get no key.
     keys = (key, credentials) if options.cluster is None else (None, None)
     out = Path(options.out) if options.cluster is None else Path(options.out).absolute()
@@ -356,6 +367,11 @@ class _Delivery:
         if certificate.reaches_floor is not None:
             trusted += f", {'certified' if certificate.reaches_floor else 'not certified'} to reach the floor"
         self.screen.say(f"{printable(name)}: {trusted}; {products.safe or products.overlay or products.image}")
+        # Notes say more of some conversions.
+        notes, conversions = list(certificate.notes), certificate.input["conversions"]
+        changed = [next((note for note in notes if note.startswith(one)), one) for one in conversions]
+        if changed := [*changed, *filter(None, [written.metadata])]:
+            self.screen.say(f"  changed: {'; '.join(changed)}")
         if certificate.quality is not None and self.options.full:
             self.screen.say(f"  {certificate.quality.short}")
         if products.safe is not None:
@@ -370,8 +386,9 @@ class _Delivery:
         if certificate.differs is not None and not certificate.changed:
             self.screen.say(f"  the answer {certificate.differs}")
         self.judge(certificate)
-        for note in certificate.notes:
-            self.screen.note(f"  note: {note}")
+        for note in notes:
+            if note not in changed:
+                self.screen.note(f"  note: {note}")
 
     def status(self, certificate: "Certificate") -> str:
         """Say whether a picture's guarantee holds; give a reason in full only the first time."""

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from support.command_line import VENDOR, called, ended, every_command
+from support.picture_files import wide_profile
 from support.shop import Shop
 from support.synthetic import photograph, write_photographs
 
@@ -161,6 +162,28 @@ def test_metadata_of_the_input_is_kept_where_asked_and_the_certificate_says_what
     ]
     found = shop.mask("--alpha", "0.9", "--out", "both", "--keep-metadata", "--leave-out", "xmp")
     assert (found.returncode, b"Leave one out" in found.stderr) == (2, True)
+
+
+def test_what_was_changed_of_a_picture_stands_in_one_line_and_nothing_is_said_of_others(shop):
+    exif = PillowImage.Exif()
+    exif[0x112] = 6
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 12.0, 30.0), 3: "E", 4: (16.0, 22.0, 1.0)})
+    path, small = shop.folder / "phone.png", read_image(shop.folder / "small.png").pixels
+    PillowImage.fromarray(small).save(path, exif=exif, icc_profile=wide_profile())
+    said = shop.mask("--alpha", "0.9", "--out", "phone", source=str(path), code=0)
+    (line,) = [line for line in said.stdout.decode().splitlines() if line.startswith("  changed: ")]
+    assert "'Test space' converted to sRGB (relative colorimetric): colours that sRGB lacks are cut off" in line
+    assert "EXIF orientation 6 applied" in line
+    assert line.endswith("EXIF with GPS left out (--keep-metadata keeps it)")
+    assert "cut off" not in said.stderr.decode()
+    with PillowImage.open(shop.folder / "phone" / "phone-image.png") as image:
+        assert (image.height, image.width) == (4 * small.shape[1], 4 * small.shape[0])
+        assert not image.getexif().get_ifd(0x8825)
+    said = shop.mask("--alpha", "0.9", "--out", "phone-kept", "--keep-metadata", source=str(path), code=0)
+    assert b"EXIF with GPS kept" in said.stdout
+    with PillowImage.open(shop.folder / "phone-kept" / "phone-image.png") as image:
+        assert image.getexif().get_ifd(0x8825)[1] == "N"
+    assert b"changed:" not in shop.mask("--alpha", "0.9", "--out", "unchanged", code=0).stdout
 
 
 def test_files_that_are_left_out_are_not_written_and_the_rest_is_verified(shop):

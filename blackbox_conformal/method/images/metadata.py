@@ -31,6 +31,7 @@ def time_shot(path: Path) -> datetime | None:
 _OF_PIXELS = {256, 257, 258, 259, 262, 273, 274, 277, 278, 279, 282, 283, 284, 296}
 # The tag that leads to EXIF's second part, and there colour space, width and height.
 _DETAILS, _SIZES = 0x8769, {0xA001, 0xA002, 0xA003}
+_GPS = 0x8825  # Leads to EXIF's part about the place.
 
 _THUMBNAIL, _THUMBNAIL_BYTES = 0x201, 0x202
 
@@ -57,6 +58,19 @@ class Metadata:
     exif: bytes = b""  # Its EXIF block; empty where there is none.
     xmp: bytes = b""  # Its XMP packet; empty where there is none.
     profile: bool = False  # Whether it has a colour profile.
+
+    def told(self, *, kept: bool) -> str:
+        """Say in short whether EXIF, and where the picture was taken, is in pictures made from it; empty: no EXIF."""
+        exif = PillowImage.Exif()
+        try:
+            exif.load(self.exif)
+            entries, place = set(exif) - {_DETAILS}, exif.get_ifd(_GPS)
+        except Exception:  # noqa: BLE001 - a damaged block, which may raise anything
+            entries, place = set(), {}
+        if not entries - _OF_PIXELS and not place:
+            return ""
+        what = "EXIF with GPS" if place else "EXIF"
+        return f"{what} kept" if kept else f"{what} left out (--keep-metadata keeps it)"
 
     def carried(self) -> tuple[bytes, str, str]:
         """EXIF and XMP descriptions for another picture, and in words what is kept and what is dropped.

@@ -368,7 +368,7 @@ class ImageLimits:
     """The largest picture that is decoded: bytes of the file, pixels in all, pixels along a side; and why, in words."""
 
     max_bytes: int = 512 * 2**20
-    max_pixels: int = 150_000_000
+    max_pixels: int = 200_000_000
     max_side: int = 30_000
     reason: str = ""
 
