@@ -306,6 +306,21 @@ def test_the_report_takes_the_nearest_of_different_photographs():
     assert [one.pair.near for one in shown] == sorted(one.pair.near for one in shown)
 
 
+def test_cards_open_with_the_worst_and_a_typical_picture_and_two_pictures_are_neither():
+    stops = [Stop(0.1, 0.5, "said", 0.1, "said")]
+
+    def preview(name, loss):
+        _, delivered, truth = material()
+        scores, thresholds = np.zeros(delivered.shape[:2], np.float32), np.array([0.5])
+        return make_preview("audit", name, name, delivered, scores, thresholds, truth=truth, losses=np.array([loss]))
+
+    previews = [preview("good", 0.1), preview("bad", 0.9), preview("usual", 0.3), preview("usual-too", 0.4)]
+    found = [(card.name, card.pick) for card in make_cards(previews, None, stops, 0, 1024, 1.0).cards]
+    assert found == [("bad", "worst"), ("usual", "typical"), ("usual-too", ""), ("good", "")]
+    found = [card.pick for card in make_cards(previews[:2], None, stops, 0, 1024, 1.0).cards]
+    assert found == ["", ""]
+
+
 def test_the_audited_level_is_shown_where_the_report_opens_at_it(tmp_path):
     calibration = calibration_of(curves(0, 12))
     errors, delivered, truth = material()

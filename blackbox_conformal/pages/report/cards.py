@@ -51,6 +51,7 @@ class Card:
     still: str
     differing: tuple[tuple[float, ...], ...]
     script: dict[str, Any]
+    pick: str = ""  # Why the page opens with it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,20 @@ def make_cards(
     # Names can be told apart only when all are known.
     names = {one.stem: name for one, name in zip(pictures, names_apart(pictures), strict=True)}
     cards = [replace(card, name=names[card.name]) for card in cards]
-    cards.sort(key=lambda one: (one.kind != "result", math.inf if one.loss is None else -one.loss, by_name(one.name)))
+    # Of three or more: by the loss where truths are known, else by what is hatched.
+    ranked = sorted((one for one in cards if one.loss is not None), key=lambda one: -(one.loss or 0))
+    ranked = ranked or sorted(cards, key=lambda one: one.share)
+    picks = {ranked[0].name: "worst", ranked[len(ranked) // 2].name: "typical"} if len(ranked) > 2 else {}
+    cards = [replace(card, pick=picks.get(card.name, "")) for card in cards]
+    place = ["worst", "typical", ""].index
+    cards.sort(
+        key=lambda one: (
+            place(one.pick),
+            one.kind != "result",
+            math.inf if one.loss is None else -one.loss,
+            by_name(one.name),
+        )
+    )
     return ReportPictures(
         tuple(cards),
         tuple(replace(crop, name=names[crop.name]) for crop in crops),
@@ -175,5 +189,5 @@ def worst_crops(crops: Sequence[WorstCrop], alpha: float) -> tuple[WorstCrop, ..
 
 def sentence(note: str) -> str:
     """Return a foreign note as one printable line with a capital and a full stop."""
-    text = printable(note, 1000)
+    text = printable(note, 2000)
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

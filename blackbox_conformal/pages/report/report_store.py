@@ -20,6 +20,7 @@ from blackbox_conformal.method.audits.random_splits import Splits
 from blackbox_conformal.method.images.bands import is_deep, rendered
 from blackbox_conformal.method.metrics._detail import about_detail, kinds_of_detail
 from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.pages.report.cards import sentence
 from blackbox_conformal.pages.report.full_size import Certified, FullSizeStore, Part
 from blackbox_conformal.pages.report.preview import (
     EARLIER_ENDING,
@@ -185,7 +186,13 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
     quality = () if certificate.quality is None else (certificate.quality.statement,)
     # The reason says it where it takes the guarantee.
     differs = () if certificate.differs is None or certificate.changed else (f"The answer {certificate.differs}",)
-    conversions = map(str, certificate.input.get("conversions", ()))
+    # A card shows all notes but the first: a conversion only where a note says what it cost.
+    told = [
+        one
+        for one in map(str, certificate.input.get("conversions", ()))
+        if not any(note.startswith(one) for note in certificate.notes)
+    ]
+    stated = " ".join(map(sentence, (_stated(certificate), *quality, *told)))
     return make_preview(
         "result",
         result.name,
@@ -194,7 +201,7 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
         result.score_map,
         thresholds,
         low=None if low is None else rendered(low),
-        notes=(_stated(certificate), *quality, *differs, *conversions, *certificate.notes),
+        notes=(stated, *differs, *certificate.notes),
         no_guarantee=_no_guarantee(certificate),
         detail=result.shown_detail,
         showing=result.showing,

@@ -212,7 +212,8 @@ function makeViewer(opened = () => {}, failed = () => {}) {
   function levelChanged() {
     if (!card) return;
     const wrong = card.loss() === null || !card.share() ? "" : `, ${byId("order").dataset.loss} ${card.loss().toFixed(3)}`;
-    byId("viewer-share").textContent = trustedWords(card) + wrong;
+    const pick = card.element?.dataset.pick ? `${card.element.dataset.pick} picture, ` : "";
+    byId("viewer-share").textContent = pick + trustedWords(card) + wrong;
     draw();
   }
 
