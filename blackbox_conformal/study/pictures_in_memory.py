@@ -118,9 +118,11 @@ def _refuse_misfit(low: Image, larger: list[Image], scale: int, what: str) -> No
     height, width = low.shape[:2]
     for each in larger:
         if each.shape != (scale * height, scale * width, low.shape[2]):
+            swapped = each.shape[0] < height and each.shape[1] < width
+            cure = "Inputs and answers may be swapped" if swapped else "Give the one that belongs to this input"
             raise ImageError(
                 f"expected {what} {scale} times as large as its input of {width}×{height} pixels; got {each.shape[1]}×"
-                f"{each.shape[0]}. Give the one that belongs to this input"
+                f"{each.shape[0]}. {cure}"
             )
 
 
@@ -165,6 +167,8 @@ def photographs_as_files(*names: str) -> Callable[[Command], Command]:
             with ExitStack() as stack:
                 for among in (bound.arguments, bound.arguments.get("settings", {})):
                     for name in names:
+                        if isinstance(among.get(name), Adapter):
+                            raise UsageError(f"expected {name}; got a vendor. The vendor comes first: (vendor, {name})")
                         if name in among and not isinstance(among[name], int):
                             among[name] = stack.enter_context(as_files(among[name]))
                 return command(*bound.args, **bound.kwargs)

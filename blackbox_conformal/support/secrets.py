@@ -139,7 +139,8 @@ def read_credential(variable: str, owner: str) -> Secret:
     value = value.strip()
     if not value:
         raise CredentialMissingError(
-            f"adapter {owner} expects its key in {variable} (or a file named by {variable}_FILE); neither is set"
+            f"adapter {owner} expects its key in {variable} (or a file named by {variable}_FILE); neither is set. "
+            f"Run: export {variable}=…"
         )
     return checked_secret(value, f"the key in {variable}")
 

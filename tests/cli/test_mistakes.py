@@ -301,3 +301,23 @@ def test_a_run_folder_stands_for_its_calibration_and_a_command_says_how_to_name_
     assert f"{folder}/calibration.json" in said
     assert f"--run {folder}" in ended(capsys, ["report", folder], 2).err
     assert "key new FILE" in ended(capsys, ["sign", f"{folder}/calibration.json"], 2).err
+
+
+def test_what_a_newcomer_mixes_up_is_named_with_its_cure(photographs, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("REPLICATE_API_TOKEN", raising=False)
+    monkeypatch.delenv("REPLICATE_API_TOKEN_FILE", raising=False)
+    (tmp_path / "empty").mkdir()
+    replicate = ["--adapter", "replicate", "-p", "model=nightmareai/real-esrgan", "--max-cost", "1"]
+    run_folder = ["--run", str(tmp_path / "run")]
+    said = ended(capsys, ["calibrate", str(photographs), *replicate, *run_folder], 2).err
+    assert "Run: export REPLICATE_API_TOKEN=…" in said
+    said = ended(capsys, ["calibrate", str(tmp_path / "empty"), "--adapter", "embedded", *run_folder], 2).err
+    assert "Name a folder that holds some, or convert others" in said
+    said = ended(capsys, ["calibrate", str(photographs), "--adapter", "embedded", "--scale", "3", *run_folder], 2).err
+    assert "offers scale 4; got 3. Give --scale 4" in said
+    vendor = bc.from_function("mine", lambda picture: picture, scale=4)
+    with pytest.raises(UsageError, match=r"expected photographs; got a vendor. The vendor comes first"):
+        bc.calibrate([photographs], vendor)
+    large = [photograph(place) for place in range(6)]
+    with pytest.raises(bc.errors.ImageError, match="Inputs and answers may be swapped"):
+        bc.calibrate(inputs=large, outputs=[one[::4, ::4] for one in large], truths=large)

@@ -44,7 +44,10 @@ def find_photographs(sources: Iterable[str | Path]) -> list[Photograph]:
             photographs.setdefault(path.resolve(), Photograph(path, name_of(path)))
     if not photographs:
         places = ", ".join(printable(source) for source in named[:3]) or "nothing"
-        raise UsageError(f"expected pictures ({', '.join(sorted(SUFFIXES))}); found none in {places}")
+        raise UsageError(
+            f"expected pictures ({', '.join(sorted(SUFFIXES))}); found none in {places}. Name a folder "
+            "that holds some, or convert others (for example `magick in.gif out.png`)"
+        )
     return [photographs[path] for path in sorted(photographs)]
 
 

@@ -462,7 +462,8 @@ def _scale(adapter: Adapter, scale: int | None, mixture: Mixture) -> int:
     if scale is None:
         scale = 4 if 4 in offered else offered[0]
     if scale not in offered:
-        raise UsageError(f"adapter {adapter.name} offers scale {', '.join(map(str, offered))}; got {scale}")
+        few = ", ".join(map(str, offered))
+        raise UsageError(f"adapter {adapter.name} offers scale {few}; got {scale}. Give --scale {offered[0]}")
     if isinstance(configured, int) and configured != scale:
         raise UsageError(f"--scale {scale} contradicts -p scale={configured}; give one of them")
     return scale
