@@ -1,6 +1,7 @@
 """The comparison pages: every figure in them, the same square of every vendor, nothing foreign that runs."""
 
 import base64
+import html
 import io
 import math
 import re
@@ -118,6 +119,14 @@ def test_every_figure_stands_in_the_tables(found, tmp_path):
     assert cells[cells.index("plain") :][:6] == ["plain", "4", "5", "3", "$0.40", "1.25, 2.50 s"]
     assert cells[-1] == "–"
     assert "Calibrated on 21 photographs, measured on 20 others" in text
+
+
+def test_a_long_value_has_the_width_of_the_page_to_itself(found, tmp_path):
+    text = write_comparison(found, tmp_path / "page.html").read_text()
+    facts = re.findall(r"<div( class=\"sentence\")?><dt>.*?</dt><dd>(.*?)</dd>", text)
+    assert facts
+    assert [bool(marked) for marked, _ in facts] == [len(html.unescape(value)) > 30 for _, value in facts]
+    assert any(marked for marked, _ in facts)
 
 
 def test_what_has_no_guarantee_is_hollow_and_says_so(found):
