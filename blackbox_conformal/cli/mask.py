@@ -241,19 +241,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
     )
     from_options.place(options, run)
     delivery = _Delivery(screen, options, batch, request, store, hopeless, key, credentials)
-    checks = [check for check in map(request.check, batch.pictures.values()) if check is not None]
-    outside = [check for check in checks if check.outside]
-    if outside:
-        which = f"{len(outside)} of {len(checks)} inputs are" if len(checks) > 1 else "this input is"
-        screen.note(
-            f"warning: {which} not like the calibration's, so a mask would carry no guarantee: {outside[0].differs}"
-        )
-    if (most := max((math.prod(one.size) for one in batch.pictures.values()), default=0)) >= LARGE:
-        room, minutes = most * LARGE_BYTES / 2**30, math.ceil(most * LARGE_SECONDS / 60)
-        screen.note(
-            f"note: an answer of {most / 1e6:.0f} million pixels takes about {room:.0f} GiB of memory and {minutes} "
-            "minutes, beside the vendor's time"
-        )
+    _note_pictures(screen, request, batch)
     # Workers get no key.
     keys = (key, credentials) if options.cluster is None else (None, None)
     out = Path(options.out) if options.cluster is None else Path(options.out).absolute()
@@ -272,6 +260,23 @@ def command(screen: Screen, options: MaskOptions) -> None:
     else:
         delivery.show(run)
     delivery.refuse_unlike()
+
+
+def _note_pictures(screen: Screen, request: "MaskRequest", batch: "_Batch") -> None:
+    """Say which inputs are unlike the calibration's, and what a large answer takes."""
+    checks = [check for check in map(request.check, batch.pictures.values()) if check is not None]
+    outside = [check for check in checks if check.outside]
+    if outside:
+        which = f"{len(outside)} of {len(checks)} inputs are" if len(checks) > 1 else "this input is"
+        screen.note(
+            f"warning: {which} not like the calibration's, so a mask would carry no guarantee: {outside[0].differs}"
+        )
+    if (most := max((math.prod(one.size) for one in batch.pictures.values()), default=0)) >= LARGE:
+        room, minutes = most * LARGE_BYTES / 2**30, math.ceil(most * LARGE_SECONDS / 60)
+        screen.note(
+            f"note: an answer of {most / 1e6:.0f} million pixels takes about {room:.0f} GiB of memory and {minutes} "
+            "minutes, beside the vendor's time"
+        )
 
 
 @dataclass(frozen=True, slots=True)

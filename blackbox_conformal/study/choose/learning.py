@@ -20,7 +20,6 @@ from blackbox_conformal.method.scores._invention_training import InventionLesson
 from blackbox_conformal.method.scores._learned_network import features, own_network
 from blackbox_conformal.method.scores._learned_training import STEPS, Learned, Lesson, learn, usual_error
 from blackbox_conformal.method.scores._weights_file import written
-from blackbox_conformal.method.scores.predicted_invention import PredictedInvention
 from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.study.from_keywords import named_keywords, setup_of, terms_of
 from blackbox_conformal.study.job import Job, Terms
@@ -47,7 +46,7 @@ KEPT_APART = 4  # One photograph in this many chooses the best weights of `learn
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class TeachableScore:
     """A score whose weights can be learned.
 
     `measured`: What `Learned` measures, and in which words a screen says on what.
@@ -81,15 +80,14 @@ def _learn_from_errors(
 
 
 def _lesson_of_invention(setup: Setup, truth: Image, delivered: Image, low: Image) -> InventionLesson:
-    assert isinstance(setup.score, PredictedInvention)
     _, energies = setup.judged(truth, delivered, low)
-    return InventionLesson.of(*setup.score.seen(setup.context(delivered, low, None), low), energies)
+    score: Any = setup.score
+    return InventionLesson.of(*score.seen(setup.context(delivered, low, None), low), energies)
 
 
 def _learn_from_invention(
-    score: Score, lessons: Mapping[str, InventionLesson], seed: int, on_step: Callable[[int], None]
+    score: Any, lessons: Mapping[str, InventionLesson], seed: int, on_step: Callable[[int], None]
 ) -> tuple[Learned, int, int]:
-    assert isinstance(score, PredictedInvention)
     if not any(one.invented.any() for one in lessons.values()):
         raise CalibrationError(f"expected answers that add detail which the photographs lack; {_EQUAL}")
     # Each photograph is judged by weights that the others taught.
@@ -99,8 +97,10 @@ def _learn_from_invention(
 _EQUAL = "there is no error to learn from. Give the vendor's outputs with --outputs, or leave --learn out"
 
 SUBJECTS = {
-    "learned": Subject(("trusted", "on average over levels"), STEPS, False, _lesson_of_errors, _learn_from_errors),
-    "predicted-invention": Subject(
+    "learned": TeachableScore(
+        ("trusted", "on average over levels"), STEPS, False, _lesson_of_errors, _learn_from_errors
+    ),
+    "predicted-invention": TeachableScore(
         ("right detail clear", "where 70 to 90 % of the invention is hatched"),
         most_steps(),
         True,
@@ -220,7 +220,7 @@ def learn_score(vendor: Adapter, photographs: Photographs, **settings: Unpack[Le
     return learn_job(job, score, terms.folder, settings.get("seed", 0))
 
 
-def subject_of(score: Score) -> Subject:
+def subject_of(score: Score) -> TeachableScore:
     """Return how a score is learned; refuse one that has no weights."""
     if score.plugin_name() not in SUBJECTS:
         raise UsageError(
