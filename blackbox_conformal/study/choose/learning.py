@@ -82,7 +82,8 @@ def _learn_from_errors(
 def _lesson_of_invention(setup: Setup, truth: Image, delivered: Image, low: Image) -> InventionLesson:
     _, energies = setup.judged(truth, delivered, low)
     score: Any = setup.score
-    return InventionLesson.of(*score.seen(setup.context(delivered, low, None), low), energies)
+    seen, added = score.seen(setup.context(delivered, low, None), low)
+    return InventionLesson.of(seen, added, energies)
 
 
 def _learn_from_invention(
