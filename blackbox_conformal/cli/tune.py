@@ -181,7 +181,7 @@ def _show(
 
 
 def _learn(screen: Screen, options: TuneOptions) -> None:
-    from blackbox_conformal.study.choose.learning import USUAL, job_to_learn, learn_job, setup_to_learn, subject_of
+    from blackbox_conformal.study.choose.learning import USUAL, asks_vendor, job_to_learn, learn_job, setup_to_learn
     from blackbox_conformal.study.stages.settings import member
     from blackbox_conformal.study.unseen_photographs import TUNING_FILE
     from blackbox_conformal.support.catalog import parse, specification_text
@@ -192,7 +192,7 @@ def _learn(screen: Screen, options: TuneOptions) -> None:
             "Leave out what is not for it; `calibrate` takes the level and the guarantee"
         )
     score = member("scores", options.score or USUAL)
-    asks = subject_of(score).asks and options.outputs is None
+    asks = asks_vendor(score, options.outputs)
     plain = replace(options, score=None, second_adapter=None, perturbation=None)
     setup = setup_to_learn(from_options.build_setup(plain), score)
     run = from_options.folder_of(options, setup.procedure)

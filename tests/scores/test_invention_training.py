@@ -5,9 +5,10 @@ import pytest
 from support.synthetic import draw, photograph, reduced
 
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.scores import _weights_file
 from blackbox_conformal.method.scores._invention_training import InventionLesson, learn_invention
 from blackbox_conformal.method.scores._weights_file import written
-from blackbox_conformal.method.scores.predicted_invention import INPUTS, expected_share, own_network
+from blackbox_conformal.method.scores.predicted_invention import INPUTS, expected_share, last_hidden, own_network
 from blackbox_conformal.method.scores.score import Context, accumulated_map
 from blackbox_conformal.support import catalog
 
@@ -23,8 +24,14 @@ def lessons(count: int, seed: int, effect: float = 4) -> list[InventionLesson]:
         whole = np.exp(random.normal(3, 1, (SIDE, SIDE))).astype(np.float32)
         logit = effect * seen[3] + random.normal(0, 1, (SIDE, SIDE))
         invented = (whole / (1 + np.exp(-logit))).astype(np.float32)
-        found.append(InventionLesson(seen.astype(np.float16), np.ones_like(whole), invented, whole))
+        inputs = np.concatenate((last_hidden(OWN, seen), seen)).reshape(-1, SIDE * SIDE).T.astype(np.float16)
+        found.append(InventionLesson(inputs, np.ones(SIDE**2, np.float32), invented.ravel(), whole.ravel()))
     return found
+
+
+def seen_by(one: InventionLesson) -> np.ndarray:
+    """What the first layer sees, (F, n, 1)."""
+    return np.ascontiguousarray(one.inputs[:, -INPUTS[0] :].T.astype(np.float32))[:, :, None]
 
 
 def test_what_a_vendor_makes_up_is_learned():
@@ -33,8 +40,8 @@ def test_what_a_vendor_makes_up_is_learned():
     assert learned.least_gain > 0.1
     assert learned.after > learned.before + 0.1
     one = lessons(1, 99)[0]
-    expected = expected_share(learned.weights, one.seen.astype(np.float32))
-    before = expected_share(OWN, one.seen.astype(np.float32))
+    expected = expected_share(learned.weights, seen_by(one))
+    before = expected_share(OWN, seen_by(one))
     share = one.invented / one.whole
     assert np.corrcoef(expected.ravel(), share.ravel())[0, 1] > np.corrcoef(before.ravel(), share.ravel())[0, 1] + 0.2
     assert abs(float(expected.mean() - share.mean())) < 0.05
@@ -44,7 +51,7 @@ def test_the_fit_is_the_minimum_of_the_penalised_cross_entropy():
     """The gradient by each weight of the definition, in float64, is 0 at the ridge that was chosen."""
     taught = lessons(24, 0)
     weights = learn_invention(OWN, taught, seed=0).weights
-    seen = np.concatenate([one.seen.reshape(INPUTS[0], -1) for one in taught], axis=1).astype(np.float32)
+    seen = np.concatenate([seen_by(one)[:, :, 0] for one in taught], axis=1)
     invented, whole = (np.concatenate([getattr(one, name).ravel() for one in taught]) for name in ("invented", "whole"))
     counted = np.concatenate([(one.whole + 1).ravel() / np.sqrt(one.whole.mean() + 9) for one in taught])
     expected = expected_share(weights, seen.reshape(INPUTS[0], -1, 1)).ravel()
@@ -57,14 +64,16 @@ def test_the_fit_is_the_minimum_of_the_penalised_cross_entropy():
     moved = weights["skip"][0] * deviation
     ridge = -(slopes @ moved) / (moved @ moved) * len(taught)
     assert min(abs(ridge - one) / one for one in (0.03, 0.3, 3)) < 0.05
-    np.testing.assert_allclose(slopes, -ridge / len(taught) * moved, atol=0.03 * abs(slopes).max())
+    np.testing.assert_allclose(slopes, -ridge / len(taught) * moved, atol=2e-3 * abs(slopes).max() + 1e-5)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_nothing_is_kept_where_nothing_is_to_be_learned(seed):
     random = np.random.default_rng(seed)
     for_nothing = [
-        InventionLesson(one.seen, one.added, (one.whole * random.random(one.whole.shape)).astype(np.float32), one.whole)
+        InventionLesson(
+            one.inputs, one.added, (one.whole * random.random(one.whole.shape)).astype(np.float32), one.whole
+        )
         for one in lessons(24, seed)
     ]
     learned = learn_invention(OWN, for_nothing, seed=seed)
@@ -95,6 +104,7 @@ def test_a_file_of_weights_says_itself_what_it_compares_with(light, tmp_path):
     assert score.light is light
     assert score.fitted_weights == file.read_bytes()
     usual = catalog.load("scores", "predicted-invention", light=light)
+    _weights_file._weights_in.cache_clear()  # As after many other files.
     assert usual.fitted_weights is None
     answer = draw(TRUTH, 2)
     assert (made(score, answer) != made(usual, answer)).any()

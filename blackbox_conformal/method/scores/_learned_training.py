@@ -6,8 +6,9 @@ gradient of that through every layer, with Adam (Kingma and Ba 2015).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,6 @@ from blackbox_conformal.method.scores._weights_file import Arrays
 from blackbox_conformal.support.types import Map
 
 Vector = npt.NDArray[np.float64]
-Weights = Arrays
 
 STEPS, BATCH = 100, 8
 SIDE = 64  # Cells on a side of the crops that a step looks at.
@@ -62,7 +62,7 @@ class Learned:
     """What was learned."""
 
     # None where none surely made better masks than those that it began with.
-    weights: Weights | None
+    weights: Arrays | None
     # The share of the photographs that did not teach that can be trusted; see `Trusted`.
     before: float
     after: float
@@ -95,10 +95,10 @@ class _Scale:
         found: Features = (maps - self.mean[:, None, None]) / self.deviation[:, None, None]
         return found
 
-    def into(self, weights: Weights) -> Weights:
+    def into(self, weights: Arrays) -> Arrays:
         """The same network on scaled features."""
-        enlarged: Weights = {name: weights[name] * self.deviation for name in ("head", "picture", "skip")}
-        found: Weights = {**{name: values.copy() for name, values in weights.items()}, **enlarged}
+        enlarged: Arrays = {name: weights[name] * self.deviation for name in ("head", "picture", "skip")}
+        found: Arrays = {**{name: values.copy() for name, values in weights.items()}, **enlarged}
         # w (x - mean) / deviation + b is the same function of x with other weights and another bias.
         found["head_bias"] = (weights["head_bias"] + (weights["head"] + weights["picture"]) @ self.mean).astype(
             np.float32
@@ -106,7 +106,7 @@ class _Scale:
         found["tail_bias"] = (weights["tail_bias"] + weights["skip"] @ self.mean).astype(np.float32)
         return found
 
-    def out_of(self, weights: Weights) -> Weights:
+    def out_of(self, weights: Arrays) -> Arrays:
         """The same network on features as they are."""
         found = weights | {name: weights[name] / self.deviation for name in ("head", "picture", "skip")}
         found["head_bias"] = (weights["head_bias"] - (found["head"] + found["picture"]) @ self.mean).astype(np.float32)
@@ -120,7 +120,7 @@ class Pass:
     `maps`, `mean`: Scaled features, (F, h, w) float32, and their mean over the whole picture, (F,) float32.
     """
 
-    def __init__(self, weights: Weights, maps: Features, mean: npt.NDArray[np.float32]) -> None:
+    def __init__(self, weights: Arrays, maps: Features, mean: npt.NDArray[np.float32]) -> None:
         self.weights, self.maps, self.mean = weights, maps, mean
         shift = weights["head_bias"] + weights["picture"] @ mean
         hidden = convolved(maps, weights["head"][:, :, None, None], shift, 1)
@@ -132,7 +132,7 @@ class Pass:
         last = np.tensordot(weights["tail"][0], self.active[-1], 1) + np.tensordot(weights["skip"][0], maps, 1)
         self.log_multipliers: Map = last + weights["tail_bias"][0]
 
-    def gradient(self, by_multipliers: Map) -> Weights:
+    def gradient(self, by_multipliers: Map) -> Arrays:
         """The gradient by every weight of what has the gradient `by_multipliers`, (h, w) float32, by the output."""
         weights = self.weights
         found = {"tail_bias": by_multipliers.sum(keepdims=True).reshape(1)}
@@ -173,7 +173,7 @@ def _by_taps(back: Features, planes: Features, dilation: int) -> npt.NDArray[np.
 
 
 def learn(
-    given: Weights,
+    given: Arrays,
     teaching: Sequence[Lesson],
     measuring: Sequence[Lesson],
     seed: int,
@@ -222,7 +222,7 @@ def usual_error(lessons: Sequence[Lesson]) -> float:
     return float(np.median([error for error in largest if error > 0] or [0.0]))
 
 
-def trusted_share(weights: Weights, scale: _Scale, lessons: Sequence[Lesson], usual: float) -> float:
+def trusted_share(weights: Arrays, scale: _Scale, lessons: Sequence[Lesson], usual: float) -> float:
     """The share of cells of the lessons that can be trusted; see `Trusted`."""
     return Trusted.of(weights, scale, lessons, usual).share
 
@@ -239,18 +239,14 @@ class Trusted:
     levels: tuple[float, ...] = LEVELS
 
     @classmethod
-    def of(cls, weights: Weights, scale: _Scale, lessons: Sequence[Lesson], usual: float) -> "Trusted":
+    def of(cls, weights: Arrays, scale: _Scale, lessons: Sequence[Lesson], usual: float) -> "Trusted":
         """At thresholds that split the cells of all lessons evenly; `usual`: the usual error, above 0."""
         passes = (_pass(weights, scale, one, one.maps) for one in lessons)
         found = [spread(one.log_multipliers).ravel() for one in passes]
-        thresholds = np.quantile(np.concatenate(found), np.linspace(0, 1, THRESHOLDS))
         largest, shares = np.zeros((2, len(lessons), THRESHOLDS))
-        for place, (one, log_multipliers) in enumerate(zip(lessons, found, strict=True)):
-            # Stable, so that ties are in one order on every machine.
-            order = np.argsort(log_multipliers, kind="stable")
+        for place, (one, (order, count)) in enumerate(zip(lessons, swept(found), strict=True)):
             running = np.append(0.0, np.maximum.accumulate(one.errors.ravel()[order]))
-            count = np.searchsorted(log_multipliers[order], thresholds, side="right")
-            largest[place], shares[place] = running[count] / usual, count / log_multipliers.size
+            largest[place], shares[place] = running[count] / usual, count / order.size
         return cls(largest, shares)
 
     @property
@@ -278,18 +274,27 @@ class Trusted:
         return float(np.quantile(self._shares(counts) - before._shares(counts), doubt))
 
 
-def _pass(weights: Weights, scale: _Scale, one: Lesson, maps: npt.NDArray[np.float16]) -> Pass:
+def swept(maps: Sequence[npt.NDArray[Any]]) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """The order of the cells of each flat map, and how many lie below each threshold, of T that split all evenly."""
+    thresholds = np.quantile(np.concatenate(maps), np.linspace(0, 1, THRESHOLDS))
+    for values in maps:
+        # Stable, so that ties are in one order on every machine.
+        order = np.argsort(values, kind="stable")
+        yield order, np.searchsorted(values[order], thresholds, side="right")
+
+
+def _pass(weights: Arrays, scale: _Scale, one: Lesson, maps: npt.NDArray[np.float16]) -> Pass:
     return Pass(weights, scale.scaled(maps), (one.mean - scale.mean) / scale.deviation)
 
 
 def _batch_gradient(
-    weights: Weights,
+    weights: Arrays,
     scale: _Scale,
     lessons: Sequence[Lesson],
     usual: float,
     temperature: float,
     random: np.random.Generator,
-) -> Weights:
+) -> Arrays:
     """The gradient of what soft masks of random crops at random multipliers are worth on average, of limited norm."""
     total = {name: np.zeros_like(values) for name, values in weights.items()}
     for k in random.integers(len(lessons), size=BATCH):

@@ -5,6 +5,7 @@ is known (examples/train_predicted_invention.py). It sees how what the vendor ad
 fine reference add, and only ratios and correlations of their energies, so that contrast plays no part.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -90,7 +91,8 @@ class PredictedInvention(Unsupported):
     @property
     def fitted_weights(self) -> bytes | None:
         """The content of the file of weights; None for this package's own."""
-        return None if self._network == own_network(light=self.light) else self._network.content
+        own = own_network(light=self.light)
+        return None if self._network.digest == own.digest else self._network.content
 
     @property
     def taught_by(self) -> tuple[KnownPhotograph, ...]:
@@ -115,6 +117,7 @@ class PredictedInvention(Unsupported):
         return features(context.delivered, low, free, degraded=degraded)
 
 
+@functools.cache
 def own_network(*, light: bool) -> WeightsFile:
     """This package's own weights."""
     name = f"predicted_invention{'_light' * light}_weights.npz"

@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import numpy as np
 
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import CalibrationError, IncompleteError, UsageError
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
-from blackbox_conformal.method.scores._invention_training import InventionLesson, learn_invention, most_steps
+from blackbox_conformal.method.scores._invention_training import FITS, InventionLesson, learn_invention
 from blackbox_conformal.method.scores._learned_network import features, own_network
 from blackbox_conformal.method.scores._learned_training import STEPS, Learned, Lesson, learn, usual_error
 from blackbox_conformal.method.scores._weights_file import written
+from blackbox_conformal.method.scores.predicted_invention import PredictedInvention
 from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.study.from_keywords import named_keywords, setup_of, terms_of
 from blackbox_conformal.study.job import Job, Terms
@@ -28,9 +29,10 @@ from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.run_folder import run_folder
 from blackbox_conformal.study.settings_table import LearnSettings
 from blackbox_conformal.study.stages.evaluate import decoded_draws
+from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup, member
-from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord, split
+from blackbox_conformal.study.unseen_photographs import TUNING_FILE, TuningRecord, split_prepared
 from blackbox_conformal.support.blocks import Block, Faces, Facts
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.catalog import specification_text
@@ -44,6 +46,8 @@ FEWEST = 20  # Photographs that learning needs at least.
 MOST = 10_000  # Photographs that a file of weights can name.
 KEPT_APART = 4  # One photograph in this many chooses the best weights of `learned` and does not teach.
 
+OnStep = Callable[[int], None]
+
 
 @dataclass(frozen=True, slots=True)
 class TeachableScore:
@@ -53,14 +57,14 @@ class TeachableScore:
     `steps`: How many steps learning takes.
     `asks`: Whether the vendor's own answers teach; otherwise free ones of any network do.
     `lesson`: Makes a lesson of a set-up, truth, delivered picture and input.
-    `learn`: Learns from lessons by the digest of their photograph, and says how many taught and how many judged.
+    `learn`: Learns from pictures and their lessons by input digest, and says how many taught and how many judged.
     """
 
     measured: tuple[str, str]
     steps: int
     asks: bool
     lesson: Callable[[Setup, Image, Image, Image], Any]
-    learn: Callable[[Score, Mapping[str, Any], int, Callable[[int], None]], tuple[Learned, int, int]]
+    learn: Callable[[Score, Sequence[Prepared], Mapping[str, Any], int, OnStep], tuple[Learned, int, int]]
 
 
 def _lesson_of_errors(setup: Setup, truth: Image, delivered: Image, low: Image) -> Lesson:
@@ -70,10 +74,10 @@ def _lesson_of_errors(setup: Setup, truth: Image, delivered: Image, low: Image) 
 
 
 def _learn_from_errors(
-    _: Score, lessons: Mapping[str, Lesson], seed: int, on_step: Callable[[int], None]
+    _: Score, pictures: Sequence[Prepared], lessons: Mapping[str, Lesson], seed: int, on_step: OnStep
 ) -> tuple[Learned, int, int]:
-    parts = split(list(lessons), len(lessons) // KEPT_APART, seed, digest=str)
-    teaching, measuring = ([lessons[digest] for digest in part] for part in parts)
+    parts = split_prepared(pictures, len(pictures) // KEPT_APART, seed)
+    teaching, measuring = ([lessons[picture.input_digest] for picture in part] for part in parts)
     if usual_error(teaching) == 0:
         raise CalibrationError(f"expected outputs that differ from the photographs; {_EQUAL}")
     return learn(own_network().arrays, teaching, measuring, seed, on_step), len(teaching), len(measuring)
@@ -81,29 +85,34 @@ def _learn_from_errors(
 
 def _lesson_of_invention(setup: Setup, truth: Image, delivered: Image, low: Image) -> InventionLesson:
     _, energies = setup.judged(truth, delivered, low)
-    score: Any = setup.score
-    seen, added = score.seen(setup.context(delivered, low, None), low)
-    return InventionLesson.of(seen, added, energies)
+    score = cast(PredictedInvention, setup.score)
+    return InventionLesson.of(score.network, *score.seen(setup.context(delivered, low, None), low), energies)
 
 
 def _learn_from_invention(
-    score: Any, lessons: Mapping[str, InventionLesson], seed: int, on_step: Callable[[int], None]
+    score: Score,
+    pictures: Sequence[Prepared],
+    lessons: Mapping[str, InventionLesson],
+    seed: int,
+    on_step: OnStep,
 ) -> tuple[Learned, int, int]:
-    if not any(one.invented.any() for one in lessons.values()):
+    taught = [lessons[picture.input_digest] for picture in pictures]
+    if not any(one.invented.any() for one in taught):
         raise CalibrationError(f"expected answers that add detail which the photographs lack; {_EQUAL}")
     # Each photograph is judged by weights that the others taught.
-    return learn_invention(score.network, list(lessons.values()), seed, on_step), len(lessons), len(lessons)
+    learned = learn_invention(cast(PredictedInvention, score).network, taught, seed, on_step)
+    return learned, len(taught), len(taught)
 
 
 _EQUAL = "there is no error to learn from. Give the vendor's outputs with --outputs, or leave --learn out"
 
-SUBJECTS = {
+TEACHABLE = {
     "learned": TeachableScore(
         ("trusted", "on average over levels"), STEPS, False, _lesson_of_errors, _learn_from_errors
     ),
     "predicted-invention": TeachableScore(
         ("right detail clear", "where 70 to 90 % of the invention is hatched"),
-        most_steps(),
+        FITS,
         True,
         _lesson_of_invention,
         _learn_from_invention,
@@ -152,7 +161,7 @@ class Learning(Faces):
     @property
     def measured(self) -> tuple[str, str]:
         """Return what was measured, and on what."""
-        return SUBJECTS[self.score.plugin_name()].measured
+        return TEACHABLE[self.score.plugin_name()].measured
 
     def blocks(self) -> Iterator[Block]:
         """Show what was learned from, what was gained, and the weights."""
@@ -221,19 +230,24 @@ def learn_score(vendor: Adapter, photographs: Photographs, **settings: Unpack[Le
     return learn_job(job, score, terms.folder, settings.get("seed", 0))
 
 
-def subject_of(score: Score) -> TeachableScore:
+def teachable(score: Score) -> TeachableScore:
     """Return how a score is learned; refuse one that has no weights."""
-    if score.plugin_name() not in SUBJECTS:
+    if score.plugin_name() not in TEACHABLE:
         raise UsageError(
-            f"expected a score with weights to learn, {' or '.join(SUBJECTS)}; got {score.plugin_name()}. Give --score "
-            "predicted-invention"
+            f"expected a score with weights to learn, {' or '.join(TEACHABLE)}; got {score.plugin_name()}. Give "
+            "--score predicted-invention"
         )
-    return SUBJECTS[score.plugin_name()]
+    return TEACHABLE[score.plugin_name()]
+
+
+def asks_vendor(score: Score, outputs: str | None) -> bool:
+    """Whether the vendor itself answers, which may cost money."""
+    return outputs is None and teachable(score).asks
 
 
 def setup_to_learn(setup: Setup, score: Score) -> Setup:
     """Give the set-up the score to learn, which looks at one answer."""
-    subject_of(score)
+    teachable(score)
     if (refused := score.refused_at(setup.procedure.scale)) is not None:
         raise UsageError(
             f"{refused}; got scale {setup.procedure.scale}. Leave --learn out (tune in Python), to choose among others"
@@ -257,7 +271,7 @@ def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms
         )
     if len(paths) > MOST:
         raise UsageError(f"expected at most {MOST} photographs to learn from; got {len(paths)}. Name some of them")
-    if outputs is None and subject_of(score).asks:
+    if asks_vendor(score, outputs):
         return Job.of_photographs(setup, paths, terms)
     if outputs is not None:
         label = Path(outputs).name or "outputs"
@@ -269,6 +283,9 @@ def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms
                 f"expected --outputs FOLDER with outputs of scale {scale} to learn from, since the embedded vendor "
                 "magnifies by 4 only. Add --outputs outputs"
             )
+    price = stand_in.capabilities.price
+    if price is None or price.high_usd > 0:
+        raise UsageError(f"expected outputs that cost nothing to learn from; got those of {stand_in.name}")
     limits = replace(terms.limits, max_cost_usd=None, max_calls=None)
     free = replace(terms, folder=terms.folder / f"{stand_in.name}-stand-in", limits=limits)
     return Job.of_photographs(setup.with_stand_in(stand_in), paths, free)
@@ -283,7 +300,7 @@ def learn_job(
     `out`: Where the weights go; None: into the run folder.
     `force`: Whether they may replace another file.
     """
-    samplers, drawing, subject = list[Sampler](), job.listeners, subject_of(score)
+    samplers, drawing, subject = list[Sampler](), job.listeners, teachable(score)
 
     def begun(sampler: Sampler) -> None:
         samplers.append(sampler)
@@ -305,16 +322,16 @@ def learn_job(
         return subject.lesson(job.setup, truth, job.setup.delivered(first, low), low)
 
     measured = job.gathered("learning", lesson_of, [job.setup.score])
-    found = {one.prepared.truth_digest or "": lesson for one, lesson in measured if lesson is not None}
-    if len(found) < FEWEST:
+    lessons = {drawn.prepared.input_digest: lesson for drawn, lesson in measured if lesson is not None}
+    usable = sorted((one for one in job.pictures if one.input_digest in lessons), key=lambda one: one.input_digest)
+    if len(usable) < FEWEST:
         raise CalibrationError(
-            f"expected outputs of {FEWEST} photographs or more to learn from; got {len(found)}, the others were "
+            f"expected outputs of {FEWEST} photographs or more to learn from; got {len(usable)}, the others were "
             "refused. Add photographs"
         )
-    lessons = dict(sorted(found.items()))
     # Others than the vendor itself cost nothing.
     calls = job.calls if job.folder.resolve() == folder.resolve() else 0
-    learned, teaching, measuring = subject.learn(job.setup.score, lessons, seed, on_step)
+    learned, teaching, measuring = subject.learn(job.setup.score, usable, lessons, seed, on_step)
     photographs = sorted((KnownPhotograph.of(one.sketch) for one in job.pictures), key=lambda one: one.truth)
     kept = {name: getattr(score, name) for name in score.model_fields_set - {"weights", "digest", "light"}}
     name, text, weights = score.plugin_name(), specification_text(score), None
