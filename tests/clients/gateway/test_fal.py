@@ -18,7 +18,7 @@ from blackbox_conformal.testing.fault_server import FaultServer
 SCRIPTS = Path(__file__).parent / "scripts"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def said(secure_gateway: str, vendor: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the script tells, and how many pictures the vendor was paid for."""
     folder, host = tmp_path_factory.mktemp("fal"), secure_gateway.removeprefix("https://")

@@ -40,7 +40,7 @@ def vendors(gateway: str, number: int) -> bytes:
     return httpx.post(f"{gateway}/pictures", files=files, timeout=60).content
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def fal(gateway: str, spent_gateway: str, vendor: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Any:
     vendor.script = {}
     paid, file = vendor.account.paid, tmp_path_factory.mktemp("fal") / "in.png"
@@ -51,7 +51,7 @@ def fal(gateway: str, spent_gateway: str, vendor: FaultServer, tmp_path_factory:
     return {**told, "paid": vendor.account.paid - paid}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def replicate(gateway: str, spent_gateway: str, vendor: FaultServer, tmp_path_factory: pytest.TempPathFactory) -> Any:
     vendor.script = {"submit": "slow-start:seconds=1.5"}
     paid, file = vendor.account.paid, tmp_path_factory.mktemp("replicate") / "in.png"
