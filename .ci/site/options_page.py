@@ -19,6 +19,7 @@ Written by `python .ci/site/options_page.py`; change the descriptions in `study/
 
 An option is also a key of [settings files](security.md#settings-files) (`max-cost = 5`), a variable of the environment
 (`BLACKBOX_CONFORMAL_MAX_COST`) and a keyword of the Python function (`max_cost=5`), but for commands that are marked *.
+`blackbox-conformal COMMAND --help` shows the few options of the other commands, such as `verify` and `sign`.
 """
 
 

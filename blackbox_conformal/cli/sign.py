@@ -12,7 +12,7 @@ import click
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.option_sources import PREFIX, origin_of
-from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
+from blackbox_conformal.errors import CheckFailedError, FileFormatError, IncompleteError, UsageError
 from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.support.text import printable
 
@@ -218,9 +218,16 @@ def load_calibration(
     help="For a vendor: sign the answers (NAME/0.png) in this folder to the manifest of a claim, in claim-answers.json "
     "there.",
 )
+@shared.option(
+    "--timestamp",
+    metavar="URL",
+    help="Have the time stamp authority at this address stamp each paper, in PAPER.tsr (RFC 3161). It gets a digest.",
+)
 @shared.option("--force", is_flag=True, help="Replace signatures of others.")
 @shared.output
-def command(screen: Screen, papers: tuple[str, ...], sign_with: str, answers: str | None, force: bool) -> None:
+def command(
+    screen: Screen, papers: tuple[str, ...], sign_with: str, answers: str | None, timestamp: str | None, force: bool
+) -> None:
     """Sign PAPERS in their files: calibrations, certificates, tested claims. You vouch for what stands in them.
 
     A paper is checked first, as `verify` does, with the files beside it. With a calibration the watch beside it is
@@ -228,19 +235,50 @@ def command(screen: Screen, papers: tuple[str, ...], sign_with: str, answers: st
     """
     key = load_signing_key(screen, sign_with)
     assert key is not None
+    if timestamp is not None and not timestamp.startswith(("https://", "http://")):
+        raise UsageError(f"expected a web address in --timestamp; got {printable(timestamp)!r}. Begin it with https://")
     if answers is not None:
-        _sign_answers(screen, papers, Path(answers), key, force=force)
+        _sign_answers(screen, papers, Path(answers), key, timestamp, force=force)
         return
     # All are read before the first is written, so that a wrong one leaves nothing half done.
     ready = [sign_paper(Path(name), key, force=force) for name in papers]
     for name, write in zip(papers, ready, strict=True):
         write()
         screen.say(f"{printable(name)}: signed with {key.key} as {key.name}")
+        _stamp(screen, Path(name), timestamp)
     screen.next("verify", *papers, "--trust", key.key)
     screen.data([{"paper": name, "key": key.key, "name": key.name} for name in papers])
 
 
-def _sign_answers(screen: Screen, papers: tuple[str, ...], folder: Path, key: "SigningKey", *, force: bool) -> None:
+def _stamp(screen: Screen, paper: Path, address: str | None) -> None:
+    from blackbox_conformal.documents.time_stamp import LARGEST, is_of, requested, stamp_file
+    from blackbox_conformal.drawing.http.posting import UndeliveredError, post
+    from blackbox_conformal.support.files import write_new
+
+    if address is None:
+        return
+    content, file = paper.read_bytes(), stamp_file(paper)
+    # The older stamp says more.
+    if file.is_file() and file.stat().st_size <= LARGEST and is_of(file.read_bytes(), content):
+        screen.say(f"{printable(file)}: stamps this already")
+        return
+
+    def ask(request: bytes) -> bytes:
+        return post(address, request, {"Content-Type": "application/timestamp-query"}, LARGEST)
+
+    try:
+        write_new(file, requested(content, ask), force=True)
+    except UndeliveredError as error:
+        raise IncompleteError(
+            f"{printable(paper)} is signed, and has no time stamp: {error} from the service. Give the same command "
+            "again, or another address with --timestamp"
+        ) from None
+    screen.say(f"{printable(file)}: stamped. Readers check it with a policy that names the authority's certificate")
+
+
+def _sign_answers(
+    screen: Screen, papers: tuple[str, ...], folder: Path, key: "SigningKey", timestamp: str | None, *, force: bool
+) -> None:
     from blackbox_conformal.documents.claim import ANSWERS_FILE, ClaimAnswers, ClaimManifest
     from blackbox_conformal.support.files import write_new
 
@@ -254,4 +292,5 @@ def _sign_answers(screen: Screen, papers: tuple[str, ...], folder: Path, key: "S
         "auditor, with the folder, before you see a photograph. The auditor adds to audit --claim:"
     )
     screen.say(f"  --answers {printable(file)} --trust {key.key}")
+    _stamp(screen, file, timestamp)
     screen.data([{"paper": str(file), "key": key.key, "name": key.name}])

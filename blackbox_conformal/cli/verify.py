@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,6 +170,11 @@ class _Check:
     sent: "Mapping[str, Image]"
     named: dict[tuple[str, int], tuple[str, str]] = field(default_factory=dict)
 
+    @property
+    def _now(self) -> "TrustPolicy":
+        # A watch file grows after its calibration was stamped.
+        return replace(self.keys, stamped=None)
+
     def paper(self, name: str) -> _Found:
         """Check one paper; whatever is wrong with it, the others are still checked."""
         from blackbox_conformal.documents.stored import PICTURES
@@ -215,10 +220,19 @@ class _Check:
         return _Found(name=name, outcome=UNDAMAGED, notes=notes, claim=kind == "claim")
 
     def _certificate_or_calibration(self, name: str) -> _Found:
+        from blackbox_conformal.documents.time_stamp import stamped_at
+
+        paper = read_paper(Path(name))
+        stamped = stamped_at(Path(name), paper.signature, self.keys)
+        # Whatever stands in the paper is as old as its stamp, other signatures too.
+        return replace(self, keys=replace(self.keys, stamped=stamped))._paper(name, paper)
+
+    def _paper(
+        self, name: str, paper: "Calibration | Certificate | ClaimPaper | ClaimManifest | ClaimAnswers"
+    ) -> _Found:
         from blackbox_conformal.documents.calibration import Calibration
         from blackbox_conformal.documents.certificate import Certificate
 
-        paper = read_paper(Path(name))
         vouching, checked = paper.vouching(self.keys), True
         void, status = "", None
         if isinstance(paper, Certificate):
@@ -235,7 +249,7 @@ class _Check:
             notes = list(self._of_claim(paper))
         else:
             notes = []
-            if (standing := catalog.hook("watch").standing_of(Path(name), paper, self.keys)) is not None:
+            if (standing := catalog.hook("watch").standing_of(Path(name), paper, self._now)) is not None:
                 signed = {**standing.vouching.to_json(), "entries": standing.vouched}
                 head = standing.head.model_dump(mode="json")
                 notes.append(Note(f"its watch: {standing.words}", {"watch": {"head": head, "signed": signed}}))
@@ -249,7 +263,7 @@ class _Check:
         return _Found(
             name=name,
             outcome=outcome,
-            notes=(first, *notes),
+            notes=(first, _stamp_note(Path(name), self.keys), *notes),
             checked=checked and _is_checked(vouching),
             vendor=paper.procedure.vendor if isinstance(paper, Calibration) else None,
             claim=not isinstance(paper, Calibration | Certificate),
@@ -441,7 +455,7 @@ class _Check:
             )
         file, standing, compared = None if self.against is None else self.against.file, None, ""
         if self.against is not None and file is not None:
-            standing = catalog.hook("watch").standing_of(file, self.against, self.keys)
+            standing = catalog.hook("watch").standing_of(file, self.against, self._now)
         if file is not None and standing is not None:
             if not catalog.hook("watch").holds(file, head):
                 raise CheckFailedError(
@@ -452,6 +466,20 @@ class _Check:
         said = f"its watch: {head.words}; {vouching.words()}; {compared or 'compared with no watch file'}"
         data = {"head": head.model_dump(mode="json"), "signed": vouching.to_json(), "compared": bool(compared)}
         return Note(said, {"watch": data})
+
+
+def _stamp_note(paper: Path, keys: "TrustPolicy") -> Note:
+    from blackbox_conformal.documents.time_stamp import stamp_file
+
+    at, file = keys.stamped, stamp_file(paper)
+    if at is None and file.is_file():
+        return Note(
+            f"its time stamp {printable(file.name)} is not checked: add --trust policy.toml with authorities = "
+            '["authority.pem"], the certificate of the authority that made it',
+            {"stamped": None},
+        )
+    said = "" if at is None else f"stamped on {at:%Y-%m-%d at %H:%M:%S} UTC by an authority that your policy names"
+    return Note(said, {"stamped": None if at is None else at.isoformat()})
 
 
 def _not_checked(unchecked: list[str]) -> Note:

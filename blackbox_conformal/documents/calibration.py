@@ -20,6 +20,7 @@ from pydantic import PlainSerializer, PlainValidator
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
+from blackbox_conformal.documents.time_stamp import judged
 from blackbox_conformal.documents.trust_policy import Trusted
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
 from blackbox_conformal.method.audits.mask_worth import DetailByScore, MaskWorth
@@ -478,7 +479,7 @@ class Calibration(Faces):
         CheckFailedError
             The signature is broken.
         """
-        return CALIBRATIONS.vouching(self, trusted)
+        return CALIBRATIONS.vouching(self, judged(self.file, self.signature, trusted))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the calibration file; without `force`, overwrite only the same calibration.

@@ -32,8 +32,8 @@ def _public_key(text: str) -> str:
 class Signer(BaseModel):
     """A key that a reader trusts.
 
-    `papers`: kinds that it may sign; None for all. `until`: the last day (UTC) on which it may. `revoked`: from this
-    day on nobody knows who signs with it.
+    `papers`: kinds that it may sign; None for all. `until`: the last day (UTC) on which it may. `revoked`: the day from
+    which on nothing counts that it signed, whenever that was.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -43,14 +43,16 @@ class Signer(BaseModel):
     until: date | None = None
     revoked: date | None = None
 
-    def refusal(self, kind: str) -> str:
-        """Say why its signature on a paper of this kind does not count; empty where it does."""
+    def refusal(self, kind: str, stamped: datetime | None = None) -> str:
+        """Say why its signature on a paper of this kind, `stamped` then, does not count; empty where it does."""
         if self.papers is not None and kind not in self.papers:
             return f"your policy lets this key sign: {', '.join(self.papers)}; this is a {kind}"
         if self.revoked is not None:
-            return f"your policy revoked this key on {self.revoked}, and nothing shows that the signature is older"
-        if self.until is not None and datetime.now(UTC).date() > self.until:
-            return f"your policy lets this key sign until {self.until}, and nothing shows that the signature is as old"
+            return f"your policy revoked this key on {self.revoked}, and no time stamp helps a key that others may have"
+        day = (stamped or datetime.now(UTC)).date()
+        if self.until is not None and day > self.until:
+            shown = "nothing shows that the signature is as old" if stamped is None else f"its time stamp is of {day}"
+            return f"your policy lets this key sign until {self.until}, and {shown}"
         return ""
 
 
@@ -63,13 +65,20 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     signer: Annotated[tuple[Signer, ...], Field(min_length=1, strict=False)]
+    authorities: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TrustPolicy:
-    """The keys that a reader trusts, and what each may sign; false if there are none."""
+    """The keys that a reader trusts, and what each may sign; false if there are none.
+
+    `authorities`: certificates (PEM) of trusted time stamp authorities. `stamped`: when one of them stamped the paper;
+    its signer is judged at that time, otherwise now.
+    """
 
     signers: tuple[Signer, ...] = ()
+    authorities: tuple[str, ...] = ()
+    stamped: datetime | None = None
 
     def __post_init__(self) -> None:
         keys = [one.key for one in self.signers]
@@ -93,13 +102,15 @@ class TrustPolicy:
             The file cannot be read, or says what a policy does not know.
         """
         try:
-            return cls(_File.model_validate(tomllib.loads(_text(Path(path)))).signer)
+            file = _File.model_validate(tomllib.loads(_text(Path(path))))
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{path}: expected a policy in TOML; {printable(str(error))}") from None
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
             where = printable(".".join(map(str, problem["loc"])))
             raise UsageError(f"{path}: {where}: {complaint(problem)}") from None
+        # A policy moves with the certificates beside it.
+        return cls(file.signer, tuple(_authority(Path(path).parent / name) for name in file.authorities))
 
     @classmethod
     def read(cls, texts: Sequence[str]) -> "TrustPolicy":
@@ -107,8 +118,9 @@ class TrustPolicy:
 
         In a file of keys, text after the key and lines that begin with ``#`` are ignored.
         """
-        read = (cls.load(text).signers if text.endswith(".toml") else _alone(text) for text in texts)
-        return cls(tuple(dict.fromkeys(one for some in read for one in some)))
+        read = [cls.load(text) if text.endswith(".toml") else cls(tuple(_alone(text))) for text in texts]
+        signers = dict.fromkeys(signer for one in read for signer in one.signers)
+        return cls(tuple(signers), tuple(authority for one in read for authority in one.authorities))
 
     def __bool__(self) -> bool:
         return bool(self.signers)
@@ -127,7 +139,7 @@ class TrustPolicy:
         str or None
             Empty where it counts; None where the reader does not know the key.
         """
-        return next((one.refusal(kind) for one in self.signers if one.key == key), None)
+        return next((one.refusal(kind, self.stamped) for one in self.signers if one.key == key), None)
 
 
 Trusted: TypeAlias = TrustPolicy | Collection[str]
@@ -152,6 +164,16 @@ def _alone(text: str) -> list[Signer]:
         raise UsageError(f"{printable(text)}: {error}") from None
 
 
+def _authority(path: Path) -> str:
+    text = _text(path)
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise UsageError(
+            f"{printable(str(path))}: expected the certificate (PEM) of a time stamp authority; it holds none. "
+            "`openssl x509 -in FILE -inform der` writes one as PEM"
+        )
+    return text
+
+
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _LARGEST_FILE:
@@ -161,8 +183,8 @@ def _text(path: Path) -> str:
         if isinstance(error, UsageError):
             raise
         raise UsageError(
-            f"expected a public key ({PREFIX}…), a file of such keys, or a policy (.toml); {printable(str(path))} "
-            f"cannot be read ({type(error).__name__})"
+            f"expected a public key ({PREFIX}…), a file of such keys or certificates, or a policy (.toml); "
+            f"{printable(str(path))} cannot be read ({type(error).__name__})"
         ) from None
     # The user is about to pass on a private key by mistake.
     if "PRIVATE KEY" in text:

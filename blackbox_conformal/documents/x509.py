@@ -75,6 +75,17 @@ class CertifiedKey:
         raise TypeError("a private key is not pickled; read it again where it is needed")
 
 
+def certificates(text: str) -> "list[x509.Certificate]":
+    """Read certificates from PEM text."""
+    library()
+    from cryptography import x509
+
+    try:
+        return x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        raise UsageError("expected certificates in PEM form; they cannot be read. Get them from their issuer") from None
+
+
 def root_of(public: bytes) -> str:
     """Return the root of a public Ed25519 key (PEM) for readers, who need its name and key, not its signature.
 

@@ -534,8 +534,8 @@ def test_a_policy_says_who_may_sign_what_and_until_when(desk, tmp_path, capsys):
     refused = {
         f'{lab}\npapers = ["certificate", "claim"]': "lets this key sign: certificate, claim; this is a calibration",
         f"{lab}\nuntil = {yesterday}": f"lets this key sign until {yesterday}, and nothing shows",
-        f"{lab}\nrevoked = {yesterday}": f"revoked this key on {yesterday}, and nothing shows",
-        f"{lab}\nrevoked = {tomorrow}": f"revoked this key on {tomorrow}, and nothing shows",
+        f"{lab}\nrevoked = {yesterday}": f"revoked this key on {yesterday}, and no time stamp helps",
+        f"{lab}\nrevoked = {tomorrow}": f"revoked this key on {tomorrow}, and no time stamp helps",
         f'key = "{desk.keys["stranger"].key}"': "you have not told verify that you trust this key",
     }
     for signer, says in refused.items():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,22 @@ def test_two_certificates_that_name_different_entries_contradict_each_other(post
     assert rows[0]["reason"] is None
     assert code == 3
     assert "one of the two watch files was put back or written anew" in rows[1]["reason"]
+
+
+def test_a_stamp_of_a_calibration_or_certificate_makes_no_visit_older(post, monkeypatch):
+    lab, company = (key_of(post, name).key for name in ("lab", "company"))
+    assert post.watch(*sign_with(post))[0] == 0
+    assert post.mask()[0] == 0
+    assert post.watch(*sign_with(post, "company"))[0] == 0
+    policy = post.folder / "policy.toml"
+    policy.write_text(f'[[signer]]\nkey = "{lab}"\n[[signer]]\nkey = "{company}"\nuntil = 2021-01-01\n')
+    stamped = "blackbox_conformal.documents.time_stamp.stamped_at"
+    monkeypatch.setattr(stamped, lambda *_: datetime(2020, 1, 1, tzinfo=UTC))
+    certificate = str(post.folder / "masked" / "small-certificate.json")
+    for words in ([post.calibration], [certificate, "--calibration", post.calibration]):
+        code, rows = verified(post, *words, "--trust", str(policy))
+        assert (code, rows[0]["verified"]) == (3, False)
+        assert "expected the watch of a signed calibration to be signed by its key" in rows[0]["reason"]
 
 
 def test_signing_a_calibration_signs_the_watch_that_it_has(server, tmp_path, capsys):

@@ -45,8 +45,11 @@ class _Https(_Known, urllib.request.HTTPSHandler):
     pass
 
 
-def post(address: str, body: bytes, headers: Mapping[str, str]) -> None:
-    """Post to a web address; raise `UndeliveredError` unless it answers 2xx within `DEADLINE_S`."""
+def post(address: str, body: bytes, headers: Mapping[str, str], largest: int = 0) -> bytes:
+    """Post to a web address, and return its answer, if `largest`, its bytes at most, is not 0.
+
+    Raises `UndeliveredError` unless it answers 2xx within `DEADLINE_S`.
+    """
     made: list[http.client.HTTPConnection] = []
     # A receiver that sends a byte now and then would never hit the time limit of a single read.
     deadline = threading.Timer(DEADLINE_S, _end, [made])
@@ -54,14 +57,18 @@ def post(address: str, body: bytes, headers: Mapping[str, str]) -> None:
     try:
         request = urllib.request.Request(address, body, dict(headers), method="POST")
         deadline.start()
-        with urllib.request.build_opener(_NoRedirects, _Http(made), _Https(made)).open(request, timeout=_TIMEOUT_S):
-            pass
+        opener = urllib.request.build_opener(_NoRedirects, _Http(made), _Https(made))
+        with opener.open(request, timeout=_TIMEOUT_S) as answer:
+            content: bytes = answer.read(largest + 1) if largest else b""
     except urllib.error.HTTPError as error:
         raise UndeliveredError(f"HTTP {error.code}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise UndeliveredError(type(error).__name__) from None
     finally:
         deadline.cancel()
+    if len(content) > largest:
+        raise UndeliveredError(f"an answer of more than {largest} bytes")
+    return content
 
 
 def _end(connections: list[http.client.HTTPConnection]) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import MISS_RATE
 from blackbox_conformal.documents.claim import CLAIM_ANSWERS, CLAIM_MANIFESTS, ClaimAnswers, ClaimManifest, ClaimPaper
+from blackbox_conformal.documents.time_stamp import judged
 from blackbox_conformal.documents.trust_policy import Trusted
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.audits.control_variates import RandomPart
@@ -423,7 +424,7 @@ def read_answers(path: str | Path, manifest: ClaimManifest | None, trusted: Trus
         )
     answers = CLAIM_ANSWERS.read(Path(path))
     answers.refuse_manifest(manifest)
-    answers.vouching(trusted).require(printable(path), trusted=bool(trusted))
+    answers.vouching(judged(Path(path), answers.signature, trusted)).require(printable(path), trusted=bool(trusted))
     return answers
 
 
