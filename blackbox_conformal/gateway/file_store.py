@@ -1,7 +1,7 @@
 """The files of requests, stored by digest, so that equal ones are kept once.
 
-A vendor's file is a copy of the stored answer, so damage to one leaves the other. If gateways share a book, the folder
-is a working copy of the ledger's store.
+A vendor's file without a mark is a copy of the stored answer, so damage to one leaves the other. If gateways share a
+book, the folder is a working copy of the ledger's store.
 """
 
 import os

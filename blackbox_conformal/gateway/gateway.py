@@ -26,7 +26,7 @@ from blackbox_conformal.gateway.request import NotServedError, Order, Request, R
 from blackbox_conformal.gateway.runner import Runner, operators_words, status_of, words
 from blackbox_conformal.gateway.served_pictures import ENDINGS, MADE, product_of
 from blackbox_conformal.gateway.tokens import Tokens
-from blackbox_conformal.study.mask.products import Product
+from blackbox_conformal.study.mask.products import DIGITAL_SOURCE_TYPE, Product
 from blackbox_conformal.study.session.session import Session
 from blackbox_conformal.study.stages.memory import evaluated_at_once
 from blackbox_conformal.support.canonical import digest_json
@@ -62,6 +62,7 @@ class GatewayTerms:
     # Accepted requests that may wait; further clients are told to come again, and nothing of theirs is kept.
     most_waiting: int = 1000
     most_uploaded: int = 10 * 2**30  # Bytes that one token may upload in 24 hours.
+    mark: bool = True  # Answers say that a model made part of the picture, in the vendor's file and in a header.
     kept_days: float | None = None  # Days after which ended requests, uploads and their files are deleted; None: never.
 
 
@@ -322,6 +323,8 @@ class Gateway:
             headers["Retry-After"] = str(math.ceil(self.vendor_back_in_s) or RETRY_AFTER_S)
         if "status" in facts:
             headers[f"{PREFIX}-Status"] = str(facts["status"])
+            if self._terms.mark:
+                headers[f"{PREFIX}-Digital-Source-Type"] = DIGITAL_SOURCE_TYPE
         if facts.get("promise"):
             headers[f"{PREFIX}-Promise"] = _line(facts["promise"])
         if "trusted_share" in facts:

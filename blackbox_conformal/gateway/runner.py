@@ -117,6 +117,7 @@ class Runner:
     `sign_with`: Signs every certificate; None: not signed.
     `credentials`: Signs Content Credentials in the pictures made here; None: they have none.
     `upgrade`: The calibration of more draws, for pictures that ask to be masked again.
+    `mark`: Whether the vendor's file gets the mark that a model made part of it.
     `on_masked`: Gets each picture that the guarantee covers, in a thread; its errors are logged.
     """
 
@@ -130,6 +131,8 @@ class Runner:
         upgrade: PictureMasker | None = None,
         on_masked: Callable[[Result], None] | None = None,
         credentials: "CertifiedKey | None" = None,
+        *,
+        mark: bool = True,
     ) -> None:
         self._looked_at: dict[str, str | None] = {}
         self.unmasked: str | None = None
@@ -137,7 +140,7 @@ class Runner:
         self._session, self._book, self._store, self._offer = session, book, store, offer
         self._were_down = set[str]()
         self._sign_with, self._credentials = sign_with, credentials
-        self._upgrade, self._on_masked = upgrade, on_masked
+        self._upgrade, self._on_masked, self._mark = upgrade, on_masked, mark
         self._room = asyncio.Semaphore(session.at_once)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: set[str] = set()
@@ -287,7 +290,7 @@ class Runner:
             else:
                 self._look(result.certificate)
                 if result.certificate.status != "outside-calibration" and self.unmasked is None:
-                    keeping = asyncio.to_thread(keep_masked, result, self._store, self._sign_with, self._credentials)
+                    keeping = self._kept(result)
                     outcome, _ = await asyncio.gather(keeping, asyncio.to_thread(self._hand_over, result))
                     return outcome
                 reason = self.unmasked or result.certificate.reason or "the input is outside the calibration"
@@ -299,9 +302,14 @@ class Runner:
                 if content is not None:
                     told = result.certificate
                     found = (content, told.vendor_model, reason, self._store, told.answer_check)
-                    return await asyncio.to_thread(keep_unmasked, *found)
+                    return await asyncio.to_thread(keep_unmasked, *found, mark=self._mark)
         drawn = await self._session.adraw(picture, vendor, payer)
-        return await asyncio.to_thread(keep_unmasked, drawn.vendor, drawn.model, reason, self._store)
+        of_vendor = (drawn.vendor, drawn.model, reason, self._store)
+        return await asyncio.to_thread(keep_unmasked, *of_vendor, mark=self._mark)
+
+    async def _kept(self, result: Result) -> RequestOutcome:
+        keys = (self._sign_with, self._credentials)
+        return await asyncio.to_thread(keep_masked, result, self._store, *keys, mark=self._mark)
 
     def _look(self, certificate: Certificate) -> None:
         """Mask nothing more where several of the first answers, to inputs like the calibration's, are unlike its."""
@@ -336,4 +344,4 @@ class Runner:
         result = await self._session.amask(picture, self._upgrade, payer)
         if result.certificate.status == "outside-calibration":
             raise NotServedError(409, result.certificate.reason or "the input is outside the calibration")
-        return await asyncio.to_thread(keep_masked, result, self._store, self._sign_with, self._credentials)
+        return await self._kept(result)

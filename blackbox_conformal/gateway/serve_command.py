@@ -74,6 +74,12 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         is_flag=True,
         help="Answer 409 where the calibration does not speak of a request, instead of a picture without a mask.",
     )
+    no_mark: bool = _served(
+        "--no-mark",
+        group=OUTPUT,
+        is_flag=True,
+        help="Hand on the vendor's file byte by byte, without the mark (XMP, a header) that a model made part of it.",
+    )
     upgrade: str | None = _served(
         "--upgrade",
         group=DRAWING,
@@ -172,7 +178,7 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
     ),
 )
 def serve(screen: Screen, options: ServeOptions) -> None:
-    """Serve a calibrated vendor to HTTP clients: its pictures unchanged, with links to masks and certificates.
+    """Serve a calibrated vendor to HTTP clients: its pictures, with links to masks and certificates.
 
     One request is one call of the vendor where the calibration is of one draw. Accepted requests survive a crash, and
     nothing is paid twice. Only programs on this machine are served until there are tokens; see `serve token`.
@@ -271,6 +277,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
             most_waiting=options.max_waiting,
             most_uploaded=options.max_uploads,
             kept_days=options.keep,
+            mark=not options.no_mark,
         ),
         allowed=options.allow,
         host=options.host,

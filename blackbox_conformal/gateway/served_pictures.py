@@ -1,6 +1,7 @@
 """The files of a request: some are kept when it ends, some are made when a client asks."""
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from blackbox_conformal.gateway.file_store import FileStore
 from blackbox_conformal.gateway.request import Kept, Request, RequestOutcome
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.method.images.mark import with_xmp
+from blackbox_conformal.method.images.metadata import Metadata
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.metrics._detail import about_detail, kinds_of_detail
 from blackbox_conformal.method.risk.trust import threshold_json
@@ -54,18 +57,28 @@ FILES = {
 MADE = ("overlay", "safe")  # Files made on demand, by decoding two pictures.
 
 
+def marked(content: bytes, mask: str = "", certificate: str = "") -> bytes:
+    """Return a vendor's file with the mark that `mask` writes, and what its own XMP said beside that."""
+    return with_xmp(content, lambda own: xmp_of(mask, certificate, Metadata(xmp=own).carried()[1]))
+
+
 def media_type(content: bytes) -> str:
     """Return the media type of a picture's file; errors as `inspect`."""
     return f"image/{inspect(content).format.lower()}"
 
 
 def keep_masked(
-    result: Result, store: FileStore, sign_with: "SigningKey | None", credentials: "CertifiedKey | None" = None
+    result: Result,
+    store: FileStore,
+    sign_with: "SigningKey | None",
+    credentials: "CertifiedKey | None" = None,
+    *,
+    mark: bool = True,
 ) -> RequestOutcome:
     """Keep the files of a masked picture, and return how its request ended.
 
-    The answer is the picture under the mask: the vendor's file, byte by byte, or one made here, such as a mean of draws
-    or with the input's alpha.
+    The answer is the picture under the mask: the vendor's file, with a `mark` or byte by byte, or one made here, such
+    as a mean of draws or with the input's alpha.
     """
     certificate = result.certificate
     changed = result.vendor is None or str(certificate.procedure["delivery"]).startswith(("aligned", "consistent"))
@@ -75,6 +88,10 @@ def keep_masked(
     products = {kind: product for kind, product in encoded.items() if product is not None}
     if credentials is not None:
         products = with_credentials(result, products, credentials, FILES)
+    if mark and (vendor := products.get("vendor")) is not None:
+        content = marked(vendor.content, "mask.png", "certificate.json")
+        said = {} if content == vendor.content else {"statement": f"{vendor.remarks['statement']}, and marked (XMP)"}
+        products["vendor"] = replace(vendor, content=content, remarks={**vendor.remarks, **said})
     files: dict[str, Kept] = {}
     outputs = {}
     for name, kind in kinds.items():
@@ -106,10 +123,19 @@ def keep_masked(
 
 
 def keep_unmasked(
-    content: bytes, model: str | None, reason: str, store: FileStore, check: AnswerCheck | None = None
+    content: bytes,
+    model: str | None,
+    reason: str,
+    store: FileStore,
+    check: AnswerCheck | None = None,
+    *,
+    mark: bool = True,
 ) -> RequestOutcome:
-    """Keep the vendor's file without a mask, and return how its request ended; `check` tells how the answer differs."""
-    files = {"picture": Kept(store.keep(content), media_type(content))}
+    """Keep the vendor's file without a mask, with a `mark`, and return how its request ended.
+
+    `check`: tells how the answer differs.
+    """
+    files = {"picture": Kept(store.keep(marked(content) if mark else content), media_type(content))}
     facts = {"status": "unmasked", "reason": reason, "model": model, **_told(check)}
     return RequestOutcome(state="done", facts=facts, files=files)
 

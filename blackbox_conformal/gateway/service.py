@@ -203,7 +203,7 @@ class Service:
             @contextlib.asynccontextmanager
             async def open_gateway() -> AsyncIterator[Gateway]:
                 handed = (self.sign_with, upgrade, self.on_masked, self.credentials)
-                runner = Runner(session, book, store, offer, *handed)
+                runner = Runner(session, book, store, offer, *handed, mark=self.terms.mark)
                 gateway = Gateway(session, book, store, offer, runner, self.terms, tokens, self.credentials)
                 async with _running(gateway, dialects):
                     on_start(gateway)

@@ -42,7 +42,7 @@ def pixels(answer: httpx.Response) -> np.ndarray:
 
 
 def test_the_vendors_bytes_come_back_and_the_mask_is_that_of_apply(calibration, vendor, server, tmp_path, monkeypatch):
-    with serving(calibration, vendor, tmp_path / "run") as gateway:
+    with serving(calibration, vendor, tmp_path / "run", terms=GatewayTerms(mark=False)) as gateway:
         answer = gateway.post(picture(0))
         told = gateway.json(picture(0))
         files = {name: gateway.get(told["blackbox_conformal"][name]) for name in ("picture", "mask", "overlay", "safe")}
@@ -52,6 +52,7 @@ def test_the_vendors_bytes_come_back_and_the_mask_is_that_of_apply(calibration, 
     assert server.account.paid == 1
     alone = bc.mask(vendor, picture(0), calibration, 0.9, run=tmp_path / "alone", max_calls=1)
     assert answer.content == files["picture"].content == alone.vendor
+    assert "x-blackbox-conformal-digital-source-type" not in answer.headers
     assert answer.headers["content-type"] == "image/png"
     np.testing.assert_array_equal(pixels(files["mask"]), alone.mask)
     np.testing.assert_array_equal(pixels(files["safe"]), alone.safe)

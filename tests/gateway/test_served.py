@@ -1,12 +1,15 @@
 """Whatever is served says what it promises: every promise, cascades, Content Credentials."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from PIL.PngImagePlugin import PngInfo
 from study.test_cascades import KINDS, of_servers, small
 from support.gateway import picture, serving
 from support.report_material import make_calibration, make_result
@@ -19,14 +22,16 @@ from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.documents.credentials import read_credentials
 from blackbox_conformal.documents.x509 import CertifiedKey
 from blackbox_conformal.gateway.file_store import FileStore
-from blackbox_conformal.gateway.served_pictures import keep_masked
+from blackbox_conformal.gateway.served_pictures import keep_masked, marked
 from blackbox_conformal.method.guarantees.corollaries import statement
+from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.overlay import overlay
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.risk.trust import threshold_json
 from blackbox_conformal.study.stages.certify import contradictions
 from blackbox_conformal.support.text import vendor_title
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 TERMS = {"max_calls": 40, "metric": "lab-l1:kernel=gaussian,sigma=2", "score": "bicubic-gap"}
 
@@ -144,6 +149,94 @@ def test_an_operator_sees_which_vendor_is_down_what_each_costs_and_why_pictures_
     told = [record.getMessage() for record in caplog.records if "no usable answers" in record.getMessage()]
     assert len(told) == 1
     assert f"the vendor {last} gives no usable answers: pictures that go on get the answer before" in told[0]
+
+
+KEPT = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">' + (
+    '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:source="kept of the vendor"/>'
+    "</rdf:RDF></x:xmpmeta>"
+)
+
+
+def written(form: str, **options) -> bytes:
+    file = io.BytesIO()
+    PillowImage.open(io.BytesIO(picture(9))).save(file, form, **options)
+    return file.getvalue()
+
+
+SENT = {"png": {}, "unmasked": {"submit": "model:name=other"}, "jpeg": {"submit": "picture:kind=jpeg"}} | {
+    "webp": {"submit": "picture:kind=webp"}
+}
+
+
+@pytest.mark.parametrize("sent", SENT)
+def test_an_answer_says_that_a_model_made_part_of_it(sent, calibration, tmp_path):
+    with FaultServer() as server:
+        server.script = SENT[sent]
+        vendor = SynchronousVendor(url=server.url)
+        with serving(calibration, vendor, tmp_path / "run") as gateway:
+            answer = gateway.post(picture(3))
+        paid = next((tmp_path / "run" / "samples").glob("*/*.*")).read_bytes()
+    assert answer.headers["x-blackbox-conformal-digital-source-type"].endswith("/compositeWithTrainedAlgorithmicMedia")
+    for name in ("mask", "certificate"):
+        assert (f"{name}." in _xmp(answer.content)) == (f"x-blackbox-conformal-{name}" in answer.headers)
+    assert "compositeWithTrainedAlgorithmicMedia</Iptc4xmpExt:DigitalSourceType>" in _xmp(answer.content)
+    assert "A machine enlarged or restored this picture" in _xmp(answer.content)
+    assert np.array_equal(_pixels(answer.content), _pixels(paid))
+
+
+FORMS = {
+    "PNG": {},
+    "PNG with XMP": {"pnginfo": "xmp"},
+    "JPEG": {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0", "quality": 80},
+    "JPEG with XMP": {"xmp": KEPT.encode(), "progressive": True},
+    "WEBP": {"quality": 80},
+    "WEBP lossless": {"lossless": True},
+    "WEBP with XMP": {"xmp": KEPT.encode(), "exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_mark_changes_no_pixel_and_keeps_what_the_vendor_said(form):
+    options = dict(FORMS[form])
+    if "pnginfo" in options:
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", KEPT)
+    content = written(form.split()[0], **options)
+    found = marked(content, "mask.png", "certificate.json")
+    assert np.array_equal(_pixels(found), _pixels(content))
+    assert ("kept of the vendor" in _xmp(found)) == ("XMP" in form)
+    assert found.count(b"compositeWithTrained") == found.count(b"<x:xmpmeta") == 1
+    exif = [PillowImage.open(io.BytesIO(one)).info.get("exif") for one in (content, found)]
+    assert exif[0] == exif[1]
+    assert inspect(found).trailing == 0
+    assert marked(content + b"more", "mask.png", "certificate.json") == found + b"more"
+
+
+def test_a_file_that_its_maker_signed_stays_as_it_is():
+    plain = written("PNG")
+    chunk = b"caBXa manifest"
+    signed = plain[:33] + struct.pack(">I", 10) + chunk + struct.pack(">I", zlib.crc32(chunk)) + plain[33:]
+    assert marked(plain) != plain
+    assert marked(signed) == signed
+    jpeg = written("JPEG")
+    first_table = jpeg.index(b"\xff\xdb")
+    for place in (2, first_table, first_table + 2 + int.from_bytes(jpeg[first_table + 2 : first_table + 4])):
+        signed = jpeg[:place] + b"\xff\xeb\0\x08JP\0\1\0\0" + jpeg[place:]
+        assert marked(signed) == signed
+
+
+def test_a_mark_that_has_no_room_beside_what_the_vendor_said_stands_alone():
+    long = KEPT.replace("kept of the vendor", "kept of the vendor " + "x" * 65000)
+    found = marked(written("JPEG", xmp=long.encode()))
+    assert "kept of the vendor" not in _xmp(found)
+    assert "compositeWithTrained" in _xmp(found)
+
+
+def _xmp(content: bytes) -> str:
+    with PillowImage.open(io.BytesIO(content)) as opened:
+        opened.load()
+        packet = opened.info["xmp"]
+    return packet if isinstance(packet, str) else packet.decode()
 
 
 def test_the_safe_picture_is_signed_and_the_vendors_file_is_served_as_it_is(calibration, vendor, tmp_path):

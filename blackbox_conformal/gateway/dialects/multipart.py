@@ -21,7 +21,7 @@ _FORM = {
     }
 }
 _GIVES = {
-    200: "The vendor's picture as it was received; with `Accept: application/json`, links to it and to the mask.",
+    200: "The vendor's picture, marked as a model's; with `Accept: application/json`, links to it and to the mask.",
     202: "Accepted and not done yet; `Location` says where to ask.",
     402: "The budget has no room.",
     409: "Strict: the calibration does not speak of the picture.",

@@ -50,7 +50,7 @@ _FORM = {
     }
 }
 _GIVES = {
-    200: "The vendor's picture as it was received, and links to the mask.",
+    200: "The vendor's picture, marked as a model's, and links to the mask.",
     400: "The picture, or a field, cannot be used.",
     404: "There is no such model.",
     409: "Strict: the calibration does not speak of the picture.",

@@ -274,13 +274,15 @@ SIGNED = {"image", "safe"}  # Kinds of pictures that can carry Content Credentia
 OPTIONAL = ("overlay", "score_map", "vendor", "xmp")
 """Parts of a result that may be left out; ``xmp``: the mark in pictures, see `xmp_of`."""
 
+DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+"""IPTC's word for a picture that a trained model made in part."""
+
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
  <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
   <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"
     xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
-   <Iptc4xmpExt:DigitalSourceType>http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia\
-</Iptc4xmpExt:DigitalSourceType>
+   <Iptc4xmpExt:DigitalSourceType>{source}</Iptc4xmpExt:DigitalSourceType>
 {description}   <dc:relation><rdf:Bag>{files}</rdf:Bag></dc:relation>
   </rdf:Description>
 {carried} </rdf:RDF>
@@ -397,12 +399,14 @@ def xmp_of(mask: str, certificate: str = "", carried: str = "") -> str:
 
     IPTC, Photo Metadata Standard, Digital Source Type, and its vocabulary: a picture that a trained model modified.
     """
-    said = f"{mask} shows the trusted part in white."
+    said = f"{mask} shows the trusted part in white." if mask else "No mask says which part to trust."
     if certificate:
         said = f"{certificate} says what is promised of which part; {mask} shows that part in white."
     files = "".join(f"<rdf:li>{name}</rdf:li>" for name in (certificate, mask) if name)
     description = "" if has_caption(carried) else _DESCRIPTION.format(said=said)
-    return _XMP.format(description=description, files=files, carried=carried and f"  {carried}\n")
+    return _XMP.format(
+        source=DIGITAL_SOURCE_TYPE, description=description, files=files, carried=carried and f"  {carried}\n"
+    )
 
 
 def overlay_of(
