@@ -1,5 +1,6 @@
 """`verify`: papers against the files beside them, the calibration that they name, and the keys that are trusted."""
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -34,7 +35,12 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.credentials import Credentials
     from blackbox_conformal.documents.signature import Vouching
     from blackbox_conformal.documents.trust_policy import TrustPolicy
+    from blackbox_conformal.method.images.picture import Picture
+    from blackbox_conformal.study.found_again import FoundAgain
     from blackbox_conformal.support.types import Image
+
+_LONG = 1000  # Characters of a path.
+_NEAR_DB = 20.0  # Below it, pictures of one size are different pictures.
 
 VERIFIED, STRANGER, UNDAMAGED, FAILED = "verified", "signed by a stranger", "undamaged", "not verified"
 """The verdicts on a paper: a trusted key vouches, another key does, none does, or something does not agree."""
@@ -56,6 +62,12 @@ class VerifyOptions:
     trust_anchors: str | None = shared.declared(
         "--trust-anchors", type=shared.FILE, help="Authorities (PEM) whose signers of Content Credentials you trust."
     )
+    certificates: str | None = shared.declared(
+        "--certificates",
+        type=shared.EXISTING_FOLDER,
+        help="Folder with certificates and their files, or a run folder of `serve`: find there, by its pixels, the "
+        "certificate of a picture that was saved again.",
+    )
     require_signature: bool = shared.declared(
         "--require-signature", is_flag=True, help="Refuse what is not signed. Whose signatures count, --trust says."
     )
@@ -69,6 +81,9 @@ def command(screen: Screen, options: VerifyOptions) -> None:
     A picture is checked by the Content Credentials in it, and against its certificate and mask where they lie beside
     it. With --calibration also that statement, level, threshold and number of photographs follow from that file, and
     with --input that the mask does.
+
+    With --certificates a picture that was saved again without loss is found by its pixels, and its certificate is
+    checked. After a JPEG save the nearest picture is named, with the difference, and nothing is verified.
 
     Only a paper with the signature of a key that you give with --trust is `verified`. Anybody can make a key: a paper
     that another one signed is `signed by a stranger`, with exit code 7. Anybody can compute a digest: a paper without a
@@ -87,7 +102,7 @@ def command(screen: Screen, options: VerifyOptions) -> None:
         _require(against.vouching(keys), printable(options.calibration), options)
     pictures = (read_image(Path(name), transparent=True).pixels for name in options.inputs)
     check = _Check(options, keys, against, {pixels_digest(pixels): pixels for pixels in pictures})
-    found = [check.paper(name) for name in options.papers]
+    found = [one for name in options.papers for one in check.paper(name)]
     # What papers have in common is said once, unless -v; unverified papers come last.
     together: dict[tuple[object, ...], list[_Found]] = {}
     for one in sorted(found, key=lambda one: one.outcome == FAILED):
@@ -175,24 +190,24 @@ class _Check:
         # A watch file grows after its calibration was stamped.
         return replace(self.keys, stamped=None)
 
-    def paper(self, name: str) -> _Found:
-        """Check one paper; whatever is wrong with it, the others are still checked."""
+    def paper(self, name: str) -> list[_Found]:
+        """Check one paper, a picture once for each certificate; whatever is wrong, the others are still checked."""
         from blackbox_conformal.documents.stored import PICTURES
 
         path = Path(name)
         try:
             if path.suffix == ".html":
-                return self._report(name)
+                return [self._report(name)]
             with path.open("rb") as file:
                 head = file.read(12)
             is_picture = head.startswith(PICTURES) or head[4:8] == b"ftyp"
-            return self._picture(path) if is_picture else self._certificate_or_calibration(name)
+            return self._picture(path) if is_picture else [self._certificate_or_calibration(name)]
         except BlackboxConformalError as error:
             reason = str(error)
         except Exception as error:  # noqa: BLE001 - a hostile paper leads its readers to exceptions of every kind
             why = getattr(error, "strerror", None) or type(error).__name__
             reason = f"expected a paper that can be read, with the files that it names; {why}"
-        return _Found(name=name, outcome=FAILED, notes=(Note(f"{FAILED}: {reason}", {"reason": reason}),))
+        return [_failed(name, reason)]
 
     def _report(self, name: str) -> _Found:
         # A page carries no signature; its last line names its calibration or claim, and its own digest.
@@ -375,12 +390,16 @@ class _Check:
         further = sorted(certificate.outputs.keys() - {certificate.pictured, "mask", *SCORE_MAPS})
         return [*unchecked, *([f"more than the digest of {', '.join(further)}"] if further else [])]
 
-    def _picture(self, path: Path) -> _Found:
-        content, found = self._read(path)
+    def _picture(self, path: Path) -> list[_Found]:
+        content, found = b"", None
+        with suppress(*[MissingPackageError] if self.options.certificates else []):
+            content, found = self._read(path)
+        if self.options.certificates and (found is None or not found.claim):
+            return self._by_pixels(path, Path(self.options.certificates))
         if found is None:
             raise CheckFailedError(
-                "expected Content Credentials in the picture; it has none. Name its …-certificate.json, or make it "
-                "anew with mask --credentials"
+                "expected Content Credentials in the picture; it has none. Name its …-certificate.json, add "
+                "--certificates FOLDER to find it there by the pixels, or make it anew with mask --credentials"
             )
         if (self.options.trust or self.options.trust_anchors) and not found.trusted:
             raise CheckFailedError(
@@ -415,7 +434,32 @@ class _Check:
             notes.append(Note("they hold no certificate of this package"))
         notes += map(Note, found.carried)
         lines = tuple(Note(printable(note.text, 2000), note.data) for note in notes)
-        return _Found(name=str(path), outcome=outcome, notes=lines)
+        return [_Found(name=str(path), outcome=outcome, notes=lines)]
+
+    def _by_pixels(self, path: Path, folder: Path) -> list[_Found]:
+        from blackbox_conformal.method.images.read import read_image
+        from blackbox_conformal.study.found_again import found_again
+
+        picture = read_image(path, transparent=True)
+        found, checked = found_again(picture, folder), list[_Found]()
+        for one in found.own:
+            said = f"its pixels are those of {printable(one.words, _LONG)}"
+            same = picture.file_digest == one.certificate.outputs[one.kind].get("digest")
+            said += ", and so are its bytes" if same else "; the file was saved again"
+            with tempfile.TemporaryDirectory() as beside:
+                paper = one.paper
+                if not paper.suffix:
+                    # A gateway keeps files by digest; a certificate is checked beside files with their names.
+                    paper = Path(beside) / "certificate.json"
+                    paper.write_bytes(one.paper.read_bytes())
+                    for kind, output in one.certificate.outputs.items():
+                        if (content := one.content(kind)) is not None:
+                            (Path(beside) / Path(output["file"]).name).write_bytes(content)
+                (of_paper,) = self.paper(str(paper))
+            note = Note(said, {"certificate": str(one.paper), "output": one.kind, "same_file": same})
+            first, *others = of_paper.notes
+            checked.append(replace(of_paper, name=str(path), notes=(first, note, *others)))
+        return checked or [_unlike(path, picture, found, printable(folder))]
 
     def _read(self, path: Path) -> "tuple[bytes, Credentials | None]":
         from blackbox_conformal.documents.credentials import read_credentials
@@ -480,6 +524,35 @@ def _stamp_note(paper: Path, keys: "TrustPolicy") -> Note:
         )
     said = "" if at is None else f"stamped on {at:%Y-%m-%d at %H:%M:%S} UTC by an authority that your policy names"
     return Note(said, {"stamped": None if at is None else at.isoformat()})
+
+
+def _failed(name: str, reason: str, **data: Any) -> _Found:
+    return _Found(name=name, outcome=FAILED, notes=(Note(f"{FAILED}: {reason}", {"reason": reason, **data}),))
+
+
+def _unlike(path: Path, picture: "Picture", found: "FoundAgain", folder: str) -> _Found:
+    """Say that no certificate names these pixels, and how far the nearest is."""
+    (height, width), nearest, said = picture.size, found.nearest, None
+    reason = f"none of {counted(found.certificates, 'certificate')} in {folder} names its pixels"
+    if not found.certificates:
+        reason = f"expected certificates in {folder}; there are none. Give the folder that mask wrote, or serve's --run"
+    elif nearest is None:
+        reason += f" or has a picture of its size, {width}×{height}: it was resized or cropped, or is another picture"
+    else:
+        far = f"PSNR {nearest.psnr_db:.1f} dB, largest difference {nearest.largest} of 255"
+        reason += f". The nearest of its size is {printable(nearest.words, _LONG)}: {far}. "
+        reason += (
+            "That is another picture"
+            if nearest.psnr_db < _NEAR_DB
+            else "Saving as JPEG changes that much, and an edit may, too: nothing is promised of this file. Get the "
+            "one that was handed over"
+        )
+        measured = {"psnr_db": nearest.psnr_db, "largest_difference": nearest.largest}
+        said = {"certificate": str(nearest.paper), "output": nearest.kind, **measured}
+    if found.damaged:
+        damaged = counted(len(found.damaged), "certificate")
+        reason += f". {damaged} there cannot be read, first {printable(found.damaged[0], _LONG)}"
+    return _failed(str(path), reason, nearest=said)
 
 
 def _not_checked(unchecked: list[str]) -> Note:

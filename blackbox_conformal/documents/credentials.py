@@ -270,6 +270,8 @@ def read_credentials(content: bytes, trusted: Trusted = (), anchors: str = "") -
     `trusted`: public keys, and `anchors`: authorities' certificates (PEM), that the reader trusts.
     """
     media_type, why = _media_type(content), None
+    if media_type == "image/bmp":  # A format that cannot have any.
+        return None
     try:
         found = _checked_json(content, media_type)
     except _library().C2paError.ManifestNotFound:

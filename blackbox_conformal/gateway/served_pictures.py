@@ -15,6 +15,7 @@ from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.mark import with_xmp
 from blackbox_conformal.method.images.metadata import Metadata
+from blackbox_conformal.method.images.picture import shown_digest
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.metrics._detail import about_detail, kinds_of_detail
 from blackbox_conformal.method.risk.trust import threshold_json
@@ -88,10 +89,14 @@ def keep_masked(
     products = {kind: product for kind, product in encoded.items() if product is not None}
     if credentials is not None:
         products = with_credentials(result, products, credentials, FILES)
-    if mark and (vendor := products.get("vendor")) is not None:
-        content = marked(vendor.content, "mask.png", "certificate.json")
-        said = {} if content == vendor.content else {"statement": f"{vendor.remarks['statement']}, and marked (XMP)"}
-        products["vendor"] = replace(vendor, content=content, remarks={**vendor.remarks, **said})
+    if (vendor := products.get("vendor")) is not None:
+        found, remarks = inspect(vendor.content), dict(vendor.remarks)
+        if (found.height, found.width) == result.mask.shape:  # Else it was resampled.
+            remarks["pixels"] = shown_digest(result.image, None)
+        content = marked(vendor.content, "mask.png", "certificate.json") if mark else vendor.content
+        if content != vendor.content:
+            remarks["statement"] += ", and marked (XMP)"
+        products["vendor"] = replace(vendor, content=content, remarks=remarks)
     files: dict[str, Kept] = {}
     outputs = {}
     for name, kind in kinds.items():

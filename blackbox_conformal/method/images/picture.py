@@ -124,6 +124,11 @@ def pixels_digest(pixels: Image) -> str:
     return "sha256:" + digest.hexdigest()
 
 
+def shown_digest(pixels: Image, opacity: NDArray[np.uint8] | None) -> str:
+    """`pixels_digest`, and of a picture with alpha that of both together."""
+    return pixels_digest(pixels if opacity is None else np.dstack([pixels, opacity]).astype(np.uint16))
+
+
 def too_deep(bits: object) -> ImageError:
     """The refusal of more than 8 bits a channel."""
     return ImageError(

@@ -32,6 +32,7 @@ from blackbox_conformal.method.images.encode import image_png, mask_png, score_m
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.metadata import Metadata, has_caption
 from blackbox_conformal.method.images.overlay import overlay
+from blackbox_conformal.method.images.picture import shown_digest
 from blackbox_conformal.method.metrics._detail import (
     CLEAR,
     CROSSED,
@@ -435,7 +436,8 @@ def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp:
     bands = Procedure.model_validate(result.certificate.procedure).bands
     match kind:
         case "image":
-            return Product(*picture_file(result.image, bands, xmp, exif, result.opacity), of_input)
+            remarks = {"pixels": shown_digest(result.image, result.opacity), **of_input}
+            return Product(*picture_file(result.image, bands, xmp, exif, result.opacity), remarks)
         case "mask":
             return Product(mask_png(result.mask))
         case "overlay":
@@ -447,8 +449,8 @@ def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp:
         case "safe":
             image, low, certificate = result.image, result.low_resolution, result.certificate
             picture, statement = safe_of(image, result.mask, low, certificate, wanted.feather, sharp=wanted.sharp)
-            remarks = {"feather": wanted.feather, "statement": statement, **of_input}
-            return Product(*picture_file(picture, bands, xmp, exif, result.opacity), remarks)
+            said = {"feather": wanted.feather, "statement": statement, "pixels": shown_digest(picture, result.opacity)}
+            return Product(*picture_file(picture, bands, xmp, exif, result.opacity), {**said, **of_input})
         case "vendor":
             if result.vendor is None:
                 return None
