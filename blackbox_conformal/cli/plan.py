@@ -15,11 +15,11 @@ from blackbox_conformal.cli.from_options import photograph_paths
 from blackbox_conformal.errors import IncompleteError, RunRefusedError, UsageError, VendorError
 from blackbox_conformal.study.settings_table import INPUTS, PlanSettings
 from blackbox_conformal.study.stages.defaults import SEVERAL_DRAWS
-from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import counted
 
 if TYPE_CHECKING:
     from blackbox_conformal.method.audits.input_shift import InputShift
+    from blackbox_conformal.method.audits.vendor_claim import VendorClaim
     from blackbox_conformal.method.guarantees.guarantee import Guarantee
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.plan.frontier import Wish
@@ -62,6 +62,7 @@ def present(
     shift: "InputShift | None" = None,
     wish: "Wish | None" = None,
     guarantee: str | None = None,
+    claim: "VendorClaim | None" = None,
 ) -> None:
     """Show the effort of a calibration, at quoted prices or else by the price list.
 
@@ -69,13 +70,11 @@ def present(
     """
     from blackbox_conformal.drawing.spending.estimate import missing_key
     from blackbox_conformal.method.guarantees.guarantee import number_in_words
-    from blackbox_conformal.study.plan.planning import plan_job
+    from blackbox_conformal.study.plan.planning import plan_job, with_last_audit
 
     adapter = job.setup.adapter
     planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
-    audited = catalog.hook("pages").last_audit(job.folder)
-    if audited is not None:
-        planned = replace(planned, paid=audited.foretold)
+    planned = with_last_audit(planned, job, claim)
     if wish is not None:
         planned = planned.with_frontier(job.setup, wish, guarantee, next_steps.chosen_settings())
     show_plan(screen, planned, job, shift)
@@ -203,6 +202,7 @@ class PlanOptions(shared.JobOptions):
     want_share: float | None = shared.setting()
     pilot: int | None = shared.setting()
     stand_in: bool = shared.setting()
+    claim: str | None = shared.setting()
     quote: bool = shared.setting()
 
     @property
@@ -233,6 +233,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
     """
     from blackbox_conformal.drawing.free_requests import ask_quotes
     from blackbox_conformal.method.audits.input_shift import compare
+    from blackbox_conformal.method.audits.vendor_claim import VendorClaim
     from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
     from blackbox_conformal.method.images.input_statistics import InputStatistics
     from blackbox_conformal.study.choose.input_comparison import read_statistics, reason_of_files
@@ -242,6 +243,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
 
     if options.stand_in and options.pilot is None:
         raise UsageError("expected --stand-in beside --pilot; got it alone. Add --pilot 20")
+    claim = None if options.claim is None else VendorClaim.of(options.claim)
     setup = from_options.build_setup(options, options.guarantee)
     from_options.note_address(screen, setup)
     rule = setup.promised(options.guarantee)
@@ -268,6 +270,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
                 guarantee=options.guarantee,
                 typed=next_steps.chosen_settings(),
                 seed=options.seed or 0,
+                claim=claim,
                 stand_in=load_adapter("embedded") if options.stand_in else None,
             )
             piloted = plan_with_pilot(job, request)
@@ -280,7 +283,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
         known = InputStatistics.together(picture.statistics for picture in job.pictures)
         new = read_statistics(photograph_paths([options.inputs]), screen.step, formats=formats)
         shift = replace(compare(known, new), files=reason_of_files(formats, setup.procedure))
-    present(screen, job, rule, options.alpha, quoted, shift, options.wish, options.guarantee)
+    present(screen, job, rule, options.alpha, quoted, shift, options.wish, options.guarantee, claim)
     if shift is not None:
         next_steps.refuse_shift(shift)
 

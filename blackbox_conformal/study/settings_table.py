@@ -382,6 +382,10 @@ class PlanSettings(GuaranteeSettings, LevelSettings, WantedSettings, Settings, t
     stand_in: Annotated[bool, Setting(MONEY, SWITCH)]
     """Let the vendor that ships with this program draw the pilot, free of charge. The error then covers other vendors.
     """
+    claim: Annotated[str | None, Setting(MONEY, metavar="FIGURE:at_most=SHARE")]
+    """Say how many paid calls `audit --claim` probably takes, by a pilot or the last audit in the run folder; such as
+    invented:at_most=0.2.
+    """
     quote: Annotated[bool, Setting(MONEY, SWITCH, main=True)]
     """Ask the vendor for its price, free of charge, instead of its price list. Needs photographs, not their number."""
 

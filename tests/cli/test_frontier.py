@@ -260,6 +260,28 @@ def test_a_pilot_of_one_draw_foretells_the_paid_calls_of_an_audit(folder, server
     assert json.loads(several.stdout)["paid"] is None, "free pictures do not vary"
 
 
+def test_a_pilot_foretells_the_paid_calls_of_a_claim(folder, server):
+    write_photographs(folder / "photographs", range(24))
+    usual = ["--metric", "rgb-linf", "--alpha", "0.4", "-p", "scale=4", "-p", "price-usd=0.02", "--max-cost", "1"]
+    claim = "invented:at_most=0.2"
+    for wrong, says in (
+        ([], "Add --pilot 20"),
+        (["--pilot", "12"], "at least 20 pictures of the vendor that makes it; got 12"),
+        (["--pilot", "20", "--stand-in"], "got --stand-in"),
+    ):
+        assert says in plan(folder, server, *usual, *wrong, "--claim", claim, code=2).stderr
+    assert paid(server) == 0
+    told = plan(folder, server, *usual, "--pilot", "20", "--claim", claim, "--json")
+    assert paid(server) == 20, "the pilot is paid once for both"
+    found = json.loads(told.stdout)["claim"]
+    assert found["claim"] == claim
+    assert f"`audit --claim {claim}` takes about {found['about']} paid calls, $" in told.stderr
+    given = ["--adapter", VENDOR, "-p", f"url={server.url}", "-p", "scale=4", "--claim", claim, "--run", "audited"]
+    audited = json.loads(called("audit", "photographs", *given, "--yes", "--json", folder=folder).stdout)
+    assert audited["verdict"] == found["likely"] == "contradicted"
+    assert audited["n"] <= found["most"] + 3, "four are drawn at once"
+
+
 def test_a_larger_pilot_contains_the_smaller_one(folder, server):
     for count in (5, 8):
         plan(folder, server, *CHOICES, "--pilot", str(count), "--yes", "-q")
@@ -315,8 +337,9 @@ def test_python_has_the_same(folder, server, monkeypatch):
     assert piloted.frontier.pilot is not None
     assert (piloted.frontier.pilot.calls, paid(server)) == (2 * PILOT, 2 * PILOT)
     assert piloted.n == 16 - PILOT
-    with pytest.raises(UsageError, match="photographs beside pilot"):
-        bc.plan(vendor, 100, pilot=PILOT)
+    for more in ({"pilot": PILOT}, {"claim": "invented:at_most=0.2"}):
+        with pytest.raises(UsageError, match=f"photographs beside {next(iter(more))}"):
+            bc.plan(vendor, 100, **more)
 
 
 def test_tune_chooses_the_smallest_level_for_a_wanted_share(folder, server):

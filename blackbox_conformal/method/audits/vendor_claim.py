@@ -6,7 +6,8 @@ the promise is that their mean is at most a level. Bets decide both ways, and ho
 once (Waudby-Smith and Ramdas 2024), so looking after each photograph costs nothing.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -15,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.audits.confidence import LEVEL, fewest, further, lower_bound, stakes, upper_bound
+from blackbox_conformal.method.audits.confidence import BETS, LEVEL, fewest, further, lower_bound, stakes, upper_bound
 from blackbox_conformal.method.audits.detail_shares import PLAIN, VENDOR, Measured, detail_blocks
 from blackbox_conformal.method.audits.sequential import LevelTest
 from blackbox_conformal.method.audits.verdict import about
+from blackbox_conformal.method.risk.betting import ROUNDING, growth
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.blocks import Block, Faces, Facts, How, Note, Table
 from blackbox_conformal.support.text import counted
@@ -141,6 +143,81 @@ def _two_valued(mean: float) -> NDArray[np.float64]:
 
 def _about(number: int | None) -> str:
     return MANY if number is None else about(number)
+
+
+FEWEST = 20  # The least number of measured photographs that foretell anything.
+MOST = 1000  # More photographs are not foretold.
+_RUNS = 200
+_RARELY_MORE = 0.9
+"""The share of runs behind "in three of four cases": runs from few photographs vary less than pilots do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimForetold:
+    """How many photographs decide a claim, if they are like those of a pilot or an audit.
+
+    `about` suffice as often as not, `most` in three of four cases; None: more than `MOST`. `likely`: the verdict of
+    nine in ten runs; None: there is none.
+    """
+
+    claim: str
+    about: int | None
+    most: int | None
+    likely: Verdict | None
+    source: str
+
+    @classmethod
+    def of(cls, claim: VendorClaim, measured: Sequence[Measured], source: str) -> Self:
+        """Run the claim's own tests on photographs drawn from the `measured` ones, of which there may be few.
+
+        Each run weighs them at random (Bayesian bootstrap), since others of the kind would have been measured as well.
+        """
+        if len(measured) < FEWEST:
+            raise UsageError(
+                f"expected at least {FEWEST} photographs, of a pilot or an audit, to foretell how many decide a claim; "
+                f"got {len(measured)}. Add --pilot {FEWEST} (pilot={FEWEST})"
+            )
+        least, greatest = claim.losses(measured)
+        weights = np.ones(len(least))
+        if claim.within is not None:
+            # What none of a few photographs shows may still happen: half a photograph each way (Jeffreys).
+            least, greatest = np.append(least, (0.0, 1.0)), np.append(greatest, (0.0, 1.0))
+            weights = np.append(weights, (0.5, 0.5))
+        support, against = growth(greatest, claim.allowed, BETS), growth(1 - least, 1 - claim.allowed, BETS)
+        rng, stops = np.random.default_rng(0), np.empty((_RUNS, 2))
+        for run in range(_RUNS):
+            drawn = rng.choice(len(least), MOST, p=rng.dirichlet(weights))
+            stops[run] = _first(support[:, drawn]), _first(against[:, drawn])
+        first = np.sort(stops.min(axis=1))
+        about, most = (
+            None if (number := first[math.ceil(share * _RUNS) - 1]) > MOST else int(number)
+            for share in (0.5, _RARELY_MORE)
+        )
+        supported = float(np.mean(stops[:, 0] < stops[:, 1]))
+        contradicted = float(np.mean(stops[:, 1] < stops[:, 0]))
+        likely: Verdict | None = "supported" if supported >= _RARELY_MORE else None
+        return cls(claim.text, about, most, "contradicted" if contradicted >= _RARELY_MORE else likely, source)
+
+    def sentence(self, bill: Callable[[int], str]) -> str:
+        """Say it in words; `bill` says what so many photographs take."""
+        command = f"By {self.source} `audit --claim {self.claim}`"
+        if self.about is None:
+            return f"{command} as often as not takes more than {bill(MOST)}."
+        most = (
+            f"more than {bill(MOST)}, not seldom"
+            if self.most is None
+            else f"{bill(self.most)} at most, in three of four cases"
+        )
+        verdict = "" if self.likely is None else f" It is probably {self.likely}."
+        return f"{command} takes about {bill(self.about)}; {most}. It stops at the first look that decides.{verdict}"
+
+
+def _first(logs: NDArray[np.float64]) -> float:
+    """Return after how many photographs the joint worth of bets, whose growth is (bets, n), decides; inf if never."""
+    grown = np.cumsum(logs, axis=1)
+    highest = grown.max(axis=0)
+    reached = highest + np.log(np.exp(grown - highest).mean(axis=0)) >= math.log(1 / LEVEL) + ROUNDING
+    return float(np.argmax(reached)) + 1 if reached.any() else math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from blackbox_conformal.documents.time_stamp import judged
 from blackbox_conformal.documents.trust_policy import Trusted
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.audits.control_variates import RandomPart
-from blackbox_conformal.method.audits.detail_shares import DetailMeter, Measured
+from blackbox_conformal.method.audits.detail_shares import DetailMeter
 from blackbox_conformal.method.audits.findings import Audit, AuditedPicture
 from blackbox_conformal.method.audits.quality import QualityMisses, quality_misses
 from blackbox_conformal.method.audits.random_splits import Splits, split_audit
@@ -28,7 +27,6 @@ from blackbox_conformal.method.guarantees.corollaries import error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, audited_levels
 from blackbox_conformal.method.guarantees.high_probability import levels_together
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
-from blackbox_conformal.method.metrics._detail import hides
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.audit.audited_rule import Beside, audited_rule, photographs_of
@@ -38,10 +36,9 @@ from blackbox_conformal.study.calibrate.calibrating import check_groups
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.random_part import in_random_order, of_free_pictures, refuse_paid
 from blackbox_conformal.study.run_folder import is_first_look
-from blackbox_conformal.study.stages.evaluate import drifted, evaluate
+from blackbox_conformal.study.stages.evaluate import claim_meter, drifted
 from blackbox_conformal.study.stages.memory import audit_bytes_a_pixel
 from blackbox_conformal.study.stages.prepare import Prepared
-from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import name_of, printable
@@ -398,14 +395,6 @@ class ClaimLooks:
         return audit
 
 
-def _shares(meter: DetailMeter, ready: Ready) -> Measured:
-    if ready.drawn.refusal is not None:
-        return {}
-    truth, low = ready.truth_and_input("audited")
-    delivered = evaluate(ready.drawn, ready.setup, ready.read, low).delivered
-    return meter(ready.drawn.prepared.truth_digest or "", truth, low, delivered)
-
-
 def read_claim(text: str) -> tuple[VendorClaim, ClaimManifest | None]:
     """Read a claim as typed, or the file of a manifest, which names one."""
     if not text.endswith(".json"):
@@ -444,17 +433,13 @@ def put_to_photographs(
     """
     if not paths:
         raise CalibrationError("expected at least one photograph; got none")
-    if hides(setup.procedure.mixture):
-        raise UsageError(
-            "expected inputs without holes, since whatever fills a hole is added detail; leave the step "
-            "that makes them out of --degradation"
-        )
+    measure = claim_meter(setup)
     job = Job.of_photographs(setup, paths, terms)
     if manifest is not None:
         manifest.refuse_others({picture.truth_digest or "": picture.input_digest for picture in job.pictures})
     job.confirm()
     turns = PhotographTurns(job, None)
-    deciding, measure = ClaimLooks(claim, turns.given), partial(_shares, DetailMeter(setup.procedure.mixture))
+    deciding = ClaimLooks(claim, turns.given)
     for batch in turns.batches(deciding) if manifest is None else [job.pictures]:
         with job.only(batch).run(measure) as measured:
             for drawn, one in measured:

@@ -14,6 +14,8 @@ import numpy as np
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.control_variates import LEAST, PaidForetold
+from blackbox_conformal.method.audits.vendor_claim import FEWEST as FEWEST_OF_CLAIM
+from blackbox_conformal.method.audits.vendor_claim import ClaimForetold, VendorClaim
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, usual_level
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.risk.curve_set import CurveSet
@@ -24,6 +26,7 @@ from blackbox_conformal.study.plan.planning import Plan, plan_job
 from blackbox_conformal.study.plan.promises import Curves, measured_curves, promises_detail, ways
 from blackbox_conformal.study.random_part import of_free_pictures, refuse_paid
 from blackbox_conformal.study.stages.defaults import default_score
+from blackbox_conformal.study.stages.evaluate import claim_meter
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, member
 from blackbox_conformal.study.unseen_photographs import Unseen, note_looked_at, split_prepared, together
@@ -40,6 +43,7 @@ class PilotRequest:
     guarantee: str | Guarantee | None  # The named guarantee to plan for; None: compare all.
     typed: Collection[str]  # The settings of the procedure that the user chose; these are not varied.
     seed: int = 0  # Chooses the photographs, together with their content.
+    claim: VendorClaim | None = None  # A vendor's claim, whose test is to be foretold.
     stand_in: Adapter | None = None  # A vendor that draws in place of the planned one.
 
     def ways(self, setup: Setup) -> list[Setup]:
@@ -59,6 +63,14 @@ class PilotRequest:
                 f"expected --pilot (pilot in Python) to be {FEWEST} or more and fewer than the {len(job.pictures)} "
                 f"photographs, since those of the pilot do not calibrate; got {self.photographs}"
             )
+        if self.claim is not None:
+            claim_meter(job.setup)
+            if self.stand_in is not None or self.photographs < FEWEST_OF_CLAIM:
+                raise UsageError(
+                    f"expected --claim beside a pilot of at least {FEWEST_OF_CLAIM} pictures of the vendor that makes "
+                    f"it; got {'--stand-in' if self.stand_in else self.photographs}. Give --pilot {FEWEST_OF_CLAIM} "
+                    "without --stand-in"
+                )
         compared = [one for some in piloted_promises(job.setup, self.guarantee, self.wish) for one in some]
         if not compared:
             raise UsageError(
@@ -120,7 +132,11 @@ def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
     frontier = pilot_frontier(
         curves, request.ways(job.setup), left, planned.usd_a_draw, planned.n, request.guarantee, spent
     )
-    return replace(planned, frontier=frontier, paid=_foretold(pilot, looked_at, curves[0], request))
+    claim = None
+    if request.claim is not None:
+        figures = [one for _, one in pilot.gathered("detail of the pilot", claim_meter(pilot.setup))]
+        claim = ClaimForetold.of(request.claim, figures, "the pilot's pictures")
+    return replace(planned, frontier=frontier, paid=_foretold(pilot, looked_at, curves[0], request), claim=claim)
 
 
 def _foretold(pilot: Job, photographs: Sequence[Prepared], known: Curves, request: PilotRequest) -> PaidForetold | None:

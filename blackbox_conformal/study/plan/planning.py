@@ -13,6 +13,8 @@ from blackbox_conformal.drawing.spending.estimate import Estimate, calls_again, 
 from blackbox_conformal.drawing.spending.prices import KnownPrices
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.control_variates import GIVEN, REACH, PaidForetold
+from blackbox_conformal.method.audits.detail_shares import VENDOR
+from blackbox_conformal.method.audits.vendor_claim import ClaimForetold, VendorClaim
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words, usual_levels
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.plan.expected_shares import measured_shares
@@ -20,6 +22,7 @@ from blackbox_conformal.study.plan.frontier import Frontier, Wish, measured_fron
 from blackbox_conformal.study.plan.promises import promises_detail, ways
 from blackbox_conformal.study.stages.memory import BASE_BYTES
 from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, Note, Table
 from blackbox_conformal.support.plots import Bar, Bars
 from blackbox_conformal.support.text import counted, mebibytes, money
@@ -56,6 +59,8 @@ class Plan(Estimate, Faces):
         What a cascade is expected to pass on; None: nothing, or not known.
     paid
         How many answers an audit or a comparison must buy, with free pictures and without; None: not known.
+    claim
+        How many answers a test of a vendor's claim must buy; None: not asked, or not known.
     """
 
     n: int
@@ -69,6 +74,7 @@ class Plan(Estimate, Faces):
     frontier: Frontier | None = None
     foretold: Foretold | None = None
     paid: PaidForetold | None = None
+    claim: ClaimForetold | None = None
 
     @property
     def usd_a_draw(self) -> tuple[Decimal, Decimal] | None:
@@ -95,6 +101,7 @@ class Plan(Estimate, Faces):
         """Show calls, price and levels, and each promise's expected share or each level's needed photographs."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "frontier"}
         numbers["paid"] = None if self.paid is None else asdict(self.paid)
+        numbers["claim"] = None if self.claim is None else asdict(self.claim)
         numbers["foretold"] = None if self.foretold is None else asdict(self.foretold)
         calls = f"{self.calls} to make, {self.cached} draws stored"
         if self.passed_on:
@@ -119,6 +126,8 @@ class Plan(Estimate, Faces):
         )
         if self.paid is not None:
             yield Note(self._paid_in_words(self.paid))
+        if self.claim is not None:
+            yield Note(self.claim.sentence(lambda n: f"{n * self.draws} paid calls{self._calls(n)}"))
         if self.frontier is not None:
             yield from self.frontier.blocks(self.n)
         yield Table(
@@ -139,14 +148,16 @@ class Plan(Estimate, Faces):
     def _paid_in_words(self, told: PaidForetold) -> str:
         if told.paid >= told.alone:
             return f"By {told.source} free pictures save an audit no call: the risk to ± {REACH:g} takes {told.alone}."
-        price = ""
-        if self.usd_a_photograph is not None and self.usd_a_photograph[1] > 0:
-            price = f", {self._more(told.paid)} instead of {self._more(told.alone)}"
+        price = f"{cost} instead of {self._more(told.alone)}" if (cost := self._calls(told.paid)) else ""
         return (
             f"By {told.source} an audit estimates the risk to ± {REACH:g} with about {told.paid} paid calls instead of "
             f"{told.alone}{price}: give it {GIVEN * told.paid} photographs and --paid {told.paid}. `compare --paid` "
             "takes as many of each vendor. That narrows the estimates, and hardly the interval of an audit's verdict."
         )
+
+    def _calls(self, photographs: int) -> str:
+        priced = self.usd_a_photograph is not None and self.usd_a_photograph[1] > 0
+        return f", {self._more(photographs)}" if priced else ""
 
     def _more(self, photographs: int) -> str:
         if self.usd_a_photograph is None:
@@ -219,6 +230,22 @@ def plan_job(
     else:
         price = KnownPrices(adapter, job.folder).of_these([task.upload for task in job.tasks])
     return _plan(setup, expected, rule.counted(len(job.pictures)), rule, price, alpha, memory)
+
+
+def with_last_audit(planned: Plan, job: Job, claim: VendorClaim | None) -> Plan:
+    """Add what the last audit in the run folder foretells of others, and of a test of the vendor's `claim`."""
+    audited = catalog.hook("pages").last_audit(job.folder)
+    if audited is not None:
+        planned = replace(planned, paid=audited.foretold)
+    if claim is None:
+        return planned
+    figures = [] if audited is None else [picture.detail for picture in audited.pictures]
+    if not any(VENDOR in one for one in figures):
+        raise UsageError(
+            "expected --claim (claim in Python) beside a pilot, or in the run folder of an audit that measured detail; "
+            "got neither. Add --pilot 20 (pilot=20)"
+        )
+    return replace(planned, claim=ClaimForetold.of(claim, figures, "the pictures of the last audit in this run folder"))
 
 
 def plan_number(

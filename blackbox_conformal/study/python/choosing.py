@@ -12,6 +12,7 @@ from typing import Any, Unpack
 
 from blackbox_conformal.drawing.free_requests import ask_quotes
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.audits.vendor_claim import VendorClaim
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, audited_levels
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.method.scores.score import Score
@@ -25,7 +26,7 @@ from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.pictures_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.plan.frontier import Wish
 from blackbox_conformal.study.plan.piloting import PilotRequest, plan_with_pilot
-from blackbox_conformal.study.plan.planning import Plan, plan_job, plan_number
+from blackbox_conformal.study.plan.planning import Plan, plan_job, plan_number, with_last_audit
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.run_folder import run_folder
 from blackbox_conformal.study.settings_table import (
@@ -68,7 +69,8 @@ def plan(vendor: Adapter, photographs: Photographs | int, **settings: Unpack[Pla
     """
     setup = setup_of(vendor, settings)
     guarantee, alpha, pilot = settings.get("guarantee"), settings.get("alpha"), settings.get("pilot")
-    quote = settings.get("quote", False)
+    quote, claimed = settings.get("quote", False), settings.get("claim")
+    claim = None if claimed is None else VendorClaim.of(claimed)
     rule = setup.promised(guarantee)
     if alpha is not None:
         rule.check_level(alpha, rule.loss_bound(setup.metric.capped_bound))
@@ -76,10 +78,10 @@ def plan(vendor: Adapter, photographs: Photographs | int, **settings: Unpack[Pla
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
     wish = Wish(alpha=alpha, share=settings.get("want_share"), usd=terms.limits.max_cost_usd)
     if isinstance(photographs, int):
-        if quote or pilot:
+        if quote or pilot or claim:
             raise UsageError(
-                f"expected photographs beside {'quote=True' if quote else 'pilot'}, since they are drawn or a price "
-                "may depend on their sizes; got their number"
+                f"expected photographs beside {'quote=True' if quote else 'pilot' if pilot else 'claim'}, since they "
+                "are drawn or a price may depend on their sizes; got their number"
             )
         planned = plan_number(setup, photographs, rule, terms.folder, terms.limits, alpha=alpha)
     else:
@@ -95,12 +97,13 @@ def plan(vendor: Adapter, photographs: Photographs | int, **settings: Unpack[Pla
                 guarantee=guarantee,
                 typed=settings,
                 seed=settings.get("seed", 0),
+                claim=claim,
                 stand_in=stand_in,
             )
             return plan_with_pilot(job, request)
         uploads = [task.upload for task in job.tasks]
         quoted = ask_quotes(vendor, uploads, terms.limits, terms.listeners.progress) if quote else None
-        planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
+        planned = with_last_audit(plan_job(job, rule, alpha=alpha, quoted=quoted), job, claim)
     return planned if wish == Wish() else planned.with_frontier(setup, wish, guarantee, settings)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.errors import PayloadError
+from blackbox_conformal.errors import PayloadError, UsageError
 from blackbox_conformal.method.aligned import aligned
-from blackbox_conformal.method.audits.detail_shares import REFERENCE, TRUTH, VENDOR, energies_of
+from blackbox_conformal.method.audits.detail_shares import REFERENCE, TRUTH, VENDOR, DetailMeter, Measured, energies_of
 from blackbox_conformal.method.audits.drift import drift
 from blackbox_conformal.method.audits.mask_worth import DetailByScore
 from blackbox_conformal.method.degradations.chain import Mixture
@@ -25,6 +25,7 @@ from blackbox_conformal.method.images.resemblance import Resemblance, Sent
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.kernels.moments import Moments
 from blackbox_conformal.method.kernels.spectra import moments_of
+from blackbox_conformal.method.metrics._detail import hides
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.pair_facts import pair_sizes
 from blackbox_conformal.method.risk.answers import Answers
@@ -48,6 +49,7 @@ from blackbox_conformal.study.stages.draws import (
     must_differ,
 )
 from blackbox_conformal.study.stages.memory import give_back
+from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup, known_picture
 from blackbox_conformal.support.text import clean
 from blackbox_conformal.support.types import Image, Map
@@ -225,6 +227,25 @@ def curves_of(
     pixels = truth, evaluation.delivered, evaluation.low_resolution
     errors, energies = (setup.errors(*pixels), None) if losses.ceiling is None else setup.judged(*pixels)
     return errors, energies, losses.curves(evaluation.score_map, errors, energies, setup.metric.capped_bound)
+
+
+def claim_meter(setup: Setup) -> Callable[[Ready], Measured]:
+    """Return what measures the detail of one answered photograph, for a vendor's claim; empty if it was refused."""
+    if hides(setup.procedure.mixture):
+        raise UsageError(
+            "expected inputs without holes, since whatever fills a hole is added detail; leave the step "
+            "that makes them out of --degradation"
+        )
+    meter = DetailMeter(setup.procedure.mixture)
+
+    def measure(ready: Ready) -> Measured:
+        if ready.drawn.refusal is not None:
+            return {}
+        truth, low = ready.truth_and_input("audited")
+        delivered = evaluate(ready.drawn, ready.setup, ready.read, low).delivered
+        return meter(ready.drawn.prepared.truth_digest or "", truth, low, delivered)
+
+    return measure
 
 
 def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image) -> Iterator[Image]:
