@@ -26,7 +26,7 @@ FILES = {"python": "example.py", "javascript": "example.mjs"}
 
 def test_every_dialect_has_examples() -> None:
     both = [("Replicate", "python"), ("Replicate", "javascript"), ("fal", "python"), ("fal", "javascript")]
-    assert [*both, ("OpenAI", "python")] == EXAMPLES
+    assert [*both, ("OpenAI", "python"), ("LiteLLM", "python")] == EXAMPLES
 
 
 @pytest.mark.parametrize(("title", "kind"), [("multipart", "sh"), *EXAMPLES])
@@ -45,7 +45,11 @@ def test_an_example_gets_the_vendors_bytes_and_the_mask(
     if kind == "javascript":
         (tmp_path / "node_modules").symlink_to(str(CLIENTS))
     script = f"set -euo pipefail\n{blocks.get('sh', '')}{RUN.get(kind, '')}"
-    ended = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, timeout=120, check=False)
+    # LiteLLM would look prices up on the internet.
+    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    ended = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, timeout=120, check=False
+    )
     assert ended.returncode == 0, ended.stderr.decode()
     files = {"image": ("in.png", picture(400), "image/png")}
     plain = httpx.post(f"{gateway}/pictures", files=files, timeout=60).content
