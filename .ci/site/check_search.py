@@ -17,7 +17,7 @@ SEARCHES = {
     "deepfake": "glossary",
     "denoise": "tasks",
     "Docker": "serving",
-    "EU AI Act": "glossary",
+    "EU AI Act": "marking",
     "faces": "tasks",
     "GPU": "index",
     "hallucination": "glossary",

@@ -457,8 +457,11 @@ class _Check:
                             (Path(beside) / Path(output["file"]).name).write_bytes(content)
                 (of_paper,) = self.paper(str(paper))
             note = Note(said, {"certificate": str(one.paper), "output": one.kind, "same_file": same})
+            # Of a safe picture, or a file that was changed afterwards, nothing is promised.
+            of_it = one.certificate.outputs[one.kind].get("statement")
+            told = Note(printable(f"its certificate says of it: {of_it}", 2000) if of_it else "")
             first, *others = of_paper.notes
-            checked.append(replace(of_paper, name=str(path), notes=(first, note, *others)))
+            checked.append(replace(of_paper, name=str(path), notes=(first, note, told, *others)))
         return checked or [_unlike(path, picture, found, printable(folder))]
 
     def _read(self, path: Path) -> "tuple[bytes, Credentials | None]":
@@ -533,7 +536,7 @@ def _failed(name: str, reason: str, **data: Any) -> _Found:
 def _unlike(path: Path, picture: "Picture", found: "FoundAgain", folder: str) -> _Found:
     """Say that no certificate names these pixels, and how far the nearest is."""
     (height, width), nearest, said = picture.size, found.nearest, None
-    reason = f"none of {counted(found.certificates, 'certificate')} in {folder} names its pixels"
+    reason = f"of {counted(found.certificates, 'certificate')} in {folder} none names its pixels"
     if not found.certificates:
         reason = f"expected certificates in {folder}; there are none. Give the folder that mask wrote, or serve's --run"
     elif nearest is None:

@@ -146,6 +146,10 @@ def test_what_a_gateway_served_is_found_in_its_run_folder_and_beside_a_saved_cer
         ending = {"certificate": "json", "mask": "png"}.get(name, "jpg" if kind == "jpeg" else kind)
         (kept / f"{name}.{ending}").write_bytes(content)
     again = saved(next(kept.glob("picture.*")), tmp_path / "again.png")
+    said = ended(capsys, ["verify", str(again), "--certificates", str(kept)]).out
+    assert (
+        "its certificate says of it: the vendor's file of the delivered picture, as received, and marked (XMP)" in said
+    )
     for folder in (kept, tmp_path / "run"):
         found = looked_up(capsys, again, folder)
         assert (found["outcome"], found["output"], found["same_file"]) == ("undamaged", "picture", False)
