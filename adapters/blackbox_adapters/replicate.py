@@ -72,7 +72,8 @@ class Replicate(NamedInputs):
     url: str = Field(default="https://api.replicate.com/v1", description="Address of the interface.")
     model: str = Field(
         pattern=r"^\w[\w.-]*/\w[\w.-]*(:[0-9a-f]{64})?$",
-        description="owner/name, or owner/name:version to pin the version that a calibration holds for.",
+        description="Model, such as nightmareai/real-esrgan, or owner/name:version to pin the version that a "
+        "calibration holds for.",
     )
     route: Literal["auto", "version", "official", "deployment"] = Field(
         default="auto", description="How the model is addressed; auto: official where that is known, else by version."

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.errors import CheckFailedError
+from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.study.settings_table import CheckSettings
 from blackbox_conformal.support.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckAnswerOptions:
-    pictures: tuple[str, ...] = shared.arguments(nargs=2, required=True, type=shared.PicturesPath(exists=True))
+    pictures: tuple[str, ...] = shared.arguments(required=True, type=shared.PicturesPath(exists=True))
     usual: str | None = shared.setting(type=shared.FILE)
     calibration: str | None = shared.setting(type=shared.FILE)
     level: float = shared.setting()
@@ -41,6 +41,11 @@ def command(screen: Screen, options: CheckAnswerOptions) -> None:
     """
     from blackbox_conformal.study.choose.checking import check
 
+    if len(options.pictures) != 2:
+        raise UsageError(
+            f"expected two paths, the input that was sent and the answer to it, or folders of them; got "
+            f"{len(options.pictures)}. Give both: blackbox-conformal check input.png answer.png"
+        )
     with screen.progress():
         found = check(
             *options.pictures,

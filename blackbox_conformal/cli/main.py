@@ -163,6 +163,7 @@ _SHORT = (
 
 def _one_line(error: click.ClickException) -> str:
     from blackbox_conformal.cli.option_sources import RENAMED as SETTINGS
+    from blackbox_conformal.cli.option_sources import settings
     from blackbox_conformal.study.settings_table import REMOVED
 
     text = " ".join(error.format_message().split()).removesuffix(".")
@@ -170,20 +171,22 @@ def _one_line(error: click.ClickException) -> str:
         option, name = error.option_name, error.option_name.lstrip("-")
         text = f"{option} is called --{SETTINGS[name]}. Give that" if name in SETTINGS else text
         text = f"there is no option {option}; {REMOVED[name]}" if name in REMOVED else text
+        elsewhere = [words for words, theirs in settings().items() if name in theirs]
+        if elsewhere and error.ctx is not None:
+            text = f"there is no option {option} here; {' and '.join(f'`{one}`' for one in elsewhere)} can take it"
+            if any(one.name == "parameters" for one in error.ctx.command.params):
+                text += f". A parameter of the vendor, as of the adapter folder, is given as -p {name}=…"
     context = getattr(error, "ctx", None)
     if isinstance(error, click.BadParameter):
-        meant: list[str] = []
         if found := re.search(r"'([^']*)' is not one of (.*)", text):
             meant = difflib.get_close_matches(found[1], re.findall(r"'([^']*)'", found[2]), n=1)
+            text += f"; did you mean {meant[0]}?" if meant else ""
         elif found := re.search(r"(?:Path|File|Directory) '(.+)' does not exist", text):
-            path = Path()
-            for part in Path(found[1]).parts:
-                there = [] if (path / part).exists() or not path.is_dir() else sorted(os.listdir(path))
-                near = [name for name in there if name.startswith(part)] or difflib.get_close_matches(part, there, n=1)
-                path /= near[0] if near else part
-            meant = [shown(str(path))] if path.exists() else []
-        text += f"; did you mean {meant[0]}?" if meant else ""
+            text += _instead(Path(found[1]))
     missing = error.param.name if isinstance(error, click.MissingParameter) and error.param is not None else None
+    examples = getattr(context.command, "examples", ()) if context is not None else ()
+    if examples and isinstance(getattr(error, "param", None), click.Argument) and missing is not None:
+        text += f". Add it as in: {examples[0]}"
     if missing == "alpha":
         text += ", the risk that you accept: add --alpha 0.1, say"
     if missing == "calibration":
@@ -203,6 +206,22 @@ def _one_line(error: click.ClickException) -> str:
         text += f"; a run folder is named by --run: {shlex.join(['--run', printable(extra[1])])}"
     stop = "" if text.endswith("?") else "."
     return text if context is None else f"{text}{stop} See `{context.command_path} --help`"
+
+
+def _instead(typed: Path) -> str:
+    """Say which path may be meant, else what lies where the typed one leaves what exists."""
+    path = Path()
+    for part in typed.parts:
+        near = [part]
+        if not (path / part).exists() and path.is_dir() and os.access(path, os.R_OK):
+            there = sorted(name for name in os.listdir(path) if not name.startswith("."))
+            near = [name for name in there if name.startswith(part)] or difflib.get_close_matches(part, there, n=1)
+            if not near:
+                held = ", ".join([*there[:_MOST_PROPOSED], *(["…"] if there[_MOST_PROPOSED:] else [])])
+                where = path if path.parts else "this folder"
+                return shown(f"; {where} holds {held or 'nothing'}. Name one of these, or a whole path")
+        path /= near[0]
+    return f"; did you mean {shown(str(path))}?" if path.exists() else ""
 
 
 if __name__ == "__main__":

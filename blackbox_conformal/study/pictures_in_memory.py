@@ -119,10 +119,11 @@ def _refuse_misfit(low: Image, larger: list[Image], scale: int, what: str) -> No
     for each in larger:
         if each.shape != (scale * height, scale * width, low.shape[2]):
             swapped = each.shape[0] < height and each.shape[1] < width
-            cure = "Inputs and answers may be swapped" if swapped else "Give the one that belongs to this input"
+            cure = "Give the one that belongs to this input"
+            cure = "Inputs and answers may be swapped: give inputs=SMALL, outputs=LARGE" if swapped else cure
             raise ImageError(
-                f"expected {what} {scale} times as large as its input of {width}×{height} pixels; got {each.shape[1]}×"
-                f"{each.shape[0]}. {cure}"
+                f"expected {what} {'as large' if scale == 1 else f'{scale} times as large'} as its input of {width}×"
+                f"{height} pixels; got {each.shape[1]}×{each.shape[0]}. {cure}"
             )
 
 

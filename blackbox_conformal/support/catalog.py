@@ -269,6 +269,9 @@ def build(plugin: type[PluginType], name: str, parameters: dict[str, Any]) -> Pl
         message = f"{name}: {'; '.join(_problem(problem, plugin) for problem in problems)}"
         if any(problem["type"] in ("missing", "extra_forbidden") for problem in problems):
             message += f". Its parameters are: {', '.join(map(as_typed, plugin.model_fields)) or 'none'}"
+        lacking = [str(one["loc"][0]) for one in problems if one["type"] == "missing" and len(one["loc"]) == 1]
+        if lacking and name.startswith("adapter "):
+            message += f". Add {' '.join(f'-p {as_typed(one)}={_such_as(plugin, one)}' for one in lacking)}"
         raise UsageError(message) from None
 
 
@@ -331,6 +334,11 @@ def _announcement(kind: type[Plugin]) -> Listing | None:
                     with suppress(PluginError):
                         member(family, listing.name)
     return _announcements.get(kind)
+
+
+def _such_as(plugin: type[BaseModel], name: str) -> str:
+    found = re.search(r"such as (\S+)", plugin.model_fields[name].description or "")
+    return found[1].rstrip(".,") if found else "…"
 
 
 def _problem(problem: ErrorDetails, plugin: type[BaseModel]) -> str:

@@ -110,9 +110,12 @@ def test_deliveries_that_mend_what_was_found_are_named(tmp_path, capsys):
     answers = {
         "good": (good, {}),
         "tinted": (tinted, {"consistent": "the input's colours"}),
-        "moved": (np.roll(good, (-5, 7), (0, 1)), {"aligned": "moves it by -7 pixels to the right and 5 down"}),
+        "moved": (np.roll(good, (-5, 7), (0, 1)), {"aligned": "moves it by 7 pixels to the left and 5 pixels down"}),
         "far": (np.roll(good, (0, 24), (0, 1)), {}),
-        "swapped": (np.roll(good[..., ::-1], (8, 0), (0, 1)), {"aligned": "and -8 down", "consistent": "colours"}),
+        "swapped": (
+            np.roll(good[..., ::-1], (8, 0), (0, 1)),
+            {"aligned": "moves it by 8 pixels up", "consistent": "colours"},
+        ),
     }
     Image.fromarray(small).save(tmp_path / "input.png")
     for name, (answer, expected) in answers.items():

@@ -49,6 +49,7 @@ def test_a_stored_draw_that_is_no_answer_is_to_be_replaced_and_not_paid_for(phot
     assert "1 draw has no usable picture (invalid); draw 2 of p1 is not the picture that was asked for" in said
     assert "expected 80×64 pixels; got 40×40" in said
     assert "Put the right pictures in their place and run the same command again" in said
+    assert "If folders are swapped, name the photographs' first, and the answers' with -p path=FOLDER" in said
     assert "--retry-ambiguous" not in said
     assert "pay" not in said
     wrong.write_bytes(right)
@@ -268,11 +269,30 @@ def test_equal_inputs_with_different_stored_answers_never_get_each_others(tmp_pa
         (["list", "score"], "did you mean scores?"),
         (["plan", "photos/sumer"], "did you mean photos/summer?"),
         (["plan", "ph/su"], "did you mean photos/summer?"),
-        (["plan", "ph/winter"], "does not exist. See"),
+        (["plan", "ph/winter"], "does not exist; photos holds autumn, spring, summer, …. Name one of these"),
+        (
+            ["check", "zzz/qqq", "photos"],
+            "does not exist; this folder holds photos. Name one of these, or a whole path",
+        ),
+        (
+            ["calibrate", "photos", "--inputs", "a"],
+            "no option --inputs here; `plan` can take it. A parameter of the vendor",
+        ),
+        (["calibrate", "photos", "--inputs", "a"], "is given as -p inputs=…"),
+        (["check", "a", "b", "--splits", "3"], "no option --splits here; `audit` can take it. See"),
+        (["calibrate", "--adapter", "embedded"], "Add it as in: blackbox-conformal calibrate photographs/ --adapter"),
+        (["calibrate", "photos", "--adapter", "fal"], "Add -p model=fal-ai/clarity-upscaler"),
+        (["calibrate", "photos", "--adapter", "replicate"], "Add -p model=nightmareai/real-esrgan"),
+        (["calibrate", "photos", "--adapter", "folder"], "Add -p path=… -p label=…"),
+        (
+            ["check", "photos"],
+            "expected two paths, the input that was sent and the answer to it, or folders of them; got 1",
+        ),
     ],
 )
-def test_a_mistyped_kind_or_folder_names_the_nearest(tmp_path, typed, said):
-    (tmp_path / "photos" / "summer").mkdir(parents=True)
+def test_a_mistyped_or_missing_word_says_what_to_type(tmp_path, typed, said):
+    for season in ("summer", "spring", "autumn", "thaw"):
+        (tmp_path / "photos" / season).mkdir(parents=True)
     assert said in called(*typed, folder=tmp_path, code=2).stderr
 
 
@@ -319,5 +339,6 @@ def test_what_a_newcomer_mixes_up_is_named_with_its_cure(photographs, tmp_path, 
     with pytest.raises(UsageError, match=r"expected photographs; got a vendor. The vendor comes first"):
         bc.calibrate([photographs], vendor)
     large = [photograph(place) for place in range(6)]
-    with pytest.raises(bc.errors.ImageError, match="Inputs and answers may be swapped"):
+    swapped = "as large as its input of 80×64 pixels; got 20×16. Inputs and answers may be swapped: give inputs=SMALL"
+    with pytest.raises(bc.errors.ImageError, match=rf"outputs\[0\] {swapped}"):
         bc.calibrate(inputs=large, outputs=[one[::4, ::4] for one in large], truths=large)

@@ -237,7 +237,9 @@ def _mended(
         after = told(pair.small, moved).facts
         if any(fact.name in SHIFTS for fact in after):
             return
-        yield "aligned", f"moves it by {-right} pixels to the right and {-down} down"
+        ways = [(right, "to the left", "to the right"), (down, "up", "down")]
+        steps = [f"{counted(abs(one), 'pixel')} {back if one > 0 else on}" for one, back, on in ways if one]
+        yield "aligned", f"moves it by {' and '.join(steps)}"
         # Colours of parts that lay elsewhere are mended with it.
         picture, left = moved, after
     if any(fact.kind == "colour" for fact in left):

@@ -237,7 +237,10 @@ def incomplete(unusable: Sequence[Outcome], *, local: bool) -> UnusableDrawsErro
         *(["--max-resample 1"] if paid else []),
     ]
     if local:
-        advice = "Put the right pictures in their place and run the same command again"
+        advice = (
+            "Put the right pictures in their place and run the same command again. If folders are swapped, name the "
+            "photographs' first, and the answers' with -p path=FOLDER"
+        )
     elif again:
         advice = (
             f"`blackbox-conformal ledger ls` lists them; the same command with {' '.join(again)} pays for them again"
