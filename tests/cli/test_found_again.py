@@ -15,6 +15,7 @@ from support.synthetic import photograph
 
 import blackbox_conformal as bc
 from blackbox_conformal.method.images.picture import pixels_digest
+from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
@@ -82,6 +83,8 @@ def test_what_is_wrong_with_the_certificate_or_its_files_is_said(out, tmp_path, 
     found = looked_up(capsys, again, out, 3)
     assert "expected the mask p20-mask.png beside its certificate" in found["reason"]
     assert found["certificate"] == str(out / "p20-certificate.json")
+    (out / "p20-image.png").unlink()
+    assert looked_up(capsys, again, out, 3)["output"] == "image"
     damaged = (out / "p20-certificate.json").read_text().replace('"alpha": 0.6', '"alpha": 0.1')
     (out / "p20-certificate.json").write_text(damaged)
     assert "1 certificate there cannot be read, first" in looked_up(capsys, again, out, 3)["reason"]
@@ -146,6 +149,7 @@ def test_what_a_gateway_served_is_found_in_its_run_folder_and_beside_a_saved_cer
         ending = {"certificate": "json", "mask": "png"}.get(name, "jpg" if kind == "jpeg" else kind)
         (kept / f"{name}.{ending}").write_bytes(content)
     again = saved(next(kept.glob("picture.*")), tmp_path / "again.png")
+    assert json.loads(files["certificate"])["outputs"]["picture"]["pixels"] == read_image(again).digest
     said = ended(capsys, ["verify", str(again), "--certificates", str(kept)]).out
     assert (
         "its certificate says of it: the vendor's file of the delivered picture, as received, and marked (XMP)" in said
