@@ -37,6 +37,7 @@ class CalibrateOptions(shared.ClusterOptions, shared.JobOptions):
     )
     groups: str | None = shared.setting(type=shared.FILE)
     tiles: str | None = shared.setting(type=shared.FILE)
+    score_groups: int | None = shared.setting()
     tuning: tuple[str, ...] = shared.setting(type=shared.FILE, multiple=True)
     nothing_chosen: bool = shared.setting()
     sign_with: str | None = shared.sign_with()
@@ -86,7 +87,8 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     groups, tiles = read_groups(options.groups), read_groups(options.tiles)
     paths = photograph_paths(options.images)
     names = [name_of(path) for path in paths]
-    checked_rule(names, setup, guarantee, None if options.dry_run else alpha, groups, tiles)
+    by_score = options.score_groups or 0
+    checked_rule(names, setup, guarantee, None if options.dry_run else alpha, groups, tiles, by_score)
     remark = check_groups(groups, names)
     if remark:
         screen.note(f"note: {remark}")
@@ -105,7 +107,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
 
             rule = rule_for(guarantee, [picture.name for picture in job.pictures], tiles)
             inspect(screen, job, options)
-            present(screen, job, rule, alpha)
+            present(screen, job, rule, alpha, score_groups=by_score)
             return
         if not options.force:
             truths = {picture.truth_digest or "" for picture in job.pictures}
@@ -116,6 +118,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
             alpha=alpha,
             groups=groups,
             tiles=tiles,
+            score_groups=by_score,
             tuning=unseen.known,
             overruled=unseen.overruled,
         )
@@ -222,12 +225,15 @@ def _show(
 def _say_promises(
     screen: Screen, options: CalibrateOptions, calibration: "Calibration", levels: Sequence[float]
 ) -> float | None:
+    from blackbox_conformal.study.stages.certify import rules_of_masks
+
     # Returned is the level to mask at.
     level = level_to_mask_at(calibration, options.alpha, levels)
     # In a cascade, the pictures of each vendor have a promise of their own.
     if level is not None and not calibration.procedure.vendors_that_end:
         said, lead = sorted(set(options.alpha)) or [level], "" if options.alpha else f"With --alpha {level:g}: "
-        from_options.say_promises(screen, calibration, calibration.rule(), said, full=options.full, lead=lead)
+        for rule in rules_of_masks(calibration, calibration.rule()):
+            from_options.say_promises(screen, calibration, rule, said, full=options.full, lead=lead)
     return level
 
 
@@ -327,7 +333,7 @@ def _nothing(choice: "Choice") -> str | None:
 
 
 def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequence[float]) -> None:
-    if not calibration.procedure.vendors_that_end:
+    if not calibration.own_groups:
         screen.table(
             "Thresholds",
             ["alpha", "trust pixels whose score is below", "trusted share of the calibration pictures"],

@@ -448,9 +448,9 @@ class _Delivery:
             screen.next(*next_steps.report_on(run, options.calibration))
             audit = ("audit", "other-photographs", options.calibration)
             promised = ("--alpha", str(options.alpha), *next_steps.typed("guarantee", "group", "run"))
-            # A cascade's thresholds are audited one vendor after the other.
-            end = self.request.calibration.procedure.ends_at(0)
-            promised += () if end is None else ("--group", end)
+            # Groups that pictures are in by themselves are audited one after the other.
+            for group in self.request.calibration.own_groups[:1]:
+                promised += "--group", group
             screen.next(*next_steps.with_calibration(*audit, self.batch.setup.adapter, options), *promised)
         lost = [(str(self.batch.paths[place]), str(error)) for place, error in sorted(self.batch.failed.items())]
         outside = sum(entry["status"] == "outside-calibration" for entry in self.entries.values())

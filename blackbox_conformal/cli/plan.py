@@ -63,6 +63,7 @@ def present(
     wish: "Wish | None" = None,
     guarantee: str | None = None,
     claim: "VendorClaim | None" = None,
+    score_groups: int | None = None,
 ) -> None:
     """Show the effort of a calibration, at quoted prices or else by the price list.
 
@@ -75,6 +76,8 @@ def present(
     adapter = job.setup.adapter
     planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
     planned = with_last_audit(planned, job, claim)
+    if score_groups:
+        planned = planned.in_score_groups(score_groups, rule, job.setup.metric.capped_bound)
     if wish is not None:
         planned = planned.with_frontier(job.setup, wish, guarantee, next_steps.chosen_settings())
     show_plan(screen, planned, job, shift)
@@ -204,6 +207,7 @@ class PlanOptions(shared.JobOptions):
     stand_in: bool = shared.setting()
     claim: str | None = shared.setting()
     quote: bool = shared.setting()
+    score_groups: int | None = shared.setting()
 
     @property
     def wish(self) -> "Wish | None":
@@ -275,6 +279,8 @@ def command(screen: Screen, options: PlanOptions) -> None:
             )
             piloted = plan_with_pilot(job, request)
     if piloted is not None:
+        if options.score_groups:
+            piloted = piloted.in_score_groups(options.score_groups, rule, setup.metric.capped_bound)
         present_pilot(screen, job, piloted)
         return
     shift = None
@@ -283,7 +289,8 @@ def command(screen: Screen, options: PlanOptions) -> None:
         known = InputStatistics.together(picture.statistics for picture in job.pictures)
         new = read_statistics(photograph_paths([options.inputs]), screen.step, formats=formats)
         shift = replace(compare(known, new), files=reason_of_files(formats, setup.procedure))
-    present(screen, job, rule, options.alpha, quoted, shift, options.wish, options.guarantee, claim)
+    told = (options.wish, options.guarantee, claim, options.score_groups)
+    present(screen, job, rule, options.alpha, quoted, shift, *told)
     if shift is not None:
         next_steps.refuse_shift(shift)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
+from blackbox_conformal.documents.agreement import check_refused, check_vendor, require_name, twice
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
@@ -26,6 +27,7 @@ from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, 
 from blackbox_conformal.method.audits.mask_worth import DetailByScore, MaskWorth
 from blackbox_conformal.method.facts.levels import LEAST_PAIRS, NOT_COMPARED, Levels, PairSizes, shipped
 from blackbox_conformal.method.guarantees.by_cluster import in_tiles
+from blackbox_conformal.method.guarantees.by_score import NAMES, Key, group_of, groups_of
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, Needs, usual_level
 from blackbox_conformal.method.guarantees.guarantee import guarantee as choose_guarantee
 from blackbox_conformal.method.images.calibration_images import CalibrationImage, History, KnownPhotograph
@@ -35,7 +37,6 @@ from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import DETAIL, PARAMETERS, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet, StoredCurves
-from blackbox_conformal.method.risk.exact import largest_loss
 from blackbox_conformal.method.risk.whole_errors import SquaredErrors, WholeErrors
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.blocks import Block, Faces, Figure, Note, Table
@@ -106,6 +107,8 @@ class Calibration(Faces):
         The vendor's names of the models that answered, if it says them.
     history
         What its run folder knew when the run began.
+    score_groups
+        How many groups its photographs are in by their median scores, each with its own threshold; 0: none.
     made_with
         The version of this package that computed it.
     signature, file
@@ -130,6 +133,7 @@ class Calibration(Faces):
     detail: tuple[StoredCurves, ...] = ()
     local: tuple[StoredCurves, ...] = ()
     history: History = field(default_factory=History)
+    score_groups: int = 0
     made_with: str = f"blackbox-conformal {version('blackbox-conformal')}"
     signature: Signature | None = field(default=None, compare=False)
     file: Path | None = field(default=None, compare=False)
@@ -215,6 +219,28 @@ class Calibration(Faces):
     def groups(self) -> tuple[str, ...]:
         """Return the groups of the photographs, sorted; empty if they have none."""
         return tuple(sorted({image.group for image in self.images if image.group}))
+
+    @property
+    def own_groups(self) -> tuple[str, ...]:
+        """Return the groups, each with its threshold, that a picture belongs to by itself; empty: one threshold.
+
+        They are the vendors of a cascade that a picture may end at, or parts of the range of median scores.
+        """
+        ends = range(self.procedure.vendors_that_end)
+        return NAMES.get(self.score_groups) or tuple(filter(None, map(self.procedure.ends_at, ends)))
+
+    def group_by_itself(self, asked: int, digest: str, answers: Answers) -> str | None:
+        """Return which of `own_groups` a picture belongs to, by the last vendor asked, its input and its answers."""
+        if not self.score_groups:
+            return self.procedure.ends_at(asked)
+        cuts = [key for key, image in zip(self.score_keys, self.images, strict=True) if image.group is None]
+        return group_of((float(answers.median_score[0]), digest), cuts, self.score_groups)
+
+    @property
+    def score_keys(self) -> list[Key]:
+        """Return what groups each photograph by its median score."""
+        inputs = [image.input for image in self.images]
+        return list(zip(self.answers.median_score.tolist(), inputs, strict=True))
 
     def known(self, sketch: Sketch, pixels: str) -> str | None:
         """Say which photograph of this calibration or its tuning a picture shows; None if it shows none.
@@ -402,7 +428,7 @@ class Calibration(Faces):
                 f"{printable(group)}, of which nothing is known, so nothing could be trusted"
             )
         inner = {key: value for key, value in (rule or self.rule()).specification().items() if value is not None}
-        kind = "by-vendor" if self.procedure.vendors_that_end else "by-group"
+        kind = "by-score" if self.score_groups else "by-vendor" if self.own_groups else "by-group"
         return choose_guarantee(kind, of=inner.pop("name"), parameters=inner, groups=groups, group_new=group)
 
     def threshold(self, alpha: float, guarantee: str | None = None, **parameters: Any) -> float:
@@ -538,7 +564,7 @@ class _StoredCalibrations(StoredPaper[Calibration]):
         fields |= {"history": document.history.content or None}
         for name in _ADDED:
             fields |= {} if len(getattr(document, name).known) else {name: None}
-        fields |= {name: fields[name] or None for name in ("all_but", "detail", "local")}
+        fields |= {name: fields[name] or None for name in ("all_but", "detail", "local", "score_groups")}
         # In one order, whatever the order of choosing and answering.
         fields["tuning"].sort(key=lambda photograph: photograph["truth"])
         fields["vendor_models"].sort()
@@ -574,14 +600,14 @@ def check_agreement(calibration: Calibration) -> None:
     code.
     """
     procedure = calibration.procedure
-    _check_vendor(procedure.vendor, "vendor")
+    check_vendor(procedure.vendor, "vendor")
     if procedure.second_opinion is not None:
-        _check_vendor(procedure.second_opinion, "second opinion")
-    _require_name("scores", procedure.score)
+        check_vendor(procedure.second_opinion, "second opinion")
+    require_name("scores", procedure.score)
     procedure.build_score()
     if procedure.perturbation is not None:
         catalog.member("images.perturbation", procedure.perturbation)
-    _require_name("metrics", procedure.metric)
+    require_name("metrics", procedure.metric)
     # From the metric, not the file: too small a bound would void the guarantee.
     _check_bound(calibration, catalog.of_specification("metrics", procedure.metric))
     # Reading showed that it exists, but the reader takes more white space than a terminal should.
@@ -591,7 +617,7 @@ def check_agreement(calibration: Calibration) -> None:
         )
     _check_images(calibration)
     for curves in calibration.every_curves:
-        _check_refused(calibration.images, curves)
+        check_refused(calibration.images, curves)
     parameters = dict(calibration.guarantee)
     name = parameters.pop("name", None)
     if not isinstance(name, str):
@@ -603,28 +629,16 @@ def check_agreement(calibration: Calibration) -> None:
     for name, values in rule.by_photograph.items():
         if len(values) != len(calibration.images):
             raise FileFormatError(f"expected {name} of {len(calibration.images)} photographs; got {len(values)}")
+    of_each = [image.group for image in calibration.images]
+    if (count := calibration.score_groups) and (
+        count not in NAMES or procedure.vendors_that_end or of_each != groups_of(calibration.score_keys, count)
+    ):
+        raise FileFormatError("expected the groups of its photographs' median scores; got others. The file was edited")
     taught = {photograph.truth for photograph in calibration.procedure.build_score().taught_by}
     if count := len(taught & {image.truth for image in calibration.images}):
         raise FileFormatError(
             f"{count} of its photographs taught the weights of its score, so they give it no guarantee. The file was "
             "edited"
-        )
-
-
-def _require_name(family: str, specification: dict[str, Any]) -> None:
-    name = specification.get("name")
-    if not isinstance(name, str):
-        raise FileFormatError(f"expected the name of a member of {family}; got {name!r}")
-
-
-def _check_vendor(identity: dict[str, Any], what: str) -> None:
-    name, parameters = identity.get("adapter"), identity.get("parameters")
-    if not isinstance(name, str) or not isinstance(parameters, dict):
-        raise FileFormatError(f"expected the {what}'s adapter and parameters; got {name!r} and {parameters!r}")
-    # A colon would name a module and a class, and loading it would run code of the file's author.
-    if ":" in name:
-        raise FileFormatError(
-            f"expected the {what}'s name; got {name!r}, and a file may not name code to run. Calibrate again"
         )
 
 
@@ -637,15 +651,15 @@ def _check_bound(calibration: Calibration, metric: Metric) -> None:
             "Calibrate again"
         )
     tolerances = [curves.tolerance for curves in calibration.shares]
-    if any(curves.kind != "share" or curves.bound != 1.0 for curves in calibration.shares) or _twice(tolerances):
+    if any(curves.kind != "share" or curves.bound != 1.0 for curves in calibration.shares) or twice(tolerances):
         raise FileFormatError("expected one set of shares of wrong pixels for each tolerance; got others")
     for kind, name, every in (("all-but", "left_out", calibration.all_but), ("local", "side", calibration.local)):
         made_with = [getattr(curves, name) for curves in every]
-        if any((curves.kind, curves.bound) != (kind, bound) for curves in every) or _twice(made_with):
+        if any((curves.kind, curves.bound) != (kind, bound) for curves in every) or twice(made_with):
             what = "share left out" if kind == "all-but" else "side"
             raise FileFormatError(f"expected one set of curves with the metric's bound for each {what}; got others")
     detail = [(curves.kind, curves.bound) for curves in calibration.detail]
-    if _twice(detail) or not {*detail} <= {(kind, 1.0) for kind in (*DETAIL, "marked-by-area")}:
+    if twice(detail) or not {*detail} <= {(kind, 1.0) for kind in (*DETAIL, "marked-by-area")}:
         raise FileFormatError("expected shares of detail, one set of curves of a kind; got others")
 
 
@@ -654,7 +668,7 @@ def _check_images(calibration: Calibration) -> None:
     # One order, so that one calibration has one file.
     if truths != sorted(truths):
         raise FileFormatError("expected photographs in the order of their digests; the file was edited")
-    if _twice([image.input for image in calibration.images]):
+    if twice([image.input for image in calibration.images]):
         raise FileFormatError("two photographs have the same input; each must count once. The file was edited")
     scale = calibration.procedure.scale
     if any(image.height % scale or image.width % scale for image in calibration.images):
@@ -673,23 +687,3 @@ def _check_images(calibration: Calibration) -> None:
         counts = Counter(sketches)
         if any(counts[photograph.sketch] > 1 and not photograph.as_sketch.flat for photograph in everything):
             raise FileFormatError("two photographs have the same sketch; each must count once. The file was edited")
-
-
-def _check_refused(images: Sequence[CalibrationImage], curves: CurveSet) -> None:
-    # Refused photographs, and only these, must have the worst curve.
-    worst = set(curves.owner[np.isneginf(curves.scores)].tolist())
-    refused = {place for place, image in enumerate(images) if image.refused is not None}
-    # The curve decides: a photograph marked as refused with a good curve would make the risk look small.
-    records = np.diff(curves.offsets)
-    losses = curves.losses[curves.offsets[:-1][list(refused)]] if refused <= worst else np.empty(0)
-    if (
-        worst != refused
-        or any(records[place] != 1 for place in refused)
-        or (losses != largest_loss(curves.bound)).any()
-    ):
-        raise FileFormatError("expected the worst loss of every refused photograph, and of no other; got others")
-
-
-def _twice(values: Iterable[Hashable]) -> bool:
-    listed = list(values)
-    return len(set(listed)) < len(listed)

@@ -406,8 +406,8 @@ def _threshold(screen: Screen, options: SceneOptions) -> tuple[float, dict[str, 
     rule = request.rule
     if len(request.rules) > 1:
         raise UsageError(
-            "expected a guarantee whose threshold is the same for every picture; a cascade has one for each of its "
-            "vendors. Calibrate one of them by itself"
+            "expected a guarantee whose threshold is the same for every picture; this calibration has one for each of "
+            f"{', '.join(calibration.own_groups)}. Calibrate one vendor by itself, without --score-groups"
         )
     if rule.bound_source != "metric":
         raise UsageError(

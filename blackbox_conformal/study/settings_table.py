@@ -263,6 +263,15 @@ class TableSettings(TypedDict, total=False):
     """
 
 
+class ScoreGroupSettings(TypedDict, total=False):
+    """Whether the promise holds for pictures with low and with high scores."""
+
+    score_groups: Annotated[int, Setting(PROMISE, whole(2, 4), metavar="K")]
+    """Keep the promise for each of 2 to 4 groups of pictures by median score, each with its own threshold. A picture's
+    group is known by itself.
+    """
+
+
 class GuaranteeSettings(TypedDict, total=False):
     """What is promised."""
 
@@ -332,6 +341,7 @@ class CalibrateSettings(
     GuaranteeSettings,
     LevelSettings,
     TableSettings,
+    ScoreGroupSettings,
     ChoiceSettings,
     Settings,
     ClusterSettings,
@@ -372,7 +382,7 @@ class LearnSettings(Settings, total=False):
     """
 
 
-class PlanSettings(GuaranteeSettings, LevelSettings, WantedSettings, Settings, total=False):
+class PlanSettings(GuaranteeSettings, LevelSettings, WantedSettings, ScoreGroupSettings, Settings, total=False):
     """The keywords of `plan`."""
 
     pilot: Annotated[int | None, Setting(MONEY, whole(5), main=True)]

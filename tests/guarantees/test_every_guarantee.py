@@ -29,6 +29,7 @@ PLAIN = built_without_parameters("guarantees")
 PAGE = (Path(blackbox_conformal.__file__).parent / "docs" / "guarantees.md").read_text(encoding="utf-8")
 AROUND = {
     "by-group": {"groups": ("day", "night") * (N // 2), "group_new": "day"},
+    "by-score": {"groups": ("lower half", "higher half") * (N // 2), "group_new": "lower half"},
     "by-vendor": {"groups": ("vendor 1 of 2", "vendor 2 of 2") * (N // 2), "group_new": "vendor 2 of 2"},
     "by-cluster": {"clusters": tuple(f"scene {index // 2}" for index in range(N))},
 }

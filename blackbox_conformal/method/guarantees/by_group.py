@@ -97,6 +97,11 @@ class ByGroup(Around):
     def own_group(self) -> str | None:
         return self.group_new
 
+    @property
+    def pictures(self) -> str:
+        """Name the pictures of its group."""
+        return f"{self.kind} {self.group_new!r}"
+
     def with_bound(self, bound: RiskCurve) -> Self:
         inner = self.inner.with_bound(bound)
         return self.model_copy(update={"parameters": {**self.parameters, "bound_new": inner.own_bound}})
@@ -148,10 +153,10 @@ class ByGroup(Around):
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         statement = self.inner.restrict(self._indices).statement(alpha, self._indices.size, error)
-        return f"Among {self.kind} {self.group_new!r}: {statement}"
+        return f"Among {self.pictures}: {statement}"
 
     def in_short(self, alpha: float, like: str, error: str = "error") -> str:
-        return self.inner.in_short(alpha, f"{self.kind} {self.group_new!r}", error)
+        return self.inner.in_short(alpha, self.pictures, error)
 
     @property
     def assumptions(self) -> tuple[str, ...]:

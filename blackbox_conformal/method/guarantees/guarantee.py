@@ -381,6 +381,11 @@ class Guarantee(Plugin):
         return None
 
     @property
+    def compared_group(self) -> str | None:
+        """Return the group of photographs whose answers a new answer is compared with; None: all."""
+        return self.own_group
+
+    @property
     def tiles(self) -> tuple[str, ...] | None:
         """Return the photograph that each calibration picture is a tile of; None where each is a photograph."""
         return None

@@ -103,6 +103,12 @@ class Answers(Rows):
         return self.values[:, 1].astype(np.float64)
 
     @property
+    def median_score(self) -> NDArray[np.float64]:
+        """Return the median score of each picture, (n,); infinite where unknown, such as where the vendor refused."""
+        medians = self.values[:, 2 + LEVELS.index(0.5)].astype(np.float64)
+        return np.where(np.isnan(medians), np.inf, medians)
+
+    @property
     def agreement(self) -> NDArray[np.float64]:
         """Return the agreement of the delivered picture with the free reference, (n,), NaN where unknown."""
         return _padded(self.values, _WIDTH)[:, _EARLIER].astype(np.float64)

@@ -89,6 +89,7 @@ class Beside:
 _BY = {
     "by-cluster": "the photograph of each tile with --tiles FILE",
     "by-group": "calibrate with --groups FILE and audit with --group NAME",
+    "by-score": "audit with --group NAME, such as 'lower half'",
     "by-vendor": "audit with --group NAME, such as 'vendor 1 of 2'",
 }
 
@@ -124,8 +125,8 @@ def audited_rule(
     if group is None and len(rules := rules_of_masks(calibration, rule)) > 1:
         ends = " or ".join(f"--group {one.own_group!r}" for one in rules)
         raise UsageError(
-            f"expected {ends} (group in Python) beside a cascade, whose masks have a threshold for each vendor that "
-            "pictures end at: audit one after the other, as the draws are kept and nothing is paid twice"
+            f"expected {ends} (group in Python), since masks have a threshold for each: audit one after the other, as "
+            "the draws are kept and nothing is paid twice"
         )
     return rule if group is None else calibration.rule_of_group(group, rule)
 

@@ -246,7 +246,8 @@ def audit_photographs(
     job.confirm()
     keep = crops or WorstCrops(0)
     detail = None if setup.bands else DetailMeter(setup.procedure.mixture)
-    measure = Measure(rule, request.curves, levels, on_picture, keep.most > 0, detail, request.group)
+    crop, own = keep.most > 0, calibration.group_by_itself
+    measure = Measure(rule, request.curves, levels, on_picture, crop, detail, request.group, own)
     in_turn = stop and paid is None and not setup.adapter.capabilities.local
     found, ending = _measured(job, measure, request, keep, stop=in_turn)
     part = None
@@ -308,8 +309,7 @@ def _measured(
             stopping.look([picture for picture, _ in found])
     if not found:
         raise CalibrationError(
-            f"expected photographs that end at {request.group}; all {elsewhere} end at other vendors of the cascade. "
-            "Name more photographs"
+            f"expected photographs of {request.group}; all {elsewhere} are of other groups. Name more photographs"
         )
     found.sort(key=lambda one: one[0].truth)
     return found, None if turns is None or stopping is None else stopping.stop(turns.given - elsewhere)

@@ -24,6 +24,7 @@ from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import PixelPlace, trusted, window, worst_place
 from blackbox_conformal.method.risk.whole_errors import WholeErrors
 from blackbox_conformal.method.safe_pictures import picture_to_show
+from blackbox_conformal.study.stages.draws import Drawn
 from blackbox_conformal.study.stages.evaluate import Evaluation, curves_of, errors_of_whole, evaluate
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
@@ -130,14 +131,20 @@ class Measure:
     crops: bool  # Whether crops are wanted.
     detail: DetailMeter | None = None  # Measures restored and invented detail; None: not asked.
     group: str | None = None  # See `AuditRequest`.
+    # Tells the group that a picture is in by itself, by the last vendor asked, its input and its answers.
+    group_by_itself: Callable[[int, str, Answers], str | None] = lambda *_: None
+
+    def _is_elsewhere(self, drawn: Drawn, answers: Answers) -> bool:
+        own = self.group_by_itself(drawn.asked, drawn.prepared.input_digest, answers)
+        return self.group not in (None, own or self.group)
 
     def __call__(self, ready: Ready) -> Measured | None:
-        """Measure a photograph; None: it ends at another vendor of a cascade."""
-        if self.group not in (None, ready.setup.procedure.ends_at(ready.drawn.asked) or self.group):
-            return None
+        """Measure a photograph; None: it is in another group by itself."""
         picture, setup, metric = ready.drawn.prepared, ready.setup, ready.setup.metric
         assert picture.truth_digest is not None
         if ready.drawn.refusal is not None:
+            if self._is_elsewhere(ready.drawn, Answers.unknown(1)):
+                return None
             worst, n = self._bounded(self.rule.losses.worst(metric.capped_bound)), len(self.levels)
             refused = AuditedPicture(
                 picture.name,
@@ -155,6 +162,8 @@ class Measure:
             return Measured(refused, Answers.unknown(1))
         truth, low = ready.truth_and_input("audited")
         evaluation = evaluate(ready.drawn, setup, ready.read, low, ready.second)
+        if self._is_elsewhere(ready.drawn, evaluation.answers):
+            return None
         # Before any map is made, while there is room.
         facts = known_facts(low, evaluation.delivered, truth)
         mixture = setup.procedure.mixture

@@ -20,6 +20,7 @@ from blackbox_conformal.method.audits.mask_worth import DetailByScore
 from blackbox_conformal.method.audits.permutation import random_orders
 from blackbox_conformal.method.facts.levels import PairSizes
 from blackbox_conformal.method.guarantees.by_cluster import in_tiles
+from blackbox_conformal.method.guarantees.by_score import for_each, groups_of
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.method.guarantees.marked import CEILING
@@ -152,8 +153,14 @@ def checked_rule(
     alpha: float | None,
     groups: Mapping[str, str] | None,
     tiles: Mapping[str, str] | None,
+    score_groups: int = 0,
 ) -> Guarantee:
     """Return the guarantee for photographs with these names, which are enough for `alpha`."""
+    if score_groups and (groups or tiles or setup.procedure.vendors_that_end):
+        raise UsageError(
+            "expected score groups without groups, tiles or a cascade, each of which has groups of its own. Leave "
+            "--score-groups out (score_groups in Python)"
+        )
     if groups is not None and setup.procedure.vendors_that_end:
         raise UsageError(
             "expected no groups beside a cascade: its photographs are grouped by the vendor that they end at. Leave "
@@ -170,7 +177,7 @@ def checked_rule(
             "--guarantee false-trust:tolerance=…"
         )
     refuse_detail(rule, setup)
-    check_enough(rule, len(names), alpha, setup.metric.capped_bound)
+    check_enough(rule, len(names), alpha, setup.metric.capped_bound, score_groups or 1)
     return rule
 
 
@@ -218,35 +225,41 @@ def refuse_detail(rule: Guarantee, setup: Setup) -> None:
         )
 
 
-def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> None:
-    """Refuse a level that `n` photographs cannot reach, before they cost anything."""
+def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float, parts: int = 1) -> None:
+    """Refuse a level that `n` photographs, or those of the smallest of `parts` groups by score, cannot reach.
+
+    This costs nothing yet.
+    """
     if n < 1:
         raise CalibrationError("expected at least one calibration photograph; got none. Name files or folders")
     if alpha is None:
         return
-    check_beside(rule, n, bound)
+    check_beside(rule, n, bound, parts)
     largest = rule.loss_bound(bound)
     rule.check_level(alpha, largest)
     n = rule.counted(n)
-    needed = rule.minimum_images(alpha, largest)
+    needed = for_each(rule.minimum_images(alpha, largest), parts)
     if n < needed:
+        each = f" in {parts} groups" if parts > 1 else ""
         raise CalibrationError(
-            f"alpha={alpha:g} needs at least {number_in_words(needed)} calibration photographs for a loss bounded by "
-            f"{largest:g}; got {n}, so {number_in_words(needed - n)} are missing. Add photographs or raise alpha"
+            f"alpha={alpha:g} needs at least {number_in_words(needed)} calibration photographs{each} for a loss "
+            f"bounded by {largest:g}; got {n}, so {number_in_words(needed - n)} are missing. Add photographs or raise "
+            "alpha"
         )
 
 
-def check_beside(rule: Guarantee, n: int, bound: float) -> None:
+def check_beside(rule: Guarantee, n: int, bound: float, parts: int = 1) -> None:
     """Refuse so few photographs that the second promise allows nothing at any level; errors as `check_enough`."""
     if rule.beside is None:
         return
     other, level = rule.beside
-    missing = other.minimum_images(level, bound) - rule.counted(n)
+    missing = for_each(other.minimum_images(level, bound), parts) - rule.counted(n)
     if missing > 0:
         name, there = rule.innermost.plugin_name(), rule.counted(n)
+        each = f" in {parts} groups" if parts > 1 else ""
         raise CalibrationError(
             f"largest_error={level:g} of {name} needs at least {number_in_words(missing + there)} calibration "
-            f"photographs; got {there}. Add {number_in_words(missing)}, or promise less: --guarantee {name}"
+            f"photographs{each}; got {there}. Add {number_in_words(missing)}, or promise less: --guarantee {name}"
         )
 
 
@@ -289,6 +302,7 @@ def calibrate_job(
     alpha: float | None = None,
     groups: Mapping[str, str] | None = None,
     tiles: Mapping[str, str] | None = None,
+    score_groups: int = 0,
     tuning: Sequence[KnownPhotograph] = (),
     overruled: int = 0,
 ) -> CalibrationRun:
@@ -296,14 +310,15 @@ def calibrate_job(
 
     `guarantee`, `alpha`: None: the usual guarantee; no level that photographs must be enough for.
     `groups`, `tiles`: Stem of a photograph's file → its group, or its photograph; every tile needs an entry.
+    `score_groups`: How many groups there are by median score; 0: none.
     `tuning`: Photographs that choices were made on.
     `overruled`: How many photographs were looked at although the user says that nothing was chosen by them.
     """
     setup, promised = job.setup, job.setup.promised(guarantee)
     names, bound = [picture.name for picture in job.pictures], setup.metric.capped_bound
-    rule = checked_rule(names, setup, promised, alpha, groups, tiles)
+    rule = checked_rule(names, setup, promised, alpha, groups, tiles, score_groups)
     # With too few photographs for the promise beside, nothing could be trusted at any level.
-    check_beside(rule, len(names), bound)
+    check_beside(rule, len(names), bound, score_groups or 1)
     tuning = together(tuning, setup.score.taught_by)
     _refuse_tuning(job.pictures, tuning)
     job.confirm(lambda: plan_job(job, rule))
@@ -313,9 +328,13 @@ def calibrate_job(
     if not found:
         raise CalibrationError("expected photographs that the cascade's rule passes on; it passes on none of these")
     ends = [setup.procedure.ends_at(drawn.asked) or (groups or {}).get(drawn.prepared.name) for drawn, _ in found]
-    images = [_image(drawn, group, tiles or {}) for (drawn, _), group in zip(found, ends, strict=True)]
     inputs = [drawn.prepared.statistics for drawn, _ in found]
     families, answers, whole, sizes, squares, detail = zip(*(seen for _, seen in found), strict=True)
+    if score_groups:
+        medians = [float(answer.median_score[0]) for answer in answers]
+        keys = [(median, drawn.prepared.input_digest) for median, (drawn, _) in zip(medians, found, strict=True)]
+        ends = groups_of(keys, score_groups)
+    images = [_image(drawn, group, tiles or {}) for (drawn, _), group in zip(found, ends, strict=True)]
     errors, *others = map(list, zip(*families, strict=True))
     refused = _refuse_useless(job, images, errors)
     kinds = {"shares": ("share",), "all_but": ("all-but",), "local": ("local",), "detail": DETAIL}
@@ -335,6 +354,7 @@ def calibrate_job(
         tuning=tuning,
         vendor_models=tuple(sorted(job.vendor_models)),
         history=history,
+        score_groups=score_groups,
     )
     return CalibrationRun(calibration, job.calls, job.cached, job.cost_usd, refused)
 

@@ -18,6 +18,7 @@ from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
 from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing, refuse_bound
 from blackbox_conformal.method.images.input_statistics import SIZE
+from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.from_keywords import calibrated
 from blackbox_conformal.study.job import Job, Terms
@@ -62,10 +63,10 @@ class MaskRequest:
         """Return the request for masks with a guarantee, the calibration's own unless another is named."""
         watched = None if file is None else catalog.hook("watch").refuse_suspended(file, calibration, trusted)
         rule = calibration.rule(guarantee)
-        if group is not None and calibration.procedure.vendors_that_end:
+        if group is not None and calibration.own_groups:
             raise UsageError(
-                "expected no --group (group in Python) beside a cascade, whose pictures belong to the vendor that they "
-                f"end at; got {group}. Leave it out"
+                f"expected no --group (group in Python): a picture is in {' or '.join(calibration.own_groups)} by "
+                f"itself; got {group}. Leave it out"
             )
         if group is not None:
             rule = calibration.rule_of_group(group, rule)
@@ -90,10 +91,10 @@ class MaskRequest:
         given = MaskRequest.of(loaded, self.alpha, empty_masks=self.empty_masks, outside=self.outside, file=loaded.file)
         return replace(self, fallback=(setup, given))
 
-    def rule_of(self, drawn: Drawn) -> Guarantee:
-        """Return the guarantee of a picture's mask, by the vendor that it ends at and by its size."""
-        rules = self.rules
-        rule = rules[drawn.asked] if len(rules) > 1 else rules[0]
+    def rule_of(self, drawn: Drawn, answers: Answers) -> Guarantee:
+        """Return the guarantee of a picture's mask, by the group that it is in by itself and by its size."""
+        group = self.calibration.group_by_itself(drawn.asked, drawn.prepared.input_digest, answers)
+        rule = next((rule for rule in self.rules if rule.own_group == group), self.rules[0])
         return rule_at_size(self.calibration, rule, float(drawn.prepared.statistics.column(SIZE)[0]))
 
     @property

@@ -145,7 +145,7 @@ class _Company:
 
     def enter(self, drawn: Drawn, named: Prepared, answers: Answers) -> None:
         """Let a picture bet; the certificates that follow say what the watch then finds."""
-        rule = self.request.rule_of(drawn)
+        rule = self.request.rule_of(drawn, answers)
         threshold = rule.threshold(self.request.calibration.curves_for(rule), self.request.alpha)
         self._answers.setdefault(rule.own_group, (threshold, {}))[1][drawn.prepared.input_digest] = answers
         if self._watch is None:
@@ -200,14 +200,15 @@ class _Mask:
         if drawn.fell_back is not None and self.request.fallback is not None:
             setup, request = self.request.fallback
         else:
-            setup, request = ready.setup, replace(self.request, rule=self.request.rule_of(drawn))
+            setup, request = ready.setup, self.request
+        compared = request.group or request.calibration.procedure.ends_at(drawn.asked)
         try:
             given = _input_picture(ready.about.places[0][2], drawn.prepared, setup)
             first: list[PairFacts | None] = []
 
             def compare(draw: Image) -> None:
                 if not first:
-                    first.append(answer_facts(request.calibration, given.pixels, draw, request.rule.own_group))
+                    first.append(answer_facts(request.calibration, given.pixels, draw, compared))
 
             evaluation = evaluate(drawn, setup, read, given.pixels, ready.second, on_draw=compare)
         except (IncompleteError, CalibrationError) as error:
@@ -220,7 +221,8 @@ class _Mask:
         if draw is not None and (perturbation is None or np.array_equal(perturbation.apply(low, draw), low)):
             vendor = read(draw)
         made_of = self.made_of or (lambda _, result: result)
-        check = check_answer(request.calibration, first[0], request.rule.own_group)
+        check = check_answer(request.calibration, first[0], compared)
+        request = replace(request, rule=request.rule_of(drawn, evaluation.answers))
         found = []
         for place, result in _results_of(request, setup, ready.about, evaluation, check, vendor, given):
             certificate = result.certificate

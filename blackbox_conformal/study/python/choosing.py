@@ -77,6 +77,11 @@ def plan(vendor: Adapter, photographs: Photographs | int, **settings: Unpack[Pla
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
     wish = Wish(alpha=alpha, share=settings.get("want_share"), usd=terms.limits.max_cost_usd)
+
+    def grouped(planned: Plan) -> Plan:
+        count = settings.get("score_groups")
+        return planned.in_score_groups(count, rule, setup.metric.capped_bound) if count else planned
+
     if isinstance(photographs, int):
         if quote or pilot or claim:
             raise UsageError(
@@ -100,11 +105,11 @@ def plan(vendor: Adapter, photographs: Photographs | int, **settings: Unpack[Pla
                 claim=claim,
                 stand_in=stand_in,
             )
-            return plan_with_pilot(job, request)
+            return grouped(plan_with_pilot(job, request))
         uploads = [task.upload for task in job.tasks]
         quoted = ask_quotes(vendor, uploads, terms.limits, terms.listeners.progress) if quote else None
         planned = with_last_audit(plan_job(job, rule, alpha=alpha, quoted=quoted), job, claim)
-    return planned if wish == Wish() else planned.with_frontier(setup, wish, guarantee, settings)
+    return grouped(planned if wish == Wish() else planned.with_frontier(setup, wish, guarantee, settings))
 
 
 @named_keywords

@@ -96,8 +96,8 @@ def _calibrate(vendor: Adapter, photographs: Photographs, settings: Mapping[str,
     paths = photograph_paths(photographs)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
     guarantee, alpha = setup.promised(settings.get("guarantee")), settings.get("alpha")
-    groups, tiles = settings.get("groups"), settings.get("tiles")
-    checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, tiles)
+    groups, tiles, parts = settings.get("groups"), settings.get("tiles"), settings.get("score_groups") or 0
+    checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, tiles, parts)
     job = Job.of_photographs(setup, paths, terms, tiles=tiles)
     warn_of_lossy(job.pictures, setup.procedure)
     tuning, overrule = settings.get("tuning", ()), settings.get("nothing_chosen", False)
@@ -110,6 +110,7 @@ def _calibrate(vendor: Adapter, photographs: Photographs, settings: Mapping[str,
         alpha=alpha,
         groups=groups,
         tiles=tiles,
+        score_groups=parts,
         tuning=together(found.known, given),
         overruled=found.overruled,
     ).calibration

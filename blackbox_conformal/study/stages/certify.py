@@ -45,6 +45,7 @@ from blackbox_conformal.method.images.input_statistics import SIZE, InputStatist
 from blackbox_conformal.method.images.read import opacity_of, read_output
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.pair_facts import PairFacts, is_compared, pair_facts
+from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.trust import threshold_json, trusted_share
 from blackbox_conformal.method.risk.whole_errors import Errors
 from blackbox_conformal.method.scores.score import Context, accumulated_map
@@ -240,17 +241,17 @@ def _with_jpeg(mixture: Mixture, *, typed: bool = True) -> str:
 
 
 def rules_of_masks(calibration: Calibration, rule: Guarantee) -> list[Guarantee]:
-    """Return the guarantee of masks as a list: `rule`, or one for each vendor of a cascade."""
-    ends = calibration.procedure.vendors_that_end
-    if not ends:
+    """Return the guarantee of masks as a list: `rule`, or one for each of the calibration's `own_groups`."""
+    own = calibration.own_groups
+    if not own:
         return [rule]
-    if not all(image.group for image in calibration.images):
+    if not calibration.score_groups and not all(image.group for image in calibration.images):
         raise CalibrationError(
             "this calibration of a cascade has one threshold for all its vendors, which breaks its promise while "
             "one of them is down. Calibrate again: the draws are stored, so no call is made"
         )
     first = calibration.rule_of_group(calibration.groups[0], rule)
-    return [first.model_copy(update={"group_new": calibration.procedure.ends_at(end)}) for end in range(ends)]
+    return [first.model_copy(update={"group_new": group}) for group in own]
 
 
 def certify(
@@ -412,11 +413,11 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     wrong = []
     groups, of_each = rule.by_photograph.get("groups"), tuple(image.group or "" for image in calibration.images)
     # Calibrations of earlier versions did not keep who answered which photograph.
-    due = calibration.procedure.vendors_that_end and all(of_each)
+    due = calibration.own_groups and (calibration.score_groups or all(of_each))
     if groups is not None and groups != of_each:
         wrong.append("groups are not those of the calibration's photographs")
     elif due and rule.own_group is None:
-        wrong.append("guarantee speaks of no vendor of the cascade")
+        wrong.append(f"guarantee speaks of none of {', '.join(calibration.own_groups)}")
     # A picture outside the calibration has its threshold all the same, unless it could not be judged either.
     outside = certificate.status == "outside-calibration"
     judged = certificate.threshold_hex != (-math.inf).hex() if outside else certificate.status != "not-judged"
@@ -432,7 +433,7 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     file_format = str(certificate.input.get("format"))
     stream = stream.model_copy(update={"n": known})
     answer = certificate.answer_check
-    if answer is not None and answer.n != calibration.usual_differences(rule.own_group).own_pairs:
+    if answer is not None and answer.n != calibration.usual_differences(rule.compared_group).own_pairs:
         wrong.append(f"answer_check compares with {answer.n} answers, and the calibration keeps other ones")
     comparisons = Comparisons(check, stream, certificate.drift, file_format, certificate.doubt, answer)
     errors = None if certificate.quality is None else np.array(certificate.quality.known)
@@ -544,6 +545,11 @@ def mask_contradictions(
     # Files made on another processor may differ in the last digits.
     slack = 1e-5 * max(float(scores[np.isfinite(scores)].max(initial=0)), threshold if math.isfinite(threshold) else 0)
     wrong = []
+    if calibration.score_groups:
+        digest, near = str(certificate.input.get("pixels")), [np.asarray(found + by, "f4") for by in (-slack, slack)]
+        groups = [calibration.group_by_itself(0, digest, Answers.of([], [0.0], one)) for one in near]
+        if certificate.guarantee.get("group_new") not in groups:
+            wrong.append(f"the median score of picture and input is in the {groups[0]} of the calibration's")
     if not _is_below(scores, slack, threshold, grey_levels(content["mask"], (height, width), 1)):
         wrong.append("the mask is not where the scores of picture and input are below the threshold")
     for kind in content.keys() & set(SCORE_MAPS):
@@ -556,10 +562,7 @@ def mask_contradictions(
 
 
 def _scores_of(content: bytes, size: tuple[int, int], scaling: Mapping[str, Any]) -> tuple[NDArray[Any], float]:
-    """Return the scores in a score map's file and the step between levels; infinite where there is no score.
-
-    NaN where the scale cannot be read.
-    """
+    """Return a score map's scores, infinite where there is none, and the step between levels; NaN if unreadable."""
     levels, offset, step = grey_levels(content, size, 16), scaling.get("offset"), scaling.get("step")
     if not (isinstance(offset, float) and isinstance(step, float) and math.isfinite(offset) and 0 < step < math.inf):
         return np.full(size, math.nan), math.nan
