@@ -110,7 +110,10 @@ def test_a_comparison_buys_the_calibration_and_the_same_random_part_for_all(scen
     assert [one["wanted"] for one in found["vendors"]] == [20, 20]
     assert (found["n_calibration"], found["n_evaluation"]) == (12, 8)
     assert [found["part"][name] for name in ("paid", "given", "seed")] == [8, 12, 0]
-    assert "8 of 12 photographs, drawn at random (seed 0), were bought" in out.err
+    bought = (
+        "8 of 12 photographs, drawn at random (seed 0), were bought from each vendor, besides the 12 that calibrate"
+    )
+    assert bought in out.err
     rows = {(row["contestant"], row["figure"] == "trusted share"): row for row in found["estimates"]}
     ours = {row["contestant"]: row for row in found["rows"] if row["method"] == "trust mask"}
     for name, row in ours.items():

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from support import forked
-from support.command_line import COMMAND
+from support.command_line import COMMAND, VENDOR
 from support.forked import Forked
 from support.synthetic import write_photographs
 from support.watch_post import CHANGED, Post, verdicts
 
+import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import SuspendedError
 from blackbox_conformal.study.python.functions import mask
@@ -308,6 +309,16 @@ def test_answers_of_another_size_are_a_change_and_no_answers_are_no_opinion(post
     assert "sizes are ×2, and were ×4" in said
 
 
+def calls_of(document):
+    return document["next_visit"]["calls"], document["later_visit"]["calls"]
+
+
+def foretold(post, draws):
+    """What `plan` says of visits before anything is calibrated."""
+    vendor = bc.load_adapter(VENDOR, url=post.server.url, seedable=post.seedable)
+    return bc.plan(vendor, 20, draws=draws).watching
+
+
 def test_a_plan_says_what_a_month_costs_and_sends_and_writes_nothing(post):
     paid = post.paid
     photographs = str(post.folder / "photographs")
@@ -320,6 +331,7 @@ def test_a_plan_says_what_a_month_costs_and_sends_and_writes_nothing(post):
     assert [row["median"] for row in document["visits_to_alarm"]] == [None, 9, 6, 6]
     assert document["planted_changes"] == [], "one reference draw has no spread"
     assert not post.file.exists()
+    assert foretold(post, 2) == calls_of(document)
     assert post.first()["calls"] == document["next_visit"]["calls"] == post.paid - paid
     code, document, _ = post.watch("--plan")
     assert (code, document["next_visit"]["calls"]) == (0, 9)
@@ -335,6 +347,7 @@ def test_a_plan_says_when_small_changes_would_be_found_and_a_change_is_found_by_
     paid = post.paid
     code, document, said = post.watch("--plan", str(post.folder / "photographs"))
     assert (code, post.paid) == (0, paid), said
+    assert foretold(post, 8) == calls_of(document)
     planned = {row["change"]: row for row in document["planted_changes"]}
     assert list(planned) == list(CHANGES)
     assert "planted in the canaries' stored draws" in said

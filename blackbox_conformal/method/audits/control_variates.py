@@ -16,7 +16,7 @@ estimate has no bias. Its interval is narrower, and holds as nearly as the t int
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -282,12 +282,12 @@ FIXED_NUMBER = (
 )
 
 
-def part_block(part: RandomPart, bought: int, interval: str, **document: Any) -> Note:
-    """Say what was bought and what the 90 % `interval` is; `document` goes beside the record of the part."""
+def part_block(part: RandomPart, bought: int, interval: str, besides: str = "") -> Note:
+    """Say what was bought, what `besides`, and what the 90 % `interval` is."""
     return Note(
-        f"{bought} of {len(part.pictures)} photographs, drawn at random (seed {part.seed}), were bought; all have free "
-        f"pictures ({', '.join(part.names)}). The 90 % interval {interval}.",
-        {"part": {"paid": bought, "given": len(part.pictures), **asdict(part), **document}},
+        f"{bought} of {len(part.pictures)} photographs, drawn at random (seed {part.seed}), were bought{besides}; all "
+        f"have free pictures ({', '.join(part.names)}). The 90 % interval {interval}.",
+        {"part": {"paid": bought, "given": len(part.pictures), **asdict(part)}},
     )
 
 

@@ -355,7 +355,8 @@ class Comparison(Faces):
         if any(row.beyond for row in self.rows):
             yield Note(BEYOND)
         if self.part is not None:
-            yield part_block(self.part, self.n_evaluation, "of each figure and difference below uses both")
+            besides = f" from each vendor, besides the {self.n_calibration} that calibrate"
+            yield part_block(self.part, self.n_evaluation, "of each figure and difference below uses both", besides)
             estimates = [asdict(one) for one in self.estimates]
             title = "Estimated with free pictures, and the difference from the first"
             yield Table("estimates", _ESTIMATE_COLUMNS, estimates, title=title, not_in_terminal=["worth"])

@@ -64,6 +64,8 @@ class Plan(Estimate, Faces):
         How many answers a test of a vendor's claim must buy; None: not asked, or not known.
     score_groups
         How many groups by median score each have a threshold, which `reachable_alpha` and `needed_n` allow for.
+    watching
+        Calls of the first visit of `watch` and of each later one; None: there is nothing to watch.
     """
 
     n: int
@@ -79,6 +81,7 @@ class Plan(Estimate, Faces):
     paid: PaidForetold | None = None
     claim: ClaimForetold | None = None
     score_groups: int = 1
+    watching: tuple[int, int] | None = None
 
     def in_score_groups(self, count: int, rule: Guarantee, bound: float) -> Plan:
         """Plan for the same photographs in so many groups by median score; `bound`: the largest error that counts."""
@@ -134,6 +137,7 @@ class Plan(Estimate, Faces):
                 "price": price,
                 "a photograph": f"{self._more(1)}, {self.price_rule}" if self.price_rule and self.cost_usd else None,
                 "disk, memory": f"{mebibytes(self.disk_bytes)}, {mebibytes(self.memory_bytes)}",
+                "watching": self._watching_in_words(),
                 "reachable alpha": f"{self.reachable_alpha:.4g} with these {self.n} photographs",
             },
             numbers,
@@ -165,9 +169,18 @@ class Plan(Estimate, Faces):
         price = f"{cost} instead of {self._more(told.alone)}" if (cost := self._calls(told.paid)) else ""
         return (
             f"By {told.source} an audit estimates the risk to ± {REACH:g} with about {told.paid} paid calls instead of "
-            f"{told.alone}{price}: give it {GIVEN * told.paid} photographs and --paid {told.paid}. `compare --paid` "
-            "takes as many of each vendor. That narrows the estimates, and hardly the interval of an audit's verdict."
+            f"{told.alone}{price}: give it {GIVEN * told.paid} photographs and --paid {told.paid}. `compare --paid "
+            f"{told.paid}` buys as many from each vendor to measure, and besides all photographs that calibrate. "
+            "That narrows the estimates, and hardly the interval of an audit's verdict."
         )
+
+    def _watching_in_words(self) -> str | None:
+        if self.watching is None:
+            return None
+        first, later = self.watching
+        priced = self.usd_a_draw is not None and self.usd_a_draw[1] > 0
+        price = f", {money(*(later * end for end in self.usd_a_draw))}" if priced and self.usd_a_draw else ""
+        return f"{later} calls a visit of `watch`{price}, {first} at the first"
 
     def _calls(self, photographs: int) -> str:
         priced = self.usd_a_photograph is not None and self.usd_a_photograph[1] > 0
@@ -327,6 +340,7 @@ def _plan(
         price_source=None if price is None else price.source + (f", read {price.read_on}" if price.read_on else ""),
         price_rule=setup.adapter.unpriced if price is None else price.rule,
         foretold=Foretold.of(setup, expected),
+        watching=catalog.hook("watch").calls_of_visits(setup),
     )
 
 

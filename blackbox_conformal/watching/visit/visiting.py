@@ -36,6 +36,7 @@ from blackbox_conformal.watching.live_file import live_evidence, live_findings
 from blackbox_conformal.watching.records import Canary, Finding, FreshMeasurement, Visit, WatchDraw, Watched
 from blackbox_conformal.watching.visit.canaries import (
     FIRST_INDEX,
+    REPEATS,
     Planted,
     calibrated_draws,
     choose_canaries,
@@ -325,6 +326,15 @@ def outlook(request: VisitRequest, setup: Setup, terms: Terms) -> VisitOutlook:
     chosen, calibrated = _chosen(request, setup, terms)
     placed = [replace(canary, position=place) for place, canary in enumerate(chosen)]
     return look_ahead(setup, terms, _imagined(digest, calibrated=calibrated), placed, [])
+
+
+def calls_of_visits(setup: Setup) -> tuple[int, int] | None:
+    """Return the usual calls of the first visit after a calibration, and of each later one; None: nothing to watch."""
+    capabilities = setup.adapter.capabilities
+    if capabilities.local or setup.adapter.members:
+        return None
+    one = capabilities.seedable
+    return CANARIES + (REPEATS if one or setup.procedure.draws < 2 else 0), CANARIES + one
 
 
 def _imagined(calibration: str, *, calibrated: bool) -> Watched:
