@@ -3,13 +3,14 @@
 `--splits` splits one pool at random instead, or besides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.from_options import photograph_paths, read_groups
 from blackbox_conformal.cli.sign import load_calibration, trusted
@@ -155,13 +156,14 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     from blackbox_conformal.support.blocks import document
 
     # The audit goes on whatever the watch found.
+    notes = list[str]()
     watched, entry = None, catalog.hook("watch").state_of(Path(file), calibration, trusted(options.trust))
     if entry is not None and entry.state != "watched":
-        screen.note(f"note: this calibration is {entry.state} since {entry.at}: {entry.reason}")
+        notes.append(f"note: this calibration is {entry.state} since {entry.at}: {entry.reason}")
         watched = {"state": entry.state, "at": entry.at, "reason": entry.reason}
     setup = from_options.calibrated_setup(calibration, options, seed=options.seed)
     paths = photograph_paths(options.images)
-    run = from_options.calibrated_folder(screen, options, calibration.procedure, file)
+    run = from_options.folder_of(options, calibration.procedure, file)
     request = AuditRequest.of(
         calibration,
         options.alphas,
@@ -181,10 +183,12 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
         if request.tiles is None and options.paid is None:
             # The audit alone knows how many photographs the tiles show.
             found = outlook(request.calibration, request.rule, request.levels, fixed=not options.stop)
-            _show_outlook(screen, found, len(paths))
+            notes += _outlook_notes(found, len(paths))
     if calibration.procedure.fit_assumption:
-        screen.note(f"note: {calibration.procedure.fit_assumption}")
-    with from_options.job_terms(screen, options, run) as terms:
+        notes.append(f"note: {calibration.procedure.fit_assumption}")
+    if not options.run:
+        notes.insert(0, f"run folder: {run}")
+    with from_options.job_terms(screen, options, run, Consent(screen, options, notes=notes)) as terms:
         on_picture = store.audited if store is not None else lambda *_: None
         if terms.cluster is not None and store is not None:
             terms.cluster.refuse_unshared(store.folder)
@@ -296,7 +300,7 @@ def _splits(
     return study.document()
 
 
-def _show_outlook(screen: Screen, outlooks: "Sequence[Outlook]", photographs: int) -> None:
+def _outlook_notes(outlooks: "Sequence[Outlook]", photographs: int) -> Iterator[str]:
     from blackbox_conformal.method.audits.verdict import about
 
     for level in outlooks:
@@ -311,7 +315,7 @@ def _show_outlook(screen: Screen, outlooks: "Sequence[Outlook]", photographs: in
             able = "and may not be enough to confirm it"
         if level.fixed is not None:
             needed += f". With --no-stop, which fixes the number, {level.fixed} without an error confirm it"
-        screen.note(
+        yield (
             f"note: {counted(photographs, 'photograph')} can reveal that alpha={level.alpha:g} does not hold, {able}. "
             f"To confirm it takes {needed}"
         )

@@ -17,6 +17,7 @@ from blackbox_conformal.support.wording import at_most, share
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.method.audits.mask_worth import MaskWorth
     from blackbox_conformal.method.guarantees.guarantee import Choice, Guarantee
     from blackbox_conformal.method.images.calibration_images import CalibrationImage
     from blackbox_conformal.method.metrics.metric import Metric
@@ -193,7 +194,7 @@ def _show(
     _remark(screen, job, calibration, refusals, reopened)
     worth = None if level is None else calibration.worth(rule, level)
     from_options.show_worth(screen, worth, shares=bool(listed))
-    _show_next(screen, options, job, path, level)
+    _show_next(screen, options, job, path, level, worth)
     screen.data(
         {
             "calibration": str(path.resolve()),
@@ -276,7 +277,11 @@ def _remark(
         screen.note(f"note: {remark}; certificates say so")
 
 
-def _show_next(screen: Screen, options: CalibrateOptions, job: "Job", path: Path, level: float | None) -> None:
+def _show_next(
+    screen: Screen, options: CalibrateOptions, job: "Job", path: Path, level: float | None, worth: "MaskWorth | None"
+) -> None:
+    if worth is not None and worth.warning is not None and worth.instead and ":" not in (options.adapter or ":"):
+        screen.next(*next_steps.compare_with(worth.instead, options.adapter or "", worth.alpha))
     if level is None:
         screen.say("Next: add photographs, since nothing is trusted at these levels, and calibrate again")
         return

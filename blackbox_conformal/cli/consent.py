@@ -163,15 +163,18 @@ def way_of_key(name: str, typed: Mapping[str, Any]) -> str:
 @dataclass(frozen=True, slots=True)
 class Consent:
     """Asks a person before a job spends anything. `fresh`: the user wants new draws, so other run folders are not
-    searched.
+    searched. `notes` come first, after errors in photographs and limits.
     """
 
     screen: Screen
     options: SpendingOptions
     fresh: bool = False
+    notes: Sequence[str] = ()
 
     def __call__(self, job: "Job", expected: "Estimate") -> None:
         """Look, show what the job would cost, and ask."""
+        for note in self.notes:
+            self.screen.note(note)
         self.look(job.setup, job.tasks, job.folder, expected)
         self.confirm(expected)
 

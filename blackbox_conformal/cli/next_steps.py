@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 import webbrowser
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +52,17 @@ def calibrate_by_group(setup: "Setup", options: VendorOptions) -> list[str]:
     words += ["--degradation", procedure.mixture.text, "--draws", str(procedure.draws)]
     words += ["--score", specification_text(setup.score), "--metric", specification_text(setup.metric)]
     return words + (["--delivery", procedure.delivery] if procedure.delivery != "first" else [])
+
+
+def compare_with(others: Sequence[str], adapter: str, alpha: float) -> list[str]:
+    """Write `compare` of the present vendor with itself under each of `others`, such as ``--delivery consistent``.
+
+    On other photographs and in another run folder, since those by which something is chosen do not calibrate.
+    """
+    words = again("compare", without=("adapter", "alpha", "run", "out", "force", "yes"), paths=["other-photographs"])
+    pairs = [(flag.lstrip("-"), value) for flag, value in map(str.split, others)]
+    vendors = [adapter, *(f"{adapter}:{name}={value},label={value}" for name, value in pairs)]
+    return [*words, *(word for vendor in vendors for word in ("--vendor", vendor)), "--alpha", f"{alpha:g}"]
 
 
 def limit_for_one(setup: "Setup") -> list[str]:

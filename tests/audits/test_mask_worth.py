@@ -90,6 +90,8 @@ def test_a_score_that_tells_nothing_is_warned_of_and_one_that_knows_is_not():
         assert (found.auc > 0.7) is not low
         said = "the score hardly tells invented from right detail: `compare` tells whether --score unsupported or"
         assert (found.warning is not None and said in found.warning) is low
+        alone = MaskWorth.of(0.2, 0.5, SquaredErrors.unknown(1), DetailByScore.together(rows[:1]), ["0"])
+        assert alone.shares_in_words.startswith("On 1 calibration photograph at 0.2, ")
         assert (found.right > 1.5 * found.invented) is not low
         assert found.shares_in_words.startswith(
             f"On these 12 calibration photographs at 0.2, {100 * found.right:.0f} % of"

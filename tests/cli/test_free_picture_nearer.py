@@ -1,6 +1,7 @@
 """A vendor whose pictures are farther from the originals than plain enlargement: calibrate, mask and audit say so."""
 
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -25,7 +26,10 @@ def half_right(seed):
 
 
 @pytest.mark.parametrize(("answer", "named"), [(over_sharpened, True), (half_right, False)])
-def test_every_screen_names_the_picture_to_use_and_none_does_for_a_good_vendor(answer, named, tmp_path, capsys):
+def test_every_screen_names_the_picture_to_use_and_none_does_for_a_good_vendor(
+    answer, named, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     known, unseen = tmp_path / "known", tmp_path / "unseen"
     write_photographs(known, range(20))
     write_photographs(unseen, range(20, 40))
@@ -46,6 +50,13 @@ def test_every_screen_names_the_picture_to_use_and_none_does_for_a_good_vendor(a
         told = capsys.readouterr()
         assert (SENTENCE in " ".join(told.out.split())) is named, command[0]
         calibrates = command[0] == "calibrate"
+        nexts = [shlex.split(line)[2:] for line in told.out.splitlines() if line.startswith("Next:")]
+        compares = [words for words in nexts if words[0] == "compare"]
+        assert bool(compares) is (named and calibrates)
+        for words in compares:
+            assert words[-3:] == ["folder:delivery=consistent,label=consistent", "--alpha", "0.3"]
+            assert run([str(unseen) if word == "other-photographs" else word for word in words]) == 0
+            assert "consistent: trust mask" in capsys.readouterr().out
         assert ("In the clear part at 0.3 of" in told.out) is calibrates
         assert ("warning: on these calibration photographs" in told.err) is (named and calibrates)
         shutil.rmtree(tmp_path / "out", ignore_errors=True)

@@ -215,6 +215,8 @@ def test_an_audit_says_beforehand_what_it_can_find(server, photographs):
     hopeless = called(*audit, "--alpha", "0.1", code=2)
     assert "every mask would be empty at every level, so there is nothing to audit" in hopeless.stderr
     assert paid(server) == 12
+    seen = ["audit", str(photographs), *audit[2:], "--alpha", "0.4"]
+    assert called(*seen, code=2).stderr.startswith("error: expected photographs that calibration has not seen")
     told = called(*audit, "--alpha", "0.4", code=0)
     assert "2 photographs can reveal that alpha=0.4 does not hold, but not confirm it. To confirm it " in told.stderr
     assert re.search(

@@ -314,6 +314,18 @@ def exif(order: str) -> bytes:
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
+def test_a_damaged_block_is_not_said_to_be_kept(order: str) -> None:
+    whole = exif(order)
+    assert Metadata(exif=whole).told(kept=True) == "EXIF kept"
+    (count,) = struct.unpack_from(order + "H", whole, 8)
+    # Its next part is to begin after its end.
+    damaged = whole[: 10 + 12 * count] + struct.pack(order + "I", 10**6) + whole[14 + 12 * count :]
+    assert Metadata(exif=damaged).carried()[0] == b""
+    assert Metadata(exif=damaged).told(kept=True) == "EXIF dropped, since the block is damaged"
+    assert Metadata(exif=damaged).told(kept=False) == "EXIF left out (--keep-metadata keeps it)"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_what_a_photographer_wrote_is_kept_and_what_the_pixels_changed_is_not(kind: str, order: str) -> None:
     out, text = io.BytesIO(), PngInfo()

@@ -83,7 +83,8 @@ class Beyond:
     @property
     def words(self) -> str:
         """Say it in few words: ``right detail +12 %, invented -3 %, +1.2 dB``."""
-        return f"right detail {100 * self.right:+.0f} %, invented {100 * self.invented:+.0f} %, {self.decibels:+.1f} dB"
+        right, invented = round(100 * self.right), round(100 * self.invented)
+        return f"right detail {right:+d} %, invented {invented:+d} %, {self.decibels:+.1f} dB"
 
 
 BEYOND = (

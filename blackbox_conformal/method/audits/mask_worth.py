@@ -16,6 +16,7 @@ from blackbox_conformal.method.audits.clear_part import SAID, ClearPart
 from blackbox_conformal.method.audits.detail_shares import REFERENCE, TRUTH, VENDOR
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.risk.whole_errors import PLACES, ByScore, SquaredErrors, Twentieths
+from blackbox_conformal.support.text import counted
 
 LEAST_AUC = 0.65
 """With a smaller area under the curve the score is said to hardly tell invented from right detail."""
@@ -135,9 +136,10 @@ class MaskWorth:
         if math.isnan(self.auc) or not self.right + self.invented > 0:
             return ""
         right, invented = (f"{100 * value:.0f} %" for value in (self.right, self.invented))
+        where = f"On {'these ' * (self.photographs > 1)}{counted(self.photographs, 'calibration photograph')}"
         return (
-            f"On these {self.photographs} calibration photographs at {self.alpha:g}, {right} of the right detail is "
-            f"clear and {invented} of the invented (AUC of the score {self.auc:.2f}, by chance 0.5)."
+            f"{where} at {self.alpha:g}, {right} of the right detail is clear and {invented} of the invented (AUC of "
+            f"the score {self.auc:.2f}, by chance 0.5)."
         )
 
     @property
@@ -151,7 +153,7 @@ class MaskWorth:
             if self.part.beyond is None or name != REFERENCE
         ]
         told += [] if self.part.beyond is None else [f"beyond the free reference: {self.part.beyond.words}"]
-        where = f"at {self.alpha:g} of {self.part.photographs} calibration photographs"
+        where = f"at {self.alpha:g} of {counted(self.part.photographs, 'calibration photograph')}"
         return f"In the clear part {where} the vendor is {'; '.join(told)}."
 
     @property

@@ -70,7 +70,9 @@ class Metadata:
         if not entries - _OF_PIXELS and not place:
             return ""
         what = "EXIF with GPS" if place else "EXIF"
-        return f"{what} kept" if kept else f"{what} left out (--keep-metadata keeps it)"
+        if kept:
+            return f"{what} kept" if _carried_exif(self.exif) else f"{what} dropped, since the block is damaged"
+        return f"{what} left out (--keep-metadata keeps it)"
 
     def carried(self) -> tuple[bytes, str, str]:
         """EXIF and XMP descriptions for another picture, and in words what is kept and what is dropped.
