@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +138,12 @@ def command(screen: Screen, options: AuditOptions) -> None:
     if options.degradation is not None:
         calibration.procedure.require_degradation(options.degradation)
     if options.images:
-        _audit(screen, options, calibration, options.calibration)
+        own = calibration.own_groups if options.group is None else ()
+        found = {group: _audit(screen, replace(options, group=group), calibration) for group in own or [options.group]}
+        contents = {group: content for group, (content, _) in found.items()}
+        screen.data({"groups": contents} if own else contents[options.group])
+        for _, audit in found.values():
+            _judge(screen, audit)
     elif options.splits is not None:
         screen.data(_splits(screen, options, calibration, options.splits))
     else:
@@ -147,7 +152,7 @@ def command(screen: Screen, options: AuditOptions) -> None:
         )
 
 
-def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", file: str) -> None:
+def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration") -> "tuple[dict[str, Any], Audit]":
     from blackbox_conformal.method.guarantees.guarantee import usual_level
     from blackbox_conformal.study.audit.audited_rule import is_own, outlook, refuse_hopeless
     from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
@@ -155,6 +160,10 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     from blackbox_conformal.support import catalog
     from blackbox_conformal.support.blocks import document
 
+    assert options.calibration is not None
+    file = options.calibration
+    if options.group in calibration.own_groups:
+        screen.say(f"Group {options.group!r}:")
     # The audit goes on whatever the watch found.
     notes = list[str]()
     watched, entry = None, catalog.hook("watch").state_of(Path(file), calibration, trusted(options.trust))
@@ -215,14 +224,17 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     if store is not None:
         screen.next(*next_steps.view_of(run, file))
         screen.next(*next_steps.report_on(run, file))
-    else:
+    elif options.group not in calibration.own_groups:
         screen.say(
             "The report shows audits of the calibration's own guarantee; this one is of another and is not kept for "
             "it. Calibrate with this guarantee to have it there: the draws are stored, so no call is made."
         )
     if any(kind.fails for kind in audit.kinds):
         screen.next(*next_steps.calibrate_by_group(setup, options))
-    screen.data(content)
+    return content, audit
+
+
+def _judge(screen: Screen, audit: "Audit") -> None:
     if audit.verdict == "contradicted":
         raise CheckFailedError(
             f"the guarantee is contradicted by {audit.n} unseen photographs: they are not of the same population, or "

@@ -164,7 +164,7 @@ def _show(
             "calls": f"{result.calls} made, {result.cached} draws were stored, {spent(cost)}"
             + ("" if in_all is None else " by this command"),
             **of_all,
-            "loss bound": f"{bound:g}: alpha reaches down to {at_most(rule.reachable_alpha(n, bound))}",
+            "loss bound": f"{bound:g}: alpha reaches down to {at_most(_reachable_alpha(calibration))}",
         }
     )
     together = bool(levels_together(rule))
@@ -221,6 +221,11 @@ def _show(
             "run": str(run.resolve()),
         }
     )
+
+
+def _reachable_alpha(calibration: "Calibration") -> float:
+    bound, n = calibration.bound_for(calibration.rule()), calibration.n
+    return max(rule.reachable_alpha(rule.counted(n), bound) for rule in calibration.rules_by_score())
 
 
 def _say_promises(
@@ -294,10 +299,10 @@ def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels:
     """Return the level asked for, else the usual, else the smallest, that trusts something; None if no level does."""
     from blackbox_conformal.method.guarantees.guarantee import usual_level
 
-    rule = calibration.rule()
+    rule, rules = calibration.rule(), calibration.rules_by_score()
     usual = usual_level(calibration.bound_for(rule), rule)
     first = asked if len(set(asked)) == 1 else [usual]
-    thresholds = {level: _choice(calibration, rule, level).threshold for level in levels}
+    thresholds = {level: min(_choice(calibration, one, level).threshold for one in rules) for level in levels}
     trusting = {
         level for level, threshold in thresholds.items() if calibration.curves.trusted_shares_at(threshold).any()
     }

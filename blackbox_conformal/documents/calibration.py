@@ -323,7 +323,8 @@ class Calibration(Faces):
         consistent = procedure.mixture.linear and not metric.averages_colours and procedure.delivery == "first"
         instead = ("--delivery consistent",) * consistent
         instead += ("--score unsupported",) * (procedure.score["name"] == "predicted-invention")
-        threshold, errors = rule.threshold(self.curves_for(rule), alpha), self.squared_errors[rows]
+        threshold = min(one.threshold(self.curves_for(one), alpha) for one in self.rules_by_score(rule))
+        errors = self.squared_errors[rows]
         detail, enlarged = self.detail_by_score[rows], procedure.scale > 1
         return MaskWorth.of(alpha, threshold, errors, detail, tiles, instead, enlarged=enlarged)
 
@@ -431,21 +432,28 @@ class Calibration(Faces):
         kind = "by-score" if self.score_groups else "by-vendor" if self.own_groups else "by-group"
         return choose_guarantee(kind, of=inner.pop("name"), parameters=inner, groups=groups, group_new=group)
 
+    def rules_by_score(self, rule: Guarantee | None = None) -> list[Guarantee]:
+        """Return the guarantee within each group by score, or as it is where there are none."""
+        rule = rule or self.rule()
+        own = self.own_groups if self.score_groups and rule.own_group is None else ()
+        return [self.rule_of_group(group, rule) for group in own] or [rule]
+
     def threshold(self, alpha: float, guarantee: str | None = None, **parameters: Any) -> float:
-        """Return the largest threshold that keeps the guarantee at `alpha`; -inf trusts nothing, +inf everything."""
-        rule = self.rule(guarantee, **parameters)
-        return rule.threshold(self.curves_for(rule), alpha)
+        """Return the largest threshold that keeps the guarantee at `alpha`; -inf trusts nothing, +inf everything.
+
+        With groups by score it is the smallest of theirs, at which the guarantee of each holds.
+        """
+        rules = self.rules_by_score(self.rule(guarantee, **parameters))
+        return min(rule.threshold(self.curves_for(rule), alpha) for rule in rules)
 
     def risk(self, threshold: float) -> float:
         """Return the level that the guarantee gives at `threshold`."""
-        rule = self.rule()
-        return rule.risk(self.curves_for(rule), threshold)
+        return max(rule.risk(self.curves_for(rule), threshold) for rule in self.rules_by_score())
 
     @cached_property
     def alphas(self) -> NDArray[np.float64]:
         """Return the levels at which the threshold changes, ascending."""
-        rule = self.rule()
-        return rule.levels(self.curves_for(rule))
+        return np.unique(np.concatenate([rule.levels(self.curves_for(rule)) for rule in self.rules_by_score()]))
 
     def blocks(self) -> Iterator[Block]:
         """Yield thresholds and trusted shares of usual levels, and what masks are worth; for pandas the photographs."""
@@ -476,12 +484,10 @@ class Calibration(Faces):
         return Chart("Trusted share", "alpha", "trusted", [series], **axes)
 
     def _level_rows(self, levels: Sequence[float] = ()) -> list[dict[str, Any]]:
-        rule = self.rule()
-        curves = self.curves_for(rule)
-        possible = [level for level in levels or _LEVELS if level < self.bound_for(rule)]
+        possible = [level for level in levels or _LEVELS if level < self.bound_for(self.rule())]
         rows = []
         for level in possible:
-            threshold, trusted = rule.threshold(curves, level), None
+            threshold, trusted = self.threshold(level), None
             if self.curves.area_scores.size:
                 # A refused photograph has no pixels to trust.
                 trusted = float(np.mean(np.nan_to_num(self.curves.trusted_shares_at(threshold))))

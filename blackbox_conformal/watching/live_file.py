@@ -328,8 +328,8 @@ class LiveWatch:
 
     def __init__(self, file: WatchFile, watch: Watched, calibration: Calibration, group: str | None):
         self._file, self._watch = file, watch
-        # A picture that is in a group by itself is ranked among pictures of that group.
-        groups = calibration.groups if calibration.own_groups else (group,)
+        # A picture of a cascade is ranked among pictures that ended at the same vendor.
+        groups = calibration.groups if calibration.procedure.vendors_that_end else (group,)
         self._known = {}
         for one in groups:
             rows = [

@@ -292,7 +292,7 @@ def _instead(calibration: Calibration, audit: Audit | None, alpha: float) -> str
 
 def few_cost(calibration: Calibration, stop: Stop) -> tuple[str, ...]:
     """Say why few photographs leave much hatched, if they cost a fifth of alpha or more."""
-    rule, n = calibration.rule(), calibration.n
+    rule, n = calibration.rules_by_score()[0], calibration.n
     if not rule.holds_on_average or rule.bound_source != "metric" or not rule.treats_photographs_alike:
         return ()
     bound = rule.loss_bound(calibration.bound)

@@ -55,22 +55,32 @@ def choose_stops(calibration: Calibration, wanted: Sequence[float] = (), most: i
 
 def thresholds_at(calibration: Calibration, levels: Sequence[float]) -> NDArray[np.float64]:
     """Return the thresholds of `stops_at`, (k,) float64, in a third of the time."""
-    rule = calibration.rule()
-    return np.array([rule.threshold(calibration.curves_for(rule), alpha) for alpha in levels], dtype=np.float64)
+    # All groups by score keep their promises at the smallest of their thresholds.
+    rules = calibration.rules_by_score()
+    each = [[rule.threshold(calibration.curves_for(rule), alpha) for alpha in levels] for rule in rules]
+    found: NDArray[np.float64] = np.min(np.array(each, dtype=np.float64), axis=0)
+    return found
 
 
 def stops_at(calibration: Calibration, levels: Sequence[float]) -> list[Stop]:
     """Return a stop at each level."""
-    rule, metric = calibration.rule(), calibration.procedure.metric
+    rules, metric = calibration.rules_by_score(), calibration.procedure.metric
     stops = []
     for alpha in levels:
-        choice = rule.choose(calibration.curves_for(rule), alpha)
+        choices = [rule.choose(calibration.curves_for(rule), alpha) for rule in rules]
+        choice = min(choices, key=lambda one: one.threshold)
         nothing = choice.threshold == -math.inf
         if nothing:
             said = short = _sentence(choice.reason)
         else:
-            said, short = (words(rule, alpha, calibration.n, metric) for words in (statement, in_short))
-        risk = 0.0 if nothing else rule.risk(calibration.curves_for(rule), choice.threshold)
+            of_each = (words(rule, alpha, calibration.n, metric) for words in (statement, in_short) for rule in rules)
+            found = list(of_each)
+            said, short = " ".join(found[: len(rules)]), " ".join(found[len(rules) :])
+        if len(rules) > 1:
+            said += (
+                " This page shows each picture by the smallest of the groups' thresholds; its own mask may trust more."
+            )
+        risk = 0.0 if nothing else max(rule.risk(calibration.curves_for(rule), choice.threshold) for rule in rules)
         stops.append(Stop(alpha, choice.threshold, said, risk, short))
     return stops
 

@@ -230,6 +230,10 @@ def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float, par
 
     This costs nothing yet.
     """
+    if n < for_each(1, parts) and parts > 1:
+        raise CalibrationError(
+            f"expected at least {for_each(1, parts)} photographs for {parts} groups by score; got {n}"
+        )
     if n < 1:
         raise CalibrationError("expected at least one calibration photograph; got none. Name files or folders")
     if alpha is None:

@@ -146,11 +146,14 @@ class _Company:
     def enter(self, drawn: Drawn, named: Prepared, answers: Answers) -> None:
         """Let a picture bet; the certificates that follow say what the watch then finds."""
         rule = self.request.rule_of(drawn, answers)
-        threshold = rule.threshold(self.request.calibration.curves_for(rule), self.request.alpha)
-        self._answers.setdefault(rule.own_group, (threshold, {}))[1][drawn.prepared.input_digest] = answers
+        # Groups by score follow from answers, so answers are compared across them, at one threshold.
+        alike = [rule] if rule.compared_group == rule.own_group else self.request.rules
+        curves, alpha = self.request.calibration.curves_for, self.request.alpha
+        threshold = min(one.threshold(curves(one), alpha) for one in alike)
+        self._answers.setdefault(rule.compared_group, (threshold, {}))[1][drawn.prepared.input_digest] = answers
         if self._watch is None:
             return
-        self._watch.enter(drawn.prepared, named.statistics, answers, threshold, rule.own_group)
+        self._watch.enter(drawn.prepared, named.statistics, answers, threshold, rule.compared_group)
         self.request = self.request.now()
         drift = None if self.request.watched is None else self.request.watched.drift
         if drift is not None and self.drift is None:

@@ -243,9 +243,9 @@ def _with_jpeg(mixture: Mixture, *, typed: bool = True) -> str:
 def rules_of_masks(calibration: Calibration, rule: Guarantee) -> list[Guarantee]:
     """Return the guarantee of masks as a list: `rule`, or one for each of the calibration's `own_groups`."""
     own = calibration.own_groups
-    if not own:
-        return [rule]
-    if not calibration.score_groups and not all(image.group for image in calibration.images):
+    if calibration.score_groups or not own:
+        return calibration.rules_by_score(rule)
+    if not all(image.group for image in calibration.images):
         raise CalibrationError(
             "this calibration of a cascade has one threshold for all its vendors, which breaks its promise while "
             "one of them is down. Calibrate again: the draws are stored, so no call is made"
