@@ -191,7 +191,7 @@ class Plan(Estimate, Faces):
         more = alike - self.n
         return (
             f"{self.score_groups}, with at least {in_smallest(self.n, self.score_groups)} photographs each. With "
-            "two networks they cost 13 to 15 points of the clear share with 9 in each, 3 to 5 with 19, 2 to 4 with 39. "
+            "two networks they cost 13 to 16 points of the clear share with 9 in each, 3 to 5 with 19, 2 to 4 with 39. "
             f"As many in each as without groups are {alike} photographs, {more * self.draws} more calls"
             f"{self._calls(more)}"
         )
