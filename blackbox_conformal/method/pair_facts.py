@@ -185,10 +185,13 @@ def _sized(pair: SentPair) -> Iterator[Fact]:
     height, width = pair.due
     if pair.given != pair.due:
         size = float(max(abs(pair.given[0] - height), abs(pair.given[1] - width)))
+        times = f"{pair.scale} times " if pair.scale > 1 else ""
         sentence = (
-            f"differs from the input by its size: {pair.given[1]}×{pair.given[0]} pixels, where {pair.scale} times the "
-            f"input is {width}×{height}"
+            f"differs from the input by its size: {pair.given[1]}×{pair.given[0]} pixels, where {times}the input is "
+            f"{width}×{height}"
         )
+        if pair.given[0] < height and pair.given[1] < width and pair.scale == 1:
+            sentence += " (if the two are swapped, name the input first)"
         yield Fact("geometry", "geometry.size", None, (), size, "pixels", 0.0, sentence, None, {"size": pair.given})
 
 

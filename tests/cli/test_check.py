@@ -102,6 +102,13 @@ def test_a_folder_beside_a_file_is_refused(folders, capsys):
     assert "expected a folder of answers" in capsys.readouterr().err
 
 
+def test_an_input_and_an_answer_that_are_swapped_are_told(folders, capsys):
+    inputs, answers = folders
+    assert run(["check", str(answers / "a.png"), str(inputs / "a.png")]) == 3
+    told = " ".join(capsys.readouterr().out.split())
+    assert "pixels, where the input is 256×256 (if the two are swapped, name the input first)" in told
+
+
 def test_deliveries_that_mend_what_was_found_are_named(tmp_path, capsys):
     truth = Image.fromarray(read_image(demo_photographs()[0].path).pixels[100:356, 100:356])
     small = np.asarray(truth.resize((64, 64), Image.Resampling.BICUBIC))
