@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import figures
+import numpy as np
+import paid_part_rates as paid
 import pytest
 from support.documentation import DOCS, text_of
 
@@ -44,6 +46,7 @@ def test_no_realised_risk_is_above_its_level() -> None:
     [
         ("stopping_numbers", "--audits 1", ["audits/stopping"], 1),
         ("verdict_rates", "--audits 1", ["audits/verdicts"], 2),
+        ("paid_part_rates", "--audits 1", ["audits/paid"], 2),
         ("watch_rates", "--power-runs 1 --runs 1 --visits 5", ["watching/visits"], 2),
         pytest.param(
             "compare_scores",
@@ -64,6 +67,14 @@ def test_a_program_measures_what_its_table_shows(
     measured = [line[2:].split(" | ")[:settings] for line in printed.splitlines() if line.startswith("| ")]
     for name in names:
         assert [row[:settings] for row in TABLES[name]["rows"] if row[:settings] not in measured] == []
+
+
+def test_intervals_with_coefficients_of_the_same_losses_cover_clearly_less() -> None:
+    for network in json.loads(paid.KEPT.read_text("utf-8")).values():
+        rows = [paid.row("", np.array(network["losses"]), 6, kind, 300) for kind in (paid.OWN, paid.SAME)]
+        ours, control = (int(row[2].split()[0]) for row in rows)
+        print(ours, control)
+        assert control + 12 < ours
 
 
 def test_what_a_program_saves_is_what_the_page_shows(tmp_path: Path) -> None:
